@@ -32,7 +32,7 @@ def _changes(summary: Summary) -> Iterator[tuple[str, RunOptions]]:
         "t_math": ("matrix_unit",),
         "t_vector": ("vector_unit",),
         "t_memory": ("hbm", "on_chip"),
-        "t_network": (topology.link_name,) if topology else (),
+        "t_network": tuple(dict.fromkeys(level.link for level in topology.levels)) if topology else (),
         "t_host": ("pcie", "host", "disk"),
     }
     for word, resources in names.items():

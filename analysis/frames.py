@@ -5,7 +5,7 @@ pandas is imported when a frame is asked for, not before: the command starts fas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def timeline_frame(result: Result) -> pd.DataFrame:
+def timeline_frame(result: Result, chips: Collection[int] | None = None) -> pd.DataFrame:
     """Columns: task, op, kind, chip, queue, chunk, begin, end (s), waiting (s before the others of a collective came).
 
-    A collective has one row per member chip.
+    A collective has one row per member chip. Chips that were folded each have their rows; `chips` picks some.
     """
     import pandas as pd
 
@@ -33,19 +33,41 @@ def timeline_frame(result: Result) -> pd.DataFrame:
     names = _codes([planned.kernel.name for planned in plan.kernels])
     kinds = _codes([planned.kernel.kind for planned in plan.kernels])
     lanes = _codes([lane.name for lane in program.queues])
-    chips = np.asarray([lane.chip for lane in program.queues])
+    chip_of = np.asarray([lane.chip for lane in program.queues])
     columns: dict[str, Any] = {
         "task": task,
         "op": pd.Categorical.from_codes(names[1][kernel], categories=pd.Index(names[0])),
         "kind": pd.Categorical.from_codes(kinds[1][kernel], categories=pd.Index(kinds[0])),
-        "chip": _narrow(chips)[queue],
+        "chip": _narrow(chip_of)[queue],
         "queue": pd.Categorical.from_codes(lanes[1][queue], categories=pd.Index(lanes[0])),
         "chunk": _narrow(_column(program.chunk, task)),
         "begin": _column(result.begin_ps, task) / PS_PER_S,
         "end": _column(result.end_ps, task) / PS_PER_S,
         "waiting": _waiting(result, task, queue),
     }
-    return pd.DataFrame(columns, copy=False)
+    frame = pd.DataFrame(columns, copy=False)
+    folding = plan.folding
+    if folding is None or (chips is None and len(folding.chips) == plan.system.size):
+        return frame
+    return _expanded(frame, folding.members, set(chips) if chips is not None else None)
+
+
+def _expanded(frame: pd.DataFrame, members: Mapping[int, list[int]], wanted: set[int] | None) -> pd.DataFrame:
+    """The rows of each simulated chip once for every chip that it stands for."""
+    kept = {first: [chip for chip in all_ if wanted is None or chip in wanted] for first, all_ in members.items()}
+    counts = np.zeros(max(kept) + 1, dtype=np.int64)
+    starts = np.zeros_like(counts)
+    flat: list[int] = []
+    for first, here in kept.items():
+        counts[first], starts[first] = len(here), len(flat)
+        flat.extend(here)
+    first_of_row = frame["chip"].to_numpy()
+    times = counts[first_of_row]
+    rows = np.repeat(np.arange(len(frame)), times)
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
+    result = frame.iloc[rows].reset_index(drop=True)
+    result["chip"] = _narrow(np.asarray(flat, dtype=np.int64)[starts[first_of_row][rows] + place])
+    return result
 
 
 def _column(values: Sequence[int], task: Any) -> Any:

@@ -34,7 +34,7 @@ def gantt(result: Result, width: int, letter_of: Mapping[int, str], chips: Seque
         begin, end = result.begin_ps[task], result.end_ps[task]
         for queue in program.queues_of(task):
             kernel = result.plan.kernel_on(task, program.queues[queue].chip)
-            if program.queues[queue].chip in chips and end > begin:
+            if program.queues[queue].chip in chips and end > begin and not program.queues[queue].inner:
                 cells = lanes.setdefault(queue, [{} for _ in range(width)])
                 _paint(cells, (begin * width / makespan, end * width / makespan), letter_of.get(kernel, OTHER))
     return [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from analysis.words import CAUSES
 from simulator import Result
 from simulator.plan import PlannedKernel
-from simulator.program import PS_PER_S
+from simulator.program import PS_PER_S, Program
 
 RESOURCE_WORDS: Mapping[str, str] = {
     "matrix_unit": "t_math",
@@ -68,26 +68,40 @@ def largest_cause(times_s: Mapping[str, float]) -> str:
     return max(CAUSES, key=lambda cause: times_s.get(CAUSES[cause], 0.0))
 
 
-def kernel_times(planned: PlannedKernel, program_rates: Mapping[str, float], fixed_s: float) -> dict[str, float]:
+def kernel_times(planned: PlannedKernel, fixed_s: float) -> dict[str, float]:
     """The t_ times of a kernel: the slowest resource of each word."""
     times: dict[str, float] = {}
     for resource, seconds in planned.times_s.items():
         word = RESOURCE_WORDS[resource]
         times[word] = max(times.get(word, 0.0), seconds)
-    wires = (nbytes / program_rates[wire.name] for wire, nbytes in planned.transfer.wires.items())
-    times["t_network"] = max(wires, default=0.0)
+    times["t_network"] = planned.network_s
     times["t_overhead"] = fixed_s
     return times
+
+
+def inner_fixed_ps(program: Program) -> dict[int, int]:
+    """By kernel, the fixed times of the messages that one chunk sends one after the other, in its busiest lane."""
+    lanes: dict[tuple[int, int, int], int] = {}
+    for task, kernel in enumerate(program.kernel):
+        if program.is_inner(task):
+            lane = (kernel, program.chunk[task], program.queue[task])
+            lanes[lane] = lanes.get(lane, 0) + program.shapes[program.shape[task]].fixed_ps
+    busiest: dict[int, int] = {}
+    for (kernel, _, _), fixed in lanes.items():
+        busiest[kernel] = max(busiest.get(kernel, 0), fixed)
+    return busiest
 
 
 def op_figures(result: Result) -> list[OpFigures]:
     """One row per kernel, in program order."""
     plan, program = result.plan, result.plan.program
-    rates = {resource.name: resource.per_s for resource in program.resources}
     busy: list[dict[int, int]] = [{} for _ in plan.kernels]
     begin, end = [math.inf] * len(plan.kernels), [0.0] * len(plan.kernels)
     fixed = [0] * len(plan.kernels)
+    inner = inner_fixed_ps(program)
     for task, carried in enumerate(program.kernel):
+        if program.is_inner(task):
+            continue  # inside the time of its collective
         took = result.end_ps[task] - result.begin_ps[task]
         for kernel in {carried, plan.partner.get(carried, carried)}:  # a transfer carries out a send and a recv
             for chip in plan.kernels[kernel].chips:
@@ -95,7 +109,7 @@ def op_figures(result: Result) -> list[OpFigures]:
                     busy[kernel][chip] = busy[kernel].get(chip, 0) + took
             begin[kernel] = min(begin[kernel], result.begin_ps[task])
             end[kernel] = max(end[kernel], result.end_ps[task])
-            fixed[kernel] = max(fixed[kernel], program.shapes[program.shape[task]].fixed_ps)
+            fixed[kernel] = max(fixed[kernel], program.shapes[program.shape[task]].fixed_ps, inner.get(carried, 0))
     return [
         OpFigures(
             planned.kernel.name,
@@ -106,8 +120,8 @@ def op_figures(result: Result) -> list[OpFigures]:
             end[at] / PS_PER_S,
             planned.kernel.flops,
             planned.hbm_bytes,
-            planned.transfer.sent_bytes,
-            kernel_times(planned, rates, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S),
+            planned.traffic.sent_bytes,
+            kernel_times(planned, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S),
         )
         for at, planned in enumerate(plan.kernels)
     ]

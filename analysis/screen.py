@@ -13,6 +13,7 @@ from rich.text import Text
 
 from analysis.advice import advice
 from analysis.gantt import LETTERS, OTHER, gantt
+from analysis.network import choices, folding_line
 from analysis.ops import OpFigures, combined, op_figures
 from analysis.summary import Summary
 from analysis.words import CAUSES
@@ -159,10 +160,26 @@ def _gantt_text(summary: Summary, heaviest: Sequence[_Rounds], width: int) -> Te
         text.append(f"{line.cells}\n")
     end = _time(_number(summary["time"]))
     text.append(" " * label + "0" + " " * max(1, room - 1 - len(end)) + end, style="dim")
-    hidden = summary.plan.system.size - len(chips)
-    if hidden:
-        text.append(f"\n{hidden} more chip{'s' if hidden > 1 else ''} not drawn", style="dim")
+    for note in _network_lines(summary, len(chips)):
+        text.append(f"\n{note}", style="dim")
     return text
+
+
+def _network_lines(summary: Summary, drawn: int) -> Iterator[str]:
+    """Which chips are not drawn, and by which algorithms the collectives ran."""
+    plan = summary.plan
+    hidden = plan.classes - drawn
+    if plan.classes < plan.system.size:
+        more = f"; {hidden} classes not drawn" if hidden else "; one of each class is drawn"
+        yield folding_line(plan) + more
+    elif hidden:
+        yield f"{hidden} more chip{'s' if hidden > 1 else ''} not drawn"
+    found: dict[str, list[str]] = {}
+    for each in choices(plan):
+        found.setdefault(f"{each.algorithm}, {each.form} ({each.reason})", []).append(each.op)
+    for way, ops in list(found.items())[:SHOWN_CHIPS]:
+        more = f" and {len(ops) - 2} more" if len(ops) > 2 else ""
+        yield f"{', '.join(ops[:2])}{more}: {way}"
 
 
 def _closing(summary: Summary) -> Iterator[RenderableType]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from analysis.intervals import difference, length, union
 from analysis.memory import on_chip_bytes, peak_memory_bytes
-from analysis.ops import RESOURCE_WORDS, figures_of, largest_cause
+from analysis.ops import RESOURCE_WORDS, figures_of, inner_fixed_ps, largest_cause
 from analysis.words import CAUSES, OP_WORDS, WORDS
+from hw import Chip
 from hw.errors import unknown
 from simulator import Plan, Result
 from simulator.bounds import lower_bound_s
@@ -82,8 +83,13 @@ class Summary:
         """Fixed times of the tasks of the busiest chip."""
         program = self.plan.program
         fixed: dict[int, int] = {}
+        inner = inner_fixed_ps(program)
+        for task, kernel in enumerate(program.kernel):
+            if task in program.parts:
+                for chip in program.chips_of(task):
+                    fixed[chip] = fixed.get(chip, 0) + inner.get(kernel, 0)
         for task, shape in enumerate(program.shape):
-            if program.shapes[shape].fixed_ps:
+            if program.shapes[shape].fixed_ps and not program.is_inner(task):
                 for chip in program.chips_of(task):
                     fixed[chip] = fixed.get(chip, 0) + program.shapes[shape].fixed_ps
         return max(fixed.values(), default=0) / PS_PER_S
@@ -153,10 +159,6 @@ class Summary:
         """Most HBM alive on one chip."""
         return peak_memory_bytes(self.result)
 
-    @property
-    def _chip_hours(self) -> float:
-        return self.plan.system.size * self.result.time_s / _SECONDS_PER_HOUR
-
 
 def _exposed(lane: Mapping[int, list[tuple[int, int]]], computing: Mapping[int, list[tuple[int, int]]]) -> float:
     times = (length(difference(union(spans), union(computing.get(chip, [])))) for chip, spans in lane.items())
@@ -178,14 +180,24 @@ def _fits(summary: Summary) -> bool:
     return summary.peak_memory_bytes <= chip.hbm.capacity_bytes and on_chip_bytes(summary.plan) <= beside
 
 
+def _over_chips(summary: Summary, rate: Callable[[Chip], float | None]) -> float | None:
+    """A rate per hour times the hours of all chips; None if one of them has none."""
+    system = summary.plan.system
+    counts = [sum(1 for kind in system.kind_of if kind == at) for at in range(len(system.kinds))]
+    rates = [rate(chip) for chip in system.kinds]
+    hours = summary.result.time_s / _SECONDS_PER_HOUR
+    return (
+        None if None in rates else sum((each or 0.0) * count for each, count in zip(rates, counts, strict=True)) * hours
+    )
+
+
 def _cost(summary: Summary) -> Value:
-    price = summary.plan.system.chip.price_usd_per_h
-    return None if price is None else price * summary._chip_hours
+    return _over_chips(summary, lambda chip: chip.price_usd_per_h)
 
 
 def _energy(summary: Summary) -> Value:
-    power = summary.plan.system.chip.power_watts
-    return None if power is None else power * summary._chip_hours * _SECONDS_PER_HOUR
+    joules_per_hour = _over_chips(summary, lambda chip: chip.power_watts)
+    return None if joules_per_hour is None else joules_per_hour * _SECONDS_PER_HOUR
 
 
 _VALUES: Mapping[str, Callable[[Summary], Value]] = {
@@ -199,7 +211,7 @@ _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "t_waiting": lambda s: s.waiting_s,
     "flops": lambda s: s.per_chip(lambda planned: planned.kernel.flops),
     "hbm_bytes": lambda s: s.per_chip(lambda planned: planned.hbm_bytes),
-    "network_bytes": lambda s: s.per_chip(lambda planned: planned.transfer.sent_bytes),
+    "network_bytes": lambda s: s.per_chip(lambda planned: planned.traffic.sent_bytes),
     "intensity": _intensity,
     "flops_per_s": lambda s: _per_time(s.per_chip(lambda planned: planned.kernel.flops), s.result.time_s),
     "mfu": lambda s: _per_time(s.ideal_math_s, s.result.time_s),

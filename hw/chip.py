@@ -86,10 +86,11 @@ class Memory(Spec):
 
 
 class Link(Spec):
-    """Ports of one kind: bytes/s one way per port, seconds per hop, ports per chip."""
+    """Ports of one kind: bytes/s one way per port, seconds per hop and per message, ports per chip."""
 
     bytes_per_s: BytesPerSecond = Field(alias="bandwidth")
     latency_s: Seconds = Field(alias="latency", default=0.0)
+    message_s: Seconds = Field(alias="message", default=0.0)
     count: int = Field(default=1, gt=0, le=10_000, strict=True)
 
     @property

@@ -1,143 +1,168 @@
-"""How chips are wired: a networkx multigraph whose directed edges are the two directions of every link.
+"""How chips are wired: levels of axes, and the wires (the directions of every link) that join chips and switches.
 
-Model: a port of a chip carries `bandwidth` one way. On a ring or line each neighbour takes one port; a ring of two chips
-has two links, a line of two has one. A switch takes all ports of a chip together (bandwidth x count) and is itself
-non-blocking. `latency` is that of one hop, end to end (chip to chip, through the switch where there is one).
-Source: "How to Scale Your Model", chapters on TPUs, sharding and GPUs.
+Model: a topology is a list of levels, inside out: chips are wired into nodes, nodes into pods, and so on. A level has
+axes (a torus has up to three, everything else one), and a chip has a place along each. Chips are numbered with the inner
+levels fastest; inside a torus or grid row-major, its last axis fastest.
+A port of a chip carries `bandwidth` one way. On rings, lines, tori and grids each neighbour takes one port; a ring of two
+chips has two links, a line of two has one. Switches, trees and full meshes take all ports of a chip together; levels over
+the same link share its ports. `latency` is that of one hop, end to end: the way up to a switch and down again is one hop,
+charged on the way down; the passage from one switch of a tree over a spine to another is one more, charged on the way up.
+Source: "How to Scale Your Model", chapters on TPUs, sharding and GPUs. The wirings stand in `hw.wiring`, the text form in
+`hw.topology_text`, routes in `hw.routing`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from hw.chip import Link
-from hw.errors import unknown
-
-MAX_CHIPS = 4096
-"""Chips that a topology may have before symmetric ones are folded."""
+MAX_CHIPS = 65_536
+"""Chips that a topology may have; alike ones are folded before a run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """One direction of one link: where from, where to, bytes/s and seconds per hop."""
+class Wire(NamedTuple):
+    """One direction of one link: where from, where to, bytes/s, seconds a hop and seconds a message, the link's name.
+
+    `level` is the level that it belongs to; `hop` is False where passing it counts as part of the next hop or the last.
+    """
 
     name: str
     source: str
     target: str
     bytes_per_s: float
     latency_s: float
+    message_s: float = 0.0
+    link: str = ""
+    level: int = 0
+    hop: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """What some chips share to reach the rest of a level and to be reached: numbers of wires, numbers of chips."""
+
+    up: tuple[int, ...]
+    down: tuple[int, ...]
+    chips: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A direction in which chips are counted: neighbours along it are `stride` chip numbers apart.
+
+    `kind` says how its chips are joined: "ring", "line", "switch", "full", or another wiring of its level.
+    """
+
+    kind: str
+    size: int
+    stride: int
+    level: int
+
+    def place(self, chip: int) -> int:
+        """Where a chip stands along this axis."""
+        return chip // self.stride % self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of wiring. `shared`: one fabric joins all chips of its children; else it joins chips of like place.
+
+    `inner` is the number of chips in each of its `children`.
+    """
+
+    text: str
+    kind: str
+    link: str
+    axes: tuple[Axis, ...]
+    children: int
+    inner: int
+    shared: bool
 
 
 @dataclass(frozen=True)
 class Topology:
-    """Wired chips. Nodes are 'chip0', 'chip1', ... and 'switch'. As text: 'ring(4) over ici'."""
+    """Wired chips. Nodes are 'chip0', 'chip1', ..., and whatever lies between them ('switch', 'leaf0', ...)."""
 
-    kind: str
+    levels: tuple[Level, ...]
     size: int
-    link_name: str
     wires: tuple[Wire, ...]
+    level_trunks: tuple[tuple[Trunk, ...], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.kind}({self.size}) over {self.link_name}" if self.link_name else f"{self.kind}({self.size})"
+        texts = [level.text for level in self.levels]
+        return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """The axes of all levels, inside out."""
+        return tuple(axis for level in self.levels for axis in level.axes)
+
+    def trunks(self, level: int) -> tuple[Trunk, ...]:
+        """What chips of a level share on the way to the rest of it: uplinks of leaves, NICs. Empty where there are none."""
+        return self.level_trunks[level] if level < len(self.level_trunks) else ()
+
+    @cached_property
+    def chip_numbers(self) -> Mapping[str, int]:
+        """The number of each node that is a chip."""
+        return {f"chip{chip}": chip for chip in range(self.size)}
 
     @cached_property
     def graph(self) -> Any:
-        """The networkx MultiDiGraph; each edge carries its `wire` and, for routing, its `latency`."""
-        import networkx as nx  # late: only routing and drawing need it, and it is slow to import
+        """The networkx MultiDiGraph; each edge carries its `wire`, its number, and, for routing, its `latency`."""
+        import networkx as nx  # late: nothing but drawing and checks needs it, and it is slow to import
 
         graph = nx.MultiDiGraph()
-        graph.add_nodes_from(f"chip{chip}" for chip in range(self.size))
-        for wire in self.wires:
-            graph.add_edge(wire.source, wire.target, key=wire.name, wire=wire, latency=wire.latency_s)
+        graph.add_nodes_from(self.chip_numbers)
+        for number, wire in enumerate(self.wires):
+            graph.add_edge(wire.source, wire.target, key=wire.name, wire=wire, number=number, latency=wire.latency_s)
         return graph
 
     @cached_property
-    def _between(self) -> Mapping[tuple[str, str], tuple[Wire, ...]]:
-        found: dict[tuple[str, str], tuple[Wire, ...]] = {}
-        for wire in self.wires:
+    def _between(self) -> Mapping[tuple[str, str], tuple[int, ...]]:
+        found: dict[tuple[str, str], tuple[int, ...]] = {}
+        for number, wire in enumerate(self.wires):
             ends = (wire.source, wire.target)
-            found[ends] = (*found.get(ends, ()), wire)
+            found[ends] = (*found[ends], number) if ends in found else (number,)
         return found
 
-    def between(self, source: str, target: str) -> tuple[Wire, ...]:
-        """The wires that lead from one node straight to another."""
+    def between(self, source: str, target: str) -> tuple[int, ...]:
+        """The numbers of the wires that lead from one node straight to another."""
         return self._between.get((source, target), ())
 
-    def route(self, source: int, target: int) -> tuple[Wire, ...]:
-        """The wires of one shortest path between two chips; static, the same on every machine."""
-        import networkx as nx
+    @cached_property
+    def _ports(self) -> tuple[Mapping[tuple[int, int], int], Mapping[tuple[int, int], int]]:
+        """The wire from each chip into a fabric, and from the fabric to each chip, by chip and level."""
+        out: dict[tuple[int, int], int] = {}
+        into: dict[tuple[int, int], int] = {}
+        chips = self.chip_numbers
+        for number, wire in enumerate(self.wires):
+            source, target = chips.get(wire.source), chips.get(wire.target)
+            if source is not None and target is None:
+                out.setdefault((source, wire.level), number)
+            elif target is not None and source is None:
+                into.setdefault((target, wire.level), number)
+        return out, into
 
-        path = nx.shortest_path(self.graph, f"chip{source}", f"chip{target}")
-        return tuple(self.between(here, there)[0] for here, there in pairwise(path))
+    def port_out(self, chip: int, level: int) -> int:
+        """The wire by which a chip sends into the fabric of a level."""
+        return self._ports[0][chip, level]
 
+    def port_in(self, chip: int, level: int) -> int:
+        """The wire by which the fabric of a level reaches a chip."""
+        return self._ports[1][chip, level]
 
-def _both_ways(name: str, ends: tuple[str, str], link: Link, ports: int = 1) -> tuple[Wire, Wire]:
-    rate, (here, there) = link.bytes_per_s * ports, ends
-    return (
-        Wire(f"{name}:{here}>{there}", here, there, rate, link.latency_s),
-        Wire(f"{name}:{there}>{here}", there, here, rate, link.latency_s),
-    )
+    def of_level(self, level: int) -> Iterable[tuple[int, Wire]]:
+        """The wires of one level, with their numbers."""
+        return ((number, wire) for number, wire in enumerate(self.wires) if wire.level == level)
 
-
-def _line(size: int, name: str, link: Link) -> tuple[Wire, ...]:
-    pairs = ((f"chip{chip}", f"chip{chip + 1}") for chip in range(size - 1))
-    return tuple(wire for ends in pairs for wire in _both_ways(name, ends, link))
-
-
-def _ring(size: int, name: str, link: Link) -> tuple[Wire, ...]:
-    if size == 1:
-        return ()
-    # the wraparound link of a ring of two is a second link between the same chips, hence its own name
-    last = f"{name}.wrap" if size == 2 else name
-    return (*_line(size, name, link), *_both_ways(last, (f"chip{size - 1}", "chip0"), link))
-
-
-def _switch(size: int, name: str, link: Link) -> tuple[Wire, ...]:
-    ends = ((f"chip{chip}", "switch") for chip in range(size))
-    return tuple(wire for pair in ends for wire in _both_ways(name, pair, link, link.count))
-
-
-TOPOLOGIES: Mapping[str, Callable[[int, str, Link], tuple[Wire, ...]]] = {
-    "line": _line,
-    "ring": _ring,
-    "switch": _switch,
-}
-"""The wirings by name: number of chips, name of the link, link -> wires. A new topology is a row."""
-
-PORTS_NEEDED: Mapping[str, Callable[[int], int]] = {
-    "line": lambda size: min(size - 1, 2),
-    "ring": lambda size: 2 if size > 1 else 0,
-    "switch": lambda _size: 1,
-}
-"""Ports that a chip must have for a wiring of a given size."""
-
-_TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*\(\s*(\d{1,9})\s*\)(?:\s+over\s+([A-Za-z_]\w*))?\s*")
-
-
-def parse_topology(text: str, links: Mapping[str, Link]) -> Topology:
-    """The topology written as 'ring(4)' or 'switch(8) over nvlink', over a chip's links (its first by default).
-
-    Raises ValueError with a message for the user: the form, the kind, the size, the link, or too few ports.
-    """
-    match = _TEXT.fullmatch(text)
-    if match is None:
-        known = ", ".join(f"{kind}(n)" for kind in TOPOLOGIES)
-        raise ValueError(f"'{text[:60]}' is not a topology; write one of {known}, optionally 'over LINK'")
-    kind, size, name = match[1], int(match[2]), match[3] or next(iter(links), "")
-    if kind not in TOPOLOGIES:
-        raise ValueError(unknown("topology", kind, TOPOLOGIES))
-    if not 1 <= size <= MAX_CHIPS:
-        raise ValueError(f"{kind}({size}) is out of range: 1 to {MAX_CHIPS} chips")
-    if name not in links:
-        if size == 1 and not name:
-            return Topology(kind, size, "", ())
-        raise ValueError(unknown("link", name, links))
-    link = links[name]
-    if PORTS_NEEDED[kind](size) > link.count:
-        raise ValueError(f"{kind}({size}) needs {PORTS_NEEDED[kind](size)} ports a chip, {name} has {link.count}")
-    return Topology(kind, size, name, TOPOLOGIES[kind](size, name, link))
+    def step(self, axis: Axis, chip: int, forward: bool) -> tuple[int, int]:
+        """The next chip along a ring, line or full axis, and the wire to it."""
+        place = chip // axis.stride % axis.size
+        after = (place + (1 if forward else -1)) % axis.size
+        there = chip + (after - place) * axis.stride
+        wires = self._between[f"chip{chip}", f"chip{there}"]
+        # on a ring of two, the way round through the wraparound is the second link
+        wraps = axis.size == 2 and forward == (place == 1)
+        return there, wires[-1] if wraps else wires[0]

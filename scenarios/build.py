@@ -7,21 +7,19 @@ and the dims even when the chip is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hw import Chip, Mesh, Problems, SpecError, System, Topology, load_chip, parse_topology
-from hw.catalog import build_chip, chip_document, chip_names, is_path, override
+from hw import Chip, Problems, System
 from hw.document import Document, Key
 from hw.errors import Mark, shown, unknown
-from hw.system import mesh_problems
 from hw.validation import validate
 from scenarios.claims import Claim, read_claims
 from scenarios.condition import Condition, parse_condition
 from scenarios.source import copied, find_file, read_source, set_value
-from scenarios.spec import RunSpec, ScenarioSpec, StudySpec, SystemSpec, WorkloadSpec
+from scenarios.spec import RunSpec, ScenarioSpec, StudySpec, WorkloadSpec
+from scenarios.system import build_system
 from simulator import OpGraph, RunOptions
 from simulator.binding import Known, check_graph
 from simulator.graph import Items
@@ -69,14 +67,12 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     problems = Problems()
     _check_keys(document, problems)
     data = document.data
-    system_spec = _section(SystemSpec, "system", document, problems)
     workload = _section(WorkloadSpec, "workload", document, problems)
     run = _section(RunSpec, "run", document, problems) if "run" in data else RunSpec()
     study = _section(StudySpec, "study", document, problems) if "study" in data else None
-    chip, system = _system(system_spec, document, path, problems)
-    wired = system_spec is not None and (system_spec.topology is None or system.topology is not None)
-    graph = _graph(workload, system, Known(chip=chip is not None, mesh=wired), document, problems)
-    options = _options(run, chip, document, problems)
+    built = build_system(document, path, problems)
+    graph = _graph(workload, built.system, Known(chip=built.chip is not None, mesh=built.wired), document, problems)
+    options = _options(run, built.chip, document, problems)
     claims = read_claims(document, problems)
     _check_claimed_ops(claims, graph, document, problems)
     condition = _condition(study, document, problems)
@@ -87,7 +83,16 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     problems.raise_if_any()
     assert graph is not None
     return Scenario(
-        str(data["name"]), str(data.get("about", "")), path, document, system, graph, options, study, condition, claims
+        str(data["name"]),
+        str(data.get("about", "")),
+        path,
+        document,
+        built.system,
+        graph,
+        options,
+        study,
+        condition,
+        claims,
     )
 
 
@@ -117,66 +122,6 @@ def _section(model: Any, name: str, document: Document, problems: Problems) -> A
     return validate(model, document, problems, (name,)) if name in document.data else None
 
 
-def _system(spec: SystemSpec | None, document: Document, path: Path, problems: Problems) -> tuple[Chip | None, System]:
-    """The chip (None if it is wrong) and the system, with a stand-in chip so that the ops can still be checked."""
-    chip = _chip(spec, document, path, problems) if spec else None
-    stand_in = chip or _stand_in(spec)
-    topology = _topology(spec, stand_in, chip is not None, document, problems) if spec else None
-    axes: Mapping[str, int] = {"X": topology.size} if topology and topology.size > 1 else {}
-    if spec and spec.mesh is not None:
-        axes = {name: size for name, size in spec.mesh.items() if size >= 1}
-        if topology is not None or spec.topology is None:
-            for axis, message in mesh_problems(spec.mesh, topology):
-                where = ("system", "mesh", axis) if axis else ("system", "mesh")
-                problems.add(document.value_mark(where), message)
-    return chip, System(stand_in, topology, Mesh(axes))
-
-
-def _stand_in(spec: SystemSpec | None) -> Chip:
-    """For checking the rest when the chip is wrong: the same without what `set` made of it, or any chip at all."""
-    named = spec is not None and isinstance(spec.chip, str) and spec.chip in chip_names()
-    return load_chip(str(spec.chip)) if spec is not None and named else load_chip(chip_names()[0])
-
-
-def _chip(spec: SystemSpec, document: Document, path: Path, problems: Problems) -> Chip | None:
-    where = document.value_mark(("system", "chip"))
-    if isinstance(spec.chip, str):
-        try:
-            base = Path(where.file).parent if is_path(spec.chip) and where.file != "--set" else path.parent
-            described = chip_document(spec.chip, where, base)
-        except SpecError as error:
-            problems.extend(error)
-            return None
-    else:
-        described = _inline_chip(document)
-    marks = {
-        name: (document.key_mark(("system", "set", name)), document.value_mark(("system", "set", name)))
-        for name in spec.set
-    }
-    override(described, spec.set, marks)
-    return build_chip(described, problems)
-
-
-def _inline_chip(document: Document) -> Document:
-    """The chip written inside a scenario as a document of its own, places kept."""
-    at = ("system", "chip")
-    inner = copied(document)
-    values = {key[2:]: mark for key, mark in inner.values.items() if key[:2] == at}
-    keys = {key[2:]: mark for key, mark in inner.keys.items() if key[:2] == at and len(key) > 2}
-    return Document(document.file, inner.data["system"]["chip"], values, keys)
-
-
-def _topology(spec: SystemSpec, chip: Chip, known: bool, document: Document, problems: Problems) -> Topology | None:
-    if spec.topology is None:
-        return None
-    try:
-        return parse_topology(spec.topology, chip.links)
-    except ValueError as error:
-        if known:  # a stand-in proves nothing
-            problems.add(document.value_mark(("system", "topology")), str(error))
-        return None
-
-
 def _graph(
     spec: WorkloadSpec | None, system: System, known: Known, document: Document, problems: Problems
 ) -> OpGraph | None:
@@ -187,7 +132,7 @@ def _graph(
     items: Items = ()
     if "ops" in workload:
         items = read_graph_items(workload["ops"], document, problems, ("workload", "ops"))
-    graph = OpGraph(dims, items, spec.fuse if spec else "none")
+    graph = OpGraph(dims, items, spec.fuse if spec else "none", spec.uneven if spec else "refuse")
     check_graph(graph, system, problems, replace(known, broken_dims=frozenset(broken)))
     if spec and isinstance(spec.fuse, list):
         names = {op.name for op in graph.every_op()}
@@ -244,6 +189,12 @@ def _options(run: RunSpec | None, chip: Chip | None, document: Document, problem
         padding=padding if run.padding is None else run.padding,
         launch_s=launch if run.launch is None else run.launch,
         efficiency={**efficiency, **run.efficiency},
+        sharding=run.sharding,
+        collectives=run.collectives,
+        network=run.network,
+        routing=run.routing,
+        fold=run.fold,
+        network_share=run.network_share,
     )
 
 

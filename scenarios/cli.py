@@ -112,6 +112,46 @@ def chips(
 
 
 @app.command()
+def topology(
+    target: Annotated[
+        str, typer.Argument(help="A scenario file, library:NAME, a system, a graph file, or a text: torus(4,4).")
+    ],
+    chip: Annotated[str | None, typer.Option("--chip", help="The chip of a bare text (default h100_sxm).")] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", help="So many nodes of a shipped system.")] = None,
+    slice_: Annotated[str | None, typer.Option("--slice", help="A slice of a shipped pod: 4x4x8.")] = None,
+    json: Json = False,
+) -> None:
+    """Draw how chips are wired, with hops, bisection bandwidth and a table of the links."""
+    with _reporting():
+        from scenarios.show_topology import show_topology, system_record
+        from scenarios.topology_target import system_of
+
+        system = system_of(target, chip, nodes, slice_)
+        if json:
+            _print_json(system_record(system))
+        else:
+            show_topology(system)
+
+
+@app.command()
+def systems(
+    name: Annotated[str | None, typer.Argument(help="A shipped system, or a system file.")] = None,
+    json: Json = False,
+) -> None:
+    """List the shipped systems, or show one with its sources."""
+    with _reporting():
+        from scenarios.show_topology import show_system, show_systems, systems_record
+        from scenarios.topology_target import known_system
+
+        if json:
+            _print_json(systems_record(name and known_system(name)))
+        elif name is None:
+            show_systems()
+        else:
+            show_system(known_system(name))
+
+
+@app.command()
 def roofline(
     target: Annotated[str, typer.Argument(help="A scenario file or library:NAME, or a chip of the catalogue.")],
     set_: Set = None,

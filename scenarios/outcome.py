@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import Summary, Value, timeline_frame, write_trace
+from analysis.network import network_record
 from hw import Problem, SpecError
 from scenarios.build import Scenario, load_scenario
 from scenarios.claims import Verdict, verdicts
@@ -91,6 +92,8 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """The summary, and the rows of a grid where there is one, ready for JSON."""
         words: dict[str, Any] = {"name": self.scenario.name, **self.summary}
+        if self.words.plan.system.size > 1:
+            words["network"] = network_record(self.words.plan)
         if self.rows:
             words["study"] = [{**row.inputs, **row.words, "error": row.error} for row in self.rows]
         return words

@@ -10,18 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from hw.system_spec import SystemSpec
 from hw.validation import Efficiency, Seconds, Spec
-
-
-class SystemSpec(Spec):
-    """What the workload runs on."""
-
-    chip: str | dict[str, Any] = Field(description="catalogue name, path to a chip file, or an inline chip")
-    topology: str | None = Field(
-        default=None, description="ring(n), line(n) or switch(n), optionally 'over LINK' (the chip's first by default)"
-    )
-    mesh: dict[str, int] | None = Field(default=None, description="logical axes, single capitals, and their sizes")
-    set: dict[str, Any] = Field(default_factory=dict, description="figures of the chip by dotted name: hbm.bandwidth")
 
 
 class BlockSpec(Spec):
@@ -38,6 +28,7 @@ class WorkloadSpec(Spec):
     dims: dict[str, Any] = Field(default_factory=dict, description="sizes by name; no underscore in a name")
     ops: list[str | dict[str, Any]] = Field(description="op lines: out:dtype[dims] = kind(inputs, key=value)")
     fuse: Literal["none", "elementwise"] | list[list[str]] = "none"
+    uneven: Literal["refuse", "pad"] = Field(default="refuse", description="a dim that does not divide over its chips")
 
 
 class RunSpec(Spec):
@@ -51,6 +42,30 @@ class RunSpec(Spec):
     launch: Seconds | None = Field(default=None, description="launch time of every kernel")
     efficiency: dict[str, Efficiency] = Field(
         default_factory=dict, description="measured over data sheet, by resource: matrix_unit, hbm, a link's name, ..."
+    )
+    sharding: Literal["canonical", "auto", "written"] = Field(
+        default="canonical", description="collectives that the planner inserts: the textbook's, the cheapest, or none"
+    )
+    collectives: Literal[
+        "canonical",
+        "auto",
+        "ring",
+        "ring_one_way",
+        "direct",
+        "halving_doubling",
+        "tree",
+        "per_axis",
+        "in_switch",
+    ] = Field(default="canonical", description="the textbook's forms, the cheapest, or one algorithm where it fits")
+    network: Literal["auto", "macro", "expanded"] = Field(
+        default="auto", description="collectives as one task or step by step; auto: where a stranger shares a wire"
+    )
+    routing: Literal["split", "single", "ecmp", "minimal"] = Field(
+        default="split", description="which of equally short ways messages take"
+    )
+    fold: bool = Field(default=True, description="simulate alike chips once; the result is the same")
+    network_share: float = Field(
+        default=0.0, ge=0, lt=1, description="part of a chip's units that a collective takes while it runs"
     )
 
 

@@ -9,7 +9,14 @@ This room knows nothing of files, plots or money. Front door:
     result.time_s, result.lower_bound_s, result.upper_bound_s, result.eta
 """
 
-from simulator import kinds_attention, kinds_data, kinds_matrix, kinds_network, kinds_vector  # noqa: F401  (registers)
+from simulator import (  # noqa: F401  (registers)
+    kinds_attention,
+    kinds_data,
+    kinds_matrix,
+    kinds_network,
+    kinds_reshard,
+    kinds_vector,
+)
 from simulator.build import GraphBuilder
 from simulator.graph import Op, OpGraph, Repeat, Tensor
 from simulator.kernel import Kernel

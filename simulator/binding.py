@@ -1,12 +1,15 @@
 """A graph meets a system: local sizes, and every mistake that only shows there.
 
-Model: a dim of size n sharded over axes of extent e has n / e elements on each chip (n must be a multiple of e). Each op
-becomes a `Call` with local shapes, and its kind turns that into kernels.
+Model: a dim of size n sharded over axes of extent e has n / e elements on each chip. Where n is no multiple of e the graph
+is refused, or with `uneven: pad` every chip has as many as the first, n / e rounded up, and works and moves that much. Each
+op becomes a `Call` with local shapes, and its kind turns that into kernels.
+What an op demands of other chips the planner inserts (`simulator.planner`): such an op is a mistake only where nothing
+mends it, or where `sharding` is 'written' and the graph is to run as it stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +19,11 @@ from hw.system import mesh_problems
 from simulator.dtypes import usable_dtype
 from simulator.graph import Op, OpGraph, Tensor
 from simulator.kernel import Kernel, Schedule
-from simulator.kinds import Call, Shaped, ShapeError, find_kind, read_options
+from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
 from simulator.options import COMMON_OPTIONS
+from simulator.planner_loops import Site
+from simulator.planner_op import plan_op
+from simulator.resharding import arranged
 from simulator.sharding import Finding, sharding_findings
 
 MAX_ELEMENTS = 10**18
@@ -33,11 +39,16 @@ class Known:
     broken_dims: frozenset[str] = frozenset()
 
 
-def check_graph(graph: OpGraph, system: System, problems: Problems, known: Known | None = None) -> None:
-    """Add every problem of the ops on this system, as far as what they refer to is sound."""
+def check_graph(
+    graph: OpGraph, system: System, problems: Problems, known: Known | None = None, sharding: str = "canonical"
+) -> None:
+    """Add every problem of the ops on this system, as far as what they refer to is sound.
+
+    `sharding`: 'canonical' or 'auto' if the planner will insert what is missing, 'written' if nothing will be inserted.
+    """
     known = known or Known()
     for name, size in graph.dims.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if not _is_size(size):
             problems.add(Mark("dims"), f"dim {name} is {shown(size)}; it must be a whole number of at least 1")
             known = replace(known, broken_dims=known.broken_dims | {name})
     earlier: set[str] = set()
@@ -46,33 +57,93 @@ def check_graph(graph: OpGraph, system: System, problems: Problems, known: Known
         for part, message in _findings(op, graph, system, known, earlier):
             problems.add(op.source.at(part), message)
         used = {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}
-        if len(problems.found) == before and known.mesh and not used & known.broken_dims:
-            try:
-                kernels = bind_op(op, graph, system)
-                for part, message in _chip_findings(kernels, system) if known.chip else ():
-                    problems.add(op.source.at(part), message)
-            except ShapeError as error:
-                problems.add(op.source.at(error.part), str(error))
+        if len(problems.found) == before and known.mesh:
+            sound = not used & known.broken_dims
+            for part, message in _bound_findings(op, graph, system, sharding, known.chip) if sound else ():
+                problems.add(op.source.at(part), message)
         earlier.add(op.name)
 
 
+def _is_size(size: Any) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and size >= 1
+
+
 def _findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: Collection[str]) -> Iterator[Finding]:
-    kind, options = None, {}
+    """What is wrong with an op before any shape is looked at: kind, options, dims, axes, chips."""
+    options: Mapping[str, Any] = {}
     try:
-        kind = find_kind(op)
-        options = read_options(op, kind)
+        options = read_options(op, find_kind(op))
     except ShapeError as error:
         yield error.part, str(error)
-    wrong = list(_tensor_findings(op, graph, system, known))
-    yield from wrong
+    yield from _tensor_findings(op, graph, system, known)
     for name in options.get("after", ()):
         if name not in earlier:
             yield "after", unknown("op", name, earlier) + " (ops before this one)"
     if known.mesh:
-        place = list(_place_findings(options, system))
-        yield from place
-        if kind is not None and not wrong and not place:
-            yield from sharding_findings(op, kind)
+        yield from _place_findings(options, system)
+
+
+def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip: bool) -> Iterator[Finding]:
+    """What is wrong with an op whose parts are sound: its sharding, its shapes, what the chip lacks for it."""
+    kind = find_kind(op)
+    demanded = list(sharding_findings(op, kind))
+    try:
+        if demanded and sharding != "written" and not kind.network:
+            bind_op(whole(op), graph, system)
+            planned = plan_op(op, kind, site(graph, system))
+            if planned is None:
+                part, message = demanded[0]
+                demanded = [(part, f"{message}; the planner cannot mend it: {_why(op)}")]
+            else:
+                op, demanded = planned.local, []
+        yield from demanded
+        if not demanded:
+            yield from _chip_findings(bind_op(op, graph, system), system) if chip else ()
+    except ShapeError as error:
+        yield error.part, str(error)
+
+
+def _why(op: Op) -> str:
+    if op.output.partial:
+        return f"nothing that is summed makes the declared partial sums over {op.output.partial}"
+    return "no assignment of the mesh axes to its dims divides and keeps its shapes"
+
+
+def whole(op: Op) -> Op:
+    """The op as on one chip, without any sharding."""
+    return replace(op, inputs=tuple(arranged(tensor, {}) for tensor in op.inputs), output=arranged(op.output, {}))
+
+
+def site(graph: OpGraph, system: System, cost: Callable[[Op], float] | None = None) -> Site:
+    """The graph on the system as the planner sees it; with a `cost` it plans for the least."""
+
+    def runs(op: Op) -> bool:
+        try:
+            return bool(bind_op(op, graph, system))
+        except ShapeError:
+            return False
+
+    def fits(tensor: Tensor) -> bool:
+        return not any(True for _ in _size_findings(tensor, graph, system))
+
+    return Site(fits, runs, lambda tensor: tensor_bytes(tensor, graph, system), cost)
+
+
+def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
+    """The kind of an op that is sound but demands what its chips have not got; None for any other."""
+    known = Known(broken_dims=frozenset(name for name, size in graph.dims.items() if not _is_size(size)))
+    if known.broken_dims & {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}:
+        return None
+    try:
+        kind = find_kind(op)
+        if kind.network or any(True for _ in _tensor_findings(op, graph, system, known)):
+            return None
+        if not any(True for _ in sharding_findings(op, kind)):
+            return None
+        bind_op(whole(op), graph, system)
+    except ShapeError:
+        return None
+    return kind
 
 
 def _place_findings(options: Mapping[str, Any], system: System) -> Iterator[Finding]:
@@ -115,9 +186,9 @@ def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[F
         size = graph.dims[dim.size] if isinstance(dim.size, str) else dim.size
         extent = system.mesh.extent(dim.axes)
         elements *= size
-        if size % extent:
+        if size % extent and graph.uneven == "refuse":
             message = f"dim {dim.size} = {size} does not divide over the {extent} chips of {dim.axes}"
-            yield str(dim.size), f"{message}; uneven shards are refused"
+            yield str(dim.size), f"{message}; uneven shards are refused unless the workload says uneven: pad"
     if elements > MAX_ELEMENTS:
         message = f"{tensor.name} would have {float(elements):.3g} elements; more than {MAX_ELEMENTS:.0e} is refused"
         yield tensor.name, message
@@ -141,14 +212,15 @@ def _chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
 
 
 def bind_op(op: Op, graph: OpGraph, system: System) -> list[Kernel]:
-    """The kernels of one op on one chip of the system. Raises ShapeError."""
+    """The kernels of one op on one chip of the system. Beside what is written, the options say how many chips take part
+    in a collective (`over_chips`). Raises ShapeError."""
     kind = find_kind(op)
     options = read_options(op, kind)
     call = Call(
         op,
         tuple(_local(tensor, graph, system) for tensor in op.inputs),
         _local(op.output, graph, system),
-        options,
+        {**options, "over_chips": system.mesh.extent(options.get("over", ""))},
     )
     given = Schedule(**{name: value for name, value in options.items() if name in _SCHEDULE})
     return [_scheduled(kernel, given) for kernel in kind.lower(call)]
@@ -165,7 +237,7 @@ def _scheduled(kernel: Kernel, given: Schedule) -> Kernel:
 
 def _local(tensor: Tensor, graph: OpGraph, system: System) -> Shaped:
     whole = tuple(graph.dims[dim.size] if isinstance(dim.size, str) else dim.size for dim in tensor.dims)
-    local = (size // system.mesh.extent(dim.axes) for size, dim in zip(whole, tensor.dims, strict=True))
+    local = (-(-size // system.mesh.extent(dim.axes)) for size, dim in zip(whole, tensor.dims, strict=True))
     return Shaped(tensor, tuple(local), whole)
 
 
@@ -175,11 +247,12 @@ def tensor_bytes(tensor: Tensor, graph: OpGraph, system: System) -> float:
 
 
 def bind(graph: OpGraph, system: System) -> list[Kernel]:
-    """All kernels of a graph in program order, blocks unrolled. Raises SpecError with every problem."""
+    """All kernels of a graph as it stands, in program order, blocks unrolled. Raises SpecError with every problem: also
+    for what `simulator.planner` would insert."""
     problems = Problems()
     for _, message in mesh_problems(system.mesh.axes, system.topology):
         problems.add(Mark("mesh"), message)
     problems.raise_if_any()
-    check_graph(graph, system, problems)
+    check_graph(graph, system, problems, sharding="written")
     problems.raise_if_any()
     return [kernel for op in graph.flat() for kernel in bind_op(op, graph, system)]

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from simulator.engine import Engine
 from simulator.program import PS_PER_S, Program
 
@@ -32,10 +34,15 @@ def critical_path_s(program: Program) -> float:
     reached = [0.0] * len(program)
     longest = 0.0
     ideal = [shape.ideal_ps for shape in program.shapes]
+    opened: set[int] = set()
     for task in ready:
         end = reached[task] + ideal[program.shape[task]]
         longest = max(longest, end)
-        for after in program.successors[task]:
+        follow: Sequence[int] = program.successors[task]
+        if task in program.parts and task not in opened:
+            opened.add(task)
+            follow, waits[task] = program.parts[task]
+        for after in follow:
             reached[after] = max(reached[after], end)
             waits[after] -= 1
             if not waits[after]:

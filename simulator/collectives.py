@@ -1,107 +1,240 @@
-"""Collectives in macro form: what one asks of the wires of its group, in the textbook's closed forms.
+"""Collectives in macro form, in the textbook's closed forms ("canonical"), over any axes of any wiring.
 
-With V the bytes of the gathered (or to-be-scattered) array on one chip, N the chips of the group, W a wire's bytes/s one
-way and alpha the latency of a hop:
-- ring: all-gather = reduce-scatter = floor(N/2) hops of alpha + V/(N W): whole shards both ways round, the antipode one way;
-- line: N-1 such hops; the wires are charged as long as the phase lasts;
-- switch: alpha + V (N-1)/(N W), W the chip's whole egress;
-- all-reduce: a reduce-scatter, then an all-gather;
-- send: the wires of one shortest route carry V each, after the latency of its hops.
-Source: DESIGN section 3; "How to Scale Your Model", chapters on sharding and GPUs.
+With V the bytes of the gathered (or to-be-scattered, or exchanged: over all chips) array:
+- along one axis as `simulator.collectives_axis` has it; an all-reduce is a reduce-scatter, then an all-gather;
+- several wrapped axes of one torus: V / sum(W_both), all directions at once; several axes of which some do not wrap: V is
+  cut into one part per axis, each part going through the axes in its own order;
+- several levels: hierarchical, V shrinking by the sizes of the inner levels, phases pipelined: the slowest level decides;
+- all-to-all: routes axis by axis, all at once; a level that is one fabric is entered straight from the sending chip;
+- broadcast and reduce: level by level, outside in; gather and scatter: the root's routes to and from everyone.
+Source: DESIGN section 3; "How to Scale Your Model", chapters on sharding and GPUs. Other algorithms, and the choice among
+them, are in `simulator.algorithms`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import groupby
 
-from hw import Topology, Wire
+from hw.topology import Axis
+from simulator.collectives_axis import forms, routed
+from simulator.transfer import Group, Line, Message, Transfer, added
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
-    """Bytes by wire, hops of latency, and the bytes that the busiest chip puts on its links. `pair`: of two chips."""
+class Ask:
+    """What a collective is asked to do: its kind, V, the place of its root, a shift, shares of an uneven exchange."""
 
-    wires: Mapping[Wire, float] = field(default_factory=dict)
-    latency_s: float = 0.0
-    sent_bytes: float = 0.0
-    pair: bool = False
-
-    def then(self, other: Transfer) -> Transfer:
-        """Two transfers in sequence."""
-        wires = dict(self.wires)
-        for wire, nbytes in other.wires.items():
-            wires[wire] = wires.get(wire, 0.0) + nbytes
-        return Transfer(wires, self.latency_s + other.latency_s, self.sent_bytes + other.sent_bytes)
+    kind: str
+    nbytes: float
+    root: int = 0
+    shift: int = 1
+    shares: tuple[float, ...] = ()
 
 
-def _latency(wires: Sequence[Wire]) -> float:
-    return max((wire.latency_s for wire in wires), default=0.0)
-
-
-def _ring_phase(topology: Topology, group: Sequence[int], nbytes: float) -> Transfer:
-    """Every chip passes whole shards on in both directions until each has come to all."""
-    size = len(group)
-    if size == 1:
+def canonical(group: Group, ask: Ask) -> Transfer:
+    """The textbook's transfer of a collective in one group."""
+    if group.size == 1:
         return Transfer()
-    shard = nbytes / size
-    wires: dict[Wire, float] = {}
-    for at, chip in enumerate(group):
-        after = group[(at + 1) % size]
-        # on a ring of two, the second link is the way back round
-        wires[topology.between(f"chip{chip}", f"chip{after}")[0]] = (size // 2) * shard
-        if size > 2:
-            wires[topology.between(f"chip{after}", f"chip{chip}")[0]] = ((size - 1) // 2) * shard
-    return Transfer(wires, (size // 2) * _latency(tuple(wires)), (size - 1) * shard)
+    return CANONICAL[ask.kind](group, ask)
 
 
-def _line_phase(topology: Topology, group: Sequence[int], nbytes: float) -> Transfer:
-    """The shards of one end have N-1 hops to the other; wires further in idle at times, but the phase lasts as long."""
-    size = len(group)
-    if size == 1:
-        return Transfer()
-    shard = nbytes / size
-    rightwards = list(pairwise(group))
-    pairs = [*rightwards, *((there, here) for here, there in rightwards)]
-    wires = {topology.between(f"chip{here}", f"chip{there}")[0]: (size - 1) * shard for here, there in pairs}
-    # the chips inside pass i+1 shards one way and N-i the other
-    sent = shard if size == 2 else (size + 1) * shard
-    return Transfer(wires, (size - 1) * _latency(tuple(wires)), sent)
+def canonical_name(group: Group) -> str:
+    """What the textbook's way is called on a group's wiring."""
+    if len({piece.level for piece in group.pieces}) > 1:
+        return "hierarchical"
+    kinds = {piece.kind for piece in group.pieces}
+    if len(group.pieces) > 1:
+        return "all axes at once" if kinds == {"ring"} else "split over the axes"
+    return {"ring": "ring", "line": "line", "switch": "direct", "full": "direct", "fat_tree": "direct"}.get(
+        next(iter(kinds), ""), "ring over routes"
+    )
 
 
-def _switch_phase(topology: Topology, group: Sequence[int], nbytes: float) -> Transfer:
-    """Every chip sends its shard to all others, through its whole egress at once."""
-    size = len(group)
-    if size == 1:
-        return Transfer()
-    moved = nbytes * (size - 1) / size
-    ends = [(f"chip{chip}", "switch") for chip in group]
-    wires = {
-        wire: moved for here, there in ends for wire in (*topology.between(here, there), *topology.between(there, here))
-    }
-    return Transfer(wires, _latency(tuple(wires)), moved)
+# Gathering
 
 
-_PHASES: Mapping[str, Callable[[Topology, Sequence[int], float], Transfer]] = {
-    "ring": _ring_phase,
-    "line": _line_phase,
-    "switch": _switch_phase,
+def gather(group: Group, ask: Ask) -> Transfer:
+    """All-gather; a reduce-scatter is the same, backwards."""
+    whole, inner = Transfer(), 1
+    for _, pieces in groupby(group.pieces, key=lambda piece: piece.level):
+        here = tuple(pieces)
+        whole = whole.beside(_level_gather(group, here, ask.nbytes / inner))
+        inner *= math.prod(piece.size for piece in here)
+    return whole
+
+
+def _level_gather(group: Group, pieces: tuple[Axis, ...], nbytes: float) -> Transfer:
+    if len(pieces) == 1:
+        return along(group, pieces[0], nbytes)
+    if all(piece.kind == "ring" for piece in pieces):
+        return _all_axes_gather(group, pieces, nbytes)
+    parts = []
+    for turn in range(len(pieces)):
+        order = [*pieces[turn:], *pieces[:turn]]
+        beyond = [math.prod(piece.size for piece in order[at + 1 :]) for at in range(len(order))]
+        steps = [along(group, piece, nbytes / len(pieces) / rest) for piece, rest in zip(order, beyond, strict=True)]
+        parts.extend(steps)
+    # every part passes the same hops, side by side
+    latency = sum(part.latency_s for part in parts) / len(pieces)
+    return Transfer((added(*(phase for part in parts for phase in part.phases)),), latency, _sent(parts))
+
+
+def _sent(parts: Sequence[Transfer]) -> float:
+    return sum(part.sent_bytes for part in parts)
+
+
+def along(group: Group, piece: Axis, nbytes: float) -> Transfer:
+    """A gather of `nbytes` along one piece, on all of its lines side by side."""
+    lines = [forms(line).gather(line, nbytes) for line in group.along(piece)]
+    return side_by_side(lines)
+
+
+def side_by_side(lines: Sequence[Transfer]) -> Transfer:
+    """Transfers of different chips at the same time, phase by phase."""
+    phases = [[line.phases[at] for line in lines if at < len(line.phases)] for at in range(_longest(lines))]
+    return Transfer(
+        tuple(added(*loads) for loads in phases),
+        max((line.latency_s for line in lines), default=0.0),
+        max((line.sent_bytes for line in lines), default=0.0),
+    )
+
+
+def _longest(lines: Sequence[Transfer]) -> int:
+    return max((len(line.phases) for line in lines), default=0)
+
+
+def _all_axes_gather(group: Group, pieces: tuple[Axis, ...], nbytes: float) -> Transfer:
+    """V / sum(W_both): every wire of every axis busy for as long."""
+    wires: dict[int, float] = {}
+    hops, both = 0.0, 0.0
+    for piece in pieces:
+        slowest = math.inf
+        for line in group.along(piece):
+            here = [*line.steps(True), *line.steps(False)]
+            rates = [group.topology.wires[wire].bytes_per_s for wire in here]
+            slowest = min(slowest, *rates)
+            wires.update(dict.fromkeys(here, min(rates)))
+        hops += (piece.size // 2) * line.hop_s(here)
+        both += 2 * slowest
+    loads = {wire: nbytes * rate / both for wire, rate in wires.items()}
+    return Transfer((loads,), hops, nbytes * (group.size - 1) / group.size)
+
+
+def _twice(group: Group, ask: Ask) -> Transfer:
+    once = gather(group, ask)
+    return once.then(once)
+
+
+# Exchanging
+
+
+def exchange(group: Group, ask: Ask) -> Transfer:
+    """All-to-all of V bytes over all chips: V/N^2 from each to each."""
+    if ask.shares:
+        return _uneven(group, ask)
+    levels, whole, inner = group.topology.levels, Transfer(), 1
+    for at, piece in enumerate(group.pieces):
+        # what passes here: all that differs along this piece and was not put on a fabric further out
+        outer = math.prod(each.size for each in group.pieces[at + 1 :] if not levels[each.level].shared)
+        pair = ask.nbytes / group.size**2 * inner * outer
+        whole = whole.beside(side_by_side([forms(line).exchange(line, pair) for line in group.along(piece)]))
+        inner *= piece.size
+    return whole
+
+
+def _uneven(group: Group, ask: Ask) -> Transfer:
+    """Each chip sends share i of what it has to chip i."""
+    has = ask.nbytes / group.size
+    chips = group.chips
+    messages = [
+        Message(source, target, has * share)
+        for source in chips
+        for target, share in zip(chips, ask.shares, strict=True)
+        if source != target
+    ]
+    return by_routes(group, messages)
+
+
+def by_routes(group: Group, messages: Sequence[Message]) -> Transfer:
+    """Messages side by side, each over its own route."""
+    loads, latency = routed(group.router, messages)
+    sent: dict[int, float] = {}
+    for source, _, nbytes in messages:
+        sent[source] = sent.get(source, 0.0) + nbytes
+    return Transfer((loads,), latency, max(sent.values(), default=0.0))
+
+
+def permute(group: Group, ask: Ask) -> Transfer:
+    """Each chip sends what it has to the one `shift` places on."""
+    return by_routes(group, shifted(group, ask))
+
+
+def shifted(group: Group, ask: Ask) -> list[Message]:
+    """The messages of a permute."""
+    chips, size = group.chips, group.size
+    moves = ((chip, chips[(at + ask.shift) % size]) for at, chip in enumerate(chips))
+    return [Message(source, target, ask.nbytes) for source, target in moves if source != target]
+
+
+# With a root
+
+
+def cast(group: Group, ask: Ask) -> Transfer:
+    """A broadcast of V from the root: outer pieces first, then inside each."""
+    whole, root = Transfer(), group.chips[ask.root]
+    for at in reversed(range(len(group.pieces))):
+        piece, inner = group.pieces[at], group.pieces[:at]
+        lines = [line for line in group.along(piece) if _leads(line, inner, root)]
+        reached = [forms(line).cast(line, piece.place(root), ask.nbytes) for line in lines]
+        whole = whole.beside(side_by_side(reached))
+    return whole
+
+
+def _leads(line: Line, inner: Sequence[Axis], root: int) -> bool:
+    return all(piece.place(line.chips[0]) == piece.place(root) for piece in inner)
+
+
+def collect(group: Group, ask: Ask) -> Transfer:
+    """A reduce to the root: the broadcast, backwards."""
+    forward = cast(group, ask)
+    back = group.reverse
+    phases = tuple({back[wire]: nbytes for wire, nbytes in phase.items()} for phase in forward.phases)
+    return Transfer(phases[::-1], forward.latency_s, ask.nbytes)
+
+
+def deal(group: Group, ask: Ask) -> Transfer:
+    """A scatter: the root sends each chip its shard."""
+    return by_routes(group, dealt(group, ask))
+
+
+def dealt(group: Group, ask: Ask) -> list[Message]:
+    """The messages of a scatter."""
+    root, shard = group.chips[ask.root], ask.nbytes / group.size
+    return [Message(root, chip, shard) for chip in group.chips if chip != root]
+
+
+def fetch(group: Group, ask: Ask) -> Transfer:
+    """A gather to one: each chip sends the root its shard."""
+    return by_routes(group, fetched(group, ask))
+
+
+def fetched(group: Group, ask: Ask) -> list[Message]:
+    """The messages of a gather to one."""
+    return [Message(chip, root, nbytes) for root, chip, nbytes in dealt(group, ask)]
+
+
+CANONICAL: Mapping[str, Callable[[Group, Ask], Transfer]] = {
+    "all_gather": gather,
+    "reduce_scatter": gather,
+    "all_reduce": _twice,
+    "all_to_all": exchange,
+    "broadcast": cast,
+    "reduce_to": collect,
+    "gather_to": fetch,
+    "scatter": deal,
+    "permute": permute,
 }
-
-_ROUNDS = {"all_gather": 1, "reduce_scatter": 1, "all_reduce": 2}
-"""Phases of a collective: an all-reduce is a reduce-scatter and an all-gather."""
-
-
-def collective(kind: str, topology: Topology, group: Sequence[int], nbytes: float) -> Transfer:
-    """The transfer of a collective of `kind` among the chips `group`; `nbytes` is V."""
-    phase = _PHASES[topology.kind](topology, group, nbytes)
-    return phase if _ROUNDS[kind] == 1 else phase.then(phase)
-
-
-def point_to_point(topology: Topology, source: int, target: int, nbytes: float) -> Transfer:
-    """The transfer of `nbytes` from one chip to another along its route."""
-    route = topology.route(source, target)
-    # a hop's latency is end to end: the way up to a switch and down again is one hop
-    hops = [wire for wire in route if wire.target != "switch"]
-    return Transfer(dict.fromkeys(route, nbytes), sum(wire.latency_s for wire in hops), nbytes, pair=True)
+"""The textbook's forms by kind of collective."""

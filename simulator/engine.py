@@ -22,10 +22,13 @@ from typing import Any, Literal
 from simpy.events import NORMAL, Event
 
 from simulator.clock import Clock
-from simulator.program import ADDED, Program
+from simulator.program import ADDED, OPEN, Program
 from simulator.sharing import Pool, Use
 
 Order = Literal["program", "ready"]
+
+_OPEN = -2
+"""Instead of a constant time: the task begins, lets its parts go, and ends after them."""
 
 
 class _Turn(Event):
@@ -61,8 +64,10 @@ class Engine:
         self._fixed = [shape.fixed_ps for shape in program.shapes]
         # a task none of whose resources can bind takes a constant time: one event
         self._constant = [
-            fixed + use.alone_ps if not use.load else -1 for fixed, use in zip(self._fixed, self._uses, strict=True)
+            _OPEN if shape == OPEN else fixed + use.alone_ps if not use.load else -1
+            for shape, fixed, use in zip(program.shapes, self._fixed, self._uses, strict=True)
         ]
+        self._opened: dict[int, int] = {}
         self._turns = [_Turn() for _ in program.queues]
         self._unfinished = count
         self._started = False
@@ -123,7 +128,7 @@ class Engine:
     def _count_down(self, task: int) -> None:
         self._waits[task] = left = self._waits[task] - 1
         if not left:
-            if self._ready is None:
+            if self._ready is None or task in self._opened:
                 self._begin(task)
             else:
                 self._ready.offer(task)
@@ -138,11 +143,25 @@ class Engine:
         if constant >= 0:
             turn.callbacks = self._ended
             self.env.schedule(turn, NORMAL, constant)
+        elif constant == _OPEN:
+            self._open(task)
         elif self._fixed[shape]:
             turn.callbacks = self._worked
             self.env.schedule(turn, NORMAL, self._fixed[shape])
         else:
             self.pool.start(task, self._uses[shape], self._finish)
+
+    def _open(self, task: int) -> None:
+        """The first time a task with parts lets them go; when they have ended it comes here again, and ends."""
+        since = self._opened.pop(task, -1)
+        if since >= 0:
+            self.begin[task] = since
+            self._finish(task)
+            return
+        self._opened[task] = self.env.now
+        heads, self._waits[task] = self.program.parts[task]
+        for head in heads:
+            self._count_down(head)
 
     def _constant_ended(self, turn: _Turn) -> None:
         self._finish(turn.task)
@@ -173,7 +192,7 @@ class Engine:
         for after in program.successors[task]:
             waits[after] = left = waits[after] - 1
             if not left:
-                if self._ready is None:
+                if self._ready is None or after in self._opened:
                     self._begin(after)
                 else:
                     self._ready.offer(after)

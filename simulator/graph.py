@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from hw.errors import Mark
 
@@ -108,12 +109,14 @@ FuseRule = str | Sequence[Sequence[str]]
 class OpGraph:
     """A program over tensors: sizes of the named dims, ops and blocks in program order, and what to fuse.
 
-    `fuse` is 'none', 'elementwise' or groups of op names (`simulator.fusion`).
+    `fuse` is 'none', 'elementwise' or groups of op names (`simulator.fusion`). `uneven`: whether a dim that does not
+    divide over its chips is refused, or padded so that each of them has as many elements as the first.
     """
 
     dims: Mapping[str, int]
     items: Items
     fuse: FuseRule = "none"
+    uneven: Literal["refuse", "pad"] = "refuse"
 
     def with_dims(self, **sizes: int) -> OpGraph:
         """The same graph with some dims of another size."""

@@ -79,13 +79,21 @@ class Tiling(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Communication:
-    """A transfer between chips: its kind, the mesh axes or the two chips, and V, the bytes of the whole local array."""
+    """A transfer between chips: its kind, the mesh axes or the two chips, V, and what some kinds and runs add.
+
+    V is the bytes of the whole array on one chip (of an all-to-all: over all chips). `root` is the place of the chip that
+    a broadcast comes from, `shift` how far a permute goes, `shares` what part goes to each place in an uneven exchange.
+    """
 
     kind: str
     nbytes: float
     axes: str = ""
     source: int = -1
     target: int = -1
+    root: int = 0
+    shift: int = 1
+    shares: tuple[float, ...] = ()
+    algorithm: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Op kinds that cross links: all_reduce, all_gather, reduce_scatter, send, recv.
+"""Op kinds that cross links: collectives, permute, send, recv.
 
 A collective reads its input from HBM and writes its output to HBM while it streams over the links; V is the gathered
 (or to-be-scattered) array on one chip. The additions of a reduction hide behind its bytes and are not charged to the vector
@@ -23,25 +23,62 @@ def _over(call: Call) -> str:
 
 
 def _collective(call: Call, nbytes: float) -> list[Kernel]:
-    communication = Communication(kind=call.op.kind, nbytes=nbytes, axes=_over(call))
+    communication = Communication(
+        kind=call.op.kind,
+        nbytes=nbytes,
+        axes=_over(call),
+        root=call.options.get("root", 0),
+        shift=call.options.get("shift", 1),
+        algorithm=call.options.get("algorithm", ""),
+    )
     return [call.kernel(communication=communication)]
 
 
-@kind("all_reduce", (1, 1), ("over",), network=True)
+@kind("all_reduce", (1, 1), ("over", "algorithm"), network=True)
 def all_reduce(call: Call) -> Sequence[Kernel]:
     """Partial sums over the axes added up, the whole on every chip. V: the array."""
     return _collective(call, call.inputs[0].nbytes)
 
 
-@kind("all_gather", (1, 1), ("over",), network=True)
+@kind("all_gather", (1, 1), ("over", "algorithm"), network=True)
 def all_gather(call: Call) -> Sequence[Kernel]:
     """Shards over the axes put together, the whole on every chip. V: the gathered array."""
     return _collective(call, call.output.nbytes)
 
 
-@kind("reduce_scatter", (1, 1), ("over",), network=True)
+@kind("reduce_scatter", (1, 1), ("over", "algorithm"), network=True)
 def reduce_scatter(call: Call) -> Sequence[Kernel]:
     """Partial sums over the axes added up, a shard on every chip. V: the array before it is scattered."""
+    return _collective(call, call.inputs[0].nbytes)
+
+
+@kind("broadcast", (1, 1), ("over", "root"), network=True)
+def broadcast(call: Call) -> Sequence[Kernel]:
+    """What the chip at place `root=` (0) of each group has, on every chip of it. V: the array."""
+    return _collective(call, call.inputs[0].nbytes)
+
+
+@kind("reduce_to", (1, 1), ("over", "root"), network=True)
+def reduce_to(call: Call) -> Sequence[Kernel]:
+    """Partial sums over the axes added up on the chip at place `root=` (0) of each group. V: the array."""
+    return _collective(call, call.inputs[0].nbytes)
+
+
+@kind("gather_to", (1, 1), ("over", "root"), network=True)
+def gather_to(call: Call) -> Sequence[Kernel]:
+    """Shards over the axes put together on the chip at place `root=` (0) of each group. V: the gathered array."""
+    return _collective(call, call.output.nbytes)
+
+
+@kind("scatter", (1, 1), ("over", "root"), network=True)
+def scatter(call: Call) -> Sequence[Kernel]:
+    """A shard of what the chip at place `root=` (0) of each group has to each chip. V: the array before."""
+    return _collective(call, call.inputs[0].nbytes)
+
+
+@kind("permute", (1, 1), ("over", "shift"), network=True)
+def permute(call: Call) -> Sequence[Kernel]:
+    """Each chip sends what it has to the one `shift=` (1) places on along the axes. V: what one chip has."""
     return _collective(call, call.inputs[0].nbytes)
 
 

@@ -3,21 +3,28 @@
 An op runs where its inputs are: `recv` brings a tensor to one chip, and what needs only it runs there. Chunk i of an op
 waits for chunk i of the op that feeds it when both have equally many chunks, else for all of them.
 The two ends of a send and recv are one task in a queue of each chip, where each end stands in that chip's program.
+Only one chip of each class of alike ones gets tasks (`simulator.folding`); a task that stands for several carries on each
+resource what all of them ask there, and takes the time of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from hw import Mark, Problem, RunError, SpecError, System
-from simulator.binding import bind
-from simulator.collectives import Transfer, collective
+from simulator.binding import bind, bind_op
+from simulator.contention import meeting
+from simulator.folding import Folding, fold, unfolded
 from simulator.fusion import FusionError, fuse
-from simulator.graph import OpGraph
+from simulator.graph import Op, OpGraph
 from simulator.kernel import Communication, Kernel
+from simulator.messages import Stepper
+from simulator.network import Joined, Network, Traffic
 from simulator.placement import end_of, placements
-from simulator.plan import Plan, PlannedKernel, RunOptions, plan_kernel
-from simulator.program import PS_PER_S, Queue, Shape, to_ps
+from simulator.plan import Plan, PlannedKernel, RunOptions, plan_kernel, queue_name
+from simulator.planner import plan_sharding
+from simulator.program import OPEN, PS_PER_S, Queue, Shape, Stage, alone_time, to_ps
 from simulator.resources import SystemResources
 
 MAX_TASKS = 20_000_000
@@ -26,19 +33,43 @@ MAX_TASKS = 20_000_000
 
 def lower(graph: OpGraph, system: System, options: RunOptions) -> Plan:
     """The plan of a graph on a system. Raises SpecError for what is wrong, RunError for what cannot run."""
+    graph = plan_sharding(graph, system, options.sharding, _Cost(graph, system, options).seconds)
     kernels = bind(graph, system)
     try:
         kernels = fuse(kernels, graph.fuse, system)
     except FusionError as error:
         raise SpecError([Problem(Mark("fuse"), str(error))]) from None
-    tasks = sum(kernel.schedule.chunks for kernel in kernels) * system.size
-    if tasks > MAX_TASKS:
-        raise RunError(f"{tasks} tasks on {system.size} chips are too many; {MAX_TASKS} is the most for one run")
     plan = Plan(system, graph, options)
     issue = _Issue(plan, kernels)
+    issue.fold()
+    tasks = sum(kernel.schedule.chunks for kernel in kernels) * plan.classes
+    if tasks > MAX_TASKS:
+        raise RunError(f"{tasks} tasks on {plan.classes} chips are too many; {MAX_TASKS} is the most for one run")
     for kernel in kernels:
         issue.add(kernel)
     return plan
+
+
+class _Cost:
+    """What an op takes alone, for the planner that looks for the cheapest."""
+
+    def __init__(self, graph: OpGraph, system: System, options: RunOptions) -> None:
+        self.plan = Plan(system, graph, options)
+        self.resources = SystemResources(system, options.efficiency, options.padding, self.plan.program)
+        self.network = Network(system, options)
+
+    def seconds(self, op: Op) -> float:
+        """Seconds of all kernels of an op, one after the other, each as a pipeline of its tiles."""
+        return sum(self._kernel(kernel) for kernel in bind_op(op, self.plan.graph, self.plan.system))
+
+    def _kernel(self, kernel: Kernel) -> float:
+        traffic = self.network.traffic(kernel.communication) if kernel.communication else Traffic()
+        planned = plan_kernel(kernel, self.plan, self.resources, traffic, self.network)
+        transfers = [group.transfer for group in planned.traffic.groups]
+        wires = max((self.network.phase_seconds(transfer) for transfer in transfers), default=0.0)
+        latency = max((transfer.latency_s for transfer in transfers), default=0.0)
+        alone = alone_time([*planned.times_s.values(), wires], planned.steps)
+        return alone + latency + kernel.fixed_s + self.plan.options.launch_s
 
 
 def _match_pairs(kernels: Sequence[Kernel]) -> Mapping[int, int]:
@@ -76,6 +107,7 @@ class _Issue:
         self.plan = plan
         self.program = plan.program
         self.resources = SystemResources(plan.system, plan.options.efficiency, plan.options.padding, plan.program)
+        self.network = Network(plan.system, plan.options)
         self.kernels = kernels
         self.partner = plan.partner = _match_pairs(kernels)
         self.places = placements(kernels, plan.system.size)
@@ -84,48 +116,111 @@ class _Issue:
         # where a tensor is made, or an op run: name -> chip -> tasks by chunk
         self.makers: dict[str, dict[int, list[int]]] = {}
         self.lanes: dict[tuple[int, str], int] = {}
+        self.class_of: dict[int, Sequence[int]] = {}
+        self.folding: Folding
+
+    def fold(self) -> None:
+        """Find what is alike, and give one of each class its resources."""
+        system = self.plan.system
+        self.traffic = self._traffic()
+        traffics: dict[int, Traffic] = {}
+        for traffic in self.traffic.values():
+            traffics[id(traffic)] = traffic
+            traffics.update({id(step.pattern): step.pattern for step in traffic.steps})
+        wires = system.topology.wires if system.topology else ()
+        self.folding = unfolded(system.size, len(wires), list(traffics.values()))
+        if self.plan.options.fold and system.size > 1:
+            looks = [(wire.link, wire.bytes_per_s, wire.latency_s) for wire in wires]
+            self.folding = fold(self._chip_looks(), looks, list(traffics.values()))
+        self.class_of = dict(zip(traffics, self.folding.groups, strict=True))
+        self.plan.folding = self.folding
+        self.resources.add_chips(self.folding.chips)
+        self.resources.add_wires(sorted(set(self.folding.wire)))
+
+    def _traffic(self) -> dict[int, Traffic]:
+        """By kernel, what it asks of the network: as a whole, or step by step where it meets another."""
+        asked = {
+            index: kernel.communication
+            for index, kernel in enumerate(self.kernels)
+            if kernel.communication is not None and kernel.communication.kind != "recv"
+        }
+        found = {index: self.network.traffic(communication) for index, communication in asked.items()}
+        wanted = self.plan.options.network
+        if wanted == "macro" or not found:
+            return found
+        expanded = set(asked)
+        if wanted == "auto":
+            queues = {index: queue_name(self.kernels[index]) for index in asked}
+            wires = {id(traffic): traffic.wires for traffic in found.values()}
+            used = {index: wires[id(traffic)] for index, traffic in found.items()}
+            expanded = meeting(self.kernels, queues, used, self.plan.options.order == "program")
+        for index in expanded:
+            if asked[index].axes:
+                found[index] = self.network.traffic(asked[index], True)
+        return found
+
+    def _chip_looks(self) -> list[Hashable]:
+        """What a chip is on its own: its kind, and those kernels that run on some chips only."""
+        size = self.plan.system.size
+        some: list[list[int]] = [[] for _ in range(size)]
+        for index, chips in enumerate(self.places):
+            if len(chips) < size:
+                for chip in chips:
+                    some[chip].append(index)
+        return [(kind, tuple(runs)) for kind, runs in zip(self.plan.system.kind_of, some, strict=True)]
 
     def add(self, kernel: Kernel) -> None:
         """Plan one kernel and append its tasks."""
         index = len(self.plan.kernels)
-        planned = plan_kernel(kernel, self.plan, self.resources, self.places[index])
+        first = self.folding.chip
+        chips = tuple(chip for chip in self.places[index] if first[chip] == chip)
+        planned = replace(
+            plan_kernel(kernel, self.plan, self.resources, self.traffic.get(index, Traffic()), self.network),
+            chips=chips,
+        )
         self.plan.kernels.append(planned)
         communication = kernel.communication
         if communication is None:
-            self._tasks(index, {(chip,): Transfer() for chip in planned.chips})
+            self._tasks(index, {(chip,): () for chip in planned.chips})
         elif communication.axes:
-            self._tasks(index, self._groups(planned, communication))
+            self._tasks(index, self._groups(index, communication))
         elif self.partner[index] > index:
             self._open_pair(index, communication)
         else:
             self._close_pair(index, communication)
 
-    def _groups(self, planned: PlannedKernel, communication: Communication) -> dict[tuple[int, ...], Transfer]:
-        """The transfer of each group that takes part. Raises RunError if only some of a group's chips can come."""
-        transfers: dict[tuple[int, ...], Transfer] = {}
-        topology = self.plan.system.topology
-        for group in self.plan.system.mesh.groups(communication.axes):
-            present = set(group) & set(planned.chips)
-            if present and len(present) < len(group):
-                absent = ", ".join(str(chip) for chip in group if chip not in present)
+    def _groups(self, index: int, communication: Communication) -> dict[tuple[int, ...], tuple[Joined, ...]]:
+        """By the simulated chips that a group joins: all groups of its class that take part, its own first.
+
+        Raises RunError if only some of a group's chips can come.
+        """
+        planned, here = self.plan.kernels[index], set(self.places[index])
+        classes = self.class_of[id(planned.traffic)]
+        joined: dict[int, list[Joined]] = {}
+        for number, group in enumerate(planned.traffic.groups):
+            present = here.intersection(group.members)
+            if present and len(present) < len(group.members):
+                absent = ", ".join(str(chip) for chip in group.members if chip not in present)
                 raise RunError(
                     f"deadlock: {planned.kernel.name} ({planned.kernel.kind} over {communication.axes}) waits for "
                     f"ever on chips {', '.join(map(str, sorted(present)))}: chips {absent} of the group do not have "
                     "its input and never come"
                 )
             if present:
-                transfers[group] = (
-                    collective(communication.kind, topology, group, communication.nbytes) if topology else Transfer()
-                )
-        return transfers
+                joined.setdefault(classes[number], []).append(group)
+        return {self._simulated(groups[0].members): tuple(groups) for groups in joined.values()}
 
-    def _tasks(self, index: int, transfers: Mapping[tuple[int, ...], Transfer]) -> None:
-        """One task per group of chips and chunk."""
+    def _simulated(self, chips: Iterable[int]) -> tuple[int, ...]:
+        """The simulated chips that stand for some chips."""
+        return tuple(dict.fromkeys(self.folding.chip[chip] for chip in chips))
+
+    def _tasks(self, index: int, joined: Mapping[tuple[int, ...], tuple[Joined, ...]]) -> None:
+        """One task per class of groups of chips, and chunk."""
         planned = self.plan.kernels[index]
         made: dict[int, list[int]] = {}
-        for group, transfer in transfers.items():
-            needs = [(chip, planned.times_s) for chip in group]
-            shape = self._shape(planned, needs, transfer)
+        for group, alike in joined.items():
+            needs = {chip: self._times(planned, chip) for chip in group}
+            shape = self.program.intern(OPEN) if planned.traffic.steps else self._shape(planned, needs, alike)
             lanes = [self._lane(chip, planned.queue) for chip in group]
             for chunk in range(planned.kernel.schedule.chunks):
                 before = self._before(planned.kernel, group, chunk)
@@ -134,6 +229,29 @@ class _Issue:
                 for chip in group:
                     made.setdefault(chip, []).append(task)
         self._remember(planned.kernel, made)
+        if planned.traffic.steps:
+            self._step(index, made)
+
+    def _step(self, index: int, made: Mapping[int, Sequence[int]]) -> None:
+        """The messages of a collective that goes step by step."""
+        planned = self.plan.kernels[index]
+        times = {chip: self._times(planned, chip) for chip in made}
+        stepper = Stepper(
+            self.program, self.folding, planned, self._shape, lambda chip, lane: self._inner(chip, planned.queue, lane)
+        )
+        stepper.prepare(self.class_of, times, planned.kernel.fixed_s + self.plan.options.launch_s)
+        for chunk in range(planned.kernel.schedule.chunks):
+            stepper.issue({chip: tasks[chunk] for chip, tasks in made.items()}, index, chunk)
+
+    def _inner(self, chip: int, queue: str, lane: str) -> int:
+        number = self.lanes.get((chip, f"{queue}/{lane}"))
+        if number is None:
+            number = self.lanes[chip, f"{queue}/{lane}"] = len(self.program.queues)
+            self.program.queues.append(Queue(chip, f"{queue}/{lane}", inner=True))
+        return number
+
+    def _times(self, planned: PlannedKernel, chip: int) -> Mapping[str, float]:
+        return planned.variants[self.plan.system.kind_of[chip]].times_s
 
     def _prioritise(self, task: int, planned: PlannedKernel) -> None:
         if planned.kernel.schedule.priority:
@@ -166,8 +284,8 @@ class _Issue:
         self.program.places[task, self._pair_lane(here, index)] = self._place_here()
         self._prioritise(task, planned)
         sender = planned if communication.kind == "send" else first
-        needs = [(here, planned.times_s), (there, first.times_s)]
-        self.program.shape[task] = self._shape(sender, needs, sender.transfer)
+        needs = {here: self._times(planned, here), there: self._times(first, there)}
+        self.program.shape[task] = self._shape(sender, needs, sender.traffic.groups)
         self._remember(planned.kernel, {here: [task]})
 
     def _place_here(self) -> float:
@@ -184,7 +302,7 @@ class _Issue:
             self.makers[name] = made
 
     def _before(self, kernel: Kernel, group: Iterable[int], chunk: int) -> list[int]:
-        """The tasks that chunk number `chunk` on the chips `group` waits for."""
+        """The tasks that chunk number `chunk` on the (simulated) chips `group` waits for."""
         found: dict[int, None] = {}
         for access in kernel.reads:
             for chip in group:
@@ -204,26 +322,63 @@ class _Issue:
         return number
 
     def _shape(
-        self, planned: PlannedKernel, needs: Iterable[tuple[int, Mapping[str, float]]], transfer: Transfer
+        self,
+        planned: PlannedKernel,
+        needs: Mapping[int, Mapping[str, float]],
+        alike: Sequence[Joined],
+        fixed_s: float | None = None,
     ) -> int:
-        """The shape of one task: `needs` on each chip and the transfer on the wires, shared evenly by the chunks."""
-        kernel, resources = planned.kernel, self.resources
+        """The shape of one task: `needs` on each chip and, for groups `alike`, the wires; shared evenly by the chunks.
+
+        `fixed_s` before the latency: that of the kernel, unless it is given."""
+        kernel = planned.kernel
+        variant = planned.variants[self.plan.system.kind_of[next(iter(needs))] if needs else 0]
         scale = PS_PER_S / kernel.schedule.chunks
-        stages: dict[str, list[tuple[int, float]]] = {}
-        for chip, times in needs:
-            for name, seconds in times.items():
-                # the chips of a group work side by side; the two ends of a send one after the other
-                stage = f"{chip}.{name}" if transfer.pair else name
-                stages.setdefault(stage, []).append((resources.of_chip[chip, name], seconds * scale))
-        wires = [
-            (resources.of_wire[wire.name], resources.wire_seconds(wire.name, nbytes) * scale)
-            for wire, nbytes in transfer.wires.items()
-        ]
+        stages = self._chip_stages(needs, planned.traffic.pair, scale)
+        latency_s = weight = 0.0
+        if alike:
+            transfer = alike[0].transfer
+            latency_s, weight = transfer.latency_s, max(transfer.wires.values(), default=0.0)
+            seconds = self.network.phase_seconds(transfer)
+            stages.append((self._wire_demands(alike, scale), seconds * scale))
+            self._take_units(stages, needs, seconds * scale)
         # fairness is in bytes/s of the largest stream; who moves none counts what HBM could move in its time
         far = (access.nbytes for access in (*kernel.reads, *kernel.writes) if access.memory != "hbm")
-        weight = max(planned.hbm_bytes, *transfer.wires.values(), *far, 0.0)
+        if not (weight and planned.traffic.steps):
+            weight = max(variant.hbm_bytes, weight, *far, 0.0)
         if not weight:
-            weight = max(planned.times_s.values(), default=0.0) * self.plan.system.chip.hbm.bytes_per_s
-        fixed = to_ps(kernel.fixed_s + self.plan.options.launch_s + transfer.latency_s)
-        shape = Shape.of(fixed, [*stages.values(), wires], planned.steps, weight / kernel.schedule.chunks)
+            weight = max(variant.times_s.values(), default=0.0) * self.plan.system.chip.hbm.bytes_per_s
+        before = kernel.fixed_s + self.plan.options.launch_s if fixed_s is None else fixed_s
+        fixed = to_ps(before + latency_s)
+        shape = Shape.lasting(fixed, stages, variant.steps, weight / kernel.schedule.chunks)
         return self.program.intern(shape)
+
+    def _chip_stages(
+        self, needs: Mapping[int, Mapping[str, float]], pair: bool, scale: float
+    ) -> list[tuple[Stage, float]]:
+        stages: dict[str, list[tuple[int, float]]] = {}
+        for chip, times in needs.items():
+            for name, seconds in times.items():
+                # the chips of a group work side by side; the two ends of a send one after the other
+                stage = f"{chip}.{name}" if pair else name
+                stages.setdefault(stage, []).append((self.resources.of_chip[chip, name], seconds * scale))
+        return [(stage, max(time for _, time in stage)) for stage in stages.values()]
+
+    def _wire_demands(self, alike: Sequence[Joined], scale: float) -> Stage:
+        """What all groups of a class ask of each wire that stands for its class."""
+        first, rates = self.folding.wire, self.network.rates
+        total: dict[int, float] = {}
+        for group in alike:
+            for loads in group.transfer.phases:
+                for wire, nbytes in loads.items():
+                    if first[wire] == wire:
+                        total[wire] = total.get(wire, 0.0) + nbytes
+        return [(self.resources.of_wire[wire], nbytes / rates[wire] * scale) for wire, nbytes in total.items()]
+
+    def _take_units(self, stages: list[tuple[Stage, float]], needs: Iterable[int], ps: float) -> None:
+        """The share of its units that a chip gives to a collective while that runs."""
+        share = self.plan.options.network_share
+        if share and ps:
+            units = [self.resources.of_chip[chip, unit] for chip in needs for unit in ("matrix_unit", "vector_unit")]
+            stage, time = stages.pop()
+            stages.append(([*stage, *((unit, ps * share) for unit in units)], time))

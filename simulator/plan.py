@@ -11,17 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hw import Mark, Problems, System
+from hw import Chip, Mark, Problems, System
 from hw.errors import unknown
-from simulator.collectives import Transfer, collective, point_to_point
+from hw.routing import ROUTINGS, Routing
+from simulator.algorithms import ALGORITHMS
+from simulator.folding import Folding
 from simulator.graph import OpGraph
 from simulator.kernel import Communication, Kernel, Tile
+from simulator.network import Network, Traffic
 from simulator.program import Program
 from simulator.resources import SystemResources
 
 Overlap = Literal["full", "none", "auto"]
 OVERLAPS = ("full", "none", "auto")
 ORDERS = ("program", "ready")
+NETWORKS = ("auto", "macro", "expanded")
+SHARDINGS = ("canonical", "auto", "written")
+COLLECTIVES = ("canonical", "auto", *ALGORITHMS)
+"""What `run.collectives` may be: the textbook's forms, the cheapest, or one algorithm wherever it fits."""
+
 _OPTIONS = Mark("options")
 
 
@@ -30,6 +38,10 @@ class RunOptions:
     """How a run is modelled. The default is the ideal data sheet: no launch time, no padding, efficiency 1.
 
     `efficiency` maps a resource ('matrix_unit', 'vector_unit', 'hbm', 'on_chip', a link's name) to 0..1.
+    `sharding`: which collectives the planner inserts. `collectives`: the textbook's forms, the cheapest, or one by name.
+    `routing`: how messages choose among equally short ways. `fold`: whether alike chips are simulated once.
+    `network`: collectives as one task each or step by step; auto: step by step where a stranger shares a wire.
+    `network_share`: what part of a chip's units a collective takes while it runs (on GPUs, copy kernels).
     """
 
     overlap: Overlap = "auto"
@@ -37,14 +49,29 @@ class RunOptions:
     padding: bool = False
     launch_s: float = 0.0
     efficiency: Mapping[str, float] = field(default_factory=dict)
+    sharding: Literal["canonical", "auto", "written"] = "canonical"
+    collectives: str = "canonical"
+    routing: Routing = "split"
+    fold: bool = True
+    network_share: float = 0.0
+    network: Literal["auto", "macro", "expanded"] = "auto"
 
     def __post_init__(self) -> None:
         problems = Problems()
-        for name, value, allowed in (("overlap", self.overlap, OVERLAPS), ("order", self.order, ORDERS)):
+        for name, value, allowed in (
+            ("overlap", self.overlap, OVERLAPS),
+            ("order", self.order, ORDERS),
+            ("sharding", self.sharding, SHARDINGS),
+            ("collectives", self.collectives, COLLECTIVES),
+            ("routing", self.routing, ROUTINGS),
+            ("network", self.network, NETWORKS),
+        ):
             if value not in allowed:
                 problems.add(_OPTIONS, unknown(name, str(value), allowed))
         if not (math.isfinite(self.launch_s) and self.launch_s >= 0):
             problems.add(_OPTIONS, f"launch_s is {self.launch_s}; it must be 0 or more")
+        if not 0 <= self.network_share < 1:
+            problems.add(_OPTIONS, f"network_share is {self.network_share}; it must be from 0 to below 1")
         for resource, share in self.efficiency.items():
             if not (math.isfinite(share) and share > 0):
                 problems.add(_OPTIONS, f"efficiency of {resource} is {share}; it must be more than 0")
@@ -52,17 +79,53 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedKernel:
-    """A kernel on a system. `times_s` is by resource of one chip; `hbm_bytes` counts re-reads; all chunks together."""
+class Variant:
+    """A kernel on one kind of chip: pipeline steps, tile, HBM bytes with re-reads, seconds by resource; all chunks."""
 
-    kernel: Kernel
     steps: float
     tile: str
     hbm_bytes: float
     times_s: Mapping[str, float]
-    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedKernel:
+    """A kernel on a system: on each kind of chip, its traffic on the network, its queue, the chips that are simulated.
+
+    `network_s`: what its busiest wire takes.
+    """
+
+    kernel: Kernel
+    variants: tuple[Variant, ...]
+    traffic: Traffic
+    network_s: float
     queue: str
     chips: tuple[int, ...]
+
+    @property
+    def slowest(self) -> Variant:
+        """The variant of the chip that takes longest."""
+        return max(self.variants, key=lambda variant: max(variant.times_s.values(), default=0.0))
+
+    @property
+    def steps(self) -> float:
+        """Pipeline steps on the slowest chip."""
+        return self.slowest.steps
+
+    @property
+    def tile(self) -> str:
+        """The tile on the slowest chip."""
+        return self.slowest.tile
+
+    @property
+    def hbm_bytes(self) -> float:
+        """HBM traffic of the chip that moves most."""
+        return max(variant.hbm_bytes for variant in self.variants)
+
+    @property
+    def times_s(self) -> Mapping[str, float]:
+        """Seconds by resource on the slowest chip."""
+        return self.slowest.times_s
 
 
 @dataclass(slots=True)
@@ -78,6 +141,16 @@ class Plan:
     kernels: list[PlannedKernel] = field(default_factory=list)
     partner: Mapping[int, int] = field(default_factory=dict)
     program: Program = field(default_factory=Program)
+    folding: Folding | None = None
+
+    @property
+    def classes(self) -> int:
+        """How many chips are simulated, each for its class."""
+        return len(self.folding.chips) if self.folding else self.system.size
+
+    def members(self, chip: int) -> list[int]:
+        """The chips that a simulated chip stands for."""
+        return self.folding.members[chip] if self.folding else [chip]
 
     def kernel_on(self, task: int, chip: int) -> int:
         """The kernel that a task carries out on a chip: of a transfer, the end that runs there."""
@@ -87,30 +160,30 @@ class Plan:
         return kernel
 
 
-def plan_kernel(kernel: Kernel, plan: Plan, resources: SystemResources, chips: tuple[int, ...]) -> PlannedKernel:
-    """What the system makes of a kernel that runs on `chips`."""
-    steps, tile = _choose_tile(kernel, plan)
-    read = sum(
-        access.nbytes * times
-        for access, times in zip(kernel.reads, tile.rereads, strict=True)
-        if access.memory == "hbm"
-    )
+def plan_kernel(
+    kernel: Kernel, plan: Plan, resources: SystemResources, traffic: Traffic, network: Network
+) -> PlannedKernel:
+    """What the system makes of a kernel; which chips are simulated is added later."""
+    variants = tuple(_variant(kernel, plan, resources, chip) for chip in plan.system.kinds)
+    return PlannedKernel(kernel, variants, traffic, network.busiest_seconds(traffic), queue_name(kernel), ())
+
+
+def queue_name(kernel: Kernel) -> str:
+    """The queue that issues a kernel."""
+    return kernel.schedule.queue or _queue_name(kernel.communication)
+
+
+def _variant(kernel: Kernel, plan: Plan, resources: SystemResources, chip: Chip) -> Variant:
+    steps, tile = _choose_tile(kernel, plan, chip)
+    moved = zip(kernel.reads, tile.rereads, strict=True)
+    read = sum(access.nbytes * times for access, times in moved if access.memory == "hbm")
     written = sum(access.nbytes for access in kernel.writes if access.memory == "hbm")
-    return PlannedKernel(
-        kernel,
-        steps,
-        tile.label,
-        read + written,
-        resources.kernel_seconds(kernel, tile.rereads),
-        _transfer(kernel.communication, plan.system),
-        kernel.schedule.queue or _queue_name(kernel.communication),
-        chips,
-    )
+    return Variant(steps, tile.label, read + written, resources.kernel_seconds(kernel, tile.rereads, chip))
 
 
-def _choose_tile(kernel: Kernel, plan: Plan) -> tuple[float, Tile]:
+def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:
     """The pipeline steps of one task (one chunk), and the tile with what it re-reads."""
-    overlap, chip, given = plan.options.overlap, plan.system.chip, kernel.schedule
+    overlap, given = plan.options.overlap, kernel.schedule
     whole = Tile(math.inf, (1.0,) * len(kernel.reads), "")
     if given.tiles is not None and kernel.communication is None:
         return float(given.tiles), whole
@@ -126,16 +199,6 @@ def _choose_tile(kernel: Kernel, plan: Plan) -> tuple[float, Tile]:
 
     best = min(kernel.tiling.tiles(chip.on_chip.capacity_bytes, chip.matrix_unit.tile), key=rank)
     return max(1.0, best.steps / given.chunks), best
-
-
-def _transfer(communication: Communication | None, system: System) -> Transfer:
-    """What one group (all are alike) or one pair of chips asks of the wires; a recv's bytes count with its send."""
-    if communication is None or system.topology is None or communication.kind == "recv":
-        return Transfer()
-    if communication.axes:
-        group = system.mesh.groups(communication.axes)[0]
-        return collective(communication.kind, system.topology, group, communication.nbytes)
-    return point_to_point(system.topology, communication.source, communication.target, communication.nbytes)
 
 
 def _queue_name(communication: Communication | None) -> str:

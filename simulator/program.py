@@ -41,10 +41,11 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """An in-order lane of one chip."""
+    """An in-order lane of one chip; an inner one holds the messages of collectives that another lane is busy with."""
 
     chip: int
     name: str
+    inner: bool = False
 
 
 Stage = Sequence[tuple[int, float]]
@@ -68,10 +69,24 @@ class Shape:
     @classmethod
     def of(cls, fixed_ps: int, stages: Iterable[Stage], steps: float, weight: float) -> Shape:
         """The shape of a task that pipelines its stages over `steps` tiles (`math.inf`: perfect overlap)."""
-        used = [[(resource, time) for resource, time in stage if time > 0.0] for stage in stages]
-        demands = tuple(sorted(demand for stage in used for demand in stage))
-        times = tuple(max(time for _, time in stage) for stage in used if stage)
-        return cls(fixed_ps, demands, times, alone_time(times, steps), weight if weight > 0 else 1.0)
+        return cls.lasting(
+            fixed_ps, [(stage, max((t for _, t in stage), default=0.0)) for stage in stages], steps, weight
+        )
+
+    @classmethod
+    def lasting(cls, fixed_ps: int, stages: Iterable[tuple[Stage, float]], steps: float, weight: float) -> Shape:
+        """The same with the time that each stage takes alone: more than its demands where a transfer has phases, less
+        where a demand stands for several alike tasks."""
+        used = [(stage, time) for stage, time in stages if time > 0.0]
+        total: dict[int, float] = {}
+        for stage, _ in used:
+            for resource, time in stage:
+                if time > 0.0:
+                    total[resource] = total.get(resource, 0.0) + time
+        times = tuple(time for _, time in used)
+        return cls(
+            fixed_ps, tuple(sorted(total.items())), times, alone_time(times, steps), weight if weight > 0 else 1.0
+        )
 
     @property
     def cap(self) -> float:
@@ -88,6 +103,10 @@ class Shape:
         return Shape(self.fixed_ps, self.demands, self.stage_ps, alone_time(self.stage_ps, 1.0), self.weight)
 
 
+OPEN = Shape(0, (), (), 0.0, 0.0)
+"""The shape of a task that only stands for its parts."""
+
+
 def alone_time(times: Sequence[float], steps: float) -> float:
     """T = max + (sum - max) / k: a pipeline of k tiles over its stages. k = 1 the sum, k = inf the max."""
     if not times:
@@ -101,6 +120,8 @@ class Program:
     """Tasks as columns, by task id; ids are program order.
 
     `groups`: all queues of a task that has several. `places`: where a task stands in a queue, if not at its id.
+    `parts`: of a task that stands for others (a collective step by step), those that start with it, and how many it ends
+    after; it keeps its queues from its begin to its end.
     """
 
     resources: list[Resource] = field(default_factory=list)
@@ -113,6 +134,7 @@ class Program:
     waits: list[int] = field(default_factory=list)
     priority: dict[int, int] = field(default_factory=dict)
     places: dict[tuple[int, int], float] = field(default_factory=dict)
+    parts: dict[int, tuple[tuple[int, ...], int]] = field(default_factory=dict)
     kernel: array[int] = field(default_factory=lambda: array("i"))
     chunk: array[int] = field(default_factory=lambda: array("i"))
     _interned: dict[Shape, int] = field(default_factory=dict)
@@ -148,6 +170,18 @@ class Program:
         self.successors[before].append(task)
         self.waits[task] += 1
 
+    def enclose(self, task: int, heads: Sequence[int], tails: Sequence[int]) -> None:
+        """`task` lets `heads` start when it begins, and ends when `tails` have ended."""
+        self.parts[task] = (tuple(heads), len(tails))
+        for head in heads:
+            self.waits[head] += 1
+        for tail in tails:
+            self.successors[tail].append(task)
+
+    def is_inner(self, task: int) -> bool:
+        """Whether a task is a message of a collective."""
+        return self.queues[self.queue[task]].inner
+
     def queues_of(self, task: int) -> tuple[int, ...]:
         """All queues that a task occupies."""
         return self.groups.get(task) or (self.queue[task],)
@@ -160,14 +194,17 @@ class Program:
         """The same tasks with one queue per chip and nothing overlapping inside a task: the upper bound's program."""
         chips = sorted({queue.chip for queue in self.queues})
         lane = {chip: number for number, chip in enumerate(chips)}
-        of_queue = [lane[queue.chip] for queue in self.queues]
+        inner = [queue for queue in self.queues if queue.inner]
+        place = {queue: len(chips) + number for number, queue in enumerate(inner)}
+        of_queue = [place[queue] if queue.inner else lane[queue.chip] for queue in self.queues]
         result = Program(
             resources=self.resources,
-            queues=[Queue(chip, "all") for chip in chips],
+            queues=[*(Queue(chip, "all") for chip in chips), *inner],
             queue=array("i", [of_queue[queue] for queue in self.queue]),
             groups={task: tuple(of_queue[queue] for queue in queues) for task, queues in self.groups.items()},
             successors=self.successors,
             waits=list(self.waits),
+            parts=self.parts,
             kernel=self.kernel,
             chunk=self.chunk,
         )
@@ -199,10 +236,16 @@ class Program:
         ready = [task for task, count in enumerate(waits) if not count]
         heapify(ready)
         order: list[int] = []
+        opened: set[int] = set()
         while ready:
             task = heappop(ready)
-            order.append(task)
-            for each in after[task]:
+            follow: Sequence[int] = after[task]
+            if task in self.parts and task not in opened:
+                opened.add(task)
+                follow, waits[task] = self.parts[task]
+            else:
+                order.append(task)
+            for each in follow:
                 waits[each] -= 1
                 if not waits[each]:
                     heappush(ready, each)

@@ -7,9 +7,9 @@ Each resource counts under one word: math, vector, memory, network or host (`t_m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from hw import System
+from hw import Chip, System
 from simulator.dtypes import usable_dtype
 from simulator.kernel import Access, Kernel
 from simulator.program import Program, Resource
@@ -19,7 +19,7 @@ _PATHS = {"host": ("host", "pcie.{way}"), "disk": ("disk", "pcie.{way}")}
 
 
 class SystemResources:
-    """Resource numbers of a program by chip and name, and by wire."""
+    """Resource numbers of a program by chip and name, and by wire; only what is simulated has them."""
 
     def __init__(self, system: System, efficiency: Mapping[str, float], padding: bool, program: Program) -> None:
         self._system = system
@@ -27,19 +27,28 @@ class SystemResources:
         self._padding = padding
         self._program = program
         self.of_chip: dict[tuple[int, str], int] = {}
-        self.of_wire: dict[str, int] = {}
-        for chip in range(system.size):
-            self._add_chip(chip)
-        if system.topology is not None:
-            link = system.topology.link_name
-            for wire in system.topology.wires:
-                self.of_wire[wire.name] = len(program.resources)
-                program.resources.append(Resource(wire.name, "network", self._rate(link, wire.bytes_per_s)))
+        self.of_wire: dict[int, int] = {}
 
-    def _add_chip(self, number: int) -> None:
-        chip = self._system.chip
-        self._add(number, "matrix_unit", "math", 1.0)
-        self._add(number, "vector_unit", "vector", 1.0)
+    def add_chips(self, chips: Iterable[int]) -> None:
+        """Give the resources of some chips their numbers."""
+        for number in chips:
+            for name, cause, per_s in self.chip_resources(self._system.chip_at(number)):
+                self.of_chip[number, name] = len(self._program.resources)
+                self._program.resources.append(Resource(f"chip{number}.{name}", cause, per_s, number))
+
+    def add_wires(self, wires: Iterable[int]) -> None:
+        """Give some wires their numbers."""
+        if self._system.topology is None:
+            return
+        for number in wires:
+            wire = self._system.topology.wires[number]
+            self.of_wire[number] = len(self._program.resources)
+            self._program.resources.append(Resource(wire.name, "network", self._rate(wire.link, wire.bytes_per_s)))
+
+    def chip_resources(self, chip: Chip) -> Iterator[tuple[str, str, float]]:
+        """(name, cause, amount per second) of every resource of a chip."""
+        yield "matrix_unit", "math", 1.0
+        yield "vector_unit", "vector", 1.0
         for name, memory, cause in (
             ("hbm", chip.hbm, "memory"),
             ("on_chip", chip.on_chip, "memory"),
@@ -47,46 +56,40 @@ class SystemResources:
             ("disk", chip.disk, "host"),
         ):
             if memory is not None:
-                self._add(number, name, cause, self._rate(name, memory.bytes_per_s))
+                yield name, cause, self._rate(name, memory.bytes_per_s)
         if "pcie" in chip.links:
             for way in ("pcie.in", "pcie.out"):
-                self._add(number, way, "host", self._rate("pcie", chip.links["pcie"].egress_bytes_per_s))
-
-    def _add(self, chip: int, name: str, cause: str, per_s: float) -> None:
-        self.of_chip[chip, name] = len(self._program.resources)
-        self._program.resources.append(Resource(f"chip{chip}.{name}", cause, per_s, chip))
+                yield way, "host", self._rate("pcie", chip.links["pcie"].egress_bytes_per_s)
 
     def _rate(self, name: str, per_s: float) -> float:
         return per_s * self._efficiency.get(name, 1.0)
 
-    def wire_seconds(self, wire: str, nbytes: float) -> float:
-        """Seconds that a wire needs for `nbytes`, alone."""
-        return nbytes / self._program.resources[self.of_wire[wire]].per_s
-
-    def kernel_seconds(self, kernel: Kernel, rereads: Sequence[float]) -> dict[str, float]:
-        """Seconds that each of one chip's resources needs for a kernel, alone; reads happen `rereads` times."""
+    def kernel_seconds(self, kernel: Kernel, rereads: Sequence[float], chip: Chip) -> dict[str, float]:
+        """Seconds that each of a chip's resources needs for a kernel, alone; reads happen `rereads` times."""
         needs: dict[str, float] = {}
-        tile = self._system.chip.matrix_unit.tile if self._padding else None
+        rates = {name: per_s for name, _, per_s in self.chip_resources(chip)}
+        tile = chip.matrix_unit.tile if self._padding else None
         for work in kernel.works:
-            seconds = self._unit(work.unit, work.issued_flops(tile), work.dtype)
+            seconds = self._unit(chip, work.unit, work.issued_flops(tile), work.dtype)
             needs[work.unit] = needs.get(work.unit, 0.0) + seconds
         for access, times in zip(kernel.reads, rereads, strict=True):
-            self._move(needs, access, access.nbytes * times, "in")
+            _move(needs, rates, access, (access.nbytes * times, "in"))
         for access in kernel.writes:
-            self._move(needs, access, access.nbytes, "out")
+            _move(needs, rates, access, (access.nbytes, "out"))
         return {name: time for name, time in needs.items() if time > 0.0}
 
-    def _unit(self, unit: str, flops: float, dtype: str) -> float:
+    def _unit(self, chip: Chip, unit: str, flops: float, dtype: str) -> float:
         if not flops:
             return 0.0
-        peaks: Mapping[str, float] = getattr(self._system.chip, unit).peak_flops_per_s
+        peaks: Mapping[str, float] = getattr(chip, unit).peak_flops_per_s
         served = usable_dtype(dtype, peaks)
         assert served is not None, "binding has checked that there is a peak"
         return flops / self._rate(unit, peaks[served])
 
-    def _move(self, needs: dict[str, float], access: Access, nbytes: float, way: str) -> None:
-        for step in _PATHS.get(access.memory, (access.memory,)):
-            name = step.format(way=way)
-            at = self.of_chip.get((0, name))
-            if at is not None:
-                needs[name] = needs.get(name, 0.0) + nbytes / self._program.resources[at].per_s
+
+def _move(needs: dict[str, float], rates: Mapping[str, float], access: Access, moved: tuple[float, str]) -> None:
+    nbytes, way = moved
+    for step in _PATHS.get(access.memory, (access.memory,)):
+        name = step.format(way=way)
+        if name in rates:
+            needs[name] = needs.get(name, 0.0) + nbytes / rates[name]

@@ -63,6 +63,8 @@ class Result:
                     came[task, queue] = before
                 before = self.end_ps[task]
         for task, successors in enumerate(program.successors):
+            if program.is_inner(task):
+                continue
             for after in successors:
                 if after in program.groups:
                     chips = set(program.chips_of(task))

@@ -3,7 +3,9 @@
 Model: each mesh axis is assigned to one loop dim of an op or to none. A dim must therefore be sharded alike wherever it
 appears; a contracted dim sharded over X leaves partial sums over X, to be declared on the output (`{U_X}`); partial sums
 pass only through linear ops. What cannot be met without moving data between chips is named here as the collective that
-is missing: a planner that inserts it takes this module's findings as its input.
+is missing: the planner (`simulator.planner`) inserts it, and inserts nothing where this module finds nothing.
+Assumes: the order of axes within a dim has no meaning. Each axis that shards a dim owns a digit of its index, in the
+mesh's order ('D_XY' and 'D_YX' alike have X major), so axes come and go one by one without the others moving.
 Source: "How to Scale Your Model", chapter on sharding (the four cases of a sharded matmul).
 """
 
@@ -16,6 +18,9 @@ from simulator.kinds import Kind, Loops
 
 Finding = tuple[str, str]
 """What to point at ('kind', 'out', 'in0', an option) and the message."""
+
+Layout = tuple[tuple[frozenset[str], ...], frozenset[str]]
+"""The axes of each dim, and those of the partial sums."""
 
 
 def sharding_findings(op: Op, kind: Kind) -> Iterator[Finding]:
@@ -139,10 +144,20 @@ def _strip(dims: tuple[Dim, ...], axes: str) -> tuple[Dim, ...]:
     return tuple(Dim(dim.size, "".join(axis for axis in dim.axes if axis not in axes)) for dim in dims)
 
 
+def layout(tensor: Tensor) -> Layout:
+    """What of a tensor's type says where its elements are; the order of axes does not."""
+    return tuple(frozenset(dim.axes) for dim in tensor.dims), frozenset(tensor.partial)
+
+
+def _alike(dims: tuple[Dim, ...], others: tuple[Dim, ...]) -> bool:
+    """Whether dims have the same sizes and are sharded alike."""
+    return [(dim.size, frozenset(dim.axes)) for dim in dims] == [(dim.size, frozenset(dim.axes)) for dim in others]
+
+
 def _all_reduce(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
     if not set(over) <= set(source.partial):
         yield "in0", f"all_reduce over {over} wants partial sums {{U_{over}}}, {source.name} is {source.type_text}"
-    elif op.output.dims != source.dims or set(op.output.partial) != set(source.partial) - set(over):
+    elif not _alike(op.output.dims, source.dims) or set(op.output.partial) != set(source.partial) - set(over):
         yield (
             "out",
             f"all_reduce over {over} keeps the dims of {source.name}:{source.type_text} and resolves {{U_{over}}}",
@@ -152,7 +167,7 @@ def _all_reduce(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
 def _all_gather(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
     if not set(over) <= set(source.axes):
         yield "in0", f"all_gather over {over} wants a dim sharded over it, {source.name} is {source.type_text}"
-    elif op.output.dims != _strip(source.dims, over) or set(op.output.partial) != set(source.partial):
+    elif not _alike(op.output.dims, _strip(source.dims, over)) or set(op.output.partial) != set(source.partial):
         yield "out", f"all_gather over {over} turns {source.name}:{source.type_text} into the same without {over}"
 
 
@@ -160,11 +175,43 @@ def _reduce_scatter(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
     if not set(over) <= set(source.partial):
         yield "in0", f"reduce_scatter over {over} wants partial sums {{U_{over}}}, {source.name} is {source.type_text}"
     elif (
-        _strip(op.output.dims, over) != source.dims
+        not _alike(_strip(op.output.dims, over), source.dims)
         or not set(over) <= set(op.output.axes)
         or set(op.output.partial) != set(source.partial) - set(over)
     ):
         yield "out", f"reduce_scatter over {over} resolves {{U_{over}}} and shards a dim of {source.name} over it"
 
 
-_COLLECTIVE_RULES = {"all_reduce": _all_reduce, "all_gather": _all_gather, "reduce_scatter": _reduce_scatter}
+def _all_to_all(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
+    before = {axis: at for at, dim in enumerate(source.dims) for axis in dim.axes}
+    after = {axis: at for at, dim in enumerate(op.output.dims) for axis in dim.axes}
+    if not set(over) <= set(before):
+        yield "in0", f"all_to_all over {over} wants a dim sharded over it, {source.name} is {source.type_text}"
+    elif (
+        not _alike(_strip(op.output.dims, over), _strip(source.dims, over))
+        or set(before) != set(after)
+        or any(before[axis] == after[axis] for axis in over)
+        or set(op.output.partial) != set(source.partial)
+    ):
+        yield "out", f"all_to_all over {over} keeps {source.name}:{source.type_text} and moves {over} to other dims"
+
+
+def _slice(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
+    taken = set(over) & set(source.axes + source.partial)
+    if taken:
+        yield "in0", f"slice over {over} wants a tensor whole over it, {source.name} is {source.type_text}"
+    elif (
+        not _alike(_strip(op.output.dims, over), source.dims)
+        or not set(over) <= set(op.output.axes)
+        or set(op.output.partial) != set(source.partial)
+    ):
+        yield "out", f"slice over {over} keeps {source.name}:{source.type_text} and shards a dim of it over {over}"
+
+
+_COLLECTIVE_RULES = {
+    "all_reduce": _all_reduce,
+    "all_gather": _all_gather,
+    "reduce_scatter": _reduce_scatter,
+    "all_to_all": _all_to_all,
+    "slice": _slice,
+}

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from simpy.events import Event, Process
@@ -44,7 +45,8 @@ class Simulation:
     """One run of a graph on a system, open to user processes until `run` is called."""
 
     def __init__(self, graph: OpGraph, system: System, options: RunOptions | None = None) -> None:
-        self.plan: Plan = lower(graph, system, options or RunOptions())
+        self._asked = (graph, system, options or RunOptions())
+        self.plan: Plan = lower(*self._asked)
         self.env = Clock()
         self._resource_at = {resource.name: at for at, resource in enumerate(self.plan.program.resources)}
         self._holds: list[int] = []
@@ -61,11 +63,20 @@ class Simulation:
     @property
     def resources(self) -> list[str]:
         """The names of all resources: 'chip0.matrix_unit', 'chip0.hbm', ..., and the wires."""
+        self._unfold()
         return list(self._resource_at)
+
+    def _unfold(self) -> None:
+        """Whoever comes in may tell chips apart: from here on every chip is simulated."""
+        graph, system, options = self._asked
+        if self._engine is None and self.plan.classes < system.size:
+            self.plan = lower(graph, system, replace(options, fold=False))
+            self._resource_at = {resource.name: at for at, resource in enumerate(self.plan.program.resources)}
 
     def process(self, generator: Generator[Event, Any, Any]) -> Process:
         """Add a user process."""
         self._open = True
+        self._unfold()
         return self.env.process(generator)
 
     def timeout(self, seconds: float) -> Event:
@@ -78,11 +89,13 @@ class Simulation:
         with everything else that runs. `overlap`: all at once, else one after the other. Raises KeyError for an unknown
         name, ValueError for an amount that is negative or not a number."""
         demands = []
+        self._unfold()
+        known = self._resource_at
         for name, amount in amounts.items():
-            if name not in self._resource_at:
-                raise KeyError(unknown("resource", name, self._resource_at))
+            if name not in known:
+                raise KeyError(unknown("resource", name, known))
             _check_amount(name, amount)
-            at = self._resource_at[name]
+            at = known[name]
             demands.append((at, amount / self.plan.program.resources[at].per_s * PS_PER_S))
         event = self.env.event()
         alone = alone_time([time for _, time in demands], float("inf") if overlap else 1.0)
@@ -100,6 +113,7 @@ class Simulation:
     def hold(self, op: str) -> Callable[[], None]:
         """Make every task of `op` wait until the returned function is called."""
         self._open = True
+        self._unfold()
         held = self._tasks_of(op)
         for task in held:
             if self._engine is None:
@@ -116,6 +130,7 @@ class Simulation:
     def ended(self, op: str) -> Event:
         """An event for the end of `op` on all chips."""
         self._open = True
+        self._unfold()
         tasks = self._tasks_of(op)
         events = [self.env.event() for _ in tasks]
         for task, event in zip(tasks, events, strict=True):
@@ -127,6 +142,8 @@ class Simulation:
 
     def run(self) -> Result:
         """Run to the end of all tasks. Raises RunError if some can never start."""
+        if self._has_outsiders():
+            self._unfold()
         engine = self._running()
         if self._has_outsiders():
             self._run_with_outsiders(engine)
@@ -180,7 +197,8 @@ def _deadlock(plan: Plan, engine: Engine, waiting: list[int]) -> str:
     named: dict[str, list[int]] = {}
     for task in waiting:
         kernel = plan.kernels[plan.program.kernel[task]].kernel
-        named.setdefault(f"{kernel.name} ({kernel.kind})", []).extend(plan.program.chips_of(task))
+        chips = [chip for each in plan.program.chips_of(task) for chip in plan.members(each)]
+        named.setdefault(f"{kernel.name} ({kernel.kind})", []).extend(chips)
     parts = [
         f"{name} on chip{'s' if len(set(chips)) > 1 else ''} {', '.join(map(str, sorted(set(chips))[:8]))}"
         for name, chips in list(named.items())[:8]

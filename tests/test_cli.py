@@ -62,7 +62,7 @@ def test_run_shows_one_screen() -> None:
 def test_json_is_one_object_with_every_word_and_nothing_else(pair: str) -> None:
     shown = overlapse("run", pair, "--json")
     words = json.loads(shown.stdout)
-    assert list(words) == ["name", *WORDS]
+    assert list(words) == ["name", *WORDS, "network"]
     assert words["time"] == run(pair).summary["time"]
 
 

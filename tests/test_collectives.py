@@ -2,12 +2,15 @@
 
 Law, with V the gathered (or to-be-scattered) bytes on one chip, N chips, W a link's one-way bandwidth, alpha a hop:
 ring: all-gather = reduce-scatter = floor(N/2) hops of alpha + V/(N W); line: N-1 such hops; switch: alpha + V (N-1)/(N W)
-with W of all ports; all-reduce is the two in sequence.
+with W of all ports; all-reduce is the two in sequence. Several wrapped axes: V / sum(W_both); an axis that does not wrap
+halves its W. Levels: the slowest decides, with the W of a whole node. All-to-all, V over all chips: a torus
+V max(axis) / (4 N W_both), a switch V (N-1) / (N^2 W).
 Source: "How to Scale Your Model", chapters on sharding and on GPUs.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Literal
@@ -16,10 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw import Chip, RunError, System, Topology, load_chip, parse_topology
+from hw import Chip, Mesh, RunError, System, Topology, load_chip, parse_topology
 from hw.chip import Link
+from hw.routing import Router
 from simulator import RunOptions
-from simulator.collectives import Transfer, collective, point_to_point
+from simulator.collectives import Ask, canonical
+from simulator.transfer import Group, Transfer
 from tests.strategies import chip_with, many, run, show_error
 
 FULL = RunOptions(overlap="full")
@@ -40,6 +45,13 @@ def wired(kind: str, size: int, alpha: float, mesh: dict[str, int] | None = None
     name, link = ("h100_sxm", "nvlink") if kind == "switch" else ("tpu_v5e", "ici")
     chip: Chip = chip_with(name, {f"links.{link}.latency": alpha})
     return many(f"{kind}({size})", mesh or {"X": size}, chip)
+
+
+def collective(kind: str, topology: Topology, nbytes: float, root: int = 0) -> Transfer:
+    """The textbook's transfer among all chips."""
+    pieces = tuple(axis for axis in topology.axes if axis.size > 1)
+    group = Group(topology, Router(topology), range(topology.size), pieces)
+    return canonical(group, Ask(kind, nbytes, root))
 
 
 def closed_form(kind: str, topology: str, n: int, nbytes: float, alpha: float) -> float:
@@ -100,9 +112,10 @@ def flood(n: int, wrapped: bool) -> tuple[int, Counter[tuple[int, int]]]:
     return hops, carried
 
 
-def by_chips(transfer: Transfer) -> dict[tuple[int, int], float]:
+def by_chips(topology: Topology, transfer: Transfer) -> dict[tuple[int, int], float]:
     total: dict[tuple[int, int], float] = {}
-    for wire, nbytes in transfer.wires.items():
+    for number, nbytes in transfer.wires.items():
+        wire = topology.wires[number]
         ends = int(wire.source.removeprefix("chip")), int(wire.target.removeprefix("chip"))
         total[ends] = total.get(ends, 0.0) + nbytes
     return {ends: nbytes for ends, nbytes in total.items() if nbytes}
@@ -111,8 +124,9 @@ def by_chips(transfer: Transfer) -> dict[tuple[int, int], float]:
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 8, 16])
 def test_a_ring_carries_what_a_flood_of_shards_carries(n: int) -> None:
     hops, carried = flood(n, wrapped=True)
-    transfer = collective("all_gather", parse_topology(f"ring({n})", LINKS), range(n), 1000.0 * n)
-    assert by_chips(transfer) == {ends: 1000.0 * count for ends, count in carried.items()}
+    topology = parse_topology(f"ring({n})", LINKS)
+    transfer = collective("all_gather", topology, 1000.0 * n)
+    assert by_chips(topology, transfer) == {ends: 1000.0 * count for ends, count in carried.items()}
     assert transfer.latency_s == pytest.approx(hops * 1e-6)
     assert transfer.sent_bytes == 1000.0 * max(
         sum(count for (source, _), count in carried.items() if source == chip) for chip in range(n)
@@ -123,8 +137,9 @@ def test_a_ring_carries_what_a_flood_of_shards_carries(n: int) -> None:
 def test_a_line_lasts_as_long_as_a_flood_of_shards(n: int) -> None:
     """The wires in the middle idle at times, but the phase lasts N-1 hops of a shard."""
     hops, carried = flood(n, wrapped=False)
-    transfer = collective("all_gather", parse_topology(f"line({n})", LINKS), range(n), 1000.0 * n)
-    assert set(by_chips(transfer)) == set(carried)
+    topology = parse_topology(f"line({n})", LINKS)
+    transfer = collective("all_gather", topology, 1000.0 * n)
+    assert set(by_chips(topology, transfer)) == set(carried)
     assert set(transfer.wires.values()) == {1000.0 * hops}
     assert transfer.latency_s == pytest.approx(hops * 1e-6)
     assert transfer.sent_bytes == 1000.0 * max(
@@ -141,8 +156,8 @@ TOPOLOGIES = st.builds(
 
 @given(TOPOLOGIES, st.floats(1.0, 1e12))
 def test_an_all_reduce_is_a_reduce_scatter_and_an_all_gather(topology: Topology, nbytes: float) -> None:
-    parts = [collective(kind, topology, range(topology.size), nbytes) for kind in ("reduce_scatter", "all_gather")]
-    whole = collective("all_reduce", topology, range(topology.size), nbytes)
+    parts = [collective(kind, topology, nbytes) for kind in ("reduce_scatter", "all_gather")]
+    whole = collective("all_reduce", topology, nbytes)
     assert parts[0] == parts[1]
     assert whole.latency_s == 2 * parts[0].latency_s
     assert whole.sent_bytes == 2 * parts[0].sent_bytes
@@ -151,7 +166,7 @@ def test_an_all_reduce_is_a_reduce_scatter_and_an_all_gather(topology: Topology,
 
 @given(TOPOLOGIES, st.sampled_from(sorted(ROUNDS)), st.floats(1.0, 1e12), st.floats(1.0, 100.0))
 def test_bytes_scale_and_latency_does_not(topology: Topology, kind: str, nbytes: float, factor: float) -> None:
-    one, more = (collective(kind, topology, range(topology.size), size) for size in (nbytes, factor * nbytes))
+    one, more = (collective(kind, topology, size) for size in (nbytes, factor * nbytes))
     assert more.latency_s == one.latency_s
     assert set(more.wires) == set(one.wires)
     for wire, moved in one.wires.items():
@@ -163,9 +178,10 @@ def test_every_chip_must_receive_what_it_lacks(topology: Topology, kind: str) ->
     """A gather brings (N-1)/N of V to each chip: the wires into it carry at least that."""
     n, nbytes = topology.size, 1e6
     into: dict[str, float] = {f"chip{chip}": 0.0 for chip in range(n)}
-    for wire, moved in collective(kind, topology, range(n), nbytes).wires.items():
-        if wire.target in into:
-            into[wire.target] += moved
+    for wire, moved in collective(kind, topology, nbytes).wires.items():
+        target = topology.wires[wire].target
+        if target in into:
+            into[target] += moved
     for moved in into.values():
         assert moved >= ROUNDS[kind] * nbytes * (n - 1) / n * (1 - 1e-12)
 
@@ -173,7 +189,7 @@ def test_every_chip_must_receive_what_it_lacks(topology: Topology, kind: str) ->
 @pytest.mark.parametrize("kind", sorted(ROUNDS))
 @pytest.mark.parametrize("topology", sorted(W))
 def test_a_chip_alone_has_nothing_to_send(kind: str, topology: str) -> None:
-    assert collective(kind, parse_topology(f"{topology}(1)", LINKS), [0], 1e9) == Transfer()
+    assert collective(kind, parse_topology(f"{topology}(1)", LINKS), 1e9) == Transfer()
 
 
 def test_a_switch_may_be_cut_into_groups_that_do_not_meet() -> None:
@@ -217,6 +233,100 @@ def test_a_sharded_matmul_and_its_all_reduce_overlap_chunk_by_chunk(n: int, prin
     assert got == pytest.approx(printed, rel=5e-6)
 
 
+# Several axes, several levels
+
+GATHER = "y:bf16[E,F] = all_gather(x:bf16[E_X,F], over=X)"
+EXCHANGE = "y:bf16[E,F_X] = all_to_all(x:bf16[E_X,F], over=X)"
+BYTES = 3840 * 3840 * 2  # of an array whose dims divide over every size below
+FAST_HBM = {"hbm.bandwidth": 5e12}
+
+
+def seconds(line: str, topology: str, chip: Chip, options: RunOptions = FULL) -> float:
+    """A collective of BYTES over all chips."""
+    size = parse_topology(topology, chip.links).size
+    return run([line], {"E": 3840, "F": 3840}, many(topology, {"X": size}, chip), options).time_s
+
+
+def tpu(alpha: float = 0.0, **more: object) -> Chip:
+    """A TPU v5e with six links, for tori of three axes."""
+    return chip_with("tpu_v5e", {"links.ici.latency": alpha, "links.ici.count": 6, **FAST_HBM, **more})
+
+
+def check(what: str, got: float, want: float) -> None:
+    print(show_error(f"{what}, s", got, want))
+    assert got == pytest.approx(want, rel=1e-9, abs=2e-12)
+
+
+@pytest.mark.parametrize("fold", [True, False])
+@pytest.mark.parametrize("axes", [(4,), (8,), (16,), (4, 4), (4, 8), (4, 4, 4), (2, 2)])
+def test_an_all_to_all_on_a_torus_is_bound_by_its_longest_axis(axes: tuple[int, ...], fold: bool) -> None:
+    text = f"torus({','.join(map(str, axes))})"
+    got = seconds(EXCHANGE, text, tpu(), RunOptions(overlap="full", fold=fold))
+    check(f"all-to-all on {text}", got, BYTES * max(axes) / (4 * math.prod(axes) * 9e10))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 16])
+def test_an_all_to_all_on_a_switch_sends_each_chip_its_part(n: int) -> None:
+    chip = chip_with("h100_sxm", {"links.nvlink.latency": 1e-6, **FAST_HBM})
+    got = seconds(EXCHANGE, f"switch({n})", chip)
+    check(f"all-to-all on switch({n})", got, 1e-6 + BYTES * (n - 1) / (n * n * W["switch"]))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 8, 10, 16])
+def test_an_all_to_all_on_a_line_is_bound_by_its_middle(n: int) -> None:
+    got = seconds(EXCHANGE, f"line({n})", tpu(1e-6))
+    check(f"all-to-all on line({n})", got, (n - 1) * 1e-6 + (n // 2) * (n - n // 2) * BYTES / n**2 / 4.5e10)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-6])
+@pytest.mark.parametrize("axes", [(4, 4), (4, 8), (2, 4), (4, 4, 4), (3, 5)])
+def test_an_all_gather_over_several_wrapped_axes_uses_all_links(axes: tuple[int, ...], alpha: float) -> None:
+    text = f"torus({','.join(map(str, axes))})"
+    want = BYTES / (len(axes) * 9e10) + sum(size // 2 for size in axes) * alpha
+    check(f"all-gather on {text}, alpha {alpha:g}", seconds(GATHER, text, tpu(alpha)), want)
+
+
+def test_an_all_gather_on_a_grid_of_two_by_two_uses_all_links() -> None:
+    check("all-gather on grid(2,2)", seconds(GATHER, "grid(2,2)", tpu()), 3 / 4 * BYTES / (2 * 4.5e10))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8])
+def test_an_all_gather_on_a_full_mesh_uses_all_ports(n: int) -> None:
+    chip = chip_with("h100_sxm", {"links.nvlink.latency": 1e-6, **FAST_HBM})
+    want = 1e-6 + BYTES * (n - 1) / (n * W["switch"])
+    check(f"all-gather on full({n})", seconds(GATHER, f"full({n})", chip), want)
+
+
+@pytest.mark.parametrize("nodes", [2, 4, 32])
+@pytest.mark.parametrize("kind", sorted(LINES))
+def test_two_levels_are_as_slow_as_the_slower_one(kind: str, nodes: int) -> None:
+    """A node of eight: 450 GB/s a chip inside, 8 x 50 GB/s a node outside."""
+    chip = chip_with("h100_sxm", FAST_HBM)
+    levels = ["switch(8) over nvlink", f"switch({nodes}) over infiniband"]
+    system = System(chip, parse_topology(levels, chip.links), Mesh({"X": 8 * nodes}))
+    got = run([LINES[kind]], {"E": 3840, "F": 3840}, system, FULL).time_s
+    slower = max(7 / (8 * 450e9), (nodes - 1) / (nodes * 8 * 50e9))
+    check(f"{kind} over {nodes} nodes", got, ROUNDS[kind] * BYTES * slower)
+
+
+# A ring one way round
+
+
+ONE_WAY = RunOptions(overlap="full", collectives="ring_one_way")
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 7, 8, 12, 16, 31, 32, 48, 63, 64, 4096])
+@pytest.mark.parametrize("topology", ["ring", "switch"])
+def test_an_all_reduce_round_a_ring_one_way(topology: str, n: int) -> None:
+    """2 (n-1) (alpha + V / (n beta)), on a ring and on a fabric. 4096 chips are quick because they are folded."""
+    if topology == "ring":
+        chip, beta = tpu(1e-6), 4.5e10
+    else:
+        chip, beta = chip_with("h100_sxm", {"links.nvlink.latency": 1e-6, **FAST_HBM}), W["switch"]
+    got = seconds(LINES["all_reduce"], f"{topology}({n})", chip, ONE_WAY)
+    check(f"one-way all-reduce on {topology}({n})", got, 2 * (n - 1) * (1e-6 + BYTES / (n * beta)))
+
+
 # From chip to chip
 
 
@@ -224,20 +334,31 @@ def test_a_sharded_matmul_and_its_all_reduce_overlap_chunk_by_chunk(n: int, prin
     ("topology", "target", "hops"),
     [("ring", 1, 1), ("ring", 3, 3), ("ring", 4, 4), ("ring", 5, 3), ("ring", 7, 1), ("line", 7, 7), ("switch", 7, 1)],
 )
-def test_a_send_pays_each_hop_once_and_the_bytes_once(topology: str, target: int, hops: int) -> None:
+@pytest.mark.parametrize("routing", ["split", "single"])
+def test_a_send_pays_each_hop_once_and_the_bytes_once(
+    topology: str, target: int, hops: int, routing: Literal["split", "single"]
+) -> None:
+    """To the antipode of a ring half goes each way, unless one way is asked for."""
     lines = [f"s:bf16[N] = send(x:bf16[N], from=0, to={target})", f"y:bf16[N] = recv(from=0, to={target})"]
-    got = run(lines, {"N": 10**6}, wired(topology, 8, 1e-6), FULL).time_s
-    want = hops * 1e-6 + 2e6 / W[topology]
+    options = RunOptions(overlap="full", routing=routing)
+    got = run(lines, {"N": 10**6}, wired(topology, 8, 1e-6), options).time_s
+    ways = 2 if topology == "ring" and target == 4 and routing == "split" else 1
+    want = hops * 1e-6 + 2e6 / W[topology] / ways
     print(show_error(f"send 0 to {target} on {topology}(8), s", got, want))
     assert got == pytest.approx(want, rel=1e-9, abs=2e-12)
 
 
 def test_a_transfer_uses_the_wires_of_its_route_only() -> None:
-    topology = parse_topology("ring(8)", LINKS)
-    transfer = point_to_point(topology, 0, 6, 5.0)
-    assert [(wire.source, wire.target) for wire in transfer.wires] == [("chip0", "chip7"), ("chip7", "chip6")]
-    assert set(transfer.wires.values()) == {5.0}
-    assert transfer.pair
+    lines = ["s:bf16[N] = send(x:bf16[N], from=0, to=6)", "y:bf16[N] = recv(from=0, to=6)"]
+    system = many("ring(8)", {"X": 8})
+    assert system.topology is not None
+    traffic = run(lines, {"N": 100}, system, FULL).plan.kernels[0].traffic
+    assert traffic.pair
+    (group,) = traffic.groups
+    assert tuple(group.members) == (0, 6)
+    wires = {(system.topology.wires[number].name, nbytes) for number, nbytes in group.transfer.wires.items()}
+    hops = (system.topology.between(*ends)[0] for ends in (("chip0", "chip7"), ("chip7", "chip6")))
+    assert wires == {(system.topology.wires[number].name, 200.0) for number in hops}
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,13 @@ CASES |= {
     "all_reduce": [("y:bf16[M,N] = all_reduce(x:bf16[M,N]{U_X}, over=X)", 0, 0, 240)],
     "all_gather": [("y:bf16[M,N] = all_gather(x:bf16[M_X,N], over=X)", 0, 0, 60 + 120)],
     "reduce_scatter": [("y:bf16[M_X,N] = reduce_scatter(x:bf16[M,N]{U_X}, over=X)", 0, 0, 120 + 60)],
+    "broadcast": [("y:bf16[M,N] = broadcast(x:bf16[M,N], over=X, root=1)", 0, 0, 120 + 120)],
+    "reduce_to": [("y:bf16[M,N] = reduce_to(x:bf16[M,N]{U_X}, over=X)", 0, 0, 120 + 120)],
+    "gather_to": [("y:bf16[M,N] = gather_to(x:bf16[M_X,N], over=X)", 0, 0, 60 + 120)],
+    "scatter": [("y:bf16[M_X,N] = scatter(x:bf16[M,N], over=X)", 0, 0, 120 + 60)],
+    "permute": [("y:bf16[M,N] = permute(x:bf16[M,N], over=X)", 0, 0, 120 + 120)],
+    "all_to_all": [("y:bf16[M,N_X] = all_to_all(x:bf16[M_X,N], over=X)", 0, 0, 60 + 60)],
+    "slice": [("y:bf16[M_X,N] = slice(x:bf16[M,N], over=X)", 0, 0, 0)],
     "send": [("s:bf16[M,N] = send(x:bf16[M,N], from=0, to=1)", 0, 0, 120)],
     "recv": [("y:bf16[M,N] = recv(from=0, to=1)", 0, 0, 120)],
 }  # fmt: skip

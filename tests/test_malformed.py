@@ -57,7 +57,7 @@ EDITS: list[tuple[str, str]] = [
     ("topology: line(2)", "topology: line(99999999999)"),
     ("topology: line(2)", "topology: line(3)"),
     ("topology: line(2)", "topology: line(2) over wlan"),
-    ("topology: line(2)", "topology: [line(2)]"),
+    ("topology: line(2)", "topology: [line(2), [line(1)]]"),
     ("mesh: {X: 2}", "mesh: {X: 3}"),
     ("mesh: {X: 2}", "mesh: {x: 2}"),
     ("mesh: {X: 2}", "mesh: {XY: 2}"),
@@ -104,7 +104,7 @@ EDITS: list[tuple[str, str]] = [
     ("matmul(x", "matmul x"),
     ("bf16[B,D_X]", "bf17[B,D_X]"),
     ("bf16[B,D_X]", "bf16[B,D_Z]"),
-    ("bf16[B,D_X]", "bf16[B,D]"),
+    ("matmul(x:bf16[B,D_X], w:bf16[D_X,F]", "relu(x:bf16[B,F]"),  # nothing makes its partial sums
     ("bf16[B,D_X]", "bf16[B_X,D_X]"),
     ("bf16[B,D_X]", "bf16[B,Q_X]"),
     ("bf16[B,D_X]", "bf16[B,,D_X]"),

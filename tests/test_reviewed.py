@@ -164,7 +164,6 @@ def test_a_fixed_time_moves_nothing() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("y:bf16[N,K,H_X,W] = conv2d(x:bf16[N,C,H_X,W], w:bf16[K,C,3,3], pad=1)", "all_gather(x, over=X)"),
         ("y:fp32[N] = all_gather(x:bf16[N_X], over=X)", "keeps the dtype"),
         ("y:fp32[N] = all_reduce(x:bf16[N]{U_X}, over=X)", "keeps the dtype"),
     ],
@@ -173,6 +172,15 @@ def test_what_would_need_more_than_it_says_is_refused(line: str, said: str) -> N
     with pytest.raises(SpecError) as caught:
         simulate(parse_graph([line], {"N": 8, "C": 8, "H": 8, "W": 8, "K": 8}), many("ring(2)"))
     assert said in str(caught.value)
+
+
+def test_windows_over_a_sharded_edge_are_gathered_first() -> None:
+    line = "y:bf16[N,K,H_X,W] = conv2d(x:bf16[N,C,H_X,W], w:bf16[K,C,3,3], pad=1)"
+    graph = parse_graph([line], {"N": 8, "C": 8, "H": 8, "W": 8, "K": 8})
+    kinds = [planned.kernel.kind for planned in simulate(graph, many("ring(2)")).plan.kernels]
+    assert kinds[0] == "all_gather"
+    with pytest.raises(SpecError, match=r"all_gather\(x, over=X\)"):
+        simulate(graph, many("ring(2)"), RunOptions(sharding="written"))
 
 
 def test_blocks_and_fusion_from_python_are_those_of_the_text() -> None:

@@ -1,7 +1,8 @@
-"""Sharding: local shapes and FLOPs, and errors that name the collective that is missing.
+"""Sharding as it is written: local shapes and FLOPs, and errors that name the collective that is missing.
 
 Law: with every axis of an op splitting one of its loops, FLOPs a chip x chips along those axes = FLOPs of the whole.
-What needs data from another chip is refused at its place, with the collective that would bring it.
+Where nothing is inserted (`sharding: written`, which is what `bind` sees), what needs data from another chip is refused at
+its place, with the collective that would bring it; what the planner makes of it stands in `tests.test_planner`.
 Source: "How to Scale Your Model", chapter on sharding: the four cases of a sharded matmul.
 """
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import Mesh, SpecError, System, load_chip, parse_topology
-from simulator import Kernel
+from simulator import Kernel, RunOptions
 from tests.strategies import kernels_of, many, one, run
 
 DIMS = {"B": 64, "D": 128, "F": 256, "H": 32, "G": 8, "T": 16, "S": 16, "K": 64, "V": 1024, "P": 10}
@@ -95,13 +96,18 @@ def test_sharding_keeps_the_flops_of_a_matmul(axes: list[str], b: int, d: int, f
         ["y:bf16[B_YX,F] = reduce_scatter(x:bf16[B_Y,F]{U_X}, over=X)"],
         ["y:bf16[B,F_Y] = all_gather(x:bf16[B_X,F_Y], over=X)"],
         ["y:bf16[B,F] = all_gather(x:bf16[B_XY,F], over=XY)"],
+        ["y:bf16[B,F_X] = all_to_all(x:bf16[B_X,F], over=X)"],
+        ["y:bf16[B_Y,F_X] = all_to_all(x:bf16[B_X,F_Y], over=XY)"],
+        ["y:bf16[B,F_X]{U_Y} = all_to_all(x:bf16[B_X,F]{U_Y}, over=X)"],
+        ["y:bf16[B_YX,F] = slice(x:bf16[B_Y,F], over=X)"],
+        ["y:bf16[B_X,F_Y] = slice(x:bf16[B,F], over=XY)"],
     ],
 )
 def test_partial_sums_pass_through_what_is_linear_and_collectives_resolve_them(lines: list[str]) -> None:
     assert bound(*lines)
 
 
-# What does not
+# What does not, unless something is inserted
 
 
 @pytest.mark.parametrize(
@@ -187,6 +193,13 @@ def test_a_wrong_annotation_is_refused_at_its_place(line: str, column: int, word
     message = refusal(line)
     assert f"ops:1:{column}: " in message
     assert words in message
+
+
+def test_a_run_of_what_is_written_inserts_nothing() -> None:
+    lines = ["y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[D,F])"]
+    with pytest.raises(SpecError, match=r"ops:1:37: .*all_gather\(x, over=X\)"):
+        run(lines, DIMS, MESH, RunOptions(sharding="written"))
+    assert [kernel.kernel.kind for kernel in run(lines, DIMS, MESH).plan.kernels] == ["all_gather", "matmul"]
 
 
 def test_a_collective_without_its_axes() -> None:

@@ -1,0 +1,363 @@
+"""Custom wirings from a file: networkx node-link JSON, or a list of edges.
+
+Model: nodes called chip0, chip1, ... are the chips, all others are switches; a link has a bandwidth one way, a latency and a
+count of parallel ports, and leads both ways unless the file is directed. A link to or between chips without a bandwidth has
+`count` of the chip's own ports (so that a study can vary them) and their latency. Messages may pass through chips.
+JSON: {"directed": false, "nodes": [{"id": "chip0"}, ...], "links": [{"source", "target", "bandwidth", "latency", "count"}]}
+(also under "edges", as newer networkx writes it). Edge list (.edges, .txt, .csv): a line is `source target bandwidth
+[latency]`, separated by blanks or commas, and # begins a comment.
+Every mistake is reported at once with its place, and chips that cannot be reached are named.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from hw.document import Document, Key, is_file, read_document
+from hw.errors import Mark, Problem, Problems, SpecError, shown, unknown
+from hw.site import Hop, Shape, Site
+from hw.topology import MAX_CHIPS
+from hw.units import Dimension, parse
+from hw.validation import BytesPerSecond, Seconds, Spec, validate
+
+MAX_BYTES = 64 * 2**20
+MAX_PORTS = 10_000
+_CHIP = re.compile(r"chip(0|[1-9][0-9]{0,8})")
+_LIKE_CHIP = re.compile(r"(?i)chip[\s_-]*0*([0-9]{1,9})")
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class GraphLink:
+    """One link of a graph: its ends, and its figures where the file gives them."""
+
+    source: str
+    target: str
+    bytes_per_s: float | None
+    latency_s: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes and links of a custom wiring of `size` chips."""
+
+    size: int
+    links: tuple[GraphLink, ...]
+    directed: bool = False
+
+    def build(self, site: Site, _shape: Shape) -> None:
+        """Lay the wires over the chips of a site. Raises ValueError where a chip has too few ports."""
+        self._check_ports(site)
+        seen: dict[tuple[str, str], int] = {}
+        for link in self.links:
+            source, target = (_placed(name, site) for name in (link.source, link.target))
+            rate, hop = _figures(link, site)
+            for here, there in ((source, target), (target, source))[: 1 if self.directed else 2]:
+                again = seen[here, there] = seen.get((here, there), 0) + 1
+                # the way up to a switch is part of the hop down again, unless the file gives the link a latency of its own
+                climbs = link.latency_s is None and here.startswith("chip") and _CHIP.fullmatch(there) is None
+                site.wire(here, there, rate, None if climbs else hop, f".{again}" if again > 1 else "")
+
+    def _check_ports(self, site: Site) -> None:
+        used: dict[str, int] = {}
+        for link in self.links:
+            for name in (link.source, link.target)[: 1 if self.directed else 2]:
+                if link.bytes_per_s is None and _CHIP.fullmatch(name):
+                    used[name] = used.get(name, 0) + link.count
+        for name, ports in used.items():
+            have = site.link_of(_chip_of(name, site)).count
+            if ports > have:
+                raise ValueError(f"{name} needs {ports} ports, {site.link_name} has {have} (links without a bandwidth)")
+
+
+def _chip_of(name: str, site: Site) -> int:
+    return site.chips[int(name[4:])]
+
+
+def _placed(name: str, site: Site) -> str:
+    """A node's name where the graph is one of several nodes of a larger system."""
+    return f"chip{_chip_of(name, site)}" if _CHIP.fullmatch(name) else f"{site.prefix}{name}"
+
+
+def _figures(link: GraphLink, site: Site) -> tuple[float, Hop]:
+    """Bytes/s one way, and what a hop takes."""
+    chips = [_chip_of(name, site) for name in (link.source, link.target) if _CHIP.fullmatch(name)]
+    if link.bytes_per_s is not None:
+        return link.bytes_per_s * link.count, Hop(link.latency_s or 0.0)
+    ports = [site.link_of(chip) for chip in chips]
+    slow = max(ports, key=lambda port: port.latency_s)
+    latency = slow.latency_s if link.latency_s is None else link.latency_s
+    rate = min(port.bytes_per_s for port in ports) * link.count
+    return rate, Hop(latency, slow.message_s)
+
+
+def read_graph(reference: str, base: Path | None = None) -> Graph:
+    """The graph in a file; a relative path begins at `base`. Raises SpecError with every problem at its place."""
+    path = (base or Path()) / reference
+    if not is_file(path):
+        raise ValueError(f"there is no graph file '{path}'")
+    return _READERS[path.suffix](path)
+
+
+# JSON
+
+
+def _name(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        raise ValueError(f"{shown(value)} will not do for {{key}}: it wants the name of a node")
+    return str(value)
+
+
+_Name = Annotated[str, BeforeValidator(_name)]
+
+
+class _NodeSpec(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    id: _Name
+
+
+class _LinkSpec(Spec):
+    source: _Name
+    target: _Name
+    bandwidth: BytesPerSecond | None = None
+    latency: Seconds | None = None
+    count: int = Field(default=1, gt=0, le=MAX_PORTS, strict=True)
+    key: str | int | None = None
+
+
+class _GraphSpec(Spec):
+    directed: bool = Field(default=False, strict=True)
+    multigraph: bool = True
+    graph: dict[str, Any] | list[Any] = Field(default_factory=dict)
+    nodes: list[_NodeSpec]
+    links: list[_LinkSpec] | None = None
+    edges: list[_LinkSpec] | None = None
+
+
+def _read_json(path: Path) -> Graph:
+    """Read fast; only where something is wrong, read again with the places of everything."""
+    text = _text(path)
+    try:
+        data = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise SpecError([Problem(Mark(str(path), error.lineno, error.colno), f"not JSON: {error.msg}")]) from None
+    except (ValueError, RecursionError):
+        data = None
+    try:
+        return _graph_of(Document(str(path), data))
+    except SpecError as error:
+        try:
+            placed = read_document(path)
+        except SpecError as problem:
+            raise (problem if data is None else error) from None
+        return _graph_of(placed)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        raise ValueError("a key stands twice")
+    return data
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is not a number")
+
+
+def _graph_of(document: Document) -> Graph:
+    problems = Problems()
+    spec = validate(_GraphSpec, document, problems)
+    if spec is None:
+        raise SpecError(problems.found)
+    where = "edges" if spec.links is None else "links"
+    listed = spec.edges if spec.links is None else spec.links
+    if listed is None or (spec.links is not None and spec.edges is not None):
+        problems.add(document.value_mark(()), "a graph has its links under 'links' (or 'edges'), once")
+        listed = []
+    seen: set[str] = set()
+    for at, node in enumerate(spec.nodes):
+        if node.id in seen:
+            problems.add(document.value_mark(("nodes", at, "id")), f"node '{node.id}' stands twice")
+        seen.add(node.id)
+    links = [GraphLink(each.source, each.target, each.bandwidth, each.latency, each.count) for each in listed]
+    ends: tuple[Key, Key] = (("source",), ("target",))
+    _check_links(links, lambda at, end: document.value_mark((where, at, *ends[end])), problems, seen)
+    return _finished(seen, links, spec.directed, document.value_mark(("nodes",)), problems)
+
+
+# Edge lists
+
+_QUANTITY = re.compile(r'"([^"]*)"|([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*(?:[A-Za-z%][A-Za-z/%]*)?)|(\S+)')
+_HEADER = ("source", "target")
+
+
+def _read_edges(path: Path) -> Graph:
+    problems = Problems()
+    links: list[GraphLink] = []
+    marks: list[tuple[Mark, Mark]] = []
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        body = line.partition("#")[0].replace(",", " ").replace("\t", " ")
+        words = [(match[0].strip('"'), match.start() + 1) for match in re.finditer(r"\S+", body)]
+        if not words or (not links and tuple(word.lower() for word, _ in words[:2]) == _HEADER):
+            continue
+        places = [Mark(str(path), number, column) for _, column in words]
+        if len(words) < 3:
+            problems.add(places[0], "a line is: source target bandwidth [latency], as in 'chip0 switch 25GB/s 1us'")
+            continue
+        rest = words[2][1] - 1
+        found = _quantities(body[rest:], Mark(str(path), number, rest + 1), problems)
+        if found is not None:
+            links.append(GraphLink(words[0][0], words[1][0], *found, 1))
+            marks.append((places[0], places[1]))
+    nodes = dict.fromkeys(name for link in links for name in (link.source, link.target))
+    _check_links(links, lambda at, end: marks[at][end], problems, nodes)
+    return _finished(nodes, links, False, Mark(str(path)), problems)
+
+
+def _quantities(text: str, mark: Mark, problems: Problems) -> tuple[float, float | None] | None:
+    """The bandwidth and the latency at the end of a line, or None after saying what is wrong."""
+    found: list[float] = []
+    for match in _QUANTITY.finditer(text):
+        word = (match[1] or match[0]).strip()
+        here = mark.moved(match.start())
+        if len(found) == len(_FIGURES):
+            problems.add(here, f"'{word[:20]}' is too much: a line is source target bandwidth [latency]")
+            return None
+        name, dimension, allowed, range_ = _FIGURES[len(found)]
+        try:
+            number = parse(word, dimension)
+        except ValueError as error:
+            problems.add(here, str(error).replace("{key}", name))
+            return None
+        if not allowed(number):
+            problems.add(here, f"'{word}' is out of range: {name} must be {range_}")
+            return None
+        found.append(number)
+    return (found[0], found[1] if len(found) > 1 else None)
+
+
+_FIGURES: tuple[tuple[str, Dimension, Callable[[float], bool], str], ...] = (
+    ("bandwidth", Dimension.BANDWIDTH, lambda number: number > 0, "more than 0"),
+    ("latency", Dimension.TIME, lambda number: number >= 0, "0 or more"),
+)
+
+
+# Both
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SpecError([Problem(Mark(str(path)), f"cannot read the file: {reason}")]) from None
+    if len(raw) > MAX_BYTES:
+        raise SpecError([Problem(Mark(str(path)), f"the file is over {MAX_BYTES // 2**20} MiB")])
+    try:
+        return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise SpecError([Problem(Mark(str(path), line), "not a text file in UTF-8")]) from None
+
+
+def _check_links(
+    links: Sequence[GraphLink], place: Callable[[int, int], Mark], problems: Problems, nodes: Iterable[str]
+) -> None:
+    """Ends that are no nodes, links from a node to itself, and links that nothing gives a bandwidth."""
+    known = set(nodes)
+    for at, link in enumerate(links):
+        for end, name in enumerate((link.source, link.target)):
+            if name not in known:
+                problems.add(place(at, end), _unknown_node(name, known))
+        if link.source == link.target:
+            problems.add(place(at, 1), f"a link from '{link.source}' to itself")
+        chips = [name for name in (link.source, link.target) if _CHIP.fullmatch(name)]
+        if link.bytes_per_s is None and not chips:
+            message = f"the link from '{link.source}' to '{link.target}' wants a bandwidth: neither end is a chip"
+            problems.add(place(at, 0), message)
+
+
+def _unknown_node(name: str, known: set[str]) -> str:
+    if len(known) <= 24:
+        return unknown("node", name, known)
+    return unknown("node", name, known).partition(" Allowed:")[0]
+
+
+def _finished(
+    nodes: Iterable[str], links: Sequence[GraphLink], directed: bool, mark: Mark, problems: Problems
+) -> Graph:
+    """The graph, once its chips are numbered without a gap and reach each other. Raises SpecError."""
+    names = list(nodes)
+    chips = sorted(int(match[1]) for name in names if (match := _CHIP.fullmatch(name)))
+    for message in _misnumbered(names, chips):
+        problems.add(mark, message)
+    problems.raise_if_any()
+    for message in _cut_off(len(chips), links, directed):
+        problems.add(mark, message)
+    problems.raise_if_any()
+    return Graph(len(chips), tuple(links), directed)
+
+
+def _misnumbered(names: Sequence[str], chips: Sequence[int]) -> Iterator[str]:
+    for name in names:
+        alike = _LIKE_CHIP.fullmatch(name)
+        if alike and not _CHIP.fullmatch(name):
+            yield f"node '{name}': chips are named chip0, chip1, ...; did you mean 'chip{int(alike[1])}'?"
+    if not chips:
+        yield f"there is no chip: chips are the nodes named chip0 to chipN-1 (nodes: {_few(names)})"
+    elif len(chips) > MAX_CHIPS:
+        yield f"{len(chips)} chips are out of range: 1 to {MAX_CHIPS}"
+    elif chips[-1] != len(chips) - 1:
+        have = set(chips)
+        missing = [f"chip{number}" for number in range(min(chips[-1], len(chips) + _SHOWN)) if number not in have]
+        yield f"chips are numbered from chip0 without a gap; missing: {_few(missing)}"
+
+
+def _cut_off(size: int, links: Sequence[GraphLink], directed: bool) -> Iterator[str]:
+    """Chips that chip0 does not reach, and chips that do not reach it."""
+    onwards: dict[str, list[str]] = {}
+    backwards: dict[str, list[str]] = {}
+    for link in links:
+        onwards.setdefault(link.source, []).append(link.target)
+        backwards.setdefault(link.target, []).append(link.source)
+        if not directed:
+            onwards.setdefault(link.target, []).append(link.source)
+            backwards.setdefault(link.source, []).append(link.target)
+    chips = [f"chip{number}" for number in range(size)]
+    there = _reached("chip0", onwards)
+    if lost := [chip for chip in chips if chip not in there]:
+        yield f"{_few(lost)} cannot be reached from chip0"
+    elif lost := [chip for chip in chips if chip not in _reached("chip0", backwards)]:
+        yield f"{_few(lost)} cannot reach chip0"
+
+
+def _reached(start: str, onwards: Mapping[str, Sequence[str]]) -> set[str]:
+    found, front = {start}, [start]
+    while front:
+        front = [after for node in front for after in onwards.get(node, ()) if after not in found]
+        front = list(dict.fromkeys(front))
+        found.update(front)
+    return found
+
+
+def _few(names: Sequence[str]) -> str:
+    listed = ", ".join(str(name)[:40] for name in names[:_SHOWN])
+    return f"{listed} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else listed
+
+
+_READERS: Mapping[str, Callable[[Path], Graph]] = {
+    ".json": _read_json,
+    ".edges": _read_edges,
+    ".txt": _read_edges,
+    ".csv": _read_edges,
+}
+GRAPH_SUFFIXES = tuple(_READERS)
+"""Endings of files that hold a graph."""

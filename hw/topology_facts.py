@@ -1,0 +1,324 @@
+"""What can be said of a topology at a glance: hops, bisection bandwidth, a table of its links.
+
+Model: hops are those that latency counts (up to a switch and down again is one). The diameter adds up level by level, as
+routes do. The bisection bandwidth of a level is what its wires carry one way between halves of its children (sizes differ by
+one at most), at the pace of the slowest: of a lattice by the closed form, of a switch and a tree by the narrowest assignment
+of leaves, of a full mesh by counting pairs. Other graphs are cut: see `hw.bisection`.
+Source: Aroca and Fernandez Anta, "Bisection (Band)Width of Product Networks with Application to Data Centers", 2014 (arrays
+and tori: with sizes in falling order, the sum over axes up to the first even one of the product of the sizes after it).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from hw.bisection import CLOSED_FORM, Bound, Cut, best_cut
+from hw.topology import Level, Topology, Trunk, Wire
+
+_TAIL = re.compile(r"\d+$")
+_TIERS = {"chip": 0, "nic": 1, "leaf": 2}
+"""Nodes from the chips upwards, for naming the ends of a link in that order."""
+
+_LATTICE = {"ring": 2, "line": 1}
+"""Wires each way that a straight cut meets on a row of an axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """Links that are alike: what they join, how many, their figures; `both` says that each leads both ways."""
+
+    level: int
+    link: str
+    source: str
+    target: str
+    count: int
+    bytes_per_s: float
+    latency_s: float
+    both: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LevelFacts:
+    """One level: how often it is there, hops across it, bytes/s one way between halves of one of them."""
+
+    level: Level
+    instances: int
+    hops: int
+    bisection: Cut
+
+
+def node_kind(topology: Topology, wire: Wire, node: str) -> str:
+    """What a node is, in a word: chip, switch, leaf, nic, ..."""
+    if node in topology.chip_numbers:
+        return "chip"
+    if topology.levels[wire.level].kind == "graph":
+        return "switch"
+    return _TAIL.sub("", node.rpartition(".")[2])
+
+
+def _kinds(topology: Topology, wire: Wire) -> Iterator[tuple[str, str]]:
+    for node in (wire.source, wire.target):
+        yield node_kind(topology, wire, node), node
+
+
+def link_rows(topology: Topology) -> list[LinkRow]:
+    """The links, alike ones in one row, inside out."""
+    found: dict[tuple[int, str, str, str, float], list[float]] = {}
+    for wire in topology.wires:
+        ends = [(_TIERS.get(kind, 3), kind, node) for kind, node in _kinds(topology, wire)]
+        (_, low, _), (_, high, _) = sorted(ends)
+        counts = found.setdefault((wire.level, wire.link, low, high, wire.bytes_per_s), [0, 0, 0.0])
+        counts[0 if ends[0] < ends[1] else 1] += 1
+        counts[2] = max(counts[2], wire.latency_s)
+    rows = []
+    for (level, link, low, high, rate), (there, back, latency) in found.items():
+        both = min(there, back)
+        if both:
+            rows.append(LinkRow(level, link, low, high, int(both), rate, latency, True))
+        if there > both:
+            rows.append(LinkRow(level, link, low, high, int(there - both), rate, latency, False))
+        if back > both:
+            rows.append(LinkRow(level, link, high, low, int(back - both), rate, latency, False))
+    return rows
+
+
+def diameter(facts: Sequence[LevelFacts]) -> int:
+    """Hops between the chips that are furthest apart: inside, then across, unless a shared fabric is entered at once."""
+    total = 0
+    for each in facts:
+        total = max(total, each.hops) if each.level.shared else total + each.hops
+    return total
+
+
+def overall_cut(facts: Sequence[LevelFacts]) -> Cut | None:
+    """The bisection of the outermost level that joins anything."""
+    return next((each.bisection for each in reversed(facts) if each.level.children > 1), None)
+
+
+def level_facts(topology: Topology) -> list[LevelFacts]:
+    """What there is to say of each level, inside out."""
+    result = []
+    for number, level in enumerate(topology.levels):
+        span = level.inner * level.children
+        hops, cut = _FACTS.get(level.kind, _of_graph)(_View(topology, number, level))
+        result.append(LevelFacts(level, topology.size // span, hops, cut))
+    return result
+
+
+class _View:
+    """One level of a topology, as its first instance shows it."""
+
+    def __init__(self, topology: Topology, number: int, level: Level) -> None:
+        self.topology, self.number, self.level = topology, number, level
+        span = level.inner * level.children
+        prefix = f"level{number}.0." if len(topology.levels) > 1 else ""
+
+        def here(node: str) -> bool:
+            chip = topology.chip_numbers.get(node)
+            return chip < span if chip is not None else node.startswith(prefix)
+
+        self.wires = {
+            at: wire for at, wire in topology.of_level(number) if here(wire.source) and here(wire.target)
+        }  # fmt: skip
+        self.chips = range(span)
+
+    @property
+    def slowest(self) -> float:
+        """The rate of the slowest wire."""
+        return min((wire.bytes_per_s for wire in self.wires.values()), default=0.0)
+
+    @property
+    def alike(self) -> bool:
+        """Whether all wires from chips have one rate."""
+        chips = self.topology.chip_numbers
+        return len({wire.bytes_per_s for wire in self.wires.values() if wire.source in chips}) <= 1
+
+    def cut(self, bytes_per_s: float, bound: Bound = "exact", method: str = CLOSED_FORM) -> Cut:
+        """A cut by a formula; unlike chips make it a lower bound."""
+        if not self.alike:
+            return Cut(bytes_per_s, "at least", f"{method}, every link at the slowest one's pace")
+        return Cut(bytes_per_s, bound, method)
+
+
+def lattice_cut(sizes: Sequence[int], weights: Sequence[int]) -> tuple[int, bool]:
+    """Wires one way between halves of a lattice, and whether that is the least there can be."""
+    axes = sorted(((size, weight) for size, weight in zip(sizes, weights, strict=True) if size > 1), reverse=True)
+    if not axes:
+        return 0, True
+    total = math.prod(size for size, _ in axes)
+    if len({weight for _, weight in axes}) > 1:
+        straight = [weight * total // size for size, weight in axes if size % 2 == 0]
+        if straight:
+            return min(straight), False
+    last = next((at for at, (size, _) in enumerate(axes) if size % 2 == 0), len(axes) - 1)
+    wires = sum(axes[at][1] * math.prod(size for size, _ in axes[at + 1 :]) for at in range(last + 1))
+    return wires, len({weight for _, weight in axes}) == 1
+
+
+def _of_lattice(view: _View) -> tuple[int, Cut]:
+    axes = view.level.axes
+    hops = sum(axis.size // 2 if axis.kind == "ring" else axis.size - 1 for axis in axes)
+    wires, exact = lattice_cut([axis.size for axis in axes], [_LATTICE[axis.kind] for axis in axes])
+    rate = wires * view.level.inner * view.slowest
+    return hops, view.cut(rate) if exact else view.cut(rate, "at most", "best straight cut")
+
+
+def _of_full(view: _View) -> tuple[int, Cut]:
+    children = view.level.children
+    pairs = (children // 2) * ((children + 1) // 2)
+    return min(1, children - 1), view.cut(pairs * view.level.inner * view.slowest)
+
+
+def _plug_rates(view: _View) -> list[float]:
+    """Bytes/s out of the first child, for each chip or NIC that is plugged into the fabric."""
+    chips = view.topology.chip_numbers
+    inside: dict[str, float] = {}
+    rates: list[float] = []
+    for wire in view.wires.values():
+        if chips.get(wire.source, view.level.inner) < view.level.inner:
+            if node_kind(view.topology, wire, wire.target) == "nic":
+                inside[wire.target] = inside.get(wire.target, 0.0) + wire.bytes_per_s
+            else:
+                rates.append(wire.bytes_per_s)
+    ups = {wire.source: wire.bytes_per_s for wire in view.wires.values() if wire.source in inside and wire.hop is False}
+    return [*rates, *(min(reach, ups[nic]) for nic, reach in inside.items())]
+
+
+def _of_switch(view: _View) -> tuple[int, Cut]:
+    return min(1, view.level.children - 1), view.cut(view.level.children // 2 * sum(_plug_rates(view)))
+
+
+def _of_tree(view: _View) -> tuple[int, Cut]:
+    """By leaves: with the spine on one side, a leaf with s children on the other costs the lesser of their wires and its
+    uplinks; that is concave in s, so the narrowest cut takes whole leaves and one part of a leaf."""
+    rates, leaves, children = _plug_rates(view), _leaves(view), view.level.children
+    if not leaves:
+        return min(1, children - 1), view.cut(children // 2 * sum(rates))
+    rails = 1 if view.level.shared else len(rates)
+    of_rail = leaves[: len(leaves) // rails]  # rails are alike, and laid one after the other
+    widths = [len({chip // view.level.inner for chip in leaf.chips}) for leaf in of_rail]
+    uplinks = [sum(view.topology.wires[wire].bytes_per_s for wire in leaf.up) for leaf in of_rail]
+    return 2, view.cut(tree_cut(widths, uplinks, sum(rates) / rails) * rails)
+
+
+def _leaves(view: _View) -> list[Trunk]:
+    """The leaves with uplinks."""
+    wires = view.topology.wires
+    return [
+        trunk
+        for trunk in view.topology.trunks(view.number)
+        if trunk.up[0] in view.wires
+        and node_kind(view.topology, wires[trunk.up[0]], wires[trunk.up[0]].source) == "leaf"
+    ]
+
+
+def tree_cut(widths: Sequence[int], uplinks: Sequence[float], rate: float) -> float:
+    """The narrowest balanced cut of leaves with so many children each, uplinks and bytes/s of a child; all leaves but the
+    last are alike."""
+
+    def cost(leaf: int, inside: int) -> float:
+        return min(inside * rate, uplinks[leaf] + (widths[leaf] - inside) * rate)
+
+    half, wide, last = sum(widths) // 2, widths[0], len(widths) - 1
+    best = math.inf
+    for ending in {0, widths[last], half % wide, max(0, half - wide * last)}:
+        whole, part = divmod(half - ending, wide)
+        if 0 <= ending <= widths[last] and half >= ending and whole + (part > 0) <= last:
+            best = min(best, whole * cost(0, wide) + (cost(0, part) if part else 0.0) + cost(last, ending))
+    return best
+
+
+def _of_graph(view: _View) -> tuple[int, Cut]:
+    wires = list(view.wires.values())
+    return _hops(wires, view), best_cut(wires, [f"chip{chip}" for chip in view.chips], view.level.inner)
+
+
+def _hops(wires: Sequence[Wire], view: _View) -> int:
+    """Hops between the chips furthest apart: which nodes reach which, as bits of whole numbers, hop by hop."""
+    numbers = {
+        name: at for at, name in enumerate(dict.fromkeys(n for wire in wires for n in (wire.source, wire.target)))
+    }
+    free: dict[int, list[int]] = {}
+    hops: dict[int, list[int]] = {}
+    for wire in wires:
+        (hops if wire.hop else free).setdefault(numbers[wire.source], []).append(numbers[wire.target])
+    onwards = {
+        node: set(hops.get(node, ())).union(*(hops.get(above, ()) for above in free.get(node, ())))
+        for node in numbers.values()
+    }
+    chips = [numbers[f"chip{chip}"] for chip in view.chips if f"chip{chip}" in numbers]
+    want = sum(1 << chip for chip in chips)
+    reached = {node: 1 << node for node in numbers.values()}
+    count = 0
+    while any(reached[chip] & want != want for chip in chips):
+        after = {node: _union(reached[node], onwards[node], reached) for node in reached}
+        if after == reached:
+            break  # one-way graphs are checked to be connected; nothing more can come
+        reached, count = after, count + 1
+    return count
+
+
+def _union(mine: int, others: set[int], reached: Mapping[int, int]) -> int:
+    for other in others:
+        mine |= reached[other]
+    return mine
+
+
+_FACTS: Mapping[str, Callable[[_View], tuple[int, Cut]]] = {
+    "ring": _of_lattice,
+    "line": _of_lattice,
+    "torus": _of_lattice,
+    "grid": _of_lattice,
+    "full": _of_full,
+    "switch": _of_switch,
+    "fat_tree": _of_tree,
+}
+
+
+def topology_record(topology: Topology) -> dict[str, object]:
+    """Everything about a topology as plain data, SI units."""
+    facts = level_facts(topology)
+    cut = overall_cut(facts)
+    return {
+        "topology": str(topology),
+        "chips": topology.size,
+        "wires": len(topology.wires),
+        "diameter_hops": diameter(facts),
+        "bisection_bytes_per_s": cut.bytes_per_s if cut else 0.0,
+        "bisection_bound": cut.bound if cut else "exact",
+        "levels": [_level_record(each) for each in facts],
+        "links": list(_link_records(topology)),
+    }
+
+
+def _level_record(facts: LevelFacts) -> dict[str, object]:
+    return {
+        "level": facts.level.text,
+        "kind": facts.level.kind,
+        "link": facts.level.link,
+        "instances": facts.instances,
+        "children": facts.level.children,
+        "chips_per_child": facts.level.inner,
+        "axes": [{"kind": axis.kind, "size": axis.size} for axis in facts.level.axes],
+        "hops": facts.hops,
+        "bisection_bytes_per_s": facts.bisection.bytes_per_s,
+        "bisection_bound": facts.bisection.bound,
+        "bisection_method": facts.bisection.method,
+    }
+
+
+def _link_records(topology: Topology) -> Iterator[dict[str, object]]:
+    for row in link_rows(topology):
+        yield {
+            "level": row.level,
+            "link": row.link,
+            "from": row.source,
+            "to": row.target,
+            "count": row.count,
+            "both_ways": row.both,
+            "bytes_per_s": row.bytes_per_s,
+            "latency_s": row.latency_s,
+        }

@@ -1,0 +1,122 @@
+"""A collective step by step, as tasks: one that stands for the whole, and a message for each class of alike ones.
+
+Model: the whole holds its queue on every member from its begin to its end. A message waits for what its sender passes on,
+and for the sender's earlier messages of its lane; it takes its route's latency, then its bytes flow over the wires and its
+share of what the collective asks of its two chips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from simulator.folding import Folding
+from simulator.network import Joined, Step, Traffic
+from simulator.plan import PlannedKernel
+from simulator.program import Program
+
+ShapeOf = Callable[[PlannedKernel, Mapping[int, Mapping[str, float]], tuple[Joined, ...], float], int]
+"""The shape of a message: kernel, seconds by simulated chip and resource, all alike messages, extra fixed seconds."""
+
+
+@dataclass
+class _Class:
+    """Alike messages: the simulated sender, all of them, and their shapes, at first and later."""
+
+    sender: int
+    joined: tuple[Joined, ...]
+    shapes: tuple[int, int] = (-1, -1)
+
+
+@dataclass
+class Stepper:
+    """Turns the steps of one kernel into tasks."""
+
+    program: Program
+    folding: Folding
+    planned: PlannedKernel
+    shape_of: ShapeOf
+    lane_of: Callable[[int, str], int]
+
+    def prepare(
+        self, classes: Mapping[int, Iterable[int]], times: Mapping[int, Mapping[str, float]], fixed_s: float
+    ) -> None:
+        """Sort the messages of every step into classes (numbers by pattern), and find their shapes."""
+        self._classes: dict[int, list[_Class]] = {}
+        self._arrivals: dict[int, dict[int, list[int]]] = {}
+        for step in self.planned.traffic.steps:
+            if id(step.pattern) not in self._classes:
+                self._sort(step.pattern, classes[id(step.pattern)])
+        self._count()
+        for each in (each for here in self._classes.values() for each in here):
+            needs = self._shares(each, times)
+            first, later = (self.shape_of(self.planned, needs, each.joined, extra) for extra in (fixed_s, 0.0))
+            each.shapes = (first, later)
+
+    def _count(self) -> None:
+        """Bytes that each simulated chip sends in all, and gets in all."""
+        times: dict[int, int] = {}
+        for step in self.planned.traffic.steps:
+            times[id(step.pattern)] = times.get(id(step.pattern), 0) + 1
+        self._sent: dict[int, float] = {}
+        self._got: dict[int, float] = {}
+        for key, classes in self._classes.items():
+            for group in (group for each in classes for group in each.joined):
+                for chip, total in zip(group.members, (self._sent, self._got), strict=True):
+                    if self.folding.chip[chip] == chip:
+                        total[chip] = total.get(chip, 0.0) + group.transfer.sent_bytes * times[key]
+
+    def _sort(self, pattern: Traffic, numbers: Iterable[int]) -> None:
+        by_number: dict[int, list[Joined]] = {}
+        for number, group in zip(numbers, pattern.groups, strict=True):
+            by_number.setdefault(number, []).append(group)
+        first = self.folding.chip
+        here = [_Class(first[groups[0].members[0]], tuple(groups)) for groups in by_number.values()]
+        arrivals: dict[int, list[int]] = {}
+        for at, each in enumerate(here):
+            for chip in {group.members[1] for group in each.joined}:
+                if first[chip] == chip:
+                    arrivals.setdefault(chip, []).append(at)
+        self._classes[id(pattern)], self._arrivals[id(pattern)] = here, arrivals
+
+    def _shares(self, each: _Class, times: Mapping[int, Mapping[str, float]]) -> dict[int, dict[str, float]]:
+        """What alike messages ask of a simulated chip: its time for the whole, by the bytes it sends (or only gets)."""
+        needs: dict[int, dict[str, float]] = {}
+        for group in each.joined:
+            source, target = group.members
+            for chip, total in ((source, self._sent), (target, {} if target in self._sent else self._got)):
+                if chip in times and chip in total:
+                    here = needs.setdefault(chip, {})
+                    for name, seconds in times[chip].items():
+                        share = group.transfer.sent_bytes / total[chip]
+                        here[name] = here.get(name, 0.0) + seconds * share
+        return needs
+
+    def issue(self, parents: Mapping[int, int], index: int, chunk: int) -> None:
+        """Append the messages of one chunk; `parents` are the tasks that stand for the whole, by simulated chip."""
+        program = self.program
+        made: list[list[int]] = []
+        heads: dict[int, list[int]] = {}
+        tails: dict[int, dict[int, int]] = {}
+        for step in self.planned.traffic.steps:
+            tasks: list[int] = []
+            abreast: dict[int, int] = {}  # messages of one sender in one step go side by side
+            for each in self._classes[id(step.pattern)]:
+                beside = abreast[each.sender] = abreast.get(each.sender, -1) + 1
+                lane = self.lane_of(each.sender, f"{step.lane}.{beside}" if beside else f"{step.lane}")
+                shape = each.shapes[1 if step.after else 0]
+                task = program.add((lane,), shape, self._needed(step, each.sender, made), index, chunk)
+                parent = parents[each.sender]
+                if not step.after:
+                    heads.setdefault(parent, []).append(task)
+                tails.setdefault(parent, {})[lane] = task
+                tasks.append(task)
+            made.append(tasks)
+        for parent in dict.fromkeys(parents.values()):
+            program.enclose(parent, heads.get(parent, []), list(tails.get(parent, {}).values()))
+
+    def _needed(self, step: Step, sender: int, made: list[list[int]]) -> list[int]:
+        steps = self.planned.traffic.steps
+        return [
+            made[at][number] for at in step.after for number in self._arrivals[id(steps[at].pattern)].get(sender, ())
+        ]

@@ -1,0 +1,193 @@
+"""Which chips a communication joins, and what each of its groups asks of the wires: the network's side of a plan.
+
+A collective over mesh axes has one group for each place along the other axes, all at once; a send and its recv are one
+transfer of two chips. What one kind, size and set of axes asks is worked out once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hw import RunError, System
+from hw.routing import Router
+from simulator.algorithms import GATHERS, Choice, choose
+from simulator.collectives import Ask
+from simulator.kernel import Communication
+from simulator.rounds import Messages, merged, rounds
+from simulator.transfer import Group, Transfer
+
+if TYPE_CHECKING:
+    from simulator.plan import RunOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The chips that one task joins, and its transfer."""
+
+    members: Sequence[int]
+    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """All groups of a communication, the algorithm, and why it was chosen. `pair`: of two chips, one after the other.
+
+    `steps`: the messages, if it goes step by step; then the groups' own transfers are empty but for what chips send.
+    """
+
+    groups: tuple[Joined, ...] = ()
+    algorithm: str = ""
+    reason: str = ""
+    pair: bool = False
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def form(self) -> str:
+        """Whether it is one fluid task or goes step by step."""
+        return "expanded" if self.steps else "macro"
+
+    @property
+    def wires(self) -> frozenset[int]:
+        """All wires that it uses."""
+        return frozenset(wire for group in self.groups for loads in group.transfer.phases for wire in loads)
+
+    @property
+    def sent_bytes(self) -> float:
+        """The most that one chip puts on its links."""
+        return max((group.transfer.sent_bytes for group in self.groups), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Messages that start together: each a group of two chips. Equal ones share their `pattern`."""
+
+    pattern: Traffic
+    lane: int
+    after: tuple[int, ...]
+
+
+_NEIGHBOURS = ("ring", "ring_one_way")
+"""Algorithms that pass whole shards to the next chip, over one link even where two lead there."""
+
+MAX_MESSAGES = 4_000_000
+"""Messages beyond which a collective stays in macro form."""
+
+
+@dataclass
+class Network:
+    """The wires of a system under some options."""
+
+    system: System
+    options: RunOptions
+    _known: dict[tuple[Communication, bool], Traffic] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        topology = self.system.topology
+        self.router = Router(topology, self.options.routing) if topology is not None else None
+        self.rates: list[float] = []
+        if topology is not None:
+            efficiency = self.options.efficiency
+            self.rates = [wire.bytes_per_s * efficiency.get(wire.link, 1.0) for wire in topology.wires]
+
+    def phase_seconds(self, transfer: Transfer) -> float:
+        """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""
+        rates = self.rates
+        return sum(max(nbytes / rates[wire] for wire, nbytes in loads.items()) for loads in transfer.phases if loads)
+
+    def seconds(self, transfer: Transfer) -> float:
+        """Seconds of a transfer alone."""
+        return transfer.latency_s + self.phase_seconds(transfer)
+
+    def busiest_seconds(self, traffic: Traffic) -> float:
+        """Seconds of the wire that a communication keeps busiest, over all groups and steps."""
+        total: dict[int, float] = {}
+        times: dict[int, int] = {}
+        for step in traffic.steps:
+            times[id(step.pattern)] = times.get(id(step.pattern), 0) + 1
+        patterns = {id(step.pattern): step.pattern for step in traffic.steps}
+        for each, count in ((traffic, 1), *((patterns[key], count) for key, count in times.items())):
+            for group in each.groups:
+                for loads in group.transfer.phases:
+                    for wire, nbytes in loads.items():
+                        total[wire] = total.get(wire, 0.0) + nbytes * count
+        return max((nbytes / self.rates[wire] for wire, nbytes in total.items()), default=0.0)
+
+    def traffic(self, communication: Communication, expanded: bool = False) -> Traffic:
+        """What a communication asks, as a whole or step by step. Raises RunError where there is no way."""
+        found = self._known.get((communication, expanded))
+        if found is None:
+            macro = self._traffic(communication)
+            found = self._expanded(communication, macro) if expanded else macro
+            self._known[communication, expanded] = found
+        return found
+
+    def _expanded(self, communication: Communication, macro: Traffic) -> Traffic:
+        """The same step by step; as it is where there is no step form, or one too long."""
+        parts = []
+        for joined in macro.groups:
+            steps = rounds(self._group(joined.members, communication), _ask(communication), macro.algorithm)
+            if steps is None or sum(len(step.messages) for step in steps) * len(macro.groups) > MAX_MESSAGES:
+                return replace(
+                    macro, reason=f"{macro.reason}; no step form" if steps is None else f"{macro.reason}; too long"
+                )
+            parts.append(steps)
+        router = self.router
+        assert router is not None
+        if communication.kind in GATHERS and macro.algorithm in _NEIGHBOURS:
+            router = Router(router.topology, "single")
+        patterns: dict[int, Traffic] = {}
+        steps = merged(parts)
+        for step in steps:
+            if id(step.messages) not in patterns:
+                patterns[id(step.messages)] = _pattern(step.messages, router)
+        whole = tuple(Joined(each.members, Transfer((), 0.0, each.transfer.sent_bytes)) for each in macro.groups)
+        taken = tuple(Step(patterns[id(step.messages)], step.lane, step.after) for step in steps)
+        return Traffic(whole, macro.algorithm, macro.reason, steps=taken)
+
+    def _group(self, chips: Sequence[int], communication: Communication) -> Group:
+        router = self.router
+        assert router is not None
+        return Group(router.topology, router, chips, self.system.pieces(communication.axes))
+
+    def _traffic(self, communication: Communication) -> Traffic:
+        if self.router is None:
+            return Traffic(tuple(Joined(group, Transfer()) for group in self.system.groups(communication.axes)))
+        try:
+            if communication.axes:
+                return self._collective(communication, self.router)
+            return self._pair(communication, self.router)
+        except ValueError as error:
+            raise RunError(str(error)) from None
+
+    def _collective(self, communication: Communication, router: Router) -> Traffic:
+        pieces = self.system.pieces(communication.axes)
+        ask = _ask(communication)
+        wanted = communication.algorithm or self.options.collectives
+        groups: list[Joined] = []
+        choice = Choice("none", "one chip", Transfer())
+        for chips in self.system.groups(communication.axes):
+            group = Group(router.topology, router, chips, pieces)
+            choice = choose(group, ask, wanted, self.seconds)
+            groups.append(Joined(chips, choice.transfer))
+        return Traffic(tuple(groups), choice.algorithm, choice.reason)
+
+    def _pair(self, communication: Communication, router: Router) -> Traffic:
+        source, target, nbytes = communication.source, communication.target, communication.nbytes
+        route = router.route(source, target)
+        loads: Mapping[int, float] = {wire: share * nbytes for wire, share in route.shares.items()}
+        return Traffic((Joined((source, target), Transfer((loads,), route.latency_s, nbytes)),), "route", "", pair=True)
+
+
+def _ask(communication: Communication) -> Ask:
+    return Ask(communication.kind, communication.nbytes, communication.root, communication.shift, communication.shares)
+
+
+def _pattern(messages: Messages, router: Router) -> Traffic:
+    groups = []
+    for source, target, nbytes in messages:
+        route = router.route(source, target)
+        loads = {wire: share * nbytes for wire, share in route.shares.items()}
+        groups.append(Joined((source, target), Transfer((loads,), route.latency_s, nbytes)))
+    return Traffic(tuple(groups), pair=True)

@@ -1,0 +1,162 @@
+"""How one op is carried out whose annotations it cannot meet by itself: the assignment of mesh axes, and what is inserted.
+
+Each input is brought from its declared layout to the one that the assignment (`simulator.planner_loops`) wants, and the
+output from the one that the op makes to its declared one (`simulator.resharding`).
+Canonical: the textbook's assignment (`simulator.planner_textbook`); an all_to_all only where a single input, or an
+output, moves its axis: inputs of a matmul are gathered. Where that cannot be done (a dim does not divide): the assignment
+with the fewest inserted ops, and among those the nearest to the textbook's.
+Auto: the least cost of the op and of all that is inserted, over all assignments and all ways of resharding; among equals
+the fewest inserted ops, then the one nearest to the textbook's. An input that is already there in the needed layout is free.
+Assumes: ops run one after the other, so their costs add up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+
+from simulator.graph import Op, Tensor
+from simulator.kinds import Kind
+from simulator.planner_loops import Annotated, Assignment, Site, To
+from simulator.planner_textbook import textbook
+from simulator.resharding import Step, Steps, Style, place_of, sequences
+from simulator.sharding import Layout, layout, sharding_findings
+
+MAX_ASSIGNMENTS = 1024
+"""Assignments tried for one op; beyond that some axes, those with nothing to mend first, stay where the textbook has
+them."""
+
+_INHERITED = ("chunks", "priority", "on")
+
+
+@dataclass(frozen=True, slots=True)
+class OpPlan:
+    """How an op is carried out: the op on its local types, and the steps of each input before and of the output after."""
+
+    local: Op
+    before: tuple[Steps, ...]
+    after: Steps
+
+    @property
+    def inserted(self) -> int:
+        """How many ops are inserted."""
+        return sum(map(len, self.before)) + len(self.after)
+
+
+def inserted_op(step: Step, source: Tensor, name: str, served: Op, first: bool = False) -> Op:
+    """The op of a step; it is issued as the op that it serves: in as many chunks, with its priority, on its chips. The
+    first op of all for an input waits (`after=`) for what the served op waits for."""
+    inherited = (*_INHERITED, "after") if first else _INHERITED
+    options = tuple((key, raw) for key, raw in served.options if key in inherited)
+    return Op(replace(step.made, name=name), step.kind, (source,), (("over", step.over), *options), served.source)
+
+
+def plan_op(op: Op, kind: Kind, site: Site, have: Collection[tuple[str, Layout]] = ()) -> OpPlan | None:
+    """The plan of an op that cannot be carried out as it is annotated; None if nothing can mend it.
+
+    `have`: tensors that are already there in another layout than their own.
+    """
+    annotated = Annotated(op, kind, site)
+    search = _Search(annotated, have)
+    first = textbook(annotated)
+    if site.cost is None:
+        found = search.carried_out(first)
+        if found is not None:
+            return found[1]
+    best: tuple[tuple[float, int, int], OpPlan] | None = None
+    for assigned in _assignments(annotated, first):
+        found = search.carried_out(assigned, best[0][0] * (1 + 1e-9) if best else math.inf)
+        if found is not None:
+            other = sum(assigned[axis] != first[axis] for axis in annotated.axes)
+            key = (_rounded(found[0]), found[1].inserted, other)
+            if best is None or key < best[0]:
+                best = key, found[1]
+    return best[1] if best else None
+
+
+def _assignments(op: Annotated, first: Assignment) -> Iterator[dict[str, To]]:
+    """Every assignment of the axes, as long as there are not too many; the textbook's first."""
+    local = op.local(first)
+    pairs = list(zip(op.tensors, (*local.inputs, local.output), strict=True))
+
+    def settled(axis: str) -> bool:
+        return all(place_of(axis, declared) == place_of(axis, needed) for declared, needed in pairs)
+
+    choices: dict[str, list[To]] = {}
+    count = 1
+    for axis in sorted(op.axes, key=settled):
+        options = op.options(axis)
+        count *= len(options)
+        choices[axis] = options if count <= MAX_ASSIGNMENTS else [first[axis]]
+    yield dict(first)  # a good one early: what is dearer is soon given up
+    for chosen in itertools.product(*choices.values()):
+        yield dict(zip(choices, chosen, strict=True))
+
+
+def _rounded(cost: float) -> float:
+    """The cost without the noise of the last digits, so that equals tie."""
+    return float(f"{cost:.10g}")
+
+
+@dataclass
+class _Search:
+    """What assignments of one op cost; types that were looked at before are not looked at again."""
+
+    annotated: Annotated
+    have: Collection[tuple[str, Layout]]
+    costs: dict[object, float] = field(default_factory=dict)
+    ways: dict[object, tuple[float, Steps] | None] = field(default_factory=dict)
+
+    def carried_out(self, assigned: Assignment, below: float = math.inf) -> tuple[float, OpPlan] | None:
+        """The cost and the plan of an assignment; None if it cannot be carried out or costs more than `below`."""
+        op, site = self.annotated.op, self.annotated.site
+        local = self.annotated.local(assigned)
+        tensors = (*local.inputs, local.output)
+        if not all(map(site.fits, tensors)) or any(True for _ in sharding_findings(local, self.annotated.kind)):
+            return None
+        after = self._way(local.output, op.output, "direct")
+        if after is None or after[0] > below:
+            return None
+        total, there, before = after[0], set(self.have), []
+        for declared, needed in zip(op.inputs, local.inputs, strict=True):
+            way = self._way(declared, needed, "gather" if len(op.inputs) > 1 else "direct")
+            if way is None:
+                return None
+            key = (declared.name, layout(needed))
+            total += 0.0 if key in there else way[0]
+            there.add(key)
+            before.append(way[1])
+            if total > below:
+                return None
+        if not site.runs(local):
+            return None
+        return total + self._cost(local), OpPlan(local, tuple(before), after[1])
+
+    def _way(self, source: Tensor, target: Tensor, style: Style) -> tuple[float, Steps] | None:
+        """The cheapest way from one type to another (canonically: that of the style); None if there is none."""
+        key = (source.type_text, target.type_text, style)
+        if key not in self.ways:
+            site = self.annotated.site
+            found = sequences(source, target, site.fits, "every" if site.cost else style)
+            ways = [(self._way_cost(source, steps), steps) for steps in found]
+            self.ways[key] = min(ways, key=lambda way: (_rounded(way[0]), len(way[1])), default=None)
+        return self.ways[key]
+
+    def _way_cost(self, source: Tensor, steps: Steps) -> float:
+        total = 0.0
+        for step in steps:
+            total += self._cost(inserted_op(step, source, step.made.name, self.annotated.op))
+            source = step.made
+        return total
+
+    def _cost(self, op: Op) -> float:
+        """What an op costs alone; nothing where the plan is canonical."""
+        cost = self.annotated.site.cost
+        if cost is None:
+            return 0.0
+        key = (op.kind, op.options, *(tensor.type_text for tensor in (*op.inputs, op.output)))
+        if key not in self.costs:
+            self.costs[key] = cost(op)
+        return self.costs[key]

@@ -1,0 +1,191 @@
+"""What the sharding planner means for a run: what overlaps, what is refused and where, what the inserted ops cost."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import scenarios
+from hw import Mesh, SpecError, System
+from scenarios.build import load_scenario
+from simulator import RunOptions, parse_graph
+from simulator.binding import bind
+from simulator.dtypes import DTYPE_BYTES
+from simulator.planner import plan_sharding
+from tests.planning import DIMS, MODES, XY, lines_of, problems_of
+from tests.strategies import chip_with, many, run
+
+# In a run
+
+
+@pytest.mark.parametrize(
+    ("line", "order"),
+    [
+        ("y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[D,F]{chunks})", ["all_gather", "matmul"]),
+        ("y:bf16[B,F] = matmul(x:bf16[B_X,D], w:bf16[D,F]{chunks})", ["matmul", "all_gather"]),
+        ("y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[D_X,F]{chunks})", ["matmul", "all_reduce"]),
+        ("y:bf16[B_X,F] = matmul(x:bf16[B,D_X], w:bf16[D_X,F]{chunks})", ["matmul", "reduce_scatter"]),
+    ],
+)
+def test_a_chunked_matmul_overlaps_its_collective_in_both_orders(line: str, order: list[str]) -> None:
+    """Two stages, n chunks: T = T_long + T_short / n, as long as HBM holds nobody up."""
+    system = many("ring(4)", {"X": 4}, chip_with("tpu_v5p", {"links.ici.latency": "0 s"}))
+    dims = {"B": 4096, "D": 8192, "F": 8192}
+
+    def seconds(chunks: str) -> tuple[float, list[float]]:
+        result = run([line.replace("{chunks}", chunks)], dims, system, RunOptions(overlap="full"))
+        assert [planned.kernel.kind for planned in result.plan.kernels] == order
+        alone = [max(*planned.times_s.values(), planned.network_s) for planned in result.plan.kernels]
+        return result.time_s, alone
+
+    (apart, alone), (chunked, _) = seconds(""), seconds(", chunks=8")
+    assert apart == pytest.approx(sum(alone), rel=1e-6)
+    assert chunked == pytest.approx(max(alone) + min(alone) / 8, rel=1e-6)
+
+
+def test_a_run_in_auto_is_planned_by_what_its_ops_take() -> None:
+    """The book's example again, with the costs of the simulator itself."""
+    dims = {"I": 8192, "J": 8192, "K": 32768}
+    lines = ["y:bf16[I,K] = matmul(a:bf16[I,J_X], b:bf16[J_X,K])"]
+    system = many("ring(4)", {"X": 4}, "tpu_v5p")
+    kinds = {
+        mode: [planned.kernel.kind for planned in run(lines, dims, system, RunOptions(sharding=mode)).plan.kernels]
+        for mode in MODES
+    }
+    assert kinds == {
+        "canonical": ["matmul", "all_reduce"],
+        "auto": ["all_gather", "all_to_all", "matmul", "all_gather"],
+    }
+
+
+# What cannot be mended, and what is wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "words"),
+    [
+        ("y:bf16[B,F]{U_X} = relu(x:bf16[B,F])", 1, "nothing that is summed makes the declared partial sums over X"),
+        ("y:bf16[B,F]{U_X} = gelu(x:bf16[B,F]{U_X})", 25, "gelu cannot take the partial sums"),
+        ("y:bf16[B,F]{U_X} = add(x:bf16[B,F]{U_X}, z:bf16[B,F])", 24, "the planner cannot mend it"),
+        ("y:bf16[B,F] = all_reduce(x:bf16[B,F], over=X)", 26, "all_reduce over X wants partial sums"),
+        ("y:bf16[B,F] = all_to_all(x:bf16[B,F], over=X)", 26, "all_to_all over X wants a dim sharded over it"),
+        ("y:bf16[B,F] = all_to_all(x:bf16[B_X,F], over=X)", 1, "moves X to other dims"),
+        ("y:bf16[B_X,F] = all_to_all(x:bf16[B_X,F], over=X)", 1, "moves X to other dims"),
+        ("y:fp32[B,F_X] = all_to_all(x:bf16[B_X,F], over=X)", 1, "all_to_all keeps the dtype"),
+        ("y:bf16[B_X,F] = slice(x:bf16[B_X,F], over=X)", 23, "slice over X wants a tensor whole over it"),
+        ("y:bf16[B_X,F] = slice(x:bf16[B,F]{U_X}, over=X)", 23, "slice over X wants a tensor whole over it"),
+        ("y:bf16[B,F] = slice(x:bf16[B,F], over=X)", 1, "shards a dim of it over X"),
+        ("y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[H,F])", 15, "dim D is in one input only"),
+        ("y:bf16[P_Y] = relu(x:bf16[P])", 1, "uneven shards are refused unless the workload says uneven: pad"),
+        ("y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[D,F], tile=2)", 50, "did you mean 'tiles'"),
+    ],
+)
+def test_what_cannot_be_mended_is_refused_at_its_place(line: str, column: int, words: str) -> None:
+    (problem,) = problems_of(line)
+    assert problem.startswith(f"ops:1:{column}: "), problem
+    assert words in problem
+
+
+def test_every_problem_at_once() -> None:
+    found = problems_of(
+        "y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[D,F])",  # mended
+        "z:bf16[B,F]{U_X} = relu(y)",
+        "v:bf16[B_Q] = relu(t:bf16[B])",
+    )
+    assert [problem.split(":")[1] for problem in found] == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["y:bf16[B,F] = matmull(x:bf16[B,D_X], w:bf16[D,F])"],
+        ["y:bf16[B,F] = matmul(x:bf16[B,D_Q], w:bf16[D,F])"],
+        ["y:bf16[B,Q] = matmul(x:bf16[B,D_X], w:bf16[D,Q])"],
+        ["y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[D])"],
+        ["y:bf16[B,F] = matmul(x:bf16[B,D_X])"],
+        ["y:bf16[P_Y] = relu(x:bf16[P])"],
+        ["y:bf16[B,F]{U_X} = relu(x:bf16[B,F])"],
+    ],
+)
+def test_the_planner_leaves_what_is_wrong_for_the_binding(lines: list[str]) -> None:
+    graph = parse_graph(lines, DIMS)
+    assert plan_sharding(graph, XY) is graph
+    with pytest.raises(SpecError):
+        bind(graph, XY)
+
+
+def test_a_broken_dim_or_mesh_is_left_for_the_binding() -> None:
+    line = "y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[D,F])"
+    broken = parse_graph([line], {"B": 64, "D": -8, "F": 8})
+    assert plan_sharding(broken, XY) is broken
+    sound = parse_graph([line], DIMS)
+    empty = System(XY.chip, XY.topology, Mesh({"X": 0}))
+    assert plan_sharding(sound, empty) is sound
+
+
+def test_heads_that_do_not_divide_are_not_split() -> None:
+    """Four chips cannot share two key-value heads: q is gathered, every chip does all heads, and keeps its own."""
+    lines = lines_of("o:bf16[H_Y,T,K] = attention(q:bf16[H_Y,T,K], k:bf16[2,S,K], v:bf16[2,S,K])")
+    assert lines[1:] == [
+        "o.local:bf16[H,T,K] = attention(q.gathered, k:bf16[2,S,K], v:bf16[2,S,K])",
+        "o:bf16[H_Y,T,K] = slice(o.local, over=Y)",
+    ]
+
+
+def test_a_dim_that_does_not_divide_on_the_way_is_gathered_first() -> None:
+    dims = {"B": 4, "F": 8}
+    assert lines_of("y:bf16[B_Y,F] = relu(x:bf16[B_X,F])", dims=dims) == [
+        "x.gathered:bf16[B,F] = all_gather(x:bf16[B_X,F], over=X)",
+        "x.sliced:bf16[B_Y,F] = slice(x.gathered, over=Y)",
+        "y:bf16[B_Y,F] = relu(x.sliced)",
+    ]
+
+
+# What the new ops cost
+
+
+def test_a_slice_is_free_and_an_all_to_all_moves_its_bytes() -> None:
+    graph = parse_graph(
+        ["y:bf16[B_X,F_Y] = slice(x:bf16[B,F_Y], over=X)", "z:bf16[B_Y,F_X] = all_to_all(y, over=XY)"], DIMS
+    )
+    view, exchange = bind(graph, XY)
+    assert (view.hbm_bytes, view.flops, view.communication, view.schedule.queue) == (0, 0, None, "view")
+    local = 64 * 256 * DTYPE_BYTES["bf16"] / 8
+    assert exchange.hbm_bytes == 2 * local
+    assert exchange.communication is not None
+    assert (exchange.communication.kind, exchange.communication.axes) == ("all_to_all", "XY")
+    assert exchange.communication.nbytes == 8 * local  # the array of all chips of the group
+
+
+@pytest.mark.parametrize("kind", ["slice", "all_to_all"])
+def test_a_resharding_needs_its_axes(kind: str) -> None:
+    assert f"{kind} needs over=" in problems_of(f"y:bf16[B] = {kind}(x:bf16[B])")[0]
+
+
+SCENARIO = """\
+name: uneven
+about: Ten rows over four chips.
+system: {chip: h100_sxm, topology: switch(4), mesh: {X: 4}}
+workload:
+  uneven: %s
+  dims: {B: 10, D: 128, F: 256}
+  ops:
+    - y:bf16[B_X,F] = matmul(x:bf16[B_X,D], w:bf16[D,F])
+expect: {flops: 196608}
+"""
+
+
+def test_a_scenario_says_what_becomes_of_uneven_shards(tmp_path: Path) -> None:
+    path = tmp_path / "uneven.yaml"
+    path.write_text(SCENARIO % "pad")
+    assert load_scenario(str(path)).graph.uneven == "pad"
+    assert scenarios.run(str(path)).summary["flops"] == 2 * 3 * 128 * 256
+    for word, message in (
+        ("refuse", "8:30: dim B = 10 does not divide over the 4 chips of X; uneven shards are refused unless"),
+        ("round", "5:11: "),
+    ):
+        path.write_text(SCENARIO % word)
+        with pytest.raises(SpecError, match=re.escape(message)):
+            load_scenario(str(path))
