@@ -1,11 +1,8 @@
 """Custom wirings from a file: networkx node-link JSON, or a list of edges.
 
-Model: nodes called chip0, chip1, ... are the chips, all others are switches; a link has a bandwidth one way, a latency and a
-count of parallel ports, and leads both ways unless the file is directed. A link to or between chips without a bandwidth has
-`count` of the chip's own ports (so that a study can vary them) and their latency. Messages may pass through chips.
 JSON: {"directed": false, "nodes": [{"id": "chip0"}, ...], "links": [{"source", "target", "bandwidth", "latency", "count"}]}
 (also under "edges", as newer networkx writes it). Edge list (.edges, .txt, .csv): a line is `source target bandwidth
-[latency]`, separated by blanks or commas, and # begins a comment.
+[latency]`, separated by blanks or commas, and # begins a comment. What it means is said in `hw.graph`.
 Every mistake is reported at once with its place, and chips that cannot be reached are named.
 """
 
@@ -14,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,81 +18,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hw.document import Document, Key, is_file, read_document
 from hw.errors import Mark, Problem, Problems, SpecError, shown, unknown
-from hw.site import Hop, Shape, Site
+from hw.graph import CHIP, Graph, GraphLink
 from hw.topology import MAX_CHIPS
 from hw.units import Dimension, parse
 from hw.validation import BytesPerSecond, Seconds, Spec, validate
 
 MAX_BYTES = 64 * 2**20
 MAX_PORTS = 10_000
-_CHIP = re.compile(r"chip(0|[1-9][0-9]{0,8})")
 _LIKE_CHIP = re.compile(r"(?i)chip[\s_-]*0*([0-9]{1,9})")
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class GraphLink:
-    """One link of a graph: its ends, and its figures where the file gives them."""
-
-    source: str
-    target: str
-    bytes_per_s: float | None
-    latency_s: float | None
-    count: int
-
-
-@dataclass(frozen=True)
-class Graph:
-    """Nodes and links of a custom wiring of `size` chips."""
-
-    size: int
-    links: tuple[GraphLink, ...]
-    directed: bool = False
-
-    def build(self, site: Site, _shape: Shape) -> None:
-        """Lay the wires over the chips of a site. Raises ValueError where a chip has too few ports."""
-        self._check_ports(site)
-        seen: dict[tuple[str, str], int] = {}
-        for link in self.links:
-            source, target = (_placed(name, site) for name in (link.source, link.target))
-            rate, hop = _figures(link, site)
-            for here, there in ((source, target), (target, source))[: 1 if self.directed else 2]:
-                again = seen[here, there] = seen.get((here, there), 0) + 1
-                # the way up to a switch is part of the hop down again, unless the file gives the link a latency of its own
-                climbs = link.latency_s is None and here.startswith("chip") and _CHIP.fullmatch(there) is None
-                site.wire(here, there, rate, None if climbs else hop, f".{again}" if again > 1 else "")
-
-    def _check_ports(self, site: Site) -> None:
-        used: dict[str, int] = {}
-        for link in self.links:
-            for name in (link.source, link.target)[: 1 if self.directed else 2]:
-                if link.bytes_per_s is None and _CHIP.fullmatch(name):
-                    used[name] = used.get(name, 0) + link.count
-        for name, ports in used.items():
-            have = site.link_of(_chip_of(name, site)).count
-            if ports > have:
-                raise ValueError(f"{name} needs {ports} ports, {site.link_name} has {have} (links without a bandwidth)")
-
-
-def _chip_of(name: str, site: Site) -> int:
-    return site.chips[int(name[4:])]
-
-
-def _placed(name: str, site: Site) -> str:
-    """A node's name where the graph is one of several nodes of a larger system."""
-    return f"chip{_chip_of(name, site)}" if _CHIP.fullmatch(name) else f"{site.prefix}{name}"
-
-
-def _figures(link: GraphLink, site: Site) -> tuple[float, Hop]:
-    """Bytes/s one way, and what a hop takes."""
-    chips = [_chip_of(name, site) for name in (link.source, link.target) if _CHIP.fullmatch(name)]
-    if link.bytes_per_s is not None:
-        return link.bytes_per_s * link.count, Hop(link.latency_s or 0.0)
-    ports = [site.link_of(chip) for chip in chips]
-    slow = max(ports, key=lambda port: port.latency_s)
-    latency = slow.latency_s if link.latency_s is None else link.latency_s
-    rate = min(port.bytes_per_s for port in ports) * link.count
-    return rate, Hop(latency, slow.message_s)
 
 
 def read_graph(reference: str, base: Path | None = None) -> Graph:
@@ -279,7 +209,7 @@ def _check_links(
                 problems.add(place(at, end), _unknown_node(name, known))
         if link.source == link.target:
             problems.add(place(at, 1), f"a link from '{link.source}' to itself")
-        chips = [name for name in (link.source, link.target) if _CHIP.fullmatch(name)]
+        chips = [name for name in (link.source, link.target) if CHIP.fullmatch(name)]
         if link.bytes_per_s is None and not chips:
             message = f"the link from '{link.source}' to '{link.target}' wants a bandwidth: neither end is a chip"
             problems.add(place(at, 0), message)
@@ -296,7 +226,7 @@ def _finished(
 ) -> Graph:
     """The graph, once its chips are numbered without a gap and reach each other. Raises SpecError."""
     names = list(nodes)
-    chips = sorted(int(match[1]) for name in names if (match := _CHIP.fullmatch(name)))
+    chips = sorted(int(match[1]) for name in names if (match := CHIP.fullmatch(name)))
     for message in _misnumbered(names, chips):
         problems.add(mark, message)
     problems.raise_if_any()
@@ -309,7 +239,7 @@ def _finished(
 def _misnumbered(names: Sequence[str], chips: Sequence[int]) -> Iterator[str]:
     for name in names:
         alike = _LIKE_CHIP.fullmatch(name)
-        if alike and not _CHIP.fullmatch(name):
+        if alike and not CHIP.fullmatch(name):
             yield f"node '{name}': chips are named chip0, chip1, ...; did you mean 'chip{int(alike[1])}'?"
     if not chips:
         yield f"there is no chip: chips are the nodes named chip0 to chipN-1 (nodes: {_few(names)})"

@@ -15,7 +15,8 @@ from hw.bisection import CLOSED_FORM, Cut
 from hw.host import Host
 from hw.systems import load_system, system_file, system_names
 from hw.topology import Topology
-from hw.topology_facts import LevelFacts, diameter, level_facts, link_rows, overall_cut, topology_record
+from hw.topology_facts import LevelFacts, diameter, level_facts, overall_cut
+from hw.topology_table import link_rows, topology_record
 from hw.units import show
 from scenarios.draw import Picture
 

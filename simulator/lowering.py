@@ -129,7 +129,9 @@ class _Issue:
             traffics.update({id(step.pattern): step.pattern for step in traffic.steps})
         wires = system.topology.wires if system.topology else ()
         self.folding = unfolded(system.size, len(wires), list(traffics.values()))
-        if self.plan.options.fold and system.size > 1:
+        # messages of one chip arrive and leave in an order that classes do not keep: step by step, all are simulated
+        stepwise = any(traffic.steps for traffic in self.traffic.values())
+        if self.plan.options.fold and system.size > 1 and not stepwise:
             looks = [(wire.link, wire.bytes_per_s, wire.latency_s) for wire in wires]
             self.folding = fold(self._chip_looks(), looks, list(traffics.values()))
         self.class_of = dict(zip(traffics, self.folding.groups, strict=True))

@@ -147,7 +147,9 @@ def case_rows(case: Case) -> Iterator[str]:
     full = best(lambda: measure(case.chip, wiring, mesh, RunOptions(fold=False)))
     assert abs(folded.time_s - full.time_s) <= 1e-9 * full.time_s
     yield row(f"{case.name}, folded", Mesh(mesh).size, folded, "")
-    ratio = f"unfolded / folded: {full.simulate_s / folded.simulate_s:.2f} (running alone {full.run_s / folded.run_s:.2f})"
+    ratio = (
+        f"unfolded / folded: {full.simulate_s / folded.simulate_s:.2f} (running alone {full.run_s / folded.run_s:.2f})"
+    )
     yield row(f"{case.name}, in full", Mesh(mesh).size, full, ratio)
 
 

@@ -168,7 +168,8 @@ def test_a_run_with_the_cheapest_is_not_slower(kind: str, text: str) -> None:
 )  # fmt: skip
 def test_a_named_way_that_does_not_fit_gives_way_to_the_textbooks_and_says_so(kind: str, text: str, name: str) -> None:
     asked, textbook = (
-        run([LINES[kind]], DIMS, wired(text), RunOptions(overlap="full", collectives=each)) for each in (name, "canonical")
+        run([LINES[kind]], DIMS, wired(text), RunOptions(overlap="full", collectives=each))
+        for each in (name, "canonical")
     )
     assert asked.time_s == textbook.time_s
     traffic = asked.plan.kernels[0].traffic

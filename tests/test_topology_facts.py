@@ -1,0 +1,205 @@
+"""Hops, bisections and the table of links, against brute force on small sizes, and the pictures.
+
+Laws: the diameter is the longest of the routes; a bisection is the least that any balanced cut leaves, by max flow.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import networkx as nx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw import Router, Topology, parse_topology
+from hw.bisection import best_cut
+from hw.chip import Link
+from hw.topology_facts import diameter, level_facts, overall_cut, tree_cut
+from hw.topology_table import link_rows, topology_record
+from hw.wiring import FORMS
+from scenarios.draw import WIDTH, Picture
+
+LINKS = {"a": Link(bandwidth=1.0, latency=1.0, count=6), "b": Link(bandwidth=2.0, count=4), "pcie": Link(bandwidth=3.0)}
+
+
+def least_cut(topology: Topology, unit: int = 1) -> float:
+    """Over every balanced cut of the chips, the most that can flow from one half to the other."""
+    graph = nx.DiGraph()
+    for wire in topology.wires:
+        known = graph.get_edge_data(wire.source, wire.target, {"capacity": 0.0})["capacity"]
+        graph.add_edge(wire.source, wire.target, capacity=known + wire.bytes_per_s)
+    units = range(topology.size // unit)
+    return min(_flow(graph, topology.size, part, unit) for part in itertools.combinations(units, len(units) // 2))
+
+
+def _flow(graph: nx.DiGraph, size: int, part: Sequence[int], unit: int) -> float:
+    flow = graph.copy()
+    for chip in range(size):
+        ends = ("from", f"chip{chip}") if chip // unit in part else (f"chip{chip}", "to")
+        flow.add_edge(*ends)
+    return float(nx.maximum_flow_value(flow, "from", "to"))
+
+
+SMALL = [
+    "ring(2)", "ring(3)", "ring(6)", "line(2)", "line(5)", "line(6)", "grid(2,3)", "grid(3,3)", "grid(2,2,2)", "torus(2,3)",
+    "torus(3,3)", "torus(2,2,2)", "torus(2,4)", "full(2)", "full(5)", "full(6)", "switch(2)", "switch(5)", "switch(6)",
+    "fat_tree(6,leaf=2)", "fat_tree(6,leaf=2,oversubscription=2)", "fat_tree(7,leaf=3,oversubscription=4)",
+    "fat_tree(8,leaf=3,oversubscription=3)", "fat_tree(6,leaf=3,oversubscription=2,spines=2)", "fat_tree(5,leaf=1)",
+    "fat_tree(8,leaf=5,oversubscription=2)", "dragonfly(3,2,1)", "dragonfly(2,2,2)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SMALL)
+def test_a_bisection_is_the_least_of_all_cuts(text: str) -> None:
+    topology = parse_topology(f"{text} over a", LINKS)
+    cut = level_facts(topology)[0].bisection
+    assert cut.bound == "exact"
+    assert cut.bytes_per_s == pytest.approx(least_cut(topology))
+
+
+@pytest.mark.parametrize("text", ["torus(2,4,wrap=[yes,no])", "torus(3,3,wrap=[yes,no])", "torus(4,2,wrap=[no,yes])"])
+def test_a_mixed_torus_has_an_upper_bound(text: str) -> None:
+    topology = parse_topology(f"{text} over a", LINKS)
+    cut = level_facts(topology)[0].bisection
+    assert cut.bound == "at most"
+    assert cut.bytes_per_s >= least_cut(topology) - 1e-9
+
+
+OUTER = [
+    "switch(4)",
+    "ring(4)",
+    "fat_tree(4,leaf=2,oversubscription=2)",
+    "fat_tree(4,leaf=2,rails=yes)",
+    "switch(3,nics=1)",
+]
+
+
+@pytest.mark.parametrize(
+    "outer", [*OUTER, "fat_tree(4,leaf=2,nics=1)", "fat_tree(4,leaf=1,rails=yes,nics=1)", "full(3)"]
+)
+def test_a_bisection_between_whole_nodes(outer: str) -> None:
+    topology = parse_topology(["switch(2) over a", f"{outer} over b"], LINKS)
+    cut = overall_cut(level_facts(topology))
+    assert cut is not None
+    assert cut.bytes_per_s == pytest.approx(least_cut(topology, unit=2))
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 5), st.integers(2, 10), st.integers(1, 9))
+def test_the_cut_of_a_tree_is_the_least_over_all_shares(wide: int, size: int, uplink: int) -> None:
+    widths = [min(wide, size - start) for start in range(0, size, wide)]
+    ups = [uplink * width / wide for width in widths]
+    shares = itertools.product(*(range(width + 1) for width in widths))
+    every = (
+        sum(min(s, up + (width - s)) for s, up, width in zip(part, ups, widths, strict=True))
+        for part in shares
+        if sum(part) == size // 2
+    )
+    assert tree_cut(widths, ups, 1.0) == pytest.approx(min(every))
+
+
+TEXTS = [
+    *(f"{text} over a" for text in (*SMALL, "dragonfly(5,3,2)", "torus(4,3,2)", "ring(9)")),
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_diameter_is_the_longest_route(text: str) -> None:
+    topology = parse_topology(text, LINKS)
+    router = Router(topology)
+    longest = max(router.route(a, b).latency_s for a, b in itertools.permutations(range(topology.size), 2))
+    assert diameter(level_facts(topology)) == longest  # a hop takes a second here
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        ["switch(2) over a", "ring(4) over a"],
+        ["ring(4) over a", "switch(2) over a"],
+        ["ring(8) over a", "fat_tree(4,leaf=2) over a"],
+        ["ring(3) over a", "fat_tree(4,leaf=2,rails=yes) over a", "switch(2) over a"],
+        ["line(1) over a", "switch(1) over a"],
+    ],
+)
+def test_the_diameter_through_levels(levels: list[str]) -> None:
+    topology = parse_topology(levels, LINKS)
+    router = Router(topology)
+    pairs = itertools.permutations(range(topology.size), 2)
+    longest = max((router.route(a, b).latency_s for a, b in pairs), default=0)
+    assert diameter(level_facts(topology)) == longest
+
+
+def test_a_search_finds_the_neck_of_a_dumbbell() -> None:
+    """Two full meshes of 20 chips, interleaved by number, joined by two links."""
+    halves = [range(0, 40, 2), range(1, 40, 2)]
+    pairs = [pair for half in halves for pair in itertools.combinations(half, 2)] + [(0, 1), (10, 13)]
+    links = parse_topology("line(2) over a", LINKS).wires[0]
+    wires = [
+        links._replace(name=f"{a}-{b}", source=f"chip{a}", target=f"chip{b}")
+        for pair in pairs
+        for a, b in (pair, pair[::-1])
+    ]
+    cut = best_cut(wires, [f"chip{chip}" for chip in range(40)])
+    assert (cut.bytes_per_s, cut.bound) == (2.0, "at most")
+
+
+@given(st.sampled_from([*SMALL, "dragonfly(4,3,2)", "fat_tree(9,leaf=2,spines=3)"]), st.sampled_from([1, 2, 3]))
+def test_the_table_has_every_link_once(text: str, inner: int) -> None:
+    topology = parse_topology([f"ring({inner}) over b", f"{text} over a"], LINKS)
+    rows = link_rows(topology)
+    assert sum(row.count * (2 if row.both else 1) for row in rows) == len(topology.wires)
+    assert all(row.both for row in rows)
+    total = sum(row.count * row.bytes_per_s * 2 for row in rows)
+    assert total == pytest.approx(sum(wire.bytes_per_s for wire in topology.wires))
+
+
+def test_the_record_is_plain_data() -> None:
+    import json
+
+    record = topology_record(parse_topology(["switch(4) over a", "fat_tree(4,leaf=2,nics=2) over b"], LINKS))
+    assert json.loads(json.dumps(record)) == record
+    assert [row["from"] for row in record["links"]] == ["chip", "chip", "nic", "leaf"]  # type: ignore[attr-defined]
+    assert (record["chips"], record["diameter_hops"]) == (16, 2)
+
+
+# Pictures
+
+PICTURES = [*SMALL, "ring(64)", "line(1000)", "torus(16,16)", "torus(8,16,8)", "torus(1,1,5)", "full(60)", "switch(4000)",
+            "fat_tree(64,leaf=8)", "fat_tree(4000,leaf=30,spines=4)", "dragonfly(32,16,8)", "fat_tree(40,leaf=32)",
+            "ring(1)", "torus(4,4,wrap=[no,yes])", "grid(30,3)"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PICTURES)
+@pytest.mark.parametrize("inner", [1, 8])
+def test_a_picture_fits_a_screen(text: str, inner: int) -> None:
+    if text.startswith("dragonfly(32") and inner > 1:
+        return
+    topology = parse_topology([f"switch({inner}) over b", f"{text} over a"], LINKS)
+    picture = Picture(topology, 1)
+    assert 1 <= len(picture.lines) <= 20
+    assert all(len(line) <= WIDTH for line in (*picture.lines, *picture.remarks)), picture.lines
+    drawn = "\n".join(picture.lines)
+    last = topology.size - 1
+    if "torus(8,16,8)" not in text and "2,2,2" not in text:
+        assert str(last) in drawn  # both ends are there, whatever is left out between
+
+
+def test_every_wiring_is_drawn() -> None:
+    assert {text.partition("(")[0] for text in PICTURES} == set(FORMS)
+
+
+def test_pictures_of_small_ones() -> None:
+    def lines(text: str) -> list[str]:
+        return Picture(parse_topology(f"{text} over a", LINKS), 0).lines
+
+    assert lines("ring(4)") == ["╭─ 0 ── 1 ── 2 ── 3 ─╮", "╰────────────────────╯"]
+    assert lines("line(3)") == ["  0 ── 1 ── 2"]
+    assert lines("grid(2,2)") == ["   0 ── 1", "   │    │", "   2 ── 3"]
+    assert lines("switch(4)") == [
+        "┌────────────┐",
+        "│   switch   │",
+        "└─┬──┬──┬──┬─┘",
+        "   0  1  2  3".replace("   ", "  ", 1),
+    ]
