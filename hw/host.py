@@ -2,7 +2,7 @@
 
 Model: chips next to each other by number share a host: its memory, its disk, and the way there. Each of its `pcie_switches`
 serves an equal part of the chips and leads up to the host at `uplink` bytes/s one way; without an `uplink` the chips' own
-pcie links are the only limit. A slice smaller than a host has it to itself.
+pcie links are the only limit. The last host may be part empty, and a slice smaller than a host has it to itself.
 """
 
 from __future__ import annotations
@@ -26,14 +26,12 @@ class Host(Spec):
         default=None, alias="uplink", description="one way between a PCIe switch and the host"
     )
 
-    def problem(self, chips: int) -> str | None:
-        """What is wrong with it in a system of so many chips; None if nothing is."""
+    def problem(self) -> str | None:
+        """What is wrong with it as a whole; None if nothing is."""
         if self.pcie_switches is not None and self.chips % self.pcie_switches:
             return f"a host's {self.chips} chips cannot be shared out evenly over {self.pcie_switches} PCIe switches"
         if self.memory and self.disk and self.disk.bytes_per_s > self.memory.bytes_per_s:
             return "memory must not get faster away from the chip: the host's disk is faster than its memory"
-        if chips > self.chips and chips % self.chips:
-            return f"{chips} chips do not fill whole hosts of {self.chips}"
         return None
 
     def host_of(self, chip: int) -> int:

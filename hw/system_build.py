@@ -67,9 +67,8 @@ class SystemBuilder:
         topology = self._topology(first, counted if self.spec.chips else [], known)
         named = self._named(counted, topology) if self.spec.chips and known else ()
         axes = self._axes(topology)
-        size = topology.size if topology else 1
         wired = topology is not None or not self.spec.wired
-        if wired and self.spec.host and (message := self.spec.host.problem(size)):
+        if self.spec.host and (message := self.spec.host.problem()):
             self._add(("host",), message)
         system = System(first, topology, Mesh(axes), named, self.spec.host)
         return Built(entries[0].chip if known else None, system, wired)

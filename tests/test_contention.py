@@ -238,8 +238,8 @@ def for_the_oracle(program: Program) -> tuple[list[OracleTask], list[Fraction]]:
                 weight=Fraction(shape.weight if amounts else 1),
             )
         )
-    for task, before in enumerate(opens, start=len(program)):
-        tasks.append(OracleTask(queues=(task,), deps=tuple(sorted(before)), amounts={}))
+    for task, first in enumerate(opens, start=len(program)):
+        tasks.append(OracleTask(queues=(task,), deps=tuple(sorted(first)), amounts={}))
     return tasks, [Fraction(1)] * own
 
 

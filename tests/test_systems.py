@@ -77,7 +77,7 @@ def test_a_system_wires_the_bandwidth_of_its_sources(name: str) -> None:
     sent = Counter[str]()
     for wire in wired(system).wires:
         sent[wire.source] += wire.bytes_per_s  # type: ignore[assignment]
-    assert {sent[f"chip{chip}"] for chip in range(size)} == {pytest.approx(egress)}
+    assert [sent[f"chip{chip}"] for chip in range(size)] == pytest.approx([egress] * size)
     nodes = wired(load_system(name, nodes=2))
     inside = {wire.source for _, wire in nodes.of_level(0)}
     leaving = 0.0
@@ -149,11 +149,11 @@ def test_only_a_full_axis_of_a_v5e_pod_wraps(rows: int, columns: int) -> None:
         ("tpu_v5p", "4x4", "a slice 4x4 will not do: it has 3 axes"),
         ("tpu_v5p", "4by4", "'4by4' will not do for slice: write the chips along each axis, as in 4x4x8"),
         ("tpu_v5p", "0x4x4", "will not do for slice"),
-        ("dgx_h100", "4x4", "a topology and a slice are both given|a slice wants a base that comes in slices"),
+        ("dgx_h100", "4x4", "a slice wants a base that comes in slices"),
     ],
 )
 def test_a_slice_that_there_is_not(name: str, wanted: str, words: str) -> None:
-    with pytest.raises(SpecError, match=words.replace("|", "|")):
+    with pytest.raises(SpecError, match=words):
         load_system(name, slice=wanted)
 
 
@@ -181,14 +181,12 @@ def test_hosts_of_a_dgx() -> None:
         assert system.host.memory.capacity_bytes == pytest.approx(8 * system.chip.host.capacity_bytes)
 
 
-@given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 200))
-def test_switches_of_a_host_have_equal_parts(chips: int, switches: int, size: int) -> None:
+@given(st.integers(1, 64), st.integers(1, 64))
+def test_switches_of_a_host_have_equal_parts(chips: int, switches: int) -> None:
     host = Host(chips=chips, pcie_switches=switches)
-    wrong = host.problem(size)
+    assert bool(host.problem()) == (chips % switches != 0)
     if chips % switches:
-        assert wrong
         return
-    assert bool(wrong) == (size > chips and size % chips != 0)
     parts = Counter(host.switch_of(chip) for chip in range(3 * chips))
     assert set(parts.values()) == {chips // switches}
     assert len(parts) == 3 * switches
@@ -307,9 +305,9 @@ WRONG = [
     ("mesh: {}", "s.yaml:3:3: 'system.chip' is missing: a name of the catalogue, or chips: [...], or base: a system"),
     ("chip: h100_sxm\nchips: [h100_sxm]", "s.yaml:4:10: chip and chips are both given; write one of them"),
     ("chips: []", "s.yaml:3:10: chips wants at least one chip"),
-    ("chips: [2 x h100_sxm]\ntopology: ring(4) over nvlink", "s.yaml:3:10: chips lists 2 chips, ring(4) over nvlink has 4 chips"),
+    ("chips: [2 x h100_sxm]\ntopology: ring(4) over nvlink", "s.yaml:3:10: chips lists 2 chips, ring(4) over nvlink has"),
     ("chips: [2 x h100_sxm]", "s.yaml:3:10: chips lists 2 chips, there is no topology, so there is one chip"),
-    ("chips: [4 x h100_smx]\ntopology: ring(4)", "s.yaml:3:11: unknown chip 'h100_smx', did you mean 'h100_sxm'?"),
+    ("chips: [4 x h100_smx]\ntopology: ring(4)", "s.yaml:3:11: unknown chip 'h100_smx', did you mean 'h100_sxm'?"),  # noqa: E501
     ("chips: [0 x h100_sxm]\ntopology: ring(4)", "s.yaml:3:11: '0 x h100_sxm': the count must be from 1 to 65536"),
     ("chips: [{chip: h100_sxm, cuont: 4}]\ntopology: ring(4)", "s.yaml:3:28: unknown key 'cuont', did you mean 'count'?"),
     ("chips: [{chip: h100_sxm, count: x}]\ntopology: ring(4)", "s.yaml:3:35: count is 'x'; it must be a whole number"),
@@ -329,19 +327,19 @@ WRONG = [
     ("base: tpu_v5e\nslice: 4x4\ntopology: ring(4)", "s.yaml:4:10: a slice wants a base that comes in slices"),
     ("base: dgx_h100\nmesh: {X: 4}", "s.yaml:4:9: the mesh has 4 places, switch(8) over nvlink has 8 chips"),
     ("base: dgx_h100\nhost: {pcie_switches: 3}", "a host's 8 chips cannot be shared out evenly over 3 PCIe switches"),
-    ("chip: h100_sxm\ntopology: ring(6) over nvlink\nhost: {chips: 4}", "s.yaml:5:9: 6 chips do not fill whole hosts of 4"),
+    ("chip: h100_sxm\nhost: {chips: 8, memory: {capacity: 1 TB, bandwidth: 1 GB/s}, disk: {capacity: 1 TB, bandwidth: 2 GB/s}}",
+     "s.yaml:4:9: memory must not get faster away from the chip: the host's disk"),
     ("chip: h100_sxm\nhost: {chips: 0}", "s.yaml:4:17: 0 will not do for system.host.chips"),
     ("chip: h100_sxm\nhost: {chips: 8, memory: {capacity: 1 TB}}", "'system.host.memory.bandwidth' is missing"),
-    ("chip: h100_sxm\nhost: {chips: 8, uplink: 32 GB}", "s.yaml:4:28: '32 GB' is an amount of data, system.host.uplink wants"),
-    ("chip: h100_sxm\nhost: {chip: 8}", "unknown key 'system.host.chip', did you mean 'system.host.chips'?"),
-    ("chip: h100_sxm\ntopology: [ring(4)]", "s.yaml:4:13: a ring|unknown|alone"),
+    ("chip: h100_sxm\nhost: {chips: 8, uplink: 32 GB}", "s.yaml:4:28: '32 GB' is an amount of data, system.host.uplink"),
+    ("chip: h100_sxm\nhost: {chip: 8}", "unknown key 'system.host.chip', did you mean 'system.host.chips'?"),  # noqa: E501
     ("chip: h100_sxm\ntopology: [switch(8), ring(4) over nvlink]", "'switch(8)': in a list of levels each says its link"),
     ("chip: h100_sxm\ntopology: nowhere.json", "s.yaml:4:13: there is no graph file"),
     ("chip: h100_sxm\ntopology: 4", "s.yaml:4:13: "),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("system", "words"), [pair for pair in WRONG if "|" not in pair[1]])
+@pytest.mark.parametrize(("system", "words"), WRONG)
 def test_a_wrong_system_is_refused_at_its_place(tmp_path: Path, system: str, words: str) -> None:
     said = problems(tmp_path, system)
     assert any(words in each for each in said), said
