@@ -15,7 +15,8 @@ from dataclasses import replace
 from hw import Mark, Problem, RunError, SpecError, System
 from simulator.binding import bind, bind_op
 from simulator.contention import meeting
-from simulator.folding import Folding, fold as fold, unfolded
+from simulator.folding import Folding, unfolded
+from simulator.folding import fold as fold
 from simulator.fusion import FusionError, fuse
 from simulator.graph import Op, OpGraph
 from simulator.kernel import Communication, Kernel

@@ -307,7 +307,7 @@ WRONG = [
     ("chips: []", "s.yaml:3:10: chips wants at least one chip"),
     ("chips: [2 x h100_sxm]\ntopology: ring(4) over nvlink", "s.yaml:3:10: chips lists 2 chips, ring(4) over nvlink has"),
     ("chips: [2 x h100_sxm]", "s.yaml:3:10: chips lists 2 chips, there is no topology, so there is one chip"),
-    ("chips: [4 x h100_smx]\ntopology: ring(4)", "s.yaml:3:11: unknown chip 'h100_smx', did you mean 'h100_sxm'?"),  # noqa: E501
+    ("chips: [4 x h100_smx]\ntopology: ring(4)", "s.yaml:3:11: unknown chip 'h100_smx', did you mean 'h100_sxm'?"),
     ("chips: [0 x h100_sxm]\ntopology: ring(4)", "s.yaml:3:11: '0 x h100_sxm': the count must be from 1 to 65536"),
     ("chips: [{chip: h100_sxm, cuont: 4}]\ntopology: ring(4)", "s.yaml:3:28: unknown key 'cuont', did you mean 'count'?"),
     ("chips: [{chip: h100_sxm, count: x}]\ntopology: ring(4)", "s.yaml:3:35: count is 'x'; it must be a whole number"),
@@ -332,7 +332,7 @@ WRONG = [
     ("chip: h100_sxm\nhost: {chips: 0}", "s.yaml:4:17: 0 will not do for system.host.chips"),
     ("chip: h100_sxm\nhost: {chips: 8, memory: {capacity: 1 TB}}", "'system.host.memory.bandwidth' is missing"),
     ("chip: h100_sxm\nhost: {chips: 8, uplink: 32 GB}", "s.yaml:4:28: '32 GB' is an amount of data, system.host.uplink"),
-    ("chip: h100_sxm\nhost: {chip: 8}", "unknown key 'system.host.chip', did you mean 'system.host.chips'?"),  # noqa: E501
+    ("chip: h100_sxm\nhost: {chip: 8}", "unknown key 'system.host.chip', did you mean 'system.host.chips'?"),
     ("chip: h100_sxm\ntopology: [switch(8), ring(4) over nvlink]", "'switch(8)': in a list of levels each says its link"),
     ("chip: h100_sxm\ntopology: nowhere.json", "s.yaml:4:13: there is no graph file"),
     ("chip: h100_sxm\ntopology: 4", "s.yaml:4:13: "),
