@@ -149,6 +149,7 @@ def _read_edges(path: Path) -> Graph:
             marks.append((places[0], places[1]))
     nodes = dict.fromkeys(name for link in links for name in (link.source, link.target))
     _check_links(links, lambda at, end: marks[at][end], problems, nodes)
+    problems.raise_if_any()  # which chips there are is not known from half the lines
     return _finished(nodes, links, False, Mark(str(path)), problems)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hw.chip import Memory
+from hw.document import Key
 from hw.validation import BytesPerSecond, Spec
 
 MAX_HOST_CHIPS = 1024
@@ -26,12 +27,14 @@ class Host(Spec):
         default=None, alias="uplink", description="one way between a PCIe switch and the host"
     )
 
-    def problem(self) -> str | None:
-        """What is wrong with it as a whole; None if nothing is."""
+    def problem(self) -> tuple[tuple[Key, ...], str] | None:
+        """What is wrong with it as a whole: the keys that may be to blame, likeliest first, and the message."""
         if self.pcie_switches is not None and self.chips % self.pcie_switches:
-            return f"a host's {self.chips} chips cannot be shared out evenly over {self.pcie_switches} PCIe switches"
+            message = f"a host's {self.chips} chips cannot be shared out evenly over {self.pcie_switches} PCIe switches"
+            return (("pcie_switches",), ("chips",)), message
         if self.memory and self.disk and self.disk.bytes_per_s > self.memory.bytes_per_s:
-            return "memory must not get faster away from the chip: the host's disk is faster than its memory"
+            message = "memory must not get faster away from the chip: the host's disk is faster than its memory"
+            return (("disk", "bandwidth"), ("memory", "bandwidth")), message
         return None
 
     def host_of(self, chip: int) -> int:

@@ -68,8 +68,10 @@ class SystemBuilder:
         named = self._named(counted, topology) if self.spec.chips and known else ()
         axes = self._axes(topology)
         wired = topology is not None or not self.spec.wired
-        if self.spec.host and (message := self.spec.host.problem()):
-            self._add(("host",), message)
+        if self.spec.host and (wrong := self.spec.host.problem()):
+            marks = [self._mark(("host", *key)) for key in wrong[0]]
+            # what a user has changed of a base is likelier to be wrong than what the base says
+            self.problems.add(next((mark for mark in marks if mark.file == self.document.file), marks[0]), wrong[1])
         system = System(first, topology, Mesh(axes), named, self.spec.host)
         return Built(entries[0].chip if known else None, system, wired)
 
