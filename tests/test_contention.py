@@ -181,7 +181,7 @@ def traffics(draw: st.DrawFn, networks: Sequence[str]) -> tuple[System, OpGraph,
         return queue + (f", after=[{after}]" if after else "")
 
     for at in range(draw(st.integers(2, 6))):
-        while open_recvs and draw(st.booleans()):
+        for _ in range(draw(st.integers(0, len(open_recvs)))):
             lines.append(open_recvs.pop(0))
         if draw(st.booleans()):
             source, target = draw(st.permutations(range(system.size)))[:2]
@@ -197,8 +197,8 @@ def traffics(draw: st.DrawFn, networks: Sequence[str]) -> tuple[System, OpGraph,
             names.append(f"y{at}")
     lines += open_recvs
     network: Any = draw(st.sampled_from(networks))
-    options = RunOptions(overlap="full", network=network, fold=False)
-    return system, graph_of(lines, E=120, F=240 * draw(st.sampled_from([1, 4]))), options
+    run = RunOptions(overlap="full", network=network, fold=False)
+    return system, graph_of(lines, E=120, F=240 * draw(st.sampled_from([1, 4]))), run
 
 
 def for_the_oracle(program: Program) -> tuple[list[OracleTask], list[Fraction]]:
