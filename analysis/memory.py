@@ -7,11 +7,12 @@ chip is never there. Tensors in other memories do not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from simulator import Plan, Result
 from simulator.binding import tensor_bytes
+from simulator.graph import Tensor
 from simulator.program import PS_PER_S
 
 
@@ -26,33 +27,49 @@ class Holding:
     end_s: float
 
 
-def _inputs(plan: Plan) -> Mapping[str, float]:
-    """Local bytes of every tensor in HBM that the graph takes in."""
+def _inputs(plan: Plan) -> list[Tensor]:
+    """Every tensor in HBM that the graph takes in."""
     made = {op.name for op in plan.graph.flat()}
-    return {
-        tensor.name: tensor_bytes(tensor, plan.graph, plan.system)
+    found = {
+        tensor.name: tensor
         for op in plan.graph.flat()
         for tensor in op.inputs
         if tensor.name not in made and tensor.memory == "hbm"
     }
+    return list(found.values())
+
+
+def _sizes(plan: Plan, tensors: Iterable[Tensor]) -> Mapping[tuple[str, int], float]:
+    """Local bytes of tensors by name and simulated chip."""
+    of_variant: dict[int, dict[str, float]] = {}
+    tensors = list(tensors)
+    for chip in plan.simulated:
+        variant = plan.split.variant_of[chip]
+        if variant not in of_variant:
+            cut = plan.split.cuts[variant]
+            of_variant[variant] = {each.name: tensor_bytes(each, plan.graph, plan.system, cut) for each in tensors}
+    return {
+        (name, chip): nbytes
+        for chip in plan.simulated
+        for name, nbytes in of_variant[plan.split.variant_of[chip]].items()
+    }
 
 
 def holdings(result: Result) -> Iterator[Holding]:
-    """Every tensor on every chip, with its life span."""
+    """Every tensor on every simulated chip, with its life span."""
     plan = result.plan
     end_of_run = result.time_s
-    for name, nbytes in _inputs(plan).items():
-        for chip in range(plan.system.size):
-            yield Holding(name, chip, nbytes, 0.0, end_of_run)
+    for (name, chip), nbytes in _sizes(plan, _inputs(plan)).items():
+        yield Holding(name, chip, nbytes, 0.0, end_of_run)
     spans = _spans(result)
     last = _last_reads(plan, spans)
-    made = {op.name: tensor_bytes(op.output, plan.graph, plan.system) for op in plan.graph.flat()}
+    made = _sizes(plan, (op.output for op in plan.graph.flat()))
     for at, planned in enumerate(plan.kernels):
         for access in planned.kernel.writes:
-            nbytes = made.get(access.tensor, access.nbytes)  # what it takes, not what was moved
-            if access.memory != "hbm" or not nbytes:
-                continue
             for chip in planned.chips:
+                nbytes = made.get((access.tensor, chip), access.nbytes)  # what it takes, not what was moved
+                if access.memory != "hbm" or not nbytes:
+                    continue
                 begin = spans[at, chip][0] / PS_PER_S
                 end = last.get((access.tensor, chip))
                 yield Holding(access.tensor, chip, nbytes, begin, end_of_run if end is None else end / PS_PER_S)
@@ -83,28 +100,26 @@ def _last_reads(plan: Plan, spans: Mapping[tuple[int, int], tuple[int, int]]) ->
 
 
 def on_chip_bytes(plan: Plan) -> float:
-    """Bytes of all tensors that are held in on-chip memory, on one chip; they stay for the whole run."""
-    held = {
-        tensor.name: tensor_bytes(tensor, plan.graph, plan.system)
-        for op in plan.graph.flat()
-        for tensor in (*op.inputs, op.output)
-        if tensor.memory == "on_chip"
-    }
-    return sum(held.values())
+    """Bytes of all tensors that are held in on-chip memory, on the chip that holds most; they stay for the whole run."""
+    tensors = (tensor for op in plan.graph.flat() for tensor in (*op.inputs, op.output))
+    total: dict[int, float] = {}
+    for (_, chip), nbytes in _sizes(plan, (tensor for tensor in tensors if tensor.memory == "on_chip")).items():
+        total[chip] = total.get(chip, 0.0) + nbytes
+    return max(total.values(), default=0.0)
 
 
-def peak_memory_bytes(result: Result) -> float:
-    """The most HBM that one chip holds at any time."""
+def memory_peaks(result: Result) -> Mapping[int, float]:
+    """The most HBM that each simulated chip holds at any time."""
     events: dict[int, list[tuple[float, int, float]]] = {}
     for held in holdings(result):
         here = events.setdefault(held.chip, [])
         # what ends makes room for what begins at the same instant
         here.append((held.begin_s, 1, held.nbytes))
         here.append((held.end_s, 0, -held.nbytes))
-    peak = 0.0
-    for here in events.values():
-        level = 0.0
+    peaks: dict[int, float] = {}
+    for chip, here in events.items():
+        level = peaks[chip] = 0.0
         for _, _, change in sorted(here):
             level += change
-            peak = max(peak, level)
-    return peak
+            peaks[chip] = max(peaks[chip], level)
+    return peaks

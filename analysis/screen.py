@@ -17,7 +17,7 @@ from analysis.network import choices, folding_line
 from analysis.ops import OpFigures, combined, op_figures
 from analysis.summary import Summary
 from analysis.words import CAUSES
-from hw import Dimension
+from hw import Chip, Dimension
 from hw.units import show
 
 SHOWN_OPS = 8
@@ -72,9 +72,12 @@ def _by_name(rows: Sequence[OpFigures]) -> list[_Rounds]:
 def _heading(name: str, about: str, summary: Summary) -> Text:
     options = summary.plan.options
     text = Text.assemble((name, "bold"), "  ", (about, "dim"), "\n") if about else Text(f"{name}\n", style="bold")
-    chip = summary.plan.system.chip
-    text.append(f"{summary.plan.system.name} · overlap {options.overlap} · ")
-    text.append(f"matrix peak {_peak(summary)} · HBM {show(chip.hbm.bytes_per_s, Dimension.BANDWIDTH)}\n")
+    text.append(f"{summary.plan.system.name} · overlap {options.overlap}")
+    for chip in summary.plan.system.kinds:
+        name = f"{chip.name} " if len(summary.plan.system.kinds) > 1 else ""
+        text.append(f" · {name}matrix peak {_peak(summary, chip)} · HBM ")
+        text.append(show(chip.hbm.bytes_per_s, Dimension.BANDWIDTH))
+    text.append("\n")
     mfu, bound = 100 * _number(summary["mfu"]), str(summary["bound_by"])
     text.append(f"\ntime {_time(_number(summary['time']))}", style="bold")
     text.append("  bound by ")
@@ -83,8 +86,8 @@ def _heading(name: str, about: str, summary: Summary) -> Text:
     return text
 
 
-def _peak(summary: Summary) -> str:
-    peaks = dict(summary.plan.system.chip.matrix_unit.peak_flops_per_s)
+def _peak(summary: Summary, chip: Chip) -> str:
+    peaks = dict(chip.matrix_unit.peak_flops_per_s)
     used = {planned.kernel.matrix_dtype for planned in summary.plan.kernels} & set(peaks)
     dtype = sorted(used)[0] if used else next(iter(peaks))
     return f"{show({str(k): v for k, v in peaks.items()}[dtype], Dimension.FLOP_RATE)} {dtype}"
@@ -183,7 +186,9 @@ def _network_lines(summary: Summary, drawn: int) -> Iterator[str]:
 
 
 def _closing(summary: Summary) -> Iterator[RenderableType]:
-    peak, capacity = summary.peak_memory_bytes, summary.plan.system.chip.hbm.capacity_bytes
+    capacities = {chip: summary.plan.system.chip_at(chip).hbm.capacity_bytes for chip in summary.plan.simulated}
+    fullest = max(capacities, key=lambda chip: summary.memory_peaks.get(chip, 0.0) / capacities[chip])
+    peak, capacity = summary.memory_peaks.get(fullest, 0.0), capacities[fullest]
     memory = f"{show(peak, Dimension.DATA)} of {show(capacity, Dimension.DATA)} HBM ({100 * peak / capacity:.1f} %)"
     yield Text.assemble(("peak memory  ", "dim"), memory, "" if summary["fits"] else ("  DOES NOT FIT", "bold red"))
     found = advice(summary)[:3]

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
 
 from analysis.intervals import difference, length, union
-from analysis.memory import on_chip_bytes, peak_memory_bytes
+from analysis.memory import memory_peaks, on_chip_bytes
 from analysis.ops import RESOURCE_WORDS, figures_of, inner_fixed_ps, largest_cause
+from analysis.utilisation import mfu
 from analysis.words import CAUSES, OP_WORDS, WORDS
 from hw import Chip
 from hw.errors import unknown
 from simulator import Plan, Result
 from simulator.bounds import lower_bound_s
-from simulator.dtypes import usable_dtype
+from simulator.plan import Variant
 from simulator.program import PS_PER_S
 
 Value = float | str | bool | None
@@ -110,27 +110,22 @@ class Summary:
         """All t_ times."""
         return {**self._work_s, "t_overhead": self.overhead_s, "t_waiting": self.waiting_s}
 
-    def per_chip(self, amount: Callable[[Any], float]) -> float:
+    def per_chip(self, amount: Callable[[Variant], float]) -> float:
         """The largest sum over a chip's kernels of an amount per kernel."""
         total: dict[int, float] = {}
         for planned in self.plan.kernels:
             for chip in planned.chips:
-                total[chip] = total.get(chip, 0.0) + amount(planned)
+                total[chip] = total.get(chip, 0.0) + amount(self.plan.variant(planned, chip))
         return max(total.values(), default=0.0)
 
     @cached_property
-    def ideal_math_s(self) -> float:
-        """Seconds of matrix work on one chip at the data sheet's peak, without padding."""
-        peaks = self.plan.system.chip.matrix_unit.peak_flops_per_s
-
-        def seconds(planned: Any) -> float:
-            total = 0.0
-            for work in planned.kernel.works:
-                if work.unit == "matrix_unit":
-                    total += work.flops / dict(peaks)[usable_dtype(work.dtype, peaks)]  # type: ignore[index]
-            return total
-
-        return self.per_chip(seconds)
+    def sent_bytes(self) -> float:
+        """What the chip that sends most puts on its links."""
+        total: dict[int, float] = {}
+        for planned in self.plan.kernels:
+            for chip in planned.chips:
+                total[chip] = total.get(chip, 0.0) + planned.traffic.sent_bytes
+        return max(total.values(), default=0.0)
 
     @cached_property
     def exposed_s(self) -> tuple[float, float]:
@@ -155,9 +150,14 @@ class Summary:
         return _exposed(network, computing), _exposed(moving, computing)
 
     @cached_property
+    def memory_peaks(self) -> Mapping[int, float]:
+        """Most HBM alive on each simulated chip that holds anything."""
+        return memory_peaks(self.result)
+
+    @property
     def peak_memory_bytes(self) -> float:
         """Most HBM alive on one chip."""
-        return peak_memory_bytes(self.result)
+        return max(self.memory_peaks.values(), default=0.0)
 
 
 def _exposed(lane: Mapping[int, list[tuple[int, int]]], computing: Mapping[int, list[tuple[int, int]]]) -> float:
@@ -175,9 +175,10 @@ def _per_time(amount: float, time_s: float) -> float:
 
 
 def _fits(summary: Summary) -> bool:
-    chip = summary.plan.system.chip
-    beside = chip.on_chip.capacity_bytes if chip.on_chip else 0.0
-    return summary.peak_memory_bytes <= chip.hbm.capacity_bytes and on_chip_bytes(summary.plan) <= beside
+    system, held = summary.plan.system, on_chip_bytes(summary.plan)
+    beside = min(chip.on_chip.capacity_bytes if chip.on_chip else 0.0 for chip in system.kinds)
+    peaks = summary.memory_peaks.items()
+    return held <= beside and all(peak <= system.chip_at(chip).hbm.capacity_bytes for chip, peak in peaks)
 
 
 def _over_chips(summary: Summary, rate: Callable[[Chip], float | None]) -> float | None:
@@ -209,13 +210,13 @@ _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "bound_by": lambda s: largest_cause(s.times_s),
     "t_overhead": lambda s: s.overhead_s,
     "t_waiting": lambda s: s.waiting_s,
-    "flops": lambda s: s.per_chip(lambda planned: planned.kernel.flops),
-    "hbm_bytes": lambda s: s.per_chip(lambda planned: planned.hbm_bytes),
-    "network_bytes": lambda s: s.per_chip(lambda planned: planned.traffic.sent_bytes),
+    "flops": lambda s: s.per_chip(lambda variant: variant.kernel.flops),
+    "hbm_bytes": lambda s: s.per_chip(lambda variant: variant.hbm_bytes),
+    "network_bytes": lambda s: s.sent_bytes,
     "intensity": _intensity,
-    "flops_per_s": lambda s: _per_time(s.per_chip(lambda planned: planned.kernel.flops), s.result.time_s),
-    "mfu": lambda s: _per_time(s.ideal_math_s, s.result.time_s),
-    "hfu": lambda s: _per_time(s.ideal_math_s, s.result.time_s),
+    "flops_per_s": lambda s: _per_time(s.per_chip(lambda variant: variant.kernel.flops), s.result.time_s),
+    "mfu": lambda s: mfu(s.plan, s.result.time_s),
+    "hfu": lambda s: mfu(s.plan, s.result.time_s),
     "exposed_network": lambda s: s.exposed_s[0],
     "exposed_memory": lambda s: s.exposed_s[1],
     "peak_memory": lambda s: s.peak_memory_bytes,

@@ -18,11 +18,13 @@ from hw.validation import validate
 from scenarios.claims import Claim, read_claims
 from scenarios.condition import Condition, parse_condition
 from scenarios.source import copied, find_file, read_source, set_value
-from scenarios.spec import RunSpec, ScenarioSpec, StudySpec, WorkloadSpec
+from scenarios.spec import RunSpec, ScenarioSpec, WorkloadSpec
+from scenarios.study_spec import StudySpec
 from scenarios.system import build_system
 from simulator import OpGraph, RunOptions
 from simulator.binding import Known, check_graph
 from simulator.graph import Items
+from simulator.split import split_problems
 from simulator.text import read_graph_items
 
 MAX_DIM = 10**15
@@ -71,7 +73,8 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     run = _section(RunSpec, "run", document, problems) if "run" in data else RunSpec()
     study = _section(StudySpec, "study", document, problems) if "study" in data else None
     built = build_system(document, path, problems)
-    graph = _graph(workload, built.system, Known(chip=built.chip is not None, mesh=built.wired), document, problems)
+    known = Known(chip=built.chip is not None, mesh=built.wired)
+    graph = _graph(workload, built.system, known, run.sharding if run else "canonical", document, problems)
     options = _options(run, built.chip, document, problems)
     claims = read_claims(document, problems)
     _check_claimed_ops(claims, graph, document, problems)
@@ -123,7 +126,7 @@ def _section(model: Any, name: str, document: Document, problems: Problems) -> A
 
 
 def _graph(
-    spec: WorkloadSpec | None, system: System, known: Known, document: Document, problems: Problems
+    spec: WorkloadSpec | None, system: System, known: Known, sharding: str, document: Document, problems: Problems
 ) -> OpGraph | None:
     if not isinstance(document.data.get("workload"), dict):
         return None
@@ -132,8 +135,11 @@ def _graph(
     items: Items = ()
     if "ops" in workload:
         items = read_graph_items(workload["ops"], document, problems, ("workload", "ops"))
-    graph = OpGraph(dims, items, spec.fuse if spec else "none", spec.uneven if spec else "refuse")
-    check_graph(graph, system, problems, replace(known, broken_dims=frozenset(broken)))
+    rules = (spec.fuse, spec.uneven, spec.split) if spec else ()
+    graph = OpGraph(dims, items, *rules)
+    for axis, message in split_problems(graph, system) if known.mesh else ():
+        problems.add(document.value_mark(("workload", "split", *([axis] if axis else []))), message)
+    check_graph(graph, system, problems, replace(known, broken_dims=frozenset(broken)), sharding)
     if spec and isinstance(spec.fuse, list):
         names = {op.name for op in graph.every_op()}
         for at, group in enumerate(spec.fuse):

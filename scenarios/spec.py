@@ -12,6 +12,7 @@ from pydantic import Field
 
 from hw.system_spec import SystemSpec
 from hw.validation import Efficiency, Seconds, Spec
+from scenarios.study_spec import StudySpec
 
 
 class BlockSpec(Spec):
@@ -29,6 +30,10 @@ class WorkloadSpec(Spec):
     ops: list[str | dict[str, Any]] = Field(description="op lines: out:dtype[dims] = kind(inputs, key=value)")
     fuse: Literal["none", "elementwise"] | list[list[str]] = "none"
     uneven: Literal["refuse", "pad"] = Field(default="refuse", description="a dim that does not divide over its chips")
+    split: Literal["equal", "proportional"] | dict[str, list[float]] = Field(
+        default="equal",
+        description="how unlike chips share dims out: equally, by speed, or by weights along a mesh axis",
+    )
 
 
 class RunSpec(Spec):
@@ -67,23 +72,6 @@ class RunSpec(Spec):
     network_share: float = Field(
         default=0.0, ge=0, lt=1, description="part of a chip's units that a collective takes while it runs"
     )
-
-
-class FindSpec(Spec):
-    """The smallest of the values from, from + step, ... to for which `where` holds."""
-
-    smallest: str = Field(description="dotted path of the value, e.g. workload.dims.B")
-    from_: int = Field(alias="from")
-    to: int
-    step: int | None = Field(default=None, gt=0, description="by default what keeps a sharded dim divisible")
-    where: str = Field(description="a comparison of result words: t_math >= t_network, bound_by == compute")
-
-
-class StudySpec(Spec):
-    """Many runs of one scenario."""
-
-    find: FindSpec | None = None
-    vary: dict[str, list[Any]] | None = Field(default=None, description="dotted path -> values; a grid, one row each")
 
 
 class ScenarioSpec(Spec):

@@ -25,6 +25,8 @@ from simulator.planner_loops import Site
 from simulator.planner_op import plan_op
 from simulator.resharding import arranged
 from simulator.sharding import Finding, sharding_findings
+from simulator.split import Cut, split_problems, uneven_axes
+from simulator.views import seen_through, viewed
 
 MAX_ELEMENTS = 10**18
 """Elements that a tensor may have; more is a typing mistake, not a workload."""
@@ -87,6 +89,10 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
     """What is wrong with an op whose parts are sound: its sharding, its shapes, what the chip lacks for it."""
     kind = find_kind(op)
     demanded = list(sharding_findings(op, kind))
+    cut = uneven_axes(graph, system)
+    if kind.network and any(not cut.isdisjoint(tensor.axes) for tensor in op.inputs):
+        yield "in0", f"{op.kind} moves equal shards, {op.inputs[0].name} is cut unevenly over {', '.join(sorted(cut))}"
+        return
     try:
         if demanded and sharding != "written" and not kind.network:
             bind_op(whole(op), graph, system)
@@ -182,11 +188,18 @@ def _tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> It
 def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[Finding]:
     """What is wrong with the sizes of a tensor: the dim (or the tensor) and the message."""
     elements = 1
+    cut = uneven_axes(graph, system)
     for dim in tensor.dims:
         size = graph.dims[dim.size] if isinstance(dim.size, str) else dim.size
         extent = system.mesh.extent(dim.axes)
         elements *= size
-        if size % extent and graph.uneven == "refuse":
+        if not cut.isdisjoint(dim.axes):
+            if size < extent:
+                yield (
+                    str(dim.size),
+                    f"dim {dim.size} = {size} is too small to share out over the {extent} chips of {dim.axes}",
+                )
+        elif size % extent and graph.uneven == "refuse":
             message = f"dim {dim.size} = {size} does not divide over the {extent} chips of {dim.axes}"
             yield str(dim.size), f"{message}; uneven shards are refused unless the workload says uneven: pad"
     if elements > MAX_ELEMENTS:
@@ -211,15 +224,15 @@ def _chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
                 yield "kind", f"{chip.name} has no memory '{memory}'"
 
 
-def bind_op(op: Op, graph: OpGraph, system: System) -> list[Kernel]:
-    """The kernels of one op on one chip of the system. Beside what is written, the options say how many chips take part
-    in a collective (`over_chips`). Raises ShapeError."""
+def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:
+    """The kernels of one op on one chip of the system, the one with this cut where chips differ. Beside what is written,
+    the options say how many chips take part in a collective (`over_chips`). Raises ShapeError."""
     kind = find_kind(op)
     options = read_options(op, kind)
     call = Call(
         op,
-        tuple(_local(tensor, graph, system) for tensor in op.inputs),
-        _local(op.output, graph, system),
+        tuple(_local(tensor, graph, system, cut) for tensor in op.inputs),
+        _local(op.output, graph, system, cut),
         {**options, "over_chips": system.mesh.extent(options.get("over", ""))},
     )
     given = Schedule(**{name: value for name, value in options.items() if name in _SCHEDULE})
@@ -235,24 +248,31 @@ def _scheduled(kernel: Kernel, given: Schedule) -> Kernel:
     return replace(kernel, schedule=given)
 
 
-def _local(tensor: Tensor, graph: OpGraph, system: System) -> Shaped:
+def _local(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None) -> Shaped:
     whole = tuple(graph.dims[dim.size] if isinstance(dim.size, str) else dim.size for dim in tensor.dims)
-    local = (-(-size // system.mesh.extent(dim.axes)) for size, dim in zip(whole, tensor.dims, strict=True))
-    return Shaped(tensor, tuple(local), whole)
+    local_size = (cut or Cut({}, {}, system.mesh.extent)).size
+    sizes = tuple(local_size(size, dim.axes) for size, dim in zip(whole, tensor.dims, strict=True))
+    padded = (size * system.mesh.extent(dim.axes) for size, dim in zip(sizes, tensor.dims, strict=True))
+    return Shaped(tensor, sizes, whole, tuple(padded))
 
 
-def tensor_bytes(tensor: Tensor, graph: OpGraph, system: System) -> float:
-    """Bytes of a tensor on one chip."""
-    return _local(tensor, graph, system).nbytes
+def tensor_bytes(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None = None) -> float:
+    """Bytes of a tensor on one chip, the one with this cut where chips differ."""
+    return _local(tensor, graph, system, cut).nbytes
 
 
-def bind(graph: OpGraph, system: System) -> list[Kernel]:
+def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:
     """All kernels of a graph as it stands, in program order, blocks unrolled. Raises SpecError with every problem: also
     for what `simulator.planner` would insert."""
     problems = Problems()
     for _, message in mesh_problems(system.mesh.axes, system.topology):
         problems.add(Mark("mesh"), message)
+    for _, message in split_problems(graph, system):
+        problems.add(Mark("split"), message)
     problems.raise_if_any()
     check_graph(graph, system, problems, sharding="written")
     problems.raise_if_any()
-    return [kernel for op in graph.flat() for kernel in bind_op(op, graph, system)]
+    ops = graph.flat()
+    behind = viewed(ops)
+    kernels = [kernel for op in ops for kernel in bind_op(op, graph, system, cut)]
+    return [seen_through(kernel, behind) for kernel in kernels] if behind else kernels

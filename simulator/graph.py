@@ -104,19 +104,24 @@ Items = tuple[Op | Repeat, ...]
 FuseRule = str | Sequence[Sequence[str]]
 """'none', 'elementwise', or lists of op names."""
 
+SplitRule = str | Mapping[str, Sequence[float]]
+"""'equal', 'proportional', or weights by mesh axis (`simulator.split`)."""
+
 
 @dataclass(frozen=True)
 class OpGraph:
     """A program over tensors: sizes of the named dims, ops and blocks in program order, and what to fuse.
 
     `fuse` is 'none', 'elementwise' or groups of op names (`simulator.fusion`). `uneven`: whether a dim that does not
-    divide over its chips is refused, or padded so that each of them has as many elements as the first.
+    divide over its chips is refused, or padded so that each of them has as many elements as the first. `split`: whether
+    unlike chips share a dim out equally, in proportion to their speed, or by weights along a mesh axis.
     """
 
     dims: Mapping[str, int]
     items: Items
     fuse: FuseRule = "none"
     uneven: Literal["refuse", "pad"] = "refuse"
+    split: SplitRule = "equal"
 
     def with_dims(self, **sizes: int) -> OpGraph:
         """The same graph with some dims of another size."""

@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from hw import Mark, Problem, RunError, SpecError, System
+from hw import Chip, Mark, Problem, RunError, SpecError, System
 from simulator.binding import bind, bind_op
 from simulator.contention import meeting
-from simulator.folding import Folding, unfolded
-from simulator.folding import fold as fold
+from simulator.folding import Folding, fold, unfolded
 from simulator.fusion import FusionError, fuse
 from simulator.graph import Op, OpGraph
 from simulator.kernel import Communication, Kernel
@@ -27,6 +26,7 @@ from simulator.plan import Plan, PlannedKernel, RunOptions, plan_kernel, queue_n
 from simulator.planner import plan_sharding
 from simulator.program import OPEN, PS_PER_S, Queue, Shape, Stage, alone_time, to_ps
 from simulator.resources import SystemResources
+from simulator.split import Cut, Split, split_of
 
 MAX_TASKS = 20_000_000
 """Tasks that one run may have; beyond that memory runs out before patience does."""
@@ -35,20 +35,43 @@ MAX_TASKS = 20_000_000
 def lower(graph: OpGraph, system: System, options: RunOptions) -> Plan:
     """The plan of a graph on a system. Raises SpecError for what is wrong, RunError for what cannot run."""
     graph = plan_sharding(graph, system, options.sharding, _Cost(graph, system, options).seconds)
-    kernels = bind(graph, system)
-    try:
-        kernels = fuse(kernels, graph.fuse, system)
-    except FusionError as error:
-        raise SpecError([Problem(Mark("fuse"), str(error))]) from None
     plan = Plan(system, graph, options)
-    issue = _Issue(plan, kernels)
+    plan.split, variants = _variants(plan)
+    kernels = variants[0]
+    issue = _Issue(plan, variants)
     issue.fold()
     tasks = sum(kernel.schedule.chunks for kernel in kernels) * plan.classes
     if tasks > MAX_TASKS:
         raise RunError(f"{tasks} tasks on {plan.classes} chips are too many; {MAX_TASKS} is the most for one run")
-    for kernel in kernels:
-        issue.add(kernel)
+    for index in range(len(kernels)):
+        issue.add(index)
     return plan
+
+
+def _variants(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
+    """How dims are cut on unlike chips, and the kernels of each variant: as many, of the same names."""
+    system, graph = plan.system, plan.graph
+    resources = SystemResources(system, plan.options.efficiency, plan.options.padding, plan.program)
+
+    def alone_s(chip: Chip) -> float:
+        kernels = bind(graph, system)
+        needs = (resources.kernel_seconds(kernel, (1.0,) * len(kernel.reads), chip) for kernel in kernels)
+        return sum(max(need.values(), default=0.0) for need in needs)
+
+    split = split_of(graph, system, alone_s)
+    cuts = {id(cut): cut for cut in split.cuts}
+    made = {key: _kernels(graph, system, cut) for key, cut in cuts.items()}
+    variants = [made[id(cut)] for cut in split.cuts]
+    if any([kernel.name for kernel in each] != [kernel.name for kernel in variants[0]] for each in variants):
+        raise RunError("the parts of unlike chips fuse differently; name the groups in fuse:, or split equally")
+    return split, variants
+
+
+def _kernels(graph: OpGraph, system: System, cut: Cut | None) -> list[Kernel]:
+    try:
+        return fuse(bind(graph, system, cut), graph.fuse, system)
+    except FusionError as error:
+        raise SpecError([Problem(Mark("fuse"), str(error))]) from None
 
 
 class _Cost:
@@ -65,7 +88,8 @@ class _Cost:
 
     def _kernel(self, kernel: Kernel) -> float:
         traffic = self.network.traffic(kernel.communication) if kernel.communication else Traffic()
-        planned = plan_kernel(kernel, self.plan, self.resources, traffic, self.network)
+        alike = [kernel] * len(self.plan.split.chips)
+        planned = plan_kernel(alike, self.plan, self.resources, traffic, self.network)
         transfers = [group.transfer for group in planned.traffic.groups]
         wires = max((self.network.phase_seconds(transfer) for transfer in transfers), default=0.0)
         latency = max((transfer.latency_s for transfer in transfers), default=0.0)
@@ -104,7 +128,8 @@ def _match_pairs(kernels: Sequence[Kernel]) -> Mapping[int, int]:
 class _Issue:
     """Appends the tasks of kernels to a plan's program, in program order."""
 
-    def __init__(self, plan: Plan, kernels: Sequence[Kernel]) -> None:
+    def __init__(self, plan: Plan, variants: Sequence[Sequence[Kernel]]) -> None:
+        self.variants, kernels = variants, variants[0]
         self.plan = plan
         self.program = plan.program
         self.resources = SystemResources(plan.system, plan.options.efficiency, plan.options.padding, plan.program)
@@ -170,15 +195,16 @@ class _Issue:
             if len(chips) < size:
                 for chip in chips:
                     some[chip].append(index)
-        return [(kind, tuple(runs)) for kind, runs in zip(self.plan.system.kind_of, some, strict=True)]
+        return [(variant, tuple(runs)) for variant, runs in zip(self.plan.split.variant_of, some, strict=True)]
 
-    def add(self, kernel: Kernel) -> None:
+    def add(self, index: int) -> None:
         """Plan one kernel and append its tasks."""
-        index = len(self.plan.kernels)
+        kernels = [each[index] for each in self.variants]
+        kernel = kernels[0]
         first = self.folding.chip
         chips = tuple(chip for chip in self.places[index] if first[chip] == chip)
         planned = replace(
-            plan_kernel(kernel, self.plan, self.resources, self.traffic.get(index, Traffic()), self.network),
+            plan_kernel(kernels, self.plan, self.resources, self.traffic.get(index, Traffic()), self.network),
             chips=chips,
         )
         self.plan.kernels.append(planned)
@@ -254,7 +280,7 @@ class _Issue:
         return number
 
     def _times(self, planned: PlannedKernel, chip: int) -> Mapping[str, float]:
-        return planned.variants[self.plan.system.kind_of[chip]].times_s
+        return self.plan.variant(planned, chip).times_s
 
     def _prioritise(self, task: int, planned: PlannedKernel) -> None:
         if planned.kernel.schedule.priority:
@@ -335,7 +361,7 @@ class _Issue:
 
         `fixed_s` before the latency: that of the kernel, unless it is given."""
         kernel = planned.kernel
-        variant = planned.variants[self.plan.system.kind_of[next(iter(needs))] if needs else 0]
+        variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
         scale = PS_PER_S / kernel.schedule.chunks
         stages = self._chip_stages(needs, planned.traffic.pair, scale)
         latency_s = weight = 0.0
@@ -346,11 +372,13 @@ class _Issue:
             stages.append((self._wire_demands(alike, scale), seconds * scale))
             self._take_units(stages, needs, seconds * scale)
         # fairness is in bytes/s of the largest stream; who moves none counts what HBM could move in its time
-        far = (access.nbytes for access in (*kernel.reads, *kernel.writes) if access.memory != "hbm")
+        own = variant.kernel
+        far = (access.nbytes for access in (*own.reads, *own.writes) if access.memory != "hbm")
         if not (weight and planned.traffic.steps):
             weight = max(variant.hbm_bytes, weight, *far, 0.0)
         if not weight:
-            weight = max(variant.times_s.values(), default=0.0) * self.plan.system.chip.hbm.bytes_per_s
+            chip = self.plan.system.chip_at(next(iter(needs), 0))
+            weight = max(variant.times_s.values(), default=0.0) * chip.hbm.bytes_per_s
         before = kernel.fixed_s + self.plan.options.launch_s if fixed_s is None else fixed_s
         fixed = to_ps(before + latency_s)
         shape = Shape.lasting(fixed, stages, variant.steps, weight / kernel.schedule.chunks)

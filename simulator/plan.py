@@ -7,7 +7,7 @@ each resource of a chip, the transfer on the wires, the queue and the chips it r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +21,7 @@ from simulator.kernel import Communication, Kernel, Tile
 from simulator.network import Network, Traffic
 from simulator.program import Program
 from simulator.resources import SystemResources
+from simulator.split import Cut, Split
 
 Overlap = Literal["full", "none", "auto"]
 OVERLAPS = ("full", "none", "auto")
@@ -80,8 +81,10 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A kernel on one kind of chip: pipeline steps, tile, HBM bytes with re-reads, seconds by resource; all chunks."""
+    """A kernel as one sort of chip has it: its share of the work, pipeline steps, tile, HBM bytes with re-reads, seconds by
+    resource; all chunks."""
 
+    kernel: Kernel
     steps: float
     tile: str
     hbm_bytes: float
@@ -90,7 +93,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class PlannedKernel:
-    """A kernel on a system: on each kind of chip, its traffic on the network, its queue, the chips that are simulated.
+    """A kernel on a system: each variant of it, its traffic on the network, its queue, the chips that are simulated.
 
     `network_s`: what its busiest wire takes.
     """
@@ -132,7 +135,8 @@ class PlannedKernel:
 class Plan:
     """A graph lowered onto a system: kernels, program, and the options it was made with.
 
-    `partner`: the other end of each send and recv, by kernel; one task carries out both.
+    `partner`: the other end of each send and recv, by kernel; one task carries out both. `split`: which variant of every
+    kernel a chip has.
     """
 
     system: System
@@ -142,11 +146,28 @@ class Plan:
     partner: Mapping[int, int] = field(default_factory=dict)
     program: Program = field(default_factory=Program)
     folding: Folding | None = None
+    split: Split = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.split = Split(self.system.kinds, [None] * len(self.system.kinds), self.system.kind_of)
+
+    def variant(self, planned: PlannedKernel, chip: int) -> Variant:
+        """A kernel as one chip has it."""
+        return planned.variants[self.split.variant_of[chip]]
+
+    def cut(self, chip: int) -> Cut | None:
+        """How unevenly shared dims are cut for a chip; None where all are cut evenly."""
+        return self.split.cuts[self.split.variant_of[chip]]
 
     @property
     def classes(self) -> int:
         """How many chips are simulated, each for its class."""
         return len(self.folding.chips) if self.folding else self.system.size
+
+    @property
+    def simulated(self) -> Sequence[int]:
+        """The chips that are simulated, each for its class."""
+        return self.folding.chips if self.folding else range(self.system.size)
 
     def members(self, chip: int) -> list[int]:
         """The chips that a simulated chip stands for."""
@@ -161,11 +182,13 @@ class Plan:
 
 
 def plan_kernel(
-    kernel: Kernel, plan: Plan, resources: SystemResources, traffic: Traffic, network: Network
+    kernels: Sequence[Kernel], plan: Plan, resources: SystemResources, traffic: Traffic, network: Network
 ) -> PlannedKernel:
-    """What the system makes of a kernel; which chips are simulated is added later."""
-    variants = tuple(_variant(kernel, plan, resources, chip) for chip in plan.system.kinds)
-    return PlannedKernel(kernel, variants, traffic, network.busiest_seconds(traffic), queue_name(kernel), ())
+    """What the system makes of a kernel, given as each variant of chip has it; which chips are simulated is added later."""
+    chips = plan.split.chips
+    variants = tuple(_variant(kernel, plan, resources, chip) for kernel, chip in zip(kernels, chips, strict=True))
+    first = kernels[0]
+    return PlannedKernel(first, variants, traffic, network.busiest_seconds(traffic), queue_name(first), ())
 
 
 def queue_name(kernel: Kernel) -> str:
@@ -178,7 +201,7 @@ def _variant(kernel: Kernel, plan: Plan, resources: SystemResources, chip: Chip)
     moved = zip(kernel.reads, tile.rereads, strict=True)
     read = sum(access.nbytes * times for access, times in moved if access.memory == "hbm")
     written = sum(access.nbytes for access in kernel.writes if access.memory == "hbm")
-    return Variant(steps, tile.label, read + written, resources.kernel_seconds(kernel, tile.rereads, chip))
+    return Variant(kernel, steps, tile.label, read + written, resources.kernel_seconds(kernel, tile.rereads, chip))
 
 
 def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:

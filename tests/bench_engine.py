@@ -183,7 +183,7 @@ def frame_row() -> str:
     plan = Plan(System(load_chip("tpu_v5e")), graph, RunOptions(), program=program)
     for name in OPS:
         kernel = Kernel(name=name, ops=(name,), kind=name)
-        plan.kernels.append(PlannedKernel(kernel, (Variant(1.0, "", 0.0, {}),), Traffic(), 0.0, name, (0,)))
+        plan.kernels.append(PlannedKernel(kernel, (Variant(kernel, 1.0, "", 0.0, {}),), Traffic(), 0.0, name, (0,)))
     result = Result(plan, engine.begin, engine.end)
     best = min(cpu_s(lambda: timeline_frame(result)) for _ in range(3))
     size = timeline_frame(result).memory_usage(deep=True).sum() / 1e6

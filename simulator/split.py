@@ -1,0 +1,164 @@
+"""How a sharded dim is shared out over unlike chips: evenly, in proportion to their speed, or by given weights.
+
+Model: along each mesh axis every place has a weight; a dim over the axis is cut at the rounded running sums of the weights,
+so that parts are whole numbers and add up to the dim. In proportion: the weight of a place is the speed of its slowest
+chip, and a chip's speed is one over what the whole graph's kernels take it alone, each at its roofline (matrix peak where
+compute binds, HBM bandwidth where memory does). An axis along which all places are alike stays even.
+Chips of one kind whose parts have the same sizes are one variant: their kernels are the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from hw import Chip, System
+from hw.errors import shown
+from simulator.graph import OpGraph
+
+SPLITS = ("equal", "proportional")
+
+Weights = Mapping[str, Sequence[Fraction]]
+"""By mesh axis, the weight of each place along it; axes that are cut evenly are not in it."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The part of one chip: its place along each unevenly cut axis."""
+
+    weights: Weights
+    place: Mapping[str, int]
+    extent: Callable[[str], int]
+
+    def size(self, size: int, axes: str) -> int:
+        """How much of a dim over `axes` the chip has; what is cut evenly is rounded up."""
+        uneven = [axis for axis in axes if axis in self.weights]
+        even = "".join(axis for axis in axes if axis not in self.weights)
+        if not uneven:
+            return -(-size // self.extent(even))
+        # places along several axes are numbered with the last of them running fastest
+        shares = [
+            _product(self.weights[axis][at] for axis, at in zip(uneven, places, strict=True))
+            for places in itertools.product(*(range(len(self.weights[axis])) for axis in uneven))
+        ]
+        here = 0
+        for axis in uneven:
+            here = here * len(self.weights[axis]) + self.place[axis]
+        before, total = sum(shares[:here], Fraction(0)), sum(shares)
+        part = round(size * (before + shares[here]) / total) - round(size * before / total)
+        return -(-part // self.extent(even))
+
+
+def _product(factors: Iterator[Fraction]) -> Fraction:
+    result = Fraction(1)
+    for factor in factors:
+        result *= factor
+    return result
+
+
+@dataclass(frozen=True)
+class Split:
+    """The variants of a graph's kernels: the kind of chip and the cut of each, and the variant of every chip."""
+
+    chips: Sequence[Chip]
+    cuts: Sequence[Cut | None]
+    variant_of: Sequence[int]
+
+
+def uneven_axes(graph: OpGraph, system: System) -> frozenset[str]:
+    """The mesh axes along which dims may be cut unevenly."""
+    if graph.split == "equal":
+        return frozenset()
+    if graph.split == "proportional":
+        return frozenset(axis for axis in system.mesh.axes if _differs(system, axis))
+    return frozenset(graph.split)
+
+
+def split_problems(graph: OpGraph, system: System) -> Iterator[tuple[str, str]]:
+    """What is wrong with given weights: the axis ('' for the whole) and the message."""
+    if isinstance(graph.split, str):
+        if graph.split not in SPLITS:
+            yield "", f"split {shown(graph.split)} is unknown; it is equal, proportional, or weights by mesh axis"
+        return
+    for axis, weights in graph.split.items():
+        if axis not in system.mesh.axes:
+            yield (
+                axis,
+                f"there is no mesh axis {shown(axis)} to split; the mesh has {', '.join(system.mesh.axes) or 'none'}",
+            )
+        elif len(weights) != system.mesh.axes[axis]:
+            yield axis, f"axis {axis} has {system.mesh.axes[axis]} places, split gives {len(weights)} weights"
+        elif not all(0 < weight < float("inf") for weight in weights):
+            yield axis, f"the weights of axis {axis} must be more than 0"
+
+
+def split_of(graph: OpGraph, system: System, seconds: Callable[[Chip], float]) -> Split:
+    """How the graph's dims are cut on the system; `seconds` is what the graph takes a chip of some kind alone."""
+    weights = _weights(graph, system, seconds)
+    if not weights:
+        return Split(system.kinds, [None] * len(system.kinds), system.kind_of)
+    places = {axis: _places(system, axis) for axis in weights}
+    uses = sorted(
+        {
+            (graph.dims[dim.size] if isinstance(dim.size, str) else dim.size, dim.axes)
+            for op in graph.every_op()
+            for tensor in (*op.inputs, op.output)
+            for dim in tensor.dims
+            if not weights.keys().isdisjoint(dim.axes)
+        }
+    )
+    chips: list[Chip] = []
+    cuts: list[Cut | None] = []
+    variant_of: list[int] = []
+    known: dict[tuple[int, tuple[int, ...]], int] = {}
+    sizes: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for chip, kind in enumerate(system.kind_of):
+        here = tuple(places[axis][chip] for axis in weights)
+        cut = Cut(weights, dict(zip(weights, here, strict=True)), system.mesh.extent)
+        if here not in sizes:
+            sizes[here] = tuple(cut.size(size, axes) for size, axes in uses)
+        key = (kind, sizes[here])
+        if key not in known:
+            known[key] = len(chips)
+            chips.append(system.kinds[kind])
+            cuts.append(cut)
+        variant_of.append(known[key])
+    return Split(chips, cuts, variant_of)
+
+
+def _weights(graph: OpGraph, system: System, seconds: Callable[[Chip], float]) -> Weights:
+    axes = uneven_axes(graph, system)
+    if not isinstance(graph.split, str):
+        return {axis: [Fraction(weight) for weight in graph.split[axis]] for axis in sorted(axes)}
+    if not axes:
+        return {}
+    alone = [seconds(chip) for chip in system.kinds]
+    if not all(alone):
+        return {}  # nothing to do is shared evenly
+    found: dict[str, list[Fraction]] = {}
+    for axis in sorted(axes):
+        slowest = [Fraction(0)] * system.mesh.axes[axis]
+        for chip, place in enumerate(_places(system, axis)):
+            slowest[place] = max(slowest[place], Fraction(alone[system.kind_of[chip]]))
+        if len(set(slowest)) > 1:
+            found[axis] = [1 / each for each in slowest]
+    return found
+
+
+def _differs(system: System, axis: str) -> bool:
+    """Whether the chips at two places along an axis are of different kinds."""
+    at_place: dict[int, set[int]] = {}
+    for chip, place in enumerate(_places(system, axis)):
+        at_place.setdefault(place, set()).add(system.kind_of[chip])
+    return len({frozenset(kinds) for kinds in at_place.values()}) > 1
+
+
+def _places(system: System, axis: str) -> list[int]:
+    """The place of every chip along a mesh axis."""
+    places = [0] * system.size
+    for group in system.groups(axis):
+        for at, chip in enumerate(group):
+            places[chip] = at
+    return places

@@ -1,0 +1,147 @@
+"""Unlike chips sharing a dim out: equally, in proportion to their speed, by weights."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import Summary
+from hw import Mesh, SpecError, System, load_chip
+from hw.topology_text import parse_topology
+from scenarios import load_scenario
+from simulator import RunOptions, Simulation
+from simulator.graph import OpGraph
+from simulator.split import Cut
+from simulator.text import parse_graph
+
+V100, A100 = load_chip("v100_sxm2_32gb"), load_chip("a100_80gb_sxm")
+MATMUL = ["y:fp16[B_X,F] = matmul(x:fp16[B_X,D], w:fp16[D,F])"]
+
+
+def pair(lines: list[str], split: Any, sizes: dict[str, int], chips: Any = (V100, A100), fold: bool = True) -> Summary:
+    topology = parse_topology(f"switch({len(chips)}) over nvlink", chips[0].links)
+    system = System(chips[0], topology, Mesh({"X": len(chips)}), tuple(chips))
+    graph = parse_graph(lines, sizes)
+    graph = OpGraph(graph.dims, graph.items, split=split)
+    simulation = Simulation(graph, system, RunOptions(overlap="full", fold=fold))
+    return Summary(simulation.plan, simulation.run)
+
+
+def close(got: Any, want: float) -> None:
+    print(f"got {float(got):.9g}, want {want:.9g}, off by {float(got) / want - 1:.2e}")
+    assert float(got) == pytest.approx(want, rel=1e-9)
+
+
+SIZES = {"B": 4370, "D": 8192, "F": 8192}  # 4370 rows: 1250 and 3120 are exactly in the ratio of the peaks
+
+
+def test_equal_halves_wait_for_the_slower_chip() -> None:
+    equal = pair(MATMUL, "equal", SIZES)
+    flops = 2 * SIZES["B"] * SIZES["D"] * SIZES["F"]
+    close(equal["time"], flops / 2 / 125e12)
+    close(equal["mfu"], 2 * 125 / (125 + 312))
+
+
+def test_in_proportion_both_end_together() -> None:
+    shared = pair(MATMUL, "proportional", SIZES)
+    flops = 2 * SIZES["B"] * SIZES["D"] * SIZES["F"]
+    close(shared["time"], flops / 437e12)
+    close(shared["mfu"], 1.0)
+    close(pair(MATMUL, "equal", SIZES)["time"], float(shared["time"] or 0) * 437 / 250)
+
+
+def test_memory_bound_work_is_shared_by_hbm_bandwidth() -> None:
+    line = ["y:fp16[B_X] = relu(x:fp16[B_X])"]
+    rates = V100.hbm.bytes_per_s, A100.hbm.bytes_per_s
+    rows = 10**9
+    shared = pair(line, "proportional", {"B": rows})
+    got = float(shared["time"] or 0)
+    assert got == pytest.approx(4 * rows / sum(rates), rel=1e-8)  # parts are whole numbers
+
+
+def test_weights_are_taken_as_given_and_only_whole_rows_are_cut() -> None:
+    given_ = pair(MATMUL, {"X": [1, 3]}, {**SIZES, "B": 4001})
+    rows = 4001 - 1000  # the first quarter is 1000.25 rows
+    close(given_["time"], max(1000 / 125e12, rows / 312e12) * 2 * 8192 * 8192)
+
+
+def test_four_of_each_are_two_classes() -> None:
+    chips = (V100,) * 4 + (A100,) * 4
+    shared = pair(MATMUL, "proportional", {**SIZES, "B": 4 * 4370}, chips)
+    assert shared.plan.classes == 2
+    close(shared["mfu"], 1.0)
+
+
+@pytest.mark.parametrize("split", ["equal", "proportional", {"X": [1, 1, 1, 2, 2, 2, 2, 2]}])
+def test_folded_is_full(split: Any) -> None:
+    lines = [*MATMUL, "z:fp16[D,F]{U_X} = matmul(x:fp16[B_X,D], y)", "s:fp16[D,F] = all_reduce(z, over=X)"]
+    chips = (V100,) * 4 + (A100,) * 4
+    sizes = {"B": 8 * 1000, "D": 512, "F": 512}
+    folded, full = (pair(lines, split, sizes, chips, fold) for fold in (True, False))
+    assert folded.plan.classes < 8 == full.plan.classes
+    for word in ("time", "flops", "hbm_bytes", "mfu", "peak_memory", "t_math"):
+        assert folded[word] == pytest.approx(full[word], rel=1e-12), word
+
+
+def test_alike_chips_stay_even() -> None:
+    alike, even = (pair(MATMUL, split, {**SIZES, "B": 4096}, (A100, A100)) for split in ("proportional", "equal"))
+    assert alike["time"] == even["time"]
+
+
+def test_a_slow_chip_among_eight() -> None:
+    peaks = {dtype: 0.8 * peak for dtype, peak in A100.matrix_unit.peak_flops_per_s.items()}
+    slow = A100.model_copy(update={"matrix_unit": A100.matrix_unit.model_copy(update={"peak_flops_per_s": peaks})})
+    chips = (A100,) * 7 + (slow,)
+    equal = pair(MATMUL, "equal", {**SIZES, "B": 7800}, chips)
+    alike = pair(MATMUL, "equal", {**SIZES, "B": 7800}, (A100,) * 8)
+    close(equal["time"], 1.25 * float(alike["time"] or 0))
+    close(1 - float(equal["mfu"] or 0), 1.4 / 7.8)  # 8 x 0.8 of the 7.8 there are
+    shared = pair(MATMUL, "proportional", {**SIZES, "B": 7800}, chips)
+    close(shared["mfu"], 1.0)
+
+
+def test_collectives_of_uneven_shards_are_refused() -> None:
+    with pytest.raises(SpecError, match="all_gather moves equal shards, x is cut unevenly over X"):
+        pair(["y:fp16[B] = all_gather(x:fp16[B_X], over=X)"], "proportional", {"B": 100})
+
+
+@given(
+    st.integers(1, 10**6),
+    st.lists(st.integers(1, 50), min_size=1, max_size=6),
+    st.lists(st.integers(1, 50), min_size=1, max_size=4),
+)
+def test_the_parts_add_up(size: int, first: list[int], second: list[int]) -> None:
+    weights = {"X": [Fraction(each) for each in first], "Y": [Fraction(each) for each in second]}
+    extent = {"X": len(first), "Y": len(second)}
+    places = [(x, y) for x in range(len(first)) for y in range(len(second))]
+    cuts = [Cut(weights, {"X": x, "Y": y}, lambda axes: 1) for x, y in places]
+    assert sum(cut.size(size, "XY") for cut in cuts) == size
+    assert sum(cut.size(size, "X") for cut in cuts) == size * extent["Y"]
+    for cut, (x, y) in zip(cuts, places, strict=True):
+        exact = size * weights["X"][x] * weights["Y"][y] / sum(weights["X"]) / sum(weights["Y"])
+        assert abs(cut.size(size, "XY") - exact) <= 1
+
+
+WRONG = [
+    ("{X: [1, 2, 3]}", "s.yaml:7:14: axis X has 2 places, split gives 3 weights"),
+    ("{Y: [1, 2]}", "s.yaml:7:14: there is no mesh axis 'Y' to split; the mesh has X"),
+    ("{X: [1, 0]}", "s.yaml:7:14: the weights of axis X must be more than 0"),
+    ("fair", "s.yaml:7:10: "),
+]
+
+
+@pytest.mark.parametrize(("split", "words"), WRONG)
+def test_a_wrong_split_is_refused_at_its_place(tmp_path: Path, split: str, words: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "name: s\nsystem: {chips: [1 x v100_sxm2_32gb, 1 x a100_80gb_sxm], topology: switch(2) over nvlink, mesh: {X: 2}}\n"
+        "workload:\n  dims: {B: 4096}\n  ops:\n    - y:fp16[B_X] = relu(x:fp16[B_X])\n  split: " + split + "\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        load_scenario(str(path))
+    assert any(words in str(each) for each in caught.value.problems), caught.value.problems
