@@ -74,6 +74,7 @@ def kernel_times(planned: PlannedKernel, fixed_s: float) -> dict[str, float]:
     for resource, seconds in planned.times_s.items():
         word = RESOURCE_WORDS[resource]
         times[word] = max(times.get(word, 0.0), seconds)
+    times["t_host"] = max(times.get("t_host", 0.0), planned.host_s)
     times["t_network"] = planned.network_s
     times["t_overhead"] = fixed_s
     return times

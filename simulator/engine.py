@@ -208,8 +208,9 @@ class Engine:
 
     def _dispatch(self) -> None:
         assert self._ready is not None
-        for task in self._ready.choose():
-            self._begin(task)
+        while started := self._ready.choose():  # what begins may let its parts go in the same instant
+            for task in started:
+                self._begin(task)
 
 
 class _ReadyOrder:

@@ -86,7 +86,7 @@ class _Colouring:
             _numbered([self._met(traffic, at, number) for number in range(len(traffic.groups))])
             for at, traffic in enumerate(self.traffics)
         ]
-        in_groups: list[list[Hashable]] = [[colour] for colour in self.chips]
+        in_groups: list[list[tuple[int, int, int]]] = [[] for _ in self.chips]
         on_wire: list[list[tuple[int, int, float]]] = [[] for _ in self.wires]
         for at, traffic in enumerate(self.traffics):
             for number, (group, loads) in enumerate(zip(traffic.groups, self.loads[at], strict=True)):
@@ -95,7 +95,9 @@ class _Colouring:
                     in_groups[chip].append((at, colour, place if traffic.pair else 0))
                 for wire, nbytes in loads.items():
                     on_wire[wire].append((at, colour, nbytes))
-        self.chips = _numbered([tuple(each) for each in in_groups])
+        self.chips = _numbered(
+            [(colour, tuple(sorted(met))) for colour, met in zip(self.chips, in_groups, strict=True)]
+        )
         self.wires = _numbered([(colour, tuple(sorted(met))) for colour, met in zip(self.wires, on_wire, strict=True)])
         self.count = self._count()
 

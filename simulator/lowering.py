@@ -9,20 +9,18 @@ resource what all of them ask there, and takes the time of one.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 
 from hw import Chip, Mark, Problem, RunError, SpecError, System
 from simulator.binding import bind, bind_op
-from simulator.contention import meeting
-from simulator.folding import Folding, fold, unfolded
+from simulator.fabric import Fabric
 from simulator.fusion import FusionError, fuse
 from simulator.graph import Op, OpGraph
 from simulator.kernel import Communication, Kernel
 from simulator.messages import Stepper
 from simulator.network import Joined, Network, Traffic
 from simulator.placement import end_of, placements
-from simulator.plan import Plan, PlannedKernel, RunOptions, plan_kernel, queue_name
+from simulator.plan import Plan, PlannedKernel, RunOptions, plan_variants, queue_name
 from simulator.planner import plan_sharding
 from simulator.program import OPEN, PS_PER_S, Queue, Shape, Stage, alone_time, to_ps
 from simulator.resources import SystemResources
@@ -39,7 +37,6 @@ def lower(graph: OpGraph, system: System, options: RunOptions) -> Plan:
     plan.split, variants = _variants(plan)
     kernels = variants[0]
     issue = _Issue(plan, variants)
-    issue.fold()
     tasks = sum(kernel.schedule.chunks for kernel in kernels) * plan.classes
     if tasks > MAX_TASKS:
         raise RunError(f"{tasks} tasks on {plan.classes} chips are too many; {MAX_TASKS} is the most for one run")
@@ -89,8 +86,8 @@ class _Cost:
     def _kernel(self, kernel: Kernel) -> float:
         traffic = self.network.traffic(kernel.communication) if kernel.communication else Traffic()
         alike = [kernel] * len(self.plan.split.chips)
-        planned = plan_kernel(alike, self.plan, self.resources, traffic, self.network)
-        transfers = [group.transfer for group in planned.traffic.groups]
+        planned = plan_variants(alike, self.plan, self.resources)[0]
+        transfers = [group.transfer for group in traffic.groups]
         wires = max((self.network.phase_seconds(transfer) for transfer in transfers), default=0.0)
         latency = max((transfer.latency_s for transfer in transfers), default=0.0)
         alone = alone_time([*planned.times_s.values(), wires], planned.steps)
@@ -142,75 +139,26 @@ class _Issue:
         # where a tensor is made, or an op run: name -> chip -> tasks by chunk
         self.makers: dict[str, dict[int, list[int]]] = {}
         self.lanes: dict[tuple[int, str], int] = {}
-        self.class_of: dict[int, Sequence[int]] = {}
-        self.folding: Folding
-
-    def fold(self) -> None:
-        """Find what is alike, and give one of each class its resources."""
-        system = self.plan.system
-        self.traffic = self._traffic()
-        traffics: dict[int, Traffic] = {}
-        for traffic in self.traffic.values():
-            traffics[id(traffic)] = traffic
-            traffics.update({id(step.pattern): step.pattern for step in traffic.steps})
-        wires = system.topology.wires if system.topology else ()
-        self.folding = unfolded(system.size, len(wires), list(traffics.values()))
-        # messages of one chip arrive and leave in an order that classes do not keep: step by step, all are simulated
-        stepwise = any(traffic.steps for traffic in self.traffic.values())
-        if self.plan.options.fold and system.size > 1 and not stepwise:
-            looks = [(wire.link, wire.bytes_per_s, wire.latency_s) for wire in wires]
-            self.folding = fold(self._chip_looks(), looks, list(traffics.values()))
-        self.class_of = dict(zip(traffics, self.folding.groups, strict=True))
-        self.plan.folding = self.folding
+        planned = [
+            plan_variants([each[index] for each in variants], plan, self.resources) for index in range(len(kernels))
+        ]
+        self.planned_variants = planned
+        self.fabric = Fabric(plan, self.network, planned, self.places)
+        self.folding = plan.folding = self.fabric.folding
         self.resources.add_chips(self.folding.chips)
-        self.resources.add_wires(sorted(set(self.folding.wire)))
-
-    def _traffic(self) -> dict[int, Traffic]:
-        """By kernel, what it asks of the network: as a whole, or step by step where it meets another."""
-        asked = {
-            index: kernel.communication
-            for index, kernel in enumerate(self.kernels)
-            if kernel.communication is not None and kernel.communication.kind != "recv"
-        }
-        found = {index: self.network.traffic(communication) for index, communication in asked.items()}
-        wanted = self.plan.options.network
-        if wanted == "macro" or not found:
-            return found
-        expanded = set(asked)
-        if wanted == "auto":
-            queues = {index: queue_name(self.kernels[index]) for index in asked}
-            wires = {id(traffic): traffic.wires for traffic in found.values()}
-            used = {index: wires[id(traffic)] for index, traffic in found.items()}
-            expanded = meeting(self.kernels, queues, used, self.plan.options.order == "program")
-        for index in expanded:
-            if asked[index].axes:
-                found[index] = self.network.traffic(asked[index], True)
-        return found
-
-    def _chip_looks(self) -> list[Hashable]:
-        """What a chip is on its own: its kind, and those kernels that run on some chips only."""
-        size = self.plan.system.size
-        some: list[list[int]] = [[] for _ in range(size)]
-        for index, chips in enumerate(self.places):
-            if len(chips) < size:
-                for chip in chips:
-                    some[chip].append(index)
-        return [(variant, tuple(runs)) for variant, runs in zip(self.plan.split.variant_of, some, strict=True)]
+        self.resources.add_wires({wire: self.network.wires[wire] for wire in sorted(set(self.folding.wire))})
 
     def add(self, index: int) -> None:
         """Plan one kernel and append its tasks."""
-        kernels = [each[index] for each in self.variants]
-        kernel = kernels[0]
-        first = self.folding.chip
+        kernel, first = self.kernels[index], self.folding.chip
+        communication, asked = kernel.communication, self.fabric.traffic.get(index, Traffic())
+        joins, ways = (asked, Traffic()) if communication is not None else (Traffic(), asked)
+        network_s, host_s = (self.network.busiest_seconds(each) for each in (joins, ways))
         chips = tuple(chip for chip in self.places[index] if first[chip] == chip)
-        planned = replace(
-            plan_kernel(kernels, self.plan, self.resources, self.traffic.get(index, Traffic()), self.network),
-            chips=chips,
-        )
-        self.plan.kernels.append(planned)
-        communication = kernel.communication
+        variants = self.planned_variants[index]
+        self.plan.kernels.append(PlannedKernel(kernel, variants, joins, network_s, queue_name(kernel), chips, host_s))
         if communication is None:
-            self._tasks(index, {(chip,): () for chip in planned.chips})
+            self._tasks(index, {**{(chip,): () for chip in chips}, **self._ways(ways)})
         elif communication.axes:
             self._tasks(index, self._groups(index, communication))
         elif self.partner[index] > index:
@@ -224,7 +172,7 @@ class _Issue:
         Raises RunError if only some of a group's chips can come.
         """
         planned, here = self.plan.kernels[index], set(self.places[index])
-        classes = self.class_of[id(planned.traffic)]
+        classes = self.fabric.class_of[id(planned.traffic)]
         joined: dict[int, list[Joined]] = {}
         for number, group in enumerate(planned.traffic.groups):
             present = here.intersection(group.members)
@@ -238,6 +186,13 @@ class _Issue:
             if present:
                 joined.setdefault(classes[number], []).append(group)
         return {self._simulated(groups[0].members): tuple(groups) for groups in joined.values()}
+
+    def _ways(self, traffic: Traffic) -> dict[tuple[int, ...], tuple[Joined, ...]]:
+        """By simulated chip, the ways to their hosts of all chips that it stands for."""
+        joined: dict[tuple[int, ...], list[Joined]] = {}
+        for group in traffic.groups:
+            joined.setdefault(self._simulated(group.members), []).append(group)
+        return {chips: tuple(groups) for chips, groups in joined.items()}
 
     def _simulated(self, chips: Iterable[int]) -> tuple[int, ...]:
         """The simulated chips that stand for some chips."""
@@ -268,7 +223,7 @@ class _Issue:
         stepper = Stepper(
             self.program, self.folding, planned, self._shape, lambda chip, lane: self._inner(chip, planned.queue, lane)
         )
-        stepper.prepare(self.class_of, times, planned.kernel.fixed_s + self.plan.options.launch_s)
+        stepper.prepare(self.fabric.class_of, times, planned.kernel.fixed_s + self.plan.options.launch_s)
         for chunk in range(planned.kernel.schedule.chunks):
             stepper.issue({chip: tasks[chunk] for chip, tasks in made.items()}, index, chunk)
 
@@ -356,21 +311,24 @@ class _Issue:
         needs: Mapping[int, Mapping[str, float]],
         alike: Sequence[Joined],
         fixed_s: float | None = None,
+        alone: Mapping[str, float] | None = None,
     ) -> int:
         """The shape of one task: `needs` on each chip and, for groups `alike`, the wires; shared evenly by the chunks.
 
-        `fixed_s` before the latency: that of the kernel, unless it is given."""
+        `fixed_s` before the latency: that of the kernel, unless it is given. `alone`: seconds by resource of one of the
+        alike, where `needs` are those of all."""
         kernel = planned.kernel
         variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
         scale = PS_PER_S / kernel.schedule.chunks
-        stages = self._chip_stages(needs, planned.traffic.pair, scale)
+        stages = self._chip_stages(needs, planned.traffic.pair, scale, alone)
         latency_s = weight = 0.0
         if alike:
             transfer = alike[0].transfer
             latency_s, weight = transfer.latency_s, max(transfer.wires.values(), default=0.0)
             seconds = self.network.phase_seconds(transfer)
             stages.append((self._wire_demands(alike, scale), seconds * scale))
-            self._take_units(stages, needs, seconds * scale)
+            if kernel.communication is not None:
+                self._take_units(stages, needs, seconds * scale)
         # fairness is in bytes/s of the largest stream; who moves none counts what HBM could move in its time
         own = variant.kernel
         far = (access.nbytes for access in (*own.reads, *own.writes) if access.memory != "hbm")
@@ -385,7 +343,7 @@ class _Issue:
         return self.program.intern(shape)
 
     def _chip_stages(
-        self, needs: Mapping[int, Mapping[str, float]], pair: bool, scale: float
+        self, needs: Mapping[int, Mapping[str, float]], pair: bool, scale: float, alone: Mapping[str, float] | None
     ) -> list[tuple[Stage, float]]:
         stages: dict[str, list[tuple[int, float]]] = {}
         for chip, times in needs.items():
@@ -393,6 +351,8 @@ class _Issue:
                 # the chips of a group work side by side; the two ends of a send one after the other
                 stage = f"{chip}.{name}" if pair else name
                 stages.setdefault(stage, []).append((self.resources.of_chip[chip, name], seconds * scale))
+        if alone is not None:
+            return [(stage, alone[name] * scale) for name, stage in stages.items()]
         return [(stage, max(time for _, time in stage)) for stage in stages.values()]
 
     def _wire_demands(self, alike: Sequence[Joined], scale: float) -> Stage:

@@ -15,8 +15,11 @@ from simulator.network import Joined, Step, Traffic
 from simulator.plan import PlannedKernel
 from simulator.program import Program
 
-ShapeOf = Callable[[PlannedKernel, Mapping[int, Mapping[str, float]], tuple[Joined, ...], float], int]
-"""The shape of a message: kernel, seconds by simulated chip and resource, all alike messages, extra fixed seconds."""
+Needs = Mapping[int, Mapping[str, float]]
+"""Seconds by simulated chip and resource."""
+
+ShapeOf = Callable[[PlannedKernel, Needs, tuple[Joined, ...], float, Mapping[str, float]], int]
+"""The shape of alike messages: kernel, what all of them need, all of them, fixed seconds, what one of them needs alone."""
 
 
 @dataclass
@@ -38,9 +41,7 @@ class Stepper:
     shape_of: ShapeOf
     lane_of: Callable[[int, str], int]
 
-    def prepare(
-        self, classes: Mapping[int, Iterable[int]], times: Mapping[int, Mapping[str, float]], fixed_s: float
-    ) -> None:
+    def prepare(self, classes: Mapping[int, Iterable[int]], times: Needs, fixed_s: float) -> None:
         """Sort the messages of every step into classes (numbers by pattern), and find their shapes."""
         self._classes: dict[int, list[_Class]] = {}
         self._arrivals: dict[int, dict[int, list[int]]] = {}
@@ -49,8 +50,8 @@ class Stepper:
                 self._sort(step.pattern, classes[id(step.pattern)])
         self._count()
         for each in (each for here in self._classes.values() for each in here):
-            needs = self._shares(each, times)
-            first, later = (self.shape_of(self.planned, needs, each.joined, extra) for extra in (fixed_s, 0.0))
+            needs, alone = self._shares(each.joined, times, False), self._alone(each, times)
+            first, later = (self.shape_of(self.planned, needs, each.joined, extra, alone) for extra in (fixed_s, 0.0))
             each.shapes = (first, later)
 
     def _count(self) -> None:
@@ -79,11 +80,20 @@ class Stepper:
                     arrivals.setdefault(chip, []).append(at)
         self._classes[id(pattern)], self._arrivals[id(pattern)] = here, arrivals
 
-    def _shares(self, each: _Class, times: Mapping[int, Mapping[str, float]]) -> dict[int, dict[str, float]]:
-        """What alike messages ask of a simulated chip: its time for the whole, by the bytes it sends (or only gets)."""
+    def _alone(self, each: _Class, times: Needs) -> dict[str, float]:
+        """What one message of a class needs, of the chip that it needs more of."""
+        needs = self._shares(each.joined[:1], times, True).values()
+        return {name: max(here.get(name, 0.0) for here in needs) for name in {name for here in needs for name in here}}
+
+    def _shares(self, joined: Iterable[Joined], times: Needs, stand_in: bool) -> dict[int, dict[str, float]]:
+        """What alike messages ask of a simulated chip: its time for the whole, by the bytes it sends (or only gets).
+
+        `stand_in`: a chip that is not simulated is looked up as the one that stands for it.
+        """
+        first = self.folding.chip
         needs: dict[int, dict[str, float]] = {}
-        for group in each.joined:
-            source, target = group.members
+        for group in joined:
+            source, target = (first[chip] if stand_in else chip for chip in group.members)
             for chip, total in ((source, self._sent), (target, {} if target in self._sent else self._got)):
                 if chip in times and chip in total:
                     here = needs.setdefault(chip, {})

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from hw import RunError, System
 from hw.routing import Router
+from hw.topology import Wire
 from simulator.algorithms import GATHERS, Choice, choose
 from simulator.collectives import Ask
+from simulator.host_ports import HostPorts
 from simulator.kernel import Communication
 from simulator.rounds import Messages, merged, rounds
 from simulator.transfer import Group, Transfer
@@ -72,12 +74,12 @@ _NEIGHBOURS = ("ring", "ring_one_way")
 """Algorithms that pass whole shards to the next chip, over one link even where two lead there."""
 
 MAX_MESSAGES = 4_000_000
-"""Messages beyond which a collective stays in macro form."""
+"""Different messages beyond which a collective stays in macro form."""
 
 
 @dataclass
 class Network:
-    """The wires of a system under some options."""
+    """The wires of a system under some options: those of its topology, then those of its hosts."""
 
     system: System
     options: RunOptions
@@ -86,10 +88,11 @@ class Network:
     def __post_init__(self) -> None:
         topology = self.system.topology
         self.router = Router(topology, self.options.routing) if topology is not None else None
-        self.rates: list[float] = []
-        if topology is not None:
-            efficiency = self.options.efficiency
-            self.rates = [wire.bytes_per_s * efficiency.get(wire.link, 1.0) for wire in topology.wires]
+        joining: Sequence[Wire] = topology.wires if topology is not None else ()
+        self.host = HostPorts(self.system, len(joining))
+        self.wires: list[Wire] = [*joining, *self.host.wires]
+        efficiency = self.options.efficiency
+        self.rates = [wire.bytes_per_s * efficiency.get(wire.link, 1.0) for wire in self.wires]
 
     def phase_seconds(self, transfer: Transfer) -> float:
         """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""
@@ -128,10 +131,11 @@ class Network:
         parts = []
         for joined in macro.groups:
             steps = rounds(self._group(joined.members, communication), _ask(communication), macro.algorithm)
-            if steps is None or sum(len(step.messages) for step in steps) * len(macro.groups) > MAX_MESSAGES:
-                return replace(
-                    macro, reason=f"{macro.reason}; no step form" if steps is None else f"{macro.reason}; too long"
-                )
+            if steps is None:
+                return replace(macro, reason=f"{macro.reason}; no step form")
+            different = {id(step.messages): len(step.messages) for step in steps}
+            if sum(different.values()) * len(macro.groups) > MAX_MESSAGES:
+                return replace(macro, reason=f"{macro.reason}; too many messages to go step by step")
             parts.append(steps)
         router = self.router
         assert router is not None

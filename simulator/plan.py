@@ -17,8 +17,9 @@ from hw.routing import ROUTINGS, Routing
 from simulator.algorithms import ALGORITHMS
 from simulator.folding import Folding
 from simulator.graph import OpGraph
+from simulator.host_ports import FarBytes, far_bytes
 from simulator.kernel import Communication, Kernel, Tile
-from simulator.network import Network, Traffic
+from simulator.network import Traffic
 from simulator.program import Program
 from simulator.resources import SystemResources
 from simulator.split import Cut, Split
@@ -82,20 +83,21 @@ class RunOptions:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A kernel as one sort of chip has it: its share of the work, pipeline steps, tile, HBM bytes with re-reads, seconds by
-    resource; all chunks."""
+    resource of the chip, bytes to and from its host; all chunks."""
 
     kernel: Kernel
     steps: float
     tile: str
     hbm_bytes: float
     times_s: Mapping[str, float]
+    far_bytes: FarBytes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedKernel:
     """A kernel on a system: each variant of it, its traffic on the network, its queue, the chips that are simulated.
 
-    `network_s`: what its busiest wire takes.
+    `network_s`: what its busiest wire takes; `host_s`: the same of what chips share on the way to their host.
     """
 
     kernel: Kernel
@@ -104,6 +106,7 @@ class PlannedKernel:
     network_s: float
     queue: str
     chips: tuple[int, ...]
+    host_s: float = 0.0
 
     @property
     def slowest(self) -> Variant:
@@ -181,14 +184,10 @@ class Plan:
         return kernel
 
 
-def plan_kernel(
-    kernels: Sequence[Kernel], plan: Plan, resources: SystemResources, traffic: Traffic, network: Network
-) -> PlannedKernel:
-    """What the system makes of a kernel, given as each variant of chip has it; which chips are simulated is added later."""
+def plan_variants(kernels: Sequence[Kernel], plan: Plan, resources: SystemResources) -> tuple[Variant, ...]:
+    """What each sort of chip makes of a kernel, given as it has it."""
     chips = plan.split.chips
-    variants = tuple(_variant(kernel, plan, resources, chip) for kernel, chip in zip(kernels, chips, strict=True))
-    first = kernels[0]
-    return PlannedKernel(first, variants, traffic, network.busiest_seconds(traffic), queue_name(first), ())
+    return tuple(_variant(kernel, plan, resources, chip) for kernel, chip in zip(kernels, chips, strict=True))
 
 
 def queue_name(kernel: Kernel) -> str:
@@ -201,7 +200,8 @@ def _variant(kernel: Kernel, plan: Plan, resources: SystemResources, chip: Chip)
     moved = zip(kernel.reads, tile.rereads, strict=True)
     read = sum(access.nbytes * times for access, times in moved if access.memory == "hbm")
     written = sum(access.nbytes for access in kernel.writes if access.memory == "hbm")
-    return Variant(kernel, steps, tile.label, read + written, resources.kernel_seconds(kernel, tile.rereads, chip))
+    times_s = resources.kernel_seconds(kernel, tile.rereads, chip)
+    return Variant(kernel, steps, tile.label, read + written, times_s, far_bytes(kernel, tile.rereads))
 
 
 def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:

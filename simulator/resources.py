@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hw import Chip, System
+from hw.topology import Wire
 from simulator.dtypes import usable_dtype
+from simulator.host_ports import FAR, HOST_LEVEL
 from simulator.kernel import Access, Kernel
 from simulator.program import Program, Resource
 
@@ -23,6 +25,8 @@ class SystemResources:
 
     def __init__(self, system: System, efficiency: Mapping[str, float], padding: bool, program: Program) -> None:
         self._system = system
+        host = system.host
+        self._shared = {name for name in FAR if host and (host.memory if name == "host" else host.disk)}
         self._efficiency = efficiency
         self._padding = padding
         self._program = program
@@ -36,14 +40,12 @@ class SystemResources:
                 self.of_chip[number, name] = len(self._program.resources)
                 self._program.resources.append(Resource(f"chip{number}.{name}", cause, per_s, number))
 
-    def add_wires(self, wires: Iterable[int]) -> None:
-        """Give some wires their numbers."""
-        if self._system.topology is None:
-            return
-        for number in wires:
-            wire = self._system.topology.wires[number]
+    def add_wires(self, wires: Mapping[int, Wire]) -> None:
+        """Give some wires, by their number in the network, their numbers as resources."""
+        for number, wire in wires.items():
+            cause = "host" if wire.level == HOST_LEVEL else "network"
             self.of_wire[number] = len(self._program.resources)
-            self._program.resources.append(Resource(wire.name, "network", self._rate(wire.link, wire.bytes_per_s)))
+            self._program.resources.append(Resource(wire.name, cause, self._rate(wire.link, wire.bytes_per_s)))
 
     def chip_resources(self, chip: Chip) -> Iterator[tuple[str, str, float]]:
         """(name, cause, amount per second) of every resource of a chip."""
@@ -55,7 +57,7 @@ class SystemResources:
             ("host", chip.host, "host"),
             ("disk", chip.disk, "host"),
         ):
-            if memory is not None:
+            if memory is not None and name not in self._shared:
                 yield name, cause, self._rate(name, memory.bytes_per_s)
         if "pcie" in chip.links:
             for way in ("pcie.in", "pcie.out"):

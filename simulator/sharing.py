@@ -32,13 +32,15 @@ _REMEMBERED = 100_000
 class Use:
     """A shape as the pool sees it: only resources that can bind, and the load at full speed."""
 
-    __slots__ = ("alone_ps", "cap", "load", "number", "per_level", "resources", "ties", "top", "weight")
+    __slots__ = ("alone_ps", "alone_rate", "cap", "load", "number", "per_level", "resources", "ties", "top", "weight")
 
     def __init__(self, number: int, alone_ps: float, demands: tuple[tuple[int, float], ...], weight: float) -> None:
         self.number = number
         self.alone_ps = max(1, round(alone_ps)) if alone_ps > 0 else 0
         self.cap = 1.0 / alone_ps if alone_ps > 0 else 0.0
         self.weight = weight
+        # a demand that stands for several alike tasks can be more than the resource gives in the time of one
+        self.alone_rate = min([self.cap, *(1.0 / time for _, time in demands if time > 0.0)])
         self.top = self.cap * weight
         self.per_level = tuple((resource, time / weight) for resource, time in demands)
         # the resources that this flow ties together; one alone ties nothing
@@ -217,7 +219,7 @@ class Pool:
             return
         self.solved += 1
         if len(flows) == 1:
-            self._set_rate(flows[0], flows[0].use.cap, now)
+            self._set_rate(flows[0], flows[0].use.alone_rate, now)
             return
         flows.sort(key=_number)
         key = tuple([flow.number for flow in flows])

@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 from hw import Mesh, System, Topology, load_chip, parse_topology
-from simulator import RunOptions, Simulation, lowering, parse_graph
+from simulator import RunOptions, Simulation, fabric, parse_graph
 from simulator.folding import Folding, fold
 
 ELEMENTS = 32 * 2**20
@@ -78,7 +78,7 @@ class Measured:
 
 @contextmanager
 def _folding_timed(spent: list[float]) -> Iterator[None]:
-    """Adds up the seconds in `fold` as lowering calls it."""
+    """Adds up the seconds in `fold` as a run calls it."""
     original = fold
 
     def timed(*given: Any) -> Folding:
@@ -87,7 +87,7 @@ def _folding_timed(spent: list[float]) -> Iterator[None]:
         spent.append(time.process_time() - start)
         return found
 
-    with patch.object(lowering, "fold", timed):
+    with patch.object(fabric, "fold", timed):
         yield
 
 

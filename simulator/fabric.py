@@ -1,0 +1,114 @@
+"""What each kernel of a run asks of the wires, in which form, and which chips and wires are alike.
+
+Model: a communication asks for its transfer, as a whole or message by message; a kernel that reaches the memory or disk of
+a host which chips share asks for the way there. Then chips, wires and all groups are folded together. What goes step by
+step and would still be more than `MAX_STEPS` tasks when folded stays whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+
+from simulator.contention import meeting
+from simulator.folding import Folding, fold, unfolded
+from simulator.kernel import Communication, Kernel
+from simulator.network import Joined, Network, Traffic
+from simulator.plan import Plan, Variant, queue_name
+from simulator.transfer import Transfer
+
+MAX_STEPS = 4_000_000
+"""Messages of one kernel, alike ones counted once, beyond which it stays in macro form."""
+
+
+class Fabric:
+    """`traffic`: of each kernel that uses wires, by number; `class_of`: of each group of a traffic (by id), its class."""
+
+    traffic: dict[int, Traffic]
+    folding: Folding
+    class_of: Mapping[int, Sequence[int]]
+
+    def __init__(
+        self, plan: Plan, network: Network, variants: Sequence[tuple[Variant, ...]], places: Sequence[tuple[int, ...]]
+    ) -> None:
+        self.plan, self.network, self.variants, self.places = plan, network, variants, places
+        self.kernels: list[Kernel] = [each[0].kernel for each in variants]
+        self.traffic = {**self._hosted(), **self._joined()}
+        self._fold()
+        while whole := self._too_long():
+            self.traffic.update(whole)
+            self._fold()
+
+    def _joined(self) -> dict[int, Traffic]:
+        """What communications ask: as a whole, or step by step where one meets another."""
+        asked = {
+            index: kernel.communication
+            for index, kernel in enumerate(self.kernels)
+            if kernel.communication is not None and kernel.communication.kind != "recv"
+        }
+        found = {index: self.network.traffic(communication) for index, communication in asked.items()}
+        for index in self._expanded(asked, found):
+            if asked[index].axes:
+                found[index] = self.network.traffic(asked[index], True)
+        return found
+
+    def _expanded(self, asked: Mapping[int, Communication], found: Mapping[int, Traffic]) -> set[int]:
+        """The communications that are to go step by step."""
+        options = self.plan.options
+        if options.network != "auto" or not found:
+            return set(asked) if options.network == "expanded" else set()
+        queues = {index: queue_name(self.kernels[index]) for index in asked}
+        wires = {id(traffic): traffic.wires for traffic in found.values()}
+        used = {index: wires[id(traffic)] for index, traffic in found.items()}
+        return meeting(self.kernels, queues, used, options.order == "program")
+
+    def _hosted(self) -> dict[int, Traffic]:
+        """What kernels ask of the hosts that chips share: one group of one chip each."""
+        variant_of = self.plan.split.variant_of
+        found: dict[int, Traffic] = {}
+        for index, variants in enumerate(self.variants):
+            if self.plan.system.host is None or not any(variant.far_bytes for variant in variants):
+                continue
+            groups = []
+            for chip in self.places[index]:
+                loads = self.network.host.loads(chip, variants[variant_of[chip]].far_bytes)
+                if loads:
+                    groups.append(Joined((chip,), Transfer((loads,))))
+            if groups:
+                found[index] = Traffic(tuple(groups))
+        return found
+
+    def _fold(self) -> None:
+        system = self.plan.system
+        traffics: dict[int, Traffic] = {}
+        for traffic in self.traffic.values():
+            traffics[id(traffic)] = traffic
+            traffics.update({id(step.pattern): step.pattern for step in traffic.steps})
+        wires = self.network.wires
+        self.folding = unfolded(system.size, len(wires), list(traffics.values()))
+        if self.plan.options.fold and system.size > 1:
+            looks = [(wire.link, wire.bytes_per_s, wire.latency_s) for wire in wires]
+            self.folding = fold(self._chip_looks(), looks, list(traffics.values()))
+        self.class_of = dict(zip(traffics, self.folding.groups, strict=True))
+
+    def _chip_looks(self) -> list[Hashable]:
+        """What a chip is on its own: its variant, and those kernels that run on some chips only."""
+        size = self.plan.system.size
+        some: list[list[int]] = [[] for _ in range(size)]
+        for index, chips in enumerate(self.places):
+            if len(chips) < size:
+                for chip in chips:
+                    some[chip].append(index)
+        return [(variant, tuple(runs)) for variant, runs in zip(self.plan.split.variant_of, some, strict=True)]
+
+    def _too_long(self) -> dict[int, Traffic]:
+        """The kernels with too many messages, and what they ask as a whole."""
+        counts = {key: len(set(classes)) for key, classes in self.class_of.items()}
+        found: dict[int, Traffic] = {}
+        for index, traffic in self.traffic.items():
+            messages = sum(counts[id(step.pattern)] for step in traffic.steps) * self.kernels[index].schedule.chunks
+            communication = self.kernels[index].communication
+            if messages > MAX_STEPS and communication is not None:
+                whole = self.network.traffic(communication)
+                found[index] = replace(whole, reason=f"{whole.reason}; too many messages to go step by step")
+        return found
