@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hw import Problems, System
+from hw import Chip, Problems, System
 from hw.errors import Mark, shown, unknown
 from hw.system import mesh_problems
 from simulator.dtypes import usable_dtype
@@ -208,8 +208,13 @@ def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[F
 
 
 def _chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
-    """What the chip lacks: a peak for a dtype, or a memory."""
-    chip = system.chip
+    """What a chip lacks: a peak for a dtype, or a memory. Of several kinds of chips, the first that lacks something."""
+    found = (list(_lacking(kernels, chip, system)) for chip in system.kinds)
+    yield from next((each for each in found if each), [])
+
+
+def _lacking(kernels: list[Kernel], chip: Chip, system: System) -> Iterator[Finding]:
+    shared = system.host
     for kernel in kernels:
         for unit, dtype, peaks in (
             ("matrix_unit", kernel.matrix_dtype, chip.matrix_unit.peak_flops_per_s),
@@ -218,9 +223,10 @@ def _chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
             if dtype and usable_dtype(dtype, peaks) is None:
                 yield "kind", f"{chip.name} has no {unit}.peak for {dtype} or wider; it has {', '.join(peaks)}"
         for memory in {access.memory for access in (*kernel.reads, *kernel.writes)} - {"hbm"}:
-            if memory == "host" and chip.host is None and "pcie" not in chip.links:
-                yield "kind", f"{chip.name} has neither host memory nor a pcie link to reach it"
-            elif memory != "host" and getattr(chip, memory) is None:
+            if memory == "host":
+                if chip.host is None and "pcie" not in chip.links and not (shared and shared.memory):
+                    yield "kind", f"{chip.name} has neither host memory nor a pcie link to reach it"
+            elif getattr(chip, memory) is None and not (memory == "disk" and shared and shared.disk):
                 yield "kind", f"{chip.name} has no memory '{memory}'"
 
 

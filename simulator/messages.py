@@ -8,7 +8,7 @@ share of what the collective asks of its two chips.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from simulator.folding import Folding
 from simulator.network import Joined, Step, Traffic
@@ -40,6 +40,7 @@ class Stepper:
     planned: PlannedKernel
     shape_of: ShapeOf
     lane_of: Callable[[int, str], int]
+    _known_lanes: dict[tuple[int, int], list[int]] = field(default_factory=dict)
 
     def prepare(self, classes: Mapping[int, Iterable[int]], times: Needs, fixed_s: float) -> None:
         """Sort the messages of every step into classes (numbers by pattern), and find their shapes."""
@@ -104,29 +105,35 @@ class Stepper:
 
     def issue(self, parents: Mapping[int, int], index: int, chunk: int) -> None:
         """Append the messages of one chunk; `parents` are the tasks that stand for the whole, by simulated chip."""
-        program = self.program
+        steps, add = self.planned.traffic.steps, self.program.add
         made: list[list[int]] = []
         heads: dict[int, list[int]] = {}
         tails: dict[int, dict[int, int]] = {}
-        for step in self.planned.traffic.steps:
+        for step in steps:
             tasks: list[int] = []
-            abreast: dict[int, int] = {}  # messages of one sender in one step go side by side
-            for each in self._classes[id(step.pattern)]:
-                beside = abreast[each.sender] = abreast.get(each.sender, -1) + 1
-                lane = self.lane_of(each.sender, f"{step.lane}.{beside}" if beside else f"{step.lane}")
-                shape = each.shapes[1 if step.after else 0]
-                task = program.add((lane,), shape, self._needed(step, each.sender, made), index, chunk)
-                parent = parents[each.sender]
-                if not step.after:
+            later = 1 if step.after else 0
+            passed_on = [(made[at], self._arrivals[id(steps[at].pattern)]) for at in step.after]
+            for each, lane in zip(self._classes[id(step.pattern)], self._lanes(step), strict=True):
+                sender = each.sender
+                needed = [done[number] for done, arrivals in passed_on for number in arrivals.get(sender, ())]
+                task = add((lane,), each.shapes[later], needed, index, chunk)
+                parent = parents[sender]
+                if not later:
                     heads.setdefault(parent, []).append(task)
                 tails.setdefault(parent, {})[lane] = task
                 tasks.append(task)
             made.append(tasks)
         for parent in dict.fromkeys(parents.values()):
-            program.enclose(parent, heads.get(parent, []), list(tails.get(parent, {}).values()))
+            self.program.enclose(parent, heads.get(parent, []), list(tails.get(parent, {}).values()))
 
-    def _needed(self, step: Step, sender: int, made: list[list[int]]) -> list[int]:
-        steps = self.planned.traffic.steps
-        return [
-            made[at][number] for at in step.after for number in self._arrivals[id(steps[at].pattern)].get(sender, ())
-        ]
+    def _lanes(self, step: Step) -> list[int]:
+        """The lane of each class of messages; those of one sender in one step go side by side."""
+        key = (id(step.pattern), step.lane)
+        if key not in self._known_lanes:
+            senders = [each.sender for each in self._classes[id(step.pattern)]]
+            beside: dict[int, int] = {}
+            lanes = self._known_lanes[key] = []
+            for sender in senders:
+                at = beside[sender] = beside.get(sender, -1) + 1
+                lanes.append(self.lane_of(sender, f"{step.lane}.{at}" if at else f"{step.lane}"))
+        return self._known_lanes[key]

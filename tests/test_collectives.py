@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -325,6 +326,22 @@ def test_an_all_reduce_round_a_ring_one_way(topology: str, n: int) -> None:
         chip, beta = chip_with("h100_sxm", {"links.nvlink.latency": 1e-6, **FAST_HBM}), W["switch"]
     got = seconds(LINES["all_reduce"], f"{topology}({n})", chip, ONE_WAY)
     check(f"one-way all-reduce on {topology}({n})", got, 2 * (n - 1) * (1e-6 + BYTES / (n * beta)))
+
+
+@pytest.mark.parametrize(
+    ("n", "fold"), [(2, False), (5, False), (16, False), (64, False), (64, True), (512, True), (4096, True)]
+)
+def test_the_same_message_by_message(n: int, fold: bool) -> None:
+    """Step by step it takes what the formula says, to a ps for each of its 2 (n-1) rounds; folded up to 4096 chips."""
+    options = replace(ONE_WAY, network="expanded", fold=fold)
+    system = wired("ring", n, 1e-6)
+    result = run([LINES["all_reduce"]], {"E": 3840, "F": 3840}, system, options)
+    assert result.plan.kernels[0].traffic.form == "expanded"
+    assert result.plan.classes == (1 if fold else n)
+    rounds = 2 * (n - 1)
+    want = rounds * (1e-6 + BYTES / (n * 4.5e10))
+    print(f"n = {n}: got {result.time_s:.12g} s, formula {want:.12g} s, off by {result.time_s / want - 1:.1e}")
+    assert abs(result.time_s - want) <= max(1e-9 * want, 1e-12 * (rounds + 1))
 
 
 # From chip to chip

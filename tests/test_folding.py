@@ -248,7 +248,7 @@ def plan_of(here: System, lines: Sequence[Any], options: RunOptions | None = Non
 def test_alike_chips_are_one_class(name: str) -> None:
     here = SYSTEMS[name]
     for graph in (layers, shifts):
-        plan = plan_of(here, graph(here), RunOptions(network="macro"))
+        plan = plan_of(here, graph(here))
         assert plan.classes == 1
         assert plan.members(0) == list(range(here.size))
 
