@@ -18,6 +18,9 @@ from hw.validation import validate
 
 _CATALOG = Path(__file__).parent / "catalog"
 
+_PLAIN = {"price": "on_demand"}
+"""Sections that may be one plain value: the key that it stands for."""
+
 
 def chip_names() -> list[str]:
     """The names in the catalogue, sorted."""
@@ -40,10 +43,11 @@ def chip_document(reference: str, mark: Mark, base: Path | None = None) -> Docum
         path = (base or Path()) / reference
         if not is_file(path):
             raise SpecError([Problem(mark, f"there is no chip file '{path}'")])
-        return copy.deepcopy(read_document(path))
+        return read_document(path)
     if reference not in chip_names():
         raise SpecError([Problem(mark, unknown("chip", reference, chip_names()))])
-    return copy.deepcopy(_catalogue_document(reference))
+    shipped = _catalogue_document(reference)
+    return Document(shipped.file, copy.deepcopy(shipped.data), dict(shipped.values), dict(shipped.keys))
 
 
 def override(document: Document, values: Mapping[str, object], marks: Mapping[str, tuple[Mark, Mark]]) -> None:
@@ -55,7 +59,7 @@ def override(document: Document, values: Mapping[str, object], marks: Mapping[st
         target = document.data
         for part in key[:-1]:
             if not isinstance(target.get(part), dict):
-                target[part] = {}
+                target[part] = {_PLAIN[part]: target[part]} if part in _PLAIN and part in target else {}
                 document.forget(key[: key.index(part) + 1])
             target = target[part]
         target[key[-1]] = copy.deepcopy(value)

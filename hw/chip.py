@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, computed_field, field_validator
 
 from hw.document import Key
 from hw.errors import unknown
@@ -118,6 +118,28 @@ class Calibration(Spec):
     measured: Measured | None = None
 
 
+TIERS = ("on_demand", "reserved", "spot")
+"""How a chip can be rented."""
+
+
+class Prices(Spec):
+    """What one chip costs an hour, by how it is rented; None where that is not known."""
+
+    on_demand: UsdPerHour | None = Field(default=None, description="rented when it is needed")
+    reserved: UsdPerHour | None = Field(default=None, description="rented for long, or booked ahead")
+    spot: UsdPerHour | None = Field(default=None, description="rented until someone else wants it")
+
+    def of(self, tier: str) -> float | None:
+        """USD/h of a tier of `TIERS`, None if unknown."""
+        price: float | None = getattr(self, tier)
+        return price
+
+
+def _on_demand(value: object) -> object:
+    """A plain price is that on demand."""
+    return value if isinstance(value, (dict, Prices)) else {"on_demand": value}
+
+
 class Chip(Spec):
     """One accelerator. Dense peaks, no sparsity; see the module for the model."""
 
@@ -131,7 +153,9 @@ class Chip(Spec):
     host: Memory | None = None
     disk: Memory | None = None
     links: Annotated[dict[str, Link], Frozen] = Field(default_factory=dict)
-    price_usd_per_h: UsdPerHour | None = Field(alias="price", default=None)
+    prices: Annotated[Prices, BeforeValidator(_on_demand, json_schema_input_type=UsdPerHour | Prices)] = Field(
+        alias="price", default=Prices(), description="of one chip: a price on demand, or one for each way to rent it"
+    )
     power_watts: Watts | None = Field(alias="power", default=None)
     sources: Annotated[dict[str, str], Frozen] = Field(default_factory=dict)
     calibration: Calibration = Calibration()
@@ -140,6 +164,12 @@ class Chip(Spec):
     def default_link(self) -> str | None:
         """The link that a topology uses when it names none: the first of the file."""
         return next(iter(self.links), None)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def price_usd_per_h(self) -> float | None:
+        """The price on demand."""
+        return self.prices.on_demand
 
     def ridge_flop_per_byte(self, dtype: str) -> float | None:
         """Arithmetic intensity above which a matmul of `dtype` is compute-bound, or None without a peak."""
@@ -152,7 +182,7 @@ class Chip(Spec):
         yield from ("matrix_unit", "vector_unit", "hbm")
         yield from (name for name in ("on_chip", "host", "disk") if getattr(self, name) is not None)
         yield from (f"links.{name}" for name in self.links)
-        if self.price_usd_per_h is not None:
+        if any(self.prices.of(tier) is not None for tier in TIERS):
             yield "price"
         if self.power_watts is not None:
             yield "power"

@@ -221,7 +221,7 @@ class SystemBuilder:
 
     def _axes(self, topology: Topology | None) -> Mapping[str, int]:
         if self.spec.mesh is None:
-            return {"X": topology.size} if topology and topology.size > 1 else {}
+            return {"X": topology.size} if topology else {}  # also of one chip: a study may begin with it
         if topology is not None or not self.spec.wired:
             for axis, message in mesh_problems(self.spec.mesh, topology):
                 self._add(("mesh", axis) if axis else ("mesh",), message)

@@ -2,10 +2,14 @@
 
 Model: hops are those that latency counts (up to a switch and down again is one). The diameter adds up level by level, as
 routes do. The bisection bandwidth of a level is what its wires carry one way between halves of its children (sizes differ by
-one at most), at the pace of the slowest: of a lattice by the closed form, of a switch and a tree by the narrowest assignment
-of leaves, of a full mesh by counting pairs. Other graphs are cut: see `hw.bisection`.
+one at most): of a lattice by the closed form, of a switch by its narrowest children, of a tree by the narrowest assignment
+of leaves, of a full mesh by counting pairs. Other graphs are cut: see `hw.bisection`. Where unlike chips make the instances
+of a level unlike, the narrowest one's is given.
 Source: Aroca and Fernandez Anta, "Bisection (Band)Width of Product Networks with Application to Data Centers", 2014 (arrays
 and tori: with sizes in falling order, the sum over axes up to the first even one of the product of the sizes after it).
+Lattices that wrap along some axes only: a straight cut is the least if even routing of all pairs, axis by axis, puts on
+no wire more than on those that it meets (embedding of the complete graph: Leighton, "Introduction to Parallel Algorithms and
+Architectures", 1992).
 """
 
 from __future__ import annotations
@@ -59,28 +63,18 @@ def level_facts(topology: Topology) -> list[LevelFacts]:
     """What there is to say of each level, inside out."""
     result = []
     for number, level in enumerate(topology.levels):
-        span = level.inner * level.children
-        hops, cut = _FACTS.get(level.kind, _of_graph)(_View(topology, number, level))
-        result.append(LevelFacts(level, topology.size // span, hops, cut))
+        facts = _FACTS.get(level.kind, _of_graph)
+        found = [facts(view) for view in _views(topology, number, level)]
+        hops, cut = min(found, key=lambda each: each[1].bytes_per_s)
+        result.append(LevelFacts(level, topology.size // (level.inner * level.children), hops, cut))
     return result
 
 
 class _View:
-    """One level of a topology, as its first instance shows it."""
+    """One instance of a level: its wires by their numbers, and its chips."""
 
-    def __init__(self, topology: Topology, number: int, level: Level) -> None:
-        self.topology, self.number, self.level = topology, number, level
-        span = level.inner * level.children
-        prefix = f"level{number}.0." if len(topology.levels) > 1 else ""
-
-        def here(node: str) -> bool:
-            chip = topology.chip_numbers.get(node)
-            return chip < span if chip is not None else node.startswith(prefix)
-
-        self.wires = {
-            at: wire for at, wire in topology.of_level(number) if here(wire.source) and here(wire.target)
-        }  # fmt: skip
-        self.chips = range(span)
+    def __init__(self, topology: Topology, number: int, level: Level, chips: range, wires: dict[int, Wire]) -> None:
+        self.topology, self.number, self.level, self.chips, self.wires = topology, number, level, chips, wires
 
     @property
     def slowest(self) -> float:
@@ -100,6 +94,27 @@ class _View:
         return Cut(bytes_per_s, bound, method)
 
 
+def _views(topology: Topology, number: int, level: Level) -> list[_View]:
+    """The instances of a level, alike ones once: they differ only by the rates of their wires."""
+    span = level.inner * level.children
+    wires: list[dict[int, Wire]] = [{} for _ in range(topology.size // span)]
+    for at, wire in topology.of_level(number):
+        wires[_instance(topology, wire, span)][at] = wire
+    unlike = {tuple(wire.bytes_per_s for wire in here.values()): instance for instance, here in enumerate(wires)}
+    return [
+        _View(topology, number, level, range(instance * span, (instance + 1) * span), wires[instance])
+        for instance in unlike.values()
+    ]
+
+
+def _instance(topology: Topology, wire: Wire, span: int) -> int:
+    """The instance of its level that a wire belongs to: by a chip at one of its ends, or by the name of a node."""
+    for node in (wire.source, wire.target):
+        if (chip := topology.chip_numbers.get(node)) is not None:
+            return chip // span
+    return int(wire.source.split(".")[1]) if len(topology.levels) > 1 else 0
+
+
 def lattice_cut(sizes: Sequence[int], weights: Sequence[int]) -> tuple[int, bool]:
     """Wires one way between halves of a lattice, and whether that is the least there can be."""
     axes = sorted(((size, weight) for size, weight in zip(sizes, weights, strict=True) if size > 1), reverse=True)
@@ -109,7 +124,9 @@ def lattice_cut(sizes: Sequence[int], weights: Sequence[int]) -> tuple[int, bool
     if len({weight for _, weight in axes}) > 1:
         straight = [weight * total // size for size, weight in axes if size % 2 == 0]
         if straight:
-            return min(straight), False
+            # pairs of halves, at least total^2 / 4 each way, over the most that even routing of all pairs puts on a wire
+            load = max(total * (size - size % 2 / size) / (4 * weight) for size, weight in axes)
+            return min(straight), min(straight) * load <= total**2 / 4
     last = next((at for at, (size, _) in enumerate(axes) if size % 2 == 0), len(axes) - 1)
     wires = sum(axes[at][1] * math.prod(size for size, _ in axes[at + 1 :]) for at in range(last + 1))
     return wires, len({weight for _, weight in axes}) == 1
@@ -129,36 +146,55 @@ def _of_full(view: _View) -> tuple[int, Cut]:
     return min(1, children - 1), view.cut(pairs * view.level.inner * view.slowest)
 
 
-def _plug_rates(view: _View) -> list[float]:
-    """Bytes/s out of the first child, for each chip or NIC that is plugged into the fabric."""
-    chips = view.topology.chip_numbers
+def _plug_rates(view: _View) -> list[list[float]]:
+    """Bytes/s out of each child, for each chip or NIC that is plugged into the fabric."""
+    chips, first, inner = view.topology.chip_numbers, view.chips[0], view.level.inner
+    rates: list[list[float]] = [[] for _ in range(view.level.children)]
     inside: dict[str, float] = {}
-    rates: list[float] = []
+    child_of: dict[str, int] = {}
     for wire in view.wires.values():
-        if chips.get(wire.source, view.level.inner) < view.level.inner:
-            if node_kind(view.topology, wire, wire.target) == "nic":
-                inside[wire.target] = inside.get(wire.target, 0.0) + wire.bytes_per_s
-            else:
-                rates.append(wire.bytes_per_s)
+        if (chip := chips.get(wire.source)) is None:
+            continue
+        child = (chip - first) // inner
+        if node_kind(view.topology, wire, wire.target) == "nic":
+            inside[wire.target] = inside.get(wire.target, 0.0) + wire.bytes_per_s
+            child_of[wire.target] = child
+        else:
+            rates[child].append(wire.bytes_per_s)
     ups = {wire.source: wire.bytes_per_s for wire in view.wires.values() if wire.source in inside and wire.hop is False}
-    return [*rates, *(min(reach, ups[nic]) for nic, reach in inside.items())]
+    for nic, reach in inside.items():
+        rates[child_of[nic]].append(min(reach, ups[nic]))
+    return rates
 
 
 def _of_switch(view: _View) -> tuple[int, Cut]:
-    return min(1, view.level.children - 1), view.cut(view.level.children // 2 * sum(_plug_rates(view)))
+    """What the narrower half can send: of all halves the one of the narrowest children."""
+    children = view.level.children
+    rates = sorted(sum(child) for child in _plug_rates(view))
+    return min(1, children - 1), Cut(sum(rates[: children // 2]), "exact", CLOSED_FORM)
 
 
 def _of_tree(view: _View) -> tuple[int, Cut]:
     """By leaves: with the spine on one side, a leaf with s children on the other costs the lesser of their wires and its
     uplinks; that is concave in s, so the narrowest cut takes whole leaves and one part of a leaf."""
-    rates, leaves, children = _plug_rates(view), _leaves(view), view.level.children
+    leaves, plugs = _leaves(view), _plug_rates(view)
+    shared, children = view.level.shared, view.level.children
+    rails = 1 if shared else len(plugs[0])
+    rate = min(sum(child) if shared else min(child) for child in plugs)
     if not leaves:
-        return min(1, children - 1), view.cut(children // 2 * sum(rates))
-    rails = 1 if view.level.shared else len(rates)
-    of_rail = leaves[: len(leaves) // rails]  # rails are alike, and laid one after the other
-    widths = [len({chip // view.level.inner for chip in leaf.chips}) for leaf in of_rail]
-    uplinks = [sum(view.topology.wires[wire].bytes_per_s for wire in leaf.up) for leaf in of_rail]
-    return 2, view.cut(tree_cut(widths, uplinks, sum(rates) / rails) * rails)
+        one_fabric = shared or view.alike
+        return _of_switch(view) if one_fabric else (min(1, children - 1), view.cut(children // 2 * rate * rails))
+    slowest: dict[int, float] = {}
+    for leaf in leaves:
+        uplink = sum(view.topology.wires[wire].bytes_per_s for wire in leaf.up)
+        slowest[_width(view, leaf)] = min(uplink, slowest.get(_width(view, leaf), math.inf))
+    widths = [_width(view, leaf) for leaf in leaves[: len(leaves) // rails]]  # rails are laid one after the other
+    return 2, view.cut(tree_cut(widths, [slowest[width] for width in widths], rate) * rails)
+
+
+def _width(view: _View, leaf: Trunk) -> int:
+    """The children of a leaf."""
+    return len({chip // view.level.inner for chip in leaf.chips})
 
 
 def _leaves(view: _View) -> list[Trunk]:

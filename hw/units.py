@@ -2,7 +2,7 @@
 
 Model: a quantity is a finite number and a unit from a whitelist; every unit has one dimension and one factor to the
 base unit of that dimension. Decimal and binary prefixes differ (1 GB = 1e9 B, 1 GiB = 2**30 B) and so do bit and B.
-Bare numbers are in base units: s, B, FLOP, B/s, FLOP/s, Hz, W, J, USD, USD/h.
+Bare numbers are in base units: s, B, FLOP, B/s, FLOP/s, Hz, W, J, USD, USD/h, USD/J, FLOP/USD.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Dimension(Enum):
     PRICE = ("price", "USD/h")
     RATIO = ("ratio", "")
     INTENSITY = ("arithmetic intensity", "FLOP/B")
+    ENERGY_PRICE = ("price of energy", "USD/J")
+    YIELD = ("arithmetic for money", "FLOP/USD")
 
     @property
     def noun(self) -> str:
@@ -71,6 +73,10 @@ def _whitelist() -> dict[str, Unit]:
         units[f"{prefix}Hz"] = Unit(Dimension.FREQUENCY, scale)
         units[f"{prefix}W"] = Unit(Dimension.POWER, scale)
         units[f"{prefix}J"] = Unit(Dimension.ENERGY, scale)
+        units[f"{prefix}Wh"] = Unit(Dimension.ENERGY, 3600 * scale)
+        units[f"{prefix}FLOP/USD"] = Unit(Dimension.YIELD, scale)
+    for energy in ("J", "Wh", "kWh", "MWh"):
+        units[f"USD/{energy}"] = Unit(Dimension.ENERGY_PRICE, 1 / units[energy].factor)
     units["USD"] = Unit(Dimension.MONEY, 1.0)
     units["USD/h"] = Unit(Dimension.PRICE, 1.0)
     units["%"] = Unit(Dimension.RATIO, 0.01)
@@ -163,7 +169,9 @@ def show(value: float, dimension: Dimension, digits: int = 4) -> str:
         return f"{value / size:.{digits}g} {name}"
     if dimension is Dimension.RATIO:
         return f"{100 * value:.{digits}g} %"
-    if dimension in (Dimension.MONEY, Dimension.PRICE, Dimension.INTENSITY):
+    if dimension is Dimension.ENERGY_PRICE:
+        return f"{3.6e6 * value:.{digits}g} USD/kWh"
+    if dimension in (Dimension.MONEY, Dimension.PRICE, Dimension.INTENSITY, Dimension.YIELD):
         return f"{value:.{digits}g} {dimension.unit}"
     return str(_quantity_class()(value, dimension.unit).render(prec=digits - 1))
 

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from hw import Router, Topology, parse_topology
+from hw import Router, Topology, load_system, parse_topology
 from hw.bisection import best_cut
 from hw.chip import Link
 from hw.topology_facts import diameter, level_facts, overall_cut, tree_cut
 from hw.topology_table import link_rows, topology_record
 from hw.wiring import FORMS
+from scenarios.cli import app
 from scenarios.draw import WIDTH, Picture
 
 LINKS = {"a": Link(bandwidth=1.0, latency=1.0, count=6), "b": Link(bandwidth=2.0, count=4), "pcie": Link(bandwidth=3.0)}
@@ -59,12 +62,26 @@ def test_a_bisection_is_the_least_of_all_cuts(text: str) -> None:
     assert cut.bytes_per_s == pytest.approx(least_cut(topology))
 
 
-@pytest.mark.parametrize("text", ["torus(2,4,wrap=[yes,no])", "torus(3,3,wrap=[yes,no])", "torus(4,2,wrap=[no,yes])"])
-def test_a_mixed_torus_has_an_upper_bound(text: str) -> None:
+MIXED = ["torus(2,4,wrap=[yes,no])", "torus(4,2,wrap=[no,yes])", "torus(2,2,wrap=[no,yes])", "torus(2,3,wrap=[no,yes])",
+         "torus(3,2,wrap=[yes,no])", "torus(3,3,wrap=[yes,no])", "torus(2,5,wrap=[no,yes])", "torus(2,2,2,wrap=[no,no,yes])",
+         "torus(3,4,wrap=[no,yes])"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MIXED)
+def test_a_mixed_torus_is_cut_straight_or_has_an_upper_bound(text: str) -> None:
     topology = parse_topology(f"{text} over a", LINKS)
     cut = level_facts(topology)[0].bisection
-    assert cut.bound == "at most"
-    assert cut.bytes_per_s >= least_cut(topology) - 1e-9
+    least = least_cut(topology)
+    assert cut.bytes_per_s == pytest.approx(least) if cut.bound == "exact" else cut.bytes_per_s >= least - 1e-9
+
+
+def test_the_slices_of_a_pod_are_cut_exactly() -> None:
+    """Slices of a v5e pod as it wraps: straight across the long axis, a row of links, or two where it wraps."""
+    for sizes, wires in (("4x16", 2 * 4), ("8x16", 2 * 8), ("4x8", 4), ("16x16", 2 * 16), ("8x8", 8)):
+        topology = load_system("tpu_v5e", slice=sizes).topology
+        assert topology is not None
+        cut = level_facts(topology)[0].bisection
+        assert (cut.bytes_per_s, cut.bound) == (wires * 45e9, "exact")
 
 
 OUTER = [
@@ -131,6 +148,76 @@ def test_the_diameter_through_levels(levels: list[str]) -> None:
     assert diameter(level_facts(topology)) == longest
 
 
+BY_HAND = [
+    ("dgx_v100", 1, "", 2, 6 * 25e9),  # six links between the two quads; the white paper of 2017 draws them
+    ("dgx_v100", 4, "", 2, 2 * 4 * 12.5e9),
+    ("dgx_a100", 1, "", 1, 4 * 300e9),  # NVIDIA's tables for DGX A100 and H100 count both ways: 2.4 and 3.6 TB/s
+    ("dgx_h100", 1, "", 1, 4 * 450e9),
+    ("dgx_h100", 128, "", 3, 64 * 8 * 50e9),  # to its rail's place, up to the leaf and over the spine
+    ("dgx_h200", 32, "", 2, 16 * 8 * 50e9),  # one leaf a rail
+    ("dgx_b200", 1, "", 1, 4 * 900e9),
+    ("gb200_nvl72", 1, "", 1, 36 * 900e9),
+    ("gb200_nvl72", 2, "", 2, 72 * 50e9),
+    ("mi300x_node", 1, "", 1, 4 * 4 * 64e9),
+    ("tpu_v4", 1, "16x16x16", 8 + 8 + 8, 2 * 16 * 16 * 45e9),
+    ("tpu_v4", 1, "2x2x4", 1 + 1 + 3, 2 * 2 * 45e9),  # no cube: does not wrap
+    ("tpu_v5p", 1, "16x20x28", 8 + 10 + 14, 2 * 16 * 20 * 90e9),
+    ("tpu_v5e", 1, "16x16", 8 + 8, 2 * 16 * 45e9),
+    ("tpu_v5e", 1, "4x8", 3 + 7, 4 * 45e9),
+    ("tpu_v6e", 1, "8x16", 7 + 8, 16 * 90e9),
+]
+
+
+@pytest.mark.parametrize(("name", "nodes", "shape", "hops", "bytes_per_s"), BY_HAND)
+def test_shipped_systems_by_hand(name: str, nodes: int, shape: str, hops: int, bytes_per_s: float) -> None:
+    topology = load_system(name, nodes if nodes > 1 else None, shape or None).topology
+    assert topology is not None
+    facts = level_facts(topology)
+    cut = overall_cut(facts)
+    assert cut is not None
+    assert (diameter(facts), cut.bound) == (hops, "exact")
+    assert cut.bytes_per_s == pytest.approx(bytes_per_s)
+
+
+# Unlike chips
+
+
+def unlike(levels: str | list[str], widths: Sequence[int]) -> Topology:
+    """A topology whose chips have so many ports of each link, the last of them repeated."""
+    links = [{name: Link(bandwidth=1.0, count=count) for name in ("a", "b")} for count in widths]
+    return parse_topology(levels, links[0], lambda chip: links[min(chip, len(links) - 1)])
+
+
+@pytest.mark.parametrize("widths", [(1, 2, 3, 4), (4, 1), (2, 5, 1, 1, 3), (6, 6, 1)])
+@pytest.mark.parametrize("size", [2, 5, 6])
+def test_a_switch_is_cut_at_its_narrowest_chips(size: int, widths: tuple[int, ...]) -> None:
+    topology = unlike(f"switch({size}) over a", widths)
+    cut = level_facts(topology)[0].bisection
+    assert (cut.bytes_per_s, cut.bound) == (least_cut(topology), "exact")
+
+
+@pytest.mark.parametrize("widths", [(1, 2, 3, 4), (4, 1), (2, 5, 1, 1, 3), (6, 1, 1, 6)])
+@pytest.mark.parametrize("outer", ["fat_tree(4,leaf=2)", "fat_tree(4,leaf=2,rails=yes)", "fat_tree(3,rails=yes)",
+                                   "fat_tree(3,leaf=2,oversubscription=2)", "fat_tree(3,nics=1)"])  # fmt: skip
+def test_a_tree_of_unlike_chips_has_a_lower_bound(outer: str, widths: tuple[int, ...]) -> None:
+    topology = unlike(["switch(2) over a", f"{outer} over b"], widths)
+    cut = level_facts(topology)[1].bisection
+    least = least_cut(
+        Topology(topology.levels, topology.size, tuple(w for w in topology.wires if w.level == 1)), unit=2
+    )
+    assert cut.bytes_per_s <= least + 1e-9
+    assert cut.bytes_per_s == pytest.approx(least) or cut.bound == "at least"
+
+
+@pytest.mark.parametrize("first", [1, 4])
+def test_the_narrowest_of_unlike_nodes_counts(first: int) -> None:
+    """Two nodes of four chips, one with one port a chip, one with four, whichever comes first."""
+    topology = unlike(["switch(4) over a", "switch(2) over b"], [first] * 4 + [5 - first])
+    inside, across = (each.bisection for each in level_facts(topology))
+    assert (inside.bytes_per_s, inside.bound) == (2 * 1.0, "exact")
+    assert (across.bytes_per_s, across.bound) == (4 * 1.0, "exact")
+
+
 def test_a_search_finds_the_neck_of_a_dumbbell() -> None:
     """Two full meshes of 20 chips, interleaved by number, joined by two links."""
     halves = [range(0, 40, 2), range(1, 40, 2)]
@@ -162,6 +249,31 @@ def test_the_record_is_plain_data() -> None:
     assert json.loads(json.dumps(record)) == record
     assert [row["from"] for row in record["links"]] == ["chip", "chip", "nic", "leaf"]  # type: ignore[attr-defined]
     assert (record["chips"], record["diameter_hops"]) == (16, 2)
+
+
+# What is printed
+
+
+def printed(target: str) -> str:
+    result = CliRunner().invoke(app, ["topology", target])
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def test_unlike_chips_are_told_apart() -> None:
+    shown = printed("library:mixed_v100_a100_ethernet")
+    assert "16: 0-7 v100_sxm2_32gb, 8-15 a100_80gb_sxm" in shown
+    assert "12.5 GB/s one way between halves of the 2 nodes" in shown
+    assert "600 GB/s inside the narrowest switch(8) over nvlink" in shown  # the V100s, 4 x 150 GB/s
+
+
+def test_widths_of_a_graph_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "two.edges"
+    path.write_text("chip0 a 25GB/s 1us\nchip1 a 25GB/s 1us\na b 10GB/s 1us\nb chip2 25GB/s\nb chip3 25GB/s\n")
+    shown = printed(str(path))
+    assert "a ── chip0 x2.5  chip1 x2.5  b" in shown
+    assert "x2.5: so many times the bandwidth of the narrowest link" in shown
+    assert "bisection   10 GB/s one way" in shown
 
 
 # Pictures
