@@ -103,12 +103,19 @@ class Fabric:
 
     def _too_long(self) -> dict[int, Traffic]:
         """The kernels with too many messages, and what they ask as a whole."""
-        counts = {key: len(set(classes)) for key, classes in self.class_of.items()}
         found: dict[int, Traffic] = {}
-        for index, traffic in self.traffic.items():
-            messages = sum(counts[id(step.pattern)] for step in traffic.steps) * self.kernels[index].schedule.chunks
+        for index, messages in self.messages().items():
             communication = self.kernels[index].communication
             if messages > MAX_STEPS and communication is not None:
                 whole = self.network.traffic(communication)
                 found[index] = replace(whole, reason=f"{whole.reason}; too many messages to go step by step")
         return found
+
+    def messages(self) -> dict[int, int]:
+        """How many messages of its own each kernel has that goes step by step, alike ones counted once."""
+        counts = {key: len(set(classes)) for key, classes in self.class_of.items()}
+        return {
+            index: sum(counts[id(step.pattern)] for step in traffic.steps) * self.kernels[index].schedule.chunks
+            for index, traffic in self.traffic.items()
+            if traffic.steps
+        }

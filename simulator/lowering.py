@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from hw import Chip, Mark, Problem, RunError, SpecError, System
-from simulator.binding import bind, bind_op
+from hw import RunError, System
+from simulator.cost import Cost
 from simulator.fabric import Fabric
-from simulator.fusion import FusionError, fuse
-from simulator.graph import Op, OpGraph
+from simulator.graph import OpGraph
 from simulator.kernel import Communication, Kernel
 from simulator.messages import Stepper
 from simulator.network import Joined, Network, Traffic
+from simulator.pairs import match_pairs
 from simulator.placement import end_of, placements
 from simulator.plan import Plan, PlannedKernel, RunOptions, plan_variants, queue_name
 from simulator.planner import plan_sharding
-from simulator.program import OPEN, PS_PER_S, Queue, Shape, Stage, alone_time, to_ps
+from simulator.program import OPEN, PS_PER_S, Queue, Shape, Stage, to_ps
 from simulator.resources import SystemResources
-from simulator.split import Cut, Split, split_of
+from simulator.variants import variants_of
 
 MAX_TASKS = 20_000_000
 """Tasks that one run may have; beyond that memory runs out before patience does."""
@@ -32,94 +32,20 @@ MAX_TASKS = 20_000_000
 
 def lower(graph: OpGraph, system: System, options: RunOptions) -> Plan:
     """The plan of a graph on a system. Raises SpecError for what is wrong, RunError for what cannot run."""
-    graph = plan_sharding(graph, system, options.sharding, _Cost(graph, system, options).seconds)
+    graph = plan_sharding(graph, system, options.sharding, Cost(graph, system, options).seconds)
     plan = Plan(system, graph, options)
-    plan.split, variants = _variants(plan)
+    plan.split, variants = variants_of(plan)
     kernels = variants[0]
     issue = _Issue(plan, variants)
-    tasks = sum(kernel.schedule.chunks for kernel in kernels) * plan.classes
+    messages = sum(issue.fabric.messages().values())
+    tasks = sum(kernel.schedule.chunks for kernel in kernels) * plan.classes + messages
     if tasks > MAX_TASKS:
-        raise RunError(f"{tasks} tasks on {plan.classes} chips are too many; {MAX_TASKS} is the most for one run")
+        way_out = "; run.network: macro has one task for each collective" if messages > tasks / 2 else ""
+        most = f"{MAX_TASKS} is the most for one run{way_out}"
+        raise RunError(f"{tasks} tasks on {plan.classes} chips are too many; {most}")
     for index in range(len(kernels)):
         issue.add(index)
     return plan
-
-
-def _variants(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
-    """How dims are cut on unlike chips, and the kernels of each variant: as many, of the same names."""
-    system, graph = plan.system, plan.graph
-    resources = SystemResources(system, plan.options.efficiency, plan.options.padding, plan.program)
-
-    def alone_s(chip: Chip) -> float:
-        kernels = bind(graph, system)
-        needs = (resources.kernel_seconds(kernel, (1.0,) * len(kernel.reads), chip) for kernel in kernels)
-        return sum(max(need.values(), default=0.0) for need in needs)
-
-    split = split_of(graph, system, alone_s)
-    cuts = {id(cut): cut for cut in split.cuts}
-    made = {key: _kernels(graph, system, cut) for key, cut in cuts.items()}
-    variants = [made[id(cut)] for cut in split.cuts]
-    if any([kernel.name for kernel in each] != [kernel.name for kernel in variants[0]] for each in variants):
-        raise RunError("the parts of unlike chips fuse differently; name the groups in fuse:, or split equally")
-    return split, variants
-
-
-def _kernels(graph: OpGraph, system: System, cut: Cut | None) -> list[Kernel]:
-    try:
-        return fuse(bind(graph, system, cut), graph.fuse, system)
-    except FusionError as error:
-        raise SpecError([Problem(Mark("fuse"), str(error))]) from None
-
-
-class _Cost:
-    """What an op takes alone, for the planner that looks for the cheapest."""
-
-    def __init__(self, graph: OpGraph, system: System, options: RunOptions) -> None:
-        self.plan = Plan(system, graph, options)
-        self.resources = SystemResources(system, options.efficiency, options.padding, self.plan.program)
-        self.network = Network(system, options)
-
-    def seconds(self, op: Op) -> float:
-        """Seconds of all kernels of an op, one after the other, each as a pipeline of its tiles."""
-        return sum(self._kernel(kernel) for kernel in bind_op(op, self.plan.graph, self.plan.system))
-
-    def _kernel(self, kernel: Kernel) -> float:
-        traffic = self.network.traffic(kernel.communication) if kernel.communication else Traffic()
-        alike = [kernel] * len(self.plan.split.chips)
-        planned = plan_variants(alike, self.plan, self.resources)[0]
-        transfers = [group.transfer for group in traffic.groups]
-        wires = max((self.network.phase_seconds(transfer) for transfer in transfers), default=0.0)
-        latency = max((transfer.latency_s for transfer in transfers), default=0.0)
-        alone = alone_time([*planned.times_s.values(), wires], planned.steps)
-        return alone + latency + kernel.fixed_s + self.plan.options.launch_s
-
-
-def _match_pairs(kernels: Sequence[Kernel]) -> Mapping[int, int]:
-    """The other end of every send and recv: the n-th of a pair of chips meets the n-th. Raises RunError for a lone one."""
-    partner: dict[int, int] = {}
-    open_ends: dict[tuple[int, int, str], list[int]] = {}
-    for index, kernel in enumerate(kernels):
-        communication = kernel.communication
-        if communication is None or communication.axes:
-            continue
-        ends = (communication.source, communication.target)
-        other = open_ends.get((*ends, "recv" if communication.kind == "send" else "send"))
-        if other:
-            partner[index] = other.pop(0)
-            partner[partner[index]] = index
-        else:
-            open_ends.setdefault((*ends, communication.kind), []).append(index)
-    alone = [
-        f"{kernels[index].name} ({kind} on chip {source if kind == 'send' else target})"
-        for (source, target, kind), ends in open_ends.items()
-        for index in ends
-    ]
-    if alone:
-        raise RunError(
-            f"deadlock: {', '.join(alone)} waits for ever, the other end of the transfer is missing "
-            "(every send needs a recv with the same from= and to=, and the reverse)"
-        )
-    return partner
 
 
 class _Issue:
@@ -132,7 +58,7 @@ class _Issue:
         self.resources = SystemResources(plan.system, plan.options.efficiency, plan.options.padding, plan.program)
         self.network = Network(plan.system, plan.options)
         self.kernels = kernels
-        self.partner = plan.partner = _match_pairs(kernels)
+        self.partner = plan.partner = match_pairs(kernels)
         self.places = placements(kernels, plan.system.size)
         self.pair_task: dict[int, int] = {}
         self.given, self.given_at = 0, -1

@@ -248,9 +248,17 @@ def plan_of(here: System, lines: Sequence[Any], options: RunOptions | None = Non
 def test_alike_chips_are_one_class(name: str) -> None:
     here = SYSTEMS[name]
     for graph in (layers, shifts):
-        plan = plan_of(here, graph(here))
+        plan = plan_of(here, graph(here), RunOptions(network="macro"))
         assert plan.classes == 1
         assert plan.members(0) == list(range(here.size))
+
+
+@pytest.mark.parametrize("name", ["ring 8", "ring 24", "torus 4 4", "torus 4 4 4", "switch 8", "dgx 32"])
+def test_alike_chips_are_one_class_message_by_message(name: str) -> None:
+    here = SYSTEMS[name]
+    plan = plan_of(here, layers(here), RunOptions(network="expanded"))
+    assert plan.kernels[1].traffic.form == "expanded"
+    assert plan.classes == 1
 
 
 def test_a_line_folds_onto_its_middle_or_not_at_all() -> None:

@@ -1,0 +1,35 @@
+"""What an op takes alone, for the planner that looks for the cheapest sharding."""
+
+from __future__ import annotations
+
+from hw import System
+from simulator.binding import bind_op
+from simulator.graph import Op, OpGraph
+from simulator.kernel import Kernel
+from simulator.network import Network, Traffic
+from simulator.plan import Plan, RunOptions, plan_variants
+from simulator.program import alone_time
+from simulator.resources import SystemResources
+
+
+class Cost:
+    """What an op takes alone, for the planner that looks for the cheapest."""
+
+    def __init__(self, graph: OpGraph, system: System, options: RunOptions) -> None:
+        self.plan = Plan(system, graph, options)
+        self.resources = SystemResources(system, options.efficiency, options.padding, self.plan.program)
+        self.network = Network(system, options)
+
+    def seconds(self, op: Op) -> float:
+        """Seconds of all kernels of an op, one after the other, each as a pipeline of its tiles."""
+        return sum(self._kernel(kernel) for kernel in bind_op(op, self.plan.graph, self.plan.system))
+
+    def _kernel(self, kernel: Kernel) -> float:
+        traffic = self.network.traffic(kernel.communication) if kernel.communication else Traffic()
+        alike = [kernel] * len(self.plan.split.chips)
+        planned = plan_variants(alike, self.plan, self.resources)[0]
+        transfers = [group.transfer for group in traffic.groups]
+        wires = max((self.network.phase_seconds(transfer) for transfer in transfers), default=0.0)
+        latency = max((transfer.latency_s for transfer in transfers), default=0.0)
+        alone = alone_time([*planned.times_s.values(), wires], planned.steps)
+        return alone + latency + kernel.fixed_s + self.plan.options.launch_s

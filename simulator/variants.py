@@ -1,0 +1,41 @@
+"""The kernels of a graph as each sort of chip has them: bound with its part of every dim, and fused.
+
+Alike chips have one sort. Unlike chips have as many kernels each, of the same names, with work and bytes of their own.
+"""
+
+from __future__ import annotations
+
+from hw import Chip, Mark, Problem, RunError, SpecError, System
+from simulator.binding import bind
+from simulator.fusion import FusionError, fuse
+from simulator.graph import OpGraph
+from simulator.kernel import Kernel
+from simulator.plan import Plan
+from simulator.resources import SystemResources
+from simulator.split import Cut, Split, split_of
+
+
+def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
+    """How dims are cut on unlike chips, and the kernels of each variant: as many, of the same names."""
+    system, graph = plan.system, plan.graph
+    resources = SystemResources(system, plan.options.efficiency, plan.options.padding, plan.program)
+
+    def alone_s(chip: Chip) -> float:
+        kernels = bind(graph, system)
+        needs = (resources.kernel_seconds(kernel, (1.0,) * len(kernel.reads), chip) for kernel in kernels)
+        return sum(max(need.values(), default=0.0) for need in needs)
+
+    split = split_of(graph, system, alone_s)
+    cuts = {id(cut): cut for cut in split.cuts}
+    made = {key: _kernels(graph, system, cut) for key, cut in cuts.items()}
+    variants = [made[id(cut)] for cut in split.cuts]
+    if any([kernel.name for kernel in each] != [kernel.name for kernel in variants[0]] for each in variants):
+        raise RunError("the parts of unlike chips fuse differently; name the groups in fuse:, or split equally")
+    return split, variants
+
+
+def _kernels(graph: OpGraph, system: System, cut: Cut | None) -> list[Kernel]:
+    try:
+        return fuse(bind(graph, system, cut), graph.fuse, system)
+    except FusionError as error:
+        raise SpecError([Problem(Mark("fuse"), str(error))]) from None
