@@ -7,20 +7,28 @@ and the dims even when the chip is wrong.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hw import Chip, Problems, System
 from hw.document import Document, Key
-from hw.errors import Mark, shown, unknown
+from hw.errors import shown, unknown
 from hw.validation import validate
 from scenarios.claims import Claim, read_claims
-from scenarios.condition import Condition, parse_condition
-from scenarios.source import copied, find_file, read_source, set_value
+from scenarios.condition import Condition
+from scenarios.find_values import read_condition
+from scenarios.ledger import check_baseline, check_money_claims
+from scenarios.loader import Loaders, read_loaders
+from scenarios.money import EconomicsSpec
+from scenarios.paths import path_problem
+from scenarios.points import read_points
+from scenarios.source import find_file, read_source
 from scenarios.spec import RunSpec, ScenarioSpec, WorkloadSpec
 from scenarios.study_spec import StudySpec
 from scenarios.system import build_system
+from scenarios.variants import changed
 from simulator import OpGraph, RunOptions
 from simulator.binding import Known, check_graph
 from simulator.graph import Items
@@ -28,7 +36,7 @@ from simulator.split import split_problems
 from simulator.text import read_graph_items
 
 MAX_DIM = 10**15
-MAX_VALUES = 1_000_000
+_DIMS = "workload.dims."
 _DIM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 
@@ -46,16 +54,22 @@ class Scenario:
     study: StudySpec | None
     condition: Condition | None
     claims: tuple[Claim, ...]
+    loaders: Loaders
+    economics: EconomicsSpec | None
 
     def having(self, dotted: str, value: Any) -> Scenario:
         """The same scenario with another value at a dotted path. Raises SpecError."""
-        section, _, name = dotted.rpartition(".")
-        if section == "workload.dims" and name in self.graph.dims and isinstance(value, int) and value > 0:
-            return replace(self, graph=self.graph.with_dims(**{name: value}))  # nothing else depends on a size
-        document = copied(self.document)
-        mark = Mark(f"study:{dotted}={value}")
-        set_value(document, dotted, value, mark, mark)
-        return build_scenario(document, self.path)
+        return self.having_all({dotted: value})
+
+    def having_all(self, values: Mapping[str, Any]) -> Scenario:
+        """The same scenario with other values at dotted paths, all put in place at once. Raises SpecError."""
+        sizes = {dotted.removeprefix(_DIMS): value for dotted, value in values.items() if dotted.startswith(_DIMS)}
+        if len(sizes) == len(values) and all(self._is_size(name, size) for name, size in sizes.items()):
+            return replace(self, graph=self.graph.with_dims(**sizes))  # nothing else depends on a size
+        return build_scenario(changed(self.document, values), self.path)
+
+    def _is_size(self, name: str, size: Any) -> bool:
+        return name in self.graph.dims and type(size) is int and 1 <= size <= MAX_DIM
 
 
 def load_scenario(reference: str, overrides: tuple[str, ...] | list[str] = ()) -> Scenario:
@@ -76,10 +90,16 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     known = Known(chip=built.chip is not None, mesh=built.wired)
     graph = _graph(workload, built.system, known, run.sharding if run else "canonical", document, problems)
     options = _options(run, built.chip, document, problems)
+    loaders = read_loaders(document, graph, built.system, problems)
+    economics = _section(EconomicsSpec, "economics", document, problems)
+    check_baseline(economics, document, path, problems)
     claims = read_claims(document, problems)
     _check_claimed_ops(claims, graph, document, problems)
-    condition = _condition(study, document, problems)
-    _check_vary(study, document, problems)
+    check_money_claims([claim.word for claim in claims], economics, document, problems)
+    condition = read_condition(study, document, problems)
+    _check_found_paths(study, document, problems)
+    if study is not None:
+        read_points(study, document, problems)
     for name in ("name", "about"):
         if name in data and not isinstance(data[name], str):
             problems.add(document.value_mark((name,)), f"{name} wants text")
@@ -96,6 +116,8 @@ def build_scenario(document: Document, path: Path) -> Scenario:
         study,
         condition,
         claims,
+        loaders,
+        economics,
     )
 
 
@@ -204,35 +226,14 @@ def _options(run: RunSpec | None, chip: Chip | None, document: Document, problem
     )
 
 
-def _check_vary(study: StudySpec | None, document: Document, problems: Problems) -> None:
-    for path, values in (study.vary or {}).items() if study else ():
-        here = ("study", "vary", path)
-        _check_dim_path(path, here, document, problems)
-        if not values or any(value is None for value in values):
-            problems.add(document.value_mark(here), f"vary: {path} wants a list of values")
-
-
-def _check_dim_path(path: str, where: Key, document: Document, problems: Problems) -> None:
-    """Refuse a dim that the workload does not have: setting it would change nothing."""
-    section, _, name = path.rpartition(".")
-    workload = document.data.get("workload")
-    dims = workload.get("dims") if isinstance(workload, dict) else None
-    if section == "workload.dims" and isinstance(dims, dict) and name not in dims:
-        problems.add(document.value_mark(where), unknown("dim", name, dims))
-
-
-def _condition(study: StudySpec | None, document: Document, problems: Problems) -> Condition | None:
-    if study is None or study.find is None:
-        return None
-    find = study.find
-    _check_dim_path(find.smallest, ("study", "find", "smallest"), document, problems)
-    if find.to < find.from_:
-        problems.add(document.value_mark(("study", "find", "to")), f"to ({find.to}) is below from ({find.from_})")
-    elif (find.to - find.from_) // (find.step or 1) > MAX_VALUES:
-        message = f"find would try more than {MAX_VALUES} values; narrow from and to, or widen step"
-        problems.add(document.value_mark(("study", "find")), message)
-    try:
-        return parse_condition(find.where)
-    except ValueError as error:
-        problems.add(document.value_mark(("study", "find", "where")), str(error))
-        return None
+def _check_found_paths(study: StudySpec | None, document: Document, problems: Problems) -> None:
+    """Refuse to look for a value at a path that is not there."""
+    asked: list[tuple[str, Key]] = []
+    if study is not None and study.find is not None:
+        asked.append((study.find.path, ("study", "find", study.find.wanted)))
+    if study is not None and study.crossover is not None:
+        both = (("x", study.crossover.x.path), ("y", study.crossover.y.path))
+        asked += [(path, ("study", "crossover", name, "path")) for name, path in both]
+    for path, where in asked:
+        if path and (wrong := path_problem(path, document)):
+            problems.add(document.value_mark(where), wrong)

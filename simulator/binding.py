@@ -90,8 +90,11 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
     kind = find_kind(op)
     demanded = list(sharding_findings(op, kind))
     cut = uneven_axes(graph, system)
-    if kind.network and any(not cut.isdisjoint(tensor.axes) for tensor in op.inputs):
-        yield "in0", f"{op.kind} moves equal shards, {op.inputs[0].name} is cut unevenly over {', '.join(sorted(cut))}"
+    moved = (*op.inputs, op.output) if kind.network and not kind.view else ()
+    unequal = next((tensor for tensor in moved if not cut.isdisjoint(tensor.axes)), None)
+    if unequal is not None:
+        part = "in0" if unequal in op.inputs else "out"
+        yield part, f"{op.kind} moves equal shards, {unequal.name} is cut unevenly over {', '.join(sorted(cut))}"
         return
     try:
         if demanded and sharding != "written" and not kind.network:

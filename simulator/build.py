@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
-from simulator.graph import FuseRule, OpGraph
+from hw import Mark, Problem, SpecError
+from hw.errors import unknown
+from simulator.graph import FuseRule, OpGraph, SplitRule
 from simulator.kinds import KINDS
 from simulator.text import parse_graph
 
@@ -53,9 +55,13 @@ class GraphBuilder:
         block: dict[str, Any] = {"repeat": count, "carry": carry, "ops": self._lines}
         self._lines = [*outside, block]
 
-    def graph(self, fuse: FuseRule = "none") -> OpGraph:
-        """The graph so far. Raises SpecError with every problem."""
-        return replace(parse_graph(self._lines, self._dims), fuse=fuse)
+    def graph(
+        self, fuse: FuseRule = "none", uneven: Literal["refuse", "pad"] = "refuse", split: SplitRule = "equal"
+    ) -> OpGraph:
+        """The graph so far; `fuse`, `uneven` and `split` as in `OpGraph`. Raises SpecError with every problem."""
+        if uneven not in ("refuse", "pad"):
+            raise SpecError([Problem(Mark("uneven"), unknown("rule", str(uneven), ("refuse", "pad")))])
+        return replace(parse_graph(self._lines, self._dims), fuse=fuse, uneven=uneven, split=split)
 
 
 def _text(value: Any) -> str:

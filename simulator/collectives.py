@@ -6,6 +6,7 @@ With V the bytes of the gathered (or to-be-scattered, or exchanged: over all chi
   cut into one part per axis, each part going through the axes in its own order;
 - several levels: hierarchical, V shrinking by the sizes of the inner levels, phases pipelined: the slowest level decides;
 - all-to-all: routes axis by axis, all at once; a level that is one fabric is entered straight from the sending chip;
+  uneven: each chip sends share i of what it has to chip i over its own route, all at once;
 - broadcast and reduce: level by level, outside in; gather and scatter: the root's routes to and from everyone.
 Source: DESIGN section 3; "How to Scale Your Model", chapters on sharding and GPUs. Other algorithms, and the choice among
 them, are in `simulator.algorithms`.
@@ -134,7 +135,7 @@ def _twice(group: Group, ask: Ask) -> Transfer:
 def exchange(group: Group, ask: Ask) -> Transfer:
     """All-to-all of V bytes over all chips: V/N^2 from each to each."""
     if ask.shares:
-        return _uneven(group, ask)
+        return by_routes(group, exchanged(group, ask))
     levels, whole, inner = group.topology.levels, Transfer(), 1
     for at, piece in enumerate(group.pieces):
         # what passes here: all that differs along this piece and was not put on a fabric further out
@@ -145,17 +146,16 @@ def exchange(group: Group, ask: Ask) -> Transfer:
     return whole
 
 
-def _uneven(group: Group, ask: Ask) -> Transfer:
-    """Each chip sends share i of what it has to chip i."""
+def exchanged(group: Group, ask: Ask) -> list[Message]:
+    """The messages of an all-to-all: each chip sends share i of what it has to chip i; without shares, equal parts."""
     has = ask.nbytes / group.size
-    chips = group.chips
-    messages = [
+    shares = ask.shares or (1.0 / group.size,) * group.size
+    return [
         Message(source, target, has * share)
-        for source in chips
-        for target, share in zip(chips, ask.shares, strict=True)
-        if source != target
+        for source in group.chips
+        for target, share in zip(group.chips, shares, strict=True)
+        if source != target and share
     ]
-    return by_routes(group, messages)
 
 
 def by_routes(group: Group, messages: Sequence[Message]) -> Transfer:

@@ -5,23 +5,23 @@ Rules.
   is itself element-wise; a reduction (softmax, norm, sum) may close a group, and nothing joins after it: it needs all
   of its input before any of its output.
 - Explicit groups `[[a, b, c]]` may also hold matmuls, convolutions and attention; a reduction splits the group there.
-- A group may not be fused around a stranger: an op that needs one member and feeds a later one.
-- Live intermediates must fit on chip, at the smallest tile the units allow; the largest ones that do not are spilled:
-  written and read back, which costs exactly what fusing them had saved.
-Laws: FLOPs are kept; HBM bytes never grow.
+- A group may not be fused around a stranger: an op that needs one member and feeds a later one. In a group, an op that
+  the planner gave collectives stands for its own kernel (`simulator.planner`): those at an end of the group stay outside,
+  one in between is such a stranger.
+What one kernel of a group asks for, and what it spills, is worked out in `simulator.fusion_join`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from hw import Chip, System
+from hw import System
 from hw.errors import unknown
-from simulator.dtypes import widest
+from simulator.fusion_join import join
 from simulator.graph import FuseRule
-from simulator.kernel import Access, Kernel, Tile, Tiling
+from simulator.kernel import Kernel
 from simulator.placement import placements
 
 _ROUND = re.compile(r"(\.\d+)*$")
@@ -33,28 +33,6 @@ class FusionError(ValueError):
     def __init__(self, group: int, message: str) -> None:
         super().__init__(message)
         self.group = group
-
-
-@dataclass(frozen=True, slots=True)
-class FusedTiling:
-    """The tiling of a group: that of its heaviest member, its re-reads placed among the group's reads.
-
-    `places`: which of the member's reads each read of the group is, or -1; `shares`: the member's bytes of it, of all.
-    """
-
-    base: Tiling
-    places: tuple[int, ...]
-    shares: tuple[float, ...]
-
-    def tiles(self, on_chip_bytes: float, unit: tuple[int, int]) -> Iterator[Tile]:
-        """The tiles of the member; other inputs stream through once, inputs from within the group cost nothing."""
-        for tile in self.base.tiles(on_chip_bytes, unit):
-            # a tensor that another member goes over twice comes along while this one re-reads it
-            rereads = tuple(
-                max(1.0, tile.rereads[place] * share) if place >= 0 else 1.0
-                for place, share in zip(self.places, self.shares, strict=True)
-            )
-            yield Tile(tile.steps, rereads, tile.label)
 
 
 def fuse(kernels: Sequence[Kernel], rule: FuseRule, system: System) -> list[Kernel]:
@@ -73,7 +51,7 @@ def fuse(kernels: Sequence[Kernel], rule: FuseRule, system: System) -> list[Kern
         if group is None:
             result.append(kernel)
         elif at == group[-1]:
-            result.append(_join([kernels[member] for member in group], group, readers, system.chip))
+            result.append(join([kernels[member] for member in group], group, readers, system.chip))
     return result
 
 
@@ -159,7 +137,7 @@ def _explicit(
         rounds, found = _rounds(kernels, names)
         missing = [name for name in names if name not in found]
         if missing:
-            raise FusionError(number, f"fuse: there is no op '{missing[0]}'")
+            raise FusionError(number, f"fuse: there is no op '{missing[0]}' that makes a kernel")
         for group in rounds.values():
             if taken & set(group):
                 raise FusionError(number, "fuse: an op stands in two groups")
@@ -190,133 +168,13 @@ def _split(kernels: Sequence[Kernel], group: list[int], number: int) -> list[tup
         stranger = _stranger(kernels, part, part[-1]) if part else None
         if stranger is not None:
             names = ", ".join(kernels[at].name for at in part)
-            raise FusionError(number, f"fuse: {names} cannot be one kernel, {stranger.name} stands between them")
+            raise FusionError(number, f"fuse: {names} cannot be one kernel, {_described(stranger)} stands between them")
     return [tuple(part) for part in parts if len(part) > 1]
 
 
-def _join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str, set[int]], chip: Chip) -> Kernel:
-    inside = set(places)
-    made = {access.tensor: access for kernel in members for access in kernel.writes}
-    kept = {name for name in made if not readers.get(name) or readers[name] - inside}
-    reads = _reads_from_outside(members, made)
-    within = [name for name in made if readers.get(name, set()) & inside]
-    spilled = _spills(members, within, chip)
-    price = {name: 0.0 if name in kept else made[name].nbytes for name in within if name not in spilled}
-    spilled += _second_passes(members, made, price, reads)
-    anchor = max(members, key=lambda kernel: (kernel.matrix_flops, kernel.hbm_bytes))
-    first = members[0]
-    back = tuple(_spill_reads(members, spilled, kept))
-    everything = (*reads.values(), *back)
-    matrix = [kernel.matrix_dtype for kernel in members if kernel.matrix_dtype]
-    vector = [kernel.vector_dtype for kernel in members if kernel.vector_dtype]
-    return replace(
-        anchor,
-        name="+".join(kernel.name for kernel in members),
-        ops=tuple(dict.fromkeys(name for kernel in members for name in kernel.ops)),
-        kind="fused",
-        reads=everything,
-        writes=(
-            *(access for name, access in made.items() if name in kept),
-            *(replace(made[name], tensor=f"{name}/spill") for name in spilled if name not in kept),
-        ),
-        matrix_flops=sum(kernel.matrix_flops for kernel in members),
-        matrix_dtype=widest(matrix) if matrix else "",
-        vector_flops=sum(kernel.vector_flops for kernel in members),
-        vector_dtype=widest(vector) if vector else "",
-        contractions=tuple(part for kernel in members for part in kernel.contractions),
-        members=tuple(work for kernel in members for work in kernel.works),
-        tiling=_tiling(anchor, everything),
-        fixed_s=sum(kernel.fixed_s for kernel in members),
-        schedule=replace(
-            first.schedule,
-            after=tuple(dict.fromkeys(name for kernel in members for name in kernel.schedule.after)),
-        ),
-        spilled_bytes=sum(made[name].nbytes for name in spilled if name not in kept)
-        + sum(access.nbytes for access in back),
-    )
-
-
-def _tiling(anchor: Kernel, reads: Sequence[Access]) -> Tiling | None:
-    if anchor.tiling is None:
-        return None
-    at = {access.tensor: place for place, access in enumerate(anchor.reads)}
-    places = tuple(at.get(access.tensor, -1) for access in reads)
-    shares = (
-        anchor.reads[place].nbytes / access.nbytes if place >= 0 and access.nbytes else 1.0
-        for place, access in zip(places, reads, strict=True)
-    )
-    return FusedTiling(anchor.tiling, places, tuple(shares))
-
-
-def _reads_from_outside(members: Sequence[Kernel], made: Collection[str]) -> dict[str, Access]:
-    """What the group takes in: each tensor once, as often as the member does that reads it most."""
-    reads: dict[str, Access] = {}
-    for kernel in members:
-        for access in kernel.reads:
-            known = reads.get(access.tensor)
-            if access.tensor not in made and (known is None or access.nbytes > known.nbytes):
-                reads[access.tensor] = access
-    return reads
-
-
-def _second_passes(
-    members: Sequence[Kernel], made: Mapping[str, Access], price: Mapping[str, float], reads: dict[str, Access]
-) -> list[str]:
-    """A member that goes over an intermediate more than once (statistics, then normalising) makes the group do so: it
-    reads its inputs again and makes the intermediate anew, or, where that is cheaper, spills it; `price` is what writing
-    it costs, nothing where it is written anyway. Returns what is spilled; raises `reads` for the rest. The FLOPs of making
-    it anew are not charged."""
-    spilled: list[str] = []
-    for kernel in members:
-        for access in kernel.reads:
-            if access.tensor not in price or access.nbytes <= made[access.tensor].nbytes:
-                continue
-            again = access.nbytes / made[access.tensor].nbytes - 1
-            if again * sum(each.nbytes for each in reads.values()) > access.nbytes + price[access.tensor]:
-                spilled.append(access.tensor)
-                continue
-            for name, each in reads.items():
-                reads[name] = replace(each, nbytes=each.nbytes * (1 + again))
-    return spilled
-
-
-def _spill_reads(members: Sequence[Kernel], spilled: Sequence[str], kept: Collection[str]) -> Iterator[Access]:
-    for kernel in members:
-        for access in kernel.reads:
-            if access.tensor in spilled:
-                word = "back" if access.tensor in kept else "spill"
-                yield replace(access, tensor=f"{access.tensor}/{word}")
-
-
-def _spills(members: Sequence[Kernel], internal: Sequence[str], chip: Chip) -> list[str]:
-    """The intermediates that do not fit on chip beside each other, largest first. One that is written anyway, because
-    others need it, is then only read back."""
-    if chip.on_chip is None:
-        return []
-    sizes = {name: _tile_bytes(name, members, chip) for name in internal}
-    spilled: list[str] = []
-    for at in range(len(members)):
-        live = {name: sizes[name] for name in internal if name not in spilled and _alive(name, members, at)}
-        while sum(live.values()) > chip.on_chip.capacity_bytes:
-            largest = max(live, key=lambda name: (live[name], name))
-            del live[largest]
-            spilled.append(largest)
-    return [name for name in internal if name in spilled]
-
-
-def _alive(name: str, members: Sequence[Kernel], at: int) -> bool:
-    made = next(i for i, kernel in enumerate(members) if any(access.tensor == name for access in kernel.writes))
-    used = max(i for i, kernel in enumerate(members) if any(access.tensor == name for access in kernel.reads))
-    return made <= at <= used
-
-
-def _tile_bytes(name: str, members: Sequence[Kernel], chip: Chip) -> float:
-    """The least of an intermediate that must be on chip at once, twice over: a unit tile, a whole row for who reduces
-    rows, a unit's width of whole rows for who contracts them."""
-    rows, columns = chip.matrix_unit.tile
-    tile = rows * columns
-    for kernel in members:
-        if any(access.tensor == name for access in kernel.reads):
-            tile = max(tile, kernel.row_elements * (columns if kernel.contractions else 1))
-    access = next(access for kernel in members for access in kernel.writes if access.tensor == name)
-    return min(2.0 * tile * access.item_bytes, access.nbytes)
+def _described(kernel: Kernel) -> str:
+    """Its name; of a collective also what it does, for whoever has not written it."""
+    sent = kernel.communication
+    if sent is None or not sent.axes:
+        return kernel.name
+    return f"{kernel.name} ({sent.kind} over {sent.axes}, as written or inserted by the planner)"

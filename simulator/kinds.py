@@ -29,11 +29,13 @@ class ShapeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """A tensor with its local sizes on one chip, and its whole sizes over all chips."""
+    """A tensor with its local sizes on one chip, its whole sizes over all chips, and those with what shards are padded
+    by."""
 
     tensor: Tensor
     sizes: tuple[int, ...]
     whole: tuple[int, ...] = ()
+    padded: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -132,7 +134,7 @@ class Kind:
     `partial`: how partial sums pass: "none", "every" (a sum: all inputs must be partial alike), "one" (a product: one
     input may be). `loops`: which loop of the op runs over each dim of each tensor (inputs, then output). `row_dims`: the
     dims that must be whole on a chip, given the op (for norms). `network`: the op itself moves data between chips and
-    has a sharding rule of its own.
+    has a sharding rule of its own. `view`: it makes no kernel; whoever reads its output reads its input instead.
     """
 
     name: str
@@ -143,6 +145,7 @@ class Kind:
     loops: Callable[[Op], Loops] = named_loops
     row_dims: Callable[[Op], tuple[str | int, ...]] = lambda _op: ()
     network: bool = False
+    view: bool = False
 
 
 KINDS: dict[str, Kind] = {}

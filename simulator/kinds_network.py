@@ -1,9 +1,10 @@
 """Op kinds that cross links: collectives, permute, send, recv.
 
 A collective reads its input from HBM and writes its output to HBM while it streams over the links; V is the gathered
-(or to-be-scattered) array on one chip. The additions of a reduction hide behind its bytes and are not charged to the vector
-unit. `send(x, from=0, to=1)` runs on chip `from`, `recv(from=0, to=1)` on chip `to`; the
-n-th recv of a pair of chips takes what its n-th send gives, in one transfer that starts when both have come.
+(or to-be-scattered) array on one chip, with what shards are padded by: a shard times the chips. The additions of a
+reduction hide behind its bytes and are not charged to the vector unit.
+`send(x, from=0, to=1)` runs on chip `from`, `recv(from=0, to=1)` on chip `to`; the n-th recv of a pair of chips takes
+what its n-th send gives, in one transfer that starts when both have come.
 How long they take on a wiring stands in `simulator.collectives`.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simulator.kernel import Communication, Kernel
-from simulator.kinds import Call, ShapeError, kind
+from simulator.kinds import Call, Shaped, ShapeError, kind
 
 
 def _over(call: Call) -> str:
@@ -22,12 +23,20 @@ def _over(call: Call) -> str:
     return str(axes)
 
 
+def _all_shards(call: Call, shard: Shaped) -> float:
+    """Bytes of the shards of all chips that take part: where a dim does not divide, more than of the array itself."""
+    return shard.nbytes * float(call.options.get("over_chips", 1))
+
+
 def _collective(call: Call, nbytes: float) -> list[Kernel]:
+    root, chips = call.options.get("root", 0), call.options.get("over_chips", 1)
+    if root >= max(chips, 1):
+        raise ShapeError(f"there is no place {root} in a group; root= wants one of the places 0 to {chips - 1}", "root")
     communication = Communication(
         kind=call.op.kind,
         nbytes=nbytes,
         axes=_over(call),
-        root=call.options.get("root", 0),
+        root=root,
         shift=call.options.get("shift", 1),
         algorithm=call.options.get("algorithm", ""),
     )
@@ -43,13 +52,13 @@ def all_reduce(call: Call) -> Sequence[Kernel]:
 @kind("all_gather", (1, 1), ("over", "algorithm"), network=True)
 def all_gather(call: Call) -> Sequence[Kernel]:
     """Shards over the axes put together, the whole on every chip. V: the gathered array."""
-    return _collective(call, call.output.nbytes)
+    return _collective(call, _all_shards(call, call.inputs[0]))
 
 
 @kind("reduce_scatter", (1, 1), ("over", "algorithm"), network=True)
 def reduce_scatter(call: Call) -> Sequence[Kernel]:
     """Partial sums over the axes added up, a shard on every chip. V: the array before it is scattered."""
-    return _collective(call, call.inputs[0].nbytes)
+    return _collective(call, _all_shards(call, call.output))
 
 
 @kind("broadcast", (1, 1), ("over", "root"), network=True)
@@ -67,13 +76,13 @@ def reduce_to(call: Call) -> Sequence[Kernel]:
 @kind("gather_to", (1, 1), ("over", "root"), network=True)
 def gather_to(call: Call) -> Sequence[Kernel]:
     """Shards over the axes put together on the chip at place `root=` (0) of each group. V: the gathered array."""
-    return _collective(call, call.output.nbytes)
+    return _collective(call, _all_shards(call, call.inputs[0]))
 
 
 @kind("scatter", (1, 1), ("over", "root"), network=True)
 def scatter(call: Call) -> Sequence[Kernel]:
     """A shard of what the chip at place `root=` (0) of each group has to each chip. V: the array before."""
-    return _collective(call, call.inputs[0].nbytes)
+    return _collective(call, _all_shards(call, call.output))
 
 
 @kind("permute", (1, 1), ("over", "shift"), network=True)

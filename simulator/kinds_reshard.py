@@ -2,18 +2,20 @@
 
 `y:bf16[I,J_X] = all_to_all(x:bf16[I_X,J], over=X)` moves axes from dims to other dims; each chip keeps 1/N of its shard
 and sends the rest, an equal part to each other chip. V, as the closed forms count it, is the array of all chips of a
-group together: N times what one of them holds.
-`y:bf16[I_X] = slice(x:bf16[I], over=X)` takes the own shard of a whole dim: a view, which moves and computes nothing and
-waits in a queue of its own so that it holds nothing up.
+group together: N times what one of them holds, with what shards are padded by before and after.
+`shares=[0.5, 1/4, 1/4]` makes it uneven: of what every chip holds, that part goes to the chip at each place of the group
+(experts that are asked for unequally). A simplification: the shards in HBM, before and after, stay those of the types.
+`y:bf16[I_X] = slice(x:bf16[I], over=X)` takes the own shard of a whole dim: a view. It is no kernel, takes no time and
+holds no memory; what reads it reads x, which stays for as long (`simulator.views`).
 Source: "How to Scale Your Model", chapter on sharding.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
 
-from simulator.kernel import Communication, Kernel, Schedule
+from simulator.kernel import Communication, Kernel
 from simulator.kinds import Call, ShapeError, kind
 
 
@@ -24,16 +26,34 @@ def _over(call: Call) -> str:
     return str(axes)
 
 
-@kind("all_to_all", (1, 1), ("over",), network=True)
+@kind("all_to_all", (1, 1), ("over", "shares"), network=True)
 def all_to_all(call: Call) -> Sequence[Kernel]:
     """Axes moved from dims to other dims. V: the array of the whole group. Reads its input, writes its output."""
-    nbytes = call.inputs[0].nbytes * call.options.get("over_chips", 1)
-    return [call.kernel(communication=Communication(kind="all_to_all", nbytes=nbytes, axes=_over(call)))]
+    axes, chips = _over(call), call.options.get("over_chips", 1)
+    source, target = call.inputs[0], call.output
+    # equal messages: what pads the dims that lose an axis pads them, and so does what pads those that gain one
+    grown = (max(before, after) / before for before, after in zip(source.padded, target.padded, strict=False))
+    nbytes = source.nbytes * chips * math.prod(grown)
+    communication = Communication(kind="all_to_all", nbytes=nbytes, axes=axes, shares=_shares(call, axes, chips))
+    return [call.kernel(communication=communication)]
 
 
-@kind("slice", (1, 1), ("over",), network=True)
+def _shares(call: Call, axes: str, chips: int) -> tuple[float, ...]:
+    """The parts that go to each place; none where they are equal."""
+    shares: tuple[float, ...] = call.options.get("shares", ())
+    if shares and len(shares) != chips:
+        raise ShapeError(f"shares= has {len(shares)} parts, a group over {axes} has {chips} chips", "shares")
+    return shares if len(set(shares)) > 1 else ()
+
+
+@kind("slice", (1, 1), ("over",), network=True, view=True)
 def own_slice(call: Call) -> Sequence[Kernel]:
-    """The own shard of a whole dim. No FLOPs and no bytes: a view (`network` only for its sharding rule)."""
+    """The own shard of a whole dim. No kernel: a view (`network` only for its sharding rule)."""
     _over(call)
-    source, target = (replace(shaped.access, nbytes=0.0) for shaped in (call.inputs[0], call.output))
-    return [call.kernel(reads=(source,), writes=(target,), schedule=Schedule(queue="view"))]
+    source, target = call.inputs[0].tensor, call.output.tensor
+    if source.memory != target.memory:
+        raise ShapeError(f"a slice is a view and stays where {source.name} is, @{source.memory}; copy it apart", "out")
+    for name, _ in call.op.options:
+        if name != "over":
+            raise ShapeError(f"a slice is a view, which nothing issues: {name}= belongs to the op that reads it", name)
+    return []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from hw.errors import unknown
@@ -17,6 +18,10 @@ from hw.units import Dimension, parse
 COMMON_OPTIONS = ("tiles", "chunks", "priority", "queue", "after", "on")
 MAX_COUNT = 1_000_000
 
+MAX_ROUNDING = Fraction(1, 10**6)
+"""How far shares may be from 1 in all: they may be written with a few digits."""
+
+_SHARE = re.compile(r"\d{1,9}(\.\d{0,18})?|\d{1,9}/0*[1-9]\d{0,8}")
 _NAMES = re.compile(r"[A-Za-z_][\w.]*")
 
 
@@ -69,6 +74,17 @@ def _axes(raw: str) -> str:
     return raw
 
 
+def _shares(raw: str) -> tuple[float, ...]:
+    parts = [part.strip() for part in raw.strip("[]").split(",")]
+    if not all(map(_SHARE.fullmatch, parts)):
+        raise ValueError(f"'{raw}' will not do: {{key}} wants parts of 1 such as [0.5, 1/3, 1/6]")
+    shares = [Fraction(part) for part in parts]
+    total = sum(shares, Fraction(0))
+    if abs(total - 1) > MAX_ROUNDING:
+        raise ValueError(f"'{raw}' will not do: the parts add up to {float(total):.7g}, {{key}} wants 1 in all")
+    return tuple(float(share / total) for share in shares)
+
+
 def _choice(*allowed: str) -> Callable[[str], str]:
     def read(raw: str) -> str:
         if raw not in allowed:
@@ -92,6 +108,7 @@ OPTION_READERS: Mapping[str, Callable[[str], Any]] = {
     "over": _axes,
     "root": _not_negative,
     "shift": _integer,
+    "shares": _shares,
     "algorithm": _name,
     "from": _not_negative,
     "to": _not_negative,

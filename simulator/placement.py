@@ -6,10 +6,13 @@ only; whatever needs it runs there. `on=` restricts an op to some chips: the fir
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hw import RunError
 from simulator.kernel import Communication, Kernel
+
+MAX_NAMED = 8
+"""Chips that a message names."""
 
 
 def end_of(communication: Communication) -> int:
@@ -23,18 +26,39 @@ def placements(kernels: Sequence[Kernel], chips: int) -> list[tuple[int, ...]]:
     everywhere = frozenset(range(chips))
     result: list[tuple[int, ...]] = []
     for kernel in kernels:
-        here = everywhere
+        asked = _asked(kernel)
+        here = everywhere if asked is None else everywhere & asked
         for access in kernel.reads:
             here &= where.get(access.tensor, everywhere)
-        if kernel.communication is not None and not kernel.communication.axes:
-            here &= {end_of(kernel.communication)}
-        if kernel.schedule.on:
-            here &= set(kernel.schedule.on)
         if not here:
-            raise RunError(f"{kernel.name} ({kernel.kind}) can run nowhere: no chip has all of its inputs")
+            raise RunError(f"{kernel.name} ({kernel.kind}) can run nowhere: {_why(kernel, asked, where)}")
         for access in kernel.writes:
             where[access.tensor] = here
         for name in kernel.ops:
             where[name] = here
         result.append(tuple(sorted(here)))
     return result
+
+
+def _asked(kernel: Kernel) -> frozenset[int] | None:
+    """The chips that a kernel is written for, by `on=` or as one end of a transfer; None for any."""
+    asked = frozenset(kernel.schedule.on) if kernel.schedule.on else None
+    if kernel.communication is not None and not kernel.communication.axes:
+        end = frozenset({end_of(kernel.communication)})
+        asked = end if asked is None else asked & end
+    return asked
+
+
+def _why(kernel: Kernel, asked: frozenset[int] | None, where: Mapping[str, frozenset[int]]) -> str:
+    """What asks for which chips."""
+    parts = {access.tensor: where[access.tensor] for access in kernel.reads if access.tensor in where}
+    said = [f"{name} is on {_chips(chips)}" for name, chips in parts.items()]
+    if asked is not None:
+        said.append(f"it is written for {_chips(asked)}")
+    return ", ".join(said)
+
+
+def _chips(chips: frozenset[int]) -> str:
+    shown = ", ".join(map(str, sorted(chips)[:MAX_NAMED]))
+    more = f" and {len(chips) - MAX_NAMED} more" if len(chips) > MAX_NAMED else ""
+    return f"chip{'s' if len(chips) > 1 else ''} {shown}{more}" if chips else "no chip"

@@ -7,7 +7,8 @@ in the words of the language, and planning it again changes nothing.
 - An op keeps its kind and its options. What is inserted for it takes over its chunks, priority, chips (`on`) and what it
   waits for (`after`), not its queue and tiles: with `chunks=` the collective and the op overlap.
 - The last op inserted after an op has the name that the op had; others are named after their tensor and what was done:
-  `x.gathered`, `y.partial`. So `after=`, `carry:`, `fuse:` and `ops.NAME` keep their meaning.
+  `x.gathered`, `y.partial`. So `after=`, `carry:` and `ops.NAME` keep their meaning. A group of `fuse:` means the op
+  itself: [y, z] becomes [y.partial, z].
 - A tensor that was brought to a layout once is used again where that layout is needed, on the same chips and as long as
   its name means the same: not across the rounds of a block that carries it.
 Source: "How to Scale Your Model", chapter on sharding.
@@ -23,8 +24,8 @@ from typing import Literal
 from hw import System
 from hw.system import mesh_problems
 from simulator.binding import plannable, site
-from simulator.graph import Items, Op, OpGraph, Repeat, Tensor
-from simulator.kinds import Kind
+from simulator.graph import FuseRule, Items, Op, OpGraph, Repeat, Tensor
+from simulator.kinds import KINDS, Kind
 from simulator.planner_op import OpPlan, inserted_op, plan_op
 from simulator.resharding import Steps
 from simulator.sharding import Layout, layout
@@ -56,8 +57,9 @@ def plan_sharding(
         return graph
     if mode == "auto" and cost is None:
         raise ValueError("sharding 'auto' needs a cost: the seconds of one op alone")
-    items = _Planner(graph, system, cost if mode == "auto" else None).items(graph.items, {})
-    return graph if items == graph.items else replace(graph, items=items)
+    planner = _Planner(graph, system, cost if mode == "auto" else None)
+    items = planner.items(graph.items, {})
+    return graph if items == graph.items else replace(graph, items=items, fuse=planner.fused(graph.fuse))
 
 
 class _Planner:
@@ -68,6 +70,7 @@ class _Planner:
         self.system = system
         self.site = site(graph, system, cost)
         self.plans: dict[object, OpPlan | None] = {}
+        self.renamed: dict[str, str] = {}
         self.names = {tensor.name for op in graph.every_op() for tensor in (op.output, *op.inputs)}
         self.names |= {_ROUND.sub("", name) for name in self.names}  # a block numbers its names
 
@@ -83,6 +86,10 @@ class _Planner:
                 planned.append(replace(item, items=self.items(item.items, inside)))
                 there.update({name: found for name, found in inside.items() if name not in carried})
         return tuple(planned)
+
+    def fused(self, rule: FuseRule) -> FuseRule:
+        """The groups to fuse, under the names that ops have now."""
+        return rule if isinstance(rule, str) else [[self.renamed.get(name, name) for name in group] for group in rule]
 
     def op(self, op: Op, there: _There) -> list[Op]:
         """The op, between what must be inserted before and after it."""
@@ -104,6 +111,7 @@ class _Planner:
         made = plan.local.output if plan.after else op.output
         if plan.after:
             made = replace(made, name=self._fresh(f"{op.name}.{'partial' if made.partial else 'local'}"))
+            self.renamed[op.name] = made.name
         ops.append(replace(op, inputs=tuple(inputs), output=made))
         if plan.after:
             self._chain(made, plan.after, op, ops, op.output)
@@ -128,10 +136,11 @@ class _Planner:
     def _chain(self, source: Tensor, steps: Steps, served: Op, ops: list[Op], last: Tensor | None = None) -> Tensor:
         """Append the ops of some steps; the tensor they end in is called `last`, or by what was done."""
         stem = served.name if last else source.name
+        issued = next((step for step in steps if not KINDS[step.kind].view), None)
         for step in steps:
             end = last is not None and step is steps[-1]
             name = last.name if last and end else self._fresh(f"{stem}.{_DONE[step.kind]}")
-            ops.append(inserted_op(step, source, name, served, first=last is None and step is steps[0]))
+            ops.append(inserted_op(step, source, name, served, first=last is None and step is issued))
             source = ops[-1].output
         return source
 

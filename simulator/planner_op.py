@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from simulator.graph import Op, Tensor
-from simulator.kinds import Kind
+from simulator.kinds import KINDS, Kind
 from simulator.planner_loops import Annotated, Assignment, Site, To
 from simulator.planner_textbook import textbook
 from simulator.resharding import Step, Steps, Style, place_of, sequences
@@ -47,8 +47,8 @@ class OpPlan:
 
 def inserted_op(step: Step, source: Tensor, name: str, served: Op, first: bool = False) -> Op:
     """The op of a step; it is issued as the op that it serves: in as many chunks, with its priority, on its chips. The
-    first op of all for an input waits (`after=`) for what the served op waits for."""
-    inherited = (*_INHERITED, "after") if first else _INHERITED
+    first op of all for an input waits (`after=`) for what the served op waits for. A view is not issued at all."""
+    inherited = () if KINDS[step.kind].view else (*_INHERITED, "after") if first else _INHERITED
     options = tuple((key, raw) for key, raw in served.options if key in inherited)
     return Op(replace(step.made, name=name), step.kind, (source,), (("over", step.over), *options), served.source)
 

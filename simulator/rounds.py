@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from hw.topology import Axis
 from simulator.algorithms import doublings, everyone, one_way_round, tree_edges
-from simulator.collectives import Ask, dealt, fetched, shifted
+from simulator.collectives import Ask, dealt, exchanged, fetched, shifted
 from simulator.transfer import Group, Line, Message
 
 SLICES = 8
@@ -132,13 +132,6 @@ def _halving(group: Group, nbytes: float) -> Rounds:
 
 def _single(messages: Callable[[Group, Ask], Sequence[Message]]) -> Build:
     return lambda group, ask: [Round(tuple(messages(group, ask)))]
-
-
-def _pairs(group: Group, ask: Ask) -> Sequence[Message]:
-    has = ask.nbytes / group.size
-    shares = ask.shares or (1.0 / group.size,) * group.size
-    share_of = dict(zip(group.chips, shares, strict=True))
-    return [Message(source, target, has * share_of[target]) for source, target, _ in everyone(group, has)]
 
 
 def _tree(group: Group, ask: Ask) -> Rounds:
@@ -257,7 +250,7 @@ _BY_NAME: Mapping[str, Build] = {
     "split over the axes": _staged,
 }
 _BY_KIND: Mapping[str, Build] = {
-    "all_to_all": _single(_pairs),
+    "all_to_all": _single(exchanged),
     "permute": _single(shifted),
     "gather_to": _single(fetched),
     "scatter": _single(dealt),

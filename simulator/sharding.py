@@ -32,7 +32,7 @@ def sharding_findings(op: Op, kind: Kind) -> Iterator[Finding]:
                 "out",
                 f"{op.kind} keeps the dtype: {op.inputs[0].dtype} in, {op.output.dtype} out; cast apart from it",
             )
-        elif rule is not None and op.inputs:
+        elif rule is not None and op.inputs and op.option("over"):
             yield from rule(op, op.inputs[0], op.option("over") or "")
         return
     loops = kind.loops(op)
@@ -156,19 +156,19 @@ def _alike(dims: tuple[Dim, ...], others: tuple[Dim, ...]) -> bool:
 
 def _all_reduce(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
     if not set(over) <= set(source.partial):
-        yield "in0", f"all_reduce over {over} wants partial sums {{U_{over}}}, {source.name} is {source.type_text}"
+        yield "in0", f"{op.kind} over {over} wants partial sums {{U_{over}}}, {source.name} is {source.type_text}"
     elif not _alike(op.output.dims, source.dims) or set(op.output.partial) != set(source.partial) - set(over):
         yield (
             "out",
-            f"all_reduce over {over} keeps the dims of {source.name}:{source.type_text} and resolves {{U_{over}}}",
+            f"{op.kind} over {over} keeps the dims of {source.name}:{source.type_text} and resolves {{U_{over}}}",
         )
 
 
 def _all_gather(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
     if not set(over) <= set(source.axes):
-        yield "in0", f"all_gather over {over} wants a dim sharded over it, {source.name} is {source.type_text}"
+        yield "in0", f"{op.kind} over {over} wants a dim sharded over it, {source.name} is {source.type_text}"
     elif not _alike(op.output.dims, _strip(source.dims, over)) or set(op.output.partial) != set(source.partial):
-        yield "out", f"all_gather over {over} turns {source.name}:{source.type_text} into the same without {over}"
+        yield "out", f"{op.kind} over {over} turns {source.name}:{source.type_text} into the same without {over}"
 
 
 def _reduce_scatter(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
@@ -199,19 +199,29 @@ def _all_to_all(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
 def _slice(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
     taken = set(over) & set(source.axes + source.partial)
     if taken:
-        yield "in0", f"slice over {over} wants a tensor whole over it, {source.name} is {source.type_text}"
+        yield "in0", f"{op.kind} over {over} wants a tensor whole over it, {source.name} is {source.type_text}"
     elif (
         not _alike(_strip(op.output.dims, over), source.dims)
         or not set(over) <= set(op.output.axes)
         or set(op.output.partial) != set(source.partial)
     ):
-        yield "out", f"slice over {over} keeps {source.name}:{source.type_text} and shards a dim of it over {over}"
+        yield "out", f"{op.kind} over {over} keeps {source.name}:{source.type_text} and shards a dim of it over {over}"
+
+
+def _as_it_is(op: Op, source: Tensor, over: str) -> Iterator[Finding]:
+    if layout(op.output) != layout(source) or not _alike(op.output.dims, source.dims):
+        yield "out", f"{op.kind} over {over} keeps {source.name}:{source.type_text} as it is"
 
 
 _COLLECTIVE_RULES = {
     "all_reduce": _all_reduce,
+    "reduce_to": _all_reduce,
     "all_gather": _all_gather,
+    "gather_to": _all_gather,
     "reduce_scatter": _reduce_scatter,
     "all_to_all": _all_to_all,
     "slice": _slice,
+    "scatter": _slice,
+    "broadcast": _as_it_is,
+    "permute": _as_it_is,
 }

@@ -188,11 +188,12 @@ def ring_cost(graph: OpGraph, system: System) -> Callable[[Op], float]:
     """The textbook's seconds on one wrapped axis of a TPU v5p: V over both directions; 4.59e14 FLOP/s."""
 
     def cost(op: Op) -> float:
-        (kernel,) = bind_op(op, graph, system)
-        sent = kernel.communication
-        seconds = kernel.matrix_flops / 4.59e14
-        if sent is not None:
-            seconds += {"all_reduce": 2, "all_to_all": 1 / 4}.get(sent.kind, 1) * sent.nbytes / 1.8e11
+        seconds = 0.0
+        for kernel in bind_op(op, graph, system):
+            sent = kernel.communication
+            seconds += kernel.matrix_flops / 4.59e14
+            if sent is not None:
+                seconds += {"all_reduce": 2, "all_to_all": 1 / 4}.get(sent.kind, 1) * sent.nbytes / 1.8e11
         return seconds
 
     return cost

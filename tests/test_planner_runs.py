@@ -10,14 +10,26 @@ import pytest
 import scenarios
 from hw import Mesh, SpecError, System
 from scenarios.build import load_scenario
-from simulator import RunOptions, parse_graph
+from simulator import GraphBuilder, OpGraph, RunOptions, parse_graph, simulate
 from simulator.binding import bind
 from simulator.dtypes import DTYPE_BYTES
-from simulator.planner import plan_sharding
+from simulator.planner import Sharding, plan_sharding
 from tests.planning import DIMS, MODES, XY, lines_of, problems_of
 from tests.strategies import chip_with, many, run
 
 # In a run
+
+WRITTEN = {
+    "all_to_all, matmul": "t:bf16[B_X,D] = all_to_all(x:bf16[B,D_X], over=X{chunks}); "
+    "y:bf16[B_X,F] = matmul(t, w:bf16[D,F]{chunks})",
+    "matmul, all_to_all": "t:bf16[B_X,F] = matmul(x:bf16[B_X,D], w:bf16[D,F]{chunks}); "
+    "y:bf16[B,F_X] = all_to_all(t, over=X{chunks})",
+    "matmul, all_reduce": "t:bf16[B,F]{U_X} = matmul(x:bf16[B,D_X], w:bf16[D_X,F]{chunks}); "
+    "y:bf16[B,F] = all_reduce(t, over=X{chunks})",
+    "all_gather, matmul": "t:bf16[B,D] = all_gather(x:bf16[B,D_X], over=X{chunks}); "
+    "y:bf16[B,F] = matmul(t, w:bf16[D,F]{chunks})",
+}
+"""A collective and a matmul, as a user writes them, two lines each."""
 
 
 @pytest.mark.parametrize(
@@ -27,15 +39,19 @@ from tests.strategies import chip_with, many, run
         ("y:bf16[B,F] = matmul(x:bf16[B_X,D], w:bf16[D,F]{chunks})", ["matmul", "all_gather"]),
         ("y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[D_X,F]{chunks})", ["matmul", "all_reduce"]),
         ("y:bf16[B_X,F] = matmul(x:bf16[B,D_X], w:bf16[D_X,F]{chunks})", ["matmul", "reduce_scatter"]),
+        (WRITTEN["all_to_all, matmul"], ["all_to_all", "matmul"]),
+        (WRITTEN["matmul, all_to_all"], ["matmul", "all_to_all"]),
+        (WRITTEN["matmul, all_reduce"], ["matmul", "all_reduce"]),
+        (WRITTEN["all_gather, matmul"], ["all_gather", "matmul"]),
     ],
 )
 def test_a_chunked_matmul_overlaps_its_collective_in_both_orders(line: str, order: list[str]) -> None:
-    """Two stages, n chunks: T = T_long + T_short / n, as long as HBM holds nobody up."""
+    """Two stages, n chunks: T = T_long + T_short / n, as long as HBM holds nobody up; inserted or written."""
     system = many("ring(4)", {"X": 4}, chip_with("tpu_v5p", {"links.ici.latency": "0 s"}))
     dims = {"B": 4096, "D": 8192, "F": 8192}
 
     def seconds(chunks: str) -> tuple[float, list[float]]:
-        result = run([line.replace("{chunks}", chunks)], dims, system, RunOptions(overlap="full"))
+        result = run(line.replace("{chunks}", chunks).split("; "), dims, system, RunOptions(overlap="full"))
         assert [planned.kernel.kind for planned in result.plan.kernels] == order
         alone = [max(*planned.times_s.values(), planned.network_s) for planned in result.plan.kernels]
         return result.time_s, alone
@@ -43,6 +59,21 @@ def test_a_chunked_matmul_overlaps_its_collective_in_both_orders(line: str, orde
     (apart, alone), (chunked, _) = seconds(""), seconds(", chunks=8")
     assert apart == pytest.approx(sum(alone), rel=1e-6)
     assert chunked == pytest.approx(max(alone) + min(alone) / 8, rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_all_that_is_inserted_comes_in_the_chunks_of_its_op(mode: Sharding) -> None:
+    system = many("ring(4)", {"X": 4}, "tpu_v5p")
+    dims = {"I": 8192, "J": 8192, "K": 32768}
+    lines = [
+        "y:bf16[I,K] = matmul(a:bf16[I,J_X], b:bf16[J_X,K], chunks=4)",
+        "z:bf16[I,K_X] = relu(v:bf16[I_X,K], chunks=2)",
+    ]
+    plan = run(lines, dims, system, RunOptions(sharding=mode)).plan
+    chunks = [(part.kernel.kind, part.kernel.schedule.chunks) for part in plan.kernels]
+    assert chunks[-2:] == [("all_to_all", 2), ("relu", 2)]
+    kinds = ["matmul", "all_reduce"] if mode == "canonical" else ["all_gather", "all_to_all", "matmul", "all_gather"]
+    assert chunks[:-2] == [(kind, 4) for kind in kinds]
 
 
 def test_a_run_in_auto_is_planned_by_what_its_ops_take() -> None:
@@ -146,12 +177,11 @@ def test_a_dim_that_does_not_divide_on_the_way_is_gathered_first() -> None:
 # What the new ops cost
 
 
-def test_a_slice_is_free_and_an_all_to_all_moves_its_bytes() -> None:
+def test_an_all_to_all_moves_its_bytes() -> None:
     graph = parse_graph(
         ["y:bf16[B_X,F_Y] = slice(x:bf16[B,F_Y], over=X)", "z:bf16[B_Y,F_X] = all_to_all(y, over=XY)"], DIMS
     )
-    view, exchange = bind(graph, XY)
-    assert (view.hbm_bytes, view.flops, view.communication, view.schedule.queue) == (0, 0, None, "view")
+    (exchange,) = bind(graph, XY)
     local = 64 * 256 * DTYPE_BYTES["bf16"] / 8
     assert exchange.hbm_bytes == 2 * local
     assert exchange.communication is not None
@@ -189,3 +219,98 @@ def test_a_scenario_says_what_becomes_of_uneven_shards(tmp_path: Path) -> None:
         path.write_text(SCENARIO % word)
         with pytest.raises(SpecError, match=re.escape(message)):
             load_scenario(str(path))
+
+
+@pytest.mark.parametrize(
+    ("line", "elements"),
+    [
+        # P is 10: 3 elements on each of the 4 chips of Y, 2 on each of all 8
+        ("y:bf16[P] = all_gather(x:bf16[P_Y], over=Y)", 4 * 3),
+        ("y:bf16[P] = all_gather(x:bf16[P_XY], over=XY)", 8 * 2),
+        ("y:bf16[P_Y] = all_gather(x:bf16[P_XY], over=X)", 2 * 2),
+        ("y:bf16[P,B] = all_gather(x:bf16[P_Y,B], over=Y)", 4 * 3 * 64),
+        ("y:bf16[B,P] = all_gather(x:bf16[B_X,P_Y], over=XY)", 4 * 3 * 64),
+        ("y:bf16[P_Y] = reduce_scatter(x:bf16[P]{U_Y}, over=Y)", 4 * 3),
+        ("y:bf16[P_Y,B] = reduce_scatter(x:bf16[P,B]{U_Y}, over=Y)", 4 * 3 * 64),
+        ("y:bf16[P] = gather_to(x:bf16[P_Y], over=Y)", 4 * 3),
+        ("y:bf16[P_Y] = scatter(x:bf16[P], over=Y)", 4 * 3),
+        # 3 x 64/4 elements to each, 16 times; then 3 x 3, since the other dim is padded too
+        ("y:bf16[P,B_Y] = all_to_all(x:bf16[P_Y,B], over=Y)", 16 * 3 * 16),
+        ("y:bf16[10,P_Y] = all_to_all(x:bf16[10_Y,P], over=Y)", 16 * 3 * 3),
+        # on the chips of X alone: 2 x 5 elements of the 3 x 10 of each; padded to 4 x 10 in all
+        ("y:bf16[P_Y,10_X] = all_to_all(x:bf16[P_XY,10], over=X)", 2 * 2 * 2 * 5),
+        # an array that is summed is not cut by dims
+        ("y:bf16[P] = all_reduce(x:bf16[P]{U_Y}, over=Y)", 10),
+        # what divides is not padded
+        ("y:bf16[B] = all_gather(x:bf16[B_Y], over=Y)", 64),
+    ],
+)
+def test_padded_shards_move_whole(line: str, elements: int) -> None:
+    graph = parse_graph([line], DIMS)
+    (kernel,) = bind(OpGraph(graph.dims, graph.items, uneven="pad"), XY)
+    assert kernel.communication is not None
+    assert kernel.communication.nbytes == elements * 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "y:bf16[P,B] = matmul(x:bf16[P_Y,D], w:bf16[D,B])",  # all_gather
+        "y:bf16[P_Y,B] = matmul(x:bf16[P,D_Y], w:bf16[D_Y,B])",  # reduce_scatter
+    ],
+)
+def test_what_is_inserted_moves_padded_shards_too(line: str) -> None:
+    """Ten rows of 2^21 bf16 in four: 3 rows a chip, so a port carries 3/4 of 12 rows, at 450 GB/s."""
+    dims = {**DIMS, "D": 4, "B": 2**21}
+    system = many("switch(4)", {"Y": 4}, chip_with("h100_sxm", {"links.nvlink.latency": "0 s"}))
+    graph = parse_graph([line], dims)
+    result = simulate(OpGraph(graph.dims, graph.items, uneven="pad"), system, RunOptions(overlap="full"))
+    collective = next(part for part in result.plan.kernels if part.kernel.communication)
+    assert collective.network_s == pytest.approx(3 / 4 * 12 * 2**22 / 450e9, rel=1e-12)
+
+
+def test_graphs_from_python_say_so_too() -> None:
+    build = GraphBuilder(P=10, D=128, F=256)
+    build.matmul("x:bf16[P_Y,D]", "w:bf16[D,F]", out="y:bf16[P_Y,F]")
+    system = many("switch(4)", {"Y": 4}, "h100_sxm")
+    assert bind(build.graph(uneven="pad"), system)[0].flops == 2 * 3 * 128 * 256
+    with pytest.raises(SpecError, match="uneven shards are refused"):
+        bind(build.graph(), system)
+    with pytest.raises(SpecError, match="uneven:1:1: unknown rule 'padded', did you mean 'pad'"):
+        build.graph(uneven="padded")  # type: ignore[arg-type]
+
+
+def test_what_is_cut_by_weights_is_neither_received_nor_scattered() -> None:
+    """A collective moves equal shards, before and after; a view of one's own part is no collective."""
+    build = GraphBuilder(B=16, F=64)
+    build.reduce_scatter("x:bf16[B,F]{U_Y}", out="y:bf16[B_Y,F]", over="Y")
+    build.slice("v:bf16[B,F]", out="s:bf16[B_Y,F]", over="Y")
+    build.relu("s", out="z:bf16[B_Y,F]")
+    with pytest.raises(SpecError) as caught:
+        bind(build.graph(split={"Y": [3, 1, 1, 1]}), many("switch(4)", {"Y": 4}, "h100_sxm"))
+    assert str(caught.value).splitlines() == ["ops:1:1: reduce_scatter moves equal shards, y is cut unevenly over Y"]
+
+
+NOTHING_INSERTED = """\
+name: written
+about: The partial sums of y are nowhere reduced, and z is no op kind.
+system: {chip: h100_sxm, topology: switch(4), mesh: {X: 4}}
+workload:
+  dims: {B: 16, D: 128, F: 256}
+  ops:
+    - y:bf16[B,F] = matmul(x:bf16[B,D_X], w:bf16[D_X,F])
+    - z:bf16[B,F] = reluu(y)
+run: {sharding: %s}
+"""
+
+
+def test_where_nothing_is_inserted_a_missing_collective_is_refused_before_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "written.yaml"
+    for mode, places in (("written", ["7:7", "8:21"]), ("canonical", ["8:21"]), ("auto", ["8:21"])):
+        path.write_text(NOTHING_INSERTED % mode)
+        with pytest.raises(SpecError) as caught:
+            load_scenario(str(path))
+        found = [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
+        assert [":".join(problem.split(":")[:2]) for problem in found] == places
+        if mode == "written":
+            assert "the output is a partial sum over X" in found[0]

@@ -1,0 +1,131 @@
+"""Uneven all-to-alls: `shares=` says what part of what each chip holds goes to the chip at each place of the group.
+
+Law: on a switch it takes what the busiest port does: with N chips that hold H bytes each, (N-1) H max(share) into the
+favourite (no chip sends more than that); equal shares are no shares; step by step it takes the same, and folded as full.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.routing import Router
+from simulator import RunOptions, parse_graph, print_items
+from simulator.binding import bind
+from simulator.collectives import Ask, by_routes, canonical, exchanged
+from simulator.transfer import Group
+from tests.planning import problems_of
+from tests.strategies import chip_with, many, run
+
+DIMS = {"I": 4096, "J": 1024}
+LINE = "y:bf16[I,J_X] = all_to_all(x:bf16[I_X,J], over=X{more})"
+V = 4096 * 1024 * 2
+W = 450e9  # H100: 18 links of 25 GB/s
+
+
+def seconds(shares: str, topology: str = "switch(4)", chip: str = "h100_sxm", **options: Any) -> float:
+    more = f", shares={shares}" if shares else ""
+    link = {"h100_sxm": "nvlink", "tpu_v5e": "ici"}[chip]
+    system = many(topology, {"X": 4}, chip_with(chip, {f"links.{link}.latency": "0 s"}))
+    return run([LINE.format(more=more)], DIMS, system, RunOptions(overlap="full", **options)).time_s
+
+
+@pytest.mark.parametrize("network", ["macro", "expanded"])
+@pytest.mark.parametrize(
+    ("shares", "busiest"),
+    [
+        # bytes through the busiest port, in parts of the 2 MiB that each of the four chips holds
+        ("[1/2, 1/4, 1/4, 0]", 3 * 1 / 2),
+        ("[0.7, 0.1, 0.1, 0.1]", 3 * 0.7),
+        ("[0, 0, 0, 1]", 3.0),
+        ("[1/3, 1/3, 1/3, 0]", 1.0),  # into any of the first three, and out of the last
+        ("[0.25, 0.25, 0.25, 0.25]", 3 / 4),
+    ],
+)
+def test_a_switch_takes_as_long_as_its_busiest_port(shares: str, busiest: float, network: str) -> None:
+    assert seconds(shares, network=network) == pytest.approx(busiest * V / 4 / W, rel=1e-9, abs=2e-12)
+
+
+@pytest.mark.parametrize("network", ["macro", "expanded"])
+def test_a_ring_takes_as_long_as_its_busiest_wire(network: str) -> None:
+    """All goes to chip 0: its neighbours send straight to it, the antipode half each way: 1.5 x 2 MiB on both wires in."""
+    got = seconds("[1, 0, 0, 0]", "ring(4)", "tpu_v5e", network=network)
+    assert got == pytest.approx(1.5 * V / 4 / 4.5e10, rel=1e-9, abs=2e-12)
+
+
+@pytest.mark.parametrize(
+    ("topology", "chip"), [("switch(4)", "h100_sxm"), ("ring(4)", "tpu_v5e"), ("line(4)", "tpu_v5e")]
+)
+def test_equal_shares_are_no_shares(topology: str, chip: str) -> None:
+    assert seconds("[1/4, 1/4, 1/4, 1/4]", topology, chip) == seconds("", topology, chip)
+    graph = parse_graph([LINE.format(more=", shares=[0.25, 0.25, 0.25, 0.25]")], DIMS)
+    (kernel,) = bind(graph, many(topology, {"X": 4}, chip))
+    assert kernel.communication is not None
+    assert kernel.communication.shares == ()
+
+
+@pytest.mark.parametrize("topology", ["switch(4)", "ring(5)", "line(4)", "full(4)", "ring(8)"])
+def test_equal_messages_ask_what_the_closed_form_asks(topology: str) -> None:
+    size = int(topology.strip("swtchringlefu()"))
+    system = many(topology, {"X": size})
+    assert system.topology is not None
+    group = Group(system.topology, Router(system.topology, "split"), tuple(range(size)), system.pieces("X"))
+    ask = Ask("all_to_all", 1e6)
+    form, routed = canonical(group, ask), by_routes(group, exchanged(group, ask))
+    assert routed.wires == pytest.approx({wire: nbytes for wire, nbytes in form.wires.items() if nbytes})
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 9), min_size=4, max_size=4).filter(any))
+def test_any_shares_step_by_step_in_one_piece_and_folded(parts: list[int]) -> None:
+    shares = "[" + ", ".join(f"{part}/{sum(parts)}" for part in parts) + "]"
+    system = many("switch(8)", {"X": 4, "Y": 2}, chip_with("h100_sxm", {"links.nvlink.latency": "0 s"}))
+    lines = [LINE.format(more=f", shares={shares}"), "z:bf16[I,J_X] = relu(y)"]
+    found = {}
+    for name, options in (
+        ("folded", {"network": "macro"}),
+        ("full", {"network": "macro", "fold": False}),
+        ("steps", {"network": "expanded"}),
+    ):
+        result = run(lines, DIMS, system, RunOptions(overlap="full", **options))
+        found[name] = result.time_s
+        if name == "folded":
+            assert result.plan.classes <= 4  # the two groups are alike
+    assert found["folded"] == found["full"]
+    assert found["steps"] == pytest.approx(found["full"], rel=1e-9, abs=4e-12)
+    alone = 3 * max(parts) / sum(parts) * V / 4 / W
+    relu = 2 * V / 4 / system.chip.hbm.bytes_per_s
+    assert found["full"] == pytest.approx(max(alone, relu) + relu, rel=1e-9, abs=4e-12)
+
+
+def test_shares_print_back_as_written() -> None:
+    line = LINE.format(more=", shares=[1/2, 0.25, 0.25, 0]")
+    assert print_items(parse_graph([line], DIMS).items) == [line]
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ("[1/2, 1/2]", "shares= has 2 parts, a group over Y has 4 chips"),
+        ("[0.5, 0.25, 0.25, 0.1]", "the parts add up to 1.1, shares= wants 1 in all"),
+        ("[0.5, 0.25, 0.2, 0]", "the parts add up to 0.95, shares= wants 1 in all"),
+        ("[1.5, -0.5, 0, 0]", "shares= wants parts of 1 such as"),
+        ("[1/0, 0, 0, 0]", "shares= wants parts of 1 such as"),
+        ("[nan, 0, 0, 0]", "shares= wants parts of 1 such as"),
+        ("[1e9, 0, 0, 0]", "shares= wants parts of 1 such as"),
+        ("half", "shares= wants parts of 1 such as"),
+    ],
+)
+def test_shares_that_will_not_do_are_refused_at_their_place(shares: str, words: str) -> None:
+    (problem,) = problems_of(f"y:bf16[B,F_Y] = all_to_all(x:bf16[B_Y,F], over=Y, shares={shares})")
+    assert problem.startswith("ops:1:51: "), problem
+    assert words in problem
+
+
+def test_only_an_exchange_takes_shares() -> None:
+    (problem,) = problems_of("y:bf16[B,F] = all_gather(x:bf16[B_Y,F], over=Y, shares=[1, 0, 0, 0])")
+    assert "shares" in problem
+    assert "all_gather" in problem
