@@ -2,7 +2,7 @@
 
 A collective reads its input from HBM and writes its output to HBM while it streams over the links; V is the gathered
 (or to-be-scattered) array on one chip, with what shards are padded by: a shard times the chips. The additions of a
-reduction hide behind its bytes and are not charged to the vector unit.
+reduction hide behind its bytes and are not charged to the vector unit. Over one chip alone nothing moves.
 `send(x, from=0, to=1)` runs on chip `from`, `recv(from=0, to=1)` on chip `to`; the n-th recv of a pair of chips takes
 what its n-th send gives, in one transfer that starts when both have come.
 How long they take on a wiring stands in `simulator.collectives`.
@@ -11,6 +11,7 @@ How long they take on a wiring stands in `simulator.collectives`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from simulator.kernel import Communication, Kernel
 from simulator.kinds import Call, Shaped, ShapeError, kind
@@ -40,7 +41,14 @@ def _collective(call: Call, nbytes: float) -> list[Kernel]:
         shift=call.options.get("shift", 1),
         algorithm=call.options.get("algorithm", ""),
     )
-    return [call.kernel(communication=communication)]
+    kernel = call.kernel(communication=communication)
+    return [kernel if chips > 1 else _in_place(kernel)]
+
+
+def _in_place(kernel: Kernel) -> Kernel:
+    """A collective of one chip: its result is its input, nothing moves."""
+    reads, writes = (tuple(replace(access, nbytes=0.0) for access in each) for each in (kernel.reads, kernel.writes))
+    return replace(kernel, reads=reads, writes=writes)
 
 
 @kind("all_reduce", (1, 1), ("over", "algorithm"), network=True)

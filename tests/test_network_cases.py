@@ -169,10 +169,10 @@ DF, C, HBM = 8192 * 28672, 9.9e14, 3.35e12
 
 def step_s(gpus: int) -> float:
     """32 layers forward, then backward steps with the all-reduces beside them: the longer of the two 32 times. The gradients
-    pass HBM twice, which is what is left of an all-reduce on a single GPU."""
+    pass HBM twice; on a single GPU there is nothing to reduce."""
     tokens, inside, nodes = math.ceil(2**20 / gpus), min(gpus, 8), max(1, gpus // 8)
     forward, backward = 4 * tokens * DF / C, 8 * tokens * DF / C
-    reduce = max(8 * DF * (inside - 1) / inside / 4.5e11, DF * (nodes - 1) / nodes / 5e10, 8 * DF / HBM)
+    reduce = max(8 * DF * (inside - 1) / inside / 4.5e11, DF * (nodes - 1) / nodes / 5e10, 8 * DF / HBM if gpus > 1 else 0.0)
     return 32 * forward + (32 * backward + reduce if backward >= reduce else backward + 32 * reduce)
 
 
