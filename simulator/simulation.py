@@ -51,6 +51,7 @@ class Simulation:
         self._resource_at = {resource.name: at for at, resource in enumerate(self.plan.program.resources)}
         self._holds: list[int] = []
         self._watched: dict[int, list[Event]] = {}
+        self._tasks_by_op: dict[str, list[int]] = {}
         self._engine: Engine | None = None
         self._own_flows = 0
         self._open = False  # whether anyone outside may use resources: then none is left out as not binding
@@ -72,6 +73,7 @@ class Simulation:
         if self._engine is None and self.plan.classes < system.size:
             self.plan = lower(graph, system, replace(options, fold=False))
             self._resource_at = {resource.name: at for at, resource in enumerate(self.plan.program.resources)}
+            self._tasks_by_op = {}
 
     def process(self, generator: Generator[Event, Any, Any]) -> Process:
         """Add a user process."""
@@ -181,10 +183,15 @@ class Simulation:
         return self._engine
 
     def _tasks_of(self, op: str) -> list[int]:
-        kernels = [at for at, planned in enumerate(self.plan.kernels) if op in planned.kernel.ops]
-        if not kernels:
-            raise KeyError(unknown("op", op, (name for planned in self.plan.kernels for name in planned.kernel.ops)))
-        return [task for task, kernel in enumerate(self.plan.program.kernel) if kernel in kernels]
+        if not self._tasks_by_op:
+            kernels = self.plan.kernels
+            self._tasks_by_op = {name: [] for planned in kernels for name in planned.kernel.ops}
+            for task, kernel in enumerate(self.plan.program.kernel):
+                for name in kernels[kernel].kernel.ops:
+                    self._tasks_by_op[name].append(task)
+        if op not in self._tasks_by_op:
+            raise KeyError(unknown("op", op, self._tasks_by_op))
+        return list(self._tasks_by_op[op])
 
 
 def _check_amount(what: str, amount: float) -> None:
