@@ -8,11 +8,13 @@ from analysis.frames import timeline_frame
 from analysis.ops import OpFigures, op_figures
 from analysis.summary import Summary, Value
 from analysis.trace import write_trace
-from analysis.words import CAUSES, OP_WORDS, WORDS, Word, word_named
+from analysis.words import CAUSES, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
 
 __all__ = [
     "CAUSES",
+    "MONEY_WORDS",
     "OP_WORDS",
+    "RUN_WORDS",
     "WORDS",
     "OpFigures",
     "Summary",

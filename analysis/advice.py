@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from analysis.elasticity import levers
 from analysis.summary import Summary
-from simulator import RunOptions, simulate
+from hw import System
+from simulator import RunOptions
 
 MAX_TASKS = 20_000
 """Above this many tasks the re-runs would take longer than the run is worth waiting for."""
+
+_GONE = {"launch": "no launch time", "latency": "no hop latency"}
+"""Fixed times are taken away rather than halved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,30 +27,15 @@ class Advice:
     gain: float
 
 
-def _better(options: RunOptions, name: str) -> RunOptions:
-    """The same run with a resource twice as fast."""
-    return replace(options, efficiency={**options.efficiency, name: 2 * options.efficiency.get(name, 1.0)})
-
-
-def _changes(summary: Summary) -> Iterator[tuple[str, RunOptions]]:
-    options, topology = summary.plan.options, summary.plan.system.topology
-    names = {
-        "t_math": ("matrix_unit",),
-        "t_vector": ("vector_unit",),
-        "t_memory": ("hbm", "on_chip"),
-        "t_network": tuple(dict.fromkeys(level.link for level in topology.levels)) if topology else (),
-        "t_host": ("pcie", "host", "disk"),
-    }
-    for word, resources in names.items():
-        if summary[word]:
-            used = {resource for planned in summary.plan.kernels for resource in planned.times_s}
-            for resource in resources:
-                if word == "t_network" or any(name.startswith(resource) for name in used):
-                    yield f"{resource.replace('_', ' ')} x2", _better(options, resource)
+def _changes(summary: Summary) -> Iterator[tuple[str, tuple[System, RunOptions]]]:
+    system, options = summary.plan.system, summary.plan.options
+    for lever in levers(summary.plan):
+        if lever.used or summary.beside.names:  # what others ask is not in the plan
+            gone = _GONE.get(lever.name)
+            change = gone or f"{lever.name.replace('_', ' ')} x2"
+            yield change, lever.pull(system, options, math.inf if gone else 2.0)
     if options.overlap != "full":
-        yield "perfect overlap inside every op", replace(options, overlap="full")
-    if options.launch_s:
-        yield "no launch time", replace(options, launch_s=0.0)
+        yield "perfect overlap inside every op", (system, replace(options, overlap="full"))
 
 
 def advice(summary: Summary) -> list[Advice]:
@@ -54,8 +45,11 @@ def advice(summary: Summary) -> list[Advice]:
         return []
     time_s = summary.result.time_s
     found = []
-    for change, options in _changes(summary):
-        again = simulate(plan.graph, plan.system, options).time_s
+    times = [(change, summary.again(plan.graph, *setting).time_s) for change, setting in _changes(summary)]
+    for name in summary.beside.names:
+        faster = summary.beside.faster(name, 2.0)
+        times.append((f"{name} x2", summary.again(plan.graph, plan.system, plan.options, faster).time_s))
+    for change, again in times:
         if again < time_s * (1 - 1e-4):
             found.append(Advice(change, again, 1 - again / time_s))
     return sorted(found, key=lambda each: (-each.gain, each.change))

@@ -1,16 +1,30 @@
-"""The timeline as a DataFrame: one row per task and chip, seconds, names as categoricals.
+"""A run as DataFrames: the timeline (one row per task and chip), the ops, and what waited for what.
 
+Schema. Times are seconds since the start of the run; names are categoricals; a missing figure is NaN.
+- timeline: task, op, kind, chip, queue, chunk, begin, end, waiting, does. `does` is what the task does: "compute" (matrix
+  or vector work), "network" (communication), "memory" (data movement alone), "other" (a fixed time alone). The messages
+  of a collective that goes step by step stand in queues with a slash ("net.X/0"), inside the span of the whole in "net.X".
+- ops: one row per op name: its FLOPs, bytes, intensity and t_ times; join on `op`: `timeline.merge(ops_frame(r), on="op")`.
+- dependencies: before, after: task numbers.
+The timeline of 1e6 tasks takes 30 MB: FLOPs and bytes stand in the frame of ops. What was written with `to_csv` or
+`to_parquet` comes back with `read_timeline`; every analysis takes either, and a measured trace (`analysis.read_trace`).
 pandas is imported when a frame is asked for, not before: the command starts faster without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.ops import RESOURCE_WORDS, OpFigures, combined, op_figures
+from analysis.steps import DOES, need
+from analysis.words import CAUSES
 from simulator import Result
+from simulator.plan import PlannedKernel
 from simulator.program import PS_PER_S
 
 if TYPE_CHECKING:
@@ -18,11 +32,13 @@ if TYPE_CHECKING:
 
 
 def timeline_frame(result: Result, chips: Collection[int] | None = None) -> pd.DataFrame:
-    """Columns: task, op, kind, chip, queue, chunk, begin, end (s), waiting (s before the others of a collective came).
+    """Columns: task, op, kind, chip, queue, chunk, begin, end (s), waiting (s before the others of a collective came), does.
 
     A collective has one row per member chip. Chips that were folded each have their rows; `chips` picks some.
     """
     import pandas as pd
+
+    import analysis.accessor  # noqa: F401 (adds `.overlapse` to DataFrames)
 
     plan, program = result.plan, result.plan.program
     task, queue = _slots(result)
@@ -44,12 +60,121 @@ def timeline_frame(result: Result, chips: Collection[int] | None = None) -> pd.D
         "begin": _column(result.begin_ps, task) / PS_PER_S,
         "end": _column(result.end_ps, task) / PS_PER_S,
         "waiting": _waiting(result, task, queue),
+        "does": pd.Categorical.from_codes(_does(plan.kernels)[kernel], categories=pd.Index(DOES)),
     }
     frame = pd.DataFrame(columns, copy=False)
     folding = plan.folding
     if folding is None or (chips is None and len(folding.chips) == plan.system.size):
         return frame
     return _expanded(frame, folding.members, set(chips) if chips is not None else None)
+
+
+def what_it_does(planned: PlannedKernel) -> str:
+    """One of `DOES`: what a kernel's tasks count as."""
+    if planned.kernel.communication is not None:
+        return "network"
+    words = {RESOURCE_WORDS[name] for name in planned.times_s}
+    return "compute" if words & {"t_math", "t_vector"} else "memory" if words else "other"
+
+
+def _does(kernels: Sequence[PlannedKernel]) -> Any:
+    return np.asarray([DOES.index(what_it_does(planned)) for planned in kernels], dtype=np.int8)
+
+
+def ops_frame(result: Result) -> pd.DataFrame:
+    """One row per op name, in program order: op, kind, does, tile, time, begin, end (s), flops, hbm_bytes, network_bytes
+    (one chip), intensity (FLOP/B, NaN without traffic), bound_by, and the t_ times (s). All chunks and kernels together.
+    """
+    import pandas as pd
+
+    named: dict[str, list[OpFigures]] = {}
+    does: dict[str, str] = {}
+    for figures, planned in zip(op_figures(result), result.plan.kernels, strict=True):
+        named.setdefault(figures.name, []).append(figures)
+        does.setdefault(figures.name, what_it_does(planned))
+    rows = [combined(name, each) for name, each in named.items()]
+    columns: dict[str, Any] = {
+        "op": pd.Categorical(list(named), categories=list(named)),
+        "kind": pd.Categorical([row.kind for row in rows]),
+        "does": pd.Categorical([does[row.name] for row in rows], categories=list(DOES)),
+        "tile": [row.tile for row in rows],
+    }
+    for column, attribute in _FIGURES.items():
+        columns[column] = np.asarray([getattr(row, attribute) for row in rows], dtype=np.float64)
+    columns["bound_by"] = pd.Categorical([row.bound_by for row in rows], categories=list(CAUSES))
+    for word in CAUSES.values():
+        if word != "t_waiting":  # of a chip, not of an op
+            columns[word] = np.asarray([row.times_s.get(word, 0.0) for row in rows])
+    return pd.DataFrame(columns)
+
+
+_FIGURES: Mapping[str, str] = {
+    "time": "time_s",
+    "begin": "begin_s",
+    "end": "end_s",
+    "flops": "flops",
+    "hbm_bytes": "hbm_bytes",
+    "network_bytes": "network_bytes",
+    "intensity": "intensity",
+}
+"""Columns of the frame of ops, and where their values stand; None becomes NaN."""
+
+
+def dependencies_frame(result: Result) -> pd.DataFrame:
+    """Columns before, after: task `after` had to wait for the end of `before`. Queue order is not here.
+
+    A collective that goes step by step does not wait for its own messages: they lie inside it.
+    """
+    import pandas as pd
+
+    program = result.plan.program
+    counts = np.fromiter(map(len, program.successors), dtype=np.int64, count=len(program))
+    before = np.repeat(np.arange(len(program), dtype=np.int32), counts)
+    after = np.fromiter(chain.from_iterable(program.successors), dtype=np.int32, count=int(counts.sum()))
+    if program.parts:
+        inner = np.asarray([lane.inner for lane in program.queues])[np.asarray(program.queue)]
+        whole = np.zeros(len(program), dtype=bool)
+        whole[list(program.parts)] = True
+        kernel, chunk = np.asarray(program.kernel), np.asarray(program.chunk)
+        alike = (kernel[before] == kernel[after]) & (chunk[before] == chunk[after])
+        kept = ~(inner[before] & whole[after] & alike)
+        before, after = before[kept], after[kept]
+    return pd.DataFrame({"before": before, "after": after}, copy=False)
+
+
+_CATEGORIES = ("op", "kind", "queue", "does")
+
+
+def read_timeline(path: str | Path) -> pd.DataFrame:
+    """A timeline written by `to_csv(path, index=False)` or `to_parquet(path)`, with its schema.
+
+    Raises OSError for what cannot be read, ValueError for a file without the columns of a timeline.
+    """
+    import pandas as pd
+
+    where = Path(path)
+    if where.suffix == ".parquet":
+        return as_timeline(pd.read_parquet(where))
+    exact = dict.fromkeys(("begin", "end"), float)  # some readers of csv are off by one in the last place
+    return as_timeline(pd.read_csv(where, converters=exact))
+
+
+def as_timeline(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with the columns of a timeline, its names as categoricals. Raises ValueError if some are missing."""
+    import pandas as pd
+
+    need(frame, ["op", "chip", "queue", "begin", "end", "does"], "a timeline")
+    import analysis.accessor  # noqa: F401 (adds `.overlapse` to DataFrames)
+
+    changes: dict[str, Any] = {}
+    for name in _CATEGORIES:
+        if name in frame.columns and frame[name].dtype != "category":
+            known = list(DOES) if name == "does" else None
+            odd = set(frame[name]) - set(known) if known else None
+            if odd:
+                raise ValueError(f"'does' is one of {', '.join(DOES)}, not {odd.pop()!r}")
+            changes[name] = pd.Categorical(frame[name], categories=known)
+    return frame.assign(**changes)
 
 
 def _expanded(frame: pd.DataFrame, members: Mapping[int, list[int]], wanted: set[int] | None) -> pd.DataFrame:

@@ -1,22 +1,109 @@
-"""A run as a small HTML table, for notebooks."""
+"""Small HTML for notebooks: a run, a study, a what-if. All text is escaped; no script, no colour that needs a theme."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
+from analysis.plots_page import in_text
+from analysis.plots_style import CAUSE_COLOURS
 from analysis.summary import Summary
-from analysis.words import WORDS
+from analysis.words import CAUSES, WORDS
+from hw import Dimension
 from hw.units import show
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _SHOWN = ("time", "lower_bound", "upper_bound", "eta", "bound_by", "mfu", "intensity", "hbm_bytes", "peak_memory")
+_IN_STUDIES = ("time", "bound_by", "eta", "mfu", "cost")
+_LEFT = ' style="text-align:left"'
+ROWS = 60
+"""Rows of a study that are shown."""
 
 
 def summary_html(name: str, about: str, summary: Summary) -> str:
-    """The name, what it is about, and the words that say most; all text is escaped."""
+    """The name, what it is about, where it stands between its bounds, its causes, and the words that say most."""
     rows = []
     for word in _SHOWN:
-        value, dimension = summary[word], WORDS[word].dimension
-        shown = show(float(value), dimension) if dimension and isinstance(value, (int, float)) else str(value)
-        title = escape(WORDS[word].meaning, quote=True)
-        rows.append(f'<tr title="{title}"><th style="text-align:left">{word}</th><td>{escape(shown)}</td></tr>')
-    return f"<div><b>{escape(name)}</b><br>{escape(about)}<table>{''.join(rows)}</table></div>"
+        value, title = in_text(_shown(word, summary[word])), in_text(WORDS[word].meaning)
+        rows.append(f'<tr title="{title}"><th{_LEFT}>{word}</th><td{_LEFT}>{value}</td></tr>')
+    return (
+        f"<div><b>{in_text(name)}</b><br>{in_text(about)}{_bounds(summary)}{_causes(summary)}"
+        f"<table>{''.join(rows)}</table></div>"
+    )
+
+
+def study_html(name: str, frame: pd.DataFrame, inputs: Sequence[str]) -> str:
+    """A study: what varied and the words that say most; `frame` has a row per run."""
+    words = [word for word in _IN_STUDIES if word in frame.columns and frame[word].notna().any()]
+    failed = "error" in frame.columns and bool((frame["error"].fillna("") != "").any())
+    rows = [
+        [*(str(row[each]) for each in inputs), *(_shown(word, row[word]) for word in words)]
+        + ([str(row["error"] or "")] if failed else [])
+        for row in frame.head(ROWS).to_dict("records")
+    ]
+    more = f"<br>{len(frame) - ROWS} more rows" if len(frame) > ROWS else ""
+    heads = [*inputs, *words, *(["error"] if failed else [])]
+    return f"<div><b>{in_text(name)}</b>: {len(frame)} runs{_table(heads, rows)}{more}</div>"
+
+
+def what_if_html(name: str, frame: pd.DataFrame) -> str:
+    """What faster resources save; `frame` as for `plot_tornado`."""
+    rows = [
+        [str(row["resource"]).replace("_", " ")]
+        + [
+            f"{100 * (row[step] / row['time'] - 1):+.2f} %" if row["time"] else ""
+            for step in ("x1_1", "x2", "infinite")
+        ]
+        + [f"{row['elasticity']:.3f}"]
+        for row in frame.to_dict("records")
+    ]
+    return f"<div><b>{in_text(name)}</b>{_table(['resource', '1.1x', '2x', 'infinite', 'elasticity'], rows)}</div>"
+
+
+def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th{_LEFT}>{in_text(name)}</th>" for name in heads)
+    body = "".join("<tr>" + "".join(f"<td{_LEFT}>{in_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _shown(word: str, value: object) -> str:
+    dimension = WORDS[word].dimension
+    if value is None or value != value:  # nan
+        return ""
+    if word == "eta" and isinstance(value, (int, float)):
+        return f"{value:.3f}"
+    return show(float(value), dimension) if dimension and isinstance(value, (int, float)) else str(value)
+
+
+def _bounds(summary: Summary) -> str:
+    """A line from the lower to the upper bound, with the run's place on it."""
+    share = min(1.0, max(0.0, 1.0 - _number(summary, "eta")))
+    ends = [show(_number(summary, word), Dimension.TIME) for word in ("lower_bound", "upper_bound")]
+    return (
+        '<svg width="420" height="34" role="img" style="display:block" font-size="11" fill="currentColor">'
+        '<line x1="8" y1="10" x2="412" y2="10" stroke="currentColor" stroke-opacity="0.35" stroke-width="2"/>'
+        f'<circle cx="{8 + 404 * share:.1f}" cy="10" r="5"/>'
+        f'<text x="8" y="29">{in_text(ends[0])}</text><text x="412" y="29" text-anchor="end">{in_text(ends[1])}</text></svg>'
+    )
+
+
+def _causes(summary: Summary) -> str:
+    """The t_ times as bars against the run's time."""
+    time_s = _number(summary, "time")
+    bars = []
+    for cause, word in CAUSES.items():
+        share = _number(summary, word) / time_s if time_s else 0.0
+        if share > 0:
+            bar = f"width:{max(2.0, 260 * min(1.0, share)):.0f}px;height:9px;background:{CAUSE_COLOURS[cause]}"
+            bars.append(
+                f'<div style="display:flex;align-items:center;font-size:12px"><span style="width:80px">{cause}</span>'
+                f'<span style="{bar};margin-right:8px"></span>{100 * share:.1f} %</div>'
+            )
+    return "".join(bars)
+
+
+def _number(summary: Summary, word: str) -> float:
+    value = summary[word]
+    return float(value) if isinstance(value, (int, float)) else 0.0

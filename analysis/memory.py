@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from simulator import Plan, Result
 from simulator.binding import tensor_bytes
 from simulator.graph import Tensor
@@ -78,13 +80,24 @@ def holdings(result: Result) -> Iterator[Holding]:
 def _spans(result: Result) -> dict[tuple[int, int], tuple[int, int]]:
     """First begin and last end of every kernel on every chip; the two ends of a transfer share its task."""
     plan, program = result.plan, result.plan.program
+    chip_of = np.asarray([lane.chip for lane in program.queues], dtype=np.int64)
+    grouped = [(task, queue) for task, queues in program.groups.items() for queue in queues[1:]]
+    more = np.asarray(grouped, dtype=np.int64).reshape(-1, 2)
+    task = np.concatenate([np.arange(len(program)), more[:, 0]])
+    chip = chip_of[np.concatenate([np.asarray(program.queue, dtype=np.int64), more[:, 1]])]
+    kernel = np.asarray(program.kernel, dtype=np.int64)[task]
+    begin, end = np.asarray(result.begin_ps)[task], np.asarray(result.end_ps)[task]
     spans: dict[tuple[int, int], tuple[int, int]] = {}
-    for task, kernel in enumerate(program.kernel):
-        for chip in program.chips_of(task):
-            for part in (kernel, plan.partner.get(kernel)):
-                if part is not None and chip in plan.kernels[part].chips:
-                    begin, end = spans.get((part, chip), (result.begin_ps[task], 0))
-                    spans[part, chip] = (min(begin, result.begin_ps[task]), max(end, result.end_ps[task]))
+    width = int(chip.max(initial=0)) + 1
+    place, row = np.unique(kernel * width + chip, return_inverse=True)
+    first, last = np.full(len(place), max(result.end_ps, default=0)), np.zeros(len(place), dtype=end.dtype)
+    np.minimum.at(first, row, begin)
+    np.maximum.at(last, row, end)
+    for at, since, until in zip(place.tolist(), first.tolist(), last.tolist(), strict=True):
+        carried, here = divmod(at, width)
+        for part in (carried, plan.partner.get(carried)):
+            if part is not None and here in plan.kernels[part].chips:
+                spans[part, here] = (since, until)
     return spans
 
 

@@ -6,18 +6,19 @@ simulated. `Summary` takes the plan and a way to run it, and runs at most once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 
+from analysis.beside import Beside, BesideWork, Nothing
 from analysis.intervals import difference, length, union
 from analysis.memory import memory_peaks, on_chip_bytes
 from analysis.ops import RESOURCE_WORDS, figures_of, inner_fixed_ps, largest_cause
 from analysis.utilisation import mfu
-from analysis.words import CAUSES, OP_WORDS, WORDS
-from hw import Chip
+from analysis.words import CAUSES, OP_WORDS, RUN_WORDS, WORDS
+from hw import Chip, System
 from hw.errors import unknown
-from simulator import Plan, Result
-from simulator.bounds import lower_bound_s
+from simulator import OpGraph, Plan, Result, RunOptions, Simulation
+from simulator.bounds import eta
 from simulator.plan import Variant
 from simulator.program import PS_PER_S
 
@@ -28,11 +29,25 @@ _SECONDS_PER_HOUR = 3600.0
 
 
 class Summary:
-    """The words of one run: `summary["time"]`, `summary["ops.y.time"]`. SI units; unknown words raise KeyError."""
+    """The words of one run: `summary["time"]`, `summary["ops.y.time"]`. SI units; unknown words raise KeyError.
 
-    def __init__(self, plan: Plan, run: Callable[[], Result]) -> None:
+    `beside`: what takes part in the run beside its ops. `own`: how to work out words that a run as such does not have, or
+    has in another way (money); those of them that are in `listed` belong to every word about the run.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        run: Callable[[], Result],
+        beside: Beside | None = None,
+        own: Mapping[str, Callable[[Summary], Value]] | None = None,
+        listed: Collection[str] = (),
+    ) -> None:
         self.plan = plan
+        self.beside: Beside = beside or Nothing()
         self._run = run
+        self._own = own or {}
+        self._listed = listed
         self._values: dict[str, Value] = {}
 
     @cached_property
@@ -47,15 +62,30 @@ class Summary:
 
     def as_dict(self) -> dict[str, Value]:
         """Every word about the whole run."""
-        return {word: self[word] for word in WORDS}
+        return {word: self[word] for word in (*WORDS, *(word for word in self._listed if word not in WORDS))}
+
+    def again(self, graph: OpGraph, system: System, options: RunOptions, beside: Beside | None = None) -> Result:
+        """A run of something else, with the same taking part beside it (or `beside`): for questions what if. Raises as a
+        run does."""
+        simulation = Simulation(graph, system, options)
+        (beside or self.beside).join(simulation)
+        return simulation.run()
+
+    def built_in(self, word: str) -> Value:
+        """A word of WORDS as every run has it, whatever has been put in its place. Raises KeyError."""
+        return _VALUES[word](self)
 
     def _compute(self, word: str) -> Value:
         if word.startswith("ops."):
             return self._of_op(word)
+        if word in self._own:
+            return self._own[word](self)
         if word in _CAUSE_WORD.values():
             return self._work_s[word]
         if word not in _VALUES:
-            raise KeyError(unknown("word", word, [*WORDS, "ops.NAME.time"]))
+            if word in RUN_WORDS:
+                return None  # a run without an economics section has no such thing
+            raise KeyError(unknown("word", word, [*RUN_WORDS, "ops.NAME.time"]))
         return _VALUES[word](self)
 
     def _of_op(self, word: str) -> Value:
@@ -69,14 +99,29 @@ class Summary:
         return figures.word(wanted)
 
     @cached_property
+    def _beside(self) -> BesideWork:
+        return self.beside.work(self.plan)
+
+    @cached_property
     def _work_s(self) -> Mapping[str, float]:
         """The t_ times that follow from work over capacity, on the busiest chip or link."""
         times = dict.fromkeys(_CAUSE_WORD.values(), 0.0)
-        program = self.plan.program
+        program, beside = self.plan.program, self._beside
         for resource, work in zip(program.resources, program.work_ps(), strict=True):
             word = _CAUSE_WORD[resource.cause]
-            times[word] = max(times[word], work / PS_PER_S)
+            times[word] = max(times[word], work / PS_PER_S + beside.resource_s.get(resource.name, 0.0))
+        times["t_host"] = max(times["t_host"], beside.host_s)
         return times
+
+    @property
+    def lower_bound_s(self) -> float:
+        """The busiest resource's total work over its capacity."""
+        return max(self._work_s.values())
+
+    @property
+    def bounds_s(self) -> tuple[float, float]:
+        """(lower, upper): the busiest resource's total work over its capacity; nothing overlapping."""
+        return self.lower_bound_s, self.result.upper_bound_s + self._beside.serial_s
 
     @cached_property
     def overhead_s(self) -> float:
@@ -203,10 +248,10 @@ def _energy(summary: Summary) -> Value:
 
 _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "time": lambda s: s.result.time_s,
-    "lower_bound": lambda s: lower_bound_s(s.plan.program),
-    "upper_bound": lambda s: s.result.upper_bound_s,
+    "lower_bound": lambda s: s.lower_bound_s,
+    "upper_bound": lambda s: s.bounds_s[1],
     "critical_path": lambda s: s.result.critical_path_s,
-    "eta": lambda s: s.result.eta,
+    "eta": lambda s: eta(s.result.time_s, *s.bounds_s),
     "bound_by": lambda s: largest_cause(s.times_s),
     "t_overhead": lambda s: s.overhead_s,
     "t_waiting": lambda s: s.waiting_s,

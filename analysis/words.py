@@ -68,6 +68,28 @@ WORDS: Mapping[str, Word] = {
 }
 """Every word about a whole run."""
 
+_USD = Dimension.MONEY
+
+MONEY_WORDS: Mapping[str, Word] = {
+    "cost_per_step": Word(_USD, "cost of one step, paid hours in which nothing runs included"),
+    "cost_per_request": Word(_USD, "cost of one request, paid hours in which nothing runs included"),
+    "cost_per_year": Word(_USD, "cost of the work of 365 days"),
+    "chip_time_per_year": Word(_S, "time of one chip that the work of 365 days takes, all chips added up"),
+    "energy_cost": Word(_USD, "electricity of one run, with what cooling takes; not part of cost"),
+    "flops_per_usd": Word(Dimension.YIELD, "arithmetic of all chips that a dollar buys"),
+    "training_time": Word(_S, "a whole training, from one run of the workload"),
+    "training_cost": Word(_USD, "cost of a whole training"),
+    "saved": Word(Dimension.RATIO, "share of the baseline's cost that is gone"),
+    "savings_per_year": Word(_USD, "what 365 days cost less than in the baseline"),
+    "engineering_cost": Word(_USD, "what the change costs once"),
+    "roi": Word(Dimension.RATIO, "(savings of a year - engineering cost) / engineering cost"),
+    "payback_time": Word(_S, "when savings have paid for the engineering"),
+}
+"""Words that a run has if its scenario has an economics section, beside `cost` and the like."""
+
+RUN_WORDS: Mapping[str, Word] = {**WORDS, **MONEY_WORDS}
+"""Every word that a whole run can have."""
+
 OP_WORDS: Mapping[str, Word] = {
     "time": Word(_S, "time that the op's tasks take on a chip, added up, longest over chips"),
     "bound_by": Word(None, "the largest of the op's t_ times"),
@@ -84,6 +106,6 @@ def word_named(name: str) -> Word:
         if wanted not in OP_WORDS:
             raise KeyError(unknown("word about an op", wanted, OP_WORDS))
         return OP_WORDS[wanted]
-    if name not in WORDS:
-        raise KeyError(unknown("result word", name, [*WORDS, "ops.NAME.time"]))
-    return WORDS[name]
+    if name not in RUN_WORDS:
+        raise KeyError(unknown("result word", name, [*RUN_WORDS, "ops.NAME.time"]))
+    return RUN_WORDS[name]

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scenarios.build import Scenario, load_scenario
     from scenarios.outcome import Outcome, run
+    from scenarios.sweeps import Study, sweep
 
-__all__ = ["Outcome", "Scenario", "load_scenario", "run"]
+__all__ = ["Outcome", "Scenario", "Study", "load_scenario", "run", "sweep"]
 
 _HOMES = {
     "Outcome": "scenarios.outcome",
     "Scenario": "scenarios.build",
+    "Study": "scenarios.sweeps",
     "load_scenario": "scenarios.build",
     "run": "scenarios.outcome",
+    "sweep": "scenarios.sweeps",
 }
 
 

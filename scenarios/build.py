@@ -64,9 +64,11 @@ class Scenario:
     def having_all(self, values: Mapping[str, Any]) -> Scenario:
         """The same scenario with other values at dotted paths, all put in place at once. Raises SpecError."""
         sizes = {dotted.removeprefix(_DIMS): value for dotted, value in values.items() if dotted.startswith(_DIMS)}
+        document = changed(self.document, values)
         if len(sizes) == len(values) and all(self._is_size(name, size) for name, size in sizes.items()):
-            return replace(self, graph=self.graph.with_dims(**sizes))  # nothing else depends on a size
-        return build_scenario(changed(self.document, values), self.path)
+            graph = self.graph.with_dims(**sizes)  # nothing else depends on a size
+            return replace(self, graph=graph, document=document)
+        return build_scenario(document, self.path)
 
     def _is_size(self, name: str, size: Any) -> bool:
         return name in self.graph.dims and type(size) is int and 1 <= size <= MAX_DIM

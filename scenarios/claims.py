@@ -14,6 +14,8 @@ from hw import Dimension, Problems
 from hw.document import Document
 from hw.errors import unknown
 from hw.units import parse, show
+from scenarios.find_values import same_value
+from scenarios.value_text import read_number
 
 DEFAULT_TOLERANCE = 1e-3
 FIND = "find"
@@ -88,8 +90,7 @@ def _claim(word: str, expected: Any, document: Document, problems: Problems) -> 
             raise ValueError("the tolerance of {key} is negative")
         expected = expected["value"]
     if word == FIND:
-        if isinstance(expected, bool) or not isinstance(expected, int):
-            raise ValueError(f"{expected!r} will not do: find wants a whole number")
+        read_number(expected)
         return Claim(word, expected, 0.0, None)
     known = word_named(word)
     return Claim(word, _value(expected, known), tolerance, known.dimension)
@@ -110,7 +111,9 @@ def _value(expected: Any, word: Word) -> Value:
 def judge(claim: Claim, got: Value, tasks: int) -> Verdict:
     """Whether `got` is what the claim wants; `tasks` is the number of tasks of the run."""
     want = claim.want
-    if isinstance(want, bool) or isinstance(got, bool) or not isinstance(want, (int, float)) or claim.word == FIND:
+    if claim.word == FIND:
+        return Verdict(claim, got, want is not None and got is not None and same_value(got, want))
+    if isinstance(want, bool) or isinstance(got, bool) or not isinstance(want, (int, float)):
         return Verdict(claim, got, type(got) is type(want) and got == want)
     if not isinstance(got, (int, float)):
         return Verdict(claim, got, False)
@@ -120,7 +123,7 @@ def judge(claim: Claim, got: Value, tasks: int) -> Verdict:
     return Verdict(claim, float(got), abs(got - want) <= allowed)
 
 
-def verdicts(claims: tuple[Claim, ...], summary: Summary, found: int | None) -> list[Verdict]:
+def verdicts(claims: tuple[Claim, ...], summary: Summary, found: Value) -> list[Verdict]:
     """Every claim against a run; `found` is what the study found. Raises KeyError for an op that does not exist."""
     tasks = len(summary.plan.program)
     return [judge(claim, found if claim.word == FIND else summary[claim.word], tasks) for claim in claims]

@@ -16,6 +16,10 @@ from typing import Annotated
 
 import typer
 
+from scenarios.cli_import import register as register_import
+from scenarios.cli_study import register as register_study
+from scenarios.cli_what_if import register as register_what_if
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -64,7 +68,7 @@ def run(
     set_: Set = None,
     json: Json = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for timeline.csv, trace.json, summary.json.")
+        Path | None, typer.Option("--out", help="Folder for timeline.csv, trace.json, summary.json, report.html.")
     ] = None,
 ) -> None:
     """Run a scenario and show where the time went."""
@@ -81,6 +85,20 @@ def run(
         if out is not None:
             for path in outcome.write(out):
                 typer.echo(f"wrote {path}", err=True)
+
+
+@app.command()
+def report(
+    file: File,
+    set_: Set = None,
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Run a scenario and write one HTML file about it: bounds, timeline, roofline, memory, network, sources."""
+    with _reporting():
+        from scenarios.outcome import run as run_scenario
+
+        out.write_text(run_scenario(file, set_ or ()).report(), encoding="utf-8")
+        typer.echo(f"wrote {out}", err=True)
 
 
 @app.command()
@@ -207,6 +225,11 @@ def _print_json(data: object) -> None:
     import json
 
     typer.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+register_what_if(app, _reporting, _print_json)
+register_study(app, _reporting, _print_json)
+register_import(app, _reporting, _print_json)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import CAUSES, WORDS, Summary, word_named
+from analysis import CAUSES, RUN_WORDS, Summary, word_named
 from hw.units import parse
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -55,7 +55,7 @@ def _parse(text: str) -> Condition:
         raise ValueError(f"'{text[:60]}' {message}")
     left, compare, right = match.groups()
     word = word_named(left)
-    if right in WORDS or right.startswith("ops."):
+    if right in RUN_WORDS or right.startswith("ops."):
         if (word.dimension is None) != (word_named(right).dimension is None):
             raise ValueError(f"'{text[:60]}' compares a number with a name")
         return Condition(left, compare, right)

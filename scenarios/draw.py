@@ -244,8 +244,8 @@ def _graph(picture: Picture) -> tuple[list[str], list[str]]:
         texts = [f"{other}{_times(rate / port)}" for other, rate in others.items()]
         shown = [_GAP if other is None else texts[other] for other in chosen(len(texts), 6)]
         lines.append(f"{name.rjust(wide)} ── {'  '.join(shown)}"[:WIDTH])
-    double = any("x" in line for line in lines)
-    return lines, ["x2: so many times the bandwidth of its narrowest link"] if double else []
+    wider = next((times for others in near.values() for rate in others.values() if (times := _times(rate / port))), "")
+    return lines, [f"{wider.strip()}: so many times the bandwidth of the narrowest link"] if wider else []
 
 
 def _times(ratio: float) -> str:

@@ -15,11 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import Summary, Value, timeline_frame, write_trace
+from analysis.frames import ops_frame
+from analysis.memory_frame import memory_frame
 from analysis.network import network_record
+from analysis.usage import usage_frame
 from hw import Problem, SpecError
 from scenarios.build import Scenario, load_scenario
 from scenarios.claims import Verdict, verdicts
-from scenarios.study import Row, find, summarise, vary
+from scenarios.crossover import Crossover, crossover
+from scenarios.find import Flip, Found, find
+from scenarios.find_values import Value as FoundValue
+from scenarios.study import ledger_of, summarise
+from scenarios.sweeps import HowToRun, Row, Study, points_of, run_study
 from simulator import Result
 
 if TYPE_CHECKING:
@@ -47,26 +54,61 @@ class Outcome:
         return words
 
     @cached_property
-    def found(self) -> int | None:
-        """The answer to `study.find`."""
+    def search(self) -> Found | None:
+        """What `study.find` found, and how; None without one."""
         return find(self.scenario)
 
+    @property
+    def found(self) -> FoundValue | None:
+        """The answer to `study.find`."""
+        return self.search.value if self.search is not None else None
+
+    @property
+    def flips(self) -> tuple[Flip, ...]:
+        """Every value at which the condition of `study.find` was seen to flip, ascending."""
+        return self.search.flips if self.search is not None else ()
+
     @cached_property
+    def crossover(self) -> Crossover | None:
+        """The map of `study.crossover`; None without one."""
+        return crossover(self.scenario)
+
+    @cached_property
+    def sweep(self) -> Study | None:
+        """The runs of the study's `vary`, `zip` and `random`; None without any."""
+        return run_study(self.scenario, HowToRun()) if points_of(self.scenario) else None
+
+    @property
     def rows(self) -> list[Row]:
-        """The runs of `study.vary`."""
-        return vary(self.scenario)
+        """The runs of the study."""
+        return self.sweep.rows if self.sweep is not None else []
 
     @property
     def timeline(self) -> pd.DataFrame:
-        """One row per task and chip, seconds."""
+        """One row per task and chip, seconds; analyses as methods of `.overlapse`. Schema: `analysis.frames`."""
         return timeline_frame(self.result)
 
     @property
+    def ops(self) -> pd.DataFrame:
+        """One row per op: FLOPs, bytes, intensity, bound, times. Joins the timeline on `op`."""
+        return ops_frame(self.result)
+
+    @property
+    def usage(self) -> pd.DataFrame:
+        """One row per resource and stretch of constant share of its capacity. Schema: `analysis.usage`."""
+        return usage_frame(self.result)
+
+    @property
+    def memory(self) -> pd.DataFrame:
+        """One row per tensor and chip: bytes of HBM, from when to when. Schema: `analysis.memory_frame`."""
+        return memory_frame(self.result)
+
+    @property
     def study(self) -> pd.DataFrame:
-        """One row per run of `study.vary`: inputs, words, error."""
+        """One row per run of the study: inputs, words, error."""
         import pandas as pd
 
-        return pd.DataFrame([{**row.inputs, **row.words, "error": row.error} for row in self.rows])
+        return self.sweep.frame if self.sweep is not None else pd.DataFrame()
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -94,19 +136,31 @@ class Outcome:
         words: dict[str, Any] = {"name": self.scenario.name, **self.summary}
         if self.words.plan.system.size > 1:
             words["network"] = network_record(self.words.plan)
+        if (ledger := ledger_of(self.scenario)) is not None:
+            words["economics"] = ledger.record(self.words)
+        if self.search is not None:
+            words["find_search"] = self.search.as_json()
         if self.rows:
             words["study"] = [{**row.inputs, **row.words, "error": row.error} for row in self.rows]
         return words
 
     def write(self, folder: Path) -> list[Path]:
-        """Write timeline.csv, trace.json and summary.json into `folder`; returns their paths. Raises OSError."""
+        """Write timeline.csv, trace.json, summary.json and report.html into `folder`; returns their paths. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / name for name in ("timeline.csv", "trace.json", "summary.json")]
+        paths = [folder / name for name in ("timeline.csv", "trace.json", "summary.json", "report.html")]
         self.timeline.to_csv(paths[0], index=False)
         with paths[1].open("w", encoding="utf-8") as out:
             write_trace(self.result, out)
         paths[2].write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
+        paths[3].write_text(self.report(), encoding="utf-8")
         return paths
+
+    def report(self) -> str:
+        """The run as one HTML file that needs nothing else."""
+        from analysis.report import report_html
+        from scenarios.telling import story_of
+
+        return report_html(self.words, story_of(self))
 
     def _repr_html_(self) -> str:
         from analysis.html import summary_html

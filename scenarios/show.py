@@ -17,6 +17,9 @@ from hw.catalog import is_path
 from hw.units import show
 from scenarios.explain import chip_sources, graph_lines, provenance, reasons
 from scenarios.outcome import Outcome, run
+from scenarios.show_find import find_lines
+from scenarios.show_study import show_study
+from scenarios.study import ledger_of
 
 _MIN_WIDTH, _MAX_WIDTH = 60, 140
 _TABLE_WIDTH = 118
@@ -34,29 +37,17 @@ def show_outcome(outcome: Outcome) -> None:
     console = _console()
     scenario = outcome.scenario
     console.print(screen(scenario.name, scenario.about, outcome.words, console.width))
-    if scenario.study is not None and scenario.study.find is not None:
-        wanted = scenario.study.find
-        found = "none" if outcome.found is None else str(outcome.found)
-        console.print(Text(f"find         smallest {wanted.smallest} with {wanted.where}: {found}"))
-    if outcome.rows:
-        console.print(_study_table(outcome))
+    if scenario.study is not None and scenario.study.find is not None and outcome.search is not None:
+        console.print(find_lines(scenario.study.find, outcome.search))
+    for line in scenario.loaders.lines(outcome.words.plan):
+        console.print(Text.assemble(("beside       ", "dim"), line))
+    if (ledger := ledger_of(scenario)) is not None:
+        for at, line in enumerate(ledger.lines(outcome.words)):
+            console.print(Text.assemble(("" if at else "economics    ", "dim"), line))
+    if outcome.sweep is not None:
+        show_study(console, outcome.sweep)
     for verdict in outcome.failed:
         console.print(Text(f"claim failed {verdict}", style="red"))
-
-
-def _study_table(outcome: Outcome) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    for name in [*outcome.rows[0].inputs, "time", "bound by", "eta", "MFU", ""]:
-        table.add_column(escape(name))
-    for row in outcome.rows:
-        inputs = [escape(str(value)) for value in row.inputs.values()]
-        if row.error:
-            table.add_row(*inputs, "", "", "", "", Text(row.error, style="red"))
-            continue
-        words = row.words
-        figures = (show(words["time"], Dimension.TIME), words["bound_by"], f"{words['eta']:.3f}", f"{words['mfu']:.1%}")
-        table.add_row(*inputs, *figures, "")
-    return table
 
 
 def chip_records(name: str | None) -> Any:
@@ -107,14 +98,15 @@ def show_chip(name: str) -> None:
         table.add_column(column, overflow="fold")
     for section in chip.figures():
         table.add_row(
-            escape(section), escape(_figures(chip, section)), escape(chip.sources.get(section, "no source given"))
+            escape(section), escape(chip_figures(chip, section)), escape(chip.sources.get(section, "no source given"))
         )
     console.print(table)
     ridges = ", ".join(f"{roof.unit} {roof.dtype} {roof.ridge:.4g}" for roof in roofs(chip))
     console.print(Text.assemble(("ridge points (FLOP/B)  ", "dim"), ridges))
 
 
-def _figures(chip: Chip, section: str) -> str:
+def chip_figures(chip: Chip, section: str) -> str:
+    """A section of a chip in one line."""
     if section.startswith("links."):
         link = chip.links[section.removeprefix("links.")]
         latency = f", {show(link.latency_s, Dimension.TIME)} a hop" if link.latency_s else ""
@@ -123,7 +115,7 @@ def _figures(chip: Chip, section: str) -> str:
         peaks = getattr(chip, section).peak_flops_per_s
         return ", ".join(f"{dtype} {show(rate, Dimension.FLOP_RATE)}" for dtype, rate in peaks.items())
     if section == "price":
-        return f"{chip.price_usd_per_h:g} USD/h"
+        return ", ".join(f"{tier.replace('_', ' ')} {usd:g} USD/h" for tier, usd in chip.prices if usd is not None)
     if section == "power":
         return f"{chip.power_watts:g} W"
     if section == "calibration":
@@ -212,5 +204,5 @@ def _print_sources(console: Console, outcome: Outcome) -> None:
     table.add_column(overflow="fold", style="dim")
     chip = outcome.scenario.system.chip
     for section, source in chip_sources(outcome):
-        table.add_row(escape(section), escape(_figures(chip, section)), escape(source))
+        table.add_row(escape(section), escape(chip_figures(chip, section)), escape(source))
     console.print(table)

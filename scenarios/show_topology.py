@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +24,7 @@ from scenarios.draw import Picture
 _B_S, _S, _B = Dimension.BANDWIDTH, Dimension.TIME, Dimension.DATA
 _LINK_ROWS = 16
 _LABEL = 12
+_RUNS = 6
 
 
 def _console() -> Console:
@@ -62,7 +64,7 @@ def show_topology(system: System) -> None:
     for number, each in enumerate(facts):
         _draw(console, topology, number, each)
     console.print()
-    _figures(console, topology, facts, system.host)
+    _figures(console, system, topology, facts)
     console.print()
     _links(console, topology)
 
@@ -79,8 +81,8 @@ def _draw(console: Console, topology: Topology, number: int, facts: LevelFacts) 
         console.print(Text(f"  {remark}", style="dim"))
 
 
-def _figures(console: Console, topology: Topology, facts: list[LevelFacts], host: Host | None) -> None:
-    lines = [("chips", f"{topology.size}"), ("diameter", _hops(diameter(facts)))]
+def _figures(console: Console, system: System, topology: Topology, facts: list[LevelFacts]) -> None:
+    lines = [("chips", f"{topology.size}{_runs(system)}"), ("diameter", _hops(diameter(facts)))]
     cut = overall_cut(facts)
     if cut is not None:
         whole = max((at for at, each in enumerate(facts) if each.level.children > 1), default=0)
@@ -88,10 +90,25 @@ def _figures(console: Console, topology: Topology, facts: list[LevelFacts], host
         lines.append(("bisection", f"{_cut(cut)} one way{halves}"))
         lines += [("", f"({cut.method})")] if cut.method != CLOSED_FORM else []
         inside = [each for each in facts[:whole] if each.level.children > 1]
-        lines += [("", f"{_cut(each.bisection)} inside {each.level.text}") for each in inside]
-    lines += [("" if at else "hosts", text) for at, text in enumerate(_host(host) if host else ())]
+        narrowest = "" if len(system.kinds) == 1 else "the narrowest "
+        lines += [("", f"{_cut(each.bisection)} inside {narrowest}{each.level.text}") for each in inside]
+    lines += [("" if at else "hosts", text) for at, text in enumerate(_host(system.host) if system.host else ())]
     for label, text in lines:
         console.print(Text.assemble((f"{label:<{_LABEL}}", "dim"), text))
+
+
+def _runs(system: System) -> str:
+    """Which chips are of which kind, where they are not all alike: ': 0-7 v100_sxm2_32gb, 8-15 a100_80gb_sxm'."""
+    if len(system.kinds) == 1:
+        return ""
+    texts, start = list[str](), 0
+    for kind, group in groupby(system.kind_of):
+        end = start + len(list(group))
+        numbers = str(start) if end == start + 1 else f"{start}-{end - 1}"
+        texts.append(f"{numbers} {system.kinds[kind].name}")
+        start = end
+    more = f", and {len(texts) - _RUNS} more runs" if len(texts) > _RUNS else ""
+    return f": {', '.join(texts[:_RUNS])}{more}"
 
 
 def _hops(count: int) -> str:

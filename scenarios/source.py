@@ -1,8 +1,8 @@
 """Scenario files as documents: found, read, extended and overridden, with the place of every value kept.
 
 `extends: other.yaml` (relative to the file): maps merge, lists and scalars replace, null deletes. A key with dots under
-`system.set`, `study.vary` or `expect` is one key. The place of a value is that of the file that gave it, so that errors
-and `explain` point at the line that matters.
+`system.set`, `expect`, or a map of a study (`vary`, `zip`, `derive`, `random.values`) is one key. The place of a value is
+that of the file that gave it, so that errors and `explain` point at the line that matters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from hw.errors import Mark, Problem, SpecError, unknown
 
 LIBRARY = Path(__file__).parent / "library"
 _MAX_BASES = 16
-_FLAT_UNDER: tuple[Key, ...] = (("system", "set"), ("study", "vary"), ("expect",))
+_FLAT_UNDER: tuple[Key, ...] = (
+    ("system", "set"),
+    ("study", "vary"),
+    ("study", "zip"),
+    ("study", "derive"),
+    ("study", "random", "values"),
+    ("expect",),
+)
 """Maps whose keys are dotted names."""
 
 

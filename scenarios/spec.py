@@ -12,6 +12,8 @@ from pydantic import Field
 
 from hw.system_spec import SystemSpec
 from hw.validation import Efficiency, Seconds, Spec
+from scenarios.loader import LoaderSpec
+from scenarios.money import EconomicsSpec
 from scenarios.study_spec import StudySpec
 
 
@@ -83,6 +85,10 @@ class ScenarioSpec(Spec):
     system: SystemSpec
     workload: WorkloadSpec
     run: RunSpec = RunSpec()
+    processes: dict[str, LoaderSpec] = Field(
+        default_factory=dict, description="data loaders by name; ops wait for them"
+    )
+    economics: EconomicsSpec | None = Field(default=None, description="prices, how often it runs, what it replaces")
     study: StudySpec | None = None
     expect: dict[str, Any] = Field(
         default_factory=dict, description="result word -> value, or {value, tolerance}; checked by `overlapse check`"

@@ -1,0 +1,54 @@
+// The charts: figures made by Python, drawn by plotly, which comes deflated and is unpacked after the page is up.
+
+// A script made from text runs at once and in order; it defines the page's one library.
+function load(code) {
+  const script = document.createElement("script");
+  script.textContent = code;
+  document.head.append(script);
+  script.remove();
+}
+
+// Figures know nothing of the ground they stand on: inks and lines come from the page.
+function onGround(layout) {
+  const ink = variable("--ink");
+  const line = variable("--line");
+  const themed = { ...layout, font: { ...layout.font, color: ink } };
+  themed.hoverlabel = { ...layout.hoverlabel, bgcolor: variable("--panel"), bordercolor: line };
+  themed.hoverlabel.font = { ...layout.hoverlabel?.font, color: ink };
+  for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+    const axis = layout[name];
+    themed[name] = { ...axis, gridcolor: line, linecolor: line, tickcolor: line };
+    themed[name].tickfont = { ...axis.tickfont, color: variable("--faint") };
+    themed[name].title = { ...axis.title, font: { ...axis.title?.font, color: variable("--faint") } };
+  }
+  return themed;
+}
+
+// Traces may ask for the ink of the page; there is no such colour elsewhere.
+function inked(traces) {
+  const text = JSON.stringify(traces).replaceAll('"ink"', JSON.stringify(variable("--ink")));
+  return JSON.parse(text);
+}
+
+class Charts {
+  constructor(figures) {
+    this.figures = figures;
+    this.ready = false;
+  }
+
+  async unpack(base64) {
+    const code = new TextDecoder().decode(await inflated(base64));
+    load(code);
+    this.ready = true;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.ready) return;
+    const config = { displaylogo: false, responsive: true, displayModeBar: false, showTips: false };
+    for (const [name, { data, layout }] of Object.entries(this.figures)) {
+      const box = document.getElementById(`chart-${name}`);
+      if (box) Plotly.react(box, inked(data), onGround({ ...layout, autosize: true }), config);
+    }
+  }
+}

@@ -1,0 +1,41 @@
+"""Two timelines side by side: what takes longer, what came and what went.
+
+Times are seconds per chip (added up over a timeline's tasks, divided by its chips), so that runs on different numbers of
+chips, and simulated and measured ones, compare. Rows are matched by what stands in the columns `by`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analysis.rollup import rollup
+from analysis.steps import Keys
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def diff_timelines(before: pd.DataFrame, after: pd.DataFrame, by: str | Keys = "base", **patterns: str) -> pd.DataFrame:
+    """by.., tasks_before, tasks_after, time_before, time_after, change (s a chip), ratio (NaN where it was not there
+    before), the largest change first."""
+    names = [by] if isinstance(by, str) else list(by)
+    first, second = (_per_chip(each, names, **patterns) for each in (before, after))
+    result = first.merge(second, on=names, how="outer", suffixes=("_before", "_after"))
+    for column in ("tasks_before", "tasks_after"):
+        result[column] = result[column].fillna(0).astype("int64")
+    for column in ("time_before", "time_after"):
+        result[column] = result[column].fillna(0.0)
+    result["change"] = result["time_after"] - result["time_before"]
+    result["ratio"] = result["time_after"] / result["time_before"].where(result["time_before"] > 0)
+    order = result["change"].abs().sort_values(ascending=False, kind="stable").index
+    return result.loc[order].reset_index(drop=True)
+
+
+def _per_chip(timeline: pd.DataFrame, names: list[str], **patterns: str) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = rollup(timeline, names, **patterns)[[*names, "tasks", "time"]]
+    for name in names:  # categories of two timelines differ
+        if isinstance(rows[name].dtype, pd.CategoricalDtype):
+            rows = rows.assign(**{name: rows[name].astype(object)})
+    return rows.assign(time=rows["time"] / max(1, timeline["chip"].nunique()))

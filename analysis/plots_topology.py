@@ -1,0 +1,222 @@
+"""The network as a map: chips and switches, and how loaded the links between them were.
+
+Model: the load of a direction of a link is the time that its bytes take at its full rate, over the run's time. A line of
+the map stands for all wires between two nodes, both ways, and shows the most loaded of them. Of chips that were simulated
+once for several, the links of each have the load of the one that was simulated.
+Places: lattices lie in rows and columns (a third axis shifts a plane), everything else in a circle of chips with the
+switches inside, each in the middle of what it joins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from analysis.plots_style import CAUSE_COLOURS, inert, load_colour, styled
+from hw import Dimension
+from hw.topology import Topology, Wire
+from hw.units import show
+from simulator import Plan, Result
+from simulator.program import PS_PER_S
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+MAX_CHIPS = 144
+"""Chips beyond which a map is a black spot; the table of links says more."""
+
+_MAX_LINES = 3000
+_BUCKETS = 10
+_CLOSE = 0.02
+_LATTICES = ("torus", "grid", "line")
+
+Place = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class WireLoad:
+    """A wire and the share of the run's time for which it was busy."""
+
+    wire: Wire
+    share: float
+
+
+def wire_loads(result: Result) -> list[WireLoad]:
+    """Every wire of the system with its load, in the topology's order; empty where nothing is wired."""
+    plan, topology = result.plan, result.plan.system.topology
+    if topology is None:
+        return []
+    work = _work_s(plan)
+    stands_for = plan.folding.wire if plan.folding is not None else range(len(topology.wires))
+    time_s = result.time_s
+    loads = [work.get(topology.wires[first].name, 0.0) / time_s if time_s else 0.0 for first in stands_for]
+    return [WireLoad(wire, load) for wire, load in zip(topology.wires, loads, strict=True)]
+
+
+def _work_s(plan: Plan) -> Mapping[str, float]:
+    program = plan.program
+    pairs = zip(program.resources, program.work_ps(), strict=True)
+    return {resource.name: work / PS_PER_S for resource, work in pairs if resource.cause == "network"}
+
+
+@dataclass(slots=True)
+class _Line:
+    """All wires between two nodes."""
+
+    load: float = 0.0
+    words: list[str] = field(default_factory=list)
+
+
+def plot_topology(result: Result) -> Figure | None:
+    """The map; None for one chip alone or more than `MAX_CHIPS`."""
+    from plotly.graph_objects import Figure
+
+    topology = result.plan.system.topology
+    if topology is None or not 1 < topology.size <= MAX_CHIPS:
+        return None
+    lines: dict[tuple[str, str], _Line] = {}
+    for each in wire_loads(result):
+        first, second = sorted((each.wire.source, each.wire.target))
+        line = lines.setdefault((first, second), _Line())
+        line.load = max(line.load, each.share)
+        rate = show(each.wire.bytes_per_s, Dimension.BANDWIDTH)
+        line.words.append(
+            f"{each.wire.source} → {each.wire.target} ({each.wire.link}, {rate}): {100 * each.share:.1f} %"
+        )
+    if len(lines) > _MAX_LINES:
+        return None
+    places = _places(topology)
+    figure = Figure([*_links(lines, places), *_nodes(topology, places)])
+    hidden: dict[str, Any] = {"visible": False}
+    wide = max(x for x, _ in places.values()) - min(x for x, _ in places.values())
+    high = max(y for _, y in places.values()) - min(y for _, y in places.values())
+    if high < 0.4 * wide:  # rows side by side: they may be stretched
+        return styled(figure, 340 if high else 160, hidden, hidden)
+    return styled(figure, 460, hidden, {**hidden, "scaleanchor": "x"})
+
+
+def _links(lines: Mapping[tuple[str, str], _Line], places: Mapping[str, Place]) -> Iterator[Any]:
+    """A trace of lines for each bucket of loads, and one of points that carry the words."""
+    from plotly.graph_objects import Scatter
+
+    step = min((math.dist(places[one], places[other]) for one, other in lines), default=1.0)
+    paths = {pair: _path(places[pair[0]], places[pair[1]], step) for pair in lines}
+    for bucket in range(_BUCKETS + 1):
+        mine = [pair for pair, line in lines.items() if math.ceil(min(1.0, line.load) * _BUCKETS - 1e-9) == bucket]
+        if not mine:
+            continue
+        xs: list[float | None] = []
+        ys: list[float | None] = []
+        for pair in mine:
+            xs += [*(x for x, _ in paths[pair]), None]
+            ys += [*(y for _, y in paths[pair]), None]
+        name = f"load up to {100 * bucket // _BUCKETS} %" if bucket else "unused"
+        look = {"color": load_colour(bucket / _BUCKETS), "width": 1.5 + 4 * bucket / _BUCKETS}
+        yield Scatter(x=xs, y=ys, mode="lines", line=look, name=name, hoverinfo="skip")
+    middles = [paths[pair][len(paths[pair]) // 2] for pair in lines]
+    yield Scatter(
+        x=[x for x, _ in middles],
+        y=[y for _, y in middles],
+        mode="markers",
+        marker={"size": 12, "color": "rgba(0,0,0,0)"},
+        customdata=["<br>".join(map(inert, line.words[:8])) for line in lines.values()],
+        hovertemplate="%{customdata}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _path(here: Place, there: Place, step: float) -> list[Place]:
+    """A straight line to a neighbour; a bow to whoever lies further away in the same row or column (a wraparound)."""
+    span = math.dist(here, there)
+    straight = min(abs(here[0] - there[0]), abs(here[1] - there[1])) < 1e-9
+    middle = ((here[0] + there[0]) / 2, (here[1] + there[1]) / 2)
+    if span <= 1.5 * step or not straight:
+        return [here, middle, there]
+    bow = 0.3 * step
+    aside = ((there[1] - here[1]) / span * bow, -(there[0] - here[0]) / span * bow)
+    parts = [at / 8 for at in range(9)]
+    lift = [4 * part * (1 - part) for part in parts]
+    return [
+        (here[0] + (there[0] - here[0]) * part + aside[0] * up, here[1] + (there[1] - here[1]) * part + aside[1] * up)
+        for part, up in zip(parts, lift, strict=True)
+    ]
+
+
+def _nodes(topology: Topology, places: Mapping[str, Place]) -> Iterator[Any]:
+    from plotly.graph_objects import Scatter
+
+    chips = topology.chip_numbers
+    few = topology.size <= 64
+    for chosen, name, symbol, size in ((True, "chip", "square", 20 if few else 11), (False, "switch", "circle", 13)):
+        names = [node for node in places if (node in chips) == chosen]
+        if not names:
+            continue
+        numbered = few and chosen
+        yield Scatter(
+            x=[places[node][0] for node in names],
+            y=[places[node][1] for node in names],
+            mode="markers+text" if numbered else "markers",
+            text=[str(chips[node]) for node in names] if numbered else None,
+            textfont={"size": 10, "color": "#ffffff"},
+            marker={"symbol": symbol, "size": size, "color": CAUSE_COLOURS["host" if chosen else "waiting"]},
+            name=name,
+            hovertext=[inert(node) for node in names],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+
+
+def _places(topology: Topology) -> dict[str, Place]:
+    lattice = len(topology.levels) == 1 and topology.levels[0].kind in _LATTICES
+    places = _rows_and_columns(topology) if lattice else _circle(topology.size)
+    near: dict[str, set[str]] = {}
+    for wire in topology.wires:
+        near.setdefault(wire.source, set()).add(wire.target)
+        near.setdefault(wire.target, set()).add(wire.source)
+    waiting = [node for node in near if node not in places]
+    while waiting:
+        ready = [node for node in waiting if near[node] & places.keys()]
+        if not ready:
+            break  # joined to no chip
+        found = {node: _middle([places[each] for each in sorted(near[node] & places.keys())]) for node in ready}
+        places |= _spread(found)
+        waiting = [node for node in waiting if node not in found]
+    return {**places, **dict.fromkeys(waiting, (0.0, 0.0))}
+
+
+def _rows_and_columns(topology: Topology) -> dict[str, Place]:
+    axes = [axis for axis in topology.axes if axis.size > 1] or list(topology.axes)
+    places = {}
+    for chip in range(topology.size):
+        at = [axis.place(chip) for axis in axes]
+        x, y = float(at[-1]), -float(at[-2]) if len(at) > 1 else 0.0
+        if len(at) > 2:  # planes side by side, each a little lower
+            x, y = x + at[0] * (axes[-1].size + 0.8), y - at[0] * 0.45
+        places[f"chip{chip}"] = (x, y)
+    return places
+
+
+def _circle(chips: int) -> dict[str, Place]:
+    turns = [2 * math.pi * chip / chips for chip in range(chips)]
+    return {f"chip{chip}": (math.sin(turn), math.cos(turn)) for chip, turn in enumerate(turns)}
+
+
+def _middle(points: Sequence[Place]) -> Place:
+    """The middle of some points, drawn a little towards the centre."""
+    return 0.7 * sum(x for x, _ in points) / len(points), 0.7 * sum(y for _, y in points) / len(points)
+
+
+def _spread(found: Mapping[str, Place]) -> dict[str, Place]:
+    """Nodes that would lie upon each other, in a small circle."""
+    spots: dict[Place, list[str]] = {}
+    for node, (x, y) in found.items():
+        spots.setdefault((round(x / _CLOSE), round(y / _CLOSE)), []).append(node)
+    places = {}
+    for nodes in spots.values():
+        x, y = found[nodes[0]]
+        radius = 0.0 if len(nodes) == 1 else 0.06 + 0.012 * len(nodes)
+        for at, node in enumerate(nodes):
+            turn = 2 * math.pi * at / len(nodes)
+            places[node] = (x + radius * math.sin(turn), y + radius * math.cos(turn))
+    return places

@@ -1,0 +1,180 @@
+"""A run as one HTML file: where it stands between its bounds, its timeline, its pictures, and the source of every number.
+
+    Path("report.html").write_text(report_html(summary, Story(name="two-chips")))
+
+Model: one file that needs nothing else and asks for nothing: styles, scripts and data are inside, and its own policy
+forbids every request and every script but the two whose hashes it names. What is text stands in the HTML and is there
+without scripts; the timeline is a canvas of ours (its data: `analysis.report_lanes`), the charts are plotly's.
+Both are deflated: plotly's library is 5 MB, 2 MB as it travels. The same run gives the same bytes: no date, no name of a
+machine, nothing counted by chance.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from analysis.plots import plot_breakdown, plot_memory, plot_roofline, plot_sweep, plot_tornado
+from analysis.plots_page import in_text
+from analysis.plots_style import CAUSE_COLOURS
+from analysis.plots_topology import plot_topology
+from analysis.report_html import swatch
+from analysis.report_lanes import used_causes
+from analysis.report_sections import AFTER, BEFORE, Section, heading
+from analysis.report_story import Story, Telling
+from analysis.roofline import roofline_points
+from analysis.summary import Summary
+from hw import VERSION
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+__all__ = ["Story", "report_html"]
+
+SCRIPTS = ("units", "theme", "model", "coverage", "painter", "timeline", "panel", "input", "charts", "main")
+"""The scripts of the page in the order in which they depend on each other; together they are one function."""
+
+MAX_CHIPS = 64
+"""Chips beyond which the breakdown shows the first ones only."""
+
+
+def report_html(summary: Summary, story: Story | None = None) -> str:
+    """The report of a run."""
+    telling = Telling(summary, story or Story())
+    charts = _charts(telling)
+    sections = [(each, each.made(telling, charts)) for each in (*BEFORE, _TIMELINE, *AFTER)]
+    shown = [(each, body) for each, body in sections if body]
+    script = _script()
+    library, library_hash, library_version = _library()
+    page = Template(_asset("report.html"))
+    return page.substitute(
+        title=in_text(telling.story.name),
+        heading=heading(telling),
+        version=in_text(VERSION),
+        plotly_version=in_text(library_version),
+        style=_style(),
+        contents="".join(f'<a href="#{each.key}">{in_text(each.title)}</a>' for each, _ in shown),
+        sections="\n".join(
+            f'<section id="{each.key}"><h2>{in_text(each.title)}</h2>{body}</section>' for each, body in shown
+        ),
+        timeline=telling.timeline.data,
+        charts=_deflated(json.dumps(charts, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("utf-8")),
+        plotly=library,
+        script=script,
+        script_hashes=f"'{_hash(script)}' '{library_hash}'",
+    )
+
+
+def _timeline(telling: Telling, _charts: object) -> str:
+    keys = (("←", "→"), ("+", "−"), ("Home",), ("/",), ("N", "B"), ("P",), ("Esc",))
+    words = ("move", "zoom", "whole run", "search", "step", "critical path", "clear")
+    shown = ", ".join(
+        f"{''.join(f'<kbd>{in_text(key)}</kbd>' for key in pair)} {word}"
+        for pair, word in zip(keys, words, strict=True)
+    )
+    legend = "".join(f"<span>{swatch(cause)}</span>" for cause in used_causes(telling.figures))
+    honest = (
+        "The height of the colour in a pixel is the share of its time in which the lane is busy, however far out; "
+        "dashes are time in which a chip waits for the others of a collective. "
+    )
+    left_out = f'<p class="note">{in_text(telling.timeline.note)}</p>' if telling.timeline.note else ""
+    how = "Drag to move, Ctrl and wheel to zoom, click a slice for what it waited for."
+    return (
+        Template(_asset("timeline.html")).substitute(legend=legend)
+        + f'{left_out}<p class="caption">{honest}{how}</p><p class="caption keys">{shown}</p>'
+    )
+
+
+_TIMELINE = Section("time", "Timeline", _timeline)
+
+
+def _charts(telling: Telling) -> dict[str, Any]:
+    """Every chart that the run has something for, as plain data."""
+    result, story = telling.summary.result, telling.story
+    makers: dict[str, Callable[[], Figure | None]] = {
+        "breakdown": lambda: _breakdown(telling),
+        "roofline": lambda: None if next(roofline_points(result), None) is None else plot_roofline(result),
+        "memory": lambda: plot_memory(result),
+        "topology": lambda: plot_topology(result),
+        "tornado": lambda: None if story.what_if is None else plot_tornado(story.what_if),
+        "sweep": lambda: _sweep(story),
+    }
+    if not len(telling.summary.plan.program):
+        return {}
+    made = {name: figure for name, maker in makers.items() if (figure := maker()) is not None}
+    return {name: _plain(figure) for name, figure in made.items()}
+
+
+def _plain(figure: Figure) -> dict[str, Any]:
+    data = json.loads(figure.to_json())
+    data["layout"].pop("template", None)
+    return {"data": data["data"], "layout": data["layout"]}
+
+
+def _breakdown(telling: Telling) -> Figure:
+    """The breakdown of the simulated chips: those that they stand for do the same."""
+    from analysis.breakdown import temporal_breakdown
+    from analysis.frames import timeline_frame
+
+    plan, result = telling.summary.plan, telling.summary.result
+    chips = plan.folding.chips if plan.folding is not None else range(plan.system.size)
+    return plot_breakdown(temporal_breakdown(timeline_frame(result, list(chips)[:MAX_CHIPS]), result.time_s))
+
+
+def _sweep(story: Story) -> Figure | None:
+    """The study's time over the input that has most values, a line for each value of the next."""
+    frame = story.study
+    if frame is None or "time" not in frame.columns:
+        return None
+    several = [name for name in story.inputs if name in frame.columns and frame[name].nunique() > 1]
+    if not several or not frame["time"].notna().any():
+        return None
+    several.sort(key=lambda name: -frame[name].nunique())
+    return plot_sweep(frame, several[0], "time", several[1] if len(several) > 1 else None)
+
+
+def _style() -> str:
+    colours = "".join(f"--{cause}:{colour};" for cause, colour in CAUSE_COLOURS.items())
+    return f":root{{{colours}}}\n{_asset('report.css')}"
+
+
+@cache
+def _script() -> str:
+    """All scripts as one function, so that the page has one name of ours and no more."""
+    return "".join(_wrapped([_asset(f"{name}.js") for name in SCRIPTS]))
+
+
+def _wrapped(parts: list[str]) -> Iterator[str]:
+    yield '(() => {\n"use strict";\n'
+    yield "\n".join(parts)
+    yield "})();\n"
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("analysis").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+@cache
+def _library() -> tuple[str, str, str]:
+    """plotly's library as it travels, its hash for the page's policy, and its version."""
+    from plotly.offline import get_plotlyjs, get_plotlyjs_version
+
+    code = str(get_plotlyjs())
+    return _deflated(code.encode("utf-8")), _hash(code), str(get_plotlyjs_version())
+
+
+def _deflated(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+
+
+def _hash(script: str) -> str:
+    """A script's hash as a Content-Security-Policy names it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}"

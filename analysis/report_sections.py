@@ -1,0 +1,273 @@
+"""The sections of a report as HTML: each a function of the telling, empty where it has nothing to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.network import choices, folding_line
+from analysis.ops import OpFigures, combined
+from analysis.plots_page import in_text
+from analysis.plots_style import without_round
+from analysis.plots_topology import WireLoad, wire_loads
+from analysis.report_html import Html, bar, chart, folded, legend, paragraph, stack, swatch, table
+from analysis.report_story import Telling, percent, time_text
+from analysis.schedule_path import PATH_CAUSES, path_work_ps
+from analysis.words import CAUSES, WORDS
+from hw import Dimension
+from hw.units import show
+from simulator.program import PS_PER_S
+
+SHOWN_OPS = 30
+SHOWN_STEPS = 25
+SHOWN_ROWS = 200
+
+Charts = Mapping[str, Any]
+"""The charts that there are, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the report: what the address of it ends in, its title, and what makes it."""
+
+    key: str
+    title: str
+    made: Callable[[Telling, Charts], str]
+
+
+def heading(telling: Telling) -> str:
+    """What it is about, and on what it ran."""
+    plan = telling.summary.plan
+    lines = [paragraph(telling.story.about, "about")] if telling.story.about else []
+    options = plan.options
+    parts = [plan.system.name, f"overlap {options.overlap}", f"order {options.order}"]
+    if plan.system.size > 1:
+        parts.append(folding_line(plan))
+    lines.append(paragraph(" · ".join(parts), "note"))
+    return "".join(lines)
+
+
+def _place(telling: Telling, _charts: Charts) -> str:
+    cause = str(telling.summary["bound_by"])
+    figures: list[tuple[str, object]] = [
+        ("time", time_text(telling.time_s)),
+        ("bound by", swatch(cause)),
+        ("eta", f"{telling.number('eta'):.3f}"),
+        ("MFU", percent(telling.number("mfu"))),
+        ("peak memory", show(telling.number("peak_memory"), Dimension.DATA)),
+    ]
+    verdict = "".join(f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in figures)
+    return f'<dl class="verdict">{verdict}</dl>{_bounds(telling)}{"".join(map(paragraph, telling.story.notes))}'
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, Html) else in_text(value)
+
+
+def _bounds(telling: Telling) -> str:
+    """The line between the bounds, with the run's place on it and the critical path where it lies between them."""
+    lower, upper, critical = (telling.number(word) for word in ("lower_bound", "upper_bound", "critical_path"))
+
+    def at(seconds: float) -> float:
+        return 100 * min(1.0, max(0.0, (seconds - lower) / (upper - lower))) if upper > lower else 0.0
+
+    place = at(telling.time_s)
+    label = min(92.0, max(8.0, place))
+    parts = [
+        '<div class="track"></div><div class="tick" style="left:0"></div><div class="tick" style="left:100%"></div>',
+        f'<div class="mark" style="left:{place:.2f}%"></div>',
+        f'<span class="above" style="left:{label:.2f}%">this run</span>',
+        f'<span class="below">{time_text(lower)}, all overlaps</span>',
+        f'<span class="below right">{time_text(upper)}, nothing does</span>',
+    ]
+    if lower < critical < upper:
+        parts.insert(1, f'<div class="tick" style="left:{at(critical):.2f}%" title="critical path"></div>')
+    return (
+        f'<div class="bounds" role="img" aria-label="Between {time_text(lower)} and {time_text(upper)} the run stands at '
+        f'{time_text(telling.time_s)}">{"".join(parts)}</div>'
+        f"{paragraph(f'Critical path (longest chain of dependencies, each at its best): {time_text(critical)}', 'note')}"
+    )
+
+
+def _causes(telling: Telling, charts: Charts) -> str:
+    rows = []
+    for cause, word in CAUSES.items():
+        seconds = telling.number(word)
+        if seconds > 0:
+            share = telling.share(seconds)
+            rows.append((swatch(cause), time_text(seconds), percent(share), bar(cause, share)))
+    work = table(("", ">time", ">of the run", "|"), rows, wide=True)
+    note = paragraph(
+        "Work over capacity, on the busiest chip or link: these overlap, so they need not add up.", "caption"
+    )
+    where = ""
+    if "breakdown" in charts:
+        explained = "What each chip did at every instant: the first of compute, network, memory, other that ran."
+        where = chart("breakdown", charts["breakdown"]["layout"]["height"]) + paragraph(explained, "caption")
+    return note + work + where
+
+
+def _ops(telling: Telling, charts: Charts) -> str:
+    groups: dict[str, list[OpFigures]] = {}
+    for row in telling.figures:
+        groups.setdefault(without_round(row.name), []).append(row)
+    merged = sorted(
+        ((combined(name, rows), len(rows)) for name, rows in groups.items()), key=lambda pair: -pair[0].time_s
+    )
+    rows = [_op_row(telling, row, count) for row, count in merged[:SHOWN_OPS]]
+    columns = ("*op", "kind", ">time", ">share", ">FLOPs", ">HBM bytes", ">FLOP/B", "bound by", "tile")
+    more = paragraph(f"{len(merged) - SHOWN_OPS} more ops take less.", "note") if len(merged) > SHOWN_OPS else ""
+    roofline = chart("roofline", charts["roofline"]["layout"]["height"]) if "roofline" in charts else ""
+    caption = "Each op under the roofs of its chip; the larger, the longer it takes." if roofline else ""
+    return roofline + paragraph(caption, "caption") + table(columns, rows, wide=True) + more
+
+
+def _op_row(telling: Telling, row: OpFigures, count: int) -> Sequence[object]:
+    name = f"{row.name} x{count}" if count > 1 else row.name
+    flops = show(row.flops, Dimension.WORK) if row.flops else "-"
+    nbytes = show(row.hbm_bytes, Dimension.DATA) if row.hbm_bytes else "-"
+    intensity = f"{row.intensity:.4g}" if row.intensity else "-"
+    share = percent(telling.share(row.time_s))
+    return (name, row.kind, time_text(row.time_s), share, flops, nbytes, intensity, swatch(row.bound_by), row.tile)
+
+
+def _memory(telling: Telling, charts: Charts) -> str:
+    if "memory" not in charts:
+        return ""
+    capacity = telling.summary.plan.system.chip.hbm.capacity_bytes
+    peak = telling.number("peak_memory")
+    fits = "" if telling.summary["fits"] else " It does not fit."
+    words = f"At most {show(peak, Dimension.DATA)} of {show(capacity, Dimension.DATA)} on one chip."
+    return chart("memory", charts["memory"]["layout"]["height"]) + paragraph(words + fits, "caption")
+
+
+def _network(telling: Telling, charts: Charts) -> str:
+    loads = wire_loads(telling.summary.result)
+    if not loads:
+        return ""
+    drawn = chart("topology", charts["topology"]["layout"]["height"]) if "topology" in charts else ""
+    note = "Load: the time that a link's bytes take at its full rate, over the run's time."
+    kinds: dict[tuple[str, int], list[WireLoad]] = {}
+    for each in loads:
+        kinds.setdefault((each.wire.link, each.wire.level), []).append(each)
+    topology = telling.summary.plan.system.topology
+    assert topology is not None
+    rows = []
+    for (link, level), group in kinds.items():
+        top = max(group, key=lambda each: each.share)
+        mean = sum(each.share for each in group) / len(group)
+        busiest = f"{top.wire.source} → {top.wire.target}" if top.share else "-"
+        rate = show(top.wire.bytes_per_s, Dimension.BANDWIDTH)
+        rows.append(
+            (link, topology.levels[level].text, f"{len(group)}", rate, percent(mean), percent(top.share), busiest)
+        )
+    columns = ("link", "level", ">wires", ">one way", ">mean load", ">highest load", "busiest")
+    chosen = [
+        (each.op, each.kind, each.axes, each.algorithm, each.form, each.reason)
+        for each in choices(telling.summary.plan)
+    ]
+    collectives = ""
+    if chosen:
+        distinct = list(dict.fromkeys((without_round(row[0]), *row[1:]) for row in chosen))
+        inside = table(("*op", "kind", "axes", "algorithm", "form", "=reason"), distinct[:SHOWN_ROWS])
+        collectives = folded(f"How the collectives ran ({len(chosen)})", inside)
+    return drawn + paragraph(note, "caption") + table(columns, rows) + collectives
+
+
+def _path(telling: Telling, _charts: Charts) -> str:
+    if not telling.path:
+        return ""
+    by_op: dict[tuple[str, str], int] = {}
+    by_cause = dict.fromkeys(PATH_CAUSES, 0)
+    for (op, cause), lasted in path_work_ps(telling.path).items():
+        key = (without_round(op), cause)
+        by_op[key] = by_op.get(key, 0) + lasted
+        by_cause[cause] += lasted
+    total = max(1, sum(by_cause.values()))
+    shares = {cause: lasted / total for cause, lasted in by_cause.items() if lasted}
+    ranked = sorted(by_op.items(), key=lambda item: -item[1])
+    rows = [
+        (op, swatch(cause), time_text(lasted / PS_PER_S), percent(lasted / total), bar(cause, lasted / total))
+        for (op, cause), lasted in ranked[:SHOWN_STEPS]
+    ]
+    words = (
+        "The chain of tasks that the run's end waited for, through data, queues and contention: its parts add up to the "
+        "run's time. Only what is on it can make the run shorter."
+    )
+    rest = len(ranked) - SHOWN_STEPS
+    more = paragraph(f"{rest} more parts are smaller.", "note") if rest > 0 else ""
+    body = table(("*op", "cause", ">time", ">share", "|"), rows, wide=True)
+    return paragraph(words, "caption") + stack(shares) + legend(shares) + body + more
+
+
+def _what_if(_telling: Telling, charts: Charts) -> str:
+    if "tornado" not in charts:
+        return ""
+    words = "The run simulated again with one resource faster and all else the same."
+    return paragraph(words, "caption") + chart("tornado", charts["tornado"]["layout"]["height"])
+
+
+def _study(telling: Telling, charts: Charts) -> str:
+    frame = telling.story.study
+    if frame is None or not len(frame):
+        return ""
+    drawn = chart("sweep", charts["sweep"]["layout"]["height"]) if "sweep" in charts else ""
+    words = [word for word in ("time", "bound_by", "eta", "mfu") if word in frame.columns]
+    inputs = [name for name in telling.story.inputs if name in frame.columns]
+    rows = [
+        [*(row[name] for name in inputs), *(_word(word, row[word]) for word in words), row.get("error") or ""]
+        for row in frame.head(SHOWN_ROWS).to_dict("records")
+    ]
+    columns = [*inputs, *(f">{word}" if word != "bound_by" else word for word in words), "="]
+    return drawn + table(columns, rows)
+
+
+def _word(word: str, value: object) -> str:
+    dimension = WORDS[word].dimension
+    if not isinstance(value, (int, float)) or value != value:  # nan
+        return "" if value is None or value != value else str(value)
+    return show(float(value), dimension) if dimension is not None else str(value)
+
+
+def _words(telling: Telling, _charts: Charts) -> str:
+    rows = [
+        (word, _word(word, value) if not isinstance(value, bool) else ("yes" if value else "no"), WORDS[word].meaning)
+        for word, value in telling.summary.as_dict().items()
+        if value is not None
+    ]
+    return table(("word", ">value", "=what it means"), rows)
+
+
+def _sources(telling: Telling, _charts: Charts) -> str:
+    found = telling.story.sources or [
+        (f"{chip.name} {section}", "", chip.sources.get(section, "no source given"))
+        for chip in telling.summary.plan.system.kinds
+        for section in chip.figures()
+    ]
+    parts = [table(("section", "=figures", "=source"), found)]
+    if telling.story.settings:
+        inside = table(("=value", "=as written", "=place"), telling.story.settings)
+        parts.append(
+            folded(f"Every value of the scenario, and where it stands ({len(telling.story.settings)})", inside)
+        )
+    return "".join(parts)
+
+
+BEFORE = (
+    Section("place", "Where the run stands", _place),
+    Section("causes", "What the time goes to", _causes),
+)
+"""Sections before the timeline."""
+
+AFTER = (
+    Section("path", "Critical path", _path),
+    Section("ops", "Ops under the roofs", _ops),
+    Section("memory", "Memory over time", _memory),
+    Section("network", "Network", _network),
+    Section("what-if", "What if", _what_if),
+    Section("study", "Study", _study),
+    Section("words", "All results", _words),
+    Section("sources", "Sources", _sources),
+)
+"""Sections after it."""

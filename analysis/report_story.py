@@ -1,0 +1,86 @@
+"""What a report is made of: the run, what whoever asks for it wants told beside it, and what several sections need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from analysis.ops import OpFigures, op_figures
+from analysis.report_lanes import Packed, packed
+from analysis.schedule_path import Segment, schedule_path
+from analysis.summary import Summary
+from hw import Dimension
+from hw.units import show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows = Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What is told beside the run itself; all of it may be left out.
+
+    `notes`: sentences on why it takes as long as it does. `sources`: section, figures, source of every chip figure; by
+    default what the chips themselves say. `settings`: name, value and place of what a scenario file says.
+    `study`: one row per run of a study, whose inputs are `inputs`. `what_if`: one row per resource (see `plot_tornado`).
+    """
+
+    name: str = "run"
+    about: str = ""
+    notes: Sequence[str] = ()
+    sources: Rows = ()
+    settings: Rows = ()
+    inputs: Sequence[str] = ()
+    study: pd.DataFrame | None = None
+    what_if: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Telling:
+    """A run with its story; what several sections need is worked out once."""
+
+    summary: Summary
+    story: Story
+
+    @cached_property
+    def figures(self) -> list[OpFigures]:
+        """The figures of every kernel."""
+        return op_figures(self.summary.result)
+
+    @cached_property
+    def path(self) -> list[Segment]:
+        """The run's own critical path."""
+        return schedule_path(self.summary.result)
+
+    @cached_property
+    def timeline(self) -> Packed:
+        """The timeline as it goes into the page."""
+        return packed(self.summary.result, self.figures, (segment.task for segment in self.path))
+
+    @property
+    def time_s(self) -> float:
+        """The run's time."""
+        return self.summary.result.time_s
+
+    def number(self, word: str) -> float:
+        """A word of the results that is a number; 0 where it is not."""
+        value = self.summary[word]
+        return float(value) if isinstance(value, (int, float)) else 0.0
+
+    def share(self, seconds: float) -> float:
+        """A time as a share of the run's."""
+        return seconds / self.time_s if self.time_s else 0.0
+
+
+def time_text(seconds: float) -> str:
+    """Seconds as a person reads them."""
+    return show(seconds, Dimension.TIME)
+
+
+def percent(share: float) -> str:
+    """A share as a person reads it."""
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,84 @@
+"""Time by op, round, layer, phase, or whatever names say.
+
+Model: round r of a repeated block has names that end in `.r`, one number for each block around it. `base` is the name
+without them, `layer` the number of the outermost block, `round` that of the innermost (-1 outside of blocks). Other
+labels are read off the names by patterns of the caller: `labelled(t, phase=r"^(fwd|bwd)_")`.
+`time` adds up what tasks took; `busy` counts an instant once per chip, however many of the group's tasks run.
+Messages of collectives that go step by step are not counted beside their collective.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.steps import Keys, grouped, outer, steps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROUNDS = re.compile(r"((?:\.\d+)+)(?=[+/]|$)")
+
+
+def labelled(timeline: pd.DataFrame, **patterns: str) -> pd.DataFrame:
+    """The rows with base (categorical), layer, round, and a column per pattern: its first group (or all that it
+    matched), "" where it does not match. Raises ValueError for a pattern that is not a regular expression."""
+    names, codes = _names(timeline["op"])
+    found = [_ROUNDS.search(name) for name in names]
+    numbers = [match.group(1)[1:].split(".") if match else ["-1"] for match in found]
+    columns: dict[str, Any] = {
+        "base": _spread([_ROUNDS.sub("", name) for name in names], codes),
+        "layer": np.asarray([int(each[0]) for each in numbers], dtype=np.int32)[codes],
+        "round": np.asarray([int(each[-1]) for each in numbers], dtype=np.int32)[codes],
+    }
+    for label, pattern in patterns.items():
+        columns[label] = _spread([_found(pattern, name, label) for name in names], codes)
+    return timeline.assign(**columns)
+
+
+def _names(ops: pd.Series[Any]) -> tuple[list[str], Any]:
+    import pandas as pd
+
+    held = pd.Categorical(ops)
+    return [str(name) for name in held.categories], np.asarray(held.codes)
+
+
+def _spread(values: list[str], codes: Any) -> Any:
+    """A value per name as a categorical per row."""
+    import pandas as pd
+
+    kept = list(dict.fromkeys(values))
+    place = np.asarray([kept.index(value) for value in values] or [0], dtype=np.int64)
+    return pd.Categorical.from_codes(place[codes] if len(codes) else [], categories=pd.Index(kept))
+
+
+def _found(pattern: str, name: str, label: str) -> str:
+    try:
+        match = re.search(pattern, name)
+    except re.error as error:
+        raise ValueError(f"{label}: {pattern!r} is not a regular expression: {error}") from None
+    if match is None:
+        return ""
+    return match.group(1) or "" if match.re.groups else match.group()
+
+
+def rollup(timeline: pd.DataFrame, by: str | Keys = "base", **patterns: str) -> pd.DataFrame:
+    """by.., tasks, time, busy (s, over all chips), begin, end (s), longest first. `by`: columns of the timeline, of
+    `labelled`, or names of the patterns."""
+    rows = labelled(outer(timeline), **patterns)
+    number, keys = grouped(rows, by)
+    begin, end = rows["begin"].to_numpy(), rows["end"].to_numpy()
+    count = len(keys)
+    result = keys.copy()
+    result["tasks"] = np.bincount(number, minlength=count)
+    result["time"] = np.bincount(number, weights=end - begin, minlength=count)
+    chips = np.unique(rows["chip"].to_numpy(), return_inverse=True)[1]
+    width = int(chips.max(initial=0)) + 1
+    found = steps(number * width + chips, begin, end, np.ones((len(rows), 1), dtype=np.int64))
+    found = found.where(found.level[:, 0] > 0)
+    result["busy"] = np.bincount(found.group // width, weights=found.seconds, minlength=count)
+    groups = rows.groupby(number)
+    result["begin"], result["end"] = groups["begin"].min().to_numpy(), groups["end"].max().to_numpy()
+    return result.sort_values("time", ascending=False, kind="stable").reset_index(drop=True)

@@ -1,0 +1,126 @@
+"""Step functions from intervals: how much of what is going on at every instant, group by group.
+
+Model: an interval [begin, end) adds its amounts to its group while it lasts. Between two neighbouring instants at which
+something begins or ends nothing changes; such a stretch is one step. One sort does it: the amounts that begin and end are
+added up in order of time, and every group returns to nothing at its end.
+Everything that asks "what runs when" (breakdown, overlap, idle time, queues, load, memory) stands on this one function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DOES = ("compute", "network", "memory", "other")
+"""What a task does: arithmetic, communication, pure data movement, or nothing but a fixed time."""
+
+Keys = Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Stretches in which nothing changes, ordered by group and time: group number, begin, end, amounts (one column each)."""
+
+    group: Any
+    begin: Any
+    end: Any
+    level: Any
+
+    @property
+    def seconds(self) -> Any:
+        """How long each lasts."""
+        return self.end - self.begin
+
+    def where(self, chosen: Any) -> Steps:
+        """Only some of the steps."""
+        return Steps(self.group[chosen], self.begin[chosen], self.end[chosen], self.level[chosen])
+
+    def merged(self, tolerance: float = 0.0) -> Steps:
+        """Neighbours of equal amounts as one step."""
+        if len(self.group) < 2:
+            return self
+        touch = (self.group[1:] == self.group[:-1]) & (self.begin[1:] == self.end[:-1])
+        first = np.ones(len(self.group), dtype=bool)
+        first[1:] = ~(touch & (np.abs(np.diff(self.level, axis=0)) <= tolerance).all(axis=1))
+        last = np.roll(first, -1)
+        return Steps(self.group[first], self.begin[first], self.end[last], self.level[first])
+
+
+def steps(group: Any, begin: Any, end: Any, amounts: Any) -> Steps:
+    """The steps of intervals; `amounts` has a row per interval. Stretches between two intervals of a group count too."""
+    times = np.concatenate([begin, end])
+    narrow = np.asarray(group).astype(np.min_scalar_type(int(group.max(initial=0))))  # sorts four times as fast
+    groups = np.concatenate([narrow, narrow])
+    order = np.lexsort((times, groups))
+    times, groups = times[order], groups[order]
+    level = np.concatenate([amounts, -amounts])[order]
+    np.cumsum(level, axis=0, out=level)
+    same = groups[1:] == groups[:-1]
+    kept = np.flatnonzero(same & (times[1:] > times[:-1]))
+    level = level[kept]
+    if level.dtype.kind == "f":
+        level[np.abs(level) < 1e-12 * np.abs(amounts).max(initial=0.0)] = 0.0  # what float sums leave behind
+    return Steps(groups[kept].astype(np.int64), times[kept], times[kept + 1], level)
+
+
+def need(frame: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    """Raise ValueError if a frame lacks columns; `what` names the kind of frame."""
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise ValueError(f"{what} wants the columns {', '.join(columns)}; there is no {', '.join(missing)}")
+
+
+def grouped(frame: pd.DataFrame, by: str | Keys) -> tuple[Any, pd.DataFrame]:
+    """The group number of every row by the values of some columns, and a frame of those values, one row a group."""
+    names = [by] if isinstance(by, str) else list(by)
+    need(frame, names, "grouping")
+    groups = frame.groupby(names, observed=True, sort=True, dropna=False)
+    number = groups.ngroup().to_numpy()
+    keys = frame[names].iloc[_firsts(number)].reset_index(drop=True)
+    return number, keys
+
+
+def _firsts(number: Any) -> Any:
+    """Where each group number stands for the first time, in order of the numbers."""
+    return np.unique(number, return_index=True)[1]
+
+
+def taken(keys: pd.DataFrame, group: Any) -> pd.DataFrame:
+    """The keys of some groups, one row each."""
+    rows: pd.DataFrame = keys.iloc[group].reset_index(drop=True)
+    return rows
+
+
+def activity(timeline: pd.DataFrame, by: str | Keys = "chip") -> tuple[Steps, pd.DataFrame]:
+    """How many tasks of each kind of `DOES` run, per group: the steps (a column of `level` each) and the groups' keys."""
+    need(timeline, ["begin", "end", "does"], "a timeline")
+    number, keys = grouped(timeline, by)
+    amounts = (does_codes(timeline)[:, None] == np.arange(len(DOES))).astype(np.int32)
+    return steps(number, timeline["begin"].to_numpy(), timeline["end"].to_numpy(), amounts), keys
+
+
+def does_codes(timeline: pd.DataFrame) -> Any:
+    """The place of every row's `does` in `DOES`. Raises ValueError for another word."""
+    import pandas as pd
+
+    codes = pd.Categorical(timeline["does"], categories=list(DOES)).codes
+    if len(codes) and codes.min() < 0:
+        odd = timeline["does"][np.asarray(codes) < 0].iloc[0]
+        raise ValueError(f"'does' is one of {', '.join(DOES)}, not {odd!r}")
+    return np.asarray(codes)
+
+
+def outer(timeline: pd.DataFrame) -> pd.DataFrame:
+    """Without the messages of collectives that go step by step: their collective stands for them."""
+    need(timeline, ["queue"], "a timeline")
+    queue = timeline["queue"]
+    if queue.dtype == "category":
+        inside = [name for name in queue.cat.categories if "/" in str(name)]
+        return timeline[~queue.isin(inside)] if inside else timeline
+    return timeline[~queue.astype(str).str.contains("/", regex=False)]

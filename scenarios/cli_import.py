@@ -1,0 +1,36 @@
+"""The command `import`, put on the command's app. Everything heavy is imported inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_Files = Annotated[list[Path], typer.Argument(help="Chrome, Kineto or Perfetto JSON traces, one per rank; .gz too.")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
+_Out = Annotated[Path | None, typer.Option("--out", help="A .csv or .parquet file for the timeline.")]
+
+
+def register(
+    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
+) -> None:
+    """Add the command. `reporting` turns the user's errors into messages and exit codes."""
+
+    @app.command(name="import")
+    def import_trace(files: _Files, json: _Json = False, out: _Out = None) -> None:
+        """Read a measured trace, and show where its time went."""
+        with reporting():
+            from analysis.read_trace import read_trace
+            from scenarios.show_trace import show_trace, trace_record, write_timeline
+
+            timeline = read_trace(*files)
+            if json:
+                print_json(trace_record(timeline))
+            else:
+                show_trace(timeline)
+            if out is not None:
+                write_timeline(timeline, out)
+                typer.echo(f"wrote {out}", err=True)

@@ -1,0 +1,96 @@
+"""What is printed of a study: one line per run, its inputs and the words that say most."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from analysis import RUN_WORDS, WORDS
+from hw import Dimension
+from hw.units import show
+from scenarios.sweeps import Row, Study
+
+MOST_ROWS = 50
+_MOST_ERRORS = 10
+_WIDEST = 28
+
+
+_MAIN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "time": ("time", lambda value: show(value, Dimension.TIME)),
+    "bound_by": ("bound by", str),
+    "eta": ("eta", lambda value: f"{value:.3f}"),
+    "mfu": ("MFU", lambda value: f"{value:.1%}"),
+    "fits": ("fits", lambda value: "yes" if value else "no"),
+}
+"""Words that every table shows (`fits` only where one does not), by title, and how their values read."""
+
+
+def show_study(console: Console, study: Study) -> None:
+    """The table, then every error that it numbers, and how many there are."""
+    messages = Counter(row.error for row in study.rows if row.error)
+    console.print(study_table(study.paths, study.rows[:MOST_ROWS], list(messages)))
+    hidden = len(study.rows) - MOST_ROWS
+    if hidden > 0:
+        console.print(Text(f"... and {hidden:,} rows more; --export FILE.csv has all", style="dim"))
+    for number, (message, count) in enumerate(list(messages.items())[:_MOST_ERRORS], 1):
+        console.print(Text(f"error {number}, {_rows(count)}: {message}", style="red"))
+    if len(messages) > _MOST_ERRORS:
+        console.print(Text(f"... and {len(messages) - _MOST_ERRORS:,} other errors", style="red"))
+    errors = f", {study.failed:,} with errors" if study.failed else ""
+    console.print(Text(f"{_rows(len(study.rows))}, {study.ran:,} run now{errors}", style="dim"))
+
+
+def study_table(paths: Sequence[str], rows: Sequence[Row], messages: Sequence[str]) -> Table:
+    """One line per row: inputs under the last part of their path, then words, or the number of the error's message."""
+    columns = _columns([row for row in rows if not row.error])
+    numbers = {message: number for number, message in enumerate(messages, 1)}
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    for title in (*(escape(_title(path, paths)) for path in paths), *(title for title, _ in columns.values())):
+        table.add_column(title, no_wrap=True)
+    if numbers:
+        table.add_column("error", no_wrap=True)
+    for row in rows:
+        inputs = [escape(_cell(row.inputs.get(path, ""))) for path in paths]
+        words = ["" if row.words.get(word) is None else read(row.words[word]) for word, (_, read) in columns.items()]
+        error = [Text(str(numbers.get(row.error, "")), style="red")] if numbers else []
+        table.add_row(*inputs, *words, *error)
+    return table
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, tuple[str, Callable[[Any], str]]]:
+    """The main words, and those that an economics section has asked for."""
+    fit = all(row.words.get("fits") is not False for row in rows)
+    columns = {word: column for word, column in _MAIN.items() if not (word == "fits" and fit)}
+    for word in dict.fromkeys(word for row in rows for word in row.words if word not in WORDS):
+        columns[word] = (word.replace("_", " "), partial(_measured, dimension=RUN_WORDS[word].dimension))
+    return columns
+
+
+def _measured(value: Any, dimension: Dimension | None) -> str:
+    return show(value, dimension, 4) if dimension is not None else _cell(value)
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' if count != 1 else ''}"
+
+
+def _title(path: str, paths: Sequence[str]) -> str:
+    """The last part of a path; all of it where another ends in the same."""
+    last = path.rpartition(".")[2]
+    alike = [each for each in paths if each.rpartition(".")[2] == last]
+    return last if len(alike) == 1 else path
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."

@@ -1,0 +1,73 @@
+"""A measured trace in the terminal, and as JSON: breakdown and overlap of every chip, and what took longest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from analysis.breakdown import PARTS, temporal_breakdown
+from analysis.overlap import overlap_fraction
+from analysis.rollup import rollup
+from hw import Dimension, Mark, Problem, SpecError
+from hw.units import show
+from scenarios.terminal import console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 8
+
+
+def trace_record(timeline: pd.DataFrame) -> dict[str, object]:
+    """Seconds by chip and by op, as plain data."""
+    breakdown = temporal_breakdown(timeline)
+    overlap = overlap_fraction(timeline)["fraction"].astype(object)
+    breakdown["overlap"] = overlap.where(overlap.notna(), None)
+    ops = rollup(timeline, "op")[["op", "tasks", "time", "busy"]]
+    return {
+        "time": float(timeline["end"].max()),
+        "tasks": len(timeline),
+        "chips": breakdown.to_dict("records"),
+        "ops": ops.astype({"op": str}).to_dict("records"),
+    }
+
+
+def show_trace(timeline: pd.DataFrame) -> None:
+    """Print the breakdown of every chip, and the ops that took longest."""
+    end = float(timeline["end"].max())
+    out = console()
+    out.print(Text(f"{len(timeline)} slices, {timeline['chip'].nunique()} chips, {show(end, Dimension.TIME)}"))
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    for name in ("chip", *PARTS, "overlap"):
+        table.add_column(name, justify="right")
+    fractions = overlap_fraction(timeline)["fraction"]
+    for row, overlap in zip(temporal_breakdown(timeline).itertuples(), fractions, strict=True):
+        cells = [f"{100 * getattr(row, name) / end:.1f} %" if end else "-" for name in PARTS]
+        table.add_row(str(row.chip), *cells, "-" if overlap != overlap else f"{100 * overlap:.1f} %")
+    out.print(table)
+    out.print(Text("network, memory and other: while nothing computes; overlap: communication hidden", style="dim"))
+    heaviest = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    heaviest.add_column("op", overflow="ellipsis", no_wrap=True, max_width=60)
+    for name in ("slices", "time"):
+        heaviest.add_column(name, justify="right")
+    for row in rollup(timeline, "op").head(SHOWN).itertuples():
+        heaviest.add_row(Text(str(row.op)), str(row.tasks), show(float(str(row.time)), Dimension.TIME))
+    out.print(heaviest)
+
+
+def write_timeline(timeline: pd.DataFrame, path: Path) -> None:
+    """Write it as csv or parquet, by the name of the file. Raises SpecError for another, OSError."""
+    if path.suffix == ".csv":
+        timeline.to_csv(path, index=False)
+    elif path.suffix == ".parquet":
+        try:
+            timeline.to_parquet(path)
+        except ImportError:
+            raise SpecError([Problem(Mark("--out"), "writing parquet needs pyarrow: pip install pyarrow")]) from None
+    else:
+        raise SpecError(
+            [Problem(Mark("--out"), f"the name must end in .csv or .parquet, not {path.suffix or 'nothing'}")]
+        )

@@ -1,0 +1,129 @@
+"""`overlapse study`: what the command line adds to a scenario's study, where it runs, and what comes of it.
+
+`--vary a.b=values`, `--zip a.b=values` and `--random a.b=from:to` (also `samples=n`, `seed=n`) say what `study` says in a
+file, in the same words, and win over it path by path.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hw import Mark, Problem, Problems, SpecError
+from hw.document import parse_document
+from scenarios.build import Scenario, build_scenario
+from scenarios.executors import dask_cluster
+from scenarios.outcome import Outcome
+from scenarios.source import find_file, read_source, set_value
+from scenarios.sweeps import HowToRun, Study, check_export, points_of, run_study
+
+_STOPPED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says."""
+
+    file: str
+    sets: tuple[str, ...] = ()
+    vary: tuple[str, ...] = ()
+    zipped: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
+    store: Path | None = None
+    jobs: int | None = None
+    cluster: str | None = None
+    export: Path | None = None
+
+
+def load_asked(asked: Asked) -> Scenario:
+    """The scenario with the study that is asked for. Raises SpecError with every problem."""
+    path = find_file(asked.file)
+    document = read_source(path, asked.sets)
+    problems = Problems()
+    parts = (("--vary", "vary", asked.vary), ("--zip", "zip", asked.zipped), ("--random", "random", asked.random))
+    for option, part, texts in parts:
+        for number, text in enumerate(texts, 1):
+            dotted, equals, written = (each.strip() for each in text.partition("="))
+            mark = Mark(option, number)
+            if not equals or not dotted or not written:
+                problems.add(mark, f"'{text}' is not of the form a.b=values")
+                continue
+            place, value = _place(part, dotted, written)
+            set_value(document, f"study.{place}", value, mark, Mark(option, number, len(dotted) + 2))
+    try:
+        scenario = build_scenario(document, path)
+    except SpecError as error:
+        problems.extend(error)
+    problems.raise_if_any()
+    return scenario
+
+
+def _place(part: str, dotted: str, written: str) -> tuple[str, Any]:
+    """Where in `study` an option goes, and its value."""
+    if part == "random" and dotted in ("samples", "seed"):
+        return f"random.{dotted}", parse_document(written, "--random").data
+    return f"random.values.{dotted}" if part == "random" else f"{part}.{dotted}", written
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a study came to: its runs, and the answers of `find` and `crossover` where they are asked."""
+
+    outcome: Outcome
+    study: Study | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        record: dict[str, Any] = {"name": self.outcome.scenario.name}
+        if self.study is not None:
+            record["study"] = self.study.records()
+        if self.outcome.search is not None:
+            record["find"] = self.outcome.found
+            record["find_search"] = self.outcome.search.as_json()
+        if self.outcome.crossover is not None:
+            record["crossover"] = self.outcome.crossover.records
+        return record
+
+    def show(self) -> None:
+        """Print everything for people."""
+        from scenarios.show_find import find_lines, show_crossover
+        from scenarios.show_study import show_study
+        from scenarios.terminal import console
+
+        out, spec = console(), self.outcome.scenario.study
+        if self.study is not None:
+            show_study(out, self.study)
+        if spec is not None and spec.find is not None and self.outcome.search is not None:
+            out.print(find_lines(spec.find, self.outcome.search))
+        if self.outcome.crossover is not None:
+            show_crossover(out, self.outcome.crossover)
+
+
+def answer(asked: Asked) -> Answers:
+    """Run what is asked. Raises SpecError, RunError, OSError; exits at Ctrl-C."""
+    if asked.jobs is not None and asked.jobs < 1:
+        raise SpecError([Problem(Mark("--jobs"), f"--jobs is {asked.jobs}; it must be 1 or more")])
+    if asked.export is not None:
+        check_export(asked.export)
+    scenario = load_asked(asked)
+    searches = scenario.study is not None and (scenario.study.find or scenario.study.crossover)
+    study = _run(scenario, asked) if points_of(scenario) is not None or not searches else None
+    if asked.export is not None and study is not None:
+        study.export(asked.export)
+        print(f"wrote {asked.export}", file=sys.stderr)
+    return Answers(Outcome(scenario), study)
+
+
+def _run(scenario: Scenario, asked: Asked) -> Study:
+    cluster = dask_cluster(asked.cluster) if asked.cluster is not None else nullcontext()
+    try:
+        with cluster as workers:
+            return run_study(scenario, HowToRun(asked.store, asked.jobs, workers, progress=True))
+    except KeyboardInterrupt:
+        goes_on = f"what had finished is in {asked.store}, the same command goes on from there"
+        print(f"stopped; {goes_on if asked.store else 'without --store nothing is kept'}", file=sys.stderr)
+        raise SystemExit(_STOPPED) from None

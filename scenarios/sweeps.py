@@ -1,0 +1,247 @@
+"""Many runs of one scenario as a table: `sweep("library:llama3_8b_block", {"workload.dims.T": "512:8192:x2"}).frame`.
+
+    sweep(scenario)                                     # the scenario's own `study`
+    sweep(scenario, {"system.chip": ["h100_sxm", "tpu_v5p"], "workload.dims.B": [1, 64]})          # a grid
+    sweep(scenario, {"zip": {...}, "random": {...}, "derive": {"workload.dims.F": "4 * D"}})       # as in a file
+    sweep(scenario, {...}, store="runs.db", jobs=4)     # kept in a file; the same study again runs what is missing
+
+One row per point, in the order of the points, whoever ran them and when. Points that come to the same scenario are run
+once. A point that cannot be run is a row with an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis import WORDS
+from hw import Mark, Problem, Problems, RunError, SpecError
+from hw.document import Document
+from hw.errors import unknown
+from hw.validation import validate
+from scenarios.build import Scenario, load_scenario
+from scenarios.executors import Done, Task, Workers, given, process_pool, run_here, run_on, run_where_it_pays
+from scenarios.points import Points, read_points
+from scenarios.progress import bar, silent
+from scenarios.ran import Job, Ran
+from scenarios.store import Store
+from scenarios.study_spec import StudySpec
+from scenarios.variants import ContentKeys
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PARTS = ("vary", "zip", "random", "derive")
+_FORMATS = (".csv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run of a study: its inputs, and its words or what went wrong."""
+
+    inputs: Mapping[str, Any]
+    words: Mapping[str, Any]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The finished runs of a study. `ran`: how many were run for it; the others were known or the same."""
+
+    name: str
+    paths: tuple[str, ...]
+    rows: list[Row]
+    ran: int
+
+    @property
+    def failed(self) -> int:
+        """How many rows have an error."""
+        return sum(1 for row in self.rows if row.error)
+
+    @property
+    def words(self) -> list[str]:
+        """The words that its rows have, in the order of the vocabulary."""
+        return list(dict.fromkeys([*WORDS, *(word for row in self.rows for word in row.words)]))
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per point: what varied, the words in SI units, and the error (empty where there is none)."""
+        import pandas as pd
+
+        words = self.words
+        records = [[*self._cells(row), *(row.words.get(word) for word in words), row.error] for row in self.rows]
+        return pd.DataFrame(records, columns=[*self.paths, *words, "error"])
+
+    def _cells(self, row: Row) -> list[Any]:
+        """The inputs; lists and maps as text, so that a table can be grouped by them."""
+        values = [row.inputs.get(path) for path in self.paths]
+        return [json.dumps(value) if isinstance(value, (list, dict)) else value for value in values]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as plain data."""
+        return [{**row.inputs, **row.words, "error": row.error} for row in self.rows]
+
+    def export(self, path: str | Path) -> Path:
+        """Write the table as .csv or .parquet. Raises SpecError, RunError, OSError."""
+        path = Path(path)
+        check_export(path)
+        if path.suffix == ".csv":
+            self.frame.to_csv(path, index=False)
+            return path
+        mixed = [name for name in self.paths if len({type(value) for value in self.frame[name]}) > 1]
+        self.frame.astype(dict.fromkeys(mixed, str)).to_parquet(path, index=False)
+        return path
+
+    def _repr_html_(self) -> str:
+        from analysis.html import study_html
+
+        return study_html(self.name, self.frame, self.paths)
+
+
+def check_export(path: Path) -> None:
+    """Whether a table can be written there, before anything is run. Raises SpecError or RunError."""
+    if path.suffix not in _FORMATS:
+        raise SpecError([Problem(Mark(str(path)), unknown("table format", path.suffix, _FORMATS))])
+    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise RunError(f"{path} needs pyarrow: pip install 'overlapse[parquet]'")
+
+
+@dataclass(frozen=True)
+class HowToRun:
+    """Where the runs go and where they are made: a store's file, so many processes, or workers of the user's."""
+
+    store: str | Path | None = None
+    jobs: int | None = None
+    workers: Workers | None = None
+    progress: bool = False
+
+    def results(self, job: Job, tasks: list[Task]) -> Iterator[Done]:
+        """Run points; by default in a process pool, if that pays."""
+        if self.workers is not None:
+            yield from run_on(self.workers, job, tasks)
+        elif self.jobs is None:
+            yield from run_where_it_pays(job, tasks)
+        elif self.jobs == 1 or len(tasks) < 2:
+            yield from run_here(job, tasks)
+        else:
+            with process_pool(min(self.jobs, len(tasks))) as workers:
+                yield from run_on(workers, job, tasks)
+
+
+def sweep(
+    scenario: Scenario | str | Path,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    store: str | Path | None = None,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    progress: bool = False,
+) -> Study:
+    """Run a scenario many times: with the values of `changes`, or as its own `study` says. Raises SpecError, RunError.
+
+    `changes`: dotted path -> values (a grid), and `zip`, `random`, `derive` as in a scenario file. `store`: a file that
+    keeps finished runs. `jobs`: processes; by default as many as pay. `executor`: any `concurrent.futures.Executor`
+    (`jobs` then says how many work in it). `progress`: a bar on a terminal.
+    """
+    if jobs is not None and jobs < 1:
+        raise SpecError([Problem(Mark("jobs"), f"jobs is {jobs}; it must be 1 or more")])
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(str(scenario))
+    if changes is not None:
+        scenario = asking(scenario, changes)
+    workers = given(executor, jobs) if executor is not None else None
+    return run_study(scenario, HowToRun(store, jobs, workers, progress))
+
+
+def asking(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
+    """The scenario with another study: paths are a grid, `zip`, `random` and `derive` are what they are in a file."""
+    study: dict[str, Any] = {part: _plain(changes[part]) for part in _PARTS if part in changes}
+    grid = {path: _plain(values) for path, values in changes.items() if path not in _PARTS}
+    if grid:
+        study["vary"] = {**study.get("vary", {}), **grid}
+    old = scenario.document
+    marks = {key: mark for key, mark in old.values.items() if key[:1] != ("study",)}
+    document = Document(old.file, {**old.data, "study": study}, {**marks, ("study",): Mark("sweep")}, old.keys)
+    problems = Problems()
+    spec = validate(StudySpec, document, problems, ("study",))
+    problems.raise_if_any()
+    return replace(scenario, document=document, study=spec, condition=None)
+
+
+def _plain(values: Any) -> Any:
+    """Tuples, ranges and arrays as lists, numbers of numpy as numbers: what a file could hold."""
+    if isinstance(values, Mapping):
+        return {name: _plain(value) for name, value in values.items()}
+    if hasattr(values, "tolist"):  # numpy and pandas
+        return values.tolist()
+    if isinstance(values, Iterable) and not isinstance(values, (str, bytes)):
+        return [_plain(value) for value in values]
+    return values
+
+
+def points_of(scenario: Scenario) -> Points | None:
+    """The runs that a scenario's study asks for; None if it asks for none. Raises SpecError."""
+    if scenario.study is None:
+        return None
+    problems = Problems()
+    points = read_points(scenario.study, scenario.document, problems)
+    problems.raise_if_any()
+    return points if len(points) else None
+
+
+def run_study(scenario: Scenario, how: HowToRun) -> Study:
+    """Run what a scenario's study asks for, as far as it is not known. Raises SpecError, RunError."""
+    points = points_of(scenario)
+    if points is None:
+        message = "there is nothing to vary: study wants vary, zip or random"
+        raise SpecError([Problem(scenario.document.value_mark(("study",)), message)])
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(how.store, scenario.name)) if how.store is not None else None
+        return _Run(scenario, points, how, store).study()
+
+
+class _Run:
+    """A study on its way: its points, the keys of what they run, and what is known."""
+
+    def __init__(self, scenario: Scenario, points: Points, how: HowToRun, store: Store | None) -> None:
+        self.scenario, self.how, self.store = scenario, how, store
+        self.points = list(points)
+        keys = ContentKeys(scenario.document, scenario.path)
+        self.inputs = [points.resolved(point.inputs) for point in self.points]
+        self.keys = [
+            "" if point.error else keys.key(inputs) for point, inputs in zip(self.points, self.inputs, strict=True)
+        ]
+        self.known: dict[str, Ran] = store.get(self.keys) if store else {}
+        self.paths = tuple(points.paths)
+
+    def study(self) -> Study:
+        """Run what is missing and put the rows together."""
+        first = {key: number for number, key in reversed(list(enumerate(self.keys))) if key}
+        tasks = [(number, self.inputs[number]) for key, number in first.items() if key not in self.known]
+        tasks.sort(key=lambda task: task[0])
+        shown = bar if self.how.progress else silent
+        with shown(len(first), len(first) - len(tasks)) as advance:
+            for number, ran in self.how.results(Job.of(self.scenario), tasks) if tasks else ():
+                self._keep(number, ran)
+                advance(1)
+        rows = [self._row(number) for number in range(len(self.points))]
+        return Study(self.scenario.name, self.paths, rows, len(tasks))
+
+    def _keep(self, number: int, ran: Ran) -> None:
+        self.known[self.keys[number]] = ran
+        if self.store is not None and ran.lasting:
+            self.store.put(self.keys[number], ran, self.points[number].inputs)
+
+    def _row(self, number: int) -> Row:
+        point = self.points[number]
+        if point.error:
+            return Row(point.inputs, {}, point.error)
+        ran = self.known[self.keys[number]]
+        return Row(point.inputs, ran.as_dict(), ran.error)

@@ -1,0 +1,177 @@
+"""A scenario's document with other values at dotted paths, and the key of what it says.
+
+Model: a changed document shares with its original everything that lies beside the changed paths, so a change costs the
+length of its path. Outer paths are put in place before inner ones: a whole workload, then one of its dims.
+The key of a document is a hash over everything that a run depends on: all sections but those that only describe or ask
+(name, about, extends, study, expect), the contents of every file that they refer to, the vocabulary of results and
+Overlapse's version. Parts that a study does not touch are hashed once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from analysis import RUN_WORDS
+from hw import VERSION
+from hw.document import Document, Key, is_file, walk
+from hw.errors import Mark, Problem, SpecError, shown
+from hw.graph_file import GRAPH_SUFFIXES
+from scenarios.paths import SAYS_NOTHING
+from scenarios.source import split_path
+
+_sha256 = hashlib.sha256
+_SUFFIXES = (".yaml", ".yml", *GRAPH_SUFFIXES)
+_TOKEN = re.compile(r"[^\s\"'\[\]{},]+")
+_MAX_FILES = 64
+_SHORT = 24
+"""A value as long as this stands for itself; digests are longer."""
+
+_NO_FILES = (*SAYS_NOTHING, "workload")
+"""Sections that refer to no files: what stands for a workload has been read when it comes here."""
+
+
+def changed(document: Document, values: Mapping[str, Any]) -> Document:
+    """The document with other values at dotted paths; the old one stays as it is. Raises SpecError."""
+    places = Document(document.file, None, dict(document.values), dict(document.keys))
+    try:
+        places.data = changed_data(document.data, values)
+    except ValueError as error:
+        raise SpecError([Problem(Mark("study"), str(error))]) from None
+    for dotted, value in values.items():
+        key, mark = _key(dotted), Mark(f"study:{dotted}={shown(value, 40)}")
+        if isinstance(_at(document.data, key), (dict, list)):
+            places.forget(key)
+        places.keys[key] = places.values[key] = mark
+    return places
+
+
+def _at(data: Any, key: Key) -> Any:
+    for part in key:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def changed_data(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data with other values at dotted paths; null deletes. Raises ValueError if something on the way is no map."""
+    result = dict(data)
+    for dotted in sorted(values, key=_depth) if len(values) > 1 else values:
+        _put(result, _key(dotted), dotted, values[dotted])
+    return result
+
+
+_key = lru_cache(maxsize=1024)(split_path)
+
+
+def _depth(dotted: str) -> int:
+    return len(_key(dotted))
+
+
+def _put(target: dict[str, Any], key: Key, dotted: str, value: Any) -> None:
+    for at, part in enumerate(key[:-1]):
+        inner = target.get(str(part), {})
+        if not isinstance(inner, dict):
+            kind = "a list; give it whole" if isinstance(inner, list) else "a plain value"
+            raise ValueError(f"cannot set {dotted}: {'.'.join(map(str, key[: at + 1]))} is {kind}")
+        target[str(part)] = inner = dict(inner)
+        target = inner
+    if value is None:
+        target.pop(str(key[-1]), None)
+    else:
+        target[str(key[-1])] = value
+
+
+class ContentKeys:
+    """Keys of the variants of one document."""
+
+    def __init__(self, document: Document, path: Path) -> None:
+        self._base: dict[str, Any] = document.data
+        self._known: dict[int, bytes] = {}
+        self._files_in: dict[str, tuple[Path, ...]] = {}
+        self._contents: dict[Path, bytes] = {}
+        self._remember(document.data)
+        marked = {Path(mark.file).parent for mark in document.values.values() if is_file(Path(mark.file))}
+        self._folders = tuple(sorted({path.parent, *marked}))
+        self._files = {id(part): self._files_of(part) for name, part in self._base.items() if name not in _NO_FILES}
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """The key of the document with other values at dotted paths."""
+        try:
+            data = changed_data(self._base, values)
+        except ValueError:  # it cannot be run, but it must have a key
+            data = {**self._base, "impossible": dict(values)}
+        said = {name: part for name, part in data.items() if name not in SAYS_NOTHING}
+        parts = [part for name, part in sorted(said.items()) if name not in _NO_FILES]
+        files = (self._files.get(id(part)) or self._files_of(part) for part in parts)
+        whole = b"\0".join((VERSION.encode(), _VOCABULARY, self._digest(said), *files))
+        return _sha256(whole).hexdigest()[:40]
+
+    def _remember(self, value: Any) -> None:
+        """The digests of all maps and lists of the base: they are alive as long as this, so their ids are theirs."""
+        parts: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        for part in parts:
+            self._remember(part)
+        if isinstance(value, (dict, list)):
+            self._known[id(value)] = self._digest(value)
+
+    def _digest(self, value: Any) -> bytes:
+        known = self._known.get(id(value))
+        if known is not None:
+            return known
+        if isinstance(value, dict):
+            parts = [part for name in sorted(value) for part in (_name(name), self._digest(value[name]))]
+            return _sha256(b"{" + b",".join(parts)).hexdigest().encode()
+        if isinstance(value, list):
+            return _sha256(b"[" + b",".join([self._digest(each) for each in value])).hexdigest().encode()
+        text = _canonical(value)
+        return text if len(text) <= _SHORT else _sha256(text).hexdigest().encode()
+
+    def _files_of(self, section: Any) -> bytes:
+        """A digest of the contents of all files that a section refers to, as far as they are there."""
+        texts = {leaf for _, leaf in walk(section) if isinstance(leaf, str)}
+        found = sorted({file for text in texts for file in self._named(text)})
+        return b"".join([self._content(file) for file in found]) or b"none"
+
+    def _named(self, text: str) -> tuple[Path, ...]:
+        """Files that a text may refer to, and those that they refer to."""
+        if text not in self._files_in:
+            found: dict[Path, None] = {}
+            todo = [file for folder in self._folders for file in _direct(text, folder)]
+            while todo and len(found) < _MAX_FILES:
+                file = todo.pop()
+                if file not in found:
+                    found[file] = None
+                    if file.suffix in (".yaml", ".yml"):
+                        todo.extend(_direct(file.read_text(encoding="utf-8", errors="replace"), file.parent))
+            self._files_in[text] = tuple(found)
+        return self._files_in[text]
+
+    def _content(self, file: Path) -> bytes:
+        """Once for each study: the files may have changed since the last."""
+        if file not in self._contents:
+            self._contents[file] = _sha256(file.read_bytes()).digest()
+        return self._contents[file]
+
+
+_VOCABULARY = hashlib.sha256(" ".join(sorted(RUN_WORDS)).encode()).digest()
+
+
+_ENCODER = json.JSONEncoder(default=str)
+
+
+def _canonical(value: Any) -> bytes:
+    return _ENCODER.encode(value).encode()
+
+
+_name = lru_cache(maxsize=4096)(_canonical)
+
+
+def _direct(text: str, folder: Path) -> Iterator[Path]:
+    for token in _TOKEN.findall(text):
+        if (token.endswith(_SUFFIXES) or token.startswith((".", "/"))) and is_file(folder / token):
+            yield (folder / token).resolve()

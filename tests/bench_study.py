@@ -1,0 +1,112 @@
+"""The speed of studies:  python -m tests.bench_study [RUNS]
+
+One study of 10,000 runs, on one core and then on two processes, in one go: seconds, and their ratio (goal 1.7 on two idle
+cores; other work on the machine makes it smaller). Then what a run costs beside its simulation: keys, the store (goal
+100 us per row for both together), and making a scenario with other values. Wall-clock seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scenarios import Scenario, Study, load_scenario, sweep
+from scenarios.ran import Job, run_point
+from scenarios.store import Store
+from scenarios.variants import ContentKeys
+
+REFERENCE = "library:stack_of_four"
+RUNS = 10_000
+JOBS = 2
+GOAL_RATIO, GOAL_ROW_US, LEAST_RUN_MS = 1.7, 100.0, 3.0
+REPEATS = 200
+
+
+def grid(scenario: Scenario, runs: int) -> dict[str, list[int]]:
+    """Two sizes of the scenario, as many values of each as make the number of runs."""
+    first, second = list(scenario.graph.dims)[:2]
+    rows = max(1, round(runs**0.5))
+    return {
+        f"workload.dims.{first}": [16 * at for at in range(1, rows + 1)],
+        f"workload.dims.{second}": [64 * at for at in range(1, runs // rows + 1)],
+    }
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def say(what: str, figure: str, note: str = "") -> None:
+    print(f"{what:<44}{figure:>14}  {note}".rstrip(), flush=True)
+
+
+def bench_parallel(scenario: Scenario, runs: int, folder: Path) -> None:
+    values = grid(scenario, runs)
+    studies: list[Study] = []
+    one = seconds(lambda: studies.append(sweep(scenario, values, jobs=1)))
+    two = seconds(lambda: studies.append(sweep(scenario, values, jobs=JOBS)))
+    stored = seconds(lambda: studies.append(sweep(scenario, values, jobs=JOBS, store=folder / "parallel.db")))
+    again = seconds(lambda: studies.append(sweep(scenario, values, jobs=JOBS, store=folder / "parallel.db")))
+    count = studies[0].ran
+    say(f"{count} runs on one core", f"{one:.2f} s", f"{1e3 * one / count:.2f} ms a run, {LEAST_RUN_MS:g} ms wanted")
+    say(f"{count} runs on {JOBS} processes", f"{two:.2f} s")
+    say("ratio", f"{one / two:.2f} x", f"goal {GOAL_RATIO} on two idle cores; load {os.getloadavg()[0]:.1f} now")
+    say(f"{count} runs on {JOBS} processes, stored", f"{stored:.2f} s", f"{one / stored:.2f} x")
+    say("the same again from the store", f"{again:.2f} s", f"{1e6 * again / count:.0f} us a row")
+    same = all(study.frame.equals(studies[0].frame) for study in studies[1:])
+    say("tables equal", "yes" if same else "NO")
+
+
+def bench_row(scenario: Scenario, runs: int, folder: Path) -> None:
+    """What keeping a row costs, apart from the run."""
+    values = grid(scenario, runs)
+    points = [dict(zip(values, pair, strict=True)) for pair in _pairs(*values.values())]
+    ran = run_point(Job.of(scenario), points[0])
+    keys = ContentKeys(scenario.document, scenario.path)
+    named: list[str] = []
+    key_us = 1e6 * seconds(lambda: named.extend(keys.key(point) for point in points)) / len(points)
+    with Store(folder / "rows.db", scenario.name) as store:
+        get_us = 1e6 * seconds(lambda: store.get(named)) / len(points)
+
+        def put() -> None:
+            for key, point in zip(named, points, strict=True):
+                store.put(key, ran, point)
+
+        put_us = 1e6 * seconds(put) / len(points)
+    total = key_us + get_us + put_us
+    say("key of a row", f"{key_us:.1f} us")
+    say("looking a row up", f"{get_us:.1f} us")
+    say("committing a row", f"{put_us:.1f} us")
+    say("store, all in all", f"{total:.1f} us", f"a row; goal {GOAL_ROW_US:g}")
+
+
+def _pairs(first: list[int], second: list[int]) -> list[tuple[int, int]]:
+    return [(one, other) for one in first for other in second]
+
+
+def bench_having(scenario: Scenario) -> None:
+    """What another value costs before anything runs."""
+    size = f"workload.dims.{next(iter(scenario.graph.dims))}"
+    for path, value in ((size, 128), ("run.overlap", "none"), ("system.set.hbm.bandwidth", 2e12)):
+        each = seconds(lambda: [scenario.having(path, value) for _ in range(REPEATS)]) / REPEATS  # noqa: B023
+        say(f"a scenario with another {path}", f"{1e6 * each:.0f} us")
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    scenario = load_scenario(REFERENCE)
+    with tempfile.TemporaryDirectory() as folder:
+        bench_row(scenario, runs, Path(folder))
+        bench_having(scenario)
+        bench_parallel(scenario, runs, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

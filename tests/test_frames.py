@@ -1,0 +1,271 @@
+"""DataFrames of a run: their schema, their way through csv and parquet, and the laws of resource usage and memory."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis import Summary
+from analysis.breakdown import temporal_breakdown
+from analysis.frames import as_timeline, dependencies_frame, ops_frame, read_timeline, timeline_frame
+from analysis.memory_frame import memory_at_peak, memory_frame, memory_levels
+from analysis.steps import DOES, steps
+from analysis.usage import busy_seconds, usage_frame, utilisation
+from hw import Mesh, System, load_chip, parse_topology
+from scenarios.outcome import run
+from simulator import OpGraph, Result, RunOptions, Simulation, parse_graph, simulate
+from simulator.engine import Engine
+from simulator.plan import Plan
+from simulator.program import Program, Queue, Resource, Shape
+from tests.programs import Case, cases
+
+CHIP = load_chip("tpu_v5e")
+TWO = System(CHIP, parse_topology("ring(4)", CHIP.links), Mesh({"X": 4}))
+LINES = (
+    "y:bf16[B,F]{U_X} = matmul(x:bf16[B,D_X], w:bf16[D_X,F], chunks=4)",
+    "z:bf16[B,F] = all_reduce(y, over=X, chunks=4)",
+    "s:bf16[B,F] = softmax(z)",
+)
+DIMS = {"B": 1024, "D": 4096, "F": 2048}
+
+
+def small(network: str = "auto") -> Result:
+    return simulate(parse_graph(LINES, DIMS), TWO, RunOptions(network=network))  # type: ignore[arg-type]
+
+
+def of_program(program: Program, order: Any = "program") -> Result:
+    """A program without a graph, run on one chip's system."""
+    engine = Engine(program, order=order)
+    engine.run()
+    return Result(
+        Plan(System(CHIP), OpGraph({}, ()), RunOptions(order=order), program=program), engine.begin, engine.end
+    )
+
+
+def test_the_schema_of_a_timeline() -> None:
+    frame = timeline_frame(small())
+    assert list(frame.columns) == [
+        "task", "op", "kind", "chip", "queue", "chunk", "begin", "end", "waiting", "does",
+    ]  # fmt: skip
+    assert {name for name in frame.columns if frame[name].dtype == "category"} == {"op", "kind", "queue", "does"}
+    assert list(frame["does"].cat.categories) == list(DOES)
+    does = frame.drop_duplicates("op").set_index("op")["does"]
+    assert does.to_dict() == {"y": "compute", "z": "network", "s": "compute"}
+    assert (frame["end"] >= frame["begin"]).all()
+    assert len(frame) == 4 * (4 + 4 + 1)
+
+
+def test_a_copy_is_memory() -> None:
+    graph = parse_graph(["c:bf16[B,D] = copy(x:bf16[B,D])"], DIMS)
+    frame = timeline_frame(simulate(graph, System(CHIP), RunOptions(launch_s=1e-6)))
+    assert frame["does"].tolist() == ["memory"]
+
+
+def test_ops_join_the_timeline_and_say_what_the_summary_says() -> None:
+    result = small()
+    ops = ops_frame(result)
+    summary = Summary(result.plan, lambda: result)
+    assert ops["op"].tolist() == ["y", "z", "s"]
+    for row in ops.itertuples():
+        for word in ("time", "flops", "hbm_bytes", "network_bytes", "t_math", "t_memory", "t_network", "bound_by"):
+            assert getattr(row, word) == summary[f"ops.{row.op}.{word}"]
+    joined = timeline_frame(result).merge(ops[["op", "flops"]], on="op")
+    assert len(joined) == len(timeline_frame(result))
+    assert math.isnan(ops.set_index("op").loc["z", "intensity"]) is False
+    assert ops.set_index("op").loc["y", "flops"] == 2 * 1024 * 4096 * 2048 / 4
+
+
+def test_dependencies_are_those_of_chunks_and_readers() -> None:
+    result = small("macro")
+    frame, timeline = dependencies_frame(result), timeline_frame(result)
+    about = timeline.drop_duplicates("task").set_index("task")[["op", "chunk"]]
+    found = {
+        (about.loc[a, "op"], int(about.loc[a, "chunk"]), about.loc[b, "op"], int(about.loc[b, "chunk"]))
+        for a, b in zip(frame["before"], frame["after"], strict=True)
+    }
+    assert found == {("y", at, "z", at) for at in range(4)} | {("z", at, "s", 0) for at in range(4)}
+
+
+def test_messages_lie_in_queues_with_a_slash_inside_their_collective() -> None:
+    result = small("expanded")
+    timeline = timeline_frame(result)
+    inner = timeline[timeline["queue"].astype(str).str.contains("/")]
+    whole = timeline[timeline["queue"] == "net.X"].set_index(["chip", "chunk"])
+    assert len(inner)
+    for row in inner.itertuples():
+        around = whole.loc[(row.chip, row.chunk)]
+        assert around["begin"] <= row.begin
+        assert row.end <= around["end"]
+    after = set(dependencies_frame(result)["after"])
+    assert after & set(whole["task"])  # a collective waits for what feeds it, but not for its own messages
+    parents = set(whole["task"])
+    edges = dependencies_frame(result)
+    assert not (edges["before"].isin(set(inner["task"])) & edges["after"].isin(parents)).any()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_timeline_comes_back_as_it_was(suffix: str, tmp_path: Path) -> None:
+    timeline = timeline_frame(small())
+    path = tmp_path / f"timeline{suffix}"
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="parquet needs pyarrow")
+        timeline.to_parquet(path)
+    else:
+        timeline.to_csv(path, index=False)
+    back = read_timeline(path)
+    assert list(back.columns) == list(timeline.columns)
+    for name in timeline.columns:
+        if name == "waiting":  # seven digits are kept
+            assert back[name].tolist() == pytest.approx(timeline[name].tolist(), rel=1e-6)
+        else:
+            assert back[name].tolist() == timeline[name].tolist()
+    pd.testing.assert_frame_equal(
+        temporal_breakdown(back), temporal_breakdown(timeline), check_dtype=False, rtol=0, atol=0
+    )
+    # a frame that pandas has read by itself will do as well
+    if suffix == ".csv":
+        plain = temporal_breakdown(pd.read_csv(path))
+        assert plain["compute"].tolist() == pytest.approx(temporal_breakdown(timeline)["compute"].tolist())
+
+
+def test_what_is_no_timeline_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no op, queue, begin, does"):
+        as_timeline(pd.DataFrame({"chip": [0], "end": [1.0]}))
+    odd = timeline_frame(small()).assign(does="dances")
+    with pytest.raises(ValueError, match="'dances'"):
+        as_timeline(odd)
+    with pytest.raises(ValueError, match="a timeline wants the columns"):
+        temporal_breakdown(odd.drop(columns="does"))
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="a timeline wants the columns"):
+        read_timeline(tmp_path / "other.csv")
+
+
+def test_outcome_has_the_four_frames() -> None:
+    outcome = run("library:chunked_all_reduce")
+    assert len(outcome.timeline) == len(timeline_frame(outcome.result))
+    assert outcome.ops["op"].tolist() == ["y", "z"]
+    assert outcome.usage["share"].max() <= 1 + 1e-9
+    assert outcome.memory["bytes"].sum() > 0
+
+
+# --- steps
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.integers(0, 6), st.integers(1, 5)), max_size=20))
+def test_steps_are_the_sums_at_every_instant(given_: list[tuple[int, int, int, int]]) -> None:
+    columns = np.asarray(given_, dtype=np.int64).reshape(-1, 4)
+    group, begin, last, amount = columns.T
+    end = begin + last
+    found = steps(group, begin.astype(float), end.astype(float), amount[:, None])
+    for number in set(group.tolist()):
+        for at in range(20):
+            want = sum(a for g, b, n, a in given_ if g == number and b <= at < b + n)
+            chosen = (found.group == number) & (found.begin <= at) & (found.end > at)
+            assert found.level[chosen, 0].sum() == want
+
+
+# --- usage
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases(most=8, groups=False), st.sampled_from(["program", "ready"]))
+def test_usage_integrates_to_the_work_and_never_exceeds_capacity(case: Case, order: Any) -> None:
+    result = of_program(case.program, order)
+    usage = usage_frame(result)
+    assert usage.attrs["exact"]
+    assert usage["share"].max() <= 1 + 1e-9 if len(usage) else True
+    busy = busy_seconds(usage)
+    for resource, work in zip(case.program.resources, case.program.work_ps(), strict=True):
+        got = 1e12 * float(busy.get(resource.name, 0.0))
+        assert got == pytest.approx(work, rel=1e-9, abs=len(case.program) * 2)
+    bins = utilisation(usage, end=result.time_s, bins=7)
+    sums = (bins["share"] * (bins["end"] - bins["begin"])).groupby(bins["resource"], observed=True).sum()
+    for name, seconds in busy.items():
+        assert sums[name] == pytest.approx(seconds, rel=1e-9, abs=1e-15)
+
+
+def test_rates_that_change_half_way_are_seen() -> None:
+    # two flows of 10 and 30 us alone, each up to the whole of r: half each until the first has ended at 20 us
+    program = Program(resources=[Resource("r", "memory", 1.0, 0)], queues=[Queue(0, "a"), Queue(0, "b")])
+    for queue, us in enumerate((10, 30)):
+        program.add([queue], program.intern(Shape.of(0, [[(0, us * 1e6)]], 1.0, 1.0)), ())
+    # and one that takes a quarter of another resource while it lasts
+    program.resources.append(Resource("s", "network", 1.0))
+    program.queues.append(Queue(0, "c"))
+    program.add([2], program.intern(Shape.of(5_000_000, [[(0, 0.0)], [(1, 1e7)], [(1, 1e7)]], 1.0, 1.0)), ())
+    usage = usage_frame(of_program(program))
+    rows = [(row.resource, row.begin, row.end, row.share) for row in usage.itertuples()]
+    assert rows == [
+        ("r", 0.0, pytest.approx(40e-6), pytest.approx(1.0)),
+        ("s", pytest.approx(5e-6), pytest.approx(25e-6), pytest.approx(1.0)),
+    ]
+    assert usage["chip"].tolist() == [0, -1]
+
+
+def test_a_user_process_makes_rates_means_and_says_so() -> None:
+    sim = Simulation(parse_graph(["y:bf16[B,D] = copy(x:bf16[B,D])"], DIMS), System(CHIP))
+
+    def beside() -> Any:
+        yield sim.use({"chip0.hbm": 1e6})
+
+    sim.process(beside())
+    result = sim.run()
+    usage = usage_frame(result)
+    assert not usage.attrs["exact"]
+    work = {
+        each.name: ps for each, ps in zip(result.plan.program.resources, result.plan.program.work_ps(), strict=True)
+    }
+    assert 1e12 * busy_seconds(usage)["chip0.hbm"] == pytest.approx(work["chip0.hbm"], rel=1e-9)
+
+
+def test_folded_resources_say_for_how_many_they_stand() -> None:
+    folded, full = (
+        usage_frame(simulate(parse_graph(LINES, DIMS), TWO, RunOptions(fold=fold))) for fold in (True, False)
+    )
+    assert set(folded[folded["chip"] >= 0]["alike"]) == {4}
+    whole = (folded["alike"] * (folded["end"] - folded["begin"]) * folded["share"]).groupby(
+        folded["cause"], observed=True
+    )
+    alone = ((full["end"] - full["begin"]) * full["share"]).groupby(full["cause"], observed=True)
+    for cause, seconds in alone.sum().items():
+        assert whole.sum()[cause] == pytest.approx(seconds, rel=1e-9)
+
+
+# --- memory
+
+
+def test_memory_levels_and_peak_are_those_of_the_summary() -> None:
+    for name in ("library:chunked_all_reduce", "library:prefetch_from_host", "library:stack_of_four"):
+        outcome = run(name)
+        memory = memory_frame(outcome.result)
+        levels = memory_levels(memory)
+        assert levels["bytes"].max() == pytest.approx(outcome.summary["peak_memory"])
+        top = memory_at_peak(memory)
+        assert top["bytes"].sum() == pytest.approx(outcome.summary["peak_memory"])
+        assert top["chip"].nunique() == 1
+        assert top["bytes"].is_monotonic_decreasing
+        work = (memory["end"] - memory["begin"]) * memory["bytes"]
+        area = (levels["end"] - levels["begin"]) * levels["bytes"]
+        assert area.sum() == pytest.approx(work.sum())
+
+
+def test_memory_by_hand() -> None:
+    memory = pd.DataFrame(
+        {
+            "tensor": ["w", "a", "b"],
+            "chip": [0, 0, 0],
+            "bytes": [5.0, 3.0, 4.0],
+            "begin": [0.0, 1.0, 2.0],
+            "end": [4.0, 2.0, 4.0],
+        }
+    )
+    assert memory_levels(memory)[["begin", "end", "bytes"]].to_numpy().tolist() == [[0, 1, 5], [1, 2, 8], [2, 4, 9]]
+    assert memory_at_peak(memory)[["tensor", "at"]].to_numpy().tolist() == [["w", 2.0], ["b", 2.0]]

@@ -1,0 +1,386 @@
+"""Which runs a study has: texts for many values, grids, zips, samples, derived values, and every mistake at its place."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hw import SpecError
+from scenarios import Scenario, load_scenario
+from scenarios.draws import read_draw, stream
+from scenarios.expression import parse_expression
+from scenarios.points import Points
+from scenarios.sweeps import asking, points_of
+from scenarios.value_text import in_base_units, read_values
+
+MATMUL = """\
+name: matmul
+system: {chip: tpu_v5e}
+workload:
+  dims: {B: 24, D: 512, F: 256}
+  ops:
+    - y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])
+"""
+MOST = 10_000
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Scenario:
+    return load_scenario(write(tmp_path, MATMUL))
+
+
+def write(folder: Path, text: str, name: str = "matmul.yaml") -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def points(scenario: Scenario, changes: dict[str, Any]) -> Points:
+    found = points_of(asking(scenario, changes))
+    assert found is not None
+    return found
+
+
+def inputs(scenario: Scenario, changes: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [tuple(point.inputs.values()) for point in points(scenario, changes)]
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1:16:x2", [1, 2, 4, 8, 16]),
+        ("1:17:x2", [1, 2, 4, 8, 16]),
+        ("1:4", [1, 2, 3, 4]),
+        ("1:10:+3", [1, 4, 7, 10]),
+        ("10:1:-3", [10, 7, 4, 1]),
+        ("64:8:/2", [64, 32, 16, 8]),
+        ("5:5", [5]),
+        ("0.1:0.3:+0.1", [0.1, 0.2, 0.3]),
+        ("1:4:x1.5", [1.0, 1.5, 2.25, 3.375]),
+        ("1 TB/s:4 TB/s:x2", ["1 TB/s", "2 TB/s", "4 TB/s"]),
+        ("1:3 us", ["1 us", "2 us", "3 us"]),
+        ("h100_sxm, tpu_v5p", ["h100_sxm", "tpu_v5p"]),
+        ("ring(4), torus(2,2)", ["ring(4)", "torus(2,2)"]),
+        ("none, [[a, b], [c]]", ["none", [["a", "b"], ["c"]]]),
+        ("[1, 2]", [1, 2]),
+        ("true, 1.5, 'a,b'", [True, 1.5, "a,b"]),
+        ("1:4:x2, 100", [1, 2, 4, 100]),
+    ],
+)
+def test_texts_stand_for_values(text: str, values: list[Any]) -> None:
+    found = read_values(text, MOST)
+    assert found == values
+    assert [type(each) for each in found] == [type(each) for each in values]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1:", "1::2", "1:10:x1", "1:10:x0", "10:1", "1:10:-1", "1:10:*2", "1:10:+0", "1:1e9", "1 s:4 B", "1:2:3:4",
+     "1:1e400", "2:8:x2 GB", "1,,2", "[1", "[]", 5, None, {}, [], [1, None]],
+)  # fmt: skip
+def test_texts_that_stand_for_nothing_are_refused(text: Any) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_values(text, MOST)
+
+
+@given(first=st.integers(-1000, 1000), step=st.integers(1, 50), count=st.integers(1, 60))
+def test_an_arithmetic_range_is_pythons(first: int, step: int, count: int) -> None:
+    last = first + step * (count - 1)
+    assert read_values(f"{first}:{last}:+{step}", MOST) == list(range(first, last + 1, step))
+    assert read_values(f"{last}:{first}:-{step}", MOST) == list(range(last, first - 1, -step))
+
+
+def test_a_quantity_counts_in_base_units() -> None:
+    assert in_base_units("3.35 TB/s") == pytest.approx(3.35e12, rel=1e-15)
+    with pytest.raises(ValueError, match="not a number"):
+        in_base_units("ring(4)")
+
+
+# Expressions
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4 * D", 96),
+        ("D / 2", 12),
+        ("D / 5", 4.8),
+        ("-D // 5 + 7 % 4", -2),
+        ("2 ** 10 ** 1", 1024),
+        ("max(D, 3, 100) - min(1, D)", 99),
+        ("ceil(D / 5) + floor(D / 5) + round(D / 5)", 14),
+        ("log2(D / 3)", 3),
+        ("workload.dims.D + 1", 25),
+        (7, 7),
+    ],
+)
+def test_expressions_are_arithmetic(text: object, value: float) -> None:
+    found = parse_expression(text).value({"D": 24, "workload.dims.D": 24})
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "D if D else 1", "lambda: 1", "[1]", "'a'", "True", "D < 2", "__import__('os')", "D.x()", "x[0]", "D @ D",
+     "~D", "max(*D)", "round(D, 2)", "min()", "round(number=D)", "a; b", "(" * 99 + "1", "1" * 201, None, [1], "D\x00"],
+)  # fmt: skip
+def test_anything_else_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match=r"not allowed|not an expression|takes one number|longer than"):
+        parse_expression(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("9**9**9", "beyond 1e30"),
+        ("-9**9**9", "beyond 1e30"),
+        ("10**15 * 10**15 * 10", "beyond 1e30"),
+        ("2**100", "beyond 1e30"),
+        ("1 / (D - D)", "division by zero"),
+        ("D % 0", "division by zero"),
+        ("0 ** -1", "division by zero"),
+        ("log2(-1)", "log2 of -1"),
+        ("(-8) ** 0.5", "broken power"),
+    ],
+)
+def test_expressions_without_a_value_say_why(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_expression(text).value({"D": 24})
+
+
+# Points
+
+
+def test_a_grid_has_every_combination_and_the_last_path_turns_fastest(scenario: Scenario) -> None:
+    grid = {"workload.dims.B": [1, 2], "system.chip": "tpu_v5e, tpu_v5p", "run.overlap": ["full"]}
+    assert inputs(scenario, grid) == [
+        (1, "tpu_v5e", "full"),
+        (1, "tpu_v5p", "full"),
+        (2, "tpu_v5e", "full"),
+        (2, "tpu_v5p", "full"),
+    ]
+
+
+def test_zipped_values_go_together_and_cross_the_grid(scenario: Scenario) -> None:
+    changes = {"run.overlap": ["full", "none"], "zip": {"workload.dims.B": "1:3", "workload.dims.D": [10, 20, 30]}}
+    assert inputs(scenario, changes) == [
+        (overlap, *pair) for overlap in ("full", "none") for pair in ((1, 10), (2, 20), (3, 30))
+    ]
+
+
+def test_samples_cross_the_grid(scenario: Scenario) -> None:
+    changes = {"workload.dims.B": [1, 2], "random": {"samples": 5, "values": {"workload.dims.D": "1:1000"}}}
+    found = inputs(scenario, changes)
+    assert len(found) == 10
+    assert [sample for batch, sample in found if batch == 1] == [sample for batch, sample in found if batch == 2]
+
+
+def test_points_are_made_when_asked_for(scenario: Scenario) -> None:
+    found = points(scenario, {"workload.dims.B": "1:1000", "workload.dims.D": "1:1000"})
+    assert len(found) == 1_000_000
+    assert tuple(found[999_999].inputs.values()) == (1000, 1000)
+    assert tuple(found[1_000].inputs.values()) == (2, 1)
+    with pytest.raises(IndexError):
+        found[1_000_000]
+
+
+def test_python_values_are_taken_as_they_are(scenario: Scenario) -> None:
+    np = pytest.importorskip("numpy")
+    changes = {"workload.dims.B": np.array([1, 2]), "workload.dims.D": range(3, 5), "run.launch": (0.0,)}
+    assert inputs(scenario, changes) == [(b, d, 0.0) for b in (1, 2) for d in (3, 4)]
+
+
+# Samples
+
+
+def test_the_same_seed_gives_the_same_samples_and_more_begin_with_the_fewer(scenario: Scenario) -> None:
+    def drawn(samples: int, seed: int, **others: str) -> list[Any]:
+        values = {"workload.dims.B": "1:4096:log", **{f"workload.dims.{name}": text for name, text in others.items()}}
+        changes = {"random": {"samples": samples, "seed": seed, "values": values}}
+        return [point.inputs["workload.dims.B"] for point in points(scenario, changes)]
+
+    assert drawn(50, 1) == drawn(50, 1)
+    assert drawn(50, 1) == drawn(80, 1)[:50]
+    assert drawn(50, 1) == drawn(50, 1, D="1:9")
+    assert drawn(50, 1) != drawn(50, 2)
+    assert all(1 <= value <= 4096 and isinstance(value, int) for value in drawn(80, 1))
+
+
+def test_whole_numbers_are_drawn_evenly_with_both_ends() -> None:
+    counts = dict.fromkeys(range(1, 7), 0)
+    for value in stream(0, "die", read_draw("1:6"), 12_000):
+        counts[value] += 1
+    # 2000 each; the standard deviation is sqrt(12000 * 1/6 * 5/6) = 41
+    assert all(abs(count - 2000) < 5 * 41 for count in counts.values())
+
+
+def test_log_draws_are_even_in_the_logarithm() -> None:
+    values = stream(3, "x", read_draw("1.0:1024.0:log"), 10_000)
+    below = sum(value < 32 for value in values)  # half of the logarithm; deviation sqrt(10000 / 4) = 50
+    assert abs(below - 5000) < 5 * 50
+    assert all(1 <= value <= 1024 for value in values)
+
+
+@pytest.mark.parametrize("u", [0.0, 0.3, 0.999999999])
+def test_draws_keep_to_the_grid_and_the_unit(u: float) -> None:
+    assert read_draw("a, b, c")(u) in ("a", "b", "c")
+    assert 0.5 <= read_draw("0.5:1.5")(u) <= 1.5
+    assert read_draw("1 TB/s:4 TB/s")(u).endswith(" TB/s")
+    ended = {read_draw("8:64:log")(0.0), read_draw("8:64:log")(1 - 1e-12)}
+    assert ended == {8, 64}
+
+
+# Derived values
+
+
+def test_derived_values_find_what_they_name(scenario: Scenario) -> None:
+    changes = {
+        "workload.dims.D": [8, 16],
+        "derive": {"workload.dims.F": "4 * D", "workload.dims.B": "max(F // 8, 1) + workload.dims.D"},
+    }
+    assert inputs(scenario, changes) == [(8, 32, 12), (16, 64, 24)]
+
+
+def test_derived_values_may_name_what_the_scenario_says(scenario: Scenario) -> None:
+    changes = {"workload.dims.D": [8], "derive": {"workload.dims.F": "B + workload.dims.B"}}
+    assert inputs(scenario, changes) == [(8, 48)]
+
+
+def test_a_quantity_in_an_expression_is_in_base_units(scenario: Scenario) -> None:
+    changes = {
+        "system.set.hbm.bandwidth": ["1 TB/s"],
+        "derive": {"system.set.matrix_unit.peak.bf16": "100 * bandwidth"},
+    }
+    assert inputs(scenario, changes) == [("1 TB/s", 10**14)]
+
+
+def test_a_point_whose_derived_value_has_none_is_an_error(scenario: Scenario) -> None:
+    found = points(scenario, {"workload.dims.B": [1, 2], "derive": {"workload.dims.F": "8 / (B - 1)"}})
+    assert [point.error for point in found] == ["workload.dims.F: 8 / (B - 1): division by zero", ""]
+    found = points(scenario, {"run.overlap": ["full"], "derive": {"workload.dims.F": "overlap + 1"}})
+    assert "not a number" in found[0].error
+
+
+# Whole workloads
+
+OTHER = """\
+dims: {N: 4096}
+ops:
+  - y:bf16[N] = relu(x:bf16[N])
+"""
+
+
+def test_workloads_are_swapped_whole_and_by_file(tmp_path: Path) -> None:
+    write(tmp_path, OTHER, "other.yaml")
+    study = """\
+study:
+  vary:
+    workload:
+      - other.yaml
+      - matmul.yaml
+      - {dims: {B: 8}, ops: ["y:bf16[B] = gelu(x:bf16[B])"]}
+"""
+    found = points_of(load_scenario(write(tmp_path, MATMUL + study)))
+    assert found is not None
+    swapped = [found.resolved(point.inputs)["workload"] for point in found]
+    assert [list(each["dims"]) for each in swapped] == [["N"], ["B", "D", "F"], ["B"]]
+
+
+# Mistakes
+
+MISTAKES = """\
+study:
+  vary:
+    workload.dims.Q: [1, 2]
+    workload.dims.B: "1:10:x0"
+    workload.fusee: [none]
+    system.set.hbm.bandwith: 1, 2
+    runn.overlap: [full]
+    expect.time: [1]
+  zip:
+    workload.dims.D: [1, 2, 3]
+    run.overlap: full,none
+  random:
+    samples: 10
+    values:
+      run.launch: {from: 5 us, too: 1}
+      workload.dims.B: [1]
+      run.network_share: {from: 0.5, to: 0.1}
+      run.padding: {from: 1 s, to: 2 GB}
+  derive:
+    workload.dims.F: 4 * Q2
+    run.order: launch + fold
+    run.fold: order
+    run.routing: "__import__('os')"
+    run.sharding: 9**9**9
+"""
+
+
+def test_every_mistake_is_told_at_its_place(tmp_path: Path) -> None:
+    text = (MATMUL + MISTAKES).replace("1, 2\n", "[1, 2]\n")
+    lines = text.splitlines()
+    with pytest.raises(SpecError) as caught:
+        load_scenario(write(tmp_path, text))
+    told = {
+        lines[problem.mark.line - 1].strip().partition(":")[0]: problem.message for problem in caught.value.problems
+    }
+    expected = {
+        "workload.dims.Q": "unknown dim 'Q'",
+        "workload.dims.B": "is also given under vary",
+        "workload.fusee": "did you mean 'workload.fuse'?",
+        "system.set.hbm.bandwith": "did you mean 'system.set.hbm.bandwidth'?",
+        "runn.overlap": "did you mean 'run'?",
+        "expect.time": "unknown section 'expect'",
+        "run.overlap": "they go together one by one",
+        "run.launch": "did you mean 'study.random.values.run.launch.to'?",
+        "run.network_share": "from (0.5) is above to (0.1)",
+        "run.padding": "has the units GB and s",
+        "workload.dims.F": "unknown name 'Q2'",
+        "run.order": "goes round in a circle",
+        "run.routing": "is not allowed in an expression",
+        "run.sharding": "beyond 1e30",
+    }
+    assert set(told) == set(expected)
+    for path, said in expected.items():
+        assert said in told[path]
+    assert "does not lead from 1 to 10" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"workload.dims.B": "1:2000", "workload.dims.D": "1:2000"}, "4,000,000 runs; at most 1,000,000"),
+        ({"derive": {"workload.dims.F": "4 * D"}}, "derive needs something that varies"),
+        ({"random": {"samples": 0, "values": {"workload.dims.B": "1:2"}}}, "samples"),
+        ({"random": {"samples": 5}}, "'study.random.values' is missing"),
+        ({"": [1]}, "not a dotted path"),
+        ({"workload..B": [1]}, "not a dotted path"),
+        ({"workload": ["nowhere.yaml"]}, "cannot read the file"),
+        ({"workload": ["library:nothing_like_it"]}, "unknown scenario of the library"),
+        ({"system.set.links.ici.latency": ["1 us"], "system.set.pcie.latency": [0], "derive": {"run.launch": "latency"}},
+         "unknown key 'system.set.pcie'"),
+        ({"system.set.hbm.bandwidth": [1e12], "system.set.on_chip.bandwidth": [1e13],
+          "derive": {"run.launch": "bandwidth"}}, "could be system.set.hbm.bandwidth or system.set.on_chip.bandwidth"),
+        ({"random": {"values": {"workload.dims.B": "0:9:log"}}}, "must be more than 0 where log is true"),
+    ],
+)  # fmt: skip
+def test_studies_that_make_no_sense_are_refused(scenario: Scenario, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        points(scenario, changes)
+    assert said in str(caught.value)
+
+
+def test_a_range_ends_where_it_says() -> None:
+    values = read_values("1:1000000:x10", MOST)
+    assert values[-1] == 10**6
+    assert all(math.isclose(later / earlier, 10) for earlier, later in pairwise(values))
