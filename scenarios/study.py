@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from analysis import Summary
+from hw import Problem, SpecError
 from scenarios.books import Books
 from scenarios.build import Scenario, load_scenario
 from scenarios.ledger import Ledger, baseline_file
 from simulator import Simulation
+from simulator.variants import FUSE
 
 
 def summarise(scenario: Scenario) -> Summary:
     """The words of a scenario's run; it is run when the first word needs it. Raises SpecError or RunError."""
-    simulation = Simulation(scenario.graph, scenario.system, scenario.options)
+    try:
+        simulation = Simulation(scenario.graph, scenario.system, scenario.options)
+    except SpecError as error:
+        raise SpecError([_placed(problem, scenario) for problem in error.problems]) from None
     scenario.loaders.join(simulation)
     ledger = ledger_of(scenario)
     money = (ledger.own, ledger.words) if ledger else ()
     return Summary(simulation.plan, simulation.run, scenario.loaders, *money)
+
+
+def _placed(problem: Problem, scenario: Scenario) -> Problem:
+    """What only shows when a graph is lowered, at the place in the file that it is about."""
+    if problem.mark.file != FUSE:
+        return problem
+    return replace(problem, mark=scenario.document.value_mark(("workload", "fuse", problem.mark.line - 1)))
 
 
 def ledger_of(scenario: Scenario) -> Ledger | None:

@@ -14,6 +14,9 @@ from simulator.plan import Plan
 from simulator.resources import SystemResources
 from simulator.split import Cut, Split, split_of
 
+FUSE = "fuse"
+"""The file of a mark that points at a group of `fuse`."""
+
 
 def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
     """How dims are cut on unlike chips, and the kernels of each variant: as many, of the same names."""
@@ -38,4 +41,5 @@ def _kernels(graph: OpGraph, system: System, cut: Cut | None) -> list[Kernel]:
     try:
         return fuse(bind(graph, system, cut), graph.fuse, system)
     except FusionError as error:
-        raise SpecError([Problem(Mark("fuse"), str(error))]) from None
+        # the line is the number of the group, for whoever knows where that was written
+        raise SpecError([Problem(Mark(FUSE, error.group + 1), str(error))]) from None

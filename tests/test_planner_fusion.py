@@ -7,11 +7,14 @@ collective at an end of a group stays outside; one in between cannot be fused ac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hw import SpecError
+from scenarios import load_scenario
+from scenarios.study import summarise
 from simulator import Kernel, OpGraph, RunOptions, parse_graph, simulate
 from tests.planning import DIMS
 from tests.strategies import many
@@ -97,3 +100,16 @@ def test_it_is_the_program_with_its_collectives_written_out() -> None:
     assert fused.hbm_bytes == shard * 64 + shard * 256 + 2 * 64 * 256
     assert fused.flops == 2 * 64 * 32 * 256 + 64 * 32
     assert reduced.communication is not None
+
+
+def test_a_refused_group_is_shown_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        "name: f\nsystem: {chip: tpu_v5e}\nworkload:\n  dims: {B: 64}\n  fuse: [[y, z], [y, w]]\n  ops:\n"
+        "    - y:bf16[B] = relu(x:bf16[B])\n    - z:bf16[B] = relu(y)\n    - w:bf16[B] = relu(z)\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        summarise(load_scenario(str(path)))
+    assert [str(each).endswith("f.yaml:5:18: fuse: an op stands in two groups") for each in caught.value.problems] == [
+        True
+    ]
