@@ -29,9 +29,9 @@ from analysis.report_html import swatch
 from analysis.report_lanes import used_causes
 from analysis.report_sections import AFTER, BEFORE, Section, heading
 from analysis.report_story import Story, Telling
-from analysis.roofline import roofline_points
 from analysis.summary import Summary
 from hw import VERSION
+from simulator import Result
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -100,7 +100,7 @@ def _charts(telling: Telling) -> dict[str, Any]:
     result, story = telling.summary.result, telling.story
     makers: dict[str, Callable[[], Figure | None]] = {
         "breakdown": lambda: _breakdown(telling),
-        "roofline": lambda: None if next(roofline_points(result), None) is None else plot_roofline(result),
+        "roofline": lambda: _roofline(result),
         "memory": lambda: plot_memory(result),
         "topology": lambda: plot_topology(result),
         "tornado": lambda: None if story.what_if is None else plot_tornado(story.what_if),
@@ -116,6 +116,12 @@ def _plain(figure: Figure) -> dict[str, Any]:
     data = json.loads(figure.to_json())
     data["layout"].pop("template", None)
     return {"data": data["data"], "layout": data["layout"]}
+
+
+def _roofline(result: Result) -> Figure | None:
+    """The roofline, if any op has a place there."""
+    figure = plot_roofline(result)
+    return figure if any(trace.mode == "markers" for trace in figure.data) else None
 
 
 def _breakdown(telling: Telling) -> Figure:

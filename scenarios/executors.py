@@ -87,14 +87,16 @@ def process_pool(jobs: int) -> Iterator[Workers]:
         while pools:
             _end(pools.pop())
         pools.append(ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare))
+        with _undisturbed():
+            started = pools[-1].submit(_ready)
+        try:
+            started.result()
+        except BrokenExecutor:
+            raise RunError(_GUARD) from None
         return pools[-1]
 
     try:
         first = fresh()
-        try:
-            first.submit(_ready).result()
-        except BrokenExecutor:
-            raise RunError(_GUARD) from None
         yield Workers(first, jobs, fresh)
     except BaseException:  # nobody waits for what is still running
         for pool in pools:
@@ -114,9 +116,23 @@ def _ready() -> bool:
     return True
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C back while processes are made: they begin with it held back, too, until they know what to do."""
+    mask = getattr(signal, "pthread_sigmask", None)  # not on every system
+    before = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else ()
+    try:
+        yield
+    finally:
+        if mask:
+            mask(signal.SIG_SETMASK, before)
+
+
 def _prepare() -> None:
     """In a worker: go without a word at Ctrl-C, and go when the parent goes, however it goes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_go_with, args=(parent,), daemon=True).start()

@@ -32,6 +32,8 @@ from simulator import Result
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scenarios.what_if import WhatIf
+
 
 class Outcome:
     """A scenario that has been run. Studies are run when they are asked for."""
@@ -72,6 +74,14 @@ class Outcome:
     def crossover(self) -> Crossover | None:
         """The map of `study.crossover`; None without one."""
         return crossover(self.scenario)
+
+    @cached_property
+    def what_if(self) -> WhatIf | None:
+        """The answers to `study.what_if`; None without one."""
+        from scenarios.what_if import what_if
+
+        study = self.scenario.study
+        return what_if(self.scenario) if study is not None and study.what_if is not None else None
 
     @cached_property
     def sweep(self) -> Study | None:

@@ -71,7 +71,7 @@ def _place(part: str, dotted: str, written: str) -> tuple[str, Any]:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a study came to: its runs, and the answers of `find` and `crossover` where they are asked."""
+    """What a study came to: its runs, and the answers of `find`, `crossover` and `what_if` where they are asked."""
 
     outcome: Outcome
     study: Study | None
@@ -86,12 +86,15 @@ class Answers:
             record["find_search"] = self.outcome.search.as_json()
         if self.outcome.crossover is not None:
             record["crossover"] = self.outcome.crossover.records
+        if self.outcome.what_if is not None:
+            record["what_if"] = self.outcome.what_if.as_json()
         return record
 
     def show(self) -> None:
         """Print everything for people."""
         from scenarios.show_find import find_lines, show_crossover
         from scenarios.show_study import show_study
+        from scenarios.show_what_if import show_what_if
         from scenarios.terminal import console
 
         out, spec = console(), self.outcome.scenario.study
@@ -101,6 +104,8 @@ class Answers:
             out.print(find_lines(spec.find, self.outcome.search))
         if self.outcome.crossover is not None:
             show_crossover(out, self.outcome.crossover)
+        if self.outcome.what_if is not None:
+            show_what_if(out, self.outcome.what_if)
 
 
 def answer(asked: Asked) -> Answers:
@@ -110,8 +115,9 @@ def answer(asked: Asked) -> Answers:
     if asked.export is not None:
         check_export(asked.export)
     scenario = load_asked(asked)
-    searches = scenario.study is not None and (scenario.study.find or scenario.study.crossover)
-    study = _run(scenario, asked) if points_of(scenario) is not None or not searches else None
+    spec = scenario.study
+    other = spec is not None and (spec.find or spec.crossover or spec.what_if)
+    study = _run(scenario, asked) if points_of(scenario) is not None or not other else None
     if asked.export is not None and study is not None:
         study.export(asked.export)
         print(f"wrote {asked.export}", file=sys.stderr)

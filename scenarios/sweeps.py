@@ -12,9 +12,9 @@ once. A point that cannot be run is a row with an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
@@ -227,12 +227,16 @@ class _Run:
         tasks = [(number, self.inputs[number]) for key, number in first.items() if key not in self.known]
         tasks.sort(key=lambda task: task[0])
         shown = bar if self.how.progress else silent
-        with shown(len(first), len(first) - len(tasks)) as advance:
-            for number, ran in self.how.results(Job.of(self.scenario), tasks) if tasks else ():
+        with shown(len(first), len(first) - len(tasks)) as advance, closing(self._results(tasks)) as results:
+            for number, ran in results:
                 self._keep(number, ran)
                 advance(1)
         rows = [self._row(number) for number in range(len(self.points))]
         return Study(self.scenario.name, self.paths, rows, len(tasks))
+
+    def _results(self, tasks: list[Task]) -> Generator[Done, None, None]:
+        if tasks:
+            yield from self.how.results(Job.of(self.scenario), tasks)
 
     def _keep(self, number: int, ran: Ran) -> None:
         self.known[self.keys[number]] = ran

@@ -2,7 +2,8 @@
 
 One study of 10,000 runs, on one core and then on two processes, in one go: seconds, and their ratio (goal 1.7 on two idle
 cores; other work on the machine makes it smaller). Then what a run costs beside its simulation: keys, the store (goal
-100 us per row for both together), and making a scenario with other values. Wall-clock seconds.
+100 us per row for both together), and making a scenario with other values. Wall-clock seconds; the ratio is given by CPU
+seconds, too, which says what two idle cores would give where the machine is busy with other things.
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
+def cpu_seconds() -> tuple[float, float]:
+    """Of this process, and of its workers that have ended."""
+    times = os.times()
+    return times.user + times.system, times.children_user + times.children_system
+
+
 def say(what: str, figure: str, note: str = "") -> None:
     print(f"{what:<44}{figure:>14}  {note}".rstrip(), flush=True)
 
@@ -50,14 +57,23 @@ def say(what: str, figure: str, note: str = "") -> None:
 def bench_parallel(scenario: Scenario, runs: int, folder: Path) -> None:
     values = grid(scenario, runs)
     studies: list[Study] = []
+    before = cpu_seconds()
     one = seconds(lambda: studies.append(sweep(scenario, values, jobs=1)))
+    between = cpu_seconds()
     two = seconds(lambda: studies.append(sweep(scenario, values, jobs=JOBS)))
+    after = cpu_seconds()
+    used_one, own, used_two = between[0] - before[0], after[0] - between[0], sum(after) - sum(between)
     stored = seconds(lambda: studies.append(sweep(scenario, values, jobs=JOBS, store=folder / "parallel.db")))
     again = seconds(lambda: studies.append(sweep(scenario, values, jobs=JOBS, store=folder / "parallel.db")))
     count = studies[0].ran
     say(f"{count} runs on one core", f"{one:.2f} s", f"{1e3 * one / count:.2f} ms a run, {LEAST_RUN_MS:g} ms wanted")
     say(f"{count} runs on {JOBS} processes", f"{two:.2f} s")
     say("ratio", f"{one / two:.2f} x", f"goal {GOAL_RATIO} on two idle cores; load {os.getloadavg()[0]:.1f} now")
+    say(
+        "by CPU seconds",
+        f"{used_one / max(used_two / JOBS, own):.2f} x",
+        f"{own:.2f} s of {used_two:.2f} s in this process",
+    )
     say(f"{count} runs on {JOBS} processes, stored", f"{stored:.2f} s", f"{one / stored:.2f} x")
     say("the same again from the store", f"{again:.2f} s", f"{1e6 * again / count:.0f} us a row")
     same = all(study.frame.equals(studies[0].frame) for study in studies[1:])

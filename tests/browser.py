@@ -61,6 +61,7 @@ class Browser:
         self._read, self._write = to_read, to_write
         self._buffer = b""
         self._number = 0
+        self._targets: list[str] = []
         self.events: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -107,10 +108,16 @@ class Browser:
         found: dict[str, Any] = json.loads(message)
         return found
 
+    def close_pages(self) -> None:
+        """Close every page that was opened."""
+        while self._targets:
+            self.send("Target.closeTarget", {"targetId": self._targets.pop()})
+
     def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
         """A new page showing a file."""
         target = self.send("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.send("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+        self._targets.append(target)
         page = Page(self, session, path.as_uri())
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.ask(f"{domain}.enable")

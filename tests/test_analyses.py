@@ -30,7 +30,7 @@ from hw import Mesh, System, load_chip, parse_topology
 from scenarios.outcome import run
 from scenarios.source import library_names
 from simulator import RunOptions, parse_graph, simulate
-from tests.timelines import Row, brute_both, brute_breakdown, records, rows, timeline_of
+from tests.timelines import Row, brute_both, brute_breakdown, indexed, records, rows, timeline_of
 
 CHIP = load_chip("tpu_v5e")
 US = 1e-6
@@ -83,9 +83,9 @@ def test_overlap_exposure_and_idle_time_are_those_of_every_microsecond(given_: l
 
 def test_the_span_of_the_run_or_ones_own() -> None:
     timeline = timeline_of([(0, "compute", 2, 5), (0, "network", 6, 8), (1, "memory", 0, 10)])
-    own = temporal_breakdown(timeline, span="own").set_index("chip").loc[0]
+    own = indexed(temporal_breakdown(timeline, span="own"), "chip").loc[0]
     assert own[[*PARTS, "total"]].tolist() == pytest.approx([3 * US, 2 * US, 0, 0, 1 * US, 6 * US])
-    longer = temporal_breakdown(timeline, end=20 * US).set_index("chip")
+    longer = indexed(temporal_breakdown(timeline, end=20 * US), "chip")
     assert longer.loc[1, "idle"] == pytest.approx(10 * US)
     with pytest.raises(ValueError, match="before the last task"):
         temporal_breakdown(timeline, end=9 * US)
@@ -169,7 +169,7 @@ def test_the_busiest_link_is_to_blame() -> None:
 def test_equally_busy_links_share_and_parts_add_up() -> None:
     graph = parse_graph(["z:bf16[B,F] = all_gather(y:bf16[B_X,F], over=X)"], {"B": 1024, "F": 4096})
     for network in ("macro", "expanded"):
-        result = simulate(graph, chips("line(4)", {"X": 4}), RunOptions(network=network, fold=False))  # type: ignore[arg-type]
+        result = simulate(graph, chips("line(4)", {"X": 4}), RunOptions(network=network, fold=False))
         parts = task_links(result)
         assert parts["part"].groupby(parts["task"]).sum().tolist() == pytest.approx([1.0] * parts["task"].nunique())
         found = exposed_links(result)
@@ -293,7 +293,7 @@ def test_names_say_round_layer_and_phase() -> None:
     assert found["layer"].tolist() == [0, 0, 1, -1]
     assert found["round"].tolist() == [1, 2, 0, -1]
     assert found["phase"].tolist() == ["fwd", "fwd", "bwd", ""]
-    by_phase = rollup(timeline, "phase", phase="^(fwd|bwd)_").set_index("phase")
+    by_phase = indexed(rollup(timeline, "phase", phase="^(fwd|bwd)_"), "phase")
     assert by_phase["tasks"].to_dict() == {"fwd": 2, "bwd": 1, "": 1}
     assert by_phase.loc["fwd", "time"] == pytest.approx(2 * US)
     with pytest.raises(ValueError, match=r"phase: '\(' is not a regular expression"):
@@ -317,7 +317,7 @@ def test_rounds_of_a_library_run_add_up() -> None:
 
 def test_a_difference_names_what_came_and_went() -> None:
     before, after = names_of("a.0", "a.1", "b"), names_of("a.0", "c")
-    found = diff_timelines(before, after).set_index("base")
+    found = indexed(diff_timelines(before, after), "base")
     assert found.loc["a", ["tasks_before", "tasks_after"]].tolist() == [2, 1]
     assert found.loc["a", "change"] == pytest.approx(-1 * US)
     assert found.loc["b", "ratio"] == 0.0
@@ -338,8 +338,8 @@ def test_slack_of_a_short_branch_is_what_it_could_be_late() -> None:
         "y:bf16[B,F] = add(a, b:bf16[B,F], after=c)",
     ]
     result = simulate(parse_graph(lines, {"B": 1024, "D": 4096, "F": 4096}), System(CHIP), RunOptions(overlap="full"))
-    slack = slack_frame(result).set_index("op")["slack"]
-    timeline = timeline_frame(result).set_index("op")
+    slack = indexed(slack_frame(result), "op")["slack"]
+    timeline = indexed(timeline_frame(result), "op")
     assert slack["a"] == slack["y"] == 0.0
     assert slack["c"] == pytest.approx(timeline.loc["y", "begin"] - timeline.loc["c", "end"], rel=1e-9)
     assert slack["c"] > 0
@@ -386,7 +386,7 @@ def test_points_stand_under_their_roofs() -> None:
 def test_points_of_other_levels() -> None:
     lines = ["y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F]@on_chip)"]
     graph = parse_graph(lines, {"B": 1024, "D": 1024, "F": 1024})
-    points = points_frame(simulate(graph, System(CHIP), RunOptions(overlap="full"))).set_index("level")
+    points = indexed(points_frame(simulate(graph, System(CHIP), RunOptions(overlap="full"))), "level")
     assert points.loc["on_chip", "bytes"] == 2 * 1024 * 1024
     assert points.loc["hbm", "bytes"] == 2 * 2 * 1024 * 1024
     assert CHIP.on_chip is not None

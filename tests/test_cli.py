@@ -83,6 +83,7 @@ def test_out_writes_timeline_trace_and_summary(pair: str, tmp_path: Path) -> Non
     assert {event["args"]["name"] for event in trace if event["name"] == "process_name"} == {
         "chip 0 (tpu_v5e)",
         "chip 1 (tpu_v5e)",
+        "links",
     }
 
 
@@ -221,7 +222,7 @@ def test_a_notebook_shows_a_table_and_escapes_names(tmp_path: Path) -> None:
 
 def test_timeline_is_a_frame_with_the_promised_columns(pair: str) -> None:
     frame = run(pair).timeline
-    assert list(frame.columns) == ["task", "op", "kind", "chip", "queue", "chunk", "begin", "end", "waiting"]
+    assert list(frame.columns) == ["task", "op", "kind", "chip", "queue", "chunk", "begin", "end", "waiting", "does"]
     assert (frame["end"] >= frame["begin"]).all()
     assert set(frame.groupby("chip", observed=True).size()) == {16}
 

@@ -69,7 +69,7 @@ class Cluster:
 
         client = Client(self.address, set_as_default=False)  # type: ignore[no-untyped-call]
         try:
-            client.wait_for_workers(workers, timeout=START_S)  # type: ignore[no-untyped-call]
+            client.wait_for_workers(workers, timeout=START_S)
         finally:
             client.close()  # type: ignore[no-untyped-call]
 

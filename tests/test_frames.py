@@ -25,6 +25,7 @@ from simulator.engine import Engine
 from simulator.plan import Plan
 from simulator.program import Program, Queue, Resource, Shape
 from tests.programs import Case, cases
+from tests.timelines import indexed, records
 
 CHIP = load_chip("tpu_v5e")
 TWO = System(CHIP, parse_topology("ring(4)", CHIP.links), Mesh({"X": 4}))
@@ -78,14 +79,14 @@ def test_ops_join_the_timeline_and_say_what_the_summary_says() -> None:
             assert getattr(row, word) == summary[f"ops.{row.op}.{word}"]
     joined = timeline_frame(result).merge(ops[["op", "flops"]], on="op")
     assert len(joined) == len(timeline_frame(result))
-    assert math.isnan(ops.set_index("op").loc["z", "intensity"]) is False
-    assert ops.set_index("op").loc["y", "flops"] == 2 * 1024 * 4096 * 2048 / 4
+    assert indexed(ops, "op").loc["z", "intensity"] == 0.0
+    assert indexed(ops, "op").loc["y", "flops"] == 2 * 1024 * 4096 * 2048 / 4
 
 
 def test_dependencies_are_those_of_chunks_and_readers() -> None:
     result = small("macro")
     frame, timeline = dependencies_frame(result), timeline_frame(result)
-    about = timeline.drop_duplicates("task").set_index("task")[["op", "chunk"]]
+    about = indexed(timeline.drop_duplicates("task"), "task")[["op", "chunk"]]
     found = {
         (about.loc[a, "op"], int(about.loc[a, "chunk"]), about.loc[b, "op"], int(about.loc[b, "chunk"]))
         for a, b in zip(frame["before"], frame["after"], strict=True)
@@ -99,10 +100,10 @@ def test_messages_lie_in_queues_with_a_slash_inside_their_collective() -> None:
     inner = timeline[timeline["queue"].astype(str).str.contains("/")]
     whole = timeline[timeline["queue"] == "net.X"].set_index(["chip", "chunk"])
     assert len(inner)
-    for row in inner.itertuples():
-        around = whole.loc[(row.chip, row.chunk)]
-        assert around["begin"] <= row.begin
-        assert row.end <= around["end"]
+    for row in records(inner):
+        around = whole.loc[(row["chip"], row["chunk"])]
+        assert around["begin"] <= row["begin"]
+        assert row["end"] <= around["end"]
     after = set(dependencies_frame(result)["after"])
     assert after & set(whole["task"])  # a collective waits for what feeds it, but not for its own messages
     parents = set(whole["task"])
@@ -188,26 +189,27 @@ def test_usage_integrates_to_the_work_and_never_exceeds_capacity(case: Case, ord
         assert got == pytest.approx(work, rel=1e-9, abs=len(case.program) * 2)
     bins = utilisation(usage, end=result.time_s, bins=7)
     sums = (bins["share"] * (bins["end"] - bins["begin"])).groupby(bins["resource"], observed=True).sum()
-    for name, seconds in busy.items():
-        assert sums[name] == pytest.approx(seconds, rel=1e-9, abs=1e-15)
+    for name, seconds in busy.to_dict().items():
+        assert sums[str(name)] == pytest.approx(seconds, rel=1e-9, abs=1e-15)
 
 
 def test_rates_that_change_half_way_are_seen() -> None:
-    # two flows of 10 and 30 us alone, each up to the whole of r: half each until the first has ended at 20 us
-    program = Program(resources=[Resource("r", "memory", 1.0, 0)], queues=[Queue(0, "a"), Queue(0, "b")])
-    for queue, us in enumerate((10, 30)):
-        program.add([queue], program.intern(Shape.of(0, [[(0, us * 1e6)]], 1.0, 1.0)), ())
-    # and one that takes a quarter of another resource while it lasts
-    program.resources.append(Resource("s", "network", 1.0))
-    program.queues.append(Queue(0, "c"))
-    program.add([2], program.intern(Shape.of(5_000_000, [[(0, 0.0)], [(1, 1e7)], [(1, 1e7)]], 1.0, 1.0)), ())
+    # 10 and 30 us of r, in bytes/s alike: half of r each until the first has ended at 20 us, then all of it for the other;
+    # beside it the first takes 10 us of p, the second 15 us of q
+    program = Program(
+        resources=[Resource(name, "memory", 1.0, 0) for name in "rp"], queues=[Queue(0, "a"), Queue(0, "b")]
+    )
+    program.resources.append(Resource("q", "network", 1.0))
+    for queue, (us, other, beside) in enumerate(((10, 1, 10), (30, 2, 15))):
+        stages = [[(0, us * 1e6)], [(other, beside * 1e6)]]
+        program.add([queue], program.intern(Shape.of(0, stages, math.inf, us)), ())
     usage = usage_frame(of_program(program))
-    rows = [(row.resource, row.begin, row.end, row.share) for row in usage.itertuples()]
-    assert rows == [
-        ("r", 0.0, pytest.approx(40e-6), pytest.approx(1.0)),
-        ("s", pytest.approx(5e-6), pytest.approx(25e-6), pytest.approx(1.0)),
-    ]
-    assert usage["chip"].tolist() == [0, -1]
+    found = usage[["begin", "end", "share"]].to_numpy().tolist()
+    assert usage["resource"].tolist() == ["r", "p", "q", "q"]
+    assert [at for row in found for at in row] == pytest.approx(
+        [0.0, 40e-6, 1.0, 0.0, 20e-6, 0.5, 0.0, 20e-6, 0.25, 20e-6, 40e-6, 0.5]
+    )
+    assert usage["chip"].tolist() == [0, 0, -1, -1]
 
 
 def test_a_user_process_makes_rates_means_and_says_so() -> None:
@@ -235,8 +237,8 @@ def test_folded_resources_say_for_how_many_they_stand() -> None:
         folded["cause"], observed=True
     )
     alone = ((full["end"] - full["begin"]) * full["share"]).groupby(full["cause"], observed=True)
-    for cause, seconds in alone.sum().items():
-        assert whole.sum()[cause] == pytest.approx(seconds, rel=1e-9)
+    for cause, seconds in alone.sum().to_dict().items():
+        assert whole.sum()[str(cause)] == pytest.approx(seconds, rel=1e-9)
 
 
 # --- memory

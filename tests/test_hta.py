@@ -23,6 +23,7 @@ from analysis.read_trace import read_trace
 from hw import System, load_chip
 from scenarios.outcome import run
 from simulator import RunOptions, parse_graph, simulate
+from tests.timelines import indexed
 
 SCENARIOS = (
     "library:chunked_all_reduce",  # partly hidden behind arithmetic
@@ -47,8 +48,8 @@ def test_breakdown_and_overlap_are_equal(name: str, tmp_path: Path, monkeypatch:
         theirs = analyzer.get_temporal_breakdown(visualize=False).set_index("rank")
         hidden = analyzer.get_comm_comp_overlap(visualize=False).set_index("rank")["comp_comm_overlap_pctg"]
     timeline = timeline_frame(result)
-    ours = temporal_breakdown(timeline, span="own").set_index("chip")
-    fraction = overlap_fraction(timeline).set_index("chip")["fraction"]
+    ours = indexed(temporal_breakdown(timeline, span="own"), "chip")
+    fraction = indexed(overlap_fraction(timeline), "chip")["fraction"]
     assert sorted(theirs.index) == sorted(ours.index) == list(range(size))
     for chip, row in ours.iterrows():
         share = {part: 100 * row[part] / row["total"] for part in PARTS}

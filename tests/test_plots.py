@@ -35,23 +35,7 @@ from analysis.plots_style import CAUSE_COLOURS, inert, without_round
 from analysis.plots_topology import plot_topology, wire_loads
 from hw import Mesh, RunError, System, load_chip, parse_topology
 from simulator import GraphBuilder, Result, RunOptions, simulate
-
-EVIL = "<b>bold</b><script>alert(1)</script>"
-
-
-def block(rounds: int = 3, chips: int = 4, **options: Any) -> Result:
-    """A sharded layer, its all-reduce in chunks, and weights that come from the host; `rounds` of them."""
-    build = GraphBuilder(B=512, D=1024, F=2048)
-    with build.repeat(rounds, x="o"):
-        build.matmul("x:bf16[B,D]", "w:bf16[D,F_X]", out="h:bf16[B,F_X]")
-        build.gelu("h", out="g:bf16[B,F_X]")
-        build.matmul("g", "v:bf16[F_X,D]", out="p:bf16[B,D]{U_X}", chunks=4)
-        build.all_reduce("p", over="X", out="r:bf16[B,D]", chunks=4)
-        build.rms_norm("r", out="o:bf16[B,D]")
-        build.copy("w2:bf16[D,F_X]@host", out="w2c:bf16[D,F_X]")
-    chip = load_chip("tpu_v5e")
-    system = System(chip, parse_topology(f"ring({chips})", chip.links), Mesh({"X": chips}))
-    return simulate(build.graph(), system, RunOptions(**options))
+from tests.reports import EVIL, block
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +171,7 @@ def test_loads_of_links_agree_with_the_words(result: Result) -> None:
     assert max(each.share for each in loads) * result.time_s == pytest.approx(words["t_network"])
 
 
-@pytest.mark.parametrize(
-    "text", ["ring(4)", "line(3)", "torus(4,4)", "grid(2,4)", "switch(8)", "full(5)"]
-)
+@pytest.mark.parametrize("text", ["ring(4)", "line(3)", "torus(4,4)", "grid(2,4)", "switch(8)", "full(5)"])
 def test_a_map_shows_every_node_once_and_apart(text: str) -> None:
     chip = load_chip("tpu_v5e")
     topology = parse_topology(text, chip.links)

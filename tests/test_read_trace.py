@@ -22,6 +22,7 @@ from analysis.straggler import skew
 from hw import SpecError
 from scenarios.cli import app
 from scenarios.outcome import run
+from tests.timelines import indexed
 
 US = 1e-6
 START = 1_712_000_000_000_000.25  # Kineto's clock: microseconds since 1970
@@ -83,7 +84,7 @@ def test_a_measured_trace_goes_through_the_same_analyses(ranks: list[Path]) -> N
     assert sorted(timeline["chip"].unique()) == [0, 1]
     assert len(timeline) == 8  # the device's slices, without annotations
     assert timeline["begin"].min() == 0.0
-    found = temporal_breakdown(timeline).set_index("chip")
+    found = indexed(temporal_breakdown(timeline), "chip")
     # 20 + 15 us compute; the all-reduce alone for 5 + 10 us, or only 10 where it begins with the second matmul
     want = {0: (35, 15, 5, 0, 5), 1: (35, 10, 5, 0, 10)}
     for chip, parts in want.items():
@@ -104,7 +105,7 @@ def test_a_measured_trace_goes_through_the_same_analyses(ranks: list[Path]) -> N
 def test_measured_and_simulated_are_compared_with_one_tool(ranks: list[Path]) -> None:
     simulated = run("library:chunked_all_reduce").timeline
     measured = read_trace(*ranks)
-    found = diff_timelines(simulated, measured, by="does").set_index("does")
+    found = indexed(diff_timelines(simulated, measured, by="does"), "does")
     assert found.loc["compute", "time_after"] == pytest.approx(35 * US)
     assert found.loc["memory", "time_before"] == 0.0
     assert measured.overlapse.breakdown().columns.tolist() == simulated.overlapse.breakdown().columns.tolist()

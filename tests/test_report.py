@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import zlib
-from dataclasses import replace
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,10 @@ from analysis.report_lanes import BINS, busy, packed
 from analysis.schedule_path import schedule_path
 from hw import Mesh, System, load_chip, parse_topology
 from scenarios import run
-from scenarios.cli import app
 from simulator import GraphBuilder, Result, RunOptions, simulate
+from tests.reports import EVIL, block, evil_result, evil_story
 from tests.test_cli import overlapse
-from tests.test_plots import block
 
-assert app is not None
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 ASSETS = Path(__file__).parent.parent / "analysis" / "assets"
 TYPES = {"u1": np.uint8, "u2": np.uint16, "u4": np.uint32, "i4": np.int32}
 
@@ -74,7 +71,7 @@ def alone() -> Result:
     return simulate(build.graph(), System(load_chip("tpu_v5e")), RunOptions())
 
 
-RUNS = {
+RUNS: dict[str, Callable[[], Result]] = {
     "folded": lambda: block(2),
     "full": lambda: block(2, fold=False),
     "step by step": lambda: block(1, network="expanded"),
@@ -204,28 +201,6 @@ class Page(HTMLParser):
             self.scripts[-1] = (attributes, before + data)
         elif self._in != "style":
             self.text.append(data)
-
-
-def evil_result() -> Result:
-    """A run whose names are markup."""
-    result = block(2)
-    plan = result.plan
-    plan.kernels = [
-        replace(planned, kernel=replace(planned.kernel, name=f"{planned.kernel.name}{EVIL}"))
-        for planned in plan.kernels
-    ]
-    return result
-
-
-def evil_story() -> Story:
-    study = pd.DataFrame({EVIL: [1, 2, EVIL], "time": [1e-3, 2e-3, None], "error": ["", "", EVIL]})
-    what_if = pd.DataFrame(
-        {"resource": [EVIL], "time": [1.0], "x1_1": [0.95], "x2": [0.6], "infinite": [0.5], "elasticity": [-0.5]}
-    )
-    rows = [(EVIL, EVIL, EVIL)]
-    return Story(
-        name=EVIL, about=EVIL, notes=[EVIL], sources=rows, settings=rows, inputs=[EVIL], study=study, what_if=what_if
-    )
 
 
 @pytest.fixture(scope="module")

@@ -312,7 +312,7 @@ def _die(noted: str) -> int:
 
 
 def test_a_worker_that_dies_once_costs_nothing(scenario: Scenario, tmp_path: Path) -> None:
-    tasks = [(number, {B: 16 * number}) for number in range(1, 30)]
+    tasks: list[tuple[int, dict[str, Any]]] = [(number, {B: 16 * number}) for number in range(1, 30)]
     tasks[2] = (3, {B: Deadly(tmp_path / "noted")})
     with process_pool(2) as workers:
         found = dict(run_on(workers, Job.of(scenario), tasks))

@@ -335,3 +335,11 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path) -> None:
     assert [row["edit"] for row in record["edits"]] == ["drop=b"]
     assert record["resources"][0]["resource"] == "hbm"
     assert record["resources"][0]["elasticity"] == pytest.approx(-1.0, abs=1e-6)
+
+
+def test_a_study_answers_what_if() -> None:
+    answer = CliRunner().invoke(app, ["study", "library:two_chip_edits", "--json"])
+    assert answer.exit_code == 0
+    assert json.loads(answer.stdout)["what_if"]["edits"][0]["edit"] == "chunks=8"
+    shown = CliRunner().invoke(app, ["study", "library:two_chip_edits"])
+    assert "matrix unit" in shown.stdout

@@ -58,3 +58,8 @@ def brute_both(given: Sequence[Row], chip: int, upto: int) -> tuple[int, int]:
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as plain dicts."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def indexed(frame: Any, by: str) -> Any:
+    """The frame by the values of a column; what is looked up in it is of any type."""
+    return frame.set_index(by)

@@ -30,25 +30,35 @@ function inked(traces) {
   return JSON.parse(text);
 }
 
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve));
+}
+
 class Charts {
   constructor(figures) {
     this.figures = figures;
     this.ready = false;
+    this.turn = 0;
   }
 
   async unpack(base64) {
     const code = new TextDecoder().decode(await inflated(base64));
     load(code);
     this.ready = true;
-    this.draw();
+    await this.draw();
   }
 
-  draw() {
+  // One chart after the other, with room in between for whoever is using the timeline; a later call takes over.
+  async draw() {
     if (!this.ready) return;
+    this.turn += 1;
+    const { turn } = this;
     const config = { displaylogo: false, responsive: true, displayModeBar: false, showTips: false };
     for (const [name, { data, layout }] of Object.entries(this.figures)) {
       const box = document.getElementById(`chart-${name}`);
       if (box) Plotly.react(box, inked(data), onGround({ ...layout, autosize: true }), config);
+      await pause();
+      if (turn !== this.turn) return;
     }
   }
 }
