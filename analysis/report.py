@@ -21,7 +21,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from analysis.plots import plot_breakdown, plot_memory, plot_roofline, plot_sweep, plot_tornado
+from analysis.plots import plot_memory, plot_roofline, plot_sweep, plot_tornado
 from analysis.plots_page import in_text
 from analysis.plots_style import CAUSE_COLOURS
 from analysis.plots_topology import plot_topology
@@ -40,9 +40,6 @@ __all__ = ["Story", "report_html"]
 
 SCRIPTS = ("units", "theme", "model", "coverage", "painter", "timeline", "panel", "input", "charts", "main")
 """The scripts of the page in the order in which they depend on each other; together they are one function."""
-
-MAX_CHIPS = 64
-"""Chips beyond which the breakdown shows the first ones only."""
 
 
 def report_html(summary: Summary, story: Story | None = None) -> str:
@@ -99,7 +96,6 @@ def _charts(telling: Telling) -> dict[str, Any]:
     """Every chart that the run has something for, as plain data."""
     result, story = telling.summary.result, telling.story
     makers: dict[str, Callable[[], Figure | None]] = {
-        "breakdown": lambda: _breakdown(telling),
         "roofline": lambda: _roofline(result),
         "memory": lambda: plot_memory(result),
         "topology": lambda: plot_topology(result),
@@ -122,16 +118,6 @@ def _roofline(result: Result) -> Figure | None:
     """The roofline, if any op has a place there."""
     figure = plot_roofline(result)
     return figure if any(trace.mode == "markers" for trace in figure.data) else None
-
-
-def _breakdown(telling: Telling) -> Figure:
-    """The breakdown of the simulated chips: those that they stand for do the same."""
-    from analysis.breakdown import temporal_breakdown
-    from analysis.frames import timeline_frame
-
-    plan, result = telling.summary.plan, telling.summary.result
-    chips = plan.folding.chips if plan.folding is not None else range(plan.system.size)
-    return plot_breakdown(temporal_breakdown(timeline_frame(result, list(chips)[:MAX_CHIPS]), result.time_s))
 
 
 def _sweep(story: Story) -> Figure | None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.breakdown import PARTS, shares, temporal_breakdown
+from analysis.frames import timeline_frame
 from analysis.network import choices, folding_line
 from analysis.ops import OpFigures, combined
 from analysis.plots_page import in_text
@@ -22,6 +24,8 @@ from simulator.program import PS_PER_S
 SHOWN_OPS = 30
 SHOWN_STEPS = 25
 SHOWN_ROWS = 200
+MAX_CHIPS = 32
+"""Chips that have a bar of their own."""
 
 Charts = Mapping[str, Any]
 """The charts that there are, by name."""
@@ -90,7 +94,7 @@ def _bounds(telling: Telling) -> str:
     )
 
 
-def _causes(telling: Telling, charts: Charts) -> str:
+def _causes(telling: Telling, _charts: Charts) -> str:
     rows = []
     for cause, word in CAUSES.items():
         seconds = telling.number(word)
@@ -101,11 +105,25 @@ def _causes(telling: Telling, charts: Charts) -> str:
     note = paragraph(
         "Work over capacity, on the busiest chip or link: these overlap, so they need not add up.", "caption"
     )
-    where = ""
-    if "breakdown" in charts:
-        explained = "What each chip did at every instant: the first of compute, network, memory, other that ran."
-        where = chart("breakdown", charts["breakdown"]["layout"]["height"]) + paragraph(explained, "caption")
-    return note + work + where
+    return note + work + _breakdown(telling)
+
+
+def _breakdown(telling: Telling) -> str:
+    """A bar per simulated chip: those that it stands for do the same."""
+    plan, result = telling.summary.plan, telling.summary.result
+    chips = list(plan.folding.chips if plan.folding is not None else range(plan.system.size))[:MAX_CHIPS]
+    frame = shares(temporal_breakdown(timeline_frame(result, chips), result.time_s))
+    parts = [part for part in PARTS if (frame[part] > 0).any()]
+    words = {part: f"exposed {part}" if part in ("network", "memory") else part for part in parts}
+    rows = [
+        (f"chip {row['chip']}", stack({part: row[part] for part in parts}), *(percent(row[part]) for part in parts))
+        for row in frame.to_dict("records")
+    ]
+    columns = ("", "|", *(f">{words[part]}" for part in parts))
+    explained = (
+        "What each chip did at every instant, the first that ran: compute, network (exposed), memory (exposed), other."
+    )
+    return paragraph(explained, "caption apart") + legend(parts) + table(columns, rows, wide=True)
 
 
 def _ops(telling: Telling, charts: Charts) -> str:
@@ -185,7 +203,7 @@ def _path(telling: Telling, _charts: Charts) -> str:
         by_op[key] = by_op.get(key, 0) + lasted
         by_cause[cause] += lasted
     total = max(1, sum(by_cause.values()))
-    shares = {cause: lasted / total for cause, lasted in by_cause.items() if lasted}
+    parts = {cause: lasted / total for cause, lasted in by_cause.items() if lasted}
     ranked = sorted(by_op.items(), key=lambda item: -item[1])
     rows = [
         (op, swatch(cause), time_text(lasted / PS_PER_S), percent(lasted / total), bar(cause, lasted / total))
@@ -198,7 +216,7 @@ def _path(telling: Telling, _charts: Charts) -> str:
     rest = len(ranked) - SHOWN_STEPS
     more = paragraph(f"{rest} more parts are smaller.", "note") if rest > 0 else ""
     body = table(("*op", "cause", ">time", ">share", "|"), rows, wide=True)
-    return paragraph(words, "caption") + stack(shares) + legend(shares) + body + more
+    return paragraph(words, "caption") + stack(parts) + legend(parts) + body + more
 
 
 def _what_if(_telling: Telling, charts: Charts) -> str:

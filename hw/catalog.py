@@ -24,7 +24,13 @@ _PLAIN = {"price": "on_demand"}
 
 def chip_names() -> list[str]:
     """The names in the catalogue, sorted."""
-    return sorted(path.stem for path in _CATALOG.glob("*.yaml"))
+    return list(_names())
+
+
+@lru_cache(maxsize=1)
+def _names() -> tuple[str, ...]:
+    """Read once: the catalogue is shipped, and every scenario asks."""
+    return tuple(sorted(path.stem for path in _CATALOG.glob("*.yaml")))
 
 
 def is_path(reference: str) -> bool:

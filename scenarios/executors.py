@@ -40,6 +40,7 @@ _TRIAL_S = 0.5
 _PAYS_S = 4.0
 """Work that must be left for a pool to be worth its start."""
 
+_DYING = "worker processes die as soon as they start; what had finished is kept"
 _GUARD = "worker processes cannot start; a script that sweeps needs `if __name__ == '__main__':`, or jobs=1"
 
 
@@ -83,7 +84,7 @@ def process_pool(jobs: int) -> Iterator[Workers]:
     """A pool of so many worker processes. Raises RunError if they cannot start."""
     pools: list[ProcessPoolExecutor] = []
 
-    def fresh() -> Executor:
+    def fresh(unless: str = _DYING) -> Executor:
         while pools:
             _end(pools.pop())
         pools.append(ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare))
@@ -92,11 +93,11 @@ def process_pool(jobs: int) -> Iterator[Workers]:
         try:
             started.result()
         except BrokenExecutor:
-            raise RunError(_GUARD) from None
+            raise RunError(unless) from None
         return pools[-1]
 
     try:
-        first = fresh()
+        first = fresh(_GUARD)
         yield Workers(first, jobs, fresh)
     except BaseException:  # nobody waits for what is still running
         for pool in pools:

@@ -197,6 +197,9 @@ class _Reader:
             if drawn is None:
                 continue
             try:
+                if path == _WORKLOAD:
+                    drawn = read_values(drawn, MAX_POINTS)
+                    self._read_workloads(drawn, here)
                 yield path, read_draw(drawn)
             except ValueError as error:
                 self.problems.add(self.document.value_mark(here), f"{path}: {error}")

@@ -113,7 +113,7 @@ class Browser:
         while self._targets:
             self.send("Target.closeTarget", {"targetId": self._targets.pop()})
 
-    def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
+    def open(self, path: Path, width: int = 1280, height: int = 600, dark: bool = False) -> Page:
         """A new page showing a file."""
         target = self.send("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.send("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]

@@ -22,11 +22,21 @@ from tests.docs_runner import Block, Page, blocks, missing, prose
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+_SCENARIO = re.compile(r"^(workload|extends):", re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 
 
 def text_of(page: str) -> str:
     return (DOCS / page).read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _registries_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page adds and, if it fails, does not take away again."""
+    for module, name in ((kinds, "KINDS"), (algorithms, "ALGORITHMS"), (wiring, "FORMS")):
+        table = getattr(module, name)
+        for key in table:
+            monkeypatch.setitem(table, key, table[key])
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -104,7 +104,10 @@ def test_a_large_run_is_small_and_there_at_once(browser: Browser, big: Result, b
     assert big_file.stat().st_size <= 12e6
     page = shown(browser, big_file)
     assert page.run("overlapse.timeline.model.slices.begin.length") == len(big.plan.program)
-    assert page.run("overlapse.readyAt_ms") <= 3000
+    in_view(page)
+    page.key("+", "+")
+    assert span(page) < 1
+    assert page.run("performance.now()") <= 3000  # it has answered by then
     page.wait(READY, lambda value: value == "all")
     assert page.trouble() == []
     assert page.requests() == []
@@ -401,7 +404,7 @@ def test_paper_is_light(browser: Browser, small_file: Path) -> None:
 
 def test_charts_are_there_and_take_the_theme(browser: Browser, small_file: Path) -> None:
     page = shown(browser, small_file, "all")
-    for name in ("breakdown", "roofline", "memory", "topology"):
+    for name in ("roofline", "memory", "topology"):
         assert page.run(f"document.querySelectorAll('#chart-{name} .main-svg').length") > 0
     drawn = "getComputedStyle(document.querySelector('#chart-roofline .legendtext')).fill"
     light = page.run(drawn)

@@ -138,6 +138,14 @@ expect: {ops.y.t_math: {value: 1 s, tolerance: 1000}}
     assert frame["workload"].tolist()[:2] == ["matmul.yaml", "relu.yaml"]
 
 
+def test_workloads_are_drawn_too(tmp_path: Path) -> None:
+    write(tmp_path, "dims: {N: 4096}\nops: ['y:bf16[N] = relu(x:bf16[N])']\n", "relu.yaml")
+    changes = {"random": {"samples": 20, "values": {"workload": "matmul.yaml, relu.yaml"}}}
+    study = sweep(write(tmp_path, MATMUL), changes)
+    assert set(study.frame["flops"]) == {2 * 24 * 512 * 256, 4096}
+    assert (len(study.rows), study.ran, study.failed) == (20, 2, 0)
+
+
 def test_ten_times_the_flops_of_a_matmul() -> None:
     """T(B) = max(2BDF / 1.97e14, 2(BD + DF + BF) / 8.2e11) with D = F = 8192: 164.639 and 173.271 us, 165.598 and
     327.028 us, 348.830 and 3488.30 us."""
@@ -367,7 +375,8 @@ def test_a_defect_is_a_row_and_is_tried_again(
 
 # Whatever stops it
 
-SIZES = ["--vary", f"{B}=1:30", "--vary", f"{D}=1:20"]
+SIZES = ["--vary", f"{B}=1:20", "--vary", f"{D}=1:15"]
+RUNS = 300
 
 
 def start(file: str, store: Path, jobs: int, export: Path | None = None) -> subprocess.Popen[bytes]:
@@ -396,17 +405,17 @@ def test_killed_three_times_the_table_is_the_same(scenario: Scenario, file: str,
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         now = stored(store)
-        assert before + least <= now < 600
+        assert before + least <= now < RUNS
         before = now
     export = tmp_path / "table.csv"
     process = start(file, store, 2, export)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert f"600 rows, {600 - before} run now" in out.decode()
-    undisturbed = sweep(scenario, {B: "1:30", D: "1:20"}, jobs=1)
+    assert f"{RUNS} rows, {RUNS - before} run now" in out.decode()
+    undisturbed = sweep(scenario, {B: "1:20", D: "1:15"}, jobs=1)
     undisturbed.export(tmp_path / "undisturbed.csv")
     assert export.read_bytes() == (tmp_path / "undisturbed.csv").read_bytes()
-    assert stored(store) == 600
+    assert stored(store) == RUNS
 
 
 def test_the_workers_of_a_killed_study_go_too(file: str, tmp_path: Path) -> None:
@@ -436,7 +445,7 @@ def test_ctrl_c_keeps_what_has_finished(file: str, tmp_path: Path, everyone: boo
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.decode().strip() == f"stopped; what had finished is in {store}, the same command goes on from there"
-    assert 20 <= stored(store) < 600
+    assert 20 <= stored(store) < RUNS
 
 
 def test_two_processes_work_on_one_store(scenario: Scenario, file: str, tmp_path: Path) -> None:
@@ -446,7 +455,7 @@ def test_two_processes_work_on_one_store(scenario: Scenario, file: str, tmp_path
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said.decode()
     assert tables[0].read_bytes() == tables[1].read_bytes()
-    assert stored(store) == 600
+    assert stored(store) == RUNS
 
 
 # The command

@@ -30,6 +30,30 @@ function inked(traces) {
   return JSON.parse(text);
 }
 
+// Starting the library stops the page for a moment: not before a chart is near, or nobody has done anything for a while.
+const QUIET_MS = 2000;
+
+function wanted() {
+  return new Promise((resolve) => {
+    const near = new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && done(), { rootMargin: "200px" });
+    let timer;
+    const wait = () => {
+      clearTimeout(timer);
+      timer = setTimeout(done, QUIET_MS);
+    };
+    const signs = ["pointerdown", "pointermove", "wheel", "keydown"];
+    function done() {
+      clearTimeout(timer);
+      near.disconnect();
+      signs.forEach((sign) => removeEventListener(sign, wait));
+      resolve();
+    }
+    signs.forEach((sign) => addEventListener(sign, wait, { passive: true }));
+    document.querySelectorAll(".chart").forEach((box) => near.observe(box));
+    wait();
+  });
+}
+
 function pause() {
   return new Promise((resolve) => setTimeout(resolve));
 }

@@ -37,7 +37,7 @@ async function main() {
   root.dataset.ready = "timeline";
   const decoder = new TextDecoder();
   page.charts = new Charts(JSON.parse(decoder.decode(await inflated(packed("charts-data")))));
-  await pause(); // let the timeline be seen first
+  await wanted();
   await page.charts.unpack(packed("plotly"));
   root.dataset.ready = "all";
 }
