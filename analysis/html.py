@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from analysis.plots_page import in_text
 from analysis.plots_style import CAUSE_COLOURS
 from analysis.summary import Summary
-from analysis.words import CAUSES, WORDS
+from analysis.words import CAUSES, word_named
 from hw import Dimension
 from hw.units import show
 
@@ -26,7 +26,7 @@ def summary_html(name: str, about: str, summary: Summary) -> str:
     """The name, what it is about, where it stands between its bounds, its causes, and the words that say most."""
     rows = []
     for word in _SHOWN:
-        value, title = in_text(_shown(word, summary[word])), in_text(WORDS[word].meaning)
+        value, title = in_text(_shown(word, summary[word])), in_text(word_named(word).meaning)
         rows.append(f'<tr title="{title}"><th{_LEFT}>{word}</th><td{_LEFT}>{value}</td></tr>')
     return (
         f"<div><b>{in_text(name)}</b><br>{in_text(about)}{_bounds(summary)}{_causes(summary)}"
@@ -69,7 +69,7 @@ def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _shown(word: str, value: object) -> str:
-    dimension = WORDS[word].dimension
+    dimension = word_named(word).dimension
     if value is None or value != value:  # nan
         return ""
     if word == "eta" and isinstance(value, (int, float)):

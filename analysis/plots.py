@@ -23,7 +23,7 @@ from analysis.plots_roofline import plot_roofline
 from analysis.plots_save import save
 from analysis.plots_style import CAUSE_COLOURS, DOES_COLOURS, IDLE_COLOUR, faded, inert, styled, time_unit
 from analysis.steps import DOES, need
-from analysis.words import WORDS
+from analysis.words import RUN_WORDS
 from hw import Dimension
 from simulator import Result
 
@@ -37,6 +37,9 @@ MAX_BARS = 4000
 """Slices that are drawn one by one; where there are more, a lane shows how busy it is in each part of the time."""
 
 PARTS_OF_TIME = 600
+
+_SEAMLESS = 1.1
+"""Parts of the time overlap a little, or hairs of the ground would show between them."""
 
 _LANE = 30
 _BASE = 96
@@ -83,6 +86,7 @@ def _bars(frame: pd.DataFrame, lane: Any, size: float, unit: str) -> list[Any]:
                     base=begin[mine].tolist(),
                     x=took[mine].tolist(),
                     y=lane[mine].tolist(),
+                    width=0.8,
                     marker={"color": DOES_COLOURS[name], "line": {"width": 0}},
                     customdata=[op for op, chosen in zip(ops, mine, strict=True) if chosen],
                     hovertemplate=f"%{{customdata}}<br>%{{base:.6~g}} {unit} + %{{x:.4~g}} {unit}",
@@ -112,7 +116,7 @@ def _utilisation(frame: pd.DataFrame, lane: Any, size: float, unit: str) -> list
                 x=middle[parts].tolist(),
                 y=(-0.8 * busy[rows, parts]).tolist(),  # the axis points down
                 base=(rows + 0.4 - 0.8 * below[rows, parts]).tolist(),
-                width=length / size,
+                width=_SEAMLESS * length / size,
                 marker={"color": DOES_COLOURS[name], "line": {"width": 0}},
                 customdata=busy[rows, parts].tolist(),
                 hovertemplate=f"{name} %{{customdata:.1%}} of the time at %{{x:.4~g}} {unit}",
@@ -181,7 +185,7 @@ def plot_sweep(frame: pd.DataFrame, x: str, y: str = "time", by: str | None = No
     runs = frame[frame[y].notna()]
     if "error" in runs.columns:
         runs = runs[runs["error"].isna() | (runs["error"] == "")]
-    word = WORDS.get(y)
+    word = RUN_WORDS.get(y)
     size, unit = 1.0, word.dimension.unit if word is not None and word.dimension is not None else ""
     if word is not None and word.dimension is Dimension.TIME and len(runs):
         size, unit = time_unit(float(runs[y].max()))

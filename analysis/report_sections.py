@@ -16,7 +16,7 @@ from analysis.plots_topology import WireLoad, wire_loads
 from analysis.report_html import Html, bar, chart, folded, legend, paragraph, stack, swatch, table
 from analysis.report_story import Telling, percent, time_text
 from analysis.schedule_path import PATH_CAUSES, path_work_ps
-from analysis.words import CAUSES, WORDS
+from analysis.words import CAUSES, word_named
 from hw import Dimension
 from hw.units import show
 from simulator.program import PS_PER_S
@@ -242,7 +242,7 @@ def _study(telling: Telling, charts: Charts) -> str:
 
 
 def _word(word: str, value: object) -> str:
-    dimension = WORDS[word].dimension
+    dimension = word_named(word).dimension
     if not isinstance(value, (int, float)) or value != value:  # nan
         return "" if value is None or value != value else str(value)
     return show(float(value), dimension) if dimension is not None else str(value)
@@ -250,7 +250,7 @@ def _word(word: str, value: object) -> str:
 
 def _words(telling: Telling, _charts: Charts) -> str:
     rows = [
-        (word, _word(word, value) if not isinstance(value, bool) else ("yes" if value else "no"), WORDS[word].meaning)
+        (word, _word(word, value) if not isinstance(value, bool) else ("yes" if value else "no"), word_named(word).meaning)
         for word, value in telling.summary.as_dict().items()
         if value is not None
     ]

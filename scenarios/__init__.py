@@ -1,6 +1,7 @@
 """Scenario files and the command: the language, its loader, studies, and the scenarios themselves.
 
-Front door: `run("library:llama3_8b_block")` gives an Outcome with `.summary`, `.timeline`, `.failed`. The names are
+Front door: `run("library:llama3_8b_block")` gives an Outcome with `.summary`, `.timeline`, `.failed`;
+`sweep("library:llama3_8b_block", {"workload.dims.T": "512:4096:x2"}).frame` is a table of many runs. The names are
 imported when they are first used: the command lives in this package too, and its `--help` must not wait for them.
 """
 

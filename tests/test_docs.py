@@ -16,7 +16,10 @@ import pytest
 
 from analysis.words import OP_WORDS, RUN_WORDS, Word
 from hw.document import parse_document
+from hw.wiring import FORMS
 from scenarios import run
+from simulator.algorithms import ALGORITHMS
+from simulator.kinds import KINDS
 from tests.docs_runner import Block, Page, blocks, missing, prose
 
 ROOT = Path(__file__).parent.parent
@@ -30,15 +33,18 @@ def text_of(page: str) -> str:
     return (DOCS / page).read_text(encoding="utf-8")
 
 
-@pytest.fixture(autouse=True)
-def _registries_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a page adds and, if it fails, does not take away again."""
-    for module, name in ((kinds, "KINDS"), (algorithms, "ALGORITHMS"), (wiring, "FORMS")):
-        table = getattr(module, name)
-        for key in table:
-            monkeypatch.setitem(table, key, table[key])
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """The tables of kinds, algorithms and wirings; what a page adds goes away, also if it fails half-way."""
+    tables: list[dict[str, Any]] = [KINDS, ALGORITHMS, FORMS]  # type: ignore[list-item]
+    before = [dict(table) for table in tables]
+    yield
+    for table, rows in zip(tables, before, strict=True):
+        table.clear()
+        table.update(rows)
 
 
+@pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

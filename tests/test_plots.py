@@ -19,6 +19,7 @@ from analysis import Summary, timeline_frame
 from analysis.breakdown import PARTS, temporal_breakdown
 from analysis.memory_frame import memory_frame
 from analysis.plots import (
+    PARTS_OF_TIME,
     _busy,
     plot_breakdown,
     plot_memory,
@@ -58,6 +59,7 @@ def test_a_timeline_has_a_bar_for_every_slice(result: Result) -> None:
         drawn = sorted(zip(np.asarray(bars.base) * unit_s, np.asarray(bars.x) * unit_s, strict=True))
         wanted = sorted(zip(mine["begin"], mine["end"] - mine["begin"], strict=True))
         assert np.allclose(drawn, wanted, rtol=1e-9, atol=1e-15)
+        assert bars.width == 0.8  # of a lane: else plotly takes the distance of the lanes in a trace
     assert len(lanes) == len(frame[["chip", "queue"]].drop_duplicates())
     assert figure.layout.xaxis.rangemode == "tozero"
 
@@ -74,7 +76,11 @@ def test_too_many_slices_become_utilisation(result: Result, monkeypatch: pytest.
     unit_s = {"s": 1.0, "ms": 1e-3, "us": 1e-6}[figure.layout.xaxis.title.text[6:-1]]
     for name, bars in traces(figure).items():
         mine = frame[(frame["does"] == name) & (frame["chip"] == 1)]
-        inked = float(np.sum(bars.customdata)) * bars.width * unit_s
+        shown = frame[frame["chip"] == 1]
+        inked = float(np.sum(bars.customdata)) * shown["end"].max() / PARTS_OF_TIME
+        middles = np.asarray(bars.x) * unit_s
+        for start, end in zip(mine["begin"], mine["end"], strict=True):
+            assert np.abs(middles - (start + end) / 2).min() <= shown["end"].max() / PARTS_OF_TIME
         assert inked == pytest.approx(float((mine["end"] - mine["begin"]).sum()), rel=1e-6)
         assert max(bars.customdata) <= 1 + 1e-9
 

@@ -391,11 +391,15 @@ def contrast(one: list[int], other: list[int]) -> float:
 def test_paper_is_light(browser: Browser, small_file: Path) -> None:
     page = shown(browser, small_file, "all", dark=True)
     assert luminance(colour(page, "page")) < 0.1
-    page.run("addEventListener('beforeprint', () => setTimeout(() => 0))")
+    inks = "[...document.querySelectorAll('.legendtext')].map((each) => getComputedStyle(each).fill)"
+    on_screen = page.run(inks)
     page.run("dispatchEvent(new Event('beforeprint'))")
     assert luminance(colour(page, "page")) > 0.9
+    dark_inks = {f"rgb({', '.join(map(str, colour(page, 'ink')))})"}
+    assert set(page.run(inks)) == dark_inks  # every chart at once: printing does not wait
     page.run("dispatchEvent(new Event('afterprint'))")
     assert luminance(colour(page, "page")) < 0.1
+    assert page.run(inks) == on_screen
     printed = page.printed()
     assert printed.startswith(b"%PDF")
     assert len(printed) > 50_000

@@ -58,31 +58,33 @@ function pause() {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
+const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false, showTips: false };
+
 class Charts {
   constructor(figures) {
     this.figures = figures;
-    this.ready = false;
-    this.turn = 0;
+    this.drawn = [];
   }
 
+  // One chart after the other, with room in between for whoever is using the timeline.
   async unpack(base64) {
     const code = new TextDecoder().decode(await inflated(base64));
     load(code);
-    this.ready = true;
-    await this.draw();
+    for (const name of Object.keys(this.figures)) {
+      await pause();
+      this.drawOne(name);
+      this.drawn.push(name);
+    }
   }
 
-  // One chart after the other, with room in between for whoever is using the timeline; a later call takes over.
-  async draw() {
-    if (!this.ready) return;
-    this.turn += 1;
-    const { turn } = this;
-    const config = { displaylogo: false, responsive: true, displayModeBar: false, showTips: false };
-    for (const [name, { data, layout }] of Object.entries(this.figures)) {
-      const box = document.getElementById(`chart-${name}`);
-      if (box) Plotly.react(box, inked(data), onGround({ ...layout, autosize: true }), config);
-      await pause();
-      if (turn !== this.turn) return;
-    }
+  // All that are there, at once: paper does not wait.
+  draw() {
+    this.drawn.forEach((name) => this.drawOne(name));
+  }
+
+  drawOne(name) {
+    const box = document.getElementById(`chart-${name}`);
+    const { data, layout } = this.figures[name];
+    if (box) Plotly.react(box, inked(data), onGround({ ...layout, autosize: true }), CONFIG);
   }
 }
