@@ -20,11 +20,13 @@ from scenarios import Scenario, Study, load_scenario, sweep
 from scenarios.ran import Job, Ran, run_point
 from scenarios.store import Store
 from scenarios.variants import ContentKeys
+from scenarios.what_if import what_if
 
 REFERENCE = "library:stack_of_four"
 RUNS = 10_000
 JOBS = 2
 GOAL_RATIO, GOAL_ROW_US, LEAST_RUN_MS = 1.7, 100.0, 3.0
+GOAL_WHAT_IF_S = 2.0
 REPEATS = 200
 BEST_OF = 3
 
@@ -124,12 +126,23 @@ def bench_having(scenario: Scenario) -> None:
         say(f"a scenario with another {path}", f"{1e6 * each:.0f} us")
 
 
+def bench_what_if() -> None:
+    """All levers of the quickstart, once imports are paid for."""
+    scenario = load_scenario("library:llama3_8b_block")
+    what_if(scenario)
+    begin = cpu_seconds()[0]
+    found = what_if(scenario)
+    took = cpu_seconds()[0] - begin
+    say(f"what-if on the quickstart, {len(found.effects)} resources", f"{took:.2f} s", f"CPU, goal {GOAL_WHAT_IF_S} s")
+
+
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
     scenario = load_scenario(REFERENCE)
     with tempfile.TemporaryDirectory() as folder:
         bench_row(scenario, runs, Path(folder))
         bench_having(scenario)
+        bench_what_if()
         bench_parallel(scenario, runs, Path(folder))
 
 

@@ -36,7 +36,7 @@ def text_of(page: str) -> str:
 @pytest.fixture
 def registries() -> Iterator[None]:
     """The tables of kinds, algorithms and wirings; what a page adds goes away, also if it fails half-way."""
-    tables: list[dict[str, Any]] = [KINDS, ALGORITHMS, FORMS]  # type: ignore[list-item]
+    tables: list[dict[str, Any]] = [KINDS, ALGORITHMS, FORMS]
     before = [dict(table) for table in tables]
     yield
     for table, rows in zip(tables, before, strict=True):

@@ -347,7 +347,7 @@ def test_a_wrong_figure_of_the_chip_hides_no_mistake_in_the_ops(tmp_path: Path) 
         ("{find: {smallest: workload.dims.Q, from: 1, to: 4, where: time > 1 s}}", "unknown dim 'Q'"),
         (
             "{find: {smallest: workload.dims.B, from: 1, to: 1000000000000, where: time > 1 s}}",
-            "more than 1000000 values",
+            "values are more than 1000000",
         ),
         ("{vary: {workload.dims.Q: [1, 2]}}", "unknown dim 'Q'"),
         ("{vary: {workload.dims.B: []}}", "wants a list of values"),
