@@ -38,11 +38,10 @@ MAX_BARS = 4000
 
 PARTS_OF_TIME = 600
 
-_SEAMLESS = 1.1
-"""Parts of the time overlap a little, or hairs of the ground would show between them."""
-
 _LANE = 30
 _BASE = 96
+_HIGH = 0.8
+"""Of the room of a lane, how much a busy one fills."""
 
 
 def plot_timeline(run: Result | pd.DataFrame, chips: Sequence[int] | None = None) -> Figure:
@@ -62,10 +61,10 @@ def plot_timeline(run: Result | pd.DataFrame, chips: Sequence[int] | None = None
     size, unit = time_unit(float(frame["end"].max()) if len(frame) else 0.0)
     place = {pair: at for at, pair in enumerate(lanes)}
     lane = np.asarray([place[pair] for pair in zip(frame["chip"], frame["queue"].astype(str), strict=True)], dtype=int)
-    traces = _bars(frame, lane, size, unit) if len(frame) <= MAX_BARS else _utilisation(frame, lane, size, unit)
+    traces = _bars(frame, lane, size, unit) if len(frame) <= MAX_BARS else _utilisation(frame, lane, size)
     x = {"title": f"time ({unit})", "rangemode": "tozero"}
     ticks = {"tickvals": list(range(len(lanes))), "ticktext": list(lanes.values())}
-    y = {**ticks, "autorange": "reversed", "showgrid": False}
+    y = {**ticks, "range": [len(lanes) - 0.4, -0.6], "showgrid": False}
     return styled(Figure(traces), _BASE + _LANE * max(1, len(lanes)), x, y).update_layout(barmode="overlay", bargap=0.2)
 
 
@@ -86,7 +85,7 @@ def _bars(frame: pd.DataFrame, lane: Any, size: float, unit: str) -> list[Any]:
                     base=begin[mine].tolist(),
                     x=took[mine].tolist(),
                     y=lane[mine].tolist(),
-                    width=0.8,
+                    width=_HIGH,
                     marker={"color": DOES_COLOURS[name], "line": {"width": 0}},
                     customdata=[op for op, chosen in zip(ops, mine, strict=True) if chosen],
                     hovertemplate=f"%{{customdata}}<br>%{{base:.6~g}} {unit} + %{{x:.4~g}} {unit}",
@@ -95,33 +94,32 @@ def _bars(frame: pd.DataFrame, lane: Any, size: float, unit: str) -> list[Any]:
     return traces
 
 
-def _utilisation(frame: pd.DataFrame, lane: Any, size: float, unit: str) -> list[Any]:
-    """In each lane and part of the time a bar as high as the lane is busy, one thing that slices do upon the other."""
-    from plotly.graph_objects import Bar
+def _utilisation(frame: pd.DataFrame, lane: Any, size: float) -> list[Any]:
+    """Each lane as areas as high as it is busy in each part of the time, one thing that slices do upon the other."""
+    from plotly.graph_objects import Scatter
 
     begin, end = frame["begin"].to_numpy(), frame["end"].to_numpy()
     edges = np.linspace(0.0, float(end.max()), PARTS_OF_TIME + 1)
     does = frame["does"].astype(str).to_numpy()
-    middle, length = (edges[1:] + edges[:-1]) / 2 / size, edges[1] - edges[0]
+    steps = np.repeat(edges / size, 2)[1:-1]
+    across = np.concatenate([steps, steps[::-1]])
     below = np.zeros((lane.max() + 1, PARTS_OF_TIME))
     traces = []
     for name in DOES:
-        busy = np.stack([_busy(begin, end, (does == name) & (lane == at), edges) for at in range(len(below))]) / length
-        if not busy.any():
-            continue
-        rows, parts = np.nonzero(busy > 0)
-        traces.append(
-            Bar(
-                name=name,
-                x=middle[parts].tolist(),
-                y=(-0.8 * busy[rows, parts]).tolist(),  # the axis points down
-                base=(rows + 0.4 - 0.8 * below[rows, parts]).tolist(),
-                width=_SEAMLESS * length / size,
-                marker={"color": DOES_COLOURS[name], "line": {"width": 0}},
-                customdata=busy[rows, parts].tolist(),
-                hovertemplate=f"{name} %{{customdata:.1%}} of the time at %{{x:.4~g}} {unit}",
-            )
+        busy = (
+            np.stack([_busy(begin, end, (does == name) & (lane == at), edges) for at in range(len(below))]) / edges[1]
         )
+        xs: list[float | None] = []
+        ys: list[float | None] = []
+        for at in np.flatnonzero(busy.any(axis=1)).tolist():
+            # the axis points down
+            floor = np.repeat(at + _HIGH / 2 - _HIGH * below[at], 2)
+            roof = floor - _HIGH * np.repeat(busy[at], 2)
+            xs += [*across.tolist(), None]
+            ys += [*roof.tolist(), *floor[::-1].tolist(), None]
+        if xs:
+            look = {"mode": "lines", "line": {"width": 0}, "fill": "toself", "fillcolor": DOES_COLOURS[name]}
+            traces.append(Scatter(name=name, x=xs, y=ys, hoveron="fills", hoverinfo="name", **look))
         below += busy
     return traces
 

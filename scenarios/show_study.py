@@ -52,16 +52,22 @@ def study_table(paths: Sequence[str], rows: Sequence[Row], messages: Sequence[st
     """One line per row: inputs under the last part of their path, then words, or the number of the error's message."""
     columns = _columns([row for row in rows if not row.error])
     numbers = {message: number for number, message in enumerate(messages, 1)}
+    words = {
+        title: ["" if row.words.get(word) is None else read(row.words[word]) for row in rows]
+        for word, (title, read) in columns.items()
+    }
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    for title in (*(escape(_title(path, paths)) for path in paths), *(title for title, _ in columns.values())):
-        table.add_column(title, no_wrap=True)
+    for path in paths:
+        table.add_column(escape(_title(path, paths)).replace(".", "\n"), no_wrap=True, vertical="bottom")
+    for title, cells in words.items():
+        # in a narrow terminal inputs give way, results do not
+        table.add_column(title, no_wrap=True, min_width=max(len(cell) for cell in (title, *cells)), vertical="bottom")
     if numbers:
         table.add_column("error", no_wrap=True)
-    for row in rows:
+    for at, row in enumerate(rows):
         inputs = [escape(_cell(row.inputs.get(path, ""))) for path in paths]
-        words = ["" if row.words.get(word) is None else read(row.words[word]) for word, (_, read) in columns.items()]
         error = [Text(str(numbers.get(row.error, "")), style="red")] if numbers else []
-        table.add_row(*inputs, *words, *error)
+        table.add_row(*inputs, *(cells[at] for cells in words.values()), *error)
     return table
 
 
@@ -83,10 +89,13 @@ def _rows(count: int) -> str:
 
 
 def _title(path: str, paths: Sequence[str]) -> str:
-    """The last part of a path; all of it where another ends in the same."""
-    last = path.rpartition(".")[2]
-    alike = [each for each in paths if each.rpartition(".")[2] == last]
-    return last if len(alike) == 1 else path
+    """The last parts of a path, as many as tell it from the others."""
+    parts = path.split(".")
+    for count in range(1, len(parts)):
+        title = parts[-count:]
+        if sum(each.split(".")[-count:] == title for each in paths) == 1:
+            return ".".join(title)
+    return path
 
 
 def _cell(value: Any) -> str:
