@@ -49,7 +49,8 @@ def wire_loads(result: Result) -> list[WireLoad]:
     if topology is None:
         return []
     work = _work_s(plan)
-    stands_for = plan.folding.wire if plan.folding is not None else range(len(topology.wires))
+    count = len(topology.wires)  # the wires of hosts come after them
+    stands_for = plan.folding.wire[:count] if plan.folding is not None else range(count)
     time_s = result.time_s
     loads = [work.get(topology.wires[first].name, 0.0) / time_s if time_s else 0.0 for first in stands_for]
     return [WireLoad(wire, load) for wire, load in zip(topology.wires, loads, strict=True)]

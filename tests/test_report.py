@@ -253,7 +253,7 @@ def test_scripts_are_short_and_all_used() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["llama3_8b_block", "chunked_all_reduce", "send_recv_two_hops", "ddp_1000_h100", "offloaded_adam_state"]
+    "name", ["llama3_8b_block", "send_recv_two_hops", "ddp_1000_h100", "offloaded_adam_state", "dgx_h100_all_reduce"]
 )
 def test_a_report_tells_what_the_summary_tells(name: str) -> None:
     outcome = run(f"library:{name}")
