@@ -25,10 +25,15 @@ def diff_timelines(before: pd.DataFrame, after: pd.DataFrame, by: str | Keys = "
         result[column] = result[column].fillna(0).astype("int64")
     for column in ("time_before", "time_after"):
         result[column] = result[column].fillna(0.0)
-    result["change"] = result["time_after"] - result["time_before"]
+    change = result["time_after"] - result["time_before"]
+    result["change"] = change.where(change.abs() >= _LEAST_S, 0.0)
     result["ratio"] = result["time_after"] / result["time_before"].where(result["time_before"] > 0)
     order = result["change"].abs().sort_values(ascending=False, kind="stable").index
     return result.loc[order].reset_index(drop=True)
+
+
+_LEAST_S = 1e-13
+"""A smaller change is the noise of floats: clocks count whole picoseconds, shared out over chips."""
 
 
 def _per_chip(timeline: pd.DataFrame, names: list[str], **patterns: str) -> pd.DataFrame:

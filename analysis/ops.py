@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from analysis.words import CAUSES
 from simulator import Result
-from simulator.plan import PlannedKernel
+from simulator.plan import PlannedKernel, Variant
 from simulator.program import PS_PER_S, Program
 
 RESOURCE_WORDS: Mapping[str, str] = {
@@ -29,7 +29,8 @@ RESOURCE_WORDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class OpFigures:
-    """One kernel, or one op over its kernels. Seconds and bytes of one chip, all chunks together."""
+    """One kernel, or one op over its kernels. Seconds, FLOPs and bytes of the chip on which it took longest, all chunks
+    together."""
 
     name: str
     kind: str
@@ -41,6 +42,7 @@ class OpFigures:
     hbm_bytes: float
     network_bytes: float
     times_s: Mapping[str, float]
+    chip: int = 0
 
     @property
     def intensity(self) -> float | None:
@@ -68,10 +70,10 @@ def largest_cause(times_s: Mapping[str, float]) -> str:
     return max(CAUSES, key=lambda cause: times_s.get(CAUSES[cause], 0.0))
 
 
-def kernel_times(planned: PlannedKernel, fixed_s: float) -> dict[str, float]:
-    """The t_ times of a kernel: the slowest resource of each word."""
+def kernel_times(planned: PlannedKernel, variant: Variant, fixed_s: float) -> dict[str, float]:
+    """The t_ times of a kernel as one chip has it: the slowest resource of each word."""
     times: dict[str, float] = {}
-    for resource, seconds in planned.times_s.items():
+    for resource, seconds in variant.times_s.items():
         word = RESOURCE_WORDS[resource]
         times[word] = max(times.get(word, 0.0), seconds)
     times["t_host"] = max(times.get("t_host", 0.0), planned.host_s)
@@ -111,21 +113,26 @@ def op_figures(result: Result) -> list[OpFigures]:
             begin[kernel] = min(begin[kernel], result.begin_ps[task])
             end[kernel] = max(end[kernel], result.end_ps[task])
             fixed[kernel] = max(fixed[kernel], program.shapes[program.shape[task]].fixed_ps, inner.get(carried, 0))
-    return [
-        OpFigures(
-            planned.kernel.name,
-            planned.kernel.kind,
-            planned.tile,
-            max(busy[at].values(), default=0) / PS_PER_S,
-            (0.0 if math.isinf(begin[at]) else begin[at]) / PS_PER_S,
-            end[at] / PS_PER_S,
-            planned.kernel.flops,
-            planned.hbm_bytes,
-            planned.traffic.sent_bytes,
-            kernel_times(planned, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S),
+    rows = []
+    for at, planned in enumerate(plan.kernels):
+        slowest = max(busy[at], key=lambda chip: busy[at][chip], default=0)
+        variant = plan.variant(planned, slowest)
+        rows.append(
+            OpFigures(
+                planned.kernel.name,
+                planned.kernel.kind,
+                variant.tile,
+                busy[at].get(slowest, 0) / PS_PER_S,
+                (0.0 if math.isinf(begin[at]) else begin[at]) / PS_PER_S,
+                end[at] / PS_PER_S,
+                variant.kernel.flops,
+                variant.hbm_bytes,
+                planned.traffic.sent_bytes,
+                kernel_times(planned, variant, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S),
+                slowest,
+            )
         )
-        for at, planned in enumerate(plan.kernels)
-    ]
+    return rows
 
 
 def figures_of(name: str, result: Result) -> OpFigures | None:

@@ -103,7 +103,8 @@ def _links(lines: Mapping[tuple[str, str], _Line], places: Mapping[str, Place]) 
     from plotly.graph_objects import Scatter
 
     step = min((math.dist(places[one], places[other]) for one, other in lines), default=1.0)
-    paths = {pair: _path(places[pair[0]], places[pair[1]], step) for pair in lines}
+    chips = {pair for pair in lines if all(node.startswith("chip") for node in pair)}
+    paths = {pair: _path(places[pair[0]], places[pair[1]], step if pair in chips else math.inf) for pair in lines}
     for bucket in range(_BUCKETS + 1):
         mine = [pair for pair, line in lines.items() if math.ceil(min(1.0, line.load) * _BUCKETS - 1e-9) == bucket]
         if not mine:
@@ -129,7 +130,8 @@ def _links(lines: Mapping[tuple[str, str], _Line], places: Mapping[str, Place]) 
 
 
 def _path(here: Place, there: Place, step: float) -> list[Place]:
-    """A straight line to a neighbour; a bow to whoever lies further away in the same row or column (a wraparound)."""
+    """A straight line to a neighbour; a bow to whoever lies further than `step` away in the same row or column (a
+    wraparound)."""
     span = math.dist(here, there)
     straight = min(abs(here[0] - there[0]), abs(here[1] - there[1])) < 1e-9
     middle = ((here[0] + there[0]) / 2, (here[1] + there[1]) / 2)

@@ -250,7 +250,11 @@ def _word(word: str, value: object) -> str:
 
 def _words(telling: Telling, _charts: Charts) -> str:
     rows = [
-        (word, _word(word, value) if not isinstance(value, bool) else ("yes" if value else "no"), word_named(word).meaning)
+        (
+            word,
+            _word(word, value) if not isinstance(value, bool) else ("yes" if value else "no"),
+            word_named(word).meaning,
+        )
         for word, value in telling.summary.as_dict().items()
         if value is not None
     ]

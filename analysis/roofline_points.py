@@ -25,7 +25,7 @@ from hw import Chip
 from simulator import Result
 from simulator.bounds import eta
 from simulator.dtypes import usable_dtype
-from simulator.plan import PlannedKernel
+from simulator.plan import Variant
 from simulator.program import PS_PER_S
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ _POINT = ("op", "unit", "dtype", "level", "flops", "bytes", "intensity", "roof",
 def points_frame(result: Result) -> pd.DataFrame:
     """Columns: op, unit, dtype, level, flops, bytes, intensity (FLOP/B), roof, reached (FLOP/s), share (reached / roof).
 
-    Amounts are those of one chip, all chunks of an op's kernel together; ops without FLOPs or time have no point.
+    Amounts are those of the chip on which an op takes longest, all chunks of its kernel together; ops without FLOPs or
+    time have no point.
     """
     import pandas as pd
 
@@ -48,15 +49,17 @@ def points_frame(result: Result) -> pd.DataFrame:
         row
         for figures, planned in zip(op_figures(result), result.plan.kernels, strict=True)
         if figures.time_s > 0
-        for row in _points(figures, planned, result.plan.system.chip)
+        for row in _points(
+            figures, result.plan.variant(planned, figures.chip), result.plan.system.chip_at(figures.chip)
+        )
     ]
     frame = pd.DataFrame(rows, columns=list(_POINT))
     return frame.astype({"op": "category", "unit": "category", "dtype": "category", "level": "category"})
 
 
-def _points(figures: OpFigures, planned: PlannedKernel, chip: Chip) -> Iterator[tuple[Any, ...]]:
-    moved = dict(_bytes(figures, planned, chip))
-    for work in planned.kernel.works:
+def _points(figures: OpFigures, variant: Variant, chip: Chip) -> Iterator[tuple[Any, ...]]:
+    moved = dict(_bytes(figures, variant, chip))
+    for work in variant.kernel.works:
         peaks: Mapping[str, float] = getattr(chip, work.unit).peak_flops_per_s
         dtype = usable_dtype(work.dtype, peaks)
         if dtype is None or not work.flops:
@@ -69,12 +72,12 @@ def _points(figures: OpFigures, planned: PlannedKernel, chip: Chip) -> Iterator[
             yield *at, work.flops, nbytes, intensity, roof, reached, reached / roof
 
 
-def _bytes(figures: OpFigures, planned: PlannedKernel, chip: Chip) -> Iterator[tuple[str, float]]:
+def _bytes(figures: OpFigures, variant: Variant, chip: Chip) -> Iterator[tuple[str, float]]:
     """(level, bytes) of each level that the op moves anything of."""
     if figures.hbm_bytes:
         yield "hbm", figures.hbm_bytes
     for level in ("on_chip", "host", "disk"):
-        accesses = (*planned.kernel.reads, *planned.kernel.writes)
+        accesses = (*variant.kernel.reads, *variant.kernel.writes)
         nbytes = sum(access.nbytes for access in accesses if access.memory == level)
         if nbytes and getattr(chip, level) is not None:
             yield level, nbytes

@@ -30,6 +30,7 @@ from scenarios.study_spec import StudySpec
 from scenarios.system import build_system
 from scenarios.variants import changed
 from simulator import OpGraph, RunOptions
+from simulator.algorithms import choices
 from simulator.binding import Known, check_graph
 from simulator.graph import Items
 from simulator.split import split_problems
@@ -208,6 +209,10 @@ def _options(run: RunSpec | None, chip: Chip | None, document: Document, problem
         else:
             padding, launch = True, measured.launch_s
             efficiency = {name: value for name, value in measured if name != "launch_s" and value != 1.0}
+    if run.collectives not in choices():
+        where = document.value_mark(("run", "collectives"))
+        problems.add(where, unknown("run.collectives", run.collectives, choices()))
+        return RunOptions()
     resources = ["matrix_unit", "vector_unit", "hbm", "on_chip", "host", "disk", *chip.links]
     for name in run.efficiency:
         if name not in resources:

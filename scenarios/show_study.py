@@ -27,7 +27,7 @@ _MAIN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "time": ("time", lambda value: show(value, Dimension.TIME)),
     "bound_by": ("bound by", str),
     "eta": ("eta", lambda value: f"{value:.3f}"),
-    "mfu": ("MFU", lambda value: f"{value:.1%}"),
+    "mfu": ("MFU", lambda value: f"{100 * value:.1f} %"),
     "fits": ("fits", lambda value: "yes" if value else "no"),
 }
 """Words that every table shows (`fits` only where one does not), by title, and how their values read."""

@@ -37,9 +37,9 @@ def trace_record(timeline: pd.DataFrame) -> dict[str, object]:
 
 def show_trace(timeline: pd.DataFrame) -> None:
     """Print the breakdown of every chip, and the ops that took longest."""
-    end = float(timeline["end"].max())
+    end, chips = float(timeline["end"].max()), timeline["chip"].nunique()
     out = console()
-    out.print(Text(f"{len(timeline)} slices, {timeline['chip'].nunique()} chips, {show(end, Dimension.TIME)}"))
+    out.print(Text(f"{len(timeline)} slices, {chips} chip{'s' if chips > 1 else ''}, {show(end, Dimension.TIME)}"))
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     for name in ("chip", *PARTS, "overlap"):
         table.add_column(name, justify="right")

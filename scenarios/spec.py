@@ -15,6 +15,7 @@ from hw.validation import Efficiency, Seconds, Spec
 from scenarios.loader import LoaderSpec
 from scenarios.money import EconomicsSpec
 from scenarios.study_spec import StudySpec
+from simulator.algorithms import choices
 
 
 class BlockSpec(Spec):
@@ -53,17 +54,11 @@ class RunSpec(Spec):
     sharding: Literal["canonical", "auto", "written"] = Field(
         default="canonical", description="collectives that the planner inserts: the textbook's, the cheapest, or none"
     )
-    collectives: Literal[
-        "canonical",
-        "auto",
-        "ring",
-        "ring_one_way",
-        "direct",
-        "halving_doubling",
-        "tree",
-        "per_axis",
-        "in_switch",
-    ] = Field(default="canonical", description="the textbook's forms, the cheapest, or one algorithm where it fits")
+    collectives: str = Field(
+        default="canonical",
+        description="the textbook's forms, the cheapest, or one algorithm where it fits",
+        json_schema_extra={"enum": list(choices())},
+    )
     network: Literal["auto", "macro", "expanded"] = Field(
         default="auto", description="collectives as one task or step by step; auto: where a stranger shares a wire"
     )

@@ -202,6 +202,11 @@ class Choice:
     transfer: Transfer
 
 
+def choices() -> tuple[str, ...]:
+    """What may be asked for: the textbook's forms, the cheapest, or one algorithm wherever it fits."""
+    return ("canonical", "auto", *ALGORITHMS)
+
+
 def choose(group: Group, ask: Ask, wanted: str, seconds: Callable[[Transfer], float]) -> Choice:
     """The algorithm `wanted` ('canonical', 'auto', or a name) for a collective; canonical where the named does not fit."""
     if group.size == 1:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hw.errors import unknown
+from simulator.algorithms import choices
 from simulator.kernel import Communication, Kernel
 from simulator.kinds import Call, Shaped, ShapeError, kind
 
@@ -33,13 +35,16 @@ def _collective(call: Call, nbytes: float) -> list[Kernel]:
     root, chips = call.options.get("root", 0), call.options.get("over_chips", 1)
     if root >= max(chips, 1):
         raise ShapeError(f"there is no place {root} in a group; root= wants one of the places 0 to {chips - 1}", "root")
+    algorithm = call.options.get("algorithm", "")
+    if algorithm and algorithm not in choices():
+        raise ShapeError(unknown("algorithm", algorithm, choices()), "algorithm")
     communication = Communication(
         kind=call.op.kind,
         nbytes=nbytes,
         axes=_over(call),
         root=root,
         shift=call.options.get("shift", 1),
-        algorithm=call.options.get("algorithm", ""),
+        algorithm=algorithm,
     )
     kernel = call.kernel(communication=communication)
     return [kernel if chips > 1 else _in_place(kernel)]

@@ -220,8 +220,11 @@ class _Issue:
                 paired = len(tasks) == kernel.schedule.chunks > 1
                 found.update(dict.fromkeys(tasks[chunk : chunk + 1] if paired else tasks))
         for name in kernel.schedule.after:
+            ran = self.makers.get(name, {})
             for chip in group:
-                found.update(dict.fromkeys(self.makers.get(name, {}).get(chip, [])))
+                # where the op did not run itself, it has to be over wherever it ran
+                here = [ran[chip]] if chip in ran else ran.values()
+                found.update(dict.fromkeys(task for tasks in here for task in tasks))
         return list(found)
 
     def _lane(self, chip: int, name: str) -> int:

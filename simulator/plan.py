@@ -14,7 +14,7 @@ from typing import Literal
 from hw import Chip, Mark, Problems, System
 from hw.errors import unknown
 from hw.routing import ROUTINGS, Routing
-from simulator.algorithms import ALGORITHMS
+from simulator.algorithms import choices
 from simulator.folding import Folding
 from simulator.graph import OpGraph
 from simulator.host_ports import FarBytes, far_bytes
@@ -29,8 +29,6 @@ OVERLAPS = ("full", "none", "auto")
 ORDERS = ("program", "ready")
 NETWORKS = ("auto", "macro", "expanded")
 SHARDINGS = ("canonical", "auto", "written")
-COLLECTIVES = ("canonical", "auto", *ALGORITHMS)
-"""What `run.collectives` may be: the textbook's forms, the cheapest, or one algorithm wherever it fits."""
 
 _OPTIONS = Mark("options")
 
@@ -64,7 +62,7 @@ class RunOptions:
             ("overlap", self.overlap, OVERLAPS),
             ("order", self.order, ORDERS),
             ("sharding", self.sharding, SHARDINGS),
-            ("collectives", self.collectives, COLLECTIVES),
+            ("collectives", self.collectives, choices()),
             ("routing", self.routing, ROUTINGS),
             ("network", self.network, NETWORKS),
         ):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simpy.events import Event
 
-from analysis import Summary
+from analysis import Summary, timeline_frame
 from hw import Mesh, SpecError, System, load_chip, parse_topology
 from scenarios import load_scenario, run
 from simulator import GraphBuilder, OpGraph, Result, RunOptions, Simulation, parse_graph, simulate
@@ -385,3 +385,33 @@ def test_numbers_beyond_all_reason_are_refused(tmp_path: Path, value: str) -> No
     path.write_text(f"{PAIR}run: {{launch: {value}}}\n")
     with pytest.raises(SpecError, match="beyond all reason"):
         load_scenario(str(path))
+
+
+def test_after_waits_for_an_op_on_another_chip() -> None:
+    lines = [
+        "a:bf16[N] = custom(x:bf16[N], time=1 ms, on=0)",
+        "b:bf16[N] = custom(u:bf16[N], time=1 ms, on=1, after=[a])",
+        "c:bf16[N] = custom(v:bf16[N], time=1 ms, on=[2, 3])",
+        "d:bf16[N] = custom(w:bf16[N], time=1 ms, queue=q, after=[b, c])",
+    ]
+    for fold in (True, False):
+        options = RunOptions(overlap="full", fold=fold)
+        result = simulate(parse_graph(lines, {"N": 1}), many("ring(4)", {"X": 4}), options)
+        begins = {row.op: row.begin for row in timeline_frame(result).itertuples() if row.chip in (1, 2)}
+        assert begins["b"] == pytest.approx(1e-3)
+        assert begins["d"] == pytest.approx(2e-3)
+
+
+def test_an_unknown_algorithm_is_refused_at_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "name: a\nsystem: {chip: tpu_v5e, topology: ring(4), mesh: {X: 4}}\nrun: {collectives: tre}\nworkload:\n"
+        "  dims: {B: 64}\n  ops:\n    - y:bf16[B] = all_gather(x:bf16[B_X], over=X, algorithm=rng)\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        load_scenario(str(path))
+    said = [str(each) for each in caught.value.problems]
+    assert len(said) == 2
+    assert "a.yaml:3:20: unknown run.collectives 'tre', did you mean 'tree'?" in said[0]
+    assert "a.yaml:7:" in said[1]
+    assert "unknown algorithm 'rng', did you mean 'ring'?" in said[1]
