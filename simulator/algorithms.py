@@ -25,6 +25,9 @@ from simulator.transfer import Group, Message, Transfer, added
 
 _ROUNDS = {"all_gather": 1, "reduce_scatter": 1, "all_reduce": 2}
 GATHERS = tuple(_ROUNDS)
+MOST_LOOKED_UP = 500_000
+"""Wires on all routes of an algorithm beyond which `auto` leaves it out. What needs so many loses to whole shards passed to
+neighbours, unless latency is all there is."""
 _FABRICS = ("switch", "fat_tree")
 
 Carry = Callable[[Group, Ask], Transfer]
@@ -32,12 +35,13 @@ Carry = Callable[[Group, Ask], Transfer]
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A way to carry out some kinds of collectives; `fits` says for which groups."""
+    """A way to carry out some kinds of collectives; `fits` says for which groups, `routes` how many routes it looks up."""
 
     name: str
     kinds: tuple[str, ...]
     fits: Callable[[Group], bool]
     transfer: Carry
+    routes: Callable[[Group], float]
 
 
 ALGORITHMS: dict[str, Algorithm] = {}
@@ -48,13 +52,22 @@ def _always(_group: Group) -> bool:
     return True
 
 
-def algorithm(name: str, kinds: tuple[str, ...], fits: Callable[[Group], bool] = _always) -> Callable[[Carry], Carry]:
+def _few(_group: Group) -> float:
+    return 0.0
+
+
+def algorithm(
+    name: str,
+    kinds: tuple[str, ...],
+    fits: Callable[[Group], bool] = _always,
+    routes: Callable[[Group], float] = _few,
+) -> Callable[[Carry], Carry]:
     """Register a way to carry out collectives of `kinds`; a second one of that name is refused."""
 
     def register(transfer: Carry) -> Carry:
         if name in ALGORITHMS:
             raise ValueError(f"algorithm '{name}' is already registered; known: {', '.join(sorted(ALGORITHMS))}")
-        ALGORITHMS[name] = Algorithm(name, kinds, fits, transfer)
+        ALGORITHMS[name] = Algorithm(name, kinds, fits, transfer, routes)
         return transfer
 
     return register
@@ -87,10 +100,16 @@ def one_way_round(group: Group, nbytes: float) -> list[Message]:
     return [Message(chip, chips[(at + 1) % len(chips)], nbytes) for at, chip in enumerate(chips)]
 
 
-@algorithm("direct", GATHERS, lambda group: group.size <= 1024)
+def _one_fabric(group: Group) -> bool:
+    return len(group.pieces) == 1 and group.pieces[0].kind in (*_FABRICS, "full")
+
+
+@algorithm(
+    "direct", GATHERS, lambda group: group.size <= 1024, lambda group: 0 if _one_fabric(group) else group.size**2
+)
 def direct(group: Group, ask: Ask) -> Transfer:
     """Every chip sends its shard to every other at once."""
-    if len(group.pieces) == 1 and group.pieces[0].kind in (*_FABRICS, "full"):
+    if _one_fabric(group):
         return _phases(ask.kind, forms(group.line).gather(group.line, ask.nbytes))
     return _phases(ask.kind, by_routes(group, everyone(group, ask.nbytes / group.size)))
 
@@ -104,7 +123,7 @@ def _power_of_two(group: Group) -> bool:
     return group.size & (group.size - 1) == 0
 
 
-@algorithm("halving_doubling", GATHERS, _power_of_two)
+@algorithm("halving_doubling", GATHERS, _power_of_two, lambda group: group.size * math.log2(group.size))
 def halving_doubling(group: Group, ask: Ask) -> Transfer:
     """Gather: partners 1, 2, 4, ... places away exchange all they have so far. Reduce-scatter: backwards."""
     phases, latency = [], 0.0
@@ -126,7 +145,7 @@ def doublings(group: Group, nbytes: float) -> Iterator[list[Message]]:
         yield [Message(chip, group.chips[at ^ (1 << power)], held) for at, chip in enumerate(group.chips)]
 
 
-@algorithm("tree", ("all_reduce",))
+@algorithm("tree", ("all_reduce",), routes=lambda group: 4 * group.size)
 def tree(group: Group, ask: Ask) -> Transfer:
     """Sums go up two binary trees, half of V each, and come down again, streaming."""
     edges = [edge for offset in (0, 1) for edge in tree_edges(group, offset)]
@@ -220,12 +239,21 @@ def choose(group: Group, ask: Ask, wanted: str, seconds: Callable[[Transfer], fl
             return Choice(textbook.algorithm, f"{wanted} does not fit here; the textbook's", textbook.transfer)
         return Choice(wanted, "as asked", named.transfer(group, ask))
     best, least = textbook, seconds(textbook.transfer)
-    for each in ALGORITHMS.values():
-        if ask.kind in each.kinds and each.fits(group):
+    fitting = [each for each in ALGORITHMS.values() if ask.kind in each.kinds and each.fits(group)]
+    left_out = [each.name for each in fitting if each.routes(group) * _route_length(group) > MOST_LOOKED_UP]
+    for each in fitting:
+        if each.name not in left_out:
             transfer = each.transfer(group, ask)
             took = seconds(transfer)
             if took < least * (1 - 1e-9):
                 best, least = Choice(each.name, "", transfer), took
     spared = seconds(textbook.transfer) - least
     why = f"the cheapest, {spared * 1e6:.4g} us less than {textbook.algorithm}" if spared else "the cheapest"
+    if left_out:
+        why += f"; {', '.join(left_out)} not tried on so many chips"
     return Choice(best.algorithm, why, best.transfer)
+
+
+def _route_length(group: Group) -> float:
+    """About how many wires a route between two chips of a group has: along rings and lines a quarter of their chips."""
+    return sum(piece.size / 4 if piece.kind in ("ring", "line") else 2.0 for piece in group.pieces)

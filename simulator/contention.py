@@ -15,17 +15,19 @@ from simulator.kernel import Kernel
 
 def meeting(
     kernels: Sequence[Kernel], queues: Mapping[int, str], wires: Mapping[int, frozenset[int]], in_order: bool
-) -> set[int]:
-    """The kernels, among those that use `wires`, that may run beside another one on a wire that both use."""
+) -> dict[int, int]:
+    """The kernels, among those that use `wires`, that may run beside another one on a wire that both use, and the first
+    that each may meet."""
     if in_order and len(set(queues.values())) == 1:
-        return set()
+        return {}
     before = _before(kernels, queues, in_order)
     users = sorted(wires)
-    found: set[int] = set()
+    found: dict[int, int] = {}
     for place, later in enumerate(users):
         for earlier in users[:place]:
             if not before[later] >> earlier & 1 and not wires[earlier].isdisjoint(wires[later]):
-                found |= {earlier, later}
+                found.setdefault(earlier, later)
+                found.setdefault(later, earlier)
     return found
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from simulator.contention import meeting
 from simulator.folding import Folding, fold, unfolded
 from simulator.kernel import Communication, Kernel
-from simulator.network import Joined, Network, Traffic
+from simulator.network import MAX_MESSAGES, MAX_MET, Joined, Network, Traffic
 from simulator.plan import Plan, Variant, queue_name
 from simulator.transfer import Transfer
 
@@ -33,6 +33,7 @@ class Fabric:
     ) -> None:
         self.plan, self.network, self.variants, self.places = plan, network, variants, places
         self.kernels: list[Kernel] = [each[0].kernel for each in variants]
+        self._alike: dict[tuple[Communication, str], Traffic] = {}
         self.traffic = {**self._hosted(), **self._joined()}
         self._fold()
         while whole := self._too_long():
@@ -47,16 +48,23 @@ class Fabric:
             if kernel.communication is not None and kernel.communication.kind != "recv"
         }
         found = {index: self.network.traffic(communication) for index, communication in asked.items()}
-        for index in self._expanded(asked, found):
+        expanded = self.plan.options.network == "expanded"
+        for index in asked if expanded else ():
             if asked[index].axes:
-                found[index] = self.network.traffic(asked[index], True)
+                found[index] = self.network.traffic(asked[index], MAX_MESSAGES)
+        for index, other in self._met(asked, found).items():
+            if asked[index].axes:
+                traffic = self.network.traffic(asked[index], MAX_MET)
+                if traffic.steps:
+                    traffic = replace(traffic, reason=f"{traffic.reason}; shares wires with {self.kernels[other].name}")
+                found[index] = self._alike.setdefault((asked[index], traffic.reason), traffic)
         return found
 
-    def _expanded(self, asked: Mapping[int, Communication], found: Mapping[int, Traffic]) -> set[int]:
-        """The communications that are to go step by step."""
+    def _met(self, asked: Mapping[int, Communication], found: Mapping[int, Traffic]) -> Mapping[int, int]:
+        """The communications that may meet another one, and which, where that decides."""
         options = self.plan.options
         if options.network != "auto" or not found:
-            return set(asked) if options.network == "expanded" else set()
+            return {}
         queues = {index: queue_name(self.kernels[index]) for index in asked}
         wires = {id(traffic): traffic.wires for traffic in found.values()}
         used = {index: wires[id(traffic)] for index, traffic in found.items()}

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from hw import RunError, System
+from hw import Dimension, RunError, System
+from hw.units import show
 from simulator.cost import Cost
 from simulator.fabric import Fabric
 from simulator.graph import OpGraph
@@ -187,7 +188,10 @@ class _Issue:
         there = communication.source + communication.target - here
         other = first.kernel.communication
         if other is None or other.nbytes != communication.nbytes:
-            raise RunError(f"{planned.kernel.name} and {first.kernel.name} are one transfer but differ in bytes")
+            sizes = " and ".join(show(each.nbytes, Dimension.DATA) for each in (other, communication) if each)
+            raise RunError(
+                f"{first.kernel.name} and {planned.kernel.name} are one transfer but differ in bytes: {sizes}"
+            )
         task = self.pair_task[self.partner[index]]
         for before in self._before(planned.kernel, (here,), 0):
             self.program.wait(task, before)

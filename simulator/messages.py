@@ -7,7 +7,7 @@ share of what the collective asks of its two chips.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from simulator.folding import Folding
@@ -111,20 +111,35 @@ class Stepper:
         tails: dict[int, dict[int, int]] = {}
         for step in steps:
             tasks: list[int] = []
-            later = 1 if step.after else 0
-            passed_on = [(made[at], self._arrivals[id(steps[at].pattern)]) for at in step.after]
+            passed_on = self._passed_on(step, made)
             for each, lane in zip(self._classes[id(step.pattern)], self._lanes(step), strict=True):
-                sender = each.sender
-                needed = [done[number] for done, arrivals in passed_on for number in arrivals.get(sender, ())]
-                task = add((lane,), each.shapes[later], needed, index, chunk)
-                parent = parents[sender]
-                if not later:
+                parent = parents[each.sender]
+                sent = tails.setdefault(parent, {})
+                needed = passed_on.get(each.sender, ())
+                shape = each.shapes[1 if needed or lane in sent else 0]  # a sender is launched once
+                task = sent[lane] = add((lane,), shape, needed, index, chunk)
+                if not needed:
                     heads.setdefault(parent, []).append(task)
-                tails.setdefault(parent, {})[lane] = task
                 tasks.append(task)
             made.append(tasks)
-        for parent in dict.fromkeys(parents.values()):
-            self.program.enclose(parent, heads.get(parent, []), list(tails.get(parent, {}).values()))
+        for parent, sent in tails.items():
+            self.program.enclose(parent, heads[parent], list(sent.values()))
+
+    def _passed_on(self, step: Step, made: list[list[int]]) -> Mapping[int, Collection[int]]:
+        """By receiver, the messages of the rounds before that it needs. Of those that come to it in one lane of one sender,
+        in order, the last is enough."""
+        steps = self.planned.traffic.steps
+        if len(step.after) == 1:
+            done = made[step.after[0]]
+            arrivals = self._arrivals[id(steps[step.after[0]].pattern)]
+            return {chip: [done[number] for number in numbers] for chip, numbers in arrivals.items()}
+        last: dict[int, dict[int, int]] = {}
+        for at in step.after:
+            lanes = self._lanes(steps[at])
+            for chip, numbers in self._arrivals[id(steps[at].pattern)].items():
+                here = last.setdefault(chip, {})
+                here.update({lanes[number]: made[at][number] for number in numbers})
+        return {chip: list(here.values()) for chip, here in last.items()}
 
     def _lanes(self, step: Step) -> list[int]:
         """The lane of each class of messages; those of one sender in one step go side by side."""

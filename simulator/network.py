@@ -17,7 +17,8 @@ from simulator.algorithms import GATHERS, Choice, choose
 from simulator.collectives import Ask
 from simulator.host_ports import HostPorts
 from simulator.kernel import Communication
-from simulator.rounds import Messages, merged, rounds
+from simulator.rounds import merged, rounds
+from simulator.rounds_axis import Messages
 from simulator.transfer import Group, Transfer
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ _NEIGHBOURS = ("ring", "ring_one_way")
 """Algorithms that pass whole shards to the next chip, over one link even where two lead there."""
 
 MAX_MESSAGES = 4_000_000
-"""Different messages beyond which a collective stays in macro form."""
+"""Different messages beyond which a collective stays in macro form, even if it is to go step by step."""
+
+MAX_MET = 100_000
+"""The same for one that goes step by step only since another shares its wires: more take longer than they are worth."""
 
 
 @dataclass
@@ -83,7 +87,7 @@ class Network:
 
     system: System
     options: RunOptions
-    _known: dict[tuple[Communication, bool], Traffic] = field(default_factory=dict)
+    _known: dict[tuple[Communication, int], Traffic] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         topology = self.system.topology
@@ -117,16 +121,17 @@ class Network:
                         total[wire] = total.get(wire, 0.0) + nbytes * count
         return max((nbytes / self.rates[wire] for wire, nbytes in total.items()), default=0.0)
 
-    def traffic(self, communication: Communication, expanded: bool = False) -> Traffic:
-        """What a communication asks, as a whole or step by step. Raises RunError where there is no way."""
-        found = self._known.get((communication, expanded))
+    def traffic(self, communication: Communication, messages: int = 0) -> Traffic:
+        """What a communication asks, as a whole or step by step if that takes up to so many different messages. Raises
+        RunError where there is no way."""
+        found = self._known.get((communication, messages))
         if found is None:
             macro = self._traffic(communication)
-            found = self._expanded(communication, macro) if expanded else macro
-            self._known[communication, expanded] = found
+            found = self._expanded(communication, macro, messages) if messages else macro
+            self._known[communication, messages] = found
         return found
 
-    def _expanded(self, communication: Communication, macro: Traffic) -> Traffic:
+    def _expanded(self, communication: Communication, macro: Traffic, most: int) -> Traffic:
         """The same step by step; as it is where there is no step form, or one too long."""
         parts = []
         for joined in macro.groups:
@@ -134,7 +139,9 @@ class Network:
             if steps is None:
                 return replace(macro, reason=f"{macro.reason}; no step form")
             different = {id(step.messages): len(step.messages) for step in steps}
-            if sum(different.values()) * len(macro.groups) > MAX_MESSAGES:
+            if not sum(different.values()):
+                return macro  # nothing moves
+            if sum(different.values()) * len(macro.groups) > most:
                 return replace(macro, reason=f"{macro.reason}; too many messages to go step by step")
             parts.append(steps)
         router = self.router

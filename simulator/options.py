@@ -71,6 +71,8 @@ def _chips(raw: str) -> tuple[int, ...]:
 def _axes(raw: str) -> str:
     if not re.fullmatch(r"[A-Z]+", raw):
         raise ValueError(f"'{raw}' will not do: {{key}} wants mesh axes, single capitals such as X or XY")
+    if len(set(raw)) < len(raw):
+        raise ValueError(f"'{raw}' will not do: {{key}} wants each mesh axis once")
     return raw
 
 

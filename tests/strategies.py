@@ -63,7 +63,7 @@ def one(chip: Chip | str = "tpu_v5e") -> System:
     return System(load_chip(chip) if isinstance(chip, str) else chip)
 
 
-def many(topology: str, mesh: Mapping[str, int], chip: Chip | str = "tpu_v5e") -> System:
+def many(topology: str | Sequence[str], mesh: Mapping[str, int], chip: Chip | str = "tpu_v5e") -> System:
     """Several chips, wired."""
     built = load_chip(chip) if isinstance(chip, str) else chip
     return System(built, parse_topology(topology, built.links), Mesh(mesh))

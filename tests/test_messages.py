@@ -1,0 +1,105 @@
+"""Laws of collectives that go message by message, on any wiring.
+
+Nothing of a collective happens before all of its chips have come to it, and nothing after it has ended; each chip's first
+messages wait for it even where nothing was passed to that chip before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from hw import System
+from simulator import Result, RunOptions, parse_graph, simulate
+from tests.strategies import chip_with, many
+
+V5E, V5P, H100 = (chip_with(name, {}) for name in ("tpu_v5e", "tpu_v5p", "h100_sxm"))
+WIRINGS: dict[str, System] = {
+    "line": many("line(5)", {"X": 5}, V5E),
+    "ring": many("ring(6)", {"X": 6}, V5E),
+    "grid": many("grid(4,4)", {"X": 4, "Y": 4}, V5E),
+    "thin grid": many("grid(2,4)", {"X": 2, "Y": 4}, V5E),
+    "half torus": many("torus(4,4,wrap=[yes,no])", {"X": 4, "Y": 4}, V5E),
+    "torus 3-D": many("grid(2,2,4)", {"X": 2, "Y": 2, "Z": 4}, V5P),
+    "switch": many("switch(6) over nvlink", {"X": 6}, H100),
+    "full": many("full(4)", {"X": 4}, V5P),
+    "nodes": many(["switch(4) over nvlink", "switch(3) over infiniband"], {"X": 4, "Y": 3}, H100),
+    "rings on a switch": many(["ring(4) over ici", "switch(3) over dcn"], {"X": 4, "Y": 3}, V5E),
+    "thin tree": many("fat_tree(8,leaf=4,oversubscription=4) over infiniband", {"X": 8}, H100),
+    "dragonfly": many("dragonfly(2,4,3) over infiniband", {"X": 24}, H100),
+}
+OPS = {
+    "all_gather": "y:bf16[I,J] = all_gather(m:bf16[I,J_{o}], over={o})",
+    "reduce_scatter": "y:bf16[I,J_{o}] = reduce_scatter(m:bf16[I,J]{{U_{o}}}, over={o})",
+    "all_reduce": "y:bf16[I,J] = all_reduce(m:bf16[I,J]{{U_{o}}}, over={o})",
+    "broadcast": "y:bf16[I,J] = broadcast(m:bf16[I,J], over={o})",
+    "all_to_all": "y:bf16[I_{o},J] = all_to_all(m:bf16[I,J_{o}], over={o})",
+    "gather_to": "y:bf16[I,J] = gather_to(m:bf16[I,J_{o}], over={o})",
+    "permute": "y:bf16[I,J] = permute(m:bf16[I,J], over={o}, shift=1)",
+}
+SIZES = {"I": 960, "J": 4800, "S": 48}
+BEFORE_S = 1e-3
+
+
+def go(system: System, kind: str, **options: Any) -> Result:
+    """Something of 1 ms on every chip, then a collective, beside a stranger that shares its wires."""
+    over = "".join(system.mesh.axes)
+    lines = [
+        "w:bf16[S] = custom(x:bf16[S], time=1 ms)",
+        OPS[kind].format(o=over).replace(")", ", after=w)"),
+        f"s:bf16[S,J] = permute(q:bf16[S,J], over={over}, queue=s)",
+    ]
+    return simulate(parse_graph(lines, SIZES), system, RunOptions(overlap="full", **options))
+
+
+@pytest.mark.parametrize("order", ["program", "ready"])
+@pytest.mark.parametrize("kind", OPS)
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_messages_stay_within_their_collective(wiring: str, kind: str, order: Literal["program", "ready"]) -> None:
+    for network in ("auto", "expanded") if order == "program" else ("expanded",):
+        result = go(WIRINGS[wiring], kind, order=order, network=network)
+        program, begin, end = result.plan.program, result.begin_ps, result.end_ps
+        whole: dict[tuple[int, int], int] = {}
+        for task in program.parts:
+            for chip in program.chips_of(task):
+                whole[program.kernel[task], chip] = task
+        for task in range(len(program)):
+            if program.is_inner(task):
+                parent = whole[program.kernel[task], program.chips_of(task)[0]]
+                assert begin[parent] <= begin[task] <= end[task] <= end[parent]
+        collective = [task for task, kernel in enumerate(program.kernel) if kernel == 1]
+        assert min(begin[task] for task in collective) == BEFORE_S * 1e12
+        assert result.time_s > BEFORE_S + 0.99 * result.plan.kernels[1].network_s
+
+
+@pytest.mark.parametrize("wiring", ["thin tree", "nodes", "rings on a switch"])
+@pytest.mark.parametrize("kind", ["all_gather", "reduce_scatter", "all_reduce"])
+def test_levels_take_about_their_macro_time(wiring: str, kind: str) -> None:
+    """What streams through levels takes its slowest level, and filling the pipeline of slices at most a tenth more."""
+    whole, steps = (go(WIRINGS[wiring], kind, network=network).time_s for network in ("macro", "expanded"))
+    print(f"{wiring}, {kind}: macro {whole - BEFORE_S:.6g} s, step by step {steps - BEFORE_S:.6g} s")
+    assert whole - BEFORE_S <= (steps - BEFORE_S) * (1 + 1e-6)
+    assert steps - BEFORE_S <= 1.1 * (whole - BEFORE_S)
+
+
+def test_a_permute_that_moves_nothing_ends() -> None:
+    lines = ["y:bf16[I,J] = permute(x:bf16[I,J], over=X, shift=6)"]
+    options = RunOptions(overlap="full", network="expanded")
+    still = simulate(parse_graph(lines, SIZES), WIRINGS["ring"], options)
+    assert still.plan.kernels[0].traffic.form == "macro"
+    assert still.time_s == pytest.approx(2 * 960 * 4800 * 2 / V5E.hbm.bytes_per_s, rel=1e-6)
+
+
+def test_whoever_shares_the_wires_is_named() -> None:
+    traffic = go(WIRINGS["ring"], "all_reduce").plan.kernels[1].traffic
+    assert traffic.form == "expanded"
+    assert traffic.reason == "the textbook's; shares wires with s"
+
+
+def test_on_many_chips_the_cheapest_is_looked_for_among_few() -> None:
+    lines = ["y:bf16[I,J] = all_reduce(x:bf16[I,J]{U_X}, over=X)"]
+    options = RunOptions(overlap="full", collectives="auto")
+    traffic = simulate(parse_graph(lines, SIZES), many("ring(1024)", {"X": 1024}, V5E), options).plan.kernels[0].traffic
+    assert traffic.algorithm == "ring"
+    assert "direct, halving_doubling, tree not tried on so many chips" in traffic.reason
