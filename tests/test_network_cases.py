@@ -172,7 +172,9 @@ def step_s(gpus: int) -> float:
     pass HBM twice; on a single GPU there is nothing to reduce."""
     tokens, inside, nodes = math.ceil(2**20 / gpus), min(gpus, 8), max(1, gpus // 8)
     forward, backward = 4 * tokens * DF / C, 8 * tokens * DF / C
-    reduce = max(8 * DF * (inside - 1) / inside / 4.5e11, DF * (nodes - 1) / nodes / 5e10, 8 * DF / HBM if gpus > 1 else 0.0)
+    reduce = max(
+        8 * DF * (inside - 1) / inside / 4.5e11, DF * (nodes - 1) / nodes / 5e10, 8 * DF / HBM if gpus > 1 else 0.0
+    )
     return 32 * forward + (32 * backward + reduce if backward >= reduce else backward + 32 * reduce)
 
 
