@@ -20,6 +20,7 @@ from scenarios.outcome import Outcome, run
 from scenarios.show_find import find_lines
 from scenarios.show_study import show_study
 from scenarios.study import ledger_of
+from scenarios.sweeps import points_of
 
 _MIN_WIDTH, _MAX_WIDTH = 60, 140
 _TABLE_WIDTH = 118
@@ -30,6 +31,10 @@ def _console() -> Console:
     console = Console(highlight=False)
     console.width = max(_MIN_WIDTH, min(_MAX_WIDTH, console.width))
     return console
+
+
+MOST_ALONG = 200
+"""Runs of a study that `run` makes beside its own; more are for `study`."""
 
 
 def show_outcome(outcome: Outcome) -> None:
@@ -44,7 +49,12 @@ def show_outcome(outcome: Outcome) -> None:
     if (ledger := ledger_of(scenario)) is not None:
         for at, line in enumerate(ledger.lines(outcome.words)):
             console.print(Text.assemble(("" if at else "economics    ", "dim"), line))
-    if outcome.sweep is not None:
+    points = points_of(scenario)
+    if points is not None and len(points) > MOST_ALONG:
+        console.print(
+            Text(f"study        {len(points):,} runs; `overlapse study` runs them, and keeps them with --store")
+        )
+    elif outcome.sweep is not None:
         show_study(console, outcome.sweep)
     for verdict in outcome.failed:
         console.print(Text(f"claim failed {verdict}", style="red"))
