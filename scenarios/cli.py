@@ -47,9 +47,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units 
 def _reporting() -> Iterator[None]:
     """Turn the errors that a user can cause into messages and exit codes."""
     from hw import RunError, SpecError
+    from scenarios.pager import paged
 
     try:
-        yield
+        with paged():
+            yield
     except SpecError as error:
         for problem in error.problems:
             typer.echo(str(problem), err=True)

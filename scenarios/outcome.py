@@ -155,7 +155,7 @@ class Outcome:
         return words
 
     def write(self, folder: Path) -> list[Path]:
-        """Write timeline.csv, trace.json, summary.json and report.html into `folder`; returns their paths. Raises OSError."""
+        """Write timeline.csv, trace.json, summary.json and report.html into `folder`; their paths. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / name for name in ("timeline.csv", "trace.json", "summary.json", "report.html")]
         self.timeline.to_csv(paths[0], index=False)
