@@ -54,6 +54,8 @@ def _show(text: str, command: list[str]) -> None:
         sys.stdout.flush()
         return
     environment = {"LESS": _LESS, **os.environ}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, text=True, errors="replace") as pager:
-        with suppress(BrokenPipeError, KeyboardInterrupt):  # who has seen enough leaves early
-            pager.communicate(text)
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, text=True, errors="replace") as pager,
+        suppress(BrokenPipeError, KeyboardInterrupt),  # who has seen enough leaves early
+    ):
+        pager.communicate(text)
