@@ -200,10 +200,22 @@ def plot_sweep(frame: pd.DataFrame, x: str, y: str = "time", by: str | None = No
             marker={"size": 7},
             showlegend=by is not None,
         )
-        for at, (value, rows) in enumerate(groups)
+        for at, (value, unsorted) in enumerate(groups)
+        for rows in [unsorted.sort_values(x, kind="stable") if number else unsorted]
     ]
-    across: dict[str, Any] = {"title": inert(x)} if number else {"title": inert(x), "type": "category"}
-    return styled(Figure(traces), 360, across, {"title": f"{inert(y)} ({unit})" if unit else inert(y)})
+    across: dict[str, Any] = {"title": inert(x), "type": _scale(runs[x]) if number else "category"}
+    up = {"title": f"{inert(y)} ({unit})" if unit else inert(y)}
+    return styled(Figure(traces), 360, across, up | ({"type": _scale(runs[y] / size)} if _numeric(runs[y]) else {}))
+
+
+_DECADES = 30.0
+"""From this ratio of largest to smallest on, an axis is logarithmic."""
+
+
+def _scale(values: pd.Series[Any]) -> str:
+    """The type of the axis for some numbers."""
+    least, most = float(values.min()), float(values.max())
+    return "log" if least > 0 and most >= _DECADES * least else "linear"
 
 
 def _numeric(column: pd.Series[Any]) -> bool:
