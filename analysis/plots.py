@@ -208,7 +208,7 @@ def plot_sweep(frame: pd.DataFrame, x: str, y: str = "time", by: str | None = No
     return styled(Figure(traces), 360, across, up | ({"type": _scale(runs[y] / size)} if _numeric(runs[y]) else {}))
 
 
-_DECADES = 30.0
+_DECADES = 20.0
 """From this ratio of largest to smallest on, an axis is logarithmic."""
 
 

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Chip, RunError, System
-from simulator import RunOptions, parse_graph, simulate
+from simulator import RunOptions, parse_graph, rounds, rounds_axis, simulate
 from simulator.graph import OpGraph
 from simulator.lowering import lower
 from simulator.program import Program
@@ -257,12 +258,14 @@ def test_random_transfers_begin_and_end_when_the_oracle_says_folded_or_not(
 
 
 @given(traffics(["auto", "expanded"]))
-@settings(max_examples=25)
+@settings(max_examples=40)
 def test_random_transfers_step_by_step_begin_and_end_when_the_oracle_says(
     case: tuple[System, OpGraph, RunOptions],
 ) -> None:
-    """Fewer: the oracle is slow on so many messages."""
-    compare(*case)
+    """Fewer, and in few slices: the oracle is slow on so many messages."""
+    few: dict[str, Any] = {"SLICES": 2, "MOST_SLICES": 2}
+    with patch.multiple(rounds, **few), patch.multiple(rounds_axis, **few):
+        compare(*case)
 
 
 def compare(system: System, graph: OpGraph, options: RunOptions) -> None:
