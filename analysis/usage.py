@@ -4,7 +4,8 @@ Model: a task that progresses at rate p (share of its work per second) takes p *
 resource alone would need for it. A resource's share is the sum over its tasks: never above 1, and its integral is the
 work asked of it over its capacity (law 3), within 1 ps per task. Rates come from `simulator.rates`: exact; only if a
 user's process took part are they means per task (`frame.attrs["exact"]` is False then, and a share may exceed 1).
-Of alike resources that were folded one has rows; `alike` says for how many it stands.
+What a user's process uses itself is not in it. Of alike resources that were folded one has rows; `alike` says for how many
+it stands.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ WORDS: Mapping[str, Word] = {
     "fits": Word(
         None, "whether peak_memory is within the capacity, and what is held on chip within that of on-chip memory"
     ),
-    "tokens_per_s": Word(None, "tokens per second of the whole system, where the workload has tokens"),
+    "tokens_per_s": Word(Dimension.RATE, "tokens per second of the whole system, where the workload has tokens"),
     "cost": Word(Dimension.MONEY, "price of all chips for the time"),
     "cost_per_million_tokens": Word(Dimension.MONEY, "cost of a million tokens, where the workload has tokens"),
     "energy": Word(Dimension.ENERGY, "power of all chips for the time"),

@@ -34,6 +34,7 @@ class Dimension(Enum):
     INTENSITY = ("arithmetic intensity", "FLOP/B")
     ENERGY_PRICE = ("price of energy", "USD/J")
     YIELD = ("arithmetic for money", "FLOP/USD")
+    RATE = ("rate", "/s")
 
     @property
     def noun(self) -> str:
@@ -75,6 +76,7 @@ def _whitelist() -> dict[str, Unit]:
         units[f"{prefix}J"] = Unit(Dimension.ENERGY, scale)
         units[f"{prefix}Wh"] = Unit(Dimension.ENERGY, 3600 * scale)
         units[f"{prefix}FLOP/USD"] = Unit(Dimension.YIELD, scale)
+        units[f"{prefix}/s"] = Unit(Dimension.RATE, scale)
     for energy in ("J", "Wh", "kWh", "MWh"):
         units[f"USD/{energy}"] = Unit(Dimension.ENERGY_PRICE, 1 / units[energy].factor)
     units["USD"] = Unit(Dimension.MONEY, 1.0)
@@ -171,7 +173,7 @@ def show(value: float, dimension: Dimension, digits: int = 4) -> str:
         return f"{100 * value:.{digits}g} %"
     if dimension is Dimension.ENERGY_PRICE:
         return f"{3.6e6 * value:.{digits}g} USD/kWh"
-    if dimension in (Dimension.MONEY, Dimension.PRICE, Dimension.INTENSITY, Dimension.YIELD):
+    if dimension in (Dimension.MONEY, Dimension.PRICE, Dimension.INTENSITY, Dimension.YIELD, Dimension.RATE):
         return f"{value:.{digits}g} {dimension.unit}"
     return str(_quantity_class()(value, dimension.unit).render(prec=digits - 1))
 

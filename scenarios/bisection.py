@@ -3,7 +3,7 @@
 Model: a condition has one of three states at each of the values 0 .. n-1: it holds, it does not, or the value cannot be run.
 The answer is the first value at which it does not simply fail: where it holds, or where the run breaks.
 1. Some values are tried: the ends, the powers of two from the first, and a golden-ratio sequence, about log n of each (the
-   last does not beat in time with conditions that repeat, such as padding to a tile). Few values have no powers.
+   last does not beat in time with conditions that repeat, such as padding to a tile). Up to 64 values are all tried.
 2. Between neighbours of unlike states the flip is bisected down to two values next to each other, and up to eight values
    on either side of it are tried: a condition that wobbles there shows more flips.
 3. If more than one flip is seen, the condition is not monotonic: every value before the first that is known to hold is
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 FEW = 64
-"""Up to so many values, fewer are tried."""
+"""Up to so many values, all are tried."""
 
 SCANNED = 4096
 """Up to so many values are tried where none has been found to hold."""
@@ -53,12 +53,13 @@ def locate(count: int, holds: Callable[[int], State], every: bool = False) -> Lo
     search = _Search(count, holds)
     if every:
         search.scan(count)
+    elif count <= FEW:
+        search.try_all(range(count))
     elif search.state(0) is not None:  # else the search is over: the run breaks at once
         search.try_all(_spread(count))
         search.refine()
-        near = _NEAR if count > FEW else 1
         for flip in flips(search.states)[:_WOBBLES]:
-            search.try_all(range(max(0, flip - near), min(count, flip + near)))
+            search.try_all(range(max(0, flip - _NEAR), min(count, flip + _NEAR)))
         search.refine()
         if search.first() is None:
             search.try_all(range(count) if count <= SCANNED else _golden(count, SCANNED))
@@ -115,9 +116,8 @@ def _spread(count: int) -> list[int]:
     """Places among 0 .. count-1, ascending: the ends, powers of two, and multiples of the golden ratio."""
     last = count - 1
     doublings = last.bit_length()
-    powers = {2**power for power in range(doublings) if 2**power < last} if count > FEW else set()
-    samples = 2 * doublings if count > FEW else doublings
-    return sorted({0, last, *powers, *_golden(count, samples)})
+    powers = {2**power for power in range(doublings) if 2**power < last}
+    return sorted({0, last, *powers, *_golden(count, 2 * doublings)})
 
 
 def _golden(count: int, samples: int) -> list[int]:

@@ -56,8 +56,10 @@ def _parse(text: str) -> Condition:
     left, compare, right = match.groups()
     word = word_named(left)
     if right in RUN_WORDS or right.startswith("ops."):
-        if (word.dimension is None) != (word_named(right).dimension is None):
-            raise ValueError(f"'{text[:60]}' compares a number with a name")
+        other = word_named(right)
+        if word.dimension != other.dimension:
+            what = [each.dimension.noun if each.dimension else "name" for each in (word, other)]
+            raise ValueError(f"'{text[:60]}' compares two different things: a {what[0]} with a {what[1]}")
         return Condition(left, compare, right)
     if word.dimension is not None:
         try:

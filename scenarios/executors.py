@@ -10,6 +10,7 @@ Worker processes are spawned, not forked (no threads or locks are copied), and g
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from typing import Any
 
-from hw import RunError
+from hw import Mark, Problem, RunError, SpecError
 from scenarios.ran import Job, Ran, run_point, run_points
 
 Task = tuple[int, Mapping[str, Any]]
@@ -35,6 +36,7 @@ _CHUNKS_OUT = 3
 """Per worker: one that runs, and others that wait so that it need not."""
 
 _RETRIES = 2
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^\s/:]+:\d+")
 _CONNECT_S = 10.0
 _TRIAL_S = 0.5
 _PAYS_S = 4.0
@@ -151,11 +153,15 @@ def given(executor: Executor, jobs: int | None) -> Workers:
 
 @contextmanager
 def dask_cluster(address: str) -> Iterator[Workers]:
-    """The workers of a dask.distributed scheduler at `address` (tcp://HOST:PORT). Raises RunError."""
+    """The workers of a dask.distributed scheduler at `address` (tcp://HOST:PORT). Raises SpecError, RunError."""
     try:
         import distributed
     except ImportError:
         raise RunError("--cluster needs dask.distributed: pip install 'overlapse[cluster]'") from None
+    if not _ADDRESS.fullmatch(address):
+        raise SpecError(
+            [Problem(Mark("--cluster"), f"'{address}' is no address of a scheduler, such as tcp://host:8786")]
+        )
     connect: Any = distributed.Client  # it has no annotations
     try:
         client = connect(address, timeout=_CONNECT_S, set_as_default=False)

@@ -79,7 +79,8 @@ class Found:
             return tried
         shown = "; ".join(map(str, self.flips[:_SHOWN]))
         more = f"; and {len(self.flips) - _SHOWN} flips more" if len(self.flips) > _SHOWN else ""
-        return f"{tried}; not monotonic: {_STATES[self.begins]} at first; {shown}{more}"
+        seen = "" if self.tried == self.count else ", as far as tried"
+        return f"{tried}; not monotonic{seen}: {_STATES[self.begins]} at first; {shown}{more}"
 
 
 _SHOWN = 8

@@ -44,6 +44,7 @@ def load_asked(asked: Asked) -> Scenario:
     path = find_file(asked.file)
     document = read_source(path, asked.sets)
     problems = Problems()
+    seen: set[str] = set()
     parts = (("--vary", "vary", asked.vary), ("--zip", "zip", asked.zipped), ("--random", "random", asked.random))
     for option, part, texts in parts:
         for number, text in enumerate(texts, 1):
@@ -53,6 +54,10 @@ def load_asked(asked: Asked) -> Scenario:
                 problems.add(mark, f"'{text}' is not of the form a.b=values")
                 continue
             place, value = _place(part, dotted, written)
+            if place in seen:
+                problems.add(mark, f"{dotted} is given twice; write all of its values once")
+                continue
+            seen.add(place)
             set_value(document, f"study.{place}", value, mark, Mark(option, number, len(dotted) + 2))
     try:
         scenario = build_scenario(document, path)

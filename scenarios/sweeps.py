@@ -109,6 +109,8 @@ def check_export(path: Path) -> None:
     """Whether a table can be written there, before anything is run. Raises SpecError or RunError."""
     if path.suffix not in _FORMATS:
         raise SpecError([Problem(Mark(str(path)), unknown("table format", path.suffix, _FORMATS))])
+    if not path.parent.is_dir():
+        raise SpecError([Problem(Mark(str(path)), f"there is no folder {path.parent} to write the table to")])
     if path.suffix == ".parquet" and find_spec("pyarrow") is None:
         raise RunError(f"{path} needs pyarrow: pip install 'overlapse[parquet]'")
 

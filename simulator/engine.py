@@ -57,8 +57,9 @@ class Engine:
         self.env = env if env is not None else Clock()
         self.pool = Pool(self.env, len(program.resources))
         count = len(program)
-        self.begin = program.times()
-        self.end = program.times()
+        # who comes in from outside may take any time: whole numbers without a limit
+        self.begin = [-1] * count if shared else program.times()
+        self.end = [-1] * count if shared else program.times()
         self._waits = list(program.waits)
         self._uses = _uses(program, _binding(program, shared))
         self._fixed = [shape.fixed_ps for shape in program.shapes]

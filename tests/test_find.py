@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hw import SpecError
 from scenarios import load_scenario, run
-from scenarios.bisection import State, flips, locate
+from scenarios.bisection import FEW, State, flips, locate
 from scenarios.build import Scenario
 from scenarios.crossover import crossover
 from scenarios.find import find
@@ -44,7 +44,7 @@ def test_a_condition_that_flips_once_is_found_in_few_tries(count: int, data: st.
     found = locate(count, lambda at: at >= edge)
     assert found.first == edge
     bits = count.bit_length()
-    assert len(found.states) <= 5 * bits + 18
+    assert len(found.states) <= max(FEW, 5 * bits + 18)
     assert flips(found.states) == ([edge] if edge else [])
 
 
