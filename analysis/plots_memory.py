@@ -34,12 +34,14 @@ def plot_memory(run: Result | pd.DataFrame, capacity: float | None = None) -> Fi
     from plotly.graph_objects import Figure, Scatter
 
     if isinstance(run, Result):
-        capacity = run.plan.system.chip.hbm.capacity_bytes if capacity is None else capacity
-        run = memory_frame(run)
+        system, run = run.plan.system, memory_frame(run)
+        capacity_of: Callable[[int], float | None] = lambda chip: system.chip_at(chip).hbm.capacity_bytes  # noqa: E731
+    else:
+        capacity_of = lambda _chip: None  # noqa: E731
     need(run, ["tensor", "chip", "bytes", "begin", "end"], "a memory frame")
     frame = run
-    if len(frame):
-        levels = memory_levels(frame)
+    levels = memory_levels(frame)
+    if len(levels):  # nothing is held in a run that takes no time
         fullest = levels["chip"].to_numpy()[levels["bytes"].to_numpy().argmax()]
         frame = frame[frame["chip"] == fullest]
     owners, times, held = _levels(frame)

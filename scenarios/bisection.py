@@ -53,6 +53,8 @@ def locate(count: int, holds: Callable[[int], State], every: bool = False) -> Lo
     search = _Search(count, holds)
     if every:
         search.scan(count)
+        search.try_all(_spread(count))  # beyond the answer, only to see whether it flips again
+        search.refine()
     elif count <= FEW:
         search.try_all(range(count))
     elif search.state(0) is not None:  # else the search is over: the run breaks at once
@@ -66,6 +68,7 @@ def locate(count: int, holds: Callable[[int], State], every: bool = False) -> Lo
             search.refine()
         if len(flips(search.states)) > 1:
             search.scan(search.first() or 0)
+            search.refine()
     first = search.first()
     tried = sum(1 for at in search.states if first is None or at < first)
     return Located(count, first, search.states, tried == (count if first is None else first))

@@ -24,7 +24,7 @@ def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
     resources = SystemResources(system, plan.options.efficiency, plan.options.padding, plan.program)
 
     def alone_s(chip: Chip) -> float:
-        kernels = bind(graph, system)
+        kernels = [kernel for kernel in bind(graph, system) if kernel.communication is None]
         needs = (resources.kernel_seconds(kernel, (1.0,) * len(kernel.reads), chip) for kernel in kernels)
         return sum(max(need.values(), default=0.0) for need in needs)
 

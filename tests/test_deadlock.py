@@ -80,7 +80,7 @@ def test_a_transfer_needs_both_ends(tmp_path: Path, ops: list[str], words: str) 
 
 def test_the_ends_of_a_transfer_are_as_large_as_each_other(tmp_path: Path) -> None:
     ops = ["s:bf16[N] = send(x:bf16[N], from=0, to=1)", "r:bf16[M] = recv(from=0, to=1)"]
-    assert "r and s are one transfer but differ in bytes" in refusal(tmp_path, ops)
+    assert "s and r are one transfer but differ in bytes: " in refusal(tmp_path, ops)
 
 
 # Queues that wait in a circle

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -23,11 +24,19 @@ import simulator.folding as folding_module
 from analysis import Summary
 from analysis.frames import timeline_frame
 from hw import Chip, Mesh, System, load_chip, parse_topology
-from simulator import Plan, Result, RunOptions, Simulation, parse_graph, simulate
+from simulator import Plan, Result, RunOptions, Simulation, parse_graph, rounds, rounds_axis, simulate
 from simulator.folding import Folding, fold, unfolded
 from simulator.network import Joined, Traffic
 from simulator.transfer import Transfer
 from tests.strategies import chip_with, run
+
+@pytest.fixture(scope="module", autouse=True)
+def few_slices() -> Iterator[None]:
+    """What streams goes in two slices: full runs step by step stay small, and classes are the same."""
+    few: dict[str, Any] = {"SLICES": 2, "MOST_SLICES": 2}
+    with patch.multiple(rounds, **few), patch.multiple(rounds_axis, **few):
+        yield
+
 
 LAWS = settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
