@@ -9,7 +9,7 @@ import numpy as np
 from analysis.memory_frame import memory_frame, memory_levels
 from analysis.plots_style import CAUSE_COLOURS, MEMORY_SHADES, inert, styled, time_unit, without_round
 from analysis.steps import need
-from hw import Dimension
+from hw import Dimension, System
 from hw.units import show
 from simulator import Result
 
@@ -33,17 +33,15 @@ def plot_memory(run: Result | pd.DataFrame, capacity: float | None = None) -> Fi
     """
     from plotly.graph_objects import Figure, Scatter
 
-    if isinstance(run, Result):
-        system, run = run.plan.system, memory_frame(run)
-        capacity_of: Callable[[int], float | None] = lambda chip: system.chip_at(chip).hbm.capacity_bytes  # noqa: E731
-    else:
-        capacity_of = lambda _chip: None  # noqa: E731
-    need(run, ["tensor", "chip", "bytes", "begin", "end"], "a memory frame")
-    frame = run
+    system = run.plan.system if isinstance(run, Result) else None
+    frame = memory_frame(run) if isinstance(run, Result) else run
+    need(frame, ["tensor", "chip", "bytes", "begin", "end"], "a memory frame")
     levels = memory_levels(frame)
     if len(levels):  # nothing is held in a run that takes no time
-        fullest = levels["chip"].to_numpy()[levels["bytes"].to_numpy().argmax()]
+        fullest = _fullest(levels, system)
         frame = frame[frame["chip"] == fullest]
+        if system is not None and capacity is None:
+            capacity = system.chip_at(fullest).hbm.capacity_bytes
     owners, times, held = _levels(frame)
     top = float(held.sum(axis=1).max(initial=0.0))
     size, unit = next(((size, name) for size, name in _UNITS if top >= size), (1.0, "B"))
@@ -67,6 +65,14 @@ def plot_memory(run: Result | pd.DataFrame, capacity: float | None = None) -> Fi
     if capacity is not None and top > 0:
         _capacity(figure, capacity, size, top)
     return figure.update_layout(hovermode="x unified")
+
+
+def _fullest(levels: pd.DataFrame, system: System | None) -> int:
+    """The chip that holds most at any time: of what it can hold, where that is known."""
+    room = np.ones(len(levels))
+    if system is not None:
+        room = np.asarray([system.chip_at(chip).hbm.capacity_bytes for chip in levels["chip"].tolist()])
+    return int(levels["chip"].to_numpy()[(levels["bytes"].to_numpy() / room).argmax()])
 
 
 def _capacity(figure: Figure, capacity: float, size: float, top: float) -> None:
