@@ -17,19 +17,25 @@ from analysis.idle import idle_by_cause, idle_intervals
 from analysis.overlap import overlap_fraction
 from analysis.queues import queue_lengths
 from analysis.rollup import labelled, rollup
-from analysis.steps import Keys
+from analysis.steps import Keys, need_times
 from analysis.straggler import skew, stragglers
 
 
 @pd.api.extensions.register_dataframe_accessor("overlapse")
 class TimelineAccessor:
-    """The analyses of a timeline. Raises AttributeError for a frame without its columns."""
+    """The analyses of a timeline. Raises AttributeError for a frame without its columns; ValueError for bad times."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         try:
-            self._timeline = as_timeline(frame)
+            self._frame = as_timeline(frame)
         except ValueError as error:
             raise AttributeError(str(error)) from None
+
+    @property
+    def _timeline(self) -> pd.DataFrame:
+        """The frame, its times checked. Raises ValueError."""
+        need_times(self._frame)
+        return self._frame
 
     def breakdown(
         self, end: float | None = None, span: Literal["run", "own"] = "run", by: str | Keys = "chip"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.ops import RESOURCE_WORDS, OpFigures, combined, op_figures
-from analysis.steps import DOES, need
+from analysis.steps import DOES, need_columns, need_times
 from analysis.words import CAUSES
 from simulator import Result
 from simulator.plan import PlannedKernel
@@ -148,22 +148,35 @@ _CATEGORIES = ("op", "kind", "queue", "does")
 def read_timeline(path: str | Path) -> pd.DataFrame:
     """A timeline written by `to_csv(path, index=False)` or `to_parquet(path)`, with its schema.
 
-    Raises OSError for what cannot be read, ValueError for a file without the columns of a timeline.
+    Raises OSError for what cannot be read, ValueError for a file without the columns of a timeline, or with odd times.
     """
     import pandas as pd
 
     where = Path(path)
     if where.suffix == ".parquet":
-        return as_timeline(pd.read_parquet(where))
-    exact = dict.fromkeys(("begin", "end"), float)  # some readers of csv are off by one in the last place
-    return as_timeline(pd.read_csv(where, converters=exact))
+        frame = as_timeline(pd.read_parquet(where))
+    else:
+        exact = dict.fromkeys(("begin", "end"), float)  # some readers of csv are off by one in the last place
+        try:
+            frame = as_timeline(pd.read_csv(where, converters=exact))
+        except ValueError:  # text among the times, too: read as it is, for the message
+            frame = as_timeline(pd.read_csv(where, converters=dict.fromkeys(exact, _float_or_text)))
+    need_times(frame)
+    return frame
+
+
+def _float_or_text(text: str) -> float | str:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return text
 
 
 def as_timeline(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame with the columns of a timeline, its names as categoricals. Raises ValueError if some are missing."""
     import pandas as pd
 
-    need(frame, ["op", "chip", "queue", "begin", "end", "does"], "a timeline")
+    need_columns(frame, ["op", "chip", "queue", "begin", "end", "does"], "a timeline")
     import analysis.accessor  # noqa: F401 (adds `.overlapse` to DataFrames)
 
     changes: dict[str, Any] = {}

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from analysis.frames import timeline_frame
+from analysis.read_trace import ZERO
 from analysis.steps import outer
 from simulator import Result
 
@@ -65,7 +66,8 @@ def _write_rank(rows: pd.DataFrame, rank: int, size: int, out: TextIO) -> None:
     about = {"backend": "nccl", "rank": rank, "world_size": size}
     # the default separators put the space after "rank": that the reader looks for
     out.write(
-        f'{{"schemaVersion": 1,\n"distributedInfo": {json.dumps(about)},\n"displayTimeUnit": "ns",\n"traceEvents": [\n'
+        f'{{"schemaVersion": 1,\n"distributedInfo": {json.dumps(about)},\n"displayTimeUnit": "ns",\n'
+        f'"otherData": {{"{ZERO}": 0}},\n"traceEvents": [\n'
     )
     out.write(",\n".join(_events(rows, rank)))
     out.write("\n]}\n")

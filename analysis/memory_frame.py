@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def memory_frame(result: Result) -> pd.DataFrame:
-    """Columns: tensor (categorical), chip, bytes, begin, end (s), given (it was there before the run).
+    """Columns: tensor (categorical), chip, bytes, begin, end (s), given (it was there before the run), alike.
 
-    Of chips that were folded only those that were simulated have rows for what the run makes.
+    Of alike chips that were folded one has rows; `alike` says for how many chips it stands, itself included.
     """
     import pandas as pd
 
@@ -34,6 +34,7 @@ def memory_frame(result: Result) -> pd.DataFrame:
             "begin": np.asarray([row.begin_s for row in rows], dtype=np.float64),
             "end": np.asarray([row.end_s for row in rows], dtype=np.float64),
             "given": np.asarray([row.tensor not in made for row in rows], dtype=bool),
+            "alike": np.asarray([len(result.plan.members(row.chip)) for row in rows], dtype=np.int32),
         }
     )
 

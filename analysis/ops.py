@@ -95,9 +95,11 @@ def inner_fixed_ps(program: Program) -> dict[int, int]:
     return busiest
 
 
-def op_figures(result: Result) -> list[OpFigures]:
-    """One row per kernel, in program order."""
+def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
+    """One row per kernel, in program order. `kind`: as the chips of one kind (`System.kinds`) have it, time 0 where none of
+    them runs it; begin and end are those over all chips."""
     plan, program = result.plan, result.plan.program
+    counted = {chip for chip in plan.simulated if kind in (None, plan.system.kind_of[chip])}
     busy: list[dict[int, int]] = [{} for _ in plan.kernels]
     begin, end = [math.inf] * len(plan.kernels), [0.0] * len(plan.kernels)
     fixed = [0] * len(plan.kernels)
@@ -108,14 +110,14 @@ def op_figures(result: Result) -> list[OpFigures]:
         took = result.end_ps[task] - result.begin_ps[task]
         for kernel in {carried, plan.partner.get(carried, carried)}:  # a transfer carries out a send and a recv
             for chip in plan.kernels[kernel].chips:
-                if chip in program.chips_of(task):
+                if chip in counted and chip in program.chips_of(task):
                     busy[kernel][chip] = busy[kernel].get(chip, 0) + took
             begin[kernel] = min(begin[kernel], result.begin_ps[task])
             end[kernel] = max(end[kernel], result.end_ps[task])
             fixed[kernel] = max(fixed[kernel], program.shapes[program.shape[task]].fixed_ps, inner.get(carried, 0))
     rows = []
     for at, planned in enumerate(plan.kernels):
-        slowest = max(busy[at], key=lambda chip: busy[at][chip], default=0)
+        slowest = max(busy[at], key=lambda chip: busy[at][chip], default=min(counted, default=0))
         variant = plan.variant(planned, slowest)
         rows.append(
             OpFigures(

@@ -1,4 +1,4 @@
-"""The roofline as a picture: the chip's roofs, and every op under them."""
+"""The roofline as a picture: the roofs of each kind of chip, and every op under them as that kind runs it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.chip_kinds import kind_labels
 from analysis.ops import OpFigures, op_figures
 from analysis.plots_style import CAUSE_COLOURS, inert, styled, without_round
 from analysis.roofline import RooflinePoint, roofline_points
@@ -21,10 +22,25 @@ MAX_POINTS = 400
 """Points that are drawn: those that take longest. Rounds of a block that stand at the same place are one."""
 
 
+_DASHES = ("solid", "dash", "longdash", "dashdot")
+_MARKERS = ("circle", "diamond", "square", "triangle-up")
+"""Kinds of chips in order; more than there are begin again, and are told apart by their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How a kind of chip is told apart: a name before all others ('' where all are alike), its lines, its markers."""
+
+    label: str
+    dash: str
+    marker: str | None
+
+
 @dataclass(slots=True)
 class _Spot:
-    """Ops at one place: the point, what binds them, their time, how many."""
+    """Ops at one place: the kind of chip, the point, what binds them, their time, how many."""
 
+    kind: int
     point: RooflinePoint
     name: str
     cause: str
@@ -35,15 +51,21 @@ class _Spot:
 def plot_roofline(result: Result) -> Figure:
     """Roofs of the units and dtypes that the run uses, and a point per op: its size says what share of the time it takes.
 
-    Ops without arithmetic or HBM traffic have no place there.
+    Of unlike chips each kind has its roofs (dashes) and its points (markers), under its name. Ops without arithmetic or HBM
+    traffic have no place there.
     """
     from plotly.graph_objects import Figure
 
-    chip = result.plan.system.chip
+    system = result.plan.system
     spots = _spots(result)
-    low, high = _range(chip, [spot.point.intensity for spot in spots])
-    used = sorted({(spot.point.unit, spot.point.dtype) for spot in spots}) or [_main(chip)]
-    traces = [*_roofs(chip, used, low, high), *_points(spots, result.time_s)]
+    low, high = _range(system.kinds, [spot.point.intensity for spot in spots])
+    traces: list[Any] = []
+    labels = [f"{inert(label)} " for label in kind_labels(system)] if len(system.kinds) > 1 else [""]
+    for kind, (chip, label) in enumerate(zip(system.kinds, labels, strict=True)):
+        mine = [spot for spot in spots if spot.kind == kind]
+        used = sorted({(spot.point.unit, spot.point.dtype) for spot in mine}) or [_main(chip)]
+        look = _Look(label, _DASHES[kind % len(_DASHES)], _MARKERS[kind % len(_MARKERS)] if label else None)
+        traces += [*_roofs(chip, used, (low, high), look), *_points(mine, result.time_s, look)]
     reached = [y for trace in traces for y in trace.y]
     x = {"title": "intensity (FLOP/B of HBM)", "type": "log", **_decades(low, high, Dimension.RATIO)}
     y = {"title": "FLOP/s", "type": "log", **_decades(min(reached), max(reached), Dimension.FLOP_RATE)}
@@ -64,30 +86,34 @@ def _main(chip: Chip) -> tuple[str, str]:
 
 def _spots(result: Result) -> list[_Spot]:
     """The ops that have a place under the roofs, alike rounds together, the longest first."""
-    found: dict[tuple[str, float, float], _Spot] = {}
-    rows: dict[str, OpFigures] = {row.name: row for row in op_figures(result)}
-    for point in roofline_points(result):
-        name = without_round(point.name)
-        row = rows[point.name]
-        key = (name, float(f"{point.intensity:.4g}"), float(f"{point.reached_flops_per_s:.4g}"))
-        spot = found.setdefault(key, _Spot(point, name, row.bound_by, 0.0, 0))
-        spot.time_s += row.time_s
-        spot.count += 1
+    found: dict[tuple[int, str, float, float], _Spot] = {}
+    for kind in range(len(result.plan.system.kinds)):
+        rows: dict[str, OpFigures] = {row.name: row for row in op_figures(result, kind)}
+        for point in roofline_points(result, kind):
+            name = without_round(point.name)
+            row = rows[point.name]
+            key = (kind, name, float(f"{point.intensity:.4g}"), float(f"{point.reached_flops_per_s:.4g}"))
+            spot = found.setdefault(key, _Spot(kind, point, name, row.bound_by, 0.0, 0))
+            spot.time_s += row.time_s
+            spot.count += 1
     return sorted(found.values(), key=lambda spot: (-spot.time_s, spot.name))[:MAX_POINTS]
 
 
-def _range(chip: Chip, intensities: Sequence[float]) -> tuple[float, float]:
+def _range(chips: Sequence[Chip], intensities: Sequence[float]) -> tuple[float, float]:
     """Intensities from well below the lowest point or ridge to well above the highest."""
-    unit, dtype = _main(chip)
-    peaks: Mapping[str, float] = getattr(chip, unit).peak_flops_per_s
-    marks = [*intensities, peaks[dtype] / chip.hbm.bytes_per_s]
+    marks = [*intensities]
+    for chip in chips:
+        unit, dtype = _main(chip)
+        peaks: Mapping[str, float] = getattr(chip, unit).peak_flops_per_s
+        marks.append(peaks[dtype] / chip.hbm.bytes_per_s)
     return min(marks) / 4, max(marks) * 6
 
 
-def _roofs(chip: Chip, used: Sequence[tuple[str, str]], low: float, high: float) -> list[Any]:
+def _roofs(chip: Chip, used: Sequence[tuple[str, str]], span: tuple[float, float], look: _Look) -> list[Any]:
     from plotly.graph_objects import Scatter
 
     traces = []
+    low, high = span
     slopes = [("HBM", chip.hbm.bytes_per_s)]
     if chip.on_chip is not None:
         slopes.append(("on chip", chip.on_chip.bytes_per_s))
@@ -97,27 +123,28 @@ def _roofs(chip: Chip, used: Sequence[tuple[str, str]], low: float, high: float)
         ridge = min(high, top / rate)
         if ridge <= low:
             continue
-        label = f"{name} {show(rate, Dimension.BANDWIDTH)}"
+        label = f"{look.label}{name} {show(rate, Dimension.BANDWIDTH)}"
         traces.append(
             Scatter(
                 x=[low, ridge],
                 y=[low * rate, ridge * rate],
                 mode="lines",
-                line={"color": CAUSE_COLOURS["memory"], "width": 1.25 if at else 2, "dash": "dot" if at else "solid"},
+                line={"color": CAUSE_COLOURS["memory"], "width": 1.25 if at else 2, "dash": "dot" if at else look.dash},
                 name=label,
                 hovertemplate=f"{label}<extra></extra>",
             )
         )
     for (unit, dtype), peak in peaks.items():
         cause = "compute" if unit == "matrix_unit" else "vector"
-        label = f"{unit.removesuffix('_unit')} {dtype} {show(peak, Dimension.FLOP_RATE)}"
+        label = f"{look.label}{unit.removesuffix('_unit')} {dtype} {show(peak, Dimension.FLOP_RATE)}"
         start = max(low, peak / slopes[0][1])
         traces.append(
             Scatter(
                 x=[min(start, high), high],
                 y=[peak, peak],
                 mode="lines",
-                line={"color": CAUSE_COLOURS[cause], "width": 2},
+                line={"color": CAUSE_COLOURS[cause], "width": 2}
+                | ({} if look.dash == "solid" else {"dash": look.dash}),
                 name=label,
                 hovertemplate=f"{label}<extra></extra>",
             )
@@ -125,7 +152,7 @@ def _roofs(chip: Chip, used: Sequence[tuple[str, str]], low: float, high: float)
     return traces
 
 
-def _points(spots: Sequence[_Spot], time_s: float) -> list[Any]:
+def _points(spots: Sequence[_Spot], time_s: float, look: _Look) -> list[Any]:
     """A trace per cause."""
     from plotly.graph_objects import Scatter
 
@@ -139,24 +166,25 @@ def _points(spots: Sequence[_Spot], time_s: float) -> list[Any]:
                 x=[spot.point.intensity for spot in mine],
                 y=[spot.point.reached_flops_per_s for spot in mine],
                 mode="markers",
-                name=f"bound by {cause}",
+                name=f"{look.label}bound by {cause}",
                 marker={
                     "color": colour,
                     "opacity": 0.85,
                     "size": [8 + 26 * (spot.time_s / time_s if time_s else 0.0) ** 0.5 for spot in mine],
                     "line": {"width": 1, "color": "#ffffff"},
+                    **({} if look.marker is None else {"symbol": look.marker}),
                 },
-                customdata=[_words(spot, time_s) for spot in mine],
+                customdata=[_words(spot, time_s, look.label) for spot in mine],
                 hovertemplate="%{customdata}<extra></extra>",
             )
         )
     return traces
 
 
-def _words(spot: _Spot, time_s: float) -> str:
+def _words(spot: _Spot, time_s: float, label: str) -> str:
     point, many = spot.point, f" x{spot.count}" if spot.count > 1 else ""
     lines = [
-        f"<b>{inert(spot.name)}{many}</b>",
+        f"<b>{inert(spot.name)}{many}</b>" + (f" on {label.rstrip()}" if label else ""),
         f"{show(point.intensity, Dimension.INTENSITY)} of HBM",
         f"{show(point.reached_flops_per_s, Dimension.FLOP_RATE)}, {100 * point.share:.1f} % of its roof",
         f"{show(spot.time_s, Dimension.TIME)}, {100 * spot.time_s / time_s if time_s else 0:.1f} % of the run",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.breakdown import PARTS, shares, temporal_breakdown
+from analysis.chip_kinds import fullest, kind_labels
 from analysis.frames import timeline_frame
 from analysis.network import choices, folding_line
 from analysis.ops import OpFigures, combined
@@ -137,7 +138,8 @@ def _ops(telling: Telling, charts: Charts) -> str:
     columns = ("*op", "kind", ">time", ">share", ">FLOPs", ">HBM bytes", ">FLOP/B", "bound by", "tile")
     more = paragraph(f"{len(merged) - SHOWN_OPS} more ops take less.", "note") if len(merged) > SHOWN_OPS else ""
     roofline = chart("roofline", charts["roofline"]["layout"]["height"]) if "roofline" in charts else ""
-    caption = "Each op under the roofs of its chip; the larger, the longer it takes." if roofline else ""
+    whose = "its chip" if len(telling.summary.plan.system.kinds) == 1 else "each kind of chip that runs it"
+    caption = f"Each op under the roofs of {whose}; the larger, the longer it takes." if roofline else ""
     return roofline + paragraph(caption, "caption") + table(columns, rows, wide=True) + more
 
 
@@ -153,8 +155,7 @@ def _op_row(telling: Telling, row: OpFigures, count: int) -> Sequence[object]:
 def _memory(telling: Telling, charts: Charts) -> str:
     if "memory" not in charts:
         return ""
-    capacity = telling.summary.plan.system.chip.hbm.capacity_bytes
-    peak = telling.number("peak_memory")
+    peak, capacity = fullest(telling.summary)
     fits = "" if telling.summary["fits"] else " It does not fit."
     words = f"At most {show(peak, Dimension.DATA)} of {show(capacity, Dimension.DATA)} on one chip."
     return chart("memory", charts["memory"]["layout"]["height"]) + paragraph(words + fits, "caption")
@@ -262,9 +263,10 @@ def _words(telling: Telling, _charts: Charts) -> str:
 
 
 def _sources(telling: Telling, _charts: Charts) -> str:
+    system = telling.summary.plan.system
     found = telling.story.sources or [
-        (f"{chip.name} {section}", "", chip.sources.get(section, "no source given"))
-        for chip in telling.summary.plan.system.kinds
+        (f"{label} {section}", "", chip.sources.get(section, "no source given"))
+        for label, chip in zip(kind_labels(system), system.kinds, strict=True)
         for section in chip.figures()
     ]
     parts = [table(("section", "=figures", "=source"), found)]

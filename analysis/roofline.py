@@ -50,13 +50,16 @@ def roofs(chip: Chip) -> Iterator[Roof]:
             yield Roof(unit, dtype, peak, peak / chip.hbm.bytes_per_s)
 
 
-def roofline_points(result: Result) -> Iterator[RooflinePoint]:
-    """A point for every kernel that does arithmetic and moves HBM bytes."""
-    chip = result.plan.system.chip
-    for row, planned in zip(op_figures(result), result.plan.kernels, strict=True):
-        kernel = planned.kernel
+def roofline_points(result: Result, kind: int | None = None) -> Iterator[RooflinePoint]:
+    """A point for every kernel that does arithmetic and moves HBM bytes, under the roofs of the chip that took longest.
+
+    `kind`: of the chips of one kind only (a number of `System.kinds`), for the kernels that they run.
+    """
+    plan = result.plan
+    for row, planned in zip(op_figures(result, kind), plan.kernels, strict=True):
         if not row.intensity or row.time_s <= 0:
             continue
+        chip, kernel = plan.system.chip_at(row.chip), plan.variant(planned, row.chip).kernel
         unit = "matrix_unit" if kernel.matrix_flops else "vector_unit"
         flops = kernel.matrix_flops or kernel.vector_flops
         intensity = flops / row.hbm_bytes

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.advice import advice
+from analysis.chip_kinds import fullest
 from analysis.gantt import LETTERS, OTHER, gantt
 from analysis.network import choices, folding_line
 from analysis.ops import OpFigures, combined, op_figures
@@ -186,9 +187,7 @@ def _network_lines(summary: Summary, drawn: int) -> Iterator[str]:
 
 
 def _closing(summary: Summary) -> Iterator[RenderableType]:
-    capacities = {chip: summary.plan.system.chip_at(chip).hbm.capacity_bytes for chip in summary.plan.simulated}
-    fullest = max(capacities, key=lambda chip: summary.memory_peaks.get(chip, 0.0) / capacities[chip])
-    peak, capacity = summary.memory_peaks.get(fullest, 0.0), capacities[fullest]
+    peak, capacity = fullest(summary)
     memory = f"{show(peak, Dimension.DATA)} of {show(capacity, Dimension.DATA)} HBM ({100 * peak / capacity:.1f} %)"
     yield Text.assemble(("peak memory  ", "dim"), memory, "" if summary["fits"] else ("  DOES NOT FIT", "bold red"))
     found = advice(summary)[:3]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,10 +71,41 @@ def steps(group: Any, begin: Any, end: Any, amounts: Any) -> Steps:
 
 
 def need(frame: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    """Raise ValueError if a frame lacks columns, or begins and ends among them are no times; `what` names its kind."""
+    need_columns(frame, columns, what)
+    if "begin" in columns and "end" in columns:
+        need_times(frame)
+
+
+def need_columns(frame: pd.DataFrame, columns: Sequence[str], what: str) -> None:
     """Raise ValueError if a frame lacks columns; `what` names the kind of frame."""
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(f"{what} wants the columns {', '.join(columns)}; there is no {', '.join(missing)}")
+
+
+def need_times(frame: pd.DataFrame) -> None:
+    """Raise ValueError, with column and row, if a begin or an end is no time in seconds, or an end precedes its begin."""
+    begin, end = (_times(frame, name) for name in ("begin", "end"))
+    if (end < begin).any():
+        at = int((end < begin).argmax())
+        raise ValueError(f"'end' of row {frame.index[at]} is {end[at]:g} s, before its 'begin', {begin[at]:g} s")
+
+
+def _times(frame: pd.DataFrame, name: str) -> Any:
+    """A column of times, all finite and none negative."""
+    column = frame[name].to_numpy()
+    if column.dtype.kind not in "fiu":
+        for label, value in zip(frame.index, column, strict=True):
+            if not isinstance(value, Real):
+                raise ValueError(f"{name!r} of row {label} is {value!r}, not a number of seconds")
+        column = column.astype(np.float64)
+    odd = ~((column >= 0) & (column < np.inf))
+    if odd.any():
+        at = int(odd.argmax())
+        why = "times start at 0" if column[at] < 0 else "not a number of seconds"
+        raise ValueError(f"{name!r} of row {frame.index[at]} is {column[at]:g}, {why}")
+    return column
 
 
 def grouped(frame: pd.DataFrame, by: str | Keys) -> tuple[Any, pd.DataFrame]:
@@ -102,7 +134,8 @@ def activity(timeline: pd.DataFrame, by: str | Keys = "chip") -> tuple[Steps, pd
     need(timeline, ["begin", "end", "does"], "a timeline")
     number, keys = grouped(timeline, by)
     amounts = (does_codes(timeline)[:, None] == np.arange(len(DOES))).astype(np.int32)
-    return steps(number, timeline["begin"].to_numpy(), timeline["end"].to_numpy(), amounts), keys
+    begin, end = (timeline[name].to_numpy(np.float64) for name in ("begin", "end"))
+    return steps(number, begin, end, amounts), keys
 
 
 def does_codes(timeline: pd.DataFrame) -> Any:

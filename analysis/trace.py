@@ -1,10 +1,13 @@
 """The timeline as a Chrome/Perfetto trace: one process per chip, one track per queue, one slice per task.
 
-Format: the JSON object form of the Trace Event Format; times are microseconds, written to the picosecond.
+Format: the JSON object form of the Trace Event Format; times are microseconds, written to the picosecond. otherData say
+that the run began at 0: its first slice may come later.
 - slices (X): name the op, category "kind,does", args FLOPs and HBM bytes of the task (and its chunk, if it has several).
   A queue runs one task at a time, so slices of a track never overlap; messages of a collective have tracks of their own.
 - flows (s, f): from each task to each one that waits for it, on the chip that both share if there is one.
 - counters (C): HBM bandwidth and the memory held, on every chip; the bandwidth of every link, in a process of its own.
+  Of chips and links that were folded, flows, memory held and link counters are those of the one that was simulated: the
+  names of the processes say so.
 Written as a stream, a batch at a time, from columns: strings that many events share are made once. A run of more than
 `MAX_SLICES` slices is written for one chip of each class of alike ones.
 Perfetto keeps nanoseconds: what is shorter is there, with length 0.
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from analysis.frames import dependencies_frame, timeline_frame
+from analysis.read_trace import ZERO
 from analysis.trace_counters import counter_lines
 from simulator import Result
 
@@ -66,7 +70,7 @@ def write_trace_file(result: Result, path: Path, options: TraceOptions | None = 
 
 
 def _write(out: TextIO, batches: Iterable[Sequence[str]]) -> None:
-    out.write('{"displayTimeUnit":"ns","traceEvents":[\n')
+    out.write(f'{{"displayTimeUnit":"ns","otherData":{{"{ZERO}":0}},"traceEvents":[\n')
     first = True
     for lines in batches:
         if lines:
@@ -103,10 +107,15 @@ def _names(result: Result, chips: list[int], timeline: pd.DataFrame) -> Iterator
     """Metadata: the names of processes and tracks."""
     plan = result.plan
     members = {lane.chip: plan.members(lane.chip) for lane in plan.program.queues}
+    first_of = {chip: first for first, all_ in members.items() for chip in all_}
     shown = set(chips)
     for chip in chips:
-        alike = sum(1 for each in members.get(chip, ()) if each not in shown)
-        more = f", like {alike} more" if alike else ""
+        first = first_of.get(chip, chip)
+        alike = members.get(first, [chip])
+        left_out = sum(1 for each in alike if each not in shown)
+        more = f", like {left_out} more" if left_out else ""
+        if len(alike) > 1 and not left_out:  # only one of a class is simulated
+            more = f", memory and arrows: chip {first}, for {len(alike)} alike"
         yield _meta("process_name", chip, 0, {"name": f"chip {chip} ({plan.system.chip_at(chip).name}{more})"})
         yield _meta("process_sort_index", chip, 0, {"sort_index": chip})
     chip_of, queue = timeline["chip"].to_numpy(), timeline["queue"].cat

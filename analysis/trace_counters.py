@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from analysis.memory_frame import memory_frame, memory_levels
-from analysis.usage import integral, usage_frame
+from analysis.usage import alike_of, integral, usage_frame
 from simulator import Result
 
 _US = 1e6
@@ -26,7 +26,7 @@ def counter_lines(result: Result, chips: list[int], points: int) -> Iterator[lis
     usage = usage_frame(result)
     codes = usage["resource"].cat.codes.to_numpy()
     columns = [usage[name].to_numpy() for name in ("begin", "end", "share")]
-    named = False
+    named, alike = False, alike_of(plan)
     for at, resource in enumerate(plan.program.resources):
         hbm = resource.name.endswith(".hbm") and resource.chip >= 0
         low, high = np.searchsorted(codes, [at, at + 1])
@@ -39,7 +39,9 @@ def counter_lines(result: Result, chips: list[int], points: int) -> Iterator[lis
                 yield _events("HBM bytes/s", chip, times, values * resource.per_s)
             continue
         if not named:
-            yield [json.dumps({"ph": "M", "name": "process_name", "pid": links, "tid": 0, "args": {"name": "links"}})]
+            wires = (many for many, each in zip(alike, plan.program.resources, strict=True) if each.cause == "network")
+            name = "links (each for all that are alike)" if max(wires) > 1 else "links"
+            yield [json.dumps({"ph": "M", "name": "process_name", "pid": links, "tid": 0, "args": {"name": name}})]
             named = True
         yield _events(f"{resource.name} bytes/s", links, times, values * resource.per_s)
     yield from _memory(result, chips, points)

@@ -27,6 +27,9 @@ def register(
             from scenarios.show_trace import show_trace, trace_record, write_timeline
 
             timeline = read_trace(*files)
+            if numbered := timeline.attrs.get("numbered"):
+                which = ", ".join(f"{path} is {' '.join(map(str, chips))}" for path, chips in numbered.items())
+                typer.echo(f"no rank in some files: chips are numbered in the order given: {which}", err=True)
             if json:
                 print_json(trace_record(timeline))
             else:

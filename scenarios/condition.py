@@ -59,7 +59,7 @@ def _parse(text: str) -> Condition:
         other = word_named(right)
         if word.dimension != other.dimension:
             what = [each.dimension.noun if each.dimension else "name" for each in (word, other)]
-            raise ValueError(f"'{text[:60]}' compares two different things: a {what[0]} with a {what[1]}")
+            raise ValueError(f"'{text[:60]}' compares different things: {what[0]} with {what[1]}")
         return Condition(left, compare, right)
     if word.dimension is not None:
         try:

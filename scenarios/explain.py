@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from analysis import CAUSES, op_figures
 from analysis.advice import advice
 from hw import Dimension
-from hw.document import walk
+from hw.document import Key, walk
 from hw.units import show
 from scenarios.outcome import Outcome
 from simulator import print_items
 
 _S = Dimension.TIME
 _CLOSE = 0.02
+_COUNTED = re.compile(r"\s*(\d+)\s*[x*×]")
 
 
 def provenance(outcome: Outcome) -> Iterator[tuple[str, str, str]]:
@@ -24,16 +27,35 @@ def provenance(outcome: Outcome) -> Iterator[tuple[str, str, str]]:
             yield ".".join(map(str, key)), str(value), str(document.value_mark(key))
 
 
-def chip_sources(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    """(section, source) of every figure of the chip; a figure that the scenario sets names the scenario."""
-    chip, document = outcome.scenario.system.chip, outcome.scenario.document
-    changed = document.data["system"].get("set", {})
-    for section in chip.figures():
-        mine = [name for name in changed if name == section or name.startswith(f"{section}.")]
-        source = chip.sources.get(section, "no source given")
-        for name in mine:
-            source += f"; {name} set to {changed[name]} at {document.value_mark(('system', 'set', name))}"
-        yield section, source
+def chip_sources(outcome: Outcome) -> Iterator[tuple[int, str, str]]:
+    """(kind of chip, section, source) of every figure of every kind; a figure that the scenario sets names the scenario."""
+    document = outcome.scenario.document
+    for kind, chip in enumerate(outcome.scenario.system.kinds):
+        places = list(_changes(outcome, kind))
+        for section in chip.figures():
+            source = chip.sources.get(section, "no source given")
+            for place, changed in places:
+                for name in changed:
+                    if name == section or name.startswith(f"{section}."):
+                        source += f"; {name} set to {changed[name]} at {document.value_mark((*place, name))}"
+            yield kind, section, source
+
+
+def _changes(outcome: Outcome, kind: int) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """What the scenario sets for a kind of chip, and where: for all chips, then in the entries that make this kind."""
+    system, section = outcome.scenario.system, outcome.scenario.document.data["system"]
+    yield ("system", "set"), section.get("set", {})
+    if len(system.kinds) == 1:
+        return
+    chip = 0
+    for number, entry in enumerate(section.get("chips", ())):
+        if isinstance(entry, str):
+            counted = _COUNTED.match(entry)
+            chip += int(counted[1]) if counted else 1
+            continue
+        if system.kind_of[chip] == kind:
+            yield ("system", "chips", number, "set"), entry.get("set", {})
+        chip += entry.get("count", 1)
 
 
 def reasons(outcome: Outcome) -> Iterator[str]:

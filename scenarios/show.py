@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from analysis.roofline import roofline_points, roofs
+from analysis.chip_kinds import kind_labels
+from analysis.roofline import RooflinePoint, roofline_points, roofs
 from analysis.screen import screen
 from hw import Chip, Dimension, chip_names, load_chip
 from hw.catalog import is_path
@@ -138,11 +141,24 @@ def chip_figures(chip: Chip, section: str) -> str:
 def show_roofline(target: str, overrides: list[str]) -> None:
     """The roofs of a chip; for a scenario also a point per op."""
     if not is_path(target) and not target.startswith("library:"):
-        _show_roofs(load_chip(target))
+        chip = load_chip(target)
+        _show_roofs(chip, chip.name)
         return
     outcome = run(target, overrides)
-    _show_roofs(outcome.scenario.system.chip)
-    points = list(roofline_points(outcome.result))
+    system = outcome.scenario.system
+    labels = kind_labels(system)
+    for kind, chip in enumerate(system.kinds):
+        if kind:
+            _console().print()
+        _show_roofs(chip, labels[kind] if len(labels) > 1 else chip.name)
+        _show_points(list(roofline_points(outcome.result, kind)), labels[kind] if len(labels) > 1 else "")
+
+
+def _show_points(points: Sequence[RooflinePoint], label: str) -> None:
+    """A row per op; `label` names the chip where there are several kinds."""
+    if label and not points:
+        _console().print(f"\n{escape(label)} runs no op that has a place under its roofs")
+        return
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     for column in ("op", "unit", "dtype", "FLOP/B", "roof", "reached", "share"):
         table.add_column(column, justify="left" if column in ("op", "unit", "dtype") else "right", no_wrap=True)
@@ -152,15 +168,17 @@ def show_roofline(target: str, overrides: list[str]) -> None:
         table.add_row(escape(point.name), point.unit, point.dtype, f"{point.intensity:.4g}", *rates, share)
     console = _console()
     console.print()
+    if label:
+        console.print(Text(f"ops on {label}", style="dim"))
     console.print(table)
 
 
-def _show_roofs(chip: Chip) -> None:
+def _show_roofs(chip: Chip, name: str) -> None:
     """The roofline as text: a log-log picture of the main matrix roof, and a table of all roofs."""
     console = _console()
     dtype, peak = _main_peak(chip)
     ridge = peak / chip.hbm.bytes_per_s
-    console.print(Text.assemble((chip.name, "bold"), f"  {show(peak, Dimension.FLOP_RATE)} {dtype}, ridge {ridge:.4g}"))
+    console.print(Text.assemble((name, "bold"), f"  {show(peak, Dimension.FLOP_RATE)} {dtype}, ridge {ridge:.4g}"))
     width, height = 56, 10
     low, high = ridge / 100, ridge * 10
     canvas = [[" "] * width for _ in range(height)]
@@ -192,7 +210,8 @@ def show_explanation(outcome: Outcome) -> None:
     for name, value, place in provenance(outcome):
         table.add_row(escape(name), escape(value), Text(place, style="dim"))
     console.print(table)
-    console.print(Text("\nfigures of the chip, and their sources", style="dim"))
+    whose = "chip" if len(outcome.scenario.system.kinds) == 1 else "chips"
+    console.print(Text(f"\nfigures of the {whose}, and their sources", style="dim"))
     _print_sources(console, outcome)
     console.print(Text("\nops as understood", style="dim"))
     for line in graph_lines(outcome):
@@ -203,16 +222,21 @@ def show_explanation(outcome: Outcome) -> None:
 
 
 def show_sources(outcome: Outcome) -> None:
-    """The sources of the chip's figures."""
+    """The sources of the chips' figures."""
     _print_sources(_console(), outcome)
 
 
 def _print_sources(console: Console, outcome: Outcome) -> None:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_column(overflow="fold", style="dim")
-    chip = outcome.scenario.system.chip
-    for section, source in chip_sources(outcome):
-        table.add_row(escape(section), escape(chip_figures(chip, section)), escape(source))
-    console.print(table)
+    """A table for each kind of chip, under its name where there are several."""
+    system = outcome.scenario.system
+    labels = kind_labels(system)
+    for kind, rows in groupby(chip_sources(outcome), key=lambda row: row[0]):
+        if len(labels) > 1:
+            console.print(Text("" if kind == 0 else "\n").append(labels[kind], style="bold"))
+        table = Table(box=None, padding=(0, 1), pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        table.add_column(overflow="fold", style="dim")
+        for _, section, source in rows:
+            table.add_row(escape(section), escape(chip_figures(system.kinds[kind], section)), escape(source))
+        console.print(table)

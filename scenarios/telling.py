@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.chip_kinds import kind_labels
 from analysis.report import Story
 from scenarios.explain import chip_sources, provenance, reasons
 from scenarios.outcome import Outcome
@@ -12,8 +13,12 @@ from scenarios.what_if import what_if
 def story_of(outcome: Outcome) -> Story:
     """The story of an outcome; a study and a what-if of the scenario are run for it. Raises SpecError, RunError."""
     scenario = outcome.scenario
-    chip = scenario.system.chip
-    sources = [(section, chip_figures(chip, section), source) for section, source in chip_sources(outcome)]
+    system = scenario.system
+    labels = [f"{label} " for label in kind_labels(system)] if len(system.kinds) > 1 else [""]
+    sources = [
+        (f"{labels[kind]}{section}", chip_figures(system.kinds[kind], section), source)
+        for kind, section, source in chip_sources(outcome)
+    ]
     wanted = scenario.study is not None and scenario.study.what_if is not None
     return Story(
         name=scenario.name,

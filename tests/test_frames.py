@@ -16,9 +16,11 @@ from analysis import Summary
 from analysis.breakdown import temporal_breakdown
 from analysis.frames import as_timeline, dependencies_frame, ops_frame, read_timeline, timeline_frame
 from analysis.memory_frame import memory_at_peak, memory_frame, memory_levels
+from analysis.overlap import overlap_fraction
 from analysis.steps import DOES, steps
 from analysis.usage import busy_seconds, usage_frame, utilisation
 from hw import Mesh, System, load_chip, parse_topology
+from scenarios.condition import parse_condition
 from scenarios.outcome import run
 from simulator import OpGraph, Result, RunOptions, Simulation, parse_graph, simulate
 from simulator.engine import Engine
@@ -147,6 +149,42 @@ def test_what_is_no_timeline_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="a timeline wants the columns"):
         read_timeline(tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("begin", math.nan, "'begin' of row 3 is nan, not a number of seconds"),
+        ("end", math.inf, "'end' of row 3 is inf, not a number of seconds"),
+        ("begin", -1e-3, "'begin' of row 3 is -0.001, times start at 0"),
+        ("end", 0.0, "'end' of row 3 is 0 s, before its 'begin'"),
+        ("begin", "soon", "'begin' of row 3 is 'soon', not a number of seconds"),
+        ("end", None, "'end' of row 3 is .*, not a number of seconds"),
+    ],
+)
+def test_times_that_are_none_are_refused(column: str, value: Any, message: str, tmp_path: Path) -> None:
+    plain = timeline_frame(small()).query("begin > 0").reset_index(drop=True)  # so that an end of 0 is too early
+    bad = plain.assign(**{column: [value if at == 3 else each for at, each in enumerate(plain[column])]})
+    bad.to_csv(tmp_path / "bad.csv", index=False)
+    for analysis in (temporal_breakdown, overlap_fraction, lambda frame: frame.overlapse.breakdown()):
+        with pytest.raises(ValueError, match=message):
+            analysis(bad)
+    with pytest.raises(ValueError, match=rf"'{column}' of row 3 is "):
+        read_timeline(tmp_path / "bad.csv")
+    assert "overlapse" in dir(bad)
+
+
+def test_memory_says_for_how_many_chips_a_row_stands() -> None:
+    graph = parse_graph(LINES, DIMS)
+    folded, full = (memory_frame(simulate(graph, TWO, RunOptions(fold=fold))) for fold in (True, False))
+    assert set(folded["alike"]) == {4}
+    assert set(full["alike"]) == {1}
+    assert (folded["bytes"] * folded["alike"]).sum() == pytest.approx(full["bytes"].sum())
+
+
+def test_a_condition_names_two_things_that_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match=r"compares different things: amount of arithmetic with time$"):
+        parse_condition("flops > time")
 
 
 def test_outcome_has_the_four_frames() -> None:

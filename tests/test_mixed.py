@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from analysis.advice import advice
+from analysis.chip_kinds import kind_labels
+from analysis.plots import plot_roofline
+from analysis.roofline import roofline_points
 from hw import load_chip
 from scenarios import load_scenario, run
+from scenarios.cli import app
 from scenarios.study import summarise
 from simulator import RunOptions, Simulation, parse_graph
 from tests.claims import agree, number, of_library, outcome
@@ -122,3 +127,86 @@ def test_other_paces_of_the_data() -> None:
         words = summarise(scenario.having("processes.loader.every", every))
         shares.append(number(words, "mfu"))
     assert shares == pytest.approx([0.8, 1.0], rel=1.01e-3)
+
+
+# --- what the commands say of unlike chips
+
+UNLIKE = """
+name: unlike
+system:
+  chips: [v100_sxm2_32gb, {chip: a100_40gb_sxm, count: 1, set: {hbm.capacity: 2 GB}}]
+  topology: switch(2) over nvlink
+workload:
+  dims: {B: 4096, D: 2048, F: 2048}
+  ops:
+    - y:fp16[B_X,F] = matmul(x:fp16[B_X,D], w:fp16[D,F])
+run: {overlap: full}
+"""
+KINDS = ("v100_sxm2_32gb", "a100_40gb_sxm")
+
+
+@pytest.fixture
+def unlike(tmp_path: Path) -> str:
+    path = tmp_path / "unlike.yaml"
+    path.write_text(UNLIKE)
+    return str(path)
+
+
+def told(*words: str) -> str:
+    done = CliRunner().invoke(app, list(words), env={"COLUMNS": "140"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize("command", ["sources", "explain"])
+def test_every_kind_has_its_sources(command: str, unlike: str) -> None:
+    """Each under its own name, with its own bandwidth; what an entry of the list sets names its place, for its kind only."""
+    first, second = (f"\n{told(command, unlike)}".partition(f"\n{name}\n")[2] for name in KINDS)
+    first = first.partition(f"\n{KINDS[1]}\n")[0]
+    assert "900 GB/s" in first
+    assert "1.555 TB/s" in second
+    assert "900 GB/s" not in second
+    assert "set to 2 GB" not in " ".join(first.split())
+    assert "hbm.capacity set to" in " ".join(second.split())
+
+
+def test_kinds_of_one_name_say_which_chips_they_are() -> None:
+    slow = load_scenario("library:one_slow_of_eight").system
+    assert kind_labels(slow) == ["h100_sxm (chips 0-6)", "h100_sxm (chip 7)"]
+
+
+def test_every_kind_has_its_roofs_and_its_points(unlike: str) -> None:
+    """Equal shares on both chips: each at its own peak, the A100 2.496 times as fast."""
+    text = told("roofline", unlike)
+    rows = [line.split() for line in text.splitlines() if line.startswith("y ")]
+    assert [row[4] for row in rows] == ["125", "312"]  # TFLOP/s of the roof over the point
+    for name in KINDS:
+        assert f"ops on {name}\n" in text
+    result = run(unlike).result
+    v100, a100, slowest = (next(roofline_points(result, kind)) for kind in (0, 1, None))
+    assert v100 == slowest
+    assert (v100.roof_flops_per_s, a100.roof_flops_per_s) == (V100, A100)
+    for point in (v100, a100):
+        assert point.share == pytest.approx(1.0, rel=1e-6)
+
+
+def test_the_picture_has_the_roofs_and_points_of_every_kind(unlike: str) -> None:
+    figure = plot_roofline(run(unlike).result)
+    for name, peak in zip(KINDS, (V100, A100), strict=True):
+        mine = [trace for trace in figure.data if trace.name.startswith(name)]
+        assert [trace.y[0] for trace in mine if "matrix fp16" in trace.name] == [peak]
+        (points,) = (trace for trace in mine if trace.mode == "markers")
+        assert list(points.y) == pytest.approx([peak], rel=1e-6)
+    assert len({trace.marker.symbol for trace in figure.data if trace.mode == "markers"}) == 2
+
+
+def test_the_report_tells_of_every_kind(unlike: str, tmp_path: Path) -> None:
+    """Both chips hold the same; the A100, set to 2 GB, is fullest for its size. x and y by half, w whole: 25.17 MB."""
+    target = tmp_path / "r.html"
+    told("report", unlike, "--out", str(target))
+    html = target.read_text()
+    assert "At most 25.17 MB of 2 GB on one chip." in html
+    sources = html.partition('<section id="sources">')[2]
+    for name in KINDS:
+        assert f"{name} hbm" in sources
+    assert "under the roofs of each kind of chip" in html

@@ -140,11 +140,23 @@ def test_plain_chrome_traces(tmp_path: Path) -> None:
         ('{"events": []}', "no list of traceEvents"),
         ('"text"', "no list of traceEvents"),
         ('{"traceEvents": []}', "the trace has no slices"),
-        ('{"traceEvents": [{"ph": "X", "name": "a"}]}', "a slice is not as the format says"),
-        ('{"traceEvents": [{"ph": "X", "name": "a", "ts": "soon", "dur": 1}]}', "a slice is not as the format says"),
+        ('{"traceEvents": [{"ph": "X", "name": "a"}]}', 'a slice is not as the format says: "a" has no ts'),
+        ('{"traceEvents": [{"ph": "X", "name": "a", "ts": "soon", "dur": 1}]}', '"a" has ts "soon", not a number'),
         ('{"traceEvents": [{"ph": "X", "name": "a", "ts": 1, "dur": -1}]}', "dur -1"),
-        ('{"traceEvents": [{"ph": "X", "name": "a", "ts": NaN, "dur": 1}]}', "ts nan"),
-        ('{"traceEvents": [{"ph": "X", "name": "a", "ts": 1, "dur": 1, "args": [1]}]}', "a slice is not"),
+        ('{"traceEvents": [{"ph": "X", "name": "a", "ts": NaN, "dur": 1}]}', "ts NaN, not a number of microseconds"),
+        (
+            '{"traceEvents": [{"ph": "X", "name": "a", "ts": 1, "dur": 1, "args": [1]}]}',
+            '"a" has args [1], not an object',
+        ),
+        (
+            '[{"ph": "X", "name": "a", "ts": 1, "dur": 1, "args": {"chunk": "x"}}]',
+            '"a" has chunk "x", not a whole number',
+        ),
+        ('[{"ph": "B", "name": "a", "ts": 1}, {"ph": "E", "ts": null}]', '"a" has ts null, not a number'),
+        ('[{"ph": "B", "name": "a", "ts": 3}, {"ph": "E", "ts": 1}]', "dur -2"),
+        ('[{"ph": "X", "name": "a", "ts": 1' + "0" * 400 + "}]", "not a number of microseconds"),
+        ('[{"ph": "X", "name": "a", "ts": 1' + "0" * 5000 + "}]", "too many digits"),
+        ('{"traceEvents": [], "distributedInfo": {"rank": "first"}}', 'rank is "first", not a whole number'),
         ("[" * 100_000, "nests too deeply"),
     ],
 )
@@ -154,6 +166,50 @@ def test_what_is_no_trace_is_said_plainly(text: str, message: str, tmp_path: Pat
     with pytest.raises(SpecError, match=r"trace\.json") as caught:
         read_trace(path)
     assert message in str(caught.value)
+    assert "Error" not in str(caught.value)
+
+
+def without_rank(folder: Path, name: str, *pids: object) -> Path:
+    path = folder / name
+    path.write_text(json.dumps([{"ph": "X", "name": "a", "pid": pid, "tid": 1, "ts": 0, "dur": 100} for pid in pids]))
+    return path
+
+
+def test_files_without_a_rank_are_numbered_in_the_order_given(tmp_path: Path, ranks: list[Path]) -> None:
+    first, second, third = (without_rank(tmp_path, f"{name}.json", 0) for name in "abc")
+    timeline = read_trace(third, first, second)
+    assert sorted(timeline["chip"]) == [0, 1, 2]
+    assert timeline.attrs["numbered"] == {str(third): [0], str(first): [1], str(second): [2]}
+    assert temporal_breakdown(timeline)["compute"].tolist() == pytest.approx([100 * US] * 3)
+    # chips of one file stay apart, and ranks that files do say stay free for them
+    node = without_rank(tmp_path, "node.json", "x", 7)
+    mixed = read_trace(first, ranks[1], node)
+    assert mixed.attrs["numbered"] == {str(first): [0], str(node): [2, 3]}
+    assert mixed["chip"].value_counts().to_dict() == {0: 1, 1: 4, 2: 1, 3: 1}
+    assert "numbered" not in read_trace(*ranks).attrs
+    assert read_trace(without_rank(tmp_path, "alone.json", 5))["chip"].tolist() == [5]
+    shown = CliRunner().invoke(app, ["import", str(second), str(first)])
+    assert shown.exit_code == 0
+    assert "2 slices, 2 chips" in shown.stdout
+    assert [line for line in shown.stderr.splitlines() if "numbered" in line] == [
+        f"no rank in some files: chips are numbered in the order given: {second} is 0, {first} is 1"
+    ]
+    assert CliRunner().invoke(app, ["import", *map(str, ranks)]).stderr == ""
+
+
+def test_one_rank_in_two_files_is_refused(tmp_path: Path, ranks: list[Path]) -> None:
+    again = tmp_path / "again.json"
+    again.write_text(json.dumps(kineto(0)))
+    plain = without_rank(tmp_path, "a.json", 0)
+    with pytest.raises(SpecError) as caught:
+        read_trace(ranks[0], ranks[1], again, plain, plain, tmp_path / ".." / tmp_path.name / "a.json")
+    messages = str(caught.value).splitlines()
+    assert len(caught.value.problems) == 3
+    assert f"{again}:1:1: this says rank 0, and so does {ranks[0]}" in messages
+    assert sum(f"this file is given twice: it is {plain}" in line for line in messages) == 2
+    refused = CliRunner().invoke(app, ["import", str(ranks[0]), str(again)])
+    assert refused.exit_code == 2
+    assert str(ranks[0]) in refused.stderr
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,6 +17,7 @@ import pytest
 import analysis.trace as trace_module
 from analysis.breakdown import PARTS, temporal_breakdown
 from analysis.frames import dependencies_frame, timeline_frame
+from analysis.hta import write_hta
 from analysis.memory_frame import memory_frame, memory_levels
 from analysis.read_trace import read_trace
 from analysis.trace import TraceOptions, write_trace, write_trace_file
@@ -147,6 +149,47 @@ def test_our_own_trace_read_back_says_the_same(name: str, tmp_path: Path) -> Non
     ours, theirs = temporal_breakdown(timeline), temporal_breakdown(back)
     for part in (*PARTS, "total"):
         assert theirs[part].tolist() == pytest.approx(ours[part].tolist(), rel=1e-9, abs=1e-12)
+
+
+WAITS_FIRST = """
+name: waits
+system: {chip: v100_sxm2_32gb, topology: switch(4) over nvlink, mesh: {X: 4}}
+workload:
+  dims: {B: 8192, D: 4096, F: 4096}
+  ops: ["y:fp16[B_X,F] = matmul(x:fp16[B_X,D], w:fp16[D,F])"]
+processes: {loader: {feeds: x, every: 1 ms, uses: {hbm: 100 MB}}}
+"""
+
+
+def test_what_comes_before_the_first_slice_is_there_when_read_back(tmp_path: Path) -> None:
+    (tmp_path / "waits.yaml").write_text(WAITS_FIRST)
+    result = run(str(tmp_path / "waits.yaml")).result
+    timeline = timeline_frame(result)
+    assert timeline["begin"].min() > 0.5e-3  # else this shows nothing
+    write_trace_file(result, tmp_path / "trace.json")
+    for paths in ([tmp_path / "trace.json"], write_hta(result, tmp_path)):
+        ours, theirs = temporal_breakdown(timeline), temporal_breakdown(read_trace(*paths))
+        for part in (*PARTS, "total"):
+            assert theirs[part].tolist() == pytest.approx(ours[part].tolist(), rel=1e-9, abs=1e-12)
+    # a measured trace says nothing of the kind, and starts with its first slice
+    measured = json.loads((tmp_path / "trace.json").read_text())
+    for other in ({}, {"overlapse_zero_us": "0"}, {"overlapse_zero_us": math.inf}, {"version": 0}, 0):
+        (tmp_path / "measured.json").write_text(json.dumps({**measured, "otherData": other}))
+        assert read_trace(tmp_path / "measured.json")["begin"].min() == 0.0
+
+
+def test_folded_chips_say_whose_memory_and_arrows_these_are() -> None:
+    result = run("library:dgx_h100_all_reduce").result
+    events = events_of(result)
+    names = {event["pid"]: event["args"]["name"] for event in events if event["name"] == "process_name"}
+    assert {event["pid"] for event in events if event["name"] == "HBM held"} == {0}
+    assert all(names[chip].endswith(", memory and arrows: chip 0, for 8 alike)") for chip in range(8))
+    assert names[8] == "links (each for all that are alike)"
+    whole = run("library:dgx_h100_all_reduce", ["run.fold=false"]).result
+    events = events_of(whole)
+    names = {event["pid"]: event["args"]["name"] for event in events if event["name"] == "process_name"}
+    assert {event["pid"] for event in events if event["name"] == "HBM held"} == set(range(8))
+    assert not any("arrows" in name or "alike" in name for name in names.values())
 
 
 def test_names_are_escaped() -> None:
