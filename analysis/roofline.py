@@ -69,4 +69,4 @@ def roofline_points(result: Result, kind: int | None = None) -> Iterator[Rooflin
         if served is None:
             continue
         roof = min(peaks[served], intensity * chip.hbm.bytes_per_s)
-        yield RooflinePoint(kernel.name, unit, served, intensity, roof, flops / row.time_s)
+        yield RooflinePoint(row.name, unit, served, intensity, roof, flops / row.time_s)

@@ -3,7 +3,8 @@
 Model: along each mesh axis every place has a weight; a dim over the axis is cut at the rounded running sums of the weights,
 so that parts are whole numbers and add up to the dim. In proportion: the weight of a place is the speed of its slowest
 chip, and a chip's speed is one over what the whole graph's kernels take it alone, each at its roofline (matrix peak where
-compute binds, HBM bandwidth where memory does; collectives, whose bytes are not shared out, do not count). An axis along which all places are alike stays even.
+compute binds, HBM bandwidth where memory does); collectives, whose bytes are not shared out, do not count. An axis along
+which all places are alike stays even.
 Chips of one kind whose parts have the same sizes are one variant: their kernels are the same.
 """
 

@@ -81,9 +81,9 @@ def test_out_writes_timeline_trace_and_summary(pair: str, tmp_path: Path) -> Non
     named = {(event["pid"], event["tid"]) for event in trace if event["name"] == "thread_name"}
     assert {(event["pid"], event["tid"]) for event in slices} <= named
     assert {event["args"]["name"] for event in trace if event["name"] == "process_name"} == {
-        "chip 0 (tpu_v5e)",
-        "chip 1 (tpu_v5e)",
-        "links",
+        "chip 0 (tpu_v5e, memory and arrows: chip 0, for 2 alike)",
+        "chip 1 (tpu_v5e, memory and arrows: chip 0, for 2 alike)",
+        "links (each for all that are alike)",
     }
 
 

@@ -30,6 +30,7 @@ from simulator.network import Joined, Traffic
 from simulator.transfer import Transfer
 from tests.strategies import chip_with, run
 
+
 @pytest.fixture(scope="module", autouse=True)
 def few_slices() -> Iterator[None]:
     """What streams goes in two slices: full runs step by step stay small, and classes are the same."""
