@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hw import RunError
+from hw import RunError, SpecError
 from scenarios import Scenario, load_scenario, sweep
 from scenarios.cli import app
 from scenarios.executors import Workers, dask_cluster
@@ -148,7 +148,7 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatc
         dask_cluster("tcp://127.0.0.1:9"),
     ):
         raise AssertionError("connected")
-    with pytest.raises(RunError, match="no dask scheduler answers at nonsense"), dask_cluster("nonsense://x"):
+    with pytest.raises(SpecError, match="'nonsense://x' is no address of a scheduler"), dask_cluster("nonsense://x"):
         raise AssertionError("connected")
 
 
