@@ -90,9 +90,14 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+MOST_NAMED = 100
+"""Allowed names that a message lists."""
+
+
 def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
-    """The message for an unknown name: the nearest one, and all that are allowed."""
+    """The message for an unknown name: the nearest one, and what is allowed."""
     names = sorted(str(a) for a in allowed)
     close = nearest(name, names)
     hint = f", did you mean '{close}'?" if close else "."
-    return f"unknown {what} '{name}'{hint} Allowed: {', '.join(names) if names else 'none'}"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"unknown {what} '{name}'{hint} Allowed: {', '.join(names[:MOST_NAMED]) if names else 'none'}{more}"

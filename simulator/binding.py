@@ -18,6 +18,7 @@ from hw.errors import Mark, shown, unknown
 from hw.system import mesh_problems
 from simulator.dtypes import usable_dtype
 from simulator.graph import Op, OpGraph, Tensor
+from simulator.host_ports import shared_memories
 from simulator.kernel import Kernel, Schedule
 from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
 from simulator.options import COMMON_OPTIONS
@@ -95,6 +96,14 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
     if unequal is not None:
         part = "in0" if unequal in op.inputs else "out"
         yield part, f"{op.kind} moves equal shards, {unequal.name} is cut unevenly over {', '.join(sorted(cut))}"
+        return
+    far = next((tensor for tensor in moved if tensor.memory in shared_memories(system)), None)
+    if far is not None:
+        part = "in0" if far in op.inputs else "out"
+        yield (
+            part,
+            f"{op.kind} cannot reach {far.name} @{far.memory}, which chips of a host share; copy it apart from it",
+        )
         return
     try:
         if demanded and sharding != "written" and not kind.network:

@@ -27,9 +27,9 @@ class Cost:
     def _kernel(self, kernel: Kernel) -> float:
         traffic = self.network.traffic(kernel.communication) if kernel.communication else Traffic()
         alike = [kernel] * len(self.plan.split.chips)
-        planned = plan_variants(alike, self.plan, self.resources)[0]
+        variants = plan_variants(alike, self.plan, self.resources)
         transfers = [group.transfer for group in traffic.groups]
         wires = max((self.network.phase_seconds(transfer) for transfer in transfers), default=0.0)
         latency = max((transfer.latency_s for transfer in transfers), default=0.0)
-        alone = alone_time([*planned.times_s.values(), wires], planned.steps)
+        alone = max(alone_time([*each.times_s.values(), wires], each.steps) for each in variants)  # the slowest chip's
         return alone + latency + kernel.fixed_s + self.plan.options.launch_s

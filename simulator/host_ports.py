@@ -25,6 +25,14 @@ HOST_LEVEL = -1
 """The level of a host's wires: none of the topology's."""
 
 
+def shared_memories(system: System) -> frozenset[str]:
+    """The memories that the chips of a host share, where the system says what they are."""
+    host = system.host
+    if host is None:
+        return frozenset()
+    return frozenset(name for name, memory in zip(FAR, (host.memory, host.disk), strict=True) if memory is not None)
+
+
 def far_bytes(kernel: Kernel, rereads: Sequence[float]) -> FarBytes:
     """What a kernel moves between a chip and its host, each read `rereads` times."""
     moved: dict[tuple[str, str], float] = {}

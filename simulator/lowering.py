@@ -53,7 +53,7 @@ class _Issue:
     """Appends the tasks of kernels to a plan's program, in program order."""
 
     def __init__(self, plan: Plan, variants: Sequence[Sequence[Kernel]]) -> None:
-        self.variants, kernels = variants, variants[0]
+        kernels = variants[0]
         self.plan = plan
         self.program = plan.program
         self.resources = SystemResources(plan.system, plan.options.efficiency, plan.options.padding, plan.program)
@@ -69,7 +69,7 @@ class _Issue:
         planned = [
             plan_variants([each[index] for each in variants], plan, self.resources) for index in range(len(kernels))
         ]
-        self.planned_variants = planned
+        self.variants = planned
         self.fabric = Fabric(plan, self.network, planned, self.places)
         self.folding = plan.folding = self.fabric.folding
         self.resources.add_chips(self.folding.chips)
@@ -82,7 +82,7 @@ class _Issue:
         joins, ways = (asked, Traffic()) if communication is not None else (Traffic(), asked)
         network_s, host_s = (self.network.busiest_seconds(each) for each in (joins, ways))
         chips = tuple(chip for chip in self.places[index] if first[chip] == chip)
-        variants = self.planned_variants[index]
+        variants = self.variants[index]
         self.plan.kernels.append(PlannedKernel(kernel, variants, joins, network_s, queue_name(kernel), chips, host_s))
         if communication is None:
             self._tasks(index, {**{(chip,): () for chip in chips}, **self._ways(ways)})

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hw import Chip, System
 from hw.topology import Wire
 from simulator.dtypes import usable_dtype
-from simulator.host_ports import FAR, HOST_LEVEL
+from simulator.host_ports import HOST_LEVEL, shared_memories
 from simulator.kernel import Access, Kernel
 from simulator.program import Program, Resource
 
@@ -25,8 +25,7 @@ class SystemResources:
 
     def __init__(self, system: System, efficiency: Mapping[str, float], padding: bool, program: Program) -> None:
         self._system = system
-        host = system.host
-        self._shared = {name for name in FAR if host and (host.memory if name == "host" else host.disk)}
+        self._shared = shared_memories(system)
         self._efficiency = efficiency
         self._padding = padding
         self._program = program

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from analysis import Summary
-from hw import Mesh, System, load_chip
+from hw import Mesh, SpecError, System, load_chip
 from hw.chip import Memory
 from hw.host import Host
 from hw.topology_text import parse_topology
@@ -100,6 +100,11 @@ def test_without_a_host_section_the_chips_own_figure_counts() -> None:
     bare = replace(node(), host=None)
     assert H100.host is not None
     close(run(bare, COPY)["time"], NBYTES / min(PCIE, H100.host.bytes_per_s))
+
+
+def test_a_collective_on_shared_host_memory_is_refused() -> None:
+    with pytest.raises(SpecError, match="all_gather cannot reach x @host, which chips of a host share"):
+        run(node(), "y:bf16[N] = all_gather(x:bf16[N_X]@host, over=X)")
 
 
 LINES = [
