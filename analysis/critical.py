@@ -1,7 +1,8 @@
 """The schedule's own critical path as a DataFrame, and how much every op could be late without anyone noticing.
 
 `path_frame` is `analysis.schedule_path`: the chain that the run really took, data, queue order and contention included.
-`critical_path` of the vocabulary is another thing: the longest chain of data dependencies with everything at its best.
+Its parts add up to the run's time. `dependency_bound` of the vocabulary is another thing: a bound from below, the
+longest chain of data dependencies with everything at its best.
 Slack, as in project planning: tasks last as long as they did, and keep the order that they had in their queues; a task's
 slack is how much later it could end with the run ending when it did. On the path it is 0, but where the path goes
 through contention: that a later task would then also meet less of it is not counted.

@@ -71,8 +71,8 @@ def _text(value: object) -> str:
 
 
 def _bounds(telling: Telling) -> str:
-    """The line between the bounds, with the run's place on it and the critical path where it lies between them."""
-    lower, upper, critical = (telling.number(word) for word in ("lower_bound", "upper_bound", "critical_path"))
+    """The line between the bounds, with the run's place on it and the dependency bound where it lies between them."""
+    lower, upper, chain = (telling.number(word) for word in ("lower_bound", "upper_bound", "dependency_bound"))
 
     def at(seconds: float) -> float:
         return 100 * min(1.0, max(0.0, (seconds - lower) / (upper - lower))) if upper > lower else 0.0
@@ -86,12 +86,16 @@ def _bounds(telling: Telling) -> str:
         f'<span class="below">{time_text(lower)}, all overlaps</span>',
         f'<span class="below right">{time_text(upper)}, nothing does</span>',
     ]
-    if lower < critical < upper:
-        parts.insert(1, f'<div class="tick" style="left:{at(critical):.2f}%" title="critical path"></div>')
+    if lower < chain < upper:
+        parts.insert(1, f'<div class="tick" style="left:{at(chain):.2f}%" title="dependencies alone"></div>')
+    note = ""
+    if chain > lower * (1 + 1e-9):
+        longest = f"Dependencies alone (their longest chain, each task at its best): {time_text(chain)}"
+        note = paragraph(longest, "note")
     return (
         f'<div class="bounds" role="img" aria-label="Between {time_text(lower)} and {time_text(upper)} the run stands at '
         f'{time_text(telling.time_s)}">{"".join(parts)}</div>'
-        f"{paragraph(f'Critical path (longest chain of dependencies, each at its best): {time_text(critical)}', 'note')}"
+        f"{note}"
     )
 
 

@@ -102,7 +102,9 @@ def _bounds(summary: Summary, width: int) -> Text:
     share = min(1.0, max(0.0, 1.0 - _number(summary["eta"])))
     at = round(share * (room - 1))
     line = Text.assemble(left, "├", "─" * at, ("●", "bold red"), "─" * (room - 1 - at), "┤", right)
-    line.append(f"\ncritical path {_time(_number(summary['critical_path']))}", style="dim")
+    chain = _number(summary["dependency_bound"])
+    if chain > lower * (1 + 1e-9):
+        line.append(f"\ndependencies alone {_time(chain)}", style="dim")
     return line
 
 

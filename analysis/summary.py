@@ -250,7 +250,7 @@ _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "time": lambda s: s.result.time_s,
     "lower_bound": lambda s: s.lower_bound_s,
     "upper_bound": lambda s: s.bounds_s[1],
-    "critical_path": lambda s: s.result.critical_path_s,
+    "dependency_bound": lambda s: s.result.dependency_bound_s,
     "eta": lambda s: eta(s.result.time_s, *s.bounds_s),
     "bound_by": lambda s: largest_cause(s.times_s),
     "t_overhead": lambda s: s.overhead_s,

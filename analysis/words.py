@@ -38,7 +38,9 @@ WORDS: Mapping[str, Word] = {
     "time": Word(_S, "when the last task ended"),
     "lower_bound": Word(_S, "the busiest resource's total work over its capacity"),
     "upper_bound": Word(_S, "the same tasks with nothing overlapping on a chip"),
-    "critical_path": Word(_S, "the longest chain of data dependencies, each task at its own best"),
+    "dependency_bound": Word(
+        _S, "the longest chain of data dependencies, each task at its own best; queues not counted"
+    ),
     "eta": Word(Dimension.RATIO, "(upper - time) / (upper - lower); 1 at the lower bound"),
     "bound_by": Word(None, "the largest of the t_ times: " + ", ".join(CAUSES)),
     "t_math": Word(_S, "work of the matrix unit over its peak, busiest chip"),

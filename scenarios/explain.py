@@ -88,17 +88,17 @@ def reasons(outcome: Outcome) -> Iterator[str]:
 
 
 def _gap(outcome: Outcome, time: float, lower: float) -> str:
-    critical = float(outcome.words["critical_path"] or 0)
+    chain = float(outcome.words["dependency_bound"] or 0)
     if time <= lower * (1 + _CLOSE):
         return "That is the busiest resource at work almost without a pause: only less work or a faster resource helps."
-    if critical > lower and time <= critical * (1 + _CLOSE):
+    if chain > lower and time <= chain * (1 + _CLOSE):
         return (
-            f"The longest chain of dependencies alone takes {show(critical, _S)}: more overlap would have to come from "
+            f"The longest chain of dependencies alone takes {show(chain, _S)}: more overlap would have to come from "
             "cutting ops into chunks, not from faster resources elsewhere."
         )
     return (
         f"The {show(time - lower, _S)} above the lower bound are time in which the busiest resource pauses: ops that use "
-        f"other resources stand in its way (critical path {show(critical, _S)})."
+        "other resources stand in its way."
     )
 
 

@@ -1,9 +1,9 @@
-"""The two bounds of a run, its critical path, and where between the bounds it landed.
+"""The two bounds of a run, its dependency bound, and where between the bounds it landed.
 
 - lower_bound: the busiest resource's total work over its capacity: the roofline of the whole run.
 - upper_bound: the same tasks (chunks, latencies, bytes) simulated with one queue per chip and nothing overlapping
   inside a task. With one class of chips no schedule is longer; with user processes or unlike chips it may be.
-- critical_path: the longest chain of data dependencies, each task at its own max; queues not counted.
+- dependency_bound: the longest chain of data dependencies, each task at its own max; queues not counted.
 - eta = (upper - time) / (upper - lower): 1 at the lower bound, 0 at the upper, never clipped; 1 where they meet.
 """
 
@@ -27,7 +27,7 @@ def upper_bound_s(program: Program) -> float:
     return engine.makespan_ps / PS_PER_S
 
 
-def critical_path_s(program: Program) -> float:
+def dependency_bound_s(program: Program) -> float:
     """Seconds along the longest chain of dependencies, every task as fast as its slowest resource."""
     waits = list(program.waits)
     ready = [task for task, count in enumerate(waits) if not count]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from simulator.bounds import critical_path_s, eta, lower_bound_s, upper_bound_s
+from simulator.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.plan import Plan
 from simulator.program import PS_PER_S
 
@@ -37,9 +37,9 @@ class Result:
         return upper_bound_s(self.plan.program)
 
     @cached_property
-    def critical_path_s(self) -> float:
+    def dependency_bound_s(self) -> float:
         """The longest chain of dependencies, every task at its own max."""
-        return critical_path_s(self.plan.program)
+        return dependency_bound_s(self.plan.program)
 
     @property
     def eta(self) -> float:

@@ -121,7 +121,7 @@ def test_every_shipped_scenario_adds_up(name: str) -> None:
     path = path_frame(result)
     assert (path["end"] - path["begin"]).sum() == pytest.approx(time, rel=1e-9, abs=1e-15)
     assert path["begin"].iloc[0] == 0.0
-    assert float(words["critical_path"] or 0.0) <= time * (1 + 1e-9) + noise
+    assert float(words["dependency_bound"] or 0.0) <= time * (1 + 1e-9) + noise
     slack = slack_frame(result)
     assert slack["slack"].min() == 0.0
 

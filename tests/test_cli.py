@@ -55,7 +55,7 @@ def test_run_shows_one_screen() -> None:
     lines = shown.stdout.splitlines()
     assert len(lines) <= 40
     assert all(len(line) <= 80 for line in lines)
-    for word in ("bound by compute", "lower", "upper", "critical path", "peak memory", "would help", "matrix unit x2"):
+    for word in ("bound by compute", "lower", "upper", "peak memory", "would help", "matrix unit x2"):
         assert word in shown.stdout
 
 

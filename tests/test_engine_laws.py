@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.bounds import critical_path_s, lower_bound_s, upper_bound_s
+from simulator.bounds import dependency_bound_s, lower_bound_s, upper_bound_s
 from simulator.clock import Clock
 from simulator.engine import Engine, Order
 from simulator.maxmin import fair_rates
@@ -102,7 +102,7 @@ def test_time_is_between_the_bounds(case: Case) -> None:
     time = ran(case.program).makespan_ps
     allowed = slack(case.program, time)
     assert time >= lower_bound_s(case.program) * PS_PER_S - allowed
-    assert time >= critical_path_s(case.program) * PS_PER_S - allowed
+    assert time >= dependency_bound_s(case.program) * PS_PER_S - allowed
 
 
 @LAWS

@@ -124,7 +124,7 @@ def test_folded_is_full(chips: int, slow: bool) -> None:
         system = replace(system, chips=tuple(straggler if at == 2 else H100 for at in range(chips)))
     folded, full = (run(system, *LINES, fold=fold) for fold in (True, False))
     assert folded.plan.classes < full.plan.classes == chips
-    for word in ("time", "lower_bound", "critical_path", "t_host", "ops.a.time", "ops.b.time", "ops.c.time"):
+    for word in ("time", "lower_bound", "dependency_bound", "t_host", "ops.a.time", "ops.b.time", "ops.c.time"):
         assert folded[word] == pytest.approx(full[word], rel=1e-9), word
 
 
