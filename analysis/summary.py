@@ -14,6 +14,7 @@ from analysis.intervals import difference, length, union
 from analysis.memory import memory_peaks, on_chip_bytes
 from analysis.ops import RESOURCE_WORDS, figures_of, inner_fixed_ps, largest_cause
 from analysis.utilisation import mfu
+from analysis.waiting import may_wait, waiting_ps
 from analysis.words import CAUSES, OP_WORDS, RUN_WORDS, WORDS
 from hw import Chip, System
 from hw.errors import unknown
@@ -141,14 +142,10 @@ class Summary:
 
     @cached_property
     def waiting_s(self) -> float:
-        """Time that the chip which waits longest spends at collectives before the others have come."""
-        if not self.plan.program.groups:
+        """Time in which the chip that waits longest does nothing because of others."""
+        if not may_wait(self.plan.program):
             return 0.0
-        waited: dict[int, int] = {}
-        for (_, queue), time in self.result.waiting_ps.items():
-            chip = self.plan.program.queues[queue].chip
-            waited[chip] = waited.get(chip, 0) + time
-        return max(waited.values(), default=0) / PS_PER_S
+        return max(waiting_ps(self.result).values(), default=0) / PS_PER_S
 
     @property
     def times_s(self) -> dict[str, float]:

@@ -49,7 +49,7 @@ WORDS: Mapping[str, Word] = {
     "t_network": Word(_S, "bytes over bandwidth of the busiest link direction"),
     "t_host": Word(_S, "bytes over bandwidth of PCIe, host memory or disk, busiest chip"),
     "t_overhead": Word(_S, "fixed times: launches and hop latencies, busiest chip"),
-    "t_waiting": Word(_S, "time that a chip has come to collectives and transfers before the others, longest"),
+    "t_waiting": Word(_S, "time in which a chip runs nothing and waits for other chips, longest"),
     "flops": Word(_F, "arithmetic of one chip on both units"),
     "hbm_bytes": Word(_B, "HBM traffic of one chip, re-reads included"),
     "network_bytes": Word(_B, "bytes that one chip puts on its links"),

@@ -77,7 +77,7 @@ def reasons(outcome: Outcome) -> Iterator[str]:
             yield f"{show(exposed, _S)} of {meaning} run while no matrix or vector work does."
     waiting = float(words["t_waiting"] or 0)
     if waiting:
-        yield f"One chip waits {show(waiting, _S)} at collectives for the others."
+        yield f"One chip does nothing for {show(waiting, _S)} because it waits for others."
     rows = sorted(op_figures(outcome.result), key=lambda row: -row.time_s)[:3]
     for row in rows:
         intensity = "no HBM traffic" if row.intensity is None else f"{row.intensity:.4g} FLOP/B"

@@ -256,7 +256,6 @@ def test_who_comes_late_costs_the_others() -> None:
     found = skew(timeline_frame(result))
     waiting = sum(result.waiting_ps.values()) / 1e12
     assert found["waited"].sum() == pytest.approx(waiting, rel=1e-5)
-    assert found["skew"].max() == pytest.approx(outcome.summary["t_waiting"] or 0.0, rel=1.0)
     late = stragglers(timeline_frame(result))
     assert late["others_waited"].sum() == pytest.approx(waiting, rel=1e-5)
     assert late["waited"].sum() == pytest.approx(waiting, rel=1e-5)

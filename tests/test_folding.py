@@ -43,7 +43,17 @@ LAWS = settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 DIMS = {"M": 1920, "N": 960, "K": 17280, "A": 200, "B": 81, "L": 480}
-WORDS = ("time", "lower_bound", "dependency_bound", "t_math", "t_vector", "t_memory", "t_network", "t_host", "t_overhead")
+WORDS = (
+    "time",
+    "lower_bound",
+    "dependency_bound",
+    "t_math",
+    "t_vector",
+    "t_memory",
+    "t_network",
+    "t_host",
+    "t_overhead",
+)
 
 V5E, V5P = load_chip("tpu_v5e"), load_chip("tpu_v5p")
 H100, V100, A100 = load_chip("h100_sxm"), load_chip("v100_sxm2_32gb"), load_chip("a100_40gb_sxm")
