@@ -7,16 +7,18 @@ through the same validation, so a wrong override is reported where the user wrot
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from hw.chip import Chip, chip_invariants
+from hw.chip import Chip, chip_invariants, self_check
 from hw.document import Document, Key, is_file, read_document
 from hw.errors import Mark, Problem, Problems, SpecError, unknown
 from hw.validation import validate
 
 _CATALOG = Path(__file__).parent / "catalog"
+
+_MATRIX_UNIT: Key = ("matrix_unit",)
 
 _PLAIN = {"price": "on_demand"}
 """Sections that may be one plain value: the key that it stands for."""
@@ -75,17 +77,33 @@ def override(document: Document, values: Mapping[str, object], marks: Mapping[st
                 document.keys[key[:end]], document.values[key[:end]] = marks[dotted]
 
 
-def build_chip(document: Document, problems: Problems) -> Chip | None:
-    """The chip that a document describes, or None after adding what is wrong to `problems`."""
+def overrides_matrix_unit(names: Iterable[str]) -> bool:
+    """Whether some overrides are about the matrix unit."""
+    return any(name.partition(".")[0] == _MATRIX_UNIT[0] for name in names)
+
+
+def build_chip(document: Document, problems: Problems, what_if: bool = False) -> Chip | None:
+    """The chip that a document describes, or None after adding what is wrong to `problems`.
+
+    `what_if`: figures of its matrix unit were overridden, so the peak need no longer be what the file derives.
+    """
     chip = validate(Chip, document, problems)
     if chip is None:
         return None
     broken = list(chip_invariants(chip))
+    if not what_if and _as_one_file_says(document):
+        broken += self_check(chip)
     for keys, message in broken:
         marks = [document.key_mark(key) if key[0] == "sources" else document.value_mark(key) for key in keys]
         # what a user has overridden is likelier to be wrong than what the chip's own file says
         problems.add(next((mark for mark in marks if mark.file != document.file), marks[0]), message)
     return None if broken else chip
+
+
+def _as_one_file_says(document: Document) -> bool:
+    """Whether all of a matrix unit stands in one file: what comes from elsewhere changes an inline chip."""
+    places = [mark for key, mark in document.values.items() if key[:1] == _MATRIX_UNIT and len(key) > 1]
+    return len({mark.file for mark in places}) <= 1
 
 
 def load_chip(name: str) -> Chip:

@@ -201,6 +201,17 @@ def chip_invariants(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
                 f"{near}, which is nearer, only {fast.bytes_per_s:g} B/s"
             )
             yield ((far, "bandwidth"), (near, "bandwidth")), message
+    known = list(chip.figures())
+    for name in chip.sources:
+        if name not in known:
+            yield (("sources", name),), unknown("section", name, known)
+
+
+def self_check(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
+    """Where a chip file contradicts itself: a peak that its own units, cycles and clock do not give.
+
+    It is a check of what was transcribed from a data sheet, so an override, which is a what-if, is not held against it.
+    """
     derived = chip.matrix_unit.derived
     if derived is not None:
         peak = chip.matrix_unit.peak_flops_per_s.get(derived.dtype)
@@ -212,7 +223,3 @@ def chip_invariants(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
                 f"the {derived.dtype} peak says {peak:.4g}"
             )
             yield (("matrix_unit", "derived"), ("matrix_unit", "peak", derived.dtype)), message
-    known = list(chip.figures())
-    for name in chip.sources:
-        if name not in known:
-            yield (("sources", name),), unknown("section", name, known)

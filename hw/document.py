@@ -38,12 +38,16 @@ _WORDS: Mapping[str, object] = {
 
 @dataclass(slots=True)
 class Document:
-    """Plain data read from a file, and where every key and value of it stands."""
+    """Plain data read from a file, and where every key and value of it stands.
+
+    `notes`: what was done to the data that its reader should be told, in words.
+    """
 
     file: str
     data: Any = None
     values: dict[Key, Mark] = field(default_factory=dict)
     keys: dict[Key, Mark] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def value_mark(self, key: Key) -> Mark:
         """Where the value at `key` stands; the nearest enclosing place if it has none."""

@@ -7,25 +7,23 @@ place so that the rest can still be checked.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw.catalog import build_chip, chip_document, chip_names, load_chip, override
+from hw.catalog import build_chip, chip_document, chip_names, load_chip, override, overrides_matrix_unit
 from hw.chip import Chip
 from hw.document import Document, Key
 from hw.errors import Mark, Problems, SpecError, shown, unknown
 from hw.system import Mesh, System, mesh_problems
-from hw.system_spec import SystemSpec
+from hw.system_spec import SystemSpec, counted_chip
 from hw.topology import MAX_CHIPS, Topology
 from hw.topology_text import parse_topology
 
 NODES = "{nodes}"
 """In `scale_out`: where the number of nodes goes."""
 
-_COUNTED = re.compile(r"\s*(\d{1,9})\s*[x*×]\s*(\S.*?)\s*")
 _ENTRY_KEYS = ("chip", "count", "set")
 
 
@@ -100,16 +98,15 @@ class SystemBuilder:
 
     def _listed(self, key: Key, written: str | dict[str, Any]) -> Iterator[_Entry]:
         if isinstance(written, str):
-            match = _COUNTED.fullmatch(written)
-            count, reference = (int(match[1]), match[2]) if match else (1, written.strip())
+            count, name = counted_chip(written)
             if not 1 <= count <= MAX_CHIPS:
                 self._add(key, f"'{written[:40]}': the count must be from 1 to {MAX_CHIPS}")
                 count = 1
-            yield self._entry(key, count, reference, None)
+            yield self._entry(key, count, name, None)
             return
-        for name in written:
-            if name not in _ENTRY_KEYS:
-                self.problems.add(self.document.key_mark((*self.at, *key, name)), unknown("key", name, _ENTRY_KEYS))
+        for entry in written:
+            if entry not in _ENTRY_KEYS:
+                self.problems.add(self.document.key_mark((*self.at, *key, entry)), unknown("key", entry, _ENTRY_KEYS))
         count, reference = written.get("count", 1), written.get("chip")
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_CHIPS:
             self._add((*key, "count"), f"count is {shown(count, 40)}; it must be a whole number from 1 to {MAX_CHIPS}")
@@ -143,14 +140,16 @@ class SystemBuilder:
                 return None
         else:
             described = self._inline((*self.at, *key))
-        for place, values in ((("set",), self.spec.set), own or ((), {})):
+        changes = ((("set",), self.spec.set), own or ((), {}))
+        for place, values in changes:
             full = (*self.at, *place)
             marks = {
                 name: (self.document.key_mark((*full, name)), self.document.value_mark((*full, name)))
                 for name in values
             }
             override(described, values, marks)
-        return build_chip(described, self.problems)
+        what_if = any(overrides_matrix_unit(values) for _, values in changes)
+        return build_chip(described, self.problems, what_if)
 
     def _inline(self, at: Key) -> Document:
         """A chip written inside the document as a document of its own, places kept."""

@@ -16,7 +16,19 @@ from hw.host import Host
 from hw.validation import Frozen, Spec
 
 MAX_NODES = 65_536
+_COUNTED = re.compile(r"\s*(\d{1,9})\s*[x*×]\s*(\S.*?)\s*")
 _SLICE = re.compile(r"[1-9]\d{0,5}(x[1-9]\d{0,5}){0,2}")
+
+
+def counted_chip(written: str) -> tuple[int, str]:
+    """How many chips an entry of `chips` stands for, and what they are: '4 x a100' is (4, 'a100')."""
+    match = _COUNTED.fullmatch(written)
+    return (int(match[1]), match[2]) if match else (1, written.strip())
+
+
+def chip_reference(written: str) -> str:
+    """What an entry of `chips` names, without its count."""
+    return counted_chip(written)[1]
 
 
 def _slice(value: object) -> tuple[int, ...]:

@@ -58,6 +58,11 @@ class Scenario:
     loaders: Loaders
     economics: EconomicsSpec | None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its results should know of how it was put together."""
+        return self.document.notes
+
     def having(self, dotted: str, value: Any) -> Scenario:
         """The same scenario with another value at a dotted path. Raises SpecError."""
         return self.having_all({dotted: value})

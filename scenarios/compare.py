@@ -26,12 +26,14 @@ WORDS = ("time", "lower_bound", "upper_bound", "eta", "bound_by", *CAUSES.values
 
 @dataclass(frozen=True)
 class Compared:
-    """Two runs under their names: `moves` has what moved, `a` and `b` every word about either."""
+    """Two runs under their names: `moves` has what moved, `a` and `b` every word about either, `notes` what should be known
+    of either beside."""
 
     names: tuple[str, str]
     a: Summary
     b: Summary
     moves: Comparison
+    notes: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
     def words(self) -> list[tuple[str, Any, Any]]:
@@ -40,9 +42,10 @@ class Compared:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, seconds."""
+        notes = [{"notes": list(each)} if each else {} for each in self.notes]
         return {
-            "a": {"name": self.names[0], **{word: a for word, a, _ in self.words}},
-            "b": {"name": self.names[1], **{word: b for word, _, b in self.words}},
+            "a": {"name": self.names[0], **{word: a for word, a, _ in self.words}, **notes[0]},
+            "b": {"name": self.names[1], **{word: b for word, _, b in self.words}, **notes[1]},
             "difference": self.moves.difference_ps / PS_PER_S,
             "causes": [{"cause": each.cause, **_seconds(each)} for each in self.moves.by_cause],
             "ops": list(self._ops()),
@@ -78,7 +81,7 @@ def compare(a: Scenario, b: Scenario) -> Compared:
     """Run two scenarios and compare them. Raises SpecError, RunError."""
     names = (a.name, b.name) if a.name != b.name else (f"{a.name} (A)", f"{b.name} (B)")
     one, other = summarise(a), summarise(b)
-    return Compared(names, one, other, Comparison(one.result, other.result))
+    return Compared(names, one, other, Comparison(one.result, other.result), (a.notes, b.notes))
 
 
 def load_both(first: str, second: str | None, overrides: Iterable[str]) -> tuple[Scenario, Scenario]:

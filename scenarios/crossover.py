@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value of y: what was found over x, or why nothing could be."""
+    """One value of y: what was found over x, or why nothing could be, and what should be known of it beside."""
 
     y: Value
     found: Found | None
     error: str = ""
+    note: str = ""
 
     @property
     def x(self) -> Value | None:
@@ -76,6 +77,7 @@ class Crossover:
                 "tried": row.found.tried if row.found else 0,
                 "of": len(self.xs),
                 "error": row.error,
+                **({"note": row.note} if row.note else {}),
             }
             for row in self.rows
         ]
@@ -100,8 +102,9 @@ def crossover(scenario: Scenario, asked: CrossoverSpec | None = None) -> Crossov
     rows = []
     for y in ys:
         try:
-            trial = Trial(scenario.having(asked.y.path, y), asked.x.path, xs, condition)
-            rows.append(Row(y, trial.search()))
+            here = scenario.having(asked.y.path, y)
+            found = Trial(here, asked.x.path, xs, condition).search()
+            rows.append(Row(y, found, note="; ".join(here.notes)))
         except CannotTryError as error:
             rows.append(Row(y, None, str(error)))
         except SpecError as error:

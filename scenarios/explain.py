@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,13 +9,13 @@ from analysis import CAUSES, op_figures
 from analysis.advice import advice
 from hw import Dimension
 from hw.document import Key, walk
+from hw.system_spec import counted_chip
 from hw.units import show
 from scenarios.outcome import Outcome
 from simulator import print_items
 
 _S = Dimension.TIME
 _CLOSE = 0.02
-_COUNTED = re.compile(r"\s*(\d+)\s*[x*×]")
 
 
 def provenance(outcome: Outcome) -> Iterator[tuple[str, str, str]]:
@@ -50,8 +49,7 @@ def _changes(outcome: Outcome, kind: int) -> Iterator[tuple[Key, Mapping[str, An
     chip = 0
     for number, entry in enumerate(section.get("chips", ())):
         if isinstance(entry, str):
-            counted = _COUNTED.match(entry)
-            chip += int(counted[1]) if counted else 1
+            chip += counted_chip(entry)[0]
             continue
         if system.kind_of[chip] == kind:
             yield ("system", "chips", number, "set"), entry.get("set", {})

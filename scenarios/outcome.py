@@ -151,7 +151,9 @@ class Outcome:
         if self.search is not None:
             words["find_search"] = self.search.as_json()
         if self.rows:
-            words["study"] = [{**row.inputs, **row.words, "error": row.error} for row in self.rows]
+            words["study"] = [row.record for row in self.rows]
+        if self.scenario.notes:
+            words["notes"] = list(self.scenario.notes)
         return words
 
     def write(self, folder: Path) -> list[Path]:

@@ -27,6 +27,9 @@ def show_compare(console: Console, found: Compared) -> None:
     for letter, name, summary in zip("AB", found.names, (found.a, found.b), strict=True):
         time, eta, bound = show(summary.result.time_s, Dimension.TIME), summary["eta"], summary["bound_by"]
         console.print(Text.assemble((f"{letter}  {name}", "bold"), f"  {time}  eta {eta:.3f}  bound by {bound}"))
+    for letter, notes in zip("AB", found.notes, strict=True):
+        for note in notes:
+            console.print(Text(f"{letter}  {note}", style="yellow"))
     share = f" ({100 * (b_s / a_s - 1):+.1f} %)" if a_s else ""
     console.print(Text(f"B - A  {_moved(moves.difference_ps)}{share}\n", style="bold"))
     console.print(_table("cause", moves.by_cause, [each.cause for each in moves.by_cause], moves.difference_ps))

@@ -37,6 +37,9 @@ def show_study(console: Console, study: Study) -> None:
     """The table, then every error that it numbers, and how many there are."""
     messages = Counter(row.error for row in study.rows if row.error)
     console.print(study_table(study.paths, study.rows[:MOST_ROWS], list(messages)))
+    notes = Counter(row.note for row in study.rows if row.note)
+    for note, count in list(notes.items())[:_MOST_ERRORS]:
+        console.print(Text(f"note, {_rows(count)}: {note}", style="yellow"))
     hidden = len(study.rows) - MOST_ROWS
     if hidden > 0:
         console.print(Text(f"... and {hidden:,} rows more; --export FILE.csv has all", style="dim"))

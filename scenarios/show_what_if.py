@@ -62,5 +62,7 @@ def _edits(found: WhatIf) -> Table:
         if each.time is None or each.gain is None:
             table.add_row(escape(each.edit), "", "", Text(each.error, style="red"))
         else:
-            table.add_row(escape(each.edit), show(each.time, Dimension.TIME), _change(each.gain), "")
+            table.add_row(
+                escape(each.edit), show(each.time, Dimension.TIME), _change(each.gain), Text(each.note, "yellow")
+            )
     return table

@@ -14,6 +14,7 @@ from typing import Any
 
 from hw.document import Document, Key, is_file, parse_document, read_document
 from hw.errors import Mark, Problem, SpecError, unknown
+from scenarios.chip_set import chips_of, leave_behind, restated, restated_by
 
 LIBRARY = Path(__file__).parent / "library"
 _MAX_BASES = 16
@@ -46,8 +47,10 @@ def find_file(reference: str) -> Path:
 def read_source(path: Path, overrides: Iterable[str] = ()) -> Document:
     """The document of a scenario with its bases merged in and `a.b=v` overrides applied. Raises SpecError."""
     document = _read(path, ())
-    for number, text in enumerate(overrides, 1):
-        _override(document, text, number)
+    before = chips_of(document.data)
+    given = [_override(document, text, number) for number, text in enumerate(overrides, 1)]
+    if not {"system", "system.set"} & set(given):
+        leave_behind(document, before, restated_by(given))
     return document
 
 
@@ -69,12 +72,16 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Document:
     target = find_file(base) if base.startswith("library:") else path.parent / base
     if not is_file(target):
         raise SpecError([Problem(mark, f"there is no file '{target}' to extend")])
-    return merge(_read(target, (*seen, here)), document)
+    below = _read(target, (*seen, here))
+    merged = merge(below, document)
+    leave_behind(merged, chips_of(below.data), restated(document.data))
+    return merged
 
 
 def merge(base: Document, top: Document) -> Document:
     """`top` over `base`; places follow the values."""
-    merged = Document(top.file, copy.deepcopy(base.data), dict(base.values), dict(base.keys))
+    notes = tuple(dict.fromkeys((*base.notes, *top.notes)))
+    merged = Document(top.file, copy.deepcopy(base.data), dict(base.values), dict(base.keys), notes)
     merged.values[()] = top.value_mark(())
     _merge_into(merged, merged.data, top, top.data, ())
     return merged
@@ -111,13 +118,15 @@ def _adopt(document: Document, other: Document, key: Key) -> None:
         places.update({known: mark for known, mark in others.items() if known[: len(key)] == key})
 
 
-def _override(document: Document, text: str, number: int) -> None:
+def _override(document: Document, text: str, number: int) -> str:
+    """Put one override in place; the path that it gives."""
     dotted, equals, raw = text.partition("=")
     mark = Mark("--set", number)
     if not equals or not dotted.strip():
         raise SpecError([Problem(mark, f"'{text}' is not of the form a.b=value")])
     value = parse_document(raw, "--set").data
     set_value(document, dotted.strip(), value, mark, Mark("--set", number, len(dotted) + 2))
+    return dotted.strip()
 
 
 def split_path(dotted: str) -> Key:
@@ -153,4 +162,5 @@ def set_value(document: Document, dotted: str, value: Any, key_mark: Mark, value
 
 def copied(document: Document) -> Document:
     """A document that can be overridden without touching this one."""
-    return Document(document.file, copy.deepcopy(document.data), dict(document.values), dict(document.keys))
+    places = dict(document.values), dict(document.keys)
+    return Document(document.file, copy.deepcopy(document.data), *places, document.notes)

@@ -33,6 +33,7 @@ from scenarios.progress import bar, silent
 from scenarios.ran import Job, Ran
 from scenarios.store import Store
 from scenarios.study_spec import StudySpec
+from scenarios.system import notes_of
 from scenarios.variants import ContentKeys
 
 if TYPE_CHECKING:
@@ -44,11 +45,18 @@ _FORMATS = (".csv", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One run of a study: its inputs, and its words or what went wrong."""
+    """One run of a study: its inputs, its words, what went wrong, and what should be known of it beside."""
 
     inputs: Mapping[str, Any]
     words: Mapping[str, Any]
     error: str = ""
+    note: str = ""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The row as plain data; a note only where there is one."""
+        note = {"note": self.note} if self.note else {}
+        return {**self.inputs, **self.words, "error": self.error, **note}
 
 
 @dataclass(frozen=True)
@@ -72,12 +80,14 @@ class Study:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row per point: what varied, the words in SI units, and the error (empty where there is none)."""
+        """One row per point: what varied, the words in SI units, the error (empty where there is none), and a note on each
+        where any row has one."""
         import pandas as pd
 
-        words = self.words
+        words, columns = self.words, [*self.paths, *self.words, "error"]
         records = [[*self._cells(row), *(row.words.get(word) for word in words), row.error] for row in self.rows]
-        return pd.DataFrame(records, columns=[*self.paths, *words, "error"])
+        frame = pd.DataFrame(records, columns=columns)
+        return frame.assign(note=[row.note for row in self.rows]) if any(row.note for row in self.rows) else frame
 
     def _cells(self, row: Row) -> list[Any]:
         """The inputs; lists and maps as text, so that a table can be grouped by them."""
@@ -86,7 +96,7 @@ class Study:
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as plain data."""
-        return [{**row.inputs, **row.words, "error": row.error} for row in self.rows]
+        return [row.record for row in self.rows]
 
     def export(self, path: str | Path) -> Path:
         """Write the table as .csv or .parquet. Raises SpecError, RunError, OSError."""
@@ -170,7 +180,9 @@ def asking(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
         study["vary"] = {**study.get("vary", {}), **grid}
     old = scenario.document
     marks = {key: mark for key, mark in old.values.items() if key[:1] != ("study",)}
-    document = Document(old.file, {**old.data, "study": study}, {**marks, ("study",): Mark("sweep")}, old.keys)
+    document = Document(
+        old.file, {**old.data, "study": study}, {**marks, ("study",): Mark("sweep")}, old.keys, old.notes
+    )
     problems = Problems()
     spec = validate(StudySpec, document, problems, ("study",))
     problems.raise_if_any()
@@ -250,4 +262,5 @@ class _Run:
         if point.error:
             return Row(point.inputs, {}, point.error)
         ran = self.known[self.keys[number]]
-        return Row(point.inputs, ran.as_dict(), ran.error)
+        notes = notes_of(self.scenario.document, self.scenario.path, self.inputs[number])
+        return Row(point.inputs, ran.as_dict(), ran.error, "; ".join(notes))

@@ -6,7 +6,9 @@ or a list of chips of one's own takes the place of everything that says the same
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hw.catalog import chip_names, load_chip
 from hw.document import Document, Key
@@ -16,7 +18,9 @@ from hw.system_build import Built, SystemBuilder
 from hw.system_spec import SystemFile, SystemSpec
 from hw.systems import folder_of, system_document
 from hw.validation import validate
+from scenarios.chip_set import chips_of, leave_behind, names_chips, restated
 from scenarios.source import merge
+from scenarios.variants import changed
 
 _AT = ("system",)
 _REPLACES = {"topology": ("slice", "slices"), "chips": ("chip",), "chip": ("chips",), "mesh": ("mesh",)}
@@ -33,10 +37,21 @@ def build_system(document: Document, path: Path, problems: Problems) -> Built:
     except SpecError as error:
         problems.extend(error)
         return _nothing()
+    document.notes = whole.notes
     spec = validate(SystemSpec, whole, problems, _AT) if "system" in whole.data else None
     if spec is None:
         return _nothing()
     return SystemBuilder(spec, whole, _AT, lambda mark: folder_of(mark, path.parent), problems).build()
+
+
+def notes_of(document: Document, path: Path, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """What should be known of a document with other values at dotted paths, beside its results."""
+    if not names_chips(values):
+        return document.notes
+    try:
+        return with_base(changed(document, values), path).notes
+    except SpecError:  # it cannot be run, and its error says why
+        return ()
 
 
 def _nothing() -> Built:
@@ -62,7 +77,9 @@ def with_base(document: Document, path: Path) -> Document:
     aside = {*_OWN, *(name for key, names in _REPLACES.items() if key in section for name in names)}
     kept = {key: value for key, value in base.data.items() if key not in aside}
     below = Document(base.file, {"system": kept}, _moved(base.values), _moved(base.keys))
-    return merge(below, document)
+    whole = merge(below, document)
+    leave_behind(whole, chips_of({"system": base.data}), restated(document.data))
+    return whole
 
 
 def _moved(places: dict[Key, Mark]) -> dict[Key, Mark]:

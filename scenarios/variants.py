@@ -22,6 +22,7 @@ from hw import VERSION
 from hw.document import Document, Key, is_file, walk
 from hw.errors import Mark, Problem, SpecError, shown
 from hw.graph_file import GRAPH_SUFFIXES
+from scenarios.chip_set import chips_of, kept_figures, leave_behind, names_chips, restated_by
 from scenarios.paths import SAYS_NOTHING
 from scenarios.source import split_path
 
@@ -38,9 +39,9 @@ _NO_FILES = (*SAYS_NOTHING, "workload")
 
 def changed(document: Document, values: Mapping[str, Any]) -> Document:
     """The document with other values at dotted paths; the old one stays as it is. Raises SpecError."""
-    places = Document(document.file, None, dict(document.values), dict(document.keys))
+    places = Document(document.file, None, dict(document.values), dict(document.keys), document.notes)
     try:
-        places.data = changed_data(document.data, values)
+        places.data = _put_all(document.data, values)
     except ValueError as error:
         raise SpecError([Problem(Mark("study"), str(error))]) from None
     for dotted, value in values.items():
@@ -48,6 +49,8 @@ def changed(document: Document, values: Mapping[str, Any]) -> Document:
         if isinstance(_at(document.data, key), (dict, list)):
             places.forget(key)
         places.keys[key] = places.values[key] = mark
+    if _moves_chips(values):
+        leave_behind(places, chips_of(document.data), restated_by(values))
     return places
 
 
@@ -58,7 +61,18 @@ def _at(data: Any, key: Key) -> Any:
 
 
 def changed_data(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain data with other values at dotted paths; null deletes. Raises ValueError if something on the way is no map."""
+    """Plain data with other values at dotted paths; null deletes, and figures of a chip that is gone go with it. Raises
+    ValueError if something on the way is no map."""
+    result = _put_all(data, values)
+    return kept_figures(result, chips_of(data), restated_by(values)) if _moves_chips(values) else result
+
+
+def _moves_chips(values: Mapping[str, Any]) -> bool:
+    """Whether values may put another chip in place of one whose figures are still there."""
+    return names_chips(values) and "system" not in values and "system.set" not in values
+
+
+def _put_all(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(data)
     for dotted in sorted(values, key=_depth) if len(values) > 1 else values:
         _put(result, _key(dotted), dotted, values[dotted])

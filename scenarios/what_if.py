@@ -11,7 +11,7 @@ A resource that the run asks nothing of is not run again, unless the run chooses
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 COLUMNS = ("resource", "time", "x1_1", "x2", "infinite", "elasticity")
 """The columns of `WhatIf.frame`: a resource's name; seconds of the run as it is, with the resource 1.1x, 2x and infinitely
 fast; ln(T'/T)/ln(1.1) at 1.1x."""
+
+EDIT_COLUMNS = ("edit", "time", "gain", "error", "note")
+"""The columns of `WhatIf.edits_frame`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,14 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """An edit and the time (s) that it leads to; without one, `error` says why it cannot be run."""
+    """An edit and the time (s) that it leads to; without one, `error` says why it cannot be run. `note`: what should be
+    known of the edited scenario beside."""
 
     edit: str
     time: float | None
     gain: float | None
     error: str = ""
+    note: str = ""
 
 
 class WhatIf:
@@ -80,10 +85,10 @@ class WhatIf:
 
     @cached_property
     def edits_frame(self) -> pd.DataFrame:
-        """One row per edit: edit, time (s), gain (share of the time saved), error."""
+        """One row per edit: edit, time (s), gain (share of the time saved), error, note."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(each) for each in self.edits], columns=["edit", "time", "gain", "error"])
+        return pd.DataFrame([asdict(each) for each in self.edits], columns=list(EDIT_COLUMNS))
 
     def _repr_html_(self) -> str:
         from analysis.html import what_if_html
@@ -107,7 +112,9 @@ def what_if(scenario: Scenario, edits: Iterable[str] = ()) -> WhatIf:
     summary = summarise(scenario)
     time_s = _time(summary)
     effects = [_effect(name, faster, time_s) for name, faster in _pulled(scenario, summary)]
-    return WhatIf(scenario, effects, [_edited(text, changed, time_s) for text, changed in asked], time_s)
+    return WhatIf(
+        scenario, effects, [_edited(text, changed, scenario.notes, time_s) for text, changed in asked], time_s
+    )
 
 
 Faster = Callable[[float], Scenario]
@@ -143,14 +150,15 @@ def _effect(name: str, faster: Faster | None, time_s: float) -> Effect:
     return Effect(name, time_s, *(_time(summarise(faster(factor))) for factor in FACTORS))
 
 
-def _edited(text: str, changed: Scenario, time_s: float) -> Edited:
+def _edited(text: str, changed: Scenario, own: Collection[str], time_s: float) -> Edited:
+    note = "; ".join(note for note in changed.notes if note not in own)
     try:
         found = _time(summarise(changed))
     except SpecError as error:
-        return Edited(text, None, None, error.problems[0].message)
+        return Edited(text, None, None, error.problems[0].message, note)
     except (RunError, ValueError) as error:  # also what feeds an op that is no more
-        return Edited(text, None, None, str(error).splitlines()[0])
-    return Edited(text, found, 1.0 - found / time_s if time_s else 0.0)
+        return Edited(text, None, None, str(error).splitlines()[0], note)
+    return Edited(text, found, 1.0 - found / time_s if time_s else 0.0, note=note)
 
 
 def _asked(scenario: Scenario, edits: Iterable[str]) -> list[tuple[str, Scenario]]:
