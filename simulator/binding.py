@@ -89,7 +89,7 @@ def _findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: Col
 def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip: bool) -> Iterator[Finding]:
     """What is wrong with an op whose parts are sound: its sharding, its shapes, what the chip lacks for it."""
     kind = find_kind(op)
-    demanded = list(sharding_findings(op, kind))
+    demanded = list(sharding_findings(op, kind, tuple(system.mesh.axes)))
     cut = uneven_axes(graph, system)
     moved = (*op.inputs, op.output) if kind.network and not kind.view else ()
     unequal = next((tensor for tensor in moved if not cut.isdisjoint(tensor.axes)), None)
@@ -144,7 +144,7 @@ def site(graph: OpGraph, system: System, cost: Callable[[Op], float] | None = No
     def fits(tensor: Tensor) -> bool:
         return not any(True for _ in _size_findings(tensor, graph, system))
 
-    return Site(fits, runs, lambda tensor: tensor_bytes(tensor, graph, system), cost)
+    return Site(tuple(system.mesh.axes), fits, runs, lambda tensor: tensor_bytes(tensor, graph, system), cost)
 
 
 def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
@@ -156,7 +156,7 @@ def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
         kind = find_kind(op)
         if kind.network or any(True for _ in _tensor_findings(op, graph, system, known)):
             return None
-        if not any(True for _ in sharding_findings(op, kind)):
+        if not any(True for _ in sharding_findings(op, kind, tuple(system.mesh.axes))):
             return None
         bind_op(whole(op), graph, system)
     except ShapeError:

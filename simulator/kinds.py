@@ -8,7 +8,7 @@ To add one: decorate a function with `@kind(...)` (see docs in `simulator.kinds_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -133,8 +133,10 @@ class Kind:
 
     `partial`: how partial sums pass: "none", "every" (a sum: all inputs must be partial alike), "one" (a product: one
     input may be). `loops`: which loop of the op runs over each dim of each tensor (inputs, then output). `row_dims`: the
-    dims that must be whole on a chip, given the op (for norms). `network`: the op itself moves data between chips and
-    has a sharding rule of its own. `view`: it makes no kernel; whoever reads its output reads its input instead.
+    loops that must be whole on a chip, given the op (for norms). `coarse`: the dims of inputs, as (input, place), that
+    may be whole or cut more coarsely than their loop: the kind reads what a chip needs of them. `as_written`: it takes
+    its tensors however they are sharded. `network`: the op itself moves data between chips and has a sharding rule of
+    its own. `view`: it makes no kernel; whoever reads its output reads its input instead.
     """
 
     name: str
@@ -143,7 +145,9 @@ class Kind:
     options: tuple[str, ...] = ()
     partial: Literal["none", "every", "one"] = "none"
     loops: Callable[[Op], Loops] = named_loops
-    row_dims: Callable[[Op], tuple[str | int, ...]] = lambda _op: ()
+    row_dims: Callable[[Op], Sequence[str]] = lambda _op: ()
+    coarse: Callable[[Op], Collection[tuple[int, int]]] = lambda _op: ()
+    as_written: bool = False
     network: bool = False
     view: bool = False
 

@@ -1,7 +1,8 @@
 """Attention: standard (three ops through HBM), flash and linear (one fused op each).
 
 q[..., T, d], k[..., S, d], v[..., S, e] -> o[..., T, e]: the last dim is the head, the one before it the sequence, the
-others heads or batch; fewer heads in k and v is grouped-query attention (GQA).
+others heads or batch; fewer heads in k and v is grouped-query attention (GQA). Heads of k and v may stand whole, or cut
+more coarsely than those of q, on chips that share the heads of q: a chip reads those that its own query heads need.
 Bytes per head with T = S and b bytes per element: standard (2Td + T^2)b + 2 T^2 b + (T^2 + 2Td)b; flash and linear 4Tdb.
 FLOPs per head: 2TS(d + e) on the matrix unit and 5TS of softmax on the vector unit; linear 4Tde.
 Causal: flash skips the masked blocks (the share of unmasked pairs is computed); standard computes them all and masks.
@@ -12,18 +13,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.dtypes import DTYPE_BYTES
-from simulator.graph import Op
+from simulator.graph import Op, Tensor
 from simulator.kernel import Access, Contraction, Kernel
-from simulator.kinds import Call, Loops, ShapeError, kind, named_loops
+from simulator.kinds import Call, Loops, Shaped, ShapeError, kind, named_loops
 from simulator.tiling import FlashTiling, MatmulTiling, StreamTiling
 
 
 @dataclass(frozen=True, slots=True)
 class _Heads:
-    """The sizes of an attention call."""
+    """The sizes of an attention call on one chip; `kv_heads` are those that its query heads need, as `reads` has them."""
 
     heads: int
     kv_heads: int
@@ -32,12 +33,32 @@ class _Heads:
     d: int
     e: int
     share: float
+    reads: tuple[Access, ...]
+
+    @property
+    def rows(self) -> int:
+        """Queries that one head of k and v serves."""
+        return -(-self.heads * self.queries // self.kv_heads)
 
 
 def _heads(call: Call) -> _Heads:
     q, k, v = (shaped.sizes for shaped in call.inputs)
     if min(len(q), len(k), len(v)) < 2:
         raise ShapeError("attention takes q[...,T,d], k[...,S,d], v[...,S,e]: at least a sequence and a head size")
+    _check_whole(call)
+    if call.output.sizes != (*q[:-1], v[-1]):
+        wanted = ",".join(map(str, (*q[:-1], v[-1])))
+        raise ShapeError(f"the output is [{wanted}], not [{','.join(map(str, call.output.sizes))}]", "out")
+    queries, keys = call.inputs[0].whole[-2], call.inputs[1].whole[-2]
+    share = _unmasked(queries, keys) if call.options.get("causal", False) else 1.0
+    needed = [_needed_heads(call, at) for at in (1, 2)]
+    reads = (call.inputs[0].access, *map(_part_read, call.inputs[1:], needed))
+    return _Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], v[-1], share, tuple(dict.fromkeys(reads)))
+
+
+def _check_whole(call: Call) -> None:
+    """What must fit over all chips together: head sizes, sequences, and how heads share heads."""
+    q, k, v = (shaped.whole for shaped in call.inputs)
     heads, kv_heads = math.prod(q[:-2]), math.prod(k[:-2])
     if q[-1] != k[-1]:
         raise ShapeError(f"q has head size {q[-1]}, k has {k[-1]}", "in1")
@@ -45,14 +66,39 @@ def _heads(call: Call) -> _Heads:
         raise ShapeError("k and v must have the same sequence and heads", "in2")
     if heads % kv_heads:
         raise ShapeError(f"{heads} heads of q cannot share {kv_heads} heads of k and v evenly", "in1")
-    if call.output.sizes != (*q[:-1], v[-1]):
-        wanted = ",".join(map(str, (*q[:-1], v[-1])))
-        raise ShapeError(f"the output is [{wanted}], not [{','.join(map(str, call.output.sizes))}]", "out")
-    causal = bool(call.options.get("causal", False))
-    if causal and q[-2] > k[-2]:
+    if call.options.get("causal", False) and q[-2] > k[-2]:
         raise ShapeError(f"causal attention of {q[-2]} queries over {k[-2]} keys: more queries than keys", "causal")
-    share = _unmasked(call.inputs[0].whole[-2], call.inputs[1].whole[-2]) if causal else 1.0
-    return _Heads(heads, kv_heads, q[-2], k[-2], q[-1], v[-1], share)
+
+
+def _part_read(shaped: Shaped, heads: int) -> Access:
+    """Some heads of k or v, read once."""
+    whole = shaped.access
+    return replace(whole, nbytes=whole.nbytes / math.prod(shaped.sizes[:-2]) * heads)
+
+
+def _needed_heads(call: Call, at: int) -> int:
+    """How many heads of k or v (input number `at`) the query heads of one chip need; of unlike chips, the most."""
+    q, kv = call.inputs[0], call.inputs[at]
+    partners = _partners(q.tensor, kv.tensor)
+    needed = 1
+    for place, size in enumerate(kv.sizes[:-2]):
+        partner = partners[place]
+        if partner is None or q.whole[partner] % kv.whole[place]:
+            needed *= size
+            continue
+        group = q.whole[partner] // kv.whole[place]
+        if group > 1 and size < kv.whole[place] != kv.padded[place]:
+            raise ShapeError(f"{kv.whole[place]} heads of {kv.name} do not divide over its chips", f"in{at}")
+        needed *= min(size, _groups_met(q.sizes[partner], group, q.whole[partner], q.padded[partner]))
+    return needed
+
+
+def _groups_met(block: int, group: int, whole: int, padded: int) -> int:
+    """How many groups of `group` heads a chip's `block` of heads falls on; of all chips' blocks, the most."""
+    if padded != whole:  # blocks that begin anywhere
+        return (group + block - 2) // group + 1
+    starts = range(0, min(whole, block * group), block)  # after `group` blocks they fall alike again
+    return max((start + block - 1) // group - start // group + 1 for start in starts)
 
 
 def _unmasked(queries: int, keys: int) -> float:
@@ -74,7 +120,7 @@ def _standard(call: Call, h: _Heads) -> list[Kernel]:
     return [
         call.kernel(
             name=f"{name}/scores",
-            reads=call.distinct(q, k),
+            reads=tuple(access for access in h.reads if access.tensor in (q.name, k.name)),
             writes=(scores,),
             matrix_flops=first.flops,
             matrix_dtype=dtype,
@@ -93,7 +139,7 @@ def _standard(call: Call, h: _Heads) -> list[Kernel]:
         ),
         call.kernel(
             name=f"{name}/context",
-            reads=(weights, v.access),
+            reads=(weights, next(access for access in h.reads if access.tensor == v.name)),
             matrix_flops=last.flops,
             matrix_dtype=dtype,
             contractions=(last,),
@@ -109,35 +155,36 @@ def _flash(call: Call, h: _Heads) -> list[Kernel]:
         Contraction(h.heads, h.queries, h.keys, h.d, h.share),
         Contraction(h.heads, h.queries, h.e, h.keys, h.share),
     )
-    tiling = FlashTiling(
-        h.kv_heads, h.heads // h.kv_heads * h.queries, h.keys, h.d * DTYPE_BYTES[q.dtype], h.e * DTYPE_BYTES[v.dtype]
-    )
+    tiling = FlashTiling(h.kv_heads, h.rows, h.keys, h.d * DTYPE_BYTES[q.dtype], h.e * DTYPE_BYTES[v.dtype])
     return [
         call.kernel(
+            reads=h.reads,
             matrix_flops=sum(contraction.flops for contraction in contractions),
             matrix_dtype=call.input_dtype,
             vector_flops=5.0 * h.heads * h.queries * h.keys * h.share,
             vector_dtype=call.output.dtype,
             contractions=contractions,
-            tiling=tiling if len(call.reads) == 3 else None,
+            tiling=tiling if len(h.reads) == 3 else None,
             row_elements=h.keys,
         )
     ]
 
 
 def _linear(call: Call, h: _Heads) -> list[Kernel]:
-    """o = phi(q) (phi(k)^T v): a d x e state per head instead of a T x S matrix; 4Tde FLOP per head."""
+    """o = phi(q) (phi(k)^T v): a d x e state per head instead of a T x S matrix; 4Tde FLOP per head. Chips that need the
+    same head of k and v each make its state."""
     contractions = (
         Contraction(h.kv_heads, h.d, h.e, h.keys),
         Contraction(h.heads, h.queries, h.e, h.d),
     )
     return [
         call.kernel(
+            reads=h.reads,
             matrix_flops=sum(contraction.flops for contraction in contractions),
             matrix_dtype=call.input_dtype,
             contractions=contractions,
             tiling=StreamTiling(
-                max(shaped.elements for shaped in call.inputs), 4.0 * DTYPE_BYTES[call.output.dtype], len(call.reads)
+                max(shaped.elements for shaped in call.inputs), 4.0 * DTYPE_BYTES[call.output.dtype], len(h.reads)
             ),
             row_elements=h.d,
         )
@@ -147,21 +194,64 @@ def _linear(call: Call, h: _Heads) -> list[Kernel]:
 _VARIANTS = {"standard": _standard, "flash": _flash, "linear": _linear}
 
 
-def _whole(op: Op) -> tuple[str | int, ...]:
-    """The sequence of keys and the head size must be whole on a chip."""
-    return tuple(dim.size for tensor in op.inputs[1:2] for dim in tensor.dims[-2:])
+def _partners(first: Tensor, other: Tensor) -> list[int | None]:
+    """For each head or batch dim of k or v the place of the dim of q that runs with it: the one of its name; the others
+    one by one, if as many are left on both sides."""
+    names = [dim.size for dim in first.dims[:-2]]
+    found: list[int | None] = [
+        names.index(dim.size) if isinstance(dim.size, str) and dim.size in names else None for dim in other.dims[:-2]
+    ]
+    left = [place for place in range(len(names)) if place not in found]
+    open_places = [at for at, place in enumerate(found) if place is None]
+    if len(left) == len(open_places):
+        for at, place in zip(open_places, left, strict=True):
+            found[at] = place
+    return found
 
 
-def _grouped(op: Op) -> Loops:
-    """Key-value heads are the loop of the query heads, place by place."""
-    loops = [list(names) for names in named_loops(op)]
-    if len(loops) == 4 and len({len(names) for names in loops}) == 1:
-        for names in loops[1:3]:
-            names[:-2] = loops[0][:-2]
-    return loops
+_QUERIES, _KEYS, _HEAD, _VALUE = "query positions", "key positions", "head size", "value size"
+"""The loops of sequences and head sizes; no dim has a name with a blank."""
 
 
-@kind("attention", (3, 3), ("kind", "causal"), row_dims=_whole, loops=_grouped)
+def _loops(op: Op) -> Loops:
+    """Heads and batch are the loops of q's dims; sequences and head sizes go by place, whatever their names."""
+    if len(op.inputs) != 3 or min(len(tensor.dims) for tensor in op.inputs) < 2:
+        return named_loops(op)
+    q, k, v = op.inputs
+    if len(op.output.dims) != len(q.dims):
+        return named_loops(op)
+    lead = [dim.size if isinstance(dim.size, str) else f"head dim {at}" for at, dim in enumerate(q.dims[:-2])]
+    shared = [
+        [f"head dim {at} of its own" if place is None else lead[place] for at, place in enumerate(_partners(q, tensor))]
+        for tensor in (k, v)
+    ]
+    return [
+        [*lead, _QUERIES, _HEAD],
+        [*shared[0], _KEYS, _HEAD],
+        [*shared[1], _KEYS, _VALUE],
+        [*lead, _QUERIES, _VALUE],
+    ]
+
+
+def _whole(op: Op) -> list[str]:
+    """What must be whole on a chip: the sequence of keys, the head size, and heads of k and v that are not q's."""
+    loops = _loops(op)
+    made = set(loops[-1])
+    return sorted({name for names in loops[:-1] for name in names if name not in made})
+
+
+def _grouped(op: Op) -> list[tuple[int, int]]:
+    """The dims of k and v that are fewer heads than those of q which share them."""
+    q = op.inputs[0]
+    return [
+        (at, place)
+        for at, tensor in enumerate(op.inputs[1:3], start=1)
+        for place, partner in enumerate(_partners(q, tensor))
+        if partner is not None and tensor.dims[place].size != q.dims[partner].size
+    ]
+
+
+@kind("attention", (3, 3), ("kind", "causal"), row_dims=_whole, loops=_loops, coarse=_grouped)
 def attention(call: Call) -> Sequence[Kernel]:
     """`kind=standard` (three kernels), `flash` (the default) or `linear`; see the module for FLOPs and bytes."""
     return _VARIANTS[call.options.get("kind", "flash")](call, _heads(call))

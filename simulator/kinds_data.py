@@ -6,6 +6,7 @@ compute; a copy within HBM is a compute kernel that reads and writes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,8 +23,13 @@ def _stream(call: Call) -> StreamTiling:
 
 
 def _rows(call: Call) -> list[Kernel]:
+    """What is asked for, and the index. Of a table that several chips share each has, and reads, its part of that:
+    indices are spread evenly over it."""
     table, index = call.inputs
-    moved = call.output.elements * DTYPE_BYTES[table.dtype]
+    kept = {dim.size for dim in call.output.tensor.dims}
+    parts = zip(table.tensor.dims, table.sizes, table.whole, strict=True)
+    here = math.prod(size / whole for dim, size, whole in parts if dim.size not in kept)
+    moved = call.output.elements * DTYPE_BYTES[table.dtype] * here
     reads = (Access(table.name, moved, table.tensor.memory), index.access)
     return [call.kernel(reads=reads, tiling=_stream(call))]
 
@@ -61,9 +67,10 @@ def _on_queue(kernel: Kernel, queue: str) -> Kernel:
     return replace(kernel, schedule=replace(kernel.schedule, queue=queue))
 
 
-@kind("custom", (0, None), ("flops", "bytes", "time", "unit"))
+@kind("custom", (0, None), ("flops", "bytes", "time", "unit"), as_written=True)
 def custom(call: Call) -> Sequence[Kernel]:
-    """Any kernel by its numbers: `flops=` on `unit=` (vector unless said), `bytes=` of HBM traffic, `time=` fixed.
+    """Any kernel by its numbers, those of one chip: `flops=` on `unit=` (vector unless said), `bytes=` of HBM traffic,
+    `time=` fixed. It takes its inputs and makes its output however they are sharded; nothing is inserted for it.
     At least one of them is needed; inputs are dependencies only, since `bytes=` says what is moved."""
     flops, nbytes, time = (call.options.get(name, 0.0) for name in ("flops", "bytes", "time"))
     if not any(name in call.options for name in ("flops", "bytes", "time")):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from simulator.dtypes import DTYPE_BYTES, widest
 from simulator.graph import Op
 from simulator.kernel import Kernel
-from simulator.kinds import Call, Shaped, ShapeError, kind
+from simulator.kinds import Call, Shaped, ShapeError, kind, named_loops
 from simulator.tiling import StreamTiling
 
 ELEMENTWISE_FLOPS = {
@@ -80,9 +80,10 @@ def _same_shape(call: Call) -> Shaped:
     return first
 
 
-def _axis(op: Op) -> tuple[str | int, ...]:
+def _axis(op: Op) -> Sequence[str]:
+    """The loop over a row: that of the dim called `axis=`, or of the last one."""
     named = op.option("axis")
-    return (named,) if named else tuple(dim.size for dim in op.inputs[0].dims[-1:])
+    return (named,) if named else named_loops(op)[0][-1:]
 
 
 def _normalised(call: Call, flops_per_element: float) -> list[Kernel]:

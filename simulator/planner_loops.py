@@ -3,8 +3,7 @@
 Model: an assignment sends each mesh axis that the op mentions to one loop of the op, to none, or (partial sums that the
 op can pass on) through from inputs to the output. It fixes the layout of every input, and the one in which the output
 comes out of the op: an axis on a loop that the output lacks leaves partial sums.
-Assumes: axes that the op does not mention are not used; a loop is split only if an input runs over it and its kind does
-not want it whole.
+Assumes: axes that the op does not mention are not used; a loop is split only if its kind does not want it whole.
 """
 
 from __future__ import annotations
@@ -16,13 +15,16 @@ from functools import cached_property
 from simulator.graph import Op, Tensor
 from simulator.kinds import Kind, Loops
 from simulator.resharding import PARTIAL, WHOLE, arranged, place_of
+from simulator.sharding import Order, leading
 
 
 @dataclass(frozen=True)
 class Site:
-    """What planning asks of a graph on a system: do the dims of a tensor divide, do the local shapes of an op fit its
-    kind, what does a chip hold of a tensor, and (None: plan canonically) what does an op cost alone, in seconds."""
+    """What planning asks of a graph on a system: the order of the mesh's axes, do the dims of a tensor divide, do the
+    local shapes of an op fit its kind, what does a chip hold of a tensor, and (None: plan canonically) what does an op
+    cost alone, in seconds."""
 
+    order: Order
     fits: Callable[[Tensor], bool]
     runs: Callable[[Op], bool]
     nbytes: Callable[[Tensor], float]
@@ -61,17 +63,21 @@ class Annotated:
 
     @cached_property
     def axes(self) -> list[str]:
-        """The mesh axes that the op mentions."""
-        return sorted({axis for tensor in self.tensors for axis in tensor.axes + tensor.partial})
+        """The mesh axes that the op mentions, in the mesh's order: what they are called decides nothing."""
+        mentioned = {axis for tensor in self.tensors for axis in tensor.axes + tensor.partial}
+        return sorted(mentioned, key=self.site.order.index)
 
     @cached_property
     def free(self) -> list[str]:
-        """The loops that an axis may split: they run over an input, and not over what must be whole."""
-        rows = self.kind.row_dims(self.op)
-        pairs = zip(self.loops, self.op.inputs, strict=False)
-        named = [(name, dim) for names, tensor in pairs for name, dim in zip(names, tensor.dims, strict=False)]
-        whole = {name for name, dim in named if dim.size in rows}
-        return list(dict.fromkeys(name for name, _ in named if name not in whole))
+        """The loops that an axis may split: all but those over what must be whole. A loop that only the output has
+        needs nothing of the inputs but what is whole there."""
+        whole = set(self.kind.row_dims(self.op))
+        return list(dict.fromkeys(name for names in self.loops for name in names if name not in whole))
+
+    @cached_property
+    def coarse(self) -> frozenset[tuple[int, int]]:
+        """The dims, as (input, place), that may be cut more coarsely than their loop."""
+        return frozenset(self.kind.coarse(self.op))
 
     def summed(self, loop: str) -> bool:
         """Whether the output lacks the loop."""
@@ -94,8 +100,8 @@ class Annotated:
         """Whether the axis may split the loop: it is free, and divides."""
         return loop in self.free and all(
             self.site.fits(arranged(tensor, {axis: list(names).index(loop)}))
-            for names, tensor in zip(self.loops, self.tensors, strict=False)
-            if loop in names
+            for at, (names, tensor) in enumerate(zip(self.loops, self.tensors, strict=False))
+            if loop in names and (at, list(names).index(loop)) not in self.coarse
         )
 
     def options(self, axis: str) -> list[To]:
@@ -114,11 +120,18 @@ class Annotated:
 
     def _places(self, at: int, assigned: Assignment) -> dict[str, int]:
         """Where an assignment wants each axis in a tensor."""
-        names, output = list(self.loops[at]), at == len(self.op.inputs)
+        return {axis: self._place(at, axis, assigned) for axis in assigned}
 
-        def place(to: To) -> int:
-            if to.loop is not None:
-                return names.index(to.loop) if to.loop in names else PARTIAL if output else WHOLE
+    def _place(self, at: int, axis: str, assigned: Assignment) -> int:
+        to, output = assigned[axis], at == len(self.op.inputs)
+        names = list(self.loops[at])
+        if to.loop is None:
             return PARTIAL if at in to.passing or (output and to.passing) else WHOLE
-
-        return {axis: place(to) for axis, to in assigned.items()}
+        if to.loop not in names:
+            return PARTIAL if output and self.summed(to.loop) else WHOLE
+        place = names.index(to.loop)
+        if (at, place) in self.coarse:
+            # as it is declared, where that has what the chip needs; a whole one is not cut: the kind reads a part of it
+            fine = "".join(axis for axis, other in assigned.items() if other.loop == to.loop)
+            return place if axis in leading(fine, self.tensors[at].dims[place].axes, self.site.order) else WHOLE
+        return place

@@ -60,6 +60,8 @@ def plan_op(op: Op, kind: Kind, site: Site, have: Collection[tuple[str, Layout]]
     """
     annotated = Annotated(op, kind, site)
     search = _Search(annotated, have)
+    if kind.as_written:
+        return search.as_written()
     first = textbook(annotated)
     if site.cost is None:
         found = search.carried_out(first)
@@ -95,6 +97,11 @@ def _assignments(op: Annotated, first: Assignment) -> Iterator[dict[str, To]]:
         yield dict(zip(choices, chosen, strict=True))
 
 
+def _added_up(tensor: Tensor, kept: str) -> Tensor:
+    """The tensor without partial sums over other axes than those."""
+    return replace(tensor, partial="".join(axis for axis in tensor.partial if axis in kept))
+
+
 def _rounded(cost: float) -> float:
     """The cost without the noise of the last digits, so that equals tie."""
     return float(f"{cost:.10g}")
@@ -114,7 +121,8 @@ class _Search:
         op, site = self.annotated.op, self.annotated.site
         local = self.annotated.local(assigned)
         tensors = (*local.inputs, local.output)
-        if not all(map(site.fits, tensors)) or any(True for _ in sharding_findings(local, self.annotated.kind)):
+        findings = sharding_findings(local, self.annotated.kind, site.order)
+        if not all(map(site.fits, tensors)) or any(True for _ in findings):
             return None
         after = self._way(local.output, op.output, "direct")
         if after is None or after[0] > below:
@@ -133,6 +141,14 @@ class _Search:
         if not site.runs(local):
             return None
         return total + self._cost(local), OpPlan(local, tuple(before), after[1])
+
+    def as_written(self) -> OpPlan | None:
+        """The op as it is, on inputs whose partial sums are added up, but for those that the output has too."""
+        op = self.annotated.op
+        local = replace(op, inputs=tuple(_added_up(tensor, op.output.partial) for tensor in op.inputs))
+        ways = [self._way(*ends, "direct") for ends in zip(op.inputs, local.inputs, strict=True)]
+        before = tuple(way[1] for way in ways if way is not None)
+        return OpPlan(local, before, ()) if len(before) == len(ways) else None
 
     def _way(self, source: Tensor, target: Tensor, style: Style) -> tuple[float, Steps] | None:
         """The cheapest way from one type to another (canonically: that of the style); None if there is none."""

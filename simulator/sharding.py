@@ -4,6 +4,8 @@ Model: each mesh axis is assigned to one loop dim of an op or to none. A dim mus
 appears; a contracted dim sharded over X leaves partial sums over X, to be declared on the output (`{U_X}`); partial sums
 pass only through linear ops. What cannot be met without moving data between chips is named here as the collective that
 is missing: the planner (`simulator.planner`) inserts it, and inserts nothing where this module finds nothing.
+A dim that a kind takes coarsely (heads of k and v that several heads of q share) may be whole instead, or sharded over
+the first of its loop's axes, in the mesh's order: what a chip needs of it is then there, and is all that the kind reads.
 Assumes: the order of axes within a dim has no meaning. Each axis that shards a dim owns a digit of its index, in the
 mesh's order ('D_XY' and 'D_YX' alike have X major), so axes come and go one by one without the others moving.
 Source: "How to Scale Your Model", chapter on sharding (the four cases of a sharded matmul).
@@ -11,10 +13,14 @@ Source: "How to Scale Your Model", chapter on sharding (the four cases of a shar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 
 from simulator.graph import Dim, Op, Tensor
 from simulator.kinds import Kind, Loops
+
+Order = Sequence[str]
+"""The axes of the mesh, the first of them major."""
 
 Finding = tuple[str, str]
 """What to point at ('kind', 'out', 'in0', an option) and the message."""
@@ -23,8 +29,8 @@ Layout = tuple[tuple[frozenset[str], ...], frozenset[str]]
 """The axes of each dim, and those of the partial sums."""
 
 
-def sharding_findings(op: Op, kind: Kind) -> Iterator[Finding]:
-    """Everything in the sharding of an op that its kind cannot do on its own."""
+def sharding_findings(op: Op, kind: Kind, order: Order) -> Iterator[Finding]:
+    """Everything in the sharding of an op that its kind cannot do on its own, on a mesh whose axes have this order."""
     if kind.network:
         rule = _COLLECTIVE_RULES.get(op.kind)
         if rule is not None and op.inputs and op.output.dtype != op.inputs[0].dtype:
@@ -35,8 +41,15 @@ def sharding_findings(op: Op, kind: Kind) -> Iterator[Finding]:
         elif rule is not None and op.inputs and op.option("over"):
             yield from rule(op, op.inputs[0], op.option("over") or "")
         return
+    if kind.as_written:
+        yield from _sums_taken(op)
+        return
     loops = kind.loops(op)
-    for find in (_row_findings(op, kind), _conflicts(op, loops), _partial_findings(op, kind, loops)):
+    for find in (
+        _row_findings(op, kind, loops),
+        _conflicts(op, kind, loops, order),
+        _partial_findings(op, kind, loops),
+    ):
         found = list(find)
         yield from found
         if found:
@@ -48,13 +61,20 @@ def _loop_dims(tensor: Tensor, loops: Sequence[str]) -> dict[str, Dim]:
     return dict(zip(loops, tensor.dims, strict=False))
 
 
-def _conflicts(op: Op, loops: Loops) -> Iterator[Finding]:
+def leading(fine: str, coarse: str, order: Order) -> str:
+    """The longest run of the first axes of `fine`, in the mesh's order, that `coarse` has all of."""
+    ranked = sorted(fine, key=order.index)
+    return "".join(itertools.takewhile(coarse.__contains__, ranked))
+
+
+def _conflicts(op: Op, kind: Kind, loops: Loops, order: Order) -> Iterator[Finding]:
     """A dim sharded in two ways, or an axis that splits two loops, within one op."""
     first: dict[str, tuple[Tensor, Dim]] = {}
     users: dict[str, str] = {axis: "the partial sums" for tensor in op.inputs for axis in tensor.partial}
+    coarse = set(kind.coarse(op))
     for place, tensor in enumerate((*op.inputs, op.output)):
         part = f"in{place}" if place < len(op.inputs) else "out"
-        for name, dim in _loop_dims(tensor, loops[place]).items():
+        for at, (name, dim) in enumerate(zip(loops[place], tensor.dims, strict=False)):
             for axis in dim.axes:
                 user = users.setdefault(axis, name)
                 if user != name:
@@ -67,9 +87,23 @@ def _conflicts(op: Op, loops: Loops) -> Iterator[Finding]:
                     )
                     return
             other, before = first.setdefault(name, (tensor, dim))
-            if set(before.axes) != set(dim.axes):
+            if (place, at) in coarse:
+                there = set(leading(before.axes, dim.axes, order))
+                if there != set(dim.axes):
+                    yield part, _misplaced(other, before, tensor, dim, there)
+                    return
+            elif set(before.axes) != set(dim.axes):
                 yield part, _missing(str(dim.size), other, before, tensor, dim)
                 return
+
+
+def _misplaced(other: Tensor, before: Dim, tensor: Tensor, dim: Dim, there: Collection[str]) -> str:
+    """What is wrong with a coarse dim that is not cut over the first axes of its loop."""
+    axes = "".join(axis for axis in dim.axes if axis not in there)
+    return (
+        f"{dim} in {tensor.name} is shared by {before} in {other.name}, and what a chip needs of it is elsewhere: a "
+        f"collective is missing, e.g. all_gather({tensor.name}, over={axes})"
+    )
 
 
 def _missing(name: str, other: Tensor, before: Dim, tensor: Tensor, dim: Dim) -> str:
@@ -84,11 +118,11 @@ def _missing(name: str, other: Tensor, before: Dim, tensor: Tensor, dim: Dim) ->
     )
 
 
-def _row_findings(op: Op, kind: Kind) -> Iterator[Finding]:
-    rows = kind.row_dims(op)
+def _row_findings(op: Op, kind: Kind, loops: Loops) -> Iterator[Finding]:
+    rows = set(kind.row_dims(op))
     for place, tensor in enumerate(op.inputs):
-        for dim in tensor.dims:
-            if dim.size in rows and dim.axes:
+        for name, dim in zip(loops[place], tensor.dims, strict=False):
+            if name in rows and dim.axes:
                 yield (
                     f"in{place}",
                     (
@@ -97,6 +131,19 @@ def _row_findings(op: Op, kind: Kind) -> Iterator[Finding]:
                     ),
                 )
                 return
+
+
+def _sums_taken(op: Op) -> Iterator[Finding]:
+    """Partial sums of inputs that the output does not have: an op that is given by its numbers does not add them up."""
+    for place, tensor in enumerate(op.inputs):
+        lost = "".join(axis for axis in tensor.partial if axis not in op.output.partial)
+        if lost:
+            yield (
+                f"in{place}",
+                f"{op.kind} cannot take the partial sums {tensor.name}:{tensor.type_text}: a collective is missing, "
+                f"e.g. all_reduce({tensor.name}, over={lost})",
+            )
+            return
 
 
 def _partial_findings(op: Op, kind: Kind, loops: Loops) -> Iterator[Finding]:

@@ -156,13 +156,13 @@ def test_a_broken_dim_or_mesh_is_left_for_the_binding() -> None:
     assert plan_sharding(sound, empty) is sound
 
 
-def test_heads_that_do_not_divide_are_not_split() -> None:
-    """Four chips cannot share two key-value heads: q is gathered, every chip does all heads, and keeps its own."""
-    lines = lines_of("o:bf16[H_Y,T,K] = attention(q:bf16[H_Y,T,K], k:bf16[2,S,K], v:bf16[2,S,K])")
-    assert lines[1:] == [
-        "o.local:bf16[H,T,K] = attention(q.gathered, k:bf16[2,S,K], v:bf16[2,S,K])",
-        "o:bf16[H_Y,T,K] = slice(o.local, over=Y)",
-    ]
+def test_more_chips_than_key_value_heads_need_nothing() -> None:
+    """Four chips share two key-value heads that each of them has: its 8 query heads of 32 are served by one of them."""
+    line = "o:bf16[H_Y,T,K] = attention(q:bf16[H_Y,T,K], k:bf16[2,S,K], v:bf16[2,S,K])"
+    assert lines_of(line) == [line]
+    (kernel,) = bind(parse_graph([line], DIMS), XY)
+    assert [access.nbytes for access in kernel.reads] == [8 * 16 * 64 * 2, 16 * 64 * 2, 16 * 64 * 2]
+    assert kernel.flops == 8 * 16 * 16 * (4 * 64 + 5)
 
 
 def test_a_dim_that_does_not_divide_on_the_way_is_gathered_first() -> None:
