@@ -16,6 +16,7 @@ from hw.catalog import build_chip, chip_document, chip_names, load_chip, overrid
 from hw.chip import Chip
 from hw.document import Document, Key
 from hw.errors import Mark, Problems, SpecError, shown, unknown
+from hw.group_text import read_groups
 from hw.system import Mesh, System, mesh_problems
 from hw.system_spec import SystemSpec, counted_chip
 from hw.topology import MAX_CHIPS, Topology
@@ -65,12 +66,13 @@ class SystemBuilder:
         topology = self._topology(first, counted if self.spec.chips else [], known)
         named = self._named(counted, topology) if self.spec.chips and known else ()
         axes = self._axes(topology)
+        mesh = Mesh(axes, self._groups(axes, topology))
         wired = topology is not None or not self.spec.wired
         if self.spec.host and (wrong := self.spec.host.problem()):
             marks = [self._mark(("host", *key)) for key in wrong[0]]
             # what a user has changed of a base is likelier to be wrong than what the base says
             self.problems.add(next((mark for mark in marks if mark.file == self.document.file), marks[0]), wrong[1])
-        system = System(first, topology, Mesh(axes), named, self.spec.host)
+        system = System(first, topology, mesh, named, self.spec.host)
         return Built(entries[0].chip if known else None, system, wired)
 
     def _mark(self, key: Key) -> Mark:
@@ -225,3 +227,12 @@ class SystemBuilder:
             for axis, message in mesh_problems(self.spec.mesh, topology):
                 self._add(("mesh", axis) if axis else ("mesh",), message)
         return {name: size for name, size in self.spec.mesh.items() if size >= 1}
+
+    def _groups(self, axes: Mapping[str, int], topology: Topology | None) -> Mapping[str, tuple[int, ...]]:
+        """The chips of each named group."""
+        size = topology.size if topology else MAX_CHIPS if self.spec.wired else 1
+        read = read_groups(self.spec.groups or {}, axes, size)
+        for name, at, message in read.wrong:
+            listed = isinstance((self.spec.groups or {})[name], list)
+            self._add(("groups", name) if at is None or not listed else ("groups", name, at), message)
+        return read.named

@@ -10,7 +10,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from hw.host import Host
 from hw.validation import Frozen, Spec
@@ -39,6 +39,10 @@ def _slice(value: object) -> tuple[int, ...]:
 
 SliceShape = Annotated[tuple[int, ...], BeforeValidator(_slice, json_schema_input_type=str)]
 """Chips along each axis, written 4x4x8."""
+
+
+Chips = Annotated[Any, WithJsonSchema({"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1})]
+"""Chips of a group: numbers and ranges, as in [0-3, 8]; read by `hw.system_build`."""
 
 
 class Slices(Spec):
@@ -93,6 +97,9 @@ class SystemSpec(Spec):
     scale_out: str | None = Field(default=None, description="how nodes are joined: fat_tree({nodes}) over infiniband")
     slices: Slices | None = Field(default=None, description="which slices there are, and where they wrap around")
     mesh: dict[str, int] | None = Field(default=None, description="logical axes, single capitals, and their sizes")
+    groups: dict[str, Chips] | None = Field(
+        default=None, description="named groups of chips beside the mesh, single capitals: {A: [0-3], B: [4-7, 9]}"
+    )
     set: dict[str, Any] = Field(default_factory=dict, description="figures of the chip by dotted name: hbm.bandwidth")
     host: Host | None = Field(default=None, description="hosts that chips share")
 

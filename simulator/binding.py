@@ -15,7 +15,7 @@ from typing import Any
 
 from hw import Chip, Problems, System
 from hw.errors import Mark, shown, unknown
-from hw.system import mesh_problems
+from hw.system import group_problems, mesh_problems
 from simulator.dtypes import usable_dtype
 from simulator.graph import Op, OpGraph, Tensor
 from simulator.host_ports import shared_memories
@@ -83,7 +83,8 @@ def _findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: Col
         if name not in earlier:
             yield "after", unknown("op", name, earlier) + " (ops before this one)"
     if known.mesh:
-        yield from _place_findings(options, system)
+        found = list(_place_findings(options, system))
+        yield from found or _nowhere(op, options, system)
 
 
 def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip: bool) -> Iterator[Finding]:
@@ -106,7 +107,7 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
         )
         return
     try:
-        if demanded and sharding != "written" and not kind.network:
+        if demanded and sharding != "written" and not kind.network and not _side_by_side(op, system):
             bind_op(whole(op), graph, system)
             planned = plan_op(op, kind, site(graph, system))
             if planned is None:
@@ -119,6 +120,12 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
             yield from _chip_findings(bind_op(op, graph, system), system) if chip else ()
     except ShapeError as error:
         yield error.part, str(error)
+
+
+def _side_by_side(op: Op, system: System) -> bool:
+    """Whether an op is over several named groups at once: the planner takes axes one by one, these are one."""
+    axes = {axis for tensor in (*op.inputs, op.output) for axis in tensor.axes + tensor.partial}
+    return len(axes.intersection(system.mesh.named)) > 1
 
 
 def _why(op: Op) -> str:
@@ -154,7 +161,7 @@ def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
         return None
     try:
         kind = find_kind(op)
-        if kind.network or any(True for _ in _tensor_findings(op, graph, system, known)):
+        if kind.network or any(True for _ in _tensor_findings(op, graph, system, known)) or _side_by_side(op, system):
             return None
         if not any(True for _ in sharding_findings(op, kind, tuple(system.mesh.axes))):
             return None
@@ -165,16 +172,57 @@ def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
 
 
 def _place_findings(options: Mapping[str, Any], system: System) -> Iterator[Finding]:
-    """Options that name axes or chips which the system does not have."""
-    for axis in options.get("over", ""):
-        if axis not in system.mesh.axes:
-            yield "over", unknown("mesh axis", axis, system.mesh.axes)
+    """Options that name axes, groups or chips which the system does not have."""
+    over = options.get("over", "")
+    for axis in over:
+        if axis not in system.mesh.names:
+            yield "over", unknown_axis(axis, system)
             return
+    if wrong := system.mesh.together(over):
+        yield "over", wrong
+    least = min((len(chips) for name, chips in system.mesh.named.items() if name in over), default=0)
+    if over and 0 < least <= options.get("root", 0):
+        yield "root", f"there is no place {options['root']} in a group of {least} chips; root= wants 0 to {least - 1}"
     named = [(part, (options[part],)) for part in ("from", "to") if part in options]
     for part, chips in [*named, ("on", options.get("on", ()))]:
         for chip in chips:
             if chip >= system.size:
                 yield part, f"there is no chip {chip}; the system has chips 0 to {system.size - 1}"
+
+
+def unknown_axis(axis: str, system: System) -> str:
+    """That a system has neither a mesh axis nor a group of this name."""
+    return unknown("mesh axis or group" if system.mesh.named else "mesh axis", axis, system.mesh.names)
+
+
+def _together_findings(tensor: Tensor, system: System) -> Iterator[str]:
+    """What is wrong with the named groups of a tensor: a chip is in one of them, so they make no product."""
+    named = system.mesh.named
+    places = [axes for axes in (*(dim.axes for dim in tensor.dims), tensor.partial) if set(axes) & set(named)]
+    if not places:
+        return
+    wrong = system.mesh.together(tensor.axes + tensor.partial)
+    if wrong is not None:
+        yield f"{tensor.name}:{tensor.type_text}: {wrong}"
+    elif len(places) > 1:
+        groups = ", ".join(axis for axis in named if axis in tensor.axes + tensor.partial)
+        yield f"{tensor.name}:{tensor.type_text} splits two dims over the groups {groups}; a chip is in one of them only"
+    sizes = {len(named[axis]) for axis in tensor.axes}
+    if wrong is None and len(sizes) > 1:
+        groups = " and ".join(f"{axis} of {len(named[axis])}" for axis in tensor.axes)
+        yield f"{tensor.name} cannot be cut alike over the groups {groups} chips; write a line for each group"
+
+
+def _nowhere(op: Op, options: Mapping[str, Any], system: System) -> Iterator[Finding]:
+    """That no chip is in all of the groups that an op mentions, or in none that on= names."""
+    axes = [options.get("over", ""), *(tensor.axes + tensor.partial for tensor in (*op.inputs, op.output))]
+    if set("".join(axes)) <= set(system.mesh.names):
+        members = members_of(op, options, system)
+        named = ", ".join(name for name in system.mesh.named if name in "".join(axes))
+        if members is not None and not members:
+            yield "kind", f"{op.name} runs on no chip: none is in all of the groups {named}"
+        elif members is not None and "on" in options and members.isdisjoint(options["on"]):
+            yield "on", f"on= names none of the chips of {named}"
 
 
 def _tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> Iterator[Finding]:
@@ -187,9 +235,12 @@ def _tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> It
                 reported.add(dim.size)
                 yield part, unknown("dim", dim.size, names)
         for axis in tensor.axes + tensor.partial if known.mesh else "":
-            if axis not in system.mesh.axes and axis not in reported:
+            if axis not in system.mesh.names and axis not in reported:
                 reported.add(axis)
-                yield part, unknown("mesh axis", axis, system.mesh.axes)
+                yield part, unknown_axis(axis, system)
+        for message in _together_findings(tensor, system) if known.mesh and not reported else ():
+            reported.add(tensor.name)
+            yield part, message
         if not reported and known.mesh and not known.broken_dims & {dim.size for dim in tensor.dims}:
             for name, message in _size_findings(tensor, graph, system):
                 if name not in reported:
@@ -254,7 +305,18 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
         {**options, "over_chips": system.mesh.extent(options.get("over", ""))},
     )
     given = Schedule(**{name: value for name, value in options.items() if name in _SCHEDULE})
+    members = members_of(op, options, system)
+    if members is not None:
+        given = replace(given, on=tuple(sorted(members.intersection(given.on) if given.on else members)))
     return [_scheduled(kernel, given) for kernel in kind.lower(call)]
+
+
+def members_of(op: Op, options: Mapping[str, Any], system: System) -> frozenset[int] | None:
+    """The chips of the named groups that an op's tensors and its over= mention, which alone run it; None for any."""
+    tensors = (tensor.axes + tensor.partial for tensor in (*op.inputs, op.output))
+    found = [system.mesh.members(axes) for axes in (options.get("over", ""), *tensors)]
+    members = [chips for chips in found if chips is not None]
+    return frozenset.intersection(*members) if members else None
 
 
 _SCHEDULE = COMMON_OPTIONS
@@ -285,6 +347,8 @@ def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]
     problems = Problems()
     for _, message in mesh_problems(system.mesh.axes, system.topology):
         problems.add(Mark("mesh"), message)
+    for name, _, message in group_problems(system.mesh, system.size):
+        problems.add(Mark(f"groups.{name}"), message)
     for _, message in split_problems(graph, system):
         problems.add(Mark("split"), message)
     problems.raise_if_any()

@@ -26,13 +26,15 @@ from simulator.transfer import Group, Line, Message, Transfer, added
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a collective is asked to do: its kind, V, the place of its root, a shift, shares of an uneven exchange."""
+    """What a collective is asked to do: its kind, V, the place of its root, a shift; of an uneven one, the parts of V
+    that go to each place and those that each place holds before."""
 
     kind: str
     nbytes: float
     root: int = 0
     shift: int = 1
     shares: tuple[float, ...] = ()
+    held: tuple[float, ...] = ()
 
 
 def canonical(group: Group, ask: Ask) -> Transfer:
@@ -184,17 +186,18 @@ def shifted(group: Group, ask: Ask) -> list[Message]:
 
 def cast(group: Group, ask: Ask) -> Transfer:
     """A broadcast of V from the root: outer pieces first, then inside each."""
-    whole, root = Transfer(), group.chips[ask.root]
+    whole = Transfer()
     for at in reversed(range(len(group.pieces))):
         piece, inner = group.pieces[at], group.pieces[:at]
-        lines = [line for line in group.along(piece) if _leads(line, inner, root)]
-        reached = [forms(line).cast(line, piece.place(root), ask.nbytes) for line in lines]
+        lines = [line for line in group.along(piece) if _leads(group, line, inner, ask.root)]
+        reached = [forms(line).cast(line, piece.place(ask.root), ask.nbytes) for line in lines]
         whole = whole.beside(side_by_side(reached))
     return whole
 
 
-def _leads(line: Line, inner: Sequence[Axis], root: int) -> bool:
-    return all(piece.place(line.chips[0]) == piece.place(root) for piece in inner)
+def _leads(group: Group, line: Line, inner: Sequence[Axis], root: int) -> bool:
+    first = group.place_of[line.chips[0]]
+    return all(piece.place(first) == piece.place(root) for piece in inner)
 
 
 def collect(group: Group, ask: Ask) -> Transfer:

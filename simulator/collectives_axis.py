@@ -14,7 +14,7 @@ Source: DESIGN section 3; "How to Scale Your Model", chapters on sharding and GP
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -130,12 +130,28 @@ def _fabric_latency(line: Line) -> float:
     """A hop through the fabric: between the two chips that are farthest apart in it."""
     trunks = line.topology.trunks(line.axis.level)
     if not trunks:
-        return line.hop_s(_ports(line))
+        return _through_switch(line)
     first = line.chips[0]
     behind = [set(trunk.chips) for trunk in trunks]
     # chips behind the same trunk are equally far: one for each is enough
     far = {tuple(chip in each for each in behind): chip for chip in line.chips if chip != first}
     return max((line.router.route(first, chip).latency_s for chip in far.values()), default=0.0)
+
+
+def _through_switch(line: Line) -> float:
+    """Up by one chip's port and down by another's: a switch of a graph file takes its time both ways."""
+    topology, level = line.topology, line.axis.level
+    ports = [
+        [topology.wires[port(chip, level)] for chip in line.chips] for port in (topology.port_out, topology.port_in)
+    ]
+    up, down = ([wire.latency_s for wire in wires] for wires in ports)
+    # the slowest way up and the slowest down may belong to one chip: two of each are enough
+    ways = [up[here] + down[there] for here in _slowest(up) for there in _slowest(down) if here != there]
+    return max(ways, default=0.0) + max(wire.message_s for wires in ports for wire in wires)
+
+
+def _slowest(latencies: Sequence[float]) -> list[int]:
+    return sorted(range(len(latencies)), key=lambda at: -latencies[at])[:2]
 
 
 def _fabric_gather(line: Line, nbytes: float) -> Transfer:

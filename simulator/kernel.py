@@ -82,7 +82,8 @@ class Communication:
     """A transfer between chips: its kind, the mesh axes or the two chips, V, and what some kinds and runs add.
 
     V is the bytes of the whole array on one chip (of an all-to-all: over all chips). `root` is the place of the chip that
-    a broadcast comes from, `shift` how far a permute goes, `shares` what part goes to each place in an uneven exchange.
+    a broadcast comes from, `shift` how far a permute goes. Of uneven ones `held` is the part of V that each place has
+    before, `shares` the part that goes to each place. `axes`: mesh axes, or named groups of chips.
     """
 
     kind: str
@@ -93,6 +94,7 @@ class Communication:
     root: int = 0
     shift: int = 1
     shares: tuple[float, ...] = ()
+    held: tuple[float, ...] = ()
     algorithm: str = ""
 
 

@@ -104,15 +104,25 @@ class _Issue:
         for number, group in enumerate(planned.traffic.groups):
             present = here.intersection(group.members)
             if present and len(present) < len(group.members):
-                absent = ", ".join(str(chip) for chip in group.members if chip not in present)
-                raise RunError(
-                    f"deadlock: {planned.kernel.name} ({planned.kernel.kind} over {communication.axes}) waits for "
-                    f"ever on chips {', '.join(map(str, sorted(present)))}: chips {absent} of the group do not have "
-                    "its input and never come"
-                )
+                raise RunError(self._never(planned.kernel, communication.axes, number, present))
             if present:
                 joined.setdefault(classes[number], []).append(group)
         return {self._simulated(groups[0].members): tuple(groups) for groups in joined.values()}
+
+    def _never(self, kernel: Kernel, axes: str, number: int, present: set[int]) -> str:
+        """That members of a group never come, and how to say it if the others are meant alone."""
+        mesh = self.plan.system.mesh
+        members = self.plan.system.groups(axes)[number]
+        absent = ", ".join(str(chip) for chip in members if chip not in present)
+        named, whose = mesh.members(axes) is not None, "the group"
+        if named:
+            whose = f"group {axes[number]}"
+        written = bool(kernel.schedule.on) and not named
+        hint = "; to go over the first alone, name them in system.groups and write over= that name" if written else ""
+        return (
+            f"deadlock: {kernel.name} ({kernel.kind} over {axes}) waits for ever on chips "
+            f"{', '.join(map(str, sorted(present)))}: chips {absent} of {whose} do not have its input and never come{hint}"
+        )
 
     def _ways(self, traffic: Traffic) -> dict[tuple[int, ...], tuple[Joined, ...]]:
         """By simulated chip, the ways to their hosts of all chips that it stands for."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hw import RunError, System
 from hw.routing import Router
 from hw.topology import Wire
-from simulator.algorithms import GATHERS, Choice, choose
+from simulator.algorithms import GATHERS, choose
 from simulator.collectives import Ask
 from simulator.host_ports import HostPorts
 from simulator.kernel import Communication
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The chips that one task joins, and its transfer."""
+    """The chips that one task joins, its transfer, and the algorithm that it carries out."""
 
     members: Sequence[int]
     transfer: Transfer
+    algorithm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class Network:
         """The same step by step; as it is where there is no step form, or one too long."""
         parts = []
         for joined in macro.groups:
-            steps = rounds(self._group(joined.members, communication), _ask(communication), macro.algorithm)
+            group = self._group(joined.members, communication)
+            steps = rounds(group, _ask(communication, joined.members, group), joined.algorithm)
             if steps is None:
                 return replace(macro, reason=f"{macro.reason}; no step form")
             different = {id(step.messages): len(step.messages) for step in steps}
@@ -160,29 +162,31 @@ class Network:
     def _group(self, chips: Sequence[int], communication: Communication) -> Group:
         router = self.router
         assert router is not None
-        return Group(router.topology, router, chips, self.system.pieces(communication.axes))
+        lies = self.system.lying(communication.axes, chips)
+        if communication.kind == "permute":
+            return Group(router.topology, router, chips, lies.pieces)  # it goes by the places that are written
+        return Group(router.topology, router, lies.chips, lies.pieces)
 
     def _traffic(self, communication: Communication) -> Traffic:
         if self.router is None:
             return Traffic(tuple(Joined(group, Transfer()) for group in self.system.groups(communication.axes)))
         try:
             if communication.axes:
-                return self._collective(communication, self.router)
+                return self._collective(communication)
             return self._pair(communication, self.router)
         except ValueError as error:
             raise RunError(str(error)) from None
 
-    def _collective(self, communication: Communication, router: Router) -> Traffic:
-        pieces = self.system.pieces(communication.axes)
-        ask = _ask(communication)
+    def _collective(self, communication: Communication) -> Traffic:
         wanted = communication.algorithm or self.options.collectives
         groups: list[Joined] = []
-        choice = Choice("none", "one chip", Transfer())
-        for chips in self.system.groups(communication.axes):
-            group = Group(router.topology, router, chips, pieces)
-            choice = choose(group, ask, wanted, self.seconds)
-            groups.append(Joined(chips, choice.transfer))
-        return Traffic(tuple(groups), choice.algorithm, choice.reason)
+        choices: dict[str, str] = {}
+        for members in self.system.groups(communication.axes):
+            group = self._group(members, communication)
+            choice = choose(group, _ask(communication, members, group), wanted, self.seconds)
+            groups.append(Joined(members, choice.transfer, choice.algorithm))
+            choices[choice.algorithm] = choice.reason
+        return Traffic(tuple(groups), ", ".join(choices), "; ".join(dict.fromkeys(choices.values())))
 
     def _pair(self, communication: Communication, router: Router) -> Traffic:
         source, target, nbytes = communication.source, communication.target, communication.nbytes
@@ -191,8 +195,16 @@ class Network:
         return Traffic((Joined((source, target), Transfer((loads,), route.latency_s, nbytes)),), "route", "", pair=True)
 
 
-def _ask(communication: Communication) -> Ask:
-    return Ask(communication.kind, communication.nbytes, communication.root, communication.shift, communication.shares)
+def _ask(communication: Communication, members: Sequence[int], group: Group) -> Ask:
+    """What is asked of a group: places among its members as written become places in the order of its wiring."""
+    sent, root = communication, communication.root
+    if group.chips is members:
+        return Ask(sent.kind, sent.nbytes, root, sent.shift, sent.shares, sent.held)
+    place = {chip: at for at, chip in enumerate(members)}
+    shares, held = (
+        tuple(parts[place[chip]] for chip in group.chips) if parts else () for parts in (sent.shares, sent.held)
+    )
+    return Ask(sent.kind, sent.nbytes, group.place_of[members[root]], sent.shift, shares, held)
 
 
 def _pattern(messages: Messages, router: Router) -> Traffic:

@@ -2,7 +2,7 @@
 
 `tiles=4` pipeline steps · `chunks=8` pieces for overlap with a dependent op · `priority=1` for `run.order: ready` ·
 `queue=side` another queue of the chip · `after=[a,b]` ops to wait for · `on=0`, `on=[0,1]` the chips to run on ·
-`over=XY` mesh axes · the rest belong to kinds.
+`over=XY` mesh axes, `over=A`, `over=[A,B]` named groups of chips · the rest belong to kinds.
 """
 
 from __future__ import annotations
@@ -68,12 +68,16 @@ def _chips(raw: str) -> tuple[int, ...]:
     return tuple(_not_negative(part.strip()) for part in raw.strip("[]").split(","))
 
 
-def _axes(raw: str) -> str:
-    if not re.fullmatch(r"[A-Z]+", raw):
-        raise ValueError(f"'{raw}' will not do: {{key}} wants mesh axes, single capitals such as X or XY")
-    if len(set(raw)) < len(raw):
-        raise ValueError(f"'{raw}' will not do: {{key}} wants each mesh axis once")
-    return raw
+def read_axes(raw: str) -> str:
+    """The mesh axes or named groups of `over=`: 'XY', or a list of single ones. Raises ValueError."""
+    axes = "".join(part.strip() for part in raw.strip("[]").split(","))
+    if not re.fullmatch(r"[A-Z]+", axes):
+        raise ValueError(
+            f"'{raw}' will not do: {{key}} wants mesh axes or named groups, single capitals such as X, XY or [A, B]"
+        )
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"'{raw}' will not do: {{key}} wants each mesh axis or group once")
+    return axes
 
 
 def _shares(raw: str) -> tuple[float, ...]:
@@ -107,7 +111,7 @@ OPTION_READERS: Mapping[str, Callable[[str], Any]] = {
     "queue": _name,
     "after": _names,
     "on": _chips,
-    "over": _axes,
+    "over": read_axes,
     "root": _not_negative,
     "shift": _integer,
     "shares": _shares,

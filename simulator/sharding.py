@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from simulator.graph import Dim, Op, Tensor
 from simulator.kinds import Kind, Loops
+from simulator.options import read_axes
 
 Order = Sequence[str]
 """The axes of the mesh, the first of them major."""
@@ -38,8 +39,8 @@ def sharding_findings(op: Op, kind: Kind, order: Order) -> Iterator[Finding]:
                 "out",
                 f"{op.kind} keeps the dtype: {op.inputs[0].dtype} in, {op.output.dtype} out; cast apart from it",
             )
-        elif rule is not None and op.inputs and op.option("over"):
-            yield from rule(op, op.inputs[0], op.option("over") or "")
+        elif rule is not None and op.inputs and (over := op.option("over")):
+            yield from rule(op, op.inputs[0], read_axes(over))
         return
     if kind.as_written:
         yield from _sums_taken(op)

@@ -66,7 +66,8 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """The chips of one collective, what their places are along (inside out), and how messages get there."""
+    """The chips of one collective in the order of their wiring, the axes along which they lie (inside out, strides in
+    places of `chips`), and how messages get there."""
 
     topology: Topology
     router: Router
@@ -82,7 +83,7 @@ class Group:
     def line(self) -> Line:
         """All of it as one line: its own axis if it has just one, else its chips in order, over routes."""
         if len(self.pieces) == 1:
-            return next(iter(self.along(self.pieces[0])))
+            return Line(self.topology, self.router, self.chips, self.pieces[0])
         return Line(self.topology, self.router, self.chips, Axis("graph", self.size, 1, 0))
 
     @cached_property
@@ -103,11 +104,19 @@ class Group:
 
     def along(self, piece: Axis) -> Iterator[Line]:
         """The lines of its chips along one piece."""
+        if len(self.pieces) == 1:
+            yield self.line
+            return
         lines: dict[int, list[int]] = {}
-        for chip in sorted(self.chips):
-            lines.setdefault(chip - piece.place(chip) * piece.stride, []).append(chip)
+        for at, chip in enumerate(self.chips):
+            lines.setdefault(at - piece.place(at) * piece.stride, []).append(chip)
         for chips in lines.values():
             yield Line(self.topology, self.router, chips, piece)
+
+    @cached_property
+    def place_of(self) -> Mapping[int, int]:
+        """The place of each chip in `chips`."""
+        return {chip: at for at, chip in enumerate(self.chips)}
 
 
 @dataclass(frozen=True)
@@ -126,9 +135,18 @@ class Line:
 
     def steps(self, forward: bool) -> list[int]:
         """The wire from each chip to its neighbour; on a line the last one has none."""
-        last = self.axis.kind == "line"
-        chips = self.chips if not last else (self.chips[:-1] if forward else self.chips[1:])
-        return [self.topology.step(self.axis, chip, forward)[1] for chip in chips]
+        chips, size = self.chips, self.size
+        ends = range(size)
+        if self.axis.kind == "line":
+            ends = range(size - 1) if forward else range(1, size)
+        found = []
+        for at in ends:
+            there = chips[(at + 1) % size if forward else at - 1]
+            wires = self.topology.between(f"chip{chips[at]}", f"chip{there}")
+            # on a ring of two, the way round through the wraparound is the second link
+            wraps = size == 2 and forward == (at == 1)
+            found.append(wires[-1] if wraps else wires[0])
+        return found
 
     def hop_s(self, wires: Sequence[int]) -> float:
         """Seconds of one hop and one message over the slowest of some wires."""
