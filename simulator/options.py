@@ -73,7 +73,7 @@ def read_axes(raw: str) -> str:
     axes = "".join(part.strip() for part in raw.strip("[]").split(","))
     if not re.fullmatch(r"[A-Z]+", axes):
         raise ValueError(
-            f"'{raw}' will not do: {{key}} wants mesh axes or named groups, single capitals such as X, XY or [A, B]"
+            f"'{raw}' will not do: {{key}} wants mesh axes, single capitals such as X or XY, or named groups: [A, B]"
         )
     if len(set(axes)) < len(axes):
         raise ValueError(f"'{raw}' will not do: {{key}} wants each mesh axis or group once")
