@@ -13,7 +13,7 @@ from analysis.beside import Beside, BesideWork, Nothing
 from analysis.intervals import difference, length, union
 from analysis.memory import memory_peaks, on_chip_bytes
 from analysis.ops import RESOURCE_WORDS, figures_of, inner_fixed_ps, largest_cause
-from analysis.utilisation import mfu
+from analysis.utilisation import hfu, mfu
 from analysis.waiting import may_wait, waiting_ps
 from analysis.words import CAUSES, OP_WORDS, RUN_WORDS, WORDS
 from hw import Chip, System
@@ -258,7 +258,7 @@ _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "intensity": _intensity,
     "flops_per_s": lambda s: _per_time(s.per_chip(lambda variant: variant.kernel.flops), s.result.time_s),
     "mfu": lambda s: mfu(s.plan, s.result.time_s),
-    "hfu": lambda s: mfu(s.plan, s.result.time_s),
+    "hfu": lambda s: hfu(s.plan, s.result.time_s),
     "exposed_network": lambda s: s.exposed_s[0],
     "exposed_memory": lambda s: s.exposed_s[1],
     "peak_memory": lambda s: s.peak_memory_bytes,

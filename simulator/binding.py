@@ -21,7 +21,7 @@ from simulator.graph import Op, OpGraph, Tensor
 from simulator.host_ports import shared_memories
 from simulator.kernel import Kernel, Schedule
 from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
-from simulator.options import COMMON_OPTIONS
+from simulator.options import SCHEDULE_OPTIONS
 from simulator.planner_loops import Site
 from simulator.planner_op import plan_op
 from simulator.resharding import arranged
@@ -308,7 +308,8 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     members = members_of(op, options, system)
     if members is not None:
         given = replace(given, on=tuple(sorted(members.intersection(given.on) if given.on else members)))
-    return [_scheduled(kernel, given) for kernel in kind.lower(call)]
+    kernels = [_scheduled(kernel, given) for kernel in kind.lower(call)]
+    return [replace(kernel, recompute=True) for kernel in kernels] if options.get("recompute") else kernels
 
 
 def members_of(op: Op, options: Mapping[str, Any], system: System) -> frozenset[int] | None:
@@ -319,7 +320,7 @@ def members_of(op: Op, options: Mapping[str, Any], system: System) -> frozenset[
     return frozenset.intersection(*members) if members else None
 
 
-_SCHEDULE = COMMON_OPTIONS
+_SCHEDULE = SCHEDULE_OPTIONS
 
 
 def _scheduled(kernel: Kernel, given: Schedule) -> Kernel:

@@ -45,12 +45,14 @@ class Contraction:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Arithmetic of a kernel on one unit at one dtype; `contractions` say what padding makes of it."""
+    """Arithmetic of a kernel on one unit at one dtype; `contractions` say what padding makes of it, `recompute`
+    that the model has it done already."""
 
     unit: str
     dtype: str
     flops: float
     contractions: tuple[Contraction, ...] = ()
+    recompute: bool = False
 
     def issued_flops(self, tile: tuple[int, int] | None) -> float:
         """FLOPs that the unit spends: with padding to `tile`, dims are rounded up."""
@@ -112,7 +114,8 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """One kernel. `ops` are the ops it carries out (several when fused); `tiling` is None where there is one tile."""
+    """One kernel. `ops` are the ops it carries out (several when fused); `tiling` is None where there is one tile.
+    `recompute`: it does again what was thrown away, so its work is none of the model's."""
 
     name: str
     ops: tuple[str, ...]
@@ -132,14 +135,15 @@ class Kernel:
     communication: Communication | None = None
     schedule: Schedule = Schedule()
     spilled_bytes: float = 0.0
+    recompute: bool = False
     members: tuple[Work, ...] = ()
 
     @property
     def works(self) -> tuple[Work, ...]:
         """What it computes, by unit and dtype; of a fused kernel, what its members do."""
         own = (
-            Work("matrix_unit", self.matrix_dtype, self.matrix_flops, self.contractions),
-            Work("vector_unit", self.vector_dtype, self.vector_flops),
+            Work("matrix_unit", self.matrix_dtype, self.matrix_flops, self.contractions, self.recompute),
+            Work("vector_unit", self.vector_dtype, self.vector_flops, recompute=self.recompute),
         )
         return self.members or tuple(work for work in own if work.flops)
 

@@ -2,7 +2,8 @@
 
 `tiles=4` pipeline steps · `chunks=8` pieces for overlap with a dependent op · `priority=1` for `run.order: ready` ·
 `queue=side` another queue of the chip · `after=[a,b]` ops to wait for · `on=0`, `on=[0,1]` the chips to run on ·
-`over=XY` mesh axes, `over=A`, `over=[A,B]` named groups of chips · the rest belong to kinds.
+`recompute=true` it only does again what was thrown away · `over=XY` mesh axes, `over=A`, `over=[A,B]` named groups of
+chips · the rest belong to kinds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from typing import Any
 from hw.errors import unknown
 from hw.units import Dimension, parse
 
-COMMON_OPTIONS = ("tiles", "chunks", "priority", "queue", "after", "on")
+SCHEDULE_OPTIONS = ("tiles", "chunks", "priority", "queue", "after", "on")
+"""When and how an op is issued."""
+
+COMMON_OPTIONS = (*SCHEDULE_OPTIONS, "recompute")
+"""What every kind takes."""
+
 MAX_COUNT = 1_000_000
 
 MAX_ROUNDING = Fraction(1, 10**6)
@@ -128,4 +134,5 @@ OPTION_READERS: Mapping[str, Callable[[str], Any]] = {
     "axis": _name,
     "stride": _count,
     "pad": _not_negative,
+    "recompute": _flag,
 }
