@@ -1,16 +1,19 @@
 """Per op: time, work and bound, in the words of `OP_WORDS`.
 
 An op's times count the kernels that carry it out; a fused kernel counts for each op in it, since it cannot be divided.
+Of unlike chips every word is that of the chip with the most of it, as the words of the whole run are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
+from operator import add
 
 from analysis.words import CAUSES
-from simulator import Result
+from simulator import Plan, Result
 from simulator.plan import PlannedKernel, Variant
 from simulator.program import PS_PER_S, Program
 
@@ -28,41 +31,95 @@ RESOURCE_WORDS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Amounts:
+    """What a chip does of an op: FLOP, bytes, and the t_ times (s)."""
+
+    flops: float = 0.0
+    hbm_bytes: float = 0.0
+    network_bytes: float = 0.0
+    times_s: Mapping[str, float] = field(default_factory=dict)
+
+    def __add__(self, other: Amounts) -> Amounts:
+        times = dict(self.times_s)
+        for word, seconds in other.times_s.items():
+            times[word] = times.get(word, 0.0) + seconds
+        return Amounts(
+            self.flops + other.flops,
+            self.hbm_bytes + other.hbm_bytes,
+            self.network_bytes + other.network_bytes,
+            times,
+        )
+
+
+@dataclass(frozen=True)
 class OpFigures:
-    """One kernel, or one op over its kernels. Seconds, FLOPs and bytes of the chip on which it took longest, all chunks
-    together."""
+    """One kernel, or one op over its kernels; all chunks together. Every figure is that of the chip with the most of it.
+
+    `busy_ps`: by simulated chip, how long its tasks took. `amounts`: by chip, what it does (one object for all alike).
+    """
 
     name: str
     kind: str
     tile: str
-    time_s: float
     begin_s: float
     end_s: float
-    flops: float
-    hbm_bytes: float
-    network_bytes: float
-    times_s: Mapping[str, float]
-    chip: int = 0
+    busy_ps: Mapping[int, int]
+    amounts: Mapping[int, Amounts]
 
-    @property
+    @cached_property
+    def chip(self) -> int:
+        """The chip on which it takes longest; the first of equals."""
+        return max(self.busy_ps, key=lambda chip: self.busy_ps[chip], default=min(self.amounts, default=0))
+
+    @cached_property
+    def time_s(self) -> float:
+        """How long it takes, on the chip where that is longest."""
+        return max(self.busy_ps.values(), default=0) / PS_PER_S
+
+    @cached_property
+    def flops(self) -> float:
+        """FLOP on both units."""
+        return self._most(lambda each: each.flops)
+
+    @cached_property
+    def hbm_bytes(self) -> float:
+        """Bytes to and from HBM."""
+        return self._most(lambda each: each.hbm_bytes)
+
+    @cached_property
+    def network_bytes(self) -> float:
+        """Bytes that a chip puts on its links."""
+        return self._most(lambda each: each.network_bytes)
+
+    @cached_property
+    def times_s(self) -> Mapping[str, float]:
+        """The t_ times."""
+        words = dict.fromkeys(word for each in self._distinct for word in each.times_s)
+        return {word: max(each.times_s.get(word, 0.0) for each in self._distinct) for word in words}
+
+    @cached_property
     def intensity(self) -> float | None:
         """FLOP per byte of HBM, or None without traffic."""
-        return self.flops / self.hbm_bytes if self.hbm_bytes else None
+        return max((each.flops / each.hbm_bytes for each in self._distinct if each.hbm_bytes), default=None)
 
-    @property
+    @cached_property
     def bound_by(self) -> str:
         """The largest of the op's times, in one word."""
         return largest_cause(self.times_s)
 
     def word(self, name: str) -> float | str | None:
         """A word of OP_WORDS."""
-        if name in self.times_s:
-            return self.times_s[name]
         if name.startswith("t_"):
-            return 0.0
-        attribute = "time_s" if name == "time" else name
-        value: float | str | None = getattr(self, attribute)
+            return self.times_s.get(name, 0.0)
+        value: float | str | None = getattr(self, "time_s" if name == "time" else name)
         return value
+
+    def _most(self, amount: Callable[[Amounts], float]) -> float:
+        return max((amount(each) for each in self._distinct), default=0.0)
+
+    @cached_property
+    def _distinct(self) -> Collection[Amounts]:
+        return {id(each): each for each in self.amounts.values()}.values()
 
 
 def largest_cause(times_s: Mapping[str, float]) -> str:
@@ -100,6 +157,7 @@ def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
     them runs it; begin and end are those over all chips."""
     plan, program = result.plan, result.plan.program
     counted = {chip for chip in plan.simulated if kind in (None, plan.system.kind_of[chip])}
+    runs_on = [counted.intersection(planned.chips) for planned in plan.kernels]
     busy: list[dict[int, int]] = [{} for _ in plan.kernels]
     begin, end = [math.inf] * len(plan.kernels), [0.0] * len(plan.kernels)
     fixed = [0] * len(plan.kernels)
@@ -107,34 +165,44 @@ def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
     for task, carried in enumerate(program.kernel):
         if program.is_inner(task):
             continue  # inside the time of its collective
-        took = result.end_ps[task] - result.begin_ps[task]
+        took, chips = result.end_ps[task] - result.begin_ps[task], program.chips_of(task)
         for kernel in {carried, plan.partner.get(carried, carried)}:  # a transfer carries out a send and a recv
-            for chip in plan.kernels[kernel].chips:
-                if chip in counted and chip in program.chips_of(task):
-                    busy[kernel][chip] = busy[kernel].get(chip, 0) + took
+            mine = busy[kernel]
+            for chip in chips:
+                if chip in runs_on[kernel]:
+                    mine[chip] = mine.get(chip, 0) + took
             begin[kernel] = min(begin[kernel], result.begin_ps[task])
             end[kernel] = max(end[kernel], result.end_ps[task])
             fixed[kernel] = max(fixed[kernel], program.shapes[program.shape[task]].fixed_ps, inner.get(carried, 0))
     rows = []
     for at, planned in enumerate(plan.kernels):
-        slowest = max(busy[at], key=lambda chip: busy[at][chip], default=min(counted, default=0))
-        variant = plan.variant(planned, slowest)
-        rows.append(
-            OpFigures(
-                planned.kernel.name,
-                planned.kernel.kind,
-                variant.tile,
-                busy[at].get(slowest, 0) / PS_PER_S,
-                (0.0 if math.isinf(begin[at]) else begin[at]) / PS_PER_S,
-                end[at] / PS_PER_S,
-                variant.kernel.flops,
-                variant.hbm_bytes,
-                planned.traffic.sent_bytes,
-                kernel_times(planned, variant, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S),
-                slowest,
-            )
+        amounts = _amounts(planned, plan, runs_on[at] or counted, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S)
+        since = 0.0 if math.isinf(begin[at]) else begin[at] / PS_PER_S
+        row = OpFigures(
+            planned.kernel.name,
+            planned.kernel.kind,
+            "",
+            since,
+            end[at] / PS_PER_S,
+            dict(sorted(busy[at].items())),
+            amounts,
         )
+        rows.append(replace(row, tile=plan.variant(planned, row.chip).tile))
     return rows
+
+
+def _amounts(planned: PlannedKernel, plan: Plan, chips: Iterable[int], fixed_s: float) -> dict[int, Amounts]:
+    """What each chip does of a kernel."""
+    made: dict[int, Amounts] = {}
+    found: dict[int, Amounts] = {}
+    for chip in sorted(chips):
+        sort = plan.split.variant_of[chip]
+        if sort not in made:
+            variant = planned.variants[sort]
+            times = kernel_times(planned, variant, fixed_s)
+            made[sort] = Amounts(variant.kernel.flops, variant.hbm_bytes, planned.traffic.sent_bytes, times)
+        found[chip] = made[sort]
+    return found
 
 
 def figures_of(name: str, result: Result) -> OpFigures | None:
@@ -148,20 +216,33 @@ def figures_of(name: str, result: Result) -> OpFigures | None:
 
 
 def combined(name: str, rows: Sequence[OpFigures]) -> OpFigures:
-    """Several kernels as one row: sums, from the first beginning to the last end."""
-    times: dict[str, float] = {}
+    """Several kernels as one row: sums on each chip, from the first beginning to the last end."""
+    busy: dict[int, int] = {}
     for row in rows:
-        for word, seconds in row.times_s.items():
-            times[word] = times.get(word, 0.0) + seconds
+        for chip, took in row.busy_ps.items():
+            busy[chip] = busy.get(chip, 0) + took
     return OpFigures(
         name,
         rows[0].kind,
         rows[0].tile if len({row.tile for row in rows}) == 1 else "",
-        sum(row.time_s for row in rows),
         min(row.begin_s for row in rows),
         max(row.end_s for row in rows),
-        sum(row.flops for row in rows),
-        sum(row.hbm_bytes for row in rows),
-        sum(row.network_bytes for row in rows),
-        times,
+        busy,
+        _summed(rows),
     )
+
+
+def _summed(rows: Sequence[OpFigures]) -> dict[int, Amounts]:
+    """What each chip does of several kernels; chips that are alike in all of them share one object."""
+    parts: dict[int, list[Amounts]] = {}
+    for row in rows:
+        for chip, part in row.amounts.items():
+            parts.setdefault(chip, []).append(part)
+    made: dict[tuple[int, ...], Amounts] = {}
+    found: dict[int, Amounts] = {}
+    for chip, each in parts.items():
+        alike = tuple(id(part) for part in each)
+        if alike not in made:
+            made[alike] = reduce(add, each)
+        found[chip] = made[alike]
+    return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.breakdown import PARTS, shares, temporal_breakdown
+from analysis.busy import busy_s
 from analysis.chip_kinds import fullest, kind_labels
 from analysis.frames import timeline_frame
 from analysis.network import choices, folding_line
@@ -132,13 +133,16 @@ def _breakdown(telling: Telling) -> str:
 
 
 def _ops(telling: Telling, charts: Charts) -> str:
-    groups: dict[str, list[OpFigures]] = {}
-    for row in telling.figures:
-        groups.setdefault(without_round(row.name), []).append(row)
+    groups: dict[str, list[int]] = {}
+    for at, row in enumerate(telling.figures):
+        groups.setdefault(without_round(row.name), []).append(at)
     merged = sorted(
-        ((combined(name, rows), len(rows)) for name, rows in groups.items()), key=lambda pair: -pair[0].time_s
+        ((combined(name, [telling.figures[at] for at in kernels]), kernels) for name, kernels in groups.items()),
+        key=lambda pair: -pair[0].time_s,
     )
-    rows = [_op_row(telling, row, count) for row, count in merged[:SHOWN_OPS]]
+    shown = merged[:SHOWN_OPS]
+    busy = busy_s(telling.summary.result, [(kernels, row.chip) for row, kernels in shown])
+    rows = [_op_row(telling, row, len(ks), seconds) for (row, ks), seconds in zip(shown, busy, strict=True)]
     columns = ("*op", "kind", ">time", ">share", ">FLOPs", ">HBM bytes", ">FLOP/B", "bound by", "tile")
     more = paragraph(f"{len(merged) - SHOWN_OPS} more ops take less.", "note") if len(merged) > SHOWN_OPS else ""
     roofline = chart("roofline", charts["roofline"]["layout"]["height"]) if "roofline" in charts else ""
@@ -147,12 +151,12 @@ def _ops(telling: Telling, charts: Charts) -> str:
     return roofline + paragraph(caption, "caption") + table(columns, rows, wide=True) + more
 
 
-def _op_row(telling: Telling, row: OpFigures, count: int) -> Sequence[object]:
+def _op_row(telling: Telling, row: OpFigures, count: int, busy: float) -> Sequence[object]:
     name = f"{row.name} x{count}" if count > 1 else row.name
     flops = show(row.flops, Dimension.WORK) if row.flops else "-"
     nbytes = show(row.hbm_bytes, Dimension.DATA) if row.hbm_bytes else "-"
     intensity = f"{row.intensity:.4g}" if row.intensity else "-"
-    share = percent(telling.share(row.time_s))
+    share = percent(telling.share(busy))
     return (name, row.kind, time_text(row.time_s), share, flops, nbytes, intensity, swatch(row.bound_by), row.tile)
 
 

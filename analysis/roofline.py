@@ -57,12 +57,13 @@ def roofline_points(result: Result, kind: int | None = None) -> Iterator[Rooflin
     """
     plan = result.plan
     for row, planned in zip(op_figures(result, kind), plan.kernels, strict=True):
-        if not row.intensity or row.time_s <= 0:
+        variant = plan.variant(planned, row.chip)
+        chip, kernel = plan.system.chip_at(row.chip), variant.kernel
+        if not (kernel.flops and variant.hbm_bytes and row.time_s > 0):
             continue
-        chip, kernel = plan.system.chip_at(row.chip), plan.variant(planned, row.chip).kernel
         unit = "matrix_unit" if kernel.matrix_flops else "vector_unit"
         flops = kernel.matrix_flops or kernel.vector_flops
-        intensity = flops / row.hbm_bytes
+        intensity = flops / variant.hbm_bytes
         dtype = kernel.matrix_dtype or kernel.vector_dtype
         peaks: Mapping[str, float] = getattr(chip, unit).peak_flops_per_s
         served = usable_dtype(dtype, peaks)

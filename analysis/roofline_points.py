@@ -74,8 +74,8 @@ def _points(figures: OpFigures, variant: Variant, chip: Chip) -> Iterator[tuple[
 
 def _bytes(figures: OpFigures, variant: Variant, chip: Chip) -> Iterator[tuple[str, float]]:
     """(level, bytes) of each level that the op moves anything of."""
-    if figures.hbm_bytes:
-        yield "hbm", figures.hbm_bytes
+    if variant.hbm_bytes:
+        yield "hbm", variant.hbm_bytes
     for level in ("on_chip", "host", "disk"):
         accesses = (*variant.kernel.reads, *variant.kernel.writes)
         nbytes = sum(access.nbytes for access in accesses if access.memory == level)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.advice import advice
+from analysis.busy import busy_s
 from analysis.chip_kinds import fullest
 from analysis.gantt import LETTERS, OTHER, gantt
 from analysis.network import choices, folding_line
@@ -109,17 +110,20 @@ def _bounds(summary: Summary, width: int) -> Text:
 
 
 def _causes(summary: Summary, width: int) -> Table:
-    """The t_ times of the busiest chip, as bars against the run's time."""
+    """The t_ times as bars against the run's time; where chips differ, each with the chip that has the most of it."""
     table = Table.grid(padding=(0, 2))
     time = _number(summary["time"])
-    room = max(10, min(60, width - 40))
+    unlike = summary.plan.classes > 1
+    room = max(10, min(60, width - (52 if unlike else 40)))
     for cause, word in CAUSES.items():
         seconds = _number(summary[word])
         if seconds <= 0:
             continue
         share = seconds / time if time else 0.0
         bar = Text("█" * max(1, round(min(1.0, share) * room)), style=_COLOURS[cause])
-        table.add_row(cause, Text(_time(seconds), justify="right"), Text(f"{100 * share:.1f} %", justify="right"), bar)
+        cells = (cause, Text(_time(seconds), justify="right"), Text(f"{100 * share:.1f} %", justify="right"), bar)
+        chip = summary.chip_of(word) if unlike else None
+        table.add_row(*cells, *((Text("" if chip is None else f"chip {chip}", style="dim"),) if unlike else ()))
     return table
 
 
@@ -131,17 +135,21 @@ def _ops(groups: Sequence[_Rounds], heaviest: Sequence[_Rounds], summary: Summar
         least = _LEAST_WIDTH.get(column, 4)
         table.add_column(column, justify="right" if figure else "left", no_wrap=True, min_width=least)
     time = _number(summary["time"])
+    rest = [group for group in groups if group not in heaviest]
+    together = combined("", [group.figures for group in rest]) if rest else None
+    shown = [(group.kernels, group.figures.chip) for group in heaviest]
+    if together is not None:
+        shown.append((tuple(kernel for group in rest for kernel in group.kernels), together.chip))
+    busy = busy_s(summary.result, shown)
     for place, group in enumerate(heaviest):
         row = group.figures
         intensity = "-" if row.intensity is None else f"{row.intensity:.4g}"
         rounds = f" x{len(group.kernels)}" if len(group.kernels) > 1 else ""
         bound = Text(row.bound_by, style=_COLOURS[row.bound_by])
-        cells = (Text(_short(row.name) + rounds), row.kind, _time(row.time_s), _share(row.time_s, time))
+        cells = (Text(_short(row.name) + rounds), row.kind, _time(row.time_s), _share(busy[place], time))
         table.add_row(LETTERS[place], *cells, intensity, bound, row.tile)
-    rest = [group for group in groups if group not in heaviest]
-    if rest:
-        seconds = sum(group.figures.time_s for group in rest)
-        table.add_row(OTHER, f"{len(rest)} more", "", _time(seconds), _share(seconds, time), "", "", "")
+    if together is not None:
+        table.add_row(OTHER, f"{len(rest)} more", "", _time(together.time_s), _share(busy[-1], time), "", "", "")
     return table
 
 

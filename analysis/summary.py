@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 
+from analysis import per_chip
 from analysis.beside import Beside, BesideWork, Nothing
-from analysis.intervals import difference, length, union
 from analysis.memory import memory_peaks, on_chip_bytes
-from analysis.ops import RESOURCE_WORDS, figures_of, inner_fixed_ps, largest_cause
+from analysis.ops import figures_of, largest_cause
+from analysis.per_chip import OnChips
 from analysis.utilisation import hfu, mfu
 from analysis.waiting import may_wait, waiting_ps
 from analysis.words import CAUSES, OP_WORDS, RUN_WORDS, WORDS
@@ -20,7 +21,6 @@ from hw import Chip, System
 from hw.errors import unknown
 from simulator import OpGraph, Plan, Result, RunOptions, Simulation
 from simulator.bounds import eta
-from simulator.plan import Variant
 from simulator.program import PS_PER_S
 
 Value = float | str | bool | None
@@ -50,6 +50,7 @@ class Summary:
         self._own = own or {}
         self._listed = listed
         self._values: dict[str, Value] = {}
+        self._on_chips: dict[str, OnChips] = {}
 
     @cached_property
     def result(self) -> Result:
@@ -74,7 +75,7 @@ class Summary:
 
     def built_in(self, word: str) -> Value:
         """A word of WORDS as every run has it, whatever has been put in its place. Raises KeyError."""
-        return _VALUES[word](self)
+        return _VALUES[word](self) if word in _VALUES else self.most(word)
 
     def _compute(self, word: str) -> Value:
         if word.startswith("ops."):
@@ -83,6 +84,8 @@ class Summary:
             return self._own[word](self)
         if word in _CAUSE_WORD.values():
             return self._work_s[word]
+        if word in PER_CHIP and word not in _VALUES:
+            return self.most(word)
         if word not in _VALUES:
             if word in RUN_WORDS:
                 return None  # a run without an economics section has no such thing
@@ -106,13 +109,29 @@ class Summary:
     @cached_property
     def _work_s(self) -> Mapping[str, float]:
         """The t_ times that follow from work over capacity, on the busiest chip or link."""
-        times = dict.fromkeys(_CAUSE_WORD.values(), 0.0)
+        times = {word: time for word, (time, _) in self._busiest.items()}
+        times["t_host"] = max(times["t_host"], self._beside.host_s)
+        return times
+
+    @cached_property
+    def _busiest(self) -> Mapping[str, tuple[float, int]]:
+        """By t_ word, the time of its busiest resource, and the chip of that (-1: of no chip)."""
+        found = dict.fromkeys(_CAUSE_WORD.values(), (0.0, -1))
         program, beside = self.plan.program, self._beside
         for resource, work in zip(program.resources, program.work_ps(), strict=True):
             word = _CAUSE_WORD[resource.cause]
-            times[word] = max(times[word], work / PS_PER_S + beside.resource_s.get(resource.name, 0.0))
-        times["t_host"] = max(times["t_host"], beside.host_s)
-        return times
+            time = work / PS_PER_S + beside.resource_s.get(resource.name, 0.0)
+            if time > found[word][0]:
+                found[word] = time, resource.chip
+        return found
+
+    @property
+    def _work_chip(self) -> Mapping[str, int]:
+        """The chips of the busiest resources."""
+        at_work = {word: chip for word, (time, chip) in self._busiest.items() if chip >= 0}
+        if self._beside.host_s >= self._work_s["t_host"]:
+            at_work.pop("t_host", None)
+        return at_work
 
     @property
     def lower_bound_s(self) -> float:
@@ -125,91 +144,47 @@ class Summary:
         return self.lower_bound_s, self.result.upper_bound_s + self._beside.serial_s
 
     @cached_property
-    def overhead_s(self) -> float:
-        """Fixed times of the tasks of the busiest chip."""
-        program = self.plan.program
-        fixed: dict[int, int] = {}
-        inner = inner_fixed_ps(program)
-        for task, kernel in enumerate(program.kernel):
-            if task in program.parts:
-                for chip in program.chips_of(task):
-                    fixed[chip] = fixed.get(chip, 0) + inner.get(kernel, 0)
-        for task, shape in enumerate(program.shape):
-            if program.shapes[shape].fixed_ps and not program.is_inner(task):
-                for chip in program.chips_of(task):
-                    fixed[chip] = fixed.get(chip, 0) + program.shapes[shape].fixed_ps
-        return max(fixed.values(), default=0) / PS_PER_S
-
-    @cached_property
-    def waiting_s(self) -> float:
-        """Time in which the chip that waits longest does nothing because of others."""
+    def waiting_s(self) -> OnChips:
+        """How long each chip does nothing because of others."""
         if not may_wait(self.plan.program):
-            return 0.0
-        return max(waiting_ps(self.result).values(), default=0) / PS_PER_S
+            return {}
+        return {chip: time / PS_PER_S for chip, time in waiting_ps(self.result).items()}
 
     @property
     def times_s(self) -> dict[str, float]:
         """All t_ times."""
-        return {**self._work_s, "t_overhead": self.overhead_s, "t_waiting": self.waiting_s}
-
-    def per_chip(self, amount: Callable[[Variant], float]) -> float:
-        """The largest sum over a chip's kernels of an amount per kernel."""
-        total: dict[int, float] = {}
-        for planned in self.plan.kernels:
-            for chip in planned.chips:
-                total[chip] = total.get(chip, 0.0) + amount(self.plan.variant(planned, chip))
-        return max(total.values(), default=0.0)
+        return {**self._work_s, **{word: self.most(word) for word in ("t_overhead", "t_waiting")}}
 
     @cached_property
-    def sent_bytes(self) -> float:
-        """What the chip that sends most puts on its links."""
-        total: dict[int, float] = {}
-        for planned in self.plan.kernels:
-            for chip in planned.chips:
-                total[chip] = total.get(chip, 0.0) + planned.traffic.sent_bytes
-        return max(total.values(), default=0.0)
+    def exposed_s(self) -> tuple[OnChips, OnChips]:
+        """(network, memory) of each chip: running while no matrix or vector work runs."""
+        return per_chip.exposed_s(self.result)
 
-    @cached_property
-    def exposed_s(self) -> tuple[float, float]:
-        """(network, memory): running while no matrix or vector work runs, longest over chips."""
-        computing: dict[int, list[tuple[int, int]]] = {}
-        network: dict[int, list[tuple[int, int]]] = {}
-        moving: dict[int, list[tuple[int, int]]] = {}
-        result, program = self.result, self.plan.program
-        for task, kernel in enumerate(program.kernel):
-            planned = self.plan.kernels[kernel]
-            words = {RESOURCE_WORDS[name] for name in planned.times_s}
-            if planned.kernel.communication is not None:
-                lane = network
-            elif words & {"t_math", "t_vector"}:
-                lane = computing
-            elif words:
-                lane = moving
-            else:
-                continue  # a fixed time moves nothing
-            for chip in program.chips_of(task):
-                lane.setdefault(chip, []).append((result.begin_ps[task], result.end_ps[task]))
-        return _exposed(network, computing), _exposed(moving, computing)
+    def on_chips(self, word: str) -> OnChips:
+        """A word of `PER_CHIP` of every simulated chip that has one."""
+        if word not in self._on_chips:
+            self._on_chips[word] = PER_CHIP[word](self)
+        return self._on_chips[word]
+
+    def most(self, word: str) -> float:
+        """A word of `PER_CHIP` of the chip with the most of it; 0 where no chip has any."""
+        return max(self.on_chips(word).values(), default=0.0)
+
+    def chip_of(self, word: str) -> int | None:
+        """The chip that a word speaks of: the first with the most of it. None of words about the system or its links."""
+        if word in PER_CHIP:
+            on_chips = self.on_chips(word)
+            return max(sorted(on_chips), key=lambda chip: on_chips[chip], default=None)
+        return self._work_chip.get(word)
 
     @cached_property
     def memory_peaks(self) -> Mapping[int, float]:
         """Most HBM alive on each simulated chip that holds anything."""
         return memory_peaks(self.result)
 
-    @property
-    def peak_memory_bytes(self) -> float:
-        """Most HBM alive on one chip."""
-        return max(self.memory_peaks.values(), default=0.0)
-
-
-def _exposed(lane: Mapping[int, list[tuple[int, int]]], computing: Mapping[int, list[tuple[int, int]]]) -> float:
-    times = (length(difference(union(spans), union(computing.get(chip, [])))) for chip, spans in lane.items())
-    return max(times, default=0) / PS_PER_S
-
 
 def _intensity(summary: Summary) -> Value:
-    flops, nbytes = summary["flops"], summary["hbm_bytes"]
-    return float(flops) / float(nbytes) if flops is not None and nbytes else None
+    return summary.most("intensity") if summary.on_chips("intensity") else None
 
 
 def _per_time(amount: float, time_s: float) -> float:
@@ -243,6 +218,20 @@ def _energy(summary: Summary) -> Value:
     return None if joules_per_hour is None else joules_per_hour * _SECONDS_PER_HOUR
 
 
+PER_CHIP: Mapping[str, Callable[[Summary], OnChips]] = {
+    "t_overhead": lambda s: per_chip.overhead_s(s.plan),
+    "t_waiting": lambda s: s.waiting_s,
+    "flops": lambda s: per_chip.flops(s.plan),
+    "hbm_bytes": lambda s: per_chip.hbm_bytes(s.plan),
+    "network_bytes": lambda s: per_chip.network_bytes(s.plan),
+    "intensity": lambda s: per_chip.intensity(s.plan),
+    "flops_per_s": lambda s: {c: _per_time(n, s.result.time_s) for c, n in s.on_chips("flops").items()},
+    "exposed_network": lambda s: s.exposed_s[0],
+    "exposed_memory": lambda s: s.exposed_s[1],
+    "peak_memory": lambda s: s.memory_peaks,
+}
+"""Words that each chip has; that of the run is the most of them."""
+
 _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "time": lambda s: s.result.time_s,
     "lower_bound": lambda s: s.lower_bound_s,
@@ -250,18 +239,9 @@ _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "dependency_bound": lambda s: s.result.dependency_bound_s,
     "eta": lambda s: eta(s.result.time_s, *s.bounds_s),
     "bound_by": lambda s: largest_cause(s.times_s),
-    "t_overhead": lambda s: s.overhead_s,
-    "t_waiting": lambda s: s.waiting_s,
-    "flops": lambda s: s.per_chip(lambda variant: variant.kernel.flops),
-    "hbm_bytes": lambda s: s.per_chip(lambda variant: variant.hbm_bytes),
-    "network_bytes": lambda s: s.sent_bytes,
     "intensity": _intensity,
-    "flops_per_s": lambda s: _per_time(s.per_chip(lambda variant: variant.kernel.flops), s.result.time_s),
     "mfu": lambda s: mfu(s.plan, s.result.time_s),
     "hfu": lambda s: hfu(s.plan, s.result.time_s),
-    "exposed_network": lambda s: s.exposed_s[0],
-    "exposed_memory": lambda s: s.exposed_s[1],
-    "peak_memory": lambda s: s.peak_memory_bytes,
     "fits": _fits,
     "tokens_per_s": lambda _s: None,
     "cost": _cost,
@@ -269,5 +249,5 @@ _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "energy": _energy,
 }
 
-assert set(_VALUES) | set(_CAUSE_WORD.values()) == set(WORDS)
+assert set(_VALUES) | set(PER_CHIP) | set(_CAUSE_WORD.values()) == set(WORDS)
 assert set(CAUSES.values()) <= set(WORDS)

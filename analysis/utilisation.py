@@ -19,7 +19,7 @@ from simulator.plan import Variant
 
 
 def ideal_math_s(variant: Variant, chip: Chip, recomputed: bool = True) -> float:
-    """Seconds of a kernel's matrix work at the chip's data sheet peak, without padding; with or without what is done again."""
+    """Seconds of a kernel's matrix work at the chip's peak, without padding; with what is done again if `recomputed`."""
     works = (work for work in variant.kernel.works if work.unit == "matrix_unit" and (recomputed or not work.recompute))
     return sum(work.flops / _peak(chip, work.dtype) for work in works)
 

@@ -1,5 +1,6 @@
 """The vocabulary of results: one name, one meaning, everywhere (expect, JSON, tables, DataFrames).
 
+Of unlike chips a word that speaks of one chip is that of the chip with the most of it (`analysis.per_chip`).
 Each word has a dimension and a sentence. Their values are computed by `analysis.summary`; words about one op are written
 `ops.NAME.word`.
 """
@@ -53,7 +54,7 @@ WORDS: Mapping[str, Word] = {
     "flops": Word(_F, "arithmetic of one chip on both units, what is recomputed included"),
     "hbm_bytes": Word(_B, "HBM traffic of one chip, re-reads included"),
     "network_bytes": Word(_B, "bytes that one chip puts on its links"),
-    "intensity": Word(Dimension.INTENSITY, "flops / hbm_bytes"),
+    "intensity": Word(Dimension.INTENSITY, "FLOPs over bytes of HBM of one chip"),
     "flops_per_s": Word(Dimension.FLOP_RATE, "flops / time, one chip"),
     "mfu": Word(
         Dimension.RATIO,

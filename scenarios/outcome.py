@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import Summary, Value, timeline_frame, write_trace
+from analysis import WORDS, Summary, Value, timeline_frame, write_trace
 from analysis.frames import ops_frame
 from analysis.memory_frame import memory_frame
 from analysis.network import network_record
@@ -146,6 +146,9 @@ class Outcome:
         words: dict[str, Any] = {"name": self.scenario.name, **self.summary}
         if self.words.plan.system.size > 1:
             words["network"] = network_record(self.words.plan)
+        if self.words.plan.classes > 1:  # each word is that of the chip with the most of it: which one?
+            chips = {word: self.words.chip_of(word) for word in WORDS}
+            words["chip_of"] = {word: chip for word, chip in chips.items() if chip is not None}
         if (ledger := ledger_of(self.scenario)) is not None:
             words["economics"] = ledger.record(self.words)
         if self.search is not None:

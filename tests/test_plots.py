@@ -120,7 +120,7 @@ def test_memory_keeps_its_peak(rounds: int) -> None:
     figure = plot_memory(run)
     unit = {"kB": 1e3, "MB": 1e6, "GB": 1e9}[figure.layout.yaxis.title.text[5:7]]
     drawn = np.sum([trace.y for trace in figure.data], axis=0) * unit
-    peak = Summary(run.plan, lambda: run).peak_memory_bytes
+    peak = Summary(run.plan, lambda: run)["peak_memory"]
     assert drawn.max() == pytest.approx(peak, rel=1e-9)
     assert len(drawn) <= POINTS + 2
 
