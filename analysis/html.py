@@ -69,12 +69,7 @@ def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _shown(word: str, value: object) -> str:
-    dimension = word_named(word).dimension
-    if value is None or value != value:  # nan
-        return ""
-    if word == "eta" and isinstance(value, (int, float)):
-        return f"{value:.3f}"
-    return show(float(value), dimension) if dimension and isinstance(value, (int, float)) else str(value)
+    return word_named(word).text(value)
 
 
 def _bounds(summary: Summary) -> str:

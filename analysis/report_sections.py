@@ -59,7 +59,7 @@ def _place(telling: Telling, _charts: Charts) -> str:
     figures: list[tuple[str, object]] = [
         ("time", time_text(telling.time_s)),
         ("bound by", swatch(cause)),
-        ("eta", f"{telling.number('eta'):.3f}"),
+        ("eta", _word("eta", telling.number("eta"))),
         ("MFU", percent(telling.number("mfu"))),
         ("peak memory", show(telling.number("peak_memory"), Dimension.DATA)),
     ]
@@ -251,17 +251,14 @@ def _study(telling: Telling, charts: Charts) -> str:
 
 
 def _word(word: str, value: object) -> str:
-    dimension = word_named(word).dimension
-    if not isinstance(value, (int, float)) or value != value:  # nan
-        return "" if value is None or value != value else str(value)
-    return show(float(value), dimension) if dimension is not None else str(value)
+    return word_named(word).text(value)
 
 
 def _words(telling: Telling, _charts: Charts) -> str:
     rows = [
         (
             word,
-            _word(word, value) if not isinstance(value, bool) else ("yes" if value else "no"),
+            _word(word, value),
             word_named(word).meaning,
         )
         for word, value in telling.summary.as_dict().items()

@@ -18,7 +18,7 @@ from analysis.gantt import LETTERS, OTHER, gantt
 from analysis.network import choices, folding_line
 from analysis.ops import OpFigures, combined, op_figures
 from analysis.summary import Summary
-from analysis.words import CAUSES
+from analysis.words import CAUSES, WORDS
 from hw import Chip, Dimension
 from hw.units import show
 
@@ -84,7 +84,7 @@ def _heading(name: str, about: str, summary: Summary) -> Text:
     text.append(f"\ntime {_time(_number(summary['time']))}", style="bold")
     text.append("  bound by ")
     text.append(bound, style=_COLOURS[bound])
-    text.append(f"  eta {_number(summary['eta']):.3f}  MFU {mfu:.1f} %")
+    text.append(f"  eta {WORDS['eta'].text(summary['eta'])}  MFU {mfu:.1f} %")
     return text
 
 

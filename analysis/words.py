@@ -12,14 +12,29 @@ from dataclasses import dataclass
 
 from hw import Dimension
 from hw.errors import unknown
+from hw.units import show
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word for results: what it measures (None: a name or a truth value) and what it means."""
+    """A word for results: what it measures (None: a name or a truth value), what it means, and with how many decimals it is
+    printed (None: as its dimension is)."""
 
     dimension: Dimension | None
     meaning: str
+    decimals: int | None = None
+
+    def text(self, value: object, digits: int = 4) -> str:
+        """A value of the word as a person reads it, in the one way in which it is printed everywhere."""
+        if value is None or value != value:  # not known, or nan in a frame
+            return ""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if self.dimension is None or not isinstance(value, (int, float)):
+            return str(value)
+        if self.decimals is not None:
+            return f"{round(value, self.decimals) + 0.0:.{self.decimals}f}"  # 0.0: no minus before a zero
+        return show(float(value), self.dimension, digits)
 
 
 CAUSES: Mapping[str, str] = {
@@ -42,7 +57,7 @@ WORDS: Mapping[str, Word] = {
     "dependency_bound": Word(
         _S, "the longest chain of data dependencies, each task at its own best; queues not counted"
     ),
-    "eta": Word(Dimension.RATIO, "(upper - time) / (upper - lower); 1 at the lower bound"),
+    "eta": Word(Dimension.RATIO, "(upper - time) / (upper - lower); 1 at the lower bound", decimals=3),
     "bound_by": Word(None, "the largest of the t_ times: " + ", ".join(CAUSES)),
     "t_math": Word(_S, "work of the matrix unit over its peak, busiest chip"),
     "t_vector": Word(_S, "work of the vector unit over its peak, busiest chip"),

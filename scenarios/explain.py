@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from analysis import CAUSES, op_figures
+from analysis import CAUSES, WORDS, op_figures
 from analysis.advice import advice
 from hw import Dimension
 from hw.document import Key, walk
@@ -63,7 +63,7 @@ def reasons(outcome: Outcome) -> Iterator[str]:
     cause = str(words["bound_by"])
     yield (
         f"The run takes {show(time, _S)}. If everything overlapped perfectly it would take {show(lower, _S)}, "
-        f"if nothing did {show(upper, _S)}; it stands at eta = {float(words['eta'] or 0):.3f} of the way down."
+        f"if nothing did {show(upper, _S)}; it stands at eta = {WORDS['eta'].text(words['eta'])} of the way down."
     )
     busiest = float(words[CAUSES[cause]] or 0)
     share = busiest / time if time else 0.0

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from analysis import WORDS
 from analysis.compare import BOTH, Change
 from hw import Dimension
 from hw.units import show
@@ -25,8 +26,9 @@ def show_compare(console: Console, found: Compared) -> None:
     moves = found.moves
     a_s, b_s = found.a.result.time_s, found.b.result.time_s
     for letter, name, summary in zip("AB", found.names, (found.a, found.b), strict=True):
-        time, eta, bound = show(summary.result.time_s, Dimension.TIME), summary["eta"], summary["bound_by"]
-        console.print(Text.assemble((f"{letter}  {name}", "bold"), f"  {time}  eta {eta:.3f}  bound by {bound}"))
+        time, bound = show(summary.result.time_s, Dimension.TIME), summary["bound_by"]
+        eta = WORDS["eta"].text(summary["eta"])
+        console.print(Text.assemble((f"{letter}  {name}", "bold"), f"  {time}  eta {eta}  bound by {bound}"))
     for letter, notes in zip("AB", found.notes, strict=True):
         for note in notes:
             console.print(Text(f"{letter}  {note}", style="yellow"))

@@ -26,7 +26,7 @@ _WIDEST = 28
 _MAIN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "time": ("time", lambda value: show(value, Dimension.TIME)),
     "bound_by": ("bound by", str),
-    "eta": ("eta", lambda value: f"{value:.3f}"),
+    "eta": ("eta", WORDS["eta"].text),
     "mfu": ("MFU", lambda value: f"{100 * value:.1f} %"),
     "fits": ("fits", lambda value: "yes" if value else "no"),
 }

@@ -1,0 +1,29 @@
+"""A word is printed in one way, on the screen, in the report, in notebooks and in tables."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from analysis import RUN_WORDS
+from scenarios import Outcome, load_scenario
+from scenarios.cli import app
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.3117, "0.312"), (1.0, "1.000"), (-0.27, "-0.270"), (-1e-17, "0.000"), (None, "")]
+)
+def test_eta_is_a_number_from_0_to_1_not_a_percentage(value: float | None, text: str) -> None:
+    assert RUN_WORDS["eta"].text(value) == text
+
+
+def test_eta_reads_alike_wherever_it_stands() -> None:
+    outcome = Outcome(load_scenario("library:llama3_8b_block"))
+    eta = RUN_WORDS["eta"].text(outcome.words["eta"])
+    percent = f"{100 * float(outcome.words['eta'] or 0):.4g} %"
+    shown = CliRunner().invoke(app, ["run", "library:llama3_8b_block"]).stdout
+    for place, text in (("screen", shown), ("report", outcome.report()), ("notebook", outcome._repr_html_())):
+        assert re.search(rf"\b{re.escape(eta)}\b", text), place
+        assert percent not in text, place
