@@ -35,6 +35,11 @@ def _names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _CATALOG.glob("*.yaml")))
 
 
+def catalogue_name(reference: str) -> str | None:
+    """The chip of the catalogue that a name means, whatever its case; None if there is none."""
+    return reference.lower() if reference.lower() in _names() else None
+
+
 def is_path(reference: str) -> bool:
     """Whether a reference to a chip means a file rather than a name."""
     return reference.endswith((".yaml", ".yml")) or "/" in reference
@@ -52,9 +57,10 @@ def chip_document(reference: str, mark: Mark, base: Path | None = None) -> Docum
         if not is_file(path):
             raise SpecError([Problem(mark, f"there is no chip file '{path}'")])
         return read_document(path)
-    if reference not in chip_names():
+    name = catalogue_name(reference)
+    if name is None:
         raise SpecError([Problem(mark, unknown("chip", reference, chip_names()))])
-    shipped = _catalogue_document(reference)
+    shipped = _catalogue_document(name)
     return Document(shipped.file, copy.deepcopy(shipped.data), dict(shipped.values), dict(shipped.keys))
 
 

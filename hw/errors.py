@@ -8,9 +8,27 @@ Anything else that escapes is a defect of Overlapse.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+
+from hw.plain import MOST_TOLD, cut, did_you_mean, nearest, path_shown, printable, shown, unknown
+
+__all__ = [
+    "MOST_TOLD",
+    "Mark",
+    "Problem",
+    "Problems",
+    "RunError",
+    "SpecError",
+    "cut",
+    "did_you_mean",
+    "first_problems",
+    "nearest",
+    "path_shown",
+    "printable",
+    "shown",
+    "unknown",
+]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,7 +40,7 @@ class Mark:
     column: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{path_shown(self.file)}:{self.line}:{self.column}"
 
     def moved(self, columns: int) -> Mark:
         """The place `columns` further right on the same line."""
@@ -37,20 +55,31 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.mark}: {self.message}"
+        return printable(f"{self.mark}: {cut(self.message)}")
+
+
+def first_problems(problems: Iterable[object], more: str = "problems") -> Iterator[str]:
+    """Problems as lines, the first of them in full; of the others how many there are."""
+    every = list(problems)
+    yield from map(str, every[:MOST_TOLD])
+    if len(every) > MOST_TOLD:
+        yield f"... and {len(every) - MOST_TOLD:,} more {more} ({len(every):,} in all)"
 
 
 class SpecError(ValueError):
-    """The user's input is wrong; `problems` lists every mistake found, in reading order."""
+    """The user's input is wrong; `problems` lists every mistake found, in reading order. Its text tells the first ones."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         unique = dict.fromkeys(problems)
         self.problems: tuple[Problem, ...] = tuple(sorted(unique))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__("\n".join(first_problems(self.problems)))
 
 
 class RunError(RuntimeError):
     """The input is right but cannot be run (deadlock, no fit); the message says why and what waits."""
+
+    def __str__(self) -> str:
+        return "\n".join(printable(line) for line in super().__str__().split("\n"))
 
 
 @dataclass(slots=True)
@@ -74,30 +103,3 @@ class Problems:
 
     def __bool__(self) -> bool:
         return bool(self.found)
-
-
-def shown(value: object, longest: int = 60) -> str:
-    """A value as a message can hold it: one short line, whatever it is."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**longest:
-        return "a huge number"  # Python itself refuses to print very long integers
-    text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else f"a {type(value).__name__}"
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
-
-
-def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name that looks most like `name`, or None if none is close."""
-    matches = difflib.get_close_matches(str(name), [str(a) for a in allowed], n=1, cutoff=0.6)
-    return matches[0] if matches else None
-
-
-MOST_NAMED = 100
-"""Allowed names that a message lists."""
-
-
-def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
-    """The message for an unknown name: the nearest one, and what is allowed."""
-    names = sorted(str(a) for a in allowed)
-    close = nearest(name, names)
-    hint = f", did you mean '{close}'?" if close else "."
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"unknown {what} '{name}'{hint} Allowed: {', '.join(names[:MOST_NAMED]) if names else 'none'}{more}"

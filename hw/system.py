@@ -253,10 +253,12 @@ def mesh_problems(axes: Mapping[str, int], topology: Topology | None) -> Iterato
             wrong = True
             yield axis, f"mesh axis {axis} has size {size}; it must be at least 1"
     chips = topology.size if topology else 1
+    if wrong:
+        return  # how many places there are is not known
     if math.prod(axes.values()) != chips:
         where = str(topology) if topology else "a single chip"
         yield "", f"the mesh has {' x '.join(map(str, axes.values())) or 1} places, {where} has {chips} chips"
-    elif topology is not None and not wrong:
+    elif topology is not None:
         found = _laid_out(axes, topology)
         if isinstance(found, str):
             yield "", found

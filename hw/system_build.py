@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw.catalog import build_chip, chip_document, chip_names, load_chip, override, overrides_matrix_unit
+from hw.catalog import (
+    build_chip,
+    catalogue_name,
+    chip_document,
+    chip_names,
+    load_chip,
+    override,
+    overrides_matrix_unit,
+)
 from hw.chip import Chip
 from hw.document import Document, Key
 from hw.errors import Mark, Problems, SpecError, shown, unknown
 from hw.group_text import read_groups
+from hw.link_names import link_problems, links_of, wired_links
 from hw.system import Mesh, System, mesh_problems
 from hw.system_spec import SystemSpec, counted_chip
 from hw.topology import MAX_CHIPS, Topology
@@ -126,8 +136,8 @@ class SystemBuilder:
         self, key: Key, count: int, reference: str | dict[str, Any], own: tuple[Key, Mapping[str, Any]] | None
     ) -> _Entry:
         chip = self._chip(key, reference, own)
-        named = isinstance(reference, str) and reference in chip_names()
-        return _Entry(count, chip, chip or load_chip(str(reference) if named else chip_names()[0]))
+        named = catalogue_name(reference) if isinstance(reference, str) else None
+        return _Entry(count, chip, chip or load_chip(named or chip_names()[0]))
 
     def _chip(
         self, key: Key, reference: str | dict[str, Any], own: tuple[Key, Mapping[str, Any]] | None
@@ -143,8 +153,12 @@ class SystemBuilder:
         else:
             described = self._inline((*self.at, *key))
         changes = ((("set",), self.spec.set), own or ((), {}))
-        for place, values in changes:
+        for place, written in changes:
             full = (*self.at, *place)
+            wrong = link_problems(self._known_links(place, described), written)
+            for name, message in wrong.items():
+                self.problems.add(self.document.key_mark((*full, name)), message)
+            values = {name: value for name, value in written.items() if name not in wrong}
             marks = {
                 name: (self.document.key_mark((*full, name)), self.document.value_mark((*full, name)))
                 for name in values
@@ -152,6 +166,24 @@ class SystemBuilder:
             override(described, values, marks)
         what_if = any(overrides_matrix_unit(values) for _, values in changes)
         return build_chip(described, self.problems, what_if)
+
+    def _known_links(self, place: Key, described: Document) -> set[str]:
+        """The links that a change under `place` may be about: those of the chip, or of any if it is for all, and those
+        that the wiring goes over."""
+        known = links_of(described) | wired_links(self.spec)
+        if place == ("set",) and self.spec.chips:
+            for written in self.spec.chips:
+                reference = written.get("chip") if isinstance(written, dict) else counted_chip(written)[1]
+                known |= self._links_of(reference)
+        return known
+
+    def _links_of(self, reference: object) -> set[str]:
+        where = self._mark(("chips",))
+        if isinstance(reference, dict):
+            return links_of(Document("", reference))
+        with suppress(SpecError):  # told where the chip itself is read
+            return links_of(chip_document(str(reference), where, self.folder(where)))
+        return set()
 
     def _inline(self, at: Key) -> Document:
         """A chip written inside the document as a document of its own, places kept."""
@@ -226,7 +258,8 @@ class SystemBuilder:
         if topology is not None or not self.spec.wired:
             for axis, message in mesh_problems(self.spec.mesh, topology):
                 self._add(("mesh", axis) if axis else ("mesh",), message)
-        return {name: size for name, size in self.spec.mesh.items() if size >= 1}
+        # an axis of an impossible size still has a name: what uses it is not to blame
+        return {name: size if 1 <= size <= MAX_CHIPS else 1 for name, size in self.spec.mesh.items()}
 
     def _groups(self, axes: Mapping[str, int], topology: Topology | None) -> Mapping[str, tuple[int, ...]]:
         """The chips of each named group."""

@@ -27,6 +27,11 @@ def system_names() -> list[str]:
     return sorted(path.stem for path in _SYSTEMS.glob("*.yaml"))
 
 
+def is_shipped(reference: str) -> bool:
+    """Whether a name, whatever its case, is that of a shipped system."""
+    return reference.lower() in system_names()
+
+
 @lru_cache(maxsize=64)
 def _shipped(name: str) -> Document:
     return read_document(_SYSTEMS / f"{name}.yaml", f"{_SHOWN}{name}.yaml")
@@ -39,9 +44,9 @@ def system_document(reference: str, mark: Mark, base: Path | None = None) -> Doc
         if not is_file(path):
             raise SpecError([Problem(mark, f"there is no system file '{path}'")])
         return read_document(path)
-    if reference not in system_names():
+    if not is_shipped(reference):
         raise SpecError([Problem(mark, unknown("system", reference, system_names()))])
-    return _shipped(reference)
+    return _shipped(reference.lower())
 
 
 def folder_of(mark: Mark, otherwise: Path) -> Path:

@@ -65,7 +65,7 @@ def parse_topology(
 
 
 def _read(text: str, links: Links, alone: bool, base: Path | None) -> _Written:
-    body, name = _over(text)
+    body, name = over_link(text)
     if body.endswith(GRAPH_SUFFIXES):
         graph = read_graph(body, base)
         form = Form(graph.build, one_axis("graph"), inside=True)
@@ -90,7 +90,7 @@ def _read(text: str, links: Links, alone: bool, base: Path | None) -> _Written:
     return _Written(short, kind, form, shape, chosen)
 
 
-def _over(text: str) -> tuple[str, str]:
+def over_link(text: str) -> tuple[str, str]:
     """What is wired, and the link after 'over' ('' without)."""
     body, over, link = text.strip().rpartition(" over ")
     return (body.strip(), link.strip()) if over and link.strip().isidentifier() else (text.strip(), "")

@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from hw.document import Document, Key
-from hw.errors import Problems, nearest, shown
+from hw.errors import Problems, did_you_mean, shown
 from hw.units import Dimension, parse
 
 
@@ -118,8 +118,7 @@ def _report(model: type[BaseModel], detail: Any, document: Document, problems: P
         names = _allowed(model, loc[:-1])
         dotted = _dotted(path)
         prefix = dotted.removesuffix(str(loc[-1]))
-        close = nearest(str(loc[-1]), names)
-        hint = f", did you mean '{prefix}{close}'?" if close else "."
+        hint = did_you_mean(str(loc[-1]), names, prefix) or "."
         problems.add(document.key_mark(path), f"unknown key '{dotted}'{hint} Allowed: {', '.join(sorted(names))}")
     elif detail["type"] == "missing":
         place = _dotted((*at, *loc))

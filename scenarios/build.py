@@ -22,7 +22,7 @@ from scenarios.find_values import read_condition
 from scenarios.ledger import check_baseline, check_money_claims
 from scenarios.loader import Loaders, read_loaders
 from scenarios.money import EconomicsSpec
-from scenarios.paths import path_problem
+from scenarios.paths import link_problem, path_problem
 from scenarios.points import read_points
 from scenarios.source import find_file, read_source
 from scenarios.spec import RunSpec, ScenarioSpec, WorkloadSpec
@@ -98,14 +98,15 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     known = Known(chip=built.chip is not None, mesh=built.wired)
     graph = _graph(workload, built.system, known, run.sharding if run else "canonical", document, problems)
     options = _options(run, built.chip, document, problems)
-    loaders = read_loaders(document, graph, built.system, problems)
+    system_known = built.chip is not None and built.wired
+    loaders = read_loaders(document, graph, built.system if system_known else None, problems)
     economics = _section(EconomicsSpec, "economics", document, problems)
     check_baseline(economics, document, path, problems)
     claims = read_claims(document, problems)
     _check_claimed_ops(claims, graph, document, problems)
     check_money_claims([claim.word for claim in claims], economics, document, problems)
     condition = read_condition(study, document, problems)
-    _check_found_paths(study, document, problems)
+    _check_paths(study, built.system if system_known else None, document, problems)
     if study is not None:
         read_points(study, document, problems)
     for name in ("name", "about"):
@@ -202,7 +203,12 @@ def _dims(data: Any, document: Document, problems: Problems) -> tuple[dict[str, 
 
 
 def _options(run: RunSpec | None, chip: Chip | None, document: Document, problems: Problems) -> RunOptions:
-    if run is None or chip is None:
+    if run is None:
+        return RunOptions()
+    if run.collectives not in choices():
+        where = document.value_mark(("run", "collectives"))
+        problems.add(where, unknown("run.collectives", run.collectives, choices()))
+    if chip is None:
         return RunOptions()
     efficiency: dict[str, float] = {}
     padding, launch = False, 0.0
@@ -214,15 +220,13 @@ def _options(run: RunSpec | None, chip: Chip | None, document: Document, problem
         else:
             padding, launch = True, measured.launch_s
             efficiency = {name: value for name, value in measured if name != "launch_s" and value != 1.0}
-    if run.collectives not in choices():
-        where = document.value_mark(("run", "collectives"))
-        problems.add(where, unknown("run.collectives", run.collectives, choices()))
-        return RunOptions()
     resources = ["matrix_unit", "vector_unit", "hbm", "on_chip", "host", "disk", *chip.links]
     for name in run.efficiency:
         if name not in resources:
             where = document.key_mark(("run", "efficiency", name))
             problems.add(where, unknown("resource", name, resources))
+    if problems:
+        return RunOptions()
     return RunOptions(
         overlap=run.overlap,
         order=run.order,
@@ -238,14 +242,23 @@ def _options(run: RunSpec | None, chip: Chip | None, document: Document, problem
     )
 
 
-def _check_found_paths(study: StudySpec | None, document: Document, problems: Problems) -> None:
-    """Refuse to look for a value at a path that is not there."""
+def _check_paths(study: StudySpec | None, system: System | None, document: Document, problems: Problems) -> None:
+    """Refuse to look for a value at a path that is not there, or to vary a link that nothing has."""
+    if study is None:
+        return
     asked: list[tuple[str, Key]] = []
-    if study is not None and study.find is not None:
+    if study.find is not None:
         asked.append((study.find.path, ("study", "find", study.find.wanted)))
-    if study is not None and study.crossover is not None:
+    if study.crossover is not None:
         both = (("x", study.crossover.x.path), ("y", study.crossover.y.path))
         asked += [(path, ("study", "crossover", name, "path")) for name, path in both]
     for path, where in asked:
         if path and (wrong := path_problem(path, document)):
             problems.add(document.value_mark(where), wrong)
+    drawn = study.random.values if study.random is not None else {}
+    varied = ((("vary",), study.vary or {}), (("zip",), study.zip or {}), (("random", "values"), drawn))
+    asked += [(path, ("study", *above, path)) for above, part in varied for path in part]
+    paths = [path for path, _ in asked]
+    for path, where in asked:
+        if system is not None and (wrong := link_problem(path, system, paths)):
+            problems.add(document.key_mark(where), wrong)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hw import RunError, SpecError
+from hw.errors import cut, first_problems, printable
 from scenarios.outcome import run
 
 
@@ -30,7 +31,7 @@ def check_all(paths: Iterable[str], echo: Callable[[str], None]) -> int:
             passed += 1
         worst = max(worst, code)
         for line in lines:
-            echo(line)
+            echo(printable(line))
     echo(f"{passed} passed, {failed} failed ({claims} claims)")
     if not passed and not failed:
         echo("no scenario files found")
@@ -43,10 +44,16 @@ def _check_one(file: str) -> tuple[int, list[str], int]:
         outcome = run(file)
         failed = outcome.failed
     except SpecError as error:
-        return 2, [f"FAIL {file}", *(f"  {problem}" for problem in error.problems)], 0
+        return 2, [f"FAIL {file}", *_indented(first_problems(error.problems))], 0
     except RunError as error:
-        return 3, [f"FAIL {file}", f"  cannot run: {error}"], 0
+        return 3, [f"FAIL {file}", *_indented(f"cannot run: {error}".splitlines())], 0
+    except Exception as error:  # a defect of ours must not keep the other files from being checked
+        return 3, [f"FAIL {file}", f"  defect of Overlapse: {type(error).__name__}: {cut(str(error))}"], 0
     count = len(outcome.verdicts)
     if failed:
-        return 1, [f"FAIL {file}", *(f"  {verdict}" for verdict in failed)], count
+        return 1, [f"FAIL {file}", *_indented(first_problems(failed, "claims failed"))], count
     return 0, [f"ok   {file} ({count} claims)"], count
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)

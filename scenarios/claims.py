@@ -12,7 +12,7 @@ from typing import Any
 from analysis import CAUSES, OP_WORDS, WORDS, Summary, Value, Word, word_named
 from hw import Dimension, Problems
 from hw.document import Document
-from hw.errors import unknown
+from hw.errors import shown, unknown
 from hw.units import parse, show
 from scenarios.find_values import same_value
 from scenarios.value_text import read_number
@@ -100,12 +100,14 @@ def _value(expected: Any, word: Word) -> Value:
     if word.dimension is not None:
         return parse(expected, word.dimension)
     if word is WORDS["bound_by"] or word is OP_WORDS["bound_by"]:
+        if not isinstance(expected, str):
+            raise ValueError(f"{shown(expected)} will not do: {{key}} wants one of {', '.join(CAUSES)}")
         if expected not in CAUSES:
-            raise ValueError(unknown("cause", str(expected), CAUSES))
-        return str(expected)
+            raise ValueError(unknown("cause", expected, CAUSES))
+        return expected
     if isinstance(expected, (bool, str)):
         return expected
-    raise ValueError(f"{expected!r} will not do: {{key}} wants a word or true/false")
+    raise ValueError(f"{shown(expected)} will not do: {{key}} wants a word or true/false")
 
 
 def judge(claim: Claim, got: Value, tasks: int) -> Verdict:

@@ -47,20 +47,23 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units 
 def _reporting() -> Iterator[None]:
     """Turn the errors that a user can cause into messages and exit codes."""
     from hw import RunError, SpecError
+    from hw.errors import first_problems
     from scenarios.pager import paged
+    from scenarios.terminal import tell
 
     try:
         with paged():
             yield
     except SpecError as error:
-        for problem in error.problems:
-            typer.echo(str(problem), err=True)
+        for line in first_problems(error.problems):
+            tell(line)
         raise typer.Exit(Exit.WRONG_INPUT) from None
     except RunError as error:
-        typer.echo(f"cannot run: {error}", err=True)
+        for line in f"cannot run: {error}".splitlines():
+            tell(line)
         raise typer.Exit(Exit.CANNOT_RUN) from None
     except OSError as error:
-        typer.echo(f"{error.filename or 'output'}: {error.strerror or error}", err=True)
+        tell(f"{error.filename or 'output'}: {error.strerror or error}")
         raise typer.Exit(Exit.WRONG_INPUT) from None
 
 

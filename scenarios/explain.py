@@ -7,11 +7,12 @@ from typing import Any
 
 from analysis import CAUSES, WORDS, op_figures
 from analysis.advice import advice
-from hw import Dimension
+from hw import Dimension, Mark
 from hw.document import Key, walk
 from hw.system_spec import counted_chip
 from hw.units import show
 from scenarios.outcome import Outcome
+from scenarios.terminal import UNBROKEN_SPACE
 from simulator import print_items
 
 _S = Dimension.TIME
@@ -23,7 +24,12 @@ def provenance(outcome: Outcome) -> Iterator[tuple[str, str, str]]:
     document = outcome.scenario.document
     for key, value in walk(document.data):
         if key[0] not in ("about", "extends"):
-            yield ".".join(map(str, key)), str(value), str(document.value_mark(key))
+            yield ".".join(map(str, key)), str(value), _place(document.value_mark(key))
+
+
+def _place(mark: Mark) -> str:
+    """A place as text in which no line may end: folders may have spaces in their names."""
+    return str(mark).replace(" ", UNBROKEN_SPACE)
 
 
 def chip_sources(outcome: Outcome) -> Iterator[tuple[int, str, str]]:
@@ -36,7 +42,8 @@ def chip_sources(outcome: Outcome) -> Iterator[tuple[int, str, str]]:
             for place, changed in places:
                 for name in changed:
                     if name == section or name.startswith(f"{section}."):
-                        source += f"; {name} set to {changed[name]} at {document.value_mark((*place, name))}"
+                        set_at = _place(document.value_mark((*place, name)))
+                        source += f"; {name} set to {changed[name]} at {set_at}"
             yield kind, section, source
 
 

@@ -218,8 +218,9 @@ def _written(name: str) -> str:
     return re.sub(r"(\.\d+)+$", "", name)
 
 
-def read_loaders(document: Document, graph: OpGraph | None, system: System, problems: Problems) -> Loaders:
-    """The loaders under `processes`; what is wrong goes to `problems` with its place."""
+def read_loaders(document: Document, graph: OpGraph | None, system: System | None, problems: Problems) -> Loaders:
+    """The loaders under `processes`; what is wrong goes to `problems` with its place. Where the system itself is wrong
+    (None), nothing can be said about its chips and resources."""
     entries = document.data.get("processes")
     if entries is None:
         return Loaders()
@@ -228,7 +229,7 @@ def read_loaders(document: Document, graph: OpGraph | None, system: System, prob
             document.value_mark(("processes",)), "processes wants data loaders by name: {loader: {feeds: ...}}"
         )
         return Loaders()
-    known = dict.fromkeys(_resources(system))
+    known = dict.fromkeys(_resources(system)) if system is not None else {}
     found = []
     for name in entries:
         key: Key = ("processes", name)
@@ -237,6 +238,8 @@ def read_loaders(document: Document, graph: OpGraph | None, system: System, prob
         if spec is None:
             continue
         _check_feeds(spec, graph, document, key, problems)
+        if system is None:
+            continue
         loader = _loader(spec, _chips(spec, system, document, key, problems), known, document, key, problems)
         if len(problems.found) == before:
             found.append(loader)

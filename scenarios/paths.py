@@ -12,9 +12,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from hw import Chip
+from hw import Chip, System
 from hw.document import Document
 from hw.errors import unknown
+from hw.link_names import HOST_LINK
 from scenarios.spec import ScenarioSpec
 
 SAYS_NOTHING = ("name", "about", "extends", "study", "expect")
@@ -34,6 +35,18 @@ def path_problem(path: str, document: Document, swapped: Collection[str] = ()) -
     if wrong is None and parts[:2] == ["workload", "dims"] and not {"workload", "workload.dims"} & set(swapped):
         wrong = _unknown_dim(parts, document)
     return wrong
+
+
+def link_problem(path: str, system: System, swapped: Collection[str] = ()) -> str | None:
+    """What is wrong with a path to a figure of a link: that neither a chip of the system nor its wiring has the link. With
+    another system in its place (`swapped`, the other paths of the study) that cannot be said."""
+    parts = path.split(".")
+    elsewhere = any(each.split(".")[0] == "system" and not each.startswith("system.set.") for each in swapped)
+    if parts[:3] != ["system", "set", "links"] or len(parts) < 4 or elsewhere:
+        return None
+    wires = system.topology.wires if system.topology is not None else ()
+    known = {*(name for chip in system.kinds for name in chip.links), *(wire.link for wire in wires), HOST_LINK}
+    return None if parts[3] in known else unknown("link", parts[3], known)
 
 
 def _unknown_dim(parts: list[str], document: Document) -> str | None:

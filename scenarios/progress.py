@@ -22,7 +22,6 @@ def bar(total: int, known: int) -> Iterator[Advance]:
     if total == known or not sys.stderr.isatty():
         yield lambda _count: None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -32,6 +31,8 @@ def bar(total: int, known: int) -> Iterator[Advance]:
         TimeRemainingColumn,
     )
 
+    from scenarios.terminal import console
+
     columns = (
         TextColumn("runs"),
         BarColumn(),
@@ -40,6 +41,6 @@ def bar(total: int, known: int) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
         task = progress.add_task("runs", total=total - known)
         yield lambda count: progress.advance(task, count)

@@ -17,6 +17,7 @@ from analysis.roofline import RooflinePoint, roofline_points, roofs
 from analysis.screen import screen
 from hw import Chip, Dimension, chip_names, load_chip
 from hw.catalog import is_path
+from hw.errors import first_problems
 from hw.units import show
 from scenarios.explain import chip_sources, graph_lines, provenance, reasons
 from scenarios.outcome import Outcome, run
@@ -24,16 +25,11 @@ from scenarios.show_find import find_lines
 from scenarios.show_study import show_study
 from scenarios.study import ledger_of
 from scenarios.sweeps import points_of
+from scenarios.terminal import console as terminal
+from scenarios.terminal import print_rows, print_whole
 
-_MIN_WIDTH, _MAX_WIDTH = 60, 140
 _TABLE_WIDTH = 118
 _B, _B_S = Dimension.DATA, Dimension.BANDWIDTH
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    console.width = max(_MIN_WIDTH, min(_MAX_WIDTH, console.width))
-    return console
 
 
 MOST_ALONG = 200
@@ -42,7 +38,7 @@ MOST_ALONG = 200
 
 def show_outcome(outcome: Outcome) -> None:
     """The one-screen summary, then the study's answers and claims that failed."""
-    console = _console()
+    console = terminal()
     scenario = outcome.scenario
     console.print(screen(scenario.name, scenario.about, outcome.words, console.width))
     if scenario.study is not None and scenario.study.find is not None and outcome.search is not None:
@@ -61,8 +57,8 @@ def show_outcome(outcome: Outcome) -> None:
         )
     elif outcome.sweep is not None:
         show_study(console, outcome.sweep)
-    for verdict in outcome.failed:
-        console.print(Text(f"claim failed {verdict}", style="red"))
+    for verdict in first_problems(outcome.failed, "claims failed"):
+        print_whole(console, Text(f"claim failed {verdict}", style="red"))
 
 
 def chip_records(name: str | None) -> Any:
@@ -91,8 +87,7 @@ def show_chips() -> None:
             f"{escape(str(chip.default_link))} {link.count} x {show(link.bytes_per_s, _B_S, 3)}" if link else "-",
             f"{chip.price_usd_per_h:.3g} USD/h" if chip.price_usd_per_h is not None else "-",
         )
-    console = _console()
-    console.width = max(console.width, _TABLE_WIDTH)
+    console = terminal(_TABLE_WIDTH)
     console.print(table)
     console.print(Text("ridge: FLOP/B above which a matmul is compute-bound. `overlapse chips NAME`: sources.", "dim"))
 
@@ -106,16 +101,10 @@ def _main_peak(chip: Chip) -> tuple[str, float]:
 def show_chip(name: str) -> None:
     """One chip: every figure with its source, and its ridge points."""
     chip = load_chip(name)
-    console = _console()
+    console = terminal()
     console.print(Text.assemble((chip.name, "bold"), f"  {chip.kind}  {chip.about}"))
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    for column in ("section", "figures", "source"):
-        table.add_column(column, overflow="fold")
-    for section in chip.figures():
-        table.add_row(
-            escape(section), escape(chip_figures(chip, section)), escape(chip.sources.get(section, "no source given"))
-        )
-    console.print(table)
+    sections = [(name, chip_figures(chip, name), chip.sources.get(name, "no source given")) for name in chip.figures()]
+    print_rows(console, [("section", "figures", "source"), *sections], ("", "", "dim"))
     ridges = ", ".join(f"{roof.unit} {roof.dtype} {roof.ridge:.4g}" for roof in roofs(chip))
     console.print(Text.assemble(("ridge points (FLOP/B)  ", "dim"), ridges))
 
@@ -151,7 +140,7 @@ def show_roofline(target: str, overrides: list[str]) -> None:
     labels = kind_labels(system)
     for kind, chip in enumerate(system.kinds):
         if kind:
-            _console().print()
+            terminal().print()
         _show_roofs(chip, labels[kind] if len(labels) > 1 else chip.name)
         _show_points(list(roofline_points(outcome.result, kind)), labels[kind] if len(labels) > 1 else "")
 
@@ -159,7 +148,7 @@ def show_roofline(target: str, overrides: list[str]) -> None:
 def _show_points(points: Sequence[RooflinePoint], label: str) -> None:
     """A row per op; `label` names the chip where there are several kinds."""
     if label and not points:
-        _console().print(f"\n{escape(label)} runs no op that has a place under its roofs")
+        terminal().print(f"\n{escape(label)} runs no op that has a place under its roofs")
         return
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     for column in ("op", "unit", "dtype", "FLOP/B", "roof", "reached", "share"):
@@ -168,7 +157,7 @@ def _show_points(points: Sequence[RooflinePoint], label: str) -> None:
         rates = [show(rate, Dimension.FLOP_RATE) for rate in (point.roof_flops_per_s, point.reached_flops_per_s)]
         share = f"{100 * point.share:.1f} %"
         table.add_row(escape(point.name), point.unit, point.dtype, f"{point.intensity:.4g}", *rates, share)
-    console = _console()
+    console = terminal()
     console.print()
     if label:
         console.print(Text(f"ops on {label}", style="dim"))
@@ -177,7 +166,7 @@ def _show_points(points: Sequence[RooflinePoint], label: str) -> None:
 
 def _show_roofs(chip: Chip, name: str) -> None:
     """The roofline as text: a log-log picture of the main matrix roof, and a table of all roofs."""
-    console = _console()
+    console = terminal()
     dtype, peak = _main_peak(chip)
     ridge = peak / chip.hbm.bytes_per_s
     console.print(Text.assemble((name, "bold"), f"  {show(peak, Dimension.FLOP_RATE)} {dtype}, ridge {ridge:.4g}"))
@@ -203,15 +192,10 @@ def _show_roofs(chip: Chip, name: str) -> None:
 
 def show_explanation(outcome: Outcome) -> None:
     """Values and their places, the graph as understood, the reasons."""
-    console = _console()
+    console = terminal()
     console.print(Text(outcome.scenario.name, style="bold"))
     console.print(Text("\nvalues, and where each stands", style="dim"))
-    table = Table(box=None, padding=(0, 1), pad_edge=False, show_header=False)
-    for share in (2, 3, 3):
-        table.add_column(overflow="fold", ratio=share)
-    for name, value, place in provenance(outcome):
-        table.add_row(escape(name), escape(value), Text(place, style="dim"))
-    console.print(table)
+    print_rows(console, provenance(outcome), ("", "", "dim"))
     whose = "chip" if len(outcome.scenario.system.kinds) == 1 else "chips"
     console.print(Text(f"\nfigures of the {whose}, and their sources", style="dim"))
     _print_sources(console, outcome)
@@ -225,7 +209,7 @@ def show_explanation(outcome: Outcome) -> None:
 
 def show_sources(outcome: Outcome) -> None:
     """The sources of the chips' figures."""
-    _print_sources(_console(), outcome)
+    _print_sources(terminal(), outcome)
 
 
 def _print_sources(console: Console, outcome: Outcome) -> None:
@@ -235,10 +219,5 @@ def _print_sources(console: Console, outcome: Outcome) -> None:
     for kind, rows in groupby(chip_sources(outcome), key=lambda row: row[0]):
         if len(labels) > 1:
             console.print(Text("" if kind == 0 else "\n").append(labels[kind], style="bold"))
-        table = Table(box=None, padding=(0, 1), pad_edge=False, show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        table.add_column(overflow="fold", style="dim")
-        for _, section, source in rows:
-            table.add_row(escape(section), escape(chip_figures(system.kinds[kind], section)), escape(source))
-        console.print(table)
+        sections = [(section, chip_figures(system.kinds[kind], section), source) for _, section, source in rows]
+        print_rows(console, sections, ("", "", "dim"))

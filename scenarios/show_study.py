@@ -15,8 +15,10 @@ from rich.text import Text
 
 from analysis import RUN_WORDS, WORDS
 from hw import Dimension
+from hw.errors import cut
 from hw.units import show
 from scenarios.sweeps import Row, Study
+from scenarios.terminal import print_whole
 
 MOST_ROWS = 50
 _MOST_ERRORS = 10
@@ -44,7 +46,7 @@ def show_study(console: Console, study: Study) -> None:
     if hidden > 0:
         console.print(Text(f"... and {hidden:,} rows more; --export FILE.csv has all", style="dim"))
     for number, (message, count) in enumerate(list(messages.items())[:_MOST_ERRORS], 1):
-        console.print(Text(f"error {number}, {_rows(count)}: {message}", style="red"))
+        print_whole(console, Text(f"error {number}, {_rows(count)}: {cut(message)}", style="red"))
     if len(messages) > _MOST_ERRORS:
         console.print(Text(f"... and {len(messages) - _MOST_ERRORS:,} other errors", style="red"))
     errors = f", {study.failed:,} with errors" if study.failed else ""

@@ -20,17 +20,14 @@ from hw.topology_facts import LevelFacts, diameter, level_facts, overall_cut
 from hw.topology_table import link_rows, topology_record
 from hw.units import show
 from scenarios.draw import Picture
+from scenarios.terminal import console as terminal
+from scenarios.terminal import print_rows
 
 _B_S, _S, _B = Dimension.BANDWIDTH, Dimension.TIME, Dimension.DATA
+_NARROWEST, _TABLE_WIDTH = 80, 132
 _LINK_ROWS = 16
 _LABEL = 12
 _RUNS = 6
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    console.width = max(80, min(140, console.width))
-    return console
 
 
 def _table(*columns: str, left: int = 1) -> Table:
@@ -54,7 +51,7 @@ def system_record(system: System) -> dict[str, Any]:
 
 def show_topology(system: System) -> None:
     """A picture of each level, the figures, the links."""
-    console = _console()
+    console = terminal(_NARROWEST)
     console.print(Text(system.name, style="bold"))
     topology = system.topology
     if topology is None:
@@ -157,8 +154,7 @@ def show_systems() -> None:
     for name in system_names():
         system = load_system(name)
         table.add_row(name, system.chip.name, str(system.size), escape(system_file(name).about))
-    console = _console()
-    console.width = max(console.width, 132)
+    console = terminal(_TABLE_WIDTH)
     console.print(table)
     console.print(
         Text("base: NAME in a scenario's system. `overlapse systems NAME`: a picture, and the sources.", "dim")
@@ -167,16 +163,11 @@ def show_systems() -> None:
 
 def show_system(name: str) -> None:
     """One system: its picture, and where its figures come from."""
-    console = _console()
+    console = terminal(_NARROWEST)
     described = system_file(name)
     show_topology(load_system(name))
     if described.scale_out:
         nodes = described.scale_out.replace("{nodes}", "n")
         console.print(Text.assemble(("\njoined as    ", "dim"), nodes, ("  (nodes: n in a scenario)", "dim")))
     console.print(Text("\nsources (those of the chip: overlapse chips " + str(described.chip) + ")", style="dim"))
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for section, source in described.sources.items():
-        table.add_row(escape(section), escape(source))
-    console.print(table)
+    print_rows(console, described.sources.items(), ("", ""))

@@ -1,14 +1,125 @@
-"""The console that tables and text are printed on."""
+"""What reaches the terminal: the console of tables and text, lines beside them, and rows whose last cell is whole.
+
+Model: names in a user's files are text of any kind, so whatever is printed goes through here and shows characters that
+control a terminal as escapes; only rich's own colours are left. Lines that may hold a path are never wrapped or cut: a
+path in two pieces cannot be opened, so such a line is as long as it is, and the terminal folds it without a newline.
+"""
 
 from __future__ import annotations
 
-from rich.console import Console
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
+from rich.text import Text
+
+from hw.errors import printable
 
 _LEAST, _MOST = 60, 140
+_GAP = "  "
+_MOST_OF_IT = 0.55
+"""The share of the screen that the columns before the last may take."""
+
+UNBROKEN_SPACE = "\N{NO-BREAK SPACE}"
+"""Stands for a space at which a line may not be wrapped, as in the name of a folder."""
+
+_NARROWEST = 24
+"""Characters of its longest word that a column keeps, however narrow the screen."""
 
 
-def console() -> Console:
-    """Standard output, as wide as the terminal within what can be read."""
-    found = Console(highlight=False)
-    found.width = max(_LEAST, min(_MOST, found.width))
+def console(least: int = _LEAST, most: int = _MOST, stderr: bool = False) -> Console:
+    """Standard output (or error), as wide as the terminal within what can be read."""
+    found = Console(highlight=False, stderr=stderr)
+    found.width = max(least, min(most, found.width))
+    found.push_render_hook(_Escaping())
     return found
+
+
+class _Escaped:
+    """Something printed, its control characters as escapes."""
+
+    def __init__(self, inside: ConsoleRenderable) -> None:
+        self._inside = inside
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._inside, options):
+            yield segment if segment.control else Segment(_lines(segment.text), segment.style)
+
+
+class _Escaping(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Escaped(each) for each in renderables]
+
+
+def _lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n")) if text != "\n" else text
+
+
+def tell(line: str) -> None:
+    """A line for people on standard error, whole, whatever is in it."""
+    print(printable(line), file=sys.stderr)
+
+
+def print_whole(out: Console, text: Text) -> None:
+    """Text that may hold a path: longer lines than the screen's are not broken."""
+    out.print(text, soft_wrap=True)
+
+
+def print_rows(out: Console, rows: Iterable[Sequence[str]], styles: Sequence[str]) -> None:
+    """Rows of cells under each other, a style for each column. Cells wrap between words, no word is broken: where one of
+    the last column does not fit beside the others, that column stands below them."""
+    listed = [tuple(map(printable, row)) for row in rows]
+    if not listed:
+        return
+    widths = [max(cell_len(row[at]) for row in listed) for at in range(len(styles) - 1)]
+    longest = [max(_longest_word(row[at]) for row in listed) for at in range(len(styles))]
+    least = [min(word, _NARROWEST) for word in longest[:-1]]
+    room = min(out.width - longest[-1], round(_MOST_OF_IT * out.width))
+    beside = room >= min(out.width // 2, sum(widths) + len(_GAP) * len(widths))
+    columns = _shared(widths, least, room if beside else out.width)
+    columns.append(max(longest[-1], out.width - sum(columns) - len(_GAP) * len(columns)))
+    before = sum(columns[:-2]) + len(_GAP) * (len(widths) - 1)
+    for row in listed:
+        free = out.width - before - cell_len(row[-2]) - cell_len(row[-1])
+        if beside:
+            _print_row(out, row, columns, styles)
+        elif free >= len(_GAP):
+            columns_of_row = (*columns[:-2], cell_len(row[-2]) + free - len(_GAP), columns[-1])
+            _print_row(out, row, columns_of_row, styles)
+        else:
+            _print_row(out, row[:-1], columns, styles)
+            _print_row(out, ("", row[-1]), (2, out.width - 4), ("", styles[-1]))
+
+
+def _print_row(out: Console, row: Sequence[str], widths: Sequence[int], styles: Sequence[str]) -> None:
+    parts = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=False)]
+    for at in range(max(map(len, parts))):
+        line = Text()
+        for part, width, style in zip(parts, widths, styles, strict=False):
+            word = part[at] if at < len(part) else ""
+            line.append(word, style).append(" " * (width - cell_len(word)) + _GAP)
+        line.rstrip()
+        print_whole(out, line)
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, text.split()), default=0)
+
+
+def _shared(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """So much of the room for each column that the widest give way first, none below its least."""
+    room -= len(_GAP) * len(widths)
+    shares = list(widths)
+    while sum(shares) > room and any(share > low for share, low in zip(shares, least, strict=True)):
+        giving = max(range(len(shares)), key=lambda at: shares[at] - least[at])
+        shares[giving] -= 1
+    return shares
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Text in lines of about so many characters; a word that is longer is not broken."""
+    lines = textwrap.wrap(text, max(1, width), break_long_words=False, break_on_hyphens=False) or [""]
+    return [line.replace(UNBROKEN_SPACE, " ") for line in lines]

@@ -8,9 +8,9 @@ from pathlib import Path
 from hw import Mesh, Problems, SpecError, System, load_chip, parse_topology
 from hw.catalog import is_path
 from hw.document import is_file, read_document
-from hw.errors import Mark, Problem, nearest, unknown
+from hw.errors import Mark, Problem, cut, did_you_mean, unknown
 from hw.graph_file import GRAPH_SUFFIXES
-from hw.systems import load_system, system_names
+from hw.systems import is_shipped, load_system, system_names
 from scenarios.source import find_file, read_source
 from scenarios.system import build_system
 
@@ -19,7 +19,7 @@ DEFAULT_CHIP = "h100_sxm"
 
 def system_of(target: str, chip: str | None = None, nodes: int | None = None, slice: str | None = None) -> System:
     """The system that a target means. Raises SpecError."""
-    if target in system_names() or (is_path(target) and _is_system_file(target)):
+    if is_shipped(target) or (is_path(target) and _is_system_file(target)):
         _refuse(target, "--chip", chip)
         return load_system(target, nodes, slice)
     _refuse(target, "--nodes", nodes)
@@ -63,11 +63,10 @@ def _of_scenario(target: str) -> System:
 
 def _unknown(target: str) -> str:
     names = system_names()
-    close = nearest(target, names)
-    hint = f", did you mean '{close}'?" if close else "."
+    hint = did_you_mean(target, names) or "."
     return (
-        f"unknown system '{target[:60]}'{hint} Write a scenario file, library:NAME, a topology as torus(4,4), a graph file, "
-        f"or a system: {', '.join(names)}"
+        f"unknown system '{cut(target, 60)}'{hint} Write a scenario file, library:NAME, "
+        f"a topology as torus(4,4), a graph file, or a system: {', '.join(names)}"
     )
 
 
@@ -102,6 +101,6 @@ def _levels(target: str) -> Iterator[str]:
 
 def known_system(name: str) -> str:
     """The name, if it is a shipped system's or a file's. Raises SpecError."""
-    if name not in system_names() and not is_path(name):
+    if not is_shipped(name) and not is_path(name):
         raise SpecError([Problem(Mark(name), unknown("system", name, system_names()))])
     return name

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hw.document import Document, Key
-from hw.errors import Mark, Problems, nearest, shown, unknown
+from hw.errors import Mark, Problems, did_you_mean, shown, unknown
 from simulator.graph import Items, Op, OpGraph, Repeat, Source, Tensor, every_op, op_count
 from simulator.line import Line, LineError, Written, read_line, typed_tensors
 
@@ -68,10 +68,9 @@ class Reader:
         known = scope.get(written.name)
         if written.type is None:
             if known is None:
-                close = nearest(written.name, scope)
-                hint = f"; did you mean '{close}'?" if close else ""
                 message = f"tensor '{written.name}' has no type: write it where it first appears, e.g. "
-                raise LineError(written.column, message + f"{written.name}:bf16[B,D]{hint}")
+                hint = did_you_mean(written.name, scope)
+                raise LineError(written.column, f"{message}{written.name}:bf16[B,D]{hint}")
             return known
         if known is not None and known != written.type:
             raise LineError(written.column, f"'{written.name}' was {known.type_text} before")

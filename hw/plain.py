@@ -1,0 +1,109 @@
+"""Names and values as a message or a screen can hold them, and the names that were meant.
+
+Model: what a user's file calls things is text of any kind: a name may be a megabyte, or move the cursor. A message shows
+control characters (and those that turn the direction of writing) as escapes, is cut where it gets long, and lists no more
+than so many names. The name that was meant is sought in three steps: the same but for case and separators, one that the
+text begins, and last the one that looks most alike (difflib's ratio).
+Source: Unicode's general categories Cc, Cf, Cs, Zl and Zp are what is escaped; Python's own escapes are the form.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+
+MOST_NAMED = 100
+"""Allowed names that a message lists."""
+
+MOST_TOLD = 20
+"""Problems of one input that are told one by one."""
+
+_LONGEST_MESSAGE = 8_000
+_LONGEST_NAME = 120
+_MOST_MEANT = 5
+
+_UNPRINTABLE = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
+    "\\ud800-\\udfff\\U000e0000-\\U000e007f]"
+)
+_SEPARATORS = re.compile(r"[-_ ./]")
+
+
+def printable(text: str) -> str:
+    """Text in one line, harmless on a terminal: characters that control it are written as escapes ('\\x1b')."""
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def cut(text: str, longest: int = _LONGEST_MESSAGE) -> str:
+    """Text of at most so many characters; what is left out is counted."""
+    if len(text) <= longest:
+        return text
+    return f"{text[:longest]}... ({len(text) - longest:,} characters more)"
+
+
+def path_shown(file: str) -> str:
+    """A path whole; of what lies below the working directory the part from there."""
+    try:
+        here = os.path.join(os.getcwd(), "")
+    except OSError:  # the directory is gone
+        return file
+    return file.removeprefix(here) or file
+
+
+def shown(value: object, longest: int = 60) -> str:
+    """A value as a message can hold it: one short line, whatever it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**longest:
+        return "a huge number"  # Python itself refuses to print very long integers
+    text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else f"a {type(value).__name__}"
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def meant(name: str, allowed: Iterable[str]) -> list[str]:
+    """The allowed names that `name` may stand for, likeliest first; none where none is close."""
+    names = [str(each) for each in allowed]
+    if len(name) > _LONGEST_NAME or not name.strip():
+        return []
+    plain = {each: _plain(each) for each in names}
+    wanted = _plain(name)
+    same = [each for each in names if plain[each] == wanted]
+    if same or not wanted:
+        return same[:1]
+    longer = [each for each in names if len(wanted) > 1 and plain[each].startswith(wanted)]
+    if longer:
+        return longer
+    alike = difflib.get_close_matches(wanted, plain.values(), n=1, cutoff=0.6)
+    return [each for each in names if plain[each] in alike][:1]
+
+
+def _plain(name: str) -> str:
+    return _SEPARATORS.sub("", name.casefold())
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name that `name` most likely stands for, or None if none is close."""
+    return next(iter(meant(str(name), allowed)), None)
+
+
+def did_you_mean(name: str, allowed: Iterable[str], prefix: str = "") -> str:
+    """', did you mean ...?' with the names that may be meant (each after `prefix`); empty where there are none."""
+    close = meant(str(name), allowed)
+    if not close:
+        return ""
+    *others, last = [f"'{prefix}{each}'" for each in close[:_MOST_MEANT]]
+    more = f" (or {len(close) - _MOST_MEANT} more)" if len(close) > _MOST_MEANT else ""
+    return f", did you mean {', '.join(others)}{' or ' if others else ''}{last}{more}?"
+
+
+def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
+    """The message for an unknown name: those that it may stand for, and what is allowed."""
+    names = sorted(str(a) for a in allowed)
+    hint = did_you_mean(name, names) or "."
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    listed = ", ".join(names[:MOST_NAMED]) if names else "none"
+    return f"unknown {what} '{cut(str(name), _LONGEST_NAME)}'{hint} Allowed: {listed}{more}"
