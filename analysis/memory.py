@@ -2,7 +2,8 @@
 
 Model: inputs of the graph (weights, activations given) are there for the whole run; what an op makes is there from its
 begin to the end of the last op that reads it, or to the end of the run if nothing reads it. What a fused kernel keeps on
-chip is never there. Tensors in other memories do not count.
+chip is never there. Tensors in other memories do not count. What an op writes into the memory of one of its inputs (a
+grown cache) counts with what was added, and that input stays as long as it does.
 """
 
 from __future__ import annotations
@@ -61,15 +62,19 @@ def holdings(result: Result) -> Iterator[Holding]:
     """Every tensor on every simulated chip, with its life span."""
     plan = result.plan
     end_of_run = result.time_s
-    for (name, chip), nbytes in _sizes(plan, _inputs(plan)).items():
+    given = _sizes(plan, _inputs(plan))
+    for (name, chip), nbytes in given.items():
         yield Holding(name, chip, nbytes, 0.0, end_of_run)
     spans = _spans(result)
     last = _last_reads(plan, spans)
     made = _sizes(plan, (op.output for op in plan.graph.flat()))
+    before = {name: into for planned in plan.kernels for name, into in planned.kernel.grown}
     for at, planned in enumerate(plan.kernels):
         for access in planned.kernel.writes:
             for chip in planned.chips:
                 nbytes = made.get((access.tensor, chip), access.nbytes)  # what it takes, not what was moved
+                grown = (before.get(access.tensor, ""), chip)
+                nbytes -= made.get(grown, given.get(grown, 0.0))
                 if access.memory != "hbm" or not nbytes:
                     continue
                 begin = spans[at, chip][0] / PS_PER_S
@@ -109,6 +114,12 @@ def _last_reads(plan: Plan, spans: Mapping[tuple[int, int], tuple[int, int]]) ->
             for chip in planned.chips:
                 end = spans[at, chip][1]
                 last[access.tensor, chip] = max(last.get((access.tensor, chip), 0), end)
+    for planned in reversed(plan.kernels):
+        for name, into in planned.kernel.grown:
+            for chip in planned.chips:
+                # what nobody reads stays to the end, and with it what it grew out of
+                end = last.get((name, chip), max(until for _, until in spans.values()))
+                last[into, chip] = max(last.get((into, chip), 0), end)
     return last
 
 

@@ -11,10 +11,13 @@ This room knows nothing of files, plots or money. Front door:
 
 from simulator import (  # noqa: F401  (registers)
     kinds_attention,
+    kinds_cache,
+    kinds_conv,
     kinds_data,
     kinds_matrix,
     kinds_network,
     kinds_reshard,
+    kinds_sparse,
     kinds_vector,
 )
 from simulator.build import GraphBuilder

@@ -308,8 +308,11 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     members = members_of(op, options, system)
     if members is not None:
         given = replace(given, on=tuple(sorted(members.intersection(given.on) if given.on else members)))
-    kernels = [_scheduled(kernel, given) for kernel in kind.lower(call)]
-    return [replace(kernel, recompute=True) for kernel in kernels] if options.get("recompute") else kernels
+    said: dict[str, Any] = {name: options[name] for name in ("recompute", "efficiency") if name in options}
+    kernels = [_scheduled(kernel, given, said) for kernel in kind.lower(call)]
+    if "efficiency" in said and not any(kernel.flops for kernel in kernels):
+        raise ShapeError(f"efficiency= is of the peaks of units, and {op.kind} does no arithmetic", "efficiency")
+    return kernels
 
 
 def members_of(op: Op, options: Mapping[str, Any], system: System) -> frozenset[int] | None:
@@ -323,10 +326,12 @@ def members_of(op: Op, options: Mapping[str, Any], system: System) -> frozenset[
 _SCHEDULE = SCHEDULE_OPTIONS
 
 
-def _scheduled(kernel: Kernel, given: Schedule) -> Kernel:
+def _scheduled(kernel: Kernel, given: Schedule, said: Mapping[str, Any]) -> Kernel:
+    """The kernel with what its op says of when it is issued (`given`) and of how it computes (`said`)."""
     if given.queue is None and kernel.schedule.queue is not None:
         given = replace(given, queue=kernel.schedule.queue)
-    return replace(kernel, schedule=given)
+    parts = tuple(_scheduled(part, given, said) for part in kernel.parts)
+    return replace(kernel, schedule=given, parts=parts, **said)
 
 
 def _local(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None) -> Shaped:

@@ -4,7 +4,11 @@ Rules.
 - `elementwise` joins, greedily in program order, an element-wise op to the kernel that feeds it, as long as that kernel
   is itself element-wise; a reduction (softmax, norm, sum) may close a group, and nothing joins after it: it needs all
   of its input before any of its output.
-- Explicit groups `[[a, b, c]]` may also hold matmuls, convolutions and attention; a reduction splits the group there.
+- Explicit groups `[[a, b, c]]` may also hold matmuls, convolutions and attention; a reduction splits the group there, and
+  so does what is written in place, whose readers read the whole of it from memory.
+- An op whose reduction comes before its own element-wise rest (batch norm in training: statistics, then normalising) is
+  two kernels wherever one of them joins another: what comes before it ends with the one, what follows begins with the
+  other. Each goes over the tensor once; nothing is made anew.
 - A group may not be fused around a stranger: an op that needs one member and feeds a later one. In a group, an op that
   the planner gave collectives stands for its own kernel (`simulator.planner`): those at an end of the group stay outside,
   one in between is such a stranger.
@@ -35,24 +39,37 @@ class FusionError(ValueError):
         self.group = group
 
 
-def fuse(kernels: Sequence[Kernel], rule: FuseRule, system: System) -> list[Kernel]:
-    """`kernels` (program order) with groups joined by `rule`. Raises FusionError for an impossible group."""
+def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System) -> list[Kernel]:
+    """The kernels `wholes` (program order) with groups joined by `rule`. Raises FusionError for an impossible group."""
     if rule == "none":
-        return list(kernels)
+        return list(wholes)
     if isinstance(rule, str) and rule != "elementwise":
         raise FusionError(0, "fuse: " + unknown("rule", rule, ("none", "elementwise")) + ", or groups of op names")
+    kernels = [part for kernel in wholes for part in _parts(kernel)]
     places = placements(kernels, system.size)
     groups = _greedy(kernels, places) if isinstance(rule, str) else _explicit(kernels, places, rule)
     group_of = {at: group for group in groups for at in group}
     readers = _readers(kernels)
     result: list[Kernel] = []
-    for at, kernel in enumerate(kernels):
-        group = group_of.get(at)
-        if group is None:
-            result.append(kernel)
-        elif at == group[-1]:
-            result.append(join([kernels[member] for member in group], group, readers, system.chip))
+    at = 0
+    for whole in wholes:
+        here = range(at, at + len(_parts(whole)))
+        at = here.stop
+        if group_of.keys().isdisjoint(here):
+            result.append(whole)
+            continue
+        for place in here:
+            group = group_of.get(place, (place,))
+            if len(group) == 1:
+                result.append(kernels[place])
+            elif place == group[-1]:
+                result.append(join([kernels[member] for member in group], group, readers, system.chip))
     return result
+
+
+def _parts(kernel: Kernel) -> tuple[Kernel, ...]:
+    """What may be fused by itself; a kernel in chunks stays whole, since its second part needs all of the first."""
+    return kernel.parts if kernel.parts and kernel.schedule.chunks == 1 else (kernel,)
 
 
 def _readers(kernels: Sequence[Kernel]) -> Mapping[str, set[int]]:
@@ -162,7 +179,7 @@ def _split(kernels: Sequence[Kernel], group: list[int], number: int) -> list[tup
                 number, "fuse: all ops of a group need the same chunks=, tiles=, queue=, priority= and on="
             )
         parts[-1].append(at)
-        if kernel.reduces:
+        if kernel.reduces or kernel.grown:
             parts.append([])
     for part in parts:
         stranger = _stranger(kernels, part, part[-1]) if part else None

@@ -46,8 +46,6 @@ def join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str,
     reads = _reads_from_outside(members, made)
     within = [name for name in made if readers.get(name, set()) & inside]
     spilled = _spills(members, within, chip)
-    price = {name: 0.0 if name in kept else made[name].nbytes for name in within if name not in spilled}
-    spilled += _second_passes(members, made, price, reads)
     anchor = max(members, key=lambda kernel: (kernel.matrix_flops, kernel.hbm_bytes))
     first = members[0]
     back = tuple(_spill_reads(members, spilled, kept))
@@ -70,6 +68,8 @@ def join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str,
         vector_dtype=widest(vector) if vector else "",
         contractions=tuple(part for kernel in members for part in kernel.contractions),
         members=tuple(work for kernel in members for work in kernel.works),
+        grown=tuple(pair for kernel in members for pair in kernel.grown),
+        parts=(),
         tiling=_tiling(anchor, everything),
         fixed_s=sum(kernel.fixed_s for kernel in members),
         schedule=replace(
@@ -102,27 +102,6 @@ def _reads_from_outside(members: Sequence[Kernel], made: Collection[str]) -> dic
             if access.tensor not in made and (known is None or access.nbytes > known.nbytes):
                 reads[access.tensor] = access
     return reads
-
-
-def _second_passes(
-    members: Sequence[Kernel], made: Mapping[str, Access], price: Mapping[str, float], reads: dict[str, Access]
-) -> list[str]:
-    """A member that goes over an intermediate more than once (statistics, then normalising) makes the group do so: it
-    reads its inputs again and makes the intermediate anew, or, where that is cheaper, spills it; `price` is what writing
-    it costs, nothing where it is written anyway. Returns what is spilled; raises `reads` for the rest. The FLOPs of making
-    it anew are not charged."""
-    spilled: list[str] = []
-    for kernel in members:
-        for access in kernel.reads:
-            if access.tensor not in price or access.nbytes <= made[access.tensor].nbytes:
-                continue
-            again = access.nbytes / made[access.tensor].nbytes - 1
-            if again * sum(each.nbytes for each in reads.values()) > access.nbytes + price[access.tensor]:
-                spilled.append(access.tensor)
-                continue
-            for name, each in reads.items():
-                reads[name] = replace(each, nbytes=each.nbytes * (1 + again))
-    return spilled
 
 
 def _spill_reads(members: Sequence[Kernel], spilled: Sequence[str], kept: Collection[str]) -> Iterator[Access]:

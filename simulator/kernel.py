@@ -46,13 +46,14 @@ class Contraction:
 @dataclass(frozen=True, slots=True)
 class Work:
     """Arithmetic of a kernel on one unit at one dtype; `contractions` say what padding makes of it, `recompute`
-    that the model has it done already."""
+    that the model has it done already, `efficiency` what part of the unit's peak it reaches."""
 
     unit: str
     dtype: str
     flops: float
     contractions: tuple[Contraction, ...] = ()
     recompute: bool = False
+    efficiency: float = 1.0
 
     def issued_flops(self, tile: tuple[int, int] | None) -> float:
         """FLOPs that the unit spends: with padding to `tile`, dims are rounded up."""
@@ -115,7 +116,10 @@ class Schedule:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
     """One kernel. `ops` are the ops it carries out (several when fused); `tiling` is None where there is one tile.
-    `recompute`: it does again what was thrown away, so its work is none of the model's."""
+    `recompute`: it does again what was thrown away, so its work is none of the model's.
+    `efficiency`: what part of the peaks of the units it reaches, as its op says. `grown`: (tensor, tensor) for each that
+    it writes into the memory of one that it reads. `parts`: the kernels that it falls into where one of them is fused.
+    """
 
     name: str
     ops: tuple[str, ...]
@@ -136,14 +140,18 @@ class Kernel:
     schedule: Schedule = Schedule()
     spilled_bytes: float = 0.0
     recompute: bool = False
+    efficiency: float = 1.0
+    grown: tuple[tuple[str, str], ...] = ()
+    parts: tuple[Kernel, ...] = ()
     members: tuple[Work, ...] = ()
 
     @property
     def works(self) -> tuple[Work, ...]:
         """What it computes, by unit and dtype; of a fused kernel, what its members do."""
+        how = self.recompute, self.efficiency
         own = (
-            Work("matrix_unit", self.matrix_dtype, self.matrix_flops, self.contractions, self.recompute),
-            Work("vector_unit", self.vector_dtype, self.vector_flops, recompute=self.recompute),
+            Work("matrix_unit", self.matrix_dtype, self.matrix_flops, self.contractions, *how),
+            Work("vector_unit", self.vector_dtype, self.vector_flops, (), *how),
         )
         return self.members or tuple(work for work in own if work.flops)
 

@@ -16,7 +16,7 @@ from hw.errors import unknown
 from simulator.dtypes import DTYPE_BYTES, widest
 from simulator.graph import Op, Tensor
 from simulator.kernel import Access, Kernel
-from simulator.options import COMMON_OPTIONS, OPTION_READERS
+from simulator.options import COMMON_OPTIONS, OPTION_READERS, Reader, plain
 
 
 class ShapeError(ValueError):
@@ -129,7 +129,8 @@ def named_loops(op: Op) -> Loops:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A row of the registry: how many inputs, which options beside the common ones, and what sharding may do.
+    """A row of the registry: how many inputs, which options beside the common ones and how they are read, and what
+    sharding may do.
 
     `partial`: how partial sums pass: "none", "every" (a sum: all inputs must be partial alike), "one" (a product: one
     input may be). `loops`: which loop of the op runs over each dim of each tensor (inputs, then output). `row_dims`: the
@@ -142,7 +143,7 @@ class Kind:
     name: str
     lower: Lower
     inputs: tuple[int, int | None]
-    options: tuple[str, ...] = ()
+    options: Mapping[str, Reader] = field(default_factory=dict)
     partial: Literal["none", "every", "one"] = "none"
     loops: Callable[[Op], Loops] = named_loops
     row_dims: Callable[[Op], Sequence[str]] = lambda _op: ()
@@ -159,15 +160,23 @@ KINDS: dict[str, Kind] = {}
 def kind(
     name: str,
     inputs: tuple[int, int | None],
-    options: tuple[str, ...] = (),
+    options: Sequence[str] | Mapping[str, Reader] = (),
     **rules: Any,
 ) -> Callable[[Lower], Lower]:
-    """Register a function as the op kind `name`; a second kind of that name is refused."""
+    """Register a function as the op kind `name`; a second kind of that name is refused.
+
+    `options`: names, or names with the functions that turn text into a value (raising ValueError). A name alone is read
+    as it is for every kind that has it, and one that no other kind has as a number, true, false or a word.
+    """
+    readers = options if isinstance(options, Mapping) else {each: OPTION_READERS.get(each, plain) for each in options}
+    taken = [each for each in readers if each in COMMON_OPTIONS]
+    if taken:
+        raise ValueError(f"option '{taken[0]}' of op kind '{name}' means something for every kind already")
 
     def register(function: Lower) -> Lower:
         if name in KINDS:
             raise ValueError(f"op kind '{name}' is already registered; known: {', '.join(sorted(KINDS))}")
-        KINDS[name] = Kind(name, function, inputs, options, **rules)
+        KINDS[name] = Kind(name, function, inputs, dict(readers), **rules)
         return function
 
     return register
@@ -175,13 +184,14 @@ def kind(
 
 def read_options(op: Op, found: Kind) -> dict[str, Any]:
     """The options of an op as values. Raises ShapeError for one that the kind does not take, or a wrong value."""
+    readers = {**{each: OPTION_READERS[each] for each in COMMON_OPTIONS}, **found.options}
     allowed = (*found.options, *COMMON_OPTIONS)
     values: dict[str, Any] = {}
     for name, raw in op.options:
         if name not in allowed:
             raise ShapeError(unknown(f"option of {found.name}", name, allowed), name)
         try:
-            values[name] = OPTION_READERS[name](raw)
+            values[name] = readers[name](raw)
         except ValueError as error:
             raise ShapeError(str(error).replace("{key}", f"{name}="), name) from None
     return values

@@ -70,22 +70,24 @@ def _on_queue(kernel: Kernel, queue: str) -> Kernel:
 @kind("custom", (0, None), ("flops", "bytes", "time", "unit"), as_written=True)
 def custom(call: Call) -> Sequence[Kernel]:
     """Any kernel by its numbers, those of one chip: `flops=` on `unit=` (vector unless said), `bytes=` of HBM traffic,
-    `time=` fixed. It takes its inputs and makes its output however they are sharded; nothing is inserted for it.
-    At least one of them is needed; inputs are dependencies only, since `bytes=` says what is moved."""
-    flops, nbytes, time = (call.options.get(name, 0.0) for name in ("flops", "bytes", "time"))
-    if not any(name in call.options for name in ("flops", "bytes", "time")):
+    `time=` fixed before the rest. At least one of them is needed. Where `bytes=` says what is moved, tensors are
+    dependencies only; with `flops=` alone they are moved as by every kind, inputs once and the output once; `time=` alone
+    is all that there is. It takes its tensors however they are sharded; nothing is inserted for it."""
+    given = {name: call.options[name] for name in ("flops", "bytes", "time") if name in call.options}
+    if not given:
         raise ShapeError("custom needs at least one of flops=, bytes=, time=")
+    flops = given.get("flops", 0.0)
     matrix = call.options.get("unit", "vector") == "matrix"
     dtype = call.input_dtype
+    kernel = call.kernel(
+        matrix_flops=flops if matrix else 0.0,
+        matrix_dtype=dtype if matrix else "",
+        vector_flops=0.0 if matrix else flops,
+        vector_dtype="" if matrix else dtype,
+        fixed_s=given.get("time", 0.0),
+    )
+    if "bytes" not in given and "flops" in given:
+        return [kernel]
     waits = tuple(Access(shaped.name, 0.0, shaped.tensor.memory) for shaped in call.inputs)
-    return [
-        call.kernel(
-            reads=(*waits, Access(f"{call.op.name}/bytes", nbytes)),
-            writes=(Access(call.op.name, 0.0),),
-            matrix_flops=flops if matrix else 0.0,
-            matrix_dtype=dtype if matrix else "",
-            vector_flops=0.0 if matrix else flops,
-            vector_dtype="" if matrix else dtype,
-            fixed_s=time,
-        )
-    ]
+    said = Access(f"{call.op.name}/bytes", given.get("bytes", 0.0))
+    return [replace(kernel, reads=(*waits, said), writes=(Access(call.op.name, 0.0),))]

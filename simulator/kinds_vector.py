@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from simulator.dtypes import DTYPE_BYTES, widest
 from simulator.graph import Op
-from simulator.kernel import Kernel
+from simulator.kernel import Access, Kernel
 from simulator.kinds import Call, Shaped, ShapeError, kind, named_loops
 from simulator.tiling import StreamTiling
 
@@ -125,22 +125,50 @@ def rms_norm(call: Call) -> Sequence[Kernel]:
 
 @kind("batch_norm", (1, 5), ("train",))
 def batch_norm(call: Call) -> Sequence[Kernel]:
-    """2 FLOP per element (scale and shift with known statistics). `train=true`: 3 more (sum, subtract, square), and the
-    input is read once more for the statistics, a reduction over the whole batch that ends a fused group."""
+    """2 FLOP per element (scale and shift with known statistics). `train=true`: 3 more (sum, subtract, square) for the
+    statistics, a reduction over the whole batch that must end before the first output, and so a pass of its own.
+
+    Passes over the tensor: alone 3 (read for the statistics, read to normalise, write); with known statistics 2. Fused
+    with its neighbours it is two kernels: whatever makes the input writes it and adds up the statistics on the way, and
+    what follows begins with normalising: the input is written once and read once, the output stays on chip. The
+    statistics, some numbers a channel, are not counted."""
     first = _same_shape(call)
-    train = call.options.get("train", False)
-    reads = call.reads
-    if train:
-        reads = (replace(first.access, nbytes=2 * first.nbytes), *reads[1:])
-    kernel = call.kernel(
-        reads=reads,
-        vector_flops=(5.0 if train else 2.0) * first.elements,
+    if not call.options.get("train", False):
+        return [_normalising(call, first)]
+    statistics = Access(f"{call.op.name}/statistics", 0.0)
+    counting = call.kernel(
+        name=statistics.tensor,
+        reads=(first.access,),
+        writes=(statistics,),
+        vector_flops=3.0 * first.elements,
         vector_dtype=call.input_dtype,
-        tiling=_streamed(call),
-        fusable=not train,
-        reduces=train,
+        tiling=StreamTiling(first.elements, DTYPE_BYTES[first.dtype], 1),
+        reduces=True,
     )
-    return [kernel]
+    normalising = _normalising(call, first)
+    whole = replace(
+        normalising,
+        reads=(replace(first.access, nbytes=2 * first.nbytes), *call.reads[1:]),
+        vector_flops=counting.vector_flops + normalising.vector_flops,
+        fusable=False,
+        reduces=True,
+        parts=(counting, _after(normalising, statistics)),
+    )
+    return [whole]
+
+
+def _after(kernel: Kernel, first: Access) -> Kernel:
+    """An element-wise kernel that waits for one thing more."""
+    tiling = kernel.tiling
+    assert isinstance(tiling, StreamTiling), "element-wise kernels are streams"
+    return replace(kernel, reads=(*kernel.reads, first), tiling=replace(tiling, reads=tiling.reads + 1))
+
+
+def _normalising(call: Call, first: Shaped) -> Kernel:
+    """Scale and shift with statistics that are known."""
+    return call.kernel(
+        vector_flops=2.0 * first.elements, vector_dtype=call.input_dtype, tiling=_streamed(call), fusable=True
+    )
 
 
 @kind("reduce", (1, 1), partial="every")

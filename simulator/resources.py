@@ -71,7 +71,7 @@ class SystemResources:
         rates = {name: per_s for name, _, per_s in self.chip_resources(chip)}
         tile = chip.matrix_unit.tile if self._padding else None
         for work in kernel.works:
-            seconds = self._unit(chip, work.unit, work.issued_flops(tile), work.dtype)
+            seconds = self._unit(chip, work.unit, work.issued_flops(tile) / work.efficiency, work.dtype)
             needs[work.unit] = needs.get(work.unit, 0.0) + seconds
         for access, times in zip(kernel.reads, rereads, strict=True):
             _move(needs, rates, access, (access.nbytes * times, "in"))

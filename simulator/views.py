@@ -27,6 +27,14 @@ def viewed(ops: Iterable[Op]) -> Mapping[str, str]:
 
 def seen_through(kernel: Kernel, behind: Mapping[str, str]) -> Kernel:
     """The kernel on the tensors behind its views."""
+    if not behind:
+        return kernel
     reads = tuple(replace(access, tensor=behind.get(access.tensor, access.tensor)) for access in kernel.reads)
     after = tuple(behind.get(name, name) for name in kernel.schedule.after)
-    return replace(kernel, reads=reads, schedule=replace(kernel.schedule, after=after))
+    return replace(
+        kernel,
+        reads=reads,
+        schedule=replace(kernel.schedule, after=after),
+        grown=tuple((name, behind.get(into, into)) for name, into in kernel.grown),
+        parts=tuple(seen_through(part, behind) for part in kernel.parts),
+    )
