@@ -16,15 +16,19 @@ Source: Thakur, Rabenseifner, Gropp 2005 (halving-doubling); NCCL 2.4 (double bi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from simulator.collectives import Ask, along, by_routes, canonical, canonical_name
+from simulator.collectives import Ask, along, canonical, canonical_name
 from simulator.collectives_axis import ROUTED, forms, routed
+from simulator.collectives_uneven import by_routes, direct_gather, one_way_gather, passed_gather
 from simulator.transfer import Group, Message, Transfer, added
 
 _ROUNDS = {"all_gather": 1, "reduce_scatter": 1, "all_reduce": 2}
 GATHERS = tuple(_ROUNDS)
+_UNEQUAL = {"ring": passed_gather, "ring_one_way": one_way_gather, "direct": direct_gather}
+"""How the algorithms that can move unequal shards do that."""
+
 MOST_LOOKED_UP = 500_000
 """Wires on all routes of an algorithm beyond which `auto` leaves it out. What needs so many loses to whole shards passed to
 neighbours, unless latency is all there is."""
@@ -111,7 +115,7 @@ def direct(group: Group, ask: Ask) -> Transfer:
     """Every chip sends its shard to every other at once."""
     if _one_fabric(group):
         return _phases(ask.kind, forms(group.line).gather(group.line, ask.nbytes))
-    return _phases(ask.kind, by_routes(group, everyone(group, ask.nbytes / group.size)))
+    return _phases(ask.kind, by_routes(group.router, everyone(group, ask.nbytes / group.size)))
 
 
 def everyone(group: Group, nbytes: float) -> list[Message]:
@@ -230,6 +234,8 @@ def choose(group: Group, ask: Ask, wanted: str, seconds: Callable[[Transfer], fl
     """The algorithm `wanted` ('canonical', 'auto', or a name) for a collective; canonical where the named does not fit."""
     if group.size == 1:
         return Choice("none", "one chip", Transfer())
+    if parts := ask.held or ask.shares:
+        return _choose_unequal(group, ask, parts, wanted, seconds)
     textbook = Choice(canonical_name(group), "the textbook's", canonical(group, ask))
     if wanted == "canonical":
         return textbook
@@ -252,6 +258,26 @@ def choose(group: Group, ask: Ask, wanted: str, seconds: Callable[[Transfer], fl
     if left_out:
         why += f"; {', '.join(left_out)} not tried on so many chips"
     return Choice(best.algorithm, why, best.transfer)
+
+
+def _choose_unequal(
+    group: Group, ask: Ask, parts: Sequence[float], wanted: str, seconds: Callable[[Transfer], float]
+) -> Choice:
+    """The same where shards are unequal: only some algorithms can move those."""
+    line = ask.kind in GATHERS and group.line.axis.kind in ("ring", "line")
+    textbook = Choice(group.line.axis.kind if line else "direct", "the textbook's", canonical(group, ask))
+    ways = _UNEQUAL if ask.kind in GATHERS else {}
+    back = ask.kind == "reduce_scatter"
+    if wanted in ways:
+        return Choice(wanted, "as asked", ways[wanted](group, parts, ask.nbytes, back))
+    if wanted != "auto":
+        reason = textbook.reason if wanted == "canonical" else f"{wanted} moves equal shards; the textbook's"
+        return replace(textbook, reason=reason)
+    found = [
+        textbook,
+        *(Choice(name, "the cheapest", way(group, parts, ask.nbytes, back)) for name, way in ways.items()),
+    ]
+    return min(found, key=lambda choice: seconds(choice.transfer))
 
 
 def _route_length(group: Group) -> float:

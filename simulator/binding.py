@@ -21,7 +21,8 @@ from simulator.graph import Op, OpGraph, Tensor
 from simulator.host_ports import shared_memories
 from simulator.kernel import Kernel, Schedule
 from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
-from simulator.options import SCHEDULE_OPTIONS
+from simulator.options import SCHEDULE_OPTIONS, read_axes
+from simulator.parts import UNEVEN_KINDS, even_cut, parts_over, places_of, share_problems
 from simulator.planner_loops import Site
 from simulator.planner_op import plan_op
 from simulator.resharding import arranged
@@ -55,11 +56,14 @@ def check_graph(
             problems.add(Mark("dims"), f"dim {name} is {shown(size)}; it must be a whole number of at least 1")
             known = replace(known, broken_dims=known.broken_dims | {name})
     earlier: set[str] = set()
+    shares = share_problems(graph, system) if known.mesh else {}
     for op in graph.every_op():
         before = len(problems.found)
         for part, message in _findings(op, graph, system, known, earlier):
             problems.add(op.source.at(part), message)
         used = {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}
+        if op.name in shares:
+            problems.add(op.source.at("shares"), shares[op.name])
         if len(problems.found) == before and known.mesh:
             sound = not used & known.broken_dims
             for part, message in _bound_findings(op, graph, system, sharding, known.chip) if sound else ():
@@ -91,13 +95,7 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
     """What is wrong with an op whose parts are sound: its sharding, its shapes, what the chip lacks for it."""
     kind = find_kind(op)
     demanded = list(sharding_findings(op, kind, tuple(system.mesh.axes)))
-    cut = uneven_axes(graph, system)
     moved = (*op.inputs, op.output) if kind.network and not kind.view else ()
-    unequal = next((tensor for tensor in moved if not cut.isdisjoint(tensor.axes)), None)
-    if unequal is not None:
-        part = "in0" if unequal in op.inputs else "out"
-        yield part, f"{op.kind} moves equal shards, {unequal.name} is cut unevenly over {', '.join(sorted(cut))}"
-        return
     far = next((tensor for tensor in moved if tensor.memory in shared_memories(system)), None)
     if far is not None:
         part = "in0" if far in op.inputs else "out"
@@ -107,6 +105,8 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
         )
         return
     try:
+        if kind.network and not kind.view and (over := op.option("over")):
+            _parts(op, read_axes(over), even_cut(graph, system, probed=True))
         if demanded and sharding != "written" and not kind.network and not _side_by_side(op, system):
             bind_op(whole(op), graph, system)
             planned = plan_op(op, kind, site(graph, system))
@@ -117,7 +117,7 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
                 op, demanded = planned.local, []
         yield from demanded
         if not demanded:
-            yield from chip_findings(bind_op(op, graph, system), system) if chip else ()
+            yield from _chip_findings(bind_op(op, graph, system), system) if chip else ()
     except ShapeError as error:
         yield error.part, str(error)
 
@@ -251,13 +251,13 @@ def _tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> It
 def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[Finding]:
     """What is wrong with the sizes of a tensor: the dim (or the tensor) and the message."""
     elements = 1
-    cut = uneven_axes(graph, system)
+    cut, own = uneven_axes(graph, system), even_cut(graph, system)
     for dim in tensor.dims:
         size = graph.dims[dim.size] if isinstance(dim.size, str) else dim.size
         extent = system.mesh.extent(dim.axes)
         elements *= size
-        if not cut.isdisjoint(dim.axes):
-            if size < extent:
+        if not cut.isdisjoint(dim.axes) or own.parts(dim.size, dim.axes):
+            if size < extent and not own.parts(dim.size, dim.axes):
                 yield (
                     str(dim.size),
                     f"dim {dim.size} = {size} is too small to share out over the {extent} chips of {dim.axes}",
@@ -270,7 +270,7 @@ def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[F
         yield tensor.name, message
 
 
-def chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
+def _chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
     """What a chip lacks: a peak for a dtype, or a memory. Of several kinds of chips, the first that lacks something."""
     found = (list(_lacking(kernels, chip, system)) for chip in system.kinds)
     yield from next((each for each in found if each), [])
@@ -298,12 +298,16 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     the options say how many chips take part in a collective (`over_chips`). Raises ShapeError."""
     kind = find_kind(op)
     options = read_options(op, kind)
+    cut = cut or even_cut(graph, system)
+    over = options.get("over", "")
     call = Call(
         op,
         tuple(_local(tensor, graph, system, cut) for tensor in op.inputs),
         _local(op.output, graph, system, cut),
-        {**options, "over_chips": system.mesh.extent(options.get("over", ""))},
+        {**options, "over_chips": system.mesh.extent(over)},
     )
+    if kind.network and not kind.view and over:
+        call = replace(call, options={**call.options, **_unequal(op, over, graph, system, cut)})
     given = Schedule(**{name: value for name, value in options.items() if name in _SCHEDULE})
     members = members_of(op, options, system)
     if members is not None:
@@ -313,6 +317,38 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     if "efficiency" in said and not any(kernel.flops for kernel in kernels):
         raise ShapeError(f"efficiency= is of the peaks of units, and {op.kind} does no arithmetic", "efficiency")
     return kernels
+
+
+def _unequal(op: Op, over: str, graph: OpGraph, system: System, cut: Cut) -> Mapping[str, Any]:
+    """Of a collective that something is cut unevenly for: what part of all that a group has is `held` at each place before
+    and goes `to` each, and V of each group. Raises ShapeError where it cannot move unequal parts."""
+    tensors = [*op.inputs, op.output]
+    held, to = _parts(op, over, cut)
+    elsewhere = any(cut.parts(dim.size, _without(dim.axes, over)) for tensor in tensors for dim in tensor.dims)
+    if not held and not to and not elsewhere:
+        return {}
+    side = next((tensor for tensor in tensors if set(over) & set(tensor.axes)), tensors[0])
+    bare = replace(side, dims=tuple(replace(dim, axes=_without(dim.axes, over)) for dim in side.dims))
+    first = [members[0] for members in system.groups(over)] if elsewhere else [0]
+    of_group = [_local(bare, graph, system, places_of(cut, system, chip)).nbytes for chip in first]
+    return {"held": held, "to": to, "group_bytes": tuple(of_group)}
+
+
+def _parts(op: Op, over: str, cut: Cut) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The parts at each place before a collective and after. Raises ShapeError where it cannot move unequal ones."""
+    for tensor in (*op.inputs, op.output):
+        part = "in0" if tensor in op.inputs else "out"
+        try:
+            uneven = parts_over(tensor, over, cut)
+        except ValueError as error:
+            raise ShapeError(str(error), part) from None
+        if uneven and op.kind not in UNEVEN_KINDS:
+            raise ShapeError(f"{op.kind} moves equal shards, {tensor.name} is cut unevenly over {over}", part)
+    return parts_over(op.inputs[0], over, cut), parts_over(op.output, over, cut)
+
+
+def _without(axes: str, over: str) -> str:
+    return "".join(axis for axis in axes if axis not in over)
 
 
 def members_of(op: Op, options: Mapping[str, Any], system: System) -> frozenset[int] | None:
@@ -336,8 +372,8 @@ def _scheduled(kernel: Kernel, given: Schedule, said: Mapping[str, Any]) -> Kern
 
 def _local(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None) -> Shaped:
     whole = tuple(graph.dims[dim.size] if isinstance(dim.size, str) else dim.size for dim in tensor.dims)
-    local_size = (cut or Cut({}, {}, system.mesh.extent)).size
-    sizes = tuple(local_size(size, dim.axes) for size, dim in zip(whole, tensor.dims, strict=True))
+    local_size = (cut or even_cut(graph, system)).size
+    sizes = tuple(local_size(size, dim.axes, dim.size) for size, dim in zip(whole, tensor.dims, strict=True))
     padded = (size * system.mesh.extent(dim.axes) for size, dim in zip(sizes, tensor.dims, strict=True))
     return Shaped(tensor, sizes, whole, tuple(padded))
 

@@ -7,6 +7,7 @@ With V the bytes of the gathered (or to-be-scattered, or exchanged: over all chi
 - several levels: hierarchical, V shrinking by the sizes of the inner levels, phases pipelined: the slowest level decides;
 - all-to-all: routes axis by axis, all at once; a level that is one fabric is entered straight from the sending chip;
   uneven: each chip sends share i of what it has to chip i over its own route, all at once;
+- unequal shards: `simulator.collectives_uneven`;
 - broadcast and reduce: level by level, outside in; gather and scatter: the root's routes to and from everyone.
 Source: DESIGN section 3; "How to Scale Your Model", chapters on sharding and GPUs. Other algorithms, and the choice among
 them, are in `simulator.algorithms`.
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from hw.topology import Axis
-from simulator.collectives_axis import forms, routed
+from simulator.collectives_axis import forms
+from simulator.collectives_uneven import by_routes, direct_gather, passed_gather
 from simulator.transfer import Group, Line, Message, Transfer, added
 
 
@@ -61,6 +63,9 @@ def canonical_name(group: Group) -> str:
 
 def gather(group: Group, ask: Ask) -> Transfer:
     """All-gather; a reduce-scatter is the same, backwards."""
+    if parts := ask.held or ask.shares:
+        form = passed_gather if group.line.axis.kind in ("ring", "line") else direct_gather
+        return form(group, parts, ask.nbytes, ask.kind == "reduce_scatter")
     whole, inner = Transfer(), 1
     for _, pieces in groupby(group.pieces, key=lambda piece: piece.level):
         here = tuple(pieces)
@@ -136,8 +141,8 @@ def _twice(group: Group, ask: Ask) -> Transfer:
 
 def exchange(group: Group, ask: Ask) -> Transfer:
     """All-to-all of V bytes over all chips: V/N^2 from each to each."""
-    if ask.shares:
-        return by_routes(group, exchanged(group, ask))
+    if ask.shares or ask.held:
+        return by_routes(group.router, exchanged(group, ask))
     levels, whole, inner = group.topology.levels, Transfer(), 1
     for at, piece in enumerate(group.pieces):
         # what passes here: all that differs along this piece and was not put on a fabric further out
@@ -150,28 +155,19 @@ def exchange(group: Group, ask: Ask) -> Transfer:
 
 def exchanged(group: Group, ask: Ask) -> list[Message]:
     """The messages of an all-to-all: each chip sends share i of what it has to chip i; without shares, equal parts."""
-    has = ask.nbytes / group.size
-    shares = ask.shares or (1.0 / group.size,) * group.size
+    even = (1.0 / group.size,) * group.size
+    has, shares = ask.held or even, ask.shares or even
     return [
-        Message(source, target, has * share)
-        for source in group.chips
+        Message(source, target, ask.nbytes * part * share)
+        for source, part in zip(group.chips, has, strict=True)
         for target, share in zip(group.chips, shares, strict=True)
-        if source != target and share
+        if source != target and part and share
     ]
-
-
-def by_routes(group: Group, messages: Sequence[Message]) -> Transfer:
-    """Messages side by side, each over its own route."""
-    loads, latency = routed(group.router, messages)
-    sent: dict[int, float] = {}
-    for source, _, nbytes in messages:
-        sent[source] = sent.get(source, 0.0) + nbytes
-    return Transfer((loads,), latency, max(sent.values(), default=0.0))
 
 
 def permute(group: Group, ask: Ask) -> Transfer:
     """Each chip sends what it has to the one `shift` places on."""
-    return by_routes(group, shifted(group, ask))
+    return by_routes(group.router, shifted(group, ask))
 
 
 def shifted(group: Group, ask: Ask) -> list[Message]:
@@ -210,18 +206,20 @@ def collect(group: Group, ask: Ask) -> Transfer:
 
 def deal(group: Group, ask: Ask) -> Transfer:
     """A scatter: the root sends each chip its shard."""
-    return by_routes(group, dealt(group, ask))
+    return by_routes(group.router, dealt(group, ask))
 
 
 def dealt(group: Group, ask: Ask) -> list[Message]:
     """The messages of a scatter."""
-    root, shard = group.chips[ask.root], ask.nbytes / group.size
-    return [Message(root, chip, shard) for chip in group.chips if chip != root]
+    root = group.chips[ask.root]
+    parts = ask.shares or ask.held or (1.0 / group.size,) * group.size
+    shards = [(chip, ask.nbytes * part) for chip, part in zip(group.chips, parts, strict=True)]
+    return [Message(root, chip, shard) for chip, shard in shards if chip != root and shard]
 
 
 def fetch(group: Group, ask: Ask) -> Transfer:
     """A gather to one: each chip sends the root its shard."""
-    return by_routes(group, fetched(group, ask))
+    return by_routes(group.router, fetched(group, ask))
 
 
 def fetched(group: Group, ask: Ask) -> list[Message]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from hw.errors import Mark
@@ -130,6 +131,11 @@ class OpGraph:
     def every_op(self) -> Iterator[Op]:
         """Each op as written, blocks entered once."""
         return every_op(self.items)
+
+    @cached_property
+    def sharing_out(self) -> tuple[Op, ...]:
+        """The ops that say how a dim is shared out (`shares=`), in program order, blocks entered once."""
+        return tuple(op for op in self.every_op() if op.option("shares") is not None)
 
     def flat(self) -> tuple[Op, ...]:
         """All ops in program order with blocks unrolled and names numbered."""

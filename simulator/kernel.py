@@ -57,7 +57,7 @@ class Work:
 
     def issued_flops(self, tile: tuple[int, int] | None) -> float:
         """FLOPs that the unit spends: with padding to `tile`, dims are rounded up."""
-        if tile is None or not self.contractions:
+        if tile is None or not self.contractions or not self.flops:
             return self.flops
         useful = sum(part.flops for part in self.contractions)
         return self.flops * sum(part.padded_flops(tile) for part in self.contractions) / useful
@@ -86,7 +86,8 @@ class Communication:
 
     V is the bytes of the whole array on one chip (of an all-to-all: over all chips). `root` is the place of the chip that
     a broadcast comes from, `shift` how far a permute goes. Of uneven ones `held` is the part of V that each place has
-    before, `shares` the part that goes to each place. `axes`: mesh axes, or named groups of chips.
+    before, `shares` the part that goes to each place, and `group_bytes` is V of each group where they differ. `axes`: mesh
+    axes, or named groups of chips.
     """
 
     kind: str
@@ -98,6 +99,7 @@ class Communication:
     shift: int = 1
     shares: tuple[float, ...] = ()
     held: tuple[float, ...] = ()
+    group_bytes: tuple[float, ...] = ()
     algorithm: str = ""
 
 

@@ -38,7 +38,7 @@ class _Heads:
     @property
     def rows(self) -> int:
         """Queries that one head of k and v serves."""
-        return -(-self.heads * self.queries // self.kv_heads)
+        return -(-self.heads * self.queries // (self.kv_heads or 1))
 
 
 def _heads(call: Call) -> _Heads:
@@ -73,7 +73,7 @@ def _check_whole(call: Call) -> None:
 def _part_read(shaped: Shaped, heads: int) -> Access:
     """Some heads of k or v, read once."""
     whole = shaped.access
-    return replace(whole, nbytes=whole.nbytes / math.prod(shaped.sizes[:-2]) * heads)
+    return replace(whole, nbytes=whole.nbytes / (math.prod(shaped.sizes[:-2]) or 1) * heads)
 
 
 def _needed_heads(call: Call, at: int) -> int:
@@ -95,6 +95,8 @@ def _needed_heads(call: Call, at: int) -> int:
 
 def _groups_met(block: int, group: int, whole: int, padded: int) -> int:
     """How many groups of `group` heads a chip's `block` of heads falls on; of all chips' blocks, the most."""
+    if not block:
+        return 0
     if padded != whole:  # blocks that begin anywhere
         return (group + block - 2) // group + 1
     starts = range(0, min(whole, block * group), block)  # after `group` blocks they fall alike again

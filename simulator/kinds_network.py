@@ -5,6 +5,7 @@ A collective reads its input from HBM and writes its output to HBM while it stre
 reduction hide behind its bytes and are not charged to the vector unit. Over one chip alone nothing moves.
 `send(x, from=0, to=1)` runs on chip `from`, `recv(from=0, to=1)` on chip `to`; the n-th recv of a pair of chips takes
 what its n-th send gives, in one transfer that starts when both have come.
+`shares=` on those that share out or put together says what part each place has (`simulator.parts`); V is then the array.
 How long they take on a wiring stands in `simulator.collectives`.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from hw.errors import unknown
 from simulator.algorithms import choices
@@ -31,6 +33,21 @@ def _all_shards(call: Call, shard: Shaped) -> float:
     return shard.nbytes * float(call.options.get("over_chips", 1))
 
 
+def parts_moved(call: Call, nbytes: float) -> dict[str, Any]:
+    """V of a communication, and the unequal parts that each place holds before and gets. Raises ShapeError."""
+    axes, chips = call.options.get("over", ""), call.options.get("over_chips", 1)
+    written = call.options.get("shares")
+    if written is not None and len(written) != chips:
+        raise ShapeError(f"shares= has {len(written)} parts, a group over {axes} has {chips} chips", "shares")
+    of_group: tuple[float, ...] = call.options.get("group_bytes", (nbytes,))
+    return {
+        "nbytes": max(of_group),
+        "group_bytes": of_group if len(set(of_group)) > 1 else (),
+        "held": call.options.get("held", ()),
+        "shares": call.options.get("to", ()),
+    }
+
+
 def _collective(call: Call, nbytes: float) -> list[Kernel]:
     root, chips = call.options.get("root", 0), call.options.get("over_chips", 1)
     if root >= max(chips, 1):
@@ -40,11 +57,11 @@ def _collective(call: Call, nbytes: float) -> list[Kernel]:
         raise ShapeError(unknown("algorithm", algorithm, choices()), "algorithm")
     communication = Communication(
         kind=call.op.kind,
-        nbytes=nbytes,
         axes=_over(call),
         root=root,
         shift=call.options.get("shift", 1),
         algorithm=algorithm,
+        **parts_moved(call, nbytes),
     )
     kernel = call.kernel(communication=communication)
     return [kernel if chips > 1 else _in_place(kernel)]
@@ -62,13 +79,13 @@ def all_reduce(call: Call) -> Sequence[Kernel]:
     return _collective(call, call.inputs[0].nbytes)
 
 
-@kind("all_gather", (1, 1), ("over", "algorithm"), network=True)
+@kind("all_gather", (1, 1), ("over", "algorithm", "shares"), network=True)
 def all_gather(call: Call) -> Sequence[Kernel]:
     """Shards over the axes put together, the whole on every chip. V: the gathered array."""
     return _collective(call, _all_shards(call, call.inputs[0]))
 
 
-@kind("reduce_scatter", (1, 1), ("over", "algorithm"), network=True)
+@kind("reduce_scatter", (1, 1), ("over", "algorithm", "shares"), network=True)
 def reduce_scatter(call: Call) -> Sequence[Kernel]:
     """Partial sums over the axes added up, a shard on every chip. V: the array before it is scattered."""
     return _collective(call, _all_shards(call, call.output))
@@ -86,13 +103,13 @@ def reduce_to(call: Call) -> Sequence[Kernel]:
     return _collective(call, call.inputs[0].nbytes)
 
 
-@kind("gather_to", (1, 1), ("over", "root"), network=True)
+@kind("gather_to", (1, 1), ("over", "root", "shares"), network=True)
 def gather_to(call: Call) -> Sequence[Kernel]:
     """Shards over the axes put together on the chip at place `root=` (0) of each group. V: the gathered array."""
     return _collective(call, _all_shards(call, call.inputs[0]))
 
 
-@kind("scatter", (1, 1), ("over", "root"), network=True)
+@kind("scatter", (1, 1), ("over", "root", "shares"), network=True)
 def scatter(call: Call) -> Sequence[Kernel]:
     """A shard of what the chip at place `root=` (0) of each group has to each chip. V: the array before."""
     return _collective(call, _all_shards(call, call.output))

@@ -4,7 +4,7 @@
 and sends the rest, an equal part to each other chip. V, as the closed forms count it, is the array of all chips of a
 group together: N times what one of them holds, with what shards are padded by before and after.
 `shares=[0.5, 1/4, 1/4]` makes it uneven: of what every chip holds, that part goes to the chip at each place of the group
-(experts that are asked for unequally). A simplification: the shards in HBM, before and after, stay those of the types.
+(experts that are asked for unequally), which has that part of the dim from then on (`simulator.parts`).
 `y:bf16[I_X] = slice(x:bf16[I], over=X)` takes the own shard of a whole dim: a view. It is no kernel, takes no time and
 holds no memory; what reads it reads x, which stays for as long (`simulator.views`).
 Source: "How to Scale Your Model", chapter on sharding.
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from simulator.kernel import Communication, Kernel
 from simulator.kinds import Call, ShapeError, kind
+from simulator.kinds_network import parts_moved
 
 
 def _over(call: Call) -> str:
@@ -32,18 +33,9 @@ def all_to_all(call: Call) -> Sequence[Kernel]:
     axes, chips = _over(call), call.options.get("over_chips", 1)
     source, target = call.inputs[0], call.output
     # equal messages: what pads the dims that lose an axis pads them, and so does what pads those that gain one
-    grown = (max(before, after) / before for before, after in zip(source.padded, target.padded, strict=False))
-    nbytes = source.nbytes * chips * math.prod(grown)
-    communication = Communication(kind="all_to_all", nbytes=nbytes, axes=axes, shares=_shares(call, axes, chips))
-    return [call.kernel(communication=communication)]
-
-
-def _shares(call: Call, axes: str, chips: int) -> tuple[float, ...]:
-    """The parts that go to each place; none where they are equal."""
-    shares: tuple[float, ...] = call.options.get("shares", ())
-    if shares and len(shares) != chips:
-        raise ShapeError(f"shares= has {len(shares)} parts, a group over {axes} has {chips} chips", "shares")
-    return shares if len(set(shares)) > 1 else ()
+    grown = (max(before, after) / (before or 1) for before, after in zip(source.padded, target.padded, strict=False))
+    moved = parts_moved(call, source.nbytes * chips * math.prod(grown))
+    return [call.kernel(communication=Communication(kind="all_to_all", axes=axes, **moved))]
 
 
 @kind("slice", (1, 1), ("over",), network=True, view=True)

@@ -135,9 +135,9 @@ class Network:
     def _expanded(self, communication: Communication, macro: Traffic, most: int) -> Traffic:
         """The same step by step; as it is where there is no step form, or one too long."""
         parts = []
-        for joined in macro.groups:
+        for number, joined in enumerate(macro.groups):
             group = self._group(joined.members, communication)
-            steps = rounds(group, _ask(communication, joined.members, group), joined.algorithm)
+            steps = rounds(group, _ask(communication, number, joined.members, group), joined.algorithm)
             if steps is None:
                 return replace(macro, reason=f"{macro.reason}; no step form")
             different = {id(step.messages): len(step.messages) for step in steps}
@@ -181,9 +181,9 @@ class Network:
         wanted = communication.algorithm or self.options.collectives
         groups: list[Joined] = []
         choices: dict[str, str] = {}
-        for members in self.system.groups(communication.axes):
+        for number, members in enumerate(self.system.groups(communication.axes)):
             group = self._group(members, communication)
-            choice = choose(group, _ask(communication, members, group), wanted, self.seconds)
+            choice = choose(group, _ask(communication, number, members, group), wanted, self.seconds)
             groups.append(Joined(members, choice.transfer, choice.algorithm))
             choices[choice.algorithm] = choice.reason
         return Traffic(tuple(groups), ", ".join(choices), "; ".join(dict.fromkeys(choices.values())))
@@ -195,16 +195,16 @@ class Network:
         return Traffic((Joined((source, target), Transfer((loads,), route.latency_s, nbytes)),), "route", "", pair=True)
 
 
-def _ask(communication: Communication, members: Sequence[int], group: Group) -> Ask:
+def _ask(sent: Communication, number: int, members: Sequence[int], group: Group) -> Ask:
     """What is asked of a group: places among its members as written become places in the order of its wiring."""
-    sent, root = communication, communication.root
+    nbytes = sent.group_bytes[number] if sent.group_bytes else sent.nbytes
     if group.chips is members:
-        return Ask(sent.kind, sent.nbytes, root, sent.shift, sent.shares, sent.held)
+        return Ask(sent.kind, nbytes, sent.root, sent.shift, sent.shares, sent.held)
     place = {chip: at for at, chip in enumerate(members)}
     shares, held = (
         tuple(parts[place[chip]] for chip in group.chips) if parts else () for parts in (sent.shares, sent.held)
     )
-    return Ask(sent.kind, sent.nbytes, group.place_of[members[root]], sent.shift, shares, held)
+    return Ask(sent.kind, nbytes, group.place_of[members[sent.root]], sent.shift, shares, held)
 
 
 def _pattern(messages: Messages, router: Router) -> Traffic:

@@ -93,7 +93,8 @@ def read_axes(raw: str) -> str:
     return axes
 
 
-def _shares(raw: str) -> tuple[float, ...]:
+def read_shares(raw: str) -> tuple[Fraction, ...]:
+    """Parts of 1, one for each place. Raises ValueError."""
     parts = [part.strip() for part in raw.strip("[]").split(",")]
     if not all(map(_PART.fullmatch, parts)):
         raise ValueError(f"'{raw}' will not do: {{key}} wants parts of 1 such as [0.5, 1/3, 1/6]")
@@ -101,7 +102,7 @@ def _shares(raw: str) -> tuple[float, ...]:
     total = sum(shares, Fraction(0))
     if abs(total - 1) > MAX_ROUNDING:
         raise ValueError(f"'{raw}' will not do: the parts add up to {float(total):.7g}, {{key}} wants 1 in all")
-    return tuple(float(share / total) for share in shares)
+    return tuple(share / total for share in shares)
 
 
 def _choice(*allowed: str) -> Callable[[str], str]:
@@ -160,7 +161,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "over": read_axes,
     "root": _not_negative,
     "shift": _integer,
-    "shares": _shares,
+    "shares": read_shares,
     "algorithm": _name,
     "from": _not_negative,
     "to": _not_negative,

@@ -14,8 +14,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from hw.topology import Axis
-from simulator.algorithms import tree_edges
+from simulator.algorithms import GATHERS, tree_edges
 from simulator.collectives import Ask, dealt, exchanged, fetched, shifted
+from simulator.collectives_uneven import to_every, to_neighbours
 from simulator.rounds_axis import (
     DOUBLING,
     LINE,
@@ -177,5 +178,18 @@ def by_name(algorithm: str) -> Build:
 
 def rounds(group: Group, ask: Ask, algorithm: str) -> Rounds | None:
     """The rounds of a collective; None where an algorithm has no step form (a switch that adds up)."""
+    if ask.kind in GATHERS and (ask.held or ask.shares):
+        return _unequal(group, ask, algorithm)
     build = _BY_KIND.get(ask.kind) or _BY_NAME.get(algorithm)
     return build(group, ask) if build is not None and group.size > 1 else None
+
+
+def _unequal(group: Group, ask: Ask, algorithm: str) -> Rounds:
+    """Unequal shards: all at once, or passed on from neighbour to neighbour."""
+    parts, back = ask.held or ask.shares, ask.kind == "reduce_scatter"
+    if algorithm == "direct":
+        return [Round(tuple(to_every(group, parts, ask.nbytes, back)))]
+    result: Rounds = []
+    for lane, hops in enumerate(to_neighbours(group.line, parts, ask.nbytes, back, algorithm == "ring_one_way")):
+        chain(result, [tuple(messages) for messages in hops if messages], lane)
+    return result

@@ -5,14 +5,15 @@ so that parts are whole numbers and add up to the dim. In proportion: the weight
 chip, and a chip's speed is one over what the whole graph's kernels take it alone, each at its roofline (matrix peak where
 compute binds, HBM bandwidth where memory does); collectives, whose bytes are not shared out, do not count. An axis along
 which all places are alike stays even.
-Chips of one kind whose parts have the same sizes are one variant: their kernels are the same.
+Chips of one kind whose parts have the same sizes are one variant: their kernels are the same. A weight of 0 is a place
+that has nothing. What single ops cut (`shares=`) is in `simulator.parts`.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from hw import Chip, System
@@ -24,29 +25,39 @@ SPLITS = ("equal", "proportional")
 Weights = Mapping[str, Sequence[Fraction]]
 """By mesh axis, the weight of each place along it; axes that are cut evenly are not in it."""
 
+Own = Mapping[str | int, Mapping[str, Sequence[Fraction]]]
+"""By dim, the weights of the places along some axes together by which that dim alone is cut."""
+
 
 @dataclass(frozen=True)
 class Cut:
-    """The part of one chip: its place along each unevenly cut axis."""
+    """The part of one chip: its place along each axis, or several together, over which something is cut unevenly."""
 
     weights: Weights
     place: Mapping[str, int]
     extent: Callable[[str], int]
+    own: Own = field(default_factory=dict)
 
-    def size(self, size: int, axes: str) -> int:
+    def parts(self, dim: str | int, axes: str) -> Weights:
+        """The weights by which a dim over `axes` is cut unevenly, by the axes that they are along."""
+        own = {over: parts for over, parts in self.own.get(dim, {}).items() if set(over) <= set(axes)}
+        taken = "".join(own)
+        return {axis: self.weights[axis] for axis in axes if axis in self.weights and axis not in taken} | own
+
+    def size(self, size: int, axes: str, dim: str | int = "") -> int:
         """How much of a dim over `axes` the chip has; what is cut evenly is rounded up."""
-        uneven = [axis for axis in axes if axis in self.weights]
-        even = "".join(axis for axis in axes if axis not in self.weights)
+        uneven = self.parts(dim, axes)
+        even = "".join(axis for axis in axes if axis not in "".join(uneven))
         if not uneven:
             return -(-size // self.extent(even))
         # places along several axes are numbered with the last of them running fastest
         shares = [
-            _product(self.weights[axis][at] for axis, at in zip(uneven, places, strict=True))
-            for places in itertools.product(*(range(len(self.weights[axis])) for axis in uneven))
+            _product(weights[at] for weights, at in zip(uneven.values(), places, strict=True))
+            for places in itertools.product(*(range(len(weights)) for weights in uneven.values()))
         ]
         here = 0
-        for axis in uneven:
-            here = here * len(self.weights[axis]) + self.place[axis]
+        for over, weights in uneven.items():
+            here = here * len(weights) + self.place[over]
         before, total = sum(shares[:here], Fraction(0)), sum(shares)
         part = round(size * (before + shares[here]) / total) - round(size * before / total)
         return -(-part // self.extent(even))
@@ -91,24 +102,27 @@ def split_problems(graph: OpGraph, system: System) -> Iterator[tuple[str, str]]:
             )
         elif len(weights) != system.mesh.axes[axis]:
             yield axis, f"axis {axis} has {system.mesh.axes[axis]} places, split gives {len(weights)} weights"
-        elif not all(0 < weight < float("inf") for weight in weights):
-            yield axis, f"the weights of axis {axis} must be more than 0"
+        elif not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
+            yield axis, f"the weights of axis {axis} must be 0 or more, and one of them more than 0"
 
 
-def split_of(graph: OpGraph, system: System, seconds: Callable[[Chip], float]) -> Split:
-    """How the graph's dims are cut on the system; `seconds` is what the graph takes a chip of some kind alone."""
+def split_of(graph: OpGraph, system: System, seconds: Callable[[Chip], float], own: Own) -> Split:
+    """How the graph's dims are cut on the system; `seconds` is what the graph takes a chip of some kind alone, `own` how
+    its ops cut some dims."""
     weights = _weights(graph, system, seconds)
-    if not weights:
+    if not weights and not own:
         return Split(system.kinds, [None] * len(system.kinds), system.kind_of)
-    places = {axis: _places(system, axis) for axis in weights}
+    along = dict.fromkeys((*weights, *(axes for cut in own.values() for axes in cut)))
+    places = {axes: places_along(system, axes) for axes in along}
     uses = sorted(
         {
-            (graph.dims[dim.size] if isinstance(dim.size, str) else dim.size, dim.axes)
+            (graph.dims[dim.size] if isinstance(dim.size, str) else dim.size, dim.axes, str(dim.size), dim.size)
             for op in graph.every_op()
             for tensor in (*op.inputs, op.output)
             for dim in tensor.dims
-            if not weights.keys().isdisjoint(dim.axes)
-        }
+            if not weights.keys().isdisjoint(dim.axes) or dim.size in own
+        },
+        key=lambda use: use[:3],
     )
     chips: list[Chip] = []
     cuts: list[Cut | None] = []
@@ -116,10 +130,10 @@ def split_of(graph: OpGraph, system: System, seconds: Callable[[Chip], float]) -
     known: dict[tuple[int, tuple[int, ...]], int] = {}
     sizes: dict[tuple[int, ...], tuple[int, ...]] = {}
     for chip, kind in enumerate(system.kind_of):
-        here = tuple(places[axis][chip] for axis in weights)
-        cut = Cut(weights, dict(zip(weights, here, strict=True)), system.mesh.extent)
+        here = tuple(places[axes][chip] for axes in along)
+        cut = Cut(weights, dict(zip(along, here, strict=True)), system.mesh.extent, own)
         if here not in sizes:
-            sizes[here] = tuple(cut.size(size, axes) for size, axes in uses)
+            sizes[here] = tuple(cut.size(size, axes, dim) for size, axes, _, dim in uses)
         key = (kind, sizes[here])
         if key not in known:
             known[key] = len(chips)
@@ -141,7 +155,7 @@ def _weights(graph: OpGraph, system: System, seconds: Callable[[Chip], float]) -
     found: dict[str, list[Fraction]] = {}
     for axis in sorted(axes):
         slowest = [Fraction(0)] * system.mesh.axes[axis]
-        for chip, place in enumerate(_places(system, axis)):
+        for chip, place in enumerate(places_along(system, axis)):
             slowest[place] = max(slowest[place], Fraction(alone[system.kind_of[chip]]))
         if len(set(slowest)) > 1:
             found[axis] = [1 / each for each in slowest]
@@ -151,13 +165,13 @@ def _weights(graph: OpGraph, system: System, seconds: Callable[[Chip], float]) -
 def _differs(system: System, axis: str) -> bool:
     """Whether the chips at two places along an axis are of different kinds."""
     at_place: dict[int, set[int]] = {}
-    for chip, place in enumerate(_places(system, axis)):
+    for chip, place in enumerate(places_along(system, axis)):
         at_place.setdefault(place, set()).add(system.kind_of[chip])
     return len({frozenset(kinds) for kinds in at_place.values()}) > 1
 
 
-def _places(system: System, axis: str) -> list[int]:
-    """The place of every chip along a mesh axis."""
+def places_along(system: System, axis: str) -> list[int]:
+    """The place of every chip along a mesh axis, several together, or a named group (0 for those that are in none)."""
     places = [0] * system.size
     for group in system.groups(axis):
         for at, chip in enumerate(group):

@@ -22,7 +22,8 @@ ACCUMULATOR_BYTES = 4.0
 
 
 def _ceil(a: int, b: int) -> int:
-    return -(-a // b)
+    """Tiles of side b along a dim; one of nothing along a dim of which the chip has no part."""
+    return -(-a // b) if b else 1
 
 
 def _sides(size: int, unit: int) -> list[int]:

@@ -10,6 +10,7 @@ from simulator.binding import bind
 from simulator.fusion import FusionError, fuse
 from simulator.graph import OpGraph
 from simulator.kernel import Kernel
+from simulator.parts import own_cuts
 from simulator.plan import Plan
 from simulator.resources import SystemResources
 from simulator.split import Cut, Split, split_of
@@ -28,7 +29,7 @@ def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
         needs = (resources.kernel_seconds(kernel, (1.0,) * len(kernel.reads), chip) for kernel in kernels)
         return sum(max(need.values(), default=0.0) for need in needs)
 
-    split = split_of(graph, system, alone_s)
+    split = split_of(graph, system, alone_s, own_cuts(graph))
     cuts = {id(cut): cut for cut in split.cuts}
     made = {key: _kernels(graph, system, cut) for key, cut in cuts.items()}
     variants = [made[id(cut)] for cut in split.cuts]

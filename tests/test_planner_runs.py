@@ -280,15 +280,16 @@ def test_graphs_from_python_say_so_too() -> None:
         build.graph(uneven="padded")  # type: ignore[arg-type]
 
 
-def test_what_is_cut_by_weights_is_neither_received_nor_scattered() -> None:
-    """A collective moves equal shards, before and after; a view of one's own part is no collective."""
+def test_what_is_cut_by_weights_is_scattered_and_viewed_but_not_passed_on() -> None:
+    """A permute moves equal shards; a view of one's own part is no collective."""
     build = GraphBuilder(B=16, F=64)
     build.reduce_scatter("x:bf16[B,F]{U_Y}", out="y:bf16[B_Y,F]", over="Y")
     build.slice("v:bf16[B,F]", out="s:bf16[B_Y,F]", over="Y")
     build.relu("s", out="z:bf16[B_Y,F]")
+    build.permute("z", out="q:bf16[B_Y,F]", over="Y")
     with pytest.raises(SpecError) as caught:
         bind(build.graph(split={"Y": [3, 1, 1, 1]}), many("switch(4)", {"Y": 4}, "h100_sxm"))
-    assert str(caught.value).splitlines() == ["ops:1:1: reduce_scatter moves equal shards, y is cut unevenly over Y"]
+    assert str(caught.value).splitlines() == ["ops:4:25: permute moves equal shards, z is cut unevenly over Y"]
 
 
 NOTHING_INSERTED = """\

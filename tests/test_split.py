@@ -105,9 +105,14 @@ def test_a_slow_chip_among_eight() -> None:
     close(shared["mfu"], 1.0)
 
 
-def test_collectives_of_uneven_shards_are_refused() -> None:
-    with pytest.raises(SpecError, match="all_gather moves equal shards, x is cut unevenly over X"):
-        pair(["y:fp16[B] = all_gather(x:fp16[B_X], over=X)"], "proportional", {"B": 100})
+def test_uneven_shards_are_gathered_as_they_are() -> None:
+    """A line of two: the larger part crosses the one wire, at NVLink's pace of the slower chip."""
+    result = pair(["y:fp16[B] = all_gather(x:fp16[B_X], over=X)"], {"X": [3, 1]}, {"B": 4 * 10**9})
+    rate = min(
+        V100.links["nvlink"].bytes_per_s * V100.links["nvlink"].count,
+        A100.links["nvlink"].bytes_per_s * A100.links["nvlink"].count,
+    )
+    close(result["t_network"], 2 * 3 * 10**9 / rate)
 
 
 @given(
@@ -130,7 +135,8 @@ def test_the_parts_add_up(size: int, first: list[int], second: list[int]) -> Non
 WRONG = [
     ("{X: [1, 2, 3]}", "s.yaml:7:14: axis X has 2 places, split gives 3 weights"),
     ("{Y: [1, 2]}", "s.yaml:7:14: there is no mesh axis 'Y' to split; the mesh has X"),
-    ("{X: [1, 0]}", "s.yaml:7:14: the weights of axis X must be more than 0"),
+    ("{X: [1, -1]}", "s.yaml:7:14: the weights of axis X must be 0 or more, and one of them more than 0"),
+    ("{X: [0, 0]}", "s.yaml:7:14: the weights of axis X must be 0 or more, and one of them more than 0"),
     ("fair", "s.yaml:7:10: "),
 ]
 

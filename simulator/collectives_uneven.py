@@ -1,0 +1,102 @@
+"""Gathers and scatters of unequal shards: the messages, and their closed form.
+
+With V the bytes of the whole array, p_i the part of it that is at place i (or goes there), a part of 0 included:
+- ring: whole shards both ways round, as with equal ones: in hop h every chip passes on the shard from h-1 places before
+  it, floor(n/2) hops one way and (n-1)//2 the other. Line: n-1 hops both ways, of what lies behind.
+  They stream: a wire is busy with the sum of what it carries, and the hops' latencies follow each other.
+- anything else: every chip sends its shard to every other straight away, over its own route: (n-1) p_i V out of chip i.
+A reduce-scatter is the gather, backwards. An equal part for everyone has the forms of `simulator.collectives_axis`.
+Source: ring and direct gathers of blocks of unequal sizes (MPI_Allgatherv, MPI_Reduce_scatter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hw.routing import Router
+from hw.topology import Axis
+from simulator.collectives_axis import routed
+from simulator.transfer import Group, Line, Message, Transfer
+
+Lanes = tuple[list[list[Message]], list[list[Message]]]
+"""Messages hop by hop, one way and the other."""
+
+_NEIGHBOURS = ("ring", "line")
+
+
+def to_every(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> list[Message]:
+    """Each chip sends its part of some bytes to every other; back: gets its part from every other."""
+    shards = [(chip, part * nbytes) for chip, part in zip(group.chips, parts, strict=True) if part]
+    found = [Message(here, there, shard) for here, shard in shards for there in group.chips if here != there]
+    return _backwards(found) if back else found
+
+
+def _backwards(messages: Sequence[Message]) -> list[Message]:
+    return [Message(there, here, nbytes) for here, there, nbytes in messages]
+
+
+def to_neighbours(line: Line, parts: Sequence[float], nbytes: float, back: bool, one_way: bool = False) -> Lanes:
+    """Shards passed on from neighbour to neighbour, hop by hop; back: sums passed on towards where they belong.
+
+    `one_way`: all the way round in one direction.
+    """
+    size, round_trip = line.size, line.axis.kind != "line" or one_way
+    both = (size - 1, 0) if one_way else (size // 2, (size - 1) // 2) if round_trip else (size - 1, size - 1)
+    lanes: Lanes = ([], [])
+    for lane, step, hops in zip(lanes, (1, -1), both, strict=True):
+        for hop in range(hops):
+            # at a chip is the shard that set out `hop` places before it
+            ends = [(at - step * hop, at, at + step) for at in range(size)]
+            passed = [each for each in ends if round_trip or (min(each) >= 0 and max(each) < size)]
+            messages = [
+                Message(line.chips[here], line.chips[there % size], parts[start % size] * nbytes)
+                for start, here, there in passed
+                if parts[start % size]
+            ]
+            lane.append(_backwards(messages) if back else messages)
+        if back:
+            lane.reverse()
+    return lanes
+
+
+def direct_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:
+    """Every chip sends its shard to every other."""
+    return by_routes(group.router, to_every(group, parts, nbytes, back))
+
+
+def passed_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:
+    """Whole shards from neighbour to neighbour; round over routes where there is no ring or line."""
+    return _passed(group.line, to_neighbours(group.line, parts, nbytes, back))
+
+
+def one_way_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:
+    """Whole shards one way round, over routes."""
+    line = Line(group.topology, group.one_sided, group.chips, Axis("graph", group.size, 1, 0))
+    return _passed(line, to_neighbours(line, parts, nbytes, back, one_way=True))
+
+
+def _passed(line: Line, lanes: Lanes) -> Transfer:
+    hops = max(len(lane) for lane in lanes)
+    messages = [message for lane in lanes for hop in lane for message in hop]
+    if line.axis.kind not in _NEIGHBOURS:
+        once = by_routes(line.router, messages)
+        return Transfer(once.phases, hops * once.latency_s, once.sent_bytes)
+    loads: dict[int, float] = {}
+    for here, there, nbytes_ in messages:
+        # between the two chips of a ring of two, a shard takes the first link
+        wire = line.topology.between(f"chip{here}", f"chip{there}")[0]
+        loads[wire] = loads.get(wire, 0.0) + nbytes_
+    return Transfer((loads,), hops * line.hop_s(list(loads)), _most_sent(messages))
+
+
+def by_routes(router: Router, messages: Sequence[Message]) -> Transfer:
+    """Messages side by side, each over its own route."""
+    loads, latency = routed(router, messages)
+    return Transfer((loads,), latency, _most_sent(messages))
+
+
+def _most_sent(messages: Sequence[Message]) -> float:
+    sent: dict[int, float] = {}
+    for source, _, nbytes in messages:
+        sent[source] = sent.get(source, 0.0) + nbytes
+    return max(sent.values(), default=0.0)
