@@ -32,7 +32,9 @@ from scenarios.variants import changed
 from simulator import OpGraph, RunOptions
 from simulator.algorithms import choices
 from simulator.binding import Known, check_graph
+from simulator.cost import Cost
 from simulator.graph import Items
+from simulator.planner import plan_sharding
 from simulator.split import split_problems
 from simulator.text import read_graph_items
 
@@ -103,7 +105,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     economics = _section(EconomicsSpec, "economics", document, problems)
     check_baseline(economics, document, path, problems)
     claims = read_claims(document, problems)
-    _check_claimed_ops(claims, graph, document, problems)
+    _check_claimed_ops(claims, graph, built.system, options, document, problems)
     check_money_claims([claim.word for claim in claims], economics, document, problems)
     condition = read_condition(study, document, problems)
     _check_paths(study, built.system if system_known else None, document, problems)
@@ -131,15 +133,28 @@ def build_scenario(document: Document, path: Path) -> Scenario:
 
 
 def _check_claimed_ops(
-    claims: tuple[Claim, ...], graph: OpGraph | None, document: Document, problems: Problems
+    claims: tuple[Claim, ...],
+    graph: OpGraph | None,
+    system: System,
+    options: RunOptions,
+    document: Document,
+    problems: Problems,
 ) -> None:
     about_ops = [claim.word for claim in claims if claim.word.startswith("ops.")]
     names = {op.name for op in graph.flat()} if graph is not None and about_ops else set()
-    for word in about_ops:
-        name = word.removeprefix("ops.").rpartition(".")[0]
-        kernels = re.split(r"[/+]", name)  # 'o/softmax' is a kernel of op o, 'a+b' a fused one
-        if names and name not in names and kernels[0] not in names:
-            problems.add(document.key_mark(("expect", word)), unknown("op", name, names))
+    unknown_words = [word for word in about_ops if names and not names.intersection(_claimed(word))]
+    if unknown_words and graph is not None and not problems.found:
+        cost = Cost(graph, system, options).seconds
+        names |= {op.name for op in plan_sharding(graph, system, options.sharding, cost).flat()}  # what is inserted too
+    for word in unknown_words:
+        if not names.intersection(_claimed(word)):
+            problems.add(document.key_mark(("expect", word)), unknown("op", _claimed(word)[0], names))
+
+
+def _claimed(word: str) -> tuple[str, str]:
+    """What a word of `ops.` may be about: a kernel, and its first op ('o/softmax' is a kernel of o, 'a+b' a fused one)."""
+    name = word.removeprefix("ops.").rpartition(".")[0]
+    return name, re.split(r"[/+]", name)[0]
 
 
 def _check_keys(document: Document, problems: Problems) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis import CAUSES, WORDS, op_figures
@@ -13,7 +13,8 @@ from hw.system_spec import counted_chip
 from hw.units import show
 from scenarios.outcome import Outcome
 from scenarios.terminal import UNBROKEN_SPACE
-from simulator import print_items
+from simulator import Op, print_items
+from simulator.graph import Items
 
 _S = Dimension.TIME
 _CLOSE = 0.02
@@ -88,6 +89,8 @@ def reasons(outcome: Outcome) -> Iterator[str]:
         intensity = "no HBM traffic" if row.intensity is None else f"{row.intensity:.4g} FLOP/B"
         tile = f", tile {row.tile}" if row.tile else ""
         yield f"{row.name} ({row.kind}) takes {show(row.time_s, _S)}: bound by {row.bound_by}, {intensity}{tile}."
+    for line in outcome.sharding.lines():
+        yield f"Sharding: {line}."
     for each in advice(words)[:3]:
         yield f"With {each.change} it would take {show(each.time_s, _S)} (-{100 * each.gain:.1f} %)."
 
@@ -108,17 +111,21 @@ def _gap(outcome: Outcome, time: float, lower: float) -> str:
 
 
 def graph_lines(outcome: Outcome) -> list[str]:
-    """The op graph as it was understood, in the words of the language."""
+    """The op graph as it was understood and is run, in the words of the language; what nobody wrote says so."""
+    plan = outcome.words.plan
     lines: list[str] = []
-    _append(print_items(outcome.scenario.graph.items), lines, "")
+    _append(
+        plan.graph.items, print_items(plan.graph.items), lines, "", {each.op: each.serves for each in plan.inserted}
+    )
     return lines
 
 
-def _append(items: list[object], lines: list[str], indent: str) -> None:
-    for item in items:
-        if isinstance(item, dict):
-            carry = f", carry {item['carry']}" if "carry" in item else ""
-            lines.append(f"{indent}repeat {item['repeat']}{carry}:")
-            _append(item["ops"], lines, indent + "  ")
+def _append(items: Items, printed: Sequence[Any], lines: list[str], indent: str, inserted: Mapping[str, str]) -> None:
+    for item, words in zip(items, printed, strict=True):
+        if isinstance(item, Op):
+            note = f"    # inserted for {inserted[item.name]}" if item.name in inserted else ""
+            lines.append(f"{indent}{words}{note}")
         else:
-            lines.append(f"{indent}{item}")
+            carry = f", carry {words['carry']}" if "carry" in words else ""
+            lines.append(f"{indent}repeat {words['repeat']}{carry}:")
+            _append(item.items, words["ops"], lines, indent + "  ", inserted)

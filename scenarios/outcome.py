@@ -25,6 +25,7 @@ from scenarios.claims import Verdict, verdicts
 from scenarios.crossover import Crossover, crossover
 from scenarios.find import Flip, Found, find
 from scenarios.find_values import Value as FoundValue
+from scenarios.sharding_notes import ShardingStory, sharding_story
 from scenarios.study import ledger_of, summarise
 from scenarios.sweeps import HowToRun, Row, Study, points_of, run_study
 from simulator import Result
@@ -54,6 +55,11 @@ class Outcome:
         if self.scenario.study is not None and self.scenario.study.find is not None:
             words["find"] = self.found
         return words
+
+    @cached_property
+    def sharding(self) -> ShardingStory:
+        """The collectives that nobody wrote, and where the textbook's choice of them was dear."""
+        return sharding_story(self.scenario.graph, self.words)
 
     @cached_property
     def search(self) -> Found | None:
@@ -149,6 +155,8 @@ class Outcome:
         if self.words.plan.classes > 1:  # each word is that of the chip with the most of it: which one?
             chips = {word: self.words.chip_of(word) for word in WORDS}
             words["chip_of"] = {word: chip for word, chip in chips.items() if chip is not None}
+        if self.sharding.inserted:
+            words["sharding"] = self.sharding.as_json()
         if (ledger := ledger_of(self.scenario)) is not None:
             words["economics"] = ledger.record(self.words)
         if self.search is not None:

@@ -47,6 +47,8 @@ def show_outcome(outcome: Outcome) -> None:
         console.print(Text.assemble(("note         ", "dim"), (note, "yellow")))
     for line in scenario.loaders.lines(outcome.words.plan):
         console.print(Text.assemble(("beside       ", "dim"), line))
+    for at, line in enumerate(outcome.sharding.lines()):
+        console.print(Text.assemble(("" if at else "sharding     ", "dim"), line))
     if (ledger := ledger_of(scenario)) is not None:
         for at, line in enumerate(ledger.lines(outcome.words)):
             console.print(Text.assemble(("" if at else "economics    ", "dim"), line))

@@ -117,7 +117,7 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
                 op, demanded = planned.local, []
         yield from demanded
         if not demanded:
-            yield from _chip_findings(bind_op(op, graph, system), system) if chip else ()
+            yield from chip_findings(bind_op(op, graph, system), system) if chip else ()
     except ShapeError as error:
         yield error.part, str(error)
 
@@ -270,7 +270,7 @@ def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[F
         yield tensor.name, message
 
 
-def _chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
+def chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
     """What a chip lacks: a peak for a dtype, or a memory. Of several kinds of chips, the first that lacks something."""
     found = (list(_lacking(kernels, chip, system)) for chip in system.kinds)
     yield from next((each for each in found if each), [])

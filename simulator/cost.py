@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hw import System
-from simulator.binding import bind_op
+from simulator.binding import bind_op, chip_findings
 from simulator.graph import Op, OpGraph
 from simulator.kernel import Kernel
 from simulator.network import Network, Traffic
@@ -21,8 +21,12 @@ class Cost:
         self.network = Network(system, options)
 
     def seconds(self, op: Op) -> float:
-        """Seconds of all kernels of an op, one after the other, each as a pipeline of its tiles."""
-        return sum(self._kernel(kernel) for kernel in bind_op(op, self.plan.graph, self.plan.system))
+        """Seconds of all kernels of an op, one after the other, each as a pipeline of its tiles; none for an op that no
+        chip can run, which is told when the planned graph is bound."""
+        kernels = bind_op(op, self.plan.graph, self.plan.system)
+        if any(True for _ in chip_findings(kernels, self.plan.system)):
+            return 0.0
+        return sum(map(self._kernel, kernels))
 
     def _kernel(self, kernel: Kernel) -> float:
         traffic = self.network.traffic(kernel.communication) if kernel.communication else Traffic()

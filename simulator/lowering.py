@@ -22,7 +22,7 @@ from simulator.network import Joined, Network, Traffic
 from simulator.pairs import match_pairs
 from simulator.placement import end_of, placements
 from simulator.plan import Plan, PlannedKernel, RunOptions, plan_variants, queue_name
-from simulator.planner import plan_sharding
+from simulator.planner import shard
 from simulator.program import OPEN, PS_PER_S, Queue, Shape, Stage, to_ps
 from simulator.resources import SystemResources
 from simulator.variants import variants_of
@@ -33,8 +33,8 @@ MAX_TASKS = 20_000_000
 
 def lower(graph: OpGraph, system: System, options: RunOptions) -> Plan:
     """The plan of a graph on a system. Raises SpecError for what is wrong, RunError for what cannot run."""
-    graph = plan_sharding(graph, system, options.sharding, Cost(graph, system, options).seconds)
-    plan = Plan(system, graph, options)
+    sharded = shard(graph, system, options.sharding, Cost(graph, system, options).seconds)
+    plan = Plan(system, sharded.graph, options, inserted=sharded.inserted)
     plan.split, variants = variants_of(plan)
     kernels = variants[0]
     issue = _Issue(plan, variants)

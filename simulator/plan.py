@@ -20,6 +20,7 @@ from simulator.graph import OpGraph
 from simulator.host_ports import FarBytes, far_bytes
 from simulator.kernel import Communication, Kernel, Tile
 from simulator.network import Traffic
+from simulator.planner_walk import Inserted
 from simulator.program import Program
 from simulator.resources import SystemResources
 from simulator.split import Cut, Split
@@ -137,7 +138,7 @@ class Plan:
     """A graph lowered onto a system: kernels, program, and the options it was made with.
 
     `partner`: the other end of each send and recv, by kernel; one task carries out both. `split`: which variant of every
-    kernel a chip has.
+    kernel a chip has. `inserted`: the collectives that nobody wrote.
     """
 
     system: System
@@ -147,6 +148,7 @@ class Plan:
     partner: Mapping[int, int] = field(default_factory=dict)
     program: Program = field(default_factory=Program)
     folding: Folding | None = None
+    inserted: tuple[Inserted, ...] = ()
     split: Split = field(init=False)
 
     def __post_init__(self) -> None:

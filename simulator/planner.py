@@ -11,38 +11,54 @@ in the words of the language, and planning it again changes nothing.
   itself: [y, z] becomes [y.partial, z].
 - A tensor that was brought to a layout once is used again where that layout is needed, on the same chips and as long as
   its name means the same: not across the rounds of a block that carries it.
+- What was inserted is told (`Sharded.inserted`). `auto` plans op by op; where what ops leave behind for each other makes
+  that dearer than the textbook's plan, it is the textbook's.
 Source: "How to Scale Your Model", chapter on sharding.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import replace
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hw import System
 from hw.system import mesh_problems
-from simulator.binding import plannable, site
-from simulator.graph import FuseRule, Items, Op, OpGraph, Repeat, Tensor
-from simulator.kinds import KINDS, Kind
-from simulator.planner_op import OpPlan, inserted_op, plan_op
-from simulator.resharding import Steps
-from simulator.sharding import Layout, layout
+from simulator.binding import site
+from simulator.graph import Op, OpGraph
+from simulator.planner_op import TIE, OpPlan, plan_op, plan_seconds, told
+from simulator.planner_walk import Inserted, Planner, plan_key, types_key
 
 Sharding = Literal["canonical", "auto", "written"]
 
-_DONE = {
-    "all_gather": "gathered",
-    "all_reduce": "reduced",
-    "reduce_scatter": "scattered",
-    "all_to_all": "moved",
-    "slice": "sliced",
-}
-_ROUND = re.compile(r"(\.\d+)+$")
+NOTABLE = 1.2
+"""How many times the cheapest the textbook's choice may cost before it is worth a word."""
 
-_There = dict[str, dict[tuple[Layout, str | None], Tensor]]
-"""Where a tensor is in another layout than its own, on the chips of `on=`: under which name."""
+
+@dataclass(frozen=True, slots=True)
+class Dearer:
+    """An op for which the textbook's choice costs more than the cheapest: seconds of the op and of all that is inserted
+    for it, each alone, in one round; how often it is run; and what the cheapest inserts, in words."""
+
+    op: str
+    chosen_s: float
+    cheapest_s: float
+    rounds: int
+    instead: tuple[str, ...]
+
+    @property
+    def ratio(self) -> float:
+        """How many times as much it costs."""
+        return self.chosen_s / self.cheapest_s if self.cheapest_s else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Sharded:
+    """A graph with every collective that its annotations demand, and which of them nobody wrote."""
+
+    graph: OpGraph
+    inserted: tuple[Inserted, ...] = ()
 
 
 def plan_sharding(
@@ -53,102 +69,77 @@ def plan_sharding(
     `canonical` makes the textbook's choice, `auto` the cheapest by `cost` (the seconds of one op alone, collectives
     included), `written` inserts nothing. Wrong input is left as it is, for `simulator.binding.bind` to report.
     """
-    if mode == "written" or any(True for _ in mesh_problems(system.mesh.axes, system.topology)):
-        return graph
-    if mode == "auto" and cost is None:
+    return shard(graph, system, mode, cost).graph
+
+
+def shard(
+    graph: OpGraph, system: System, mode: Sharding = "canonical", cost: Callable[[Op], float] | None = None
+) -> Sharded:
+    """The same as `plan_sharding`, with a record of what was inserted."""
+    if mode == "written" or _broken(system):
+        return Sharded(graph)
+    if mode == "canonical":
+        return _planned(Planner(graph, system, None))
+    if cost is None:
         raise ValueError("sharding 'auto' needs a cost: the seconds of one op alone")
-    planner = _Planner(graph, system, cost if mode == "auto" else None)
+    priced = _remembered(cost)
+    cheapest, textbook = Planner(graph, system, priced), Planner(graph, system, None)
+    made, otherwise = _planned(cheapest), _planned(textbook)
+    return made if _seconds(cheapest, priced) <= _seconds(textbook, priced) * (1 + TIE) else otherwise
+
+
+def dearer_choices(
+    graph: OpGraph, system: System, cost: Callable[[Op], float], ratio: float = NOTABLE
+) -> tuple[Dearer, ...]:
+    """The ops of a graph for which the textbook's choice costs more than `ratio` times the cheapest one, by what that
+    costs in all rounds; each beside what the textbook has done for the ops before it."""
+    if _broken(system):
+        return ()
+    planner = Planner(graph, system, None)
+    _planned(planner)
+    found = [each for each in _compared(planner, _remembered(cost)) if each.chosen_s > ratio * each.cheapest_s]
+    return tuple(sorted(found, key=lambda each: -each.rounds * (each.chosen_s - each.cheapest_s)))
+
+
+def _seconds(planner: Planner, cost: Callable[[Op], float]) -> float:
+    """What all planned ops cost with what was inserted for them, each alone, one after the other."""
+    return sum(each.rounds * plan_seconds(each.op, each.plan, each.have, cost) for each in planner.chosen)
+
+
+def _compared(planner: Planner, cost: Callable[[Op], float]) -> Iterator[Dearer]:
+    """Every planned op beside its cheapest plan."""
+    cheapest: dict[object, OpPlan | None] = {}
+    priced = site(planner.graph, planner.system, cost)
+    for each in planner.chosen:
+        key = plan_key(each.op, each.have)
+        if key not in cheapest:
+            cheapest[key] = plan_op(each.op, each.kind, priced, each.have)
+        plan = cheapest[key]
+        if plan is not None:
+            chosen_s, least_s = (plan_seconds(each.op, other, each.have, cost) for other in (each.plan, plan))
+            yield Dearer(each.op.name, chosen_s, least_s, each.rounds, told(each.op, plan))
+
+
+def _broken(system: System) -> bool:
+    return any(True for _ in mesh_problems(system.mesh.axes, system.topology))
+
+
+def _planned(planner: Planner) -> Sharded:
+    graph = planner.graph
     items = planner.items(graph.items, {})
-    return graph if items == graph.items else replace(graph, items=items, fuse=planner.fused(graph.fuse))
+    if items == graph.items:
+        return Sharded(graph)
+    return Sharded(replace(graph, items=items, fuse=planner.fused(graph.fuse)), tuple(planner.inserted))
 
 
-class _Planner:
-    """Walks a graph; knows which names are taken, and what was planned for an op of the same types."""
+def _remembered(cost: Callable[[Op], float]) -> Callable[[Op], float]:
+    """A cost that is asked once for ops of the same types."""
+    known: dict[object, float] = {}
 
-    def __init__(self, graph: OpGraph, system: System, cost: Callable[[Op], float] | None) -> None:
-        self.graph = graph
-        self.system = system
-        self.site = site(graph, system, cost)
-        self.plans: dict[object, OpPlan | None] = {}
-        self.renamed: dict[str, str] = {}
-        self.names = {tensor.name for op in graph.every_op() for tensor in (op.output, *op.inputs)}
-        self.names |= {_ROUND.sub("", name) for name in self.names}  # a block numbers its names
+    def seconds(op: Op) -> float:
+        key = types_key(op)
+        if key not in known:
+            known[key] = cost(op)
+        return known[key]
 
-    def items(self, items: Items, there: _There) -> Items:
-        """The items with what must be inserted; `there` grows by what was."""
-        planned: list[Op | Repeat] = []
-        for item in items:
-            if isinstance(item, Op):
-                planned += self.op(item, there)
-            else:
-                carried = {start for start, _ in item.carry}
-                inside = {name: dict(found) for name, found in there.items() if name not in carried}
-                planned.append(replace(item, items=self.items(item.items, inside)))
-                there.update({name: found for name, found in inside.items() if name not in carried})
-        return tuple(planned)
-
-    def fused(self, rule: FuseRule) -> FuseRule:
-        """The groups to fuse, under the names that ops have now."""
-        return rule if isinstance(rule, str) else [[self.renamed.get(name, name) for name in group] for group in rule]
-
-    def op(self, op: Op, there: _There) -> list[Op]:
-        """The op, between what must be inserted before and after it."""
-        kind = plannable(op, self.graph, self.system)
-        plan = self._plan(op, kind, there) if kind is not None else None
-        if plan is None:
-            return [op]
-        ops: list[Op] = []
-        inputs: list[Tensor] = []
-        for declared, needed, steps in zip(op.inputs, plan.local.inputs, plan.before, strict=True):
-            if steps:
-                found = there.setdefault(declared.name, {})
-                key = (layout(needed), op.option("on"))
-                if key not in found:
-                    found[key] = self._chain(declared, steps, op, ops)
-                inputs.append(found[key])
-            else:
-                inputs.append(declared)
-        made = plan.local.output if plan.after else op.output
-        if plan.after:
-            made = replace(made, name=self._fresh(f"{op.name}.{'partial' if made.partial else 'local'}"))
-            self.renamed[op.name] = made.name
-        ops.append(replace(op, inputs=tuple(inputs), output=made))
-        if plan.after:
-            self._chain(made, plan.after, op, ops, op.output)
-        return ops
-
-    def _plan(self, op: Op, kind: Kind, there: _There) -> OpPlan | None:
-        """The plan of an op; ops of the same types share it."""
-        on = op.option("on")
-        names = list(dict.fromkeys(tensor.name for tensor in op.inputs))
-        have = {(name, where) for name in names for where, chips in there.get(name, ()) if chips == on}
-        key = (
-            op.kind,
-            tuple(option for option in op.options if option[0] != "after"),
-            tuple((names.index(tensor.name), tensor.type_text) for tensor in op.inputs),
-            op.output.type_text,
-            frozenset((names.index(name), where) for name, where in have),
-        )
-        if key not in self.plans:
-            self.plans[key] = plan_op(op, kind, self.site, have)
-        return self.plans[key]
-
-    def _chain(self, source: Tensor, steps: Steps, served: Op, ops: list[Op], last: Tensor | None = None) -> Tensor:
-        """Append the ops of some steps; the tensor they end in is called `last`, or by what was done."""
-        stem = served.name if last else source.name
-        issued = next((step for step in steps if not KINDS[step.kind].view), None)
-        for step in steps:
-            end = last is not None and step is steps[-1]
-            name = last.name if last and end else self._fresh(f"{stem}.{_DONE[step.kind]}")
-            ops.append(inserted_op(step, source, name, served, first=last is None and step is issued))
-            source = ops[-1].output
-        return source
-
-    def _fresh(self, name: str) -> str:
-        """The name, or the first with a number that is not taken."""
-        number, fresh = 1, name
-        while fresh in self.names:
-            number += 1
-            fresh = f"{name}_{number}"
-        self.names.add(fresh)
-        return fresh
+    return seconds

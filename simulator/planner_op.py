@@ -7,6 +7,7 @@ output, moves its axis: inputs of a matmul are gathered. Where that cannot be do
 with the fewest inserted ops, and among those the nearest to the textbook's.
 Auto: the least cost of the op and of all that is inserted, over all assignments and all ways of resharding; among equals
 the fewest inserted ops, then the one nearest to the textbook's. An input that is already there in the needed layout is free.
+Costs that differ by float noise are equal (`TIE`): neither names nor the order of a sum decide anything.
 Assumes: ops run one after the other, so their costs add up.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from simulator.graph import Op, Tensor
@@ -27,6 +28,9 @@ from simulator.sharding import Layout, layout, sharding_findings
 MAX_ASSIGNMENTS = 1024
 """Assignments tried for one op; beyond that some axes, those with nothing to mend first, stay where the textbook has
 them."""
+
+TIE = 1e-9
+"""Relative difference up to which two costs are equal: far above float noise, far below what anyone would pay for."""
 
 _INHERITED = ("chunks", "priority", "on")
 
@@ -53,6 +57,31 @@ def inserted_op(step: Step, source: Tensor, name: str, served: Op, first: bool =
     return Op(replace(step.made, name=name), step.kind, (source,), (("over", step.over), *options), served.source)
 
 
+def plan_seconds(op: Op, plan: OpPlan, have: Collection[tuple[str, Layout]], cost: Callable[[Op], float]) -> float:
+    """What a plan costs: the op itself and all that is inserted for it, each alone; what is already there is free."""
+    there, seconds = set(have), cost(plan.local)
+    for declared, needed, steps in zip(op.inputs, plan.local.inputs, plan.before, strict=True):
+        key = (declared.name, layout(needed))
+        seconds += 0.0 if key in there else _steps_seconds(declared, steps, op, cost)
+        there.add(key)
+    return seconds + _steps_seconds(plan.local.output, plan.after, op, cost)
+
+
+def _steps_seconds(source: Tensor, steps: Steps, served: Op, cost: Callable[[Op], float]) -> float:
+    seconds = 0.0
+    for step in steps:
+        seconds += cost(inserted_op(step, source, step.made.name, served))
+        source = step.made
+    return seconds
+
+
+def told(op: Op, plan: OpPlan) -> tuple[str, ...]:
+    """What a plan inserts, in words; views are not mentioned."""
+    chains = [*zip((tensor.name for tensor in op.inputs), plan.before, strict=True), (op.name, plan.after)]
+    steps = ((name, step) for name, chain in chains for step in chain if not KINDS[step.kind].view)
+    return tuple(dict.fromkeys(f"{step.kind} of {name} over {step.over}" for name, step in steps))
+
+
 def plan_op(op: Op, kind: Kind, site: Site, have: Collection[tuple[str, Layout]] = ()) -> OpPlan | None:
     """The plan of an op that cannot be carried out as it is annotated; None if nothing can mend it.
 
@@ -67,15 +96,15 @@ def plan_op(op: Op, kind: Kind, site: Site, have: Collection[tuple[str, Layout]]
         found = search.carried_out(first)
         if found is not None:
             return found[1]
-    best: tuple[tuple[float, int, int], OpPlan] | None = None
+    plans: list[tuple[float, OpPlan, int]] = []
+    least = math.inf
     for assigned in _assignments(annotated, first):
-        found = search.carried_out(assigned, best[0][0] * (1 + 1e-9) if best else math.inf)
+        found = search.carried_out(assigned, least * (1 + TIE))
         if found is not None:
-            other = sum(assigned[axis] != first[axis] for axis in annotated.axes)
-            key = (_rounded(found[0]), found[1].inserted, other)
-            if best is None or key < best[0]:
-                best = key, found[1]
-    return best[1] if best else None
+            plans.append((*found, sum(assigned[axis] != first[axis] for axis in annotated.axes)))
+            least = min(least, found[0])
+    equals = [(plan.inserted, other, plan) for seconds, plan, other in plans if seconds <= least * (1 + TIE)]
+    return min(equals, key=lambda each: each[:2])[2] if equals else None
 
 
 def _assignments(op: Annotated, first: Assignment) -> Iterator[dict[str, To]]:
@@ -102,18 +131,12 @@ def _added_up(tensor: Tensor, kept: str) -> Tensor:
     return replace(tensor, partial="".join(axis for axis in tensor.partial if axis in kept))
 
 
-def _rounded(cost: float) -> float:
-    """The cost without the noise of the last digits, so that equals tie."""
-    return float(f"{cost:.10g}")
-
-
 @dataclass
 class _Search:
     """What assignments of one op cost; types that were looked at before are not looked at again."""
 
     annotated: Annotated
     have: Collection[tuple[str, Layout]]
-    costs: dict[object, float] = field(default_factory=dict)
     ways: dict[object, tuple[float, Steps] | None] = field(default_factory=dict)
 
     def carried_out(self, assigned: Assignment, below: float = math.inf) -> tuple[float, OpPlan] | None:
@@ -155,24 +178,14 @@ class _Search:
         key = (source.type_text, target.type_text, style)
         if key not in self.ways:
             site = self.annotated.site
-            found = sequences(source, target, site.fits, "every" if site.cost else style)
-            ways = [(self._way_cost(source, steps), steps) for steps in found]
-            self.ways[key] = min(ways, key=lambda way: (_rounded(way[0]), len(way[1])), default=None)
+            found = sequences(source, target, site.fits, "every" if site.cost else style, site.order)
+            ways = [(_steps_seconds(source, steps, self.annotated.op, self._cost), steps) for steps in found]
+            least = min((seconds for seconds, _ in ways), default=0.0)
+            equals = [way for way in ways if way[0] <= least * (1 + TIE)]
+            self.ways[key] = min(equals, key=lambda way: len(way[1]), default=None)
         return self.ways[key]
-
-    def _way_cost(self, source: Tensor, steps: Steps) -> float:
-        total = 0.0
-        for step in steps:
-            total += self._cost(inserted_op(step, source, step.made.name, self.annotated.op))
-            source = step.made
-        return total
 
     def _cost(self, op: Op) -> float:
         """What an op costs alone; nothing where the plan is canonical."""
         cost = self.annotated.site.cost
-        if cost is None:
-            return 0.0
-        key = (op.kind, op.options, *(tensor.type_text for tensor in (*op.inputs, op.output)))
-        if key not in self.costs:
-            self.costs[key] = cost(op)
-        return self.costs[key]
+        return cost(op) if cost is not None else 0.0

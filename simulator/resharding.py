@@ -77,12 +77,14 @@ def arranged(tensor: Tensor, places: Mapping[str, int]) -> Tensor:
     return replace(tensor, dims=dims, partial=at(PARTIAL, tensor.partial))
 
 
-def sequences(source: Tensor, target: Tensor, fits: Callable[[Tensor], bool], style: Style) -> Iterator[Steps]:
+def sequences(
+    source: Tensor, target: Tensor, fits: Callable[[Tensor], bool], style: Style, order: Sequence[str]
+) -> Iterator[Steps]:
     """The ways from the type of `source` to that of `target`, the textbook's first; none if there is no way.
 
-    `fits` says whether the shards of a tensor can be had (its dims divide).
+    `fits` says whether the shards of a tensor can be had (its dims divide). Axes are looked at in the mesh's `order`.
     """
-    axes = sorted(set(source.axes + source.partial + target.axes + target.partial))
+    axes = sorted(set(source.axes + source.partial + target.axes + target.partial), key=order.index)
     places = {axis: (place_of(axis, source), place_of(axis, target)) for axis in axes}
     moved = {axis: ends for axis, ends in places.items() if ends[0] != ends[1]}
     if any(end == PARTIAL for _, end in moved.values()):
@@ -90,7 +92,7 @@ def sequences(source: Tensor, target: Tensor, fits: Callable[[Tensor], bool], st
     seen: set[Steps] = set()
     for number, moves in enumerate(_combined(moved, len(source.dims), style)):
         for stages in _stages(moves, style == "every" and number == 0):
-            steps = _walk(source, target, {axis: start for axis, (start, _) in places.items()}, stages)
+            steps = _walk(source, target, {axis: start for axis, (start, _) in places.items()}, stages, order)
             if steps not in seen and all(fits(step.made) for step in steps):
                 seen.add(steps)
                 yield steps
@@ -147,13 +149,16 @@ def _stages(moves: Sequence[_Move], apart: bool) -> Iterator[list[list[_Move]]]:
             yield [[move] for move in sorted(backwards, key=stage)]
 
 
-def _walk(source: Tensor, target: Tensor, places: dict[str, int], stages: Sequence[Sequence[_Move]]) -> Steps:
+def _walk(
+    source: Tensor, target: Tensor, places: dict[str, int], stages: Sequence[Sequence[_Move]], order: Sequence[str]
+) -> Steps:
     steps: list[Step] = []
     made = source
     for stage in stages:
         places.update({move.axis: move.to for move in stage})
         made = arranged(made, places)
-        steps.append(Step(stage[0].kind, "".join(sorted(move.axis for move in stage)), made))
+        over = sorted((move.axis for move in stage), key=order.index)
+        steps.append(Step(stage[0].kind, "".join(over), made))
     if steps:  # the last one has the axes in the order in which they were asked for
         steps[-1] = replace(steps[-1], made=replace(made, dims=target.dims, partial=target.partial))
     return tuple(steps)

@@ -223,6 +223,12 @@ WHOLE_INPUTS = [
     "y:bf16[N,O,S_X,T_Y] = conv2d(x:bf16[N,C,S,T], w:bf16[O,C,3,3], pad=1)",
     "o:bf16[B_Y,H_X,T,D] = attention(q:bf16[B,H,T,D], k:bf16[B,K,S,D], v:bf16[B,K,S,D])",
     "o:bf16[B,H,T_XY,D] = attention(q:bf16[B,H,T,D], k:bf16[B,K,T,D], v:bf16[B,K,T,D], causal=true)",
+    "y:bf16[N,O_Y,S,T_X] = conv2d(x:bf16[N,C,S,T], w:bf16[O,4,3,3], pad=1, groups=4)",
+    "y:bf16[N_X,C_Y,H,H] = max_pool2d(x:bf16[N,C,S,T], window=2)",
+    "y:bf16[N,C,H_X,H_Y] = avg_pool2d(x:bf16[N,C,S,T], window=2)",
+    "y:bf16[B_X,F_Y] = sparse_matmul(x:bf16[B,D], w:bf16[D,F], density=0.5)",
+    "y:bf16[B_Y,K_X,65,D] = append(c:bf16[B,K,S,D], n:bf16[B,K,1,D])",
+    "y:bf16[B_Y,K_X,S,D] = update(c:bf16[B,K,S,D], n:bf16[B,K,1,D])",
     "y:bf16[64_X,64] = softmax(x:bf16[64,64])",  # dims of one size are two dims
     "y:bf16[B_X,F] = elementwise(x:bf16[B,F], z:bf16[B,F], flops=3)",
 ]

@@ -1,0 +1,170 @@
+"""A walk through a graph that plans every op, names what is inserted, and knows what was brought where.
+
+Model: program order, each block entered once; ops of the same types, with the same tensors there, share a plan. A tensor
+that was brought to a layout once is used again where that layout is needed, on the same chips and as long as its name
+means the same: not across the rounds of a block that carries it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from hw import System
+from simulator.binding import plannable, site
+from simulator.graph import FuseRule, Items, Op, OpGraph, Repeat, Tensor
+from simulator.kinds import KINDS, Kind
+from simulator.planner_op import OpPlan, inserted_op, plan_op
+from simulator.resharding import Steps
+from simulator.sharding import Layout, layout
+
+_DONE = {
+    "all_gather": "gathered",
+    "all_reduce": "reduced",
+    "reduce_scatter": "scattered",
+    "all_to_all": "moved",
+    "slice": "sliced",
+}
+_ROUND = re.compile(r"(\.\d+)+$")
+
+There = dict[str, dict[tuple[Layout, str | None], Tensor]]
+"""Where a tensor is in another layout than its own, on the chips of `on=`: under which name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """A collective that nobody wrote: its name, kind and axes, and the op that it serves."""
+
+    op: str
+    kind: str
+    over: str
+    serves: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An op that was planned: what it was planned as, what was there, and how often it is run."""
+
+    op: Op
+    kind: Kind
+    plan: OpPlan
+    have: frozenset[tuple[str, Layout]]
+    rounds: int
+
+
+def types_key(op: Op) -> tuple[object, ...]:
+    """What of an op its plan and its cost depend on: not what it and its tensors are called."""
+    names = list(dict.fromkeys(tensor.name for tensor in op.inputs))
+    return (
+        op.kind,
+        tuple(option for option in op.options if option[0] != "after"),
+        tuple((names.index(tensor.name), tensor.type_text) for tensor in op.inputs),
+        op.output.type_text,
+    )
+
+
+def plan_key(op: Op, have: frozenset[tuple[str, Layout]]) -> object:
+    """What the plan of an op depends on: its types, and which of its inputs are there in other layouts."""
+    names = list(dict.fromkeys(tensor.name for tensor in op.inputs))
+    return types_key(op), frozenset((names.index(name), where) for name, where in have)
+
+
+class Planner:
+    """Walks a graph; knows which names are taken, and what was planned for an op of the same types."""
+
+    def __init__(self, graph: OpGraph, system: System, cost: Callable[[Op], float] | None) -> None:
+        self.graph = graph
+        self.system = system
+        self.site = site(graph, system, cost)
+        self.plans: dict[object, OpPlan | None] = {}
+        self.renamed: dict[str, str] = {}
+        self.inserted: list[Inserted] = []
+        self.chosen: list[Choice] = []
+        self.names = {tensor.name for op in graph.every_op() for tensor in (op.output, *op.inputs)}
+        self.names |= {_ROUND.sub("", name) for name in self.names}  # a block numbers its names
+
+    def items(self, items: Items, there: There, rounds: int = 1) -> Items:
+        """The items with what must be inserted; `there` grows by what was. `rounds`: how often they are run."""
+        planned: list[Op | Repeat] = []
+        for item in items:
+            if isinstance(item, Op):
+                planned += self.op(item, there, rounds)
+            else:
+                carried = {start for start, _ in item.carry}
+                inside = {name: dict(found) for name, found in there.items() if name not in carried}
+                planned.append(replace(item, items=self.items(item.items, inside, rounds * item.count)))
+                there.update({name: found for name, found in inside.items() if name not in carried})
+        return tuple(planned)
+
+    def fused(self, rule: FuseRule) -> FuseRule:
+        """The groups to fuse, under the names that ops have now."""
+        return rule if isinstance(rule, str) else [[self.renamed.get(name, name) for name in group] for group in rule]
+
+    def op(self, op: Op, there: There, rounds: int) -> list[Op]:
+        """The op, between what must be inserted before and after it."""
+        kind = plannable(op, self.graph, self.system)
+        if kind is None:
+            return [op]
+        have = self._have(op, there)
+        plan = self._plan(op, kind, have)
+        if plan is None:
+            return [op]
+        self.chosen.append(Choice(op, kind, plan, have, rounds))
+        return self._carried_out(op, plan, there)
+
+    def _carried_out(self, op: Op, plan: OpPlan, there: There) -> list[Op]:
+        ops: list[Op] = []
+        inputs: list[Tensor] = []
+        for declared, needed, steps in zip(op.inputs, plan.local.inputs, plan.before, strict=True):
+            if steps:
+                found = there.setdefault(declared.name, {})
+                key = (layout(needed), op.option("on"))
+                if key not in found:
+                    found[key] = self._chain(declared, steps, op, ops)
+                inputs.append(found[key])
+            else:
+                inputs.append(declared)
+        made = plan.local.output if plan.after else op.output
+        if plan.after:
+            made = replace(made, name=self._fresh(f"{op.name}.{'partial' if made.partial else 'local'}"))
+            self.renamed[op.name] = made.name
+        ops.append(replace(op, inputs=tuple(inputs), output=made))
+        if plan.after:
+            self._chain(made, plan.after, op, ops, op.output)
+        return ops
+
+    def _have(self, op: Op, there: There) -> frozenset[tuple[str, Layout]]:
+        """The inputs of an op that are there in other layouts, on its chips."""
+        on = op.option("on")
+        names = {tensor.name for tensor in op.inputs}
+        return frozenset((name, where) for name in names for where, chips in there.get(name, ()) if chips == on)
+
+    def _plan(self, op: Op, kind: Kind, have: frozenset[tuple[str, Layout]]) -> OpPlan | None:
+        """The plan of an op; ops of the same types share it."""
+        key = plan_key(op, have)
+        if key not in self.plans:
+            self.plans[key] = plan_op(op, kind, self.site, have)
+        return self.plans[key]
+
+    def _chain(self, source: Tensor, steps: Steps, served: Op, ops: list[Op], last: Tensor | None = None) -> Tensor:
+        """Append the ops of some steps; the tensor they end in is called `last`, or by what was done."""
+        stem = served.name if last else source.name
+        issued = next((step for step in steps if not KINDS[step.kind].view), None)
+        for step in steps:
+            end = last is not None and step is steps[-1]
+            name = last.name if last and end else self._fresh(f"{stem}.{_DONE[step.kind]}")
+            ops.append(inserted_op(step, source, name, served, first=last is None and step is issued))
+            if not KINDS[step.kind].view:
+                self.inserted.append(Inserted(name, step.kind, step.over, served.name))
+            source = ops[-1].output
+        return source
+
+    def _fresh(self, name: str) -> str:
+        """The name, or the first with a number that is not taken."""
+        number, fresh = 1, name
+        while fresh in self.names:
+            number += 1
+            fresh = f"{name}_{number}"
+        self.names.add(fresh)
+        return fresh
