@@ -170,7 +170,10 @@ def _without(items: Items, name: str, stands_in: Tensor | None) -> Iterator[Op |
             if inner:
                 yield replace(item, items=inner, carry=carry)
         elif item.name != name:
-            inputs = tuple(stands_in if stands_in and each.name == name else each for each in item.inputs)
+            inputs = tuple(
+                replace(stands_in, rounds=each.rounds) if stands_in and each.name == name else each
+                for each in item.inputs
+            )
             yield replace(item, inputs=inputs, options=tuple(_waiting_less(item.options, name)))
 
 

@@ -127,5 +127,6 @@ def _append(items: Items, printed: Sequence[Any], lines: list[str], indent: str,
             lines.append(f"{indent}{words}{note}")
         else:
             carry = f", carry {words['carry']}" if "carry" in words else ""
-            lines.append(f"{indent}repeat {words['repeat']}{carry}:")
+            walked = ", from the last round to the first" if item.reverse else ""
+            lines.append(f"{indent}repeat {words['repeat']}{walked}{carry}:")
             _append(item.items, words["ops"], lines, indent + "  ", inserted)

@@ -18,14 +18,6 @@ from scenarios.study_spec import StudySpec
 from simulator.algorithms import choices
 
 
-class BlockSpec(Spec):
-    """Ops repeated; from the second round on, a carried tensor is what the last round made of it."""
-
-    repeat: int = Field(ge=1)
-    carry: dict[str, str] = Field(default_factory=dict)
-    ops: list[str | BlockSpec]
-
-
 class WorkloadSpec(Spec):
     """Sizes, ops, and what to fuse."""
 

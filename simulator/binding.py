@@ -17,10 +17,11 @@ from hw import Chip, Problems, System
 from hw.errors import Mark, shown, unknown
 from hw.system import group_problems, mesh_problems
 from simulator.dtypes import usable_dtype
-from simulator.graph import Op, OpGraph, Tensor
+from simulator.graph import MAX_OPS, MAX_ROUNDS, Op, OpGraph, Tensor, every_block, op_count
 from simulator.host_ports import shared_memories
 from simulator.kernel import Kernel, Schedule
 from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
+from simulator.line import read_reference
 from simulator.options import SCHEDULE_OPTIONS, read_axes
 from simulator.parts import UNEVEN_KINDS, even_cut, parts_over, places_of, share_problems
 from simulator.planner_loops import Site
@@ -28,6 +29,7 @@ from simulator.planner_op import plan_op
 from simulator.resharding import arranged
 from simulator.sharding import Finding, sharding_findings
 from simulator.split import Cut, split_problems, uneven_axes
+from simulator.unroll import round_problems
 from simulator.views import seen_through, viewed
 
 MAX_ELEMENTS = 10**18
@@ -69,6 +71,32 @@ def check_graph(
             for part, message in _bound_findings(op, graph, system, sharding, known.chip) if sound else ():
                 problems.add(op.source.at(part), message)
         earlier.add(op.name)
+    if _blocks_are_sound(graph, known, problems):
+        problems.found.extend(round_problems(graph))
+
+
+def _blocks_are_sound(graph: OpGraph, known: Known, problems: Problems) -> bool:
+    """Whether it is known how many rounds every block has; adds what is wrong with the numbers of rounds."""
+    before, broken = len(problems.found), False
+    for block in every_block(graph.items):
+        if isinstance(block.count, str):
+            if block.count in known.broken_dims:
+                broken = True
+            elif block.count not in graph.dims:
+                problems.add(block.source.mark, unknown("dim", block.count, {*graph.dims, *known.broken_dims}))
+            elif graph.dims[block.count] > MAX_ROUNDS:
+                message = (
+                    f"repeat: {block.count} = {graph.dims[block.count]}; more than {MAX_ROUNDS} rounds are refused"
+                )
+                problems.add(block.source.mark, message)
+    if len(problems.found) > before or broken:
+        return False
+    for item in graph.items:
+        count = op_count((item,), graph.dims)
+        if count > MAX_OPS:
+            problems.add(item.source.mark, f"the block has {count} ops; more than {MAX_OPS} are refused")
+            return False
+    return True
 
 
 def _is_size(size: Any) -> bool:
@@ -83,8 +111,10 @@ def _findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: Col
     except ShapeError as error:
         yield error.part, str(error)
     yield from _tensor_findings(op, graph, system, known)
-    for name in options.get("after", ()):
-        if name not in earlier:
+    for name, rounds in map(read_reference, options.get("after", ())):
+        if rounds and not any(name == each.name for each in graph.every_op()):
+            yield "after", unknown("op", name, [each.name for each in graph.every_op()])
+        elif not rounds and name not in earlier:
             yield "after", unknown("op", name, earlier) + " (ops before this one)"
     if known.mesh:
         found = list(_place_findings(options, system))

@@ -6,6 +6,7 @@
     graph = g.graph()
 
     with g.repeat(32, x="z"): ...        # a block: in the next round x is the last round's z
+    with g.repeat("L", reverse=True): ...  # as many rounds as dim L says, from the last to the first
 
 Every op kind is a method; inputs are names of earlier tensors or typed new ones, options are keywords. A call writes the
 same line that a scenario file would hold, so both forms mean the same and share their errors.
@@ -48,11 +49,13 @@ class GraphBuilder:
         return out.split(":", 1)[0].strip()
 
     @contextmanager
-    def repeat(self, count: int, **carry: str) -> Iterator[None]:
-        """The ops added inside form a block of `count` rounds; `carry` maps what a round takes in to what it makes."""
+    def repeat(self, count: int | str, /, *, reverse: bool = False, **carry: str) -> Iterator[None]:
+        """The ops added inside form a block of `count` rounds (a number or a dim), from the last to the first if `reverse`;
+        `carry` maps what a round takes in to what it makes."""
         outside, self._lines = self._lines, []
         yield
-        block: dict[str, Any] = {"repeat": count, "carry": carry, "ops": self._lines}
+        walked = {"reverse": True} if reverse else {}
+        block: dict[str, Any] = {"repeat": count, **walked, "carry": carry, "ops": self._lines}
         self._lines = [*outside, block]
 
     def graph(

@@ -4,7 +4,9 @@ Model: an op makes one tensor from others. A tensor has a dtype, dims (names bou
 mesh axes that shard each dim, the axes over which it is an unreduced partial sum, and the memory that holds it. An op's
 options are kept as written, so that a graph prints back in the words it was read from.
 A block repeats its ops: round r's names get `.r`, and a carried tensor is, from the second round on, what the last
-round made of it. `OpGraph.flat()` is the graph with all blocks unrolled; everything downstream works on that.
+round made of it. A block may go backwards, from its last round to round 0. Outside of its block a name means what the
+block's last turn made; `name@3` is that of round 3, `name@round` that of the round in which it is asked for.
+`OpGraph.flat()` is the graph with all blocks unrolled (`simulator.unroll`); everything downstream works on that.
 """
 
 from __future__ import annotations
@@ -20,6 +22,13 @@ MEMORIES = ("hbm", "on_chip", "host", "disk")
 """Where a tensor can live; hbm unless said otherwise (`x:bf16[B,D]@on_chip`)."""
 
 
+MAX_ROUNDS = 100_000
+"""Rounds that a block may have."""
+
+MAX_OPS = 1_000_000
+"""Ops that a graph may have with its blocks unrolled."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dim:
     """One dimension: a name or a size, and the mesh axes that shard it ('D_XY')."""
@@ -32,14 +41,36 @@ class Dim:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """Which round of a block: number `at`, or, `relative`, so many after the round in which it is asked for."""
+
+    at: int
+    relative: bool = False
+
+    def __str__(self) -> str:
+        if not self.relative:
+            return str(self.at)
+        return f"round{self.at:+d}" if self.at else "round"
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
-    """A typed tensor: `name:dtype[dims]{U_axes}@memory`."""
+    """A typed tensor: `name:dtype[dims]{U_axes}@memory`.
+
+    `rounds`: of which rounds of the innermost blocks that make it, where an op asks for others than the last ones.
+    """
 
     name: str
     dtype: str
     dims: tuple[Dim, ...]
     partial: str = ""
     memory: str = "hbm"
+    rounds: tuple[Round, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """How an op asks for it: its name, and of which rounds ('h@round', 'h@3')."""
+        return reference(self.name, self.rounds)
 
     @property
     def type_text(self) -> str:
@@ -52,6 +83,11 @@ class Tensor:
     def axes(self) -> str:
         """All mesh axes that shard it."""
         return "".join(dim.axes for dim in self.dims)
+
+
+def reference(name: str, rounds: Sequence[Round]) -> str:
+    """A name with the rounds of which it is meant, as the language writes it."""
+    return f"{name}@{'.'.join(map(str, rounds))}" if rounds else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +127,13 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A block of items run `count` times; `carry` pairs (name at the start of a round, name at the end of the last)."""
+    """A block of items run `count` times, a number or the name of a dim; `carry` pairs (name at the start of a round, name
+    at the end of the one before). `reverse`: from round count - 1 down to round 0."""
 
-    count: int
+    count: int | str
     items: tuple[Op | Repeat, ...]
     carry: tuple[tuple[str, str], ...] = ()
+    reverse: bool = False
     source: Source = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -138,8 +176,15 @@ class OpGraph:
         return tuple(op for op in self.every_op() if op.option("shares") is not None)
 
     def flat(self) -> tuple[Op, ...]:
-        """All ops in program order with blocks unrolled and names numbered."""
-        return tuple(_unroll(self.items, {}, ""))
+        """All ops in program order with blocks unrolled and names numbered. Raises SpecError where a round is asked for
+        that there is not."""
+        return self._flat
+
+    @cached_property
+    def _flat(self) -> tuple[Op, ...]:
+        from simulator.unroll import unrolled  # imports this module
+
+        return unrolled(self)
 
 
 def every_op(items: Items) -> Iterator[Op]:
@@ -151,54 +196,19 @@ def every_op(items: Items) -> Iterator[Op]:
             yield from every_op(item.items)
 
 
-def op_count(items: Items) -> int:
-    """How many ops there are with all blocks unrolled."""
-    return sum(1 if isinstance(item, Op) else item.count * op_count(item.items) for item in items)
-
-
-def _unroll(items: Items, scope: dict[str, Tensor], suffix: str) -> Iterator[Op]:
-    """Yield the ops of `items`; `scope` maps names as written to tensors as numbered, and is filled on the way."""
+def every_block(items: Items) -> Iterator[Repeat]:
+    """Each block in some items, those within blocks too."""
     for item in items:
-        if isinstance(item, Op):
-            inputs = tuple(_seen(tensor, scope, suffix) for tensor in item.inputs)
-            output = replace(item.output, name=item.name + suffix)
-            scope[item.name] = output
-            options = tuple((key, _renamed(key, raw, scope)) for key, raw in item.options)
-            yield replace(item, output=output, inputs=inputs, options=options)
-        else:
-            yield from _unroll_block(item, scope, suffix)
+        if isinstance(item, Repeat):
+            yield item
+            yield from every_block(item.items)
 
 
-def _unroll_block(block: Repeat, scope: dict[str, Tensor], suffix: str) -> Iterator[Op]:
-    outside = dict(scope)
-    inner: dict[str, Tensor] = {}
-    for turn in range(block.count):
-        carried = {start: inner[end] for start, end in block.carry} if turn else {}
-        inner = {**outside, **carried}
-        if not turn:
-            for start, _ in block.carry:
-                typed = _typed_inside(block, start)
-                if start not in inner and typed is not None:
-                    inner[start] = replace(typed, name=start + suffix)
-        yield from _unroll(block.items, inner, f"{suffix}.{turn}")
-    scope.update({name: tensor for name, tensor in inner.items() if name not in outside})
+def rounds_of(block: Repeat, dims: Mapping[str, int]) -> int:
+    """How many rounds a block has, given the sizes of dims; 1 for a dim that is not known."""
+    return dims.get(block.count, 1) if isinstance(block.count, str) else block.count
 
 
-def _typed_inside(block: Repeat, name: str) -> Tensor | None:
-    tensors = (tensor for op in every_op(block.items) for tensor in op.inputs)
-    return next((tensor for tensor in tensors if tensor.name == name), None)
-
-
-def _seen(tensor: Tensor, scope: dict[str, Tensor], suffix: str) -> Tensor:
-    if tensor.name not in scope:
-        scope[tensor.name] = replace(tensor, name=tensor.name + suffix)
-    return scope[tensor.name]
-
-
-def _renamed(key: str, raw: str, scope: Mapping[str, Tensor]) -> str:
-    """Names inside `after=` follow the numbering; other options stay as they are."""
-    if key != "after":
-        return raw
-    names = [name.strip() for name in raw.strip("[]").split(",")]
-    numbered = ", ".join(scope[name].name if name in scope else name for name in names)
-    return f"[{numbered}]" if raw.startswith("[") else numbered
+def op_count(items: Items, dims: Mapping[str, int]) -> int:
+    """How many ops there are with all blocks unrolled; blocks of a dim that is not known count once."""
+    return sum(1 if isinstance(item, Op) else rounds_of(item, dims) * op_count(item.items, dims) for item in items)

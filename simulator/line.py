@@ -12,16 +12,20 @@ from dataclasses import dataclass
 
 from hw.errors import unknown
 from simulator.dtypes import check_dtype
-from simulator.graph import MEMORIES, Dim, Tensor
+from simulator.graph import MEMORIES, Dim, Round, Tensor
 
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
 _TYPE = re.compile(r":\s*([A-Za-z]\w*)\s*\[([^\]]*)\]")
 _PARTIAL = re.compile(r"\{\s*U_([A-Z]+)\s*\}")
 _MEMORY = re.compile(r"@\s*(\w+)")
+_ROUNDS = re.compile(r"@\s*(\d{1,6}|round\b)")
+_MORE_ROUNDS = re.compile(r"\.\s*(\d{1,6}|round\b)")
+_SHIFT = re.compile(r"([+-])\s*(\d{1,6})")
 _OPTION = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)\s*")
 _VALUE = re.compile(r"\[[^\[\]()]*\]|[^,()\[\]=]+")
 _DIM = re.compile(r"(?:([A-Za-z][A-Za-z0-9]*)|(\d{1,18}))(?:_([A-Z]+))?")
 _TYPED = re.compile(r"[A-Za-z_][\w.]*\s*:\s*[A-Za-z]\w*\s*\[[^\]]*\](?:\s*\{\s*U_[A-Z]+\s*\})?(?:\s*@\s*\w+)?")
+_END = re.compile(r"$")
 _SPACE = re.compile(r"\s*")
 
 
@@ -36,11 +40,12 @@ class LineError(Exception):
 
 @dataclass(slots=True)
 class Written:
-    """A tensor as written: its name, its type if given, and where."""
+    """A tensor as written: its name, its type if given, where, and of which rounds it is meant."""
 
     name: str
     column: int
     type: Tensor | None
+    rounds: tuple[Round, ...] = ()
 
 
 class _Cursor:
@@ -82,7 +87,7 @@ def _read_tensor(cursor: _Cursor, what: str) -> Written:
     if typed is None:
         if cursor.column < len(cursor.text) and cursor.text[cursor.column] == ":":
             raise LineError(cursor.column, f"expected a type after '{name}:', such as bf16[B,D]")
-        return Written(name, column, None)
+        return Written(name, column, None, _read_rounds(cursor, name))
     wrong = check_dtype(typed[1])
     if wrong:
         raise LineError(typed.start(1), wrong)
@@ -94,6 +99,33 @@ def _read_tensor(cursor: _Cursor, what: str) -> Written:
     tensor = Tensor(name, typed[1], dims, partial[1] if partial else "", memory[1] if memory else "hbm")
     _check_axes(tensor, column)
     return Written(name, column, tensor)
+
+
+def _read_rounds(cursor: _Cursor, name: str) -> tuple[Round, ...]:
+    """The rounds of which a tensor is meant: '@3', '@round-1', '@round.3'; nothing where none stand here."""
+    found = cursor.take(_ROUNDS)
+    if found is None:
+        if cursor.text[cursor.column : cursor.column + 1] == "@":
+            raise LineError(cursor.column, f"expected a round after '{name}@': a number, round, round-1 or round+1")
+        return ()
+    rounds: list[Round] = []
+    while found is not None:
+        if found[1] == "round":
+            shift = cursor.take(_SHIFT)
+            rounds.append(Round(int(shift[1] + shift[2]) if shift else 0, relative=True))
+        else:
+            rounds.append(Round(int(found[1])))
+        found = cursor.take(_MORE_ROUNDS)
+    return tuple(rounds)
+
+
+def read_reference(text: str) -> tuple[str, tuple[Round, ...]]:
+    """A name with the rounds of which it is meant. Raises LineError."""
+    cursor = _Cursor(text)
+    written = _read_tensor(cursor, "an op")
+    if written.type is not None or cursor.take(_END) is None:
+        raise LineError(written.column, f"'{text}' is not a name, or a name and its round such as {written.name}@3")
+    return written.name, written.rounds
 
 
 def _read_dims(text: str, column: int) -> tuple[Dim, ...]:
@@ -134,6 +166,8 @@ def read_line(text: str) -> Line:
     """One op line, taken apart. Raises LineError at the first thing that cannot be read."""
     cursor = _Cursor(text)
     output = _read_tensor(cursor, "the output")
+    if output.rounds:
+        raise LineError(output.column, f"an op makes '{output.name}' in every round; only inputs are of a round")
     columns = {"out": output.column}
     cursor.expect("=", f"'{output.name}'")
     kind = cursor.take(_NAME)
@@ -146,7 +180,7 @@ def read_line(text: str) -> Line:
         if line.inputs or line.options:
             cursor.expect(",", "an argument")
         _read_argument(cursor, line)
-    if cursor.take(re.compile(r"$")) is None:
+    if cursor.take(_END) is None:
         raise LineError(cursor.column, f"nothing may follow the closing bracket, found '{text[cursor.column :][:12]}'")
     return line
 

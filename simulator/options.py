@@ -18,6 +18,7 @@ from typing import Any
 
 from hw.errors import unknown
 from hw.units import Dimension, parse
+from simulator.line import LineError, read_reference
 
 Reader = Callable[[str], Any]
 """Turns the text of an option into its value; raises ValueError, with `{key}` where the option's name belongs."""
@@ -73,8 +74,13 @@ def _name(raw: str) -> str:
     return raw
 
 
-def _names(raw: str) -> tuple[str, ...]:
-    return tuple(_name(part.strip()) for part in raw.strip("[]").split(","))
+def _awaited(raw: str) -> tuple[str, ...]:
+    for part in (part.strip() for part in raw.strip("[]").split(",")):
+        try:
+            read_reference(part)
+        except LineError as error:
+            raise ValueError(f"'{raw}' will not do: {{key}} wants names of ops; {error.message}") from None
+    return tuple(part.strip() for part in raw.strip("[]").split(","))
 
 
 def _chips(raw: str) -> tuple[int, ...]:
@@ -155,7 +161,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "chunks": count,
     "priority": _integer,
     "queue": _name,
-    "after": _names,
+    "after": _awaited,
     "on": _chips,
     "efficiency": _share,
     "over": read_axes,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from hw import System
 from simulator.binding import plannable, site
-from simulator.graph import FuseRule, Items, Op, OpGraph, Repeat, Tensor
+from simulator.graph import FuseRule, Items, Op, OpGraph, Repeat, Tensor, rounds_of
 from simulator.kinds import KINDS, Kind
 from simulator.planner_op import OpPlan, inserted_op, plan_op
 from simulator.resharding import Steps
@@ -82,6 +82,7 @@ class Planner:
         self.inserted: list[Inserted] = []
         self.chosen: list[Choice] = []
         self.names = {tensor.name for op in graph.every_op() for tensor in (op.output, *op.inputs)}
+        self.of_rounds: dict[str, Tensor] = {}
         self.names |= {_ROUND.sub("", name) for name in self.names}  # a block numbers its names
 
     def items(self, items: Items, there: There, rounds: int = 1) -> Items:
@@ -91,10 +92,13 @@ class Planner:
             if isinstance(item, Op):
                 planned += self.op(item, there, rounds)
             else:
-                carried = {start for start, _ in item.carry}
-                inside = {name: dict(found) for name, found in there.items() if name not in carried}
-                planned.append(replace(item, items=self.items(item.items, inside, rounds * item.count)))
-                there.update({name: found for name, found in inside.items() if name not in carried})
+                # what a name stands for changes with the block: one that is carried, or that is meant of some round
+                other = {start for start, _ in item.carry} | self.of_rounds.keys()
+                inside = {name: dict(found) for name, found in there.items() if name not in other}
+                often = rounds * rounds_of(item, self.graph.dims)
+                planned.append(replace(item, items=self.items(item.items, inside, often)))
+                other |= self.of_rounds.keys()
+                there.update({name: found for name, found in inside.items() if name not in other})
         return tuple(planned)
 
     def fused(self, rule: FuseRule) -> FuseRule:
@@ -106,12 +110,24 @@ class Planner:
         kind = plannable(op, self.graph, self.system)
         if kind is None:
             return [op]
-        have = self._have(op, there)
-        plan = self._plan(op, kind, have)
+        named = self._named(op)
+        have = self._have(named, there)
+        plan = self._plan(named, kind, have)
         if plan is None:
             return [op]
-        self.chosen.append(Choice(op, kind, plan, have, rounds))
-        return self._carried_out(op, plan, there)
+        self.chosen.append(Choice(named, kind, plan, have, rounds))
+        return [self._meant(each) for each in self._carried_out(named, plan, there)]
+
+    def _named(self, op: Op) -> Op:
+        """The op with every round's tensor under a name of its own ('h@round'), so that no two are taken for one."""
+        if not any(tensor.rounds for tensor in op.inputs):
+            return op
+        self.of_rounds.update({tensor.reference: tensor for tensor in op.inputs if tensor.rounds})
+        return replace(op, inputs=tuple(replace(each, name=each.reference, rounds=()) for each in op.inputs))
+
+    def _meant(self, op: Op) -> Op:
+        """The op with the tensors of rounds to which `_named` gave names."""
+        return replace(op, inputs=tuple(self.of_rounds.get(tensor.name, tensor) for tensor in op.inputs))
 
     def _carried_out(self, op: Op, plan: OpPlan, there: There) -> list[Op]:
         ops: list[Op] = []
@@ -149,7 +165,7 @@ class Planner:
 
     def _chain(self, source: Tensor, steps: Steps, served: Op, ops: list[Op], last: Tensor | None = None) -> Tensor:
         """Append the ops of some steps; the tensor they end in is called `last`, or by what was done."""
-        stem = served.name if last else source.name
+        stem = served.name if last else self.of_rounds.get(source.name, source).name
         issued = next((step for step in steps if not KINDS[step.kind].view), None)
         for step in steps:
             end = last is not None and step is steps[-1]

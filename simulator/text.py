@@ -1,7 +1,8 @@
 """The one-line form of an op, read and printed: `out:dtype[dims]{U_X}@memory = kind(inputs, key=value)`.
 
 Law: `print_items(read_items(text)) == text` for text in canonical spacing, and reading what was printed gives the same
-graph. A tensor is typed where it first appears. A block is a mapping `{repeat: n, carry: {x: y}, ops: [...]}`.
+graph. A tensor is typed where it first appears. A block is a mapping `{repeat: n, carry: {x: y}, ops: [...]}`, n a number
+or the name of a dim, with `reverse: true` if it goes from its last round to its first.
 Reading collects every problem with its line and column and goes on with the next line.
 """
 
@@ -9,16 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hw.document import Document, Key
 from hw.errors import Mark, Problems, did_you_mean, shown, unknown
-from simulator.graph import Items, Op, OpGraph, Repeat, Source, Tensor, every_op, op_count
+from simulator.graph import MAX_OPS, MAX_ROUNDS, Items, Op, OpGraph, Repeat, Source, Tensor, every_op, op_count
 from simulator.line import Line, LineError, Written, read_line, typed_tensors
 
-MAX_ROUNDS = 100_000
-MAX_OPS = 1_000_000
-_BLOCK_KEYS = ("repeat", "carry", "ops")
+_BLOCK_KEYS = ("repeat", "reverse", "carry", "ops")
+_DIM = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 _ROUNDS = re.compile(r"(\.\d+)+$")
 
@@ -71,7 +72,7 @@ class Reader:
                 message = f"tensor '{written.name}' has no type: write it where it first appears, e.g. "
                 hint = did_you_mean(written.name, scope)
                 raise LineError(written.column, f"{message}{written.name}:bf16[B,D]{hint}")
-            return known
+            return replace(known, rounds=written.rounds) if written.rounds else known
         if known is not None and known != written.type:
             raise LineError(written.column, f"'{written.name}' was {known.type_text} before")
         scope[written.name] = written.type
@@ -100,20 +101,33 @@ class Reader:
         for name in data:
             if name not in _BLOCK_KEYS:
                 self.problems.add(self.document.key_mark((*key, name)), unknown("key", name, _BLOCK_KEYS))
-        mark = self.document.value_mark(key)
-        count = data.get("repeat")
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_ROUNDS:
-            where = self.document.value_mark((*key, "repeat"))
-            self.problems.add(where, f"repeat wants a whole number from 1 to {MAX_ROUNDS}")
-            count = 1
+        count = self._count(data, key)
+        reverse = data.get("reverse", False)
+        if not isinstance(reverse, bool):
+            self.problems.add(self.document.value_mark((*key, "reverse")), "reverse wants true or false")
+            reverse = False
         inner, inner_made = dict(scope), set(made)
         items = self.read(data.get("ops"), (*key, "ops"), inner, inner_made)
-        if count * op_count(items) > MAX_OPS:
-            self.problems.add(mark, f"the block has {count * op_count(items)} ops; more than {MAX_OPS} are refused")
         carry = self._carry(data.get("carry") or {}, (*key, "carry"), inner, inner_made - made)
         scope.update(inner)
         made.update(inner_made)
-        return Repeat(count, items, carry, Source(mark)) if items else None
+        where = self.document.value_mark((*key, "repeat")) if "repeat" in data else self.document.value_mark(key)
+        ops = op_count((Repeat(count, items),), {})
+        if ops > MAX_OPS:
+            self.problems.add(where, f"the block has {ops} ops; more than {MAX_OPS} are refused")
+        return Repeat(count, items, carry, reverse, Source(where)) if items else None
+
+    def _count(self, data: Mapping[str, Any], key: Key) -> int | str:
+        """How often a block is repeated: a number, or the name of a dim, which is known only with the graph."""
+        count = data.get("repeat")
+        if isinstance(count, str) and _DIM.fullmatch(count):
+            return count
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_ROUNDS:
+            where = self.document.value_mark((*key, "repeat"))
+            message = f"repeat wants a whole number from 1 to {MAX_ROUNDS}, or the name of a dim"
+            self.problems.add(where, message if "repeat" in data else f"{message}; it is missing")
+            return 1
+        return count
 
     def _carry(
         self, data: Any, key: Key, inner: Mapping[str, Tensor], made_inside: set[str]
@@ -171,6 +185,8 @@ def print_items(items: Items, typed: set[str] | None = None) -> list[Any]:
             printed.append(print_op(item, seen))
             continue
         block: dict[str, Any] = {"repeat": item.count}
+        if item.reverse:
+            block["reverse"] = True
         if item.carry:
             block["carry"] = dict(item.carry)
         block["ops"] = print_items(item.items, seen)
@@ -183,7 +199,7 @@ def print_op(op: Op, typed: set[str] | None = None) -> str:
     seen: set[str] = set() if typed is None else typed
     arguments: list[str] = []
     for tensor in op.inputs:
-        arguments.append(tensor.name if tensor.name in seen else f"{tensor.name}:{tensor.type_text}")
+        arguments.append(tensor.reference if tensor.name in seen else f"{tensor.name}:{tensor.type_text}")
         seen.add(tensor.name)
     arguments += [f"{key}={raw}" for key, raw in op.options]
     seen.add(op.name)

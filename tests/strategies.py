@@ -8,7 +8,7 @@ Assumes: nothing is imported that costs time; a chip is built anew only for over
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from hypothesis import settings
@@ -18,7 +18,7 @@ from hw import Chip, Mark, Mesh, Problems, System, load_chip, parse_topology
 from hw.catalog import build_chip, chip_document, override
 from simulator.binding import bind
 from simulator.dtypes import DTYPE_BYTES
-from simulator.graph import MEMORIES, Dim, Op, OpGraph, Repeat, Tensor
+from simulator.graph import MEMORIES, Dim, Op, OpGraph, Repeat, Round, Tensor
 from simulator.kernel import Kernel
 from simulator.options import OPTION_READERS
 from simulator.plan import Plan, RunOptions
@@ -120,6 +120,14 @@ _OPTIONS = st.dictionaries(st.sampled_from(sorted(OPTION_READERS)), _VALUES, max
 )
 
 
+_ROUNDS = st.one_of(
+    st.just(()),
+    st.lists(
+        st.builds(Round, st.integers(0, 10**6 - 1)) | st.builds(Round, st.integers(-9, 9), st.just(True)), max_size=3
+    ).map(tuple),
+)
+
+
 @dataclass
 class _Scope:
     """The tensors that exist where the next op is written, and those among them that a block made."""
@@ -139,7 +147,8 @@ def _ops(draw: st.DrawFn, scope: _Scope) -> Op:
     inputs: list[Tensor] = []
     for _ in range(draw(st.integers(0, 3))):
         if len(scope.known) > 0 and draw(st.booleans()):
-            inputs.append(draw(st.sampled_from([scope.known[name] for name in sorted(scope.known)])))
+            known = draw(st.sampled_from([scope.known[name] for name in sorted(scope.known)]))
+            inputs.append(replace(known, rounds=draw(_ROUNDS)))
         else:
             tensor = draw(tensors(scope.fresh(draw(NAMES))))
             scope.known[tensor.name] = tensor
@@ -166,7 +175,8 @@ def _blocks(draw: st.DrawFn, scope: _Scope, depth: int) -> Repeat:
         items = (taking, *items[1:])
         carry = ((start.name, first.name),)
     assert scope.made > before
-    return Repeat(draw(st.integers(1, 99)), items, carry)  # nested ones stay under a million ops
+    count = draw(st.integers(1, 99) | DIM_NAMES)  # nested ones stay under a million ops
+    return Repeat(count, items, carry, draw(st.booleans()))
 
 
 @st.composite
