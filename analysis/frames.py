@@ -1,9 +1,9 @@
 """A run as DataFrames: the timeline (one row per task and chip), the ops, and what waited for what.
 
 Schema. Times are seconds since the start of the run; names are categoricals; a missing figure is NaN.
-- timeline: task, op, kind, chip, queue, chunk, begin, end, waiting, does. `does` is what the task does: "compute" (matrix
-  or vector work), "network" (communication), "memory" (data movement alone), "other" (a fixed time alone). The messages
-  of a collective that goes step by step stand in queues with a slash ("net.X/0"), inside the span of the whole in "net.X".
+- timeline: task, op, kind, chip, queue, chunk, begin, end, waiting, does, message. `does` is what the task does:
+  "compute" (matrix or vector work), "network" (communication), "memory" (data movement alone), "other" (a fixed time
+  alone). `message` marks the messages of a collective that goes step by step: they lie inside the span of the whole.
 - ops: one row per op name: its FLOPs, bytes, intensity and t_ times; join on `op`: `timeline.merge(ops_frame(r), on="op")`.
 - dependencies: before, after: task numbers.
 The timeline of 1e6 tasks takes 30 MB: FLOPs and bytes stand in the frame of ops. What was written with `to_csv` or
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 
 def timeline_frame(result: Result, chips: Collection[int] | None = None) -> pd.DataFrame:
-    """Columns: task, op, kind, chip, queue, chunk, begin, end (s), waiting (s before the others of a collective came), does.
+    """Columns: task, op, kind, chip, queue, chunk, begin, end (s), waiting (s before the others of a collective came), does,
+    message (part of a collective that has a row too).
 
     A collective has one row per member chip. Chips that were folded each have their rows; `chips` picks some.
     """
@@ -61,6 +62,7 @@ def timeline_frame(result: Result, chips: Collection[int] | None = None) -> pd.D
         "end": _column(result.end_ps, task) / PS_PER_S,
         "waiting": _waiting(result, task, queue),
         "does": pd.Categorical.from_codes(_does(plan.kernels)[kernel], categories=pd.Index(DOES)),
+        "message": np.asarray([lane.inner for lane in program.queues], dtype=bool)[queue],
     }
     frame = pd.DataFrame(columns, copy=False)
     folding = plan.folding

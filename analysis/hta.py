@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from analysis.frames import timeline_frame
-from analysis.read_trace import ZERO
 from analysis.steps import outer
+from analysis.trace_rows import ZERO
 from simulator import Result
 
 if TYPE_CHECKING:

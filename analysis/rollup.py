@@ -1,7 +1,8 @@
 """Time by op, round, layer, phase, or whatever names say.
 
 Model: round r of a repeated block has names that end in `.r`, one number for each block around it. `base` is the name
-without them, `layer` the number of the outermost block, `round` that of the innermost (-1 outside of blocks). Other
+without them, `layer` the number of the outermost block, `round` that of the innermost (-1 outside of blocks). A timeline
+that has the columns layer and round has them from elsewhere: names of a measured trace may end in any number. Other
 labels are read off the names by patterns of the caller: `labelled(t, phase=r"^(fwd|bwd)_")`.
 `time` adds up what tasks took; `busy` counts an instant once per chip, however many of the group's tasks run.
 Messages of collectives that go step by step are not counted beside their collective.
@@ -19,23 +20,44 @@ from analysis.steps import Keys, grouped, outer, steps
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROUNDS = re.compile(r"((?:\.\d+)+)(?=[+/]|$)")
+_ROUNDS = re.compile(r"((?:\.\d{1,9})+)(?=[+/]|$)")
+
+NOWHERE = (-1, -1)
+"""The place of what is in no block: layer and round."""
+
+
+def place_of(op: str) -> tuple[int, int]:
+    """The numbers of the outermost and of the innermost block that a name of ours says, `NOWHERE` outside of blocks."""
+    match = _ROUNDS.search(op)
+    if match is None:
+        return NOWHERE
+    numbers = match.group(1)[1:].split(".")
+    return int(numbers[0]), int(numbers[-1])
 
 
 def labelled(timeline: pd.DataFrame, **patterns: str) -> pd.DataFrame:
     """The rows with base (categorical), layer, round, and a column per pattern: its first group (or all that it
     matched), "" where it does not match. Raises ValueError for a pattern that is not a regular expression."""
     names, codes = _names(timeline["op"])
-    found = [_ROUNDS.search(name) for name in names]
-    numbers = [match.group(1)[1:].split(".") if match else ["-1"] for match in found]
+    layer, round_ = _places(timeline, names, codes)
+    # what stands in no block has its whole name, dots and all
+    stripped = [*names, *(_ROUNDS.sub("", name) for name in names)]
     columns: dict[str, Any] = {
-        "base": _spread([_ROUNDS.sub("", name) for name in names], codes),
-        "layer": np.asarray([int(each[0]) for each in numbers], dtype=np.int32)[codes],
-        "round": np.asarray([int(each[-1]) for each in numbers], dtype=np.int32)[codes],
+        "base": _spread(stripped, codes + len(names) * (layer >= 0)).remove_unused_categories(),
+        "layer": layer,
+        "round": round_,
     }
     for label, pattern in patterns.items():
         columns[label] = _spread([_found(pattern, name, label) for name in names], codes)
     return timeline.assign(**columns)
+
+
+def _places(timeline: pd.DataFrame, names: list[str], codes: Any) -> tuple[Any, Any]:
+    """Layer and round of every row: what the timeline says, else what its names do."""
+    if all(name in timeline.columns and timeline[name].dtype.kind == "i" for name in ("layer", "round")):
+        return timeline["layer"].to_numpy(), timeline["round"].to_numpy()
+    places = np.asarray([place_of(name) for name in names] or [NOWHERE], dtype=np.int32)[codes]
+    return places[:, 0], places[:, 1]
 
 
 def _names(ops: pd.Series[Any]) -> tuple[list[str], Any]:
@@ -50,7 +72,8 @@ def _spread(values: list[str], codes: Any) -> Any:
     import pandas as pd
 
     kept = list(dict.fromkeys(values))
-    place = np.asarray([kept.index(value) for value in values] or [0], dtype=np.int64)
+    place_of_value = {value: at for at, value in enumerate(kept)}
+    place = np.asarray([place_of_value[value] for value in values] or [0], dtype=np.int64)
     return pd.Categorical.from_codes(place[codes] if len(codes) else [], categories=pd.Index(kept))
 
 

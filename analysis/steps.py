@@ -150,10 +150,11 @@ def does_codes(timeline: pd.DataFrame) -> Any:
 
 
 def outer(timeline: pd.DataFrame) -> pd.DataFrame:
-    """Without the messages of collectives that go step by step: their collective stands for them."""
-    need(timeline, ["queue"], "a timeline")
-    queue = timeline["queue"]
-    if queue.dtype == "category":
-        inside = [name for name in queue.cat.categories if "/" in str(name)]
-        return timeline[~queue.isin(inside)] if inside else timeline
-    return timeline[~queue.astype(str).str.contains("/", regex=False)]
+    """Without the messages of collectives that go step by step: their collective stands for them.
+
+    A timeline without the column `message` has none.
+    """
+    if "message" not in timeline.columns:
+        return timeline
+    message = timeline["message"].to_numpy(dtype=bool)
+    return timeline[~message] if message.any() else timeline

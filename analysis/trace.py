@@ -2,7 +2,8 @@
 
 Format: the JSON object form of the Trace Event Format; times are microseconds, written to the picosecond. otherData say
 that the run began at 0: its first slice may come later.
-- slices (X): name the op, category "kind,does", args FLOPs and HBM bytes of the task (and its chunk, if it has several).
+- slices (X): name the op, categories its kind, what it does, and "message" if it is one; args FLOPs and HBM bytes of the
+  task (and its chunk, if it has several).
   A queue runs one task at a time, so slices of a track never overlap; messages of a collective have tracks of their own.
 - flows (s, f): from each task to each one that waits for it, on the chip that both share if there is one.
 - counters (C): HBM bandwidth and the memory held, on every chip; the bandwidth of every link, in a process of its own.
@@ -26,8 +27,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from analysis.frames import dependencies_frame, timeline_frame
-from analysis.read_trace import ZERO
 from analysis.trace_counters import counter_lines
+from analysis.trace_rows import MESSAGE, ZERO
 from simulator import Result
 
 if TYPE_CHECKING:
@@ -149,14 +150,15 @@ def slice_lines(timeline: pd.DataFrame, args: Sequence[str] | None = None) -> It
     about = list(args) if args is not None else ['{"chunk":0'] * len(ops)
     codes = [timeline[name].cat.codes.to_numpy().astype(np.int64) for name in ("op", "kind", "does")]
     chunk = timeline["chunk"].to_numpy().astype(np.int64)
+    message = timeline["message"].to_numpy().astype(np.int64)
     several = np.bincount(codes[0], weights=chunk, minlength=len(ops)) > 0
 
-    def head(op: int, kind: int, what: int, at: int) -> str:
-        category = json.dumps(f"{kinds[kind]},{does[what]}")
+    def head(op: int, kind: int, what: int, at: int, inner: int) -> str:
+        category = json.dumps(",".join([kinds[kind], does[what], *[MESSAGE] * inner]))
         rest = f',"chunk":{at}' if several[op] else ""
         return f'{{"ph":"X","name":{ops[op]},"cat":{category},"args":{about[op]}{rest}}},"pid":'
 
-    heads, which = _interned([*codes, chunk], head)
+    heads, which = _interned([*codes, chunk, message], head)
     places, where = _interned([timeline["chip"].to_numpy(), timeline["queue"].cat.codes.to_numpy()], _place)
     begin, end = timeline["begin"].to_numpy(), timeline["end"].to_numpy()
     for low in range(0, len(begin), BATCH):

@@ -9,7 +9,13 @@ from typing import Annotated
 
 import typer
 
-_Files = Annotated[list[Path], typer.Argument(help="Chrome, Kineto or Perfetto JSON traces, one per rank; .gz too.")]
+_Files = Annotated[
+    list[Path], typer.Argument(help="Traces in JSON, one per rank: PyTorch, XProf, Ascend, Chrome; .gz too.")
+]
+_Network = Annotated[
+    list[str] | None,
+    typer.Option("--network", metavar="PATTERN", help="Names that are communication, too (a regular expression)."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
 _Out = Annotated[Path | None, typer.Option("--out", help="A .csv or .parquet file for the timeline.")]
 
@@ -20,20 +26,23 @@ def register(
     """Add the command. `reporting` turns the user's errors into messages and exit codes."""
 
     @app.command(name="import")
-    def import_trace(files: _Files, json: _Json = False, out: _Out = None) -> None:
+    def import_trace(files: _Files, network: _Network = None, json: _Json = False, out: _Out = None) -> None:
         """Read a measured trace, and show where its time went."""
         with reporting():
             from analysis.read_trace import read_trace
             from scenarios.show_trace import show_trace, trace_record, write_timeline
+            from scenarios.terminal import tell
 
-            timeline = read_trace(*files)
+            timeline = read_trace(*files, network=network or ())
+            for note in timeline.attrs["notes"]:
+                tell(note)
             if numbered := timeline.attrs.get("numbered"):
                 which = ", ".join(f"{path} is {' '.join(map(str, chips))}" for path, chips in numbered.items())
-                typer.echo(f"no rank in some files: chips are numbered in the order given: {which}", err=True)
+                tell(f"no rank in some files: chips are numbered in the order given: {which}")
             if json:
                 print_json(trace_record(timeline))
             else:
                 show_trace(timeline)
             if out is not None:
                 write_timeline(timeline, out)
-                typer.echo(f"wrote {out}", err=True)
+                tell(f"wrote {out}")

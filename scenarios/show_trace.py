@@ -12,6 +12,7 @@ from analysis.breakdown import PARTS, temporal_breakdown
 from analysis.overlap import overlap_fraction
 from analysis.rollup import rollup
 from hw import Dimension, Mark, Problem, SpecError
+from hw.errors import printable
 from hw.units import show
 from scenarios.terminal import console
 
@@ -32,14 +33,16 @@ def trace_record(timeline: pd.DataFrame) -> dict[str, object]:
         "tasks": len(timeline),
         "chips": breakdown.to_dict("records"),
         "ops": ops.astype({"op": str}).to_dict("records"),
+        "notes": timeline.attrs.get("notes", []),
     }
 
 
 def show_trace(timeline: pd.DataFrame) -> None:
     """Print the breakdown of every chip, and the ops that took longest."""
-    end, chips = float(timeline["end"].max()), timeline["chip"].nunique()
+    end = float(timeline["end"].max())
+    counted = f"{_count(len(timeline), 'slice')}, {_count(timeline['chip'].nunique(), 'chip')}"
     out = console()
-    out.print(Text(f"{len(timeline)} slices, {chips} chip{'s' if chips > 1 else ''}, {show(end, Dimension.TIME)}"))
+    out.print(Text(f"{counted}, {show(end, Dimension.TIME)}"))
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     for name in ("chip", *PARTS, "overlap"):
         table.add_column(name, justify="right")
@@ -54,8 +57,12 @@ def show_trace(timeline: pd.DataFrame) -> None:
     for name in ("slices", "time"):
         heaviest.add_column(name, justify="right")
     for row in rollup(timeline, "op").head(SHOWN).itertuples():
-        heaviest.add_row(Text(str(row.op)), str(row.tasks), show(float(str(row.time)), Dimension.TIME))
+        heaviest.add_row(Text(printable(str(row.op))), str(row.tasks), show(float(str(row.time)), Dimension.TIME))
     out.print(heaviest)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def write_timeline(timeline: pd.DataFrame, path: Path) -> None:

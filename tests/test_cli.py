@@ -222,7 +222,19 @@ def test_a_notebook_shows_a_table_and_escapes_names(tmp_path: Path) -> None:
 
 def test_timeline_is_a_frame_with_the_promised_columns(pair: str) -> None:
     frame = run(pair).timeline
-    assert list(frame.columns) == ["task", "op", "kind", "chip", "queue", "chunk", "begin", "end", "waiting", "does"]
+    assert list(frame.columns) == [
+        "task",
+        "op",
+        "kind",
+        "chip",
+        "queue",
+        "chunk",
+        "begin",
+        "end",
+        "waiting",
+        "does",
+        "message",
+    ]
     assert (frame["end"] >= frame["begin"]).all()
     assert set(frame.groupby("chip", observed=True).size()) == {16}
 

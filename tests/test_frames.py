@@ -17,7 +17,10 @@ from analysis.breakdown import temporal_breakdown
 from analysis.frames import as_timeline, dependencies_frame, ops_frame, read_timeline, timeline_frame
 from analysis.memory_frame import memory_at_peak, memory_frame, memory_levels
 from analysis.overlap import overlap_fraction
+from analysis.read_trace import read_trace
+from analysis.rollup import rollup
 from analysis.steps import DOES, steps
+from analysis.trace import write_trace_file
 from analysis.usage import busy_seconds, usage_frame, utilisation
 from hw import Mesh, System, load_chip, parse_topology
 from scenarios.condition import parse_condition
@@ -55,7 +58,7 @@ def of_program(program: Program, order: Any = "program") -> Result:
 def test_the_schema_of_a_timeline() -> None:
     frame = timeline_frame(small())
     assert list(frame.columns) == [
-        "task", "op", "kind", "chip", "queue", "chunk", "begin", "end", "waiting", "does",
+        "task", "op", "kind", "chip", "queue", "chunk", "begin", "end", "waiting", "does", "message",
     ]  # fmt: skip
     assert {name for name in frame.columns if frame[name].dtype == "category"} == {"op", "kind", "queue", "does"}
     assert list(frame["does"].cat.categories) == list(DOES)
@@ -96,10 +99,10 @@ def test_dependencies_are_those_of_chunks_and_readers() -> None:
     assert found == {("y", at, "z", at) for at in range(4)} | {("z", at, "s", 0) for at in range(4)}
 
 
-def test_messages_lie_in_queues_with_a_slash_inside_their_collective() -> None:
+def test_messages_are_marked_and_lie_inside_their_collective() -> None:
     result = small("expanded")
     timeline = timeline_frame(result)
-    inner = timeline[timeline["queue"].astype(str).str.contains("/")]
+    inner = timeline[timeline["message"]]
     whole = timeline[timeline["queue"] == "net.X"].set_index(["chip", "chunk"])
     assert len(inner)
     for row in records(inner):
@@ -111,6 +114,17 @@ def test_messages_lie_in_queues_with_a_slash_inside_their_collective() -> None:
     parents = set(whole["task"])
     edges = dependencies_frame(result)
     assert not (edges["before"].isin(set(inner["task"])) & edges["after"].isin(parents)).any()
+
+
+def test_messages_come_back_from_a_trace_of_ours(tmp_path: Path) -> None:
+    result = small("expanded")
+    write_trace_file(result, tmp_path / "trace.json")
+    timeline, back = timeline_frame(result), read_trace(tmp_path / "trace.json")
+    assert back["message"].sum() == timeline["message"].sum() > 0
+    for by in ("op", "base", "does"):
+        ours, theirs = (indexed(rollup(each, by), by).sort_index() for each in (timeline, back))
+        assert theirs["tasks"].to_dict() == ours["tasks"].to_dict()
+        assert theirs["busy"].to_dict() == pytest.approx(ours["busy"].to_dict(), rel=1e-9)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
