@@ -8,6 +8,7 @@ To add one: decorate a function with `@kind(...)` (see docs in `simulator.kinds_
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from hw.errors import unknown
 from simulator.dtypes import DTYPE_BYTES, widest
 from simulator.graph import Op, Tensor
 from simulator.kernel import Access, Kernel
+from simulator.loops import Loops, named_loops
 from simulator.options import COMMON_OPTIONS, OPTION_READERS, Reader, plain
 
 
@@ -109,22 +111,12 @@ class Call:
         return Kernel(**(basis | fields))
 
 
+def in_lines(nbytes: float, line: float) -> float:
+    """Bytes of whole lines that hold `nbytes` in one piece, aligned."""
+    return math.ceil(nbytes / line) * line if line else nbytes
+
+
 Lower = Callable[[Call], Sequence[Kernel]]
-
-
-Loops = Sequence[Sequence[str]]
-"""A loop's name for each dim of each tensor of an op."""
-
-
-def named_loops(op: Op) -> Loops:
-    """Dims of one name are one loop; plain sizes are lined up at the last dim, as in broadcasting."""
-    return [
-        [
-            dim.size if isinstance(dim.size, str) else f"{dim.size}@{len(tensor.dims) - at}"
-            for at, dim in enumerate(tensor.dims)
-        ]
-        for tensor in (*op.inputs, op.output)
-    ]
 
 
 @dataclass(frozen=True, slots=True)

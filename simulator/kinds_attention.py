@@ -5,7 +5,9 @@ others heads or batch; fewer heads in k and v is grouped-query attention (GQA). 
 more coarsely than those of q, on chips that share the heads of q: a chip reads those that its own query heads need.
 Bytes per head with T = S and b bytes per element: standard (2Td + T^2)b + 2 T^2 b + (T^2 + 2Td)b; flash and linear 4Tdb.
 FLOPs per head: 2TS(d + e) on the matrix unit and 5TS of softmax on the vector unit; linear 4Tde.
-Causal: flash skips the masked blocks (the share of unmasked pairs is computed); standard computes them all and masks.
+Masks (`causal=`, `window=`: `simulator.attention_mask`): flash skips what is masked, pair by pair, and reads only keys
+and values in reach of a window; standard computes all pairs and masks them; linear costs the same causal, and has no window.
+Where queries are sharded FLOPs are the mean over the chips: that with the first has less to do than that with the last.
 Source: Dao et al. 2022 (FlashAttention); Katharopoulos et al. 2020 (linear attention).
 """
 
@@ -15,10 +17,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from simulator.attention_mask import Mask
 from simulator.dtypes import DTYPE_BYTES
 from simulator.graph import Op, Tensor
 from simulator.kernel import Access, Contraction, Kernel
-from simulator.kinds import Call, Loops, Shaped, ShapeError, kind, named_loops
+from simulator.kinds import Call, Shaped, ShapeError, kind
+from simulator.loops import Loops, named_loops
+from simulator.options import OPTION_READERS, count
 from simulator.tiling import FlashTiling, MatmulTiling, StreamTiling
 
 
@@ -32,13 +37,23 @@ class _Heads:
     keys: int
     d: int
     e: int
-    share: float
+    mask: Mask
     reads: tuple[Access, ...]
 
     @property
     def rows(self) -> int:
         """Queries that one head of k and v serves."""
         return -(-self.heads * self.queries // (self.kv_heads or 1))
+
+    @property
+    def share(self) -> float:
+        """The share of the pairs that is not masked, over all chips."""
+        return self.mask.pairs / (self.mask.queries * self.mask.keys)
+
+    @property
+    def reached(self) -> int:
+        """Keys in reach of a chip's queries."""
+        return self.mask.reached(self.queries)
 
 
 def _heads(call: Call) -> _Heads:
@@ -49,11 +64,22 @@ def _heads(call: Call) -> _Heads:
     if call.output.sizes != (*q[:-1], v[-1]):
         wanted = ",".join(map(str, (*q[:-1], v[-1])))
         raise ShapeError(f"the output is [{wanted}], not [{','.join(map(str, call.output.sizes))}]", "out")
-    queries, keys = call.inputs[0].whole[-2], call.inputs[1].whole[-2]
-    share = _unmasked(queries, keys) if call.options.get("causal", False) else 1.0
     needed = [_needed_heads(call, at) for at in (1, 2)]
     reads = (call.inputs[0].access, *map(_part_read, call.inputs[1:], needed))
-    return _Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], v[-1], share, tuple(dict.fromkeys(reads)))
+    return _Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], v[-1], _mask(call), tuple(dict.fromkeys(reads)))
+
+
+def _mask(call: Call) -> Mask:
+    """What is masked, over all chips."""
+    q, k = call.inputs[:2]
+    causal, window = call.options.get("causal", False), call.options.get("window")
+    if window is not None and call.options.get("kind") == "linear":
+        raise ShapeError("linear attention keeps no keys and has no window", "window")
+    for name, given in (("causal", causal), ("window", window)):
+        if given and q.whole[-2] > k.whole[-2]:
+            told = f"{name}={call.op.option(name)} with {q.whole[-2]} queries over {k.whole[-2]} keys"
+            raise ShapeError(f"{told}: more queries than keys", name)
+    return Mask(q.whole[-2], k.whole[-2], causal, window)
 
 
 def _check_whole(call: Call) -> None:
@@ -66,8 +92,6 @@ def _check_whole(call: Call) -> None:
         raise ShapeError("k and v must have the same sequence and heads", "in2")
     if heads % kv_heads:
         raise ShapeError(f"{heads} heads of q cannot share {kv_heads} heads of k and v evenly", "in1")
-    if call.options.get("causal", False) and q[-2] > k[-2]:
-        raise ShapeError(f"causal attention of {q[-2]} queries over {k[-2]} keys: more queries than keys", "causal")
 
 
 def _part_read(shaped: Shaped, heads: int) -> Access:
@@ -101,13 +125,6 @@ def _groups_met(block: int, group: int, whole: int, padded: int) -> int:
         return (group + block - 2) // group + 1
     starts = range(0, min(whole, block * group), block)  # after `group` blocks they fall alike again
     return max((start + block - 1) // group - start // group + 1 for start in starts)
-
-
-def _unmasked(queries: int, keys: int) -> float:
-    """Share of query-key pairs that a causal mask leaves; the queries are the last of the keys. Over all chips: where
-    the queries are sharded, the chip with the first of them has less to do than that with the last."""
-    hidden = queries * (queries - 1) / 2
-    return 1.0 - hidden / (queries * keys)
 
 
 def _standard(call: Call, h: _Heads) -> list[Kernel]:
@@ -152,15 +169,17 @@ def _standard(call: Call, h: _Heads) -> list[Kernel]:
 
 def _flash(call: Call, h: _Heads) -> list[Kernel]:
     """One kernel: scores stay on chip. The query heads of a group share their keys, so their rows are one tall block."""
-    q, _, v = call.inputs
+    q, k, v = call.inputs
     contractions = (
         Contraction(h.heads, h.queries, h.keys, h.d, h.share),
         Contraction(h.heads, h.queries, h.e, h.keys, h.share),
     )
-    tiling = FlashTiling(h.kv_heads, h.rows, h.keys, h.d * DTYPE_BYTES[q.dtype], h.e * DTYPE_BYTES[v.dtype])
+    head_bytes, value_bytes = h.d * DTYPE_BYTES[q.dtype], h.e * DTYPE_BYTES[v.dtype]
+    tiling = FlashTiling(h.kv_heads, h.rows, h.reached, head_bytes, value_bytes, h.mask.span, h.rows / h.queries)
+    seen = {each.name: h.reached / h.keys for each in (k, v) if each.name != q.name}
     return [
         call.kernel(
-            reads=h.reads,
+            reads=tuple(replace(access, nbytes=access.nbytes * seen.get(access.tensor, 1.0)) for access in h.reads),
             matrix_flops=sum(contraction.flops for contraction in contractions),
             matrix_dtype=call.input_dtype,
             vector_flops=5.0 * h.heads * h.queries * h.keys * h.share,
@@ -253,7 +272,10 @@ def _grouped(op: Op) -> list[tuple[int, int]]:
     ]
 
 
-@kind("attention", (3, 3), ("kind", "causal"), row_dims=_whole, loops=_loops, coarse=_grouped)
+_OPTIONS = {"kind": OPTION_READERS["kind"], "causal": OPTION_READERS["causal"], "window": count}
+
+
+@kind("attention", (3, 3), _OPTIONS, row_dims=_whole, loops=_loops, coarse=_grouped)
 def attention(call: Call) -> Sequence[Kernel]:
     """`kind=standard` (three kernels), `flash` (the default) or `linear`; see the module for FLOPs and bytes."""
     return _VARIANTS[call.options.get("kind", "flash")](call, _heads(call))

@@ -16,7 +16,8 @@ from dataclasses import replace
 
 from simulator.graph import Op
 from simulator.kernel import Kernel
-from simulator.kinds import Call, Loops, ShapeError, kind
+from simulator.kinds import Call, ShapeError, kind
+from simulator.loops import Loops
 from simulator.tiling import StreamTiling
 
 

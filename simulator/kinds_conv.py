@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 from simulator.dtypes import DTYPE_BYTES
 from simulator.graph import Op
 from simulator.kernel import Contraction, Kernel
-from simulator.kinds import Call, Loops, ShapeError, kind
+from simulator.kinds import Call, ShapeError, kind
 from simulator.kinds_matrix import contract
+from simulator.loops import Loops
 from simulator.tiling import StreamTiling
 
 Pair = tuple[int, int]

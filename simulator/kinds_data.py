@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from simulator.dtypes import DTYPE_BYTES
 from simulator.kernel import Access, Kernel
-from simulator.kinds import Call, ShapeError, kind
+from simulator.kinds import Call, ShapeError, in_lines, kind
+from simulator.loops import picked_loops
 from simulator.tiling import StreamTiling
 
 _FAR = ("host", "disk")
@@ -26,26 +27,34 @@ def _rows(call: Call) -> list[Kernel]:
     """What is asked for, and the index. Of a table that several chips share each has, and reads, its part of that:
     indices are spread evenly over it."""
     table, index = call.inputs
-    kept = {dim.size for dim in call.output.tensor.dims}
-    parts = zip(table.tensor.dims, table.sizes, table.whole, strict=True)
-    here = math.prod(size / whole for dim, size, whole in parts if dim.size not in kept)
-    moved = call.output.elements * DTYPE_BYTES[table.dtype] * here
+    loops = picked_loops(call.op)
+    parts = zip(loops[0], table.sizes, table.whole, strict=True)
+    here = math.prod(size / whole for loop, size, whole in parts if loop not in loops[-1])
+    moved = _in_rows(call, call.output.elements * DTYPE_BYTES[table.dtype]) * here
     reads = (Access(table.name, moved, table.tensor.memory), index.access)
     return [call.kernel(reads=reads, tiling=_stream(call))]
 
 
-@kind("embedding", (2, 2))
+def _in_rows(call: Call, nbytes: float) -> float:
+    """What an access to memory moves of `nbytes`: with `line=`, a piece for each index in whole lines."""
+    pieces = max(1, call.inputs[1].elements)
+    return in_lines(nbytes / pieces, call.options.get("line", 0.0)) * pieces
+
+
+@kind("embedding", (2, 2), ("line",), loops=picked_loops)
 def embedding(call: Call) -> Sequence[Kernel]:
-    """table[V,D], ids[T...] -> rows[T...,D]: reads only the rows that are asked for. No FLOPs."""
+    """table[V,D], ids[T...] -> rows[T...,D]: reads only the rows that are asked for, each in whole lines of
+    `line=` bytes where that is said. No FLOPs."""
     table, ids = call.inputs
     if len(table.sizes) != 2 or call.output.sizes != (*ids.sizes, table.sizes[1]):
         raise ShapeError("embedding takes table[V,D] and ids[T] and makes rows[T,D]")
     return _rows(call)
 
 
-@kind("gather", (2, 2))
+@kind("gather", (2, 2), ("line",), loops=picked_loops)
 def gather(call: Call) -> Sequence[Kernel]:
-    """Elements of the first input picked by the second: reads as much as it writes, and the index. No FLOPs."""
+    """Elements of the first input picked by the second: reads as much as it writes, and the index. No FLOPs.
+    With `line=`, what an index picks (out elements over indices) in whole lines of so many bytes: a random access."""
     return _rows(call)
 
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from simulator.dtypes import DTYPE_BYTES
 from simulator.kernel import Contraction, Kernel
-from simulator.kinds import Call, Loops, ShapeError, kind
+from simulator.kinds import Call, ShapeError, kind
+from simulator.loops import Loops
 from simulator.matmul_loops import matmul_loops, read_loops
 from simulator.tiling import MatmulTiling
 

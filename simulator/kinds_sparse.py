@@ -12,12 +12,11 @@ Source: Williams et al. 2009, "Optimization of sparse matrix-vector multiplicati
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from simulator.dtypes import DTYPE_BYTES
 from simulator.kernel import Access, Contraction, Kernel
-from simulator.kinds import Call, ShapeError, kind
+from simulator.kinds import Call, ShapeError, in_lines, kind
 from simulator.kinds_matrix import contraction
 from simulator.matmul_loops import matmul_loops
 from simulator.tiling import StreamTiling
@@ -25,11 +24,6 @@ from simulator.tiling import StreamTiling
 INDEX_BYTES = 4.0
 LINE_BYTES = 32.0
 """What one access to HBM moves at least: a pseudo-channel of 64 bit, a burst of 4."""
-
-
-def in_lines(nbytes: float, line: float) -> float:
-    """Bytes of whole lines that hold `nbytes` in one piece, aligned."""
-    return math.ceil(nbytes / line) * line if line else nbytes
 
 
 @kind("sparse_matmul", (2, 2), ("density", "unit", "access", "line"), partial="one", loops=matmul_loops)

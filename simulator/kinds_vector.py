@@ -12,7 +12,8 @@ from dataclasses import replace
 from simulator.dtypes import DTYPE_BYTES, widest
 from simulator.graph import Op
 from simulator.kernel import Access, Kernel
-from simulator.kinds import Call, Shaped, ShapeError, kind, named_loops
+from simulator.kinds import Call, Shaped, ShapeError, kind
+from simulator.loops import Loops, from_the_left, line_up, named_loops, reduced_loops
 from simulator.tiling import StreamTiling
 
 ELEMENTWISE_FLOPS = {
@@ -34,12 +35,14 @@ def _streamed(call: Call, row: int = 1) -> StreamTiling:
 
 
 def _check_broadcast(call: Call, first: int = 0) -> None:
-    """The dims of each input (from number `first` on) must be dims of the output, in its order."""
-    wanted = [dim.size for dim in call.output.tensor.dims]
+    """The dims of each input (from number `first` on) must line up with those of the output."""
+    made = call.output
     for place, shaped in list(enumerate(call.inputs))[first:]:
-        rest = iter(wanted)
-        if not all(any(dim.size == other for other in rest) for dim in shaped.tensor.dims):
-            message = f"{shaped.name}:{shaped.tensor.type_text} does not broadcast to {call.output.tensor.type_text}"
+        places = line_up(shaped.tensor.dims, made.tensor.dims)
+        if places is None or any(
+            there is not None and made.whole[there] != size for there, size in zip(places, shaped.whole, strict=True)
+        ):
+            message = f"{shaped.name}:{shaped.tensor.type_text} does not broadcast to {made.tensor.type_text}"
             raise ShapeError(message, f"in{place}")
 
 
@@ -73,7 +76,7 @@ for _name, (_inputs, _flops) in ELEMENTWISE_FLOPS.items():
 
 def _same_shape(call: Call) -> Shaped:
     first = call.inputs[0]
-    if [dim.size for dim in first.tensor.dims] != [dim.size for dim in call.output.tensor.dims]:
+    if first.whole != call.output.whole or line_up(first.tensor.dims, call.output.tensor.dims) is None:
         message = f"the output must have the dims of {first.name}:{first.tensor.type_text}"
         raise ShapeError(message, "out")
     _check_broadcast(call, 1)
@@ -82,24 +85,36 @@ def _same_shape(call: Call) -> Shaped:
 
 def _axis(op: Op) -> Sequence[str]:
     """The loop over a row: that of the dim called `axis=`, or of the last one."""
-    named = op.option("axis")
-    return (named,) if named else named_loops(op)[0][-1:]
+    place = _place(op)
+    return () if place is None else (named_loops(op)[0][place],)
+
+
+def _place(op: Op) -> int | None:
+    """The dim of the first input that `axis=` means, by its name (the last one of that name) or its number, negative from
+    the right; without it the last. None if there is no such dim."""
+    dims, said = op.inputs[0].dims, op.option("axis") or "-1"
+    if said.lstrip("-").isdigit():
+        place = int(said)
+        return place % len(dims) if -len(dims) <= place < len(dims) else None
+    return max((at for at, dim in enumerate(dims) if dim.size == said), default=None)
 
 
 def _normalised(call: Call, flops_per_element: float) -> list[Kernel]:
     first = _same_shape(call)
     if not first.sizes:
         raise ShapeError(f"{call.op.kind} needs a tensor with at least one dim", "in0")
-    sizes = first.by_name()
-    axis = call.options.get("axis", list(sizes)[-1])
-    if axis not in sizes:
-        raise ShapeError(f"axis '{axis}' is not a dim of {first.name}:{first.tensor.type_text}", "axis")
+    place = _place(call.op)
+    if place is None:
+        raise ShapeError(
+            f"axis '{call.op.option('axis')}' is not a dim of {first.name}:{first.tensor.type_text}", "axis"
+        )
+    row = first.sizes[place]
     return [
         call.kernel(
             vector_flops=flops_per_element * first.elements,
             vector_dtype=call.input_dtype,
-            tiling=_streamed(call, sizes[axis]),
-            row_elements=sizes[axis],
+            tiling=_streamed(call, row),
+            row_elements=row,
             reduces=True,
         )
     ]
@@ -123,7 +138,18 @@ def rms_norm(call: Call) -> Sequence[Kernel]:
     return _normalised(call, 4.0)
 
 
-@kind("batch_norm", (1, 5), ("train",))
+def _channels(op: Op) -> Loops:
+    """What is given for each channel has the loop of the second dim, whatever else has its size."""
+    loops = list(named_loops(op))
+    if len(op.inputs[0].dims) > 1:
+        channel = op.inputs[0].dims[1].size
+        for at, tensor in enumerate(op.inputs[1:], start=1):
+            if [dim.size for dim in tensor.dims] == [channel]:
+                loops[at] = [loops[0][1]]
+    return loops
+
+
+@kind("batch_norm", (1, 5), ("train",), loops=_channels)
 def batch_norm(call: Call) -> Sequence[Kernel]:
     """2 FLOP per element (scale and shift with known statistics). `train=true`: 3 more (sum, subtract, square) for the
     statistics, a reduction over the whole batch that must end before the first output, and so a pass of its own.
@@ -171,13 +197,11 @@ def _normalising(call: Call, first: Shaped) -> Kernel:
     )
 
 
-@kind("reduce", (1, 1), partial="every")
+@kind("reduce", (1, 1), partial="every", loops=reduced_loops)
 def reduce(call: Call) -> Sequence[Kernel]:
-    """A sum over the dims that the output lacks: elements in minus elements out FLOP."""
+    """A sum over the dims that the output lacks (of those called alike, the last): elements in minus elements out FLOP."""
     first = call.inputs[0]
-    names = [dim.size for dim in first.tensor.dims]
-    rest = iter(names)
-    if not all(any(dim.size == other for other in rest) for dim in call.output.tensor.dims):
+    if from_the_left(call.output.tensor.dims, first.tensor.dims) is None:
         message = f"{call.output.tensor.type_text} is not {first.tensor.type_text} with some dims summed away"
         raise ShapeError(message, "out")
     return [

@@ -14,26 +14,11 @@ Source: NumPy's matmul for the second; the first is Einstein's convention with t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from simulator.graph import Dim, Op
-from simulator.kinds import Loops, named_loops
+from simulator.loops import Loops, Names, may_meet, named_loops
 
 Labels = Sequence[str]
-
-
-@dataclass
-class _Names:
-    """Loop names that do not stand twice: the dim's own, with strokes for each further loop of that name."""
-
-    taken: set[str] = field(default_factory=set)
-
-    def fresh(self, label: str) -> str:
-        """The label, with as many strokes as it takes."""
-        while label in self.taken:
-            label += "'"
-        self.taken.add(label)
-        return label
 
 
 def matmul_loops(op: Op) -> Loops:
@@ -59,11 +44,6 @@ def _by_name(first: Labels, second: Labels, out: Labels) -> Loops | None:
     return [first, second, out] if known else None
 
 
-def _meet(one: Dim, other: Dim) -> bool:
-    """Whether two dims may be the same loop: alike, or a name and a size."""
-    return one.size == other.size or isinstance(one.size, int) != isinstance(other.size, int)
-
-
 def _by_place(first: Sequence[Dim], second: Sequence[Dim], out: Sequence[Dim]) -> Loops | None:
     if not first or not second:
         return None
@@ -72,46 +52,46 @@ def _by_place(first: Sequence[Dim], second: Sequence[Dim], out: Sequence[Dim]) -
     other_k, rest_b = (second[-2], second[:-2]) if column else (second[-1], second[:-1])
     kept = [*([first[-2]] if row else []), *([second[-1]] if column else [])]
     lead = out[: len(out) - len(kept)] if kept else out
-    if len(lead) != max(len(rest_a), len(rest_b)) or not _meet(k, other_k):
+    if len(lead) != max(len(rest_a), len(rest_b)) or not may_meet(k, other_k):
         return None
-    if not all(map(_meet, kept, out[len(lead) :])):
+    if not all(map(may_meet, kept, out[len(lead) :])):
         return None
-    names = _Names()
+    names = Names()
     batch = _batch(rest_a, rest_b, lead, names)
     if batch is None:
         return None
     of_a, of_b, of_out = batch
-    loop_k = names.fresh(str(k.size))
-    loops_kept = [names.fresh(str(dim.size)) for dim in kept]
+    loop_k = names.fresh(k.size)
+    loops_kept = names.each(kept)
     m, n = loops_kept[:1] if row else [], loops_kept[-1:] if column else []
     return [[*of_a, *m, loop_k], [*of_b, loop_k, *n], [*of_out, *loops_kept]]
 
 
 def _batch(
-    first: Sequence[Dim], second: Sequence[Dim], out: Sequence[Dim], names: _Names
+    first: Sequence[Dim], second: Sequence[Dim], out: Sequence[Dim], names: Names
 ) -> tuple[list[str], list[str], list[str]] | None:
     """The batch loops of both inputs and the output, from the right; None if they do not line up."""
     loops: tuple[list[str], list[str], list[str]] = ([], [], [])
     for back in range(1, len(out) + 1):
-        loop = names.fresh(str(out[-back].size))
+        loop = names.fresh(out[-back].size)
         loops[2].insert(0, loop)
         wide = False
         for dims, found in ((first, loops[0]), (second, loops[1])):
             if back > len(dims):
                 continue
             dim = dims[-back]
-            alike = dim.size == out[-back].size or (dim.size != 1 and _meet(dim, out[-back]))
+            alike = dim.size == out[-back].size or (dim.size != 1 and may_meet(dim, out[-back]))
             if not alike and dim.size != 1:
                 return None
             wide = wide or alike
-            found.insert(0, loop if alike else names.fresh(str(dim.size)))
+            found.insert(0, loop if alike else names.fresh(dim.size))
         if not wide:
             return None
     return loops
 
 
 def _by_count(first: Labels, second: Labels, out: Labels) -> Loops | None:
-    names = _Names()
+    names = Names()
     loops: list[list[str]] = [[""] * len(labels) for labels in (first, second, out)]
     for label in dict.fromkeys((*first, *second, *out)):
         at = [[place for place, each in enumerate(labels) if each == label] for labels in (first, second, out)]

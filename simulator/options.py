@@ -74,6 +74,12 @@ def _name(raw: str) -> str:
     return raw
 
 
+def _axis(raw: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]\w*|-?\d{1,3}", raw):
+        raise ValueError(f"'{raw}' will not do: {{key}} wants the name of a dim, or its number")
+    return raw
+
+
 def _awaited(raw: str) -> tuple[str, ...]:
     for part in (part.strip() for part in raw.strip("[]").split(",")):
         try:
@@ -178,7 +184,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "kind": _choice("standard", "flash", "linear"),
     "causal": _flag,
     "train": _flag,
-    "axis": _name,
+    "axis": _axis,
     "window": _pair(count),
     "stride": _pair(count),
     "pad": _pair(_not_negative),

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from simulator.graph import Op, Tensor
-from simulator.kinds import Kind, Loops
+from simulator.kinds import Kind
+from simulator.loops import Loops
 from simulator.resharding import PARTIAL, WHOLE, arranged, place_of
 from simulator.sharding import Order, leading
 

@@ -17,7 +17,8 @@ import itertools
 from collections.abc import Collection, Iterator, Sequence
 
 from simulator.graph import Dim, Op, Tensor
-from simulator.kinds import Kind, Loops
+from simulator.kinds import Kind
+from simulator.loops import Loops
 from simulator.options import read_axes
 
 Order = Sequence[str]

@@ -13,6 +13,7 @@ The tile with the least traffic is taken, and of those the one with most steps, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -98,13 +99,16 @@ class StreamTiling:
 @dataclass(frozen=True, slots=True)
 class FlashTiling:
     """Blocks of fused attention: per key-value head, [rows, d] queries (of all its query heads) against [keys, d] keys
-    and [keys, dv] values."""
+    and [keys, dv] values. `span`: keys that one query sees, all unless said; `group`: rows of one position. A block of
+    queries reads the keys in reach of any of them."""
 
     heads: int
     rows: int
     keys: int
     head_bytes: float
     value_bytes: float
+    span: int | None = None
+    group: float = 1.0
 
     def tiles(self, on_chip_bytes: float, unit: tuple[int, int]) -> Iterator[Tile]:
         """Query blocks of doubling height against key blocks of the unit's width, as long as they fit."""
@@ -117,5 +121,7 @@ class FlashTiling:
             if footprint <= on_chip_bytes or not found:
                 found = True
                 passes = _ceil(self.rows, bq)
-                steps = self.heads * passes * _ceil(self.keys, bk)
-                yield Tile(steps, (1.0, passes, passes), f"{bq}q x {bk}k")
+                seen = min(self.keys, (self.span or self.keys) + math.ceil(bq / self.group) - 1)
+                steps = self.heads * passes * _ceil(seen, bk)
+                times = max(1.0, passes * seen / self.keys)
+                yield Tile(steps, (1.0, times, times), f"{bq}q x {bk}k")
