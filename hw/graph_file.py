@@ -1,20 +1,24 @@
-"""Custom wirings from a file: networkx node-link JSON, or a list of edges.
+"""Custom wirings from a file: networkx node-link JSON, GraphML, or a list of edges.
 
 JSON: {"directed": false, "nodes": [{"id": "chip0"}, ...], "links": [{"source", "target", "bandwidth", "latency", "count"}]}
 (also under "edges", as newer networkx writes it). Edge list (.edges, .txt, .csv): a line is `source target bandwidth
-[latency]`, separated by blanks or commas, and # begins a comment. What it means is said in `hw.graph`.
+[latency]`, separated by blanks or commas, or `source target {'bandwidth': ..., ...}` as networkx writes it; # begins a
+comment. What it means is said in `hw.graph`. Other attributes of nodes and links are passed over: graphs come from elsewhere
+and carry much; only what looks like a slip of the pen for one of ours is not.
 Every mistake is reported at once with its place, and chips that cannot be reached are named.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hw.document import Document, Key, is_file, read_document
 from hw.errors import Mark, Problem, Problems, SpecError, shown, unknown
@@ -27,6 +31,8 @@ MAX_BYTES = 64 * 2**20
 MAX_PORTS = 10_000
 _LIKE_CHIP = re.compile(r"(?i)chip[\s_-]*0*([0-9]{1,9})")
 _SHOWN = 5
+_ALIKE = 0.85
+"""How alike two words must be for one to be taken for a slip of the other."""
 
 
 def read_graph(reference: str, base: Path | None = None) -> Graph:
@@ -60,7 +66,23 @@ class _LinkSpec(Spec):
     bandwidth: BytesPerSecond | None = None
     latency: Seconds | None = None
     count: int = Field(default=1, gt=0, le=MAX_PORTS, strict=True)
-    key: str | int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_over(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if key in cls.model_fields or _slip(key, data)}
+
+
+def _slip(key: object, given: Mapping[str, Any]) -> bool:
+    """Whether an attribute must be meant for one of ours that is not given: 'bandwith', 'latency_ns'."""
+    word = str(key).lower()
+    for name in _LinkSpec.model_fields:
+        begins = word.startswith(name) and name in ("bandwidth", "latency")
+        if name not in given and (begins or SequenceMatcher(None, word, name).ratio() >= _ALIKE):
+            return True
+    return False
 
 
 class _GraphSpec(Spec):
@@ -143,9 +165,11 @@ def _read_edges(path: Path) -> Graph:
             problems.add(places[0], "a line is: source target bandwidth [latency], as in 'chip0 switch 25GB/s 1us'")
             continue
         rest = words[2][1] - 1
-        found = _quantities(body[rest:], Mark(str(path), number, rest + 1), problems)
+        here = Mark(str(path), number, rest + 1)
+        read = _attributes if body[rest] == "{" else _quantities
+        found = read(line[rest:] if body[rest] == "{" else body[rest:], here, problems)
         if found is not None:
-            links.append(GraphLink(words[0][0], words[1][0], *found, 1))
+            links.append(GraphLink(words[0][0], words[1][0], *found))
             marks.append((places[0], places[1]))
     nodes = dict.fromkeys(name for link in links for name in (link.source, link.target))
     _check_links(links, lambda at, end: marks[at][end], problems, nodes)
@@ -153,7 +177,27 @@ def _read_edges(path: Path) -> Graph:
     return _finished(nodes, links, False, Mark(str(path)), problems)
 
 
-def _quantities(text: str, mark: Mark, problems: Problems) -> tuple[float, float | None] | None:
+_Figures = tuple[float | None, float | None, int]
+"""Bandwidth, latency and count."""
+
+
+def _attributes(text: str, mark: Mark, problems: Problems) -> _Figures | None:
+    """The figures of a link whose attributes are written as networkx does, or None after saying what is wrong."""
+    try:
+        given = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        problems.add(
+            mark, "the attributes of a link are written {'bandwidth': '25 GB/s', 'latency': '1 us', 'count': 1}"
+        )
+        return None
+    data = {**{str(key): value for key, value in given.items()}, "source": "a", "target": "b"}
+    spec = validate(_LinkSpec, Document(mark.file, data, {(): mark}), problems)
+    return (spec.bandwidth, spec.latency, spec.count) if spec else None
+
+
+def _quantities(text: str, mark: Mark, problems: Problems) -> _Figures | None:
     """The bandwidth and the latency at the end of a line, or None after saying what is wrong."""
     found: list[float] = []
     for match in _QUANTITY.finditer(text):
@@ -172,7 +216,7 @@ def _quantities(text: str, mark: Mark, problems: Problems) -> tuple[float, float
             problems.add(here, f"'{word}' is out of range: {name} must be {range_}")
             return None
         found.append(number)
-    return (found[0], found[1] if len(found) > 1 else None)
+    return (found[0], found[1] if len(found) > 1 else None, 1)
 
 
 _FIGURES: tuple[tuple[str, Dimension, Callable[[float], bool], str], ...] = (
@@ -181,7 +225,54 @@ _FIGURES: tuple[tuple[str, Dimension, Callable[[float], bool], str], ...] = (
 )
 
 
-# Both
+# networkx
+
+
+def graph_from(network: Any, mark: Mark | None = None) -> Graph:
+    """The graph that a networkx graph is: chips are the nodes chip0, chip1, ..., all others switches; if none is called so,
+    all nodes are chips, in order. Raises SpecError with every problem."""
+    nodes = list(network.nodes)
+    numbered = set(nodes) == set(range(len(nodes))) and all(type(node) is int for node in nodes)
+    alone = not any(isinstance(node, str) and CHIP.fullmatch(node) for node in nodes)
+    names = {
+        node: (f"chip{node if numbered else at}" if alone else node if isinstance(node, str) else str(node))
+        for at, node in enumerate(nodes)
+    }
+    links = [
+        {
+            **{str(key): _plain(value) for key, value in figures.items()},
+            "source": names[source],
+            "target": names[target],
+        }
+        for source, target, figures in network.edges(data=True)
+    ]
+    data = {"directed": bool(network.is_directed()), "nodes": [{"id": names[node]} for node in nodes], "links": links}
+    place = mark or Mark("networkx graph")
+    return _graph_of(Document(place.file, data, {(): place}))
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as one of Python."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
+
+
+def _read_graphml(path: Path) -> Graph:
+    import networkx as nx  # late: it is slow to import
+
+    text = _text(path)
+    try:
+        return graph_from(nx.parse_graphml(text), Mark(str(path)))
+    except SpecError:
+        raise
+    except SyntaxError as error:  # what the XML parser raises
+        line, column = getattr(error, "position", (1, 0))
+        raise SpecError([Problem(Mark(str(path), line, column + 1), f"not GraphML: {error.msg}")]) from None
+    except (nx.NetworkXError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SpecError([Problem(Mark(str(path)), f"not GraphML: {error}")]) from None
+
+
+# All
 
 
 def _text(path: Path) -> str:
@@ -266,7 +357,9 @@ def _cut_off(size: int, links: Sequence[GraphLink], directed: bool) -> Iterator[
     there = _reached("chip0", onwards)
     if lost := [chip for chip in chips if chip not in there]:
         yield f"{_few(lost)} cannot be reached from chip0"
-    elif lost := [chip for chip in chips if chip not in _reached("chip0", backwards)]:
+        return
+    back = _reached("chip0", backwards)
+    if lost := [chip for chip in chips if chip not in back]:
         yield f"{_few(lost)} cannot reach chip0"
 
 
@@ -286,6 +379,7 @@ def _few(names: Sequence[str]) -> str:
 
 _READERS: Mapping[str, Callable[[Path], Graph]] = {
     ".json": _read_json,
+    ".graphml": _read_graphml,
     ".edges": _read_edges,
     ".txt": _read_edges,
     ".csv": _read_edges,

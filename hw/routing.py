@@ -53,6 +53,9 @@ class Router:
 
     topology: Topology
     routing: Routing = "split"
+    by_axes: bool = False
+    """Whether a message goes along the axes that were recognised in a graph, as collectives do, rather than over its fewest
+    wires: nobody has said that it routes by axes."""
     _known: dict[tuple[int, int], Route] = field(default_factory=dict)
     _fabrics: dict[int, TreeRoutes | GraphRoutes] = field(default_factory=dict)
 
@@ -81,15 +84,21 @@ class Router:
         return Route(shares, latency + max((wires[wire].message_s for wire in shares), default=0.0))
 
     def _legs(self, source: int, target: int) -> list[tuple[Axis, int]]:
-        """The axes that a message takes and the change of chip number along each, in order, inside out."""
+        """The axes that a message takes and the change of position along each, in order, inside out."""
         for level in reversed(self.topology.levels):
             apart = [axis for axis in level.axes if axis.place(source) != axis.place(target)]
             if not apart:
                 continue
             if level.shared:
                 return [(apart[0], target - source)]
+            if level.drawn and not self.by_axes:
+                axis = apart[0]
+                return [(axis, axis.position(target) - axis.position(source))]
             across = [(axis, (axis.place(target) - axis.place(source)) * axis.stride) for axis in apart]
-            return [*self._legs(source, target - sum(change for _, change in across)), *across]
+            inside = target
+            for axis, change in across:
+                inside = axis.moved(inside, -change)
+            return [*self._legs(source, inside), *across]
         return []
 
     def _orders(self, legs: list[tuple[Axis, int]]) -> list[list[tuple[Axis, int]]]:
@@ -104,19 +113,23 @@ class Router:
 
     def _spread(self, axis: Axis, ends: tuple[int, int], pick: Pick) -> Spread:
         """The shares of one leg."""
+        drawn = self.topology.levels[axis.level].drawn
         ways = _WAYS.get(axis.kind)
-        if ways is not None:
+        if ways is not None and not (drawn and not self.by_axes):
             return spread_over(self.topology, ways(self.topology, axis, ends), pick)
         if axis.level not in self._fabrics:
-            self._fabrics[axis.level] = _FABRICS.get(axis.kind, GraphRoutes)(self.topology, axis.level)
+            # a tree that somebody drew may be deeper on one side than on the other
+            routes = GraphRoutes if drawn else _FABRICS.get(axis.kind, GraphRoutes)
+            self._fabrics[axis.level] = routes(self.topology, axis.level)
         return self._fabrics[axis.level].spread(ends, pick)
 
 
 def _walked(order: Sequence[tuple[Axis, int]], source: int) -> Iterator[tuple[Axis, tuple[int, int]]]:
     """Each leg with the chips where it begins and ends."""
     for axis, change in order:
-        yield axis, (source, source + change)
-        source += change
+        target = axis.moved(source, change)
+        yield axis, (source, target)
+        source = target
 
 
 def _walk(topology: Topology, axis: Axis, ends: tuple[int, int], forward: bool) -> Path:

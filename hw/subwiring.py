@@ -35,7 +35,7 @@ def local(pieces: Sequence[Axis]) -> tuple[Axis, ...]:
     for piece in sorted(pieces, key=lambda piece: piece.stride):
         strides[piece] = stride
         stride *= piece.size
-    return tuple(replace(piece, stride=strides[piece]) for piece in pieces)
+    return tuple(replace(piece, stride=strides[piece], order=None) for piece in pieces)
 
 
 def lying(topology: Topology, chips: Sequence[int]) -> Lying:
@@ -46,7 +46,11 @@ def lying(topology: Topology, chips: Sequence[int]) -> Lying:
     fabric = _one_fabric(topology, chips)
     if fabric is not None:
         return Lying(chips, (replace(fabric, size=len(chips), stride=1),))
-    return _lattice(topology, chips) or _linked(topology, chips) or Lying(chips, (Axis("graph", len(chips), 1, 0),))
+    found = _lattice(topology, chips) or _linked(topology, chips)
+    if found is not None and all(piece.kind != "graph" for piece in found.pieces):
+        return found
+    pieces = found.pieces if found else (Axis("graph", len(chips), 1, 0),)
+    return Lying(topology.along_wires(chips), pieces)
 
 
 def _one_fabric(topology: Topology, chips: Sequence[int]) -> Axis | None:

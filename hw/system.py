@@ -19,8 +19,10 @@ from functools import cached_property
 
 from hw.chip import Chip
 from hw.host import Host
+from hw.recognise import readings
 from hw.subwiring import Lying, local, lying
 from hw.topology import Axis, Topology
+from hw.topology_text import parse_topology
 
 _AXIS = re.compile(r"[A-Z]")
 _WHOLE = ("ring", "line")
@@ -86,7 +88,9 @@ def _chips(numbers: Sequence[int]) -> str:
 class System:
     """`chip` as often as the topology has places, under a mesh; `chips` names each one where they are not all alike.
 
-    One chip alone has no topology and an empty mesh. `host`: the hosts that the chips share, where that is known.
+    One chip alone has no topology and an empty mesh. A networkx graph will do for a topology (see `Topology.from_networkx`);
+    what it is recognised as depends on the mesh that is laid over it. `host`: the hosts that the chips share, where that is
+    known.
     """
 
     chip: Chip
@@ -94,6 +98,16 @@ class System:
     mesh: Mesh = Mesh({})
     chips: tuple[Chip, ...] = ()
     host: Host | None = None
+
+    def __post_init__(self) -> None:
+        if self.topology is None:
+            return
+        topology = self.topology
+        if not isinstance(topology, Topology):
+            kinds = self.chips
+            links_of = (lambda number: kinds[number].links) if kinds else None
+            topology = parse_topology(topology, self.chip.links, links_of)
+        object.__setattr__(self, "topology", fitted(topology, self.mesh.axes))
 
     @property
     def size(self) -> int:
@@ -155,7 +169,10 @@ class System:
         inside = _places(piece for axis in axes for piece in self.layout[axis])
         others = (axis for axis in self.mesh.axes if axis not in axes)
         bases = _places(piece for axis in others for piece in self.layout[axis])
-        return tuple(tuple([base + place for place in inside]) for base in bases)
+        order = self.topology.order
+        if order is None:
+            return tuple(tuple([base + place for place in inside]) for base in bases)
+        return tuple(tuple([order.chip_at(base + place) for place in inside]) for base in bases)
 
     def lying(self, axes: str, members: Sequence[int]) -> Lying:
         """How the chips of one of the groups over `axes` lie in the wiring."""
@@ -163,7 +180,10 @@ class System:
             return lying(self.topology, members)
         if axes not in self._pieces:
             self._pieces[axes] = local(self.pieces(axes))
-        return Lying(members, self._pieces[axes])
+        pieces = self._pieces[axes]
+        # through a graph that is no known wiring a ring takes its own way
+        drawn = self.topology is not None and any(piece.kind == "graph" for piece in pieces)
+        return Lying(self.topology.along_wires(members) if drawn and self.topology else members, pieces)
 
     @cached_property
     def _pieces(self) -> dict[str, tuple[Axis, ...]]:
@@ -171,8 +191,16 @@ class System:
         return {}
 
 
+def fitted(topology: Topology, axes: Mapping[str, int]) -> Topology:
+    """A topology; of a graph, what it is recognised as when such a mesh is laid over it."""
+    if not topology.levels[0].drawn or math.prod(axes.values()) != topology.size:
+        return topology
+    lined_up = (each for each in readings(topology) if not isinstance(_laid_out(axes, each), str))
+    return next(lined_up, topology)
+
+
 def _places(pieces: Iterator[Axis] | Sequence[Axis]) -> list[int]:
-    """The chip numbers, from 0, that some pieces span, ascending."""
+    """The positions, from 0, that some pieces span, ascending; positions are chip numbers but in some graphs."""
     places = [0]
     for piece in sorted(pieces, key=lambda piece: -piece.stride):
         places = [place + at * piece.stride for place in places for at in range(piece.size)]
@@ -239,7 +267,7 @@ def _cuts(names: Sequence[tuple[str, int]], pieces: Sequence[Axis]) -> Iterator[
     stride = min(piece.stride for piece in pieces)
     kind, level = (pieces[0].kind, pieces[0].level) if len(pieces) == 1 else ("graph", pieces[-1].level)
     for axis, size in reversed(names) if len(pieces) == 1 else names:
-        yield axis, (Axis(kind, size, stride, level),)
+        yield axis, (Axis(kind, size, stride, level, pieces[0].order),)
         stride *= size
 
 

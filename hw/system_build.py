@@ -27,7 +27,7 @@ from hw.document import Document, Key
 from hw.errors import Mark, Problems, SpecError, shown, unknown
 from hw.group_text import read_groups
 from hw.link_names import link_problems, links_of, wired_links
-from hw.system import Mesh, System, mesh_problems
+from hw.system import Mesh, System, fitted, mesh_problems
 from hw.system_spec import SystemSpec, counted_chip
 from hw.topology import MAX_CHIPS, Topology
 from hw.topology_text import parse_topology
@@ -74,6 +74,8 @@ class SystemBuilder:
         first = chips[0] if chips else load_chip(chip_names()[0])
         counted = [chip for each, chip in zip(entries, chips, strict=True) for _ in range(each.count)]
         topology = self._topology(first, counted if self.spec.chips else [], known)
+        if topology is not None and self.spec.mesh:
+            topology = fitted(topology, self.spec.mesh)
         named = self._named(counted, topology) if self.spec.chips and known else ()
         axes = self._axes(topology)
         mesh = Mesh(axes, self._groups(axes, topology))

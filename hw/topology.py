@@ -13,7 +13,7 @@ Source: "How to Scale Your Model", chapters on TPUs, sharding and GPUs. The wiri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -48,28 +48,72 @@ class Trunk:
     chips: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Order:
+    """Which chip stands where in a level of chips whose numbers do not follow its wires: chip numbers by position."""
+
+    chips: tuple[int, ...]
+
+    def __hash__(self) -> int:
+        return len(self.chips)  # axes are keys of dicts; a thousand numbers need not be hashed for that
+
+    @cached_property
+    def positions(self) -> tuple[int, ...]:
+        """The position of each chip, by its number."""
+        found = [0] * len(self.chips)
+        for position, chip in enumerate(self.chips):
+            found[chip] = position
+        return tuple(found)
+
+    def position_of(self, chip: int) -> int:
+        """The position of a chip, in whichever instance of the level it is."""
+        inside = chip % len(self.chips)
+        return chip - inside + self.positions[inside]
+
+    def chip_at(self, position: int) -> int:
+        """The chip at a position, in whichever instance of the level that is."""
+        inside = position % len(self.chips)
+        return position - inside + self.chips[inside]
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """A direction in which chips are counted: neighbours along it are `stride` chip numbers apart.
 
-    `kind` says how its chips are joined: "ring", "line", "switch", "full", or another wiring of its level.
+    `kind` says how its chips are joined: "ring", "line", "switch", "full", or another wiring of its level. Where chips are
+    not numbered along their wires, as in a graph file, `order` says where each stands, and `stride` counts positions.
     """
 
     kind: str
     size: int
     stride: int
     level: int
+    order: Order | None = None
+
+    def position(self, chip: int) -> int:
+        """Where a chip stands in all: its number, if chips are numbered along their wires."""
+        return chip if self.order is None else self.order.position_of(chip)
+
+    def chip_at(self, position: int) -> int:
+        """The chip at a position."""
+        return position if self.order is None else self.order.chip_at(position)
 
     def place(self, chip: int) -> int:
         """Where a chip stands along this axis."""
-        return chip // self.stride % self.size
+        return self.position(chip) // self.stride % self.size
+
+    def moved(self, chip: int, positions: int) -> int:
+        """The chip so many positions further on (`stride` of them are one place); the caller stays within the axis."""
+        return self.chip_at(self.position(chip) + positions)
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
     """One level of wiring. `shared`: one fabric joins all chips of its children; else it joins chips of like place.
 
-    `inner` is the number of chips in each of its `children`.
+    `inner` is the number of chips in each of its `children`. `in_switch_reduction`: its switches can add up.
+    Of a graph, `drawn` says what it was recognised as ('graph' if as nothing; empty for other wirings), and `round` is the
+    way that a ring takes through its chips, where they form no known wiring.
     """
 
     text: str
@@ -79,6 +123,9 @@ class Level:
     children: int
     inner: int
     shared: bool
+    in_switch_reduction: bool = False
+    drawn: str = ""
+    round: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +136,20 @@ class Topology:
     size: int
     wires: tuple[Wire, ...]
     level_trunks: tuple[tuple[Trunk, ...], ...] = ()
+    plain: Topology | None = None
+    """Of a graph whose wiring was recognised: the same, chips counted by number alone."""
+
+    @classmethod
+    def from_networkx(cls, graph: Any, links: Mapping[str, Any] | None = None, over: str = "") -> Topology:
+        """The topology that a networkx graph is, recognised as a ring, torus, tree, ... where it is one.
+
+        Chips are the nodes chip0, chip1, ..., all others switches; if no node is called so, all are chips. Edges have
+        `bandwidth` (bytes/s or text with a unit), `latency` and `count`; one without a bandwidth takes the ports of the link
+        `over` of `links` (a chip's; its first by default). Raises SpecError with every problem.
+        """
+        from hw.topology_text import parse_topology  # late: it stands on this module
+
+        return parse_topology(graph, links or {}, over=over)
 
     def __str__(self) -> str:
         texts = [level.text for level in self.levels]
@@ -98,6 +159,19 @@ class Topology:
     def axes(self) -> tuple[Axis, ...]:
         """The axes of all levels, inside out."""
         return tuple(axis for level in self.levels for axis in level.axes)
+
+    @property
+    def order(self) -> Order | None:
+        """Where chips stand, if they are not counted along their wires by number: only a graph has that."""
+        return self.levels[0].axes[0].order if self.levels else None
+
+    def along_wires(self, chips: Sequence[int]) -> list[int]:
+        """Some chips in the order in which a ring goes through them; as they come where there is no better one."""
+        way = self.levels[0].round
+        if not way:
+            return list(chips)
+        rank = {chip: at for at, chip in enumerate(way)}
+        return sorted(chips, key=lambda chip: (chip // len(way), rank[chip % len(way)]))
 
     def trunks(self, level: int) -> tuple[Trunk, ...]:
         """What chips of a level share on the way to the rest of it: uplinks of leaves, NICs. Empty where there are none."""
@@ -159,9 +233,9 @@ class Topology:
 
     def step(self, axis: Axis, chip: int, forward: bool) -> tuple[int, int]:
         """The next chip along a ring, line or full axis, and the wire to it."""
-        place = chip // axis.stride % axis.size
+        place = axis.place(chip)
         after = (place + (1 if forward else -1)) % axis.size
-        there = chip + (after - place) * axis.stride
+        there = axis.moved(chip, (after - place) * axis.stride)
         wires = self._between[f"chip{chip}", f"chip{there}"]
         # on a ring of two, the way round through the wraparound is the second link
         wraps = axis.size == 2 and forward == (place == 1)

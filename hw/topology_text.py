@@ -11,10 +11,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hw.chip import Link
 from hw.errors import unknown
-from hw.graph_file import GRAPH_SUFFIXES, read_graph
+from hw.graph import Graph
+from hw.graph_file import GRAPH_SUFFIXES, graph_from, read_graph
+from hw.recognise import recognised
 from hw.site import Shape, Site
 from hw.topology import MAX_CHIPS, Axis, Level, Topology, Trunk, Wire
 from hw.wiring import FORMS, Form, one_axis
@@ -22,6 +25,9 @@ from hw.wiring import FORMS, Form, one_axis
 Links = Mapping[str, Link]
 LinksOf = Callable[[int], Links]
 """The links of each chip, by its number."""
+
+Written = Any
+"""A level: its text, or a networkx graph (which has no types)."""
 
 MAX_LEVELS = 6
 _TEXT = re.compile(r"([A-Za-z_]\w*)\s*\(([^()]*)\)")
@@ -40,18 +46,24 @@ class _Written:
 
 
 def parse_topology(
-    text: str | Sequence[str], links: Links, links_of: LinksOf | None = None, base: Path | None = None
+    text: Written | Sequence[Written],
+    links: Links,
+    links_of: LinksOf | None = None,
+    base: Path | None = None,
+    over: str = "",
 ) -> Topology:
-    """The topology written as 'ring(4)' or as a list of levels, over a chip's links (its first by default).
+    """The topology written as 'ring(4)', as a networkx graph, or as a list of such levels, over a chip's links.
 
-    `links_of` gives the links of each chip where they differ; a link must be there on all. The path of a graph file is
-    relative to `base`. Raises ValueError with a message for the user (form, kind, size, link, or too few ports), and
-    SpecError with places for what is wrong inside a graph file.
+    A level that names no link is over the link `over`, or else the chip's first. `links_of` gives the links of each chip
+    where they differ; a link must be there on all. The path of a graph file is relative to `base`. Raises ValueError with a
+    message for the user (form, kind, size, link, or too few ports), and SpecError with places for what is wrong inside a
+    graph.
     """
-    texts = (text,) if isinstance(text, str) else tuple(text)
+    texts = tuple(text) if isinstance(text, (list, tuple)) else (text,)
     if not 1 <= len(texts) <= MAX_LEVELS:
         raise ValueError(f"a topology is a list of 1 to {MAX_LEVELS} levels, inside out")
-    written = [_read(each, links, len(texts) == 1, base) for each in texts]
+    first = {over: links[over], **links} if over in links else links
+    written = [_read(each, first, len(texts) == 1, base) for each in texts]
     size = 1
     for level in written:
         if level.form.inside and size > 1:
@@ -61,15 +73,15 @@ def parse_topology(
         shown = " x ".join(level.text for level in written)
         raise ValueError(f"{shown} is out of range: 1 to {MAX_CHIPS} chips")
     _check_ports(written, size, links, links_of)
-    return _build(written, size, links_of or (lambda _chip: links))
+    return recognised(_build(written, size, links_of or (lambda _chip: links)))
 
 
-def _read(text: str, links: Links, alone: bool, base: Path | None) -> _Written:
+def _read(text: Written, links: Links, alone: bool, base: Path | None) -> _Written:
+    if not isinstance(text, str):
+        return _drawn("graph", graph_from(text), next(iter(links), "link"))
     body, name = over_link(text)
     if body.endswith(GRAPH_SUFFIXES):
-        graph = read_graph(body, base)
-        form = Form(graph.build, one_axis("graph"), inside=True)
-        return _Written(body, "graph", form, Shape((graph.size,), {}), name or next(iter(links), "link"))
+        return _drawn(body, read_graph(body, base), name or next(iter(links), "link"))
     match = _TEXT.fullmatch(body)
     if match is None:
         known = ", ".join(f"{kind}{form.example}" for kind, form in FORMS.items())
@@ -88,6 +100,11 @@ def _read(text: str, links: Links, alone: bool, base: Path | None) -> _Written:
     if not alone and not name and len(links) > 1:
         raise ValueError(f"'{short}': in a list of levels each says its link, as in '{kind}(...) over {chosen}'")
     return _Written(short, kind, form, shape, chosen)
+
+
+def _drawn(text: str, graph: Graph, link: str) -> _Written:
+    """A level that a graph gives."""
+    return _Written(text, "graph", Form(graph.build, one_axis("graph"), inside=True), Shape((graph.size,), {}), link)
 
 
 def over_link(text: str) -> tuple[str, str]:
@@ -212,6 +229,10 @@ def _build(written: Sequence[_Written], size: int, links_of: LinksOf) -> Topolog
 def _link_of(name: str, links_of: LinksOf) -> Callable[[int], Link]:
     def link(chip: int) -> Link:
         links = links_of(chip)
+        if not links:
+            raise ValueError(
+                "a link without a bandwidth takes the ports of a chip's link, and there is none to take from"
+            )
         if name not in links:  # a graph's link need not be one of the chip's, unless it takes its figures from there
             raise ValueError(f"chip {chip}: {unknown('link', name, links)}")
         return links[name]
@@ -228,4 +249,5 @@ def _level(written: _Written, number: int, inner: int) -> Level:
         for at, (kind, size) in enumerate(zip(kinds, sizes, strict=True))
     )
     shared = written.form.shared(shape)
-    return Level(written.text + over, written.kind, written.link, axes, shape.count, inner, shared)
+    drawn = "graph" if written.kind == "graph" else ""
+    return Level(written.text + over, written.kind, written.link, axes, shape.count, inner, shared, drawn=drawn)

@@ -85,7 +85,7 @@ def _phases(kind: str, once: Transfer) -> Transfer:
 def ring(group: Group, ask: Ask) -> Transfer:
     """Whole shards both ways round."""
     line = group.line
-    own = forms(line) if line.axis.kind in ("ring", "line") else ROUTED
+    own = forms(line) if line.axis.kind in ("ring", "line", "one_way_ring") else ROUTED
     return _phases(ask.kind, own.gather(line, ask.nbytes))
 
 

@@ -18,11 +18,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from hw.topology import Axis
-from simulator.collectives_axis import forms
-from simulator.collectives_uneven import by_routes, direct_gather, passed_gather
+from simulator.collectives_axis import forms, routed
+from simulator.collectives_uneven import by_routes, direct_gather, passed_gather, round_gather
 from simulator.transfer import Group, Line, Message, Transfer, added
 
 
@@ -53,18 +53,27 @@ def canonical_name(group: Group) -> str:
     kinds = {piece.kind for piece in group.pieces}
     if len(group.pieces) > 1:
         return "all axes at once" if kinds == {"ring"} else "split over the axes"
-    return {"ring": "ring", "line": "line", "switch": "direct", "full": "direct", "fat_tree": "direct"}.get(
-        next(iter(kinds), ""), "ring over routes"
-    )
+    return {
+        "ring": "ring",
+        "line": "line",
+        "switch": "direct",
+        "full": "direct",
+        "fat_tree": "direct",
+        "one_way_ring": "ring_one_way",
+    }.get(next(iter(kinds), ""), "ring over routes")
 
 
 # Gathering
 
 
+_UNEQUAL = {"ring": passed_gather, "line": passed_gather, "one_way_ring": round_gather}
+"""How unequal shards are gathered, by kind of wiring; elsewhere everyone sends to everyone."""
+
+
 def gather(group: Group, ask: Ask) -> Transfer:
     """All-gather; a reduce-scatter is the same, backwards."""
     if parts := ask.held or ask.shares:
-        form = passed_gather if group.line.axis.kind in ("ring", "line") else direct_gather
+        form = _UNEQUAL.get(group.line.axis.kind, direct_gather)
         return form(group, parts, ask.nbytes, ask.kind == "reduce_scatter")
     whole, inner = Transfer(), 1
     for _, pieces in groupby(group.pieces, key=lambda piece: piece.level):
@@ -197,7 +206,11 @@ def _leads(group: Group, line: Line, inner: Sequence[Axis], root: int) -> bool:
 
 
 def collect(group: Group, ask: Ask) -> Transfer:
-    """A reduce to the root: the broadcast, backwards."""
+    """A reduce to the root: the broadcast, backwards; where links lead one way, a chain on round the ring to the root."""
+    if not group.two_way:
+        order = [*group.chips[ask.root + 1 :], *group.chips[: ask.root + 1]]
+        loads, hop = routed(group.router, [Message(here, there, ask.nbytes) for here, there in pairwise(order)])
+        return Transfer((loads,), hop * (group.size - 1), ask.nbytes)
     forward = cast(group, ask)
     back = group.reverse
     phases = tuple({back[wire]: nbytes for wire, nbytes in phase.items()} for phase in forward.phases)

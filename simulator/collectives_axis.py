@@ -3,6 +3,7 @@
 With n chips, V the bytes of the gathered array on one chip, a shard V/n, alpha a hop, p the bytes from each to each other:
 - ring: gather = floor(n/2) hops, whole shards both ways round, the antipode one way; exchange = n^2/8 p on every wire
   (odd n: (n^2-1)/8 p), the antipode split over both directions; cast = half of V each way round.
+- one-way ring: gather = n-1 hops of alpha + V/(n W); exchange = n(n-1)/2 p on every wire; cast = a chain from the root.
 - line: gather = n-1 hops, wires charged as long as the phase lasts; exchange = (i+1)(n-1-i) p on the i-th wire.
 - fabric (switch, trees): a chip's port carries V (n-1)/n, or (n-1) p; one hop. What chips behind a trunk share carries,
   hierarchically, V (D-1)/D with D trunks, or m (n-m) p with m chips behind it. Cast: a pipelined double binary tree.
@@ -76,6 +77,23 @@ def _ring_cast(line: Line, root: int, nbytes: float) -> Transfer:
     return Transfer((loads,), (size - 1) * line.hop_s(list(loads)), nbytes)
 
 
+# One-way rings
+
+
+def _one_way_gather(line: Line, nbytes: float) -> Transfer:
+    """Whole shards from each chip to the next, n-1 hops: there is no other way round."""
+    wires, hops = line.steps(True), line.size - 1
+    moved = nbytes * hops / line.size
+    return Transfer((dict.fromkeys(wires, moved),), hops * line.hop_s(wires), moved)
+
+
+def _one_way_exchange(line: Line, nbytes: float) -> Transfer:
+    """What has d hops to go passes d wires: 1 + 2 + ... + (n-1) of them for each chip."""
+    wires, hops = line.steps(True), line.size - 1
+    carried = line.size * hops / 2 * nbytes
+    return Transfer((dict.fromkeys(wires, carried),), hops * line.hop_s(wires), carried)
+
+
 # Lines
 
 
@@ -128,6 +146,10 @@ def _trunks(line: Line) -> list[tuple[tuple[int, ...], int]]:
 
 def _fabric_latency(line: Line) -> float:
     """A hop through the fabric: between the two chips that are farthest apart in it."""
+    if line.topology.levels[line.axis.level].drawn:
+        # in a tree the chip that is farthest from any is one of the two that are farthest apart
+        there, chip = _farthest(line, line.chips[0], line.chips)
+        return max(there, _farthest(line, chip, line.chips)[0])
     trunks = line.topology.trunks(line.axis.level)
     if not trunks:
         return _through_switch(line)
@@ -135,7 +157,14 @@ def _fabric_latency(line: Line) -> float:
     behind = [set(trunk.chips) for trunk in trunks]
     # chips behind the same trunk are equally far: one for each is enough
     far = {tuple(chip in each for each in behind): chip for chip in line.chips if chip != first}
-    return max((line.router.route(first, chip).latency_s for chip in far.values()), default=0.0)
+    return _farthest(line, first, list(far.values()))[0]
+
+
+def _farthest(line: Line, chip: int, others: Sequence[int]) -> tuple[float, int]:
+    """The longest latency from a chip to one of some others, and which that is."""
+    return max(
+        ((line.router.route(chip, other).latency_s, other) for other in others if other != chip), default=(0.0, chip)
+    )
 
 
 def _through_switch(line: Line) -> float:
@@ -241,6 +270,7 @@ ROUTED = AxisForms(_routed_gather, _routed_exchange, _routed_cast)
 FORMS: Mapping[str, AxisForms] = {
     "ring": AxisForms(_ring_gather, _ring_exchange, _ring_cast),
     "line": AxisForms(_line_gather, _line_exchange, _line_cast),
+    "one_way_ring": AxisForms(_one_way_gather, _one_way_exchange, _routed_cast),
     "switch": _FABRIC,
     "fat_tree": _FABRIC,
     "full": AxisForms(_full_gather, _full_exchange, _full_cast),

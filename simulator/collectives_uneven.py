@@ -4,6 +4,7 @@ With V the bytes of the whole array, p_i the part of it that is at place i (or g
 - ring: whole shards both ways round, as with equal ones: in hop h every chip passes on the shard from h-1 places before
   it, floor(n/2) hops one way and (n-1)//2 the other. Line: n-1 hops both ways, of what lies behind.
   They stream: a wire is busy with the sum of what it carries, and the hops' latencies follow each other.
+- one-way ring: the same n-1 hops the one way: a wire carries all of V but the shard that ends where it leads.
 - anything else: every chip sends its shard to every other straight away, over its own route: (n-1) p_i V out of chip i.
 A reduce-scatter is the gather, backwards. An equal part for everyone has the forms of `simulator.collectives_axis`.
 Source: ring and direct gathers of blocks of unequal sizes (MPI_Allgatherv, MPI_Reduce_scatter).
@@ -73,6 +74,16 @@ def one_way_gather(group: Group, parts: Sequence[float], nbytes: float, back: bo
     """Whole shards one way round, over routes."""
     line = Line(group.topology, group.one_sided, group.chips, Axis("graph", group.size, 1, 0))
     return _passed(line, to_neighbours(line, parts, nbytes, back, one_way=True))
+
+
+def round_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:
+    """Whole shards from each chip to the next, where there is no other way: a wire carries all shards but the one that is
+    at home where it leads; back: all sums but those of the chip that it comes from."""
+    line, size = group.line, group.size
+    wires = line.steps(True)
+    home = 0 if back else 1
+    moved = [(1.0 - parts[(at + home) % size]) * nbytes for at in range(size)]
+    return Transfer((dict(zip(wires, moved, strict=True)),), (size - 1) * line.hop_s(wires), max(moved))
 
 
 def _passed(line: Line, lanes: Lanes) -> Transfer:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hw import RunError, System
+from hw.recognise import walk_from
 from hw.routing import Router
 from hw.topology import Wire
 from simulator.algorithms import GATHERS, choose
@@ -75,6 +76,9 @@ class Step:
 _NEIGHBOURS = ("ring", "ring_one_way")
 """Algorithms that pass whole shards to the next chip, over one link even where two lead there."""
 
+_CHAINS = ("broadcast", "reduce_to")
+"""Collectives that go along a chain from chip to chip where the wiring has no form of its own."""
+
 MAX_MESSAGES = 4_000_000
 """Different messages beyond which a collective stays in macro form, even if it is to go step by step."""
 
@@ -89,10 +93,12 @@ class Network:
     system: System
     options: RunOptions
     _known: dict[tuple[Communication, int], Traffic] = field(default_factory=dict)
+    _walks: dict[int, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         topology = self.system.topology
-        self.router = Router(topology, self.options.routing) if topology is not None else None
+        self.router = Router(topology, self.options.routing, by_axes=True) if topology is not None else None
+        self._sends = Router(topology, self.options.routing) if topology is not None else None
         joining: Sequence[Wire] = topology.wires if topology is not None else ()
         self.host = HostPorts(self.system, len(joining))
         self.wires: list[Wire] = [*joining, *self.host.wires]
@@ -149,7 +155,7 @@ class Network:
         router = self.router
         assert router is not None
         if communication.kind in GATHERS and macro.algorithm in _NEIGHBOURS:
-            router = Router(router.topology, "single")
+            router = Router(router.topology, "single", by_axes=True)
         patterns: dict[int, Traffic] = {}
         steps = merged(parts)
         for step in steps:
@@ -165,7 +171,19 @@ class Network:
         lies = self.system.lying(communication.axes, chips)
         if communication.kind == "permute":
             return Group(router.topology, router, chips, lies.pieces)  # it goes by the places that are written
+        if communication.kind in _CHAINS and [piece.kind for piece in lies.pieces] == ["graph"]:
+            return Group(router.topology, router, self._chain(chips, chips[communication.root]), lies.pieces)
         return Group(router.topology, router, lies.chips, lies.pieces)
+
+    def _chain(self, chips: Sequence[int], root: int) -> Sequence[int]:
+        """Some chips of a graph in the order in which a chain from one of them goes through them."""
+        topology = self.system.topology
+        if topology is None or not topology.levels[0].drawn:
+            return chips
+        if root not in self._walks:
+            self._walks[root] = walk_from(topology, root)
+        walk = [chip for chip in self._walks[root] if chip in set(chips)]
+        return walk if len(walk) == len(chips) else chips  # chips of several nodes of a larger system
 
     def _traffic(self, communication: Communication) -> Traffic:
         if self.router is None:
@@ -173,7 +191,7 @@ class Network:
         try:
             if communication.axes:
                 return self._collective(communication)
-            return self._pair(communication, self.router)
+            return self._pair(communication)
         except ValueError as error:
             raise RunError(str(error)) from None
 
@@ -188,9 +206,10 @@ class Network:
             choices[choice.algorithm] = choice.reason
         return Traffic(tuple(groups), ", ".join(choices), "; ".join(dict.fromkeys(choices.values())))
 
-    def _pair(self, communication: Communication, router: Router) -> Traffic:
+    def _pair(self, communication: Communication) -> Traffic:
         source, target, nbytes = communication.source, communication.target, communication.nbytes
-        route = router.route(source, target)
+        assert self._sends is not None
+        route = self._sends.route(source, target)
         loads: Mapping[int, float] = {wire: share * nbytes for wire, share in route.shares.items()}
         return Traffic((Joined((source, target), Transfer((loads,), route.latency_s, nbytes)),), "route", "", pair=True)
 

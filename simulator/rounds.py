@@ -146,7 +146,14 @@ def _cast(group: Group, ask: Ask) -> Rounds:
     return rounds
 
 
-_AXIS_NAMES = {"ring": "ring", "line": "line", "switch": "direct", "fat_tree": "fabric", "full": "direct"}
+_AXIS_NAMES = {
+    "ring": "ring",
+    "one_way_ring": "ring_one_way",
+    "line": "line",
+    "switch": "direct",
+    "fat_tree": "fabric",
+    "full": "direct",
+}
 _BY_NAME: Mapping[str, Build] = {
     "ring": RING,
     "ring over routes": RING,

@@ -88,8 +88,22 @@ class Group:
 
     @cached_property
     def one_sided(self) -> Router:
-        """Routes that never split: between the two chips of a ring of two, a shard takes one link."""
-        return Router(self.topology, "single")
+        """Routes that never split: between the two chips of a ring of two, a shard takes one link. In a graph that is no
+        known wiring they do: which of its links would come first is a matter of names."""
+        if any(piece.kind == "graph" for piece in self.pieces) and self.topology.levels[0].drawn:
+            return self.router
+        return Router(self.topology, "single", by_axes=True)
+
+    @cached_property
+    def two_way(self) -> bool:
+        """Whether each link leads both ways: only a graph may have others."""
+        topology = self.topology
+        if not topology.levels[0].drawn:
+            return True
+        return all(
+            len(topology.between(wire.target, wire.source)) == len(topology.between(wire.source, wire.target))
+            for wire in topology.wires
+        )
 
     @cached_property
     def reverse(self) -> Mapping[int, int]:

@@ -35,7 +35,7 @@ def built(folder: Path, text: str, name: str = "g.json") -> Topology:
 
 def test_a_star(tmp_path: Path) -> None:
     topology = built(tmp_path, json.dumps(STAR))
-    assert (topology.size, str(topology), topology.axes[0].kind) == (2, "g.json over l", "graph")
+    assert (topology.size, str(topology), topology.axes[0].kind) == (2, "g.json over l", "switch")
     figures = {(wire.source, wire.target): (wire.bytes_per_s, wire.latency_s) for wire in topology.wires}
     assert figures == {
         ("chip0", "sw"): (25e9, 2e-6),
