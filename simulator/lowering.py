@@ -9,11 +9,13 @@ resource what all of them ask there, and takes the time of one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from hw import Dimension, RunError, System
+from hw import Dimension, RunError, SpecError, System
 from hw.units import show
 from simulator.cost import Cost
+from simulator.engine import Engine
 from simulator.fabric import Fabric
 from simulator.graph import OpGraph
 from simulator.kernel import Communication, Kernel
@@ -22,7 +24,7 @@ from simulator.network import Joined, Network, Traffic
 from simulator.pairs import match_pairs
 from simulator.placement import end_of, placements
 from simulator.plan import Plan, PlannedKernel, RunOptions, plan_variants, queue_name
-from simulator.planner import shard
+from simulator.planner import Sharded, shard
 from simulator.program import OPEN, PS_PER_S, Queue, Shape, Stage, to_ps
 from simulator.resources import SystemResources
 from simulator.variants import variants_of
@@ -33,7 +35,21 @@ MAX_TASKS = 20_000_000
 
 def lower(graph: OpGraph, system: System, options: RunOptions) -> Plan:
     """The plan of a graph on a system. Raises SpecError for what is wrong, RunError for what cannot run."""
-    sharded = shard(graph, system, options.sharding, Cost(graph, system, options).seconds)
+    cost = Cost(graph, system, options).seconds
+
+    def run_s(sharded: Sharded) -> float:
+        try:
+            engine = Engine(_lowered(sharded, system, options).program, order=options.order)
+        except (SpecError, RunError):
+            return math.inf
+        engine.run()
+        return math.inf if engine.waiting_tasks() else engine.makespan_ps / PS_PER_S
+
+    return _lowered(shard(graph, system, options.sharding, cost, run_s), system, options)
+
+
+def _lowered(sharded: Sharded, system: System, options: RunOptions) -> Plan:
+    """The plan of a graph that has all its collectives."""
     plan = Plan(system, sharded.graph, options, inserted=sharded.inserted)
     plan.split, variants = variants_of(plan)
     kernels = variants[0]

@@ -60,16 +60,28 @@ def inserted_op(step: Step, source: Tensor, name: str, served: Op, first: bool =
 def plan_seconds(op: Op, plan: OpPlan, have: Collection[tuple[str, Layout]], cost: Callable[[Op], float]) -> float:
     """What a plan costs: the op itself and all that is inserted for it, each alone; what is already there is free."""
     there, seconds = set(have), cost(plan.local)
-    for declared, needed, steps in zip(op.inputs, plan.local.inputs, plan.before, strict=True):
-        key = (declared.name, layout(needed))
-        seconds += 0.0 if key in there else _steps_seconds(declared, steps, op, cost)
-        there.add(key)
+    for declared, steps in zip(op.inputs, plan.before, strict=True):
+        seconds += _steps_seconds(declared, steps, op, cost, there)
+        there |= {(declared.name, layout(step.made)) for step in steps}
     return seconds + _steps_seconds(plan.local.output, plan.after, op, cost)
 
 
-def _steps_seconds(source: Tensor, steps: Steps, served: Op, cost: Callable[[Op], float]) -> float:
-    seconds = 0.0
-    for step in steps:
+def steps_done(name: str, steps: Steps, have: Collection[tuple[str, Layout]]) -> int:
+    """How many of a tensor's steps need not be taken, since what they lead to is there."""
+    return max((at for at, step in enumerate(steps, start=1) if (name, layout(step.made)) in have), default=0)
+
+
+def _steps_seconds(
+    source: Tensor,
+    steps: Steps,
+    served: Op,
+    cost: Callable[[Op], float],
+    have: Collection[tuple[str, Layout]] = (),
+) -> float:
+    """What the steps of a tensor cost, but for those that lead to what is there."""
+    seconds, done = 0.0, steps_done(source.name, steps, have)
+    source = steps[done - 1].made if done else source
+    for step in steps[done:]:
         seconds += cost(inserted_op(step, source, step.made.name, served))
         source = step.made
     return seconds
@@ -150,14 +162,15 @@ class _Search:
         after = self._way(local.output, op.output, "direct")
         if after is None or after[0] > below:
             return None
-        total, there, before = after[0], set(self.have), []
+        total, before = after[0], []
+        twice: set[tuple[str, Layout]] = set()
         for declared, needed in zip(op.inputs, local.inputs, strict=True):
             way = self._way(declared, needed, "gather" if len(op.inputs) > 1 else "direct")
             if way is None:
                 return None
             key = (declared.name, layout(needed))
-            total += 0.0 if key in there else way[0]
-            there.add(key)
+            total += 0.0 if key in twice else way[0]  # one tensor as two inputs is brought there once
+            twice.add(key)
             before.append(way[1])
             if total > below:
                 return None
@@ -175,11 +188,12 @@ class _Search:
 
     def _way(self, source: Tensor, target: Tensor, style: Style) -> tuple[float, Steps] | None:
         """The cheapest way from one type to another (canonically: that of the style); None if there is none."""
-        key = (source.type_text, target.type_text, style)
+        key = (source.name, source.type_text, target.type_text, style)
         if key not in self.ways:
             site = self.annotated.site
             found = sequences(source, target, site.fits, "every" if site.cost else style, site.order)
-            ways = [(_steps_seconds(source, steps, self.annotated.op, self._cost), steps) for steps in found]
+            op = self.annotated.op
+            ways = [(_steps_seconds(source, steps, op, self._cost, self.have), steps) for steps in found]
             least = min((seconds for seconds, _ in ways), default=0.0)
             equals = [way for way in ways if way[0] <= least * (1 + TIE)]
             self.ways[key] = min(equals, key=lambda way: len(way[1]), default=None)

@@ -1,8 +1,8 @@
 """A walk through a graph that plans every op, names what is inserted, and knows what was brought where.
 
 Model: program order, each block entered once; ops of the same types, with the same tensors there, share a plan. A tensor
-that was brought to a layout once is used again where that layout is needed, on the same chips and as long as its name
-means the same: not across the rounds of a block that carries it.
+that was brought to a layout once, be it on the way to another, is used again where that is needed, on the same chips and
+as long as its name means the same: not across the rounds of a block that carries it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from hw import System
 from simulator.binding import plannable, site
 from simulator.graph import FuseRule, Items, Op, OpGraph, Repeat, Tensor, rounds_of
 from simulator.kinds import KINDS, Kind
-from simulator.planner_op import OpPlan, inserted_op, plan_op
-from simulator.resharding import Steps
+from simulator.planner_op import OpPlan, inserted_op, plan_op, steps_done
+from simulator.resharding import Step, Steps
 from simulator.sharding import Layout, layout
 
 _DONE = {
@@ -28,8 +28,11 @@ _DONE = {
 }
 _ROUND = re.compile(r"(\.\d+)+$")
 
-There = dict[str, dict[tuple[Layout, str | None], Tensor]]
-"""Where a tensor is in another layout than its own, on the chips of `on=`: under which name."""
+Found = dict[tuple[Layout, str | None], Tensor]
+"""A tensor in other layouts than its own, on the chips of `on=`: under which name."""
+
+There = dict[str, Found]
+"""By tensor, where it is in other layouts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +135,15 @@ class Planner:
     def _carried_out(self, op: Op, plan: OpPlan, there: There) -> list[Op]:
         ops: list[Op] = []
         inputs: list[Tensor] = []
-        for declared, needed, steps in zip(op.inputs, plan.local.inputs, plan.before, strict=True):
-            if steps:
-                found = there.setdefault(declared.name, {})
-                key = (layout(needed), op.option("on"))
-                if key not in found:
-                    found[key] = self._chain(declared, steps, op, ops)
-                inputs.append(found[key])
-            else:
-                inputs.append(declared)
+        for declared, steps in zip(op.inputs, plan.before, strict=True):
+            inputs.append(self._brought(declared, steps, op, there.setdefault(declared.name, {}), ops))
         made = plan.local.output if plan.after else op.output
         if plan.after:
             made = replace(made, name=self._fresh(f"{op.name}.{'partial' if made.partial else 'local'}"))
             self.renamed[op.name] = made.name
         ops.append(replace(op, inputs=tuple(inputs), output=made))
         if plan.after:
-            self._chain(made, plan.after, op, ops, op.output)
+            self._given(made, plan.after, op, ops)
         return ops
 
     def _have(self, op: Op, there: There) -> frozenset[tuple[str, Layout]]:
@@ -163,18 +159,32 @@ class Planner:
             self.plans[key] = plan_op(op, kind, self.site, have)
         return self.plans[key]
 
-    def _chain(self, source: Tensor, steps: Steps, served: Op, ops: list[Op], last: Tensor | None = None) -> Tensor:
-        """Append the ops of some steps; the tensor they end in is called `last`, or by what was done."""
-        stem = served.name if last else self.of_rounds.get(source.name, source).name
-        issued = next((step for step in steps if not KINDS[step.kind].view), None)
-        for step in steps:
-            end = last is not None and step is steps[-1]
-            name = last.name if last and end else self._fresh(f"{stem}.{_DONE[step.kind]}")
-            ops.append(inserted_op(step, source, name, served, first=last is None and step is issued))
-            if not KINDS[step.kind].view:
-                self.inserted.append(Inserted(name, step.kind, step.over, served.name))
-            source = ops[-1].output
+    def _brought(self, declared: Tensor, steps: Steps, served: Op, found: Found, ops: list[Op]) -> Tensor:
+        """An input where it is needed; what of its steps is not taken yet is appended to `ops`, and then found."""
+        on = served.option("on")
+        reached = {(declared.name, where) for where, chips in found if chips == on}
+        done = steps_done(declared.name, steps, reached)
+        source = found[layout(steps[done - 1].made), on] if done else declared
+        issued = next((step for step in steps[done:] if not KINDS[step.kind].view), None)
+        stem = self.of_rounds.get(declared.name, declared).name
+        for step in steps[done:]:
+            name = self._fresh(f"{stem}.{_DONE[step.kind]}")
+            source = self._append(inserted_op(step, source, name, served, first=step is issued), step, served, ops)
+            found[layout(step.made), on] = source
         return source
+
+    def _given(self, made: Tensor, steps: Steps, served: Op, ops: list[Op]) -> None:
+        """Append the steps that bring an output where it is wanted; the last one has the name of the op."""
+        for step in steps:
+            end = step is steps[-1]
+            name = served.name if end else self._fresh(f"{served.name}.{_DONE[step.kind]}")
+            made = self._append(inserted_op(step, made, name, served), step, served, ops)
+
+    def _append(self, op: Op, step: Step, served: Op, ops: list[Op]) -> Tensor:
+        ops.append(op)
+        if not KINDS[step.kind].view:
+            self.inserted.append(Inserted(op.name, step.kind, step.over, served.name))
+        return op.output
 
     def _fresh(self, name: str) -> str:
         """The name, or the first with a number that is not taken."""
