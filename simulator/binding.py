@@ -29,7 +29,7 @@ from simulator.planner_op import plan_op
 from simulator.resharding import arranged
 from simulator.sharding import Finding, sharding_findings
 from simulator.split import Cut, split_problems, uneven_axes
-from simulator.unroll import round_problems
+from simulator.unroll import round_problems, samples
 from simulator.views import seen_through, viewed
 
 MAX_ELEMENTS = 10**18
@@ -59,7 +59,7 @@ def check_graph(
             known = replace(known, broken_dims=known.broken_dims | {name})
     earlier: set[str] = set()
     shares = share_problems(graph, system) if known.mesh else {}
-    for op in graph.every_op():
+    for op in samples(graph.items, graph.dims):
         before = len(problems.found)
         for part, message in _findings(op, graph, system, known, earlier):
             problems.add(op.source.at(part), message)

@@ -18,6 +18,7 @@ from simulator.kinds import KINDS, Kind
 from simulator.planner_op import OpPlan, inserted_op, plan_op, steps_done
 from simulator.resharding import Step, Steps
 from simulator.sharding import Layout, layout
+from simulator.unroll import at_round
 
 _DONE = {
     "all_gather": "gathered",
@@ -110,7 +111,7 @@ class Planner:
 
     def op(self, op: Op, there: There, rounds: int) -> list[Op]:
         """The op, between what must be inserted before and after it."""
-        kind = plannable(op, self.graph, self.system)
+        kind = plannable(at_round(op, 0), self.graph, self.system)
         if kind is None:
             return [op]
         named = self._named(op)
@@ -118,7 +119,7 @@ class Planner:
         plan = self._plan(named, kind, have)
         if plan is None:
             return [op]
-        self.chosen.append(Choice(named, kind, plan, have, rounds))
+        self.chosen.append(Choice(at_round(named, 0), kind, plan, have, rounds))
         return [self._meant(each) for each in self._carried_out(named, plan, there)]
 
     def _named(self, op: Op) -> Op:
@@ -156,7 +157,7 @@ class Planner:
         """The plan of an op; ops of the same types share it."""
         key = plan_key(op, have)
         if key not in self.plans:
-            self.plans[key] = plan_op(op, kind, self.site, have)
+            self.plans[key] = plan_op(at_round(op, 0), kind, self.site, have)
         return self.plans[key]
 
     def _brought(self, declared: Tensor, steps: Steps, served: Op, found: Found, ops: list[Op]) -> Tensor:

@@ -4,19 +4,27 @@ Model: round r of a block gives its names the suffix `.r`; blocks within blocks 
 scope, what each name means there at its end. A name without rounds is looked up in the scope in which it stands: what was
 made before in this round, else what the last turn of an earlier block made. A name with rounds (`h@round`, `h@3`) is looked
 up in the scopes of the block that makes (or carries) it: the rounds are those of the innermost blocks around it. `round`
-is the round of that block where the op that asks stands in it too, else that of the innermost block around the op. Blocks
-further out are in the same round as the op, or, where it does not stand in them, in their last turn.
+is the round of that block where the op that asks stands in it too, else that of the innermost block around the op (of
+several, of so many innermost ones). Blocks further out are in the same round as the op, or, where it does not stand in
+them, in their last turn.
+In options that are numbers (`on=round+1`) `round` is the number of the round of the block around the op.
 An `after=` that asks for a round before the first or after the last has nothing to wait for; an input must exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hw.errors import Problem, Problems
 from simulator.graph import Items, Op, OpGraph, Repeat, Round, Tensor, every_op, reference, rounds_of
 from simulator.line import LineError, read_reference
+
+_NUMBERED = ("on", "from", "to", "root", "shift", "priority")
+"""Options in which `round` stands for the number of the round."""
+
+_SAID = re.compile(r"\bround\b(?:\s*([+-]\s*\d{1,6}))?")
 
 _Place = tuple[int, ...]
 """A block by its place: that of its item in the graph, then in the block around it, and so on; () is no block."""
@@ -40,6 +48,28 @@ def round_problems(graph: OpGraph) -> list[Problem]:
     for _ in _Unroller(graph, problems).ops(graph.items, {}, _Turn()):
         pass
     return list(dict.fromkeys(problems.found))
+
+
+def at_round(op: Op, number: int) -> Op:
+    """The op as it stands in a round of the block around it: options that say `round` (`on=round+1`) have its number."""
+    if not any(key in _NUMBERED and "round" in raw for key, raw in op.options):
+        return op
+    told = tuple((key, _told(raw, number) if key in _NUMBERED else raw) for key, raw in op.options)
+    return replace(op, options=told)
+
+
+def samples(items: Items, dims: Mapping[str, int], rounds: int | None = None) -> Iterator[Op]:
+    """Each op as written, blocks entered once; one whose options say `round` as it stands in the first and in the last."""
+    for item in items:
+        if isinstance(item, Repeat):
+            yield from samples(item.items, dims, rounds_of(item, dims))
+        else:
+            turns = () if rounds is None else (0, rounds - 1)
+            yield from dict.fromkeys(at_round(item, turn) for turn in turns) if turns else (item,)
+
+
+def _told(raw: str, number: int) -> str:
+    return _SAID.sub(lambda said: str(number + int((said[1] or "").replace(" ", "") or 0)), raw)
 
 
 def _asks_for_rounds(items: Items) -> bool:
@@ -105,9 +135,9 @@ class _Unroller:
             inputs = tuple(self._input(item, place, tensor, scope, turn) for place, tensor in enumerate(item.inputs))
             output = replace(item.output, name=item.name + turn.suffix)
             scope[item.name] = output
-            options = item.options
+            options = (at_round(item, turn.path[-1]) if turn.path else item).options
             if any(key == "after" for key, _ in options):
-                options = tuple(self._waiting(item, scope, turn))
+                options = tuple(self._waiting(item, options, scope, turn))
             yield replace(item, output=output, inputs=inputs, options=options)
 
     def _block(self, block: Repeat, scope: _Scope, turn: _Turn, at: int) -> Iterator[Op]:
@@ -139,9 +169,11 @@ class _Unroller:
             scope[tensor.name] = replace(tensor, name=tensor.name + turn.suffix)
         return scope[tensor.name]
 
-    def _waiting(self, op: Op, scope: _Scope, turn: _Turn) -> Iterator[tuple[str, str]]:
+    def _waiting(
+        self, op: Op, options: Iterable[tuple[str, str]], scope: _Scope, turn: _Turn
+    ) -> Iterator[tuple[str, str]]:
         """The options of an op, the names inside `after=` numbered."""
-        for key, raw in op.options:
+        for key, raw in options:
             if key != "after":
                 yield key, raw
                 continue
@@ -177,9 +209,11 @@ class _Unroller:
         outer = len(home) - len(rounds)
         path = [*turn.path[: min(outer, _shared(home, turn.place))]]
         path += [self._last(home[: depth + 1]) for depth in range(len(path), outer)]
+        shared = _shared(home, turn.place)
+        beyond = sum(each.relative for depth, each in enumerate(rounds, start=outer) if depth >= shared)
         for depth, each in enumerate(rounds, start=outer):
-            within = depth < _shared(home, turn.place)
-            number = self._number(each, depth if within else depth - len(home), turn, asked)
+            number = self._number(each, depth if depth < shared else -beyond, turn, asked)
+            beyond -= each.relative and depth >= shared
             count = rounds_of(self.blocks[home[: depth + 1]], self.dims)
             if not 0 <= number < count:
                 message = f"{asked}: there is no round {number} of '{name}', its rounds are 0 to {count - 1}"

@@ -198,7 +198,8 @@ def test_a_pipeline_waits_for_the_stage_before() -> None:
     stages = result.plan.system.size
     for chip in range(1, stages):
         first = found[(found["chip"] == chip) & (found["begin"] == 0.0)].iloc[0]
-        assert (first["cause"], first["where"], first["waits_for"]) == ("chip", f"chip{chip - 1}", f"f{chip - 1}.0")
+        before = f"f.0.{chip - 2}" if chip > 1 else "first.0"
+        assert (first["cause"], first["where"], first["waits_for"]) == ("chip", f"chip{chip - 1}", before)
         assert first["end"] == pytest.approx(chip * 1e-3, rel=1e-6)
     assert (found[found["end"] == result.time_s]["cause"] == "end").all()
 

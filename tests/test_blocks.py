@@ -225,6 +225,86 @@ def test_every_round_of_every_block_is_there_once(outer: int, inner: int, revers
     assert names == [f"a.{i}.{j}" for i in range(outer) for j in turns]
 
 
+def pipeline(stages: int, microbatches: int) -> list[str]:
+    """GPipe written out, a line for every stage of every microbatch."""
+    lines = []
+    work = "flops=4e11 FLOP, unit=matrix"
+    for m in range(microbatches):
+        for s in range(stages):
+            x = f"x.{m}:bf16[1]" if not s else f"r{s}.{m}"
+            if s:
+                hop = f"from={s - 1}, to={s}, queue="
+                lines.append(f"s{s}.{m}:bf16[1] = send(f{s - 1}.{m}, {hop}out)")
+                lines.append(f"r{s}.{m}:bf16[1] = recv({hop}in)")
+            lines.append(f"f{s}.{m}:bf16[1] = custom({x}, {work}, on={s})")
+    for m in reversed(range(microbatches)):
+        for s in reversed(range(stages)):
+            x = f"f{s}.{m}" if s == stages - 1 else f"q{s}.{m}"
+            if s < stages - 1:
+                hop = f"from={s + 1}, to={s}, queue="
+                lines.append(f"t{s}.{m}:bf16[1] = send(b{s + 1}.{m}, {hop}out)")
+                lines.append(f"q{s}.{m}:bf16[1] = recv({hop}in)")
+            lines.append(f"b{s}.{m}:bf16[1] = custom({x}, {work}, on={s})")
+    return lines
+
+
+@pytest.mark.parametrize(("stages", "microbatches"), [(2, 1), (3, 4), (4, 2)])
+def test_a_pipeline_there_and_back_is_two_blocks_of_hops(stages: int, microbatches: int) -> None:
+    work = "flops=4e11 FLOP, unit=matrix"
+    there = {
+        "repeat": "H",
+        "carry": {"first": "f"},
+        "ops": [
+            "s:bf16[1] = send(first, from=round, to=round+1, queue=out)",
+            "r:bf16[1] = recv(from=round, to=round+1, queue=in)",
+            f"f:bf16[1] = custom(r, {work}, on=round+1)",
+        ],
+    }
+    back = {
+        "repeat": "H",
+        "reverse": True,
+        "carry": {"last": "b"},
+        "ops": [
+            "t:bf16[1] = send(last, from=round+1, to=round, queue=out)",
+            "q:bf16[1] = recv(from=round+1, to=round, queue=in)",
+            f"b:bf16[1] = custom(q, {work}, on=round)",
+        ],
+    }
+    items = [
+        {"repeat": microbatches, "ops": [f"first:bf16[1] = custom(x:bf16[1], {work}, on=0)", there]},
+        {
+            "repeat": microbatches,
+            "reverse": True,
+            "ops": [f"last:bf16[1] = custom(f@round.{stages - 2}, {work}, on={stages - 1})", back],
+        },
+    ]
+    system = many(f"line({stages})", {"P": stages}, "tpu_v5p")
+    blocks = simulate(parse_graph(items, {"H": stages - 1}), system)
+    lines = simulate(parse_graph(pipeline(stages, microbatches), {}), system)
+    assert (blocks.begin_ps, blocks.end_ps) == (lines.begin_ps, lines.end_ps)
+    assert print_items(parse_graph(items, {}).items) == items
+
+
+def test_options_that_are_numbers_may_say_which_round() -> None:
+    block = {"repeat": 3, "ops": ["a:bf16[1] = custom(x:bf16[1], time=1 ms, on=[round, round+1], priority=round-1)"]}
+    said = [line.partition("time=1 ms, ")[2] for line in flat(block)]
+    assert said == [f"on=[{at}, {at + 1}], priority={at - 1})" for at in range(3)]
+    names = {"repeat": 1, "ops": ["round:bf16[1] = custom(x:bf16[1], time=1 ms, queue=round)"]}
+    assert flat(names) == ["round.0:bf16[1] = custom(x.0:bf16[1], time=1 ms, queue=round)"]  # names are names
+
+
+def test_a_round_that_leads_out_of_the_system_is_told() -> None:
+    block = {"repeat": 4, "ops": ["a:bf16[1] = custom(x:bf16[1], time=1 ms, on=round+1)"]}
+    with pytest.raises(SpecError, match="there is no chip 4; the system has chips 0 to 3"):
+        simulate(parse_graph([block], {}), many("line(4)", {"P": 4}))
+    before = {"repeat": 2, "ops": ["a:bf16[1] = custom(x:bf16[1], time=1 ms, on=round-1)"]}
+    with pytest.raises(SpecError, match="'-1' will not do: on= wants 0 or more"):
+        simulate(parse_graph([before], {}), many("line(4)", {"P": 4}))
+    assert "'round' will not do: on= wants a whole number" in problem(
+        "a:bf16[1] = custom(x:bf16[1], time=1 ms, on=round)"
+    )
+
+
 SCENARIO = """\
 name: layers
 system: {chip: tpu_v5e}
