@@ -23,14 +23,19 @@ from scenarios.study import summarise
 _ASKS = ("study", "expect")
 """Sections that ask about the scenario as it stands; a variant may not have what they name."""
 
+WRONG_INPUT, CANNOT_RUN = 2, 3
+"""Exit codes: the input is wrong, the run cannot be done."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A finished run: its words as JSON, or what went wrong. `lasting`: whether another try would give the same."""
+    """A finished run: its words as JSON, or what went wrong, with the exit code that the run alone would have.
+    `lasting`: whether another try would give the same."""
 
     words: str
     error: str = ""
     lasting: bool = True
+    exit: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The words."""
@@ -72,16 +77,20 @@ def run_point(job: Job, inputs: Mapping[str, Any]) -> Ran:
     try:
         base = _scenario(job)
     except SpecError as error:  # a worker elsewhere may lack a file that the scenario refers to
-        return Ran("", f"the scenario cannot be read where it should run: {first_line(error)}", lasting=False)
+        said = f"the scenario cannot be read where it should run: {first_line(error)}"
+        return Ran("", said, lasting=False, exit=WRONG_INPUT)
     try:
         words = summarise(base.having_all(inputs)).as_dict()
         return Ran(json.dumps(words, allow_nan=False))
-    except (SpecError, RunError) as error:
-        return Ran("", first_line(error))
+    except SpecError as error:
+        return Ran("", first_line(error), exit=WRONG_INPUT)
+    except RunError as error:
+        return Ran("", first_line(error), exit=CANNOT_RUN)
     except MemoryError:
-        return Ran("", "this machine has too little memory for the run", lasting=False)
+        return Ran("", "this machine has too little memory for the run", lasting=False, exit=CANNOT_RUN)
     except Exception as error:  # a defect of ours is a row too, and is tried again next time
-        return Ran("", f"defect of Overlapse: {type(error).__name__}: {error}", lasting=False)
+        said = f"defect of Overlapse: {type(error).__name__}: {error}"
+        return Ran("", said, lasting=False, exit=CANNOT_RUN)
 
 
 def first_line(error: Exception) -> str:

@@ -6,7 +6,6 @@ file, in the same words, and win over it path by path.
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from scenarios.executors import dask_cluster
 from scenarios.outcome import Outcome
 from scenarios.source import find_file, read_source, set_value
 from scenarios.sweeps import HowToRun, Study, check_export, points_of, run_study
+from scenarios.terminal import tell
 
 _STOPPED = 130
 """The exit code after Ctrl-C, as shells have it."""
@@ -123,9 +123,11 @@ def answer(asked: Asked) -> Answers:
     spec = scenario.study
     other = spec is not None and (spec.find or spec.crossover or spec.what_if)
     study = _run(scenario, asked) if points_of(scenario) is not None or not other else None
+    if study is not None and study.warning:
+        tell(study.warning)
     if asked.export is not None and study is not None:
         study.export(asked.export)
-        print(f"wrote {asked.export}", file=sys.stderr)
+        tell(f"wrote {asked.export}")
     return Answers(Outcome(scenario), study)
 
 
@@ -136,5 +138,5 @@ def _run(scenario: Scenario, asked: Asked) -> Study:
             return run_study(scenario, HowToRun(asked.store, asked.jobs, workers, progress=True))
     except KeyboardInterrupt:
         goes_on = f"what had finished is in {asked.store}, the same command goes on from there"
-        print(f"stopped; {goes_on if asked.store else 'without --store nothing is kept'}", file=sys.stderr)
+        tell(f"stopped; {goes_on if asked.store else 'without --store nothing is kept'}")
         raise SystemExit(_STOPPED) from None

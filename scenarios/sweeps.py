@@ -30,7 +30,7 @@ from scenarios.build import Scenario, load_scenario
 from scenarios.executors import Done, Task, Workers, given, process_pool, run_here, run_on, run_where_it_pays
 from scenarios.points import Points, read_points
 from scenarios.progress import bar, silent
-from scenarios.ran import Job, Ran
+from scenarios.ran import WRONG_INPUT, Job, Ran
 from scenarios.store import Store
 from scenarios.study_spec import StudySpec
 from scenarios.system import notes_of
@@ -45,12 +45,14 @@ _FORMATS = (".csv", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One run of a study: its inputs, its words, what went wrong, and what should be known of it beside."""
+    """One run of a study: its inputs, its words, what went wrong (and the exit code that it would have alone), and what
+    should be known of it beside."""
 
     inputs: Mapping[str, Any]
     words: Mapping[str, Any]
     error: str = ""
     note: str = ""
+    exit: int = 0
 
     @property
     def record(self) -> dict[str, Any]:
@@ -61,12 +63,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """The finished runs of a study. `ran`: how many were run for it; the others were known or the same."""
+    """The finished runs of a study. `ran`: how many were run for it; the others were known or the same. `warning`: what
+    should be known of rows that a store had and that were not used."""
 
     name: str
     paths: tuple[str, ...]
     rows: list[Row]
     ran: int
+    warning: str = ""
+
+    @property
+    def exit(self) -> int:
+        """The exit code: 0 if any row could be run, else that of its worst row."""
+        return min((row.exit for row in self.rows), default=0) and max(row.exit for row in self.rows)
 
     @property
     def failed(self) -> int:
@@ -246,7 +255,8 @@ class _Run:
                 self._keep(number, ran)
                 advance(1)
         rows = [self._row(number) for number in range(len(self.points))]
-        return Study(self.scenario.name, self.paths, rows, len(tasks))
+        warning = self.store.warning if self.store is not None else ""
+        return Study(self.scenario.name, self.paths, rows, len(tasks), warning)
 
     def _results(self, tasks: list[Task]) -> Generator[Done, None, None]:
         if tasks:
@@ -260,7 +270,7 @@ class _Run:
     def _row(self, number: int) -> Row:
         point = self.points[number]
         if point.error:
-            return Row(point.inputs, {}, point.error)
+            return Row(point.inputs, {}, point.error, exit=WRONG_INPUT)
         ran = self.known[self.keys[number]]
         notes = notes_of(self.scenario.document, self.scenario.path, self.inputs[number])
-        return Row(point.inputs, ran.as_dict(), ran.error, "; ".join(notes))
+        return Row(point.inputs, ran.as_dict(), ran.error, "; ".join(notes), ran.exit)
