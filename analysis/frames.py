@@ -22,6 +22,7 @@ import numpy as np
 
 from analysis.ops import RESOURCE_WORDS, OpFigures, combined, op_figures
 from analysis.steps import DOES, need_columns, need_times
+from analysis.tables import plain_names
 from analysis.words import CAUSES
 from simulator import Result
 from simulator.plan import PlannedKernel
@@ -148,7 +149,7 @@ _CATEGORIES = ("op", "kind", "queue", "does")
 
 
 def read_timeline(path: str | Path) -> pd.DataFrame:
-    """A timeline written by `to_csv(path, index=False)` or `to_parquet(path)`, with its schema.
+    """A timeline written by `to_csv(path, index=False)`, `to_parquet(path)` or `write_table`, with its schema.
 
     Raises OSError for what cannot be read, ValueError for a file without the columns of a timeline, or with odd times.
     """
@@ -160,9 +161,9 @@ def read_timeline(path: str | Path) -> pd.DataFrame:
     else:
         exact = dict.fromkeys(("begin", "end"), float)  # some readers of csv are off by one in the last place
         try:
-            frame = as_timeline(pd.read_csv(where, converters=exact))
+            frame = as_timeline(plain_names(pd.read_csv(where, converters=exact)))
         except ValueError:  # text among the times, too: read as it is, for the message
-            frame = as_timeline(pd.read_csv(where, converters=dict.fromkeys(exact, _float_or_text)))
+            frame = as_timeline(plain_names(pd.read_csv(where, converters=dict.fromkeys(exact, _float_or_text))))
     need_times(frame)
     return frame
 

@@ -78,18 +78,23 @@ def run(
 ) -> None:
     """Run a scenario and show where the time went."""
     with _reporting():
+        from contextlib import nullcontext
+
+        from scenarios.outcome import WRITTEN
         from scenarios.outcome import run as run_scenario
+        from scenarios.outputs import promised_in
+        from scenarios.terminal import tell
 
-        outcome = run_scenario(file, set_ or ())
-        if json:
-            _print_json(outcome.as_json())
-        else:
-            from scenarios.show import show_outcome
+        with promised_in(out, WRITTEN) if out is not None else nullcontext():
+            outcome = run_scenario(file, set_ or ())
+            if json:
+                _print_json(outcome.as_json())
+            else:
+                from scenarios.show import show_outcome
 
-            show_outcome(outcome)
-        if out is not None:
-            for path in outcome.write(out):
-                typer.echo(f"wrote {path}", err=True)
+                show_outcome(outcome)
+            for path in outcome.write(out) if out is not None else ():
+                tell(f"wrote {path}")
 
 
 @app.command()
@@ -101,9 +106,12 @@ def report(
     """Run a scenario and write one HTML file about it: bounds, timeline, roofline, memory, network, sources."""
     with _reporting():
         from scenarios.outcome import run as run_scenario
+        from scenarios.outputs import promised
+        from scenarios.terminal import tell
 
-        out.write_text(run_scenario(file, set_ or ()).report(), encoding="utf-8")
-        typer.echo(f"wrote {out}", err=True)
+        with promised(out):
+            out.write_text(run_scenario(file, set_ or ()).report(), encoding="utf-8")
+        tell(f"wrote {out}")
 
 
 @app.command()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,20 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units
 _Out = Annotated[Path | None, typer.Option("--out", help="A .csv or .parquet file for the timeline.")]
 
 
+@contextmanager
+def _written(out: Path | None) -> Iterator[None]:
+    """A place for the timeline is found before any trace is read."""
+    if out is None:
+        yield
+        return
+    from analysis.tables import check_table
+    from scenarios.outputs import promised
+
+    check_table(out)
+    with promised(out):
+        yield
+
+
 def register(
     app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
 ) -> None:
@@ -28,9 +42,10 @@ def register(
     @app.command(name="import")
     def import_trace(files: _Files, network: _Network = None, json: _Json = False, out: _Out = None) -> None:
         """Read a measured trace, and show where its time went."""
-        with reporting():
+        with reporting(), _written(out):
             from analysis.read_trace import read_trace
-            from scenarios.show_trace import show_trace, trace_record, write_timeline
+            from analysis.tables import write_table
+            from scenarios.show_trace import show_trace, trace_record
             from scenarios.terminal import tell
 
             timeline = read_trace(*files, network=network or ())
@@ -44,5 +59,5 @@ def register(
             else:
                 show_trace(timeline)
             if out is not None:
-                write_timeline(timeline, out)
+                write_table(timeline, out)
                 tell(f"wrote {out}")

@@ -18,6 +18,7 @@ from analysis import WORDS, Summary, Value, timeline_frame, write_trace
 from analysis.frames import ops_frame
 from analysis.memory_frame import memory_frame
 from analysis.network import network_record
+from analysis.tables import write_table
 from analysis.usage import usage_frame
 from hw import Problem, SpecError
 from scenarios.build import Scenario, load_scenario
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scenarios.what_if import WhatIf
+
+WRITTEN = ("timeline.csv", "trace.json", "summary.json", "report.html")
+"""The files that `write` writes."""
 
 
 class Outcome:
@@ -170,8 +174,8 @@ class Outcome:
     def write(self, folder: Path) -> list[Path]:
         """Write timeline.csv, trace.json, summary.json and report.html into `folder`; their paths. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / name for name in ("timeline.csv", "trace.json", "summary.json", "report.html")]
-        self.timeline.to_csv(paths[0], index=False)
+        paths = [folder / name for name in WRITTEN]
+        write_table(self.timeline, paths[0])
         with paths[1].open("w", encoding="utf-8") as out:
             write_trace(self.result, out)
         paths[2].write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")

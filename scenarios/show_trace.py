@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -11,7 +10,7 @@ from rich.text import Text
 from analysis.breakdown import PARTS, temporal_breakdown
 from analysis.overlap import overlap_fraction
 from analysis.rollup import rollup
-from hw import Dimension, Mark, Problem, SpecError
+from hw import Dimension
 from hw.errors import printable
 from hw.units import show
 from scenarios.terminal import console
@@ -63,18 +62,3 @@ def show_trace(timeline: pd.DataFrame) -> None:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def write_timeline(timeline: pd.DataFrame, path: Path) -> None:
-    """Write it as csv or parquet, by the name of the file. Raises SpecError for another, OSError."""
-    if path.suffix == ".csv":
-        timeline.to_csv(path, index=False)
-    elif path.suffix == ".parquet":
-        try:
-            timeline.to_parquet(path)
-        except ImportError:
-            raise SpecError([Problem(Mark("--out"), "writing parquet needs pyarrow: pip install pyarrow")]) from None
-    else:
-        raise SpecError(
-            [Problem(Mark("--out"), f"the name must end in .csv or .parquet, not {path.suffix or 'nothing'}")]
-        )

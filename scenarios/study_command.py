@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.tables import check_table
 from hw import Mark, Problem, Problems, SpecError
 from hw.document import parse_document
 from scenarios.build import Scenario, build_scenario
 from scenarios.executors import dask_cluster
 from scenarios.outcome import Outcome
+from scenarios.outputs import promised
 from scenarios.source import find_file, read_source, set_value
-from scenarios.sweeps import HowToRun, Study, check_export, points_of, run_study
+from scenarios.sweeps import HowToRun, Study, points_of, run_study
 from scenarios.terminal import tell
 
 _STOPPED = 130
@@ -117,12 +119,24 @@ def answer(asked: Asked) -> Answers:
     """Run what is asked. Raises SpecError, RunError, OSError; exits at Ctrl-C."""
     if asked.jobs is not None and asked.jobs < 1:
         raise SpecError([Problem(Mark("--jobs"), f"--jobs is {asked.jobs}; it must be 1 or more")])
-    if asked.export is not None:
-        check_export(asked.export)
+    if asked.export is None:
+        return _answered(asked)
+    check_table(asked.export)
+    if asked.store is not None and asked.store.resolve() == asked.export.resolve():
+        raise SpecError([Problem(Mark("--export"), f"{asked.export} is the store; a table wants a file of its own")])
+    with promised(asked.export):
+        return _answered(asked)
+
+
+def _answered(asked: Asked) -> Answers:
     scenario = load_asked(asked)
     spec = scenario.study
     other = spec is not None and (spec.find or spec.crossover or spec.what_if)
-    study = _run(scenario, asked) if points_of(scenario) is not None or not other else None
+    alone = points_of(scenario) is None and other
+    if alone and asked.export is not None:
+        message = "there is no table to export: the study has no vary, zip or random"
+        raise SpecError([Problem(Mark("--export"), message)])
+    study = None if alone else _run(scenario, asked)
     if study is not None and study.warning:
         tell(study.warning)
     if asked.export is not None and study is not None:

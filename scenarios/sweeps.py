@@ -17,14 +17,13 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import WORDS
-from hw import Mark, Problem, Problems, RunError, SpecError
+from analysis.tables import write_table
+from hw import Mark, Problem, Problems, SpecError
 from hw.document import Document
-from hw.errors import unknown
 from hw.validation import validate
 from scenarios.build import Scenario, load_scenario
 from scenarios.executors import Done, Task, Workers, given, process_pool, run_here, run_on, run_where_it_pays
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PARTS = ("vary", "zip", "random", "derive")
-_FORMATS = (".csv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +108,15 @@ class Study:
     def export(self, path: str | Path) -> Path:
         """Write the table as .csv or .parquet. Raises SpecError, RunError, OSError."""
         path = Path(path)
-        check_export(path)
-        if path.suffix == ".csv":
-            self.frame.to_csv(path, index=False)
-            return path
         mixed = [name for name in self.paths if len({type(value) for value in self.frame[name]}) > 1]
-        self.frame.astype(dict.fromkeys(mixed, str)).to_parquet(path, index=False)
+        frame = self.frame.astype(dict.fromkeys(mixed, str)) if path.suffix == ".parquet" else self.frame
+        write_table(frame, path)
         return path
 
     def _repr_html_(self) -> str:
         from analysis.html import study_html
 
         return study_html(self.name, self.frame, self.paths)
-
-
-def check_export(path: Path) -> None:
-    """Whether a table can be written there, before anything is run. Raises SpecError or RunError."""
-    if path.suffix not in _FORMATS:
-        raise SpecError([Problem(Mark(str(path)), unknown("table format", path.suffix, _FORMATS))])
-    if not path.parent.is_dir():
-        raise SpecError([Problem(Mark(str(path)), f"there is no folder {path.parent} to write the table to")])
-    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise RunError(f"{path} needs pyarrow: pip install 'overlapse[parquet]'")
 
 
 @dataclass(frozen=True)
