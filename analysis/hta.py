@@ -87,7 +87,7 @@ def _events(rows: pd.DataFrame, rank: int) -> Iterator[str]:
         (lasted / 1e6).tolist(),
     )
     for op, does, task, stream, ts, dur in zip(*columns, strict=True):
-        args = {"stream": stream, "device": rank, "correlation": int(task) + 1, "op": str(op)}
+        args = {"stream": stream, "device": rank, "correlation": int(task) + 1, "op": str(op), "does": str(does)}
         event = {"ph": "X", "cat": _CATEGORY[str(does)], "name": kernels[op, does], "pid": rank, "tid": stream}
         yield json.dumps({**event, "ts": ts, "dur": dur, "args": args})
 

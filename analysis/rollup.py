@@ -54,9 +54,11 @@ def labelled(timeline: pd.DataFrame, **patterns: str) -> pd.DataFrame:
 
 def _places(timeline: pd.DataFrame, names: list[str], codes: Any) -> tuple[Any, Any]:
     """Layer and round of every row: what the timeline says, else what its names do."""
-    if all(name in timeline.columns and timeline[name].dtype.kind == "i" for name in ("layer", "round")):
-        return timeline["layer"].to_numpy(), timeline["round"].to_numpy()
     places = np.asarray([place_of(name) for name in names] or [NOWHERE], dtype=np.int32)[codes]
+    if all(name in timeline.columns and timeline[name].dtype.kind in "if" for name in ("layer", "round")):
+        said = timeline[["layer", "round"]].to_numpy(np.float64)
+        known = np.isfinite(said).all(axis=1)  # timelines with and without these columns may have been joined
+        places[known] = said[known]
     return places[:, 0], places[:, 1]
 
 

@@ -156,5 +156,5 @@ def outer(timeline: pd.DataFrame) -> pd.DataFrame:
     """
     if "message" not in timeline.columns:
         return timeline
-    message = timeline["message"].to_numpy(dtype=bool)
+    message = timeline["message"].eq(True).to_numpy(dtype=bool)  # unknown (NaN, of joined frames) is no message
     return timeline[~message] if message.any() else timeline

@@ -4,8 +4,9 @@ Model: what a profiler says of a slice (XLA's hlo_category, Ascend's task type, 
 name. A kernel's own name is what stands before its template arguments and parameters, where communication may be
 mentioned as well. Names of communication are those of the libraries (NCCL, RCCL, HCCL, oneCCL, MSCCL, Gloo, NVSHMEM,
 DeepEP, ...), of the collectives that serving engines and PyTorch's symmetric memory write themselves, and of XLA's
-collectives. A fusion that is named after the ops in it (XLA's, Inductor's) computes, whatever it holds; what else is
-communication, patterns of the caller say. Memcpy, Memset and DMA are data movement; everything else computes.
+collectives. A fusion that is named after the ops in it (XLA's, Inductor's), and a matmul that communicates on its way,
+compute; what else is communication, patterns of the caller say. Memcpy, Memset and DMA are data movement; everything
+else computes.
 Source: Holistic Trace Analysis for nccl, Memcpy, Memset and dma; the kernels of vLLM, SGLang, TensorRT-LLM, FlashInfer,
 TransformerEngine, DeepEP, PyTorch and AITER; XLA's opcodes.
 """
@@ -36,10 +37,10 @@ _MEMORY_TASK = re.compile(r".*(sdma|memcpy).*", re.IGNORECASE)
 _NETWORK_CATEGORY = re.compile(r"collective_comm|communication", re.IGNORECASE)
 _MEMORY_CATEGORY = re.compile(r"(\w+_)?mem(cpy|set)", re.IGNORECASE)
 
-_FUSION = re.compile(r"(.*[._-])?fusion([._-]?(\d+|clone|remat\d*))*|triton_\w{2,5}_fused\w*", re.IGNORECASE)
+_FUSION = re.compile(r"(.*[._-])?fusion([._-]?(\d+|clone|remat\d*))*|triton_(\w{2,5}_)?fused\w*", re.IGNORECASE)
 _LIBRARY = re.compile(
     r"^(gloo|c10d::|bkcl|cncl|xccl|mccl)"
-    r"|(?<![a-z])(nccl|rccl|hccl|hcom|oneccl|ccl::|msccl|nvshmem|rocshmem|ishmem|ibgda|userbuffers|nvls)"
+    r"|(?<![a-z])(nccl|rccl|hccl|oneccl|ccl::|msccl|nvshmem|rocshmem|ishmem|ibgda|userbuffers|nvls)"
     r"|(?<![a-z])(deep_?ep(?![a-z])|mori::|multimem|symm_?mem|symmetric_memory|cross_device_reduce)"
     r"|nccl(dev)?kernel|pplx::all_to_all",
     re.IGNORECASE,
@@ -49,9 +50,10 @@ _OWN_COLLECTIVE = re.compile(
     r"(?<![a-z])all_?[rR]educe|(?<![a-z])all_?[gG]ather|(?<![a-z])reduce_?[sS]catter|(?<![a-z])all_?[tT]o_?[aA]ll"
     r"|All_?[Rr]educe|All_?[Gg]ather|Reduce_?[Ss]catter|All_?[Tt]o_?[Aa]ll|(?<![a-z])[aA]ll2[aA]ll"
     r"|ALL_?REDUCE|ALL_?GATHER|REDUCE_?SCATTER|ALL_?TO_?ALL|SendRecv|(?<![a-z])send_?recv"
-    r"|([oO]ne|[tT]wo|1|2)_?([sS]hot|[sS]tage)_?([aA]ll_?)?([rR]educe|[gG]ather)"
+    r"|([oO]ne|[tT]wo|1|2)_?[sS]hot_?([aA]ll_?)?([rR]educe|[gG]ather)|(?<![a-z])[hH]com[A-Z_]"
     r"|(fused|fast|custom|quick|ring|tree)_?all_?reduce|quick_?reduce|(?<![a-z])collective_(permute|broadcast|subgraph)"
 )
+_ARITHMETIC = re.compile(r"gemm|matmul|attention|attn|conv(?!ert)", re.IGNORECASE)
 _MEMORY = re.compile(r"(?i:(cuda|hip|cu)?mem(cpy|set))|(dma|DMA|Dma)(?![a-z])|Copy(Device|Host)To(Device|Host)")
 _NOT_ITS_NAME = re.compile(r"^void |\(anonymous namespace\)(::)?")
 
@@ -75,12 +77,13 @@ def _said(each: Slice) -> str | None:
 
 
 def _by_name(name: str) -> str:
-    """What the name of a kernel or of an op of XLA's says."""
+    """What the name of a kernel or of an op of XLA's says; of the latter the whole line of HLO may stand there."""
+    name = name.split(" = ", 1)[0]
     if _XLA_NETWORK.fullmatch(name):
         return "network"
     if _FUSION.fullmatch(name):
         return "compute"
     own = re.split(r"[<(]", _NOT_ITS_NAME.sub("", name), maxsplit=1)[0]
-    if _LIBRARY.search(own) or _OWN_COLLECTIVE.search(own):
+    if _LIBRARY.search(own) or (_OWN_COLLECTIVE.search(own) and not _ARITHMETIC.search(own)):
         return "network"
     return "memory" if _MEMORY.match(name) or _XLA_MEMORY.fullmatch(name) else "compute"

@@ -11,6 +11,7 @@ Source: Trace Event Format, duration and complete events; times there are micros
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
@@ -35,9 +36,13 @@ _MOST_TOLD = 20
 """Slices that are wrong before a file is given up."""
 
 
+KEPT_ARGS = {"device", "stream", "Stream Id", "hlo_category", "Task Type", "chunk", "does"}
+"""Args that say where a slice belongs and what it does: of millions of slices, no more can be held."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One slice of a file. Times in picoseconds as they stand there; args as they are."""
+    """One slice of a file. Times in picoseconds as they stand there; args that are kept as they are."""
 
     name: str
     category: str
@@ -117,30 +122,36 @@ def _take_name(event: Mapping[str, Any], events: Events) -> None:
         return
     match event.get("name"):
         case "process_name" if args.get("name") is not None:
-            events.process_names[str(event.get("pid"))] = str(args["name"])
+            events.process_names[_text(event.get("pid"))] = _text(args["name"])
         case "process_labels" if args.get("labels") is not None:
-            events.process_labels[str(event.get("pid"))] = str(args["labels"])
+            events.process_labels[_text(event.get("pid"))] = _text(args["labels"])
         case "thread_name" if args.get("name") is not None:
-            events.thread_names[_thread(event)] = str(args["name"])
+            events.thread_names[_thread(event)] = _text(args["name"])
 
 
 def _thread(event: Mapping[str, Any]) -> Thread:
-    return str(event.get("pid")), str(event.get("tid"))
+    return _text(event.get("pid")), _text(event.get("tid"))
 
 
 def _args(event: Mapping[str, Any]) -> Mapping[str, Any]:
     args = event.get("args") or {}
     if not isinstance(args, dict):
         raise ValueError(f"{_named(event)} has args {told(args)}, not an object")
-    return args
+    return {key: args[key] for key in args.keys() & KEPT_ARGS}
 
 
 def _slice(event: Mapping[str, Any], begin: Decimal, end: Decimal, args: Mapping[str, Any]) -> Slice:
     if end < begin:
         lasted = _EXACT.subtract(end, begin)
         raise ValueError(f"{_named(event)} has dur {lasted}: it ends before it begins")
-    name, category = str(event.get("name", "")), str(event.get("cat", ""))
+    name, category = _text(event.get("name", "")), _text(event.get("cat", ""))
     return Slice(name, category, _thread(event), picoseconds(begin), picoseconds(end), args)
+
+
+def _text(said: object) -> str:
+    """A name as it can be written again (half a surrogate pair cannot), equal ones held once."""
+    text = str(said)
+    return sys.intern(text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def _pair(marks: Sequence[_Mark], thread: Thread, events: Events, trace: TraceText) -> None:

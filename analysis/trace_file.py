@@ -31,6 +31,9 @@ READS = (
 NO_MEMORY = "there is not memory enough to read it: record fewer steps, or without stacks and shapes"
 
 _CHUNK = 1 << 20
+_HARMLESS_BYTES = 64 << 20
+_MOST_PACKED = 200
+"""How many times its size a packed file may have, beyond what is harmless: traces pack 10 to 40 times."""
 _HEAD = 4096
 _GZIP = b"\x1f\x8b"
 _BLANK = b" \t\r\n\x00"
@@ -79,7 +82,7 @@ def trace_text(path: Path, limit_bytes: int = LIMIT_BYTES) -> tuple[str, list[st
         _check_size(path, limit_bytes)
         with path.open("rb") as file:
             packed = file.peek(2)[:2] == _GZIP
-            chunks = _unpacked(file, notes) if packed else iter(lambda: file.read(_CHUNK), b"")
+            chunks = _unpacked(file, path, notes) if packed else iter(lambda: file.read(_CHUNK), b"")
             return _decoded(_gathered(chunks, path, limit_bytes), notes), notes
     except gzip.BadGzipFile as error:
         reason = f"cannot unpack the file: {error}"
@@ -109,8 +112,9 @@ def _too_large(size: str, limit_bytes: int) -> str:
     )
 
 
-def _unpacked(file: BinaryIO, notes: list[str]) -> Iterator[bytes]:
-    """What a gzip file holds, a piece at a time; one that was cut off, as far as it goes."""
+def _unpacked(file: BinaryIO, path: Path, notes: list[str]) -> Iterator[bytes]:
+    """What a gzip file holds, a piece at a time; one that was cut off, as far as it goes. Raises SpecError for a bomb."""
+    unpacked_bytes = 0
     with gzip.GzipFile(fileobj=file) as unpacked:
         while True:
             try:
@@ -121,6 +125,9 @@ def _unpacked(file: BinaryIO, notes: list[str]) -> Iterator[bytes]:
                 return
             if not chunk:
                 return
+            unpacked_bytes += len(chunk)
+            if unpacked_bytes > _HARMLESS_BYTES and unpacked_bytes > _MOST_PACKED * file.tell():
+                raise refusal(path, f"the file unpacks to more than {_MOST_PACKED} times its size, as no trace does")
             yield chunk
 
 

@@ -2,7 +2,8 @@
 
 Model: a trace is a list of events, or an object whose `traceEvents` is one. Programs that are stopped, or print names
 and numbers as they come, leave files that viewers show all the same. So these are read, each with a note: a file that
-ends too early, a missing or one too many comma or closing bracket, control characters inside names, nan and inf.
+ends too early, a missing or one too many comma or closing bracket, control characters or lone backslashes inside
+names, nan and inf.
 What is wrong in the middle of a file otherwise is refused, with its line and column.
 Numbers keep the digits that they have in the file (decimal.Decimal): times of today in microseconds, with their
 nanoseconds, have more than a float can hold.
@@ -220,6 +221,7 @@ _TAIL = re.compile(r"[-+.\w\\]{0,12}[ \t\r\n]*")
 
 _STRING = r'"(?:[^"\\]|\\.)*+"?'
 _BRACKETS = re.compile(_STRING + r"|[{}\[\]]", re.DOTALL)
+_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|(?P<odd>\\)')
 _ODD = re.compile(
     _STRING + r"|(?P<comma>,)(?=\s*[}\]])|(?P<nan>[-+]?\b(?:nan|inf(?:inity)?)\b(?:\([^()\"]*\))?)",
     re.DOTALL | re.IGNORECASE,
@@ -227,13 +229,20 @@ _ODD = re.compile(
 
 
 def _without_oddities(trace: TraceText, at: int) -> tuple[str, int]:
-    """A value without commas before its closing brackets and with one spelling of nan, and where it ends in the text."""
+    """A value without commas before its closing brackets, with one spelling of nan and with backslashes that stand for
+    themselves escaped; and where it ends in the text."""
 
     def mended(match: re.Match[str]) -> str:
         if match["comma"]:
             trace.note("a comma too many")
             return ""
-        return "NaN" if match["nan"] else match[0]
+        return "NaN" if match["nan"] else _ESCAPE.sub(escaped, match[0])
+
+    def escaped(match: re.Match[str]) -> str:
+        if match["odd"]:
+            trace.note("a backslash that escapes nothing")
+            return "\\\\"
+        return match[0]
 
     depth, end = 0, at
     for found in _BRACKETS.finditer(trace.text, at):

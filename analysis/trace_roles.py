@@ -1,9 +1,9 @@
 """Which slices of a trace a device did, which the host, and which are frames around work.
 
 Model: the process that is not the host is a device. What a slice belongs to is decided by the first of these that says
-it: its category; the lane that it stands in (the name of its thread); the label of its process; a name of the process
-that a profiler gives ("/device:TPU:0", "/host:CPU", "CANN"); the categories of the other slices of its process; and a
-name that only hints ("python"), where nothing in the file is surely the host.
+it: its category; a stream that it names; the lane that it stands in (the name of its thread); the label of its process;
+a name of the process that a profiler gives ("/device:TPU:0", "/host:CPU", "CANN"); the categories of the other slices of
+its process; and a name that only hints ("python"), where nothing in the file is surely the host.
 Frames stand around work and are none: steps, modules, name scopes, annotations, loops around the ops inside them, waits
 of a stream for another. XLA's lane of ops is work, but where a GPU's streams are there as well it shows them again.
 Source: Kineto's ActivityType; XLA's xplane_schema for the names of planes and lines; the names in msprof's traces.
@@ -61,6 +61,10 @@ _COMMUNICATION = re.compile(r"(communication|hccl)\b", re.IGNORECASE)
 _HINTS_HOST = _words(r"python[\d.]*", "cpu", "host", "main ?process")
 
 
+STREAMS = {"stream", "Stream Id"}
+"""Args that name a stream of a device."""
+
+
 class Role(Enum):
     """What a slice, or a whole process, is part of."""
 
@@ -98,6 +102,8 @@ class Roles:
         if each.thread not in self._by_thread:
             self._by_thread[each.thread] = self._role_of_thread(each.thread)
         role = self._by_thread[each.thread]
+        if role is Role.HOST and STREAMS & each.args.keys():  # only devices have streams
+            return Role.DEVICE
         if role is Role.HOST or role is Role.FRAME:
             return role
         return Role.FRAME if _is_frame_by_itself(each, self._lane(each.thread)) else role

@@ -113,9 +113,11 @@ def _measured_row(work: Work, chip: int, base_ps: int, network: Sequence[re.Patt
 
 
 def _our_row(work: Work, chip: int, base_ps: int, network: Sequence[re.Pattern[str]]) -> Row:
-    """The row of a slice of ours: kind, what it does and whether it is a message are its categories, its chunk an arg."""
+    """The row of a slice of ours: kind, what it does and whether it is a message are its categories, its chunk an arg.
+    In files for Holistic Trace Analysis, which knows categories of its own, what it does is an arg."""
     row = _measured_row(work, chip, base_ps, network)
     kind, *said = work.slice.category.split(",")
+    said.append(str(work.slice.args.get("does", "")))
     what = next((word for word in said if word in DOES), row.does)
     chunk = whole(work.slice.args.get("chunk", 0)) or 0
     place = place_of(row.op)

@@ -16,7 +16,7 @@ from analysis.rollup import labelled, rollup
 from analysis.straggler import skew
 from hw import SpecError
 from scenarios.cli import app
-from tests.timelines import indexed
+from tests.timelines import indexed, timeline_of
 from tests.traces import Event, kernel, parts_us, process, read_parts, slice_, thread, written
 
 HOST = [
@@ -120,6 +120,15 @@ def test_a_process_that_is_not_the_host_is_the_device_of_an_unknown_accelerator(
     assert read_parts(tmp_path, named) == {9: {"compute": 10, "total": 10}}
     unlabelled = [*process(865, "python3"), *process(9, "python3"), *events]
     assert read_parts(tmp_path, unlabelled) == {9: {"compute": 10, "total": 10}}
+
+
+def test_streams_in_the_process_of_the_host_are_the_devices(tmp_path: Path) -> None:
+    events = [
+        *HOST,
+        slice_("gemm", 20, 10, 865, 500, cat="hpu_op", args={"stream": 3}),
+        slice_("hash", 0, 90, 865, 2, cat="x"),
+    ]
+    assert read_parts(tmp_path, events) == {865: {"compute": 10, "total": 10}}
 
 
 ASCEND = [
@@ -256,6 +265,14 @@ def test_the_name_of_a_thread_or_of_an_op_means_nothing(name: str, tmp_path: Pat
     assert len(skew(both)) == 1
     record = json.loads(CliRunner().invoke(app, ["import", str(tmp_path / "trace.json"), "--json"]).stdout)
     assert sum(op["time"] for op in record["ops"]) == pytest.approx(120e-6)
+
+
+def test_timelines_with_and_without_rounds_can_be_joined(tmp_path: Path) -> None:
+    measured = read_trace(written(tmp_path, [slice_("fusion.3", 0, 100)]))
+    simulated = timeline_of([(0, "compute", 0, 50)]).assign(op="y.3")
+    joined = labelled(pd.concat([measured, simulated], ignore_index=True))
+    assert joined[["base", "layer"]].to_numpy().tolist() == [["fusion.3", -1], ["y", 3]]
+    assert rollup(joined, "base")["tasks"].tolist() == [1, 1]  # what is not said to be a message is none
 
 
 def test_threads_of_one_name_are_queues_of_their_own(tmp_path: Path) -> None:

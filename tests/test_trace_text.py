@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from analysis.frames import read_timeline
 from analysis.read_trace import read_trace
 from hw import SpecError
 from scenarios.cli import app
@@ -47,6 +48,7 @@ CUT = "the file is cut off: what came before is read"
         (f'[{A},{B[:-1]}, "GB/s": inf, "of": -nan(ind), "to": -Infinity}}]', "nan or inf, which is no JSON (3 times)", "ab"),
         (f"[{A},{B}]".replace('"b"', '"b\x03"'), "control characters inside names", "ab\x03"),
         (f"[{A},{B}]".replace('"b"', '"b\n\tc"'), "control characters inside names", "ab\n\tc"),
+        (f"[{A},{B}]".replace('"b"', r'"C:\py\u"'), "a backslash that escapes nothing (2 times)", "aC:\\py\\u"),
         (f"[{A},{B}]\0\0\0\n", None, "ab"),
         (f"\ufeff[{A},{B}]", None, "ab"),
     ],
@@ -180,6 +182,16 @@ def test_what_unpacks_beyond_the_limit_is_refused_on_the_way(filling: bytes, tmp
         read_trace(bomb, limit_bytes=limit)
 
 
+def test_what_packs_better_than_any_trace_is_refused_early(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.json.gz"
+    with gzip.open(bomb, "wb", compresslevel=9) as out:
+        out.write(b"[")
+        for _ in range(80):
+            out.write(b'{"ph":"M"}, ' * (2**20 // 12))
+    with pytest.raises(SpecError, match="the file unpacks to more than 200 times its size"):
+        read_trace(bomb)
+
+
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom"])
 def test_a_device_that_never_ends_is_refused(device: str) -> None:
     with pytest.raises(SpecError, match="this is a device, not a file"):
@@ -187,18 +199,17 @@ def test_a_device_that_never_ends_is_refused(device: str) -> None:
 
 
 def test_too_little_memory_is_told(tmp_path: Path) -> None:
-    bomb = tmp_path / "bomb.json.gz"
-    with gzip.open(bomb, "wb", compresslevel=1) as out:
-        out.write(b"[")
-        for _ in range(1200):
-            out.write(b" " * 2**20)
+    path = tmp_path / "large.json"
+    with path.open("wb") as file:
+        file.write(b"[")
+        file.truncate(1200 * 2**20)  # takes no room on the disk
     script = "from scenarios.cli import main; main()"
 
     def little() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
 
     found = subprocess.run(
-        [sys.executable, "-c", script, "import", str(bomb)],
+        [sys.executable, "-c", script, "import", str(path)],
         capture_output=True,
         text=True,
         preexec_fn=little,
@@ -209,8 +220,19 @@ def test_too_little_memory_is_told(tmp_path: Path) -> None:
     assert found.returncode == 2
     assert (
         found.stderr
-        == f"{bomb}:1:1: there is not memory enough to read it: record fewer steps, or without stacks and shapes\n"
+        == f"{path}:1:1: there is not memory enough to read it: record fewer steps, or without stacks and shapes\n"
     )
+
+
+def test_half_a_surrogate_pair_in_a_name_can_be_printed_and_written(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    path.write_text(
+        r'[{"ph": "X", "name": "a\ud83d", "cat": "\ud83d", "pid": "\ud83d", "tid": "\ud83d", "ts": 0, "dur": 1}]'
+    )
+    written_ = CliRunner().invoke(app, ["import", str(path), "--out", str(tmp_path / "timeline.csv")])
+    assert written_.exit_code == 0
+    assert "a?" in written_.stdout
+    assert read_timeline(tmp_path / "timeline.csv")["op"].tolist() == ["a?"]
 
 
 ESCAPES = "\x1b]0;owned\x07\x1b[31mred\x9b2J\u202e"
