@@ -3,8 +3,8 @@
 Model: chips that are all combinations of some places along each axis lie in a smaller wiring of the same kinds: of a ring
 they have the whole, or a run of neighbours, which is a line; of a line a run of neighbours; of a switch, a tree or a full
 mesh any places. Chips of which no two are in one child of a shared fabric are joined by that fabric alone. In any other
-graph they lie as their own links do: in a ring, a line or a full mesh, or behind one switch. Everything else is a "graph",
-in which only routes lead from chip to chip.
+graph they lie as their own links do: in a ring, a line or a full mesh, or behind one switch. Everything else has nothing
+but "routes" from chip to chip.
 Law: the chips of a mesh axis lie as the axis does.
 """
 
@@ -16,6 +16,9 @@ from dataclasses import dataclass, replace
 
 from hw.topology import Axis, Topology
 
+ROUTES = "routes"
+"""The kind of the axis of chips that form no wiring: routes lead from each to each, through whatever lies between."""
+
 _ANY = ("switch", "fat_tree", "full")
 """Kinds of axes of which some places are wired as the whole is."""
 
@@ -23,7 +26,7 @@ _ANY = ("switch", "fat_tree", "full")
 @dataclass(frozen=True, slots=True)
 class Lying:
     """Chips in the order of their wiring, and the axes along which they lie, inside out: strides are in places of
-    `chips`. One axis of kind "graph" where they form no wiring."""
+    `chips`. One axis of kind "routes" where they form no wiring."""
 
     chips: Sequence[int]
     pieces: tuple[Axis, ...]
@@ -47,10 +50,10 @@ def lying(topology: Topology, chips: Sequence[int]) -> Lying:
     if fabric is not None:
         return Lying(chips, (replace(fabric, size=len(chips), stride=1),))
     found = _lattice(topology, chips) or _linked(topology, chips)
-    if found is not None and all(piece.kind != "graph" for piece in found.pieces):
-        return found
-    pieces = found.pieces if found else (Axis("graph", len(chips), 1, 0),)
-    return Lying(topology.along_wires(chips), pieces)
+    if found is None:
+        return Lying(chips, (Axis(ROUTES, len(chips), 1, 0),))
+    drawn = any(piece.kind == "graph" for piece in found.pieces)
+    return Lying(topology.along_wires(chips), found.pieces) if drawn else found
 
 
 def _one_fabric(topology: Topology, chips: Sequence[int]) -> Axis | None:

@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from hw.subwiring import ROUTES
 from simulator.collectives import Ask, along, canonical, canonical_name
 from simulator.collectives_axis import ROUTED, forms, routed
 from simulator.collectives_uneven import by_routes, direct_gather, one_way_gather, passed_gather
@@ -236,7 +237,7 @@ def choose(group: Group, ask: Ask, wanted: str, seconds: Callable[[Transfer], fl
         return Choice("none", "one chip", Transfer())
     if parts := ask.held or ask.shares:
         return _choose_unequal(group, ask, parts, wanted, seconds)
-    textbook = Choice(canonical_name(group), "the textbook's", canonical(group, ask))
+    textbook = _textbook(group, ask, seconds)
     if wanted == "canonical":
         return textbook
     if wanted != "auto":
@@ -258,6 +259,17 @@ def choose(group: Group, ask: Ask, wanted: str, seconds: Callable[[Transfer], fl
     if left_out:
         why += f"; {', '.join(left_out)} not tried on so many chips"
     return Choice(best.algorithm, why, best.transfer)
+
+
+def _textbook(group: Group, ask: Ask, seconds: Callable[[Transfer], float]) -> Choice:
+    """The textbook's way; the textbook has none for chips without a wiring of their own: the cheaper of two that route."""
+    textbook = Choice(canonical_name(group), "the textbook's", canonical(group, ask))
+    if [piece.kind for piece in group.pieces] != [ROUTES] or ask.kind not in GATHERS:
+        return textbook
+    ways = [replace(textbook, reason="no wiring of its own; the cheaper of ring and direct")]
+    if ALGORITHMS["direct"].routes(group) * _route_length(group) <= MOST_LOOKED_UP:
+        ways.append(replace(ways[0], algorithm="direct", transfer=direct(group, ask)))
+    return min(ways, key=lambda choice: seconds(choice.transfer))
 
 
 def _choose_unequal(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hw import RunError, System
 from hw.recognise import walk_from
 from hw.routing import Router
+from hw.subwiring import ROUTES
 from hw.topology import Wire
 from simulator.algorithms import GATHERS, choose
 from simulator.collectives import Ask
@@ -20,6 +21,7 @@ from simulator.host_ports import HostPorts
 from simulator.kernel import Communication
 from simulator.rounds import merged, rounds
 from simulator.rounds_axis import Messages
+from simulator.tour import toured
 from simulator.transfer import Group, Transfer
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ class Network:
     options: RunOptions
     _known: dict[tuple[Communication, int], Traffic] = field(default_factory=dict)
     _walks: dict[int, list[int]] = field(default_factory=dict)
+    _tours: dict[tuple[tuple[int, ...], int | None], Sequence[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         topology = self.system.topology
@@ -171,8 +174,15 @@ class Network:
         lies = self.system.lying(communication.axes, chips)
         if communication.kind == "permute":
             return Group(router.topology, router, chips, lies.pieces)  # it goes by the places that are written
-        if communication.kind in _CHAINS and [piece.kind for piece in lies.pieces] == ["graph"]:
-            return Group(router.topology, router, self._chain(chips, chips[communication.root]), lies.pieces)
+        kinds = [piece.kind for piece in lies.pieces]
+        root = chips[communication.root] if communication.kind in _CHAINS else None
+        if kinds == [ROUTES]:
+            key = (tuple(lies.chips), root)
+            if key not in self._tours:
+                self._tours[key] = toured(router, lies.chips, root)
+            return Group(router.topology, router, self._tours[key], lies.pieces)
+        if kinds == ["graph"] and root is not None:
+            return Group(router.topology, router, self._chain(chips, root), lies.pieces)
         return Group(router.topology, router, lies.chips, lies.pieces)
 
     def _chain(self, chips: Sequence[int], root: int) -> Sequence[int]:

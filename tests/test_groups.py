@@ -329,3 +329,55 @@ def test_random_groups_folded_are_the_same_in_full(data: st.DataObject) -> None:
         lines += [line, f"z{name}:bf16[4] = custom(y{name}, time={len(part)} us)"]
     runs = [taken(system, *lines, dims=dims, options=RunOptions(overlap="full", fold=fold)) for fold in (True, False)]
     assert runs[0].time_s == runs[1].time_s
+
+
+# Chips renamed
+
+
+def shuffled_grid(data: st.DataObject, names: Sequence[int]) -> list[str]:
+    """Links of some small graph of chips, alike or of two widths, whose chips are called by `names`."""
+    size = len(names)
+    joined = {(at, data.draw(st.integers(0, at - 1))) for at in range(1, size)}  # a tree, so that all are reached
+    joined |= data.draw(st.sets(st.tuples(st.integers(1, size - 1), st.integers(0, size - 2)), max_size=size))
+    links = sorted({(max(pair), min(pair)) for pair in joined if pair[0] != pair[1]})
+    widths = [data.draw(st.sampled_from(("25GB/s", "50GB/s"))) for _ in links]
+    return [f"chip{names[a]} chip{names[b]} {width} 1us" for (a, b), width in zip(links, widths, strict=True)]
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_chips_renamed_with_their_groups_take_the_same_time(data: st.DataObject, tmp_path_factory: Any) -> None:
+    size = data.draw(st.integers(3, 8))
+    names = data.draw(st.permutations(range(size)))
+    members = data.draw(st.permutations(range(size)))[: data.draw(st.integers(2, size - 1))]
+    line = data.draw(st.sampled_from(COLLECTIVES)).format("A")
+    links = shuffled_grid(data, range(size))
+    times = []
+    for renamed in (list(range(size)), names):
+        path = tmp_path_factory.mktemp("graph") / "some.edges"
+        ends = {f"chip{at}": f"chip{name}" for at, name in enumerate(renamed)}
+        words = [line_.split() for line_ in links]
+        path.write_text("".join(f"{ends[a]} {ends[b]} {rest} {lat}\n" for a, b, rest, lat in words))
+        topology = parse_topology(f"{path} over nvlink", H100.links, None, path.parent)
+        system = System(H100, topology, Mesh({"X": size}, {"A": [renamed[at] for at in members]}))
+        times.append(taken(system, line, dims={"I": 840, "J": 1680}).time_s)
+    assert times[0] == pytest.approx(times[1], rel=1e-9, abs=4e-12)
+
+
+@settings(max_examples=30)
+@given(
+    st.sets(st.integers(0, 15), min_size=2, max_size=9),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.sampled_from(COLLECTIVES),
+)
+def test_a_group_moved_over_a_torus_takes_the_same_time(members: set[int], down: int, right: int, line: str) -> None:
+    def moved(chip: int) -> int:  # turning it round would not do: routes go along one axis first
+        return 4 * ((chip // 4 + down) % 4) + (chip % 4 + right) % 4
+
+    chips = sorted(members)
+    times = [
+        taken(grouped("torus(4,4)", {"A": places}), line.format("A"), dims={"I": 5040, "J": 5040}).time_s
+        for places in (chips, [moved(chip) for chip in chips])
+    ]
+    assert times[0] == pytest.approx(times[1], rel=1e-9, abs=4e-12)
