@@ -3,7 +3,7 @@
 Model: chips that are all combinations of some places along each axis lie in a smaller wiring of the same kinds: of a ring
 they have the whole, or a run of neighbours, which is a line; of a line a run of neighbours; of a switch, a tree or a full
 mesh any places. Chips of which no two are in one child of a shared fabric are joined by that fabric alone. In any other
-graph they lie as their own links do: in a ring, a line or a full mesh, or behind one switch. Everything else has nothing
+graph they lie as their own links are recognised, or behind one switch. Everything else has nothing
 but "routes" from chip to chip.
 Law: the chips of a mesh axis lie as the axis does.
 """
@@ -14,7 +14,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hw.topology import Axis, Topology
+from hw.recognise import recognised
+from hw.topology import Axis, Level, Topology, Wire
 
 ROUTES = "routes"
 """The kind of the axis of chips that form no wiring: routes lead from each to each, through whatever lies between."""
@@ -103,48 +104,43 @@ def _part(axis: Axis, places: set[int]) -> tuple[str, Sequence[int]] | None:
 
 
 def _linked(topology: Topology, chips: Sequence[int]) -> Lying | None:
-    """A ring, a line or a full mesh of single links, or the ports of one switch."""
-    names = {f"chip{chip}": chip for chip in chips}
-    onwards: dict[int, dict[int, int]] = {chip: {} for chip in chips}
-    beyond: dict[int, list[str]] = {chip: [] for chip in chips}
-    levels = set()
-    for wire in topology.wires:
-        source, target = names.get(wire.source), names.get(wire.target)
-        if source is not None and target is not None:
-            onwards[source][target] = onwards[source].get(target, 0) + 1
-            levels.add(wire.level)
-        elif source is not None and wire.target not in topology.chip_numbers:
-            beyond[source].append(wire.target)
-            levels.add(wire.level)
+    """What the links among them are recognised as, if they lie on one level and nothing else joins them there."""
+    places = {f"chip{chip}": at for at, chip in enumerate(chips)}
+    inside = [wire for wire in topology.wires if wire.source in places and wire.target in places]
+    out = [wire for wire in topology.wires if wire.source in places and wire.target not in topology.chip_numbers]
+    levels = {wire.level for wire in (*inside, *out)}
     if len(levels) != 1:
         return None
-    single = all(count == 1 and here in onwards[there] for here, to in onwards.items() for there, count in to.items())
-    switches = [nodes for nodes in beyond.values() if nodes]
-    if any(onwards.values()) and not switches and single:
-        return _joined(chips, onwards, levels.pop())
-    one = len(switches) == len(chips) and all(nodes == switches[0] and len(nodes) == 1 for nodes in switches)
-    if one and not any(onwards.values()):
+    if inside and not out:
+        return _recognised(chips, inside, levels.pop())
+    switches = {wire.target for wire in out}
+    if not inside and len(switches) == 1 and len(out) == len(chips):
         return Lying(chips, (Axis("switch", len(chips), 1, levels.pop()),))
     return None
 
 
-def _joined(chips: Sequence[int], onwards: Mapping[int, Mapping[int, int]], level: int) -> Lying | None:
-    """The ring, line or full mesh that single links between chips form."""
-    degrees = sorted(len(to) for to in onwards.values())
-    size = len(chips)
-    if degrees[0] == size - 1 and size != 3:
-        kind = "line" if size == 2 else "full"
-        return Lying(chips, (Axis(kind, size, 1, level),))
-    if degrees[-1] > 2 or degrees[0] < 1:
+def _recognised(chips: Sequence[int], wires: Sequence[Wire], level: int) -> Lying | None:
+    """The wiring that single links between chips form."""
+    size, ends = len(chips), [(wire.source, wire.target) for wire in wires]
+    if len(set(ends)) < len(ends) or not _joined(chips, ends):
         return None
-    ends = [chip for chip in chips if len(onwards[chip]) == 1]
-    if len(ends) not in (0, 2):
+    numbers = {f"chip{chip}": f"chip{at}" for at, chip in enumerate(chips)}
+    renamed = [wire._replace(source=numbers[wire.source], target=numbers[wire.target], level=0) for wire in wires]
+    drawn = Level("graph", "graph", wires[0].link, (Axis("graph", size, 1, 0),), size, 1, False, drawn="graph")
+    axes = recognised(Topology((drawn,), size, tuple(renamed))).axes
+    if axes[0].kind == "graph":
         return None
-    walk = [min(ends or chips)]
-    while more := [there for there in sorted(onwards[walk[-1]]) if there not in walk[-2:]]:
-        if len(walk) == size or more[0] == walk[0]:
-            break
-        walk.append(more[0])
-    if len(walk) < size:
-        return None
-    return Lying(walk, (Axis("line" if ends else "ring", size, 1, level),))
+    along = [chips[axes[0].chip_at(position)] for position in range(size)]
+    return Lying(along, tuple(replace(axis, level=level, order=None) for axis in axes))
+
+
+def _joined(chips: Sequence[int], ends: Sequence[tuple[str, str]]) -> bool:
+    """Whether links lead from the first chip to all others."""
+    onwards: dict[str, list[str]] = {}
+    for here, there in ends:
+        onwards.setdefault(here, []).append(there)
+    reached, front = set[str](), [f"chip{chips[0]}"]
+    while front:
+        reached.update(front)
+        front = list({there for here in front for there in onwards.get(here, ())} - reached)
+    return len(reached) == len(chips)

@@ -186,6 +186,34 @@ def test_chips_without_a_wiring_of_their_own_still_reach_each_other() -> None:
     near(taken(system, GATHER.format("A")).time_s, 2 * (2 * ALPHA + V / (4 * ICI)))
 
 
+@pytest.mark.parametrize(
+    "line", [line for line in COLLECTIVES if line != FETCH]
+)  # single messages take other ways there
+def test_parts_of_a_graph_cost_what_the_same_wiring_costs(tmp_path: Path, line: str) -> None:
+    """A grid, a ring and a full mesh, chips numbered at random, joined by single links."""
+    links = [(row + at, row + at + 1) for row in (0, 4) for at in range(3)] + [(at, at + 4) for at in range(4)]
+    links += [(8 + at, 8 + (at + 1) % 6) for at in range(6)]
+    links += [(14 + one, 14 + two) for one in range(5) for two in range(one)]
+    names = [11, 4, 17, 2, 9, 13, 0, 6, 15, 8, 1, 18, 5, 12, 3, 16, 7, 10, 14]
+    path = tmp_path / "parts.edges"
+    words = [f"chip{names[a]} chip{names[b]} 25GB/s 1us" for a, b in (*links, (0, 8), (11, 14))]
+    path.write_text("\n".join(words))
+    named = {"A": names[:8], "B": names[8:14], "C": names[14:]}
+    parts = grouped(f"{path} over nvlink", named, H100)
+    dims = {"I": 840, "J": 1680}
+    full = chip_with("h100_sxm", {"links.nvlink.latency": "1 us", "links.nvlink.count": 4})
+    for name, wiring, mesh, chip in (
+        ("A", "grid(2,4)", {"X": 2, "Y": 4}, H100),
+        ("B", "ring(6)", {"X": 6}, H100),
+        ("C", "full(5)", {"X": 5}, full),
+    ):
+        alone = grouped(f"{wiring} over nvlink", {}, chip, mesh)
+        near(
+            taken(parts, line.format(name), dims=dims).time_s,
+            taken(alone, line.format("".join(mesh)), dims=dims).time_s,
+        )
+
+
 # Who runs what
 
 
