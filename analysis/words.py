@@ -98,6 +98,8 @@ MONEY_WORDS: Mapping[str, Word] = {
     "chip_time_per_year": Word(_S, "time of one chip that the work of 365 days takes, all chips added up"),
     "energy_cost": Word(_USD, "electricity of one run, with what cooling takes; not part of cost"),
     "flops_per_usd": Word(Dimension.YIELD, "arithmetic of all chips that a dollar buys"),
+    "checkpoint_interval": Word(_S, "how often to save for the least loss to interruptions (Young 1974)"),
+    "lost_share": Word(Dimension.RATIO, "share of the time that interruptions cost: saving, doing again, coming back"),
     "training_time": Word(_S, "a whole training, from one run of the workload"),
     "training_cost": Word(_USD, "cost of a whole training"),
     "saved": Word(Dimension.RATIO, "share of the baseline's cost that is gone"),

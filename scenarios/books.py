@@ -13,6 +13,7 @@ from analysis import Summary
 from analysis.economics import (
     DAYS_PER_YEAR,
     SECONDS_PER_HOUR,
+    checkpoint_interval_s,
     chip_seconds_per_year,
     electricity_usd,
     engineering_usd,
@@ -132,6 +133,21 @@ class Books:
         if not self.paid:
             raise UnknownError("it costs nothing")
         return self.flops / self.paid
+
+    # Interruptions
+
+    @property
+    def checkpoint_interval(self) -> float:
+        """How often to save for the least loss."""
+        interruptions = self.spec.interruptions
+        assert interruptions is not None
+        return checkpoint_interval_s(interruptions.checkpoint, interruptions.every)
+
+    @property
+    def lost_share(self) -> float:
+        """The share of the time that interruptions cost."""
+        assert self.spec.interruptions is not None
+        return _lost(self.spec.interruptions)
 
     # A training
 

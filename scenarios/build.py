@@ -24,6 +24,8 @@ from scenarios.loader import Loaders, read_loaders
 from scenarios.money import EconomicsSpec
 from scenarios.paths import link_problem, path_problem
 from scenarios.points import read_points
+from scenarios.scope import Scopes, ops_named
+from scenarios.sorting import read_sort
 from scenarios.source import find_file, read_source
 from scenarios.spec import RunSpec, ScenarioSpec, WorkloadSpec
 from scenarios.study_spec import StudySpec
@@ -39,7 +41,7 @@ from simulator.split import split_problems
 from simulator.text import read_graph_items
 
 MAX_DIM = 10**15
-_DIMS = "workload.dims."
+DIMS = "workload.dims."
 _DIM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 
@@ -71,7 +73,7 @@ class Scenario:
 
     def having_all(self, values: Mapping[str, Any]) -> Scenario:
         """The same scenario with other values at dotted paths, all put in place at once. Raises SpecError."""
-        sizes = {dotted.removeprefix(_DIMS): value for dotted, value in values.items() if dotted.startswith(_DIMS)}
+        sizes = {dotted.removeprefix(DIMS): value for dotted, value in values.items() if dotted.startswith(DIMS)}
         document = changed(self.document, values)
         if len(sizes) == len(values) and all(self._is_size(name, size) for name, size in sizes.items()):
             graph = self.graph.with_dims(**sizes)  # nothing else depends on a size
@@ -80,6 +82,16 @@ class Scenario:
 
     def _is_size(self, name: str, size: Any) -> bool:
         return name in self.graph.dims and type(size) is int and 1 <= size <= MAX_DIM
+
+
+_ASKS = ("study", "expect")
+"""Sections that ask about the scenario as it stands; a variant may not have what they name."""
+
+
+def without_questions(document: Document) -> Document:
+    """The document without what is asked about it: what rows of a study are made of."""
+    data = {name: part for name, part in document.data.items() if name not in _ASKS}
+    return Document(document.file, data, document.values, document.keys, document.notes)
 
 
 def load_scenario(reference: str, overrides: tuple[str, ...] | list[str] = ()) -> Scenario:
@@ -104,13 +116,14 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     loaders = read_loaders(document, graph, built.system if system_known else None, problems)
     economics = _section(EconomicsSpec, "economics", document, problems)
     check_baseline(economics, document, path, problems)
-    claims = read_claims(document, problems)
-    _check_claimed_ops(claims, graph, built.system, options, document, problems)
-    check_money_claims([claim.word for claim in claims], economics, document, problems)
-    condition = read_condition(study, document, problems)
+    points = read_points(study, document, problems) if study is not None else None
+    scopes = Scopes(document, path, study, points)
+    claims = read_claims(document, problems, scopes.of_claim)
+    _check_named_ops(claims, graph, built.system, options, document, problems)
+    check_money_claims(claims, economics, document, problems)
+    read_sort(scopes, document, problems)
+    condition = read_condition(study, document, problems, scopes.of_condition)
     _check_paths(study, built.system if system_known else None, document, problems)
-    if study is not None:
-        read_points(study, document, problems)
     for name in ("name", "about"):
         if name in data and not isinstance(data[name], str):
             problems.add(document.value_mark((name,)), f"{name} wants text")
@@ -132,7 +145,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     )
 
 
-def _check_claimed_ops(
+def _check_named_ops(
     claims: tuple[Claim, ...],
     graph: OpGraph | None,
     system: System,
@@ -140,15 +153,15 @@ def _check_claimed_ops(
     document: Document,
     problems: Problems,
 ) -> None:
-    about_ops = [claim.word for claim in claims if claim.word.startswith("ops.")]
-    names = {op.name for op in graph.flat()} if graph is not None and about_ops else set()
-    unknown_words = [word for word in about_ops if names and not names.intersection(_claimed(word))]
-    if unknown_words and graph is not None and not problems.found:
+    asked = [(claim.word, word) for claim in claims for each in claim.expressions for word in ops_named(each)]
+    names = {op.name for op in graph.flat()} if graph is not None and asked else set()
+    strange = [(key, word) for key, word in asked if names and not names.intersection(_claimed(word))]
+    if strange and graph is not None and not problems.found:
         cost = Cost(graph, system, options).seconds
         names |= {op.name for op in plan_sharding(graph, system, options.sharding, cost).flat()}  # what is inserted too
-    for word in unknown_words:
+    for key, word in strange:
         if not names.intersection(_claimed(word)):
-            problems.add(document.key_mark(("expect", word)), unknown("op", _claimed(word)[0], names))
+            problems.add(document.key_mark(("expect", key)), unknown("op", _claimed(word)[0], names))
 
 
 def _claimed(word: str) -> tuple[str, str]:

@@ -23,6 +23,9 @@ _Random = Annotated[
     list[str] | None,
     typer.Option("--random", help="Values that are drawn: a.b=1:4096, a.b=1:4096:log, samples=100, seed=0."),
 ]
+_Sort = Annotated[
+    str | None, typer.Option("--sort", help="The order of the rows: time, -mfu, cost / tokens_per_s; the least first.")
+]
 _Store = Annotated[
     Path | None, typer.Option("--store", help="A file that keeps finished runs; the same study goes on from there.")
 ]
@@ -44,6 +47,7 @@ def register(
         vary: _Vary = None,
         zip_: _Zip = None,
         random: _Random = None,
+        sort: _Sort = None,
         store: _Store = None,
         jobs: _Jobs = None,
         cluster: _Cluster = None,
@@ -56,7 +60,7 @@ def register(
             from scenarios.study_command import Asked, answer
 
             added = (tuple(set_ or ()), tuple(vary or ()), tuple(zip_ or ()), tuple(random or ()))
-            answers = answer(Asked(file, *added, store, jobs, cluster, export))
+            answers = answer(Asked(file, *added, sort, store, jobs, cluster, export))
             if json:
                 print_json(answers.as_json())
             else:

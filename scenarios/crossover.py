@@ -14,14 +14,18 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw import SpecError
+from hw.systems import folder_of
 from scenarios.bisection import State
 from scenarios.build import Scenario
 from scenarios.condition import parse_condition
-from scenarios.find import CannotTryError, Found, Trial, default_step
+from scenarios.find import CannotTryError, Found, Trial, default_step, derived_of, deriving
 from scenarios.find_values import Value, axis_values
+from scenarios.other_runs import FromOtherRuns
+from scenarios.scope import Scope
+from scenarios.study import first_line
 from scenarios.study_spec import CrossoverSpec
 
 if TYPE_CHECKING:
@@ -96,17 +100,27 @@ def crossover(scenario: Scenario, asked: CrossoverSpec | None = None) -> Crossov
         asked = scenario.study.crossover if scenario.study is not None else None
     if asked is None:
         return None
-    xs = axis_values(asked.x, default_step(scenario, asked.x.path))
-    ys = axis_values(asked.y, default_step(scenario, asked.y.path))
-    condition = parse_condition(asked.where)
+    derived = derived_of(scenario)
+    xs, ys = (
+        axis_values(axis, default_step(scenario, axis.path, derived.following(axis.path)))
+        for axis in (asked.x, asked.y)
+    )
+    condition = parse_condition(asked.where, Scope(dims=scenario.graph.dims, folder=_folder(scenario)))
+    answers = FromOtherRuns(_folder(scenario))
     rows = []
     for y in ys:
         try:
-            here = scenario.having(asked.y.path, y)
-            found = Trial(here, asked.x.path, xs, condition).search()
-            rows.append(Row(y, found, note="; ".join(here.notes)))
+            inputs = {asked.y.path: y, **derived.values({asked.y.path: y})}
+            here = scenario.having_all(inputs)
+            trial = Trial(deriving(here, asked.x.path, inputs, derived), asked.x.path, xs, condition, answers)
+            rows.append(Row(y, trial.search(), note="; ".join(here.notes)))
         except CannotTryError as error:
             rows.append(Row(y, None, str(error)))
-        except SpecError as error:
-            rows.append(Row(y, None, error.problems[0].message))
+        except ValueError as error:
+            rows.append(Row(y, None, first_line(error)))
     return Crossover(asked, xs, tuple(rows))
+
+
+def _folder(scenario: Scenario) -> Path:
+    """Of the file that asks."""
+    return folder_of(scenario.document.value_mark(("study", "crossover", "where")), scenario.path.parent)

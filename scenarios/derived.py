@@ -15,6 +15,7 @@ from hw import Problems
 from hw.document import Document
 from hw.errors import shown, unknown
 from scenarios.expression import Expression, Number, parse_expression
+from scenarios.op_options import is_op_option, option_said
 from scenarios.source import split_path
 from scenarios.value_text import in_base_units
 
@@ -29,16 +30,27 @@ class Derived:
     fixed: Mapping[str, Any]
 
     def values(self, inputs: Mapping[str, Any]) -> dict[str, Number]:
-        """The derived values of a point. Raises ValueError with a message for the user."""
+        """The derived values of a point; without those that follow from what is looked for where it has no value. Raises
+        ValueError with a message for the user."""
         known = {**self.fixed, **inputs}
         found: dict[str, Number] = {}
         for path in self.order:
+            if not all(meant in known for meant in self.meaning[path].values()):
+                continue
             try:
                 named = {name: _number(name, known[meant]) for name, meant in self.meaning[path].items()}
                 known[path] = found[path] = self.expressions[path].value(named)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
         return found
+
+    def following(self, path: str) -> list[str]:
+        """The derived paths that follow from a path, directly or not."""
+        found = [path]
+        for each in self.order:
+            if set(found) & set(self.meaning[each].values()):
+                found.append(each)
+        return found[1:]
 
 
 def _number(name: str, value: Any) -> Number:
@@ -51,8 +63,11 @@ def _number(name: str, value: Any) -> Number:
         raise ValueError(f"{name} is {shown(value, 40)}, which is not a number") from None
 
 
-def read_derived(derive: Mapping[str, Any], paths: Sequence[str], document: Document, problems: Problems) -> Derived:
-    """The expressions of `study.derive`; `paths` are all paths of the study. Wrong ones go to the problems."""
+def read_derived(
+    derive: Mapping[str, Any], paths: Sequence[str], searched: Sequence[str], document: Document, problems: Problems
+) -> Derived:
+    """The expressions of `study.derive`; `paths` are all paths of the study, those `searched` have values only while they
+    are looked for, else what the scenario says. Wrong ones go to the problems."""
     expressions: dict[str, Expression] = {}
     meaning: dict[str, dict[str, str]] = {}
     fixed: dict[str, Any] = {}
@@ -63,7 +78,7 @@ def read_derived(derive: Mapping[str, Any], paths: Sequence[str], document: Docu
             meaning[path] = {}
             for name in expressions[path].names:
                 meant = meaning[path][name] = _meant(name, paths, document)
-                if meant not in paths:
+                if meant not in paths or (meant in searched and _said(meant, document) is not None):
                     fixed[meant] = _said(meant, document)
             if not expressions[path].names:
                 expressions[path].value({})
@@ -98,6 +113,8 @@ def _meant(name: str, paths: Sequence[str], document: Document) -> str:
 
 def _said(path: str, document: Document) -> Any:
     """What the scenario says at a path; None if nothing."""
+    if is_op_option(path):
+        return option_said(path, document.data)
     value: Any = document.data
     for part in split_path(path):
         value = value.get(part) if isinstance(value, dict) else None

@@ -8,17 +8,24 @@ is told as a flip. How few values are tried, and what that guarantees, is said i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from hw import Problem, RunError, SpecError
+from hw import Problem, Problems, RunError, SpecError
+from hw.systems import folder_of
 from scenarios.bisection import State, flips, locate
-from scenarios.build import Scenario
+from scenarios.build import DIMS, Scenario
 from scenarios.condition import Condition
+from scenarios.derived import Derived
 from scenarios.find_values import Value, stepped
-from scenarios.study import summarise
+from scenarios.other_runs import FromOtherRuns, OtherRuns
+from scenarios.points import Entry, read_points
+from scenarios.scope import Answers, NoValueError
+from scenarios.study import first_line, summarise
+from scenarios.study_spec import FindSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +97,22 @@ class CannotTryError(Exception):
     """A value that must be known cannot be run: the value and what is wrong."""
 
 
+Made = Callable[[Value], Scenario]
+"""The scenario with a value in place. Raises ValueError where there is none."""
+
+
 @dataclass
 class Trial:
-    """A condition on a scenario, at each of some values of a path. `reverse`: the first answer is the largest value."""
+    """A condition on a scenario, at each of some values of a path.
 
-    scenario: Scenario
+    `made`: the scenario with a value in place. `reverse`: the first answer is the largest value.
+    """
+
+    made: Made
     path: str
     values: Sequence[Value]
     condition: Condition
+    answers: Answers | None = None
     reverse: bool = False
     errors: dict[int, str] = field(default_factory=dict)
 
@@ -124,45 +139,90 @@ class Trial:
     def state(self, place: int) -> State:
         """Whether the condition holds at one value; None, and an error, where it cannot be run."""
         try:
-            return self.condition.holds(summarise(self.scenario.having(self.path, self.values[place])))
-        except (SpecError, RunError) as error:
-            self.errors[place] = _first_line(error)
+            return self.condition.holds(summarise(self.made(self.values[place])), self.answers)
+        except NoValueError as error:  # whatever is tried
+            raise CannotTryError(str(error)) from None
+        except (ValueError, RunError) as error:  # a scenario that is wrong, or an expression without a value
+            self.errors[place] = first_line(error)
             return None
-        except (ValueError, KeyError) as error:  # a word that this scenario has no value for, whatever is tried
-            raise CannotTryError(str(error.args[0])) from None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What `study.find` asks, of the scenario itself and of each row of its study; `folder`: of the file that asks."""
+
+    asked: FindSpec
+    condition: Condition
+    derived: Derived
+    folder: Path
+
+    def within(self, scenario: Scenario, inputs: Entry, runs: OtherRuns | None = None) -> Found:
+        """The answer for a scenario in which `inputs` are in place. Raises CannotTryError, SpecError."""
+        asked, path = self.asked, self.asked.path
+        step = default_step(scenario, path, self.derived.following(path))
+        return Trial(
+            deriving(scenario, path, inputs, self.derived),
+            path,
+            stepped(asked.from_, asked.to, asked.step, step),
+            self.condition,
+            FromOtherRuns(self.folder, runs or OtherRuns()),
+            asked.wanted == "largest",
+        ).search(asked.every)
+
+    def said(self) -> dict[str, Any]:
+        """What its answers depend on, beside the scenario and what is in place."""
+        derive = {path: expression.text for path, expression in self.derived.expressions.items()}
+        return {"find": self.asked.model_dump(mode="json"), "derive": derive}
+
+
+def search_of(scenario: Scenario) -> Search | None:
+    """What the scenario's `study.find` asks; None if it asks nothing."""
+    study, condition, document = scenario.study, scenario.condition, scenario.document
+    if study is None or study.find is None or condition is None:
+        return None
+    folder = folder_of(document.value_mark(("study", "find", "where")), scenario.path.parent)
+    return Search(study.find, condition, derived_of(scenario), folder)
+
+
+def derived_of(scenario: Scenario) -> Derived:
+    """The derived values of the scenario's study."""
+    if scenario.study is None:
+        return Derived({}, (), {}, {})
+    return read_points(scenario.study, scenario.document, Problems()).derived
+
+
+def deriving(scenario: Scenario, path: str, inputs: Entry, derived: Derived) -> Made:
+    """How to put a value at a path of a scenario in which `inputs` are in place, and what follows from it."""
+
+    def made(value: Value) -> Scenario:
+        follows = derived.values({**inputs, path: value})
+        changed = {other: number for other, number in follows.items() if inputs.get(other) != number}
+        return scenario.having_all({path: value, **changed})
+
+    return made
 
 
 def find(scenario: Scenario) -> Found | None:
     """The answer to the scenario's `study.find`; None if it asks nothing. Raises SpecError."""
-    study, condition = scenario.study, scenario.condition
-    if study is None or study.find is None or condition is None:
+    search = search_of(scenario)
+    if search is None:
         return None
-    asked = study.find
-    values = stepped(asked.from_, asked.to, asked.step, default_step(scenario, asked.path))
-    trial = Trial(scenario, asked.path, values, condition, asked.wanted == "largest")
     try:
-        return trial.search(asked.every)
+        return search.within(scenario, {})
     except CannotTryError as error:
         mark = scenario.document.value_mark(("study", "find"))
         raise SpecError([Problem(mark, f"find: {error}")]) from None
 
 
-def default_step(scenario: Scenario, dotted: str) -> int:
-    """The least step that keeps every sharded use of a dim divisible; 1 for a path that is no dim's."""
-    section, _, name = dotted.rpartition(".")
-    if section != "workload.dims":
-        return 1
+def default_step(scenario: Scenario, dotted: str, following: Collection[str] = ()) -> int:
+    """The least step that keeps every sharded use of a dim divisible, and of the dims that follow from it; 1 for a path
+    that is no dim's."""
+    names = {path.removeprefix(DIMS) for path in (dotted, *following) if path.startswith(DIMS)}
     extents = [
         scenario.system.mesh.extent(dim.axes)
         for op in scenario.graph.every_op()
         for tensor in (*op.inputs, op.output)
         for dim in tensor.dims
-        if dim.size == name
+        if dim.size in names
     ]
-    return math.lcm(*extents) if extents else 1
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, SpecError):
-        return error.problems[0].message
-    return str(error).splitlines()[0]
+    return math.lcm(*extents) if extents and dotted.startswith(DIMS) else 1

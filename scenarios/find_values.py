@@ -15,6 +15,7 @@ from typing import Any, overload
 from hw import Problems
 from hw.document import Document, Key
 from scenarios.condition import Condition, parse_condition
+from scenarios.scope import Scope
 from scenarios.study_spec import CrossoverAxis, StudySpec
 from scenarios.value_text import as_value, in_base_units, one_unit, read_number, read_values
 
@@ -107,11 +108,13 @@ def same_value(one: object, other: object) -> bool:
     return a == b or abs(a - b) <= 1e-12 * max(abs(a), abs(b))
 
 
-def read_condition(study: StudySpec | None, document: Document, problems: Problems) -> Condition | None:
-    """The condition of `find`, with every problem of `find` and `crossover` reported."""
+def read_condition(
+    study: StudySpec | None, document: Document, problems: Problems, scope: Scope | None = None
+) -> Condition | None:
+    """The condition of `find`, with every problem of `find` and `crossover` reported; `scope`: what it may name."""
     if study is None:
         return None
-    _check_crossover(study, document, problems)
+    _check_crossover(study, document, problems, scope)
     find = study.find
     if find is None:
         return None
@@ -122,18 +125,18 @@ def read_condition(study: StudySpec | None, document: Document, problems: Proble
         stepped(find.from_, find.to, find.step)
     except ValueError as error:
         problems.add(document.value_mark(here), f"find: {error}")
-    return _condition(find.where, (*here, "where"), document, problems)
+    return _condition(find.where, (*here, "where"), document, problems, scope)
 
 
-def _condition(text: str, where: Key, document: Document, problems: Problems) -> Condition | None:
+def _condition(text: str, where: Key, document: Document, problems: Problems, scope: Scope | None) -> Condition | None:
     try:
-        return parse_condition(text)
+        return parse_condition(text, scope)
     except ValueError as error:
         problems.add(document.value_mark(where), str(error))
         return None
 
 
-def _check_crossover(study: StudySpec, document: Document, problems: Problems) -> None:
+def _check_crossover(study: StudySpec, document: Document, problems: Problems, scope: Scope | None) -> None:
     asked = study.crossover
     if asked is None:
         return
@@ -145,4 +148,4 @@ def _check_crossover(study: StudySpec, document: Document, problems: Problems) -
                 raise ValueError(f"has {count} values; {_MAX_ROWS} rows are the most")
         except ValueError as error:
             problems.add(document.value_mark((*here, name)), f"{name} {error}")
-    _condition(asked.where, (*here, "where"), document, problems)
+    _condition(asked.where, (*here, "where"), document, problems, scope)

@@ -17,7 +17,9 @@ from hw.document import Document, is_file
 from hw.systems import folder_of
 from hw.units import show
 from scenarios.books import Books, UnknownError
+from scenarios.claims import Claim
 from scenarios.money import EconomicsSpec
+from scenarios.scope import own_words
 from scenarios.source import find_file
 
 
@@ -39,6 +41,7 @@ _REQUESTS = Wants(
 )
 _TOKENS = Wants(lambda spec: spec.tokens_per_run is not None, "tokens_per_run")
 _POWER = Wants(lambda spec: spec.electricity is not None, "electricity")
+_INTERRUPTIONS = Wants(lambda spec: spec.interruptions is not None, "interruptions")
 _TRAINING = Wants(lambda spec: spec.training is not None, "training")
 _VOLUME = Wants(lambda spec: bool(spec.volume), "runs_per_day, requests_per_day or trainings_per_year")
 _BASELINE = Wants(lambda spec: spec.baseline is not None, "baseline")
@@ -54,6 +57,8 @@ WANTS: Mapping[str, Wants] = {
     "chip_time_per_year": _VOLUME,
     "energy_cost": _POWER,
     "flops_per_usd": _ALWAYS,
+    "checkpoint_interval": _INTERRUPTIONS,
+    "lost_share": _INTERRUPTIONS,
     "training_time": _TRAINING,
     "training_cost": _TRAINING,
     "saved": _BASELINE,
@@ -91,15 +96,17 @@ def check_baseline(spec: EconomicsSpec | None, document: Document, path: Path, p
 
 
 def check_money_claims(
-    words: Iterable[str], spec: EconomicsSpec | None, document: Document, problems: Problems
+    claims: Iterable[Claim], spec: EconomicsSpec | None, document: Document, problems: Problems
 ) -> None:
     """Refuse claims about words that the economics section does not say enough for."""
-    for word in words:
-        wants = WANTS.get(word, _ALWAYS)
-        if word in MONEY_WORDS and spec is None and "economics" not in document.data:
-            problems.add(document.key_mark(("expect", word)), f"{word} wants an economics section")
-        elif word in MONEY_WORDS and spec is not None and not wants.there(spec):
-            problems.add(document.key_mark(("expect", word)), f"{word} wants in economics: {wants.key}")
+    for claim in claims:
+        mark = document.key_mark(("expect", claim.word))
+        for word in own_words(*claim.expressions):
+            wants = WANTS.get(word, _ALWAYS)
+            if word in MONEY_WORDS and spec is None and "economics" not in document.data:
+                problems.add(mark, f"{word} wants an economics section")
+            elif word in MONEY_WORDS and spec is not None and not wants.there(spec):
+                problems.add(mark, f"{word} wants in economics: {wants.key}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ outcome.failed                 # claims of `expect` that did not come true
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,16 @@ from analysis.memory_frame import memory_frame
 from analysis.network import network_record
 from analysis.tables import write_table
 from analysis.usage import usage_frame
-from hw import Problem, SpecError
+from hw import Problems, SpecError
+from hw.systems import folder_of
+from scenarios.answers import FromTheStudy, StudyRows
 from scenarios.build import Scenario, load_scenario
-from scenarios.claims import Verdict, verdicts
+from scenarios.claims import Verdict, verdict
 from scenarios.crossover import Crossover, crossover
 from scenarios.find import Flip, Found, find
 from scenarios.find_values import Value as FoundValue
+from scenarios.other_runs import OtherRuns
+from scenarios.scope import Known
 from scenarios.sharding_notes import ShardingStory, sharding_story
 from scenarios.study import ledger_of, summarise
 from scenarios.sweeps import HowToRun, Row, Study, points_of, run_study
@@ -132,19 +136,27 @@ class Outcome:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """Every claim and whether it holds. Raises SpecError for a claim about a kernel that does not exist."""
-        for claim in self.scenario.claims:
-            if claim.word.startswith("ops."):
-                self._known(claim.word)
-        wants_find = any(claim.word == "find" for claim in self.scenario.claims)
-        return verdicts(self.scenario.claims, self.words, self.found if wants_find else None)
+        """Every claim and whether it holds. Raises SpecError with every claim about a kernel, a row or another run that does
+        not exist; RunError if a row or another run that a claim is about cannot be run."""
+        scenario, runs = self.scenario, OtherRuns()
+        study = scenario.study
+        rows = StudyRows(scenario, self._sorted_inputs if study is not None and study.sort is not None else None)
+        problems = Problems()
+        found = []
+        for claim in scenario.claims:
+            mark = scenario.document.key_mark(("expect", claim.word))
+            answers = FromTheStudy(folder_of(mark, scenario.path.parent), runs, rows, lambda: self.found)
+            try:
+                found.append(verdict(claim, Known(self.words, answers)))
+            except SpecError as error:  # of `find`, or of a baseline
+                problems.extend(error)
+            except ValueError as error:
+                problems.add(mark, str(error))
+        problems.raise_if_any()
+        return found
 
-    def _known(self, word: str) -> None:
-        try:
-            self.words[word]
-        except KeyError as error:
-            mark = self.scenario.document.key_mark(("expect", word))
-            raise SpecError([Problem(mark, str(error.args[0]))]) from None
+    def _sorted_inputs(self) -> list[Mapping[str, Any]]:
+        return [row.inputs for row in self.rows]
 
     @property
     def failed(self) -> list[Verdict]:

@@ -1,7 +1,8 @@
 """Dotted paths of a scenario: whether there is such a thing to vary.
 
 A path is followed through the models of the scenario language; below `system.set` through those of a chip. What the models
-leave open (a link's name, an inline chip) is accepted here and judged when the scenario is built.
+leave open (a link's name, an inline chip) is accepted here and judged when the scenario is built. `ops.NAME.tiles` is an
+option of an op.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hw import Chip, System
 from hw.document import Document
 from hw.errors import unknown
 from hw.link_names import HOST_LINK
+from scenarios.op_options import is_op_option, option_problem
 from scenarios.spec import ScenarioSpec
 
 SAYS_NOTHING = ("name", "about", "extends", "study", "expect")
@@ -27,8 +29,10 @@ def path_problem(path: str, document: Document, swapped: Collection[str] = ()) -
     parts = path.split(".")
     if not all(parts):
         return f"'{path}' is not a dotted path, as in workload.dims.B"
+    if is_op_option(path):
+        return None if "workload" in swapped or "workload.ops" in swapped else option_problem(path, document.data)
     if parts[0] in SAYS_NOTHING or parts[0] not in ScenarioSpec.model_fields:
-        return unknown("section", parts[0], [name for name in ScenarioSpec.model_fields if name not in SAYS_NOTHING])
+        return unknown("section", parts[0], _varied_sections())
     if parts[:2] == ["system", "set"]:
         return _unknown_key(Chip, parts[2:], "system.set.")
     wrong = _unknown_key(ScenarioSpec, parts, "")
@@ -47,6 +51,10 @@ def link_problem(path: str, system: System, swapped: Collection[str] = ()) -> st
     wires = system.topology.wires if system.topology is not None else ()
     known = {*(name for chip in system.kinds for name in chip.links), *(wire.link for wire in wires), HOST_LINK}
     return None if parts[3] in known else unknown("link", parts[3], known)
+
+
+def _varied_sections() -> list[str]:
+    return [*(name for name in ScenarioSpec.model_fields if name not in SAYS_NOTHING), "ops.NAME"]
 
 
 def _unknown_dim(parts: list[str], document: Document) -> str | None:

@@ -53,9 +53,21 @@ class Points:
     workloads: Mapping[str, Any]
 
     @property
+    def varies(self) -> bool:
+        """Whether there are points at all."""
+        return bool(self.grid or self.zipped or self.draws)
+
+    @property
     def paths(self) -> list[str]:
         """The varied paths, in the order of the table's columns."""
         return [*self.grid, *self.zipped, *self.draws, *self.derived.order]
+
+    def values_by_path(self) -> Iterator[tuple[str, Sequence[Any]]]:
+        """What each path takes; of what is drawn some draws, of what is derived a number that stands for all."""
+        yield from self.grid.items()
+        yield from self.zipped.items()
+        yield from ((path, [draw(u) for u in (0.0, 0.5, 0.99)]) for path, draw in self.draws.items())
+        yield from ((path, (0,)) for path in self.derived.order)
 
     @property
     def size(self) -> int:
@@ -79,7 +91,7 @@ class Points:
         return {**inputs, _WORKLOAD: self.workloads[named]} if isinstance(named, str) else inputs
 
     def __len__(self) -> int:
-        return self.size if self.paths else 0
+        return self.size if self.varies else 0
 
     def __getitem__(self, number: int) -> Point:
         if not 0 <= number < len(self):
@@ -123,15 +135,17 @@ class _Reader:
         self._equal_lengths(zipped)
         chance = self.study.random
         draws = dict(self._draws(chance.values)) if chance else {}
-        derived = read_derived(self.study.derive or {}, list(self.places), self.document, self.problems)
+        searched = self._searched()
+        named = [*self.places, *searched]
+        derived = read_derived(self.study.derive or {}, named, searched, self.document, self.problems)
         samples, seed = (chance.samples, chance.seed) if chance else (0, 0)
         points = Points(grid, zipped, draws, samples, seed, derived, self.workloads)
         if points.size > MAX_POINTS:
             message = f"the study has {points.size:,} runs; at most {MAX_POINTS:,} are allowed"
             self.problems.add(self.document.value_mark(_STUDY), message)
-        if derived.order and not (grid or zipped or draws):
+        if derived.order and not (points.varies or searched):
             mark = self.document.value_mark((*_STUDY, "derive"))
-            self.problems.add(mark, "derive needs something that varies: vary, zip or random")
+            self.problems.add(mark, "derive needs something that varies: vary, zip, random, find or crossover")
         return points
 
     def _paths(self) -> None:
@@ -153,6 +167,21 @@ class _Reader:
                 elif wrong := path_problem(path, self.document, everywhere):
                     self.problems.add(self.document.key_mark(here), wrong)
                 self.places.setdefault(path, here)
+
+    def _searched(self) -> list[str]:
+        """The paths whose values are looked for; none of them may be given as well."""
+        asked: list[tuple[str, Key]] = []
+        find, crossover = self.study.find, self.study.crossover
+        if find is not None:
+            asked.append((find.path, ("find", find.wanted)))
+        if crossover is not None:
+            asked += [(crossover.x.path, ("crossover", "x", "path")), (crossover.y.path, ("crossover", "y", "path"))]
+        for path, here in asked:
+            given = self.places.get(path)
+            if given is not None and not (here[0] == "crossover" and given[1] != "derive"):
+                message = f"{path} is also given under {'.'.join(map(str, given[1:-1]))}"
+                self.problems.add(self.document.value_mark((*_STUDY, *here)), message)
+        return list(dict.fromkeys(path for path, _ in asked if path not in self.places))
 
     def _lists(self, part: Mapping[str, Any], above: Key) -> dict[str, Sequence[Any]]:
         lists: dict[str, Sequence[Any]] = {}

@@ -16,12 +16,11 @@ from functools import lru_cache
 from typing import Any
 
 from hw import RunError, SpecError
-from hw.document import Document
-from scenarios.build import Scenario, build_scenario
-from scenarios.study import summarise
-
-_ASKS = ("study", "expect")
-"""Sections that ask about the scenario as it stands; a variant may not have what they name."""
+from scenarios.build import Scenario, build_scenario, without_questions
+from scenarios.find import CannotTryError, Search, search_of
+from scenarios.other_runs import OtherRuns
+from scenarios.scope import FIND
+from scenarios.study import first_line, summarise
 
 WRONG_INPUT, CANNOT_RUN = 2, 3
 """Exit codes: the input is wrong, the run cannot be done."""
@@ -52,18 +51,16 @@ class Job:
 
     @classmethod
     def of(cls, scenario: Scenario) -> Job:
-        """The job of running variants of a scenario."""
-        document = scenario.document
-        data = {name: part for name, part in document.data.items() if name not in _ASKS}
-        bare = Document(document.file, data, document.values, document.keys)
-        return cls(pickle.dumps((bare, scenario.path)), os.urandom(8))
+        """The job of running variants of a scenario, and of finding in each what the scenario looks for."""
+        asked = (without_questions(scenario.document), scenario.path, search_of(scenario))
+        return cls(pickle.dumps(asked), os.urandom(8))
 
 
 @lru_cache(maxsize=2)
-def _scenario(job: Job) -> Scenario:
-    """The scenario as it stands, read once in each process. Raises SpecError."""
-    document, path = pickle.loads(job.blob)
-    return build_scenario(document, path)
+def _scenario(job: Job) -> tuple[Scenario, Search | None, OtherRuns]:
+    """The scenario as it stands, and what is looked for, read once in each process. Raises SpecError."""
+    document, path, search = pickle.loads(job.blob)
+    return build_scenario(document, path), search, OtherRuns()
 
 
 def run_points(job: Job, points: Sequence[Mapping[str, Any]]) -> tuple[list[Ran], float]:
@@ -75,17 +72,19 @@ def run_points(job: Job, points: Sequence[Mapping[str, Any]]) -> tuple[list[Ran]
 def run_point(job: Job, inputs: Mapping[str, Any]) -> Ran:
     """Run one point. Whatever goes wrong is in the result."""
     try:
-        base = _scenario(job)
+        base, search, others = _scenario(job)
     except SpecError as error:  # a worker elsewhere may lack a file that the scenario refers to
         said = f"the scenario cannot be read where it should run: {first_line(error)}"
         return Ran("", said, lasting=False, exit=WRONG_INPUT)
     try:
-        words = summarise(base.having_all(inputs)).as_dict()
-        return Ran(json.dumps(words, allow_nan=False))
+        scenario = base.having_all(inputs)
+        words, said, code = _words(scenario)
+        if search is not None:
+            words[FIND], not_found = _found(search, scenario, inputs, others)
+            said, code = "; ".join(filter(None, (said, not_found))), code or (WRONG_INPUT if not_found else 0)
+        return Ran(json.dumps(words, allow_nan=False) if words else "", said, exit=code)
     except SpecError as error:
         return Ran("", first_line(error), exit=WRONG_INPUT)
-    except RunError as error:
-        return Ran("", first_line(error), exit=CANNOT_RUN)
     except MemoryError:
         return Ran("", "this machine has too little memory for the run", lasting=False, exit=CANNOT_RUN)
     except Exception as error:  # a defect of ours is a row too, and is tried again next time
@@ -93,8 +92,19 @@ def run_point(job: Job, inputs: Mapping[str, Any]) -> Ran:
         return Ran("", said, lasting=False, exit=CANNOT_RUN)
 
 
-def first_line(error: Exception) -> str:
-    """An error in one line, as a row has it."""
-    if isinstance(error, SpecError):
-        return error.problems[0].message
-    return str(error).splitlines()[0]
+def _words(scenario: Scenario) -> tuple[dict[str, Any], str, int]:
+    """The words of a run; or none, why, and the exit code for that."""
+    try:
+        return dict(summarise(scenario).as_dict()), "", 0
+    except SpecError as error:
+        return {}, first_line(error), WRONG_INPUT
+    except RunError as error:
+        return {}, first_line(error), CANNOT_RUN
+
+
+def _found(search: Search, scenario: Scenario, inputs: Mapping[str, Any], others: OtherRuns) -> tuple[Any, str]:
+    """The answer of `find` for a row; or None, and why."""
+    try:
+        return search.within(scenario, inputs, others).value, ""
+    except CannotTryError as error:
+        return None, f"find: {error}"

@@ -17,6 +17,7 @@ from analysis import RUN_WORDS, WORDS
 from hw import Dimension
 from hw.errors import cut
 from hw.units import show
+from scenarios.scope import FIND
 from scenarios.sweeps import Row, Study
 from scenarios.terminal import print_whole
 
@@ -81,6 +82,9 @@ def _columns(rows: Sequence[Row]) -> dict[str, tuple[str, Callable[[Any], str]]]
     fit = all(row.words.get("fits") is not False for row in rows)
     columns = {word: column for word, column in _MAIN.items() if not (word == "fits" and fit)}
     for word in dict.fromkeys(word for row in rows for word in row.words if word not in WORDS):
+        if word == FIND:
+            columns[word] = (FIND, _cell)
+            continue
         columns[word] = (word.replace("_", " "), partial(_measured, dimension=RUN_WORDS[word].dimension))
     return columns
 

@@ -15,6 +15,7 @@ from typing import Any
 from hw.document import Document, Key, is_file, parse_document, read_document
 from hw.errors import Mark, Problem, SpecError, unknown
 from scenarios.chip_set import chips_of, leave_behind, restated, restated_by
+from scenarios.op_options import is_op_option, option_place, option_problem, with_op_option
 
 LIBRARY = Path(__file__).parent / "library"
 _MAX_BASES = 16
@@ -140,6 +141,9 @@ def split_path(dotted: str) -> Key:
 
 def set_value(document: Document, dotted: str, value: Any, key_mark: Mark, value_mark: Mark) -> None:
     """Put a value at a dotted path, making maps on the way; null deletes. Raises SpecError if something is no map."""
+    if is_op_option(dotted):
+        _set_option(document, dotted, value, key_mark, value_mark)
+        return
     key = split_path(dotted)
     target = document.data
     for at, part in enumerate(key[:-1]):
@@ -158,6 +162,18 @@ def set_value(document: Document, dotted: str, value: Any, key_mark: Mark, value
         return
     target[key[-1]] = value
     document.keys[key], document.values[key] = key_mark, value_mark
+
+
+def _set_option(document: Document, dotted: str, value: Any, key_mark: Mark, value_mark: Mark) -> None:
+    """Put an option into an op's line; the line is then the override's: it was right before."""
+    data = document.data
+    if wrong := option_problem(dotted, data):
+        raise SpecError([Problem(key_mark, wrong)])
+    try:
+        document.data = with_op_option(data, dotted, value)
+    except ValueError as error:
+        raise SpecError([Problem(value_mark, str(error))]) from None
+    document.values[option_place(dotted, data)] = value_mark
 
 
 def copied(document: Document) -> Document:

@@ -14,6 +14,13 @@ from simulator import Simulation
 from simulator.variants import FUSE
 
 
+def first_line(error: Exception) -> str:
+    """An error in one line, as a row of a table has it."""
+    if isinstance(error, SpecError):
+        return error.problems[0].message
+    return str(error).splitlines()[0]
+
+
 def summarise(scenario: Scenario) -> Summary:
     """The words of a scenario's run; it is run when the first word needs it. Raises SpecError or RunError."""
     try:

@@ -1,7 +1,7 @@
 """`overlapse study`: what the command line adds to a scenario's study, where it runs, and what comes of it.
 
 `--vary a.b=values`, `--zip a.b=values` and `--random a.b=from:to` (also `samples=n`, `seed=n`) say what `study` says in a
-file, in the same words, and win over it path by path.
+file, in the same words, and win over it path by path; `--sort WORD` is `study.sort`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Asked:
     vary: tuple[str, ...] = ()
     zipped: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
+    sort: str | None = None
     store: Path | None = None
     jobs: int | None = None
     cluster: str | None = None
@@ -61,6 +62,8 @@ def load_asked(asked: Asked) -> Scenario:
                 continue
             seen.add(place)
             set_value(document, f"study.{place}", value, mark, Mark(option, number, len(dotted) + 2))
+    if asked.sort is not None:
+        set_value(document, "study.sort", asked.sort, Mark("--sort"), Mark("--sort"))
     try:
         scenario = build_scenario(document, path)
     except SpecError as error:

@@ -37,7 +37,9 @@ class FindSpec(Spec):
     from_: Number = Field(alias="from")
     to: Number
     step: Number | None = Field(default=None, description="by default what keeps a sharded dim divisible")
-    where: str = Field(description="a comparison of result words: t_math >= t_network, bound_by == compute")
+    where: str = Field(
+        description="a comparison of result words: t_math >= t_network, ops.attn.time >= 0.5 * time, bound_by == compute"
+    )
     every: bool = Field(
         default=False, strict=True, description="try every value up to the answer; else few, by bisection"
     )
@@ -104,7 +106,8 @@ class RandomSpec(Spec):
 
 
 class StudySpec(Spec):
-    """Many runs of one scenario: every value of `vary` with every other, with every row of `zip`, with every sample."""
+    """Many runs of one scenario: every value of `vary` with every other, with every row of `zip`, with every sample. `find`
+    answers for the scenario itself and for each of them; `derive` goes with all."""
 
     find: FindSpec | None = None
     crossover: CrossoverSpec | None = Field(default=None, description="a map of two values")
@@ -114,6 +117,9 @@ class StudySpec(Spec):
         default=None, description="dotted path -> values; first with first, and so on"
     )
     random: RandomSpec | None = Field(default=None, description="dotted paths whose values are drawn")
+    sort: str | None = Field(
+        default=None, description="an expression over words and varied paths: the least first; -mfu: the largest first"
+    )
     derive: dict[str, Any] | None = Field(
         default=None, description="dotted path -> expression of other values: 4 * D, max(B // 2, 1), ceil(log2(B))"
     )

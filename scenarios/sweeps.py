@@ -3,6 +3,7 @@
     sweep(scenario)                                     # the scenario's own `study`
     sweep(scenario, {"system.chip": ["h100_sxm", "tpu_v5p"], "workload.dims.B": [1, 64]})          # a grid
     sweep(scenario, {"zip": {...}, "random": {...}, "derive": {"workload.dims.F": "4 * D"}})       # as in a file
+    sweep(scenario, {"workload.dims.D": [4096, 8192], "find": {...}, "sort": "-mfu"})    # an answer for each row; an order
     sweep(scenario, {...}, store="runs.db", jobs=4)     # kept in a file; the same study again runs what is missing
 
 One row per point, in the order of the points, whoever ran them and when. Points that come to the same scenario are run
@@ -27,9 +28,14 @@ from hw.document import Document
 from hw.validation import validate
 from scenarios.build import Scenario, load_scenario
 from scenarios.executors import Done, Task, Workers, given, process_pool, run_here, run_on, run_where_it_pays
+from scenarios.expression import Expression
+from scenarios.find import search_of
+from scenarios.find_values import read_condition
 from scenarios.points import Points, read_points
 from scenarios.progress import bar, silent
 from scenarios.ran import WRONG_INPUT, Job, Ran
+from scenarios.scope import Scopes
+from scenarios.sorting import read_sort, sorted_rows
 from scenarios.store import Store
 from scenarios.study_spec import StudySpec
 from scenarios.system import notes_of
@@ -38,7 +44,7 @@ from scenarios.variants import ContentKeys
 if TYPE_CHECKING:
     import pandas as pd
 
-_PARTS = ("vary", "zip", "random", "derive")
+_PARTS = ("vary", "zip", "random", "derive", "find", "sort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +158,9 @@ def sweep(
 ) -> Study:
     """Run a scenario many times: with the values of `changes`, or as its own `study` says. Raises SpecError, RunError.
 
-    `changes`: dotted path -> values (a grid), and `zip`, `random`, `derive` as in a scenario file. `store`: a file that
-    keeps finished runs. `jobs`: processes; by default as many as pay. `executor`: any `concurrent.futures.Executor`
-    (`jobs` then says how many work in it). `progress`: a bar on a terminal.
+    `changes`: dotted path -> values (a grid), and `zip`, `random`, `derive`, `find`, `sort` as in a scenario file.
+    `store`: a file that keeps finished runs. `jobs`: processes; by default as many as pay. `executor`: any
+    `concurrent.futures.Executor` (`jobs` then says how many work in it). `progress`: a bar on a terminal.
     """
     if jobs is not None and jobs < 1:
         raise SpecError([Problem(Mark("jobs"), f"jobs is {jobs}; it must be 1 or more")])
@@ -167,7 +173,7 @@ def sweep(
 
 
 def asking(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
-    """The scenario with another study: paths are a grid, `zip`, `random` and `derive` are what they are in a file."""
+    """The scenario with another study: paths are a grid, `zip`, `random`, `derive`, `find` and `sort` are as in a file."""
     study: dict[str, Any] = {part: _plain(changes[part]) for part in _PARTS if part in changes}
     grid = {path: _plain(values) for path, values in changes.items() if path not in _PARTS}
     if grid:
@@ -180,7 +186,10 @@ def asking(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
     problems = Problems()
     spec = validate(StudySpec, document, problems, ("study",))
     problems.raise_if_any()
-    return replace(scenario, document=document, study=spec, condition=None)
+    scopes = Scopes(document, scenario.path, spec, None)
+    condition = read_condition(spec, document, problems, scopes.of_condition)
+    problems.raise_if_any()
+    return replace(scenario, document=document, study=spec, condition=condition)
 
 
 def _plain(values: Any) -> Any:
@@ -204,6 +213,14 @@ def points_of(scenario: Scenario) -> Points | None:
     return points if len(points) else None
 
 
+def sort_of(scenario: Scenario, points: Points) -> Expression | None:
+    """What the rows of a study are sorted by; None for the order of its points. Raises SpecError."""
+    problems = Problems()
+    by = read_sort(Scopes(scenario.document, scenario.path, scenario.study, points), scenario.document, problems)
+    problems.raise_if_any()
+    return by
+
+
 def run_study(scenario: Scenario, how: HowToRun) -> Study:
     """Run what a scenario's study asks for, as far as it is not known. Raises SpecError, RunError."""
     points = points_of(scenario)
@@ -221,7 +238,9 @@ class _Run:
     def __init__(self, scenario: Scenario, points: Points, how: HowToRun, store: Store | None) -> None:
         self.scenario, self.how, self.store = scenario, how, store
         self.points = list(points)
-        keys = ContentKeys(scenario.document, scenario.path)
+        self.by = sort_of(scenario, points)
+        search = search_of(scenario)
+        keys = ContentKeys(scenario.document, scenario.path, search.said() if search is not None else None)
         self.inputs = [points.resolved(point.inputs) for point in self.points]
         self.keys = [
             "" if point.error else keys.key(inputs) for point, inputs in zip(self.points, self.inputs, strict=True)
@@ -240,6 +259,8 @@ class _Run:
                 self._keep(number, ran)
                 advance(1)
         rows = [self._row(number) for number in range(len(self.points))]
+        if self.by is not None:
+            rows = sorted_rows(rows, self.by)
         warning = self.store.warning if self.store is not None else ""
         return Study(self.scenario.name, self.paths, rows, len(tasks), warning)
 

@@ -83,6 +83,16 @@ def in_base_units(written: str) -> float:
     return float(number) * (UNITS[unit].factor if unit else 1.0)
 
 
+def as_number(value: Any) -> Any:
+    """A value as something to count with: a quantity in base units; what is no number stays."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return in_base_units(value)
+    except ValueError:
+        return value
+
+
 def as_value(number: Fraction, unit: str, whole: bool) -> int | float | str:
     """A number as a file would hold it: whole, with a point, or as text with its unit."""
     if unit:

@@ -23,6 +23,7 @@ from hw.document import Document, Key, is_file, walk
 from hw.errors import Mark, Problem, SpecError, shown
 from hw.graph_file import GRAPH_SUFFIXES
 from scenarios.chip_set import chips_of, kept_figures, leave_behind, names_chips, restated_by
+from scenarios.op_options import is_op_option, option_place, with_op_option
 from scenarios.paths import SAYS_NOTHING
 from scenarios.source import split_path
 
@@ -45,7 +46,8 @@ def changed(document: Document, values: Mapping[str, Any]) -> Document:
     except ValueError as error:
         raise SpecError([Problem(Mark("study"), str(error))]) from None
     for dotted, value in values.items():
-        key, mark = _key(dotted), Mark(f"study:{dotted}={shown(value, 40)}")
+        mark = Mark(f"study:{dotted}={shown(value, 40)}")
+        key = option_place(dotted, places.data) if is_op_option(dotted) else _key(dotted)
         if isinstance(_at(document.data, key), (dict, list)):
             places.forget(key)
         places.keys[key] = places.values[key] = mark
@@ -75,7 +77,11 @@ def _moves_chips(values: Mapping[str, Any]) -> bool:
 def _put_all(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(data)
     for dotted in sorted(values, key=_depth) if len(values) > 1 else values:
-        _put(result, _key(dotted), dotted, values[dotted])
+        if not is_op_option(dotted):
+            _put(result, _key(dotted), dotted, values[dotted])
+    for dotted, value in values.items():  # last: the lines that they are in may be new
+        if is_op_option(dotted):
+            result = with_op_option(result, dotted, value)
     return result
 
 
@@ -101,9 +107,10 @@ def _put(target: dict[str, Any], key: Key, dotted: str, value: Any) -> None:
 
 
 class ContentKeys:
-    """Keys of the variants of one document."""
+    """Keys of the variants of one document; `asked`: what each is asked beside, as plain data."""
 
-    def __init__(self, document: Document, path: Path) -> None:
+    def __init__(self, document: Document, path: Path, asked: Any = None) -> None:
+        self._asked = asked
         self._base: dict[str, Any] = document.data
         self._known: dict[int, bytes] = {}
         self._files_in: dict[str, tuple[Path, ...]] = {}
@@ -120,6 +127,8 @@ class ContentKeys:
         except ValueError:  # it cannot be run, but it must have a key
             data = {**self._base, "impossible": dict(values)}
         said = {name: part for name, part in data.items() if name not in SAYS_NOTHING}
+        if self._asked is not None:
+            said["asked"] = self._asked
         parts = [part for name, part in sorted(said.items()) if name not in _NO_FILES]
         files = (self._files.get(id(part)) or self._files_of(part) for part in parts)
         whole = b"\0".join((VERSION.encode(), _VOCABULARY, self._digest(said), *files))

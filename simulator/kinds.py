@@ -174,9 +174,14 @@ def kind(
     return register
 
 
+def option_readers(found: Kind) -> dict[str, Reader]:
+    """How the options that a kind takes are read: its own, and those of every kind."""
+    return {**{each: OPTION_READERS[each] for each in COMMON_OPTIONS}, **found.options}
+
+
 def read_options(op: Op, found: Kind) -> dict[str, Any]:
     """The options of an op as values. Raises ShapeError for one that the kind does not take, or a wrong value."""
-    readers = {**{each: OPTION_READERS[each] for each in COMMON_OPTIONS}, **found.options}
+    readers = option_readers(found)
     allowed = (*found.options, *COMMON_OPTIONS)
     values: dict[str, Any] = {}
     for name, raw in op.options:

@@ -203,6 +203,40 @@ def _read_argument(cursor: _Cursor, line: Line) -> None:
     line.options.append((option[1], _canonical(value[0])))
 
 
+def line_name(text: str) -> str:
+    """The name of the op that a line makes, as far as it can be made out."""
+    match = _NAME.match(text.lstrip())
+    return match[0] if match is not None else ""
+
+
+def option_of(text: str, name: str) -> str | None:
+    """An option as a line has it; None where it has none. Raises LineError for a line that cannot be read."""
+    return dict(read_line(text).options).get(name)
+
+
+def with_option(text: str, name: str, raw: str | None) -> str:
+    """A line with another value of an option, or without it (None); all else stays as it is written. Raises LineError for
+    a line that cannot be read, and for a value that no line can hold."""
+    line = read_line(text)
+    if raw is not None and not _VALUE.fullmatch(raw):
+        raise LineError(0, f"'{raw[:40]}' cannot stand in an op line")
+    start = line.columns.get(name)
+    if start is None:
+        end = text.rindex(")")
+        comma = ", " if line.inputs or line.options else ""
+        return text if raw is None else f"{text[:end].rstrip()}{comma}{name}={raw}{text[end:]}"
+    cursor = _Cursor(text)
+    cursor.column = start
+    cursor.take(_OPTION)
+    cursor.take(_VALUE)
+    if raw is not None:
+        return f"{text[:start]}{name}={raw}{text[cursor.column :]}"
+    before = text[:start].rstrip()
+    if before.endswith(","):
+        return before[:-1] + text[cursor.column :]
+    return before + text[cursor.column :].lstrip().removeprefix(",").lstrip()
+
+
 def _canonical(raw: str) -> str:
     raw = raw.strip()
     if raw.startswith("["):
