@@ -169,7 +169,8 @@ class _Reader:
                 self.places.setdefault(path, here)
 
     def _searched(self) -> list[str]:
-        """The paths whose values are looked for; none of them may be given as well."""
+        """The paths whose values are looked for; none of them may be derived. One that varies as well is looked for in each
+        row whatever the row has."""
         asked: list[tuple[str, Key]] = []
         find, crossover = self.study.find, self.study.crossover
         if find is not None:
@@ -177,10 +178,8 @@ class _Reader:
         if crossover is not None:
             asked += [(crossover.x.path, ("crossover", "x", "path")), (crossover.y.path, ("crossover", "y", "path"))]
         for path, here in asked:
-            given = self.places.get(path)
-            if given is not None and not (here[0] == "crossover" and given[1] != "derive"):
-                message = f"{path} is also given under {'.'.join(map(str, given[1:-1]))}"
-                self.problems.add(self.document.value_mark((*_STUDY, *here)), message)
+            if self.places.get(path, ())[1:2] == ("derive",):
+                self.problems.add(self.document.value_mark((*_STUDY, *here)), f"{path} is also given under derive")
         return list(dict.fromkeys(path for path, _ in asked if path not in self.places))
 
     def _lists(self, part: Mapping[str, Any], above: Key) -> dict[str, Sequence[Any]]:

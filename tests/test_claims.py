@@ -209,9 +209,9 @@ def test_another_run_that_cannot_be_is_told_at_the_claim(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("claim", "place", "said"),
     [
-        ("tme: 1 s", "8:3", "unknown result word 'tme', did you mean 'time'?"),
-        ("tme / 2: 1 s", "8:3", "unknown result word 'tme', did you mean 'time'?"),
-        ("ops.y.tme * 2: 1 s", "8:3", "unknown word about an op 'tme', did you mean 'time'?"),
+        ("timee: 1 s", "8:3", "unknown result word 'timee', did you mean 'time'?"),
+        ("timee / 2: 1 s", "8:3", "unknown result word 'timee', did you mean 'time'?"),
+        ("ops.y.timee * 2: 1 s", "8:3", "unknown word about an op 'timee', did you mean 'time'?"),
         ("ops.z.time / time: 1", "8:3", "unknown op 'z'"),
         ("time: ops.z.time", "8:3", "unknown op 'z'"),
         ("time + flops: 1", "8:3", "adds or compares different things: time and amount of arithmetic"),
@@ -240,7 +240,7 @@ def test_a_wrong_claim_is_refused_at_its_place(tmp_path: Path, claim: str, place
 
 
 def test_every_wrong_claim_is_told_at_once(tmp_path: Path) -> None:
-    said = wrong(tmp_path, MATMUL, "tme: 1 s", "time + flops: 1", "rows[0].time: 1", "time: 1 GB")
+    said = wrong(tmp_path, MATMUL, "timee: 1 s", "time + flops: 1", "rows[0].time: 1", "time: 1 GB")
     assert len(said.splitlines()) == 4
 
 
@@ -319,7 +319,7 @@ def test_an_expression_that_breaks_at_a_value_is_an_error_there(tmp_path: Path) 
         ("bound_by >= compute", "a name is compared with == or !="),
         ("bound_by == comput", "unknown result word 'comput'"),
         ("fits == compute", "compares different things"),
-        ("tme > 1 s", "did you mean 'time'"),
+        ("timee > 1 s", "did you mean 'time'"),
         ("time >", "is not an expression"),
         ("time > 1 s if fits else 2 s", "not allowed"),
         ("[time][0] > 1", "not allowed"),
