@@ -171,7 +171,7 @@ class Outcome:
         if self.words.plan.classes > 1:  # each word is that of the chip with the most of it: which one?
             chips = {word: self.words.chip_of(word) for word in WORDS}
             words["chip_of"] = {word: chip for word, chip in chips.items() if chip is not None}
-        if self.sharding.inserted:
+        if self.sharding.inserted or self.sharding.dearer:
             words["sharding"] = self.sharding.as_json()
         if (ledger := ledger_of(self.scenario)) is not None:
             words["economics"] = ledger.record(self.words)

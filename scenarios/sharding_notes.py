@@ -69,7 +69,7 @@ def sharding_story(graph: OpGraph, words: Summary) -> ShardingStory:
     """The story of a run of a graph as it was written. Raises what a run raises."""
     plan = words.plan
     mode, time_s = plan.options.sharding, words.result.time_s
-    if mode != "canonical" or not plan.inserted:
+    if mode != "canonical" or plan.graph is graph:  # nothing was planned
         return ShardingStory(mode, plan.inserted, (), time_s)
     dearer = dearer_choices(graph, plan.system, Cost(graph, plan.system, plan.options).seconds)
     if not dearer or len(plan.program) > MAX_TASKS:

@@ -428,5 +428,11 @@ def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]
     problems.raise_if_any()
     ops = graph.flat()
     behind = viewed(ops)
-    kernels = [kernel for op in ops for kernel in bind_op(op, graph, system, cut)]
+    kernels: list[Kernel] = []
+    for op in ops:
+        try:
+            kernels += bind_op(op, graph, system, cut)
+        except ShapeError as error:  # shapes of equal parts fit, those of this one do not
+            problems.add(op.source.at(error.part), str(error))
+    problems.raise_if_any()
     return [seen_through(kernel, behind) for kernel in kernels] if behind else kernels

@@ -111,8 +111,10 @@ def _needed_heads(call: Call, at: int) -> int:
             needed *= size
             continue
         group = q.whole[partner] // kv.whole[place]
-        if group > 1 and size < kv.whole[place] != kv.padded[place]:
-            raise ShapeError(f"{kv.whole[place]} heads of {kv.name} do not divide over its chips", f"in{at}")
+        if size < kv.whole[place] != kv.padded[place] and q.sizes[partner] != group * size:
+            # parts of unlike sizes: the heads that some chip needs may be on the next one
+            message = f"{kv.whole[place]} heads of {kv.name} are not cut over chips where {q.whole[partner]} of q are"
+            raise ShapeError(f"{message}; keep them whole", f"in{at}")
         needed *= min(size, _groups_met(q.sizes[partner], group, q.whole[partner], q.padded[partner]))
     return needed
 

@@ -124,6 +124,20 @@ def test_what_other_work_hides_is_said_to_be_hidden(tmp_path: Path) -> None:
     assert last.startswith("other work hides that: with run.sharding: auto the run takes ")
 
 
+def test_work_that_every_chip_does_is_dear_too() -> None:
+    """Each of 8 chips makes all rows and keeps its columns of them, without any collective. An eighth of the rows each and
+    an exchange: V / 8 x 7/8 bytes through 450e9 B/s of port."""
+    system = many("switch(8)", {"X": 8}, chip_with("h100_sxm", {"links.nvlink.latency": "0 s"}))
+    lines, dims = ["y:bf16[B,F_X] = softmax(x:bf16[B,F])"], {"B": 65536, "F": 65536}
+    graph = parse_graph(lines, dims)
+    (dear,) = dearer_choices(graph, system, Cost(graph, system, RunOptions(overlap="full")).seconds)
+    nbytes = 2 * 65536**2
+    assert dear.chosen_s == pytest.approx(2 * nbytes / 3.35e12, rel=1e-6)
+    assert dear.cheapest_s == pytest.approx(2 * nbytes / 8 / 3.35e12 + nbytes / 8 * 7 / 8 / 450e9, rel=1e-6)
+    assert dear.instead == ("all_to_all of y over X",)
+    assert run(lines, dims, system).plan.inserted == ()
+
+
 @pytest.mark.parametrize(("j", "told"), [(8192, True), (9216, False)])
 def test_a_choice_is_dear_above_a_fifth_more_than_the_cheapest(j: int, told: bool) -> None:
     """Reducing y takes two gathers of it. The cheapest gathers a and y and exchanges b, which is a quarter of a gather."""

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator import RunOptions, parse_graph
+from hw import SpecError
+from simulator import OpGraph, RunOptions, parse_graph, simulate
 from simulator.binding import bind
 from simulator.kernel import Kernel
 from simulator.planner import plan_sharding
@@ -131,6 +132,21 @@ def test_padded_query_heads_read_no_fewer_heads_than_they_may_need() -> None:
     (kernel,) = bind(plan_sharding(padded, system), system)
     assert read_of(kernel, "k") == 2 * 2 * 64 * 16
     assert kernel.matrix_flops == 3 * 64 * 64 * 4 * 16
+
+
+def test_heads_of_unlike_chips_are_cut_where_those_of_keys_and_values_are() -> None:
+    """Shares of 3 to 1 give 24 and 8 of 32 query heads, 6 and 2 of 8: all of their own groups. Shares of 2 to 1 cut the
+    query heads at 21, within the group of the 6th head of k, which is on one chip alone."""
+    system = many("switch(2)", {"X": 2}, "h100_sxm")
+    graph = parse_graph(["o:bf16[H_X,T,D] = attention(q:bf16[H_X,T,D], k:bf16[K_X,S,D], v:bf16[K_X,S,D])"], DIMS)
+    shared = {name: OpGraph(graph.dims, graph.items, split={"X": name}) for name in ((3, 1), (2, 1))}
+    result = simulate(shared[3, 1], system, RunOptions(overlap="full"))
+    kernel = result.plan.kernels[0]
+    assert [read_of(variant.kernel, "k") for variant in kernel.variants] == [2 * 64 * 16 * heads for heads in (6, 2)]
+    with pytest.raises(
+        SpecError, match=r"ops:1:\d+: 8 heads of k are not cut over chips where 32 of q are; keep them whole"
+    ):
+        simulate(shared[2, 1], system, RunOptions(overlap="full"))
 
 
 # Sequences: positions of queries and of keys are different loops, whatever the dims are called
