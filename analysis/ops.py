@@ -55,7 +55,8 @@ class Amounts:
 class OpFigures:
     """One kernel, or one op over its kernels; all chunks together. Every figure is that of the chip with the most of it.
 
-    `busy_ps`: by simulated chip, how long its tasks took. `amounts`: by chip, what it does (one object for all alike).
+    `base`: its name without the numbers of rounds. `busy_ps`: by simulated chip, how long its tasks took. `amounts`: by
+    chip, what it does (one object for all alike).
     """
 
     name: str
@@ -65,6 +66,7 @@ class OpFigures:
     end_s: float
     busy_ps: Mapping[int, int]
     amounts: Mapping[int, Amounts]
+    base: str
 
     @cached_property
     def chip(self) -> int:
@@ -152,6 +154,11 @@ def inner_fixed_ps(program: Program) -> dict[int, int]:
     return busiest
 
 
+def bases(plan: Plan) -> dict[str, str]:
+    """By name of a kernel, its name without the numbers of rounds: the same for all rounds of a block."""
+    return {planned.kernel.name: planned.kernel.base for planned in plan.kernels}
+
+
 def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
     """One row per kernel, in program order. `kind`: as the chips of one kind (`System.kinds`) have it, time 0 where none of
     them runs it; begin and end are those over all chips."""
@@ -186,6 +193,7 @@ def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
             end[at] / PS_PER_S,
             dict(sorted(busy[at].items())),
             amounts,
+            planned.kernel.base,
         )
         rows.append(replace(row, tile=plan.variant(planned, row.chip).tile))
     return rows
@@ -229,6 +237,7 @@ def combined(name: str, rows: Sequence[OpFigures]) -> OpFigures:
         max(row.end_s for row in rows),
         busy,
         _summed(rows),
+        name,
     )
 
 

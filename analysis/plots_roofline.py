@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.chip_kinds import kind_labels
 from analysis.ops import OpFigures, op_figures
-from analysis.plots_style import CAUSE_COLOURS, inert, styled, without_round
+from analysis.plots_style import CAUSE_COLOURS, inert, styled
 from analysis.roofline import RooflinePoint, roofline_points
 from hw import Chip, Dimension
 from hw.units import show
@@ -90,8 +90,8 @@ def _spots(result: Result) -> list[_Spot]:
     for kind in range(len(result.plan.system.kinds)):
         rows: dict[str, OpFigures] = {row.name: row for row in op_figures(result, kind)}
         for point in roofline_points(result, kind):
-            name = without_round(point.name)
             row = rows[point.name]
+            name = row.base
             key = (kind, name, float(f"{point.intensity:.4g}"), float(f"{point.reached_flops_per_s:.4g}"))
             spot = found.setdefault(key, _Spot(kind, point, name, row.bound_by, 0.0, 0))
             spot.time_s += row.time_s

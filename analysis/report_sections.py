@@ -11,9 +11,8 @@ from analysis.busy import busy_s
 from analysis.chip_kinds import fullest, kind_labels
 from analysis.frames import timeline_frame
 from analysis.network import choices, folding_line
-from analysis.ops import OpFigures, combined
+from analysis.ops import OpFigures, bases, combined
 from analysis.plots_page import in_text
-from analysis.plots_style import without_round
 from analysis.plots_topology import WireLoad, wire_loads
 from analysis.report_html import Html, bar, chart, folded, legend, paragraph, stack, swatch, table
 from analysis.report_story import Telling, percent, time_text
@@ -135,7 +134,7 @@ def _breakdown(telling: Telling) -> str:
 def _ops(telling: Telling, charts: Charts) -> str:
     groups: dict[str, list[int]] = {}
     for at, row in enumerate(telling.figures):
-        groups.setdefault(without_round(row.name), []).append(at)
+        groups.setdefault(row.base, []).append(at)
     merged = sorted(
         ((combined(name, [telling.figures[at] for at in kernels]), kernels) for name, kernels in groups.items()),
         key=lambda pair: -pair[0].time_s,
@@ -196,7 +195,8 @@ def _network(telling: Telling, charts: Charts) -> str:
     ]
     collectives = ""
     if chosen:
-        distinct = list(dict.fromkeys((without_round(row[0]), *row[1:]) for row in chosen))
+        base = bases(telling.summary.plan)
+        distinct = list(dict.fromkeys((base[row[0]], *row[1:]) for row in chosen))
         inside = table(("*op", "kind", "axes", "algorithm", "form", "=reason"), distinct[:SHOWN_ROWS])
         collectives = folded(f"How the collectives ran ({len(chosen)})", inside)
     return drawn + paragraph(note, "caption") + table(columns, rows) + collectives
@@ -205,10 +205,11 @@ def _network(telling: Telling, charts: Charts) -> str:
 def _path(telling: Telling, _charts: Charts) -> str:
     if not telling.path:
         return ""
+    base = bases(telling.summary.plan)
     by_op: dict[tuple[str, str], int] = {}
     by_cause = dict.fromkeys(PATH_CAUSES, 0)
     for (op, cause), lasted in path_work_ps(telling.path).items():
-        key = (without_round(op), cause)
+        key = (base[op], cause)
         by_op[key] = by_op.get(key, 0) + lasted
         by_cause[cause] += lasted
     total = max(1, sum(by_cause.values()))

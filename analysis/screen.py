@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from analysis.chip_kinds import fullest
 from analysis.gantt import LETTERS, OTHER, gantt
 from analysis.network import choices, folding_line
 from analysis.ops import OpFigures, combined, op_figures
+from analysis.plots_style import CAUSE_COLOURS
 from analysis.summary import Summary
 from analysis.words import CAUSES, WORDS
 from hw import Chip, Dimension
@@ -24,17 +24,7 @@ from hw.units import show
 
 SHOWN_OPS = 8
 SHOWN_CHIPS = 2
-_ROUND = re.compile(r"(\.\d+)+(?=[+/]|$)")
 _LEAST_WIDTH = {"": 1, "op": 6, "time": 8, "share": 7, "FLOP/B": 6, "bound by": 8}
-_COLOURS = {
-    "compute": "green",
-    "vector": "cyan",
-    "memory": "yellow",
-    "network": "magenta",
-    "host": "blue",
-    "overhead": "red",
-    "waiting": "bright_black",
-}
 
 
 def _time(seconds: float) -> str:
@@ -67,7 +57,7 @@ def _by_name(rows: Sequence[OpFigures]) -> list[_Rounds]:
     """Kernels that differ only in the round of their block, as one."""
     places: dict[str, list[int]] = {}
     for at, row in enumerate(rows):
-        places.setdefault(_ROUND.sub("", row.name), []).append(at)
+        places.setdefault(row.base, []).append(at)
     return [_Rounds(tuple(at), combined(name, [rows[each] for each in at])) for name, at in places.items()]
 
 
@@ -83,7 +73,7 @@ def _heading(name: str, about: str, summary: Summary) -> Text:
     mfu, bound = 100 * _number(summary["mfu"]), str(summary["bound_by"])
     text.append(f"\ntime {_time(_number(summary['time']))}", style="bold")
     text.append("  bound by ")
-    text.append(bound, style=_COLOURS[bound])
+    text.append(bound, style=CAUSE_COLOURS[bound])
     text.append(f"  eta {WORDS['eta'].text(summary['eta'])}  MFU {mfu:.1f} %")
     return text
 
@@ -120,7 +110,7 @@ def _causes(summary: Summary, width: int) -> Table:
         if seconds <= 0:
             continue
         share = seconds / time if time else 0.0
-        bar = Text("█" * max(1, round(min(1.0, share) * room)), style=_COLOURS[cause])
+        bar = Text("█" * max(1, round(min(1.0, share) * room)), style=CAUSE_COLOURS[cause])
         cells = (cause, Text(_time(seconds), justify="right"), Text(f"{100 * share:.1f} %", justify="right"), bar)
         chip = summary.chip_of(word) if unlike else None
         table.add_row(*cells, *((Text("" if chip is None else f"chip {chip}", style="dim"),) if unlike else ()))
@@ -145,7 +135,7 @@ def _ops(groups: Sequence[_Rounds], heaviest: Sequence[_Rounds], summary: Summar
         row = group.figures
         intensity = "-" if row.intensity is None else f"{row.intensity:.4g}"
         rounds = f" x{len(group.kernels)}" if len(group.kernels) > 1 else ""
-        bound = Text(row.bound_by, style=_COLOURS[row.bound_by])
+        bound = Text(row.bound_by, style=CAUSE_COLOURS[row.bound_by])
         cells = (Text(_short(row.name) + rounds), row.kind, _time(row.time_s), _share(busy[place], time))
         table.add_row(LETTERS[place], *cells, intensity, bound, row.tile)
     if together is not None:

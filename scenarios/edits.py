@@ -112,17 +112,8 @@ def _fused_now(scenario: Scenario) -> list[list[str]]:
         return [list(group) for group in graph.fuse]
     if graph.fuse == "none":
         return []
-    written = {op.name for op in graph.every_op()}
-    kernels = lower(graph, scenario.system, scenario.options).kernels
-    groups = {tuple(_as_written(name, written) for name in each.kernel.ops) for each in kernels}
+    groups = {each.kernel.base_ops for each in lower(graph, scenario.system, scenario.options).kernels}
     return [list(group) for group in sorted(groups) if len(group) > 1]
-
-
-def _as_written(name: str, written: set[str]) -> str:
-    """A name without the numbers of its rounds."""
-    while name not in written and "." in name:
-        name = name.rpartition(".")[0]
-    return name
 
 
 def _drop(scenario: Scenario, name: str) -> OpGraph:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -27,7 +26,7 @@ from hw.document import Document, Key
 from hw.errors import unknown
 from hw.units import parse, show
 from hw.validation import Seconds, Spec, validate
-from simulator import OpGraph, Plan, RunOptions, Simulation
+from simulator import Op, OpGraph, Plan, RunOptions, Simulation
 from simulator.program import Program
 from simulator.resources import SystemResources
 
@@ -43,8 +42,6 @@ _UNITS = ("matrix_unit", "vector_unit")
 
 Chip = Annotated[int, Field(strict=True, ge=0)]
 """The number of a chip."""
-
-_ROUND = re.compile(r"(\.\d+)+")
 
 
 class LoaderSpec(Spec):
@@ -190,7 +187,7 @@ def rounds(graph: OpGraph, feeds: Sequence[str]) -> list[list[str]]:
     found = {name: _rounds_of(name, ops) for name in feeds}
     for name, its in found.items():
         if not its:
-            known = {_written(each) for op in ops for each in (op.name, *(tensor.name for tensor in op.inputs))}
+            known = {tensor.base for op in ops for tensor in (op.output, *op.inputs)}
             raise ValueError(unknown("op or input", name, known))
     if len({len(its) for its in found.values()}) > 1:
         counts = ", ".join(f"{name} {len(its)}" for name, its in found.items())
@@ -198,24 +195,16 @@ def rounds(graph: OpGraph, feeds: Sequence[str]) -> list[list[str]]:
     return [[op for ops in together for op in ops] for together in zip(*found.values(), strict=True)]
 
 
-def _rounds_of(name: str, ops: Sequence[Any]) -> list[list[str]]:
-    made = [[op.name] for op in ops if _is_round_of(op.name, name)]
+def _rounds_of(name: str, ops: Sequence[Op]) -> list[list[str]]:
+    made = [[op.name] for op in ops if name in (op.name, op.output.base)]
     if made:
         return made
     readers: dict[str, list[str]] = {}
     for op in ops:
         for tensor in op.inputs:
-            if _is_round_of(tensor.name, name) and op.name not in readers.setdefault(tensor.name, []):
+            if name in (tensor.name, tensor.base) and op.name not in readers.setdefault(tensor.name, []):
                 readers[tensor.name].append(op.name)
     return list(readers.values())
-
-
-def _is_round_of(name: str, written: str) -> bool:
-    return name == written or (name.startswith(written) and bool(_ROUND.fullmatch(name[len(written) :])))
-
-
-def _written(name: str) -> str:
-    return re.sub(r"(\.\d+)+$", "", name)
 
 
 def read_loaders(document: Document, graph: OpGraph | None, system: System | None, problems: Problems) -> Loaders:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,13 +11,13 @@ from rich.text import Text
 
 from analysis import WORDS
 from analysis.compare import BOTH, Change
+from analysis.ops import bases
 from hw import Dimension
 from hw.units import show
 from scenarios.compare import Compared
 from simulator.program import PS_PER_S
 
 _SHOWN = 16
-_ROUND = re.compile(r"(\.\d+)+(?=[+/]|$)")
 
 
 def show_compare(console: Console, found: Compared) -> None:
@@ -36,17 +35,18 @@ def show_compare(console: Console, found: Compared) -> None:
     console.print(Text(f"B - A  {_moved(moves.difference_ps)}{share}\n", style="bold"))
     console.print(_table("cause", moves.by_cause, [each.cause for each in moves.by_cause], moves.difference_ps))
     console.print()
-    changes = _by_round(moves.changes)
+    base = {**bases(found.a.plan), **bases(found.b.plan)}
+    changes = _by_round(moves.changes, base)
     shown = [each for each in changes if each.difference_ps][:_SHOWN]
     console.print(_table("op", shown, [_label(each) for each in shown], moves.difference_ps, changes))
     console.print(Text("along each run's own chain of what waited for what; seconds off it count nothing", style="dim"))
 
 
-def _by_round(changes: Iterable[Change]) -> list[Change]:
+def _by_round(changes: Iterable[Change], base: Mapping[str, str]) -> list[Change]:
     """Changes that differ only in the round of their block, as one."""
     found: dict[tuple[str, str, str], Change] = {}
     for each in changes:
-        key = (_ROUND.sub("", each.op), each.cause, each.where)
+        key = (base[each.op], each.cause, each.where)
         known = found.get(key, Change(*key[:2], 0, 0, each.where))
         found[key] = Change(*key[:2], known.a_ps + each.a_ps, known.b_ps + each.b_ps, each.where)
     return sorted(found.values(), key=lambda each: -abs(each.difference_ps))

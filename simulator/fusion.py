@@ -17,7 +17,6 @@ What one kernel of a group asks for, and what it spills, is worked out in `simul
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -27,8 +26,6 @@ from simulator.fusion_join import join
 from simulator.graph import FuseRule
 from simulator.kernel import Kernel
 from simulator.placement import placements
-
-_ROUND = re.compile(r"(\.\d+)*$")
 
 
 class FusionError(ValueError):
@@ -130,18 +127,19 @@ def _stranger(kernels: Sequence[Kernel], group: Sequence[int], last: int) -> Ker
 
 def _base_name(kernel: Kernel, names: Collection[str]) -> str:
     """The name under which a group knows the op of a kernel: its own, or that without the number of its round."""
-    return kernel.ops[0] if kernel.ops[0] in names else _ROUND.sub("", kernel.ops[0])
+    return kernel.ops[0] if kernel.ops[0] in names else kernel.base_ops[0]
 
 
-def _rounds(kernels: Sequence[Kernel], names: Sequence[str]) -> tuple[dict[str, list[int]], set[str]]:
+def _rounds(kernels: Sequence[Kernel], names: Sequence[str]) -> tuple[dict[tuple[int, ...], list[int]], set[str]]:
     """The kernels that carry out the named ops, by the round of the block they stand in; and the names found."""
-    rounds: dict[str, list[int]] = {}
+    rounds: dict[tuple[int, ...], list[int]] = {}
     found: set[str] = set()
     for at, kernel in enumerate(kernels):
         name = _base_name(kernel, names)
         if name in names:
             found.add(name)
-            rounds.setdefault(kernel.ops[0].removeprefix(name), []).append(at)
+            turn = () if kernel.ops[0] == name else kernel.turn  # a round may be named outright: [a.1, b.1]
+            rounds.setdefault(turn, []).append(at)
     return rounds, found
 
 

@@ -58,6 +58,7 @@ class Tensor:
     """A typed tensor: `name:dtype[dims]{U_axes}@memory`.
 
     `rounds`: of which rounds of the innermost blocks that make it, where an op asks for others than the last ones.
+    `written`: what it was called before its block was unrolled, "" if it still is.
     """
 
     name: str
@@ -66,6 +67,12 @@ class Tensor:
     partial: str = ""
     memory: str = "hbm"
     rounds: tuple[Round, ...] = ()
+    written: str = field(default="", compare=False, repr=False)
+
+    @property
+    def base(self) -> str:
+        """Its name without the numbers of rounds."""
+        return self.written or self.name
 
     @property
     def reference(self) -> str:
@@ -107,13 +114,15 @@ NOWHERE = Source(Mark("graph"))
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One op: `output = kind(inputs, options)`. Its name is its output's."""
+    """One op: `output = kind(inputs, options)`. Its name is its output's. `turn`: in an unrolled graph, the numbers of the
+    rounds in which it stands, the outermost block's first."""
 
     output: Tensor
     kind: str
     inputs: tuple[Tensor, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     source: Source = field(default=NOWHERE, compare=False, repr=False)
+    turn: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def name(self) -> str:

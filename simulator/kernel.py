@@ -121,6 +121,8 @@ class Kernel:
     `recompute`: it does again what was thrown away, so its work is none of the model's.
     `efficiency`: what part of the peaks of the units it reaches, as its op says. `grown`: (tensor, tensor) for each that
     it writes into the memory of one that it reads. `parts`: the kernels that it falls into where one of them is fused.
+    `written`: what its ops, and `template`: what it, would be called without the numbers of rounds, where that is something
+    else; `turn`: the numbers of the rounds in which its ops stand.
     """
 
     name: str
@@ -146,6 +148,19 @@ class Kernel:
     grown: tuple[tuple[str, str], ...] = ()
     parts: tuple[Kernel, ...] = ()
     members: tuple[Work, ...] = ()
+    written: tuple[str, ...] = ()
+    template: str = ""
+    turn: tuple[int, ...] = ()
+
+    @property
+    def base(self) -> str:
+        """Its name without the numbers of rounds: the same in every round of a block."""
+        return self.template or self.name
+
+    @property
+    def base_ops(self) -> tuple[str, ...]:
+        """Its ops by the names with which they are written."""
+        return self.written or self.ops
 
     @property
     def works(self) -> tuple[Work, ...]:

@@ -133,12 +133,12 @@ class _Unroller:
                 yield from self._block(item, scope, turn, at)
                 continue
             inputs = tuple(self._input(item, place, tensor, scope, turn) for place, tensor in enumerate(item.inputs))
-            output = replace(item.output, name=item.name + turn.suffix)
+            output = _numbered(item.output, turn)
             scope[item.name] = output
             options = (at_round(item, turn.path[-1]) if turn.path else item).options
             if any(key == "after" for key, _ in options):
                 options = tuple(self._waiting(item, options, scope, turn))
-            yield replace(item, output=output, inputs=inputs, options=options)
+            yield replace(item, output=output, inputs=inputs, options=options, turn=turn.path)
 
     def _block(self, block: Repeat, scope: _Scope, turn: _Turn, at: int) -> Iterator[Op]:
         outside = dict(scope)
@@ -151,7 +151,7 @@ class _Unroller:
             for start, _ in block.carry if first else ():
                 typed = _typed_inside(block, start)
                 if start not in inner and typed is not None:
-                    inner[start] = replace(typed, name=start + turn.suffix)
+                    inner[start] = _numbered(typed, turn)
             here = turn.into(at, number)
             if self.keeps:
                 self.scopes[here.place, here.path] = inner
@@ -166,7 +166,7 @@ class _Unroller:
                 self.problems.add(op.source.at(f"in{place}"), str(error))
                 return replace(tensor, rounds=())
         if tensor.name not in scope:
-            scope[tensor.name] = replace(tensor, name=tensor.name + turn.suffix)
+            scope[tensor.name] = _numbered(tensor, turn)
         return scope[tensor.name]
 
     def _waiting(
@@ -264,6 +264,11 @@ class _Unroller:
             self.homes[name] = _Home([place])
         elif carried and place not in known.blocks:
             known.blocks.append(place)
+
+
+def _numbered(tensor: Tensor, turn: _Turn) -> Tensor:
+    """A tensor under the name that it has in a round."""
+    return replace(tensor, name=tensor.name + turn.suffix, written=tensor.base) if turn.path else tensor
 
 
 def _shared(one: _Place, other: _Place) -> int:

@@ -5,6 +5,7 @@ What a block means is compared with the same program written out line by line.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from analysis.ops import op_figures
 from hw import SpecError
 from scenarios import Outcome, load_scenario
 from scenarios.cli import app
@@ -303,6 +305,23 @@ def test_a_round_that_leads_out_of_the_system_is_told() -> None:
     assert "'round' will not do: on= wants a whole number" in problem(
         "a:bf16[1] = custom(x:bf16[1], time=1 ms, on=round)"
     )
+
+
+def test_what_is_called_like_a_round_is_none() -> None:
+    """Rounds are known from their block, not from dots in names: a.1 is a name like any other."""
+    lines = [
+        "a.1:bf16[B] = relu(x:bf16[B])",
+        "a:bf16[B] = relu(a.1)",
+        "b:bf16[B] = gelu(a)",
+        "a.2:bf16[B] = relu(b)",
+    ]
+    graph = replace(parse_graph(lines, DIMS), fuse=[["a", "b"]])
+    rows = op_figures(simulate(graph, one()))
+    assert [(row.name, row.base) for row in rows] == [("a.1", "a.1"), ("a+b", "a+b"), ("a.2", "a.2")]
+    block = {"repeat": 2, "carry": {"x": "b"}, "ops": ["a:bf16[B] = relu(x:bf16[B])", "b:bf16[B] = gelu(a)"]}
+    graph = replace(parse_graph([block, "c.0:bf16[B] = relu(b)"], DIMS), fuse=[["a", "b"]])
+    rows = op_figures(simulate(graph, one()))
+    assert [(row.name, row.base) for row in rows] == [("a.0+b.0", "a+b"), ("a.1+b.1", "a+b"), ("c.0", "c.0")]
 
 
 SCENARIO = """\
