@@ -86,12 +86,17 @@ class Memory(Spec):
 
 
 class Link(Spec):
-    """Ports of one kind: bytes/s one way per port, seconds per hop and per message, ports per chip."""
+    """Ports of one kind: bytes/s one way per port, seconds per hop and per message, ports per chip.
+
+    `in_switch_reduction`: the switches that are sold for this link add up what comes to them (NVSwitch from its third
+    generation on); a wiring may say otherwise of its own switches.
+    """
 
     bytes_per_s: BytesPerSecond = Field(alias="bandwidth")
     latency_s: Seconds = Field(alias="latency", default=0.0)
     message_s: Seconds = Field(alias="message", default=0.0)
     count: int = Field(default=1, gt=0, le=10_000, strict=True)
+    in_switch_reduction: bool = Field(default=False, strict=True, description="its switches can add up (NVLS, SHARP)")
 
     @property
     def egress_bytes_per_s(self) -> float:

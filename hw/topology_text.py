@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from hw.graph_file import GRAPH_SUFFIXES, graph_from, read_graph
 from hw.recognise import recognised
 from hw.site import Shape, Site
 from hw.topology import MAX_CHIPS, Axis, Level, Topology, Trunk, Wire
-from hw.wiring import FORMS, Form, one_axis
+from hw.wiring import FORMS, REDUCTION, Form, one_axis
 
 Links = Mapping[str, Link]
 LinksOf = Callable[[int], Links]
@@ -221,7 +221,7 @@ def _build(written: Sequence[_Written], size: int, links_of: LinksOf) -> Topolog
             wires.extend(site.wires)
             found.extend(site.trunks)
         trunks.append(tuple(found))
-        levels.append(_level(each, number, inner))
+        levels.append(replace(_level(each, number, inner), in_switch_reduction=_adds(each, size, links_of)))
         inner = span
     return Topology(tuple(levels), size, tuple(wires), tuple(trunks))
 
@@ -238,6 +238,13 @@ def _link_of(name: str, links_of: LinksOf) -> Callable[[int], Link]:
         return links[name]
 
     return link
+
+
+def _adds(written: _Written, size: int, links_of: LinksOf) -> bool:
+    """Whether the switches of a level can add up: as it says, or as the links of all chips do."""
+    kinds = {id(links): links for links in map(links_of, range(size))}
+    known = all(written.link in links and links[written.link].in_switch_reduction for links in kinds.values())
+    return written.shape.flag(REDUCTION, known)
 
 
 def _level(written: _Written, number: int, inner: int) -> Level:

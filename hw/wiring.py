@@ -15,6 +15,9 @@ from itertools import product
 from hw.site import Shape, Site
 from hw.wiring_fabrics import build_dragonfly, build_fat_tree, build_switch
 
+REDUCTION = "in_switch_reduction"
+"""The option by which a wiring says whether its switches add up; without it the link says so."""
+
 
 def torus_axes(shape: Shape) -> tuple[str, ...]:
     """What each axis of a torus is: a ring where it wraps."""
@@ -100,11 +103,11 @@ FORMS: dict[str, Form] = {
     "torus": _lattice_form(torus_axes, 3, ("wrap",), "(a,b,c)"),
     "grid": _lattice_form(_lines, 3, (), "(a,b)"),
     "full": Form(_full, one_axis("full")),
-    "switch": Form(build_switch, one_axis("switch"), options=("nics",), shared=lambda _shape: True),
+    "switch": Form(build_switch, one_axis("switch"), options=("nics", REDUCTION), shared=lambda _shape: True),
     "fat_tree": Form(
         build_fat_tree,
         one_axis("fat_tree"),
-        options=("leaf", "oversubscription", "spines", "rails", "nics"),
+        options=("leaf", "oversubscription", "spines", "rails", "nics", REDUCTION),
         shared=lambda shape: not shape.flag("rails", False),
     ),
     "dragonfly": Form(

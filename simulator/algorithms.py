@@ -8,8 +8,9 @@
 - halving_doubling: log2 n rounds a phase with partners 1, 2, 4, ... places away (n a power of two);
 - tree: double binary tree, pipelined: 2 (ceil(log2(n+1)) - 1) hops, half of V up and down each of two trees;
 - per_axis: axis after axis, not pipelined;
-- in_switch: the switch adds up and returns the sum (NVLS, SHARP): V up and V down, all-reduce only. A simplification: the
-  switch reduces at line rate and holds any number of groups.
+- in_switch: the switch adds up and returns the sum (NVLS, SHARP): V up and V down, all-reduce only, and only where the
+  link or the wiring says that its switches can (`in_switch_reduction`). A simplification: the switch reduces at line rate
+  and holds any number of groups.
 Source: Thakur, Rabenseifner, Gropp 2005 (halving-doubling); NCCL 2.4 (double binary trees); NVIDIA on NVLink SHARP.
 """
 
@@ -40,13 +41,15 @@ Carry = Callable[[Group, Ask], Transfer]
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A way to carry out some kinds of collectives; `fits` says for which groups, `routes` how many routes it looks up."""
+    """A way to carry out some kinds of collectives; `fits` says for which groups, `routes` how many routes it looks up,
+    `wants` what a group must have, in words."""
 
     name: str
     kinds: tuple[str, ...]
     fits: Callable[[Group], bool]
     transfer: Carry
     routes: Callable[[Group], float]
+    wants: str = ""
 
 
 ALGORITHMS: dict[str, Algorithm] = {}
@@ -66,13 +69,14 @@ def algorithm(
     kinds: tuple[str, ...],
     fits: Callable[[Group], bool] = _always,
     routes: Callable[[Group], float] = _few,
+    wants: str = "",
 ) -> Callable[[Carry], Carry]:
     """Register a way to carry out collectives of `kinds`; a second one of that name is refused."""
 
     def register(transfer: Carry) -> Carry:
         if name in ALGORITHMS:
             raise ValueError(f"algorithm '{name}' is already registered; known: {', '.join(sorted(ALGORITHMS))}")
-        ALGORITHMS[name] = Algorithm(name, kinds, fits, transfer, routes)
+        ALGORITHMS[name] = Algorithm(name, kinds, fits, transfer, routes, wants)
         return transfer
 
     return register
@@ -199,7 +203,12 @@ def per_axis(group: Group, ask: Ask) -> Transfer:
     return once if _ROUNDS[ask.kind] == 1 else once.then(once)
 
 
-@algorithm("in_switch", ("all_reduce",), lambda group: all(piece.kind in _FABRICS for piece in group.pieces))
+def _switches_add(group: Group) -> bool:
+    levels = group.topology.levels
+    return all(piece.kind in _FABRICS and levels[piece.level].in_switch_reduction for piece in group.pieces)
+
+
+@algorithm("in_switch", ("all_reduce",), _switches_add, wants="switches that are said to add up, in_switch_reduction")
 def in_switch(group: Group, ask: Ask) -> Transfer:
     """V up and V down; at an outer level, what one chip of a node stands for."""
     whole, inner = Transfer(), 1
@@ -243,7 +252,8 @@ def choose(group: Group, ask: Ask, wanted: str, seconds: Callable[[Transfer], fl
     if wanted != "auto":
         named = ALGORITHMS[wanted]
         if ask.kind not in named.kinds or not named.fits(group):
-            return Choice(textbook.algorithm, f"{wanted} does not fit here; the textbook's", textbook.transfer)
+            wants = f" (it wants {named.wants})" if named.wants else ""
+            return Choice(textbook.algorithm, f"{wanted} does not fit here{wants}; the textbook's", textbook.transfer)
         return Choice(wanted, "as asked", named.transfer(group, ask))
     best, least = textbook, seconds(textbook.transfer)
     fitting = [each for each in ALGORITHMS.values() if ask.kind in each.kinds and each.fits(group)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 
+import networkx as nx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,6 +103,45 @@ def test_halving_doubling_on_a_switch_takes_a_hop_a_round(kind: str, text: str) 
 @pytest.mark.parametrize("text", ["switch(2)", "switch(3)", "switch(8)", "switch(100)"])
 def test_a_switch_that_adds_takes_one_hop(text: str) -> None:
     check(f"all-reduce in {text}", seconds("all_reduce", text, "in_switch"), ALPHA + BYTES / W_SWITCH)
+
+
+ADDING = [
+    ("v100_sxm2_32gb", "switch(8) over pcie", False),  # a PCIe switch passes on, it does not add
+    ("a100_80gb_sxm", "switch(8) over nvlink", False),  # second-generation NVSwitch
+    ("h100_sxm", "switch(8) over nvlink", True),  # third generation: SHARP
+    ("h100_sxm", "switch(8) over pcie", False),
+    ("h100_sxm", "switch(8) over infiniband", False),  # a Quantum switch may, if somebody says so
+    ("h100_sxm", "switch(8,in_switch_reduction=yes) over infiniband", True),
+    ("h100_sxm", "fat_tree(8,leaf=4,in_switch_reduction=yes) over infiniband", True),
+    ("h100_sxm", "switch(8,in_switch_reduction=no) over nvlink", False),
+    ("b200", "switch(8) over nvlink", True),
+    ("h100_nvl", "switch(8) over nvlink", False),  # bridges
+]
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "in_switch"])
+@pytest.mark.parametrize(("name", "text", "adds"), ADDING)
+def test_only_a_switch_that_is_said_to_add_adds(name: str, text: str, adds: bool, algorithm: str) -> None:
+    chip = chip_with(name, {f"links.{text.rpartition(' ')[2]}.latency": 0})
+    link = chip.links[text.rpartition(" ")[2]]
+    found = run(
+        [LINES["all_reduce"]], DIMS, many(text, {"X": 8}, chip), RunOptions(overlap="full", collectives=algorithm)
+    )
+    # V up and V down at once; else V (7/8) up and down for the reduce-scatter and again for the all-gather
+    want = BYTES / link.egress_bytes_per_s * (1 if adds else 2 * 7 / 8)
+    hbm_s = 2 * BYTES / chip.hbm.bytes_per_s
+    check(f"{name} {text} {algorithm}", found.time_s, max(want, hbm_s))
+    assert (found.plan.kernels[0].traffic.algorithm == "in_switch") is adds
+
+
+def test_chips_of_which_one_is_plugged_into_what_cannot_add_do_not_reduce_in_the_switch() -> None:
+    links = {number: {"l": Link(bandwidth=1e9, in_switch_reduction=number != 3)} for number in range(4)}
+    assert not parse_topology("switch(4)", links[0], links.__getitem__).levels[0].in_switch_reduction
+    assert parse_topology("switch(4)", links[0]).levels[0].in_switch_reduction
+    graph = nx.star_graph(["switch", *(f"chip{chip}" for chip in range(4))])
+    assert parse_topology(graph, links[0]).levels[0].in_switch_reduction
+    with pytest.raises(ValueError, match="in_switch_reduction=maybe will not do: it wants yes or no"):
+        parse_topology("switch(4,in_switch_reduction=maybe)", links[0])
 
 
 # Two trees

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hw import Chip, Mark, Problems, SpecError, chip_names, load_chip
+from analysis import Summary
+from hw import Chip, Mark, Problems, SpecError, System, chip_names, load_chip
 from hw.catalog import build_chip, chip_document, override
 from hw.chip import Link, Memory
 from hw.document import Document, parse_document
+from simulator import parse_graph, simulate
 from tests.strategies import chip_with, show_error
 
 NVLINK = {"v100_sxm2_32gb", "a100_40gb_sxm", "a100_80gb_sxm", "h100_sxm", "h200", "b200"}
@@ -113,12 +115,50 @@ def test_the_gpus_are_as_their_data_sheets_print_them(name: str) -> None:
     got = {str(known): rate for known, rate in chip.matrix_unit.peak_flops_per_s.items()}[dtype]
     for what, value, want, tolerance in (
         (f"{dtype} FLOP/s", got, peak, 0.01),  # sheets print 989 or 989.4
-        ("HBM bytes", chip.hbm.capacity_bytes, capacity, 0.07),  # a B200 is sold with 180, 186 or 192 GB
+        (
+            "HBM bytes",
+            chip.hbm.capacity_bytes,
+            capacity,
+            0.07,
+        ),  # a sheet's GB are GiB, less what is kept for the driver
         ("HBM B/s", chip.hbm.bytes_per_s, bandwidth, 0.01),
         ("NVLink B/s", chip.links["nvlink"].egress_bytes_per_s, egress, 0.001),
     ):
         print(show_error(f"{name} {what}", value, want))
         assert value == pytest.approx(want, rel=tolerance)
+
+
+# what nvidia-smi reports as a GPU's memory, in MiB
+REPORTED_MIB = {
+    "h100_sxm": 81_559,
+    "h200": 143_771,
+    "b200": 183_359,
+    "a100_80gb_sxm": 81_251,
+    "a100_40gb_sxm": 40_536,
+    "v100_sxm2_32gb": 32_480,
+    "l40s": 46_068,
+    "t4": 15_360,
+}
+
+
+@pytest.mark.parametrize("name", sorted(REPORTED_MIB))
+def test_memory_is_what_a_program_can_use_of_it(name: str) -> None:
+    assert load_chip(name).hbm.capacity_bytes == REPORTED_MIB[name] * 2**20
+
+
+@pytest.mark.parametrize("name", [name for name in chip_names() if load_chip(name).kind == "gpu"])
+def test_gpus_have_no_less_memory_than_their_sheets_say_but_for_what_gddr_keeps(name: str) -> None:
+    chip = load_chip(name)
+    printed = re.search(r"usable bytes of the (\d+) GB", chip.sources["hbm"])
+    assert printed, name
+    assert 1.0 < chip.hbm.capacity_bytes / (int(printed[1]) * 1e9) < 2**30 / 1e9
+
+
+def test_weights_that_fill_80_gib_but_for_a_little_fit_an_h100() -> None:
+    ops = parse_graph(["y:bf16[1] = custom(w:bf16[N], bytes=84 GB)"], {"N": 42_000_000_000})
+    for name, fits in (("h100_sxm", True), ("a100_80gb_sxm", True), ("a100_40gb_sxm", False)):
+        result = simulate(ops, System(load_chip(name)))
+        assert Summary(result.plan, lambda done=result: done)["fits"] is fits, name  # type: ignore[misc]
 
 
 # peak over HBM bandwidth, from the figures above
@@ -165,7 +205,7 @@ def test_the_catalogue_agrees_with_the_table_of_published_figures() -> None:
             match = re.match(r"[\d.]+(e\d+)?", row[column])
             assert match, (published, column)
             print(show_error(f"{name} {column}", value, float(match[0])))
-            tolerance = 0.07 if (name, column) == ("b200", "hbm_bytes") else 0.001
+            tolerance = 0.07 if (chip.kind, column) == ("gpu", "hbm_bytes") else 0.001  # usable GiB, not a sheet's GB
             assert value == pytest.approx(float(match[0]), rel=tolerance)
 
 
