@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analysis import CAUSES, Value, word_named
+from analysis import CAUSES, RUN_WORDS, Value, word_named
 from hw import Dimension, Problems
 from hw.document import Document
 from hw.errors import shown, unknown
@@ -59,8 +59,10 @@ class Verdict:
     reason: str = ""
 
     def __str__(self) -> str:
-        # a ratio that is worked out is a factor, not a share
-        factor = self.claim.dimension is Dimension.RATIO and not self.claim.asked.is_name
+        # a ratio that is worked out is a factor, not a share; so is a word that is printed with decimals (eta)
+        word = RUN_WORDS.get(self.claim.word)
+        worked_out = not self.claim.asked.is_name or (word is not None and word.decimals is not None)
+        factor = self.claim.dimension is Dimension.RATIO and worked_out
         dimension = None if factor else self.claim.dimension
         want, got = (_shown(value, dimension) for value in (self.claim.want, self.got))
         error = f" ({self.reason})" if self.reason else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -27,3 +28,11 @@ def test_eta_reads_alike_wherever_it_stands() -> None:
     for place, text in (("screen", shown), ("report", outcome.report()), ("notebook", outcome._repr_html_())):
         assert re.search(rf"\b{re.escape(eta)}\b", text), place
         assert percent not in text, place
+
+
+def test_a_failed_claim_about_eta_is_no_percentage(tmp_path: Path) -> None:
+    file = tmp_path / "claim.yaml"
+    file.write_text("extends: library:llama3_8b_block\nname: claim\nexpect: {eta: 0.5, mfu: 50 %}\n")
+    shown = CliRunner().invoke(app, ["check", str(file)]).stdout
+    assert "eta: want 0.5, got 0.67" in shown
+    assert "mfu: want 50 %, got 89.3" in shown
