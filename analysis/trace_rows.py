@@ -162,7 +162,13 @@ def _counted(notes: Mapping[str, int]) -> Iterator[str]:
 
 
 def _left_out(events: Events, lanes: Lanes) -> Iterator[str]:
-    """Notes on slices that may be a device's, and were left out."""
+    """Notes on slices that may be a device's and were left out, and on devices that may be several."""
+    hosts = {each.thread[0] for each in lanes.left_out.get(Role.HOST, []) if each.category == "cpu_op"}
+    if len(hosts) > len(lanes.chips):
+        yield (
+            f"{len(hosts)} hosts, but {len(lanes.chips)} of their devices can be told apart by process: "
+            "in a file put together from several, give the devices of each a number of their own"
+        )
     unknown = lanes.left_out.get(Role.UNKNOWN, [])
     if unknown:
         processes = dict.fromkeys(each.thread[0] for each in unknown)

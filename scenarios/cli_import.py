@@ -53,7 +53,7 @@ def register(
                 tell(note)
             if numbered := timeline.attrs.get("numbered"):
                 which = ", ".join(f"{path} is {' '.join(map(str, chips))}" for path, chips in numbered.items())
-                tell(f"no rank in some files: chips are numbered in the order given: {which}")
+                tell(f"not every file speaks of one rank: chips are numbered in the order given: {which}")
             if json:
                 print_json(trace_record(timeline))
             else:

@@ -188,7 +188,7 @@ def test_files_without_a_rank_are_numbered_in_the_order_given(tmp_path: Path, ra
     assert shown.exit_code == 0
     assert "2 slices, 2 chips" in shown.stdout
     assert [line for line in shown.stderr.splitlines() if "numbered" in line] == [
-        f"no rank in some files: chips are numbered in the order given: {second} is 0, {first} is 1"
+        f"not every file speaks of one rank: chips are numbered in the order given: {second} is 0, {first} is 1"
     ]
     assert CliRunner().invoke(app, ["import", *map(str, ranks)]).stderr == ""
 

@@ -190,6 +190,14 @@ def test_two_hosts_in_one_file_are_two_chips(tmp_path: Path) -> None:
     assert len(read_parts(tmp_path, apart)) == 2
 
 
+def test_two_hosts_whose_devices_have_one_number_are_told(tmp_path: Path) -> None:
+    hosts = [slice_("aten::mm", 0, 100, pid, pid, cat="cpu_op") for pid in (98, 99)]
+    one = read_trace(written(tmp_path, [*hosts, kernel("gemm", 0, 50), kernel("gemm", 50, 50)]))
+    assert "2 hosts, but 1 of their devices can be told apart by process" in one.attrs["notes"][0]
+    two = read_trace(written(tmp_path, [*hosts, kernel("gemm", 0, 50), kernel("gemm", 50, 50, 1)]))
+    assert two.attrs["notes"] == []
+
+
 def test_one_process_with_two_devices_is_two_chips_even_of_one_rank(tmp_path: Path) -> None:
     events = [{**kernel("gemm", 0, 50, device), "pid": 99, "tid": 7 + device} for device in (4, 6)]
     assert read_parts(tmp_path, events, distributedInfo={"rank": 1}) == {
