@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
 
@@ -185,17 +185,18 @@ def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
     for at, planned in enumerate(plan.kernels):
         amounts = _amounts(planned, plan, runs_on[at] or counted, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S)
         since = 0.0 if math.isinf(begin[at]) else begin[at] / PS_PER_S
+        mine = dict(sorted(busy[at].items()))
         row = OpFigures(
             planned.kernel.name,
             planned.kernel.kind,
-            "",
+            plan.variant(planned, max(mine, key=lambda chip: mine[chip], default=min(amounts))).tile,
             since,
             end[at] / PS_PER_S,
-            dict(sorted(busy[at].items())),
+            mine,
             amounts,
             planned.kernel.base,
         )
-        rows.append(replace(row, tile=plan.variant(planned, row.chip).tile))
+        rows.append(row)
     return rows
 
 

@@ -9,19 +9,15 @@ Source: model and hardware FLOPs utilisation as in Chowdhery et al. 2022 (PaLM),
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hw import Chip
 from simulator import Plan
 from simulator.dtypes import usable_dtype
-from simulator.plan import Variant
+from simulator.kernel import Work
 
-
-def ideal_math_s(variant: Variant, chip: Chip, recomputed: bool = True) -> float:
-    """Seconds of a kernel's matrix work at the chip's peak, without padding; with what is done again if `recomputed`."""
-    works = (work for work in variant.kernel.works if work.unit == "matrix_unit" and (recomputed or not work.recompute))
-    return sum(work.flops / _peak(chip, work.dtype) for work in works)
+_UNIT = "matrix_unit"
 
 
 def mfu(plan: Plan, time_s: float) -> float:
@@ -35,24 +31,41 @@ def hfu(plan: Plan, time_s: float) -> float:
 
 
 def _utilisation(plan: Plan, time_s: float, recomputed: bool) -> float:
-    works = [work for planned in plan.kernels for work in planned.kernel.works if work.unit == "matrix_unit"]
-    if not works or time_s <= 0:
-        return 0.0
-    dtype = max(works, key=lambda work: work.flops).dtype
-    ideal_s: dict[int, float] = {}
-    for planned in plan.kernels:
-        for chip in planned.chips:
-            ideal_s[chip] = ideal_s.get(chip, 0.0) + ideal_math_s(
-                plan.variant(planned, chip), plan.system.chip_at(chip), recomputed
-            )
-    peaks = [_peak(kind, dtype) for kind in plan.system.kinds]
+    peaks = _Peaks(plan.system.kinds)
     kind_of = plan.system.kind_of
-    used = sum(seconds * peaks[kind_of[chip]] * len(plan.members(chip)) for chip, seconds in ideal_s.items())
-    return used / (time_s * sum(peaks[kind] for kind in kind_of))
+    ideal_s: dict[int, float] = {}
+    heaviest: Work | None = None
+    for planned in plan.kernels:
+        if not planned.kernel.matrix_flops:
+            continue
+        for work in planned.kernel.works:
+            if work.unit == _UNIT and (heaviest is None or work.flops > heaviest.flops):
+                heaviest = work
+        for chip in planned.chips:
+            works = plan.variant(planned, chip).kernel.works
+            ideal_s[chip] = ideal_s.get(chip, 0.0) + sum(
+                work.flops / peaks.of(kind_of[chip], work.dtype)
+                for work in works
+                if work.unit == _UNIT and (recomputed or not work.recompute)
+            )
+    if heaviest is None or time_s <= 0:
+        return 0.0
+    whole = [peaks.of(kind, heaviest.dtype) for kind in range(len(plan.system.kinds))]
+    used = sum(seconds * whole[kind_of[chip]] * len(plan.members(chip)) for chip, seconds in ideal_s.items())
+    return used / (time_s * sum(whole[kind] for kind in kind_of))
 
 
-def _peak(chip: Chip, dtype: str) -> float:
-    """FLOP/s at which a chip's matrix unit serves a dtype; 0 if it cannot."""
-    peaks: Mapping[Any, float] = chip.matrix_unit.peak_flops_per_s
-    served = usable_dtype(dtype, peaks)
-    return peaks[served] if served else 0.0
+class _Peaks:
+    """FLOP/s at which the matrix unit of each kind of chip serves a dtype; 0 if it cannot."""
+
+    def __init__(self, kinds: Sequence[Chip]) -> None:
+        self.kinds = kinds
+        self.known: dict[tuple[int, str], float] = {}
+
+    def of(self, kind: int, dtype: str) -> float:
+        """That of one kind."""
+        if (kind, dtype) not in self.known:
+            peaks: Mapping[Any, float] = self.kinds[kind].matrix_unit.peak_flops_per_s
+            served = usable_dtype(dtype, peaks)
+            self.known[kind, dtype] = peaks[served] if served else 0.0
+        return self.known[kind, dtype]

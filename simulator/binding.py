@@ -343,7 +343,9 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     if members is not None:
         given = replace(given, on=tuple(sorted(members.intersection(given.on) if given.on else members)))
     said: dict[str, Any] = {name: options[name] for name in ("recompute", "efficiency") if name in options}
-    kernels = [_in_round(_scheduled(kernel, given, said), op) for kernel in kind.lower(call)]
+    if op.turn:
+        said |= {"written": (op.output.base,), "turn": op.turn}
+    kernels = [_scheduled(kernel, given, said) for kernel in kind.lower(call)]
     if "efficiency" in said and not any(kernel.flops for kernel in kernels):
         raise ShapeError(f"efficiency= is of the peaks of units, and {op.kind} does no arithmetic", "efficiency")
     return kernels
@@ -398,15 +400,6 @@ def _scheduled(kernel: Kernel, given: Schedule, said: Mapping[str, Any]) -> Kern
         given = replace(given, queue=kernel.schedule.queue)
     parts = tuple(_scheduled(part, given, said) for part in kernel.parts)
     return replace(kernel, schedule=given, parts=parts, **said)
-
-
-def _in_round(kernel: Kernel, op: Op) -> Kernel:
-    """The kernel of an op of a block with what it is called in every round."""
-    if not op.turn:
-        return kernel
-    template = op.output.base + kernel.name.removeprefix(op.name)
-    parts = tuple(_in_round(part, op) for part in kernel.parts)
-    return replace(kernel, written=(op.output.base,), template=template, turn=op.turn, parts=parts)
 
 
 def _local(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None) -> Shaped:

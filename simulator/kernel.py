@@ -121,8 +121,8 @@ class Kernel:
     `recompute`: it does again what was thrown away, so its work is none of the model's.
     `efficiency`: what part of the peaks of the units it reaches, as its op says. `grown`: (tensor, tensor) for each that
     it writes into the memory of one that it reads. `parts`: the kernels that it falls into where one of them is fused.
-    `written`: what its ops, and `template`: what it, would be called without the numbers of rounds, where that is something
-    else; `turn`: the numbers of the rounds in which its ops stand.
+    `written`: what its ops are called without the numbers of rounds, where that is something else; `turn`: those numbers;
+    `template`: of a fused kernel, its own name without them.
     """
 
     name: str
@@ -155,7 +155,7 @@ class Kernel:
     @property
     def base(self) -> str:
         """Its name without the numbers of rounds: the same in every round of a block."""
-        return self.template or self.name
+        return self.template or (self.written[0] + self.name.removeprefix(self.ops[0]) if self.written else self.name)
 
     @property
     def base_ops(self) -> tuple[str, ...]:
