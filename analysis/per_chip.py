@@ -6,13 +6,13 @@ the whole run and for one op alike; two words may so speak of two chips, and `Su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from analysis.intervals import Interval, difference, length, union
 from analysis.ops import RESOURCE_WORDS, inner_fixed_ps
 from simulator import Plan, Result
 from simulator.plan import PlannedKernel, Variant
-from simulator.program import PS_PER_S
+from simulator.program import PS_PER_S, Program
 
 OnChips = Mapping[int, float]
 """A figure of each simulated chip that has one."""
@@ -48,19 +48,37 @@ def intensity(plan: Plan) -> OnChips:
     return {chip: arithmetic[chip] / nbytes for chip, nbytes in hbm_bytes(plan).items() if nbytes}
 
 
-def overhead_s(plan: Plan) -> OnChips:
-    """Fixed times of all tasks (s)."""
+def overhead_s(plan: Plan, run: Callable[[], Result]) -> OnChips:
+    """Seconds in which tasks are in their fixed times; an instant counts once, however many are. Where a chip has one queue
+    its tasks follow each other, so that their fixed times add up; only else is the run needed."""
     program = plan.program
-    fixed: dict[int, int] = {}
+    fixed = list(_fixed_ps(program))
+    lanes = [queue.chip for queue in program.queues if not queue.inner]
+    total: dict[int, int] = {}
+    if len(set(lanes)) == len(lanes):
+        for task, own in fixed:
+            for chip in program.chips_of(task):
+                total[chip] = total.get(chip, 0) + own
+    elif fixed:
+        result = run()
+        spans: dict[int, list[Interval]] = {}
+        for task, own in fixed:
+            begin = result.begin_ps[task]
+            for chip in program.chips_of(task):
+                spans.setdefault(chip, []).append((begin, min(begin + own, result.end_ps[task])))
+        total = {chip: length(union(each)) for chip, each in spans.items()}
+    return {chip: time / PS_PER_S for chip, time in total.items()}
+
+
+def _fixed_ps(program: Program) -> Iterator[tuple[int, int]]:
+    """(task, its fixed time) of every task that has one; of a collective step by step, what its messages' come to."""
     inner = inner_fixed_ps(program)
     for task, (number, kernel) in enumerate(zip(program.shape, program.kernel, strict=True)):
         if program.is_inner(task):
             continue
         own = program.shapes[number].fixed_ps + (inner.get(kernel, 0) if task in program.parts else 0)
         if own:
-            for chip in program.chips_of(task):
-                fixed[chip] = fixed.get(chip, 0) + own
-    return {chip: time / PS_PER_S for chip, time in fixed.items()}
+            yield task, own
 
 
 def exposed_s(result: Result) -> tuple[OnChips, OnChips]:

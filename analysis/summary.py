@@ -219,7 +219,7 @@ def _energy(summary: Summary) -> Value:
 
 
 PER_CHIP: Mapping[str, Callable[[Summary], OnChips]] = {
-    "t_overhead": lambda s: per_chip.overhead_s(s.plan),
+    "t_overhead": lambda s: per_chip.overhead_s(s.plan, lambda: s.result),
     "t_waiting": lambda s: s.waiting_s,
     "flops": lambda s: per_chip.flops(s.plan),
     "hbm_bytes": lambda s: per_chip.hbm_bytes(s.plan),

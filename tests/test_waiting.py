@@ -17,7 +17,7 @@ from analysis import Summary
 from analysis.waiting import waiting_ps, waiting_spans
 from simulator import Result, RunOptions, Simulation
 from tests.claims import of_library, outcome
-from tests.strategies import chip_with, many, run
+from tests.strategies import chip_with, many, one, run
 
 MS = 1e-3
 CHIP = chip_with("tpu_v5p", {"links.ici.latency": "0 s"})
@@ -102,6 +102,17 @@ def test_what_holds_a_chip_up_is_not_another_chip() -> None:
     simulation.process(late())
     # chip 0 works for 1 ms, then waits until 1 ms after the other was let go
     assert waiting_ps(simulation.run()) == {0: 5 * 10**9}
+
+
+def test_fixed_times_at_once_are_one_time() -> None:
+    """Two ops of 10 ms in two queues of a chip: 10 ms of a run of 10 ms, not 20."""
+    lines = ["a:bf16[1] = custom(x:bf16[1], time=10 ms)", "b:bf16[1] = custom(z:bf16[1], time=4 ms, queue=side)"]
+    for more, want in (([], 10), (["c:bf16[1] = custom(b, time=8 ms, queue=side)"], 12)):
+        result = run([*lines, *more], {}, one(CHIP), RunOptions(overlap="full"))
+        assert words(result)["t_overhead"] == pytest.approx(want * MS)
+        assert words(result)["time"] == pytest.approx(want * MS)
+    apart = run([lines[0], "b:bf16[1] = custom(a, time=4 ms, queue=side)"], {}, one(CHIP))
+    assert words(apart)["t_overhead"] == pytest.approx(14 * MS)
 
 
 def test_the_bubble_of_a_pipeline_is_seven_of_39_ms() -> None:
