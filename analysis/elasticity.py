@@ -11,12 +11,13 @@ matter. Infinitely fast is 1e12 times for rates (a second becomes a picosecond),
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hw import Chip, System
 from hw.topology import Wire
 from simulator import Plan, RunOptions
+from simulator.efficiency import launch_of
 from simulator.host_ports import HostPorts
 
 SMALL_STEP = 1.1
@@ -51,7 +52,7 @@ def levers(plan: Plan) -> list[Lever]:
     used = _used(plan, wires)
     names = [name for chip in plan.system.kinds for name in _resources(chip)] + [wire.link for wire in wires]
     found = [Lever(name, name in used, _rate(name)) for name in dict.fromkeys(names)]
-    if plan.options.launch_s:
+    if any(launch_of(plan.options, chip) for chip in plan.system.kinds):
         found.append(Lever("launch", True, _launch))
     if any(wire.latency_s or wire.message_s for wire in wires):
         found.append(Lever("latency", "latency" in used, _latency))
@@ -87,14 +88,19 @@ def _used(plan: Plan, wires: Sequence[Wire]) -> set[str]:
 
 def _rate(name: str) -> Pull:
     def pull(system: System, options: RunOptions, factor: float) -> Setting:
-        share = options.efficiency.get(name, 1.0) * min(factor, _INFINITE)
-        return system, replace(options, efficiency={**options.efficiency, name: share})
+        return system, replace(options, speedup=_faster(options, name, min(factor, _INFINITE)))
 
     return pull
 
 
 def _launch(system: System, options: RunOptions, factor: float) -> Setting:
-    return system, replace(options, launch_s=options.launch_s / factor)
+    if options.launch_s is not None:
+        return system, replace(options, launch_s=options.launch_s / factor)
+    return system, replace(options, speedup=_faster(options, "launch", factor))
+
+
+def _faster(options: RunOptions, name: str, factor: float) -> Mapping[str, float]:
+    return {**options.speedup, name: options.speedup.get(name, 1.0) * factor}
 
 
 def _latency(system: System, options: RunOptions, factor: float) -> Setting:

@@ -9,11 +9,11 @@ The same dotted names serve chip files, overrides (`set: {hbm.bandwidth: ...}`) 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, computed_field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_validator
 
 from hw.document import Key
 from hw.errors import unknown
@@ -104,17 +104,39 @@ class Link(Spec):
         return self.bytes_per_s * self.count
 
 
+MEASURED = ("matrix_unit", "vector_unit", "hbm", "on_chip", "host", "disk")
+"""What every chip may have measured, its links apart."""
+
+
 class Measured(Spec):
-    """Efficiencies (measured over data sheet) and the launch time of a kernel, from measurements of this chip."""
+    """Efficiencies (measured over data sheet) and the launch time of a kernel, from measurements of this chip. Links have
+    theirs by their names: `nvlink`, `infinity_fabric`, whatever the chip calls them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Efficiency] = Field(init=False)
 
     matrix_unit: Efficiency = 1.0
     vector_unit: Efficiency = 1.0
     hbm: Efficiency = 1.0
     on_chip: Efficiency = 1.0
-    nvlink: Efficiency = 1.0
-    ici: Efficiency = 1.0
-    pcie: Efficiency = 1.0
+    host: Efficiency = 1.0
+    disk: Efficiency = 1.0
     launch_s: Seconds = Field(alias="launch", default=0.0)
+
+    @property
+    def links(self) -> Mapping[str, float]:
+        """Efficiencies by the names of links."""
+        return self.__pydantic_extra__ or {}
+
+    def efficiency(self, name: str) -> float:
+        """The efficiency of a unit, a memory or a link; 1 where nothing is known."""
+        found: float = self.links.get(name, getattr(self, name, 1.0) if name in MEASURED else 1.0)
+        return found
+
+    def known(self) -> Mapping[str, float]:
+        """What is known to be other than the data sheet, by resource."""
+        units = {name: self.efficiency(name) for name in MEASURED}
+        return {name: value for name, value in {**units, **self.links}.items() if value != 1.0}
 
 
 class Calibration(Spec):
@@ -206,6 +228,11 @@ def chip_invariants(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
                 f"{near}, which is nearer, only {fast.bytes_per_s:g} B/s"
             )
             yield ((far, "bandwidth"), (near, "bandwidth")), message
+    measured = chip.calibration.measured
+    for name in measured.links if measured is not None else ():
+        if name not in chip.links:
+            place: Key = ("calibration", "measured", name)
+            yield (place,), unknown("link or resource", name, [*MEASURED, "launch", *chip.links])
     known = list(chip.figures())
     for name in chip.sources:
         if name not in known:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hw import Chip, Problems, System
+from hw import Problems, System
 from hw.document import Document, Key
 from hw.errors import shown, unknown
 from hw.validation import validate
@@ -24,6 +24,7 @@ from scenarios.loader import Loaders, read_loaders
 from scenarios.money import EconomicsSpec
 from scenarios.paths import link_problem, path_problem
 from scenarios.points import read_points
+from scenarios.run_options import read_options
 from scenarios.scope import Scopes, ops_named
 from scenarios.sorting import read_sort
 from scenarios.source import find_file, read_source
@@ -32,7 +33,6 @@ from scenarios.study_spec import StudySpec
 from scenarios.system import build_system
 from scenarios.variants import changed
 from simulator import OpGraph, RunOptions
-from simulator.algorithms import choices
 from simulator.binding import Known, check_graph
 from simulator.cost import Cost
 from simulator.graph import Items
@@ -111,7 +111,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     built = build_system(document, path, problems)
     known = Known(chip=built.chip is not None, mesh=built.wired)
     graph = _graph(workload, built.system, known, run.sharding if run else "canonical", document, problems)
-    options = _options(run, built.chip, document, problems)
+    options = read_options(run, built.system if built.chip is not None else None, document, problems)
     system_known = built.chip is not None and built.wired
     loaders = read_loaders(document, graph, built.system if system_known else None, problems)
     economics = _section(EconomicsSpec, "economics", document, problems)
@@ -228,46 +228,6 @@ def _dims(data: Any, document: Document, problems: Problems) -> tuple[dict[str, 
         if name not in dims:
             broken.add(name)
     return dims, broken
-
-
-def _options(run: RunSpec | None, chip: Chip | None, document: Document, problems: Problems) -> RunOptions:
-    if run is None:
-        return RunOptions()
-    if run.collectives not in choices():
-        where = document.value_mark(("run", "collectives"))
-        problems.add(where, unknown("run.collectives", run.collectives, choices()))
-    if chip is None:
-        return RunOptions()
-    efficiency: dict[str, float] = {}
-    padding, launch = False, 0.0
-    if run.calibration == "measured":
-        measured = chip.calibration.measured
-        if measured is None:
-            message = f"{chip.name} has no measured calibration; write calibration: spec, or set efficiency yourself"
-            problems.add(document.value_mark(("run", "calibration")), message)
-        else:
-            padding, launch = True, measured.launch_s
-            efficiency = {name: value for name, value in measured if name != "launch_s" and value != 1.0}
-    resources = ["matrix_unit", "vector_unit", "hbm", "on_chip", "host", "disk", *chip.links]
-    for name in run.efficiency:
-        if name not in resources:
-            where = document.key_mark(("run", "efficiency", name))
-            problems.add(where, unknown("resource", name, resources))
-    if problems:
-        return RunOptions()
-    return RunOptions(
-        overlap=run.overlap,
-        order=run.order,
-        padding=padding if run.padding is None else run.padding,
-        launch_s=launch if run.launch is None else run.launch,
-        efficiency={**efficiency, **run.efficiency},
-        sharding=run.sharding,
-        collectives=run.collectives,
-        network=run.network,
-        routing=run.routing,
-        fold=run.fold,
-        network_share=run.network_share,
-    )
 
 
 def _check_paths(study: StudySpec | None, system: System | None, document: Document, problems: Problems) -> None:

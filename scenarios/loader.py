@@ -238,9 +238,10 @@ def read_loaders(document: Document, graph: OpGraph | None, system: System | Non
 def _resources(system: System) -> list[str]:
     """The names of all resources: those of the chips, then the wires."""
     program = Program()
-    resources = SystemResources(system, RunOptions().efficiency, False, program)
+    resources = SystemResources(system, RunOptions(), program)
     resources.add_chips(range(system.size))
-    resources.add_wires(dict(enumerate(system.topology.wires)) if system.topology else {})
+    wires = system.topology.wires if system.topology else ()
+    resources.add_wires(dict(enumerate(wires)), [wire.bytes_per_s for wire in wires])
     return [each.name for each in program.resources]
 
 

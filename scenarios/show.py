@@ -126,7 +126,8 @@ def chip_figures(chip: Chip, section: str) -> str:
         return f"{chip.power_watts:g} W"
     if section == "calibration":
         measured = chip.calibration.measured
-        return ", ".join(f"{name} {value:g}" for name, value in measured or () if name == "launch_s" or value != 1.0)
+        known = {**measured.known(), "launch_s": measured.launch_s} if measured is not None else {}
+        return ", ".join(f"{name} {value:g}" for name, value in known.items())
     memory = getattr(chip, section)
     return f"{show(memory.capacity_bytes, Dimension.DATA)}, {show(memory.bytes_per_s, Dimension.BANDWIDTH)}"
 

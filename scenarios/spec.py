@@ -6,9 +6,9 @@ The ops themselves are lines of text, read by `simulator.text`; dims and expecte
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from hw.system_spec import SystemSpec
 from hw.validation import Efficiency, Seconds, Spec
@@ -31,6 +31,16 @@ class WorkloadSpec(Spec):
     )
 
 
+def _whose(value: object) -> str:
+    return "of one chip" if isinstance(value, dict) else "of all"
+
+
+OfAllOrOne = Annotated[
+    Annotated[Efficiency, Tag("of all")] | Annotated[dict[str, Efficiency], Tag("of one chip")], Discriminator(_whose)
+]
+"""An efficiency of all chips, or those of one by resource."""
+
+
 class RunSpec(Spec):
     """How the run is modelled. `calibration: measured` turns the chip's measured efficiencies, padding and launch time
     on; each can also be set by itself, and then wins."""
@@ -40,8 +50,9 @@ class RunSpec(Spec):
     calibration: Literal["spec", "measured"] = "spec"
     padding: bool | None = Field(default=None, description="round matmul dims up to the matrix unit's tile")
     launch: Seconds | None = Field(default=None, description="launch time of every kernel")
-    efficiency: dict[str, Efficiency] = Field(
-        default_factory=dict, description="measured over data sheet, by resource: matrix_unit, hbm, a link's name, ..."
+    efficiency: dict[str, OfAllOrOne] = Field(
+        default_factory=dict,
+        description="measured over data sheet, by resource: matrix_unit, hbm, a link; under a chip's name its own",
     )
     sharding: Literal["canonical", "auto", "written"] = Field(
         default="canonical", description="collectives that the planner inserts: the textbook's, the cheapest, or none"

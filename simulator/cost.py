@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hw import System
 from simulator.binding import bind_op, chip_findings
+from simulator.efficiency import launch_of
 from simulator.graph import Op, OpGraph
 from simulator.kernel import Kernel
 from simulator.network import Network, Traffic
@@ -17,7 +18,7 @@ class Cost:
 
     def __init__(self, graph: OpGraph, system: System, options: RunOptions) -> None:
         self.plan = Plan(system, graph, options)
-        self.resources = SystemResources(system, options.efficiency, options.padding, self.plan.program)
+        self.resources = SystemResources(system, options, self.plan.program)
         self.network = Network(system, options)
 
     def seconds(self, op: Op) -> float:
@@ -36,4 +37,5 @@ class Cost:
         wires = max((self.network.phase_seconds(transfer) for transfer in transfers), default=0.0)
         latency = max((transfer.latency_s for transfer in transfers), default=0.0)
         alone = max(alone_time([*each.times_s.values(), wires], each.steps) for each in variants)  # the slowest chip's
-        return alone + latency + kernel.fixed_s + self.plan.options.launch_s
+        launch = max(launch_of(self.plan.options, chip) for chip in self.plan.system.kinds)
+        return alone + latency + kernel.fixed_s + launch

@@ -95,7 +95,8 @@ class Fabric:
         wires = self.network.wires
         self.folding = unfolded(system.size, len(wires), list(traffics.values()))
         if self.plan.options.fold and system.size > 1:
-            looks = [(wire.link, wire.bytes_per_s, wire.latency_s) for wire in wires]
+            rates = self.network.rates
+            looks = [(wire.link, rate, wire.latency_s) for wire, rate in zip(wires, rates, strict=True)]
             self.folding = fold(self._chip_looks(), looks, list(traffics.values()))
         self.class_of = dict(zip(traffics, self.folding.groups, strict=True))
 

@@ -51,6 +51,8 @@ class HostPorts:
     system: System
     first: int
     wires: list[Wire] = field(default_factory=list)
+    chips_of: dict[int, list[int]] = field(default_factory=dict)
+    """The chips that share each wire, by its number."""
     _number: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,15 +63,16 @@ class HostPorts:
             name = f"host{host.host_of(chip)}"
             for part, memory in (("host", host.memory), ("disk", host.disk)):
                 if memory is not None:
-                    self._add(f"{name}.{'memory' if part == 'host' else part}", memory.bytes_per_s, part)
+                    self._add(chip, f"{name}.{'memory' if part == 'host' else part}", memory.bytes_per_s, part)
             if host.uplink_bytes_per_s is not None:
                 for way in ("in", "out"):
-                    self._add(self._uplink(chip, way), host.uplink_bytes_per_s, "pcie")
+                    self._add(chip, self._uplink(chip, way), host.uplink_bytes_per_s, "pcie")
 
-    def _add(self, name: str, bytes_per_s: float, link: str) -> None:
+    def _add(self, chip: int, name: str, bytes_per_s: float, link: str) -> None:
         if name not in self._number:
             self._number[name] = self.first + len(self.wires)
             self.wires.append(Wire(name, "", "", bytes_per_s, 0.0, 0.0, link, HOST_LEVEL))
+        self.chips_of.setdefault(self._number[name], []).append(chip)
 
     def _uplink(self, chip: int, way: str) -> str:
         host = self.system.host

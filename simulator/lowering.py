@@ -72,7 +72,7 @@ class _Issue:
         kernels = variants[0]
         self.plan = plan
         self.program = plan.program
-        self.resources = SystemResources(plan.system, plan.options.efficiency, plan.options.padding, plan.program)
+        self.resources = SystemResources(plan.system, plan.options, plan.program)
         self.network = Network(plan.system, plan.options)
         self.kernels = kernels
         self.partner = plan.partner = match_pairs(kernels)
@@ -89,7 +89,8 @@ class _Issue:
         self.fabric = Fabric(plan, self.network, planned, self.places)
         self.folding = plan.folding = self.fabric.folding
         self.resources.add_chips(self.folding.chips)
-        self.resources.add_wires({wire: self.network.wires[wire] for wire in sorted(set(self.folding.wire))})
+        simulated = {wire: self.network.wires[wire] for wire in sorted(set(self.folding.wire))}
+        self.resources.add_wires(simulated, self.network.rates)
 
     def add(self, index: int) -> None:
         """Plan one kernel and append its tasks."""
@@ -176,7 +177,7 @@ class _Issue:
         stepper = Stepper(
             self.program, self.folding, planned, self._shape, lambda chip, lane: self._inner(chip, planned.queue, lane)
         )
-        stepper.prepare(self.fabric.class_of, times, planned.kernel.fixed_s + self.plan.options.launch_s)
+        stepper.prepare(self.fabric.class_of, times, planned.kernel.fixed_s + self.plan.launch_s(made))
         for chunk in range(planned.kernel.schedule.chunks):
             stepper.issue({chip: tasks[chunk] for chip, tasks in made.items()}, index, chunk)
 
@@ -296,7 +297,7 @@ class _Issue:
         if not weight:
             chip = self.plan.system.chip_at(next(iter(needs), 0))
             weight = max(variant.times_s.values(), default=0.0) * chip.hbm.bytes_per_s
-        before = kernel.fixed_s + self.plan.options.launch_s if fixed_s is None else fixed_s
+        before = kernel.fixed_s + self.plan.launch_s(needs) if fixed_s is None else fixed_s
         fixed = to_ps(before + latency_s)
         shape = Shape.lasting(fixed, stages, variant.steps, weight / kernel.schedule.chunks)
         return self.program.intern(shape)

@@ -17,6 +17,7 @@ from hw.subwiring import ROUTES
 from hw.topology import Wire
 from simulator.algorithms import GATHERS, choose
 from simulator.collectives import Ask
+from simulator.efficiency import WireRates
 from simulator.host_ports import HostPorts
 from simulator.kernel import Communication
 from simulator.rounds import merged, rounds
@@ -105,8 +106,8 @@ class Network:
         joining: Sequence[Wire] = topology.wires if topology is not None else ()
         self.host = HostPorts(self.system, len(joining))
         self.wires: list[Wire] = [*joining, *self.host.wires]
-        efficiency = self.options.efficiency
-        self.rates = [wire.bytes_per_s * efficiency.get(wire.link, 1.0) for wire in self.wires]
+        rates = WireRates(self.system, self.options, self.host.chips_of)
+        self.rates = [rates.of(number, wire) for number, wire in enumerate(self.wires)]
 
     def phase_seconds(self, transfer: Transfer) -> float:
         """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""

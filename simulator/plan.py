@@ -7,7 +7,7 @@ each resource of a chip, the transfer on the wires, the queue and the chips it r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,6 +15,7 @@ from hw import Chip, Mark, Problems, System
 from hw.errors import unknown
 from hw.routing import ROUTINGS, Routing
 from simulator.algorithms import choices
+from simulator.efficiency import launch_of
 from simulator.folding import Folding
 from simulator.graph import OpGraph
 from simulator.host_ports import FarBytes, far_bytes
@@ -29,6 +30,7 @@ Overlap = Literal["full", "none", "auto"]
 OVERLAPS = ("full", "none", "auto")
 ORDERS = ("program", "ready")
 NETWORKS = ("auto", "macro", "expanded")
+CALIBRATIONS = ("spec", "measured")
 SHARDINGS = ("canonical", "auto", "written")
 
 _OPTIONS = Mark("options")
@@ -38,7 +40,9 @@ _OPTIONS = Mark("options")
 class RunOptions:
     """How a run is modelled. The default is the ideal data sheet: no launch time, no padding, efficiency 1.
 
-    `efficiency` maps a resource ('matrix_unit', 'vector_unit', 'hbm', 'on_chip', a link's name) to 0..1.
+    `efficiency` maps a resource ('matrix_unit', 'vector_unit', 'hbm', 'on_chip', 'host', 'disk', a link's name) to 0..1 for
+    all chips, `chip_efficiency` does for the chips of a name, which goes first. `calibration`: "measured" takes what neither
+    says, and the launch time, from each chip's own calibration. `speedup` multiplies rates on top of that, for what-ifs.
     `sharding`: which collectives the planner inserts. `collectives`: the textbook's forms, the cheapest, or one by name.
     `routing`: how messages choose among equally short ways. `fold`: whether alike chips are simulated once.
     `network`: collectives as one task each or step by step; auto: step by step where a stranger shares a wire.
@@ -48,8 +52,11 @@ class RunOptions:
     overlap: Overlap = "auto"
     order: Literal["program", "ready"] = "program"
     padding: bool = False
-    launch_s: float = 0.0
+    launch_s: float | None = None
     efficiency: Mapping[str, float] = field(default_factory=dict)
+    chip_efficiency: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    calibration: Literal["spec", "measured"] = "spec"
+    speedup: Mapping[str, float] = field(default_factory=dict)
     sharding: Literal["canonical", "auto", "written"] = "canonical"
     collectives: str = "canonical"
     routing: Routing = "split"
@@ -66,16 +73,21 @@ class RunOptions:
             ("collectives", self.collectives, choices()),
             ("routing", self.routing, ROUTINGS),
             ("network", self.network, NETWORKS),
+            ("calibration", self.calibration, CALIBRATIONS),
         ):
             if value not in allowed:
                 problems.add(_OPTIONS, unknown(name, str(value), allowed))
-        if not (math.isfinite(self.launch_s) and self.launch_s >= 0):
+        if self.launch_s is not None and not (math.isfinite(self.launch_s) and self.launch_s >= 0):
             problems.add(_OPTIONS, f"launch_s is {self.launch_s}; it must be 0 or more")
         if not 0 <= self.network_share < 1:
             problems.add(_OPTIONS, f"network_share is {self.network_share}; it must be from 0 to below 1")
-        for resource, share in self.efficiency.items():
-            if not (math.isfinite(share) and share > 0):
-                problems.add(_OPTIONS, f"efficiency of {resource} is {share}; it must be more than 0")
+        for shares in (self.efficiency, *self.chip_efficiency.values()):
+            for resource, share in shares.items():
+                if not (math.isfinite(share) and share > 0):
+                    problems.add(_OPTIONS, f"efficiency of {resource} is {share}; it must be more than 0")
+        for resource, factor in self.speedup.items():
+            if not factor > 0:
+                problems.add(_OPTIONS, f"speedup of {resource} is {factor}; it must be more than 0")
         problems.raise_if_any()
 
 
@@ -153,6 +165,13 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.split = Split(self.system.kinds, [None] * len(self.system.kinds), self.system.kind_of)
+
+    def launch_s(self, chips: Iterable[int]) -> float:
+        """Seconds to launch a kernel on some chips: the slowest one's."""
+        if len(self.system.kinds) == 1:
+            return launch_of(self.options, self.system.chip)
+        kinds = {self.system.kind_of[chip] for chip in chips} or range(len(self.system.kinds))
+        return max(launch_of(self.options, self.system.kinds[kind]) for kind in kinds)
 
     def variant(self, planned: PlannedKernel, chip: int) -> Variant:
         """A kernel as one chip has it."""

@@ -8,13 +8,18 @@ Each resource counts under one word: math, vector, memory, network or host (`t_m
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hw import Chip, System
 from hw.topology import Wire
 from simulator.dtypes import usable_dtype
+from simulator.efficiency import efficiency_of
 from simulator.host_ports import HOST_LEVEL, shared_memories
 from simulator.kernel import Access, Kernel
 from simulator.program import Program, Resource
+
+if TYPE_CHECKING:
+    from simulator.plan import RunOptions
 
 _PATHS = {"host": ("host", "pcie.{way}"), "disk": ("disk", "pcie.{way}")}
 """What an access to a memory crosses; a memory crosses itself unless it stands here."""
@@ -23,11 +28,10 @@ _PATHS = {"host": ("host", "pcie.{way}"), "disk": ("disk", "pcie.{way}")}
 class SystemResources:
     """Resource numbers of a program by chip and name, and by wire; only what is simulated has them."""
 
-    def __init__(self, system: System, efficiency: Mapping[str, float], padding: bool, program: Program) -> None:
+    def __init__(self, system: System, options: RunOptions, program: Program) -> None:
         self._system = system
         self._shared = shared_memories(system)
-        self._efficiency = efficiency
-        self._padding = padding
+        self._options = options
         self._program = program
         self.of_chip: dict[tuple[int, str], int] = {}
         self.of_wire: dict[int, int] = {}
@@ -39,12 +43,12 @@ class SystemResources:
                 self.of_chip[number, name] = len(self._program.resources)
                 self._program.resources.append(Resource(f"chip{number}.{name}", cause, per_s, number))
 
-    def add_wires(self, wires: Mapping[int, Wire]) -> None:
-        """Give some wires, by their number in the network, their numbers as resources."""
+    def add_wires(self, wires: Mapping[int, Wire], rates: Sequence[float]) -> None:
+        """Give some wires, by their number in the network, their numbers as resources; `rates`: bytes/s of all."""
         for number, wire in wires.items():
             cause = "host" if wire.level == HOST_LEVEL else "network"
             self.of_wire[number] = len(self._program.resources)
-            self._program.resources.append(Resource(wire.name, cause, self._rate(wire.link, wire.bytes_per_s)))
+            self._program.resources.append(Resource(wire.name, cause, rates[number]))
 
     def chip_resources(self, chip: Chip) -> Iterator[tuple[str, str, float]]:
         """(name, cause, amount per second) of every resource of a chip."""
@@ -57,19 +61,19 @@ class SystemResources:
             ("disk", chip.disk, "host"),
         ):
             if memory is not None and name not in self._shared:
-                yield name, cause, self._rate(name, memory.bytes_per_s)
+                yield name, cause, self._rate(chip, name, memory.bytes_per_s)
         if "pcie" in chip.links:
             for way in ("pcie.in", "pcie.out"):
-                yield way, "host", self._rate("pcie", chip.links["pcie"].egress_bytes_per_s)
+                yield way, "host", self._rate(chip, "pcie", chip.links["pcie"].egress_bytes_per_s)
 
-    def _rate(self, name: str, per_s: float) -> float:
-        return per_s * self._efficiency.get(name, 1.0)
+    def _rate(self, chip: Chip, name: str, per_s: float) -> float:
+        return per_s * efficiency_of(self._options, chip, name)
 
     def kernel_seconds(self, kernel: Kernel, rereads: Sequence[float], chip: Chip) -> dict[str, float]:
         """Seconds that each of a chip's resources needs for a kernel, alone; reads happen `rereads` times."""
         needs: dict[str, float] = {}
         rates = {name: per_s for name, _, per_s in self.chip_resources(chip)}
-        tile = chip.matrix_unit.tile if self._padding else None
+        tile = chip.matrix_unit.tile if self._options.padding else None
         for work in kernel.works:
             seconds = self._unit(chip, work.unit, work.issued_flops(tile) / work.efficiency, work.dtype)
             needs[work.unit] = needs.get(work.unit, 0.0) + seconds
@@ -85,7 +89,7 @@ class SystemResources:
         peaks: Mapping[str, float] = getattr(chip, unit).peak_flops_per_s
         served = usable_dtype(dtype, peaks)
         assert served is not None, "binding has checked that there is a peak"
-        return flops / self._rate(unit, peaks[served])
+        return flops / self._rate(chip, unit, peaks[served])
 
 
 def _move(needs: dict[str, float], rates: Mapping[str, float], access: Access, moved: tuple[float, str]) -> None:

@@ -22,7 +22,7 @@ FUSE = "fuse"
 def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
     """How dims are cut on unlike chips, and the kernels of each variant: as many, of the same names."""
     system, graph = plan.system, plan.graph
-    resources = SystemResources(system, plan.options.efficiency, plan.options.padding, plan.program)
+    resources = SystemResources(system, plan.options, plan.program)
 
     def alone_s(chip: Chip) -> float:
         kernels = [kernel for kernel in bind(graph, system) if kernel.communication is None]
