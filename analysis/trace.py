@@ -132,12 +132,14 @@ def _meta(name: str, pid: int, tid: int, args: dict[str, object]) -> str:
 
 
 def _texts(result: Result, timeline: pd.DataFrame) -> list[str]:
-    """For each op of the timeline its name, category and args as JSON, without the closing brace of args."""
+    """For each op of the timeline its args as JSON, without the closing brace: as the words of an op, those of the chip with
+    the most of each."""
     texts: dict[str, str] = {}
     for planned in result.plan.kernels:
         kernel = planned.kernel
         chunks = kernel.schedule.chunks
-        args = {"flops": kernel.flops / chunks, "hbm_bytes": planned.hbm_bytes / chunks}
+        flops = max(variant.kernel.flops for variant in planned.variants)
+        args = {"flops": flops / chunks, "hbm_bytes": planned.hbm_bytes / chunks}
         texts.setdefault(kernel.name, json.dumps(args, separators=(",", ":"), allow_nan=False)[:-1])
     return [texts.get(str(name), '{"flops":0') for name in timeline["op"].cat.categories]
 
