@@ -1,9 +1,9 @@
 """HBM over time: which tensors are alive, and the most that they take.
 
-Model: inputs of the graph (weights, activations given) are there for the whole run; what an op makes is there from its
-begin to the end of the last op that reads it, or to the end of the run if nothing reads it. What a fused kernel keeps on
-chip is never there. Tensors in other memories do not count. What an op writes into the memory of one of its inputs (a
-grown cache) counts with what was added, and that input stays as long as it does.
+Model: inputs of the graph (weights, activations given) are there for the whole run, those over a named group on its chips
+alone; what an op makes is there from its begin to the end of the last op that reads it, or to the end of the run if nothing
+reads it. What a fused kernel keeps on chip is never there. Tensors in other memories do not count. What an op writes into
+the memory of one of its inputs (a grown cache) counts with what was added, and that input stays as long as it does.
 """
 
 from __future__ import annotations
@@ -51,10 +51,12 @@ def _sizes(plan: Plan, tensors: Iterable[Tensor]) -> Mapping[tuple[str, int], fl
         if variant not in of_variant:
             cut = plan.split.cuts[variant]
             of_variant[variant] = {each.name: tensor_bytes(each, plan.graph, plan.system, cut) for each in tensors}
+    members = {each.name: plan.system.mesh.members(each.axes + each.partial) for each in tensors}
     return {
         (name, chip): nbytes
         for chip in plan.simulated
         for name, nbytes in of_variant[plan.split.variant_of[chip]].items()
+        if (here := members[name]) is None or chip in here
     }
 
 

@@ -53,8 +53,17 @@ class Mesh:
 
     def members(self, axes: str) -> frozenset[int] | None:
         """The chips of all named groups among `axes`; None where there are none: then it is every chip."""
-        named = [self.named[axis] for axis in axes if axis in self.named]
-        return frozenset(chip for chips in named for chip in chips) if named else None
+        if not self.named or axes in self.axes:
+            return None
+        if axes not in self._members:
+            named = [self.named[axis] for axis in axes if axis in self.named]
+            self._members[axes] = frozenset(chip for chips in named for chip in chips) if named else None
+        return self._members[axes]
+
+    @cached_property
+    def _members(self) -> dict[str, frozenset[int] | None]:
+        """The members by what was asked for so far."""
+        return {}
 
     def groups(self, axes: str) -> tuple[tuple[int, ...], ...]:
         """The places that talk to each other in a collective over `axes`, numbered row-major: one tuple a group."""
@@ -176,18 +185,25 @@ class System:
 
     def lying(self, axes: str, members: Sequence[int]) -> Lying:
         """How the chips of one of the groups over `axes` lie in the wiring."""
-        if self.topology is not None and self.mesh.members(axes) is not None:
-            return lying(self.topology, members)
+        topology = self.topology
+        if topology is not None and self.mesh.members(axes) is not None:
+            return lying(topology, members)
         if axes not in self._pieces:
-            self._pieces[axes] = local(self.pieces(axes))
+            self._pieces[axes] = self.pieces(axes)
         pieces = self._pieces[axes]
+        drawn = topology is not None and any(piece.kind == "graph" for piece in pieces)
+        if topology is None or not drawn:
+            return Lying(members, local(pieces))
+        if any(piece not in topology.axes for piece in pieces):
+            return lying(
+                topology, members
+            )  # a part of a graph, or of several levels: their own links say how it is wired
         # through a graph that is no known wiring a ring takes its own way
-        drawn = self.topology is not None and any(piece.kind == "graph" for piece in pieces)
-        return Lying(self.topology.along_wires(members) if drawn and self.topology else members, pieces)
+        return Lying(topology.along_wires(members), local(pieces))
 
     @cached_property
     def _pieces(self) -> dict[str, tuple[Axis, ...]]:
-        """The pieces of mesh axes, with strides in places of a group, by what was asked for so far."""
+        """The pieces of mesh axes by what was asked for so far."""
         return {}
 
 

@@ -124,7 +124,7 @@ def _findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: Col
 def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip: bool) -> Iterator[Finding]:
     """What is wrong with an op whose parts are sound: its sharding, its shapes, what the chip lacks for it."""
     kind = find_kind(op)
-    demanded = list(sharding_findings(op, kind, tuple(system.mesh.axes)))
+    demanded = list(sharding_findings(op, kind, system.mesh.names))
     moved = (*op.inputs, op.output) if kind.network and not kind.view else ()
     far = next((tensor for tensor in moved if tensor.memory in shared_memories(system)), None)
     if far is not None:
@@ -181,7 +181,7 @@ def site(graph: OpGraph, system: System, cost: Callable[[Op], float] | None = No
     def fits(tensor: Tensor) -> bool:
         return not any(True for _ in _size_findings(tensor, graph, system))
 
-    return Site(tuple(system.mesh.axes), fits, runs, lambda tensor: tensor_bytes(tensor, graph, system), cost)
+    return Site(system.mesh.names, fits, runs, lambda tensor: tensor_bytes(tensor, graph, system), cost)
 
 
 def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
@@ -193,7 +193,7 @@ def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
         kind = find_kind(op)
         if kind.network or any(True for _ in _tensor_findings(op, graph, system, known)) or _side_by_side(op, system):
             return None
-        if not any(True for _ in sharding_findings(op, kind, tuple(system.mesh.axes))):
+        if not any(True for _ in sharding_findings(op, kind, system.mesh.names)):
             return None
         bind_op(whole(op), graph, system)
     except ShapeError:

@@ -95,13 +95,13 @@ def split_problems(graph: OpGraph, system: System) -> Iterator[tuple[str, str]]:
             yield "", f"split {shown(graph.split)} is unknown; it is equal, proportional, or weights by mesh axis"
         return
     for axis, weights in graph.split.items():
-        if axis not in system.mesh.axes:
+        if axis not in system.mesh.names:
             yield (
                 axis,
-                f"there is no mesh axis {shown(axis)} to split; the mesh has {', '.join(system.mesh.axes) or 'none'}",
+                f"there is no mesh axis {shown(axis)} to split; the mesh has {', '.join(system.mesh.names) or 'none'}",
             )
-        elif len(weights) != system.mesh.axes[axis]:
-            yield axis, f"axis {axis} has {system.mesh.axes[axis]} places, split gives {len(weights)} weights"
+        elif len(weights) != system.mesh.extent(axis):
+            yield axis, f"axis {axis} has {system.mesh.extent(axis)} places, split gives {len(weights)} weights"
         elif not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
             yield axis, f"the weights of axis {axis} must be 0 or more, and one of them more than 0"
 
