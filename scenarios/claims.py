@@ -8,6 +8,7 @@ hold within 1 ps per task and ratios within 1e-6; names and `find` exactly.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -191,19 +192,21 @@ def _quantity(expected: Any, of: Measure) -> Value:
 
 
 def _expression(expected: Any) -> Expression | None:
-    """An expected text as an expression that names something; None if it is none."""
+    """An expected text as an expression: arithmetic, or the word of a result; None if it is neither."""
     if not isinstance(expected, str):
         return None
     try:
         found = parse_expression(expected, logic=True)
     except ValueError:
         return None
-    return found if found.references and any(_is_worked_out(each, expected) for each in found.references) else None
+    if not isinstance(found.body, (ast.Name, ast.Constant)):
+        return found
+    return found if any(_is_a_word(each) for each in found.references) else None
 
 
-def _is_worked_out(reference: Reference, text: str) -> bool:
-    """Whether a name makes a text an expression: a lone word that is none is a wrong quantity."""
-    if reference.of or str(reference) != text.strip():
+def _is_a_word(reference: Reference) -> bool:
+    """Whether a lone name is one of a result: what else stands alone is a quantity gone wrong."""
+    if reference.of:
         return True
     try:
         word_named(reference.word)
