@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from analysis.plots_page import in_text
 from analysis.plots_style import CAUSE_COLOURS, CONTENTION_COLOUR, DOES_COLOURS, IDLE_COLOUR
 
-COLOURS: Mapping[str, str] = {**CAUSE_COLOURS, **DOES_COLOURS, "contention": CONTENTION_COLOUR, "idle": IDLE_COLOUR}
+COLOURS: Mapping[str, str] = {
+    **CAUSE_COLOURS,
+    **DOES_COLOURS,
+    "contention": CONTENTION_COLOUR,
+    "held": CAUSE_COLOURS["waiting"],
+    "idle": IDLE_COLOUR,
+}
 """The colour of every word that has one."""
 
 

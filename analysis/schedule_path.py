@@ -6,7 +6,7 @@ from 0 to its end without a gap, and their lengths add up to its time exactly, i
 A task's own span is its fixed time (overhead), then the pipeline T = max(t_r) + (sum(t_r) - max(t_r)) / k: all of the
 slowest stage's time and 1/k of each other's, under the word of its resource; what it took beyond T is contention. In
 which order these lie inside a task is a convention: under contention they mix. A gap before a task that nothing in the
-program explains (a user's process held it) is waiting.
+program explains (a user's process) is held; there is no waiting on a path, it goes on to what was waited for.
 Where several things ended at the same instant, an input comes before a queue, then the first in program order.
 Of a folded run the simulated chips are walked; a collective is walked as one task, or along its messages.
 """
@@ -21,8 +21,9 @@ from simulator import Result
 from simulator.program import Resource, Shape
 
 CONTENTION = "contention"
-PATH_CAUSES = ("compute", "vector", "memory", "network", "host", "overhead", CONTENTION, "waiting")
-"""What a segment can be due to: the words of `bound_by`, and contention."""
+HELD = "held"
+PATH_CAUSES = ("compute", "vector", "memory", "network", "host", "overhead", CONTENTION, HELD)
+"""What a segment can be due to: the words of `bound_by` but waiting, contention, and what a user's process held back."""
 
 _WORDS = {"math": "compute"}
 _NOISE_PS = 2
@@ -81,7 +82,7 @@ class _Walk:
             found = self._waited_for(task)
             reached = 0 if found is None else found[0]
             if reached < begin[task]:
-                yield Segment(task, *self._name(task), "waiting", reached, begin[task])
+                yield Segment(task, *self._name(task), HELD, reached, begin[task])
             if found is None:
                 return
             _, task, at_end = found

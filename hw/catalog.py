@@ -100,7 +100,9 @@ def build_chip(document: Document, problems: Problems, what_if: bool = False) ->
     if not what_if and _as_one_file_says(document):
         broken += self_check(chip)
     for keys, message in broken:
-        marks = [document.key_mark(key) if key[0] in ("sources", "calibration") else document.value_mark(key) for key in keys]
+        marks = [
+            document.key_mark(key) if key[0] in ("sources", "calibration") else document.value_mark(key) for key in keys
+        ]
         # what a user has overridden is likelier to be wrong than what the chip's own file says
         problems.add(next((mark for mark in marks if mark.file != document.file), marks[0]), message)
     return None if broken else chip

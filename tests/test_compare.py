@@ -1,7 +1,7 @@
 """The path of a run and the comparison of two: every instant belongs to one task and one cause, and all adds up.
 
 Laws, on random programs and random graphs: the segments tile [0, time] in whole ps; a segment lies in its task's span, or is
-waiting before it; the changes of a comparison sum to the difference of the times exactly.
+held before it; the changes of a comparison sum to the difference of the times exactly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from analysis.compare import ONLY_A, ONLY_B, compare
-from analysis.schedule_path import CONTENTION, PATH_CAUSES, Segment, path_work_ps, schedule_path
+from analysis.schedule_path import CONTENTION, HELD, PATH_CAUSES, Segment, path_work_ps, schedule_path
 from hw import SpecError, load_chip
 from scenarios import load_scenario
 from scenarios.cli import app
@@ -48,7 +48,7 @@ def assert_tiles(result: Result) -> list[Segment]:
         assert edge == each.begin_ps < each.end_ps
         assert each.cause in PATH_CAUSES
         begin, finish = result.begin_ps[each.task], result.end_ps[each.task]
-        if each.cause == "waiting":
+        if each.cause == HELD:
             assert each.end_ps <= begin
         else:
             assert begin <= each.begin_ps
@@ -78,9 +78,7 @@ def of_program(case: Case, order: Any) -> Result:
 def test_segments_tile_the_run_of_any_program(case: Case, order: str) -> None:
     result = of_program(case, order)
     segments = assert_tiles(result)
-    assert not any(each.cause == "waiting" for each in segments), (
-        "in a closed program something always explains a start"
-    )
+    assert not any(each.cause == HELD for each in segments), "in a closed program something always explains a start"
     for each in segments:  # no more work of a task on the path than it takes alone
         if each.cause not in ("overhead", CONTENTION):
             shape = case.program.shapes[case.program.shape[each.task]]
@@ -94,7 +92,7 @@ def test_a_chain_on_one_chip_is_all_path(lines: list[str], overlap: Any, fuse: s
     result = run(lines, CHAIN_DIMS, one(), RunOptions(overlap=overlap), fuse)
     segments = assert_tiles(result)
     assert {each.task for each in segments} == set(range(len(result.plan.program)))
-    assert not {each.cause for each in segments} & {CONTENTION, "waiting"}
+    assert not {each.cause for each in segments} & {CONTENTION, HELD}
 
 
 @pytest.mark.parametrize("network", ["macro", "expanded"])
@@ -146,7 +144,7 @@ def test_contention_is_what_a_task_takes_beyond_its_own_time() -> None:
     assert {cause: ps for (_, cause), ps in work.items()} == pytest.approx({"memory": alone, CONTENTION: alone}, abs=4)
 
 
-def test_what_a_process_holds_back_is_waiting() -> None:
+def test_what_a_process_holds_back_is_held() -> None:
     graph = parse_graph(["a:bf16[N] = relu(x:bf16[N])", "b:bf16[N] = relu(a)"], {"N": 10**6})
     simulation = Simulation(graph, one(), RunOptions(overlap="full"))
     let_go = simulation.hold("b")
@@ -158,7 +156,7 @@ def test_what_a_process_holds_back_is_waiting() -> None:
     simulation.process(loader())
     result = simulation.run()
     work = path_work_ps(assert_tiles(result))
-    assert work["b", "waiting"] == 10**9 - result.end_ps[0]
+    assert work["b", HELD] == 10**9 - result.end_ps[0]
 
 
 def test_pipeline_filling_has_its_own_cause() -> None:
