@@ -62,7 +62,7 @@ def levers(plan: Plan) -> list[Lever]:
 def _resources(chip: Chip) -> Iterator[str]:
     """What a chip has on its own: units, memories, and the way to the host."""
     yield from ("matrix_unit", "vector_unit", "hbm")
-    yield from (name for name in ("on_chip", "host", "disk") if getattr(chip, name) is not None)
+    yield from (name for name in chip.memories if name != "hbm")
     if "pcie" in chip.links:
         yield "pcie"
 

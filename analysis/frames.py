@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.ops import RESOURCE_WORDS, OpFigures, combined, op_figures
+from analysis.ops import OpFigures, combined, op_figures, resource_word
 from analysis.steps import DOES, need_columns, need_times
 from analysis.tables import plain_names
 from analysis.words import CAUSES
@@ -76,7 +76,7 @@ def what_it_does(planned: PlannedKernel) -> str:
     """One of `DOES`: what a kernel's tasks count as."""
     if planned.kernel.communication is not None:
         return "network"
-    words = {RESOURCE_WORDS[name] for name in planned.times_s}
+    words = {resource_word(name) for name in planned.times_s}
     return "compute" if words & {"t_math", "t_vector"} else "memory" if words else "other"
 
 

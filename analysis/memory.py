@@ -125,13 +125,17 @@ def _last_reads(plan: Plan, spans: Mapping[tuple[int, int], tuple[int, int]]) ->
     return last
 
 
-def on_chip_bytes(plan: Plan) -> float:
-    """Bytes of all tensors that are held in on-chip memory, on the chip that holds most; they stay for the whole run."""
+def near_bytes(plan: Plan) -> Mapping[str, float]:
+    """Bytes of all tensors that are held in each memory on the chip, on the chip that holds most; they stay for the whole
+    run."""
+    near = {name for chip in plan.system.kinds for name in chip.near_memories}
     tensors = (tensor for op in plan.graph.flat() for tensor in (*op.inputs, op.output))
-    total: dict[int, float] = {}
-    for (_, chip), nbytes in _sizes(plan, (tensor for tensor in tensors if tensor.memory == "on_chip")).items():
-        total[chip] = total.get(chip, 0.0) + nbytes
-    return max(total.values(), default=0.0)
+    held = {tensor.name: tensor for tensor in tensors if tensor.memory in near}
+    total: dict[tuple[str, int], float] = {}
+    for (name, chip), nbytes in _sizes(plan, held.values()).items():
+        key = (held[name].memory, chip)
+        total[key] = total.get(key, 0.0) + nbytes
+    return {memory: max(total.get((memory, chip), 0.0) for chip in plan.simulated) for memory, _ in total}
 
 
 def memory_peaks(result: Result) -> Mapping[int, float]:

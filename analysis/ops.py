@@ -27,7 +27,12 @@ RESOURCE_WORDS: Mapping[str, str] = {
     "pcie.in": "t_host",
     "pcie.out": "t_host",
 }
-"""Which time the work on a chip's resource counts for."""
+"""Which time the work on a chip's resource counts for; that on a level of its own counts as memory's."""
+
+
+def resource_word(resource: str) -> str:
+    """The time that the work on one of a chip's resources counts for."""
+    return RESOURCE_WORDS.get(resource, "t_memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ def kernel_times(planned: PlannedKernel, variant: Variant, fixed_s: float) -> di
     """The t_ times of a kernel as one chip has it: the slowest resource of each word."""
     times: dict[str, float] = {}
     for resource, seconds in variant.times_s.items():
-        word = RESOURCE_WORDS[resource]
+        word = resource_word(resource)
         times[word] = max(times.get(word, 0.0), seconds)
     times["t_host"] = max(times.get("t_host", 0.0), planned.host_s)
     times["t_network"] = planned.network_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from analysis.intervals import Interval, difference, length, union
-from analysis.ops import RESOURCE_WORDS, inner_fixed_ps
+from analysis.ops import inner_fixed_ps, resource_word
 from simulator import Plan, Result
 from simulator.plan import PlannedKernel, Variant
 from simulator.program import PS_PER_S, Program
@@ -89,7 +89,7 @@ def exposed_s(result: Result) -> tuple[OnChips, OnChips]:
     plan, program = result.plan, result.plan.program
     for task, kernel in enumerate(program.kernel):
         planned = plan.kernels[kernel]
-        words = {RESOURCE_WORDS[name] for name in planned.times_s}
+        words = {resource_word(name) for name in planned.times_s}
         if planned.kernel.communication is not None:
             lane = network
         elif words & {"t_math", "t_vector"}:

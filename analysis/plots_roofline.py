@@ -115,8 +115,7 @@ def _roofs(chip: Chip, used: Sequence[tuple[str, str]], span: tuple[float, float
     traces = []
     low, high = span
     slopes = [("HBM", chip.hbm.bytes_per_s)]
-    if chip.on_chip is not None:
-        slopes.append(("on chip", chip.on_chip.bytes_per_s))
+    slopes += [(name.replace("_", " "), memory.bytes_per_s) for name, memory in chip.near_memories.items()]
     peaks = {pair: float(getattr(chip, pair[0]).peak_flops_per_s[pair[1]]) for pair in used}
     top = max(peaks.values())
     for at, (name, rate) in enumerate(slopes):

@@ -34,20 +34,22 @@ class RooflinePoint:
 
 @dataclass(frozen=True, slots=True)
 class Roof:
-    """A ceiling of a chip: its unit, dtype, peak, and the intensity at which HBM can feed it."""
+    """A ceiling of a chip: its unit, dtype, peak, and the intensity at which a memory (`level`) can feed it."""
 
     unit: str
     dtype: str
     flops_per_s: float
     ridge: float
+    level: str = "hbm"
 
 
-def roofs(chip: Chip) -> Iterator[Roof]:
-    """All ceilings of a chip."""
+def roofs(chip: Chip, level: str = "hbm") -> Iterator[Roof]:
+    """All ceilings of a chip, fed by one of its memories (a name of `Chip.memories`)."""
+    bytes_per_s = chip.memories[level].bytes_per_s
     for unit in ("matrix_unit", "vector_unit"):
         peaks: Mapping[str, float] = getattr(chip, unit).peak_flops_per_s
         for dtype, peak in peaks.items():
-            yield Roof(unit, dtype, peak, peak / chip.hbm.bytes_per_s)
+            yield Roof(unit, dtype, peak, peak / bytes_per_s, level)
 
 
 def roofline_points(result: Result, kind: int | None = None) -> Iterator[RooflinePoint]:

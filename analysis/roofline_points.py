@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVELS = ("hbm", "on_chip", "host", "disk", "network")
-"""What can feed a unit."""
+"""What can feed a unit, beside the levels of memory that a chip names."""
 
 _POINT = ("op", "unit", "dtype", "level", "flops", "bytes", "intensity", "roof", "reached", "share")
 
@@ -76,10 +76,10 @@ def _bytes(figures: OpFigures, variant: Variant, chip: Chip) -> Iterator[tuple[s
     """(level, bytes) of each level that the op moves anything of."""
     if variant.hbm_bytes:
         yield "hbm", variant.hbm_bytes
-    for level in ("on_chip", "host", "disk"):
+    for level in (name for name in chip.memories if name != "hbm"):
         accesses = (*variant.kernel.reads, *variant.kernel.writes)
         nbytes = sum(access.nbytes for access in accesses if access.memory == level)
-        if nbytes and getattr(chip, level) is not None:
+        if nbytes:
             yield level, nbytes
     if figures.network_bytes and chip.links:
         yield "network", figures.network_bytes
@@ -90,8 +90,7 @@ def _bandwidth(chip: Chip, level: str) -> float:
     if level == "network":
         assert chip.default_link is not None, "only chips with links send"
         return chip.links[chip.default_link].egress_bytes_per_s
-    rate: float = getattr(chip, level).bytes_per_s
-    return rate
+    return chip.memories[level].bytes_per_s
 
 
 def eta_frame(result: Result, by: str | Keys = "op", **patterns: str) -> pd.DataFrame:

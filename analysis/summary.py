@@ -11,7 +11,7 @@ from functools import cached_property
 
 from analysis import per_chip
 from analysis.beside import Beside, BesideWork, Nothing
-from analysis.memory import memory_peaks, on_chip_bytes
+from analysis.memory import memory_peaks, near_bytes
 from analysis.ops import figures_of, largest_cause
 from analysis.per_chip import OnChips
 from analysis.utilisation import hfu, mfu
@@ -192,10 +192,14 @@ def _per_time(amount: float, time_s: float) -> float:
 
 
 def _fits(summary: Summary) -> bool:
-    system, held = summary.plan.system, on_chip_bytes(summary.plan)
-    beside = min(chip.on_chip.capacity_bytes if chip.on_chip else 0.0 for chip in system.kinds)
+    system = summary.plan.system
+    held = near_bytes(summary.plan)
+    near = all(
+        nbytes <= min(chip.memories[name].capacity_bytes if name in chip.memories else 0.0 for chip in system.kinds)
+        for name, nbytes in held.items()
+    )
     peaks = summary.memory_peaks.items()
-    return held <= beside and all(peak <= system.chip_at(chip).hbm.capacity_bytes for chip, peak in peaks)
+    return near and all(peak <= system.chip_at(chip).hbm.capacity_bytes for chip, peak in peaks)
 
 
 def _over_chips(summary: Summary, rate: Callable[[Chip], float | None]) -> float | None:

@@ -6,9 +6,10 @@ This room knows nothing of ops, time or simulation. Front door: `load_chip("h100
 """
 
 from hw.catalog import chip_names, load_chip
-from hw.chip import Chip, Link, Memory
+from hw.chip import Chip, Link
 from hw.errors import Mark, Problem, Problems, RunError, SpecError
 from hw.host import Host
+from hw.memory import Memory
 from hw.routing import Route, Router
 from hw.system import Mesh, System
 from hw.systems import load_system, system_names

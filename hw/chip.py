@@ -1,24 +1,24 @@
 """One accelerator as frozen data: peaks by dtype, memories, links, money, and where each figure comes from.
 
-Model: a chip has a matrix unit and a vector unit (dense peak FLOP/s by dtype), HBM, on-chip memory, optionally host
-memory and disk behind the PCIe link, and links to the world. A link's bandwidth is one way per port; `count` is the ports
-of a chip. All figures are data-sheet peaks in SI base units; efficiencies live apart, under `calibration`.
-Invariant: memory gets slower away from the chip (on_chip >= hbm >= host >= disk).
+Model: a chip has a matrix unit and a vector unit (dense peak FLOP/s by dtype), HBM, on-chip memory and what levels there
+are of it, optionally host memory and disk behind the PCIe link (`hw.memory` has the memories), and links to the world. A
+link's bandwidth is one way per port; `count` is the ports of a chip. All figures are data-sheet peaks in SI base units;
+efficiencies live apart, under `calibration`.
+Invariant: memory gets slower away from the chip (levels >= hbm, on_chip >= hbm >= host >= disk).
 The same dotted names serve chip files, overrides (`set: {hbm.bandwidth: ...}`) and error messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_validator
 
 from hw.document import Key
 from hw.errors import unknown
+from hw.memory import COMMON_MEMORIES, Memory, hierarchy_problems, name_problems
 from hw.validation import (
-    Bytes,
     BytesPerSecond,
     Efficiency,
     FlopsPerSecond,
@@ -76,13 +76,6 @@ class VectorUnit(Spec):
     """The lanes that do everything but contractions; a fused multiply-add counts as two."""
 
     peak_flops_per_s: Peaks = Field(alias="peak")
-
-
-class Memory(Spec):
-    """A memory level: bytes it holds and bytes/s it delivers (reads and writes together)."""
-
-    capacity_bytes: Bytes = Field(alias="capacity")
-    bytes_per_s: BytesPerSecond = Field(alias="bandwidth")
 
 
 class Link(Spec):
@@ -177,6 +170,9 @@ class Chip(Spec):
     vector_unit: VectorUnit
     hbm: Memory
     on_chip: Memory | None = None
+    levels: Annotated[dict[str, Memory], Frozen] = Field(
+        default_factory=dict, description="levels of memory on the chip by name, nearest first: registers, l1, l2, ..."
+    )
     host: Memory | None = None
     disk: Memory | None = None
     links: Annotated[dict[str, Link], Frozen] = Field(default_factory=dict)
@@ -198,6 +194,17 @@ class Chip(Spec):
         """The price on demand."""
         return self.prices.on_demand
 
+    @property
+    def memories(self) -> dict[str, Memory]:
+        """Every memory by name, nearest first."""
+        common = {name: getattr(self, name) for name in COMMON_MEMORIES}
+        return {**self.levels, **{name: memory for name, memory in common.items() if memory is not None}}
+
+    @property
+    def near_memories(self) -> dict[str, Memory]:
+        """The memories on the chip by name: its levels, and on_chip."""
+        return {name: memory for name, memory in self.memories.items() if name not in ("hbm", "host", "disk")}
+
     def ridge_flop_per_byte(self, dtype: str) -> float | None:
         """Arithmetic intensity above which a matmul of `dtype` is compute-bound, or None without a peak."""
         peaks = dict(self.matrix_unit.peak_flops_per_s)
@@ -208,6 +215,7 @@ class Chip(Spec):
         """The names of the sections that hold figures, and so need a source."""
         yield from ("matrix_unit", "vector_unit", "hbm")
         yield from (name for name in ("on_chip", "host", "disk") if getattr(self, name) is not None)
+        yield from (f"levels.{name}" for name in self.levels)
         yield from (f"links.{name}" for name in self.links)
         if any(self.prices.of(tier) is not None for tier in TIERS):
             yield "price"
@@ -219,20 +227,16 @@ class Chip(Spec):
 
 def chip_invariants(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
     """What is wrong with a chip as a whole: the keys that may be to blame, likeliest first, and the message."""
-    levels = [(name, getattr(chip, name)) for name in ("on_chip", "hbm", "host", "disk")]
-    present = [(name, memory) for name, memory in levels if memory is not None]
-    for (near, fast), (far, slow) in pairwise(present):
-        if slow.bytes_per_s > fast.bytes_per_s:
-            message = (
-                f"memory must not get faster away from the chip: {far} has {slow.bytes_per_s:g} B/s, "
-                f"{near}, which is nearer, only {fast.bytes_per_s:g} B/s"
-            )
-            yield ((far, "bandwidth"), (near, "bandwidth")), message
+    units: dict[str, object] = {"matrix_unit": None, "vector_unit": None, "pcie.in": None, "pcie.out": None}
+    yield from name_problems(chip.levels, {**units, **dict.fromkeys(COMMON_MEMORIES), **chip.links})
+    yield from hierarchy_problems(
+        chip.levels, {name: chip.memories[name] for name in COMMON_MEMORIES if name in chip.memories}
+    )
     measured = chip.calibration.measured
     for name in measured.links if measured is not None else ():
-        if name not in chip.links:
+        if name not in chip.links and name not in chip.levels:
             place: Key = ("calibration", "measured", name)
-            yield (place,), unknown("link or resource", name, [*MEASURED, "launch", *chip.links])
+            yield (place,), unknown("link or resource", name, [*MEASURED, "launch", *chip.levels, *chip.links])
     known = list(chip.figures())
     for name in chip.sources:
         if name not in known:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hw.chip import Memory
 from hw.document import Key
+from hw.memory import Memory
 from hw.validation import BytesPerSecond, Spec
 
 MAX_HOST_CHIPS = 1024

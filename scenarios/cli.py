@@ -186,12 +186,13 @@ def systems(
 def roofline(
     target: Annotated[str, typer.Argument(help="A scenario file or library:NAME, or a chip of the catalogue.")],
     set_: Set = None,
+    level: Annotated[str, typer.Option(help="The memory that feeds the roofs: hbm, on_chip, a level, host.")] = "hbm",
 ) -> None:
     """The roofs of a chip, and where the ops of a scenario stand under them."""
     with _reporting():
         from scenarios.show import show_roofline
 
-        show_roofline(target, set_ or [])
+        show_roofline(target, set_ or [], level)
 
 
 @app.command()

@@ -32,6 +32,10 @@ def read_options(run: RunSpec | None, system: System | None, document: Document,
             message = f"{chip.name} has no measured calibration; write calibration: spec, or set efficiency yourself"
             problems.add(document.value_mark(("run", "calibration")), message)
     of_all, of_chips = _efficiencies(run.efficiency, system, document, problems)
+    near = [name for name in system.chip.near_memories if all(name in chip.near_memories for chip in system.kinds)]
+    if run.tile_level not in ("on_chip", *near):
+        where = document.value_mark(("run", "tile_level"))
+        problems.add(where, unknown("memory on the chip", run.tile_level, dict.fromkeys(("on_chip", *near))))
     if len(problems.found) > before:
         return RunOptions()
     return RunOptions(
@@ -48,6 +52,8 @@ def read_options(run: RunSpec | None, system: System | None, document: Document,
         routing=run.routing,
         fold=run.fold,
         network_share=run.network_share,
+        tile_level=run.tile_level,
+        memory_latency=run.memory_latency,
     )
 
 
@@ -80,8 +86,9 @@ def _efficiencies(
 
 
 def _resources(chips: Any, system: System) -> Iterator[str]:
-    """What may have an efficiency: units and memories, the links of some chips and those of the wiring."""
+    """What may have an efficiency: units and memories, levels and links of some chips and those of the wiring."""
     yield from MEASURED
+    yield from dict.fromkeys(level for chip in chips for level in chip.levels)
     links = [link for chip in chips for link in chip.links]
     levels = system.topology.levels if system.topology is not None else ()
     yield from dict.fromkeys([*links, *(level.link for level in levels if level.link)])

@@ -15,9 +15,9 @@ from rich.text import Text
 from analysis.chip_kinds import kind_labels
 from analysis.roofline import RooflinePoint, roofline_points, roofs
 from analysis.screen import screen
-from hw import Chip, Dimension, chip_names, load_chip
+from hw import Chip, Dimension, Mark, Problem, SpecError, chip_names, load_chip
 from hw.catalog import is_path
-from hw.errors import first_problems
+from hw.errors import first_problems, unknown
 from hw.units import show
 from scenarios.explain import chip_sources, graph_lines, provenance, reasons
 from scenarios.outcome import Outcome, run
@@ -128,15 +128,16 @@ def chip_figures(chip: Chip, section: str) -> str:
         measured = chip.calibration.measured
         known = {**measured.known(), "launch_s": measured.launch_s} if measured is not None else {}
         return ", ".join(f"{name} {value:g}" for name, value in known.items())
-    memory = getattr(chip, section)
-    return f"{show(memory.capacity_bytes, Dimension.DATA)}, {show(memory.bytes_per_s, Dimension.BANDWIDTH)}"
+    memory = chip.memories[section.removeprefix("levels.")]
+    latency = f", answers in {show(memory.latency_s, Dimension.TIME)}" if memory.latency_s else ""
+    return f"{show(memory.capacity_bytes, Dimension.DATA)}, {show(memory.bytes_per_s, Dimension.BANDWIDTH)}{latency}"
 
 
-def show_roofline(target: str, overrides: list[str]) -> None:
-    """The roofs of a chip; for a scenario also a point per op."""
+def show_roofline(target: str, overrides: list[str], level: str = "hbm") -> None:
+    """The roofs of a chip, fed by the memory `level`; for a scenario also a point per op under those of HBM."""
     if not is_path(target) and not target.startswith("library:"):
         chip = load_chip(target)
-        _show_roofs(chip, chip.name)
+        _show_roofs(chip, chip.name, level)
         return
     outcome = run(target, overrides)
     system = outcome.scenario.system
@@ -144,7 +145,7 @@ def show_roofline(target: str, overrides: list[str]) -> None:
     for kind, chip in enumerate(system.kinds):
         if kind:
             terminal().print()
-        _show_roofs(chip, labels[kind] if len(labels) > 1 else chip.name)
+        _show_roofs(chip, labels[kind] if len(labels) > 1 else chip.name, level)
         _show_points(list(roofline_points(outcome.result, kind)), labels[kind] if len(labels) > 1 else "")
 
 
@@ -167,12 +168,15 @@ def _show_points(points: Sequence[RooflinePoint], label: str) -> None:
     console.print(table)
 
 
-def _show_roofs(chip: Chip, name: str) -> None:
+def _show_roofs(chip: Chip, name: str, level: str) -> None:
     """The roofline as text: a log-log picture of the main matrix roof, and a table of all roofs."""
+    if level not in chip.memories:
+        raise SpecError([Problem(Mark("--level"), unknown(f"memory of {chip.name}", level, chip.memories))])
     console = terminal()
     dtype, peak = _main_peak(chip)
-    ridge = peak / chip.hbm.bytes_per_s
-    console.print(Text.assemble((name, "bold"), f"  {show(peak, Dimension.FLOP_RATE)} {dtype}, ridge {ridge:.4g}"))
+    ridge = peak / chip.memories[level].bytes_per_s
+    fed = f" from {level}" if level != "hbm" else ""
+    console.print(Text.assemble((name, "bold"), f"  {show(peak, Dimension.FLOP_RATE)} {dtype}, ridge {ridge:.4g}{fed}"))
     width, height = 56, 10
     low, high = ridge / 100, ridge * 10
     canvas = [[" "] * width for _ in range(height)]
@@ -188,7 +192,7 @@ def _show_roofs(chip: Chip, name: str) -> None:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     for heading in ("unit", "dtype", "peak", "ridge FLOP/B"):
         table.add_column(heading, justify="left" if heading in ("unit", "dtype") else "right")
-    for roof in roofs(chip):
+    for roof in roofs(chip, level):
         table.add_row(roof.unit, roof.dtype, show(roof.flops_per_s, Dimension.FLOP_RATE), f"{roof.ridge:.4g}")
     console.print(table)
 

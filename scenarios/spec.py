@@ -54,6 +54,13 @@ class RunSpec(Spec):
         default_factory=dict,
         description="measured over data sheet, by resource: matrix_unit, hbm, a link; under a chip's name its own",
     )
+    tile_level: str = Field(
+        default="on_chip",
+        description="the memory in which tiles and what is fused must fit: on_chip, or a level by name",
+    )
+    memory_latency: bool = Field(
+        default=False, description="a kernel waits once for the first answer of the memories that it reads"
+    )
     sharding: Literal["canonical", "auto", "written"] = Field(
         default="canonical", description="collectives that the planner inserts: the textbook's, the cheapest, or none"
     )

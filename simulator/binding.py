@@ -17,7 +17,7 @@ from hw import Chip, Problems, System
 from hw.errors import Mark, shown, unknown
 from hw.system import group_problems, mesh_problems
 from simulator.dtypes import usable_dtype
-from simulator.graph import MAX_OPS, MAX_ROUNDS, Op, OpGraph, Tensor, every_block, op_count
+from simulator.graph import MAX_OPS, MAX_ROUNDS, MEMORIES, Op, OpGraph, Tensor, every_block, op_count
 from simulator.host_ports import shared_memories
 from simulator.kernel import Kernel, Schedule
 from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
@@ -260,6 +260,11 @@ def _tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> It
     reported: set[str] = set()
     for place, tensor in enumerate((*op.inputs, op.output)):
         part = f"in{place}" if place < len(op.inputs) else "out"
+        if known.chip and tensor.memory not in (*MEMORIES, *reported):
+            levels = {name for chip in system.kinds for name in chip.levels}
+            if tensor.memory not in levels:
+                reported.add(tensor.memory)
+                yield part, unknown("memory", tensor.memory, (*MEMORIES, *sorted(levels)))
         for dim in tensor.dims:
             if isinstance(dim.size, str) and dim.size not in names and dim.size not in reported:
                 reported.add(dim.size)
@@ -319,7 +324,7 @@ def _lacking(kernels: list[Kernel], chip: Chip, system: System) -> Iterator[Find
             if memory == "host":
                 if chip.host is None and "pcie" not in chip.links and not (shared and shared.memory):
                     yield "kind", f"{chip.name} has neither host memory nor a pcie link to reach it"
-            elif getattr(chip, memory) is None and not (memory == "disk" and shared and shared.disk):
+            elif memory not in chip.memories and not (memory == "disk" and shared and shared.disk):
                 yield "kind", f"{chip.name} has no memory '{memory}'"
 
 

@@ -36,6 +36,7 @@ class Cost:
         transfers = [group.transfer for group in traffic.groups]
         wires = max((self.network.phase_seconds(transfer) for transfer in transfers), default=0.0)
         latency = max((transfer.latency_s for transfer in transfers), default=0.0)
-        alone = max(alone_time([*each.times_s.values(), wires], each.steps) for each in variants)  # the slowest chip's
+        # the slowest chip's
+        alone = max(each.latency_s + alone_time([*each.times_s.values(), wires], each.steps) for each in variants)
         launch = max(launch_of(self.plan.options, chip) for chip in self.plan.system.kinds)
         return alone + latency + kernel.fixed_s + launch

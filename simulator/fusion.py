@@ -17,12 +17,13 @@ What one kernel of a group asks for, and what it spills, is worked out in `simul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hw import System
 from hw.errors import unknown
-from simulator.fusion_join import join
+from simulator.fusion_join import Room, join
 from simulator.graph import FuseRule
 from simulator.kernel import Kernel
 from simulator.placement import placements
@@ -36,8 +37,9 @@ class FusionError(ValueError):
         self.group = group
 
 
-def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System) -> list[Kernel]:
-    """The kernels `wholes` (program order) with groups joined by `rule`. Raises FusionError for an impossible group."""
+def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System, level: str = "on_chip") -> list[Kernel]:
+    """The kernels `wholes` (program order) with groups joined by `rule`; what passes within one must fit the memory
+    `level`. Raises FusionError for an impossible group."""
     if rule == "none":
         return list(wholes)
     if isinstance(rule, str) and rule != "elementwise":
@@ -48,6 +50,8 @@ def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System) -> list[Kerne
     group_of = {at: group for group in groups for at in group}
     readers = _readers(kernels)
     result: list[Kernel] = []
+    memory = system.chip.memories.get(level)
+    room = Room(system.chip.matrix_unit.tile, memory.capacity_bytes if memory else math.inf)
     at = 0
     for whole in wholes:
         here = range(at, at + len(_parts(whole)))
@@ -60,7 +64,7 @@ def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System) -> list[Kerne
             if len(group) == 1:
                 result.append(kernels[place])
             elif place == group[-1]:
-                result.append(join([kernels[member] for member in group], group, readers, system.chip))
+                result.append(join([kernels[member] for member in group], group, readers, room))
     return result
 
 

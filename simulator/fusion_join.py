@@ -11,9 +11,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hw import Chip
 from simulator.dtypes import widest
 from simulator.kernel import Access, Kernel, Tile, Tiling
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where what passes within a group stays: the tile of the matrix unit, and the bytes of the memory."""
+
+    unit: tuple[int, int]
+    nbytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +45,14 @@ class FusedTiling:
             yield Tile(tile.steps, rereads, tile.label)
 
 
-def join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str, set[int]], chip: Chip) -> Kernel:
+def join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str, set[int]], room: Room) -> Kernel:
     """One kernel that does what `members` do; `places` are theirs in the program, `readers` say who reads each tensor."""
     inside = set(places)
     made = {access.tensor: access for kernel in members for access in kernel.writes}
     kept = {name for name in made if not readers.get(name) or readers[name] - inside}
     reads = _reads_from_outside(members, made)
     within = [name for name in made if readers.get(name, set()) & inside]
-    spilled = _spills(members, within, chip)
+    spilled = _spills(members, within, room)
     anchor = max(members, key=lambda kernel: (kernel.matrix_flops, kernel.hbm_bytes))
     first = members[0]
     back = tuple(_spill_reads(members, spilled, kept))
@@ -115,16 +122,14 @@ def _spill_reads(members: Sequence[Kernel], spilled: Sequence[str], kept: Collec
                 yield replace(access, tensor=f"{access.tensor}/{word}")
 
 
-def _spills(members: Sequence[Kernel], internal: Sequence[str], chip: Chip) -> list[str]:
+def _spills(members: Sequence[Kernel], internal: Sequence[str], room: Room) -> list[str]:
     """The intermediates that do not fit on chip beside each other, largest first. One that is written anyway, because
     others need it, is then only read back."""
-    if chip.on_chip is None:
-        return []
-    sizes = {name: _tile_bytes(name, members, chip) for name in internal}
+    sizes = {name: _tile_bytes(name, members, room) for name in internal}
     spilled: list[str] = []
     for at in range(len(members)):
         live = {name: sizes[name] for name in internal if name not in spilled and _alive(name, members, at)}
-        while sum(live.values()) > chip.on_chip.capacity_bytes:
+        while sum(live.values()) > room.nbytes:
             largest = max(live, key=lambda name: (live[name], name))
             del live[largest]
             spilled.append(largest)
@@ -137,10 +142,10 @@ def _alive(name: str, members: Sequence[Kernel], at: int) -> bool:
     return made <= at <= used
 
 
-def _tile_bytes(name: str, members: Sequence[Kernel], chip: Chip) -> float:
+def _tile_bytes(name: str, members: Sequence[Kernel], room: Room) -> float:
     """The least of an intermediate that must be on chip at once, twice over: a unit tile, a whole row for who reduces
     rows, a unit's width of whole rows for who contracts them."""
-    rows, columns = chip.matrix_unit.tile
+    rows, columns = room.unit
     tile = rows * columns
     for kernel in members:
         if any(access.tensor == name for access in kernel.reads):

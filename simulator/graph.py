@@ -19,7 +19,7 @@ from typing import Literal
 from hw.errors import Mark
 
 MEMORIES = ("hbm", "on_chip", "host", "disk")
-"""Where a tensor can live; hbm unless said otherwise (`x:bf16[B,D]@on_chip`)."""
+"""Where a tensor can live, beside the levels that a chip names; hbm unless said otherwise (`x:bf16[B,D]@on_chip`)."""
 
 
 MAX_ROUNDS = 100_000

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hw.errors import unknown
+from hw.errors import nearest, unknown
 from simulator.dtypes import check_dtype
 from simulator.graph import MEMORIES, Dim, Round, Tensor
 
@@ -94,7 +94,8 @@ def _read_tensor(cursor: _Cursor, what: str) -> Written:
     dims = _read_dims(typed[2], typed.start(2))
     partial = cursor.take(_PARTIAL)
     memory = cursor.take(_MEMORY)
-    if memory is not None and memory[1] not in MEMORIES:
+    if memory is not None and memory[1] not in MEMORIES and nearest(memory[1], MEMORIES):
+        # any other name may be a level of the chip's memory, which only binding can tell
         raise LineError(memory.start(1), unknown("memory", memory[1], MEMORIES))
     tensor = Tensor(name, typed[1], dims, partial[1] if partial else "", memory[1] if memory else "hbm")
     _check_axes(tensor, column)

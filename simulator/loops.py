@@ -70,17 +70,17 @@ def _from_the_right(dims: Sequence[Dim], onto: Sequence[Dim]) -> list[int | None
     return places
 
 
-def from_the_left(dims: Sequence[Dim], onto: Sequence[Dim]) -> list[int] | None:
-    """The places in `onto` of dims that are left of it, the first ones of those called alike; None if they are not."""
-    places: list[int] = []
+def from_the_left(dims: Sequence[Dim], onto: Sequence[Dim]) -> list[int | None] | None:
+    """The places in `onto` of dims that are left of it, the first ones of those called alike, None for a size of 1 that
+    stands for what was summed; None if they are not."""
+    places: list[int | None] = []
     at = 0
     for dim in dims:
-        while at < len(onto) and onto[at].size != dim.size:
-            at += 1
-        if at == len(onto):
+        there = next((place for place in range(at, len(onto)) if onto[place].size == dim.size), None)
+        if there is None and dim.size != 1:
             return None
-        places.append(at)
-        at += 1
+        places.append(there)
+        at = at if there is None else there + 1
     return places
 
 
@@ -113,8 +113,9 @@ def reduced_loops(op: Op) -> Loops:
     places = from_the_left(op.output.dims, op.inputs[0].dims)
     if places is None:
         return named_loops(op)
-    loops = Names().each(op.inputs[0].dims)
-    return [loops, [loops[place] for place in places]]
+    names = Names()
+    loops = names.each(op.inputs[0].dims)
+    return [loops, [names.fresh(1) if place is None else loops[place] for place in places]]
 
 
 def picked_loops(op: Op) -> Loops:

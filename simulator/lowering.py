@@ -297,7 +297,7 @@ class _Issue:
         if not weight:
             chip = self.plan.system.chip_at(next(iter(needs), 0))
             weight = max(variant.times_s.values(), default=0.0) * chip.hbm.bytes_per_s
-        before = kernel.fixed_s + self.plan.launch_s(needs) if fixed_s is None else fixed_s
+        before = kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s if fixed_s is None else fixed_s
         fixed = to_ps(before + latency_s)
         shape = Shape.lasting(fixed, stages, variant.steps, weight / kernel.schedule.chunks)
         return self.program.intern(shape)

@@ -46,6 +46,8 @@ class RunOptions:
     `sharding`: which collectives the planner inserts. `collectives`: the textbook's forms, the cheapest, or one by name.
     `routing`: how messages choose among equally short ways. `fold`: whether alike chips are simulated once.
     `network`: collectives as one task each or step by step; auto: step by step where a stranger shares a wire.
+    `tile_level`: the memory in which tiles must fit, and what is fused must pass. `memory_latency`: whether a kernel
+    waits for the first answer of the memories that it reads.
     `network_share`: what part of a chip's units a collective takes while it runs (on GPUs, copy kernels).
     """
 
@@ -62,6 +64,8 @@ class RunOptions:
     routing: Routing = "split"
     fold: bool = True
     network_share: float = 0.0
+    tile_level: str = "on_chip"
+    memory_latency: bool = False
     network: Literal["auto", "macro", "expanded"] = "auto"
 
     def __post_init__(self) -> None:
@@ -94,7 +98,7 @@ class RunOptions:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A kernel as one sort of chip has it: its share of the work, pipeline steps, tile, HBM bytes with re-reads, seconds by
-    resource of the chip, bytes to and from its host; all chunks."""
+    resource of the chip, bytes to and from its host; all chunks. `latency_s`: until its memories answer, for each chunk."""
 
     kernel: Kernel
     steps: float
@@ -102,6 +106,7 @@ class Variant:
     hbm_bytes: float
     times_s: Mapping[str, float]
     far_bytes: FarBytes = field(default_factory=dict)
+    latency_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +225,8 @@ def _variant(kernel: Kernel, plan: Plan, resources: SystemResources, chip: Chip)
     read = sum(access.nbytes * times for access, times in moved if access.memory == "hbm")
     written = sum(access.nbytes for access in kernel.writes if access.memory == "hbm")
     times_s = resources.kernel_seconds(kernel, tile.rereads, chip)
-    return Variant(kernel, steps, tile.label, read + written, times_s, far_bytes(kernel, tile.rereads))
+    latency_s = resources.latency_s(kernel, chip) if plan.options.memory_latency else 0.0
+    return Variant(kernel, steps, tile.label, read + written, times_s, far_bytes(kernel, tile.rereads), latency_s)
 
 
 def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:
@@ -231,15 +237,18 @@ def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:
         return float(given.tiles), whole
     if overlap == "none":
         return 1.0, whole
-    if overlap == "full" or kernel.tiling is None or chip.on_chip is None or kernel.communication is not None:
+    level = chip.memories.get(plan.options.tile_level)
+    if overlap == "full" or kernel.tiling is None or level is None or kernel.communication is not None:
         return math.inf, whole
+
+    near = chip.near_memories
 
     def rank(tile: Tile) -> tuple[float, float]:
         moved = zip(kernel.reads, tile.rereads, strict=True)
-        traffic = (access.nbytes * times for access, times in moved if access.memory != "on_chip")
+        traffic = (access.nbytes * times for access, times in moved if access.memory not in near)
         return sum(traffic), -tile.steps
 
-    best = min(kernel.tiling.tiles(chip.on_chip.capacity_bytes, chip.matrix_unit.tile), key=rank)
+    best = min(kernel.tiling.tiles(level.capacity_bytes, chip.matrix_unit.tile), key=rank)
     return max(1.0, best.steps / given.chunks), best
 
 

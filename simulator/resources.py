@@ -1,6 +1,6 @@
 """The resources of a system as the engine sees them, and a kernel's amounts turned into seconds on them.
 
-Per chip: matrix_unit and vector_unit (1 second of unit per second), hbm, on_chip, host and disk where there are any, and
+Per chip: matrix_unit and vector_unit (1 second of unit per second), every memory that it has, and
 the two directions of pcie; then every wire. A rate is the data sheet's times the efficiency that the run asks for.
 Each resource counts under one word: math, vector, memory, network or host (`t_math`, ...).
 """
@@ -14,7 +14,7 @@ from hw import Chip, System
 from hw.topology import Wire
 from simulator.dtypes import usable_dtype
 from simulator.efficiency import efficiency_of
-from simulator.host_ports import HOST_LEVEL, shared_memories
+from simulator.host_ports import FAR, HOST_LEVEL, shared_memories
 from simulator.kernel import Access, Kernel
 from simulator.program import Program, Resource
 
@@ -54,14 +54,9 @@ class SystemResources:
         """(name, cause, amount per second) of every resource of a chip."""
         yield "matrix_unit", "math", 1.0
         yield "vector_unit", "vector", 1.0
-        for name, memory, cause in (
-            ("hbm", chip.hbm, "memory"),
-            ("on_chip", chip.on_chip, "memory"),
-            ("host", chip.host, "host"),
-            ("disk", chip.disk, "host"),
-        ):
-            if memory is not None and name not in self._shared:
-                yield name, cause, self._rate(chip, name, memory.bytes_per_s)
+        for name, memory in chip.memories.items():
+            if name not in self._shared:
+                yield name, "host" if name in FAR else "memory", self._rate(chip, name, memory.bytes_per_s)
         if "pcie" in chip.links:
             for way in ("pcie.in", "pcie.out"):
                 yield way, "host", self._rate(chip, "pcie", chip.links["pcie"].egress_bytes_per_s)
@@ -82,6 +77,14 @@ class SystemResources:
         for access in kernel.writes:
             _move(needs, rates, access, (access.nbytes, "out"))
         return {name: time for name, time in needs.items() if time > 0.0}
+
+    def latency_s(self, kernel: Kernel, chip: Chip) -> float:
+        """Seconds until the slowest to answer of the memories that a kernel reads has answered."""
+        host = self._system.host
+        shared = {"host": host.memory, "disk": host.disk} if host else {}
+        memories = {**chip.memories, **{name: memory for name, memory in shared.items() if memory is not None}}
+        read = {access.memory for access in kernel.reads if access.nbytes and access.memory in memories}
+        return max((memories[name].latency_s for name in read), default=0.0)
 
     def _unit(self, chip: Chip, unit: str, flops: float, dtype: str) -> float:
         if not flops:

@@ -31,16 +31,16 @@ def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
 
     split = split_of(graph, system, alone_s, own_cuts(graph))
     cuts = {id(cut): cut for cut in split.cuts}
-    made = {key: _kernels(graph, system, cut) for key, cut in cuts.items()}
+    made = {key: _kernels(graph, system, cut, plan.options.tile_level) for key, cut in cuts.items()}
     variants = [made[id(cut)] for cut in split.cuts]
     if any([kernel.name for kernel in each] != [kernel.name for kernel in variants[0]] for each in variants):
         raise RunError("the parts of unlike chips fuse differently; name the groups in fuse:, or split equally")
     return split, variants
 
 
-def _kernels(graph: OpGraph, system: System, cut: Cut | None) -> list[Kernel]:
+def _kernels(graph: OpGraph, system: System, cut: Cut | None, level: str) -> list[Kernel]:
     try:
-        return fuse(bind(graph, system, cut), graph.fuse, system)
+        return fuse(bind(graph, system, cut), graph.fuse, system, level)
     except FusionError as error:
         # the line is the number of the group, for whoever knows where that was written
         raise SpecError([Problem(Mark(FUSE, error.group + 1), str(error))]) from None

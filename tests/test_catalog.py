@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from analysis import Summary
 from hw import Chip, Mark, Problems, SpecError, System, chip_names, load_chip
 from hw.catalog import build_chip, chip_document, override
-from hw.chip import Link, Memory
+from hw.chip import Link
 from hw.document import Document, parse_document
+from hw.memory import Memory
 from simulator import parse_graph, simulate
 from tests.strategies import chip_with, show_error
 
@@ -51,7 +52,9 @@ def test_no_section_is_left_out_of_the_figures() -> None:
     """A chip that has everything must have a source for everything: the sections are listed here by hand."""
     chip = chip_with("h100_sxm", {"disk": {"capacity": "1 TB", "bandwidth": "1 GB/s"}})
     links = [f"links.{name}" for name in chip.links]
-    wanted = ["matrix_unit", "vector_unit", "hbm", "on_chip", "host", "disk", *links, "price", "power", "calibration"]
+    levels = [f"levels.{name}" for name in ("registers", "l1", "l2")]
+    memories = ["hbm", "on_chip", *levels, "host", "disk"]
+    wanted = ["matrix_unit", "vector_unit", *memories, *links, "price", "power", "calibration"]
     assert sorted(chip.figures()) == sorted(wanted)
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from analysis import Summary
 from hw import Mesh, SpecError, System, load_chip
-from hw.chip import Memory
 from hw.host import Host
+from hw.memory import Memory
 from hw.topology_text import parse_topology
 from simulator import RunOptions, Simulation, parse_graph
 from tests.strategies import chip_with
