@@ -16,8 +16,9 @@ from typing import Any
 from hw import Chip, Problems, System
 from hw.errors import Mark, shown, unknown
 from hw.system import group_problems, mesh_problems
+from simulator.blocks import block_problems
 from simulator.dtypes import usable_dtype
-from simulator.graph import MAX_OPS, MAX_ROUNDS, MEMORIES, Op, OpGraph, Tensor, every_block, op_count
+from simulator.graph import MEMORIES, Op, OpGraph, Tensor
 from simulator.host_ports import shared_memories
 from simulator.kernel import Kernel, Schedule
 from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
@@ -29,7 +30,7 @@ from simulator.planner_op import plan_op
 from simulator.resharding import arranged
 from simulator.sharding import Finding, sharding_findings
 from simulator.split import Cut, split_problems, uneven_axes
-from simulator.unroll import round_problems, samples
+from simulator.unroll import samples
 from simulator.views import seen_through, viewed
 
 MAX_ELEMENTS = 10**18
@@ -71,32 +72,7 @@ def check_graph(
             for part, message in _bound_findings(op, graph, system, sharding, known.chip) if sound else ():
                 problems.add(op.source.at(part), message)
         earlier.add(op.name)
-    if _blocks_are_sound(graph, known, problems):
-        problems.found.extend(round_problems(graph))
-
-
-def _blocks_are_sound(graph: OpGraph, known: Known, problems: Problems) -> bool:
-    """Whether it is known how many rounds every block has; adds what is wrong with the numbers of rounds."""
-    before, broken = len(problems.found), False
-    for block in every_block(graph.items):
-        if isinstance(block.count, str):
-            if block.count in known.broken_dims:
-                broken = True
-            elif block.count not in graph.dims:
-                problems.add(block.source.mark, unknown("dim", block.count, {*graph.dims, *known.broken_dims}))
-            elif graph.dims[block.count] > MAX_ROUNDS:
-                message = (
-                    f"repeat: {block.count} = {graph.dims[block.count]}; more than {MAX_ROUNDS} rounds are refused"
-                )
-                problems.add(block.source.mark, message)
-    if len(problems.found) > before or broken:
-        return False
-    for item in graph.items:
-        count = op_count((item,), graph.dims)
-        if count > MAX_OPS:
-            problems.add(item.source.mark, f"the block has {count} ops; more than {MAX_OPS} are refused")
-            return False
-    return True
+    problems.found.extend(block_problems(graph, known.broken_dims))
 
 
 def _is_size(size: Any) -> bool:
