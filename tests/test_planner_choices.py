@@ -129,6 +129,41 @@ def test_names_choose_nothing_and_take_no_time(
     assert after.time_s == pytest.approx(before.time_s, rel=1e-9, abs=1e-12 * len(before.plan.program))
 
 
+def placed(graph: OpGraph, axes: Mapping[str, str]) -> list[tuple[object, ...]]:
+    """Every op with where its tensors lie, under other names of the axes; in which order a dim names them says nothing."""
+
+    def letters(text: str) -> frozenset[str]:
+        return frozenset(axes[axis] for axis in text)
+
+    return [
+        (op.kind, letters(op.option("over") or ""))
+        + tuple(
+            (tuple(letters(dim.axes) for dim in tensor.dims), letters(tensor.partial))
+            for tensor in (*op.inputs, op.output)
+        )
+        for op in graph.flat()
+    ]
+
+
+@settings(max_examples=60)
+@given(einsums(), st.sampled_from(MODES))
+def test_of_axes_that_cost_the_same_the_names_choose_none(
+    case: tuple[str, dict[str, int], dict[str, int]], mode: Sharding
+) -> None:
+    """Under names in the opposite order the same axes go the same ways."""
+    line, mesh, dims = case
+    graph = parse_graph([line], dims)
+    axes = dict(zip(mesh, "CBA", strict=False))
+    tensors = {tensor.name: tensor.name for op in graph.every_op() for tensor in (op.output, *op.inputs)}
+    other = OpGraph(dims, renamed(graph.items, tensors, {name: name for name in dims}, axes))
+    systems = (system_of(mesh), system_of({axes[axis]: size for axis, size in mesh.items()}))
+    made, again = (
+        plan_sharding(each, system, mode, bytes_cost(each, system))
+        for each, system in zip((graph, other), systems, strict=True)
+    )
+    assert placed(made, axes) == placed(again, {axis: axis for axis in axes.values()})
+
+
 # Auto
 
 

@@ -7,6 +7,7 @@ element, chip by chip. Assumes: shards are equal blocks, in the order of the chi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,6 +22,7 @@ from simulator.kernel import Kernel
 from simulator.planner import plan_sharding
 from tests.planning import MODES, bytes_cost, lines_of, problems_of, system_of
 from tests.strategies import many, one, run
+from tests.test_planner_laws import MESHES, annotated
 
 DIMS = {"B": 8, "H": 32, "K": 8, "S": 64, "T": 64, "D": 16, "E": 16, "N": 8, "C": 16, "O": 32, "F": 64, "V": 1024}
 
@@ -95,6 +97,7 @@ def test_a_chip_reads_the_key_value_heads_that_its_query_heads_need(
         ("B_Y,H_X,T,D", "B_Y,K,S,D", 4 * 2),  # 8 query heads of 32 on each of 4 chips: 2 of 8
         ("B_Y,H_X,T,D", "B,K,S,D", 4 * 2),  # a batch that stands whole too
         ("B,H_XY,T,D", "B,K_X,S,D", 8 * 1),  # two key-value heads a chip, and its 4 query heads are of one of them
+        ("B,H_YX,T,D", "B,K_X,S,D", 8 * 1),  # the mesh says which axis is major, not the order of writing
         ("B,H_XY,T,D", "B,K_XY,S,D", 8 * 1),
         ("B,K,H_X,T,D", "B,K,S,D", 8 * 8),  # each group of query heads a dim of its own
         ("H_X,B,T,D", "B,K,S,D", 8 * 2),  # dims go by their names, the rest by their order
@@ -105,6 +108,59 @@ def test_key_value_heads_are_read_as_they_are_shared(q: str, k: str, needed: int
     (kernel,) = kernels(line, {"X": 4, "Y": 2})
     assert kernel.communication is None
     assert read_of(kernel, "k") == read_of(kernel, "v") == 2 * 64 * 16 * needed
+
+
+def block_of(size: int, axes: str, place: Mapping[str, int], mesh: Mapping[str, int]) -> range:
+    """The part of a dim that a chip has: equal blocks, the mesh's first axis major."""
+    at, parts = 0, 1
+    for axis, extent in mesh.items():
+        if axis in axes:
+            at, parts = at * extent + place[axis], parts * extent
+    return range(at * size // parts, (at + 1) * size // parts)
+
+
+def chips_of(mesh: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    for places in itertools.product(*(range(extent) for extent in mesh.values())):
+        yield dict(zip(mesh, places, strict=True))
+
+
+@st.composite
+def attentions(draw: st.DrawFn) -> tuple[str, dict[str, int]]:
+    """Grouped attention, all of its tensors sharded at random; the mesh."""
+    mesh = draw(st.sampled_from([mesh for mesh in MESHES if 1 < math.prod(mesh.values()) <= 16]))
+    axes = "".join(mesh)
+    q, k, v, o = (
+        draw(annotated(name, dims, axes, partial=False))
+        for name, dims in (("q", "BHTD"), ("k", "BKSD"), ("v", "BKSD"), ("o", "BHTD"))
+    )
+    return f"{o} = attention({q}, {k}, {v})".replace("fp32", "bf16"), mesh
+
+
+@settings(max_examples=200)
+@given(attentions(), st.sampled_from(MODES))
+def test_whatever_is_planned_a_chip_has_the_heads_that_its_query_heads_need(
+    case: tuple[str, dict[str, int]], mode: str
+) -> None:
+    line, mesh = case
+    sizes = {"B": 144, "H": 288, "K": 144, "T": 144, "S": 144, "D": 144}
+    system, graph = system_of(mesh), parse_graph([line], sizes)
+    made = plan_sharding(graph, system, mode, bytes_cost(graph, system))  # type: ignore[arg-type]
+    (op,) = (each for each in made.flat() if each.kind == "attention")
+    (kernel,) = (each for each in bind(made, system) if each.kind == "attention")
+    needs = []
+    for place in chips_of(mesh):
+        q, k, v, o = (
+            [block_of(sizes[str(dim.size)], dim.axes, place, mesh) for dim in tensor.dims]
+            for tensor in (*op.inputs, op.output)
+        )
+        heads = {head // 2 for head in q[1]}
+        for tensor in (k, v):
+            assert heads <= set(tensor[1])
+            assert tensor[0] == q[0]
+            assert len(tensor[2]) == 144
+        assert o[:3] == q[:3]
+        needs.append(len(heads) * len(q[0]) * len(v[3]))
+    assert kernel.reads[2].nbytes == 2 * max(needs) * 144
 
 
 def test_key_value_heads_that_lie_on_other_chips_are_gathered() -> None:
