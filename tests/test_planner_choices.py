@@ -135,13 +135,11 @@ def placed(graph: OpGraph, axes: Mapping[str, str]) -> list[tuple[object, ...]]:
     def letters(text: str) -> frozenset[str]:
         return frozenset(axes[axis] for axis in text)
 
+    def place(tensor: Tensor) -> tuple[object, ...]:
+        return tuple(letters(dim.axes) for dim in tensor.dims), letters(tensor.partial)
+
     return [
-        (op.kind, letters(op.option("over") or ""))
-        + tuple(
-            (tuple(letters(dim.axes) for dim in tensor.dims), letters(tensor.partial))
-            for tensor in (*op.inputs, op.output)
-        )
-        for op in graph.flat()
+        (op.kind, letters(op.option("over") or ""), *map(place, op.inputs), place(op.output)) for op in graph.flat()
     ]
 
 
