@@ -64,9 +64,9 @@ def read_edit(text: str) -> Edit:
 def edited(scenario: Scenario, edit: Edit, mark: Mark) -> Scenario:
     """The scenario with an edit made. Raises SpecError, at `mark`, where that cannot be done."""
     try:
-        for name, value in edit.steps:
-            if name not in _GRAPH_EDITS:
-                scenario = _valued(scenario, _SHORT.get(name, name), parse_document(value, edit.text).data)
+        values = {_SHORT.get(name, name): value for name, value in edit.steps if name not in _GRAPH_EDITS}
+        if values:
+            scenario = _valued(scenario, {path: parse_document(raw, edit.text).data for path, raw in values.items()})
         for name, value in edit.steps:
             if name in _GRAPH_EDITS:
                 scenario = replace(scenario, graph=_GRAPH_EDITS[name](scenario, value))
@@ -79,11 +79,13 @@ def edited(scenario: Scenario, edit: Edit, mark: Mark) -> Scenario:
     return scenario
 
 
-def _valued(scenario: Scenario, path: str, value: Any) -> Scenario:
-    wrong = path_problem(path, scenario.document)
-    if wrong is not None:
-        raise ValueError(wrong)
-    return scenario.having(path, value)
+def _valued(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
+    """The scenario with all values of an edit in place at once: a chip together with figures of its own."""
+    for path in values:
+        wrong = path_problem(path, scenario.document, list(values))
+        if wrong is not None:
+            raise ValueError(wrong)
+    return scenario.having_all(values)
 
 
 def _fuse(scenario: Scenario, value: str) -> OpGraph:

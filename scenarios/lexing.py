@@ -2,8 +2,8 @@
 
 That is quantities (`5 ms`, `95 %`), and words about kernels whose names hold a + or a / (`ops.a+b.time`).
 Model: a number and a unit of the language are a quantity; of `5 ms/time` the unit is what stands before the
-stroke. `%` after a number is a unit where no operand follows. A word about an op ends at the first word of the
-vocabulary that ends it.
+stroke, `3 /s` is a rate and `3/s` a quotient. `%` after a number is a unit where no operand follows. A word about an
+op ends at the first word of the vocabulary that ends it.
 Assumes: no quoted text holds a quote of its own kind.
 """
 
@@ -18,7 +18,8 @@ from hw import Dimension
 from hw.units import UNITS, parse
 
 _NUMBER = r"(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?"
-_UNIT = r"/s(?![\w/])|[A-Za-z][A-Za-z]*(?:/[A-Za-z]+)*"
+_RATE = r"(?<=\s)/s(?![\w/])"
+_UNIT = rf"{_RATE}|[A-Za-z][A-Za-z]*(?:/[A-Za-z]+)*"
 _PERCENT = r"%(?=\s*(?:$|[)\],<>=!+\-*/]|and\b|or\b))"
 _TOKEN = re.compile(
     rf"""(?P<quoted>"[^"]*"|'[^']*')"""

@@ -23,7 +23,7 @@ def story_of(outcome: Outcome) -> Story:
     return Story(
         name=scenario.name,
         about=scenario.about,
-        notes=[*scenario.notes, *reasons(outcome)],
+        notes=list(reasons(outcome)),
         sources=sources,
         settings=list(provenance(outcome)),
         inputs=outcome.sweep.paths if outcome.sweep is not None else (),

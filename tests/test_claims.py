@@ -387,8 +387,21 @@ def test_an_expression_is_pythons(a: int, b: int, c: int) -> None:
 
 
 def test_a_quantity_is_read_as_everywhere_else() -> None:
-    for text, value in [("5 ms", 5e-3), ("95 %", 0.95), ("2 GB/s * 3 s", 6e9), ("1 GiB", 2**30), ("7 % 4", 3)]:
+    for text, value in [
+        ("5 ms", 5e-3),
+        ("95 %", 0.95),
+        ("2 GB/s * 3 s", 6e9),
+        ("1 GiB", 2**30),
+        ("7 % 4", 3),
+        ("3 /s", 3),
+    ]:
         assert parse_expression(text, logic=True).value({}) == pytest.approx(value, rel=1e-12)
+
+
+def test_a_quotient_by_a_dim_called_as_a_unit_is_a_quotient() -> None:
+    assert parse_expression("1024/s").value({"s": 4}) == 256
+    assert parse_expression("1024 / s").value({"s": 4}) == 256
+    assert parse_expression("2 * h + 3 % h").value({"h": 2}) == 5
 
 
 def test_the_same_claim_in_a_study_command_is_not_in_the_way_of_its_rows(tmp_path: Path) -> None:

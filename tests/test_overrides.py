@@ -14,6 +14,7 @@ from hw import SpecError, load_chip
 from scenarios import load_scenario, run, sweep
 from scenarios.compare import compare
 from scenarios.crossover import crossover
+from scenarios.explain import reasons
 from scenarios.study_spec import CrossoverSpec
 from scenarios.what_if import what_if
 
@@ -101,12 +102,17 @@ def test_every_result_says_what_was_left_behind(tmp_path: Path) -> None:
     said = "system.set is about a100_80gb_sxm, not h100_sxm; left behind: matrix_unit.peak.bf16"
     assert outcome.as_json()["notes"] == [said]
     assert said in outcome.report()
+    assert said in list(reasons(outcome))
     assert "notes" not in run(path).as_json()
     compared = compare(load_scenario(path), load_scenario(path, ["system.chip=h100_sxm"])).as_json()
     assert ("notes" in compared["a"], compared["b"]["notes"]) == (False, [said])
     edit = what_if(load_scenario(path), ["chip=h100_sxm"]).edits[0]
     assert close(edit.time, H100)
     assert edit.note == said
+    own = ["chip=h100_sxm", "system.set.matrix_unit.peak.bf16=2e13"]
+    for joined in (own, own[::-1]):  # what one edit gives with its chip is about that chip
+        (both,) = what_if(load_scenario(path), [" & ".join(joined)]).edits
+        assert (close(both.time, 2e13), both.note) == (True, "")
 
 
 def test_a_study_over_chips_leaves_the_figures_behind_row_by_row(tmp_path: Path) -> None:
