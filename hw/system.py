@@ -48,7 +48,9 @@ class Mesh:
 
     def extent(self, axes: str) -> int:
         """How many chips lie along `axes` together ('XY': size of X times size of Y); of named groups, in the largest."""
-        named = [len(self.named[axis]) for axis in axes if axis in self.named]
+        if not axes:
+            return 1
+        named = [len(self.named[axis]) for axis in axes if axis in self.named] if self.named else []
         return max(named) if named else math.prod(self.axes[axis] for axis in axes)
 
     def members(self, axes: str) -> frozenset[int] | None:

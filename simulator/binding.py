@@ -9,7 +9,8 @@ mends it, or where `sharding` is 'written' and the graph is to run as it stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -204,6 +205,8 @@ def unknown_axis(axis: str, system: System) -> str:
 def _together_findings(tensor: Tensor, system: System) -> Iterator[str]:
     """What is wrong with the named groups of a tensor: a chip is in one of them, so they make no product."""
     named = system.mesh.named
+    if not named:
+        return
     places = [axes for axes in (*(dim.axes for dim in tensor.dims), tensor.partial) if set(axes) & set(named)]
     if not places:
         return
@@ -267,11 +270,14 @@ def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[F
         size = graph.dims[dim.size] if isinstance(dim.size, str) else dim.size
         extent = system.mesh.extent(dim.axes)
         elements *= size
+        if not dim.axes:
+            continue
         if not cut.isdisjoint(dim.axes) or own.parts(dim.size, dim.axes):
-            if size < extent and not own.parts(dim.size, dim.axes):
+            least = extent if isinstance(graph.split, str) else _with_weight(dim.axes, graph.split, system)
+            if size < least and not own.parts(dim.size, dim.axes):
                 yield (
                     str(dim.size),
-                    f"dim {dim.size} = {size} is too small to share out over the {extent} chips of {dim.axes}",
+                    f"dim {dim.size} = {size} is too small to share out over the {least} chips of {dim.axes}",
                 )
         elif size % extent and graph.uneven == "refuse":
             message = f"dim {dim.size} = {size} does not divide over the {extent} chips of {dim.axes}"
@@ -279,6 +285,11 @@ def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[F
     if elements > MAX_ELEMENTS:
         message = f"{tensor.name} would have {float(elements):.3g} elements; more than {MAX_ELEMENTS:.0e} is refused"
         yield tensor.name, message
+
+
+def _with_weight(axes: str, weights: Mapping[str, Sequence[float]], system: System) -> int:
+    """How many places along some axes are to get a part."""
+    return math.prod(sum(map(bool, weights[axis])) if axis in weights else system.mesh.extent(axis) for axis in axes)
 
 
 def chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
@@ -327,7 +338,8 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     if op.turn:
         said |= {"written": (op.output.base,), "turn": op.turn}
     kernels = [_scheduled(kernel, given, said) for kernel in kind.lower(call)]
-    if "efficiency" in said and not any(kernel.flops for kernel in kernels):
+    something = all(shaped.elements for shaped in (*call.inputs, call.output))  # of which this chip has a part
+    if "efficiency" in said and something and not any(kernel.flops for kernel in kernels):
         raise ShapeError(f"efficiency= is of the peaks of units, and {op.kind} does no arithmetic", "efficiency")
     return kernels
 

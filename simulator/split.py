@@ -40,12 +40,16 @@ class Cut:
 
     def parts(self, dim: str | int, axes: str) -> Weights:
         """The weights by which a dim over `axes` is cut unevenly, by the axes that they are along."""
+        if not axes or not (self.weights or self.own):
+            return {}
         own = {over: parts for over, parts in self.own.get(dim, {}).items() if set(over) <= set(axes)}
         taken = "".join(own)
         return {axis: self.weights[axis] for axis in axes if axis in self.weights and axis not in taken} | own
 
     def size(self, size: int, axes: str, dim: str | int = "") -> int:
         """How much of a dim over `axes` the chip has; what is cut evenly is rounded up."""
+        if not axes:
+            return size
         uneven = self.parts(dim, axes)
         even = "".join(axis for axis in axes if axis not in "".join(uneven))
         if not uneven:

@@ -112,6 +112,9 @@ class FlashTiling:
 
     def tiles(self, on_chip_bytes: float, unit: tuple[int, int]) -> Iterator[Tile]:
         """Query blocks of doubling height against key blocks of the unit's width, as long as they fit."""
+        if not self.rows or not self.keys:
+            yield Tile(1.0, (1.0, 1.0, 1.0), "nothing")  # the chip has no part of the heads
+            return
         bk = min(unit[1], self.keys)
         found = False
         for bq in _sides(self.rows, unit[1]):

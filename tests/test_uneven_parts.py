@@ -232,6 +232,15 @@ def test_tokens_and_experts_split_alike_are_swapped(tmp_path: Path, split: str, 
     near(result.plan.kernels[0].network_s, busiest * 2 * 8192 * 4096 / NVLINK)
 
 
+def test_a_dim_need_be_no_larger_than_the_places_that_get_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "moe.yaml"
+    path.write_text(MOE.format(split="[1, 0, 0, 0]").replace("T: 8192", "T: 2"))
+    assert load_scenario(str(path)).graph.dims["T"] == 2
+    path.write_text(MOE.format(split="[1, 1, 1, 0]").replace("T: 8192", "T: 2"))
+    with pytest.raises(ValueError, match="T = 2 is too small to share out over the 3 chips of X"):
+        load_scenario(str(path))
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(0, 9), min_size=4, max_size=4).filter(any),
@@ -312,3 +321,40 @@ def test_weights_and_shares_of_one_dim_are_refused(tmp_path: Path) -> None:
     path.write_text(MOE.format(split="[1, 1, 1, 0]").replace("over=X)", "over=X, shares=[1, 0, 0, 0])"))
     with pytest.raises(ValueError, match="D over X is cut by split: already"):
         load_scenario(str(path))
+
+
+# A chip that has nothing
+
+
+SCATTERED = "q:bf16[H_X,S,E] = scatter(p:bf16[H,S,E], over=X, shares=[1/2, 1/2, 0, 0])"
+NOTHING = {"H": 8, "S": 128, "E": 64, "R": 128, "G": 100, "W": 228, "F": 512}
+
+
+@pytest.mark.parametrize("options", [{"overlap": "full"}, {"overlap": "auto", "padding": True}, {"overlap": "none"}])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "z:bf16[H_X,S,F] = matmul(q, w:bf16[E,F])",
+        "z:bf16[S,E,F]{U_X} = matmul(q, w:bf16[H_X,F])",
+        "z:bf16[H_X,S,F] = matmul(q, w:bf16[E,F], efficiency=0.5)",
+        "z:bf16[H_X,S,E] = attention(q, k:bf16[H_X,R,E], v:bf16[H_X,R,E], kind=standard)",
+        "z:bf16[H_X,S,E] = attention(q, k:bf16[H_X,R,E], v:bf16[H_X,R,E], kind=flash, causal=true)",
+        "z:bf16[H_X,S,E] = attention(q, k:bf16[H_X,R,E], v:bf16[H_X,R,E], kind=linear)",
+        "z:bf16[H_X,S,E] = attention(q, k:bf16[R,E], v:bf16[R,E], kind=flash)",
+        "z:bf16[H_X,W,E] = append(c:bf16[H_X,G,E], q)",
+        "z:bf16[H_X,S,E] = softmax(q)",
+        "z:bf16[H_X,S,E] = rms_norm(q)",
+        "z:bf16[S,E]{U_X} = reduce(q)",
+        "z:bf16[H_X,S,E] = relu(q)",
+        "z:bf16[H,S,E] = all_gather(q, over=X)",
+    ],
+)
+def test_a_chip_without_a_part_does_nothing_whatever_comes_next(line: str, options: Mapping[str, Any]) -> None:
+    wired = parse_topology("switch(4)", H100.links)
+    system = System(H100, wired, Mesh({"X": 4}))
+    result = run([SCATTERED, line], NOTHING, system, RunOptions(**options))
+    busy, idle = (result.plan.split.variant_of[chip] for chip in (0, 3))
+    last = result.plan.kernels[-1]
+    assert last.variants[idle].kernel.flops == 0
+    assert last.variants[idle].hbm_bytes <= last.variants[busy].hbm_bytes
+    assert result.time_s > 0
