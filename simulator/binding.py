@@ -9,8 +9,7 @@ mends it, or where `sharding` is 'written' and the graph is to run as it stands.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,13 +23,14 @@ from simulator.host_ports import shared_memories
 from simulator.kernel import Kernel, Schedule
 from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
 from simulator.line import read_reference
+from simulator.members import members_of, nowhere, place_findings, side_by_side, together_findings, unknown_axis
 from simulator.options import SCHEDULE_OPTIONS, read_axes
-from simulator.parts import UNEVEN_KINDS, even_cut, parts_over, places_of, share_problems
+from simulator.parts import even_cut, parts_moved, share_problems, unequal
 from simulator.planner_loops import Site
 from simulator.planner_op import plan_op
 from simulator.resharding import arranged
 from simulator.sharding import Finding, sharding_findings
-from simulator.split import Cut, split_problems, uneven_axes
+from simulator.split import Cut, split_problems, uneven_axes, with_weight
 from simulator.unroll import samples
 from simulator.views import seen_through, viewed
 
@@ -94,8 +94,8 @@ def _findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: Col
         elif not rounds and name not in earlier:
             yield "after", unknown("op", name, earlier) + " (ops before this one)"
     if known.mesh:
-        found = list(_place_findings(options, system))
-        yield from found or _nowhere(op, options, system)
+        found = list(place_findings(options, system))
+        yield from found or nowhere(op, options, system)
 
 
 def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip: bool) -> Iterator[Finding]:
@@ -113,8 +113,8 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
         return
     try:
         if kind.network and not kind.view and (over := op.option("over")):
-            _parts(op, read_axes(over), even_cut(graph, system, probed=True))
-        if demanded and sharding != "written" and not kind.network and not _side_by_side(op, system):
+            parts_moved(op, read_axes(over), even_cut(graph, system, probed=True))
+        if demanded and sharding != "written" and not kind.network and not side_by_side(op, system):
             bind_op(whole(op), graph, system)
             planned = plan_op(op, kind, site(graph, system))
             if planned is None:
@@ -127,12 +127,6 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
             yield from chip_findings(bind_op(op, graph, system), system) if chip else ()
     except ShapeError as error:
         yield error.part, str(error)
-
-
-def _side_by_side(op: Op, system: System) -> bool:
-    """Whether an op is over several named groups at once: the planner takes axes one by one, these are one."""
-    axes = {axis for tensor in (*op.inputs, op.output) for axis in tensor.axes + tensor.partial}
-    return len(axes.intersection(system.mesh.named)) > 1
 
 
 def _why(op: Op) -> str:
@@ -168,7 +162,7 @@ def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
         return None
     try:
         kind = find_kind(op)
-        if kind.network or any(True for _ in _tensor_findings(op, graph, system, known)) or _side_by_side(op, system):
+        if kind.network or any(True for _ in _tensor_findings(op, graph, system, known)) or side_by_side(op, system):
             return None
         if not any(True for _ in sharding_findings(op, kind, system.mesh.names)):
             return None
@@ -176,62 +170,6 @@ def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
     except ShapeError:
         return None
     return kind
-
-
-def _place_findings(options: Mapping[str, Any], system: System) -> Iterator[Finding]:
-    """Options that name axes, groups or chips which the system does not have."""
-    over = options.get("over", "")
-    for axis in over:
-        if axis not in system.mesh.names:
-            yield "over", unknown_axis(axis, system)
-            return
-    if wrong := system.mesh.together(over):
-        yield "over", wrong
-    least = min((len(chips) for name, chips in system.mesh.named.items() if name in over), default=0)
-    if over and 0 < least <= options.get("root", 0):
-        yield "root", f"there is no place {options['root']} in a group of {least} chips; root= wants 0 to {least - 1}"
-    named = [(part, (options[part],)) for part in ("from", "to") if part in options]
-    for part, chips in [*named, ("on", options.get("on", ()))]:
-        for chip in chips:
-            if chip >= system.size:
-                yield part, f"there is no chip {chip}; the system has chips 0 to {system.size - 1}"
-
-
-def unknown_axis(axis: str, system: System) -> str:
-    """That a system has neither a mesh axis nor a group of this name."""
-    return unknown("mesh axis or group" if system.mesh.named else "mesh axis", axis, system.mesh.names)
-
-
-def _together_findings(tensor: Tensor, system: System) -> Iterator[str]:
-    """What is wrong with the named groups of a tensor: a chip is in one of them, so they make no product."""
-    named = system.mesh.named
-    if not named:
-        return
-    places = [axes for axes in (*(dim.axes for dim in tensor.dims), tensor.partial) if set(axes) & set(named)]
-    if not places:
-        return
-    wrong = system.mesh.together(tensor.axes + tensor.partial)
-    if wrong is not None:
-        yield f"{tensor.name}:{tensor.type_text}: {wrong}"
-    elif len(places) > 1:
-        groups = ", ".join(axis for axis in named if axis in tensor.axes + tensor.partial)
-        yield f"{tensor.name}:{tensor.type_text} splits two dims over the groups {groups}; a chip is in one of them only"
-    sizes = {len(named[axis]) for axis in tensor.axes}
-    if wrong is None and len(sizes) > 1:
-        groups = " and ".join(f"{axis} of {len(named[axis])}" for axis in tensor.axes)
-        yield f"{tensor.name} cannot be cut alike over the groups {groups} chips; write a line for each group"
-
-
-def _nowhere(op: Op, options: Mapping[str, Any], system: System) -> Iterator[Finding]:
-    """That no chip is in all of the groups that an op mentions, or in none that on= names."""
-    axes = [options.get("over", ""), *(tensor.axes + tensor.partial for tensor in (*op.inputs, op.output))]
-    if set("".join(axes)) <= set(system.mesh.names):
-        members = members_of(op, options, system)
-        named = ", ".join(name for name in system.mesh.named if name in "".join(axes))
-        if members is not None and not members:
-            yield "kind", f"{op.name} runs on no chip: none is in all of the groups {named}"
-        elif members is not None and "on" in options and members.isdisjoint(options["on"]):
-            yield "on", f"on= names none of the chips of {named}"
 
 
 def _tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> Iterator[Finding]:
@@ -252,7 +190,7 @@ def _tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> It
             if axis not in system.mesh.names and axis not in reported:
                 reported.add(axis)
                 yield part, unknown_axis(axis, system)
-        for message in _together_findings(tensor, system) if known.mesh and not reported else ():
+        for message in together_findings(tensor, system) if known.mesh and not reported else ():
             reported.add(tensor.name)
             yield part, message
         if not reported and known.mesh and not known.broken_dims & {dim.size for dim in tensor.dims}:
@@ -273,7 +211,7 @@ def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[F
         if not dim.axes:
             continue
         if not cut.isdisjoint(dim.axes) or own.parts(dim.size, dim.axes):
-            least = extent if isinstance(graph.split, str) else _with_weight(dim.axes, graph.split, system)
+            least = extent if isinstance(graph.split, str) else with_weight(dim.axes, graph.split, system)
             if size < least and not own.parts(dim.size, dim.axes):
                 yield (
                     str(dim.size),
@@ -285,11 +223,6 @@ def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[F
     if elements > MAX_ELEMENTS:
         message = f"{tensor.name} would have {float(elements):.3g} elements; more than {MAX_ELEMENTS:.0e} is refused"
         yield tensor.name, message
-
-
-def _with_weight(axes: str, weights: Mapping[str, Sequence[float]], system: System) -> int:
-    """How many places along some axes are to get a part."""
-    return math.prod(sum(map(bool, weights[axis])) if axis in weights else system.mesh.extent(axis) for axis in axes)
 
 
 def chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
@@ -329,7 +262,13 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
         {**options, "over_chips": system.mesh.extent(over)},
     )
     if kind.network and not kind.view and over:
-        call = replace(call, options={**call.options, **_unequal(op, over, graph, system, cut)})
+        call = replace(
+            call,
+            options={
+                **call.options,
+                **unequal(op, over, system, cut, lambda tensor, of: _local(tensor, graph, system, of).nbytes),
+            },
+        )
     given = Schedule(**{name: value for name, value in options.items() if name in _SCHEDULE})
     members = members_of(op, options, system)
     if members is not None:
@@ -342,46 +281,6 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     if "efficiency" in said and something and not any(kernel.flops for kernel in kernels):
         raise ShapeError(f"efficiency= is of the peaks of units, and {op.kind} does no arithmetic", "efficiency")
     return kernels
-
-
-def _unequal(op: Op, over: str, graph: OpGraph, system: System, cut: Cut) -> Mapping[str, Any]:
-    """Of a collective that something is cut unevenly for: what part of all that a group has is `held` at each place before
-    and goes `to` each, and V of each group. Raises ShapeError where it cannot move unequal parts."""
-    tensors = [*op.inputs, op.output]
-    held, to = _parts(op, over, cut)
-    elsewhere = any(cut.parts(dim.size, _without(dim.axes, over)) for tensor in tensors for dim in tensor.dims)
-    if not held and not to and not elsewhere:
-        return {}
-    side = next((tensor for tensor in tensors if set(over) & set(tensor.axes)), tensors[0])
-    bare = replace(side, dims=tuple(replace(dim, axes=_without(dim.axes, over)) for dim in side.dims))
-    first = [members[0] for members in system.groups(over)] if elsewhere else [0]
-    of_group = [_local(bare, graph, system, places_of(cut, system, chip)).nbytes for chip in first]
-    return {"held": held, "to": to, "group_bytes": tuple(of_group)}
-
-
-def _parts(op: Op, over: str, cut: Cut) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The parts at each place before a collective and after. Raises ShapeError where it cannot move unequal ones."""
-    for tensor in (*op.inputs, op.output):
-        part = "in0" if tensor in op.inputs else "out"
-        try:
-            uneven = parts_over(tensor, over, cut)
-        except ValueError as error:
-            raise ShapeError(str(error), part) from None
-        if uneven and op.kind not in UNEVEN_KINDS:
-            raise ShapeError(f"{op.kind} moves equal shards, {tensor.name} is cut unevenly over {over}", part)
-    return parts_over(op.inputs[0], over, cut), parts_over(op.output, over, cut)
-
-
-def _without(axes: str, over: str) -> str:
-    return "".join(axis for axis in axes if axis not in over)
-
-
-def members_of(op: Op, options: Mapping[str, Any], system: System) -> frozenset[int] | None:
-    """The chips of the named groups that an op's tensors and its over= mention, which alone run it; None for any."""
-    tensors = (tensor.axes + tensor.partial for tensor in (*op.inputs, op.output))
-    found = [system.mesh.members(axes) for axes in (options.get("over", ""), *tensors)]
-    members = [chips for chips in found if chips is not None]
-    return frozenset.intersection(*members) if members else None
 
 
 _SCHEDULE = SCHEDULE_OPTIONS

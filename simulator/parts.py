@@ -10,12 +10,14 @@ shares as they are written: a dim of few elements, such as experts, may stand fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from hw import System
 from simulator.graph import Dim, Op, OpGraph, Tensor
+from simulator.kinds import ShapeError
 from simulator.options import read_axes, read_shares
 from simulator.split import Cut, Own, places_along, uneven_axes
 
@@ -84,7 +86,7 @@ def even_cut(graph: OpGraph, system: System, probed: bool = False) -> Cut:
     return Cut(weights, places, system.mesh.extent, own)
 
 
-def parts_over(tensor: Tensor, over: str, cut: Cut) -> tuple[float, ...]:
+def _parts_over(tensor: Tensor, over: str, cut: Cut) -> tuple[float, ...]:
     """The part of a tensor's dim over some axes at each place of a group; none where it is cut evenly.
 
     Raises ValueError where it is cut unevenly over only some of them, or over them and others together.
@@ -102,7 +104,40 @@ def parts_over(tensor: Tensor, over: str, cut: Cut) -> tuple[float, ...]:
     return found
 
 
-def places_of(cut: Cut, system: System, chip: int) -> Cut:
-    """The same for another chip."""
+def _at(cut: Cut, system: System, chips: Sequence[int]) -> list[Cut]:
+    """The same for other chips."""
     along = dict.fromkeys((*cut.weights, *(axes for own in cut.own.values() for axes in own)))
-    return replace(cut, place={axes: places_along(system, axes)[chip] for axes in along})
+    places = {axes: places_along(system, axes) for axes in along}
+    return [replace(cut, place={axes: found[chip] for axes, found in places.items()}) for chip in chips]
+
+
+def unequal(op: Op, over: str, system: System, cut: Cut, nbytes: Callable[[Tensor, Cut], float]) -> Mapping[str, Any]:
+    """Of a collective that something is cut unevenly for: what part of all that a group has is `held` at each place before
+    and goes `to` each, and V of each group. `nbytes`: of a tensor on a chip. Raises ShapeError where it cannot be done."""
+    tensors = [*op.inputs, op.output]
+    held, to = parts_moved(op, over, cut)
+    elsewhere = any(cut.parts(dim.size, _without(dim.axes, over)) for tensor in tensors for dim in tensor.dims)
+    if not held and not to and not elsewhere:
+        return {}
+    side = next((tensor for tensor in tensors if set(over) & set(tensor.axes)), tensors[0])
+    bare = replace(side, dims=tuple(replace(dim, axes=_without(dim.axes, over)) for dim in side.dims))
+    first = [members[0] for members in system.groups(over)] if elsewhere else [0]
+    of_group = [nbytes(bare, each) for each in _at(cut, system, first)]
+    return {"held": held, "to": to, "group_bytes": tuple(of_group)}
+
+
+def parts_moved(op: Op, over: str, cut: Cut) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The parts at each place before a collective and after. Raises ShapeError where it cannot move unequal ones."""
+    for tensor in (*op.inputs, op.output):
+        part = "in0" if tensor in op.inputs else "out"
+        try:
+            uneven = _parts_over(tensor, over, cut)
+        except ValueError as error:
+            raise ShapeError(str(error), part) from None
+        if uneven and op.kind not in UNEVEN_KINDS:
+            raise ShapeError(f"{op.kind} moves equal shards, {tensor.name} is cut unevenly over {over}", part)
+    return _parts_over(op.inputs[0], over, cut), _parts_over(op.output, over, cut)
+
+
+def _without(axes: str, over: str) -> str:
+    return "".join(axis for axis in axes if axis not in over)

@@ -12,6 +12,7 @@ that has nothing. What single ops cut (`shares=`) is in `simulator.parts`.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -181,3 +182,8 @@ def places_along(system: System, axis: str) -> list[int]:
         for at, chip in enumerate(group):
             places[chip] = at
     return places
+
+
+def with_weight(axes: str, weights: Mapping[str, Sequence[float]], system: System) -> int:
+    """How many places along some axes are to get a part."""
+    return math.prod(sum(map(bool, weights[axis])) if axis in weights else system.mesh.extent(axis) for axis in axes)

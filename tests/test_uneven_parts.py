@@ -7,7 +7,7 @@ root carries what is not its own. The parts of a dim are whole elements and add 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
