@@ -31,7 +31,7 @@ def read_groups(written: Mapping[str, object], axes: Mapping[str, int], size: in
     """The named groups over a system of `size` chips whose mesh has these axes."""
     read = ReadGroups()
     for name, listed in written.items():
-        entries = listed if isinstance(listed, list) else [listed]
+        entries = listed if isinstance(listed, list) else listed.split(",") if isinstance(listed, str) else [listed]
         places: list[int] = []
         chips: list[int] = []
         wrong: dict[Entry, str] = {}

@@ -42,7 +42,7 @@ SliceShape = Annotated[tuple[int, ...], BeforeValidator(_slice, json_schema_inpu
 
 
 Chips = Annotated[Any, WithJsonSchema({"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1})]
-"""Chips of a group: numbers and ranges, as in [0-3, 8]; read by `hw.system_build`."""
+"""Chips of a group: numbers and ranges, as in [0-3, 8]; read by `hw.group_text`."""
 
 
 class Slices(Spec):

@@ -322,6 +322,16 @@ def test_what_groups_cannot_do_is_told_at_the_op(tmp_path: Path, op: str, words:
     assert words is None or words in " ".join(shown.stderr.split())
 
 
+@pytest.mark.parametrize("written", ["[0-2, 5]", "'0-2, 5'", "[0, 1, '2', 5-5]", "[ 0 - 2 , 5]"])
+def test_numbers_and_ranges_are_read(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "groups.yaml"
+    path.write_text(
+        f"name: groups\nsystem: {{chip: tpu_v5e, topology: ring(8), groups: {{A: {written}}}}}\n"
+        "workload:\n  dims: {I: 8}\n  ops: ['y:bf16[I] = all_gather(x:bf16[I_A], over=A)']\n"
+    )
+    assert load_scenario(str(path)).system.mesh.named == {"A": (0, 1, 2, 5)}
+
+
 def test_groups_are_checked_where_a_system_is_built_in_python() -> None:
     with pytest.raises(SpecError, match="no chip 8"):
         taken(grouped("ring(8)", {"A": (0, 8)}), REDUCE.format("A"))
