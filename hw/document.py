@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from hw.errors import Mark, Problem, SpecError
+from hw.files import is_file, read_text
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "Document", "Key", "is_file", "parse_document", "read_document", "walk"]
 
 Key = tuple[str | int, ...]
 """Where something stands in a document: the keys and list positions that lead to it."""
@@ -67,33 +70,10 @@ class Document:
         return self.keys.get(key) or self.value_mark(key)
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that no file can have is no file."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def read_document(path: Path, shown: str | None = None) -> Document:
     """The document in the file `path`; `shown` is the name used in messages. Raises SpecError."""
     name = shown or str(path)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SpecError([Problem(Mark(name), f"cannot read the file: {reason}")]) from None
-    except ValueError as error:  # a file name with a NUL byte
-        raise SpecError([Problem(Mark(ascii(name)), f"not a file name: {error}")]) from None
-    if len(raw) > MAX_BYTES:
-        raise SpecError([Problem(Mark(name), f"the file is over {MAX_BYTES // 2**20} MiB")])
-    try:
-        raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark is no character of the text
-        return parse_document(raw.decode("utf-8"), name)
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        raise SpecError([Problem(Mark(name, line, column), "not a text file in UTF-8")]) from None
+    return parse_document(read_text(path, MAX_BYTES, name), name)
 
 
 def parse_document(text: str, file: str) -> Document:

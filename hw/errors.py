@@ -8,7 +8,7 @@ Anything else that escapes is a defect of Overlapse.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from hw.plain import MOST_TOLD, cut, did_you_mean, nearest, path_shown, printable, shown, unknown
@@ -20,6 +20,7 @@ __all__ = [
     "Problems",
     "RunError",
     "SpecError",
+    "UnknownNames",
     "cut",
     "did_you_mean",
     "first_problems",
@@ -80,6 +81,25 @@ class RunError(RuntimeError):
 
     def __str__(self) -> str:
         return "\n".join(printable(line) for line in super().__str__().split("\n"))
+
+
+@dataclass(slots=True)
+class UnknownNames:
+    """Messages for many names that are not in one list: where there are too many to be read, what each of them may stand
+    for is no longer sought."""
+
+    what: str
+    allowed: Collection[str]
+    told: int = 0
+
+    def message(self, name: str) -> str:
+        """What is said of the next one."""
+        self.told += 1
+        return (
+            unknown(self.what, name, self.allowed)
+            if self.told <= MOST_TOLD
+            else f"unknown {self.what} '{cut(name, 60)}'"
+        )
 
 
 @dataclass(slots=True)

@@ -21,13 +21,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hw.document import Document, Key, is_file, read_document
-from hw.errors import Mark, Problem, Problems, SpecError, shown, unknown
+from hw.errors import Mark, Problem, Problems, SpecError, UnknownNames, shown
+from hw.files import read_text
 from hw.graph import CHIP, Graph, GraphLink
 from hw.topology import MAX_CHIPS
 from hw.units import Dimension, parse
 from hw.validation import BytesPerSecond, Seconds, Spec, validate
 
 MAX_BYTES = 64 * 2**20
+MAX_NODES, MAX_LINKS = 262_144, 1_048_576
 MAX_PORTS = 10_000
 _LIKE_CHIP = re.compile(r"(?i)chip[\s_-]*0*([0-9]{1,9})")
 _SHOWN = 5
@@ -103,6 +105,7 @@ def _read_json(path: Path) -> Graph:
         raise SpecError([Problem(Mark(str(path), error.lineno, error.colno), f"not JSON: {error.msg}")]) from None
     except (ValueError, RecursionError):
         data = None
+    _refuse_too_many(data, path)
     try:
         return _graph_of(Document(str(path), data))
     except SpecError as error:
@@ -122,6 +125,14 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(word: str) -> None:
     raise ValueError(f"{word} is not a number")
+
+
+def _refuse_too_many(data: object, path: Path) -> None:
+    for part, most in (("nodes", MAX_NODES), ("links", MAX_LINKS), ("edges", MAX_LINKS)):
+        listed = data.get(part) if isinstance(data, dict) else None
+        if isinstance(listed, list) and len(listed) > most:
+            message = f"{len(listed):,} {part} are too many: a graph has at most {most:,}"
+            raise SpecError([Problem(Mark(str(path)), message)])
 
 
 def _graph_of(document: Document) -> Graph:
@@ -276,18 +287,7 @@ def _read_graphml(path: Path) -> Graph:
 
 
 def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SpecError([Problem(Mark(str(path)), f"cannot read the file: {reason}")]) from None
-    if len(raw) > MAX_BYTES:
-        raise SpecError([Problem(Mark(str(path)), f"the file is over {MAX_BYTES // 2**20} MiB")])
-    try:
-        return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise SpecError([Problem(Mark(str(path), line), "not a text file in UTF-8")]) from None
+    return read_text(path, MAX_BYTES, str(path))
 
 
 def _check_links(
@@ -295,10 +295,11 @@ def _check_links(
 ) -> None:
     """Ends that are no nodes, links from a node to itself, and links that nothing gives a bandwidth."""
     known = set(nodes)
+    others = UnknownNames("node", known)
     for at, link in enumerate(links):
         for end, name in enumerate((link.source, link.target)):
             if name not in known:
-                problems.add(place(at, end), _unknown_node(name, known))
+                problems.add(place(at, end), _unknown_node(name, others))
         if link.source == link.target:
             problems.add(place(at, 1), f"a link from '{link.source}' to itself")
         chips = [name for name in (link.source, link.target) if CHIP.fullmatch(name)]
@@ -307,10 +308,9 @@ def _check_links(
             problems.add(place(at, 0), message)
 
 
-def _unknown_node(name: str, known: set[str]) -> str:
-    if len(known) <= 24:
-        return unknown("node", name, known)
-    return unknown("node", name, known).partition(" Allowed:")[0]
+def _unknown_node(name: str, others: UnknownNames) -> str:
+    message = others.message(name)
+    return message if len(others.allowed) <= 24 else message.partition(" Allowed:")[0]
 
 
 def _finished(

@@ -31,7 +31,7 @@ Written = Any
 
 MAX_LEVELS = 6
 _TEXT = re.compile(r"([A-Za-z_]\w*)\s*\(([^()]*)\)")
-_PART = re.compile(r"\s*(?:([A-Za-z_]\w*)\s*=\s*)?(\[[^\[\]]*\]|[^,\[\]=]+)\s*(?:,|$)")
+_PART = re.compile(r"\s*+(?:([A-Za-z_]\w*+)\s*+=\s*+)?(\[[^\[\]]*+\]|[^,\[\]=]++)\s*+(?:,|$)")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def _read(text: Written, links: Links, alone: bool, base: Path | None) -> _Writt
     if body.endswith(GRAPH_SUFFIXES):
         return _drawn(body, read_graph(body, base), name or next(iter(links), "link"))
     match = _TEXT.fullmatch(body)
+    if match is None and text.strip().startswith("["):
+        raise ValueError(f"'{text[:60]}' is a list in quotes: without them it is a list of levels, inside out")
     if match is None:
         known = ", ".join(f"{kind}{form.example}" for kind, form in FORMS.items())
         endings = ", ".join(GRAPH_SUFFIXES)

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 from hw.errors import nearest, shown
+from hw.unit_words import unit_meant
 
 
 class Dimension(Enum):
@@ -89,7 +90,11 @@ UNITS = _whitelist()
 """Every unit that a file may use."""
 
 _SMALLEST, _LARGEST = 1e-30, 1e30
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
+_LONGEST = 400
+"""Characters of a quantity; whatever is longer is something else."""
+
+# possessive: a number ends where it ends, so that no part of a text is looked at twice
+_QUANTITY = re.compile(r"([+-]?(?:\d[\d_]*+(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+)\s*+(\S*+)")
 
 
 def _number(text: str) -> float:
@@ -109,7 +114,7 @@ def parse(value: object, dimension: Dimension) -> float:
         raise ValueError(f"{shown(value)} is not a quantity; {{key}} wants {_wanted(dimension)}")
     if not isinstance(value, str):
         return _finite(value, value)
-    match = _QUANTITY.fullmatch(value)
+    match = _QUANTITY.fullmatch(value.strip()) if len(value) <= _LONGEST else None
     if match is None:
         raise ValueError(f"'{_shown(value)}' is not a number with a unit; {{key}} wants {_wanted(dimension)}")
     number, name = _finite(_number(match[1]), value), match[2]
@@ -152,14 +157,18 @@ def _article(noun: str) -> str:
 
 def _unknown_unit(value: str, name: str, dimension: Dimension) -> str:
     fitting = [unit for unit, known in UNITS.items() if known.dimension is dimension]
-    if name.endswith(("b", "b/s", "bps")):
-        hint = "; a bit is written 'bit', a byte 'B'"
-    else:
-        close = nearest(name, fitting)
-        hint = f", did you mean '{close}'?" if close else ""
-    shown = ", ".join(unit for unit in fitting if "i" not in unit or dimension is Dimension.TIME)
-    return f"'{_shown(value)}' has the unknown unit '{_shown(name)}'{hint} {{key}} wants {_wanted(dimension)} ({shown})"
+    alike = [unit for unit in fitting if ("bit" in unit, "B" in unit) == ("b" in name, "B" in name)]
+    unit = unit_meant(name, fitting) or nearest(name, [unit for unit in alike if unit[0] == name[0]])
+    hint = f", did you mean '{unit}'?" if unit else ";"
+    if unit and unit.replace("bit", "B") in fitting and "bit" in unit:
+        hint = f"; a bit is written 'bit', a byte 'B': did you mean '{unit}', or '{unit.replace('bit', 'B')}'?"
+    listed = ", ".join(unit for unit in fitting if not _BINARY_PREFIX.match(unit))
+    return (
+        f"'{_shown(value)}' has the unknown unit '{_shown(name)}'{hint} {{key}} wants {_wanted(dimension)} ({listed})"
+    )
 
+
+_BINARY_PREFIX = re.compile("[KMGT]i")
 
 _LONG_TIME = (("day", 86400.0), ("h", 3600.0), ("min", 60.0))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from hw import Problems, System
 from hw.document import Document, Key
-from hw.errors import shown, unknown
+from hw.errors import UnknownNames, shown, unknown
 from hw.validation import validate
 from scenarios.claims import Claim, read_claims
 from scenarios.condition import Condition
@@ -159,9 +159,10 @@ def _check_named_ops(
     if strange and graph is not None and not problems.found:
         cost = Cost(graph, system, options).seconds
         names |= {op.name for op in plan_sharding(graph, system, options.sharding, cost).flat()}  # what is inserted too
+    others = UnknownNames("op", names)
     for key, word in strange:
         if not names.intersection(_claimed(word)):
-            problems.add(document.key_mark(("expect", key)), unknown("op", _claimed(word)[0], names))
+            problems.add(document.key_mark(("expect", key)), others.message(_claimed(word)[0]))
 
 
 def _claimed(word: str) -> tuple[str, str]:
@@ -201,11 +202,12 @@ def _graph(
     check_graph(graph, system, problems, replace(known, broken_dims=frozenset(broken)), sharding)
     if spec and isinstance(spec.fuse, list):
         names = {op.name for op in graph.every_op()}
+        others = UnknownNames("op", names)
         for at, group in enumerate(spec.fuse):
             for place, name in enumerate(group):
                 if name not in names:
                     mark = document.value_mark(("workload", "fuse", at, place))
-                    problems.add(mark, unknown("op", name, names))
+                    problems.add(mark, others.message(name))
     return graph
 
 

@@ -45,11 +45,15 @@ WRITTEN = ("timeline.csv", "trace.json", "summary.json", "report.html")
 
 
 class Outcome:
-    """A scenario that has been run. Studies are run when they are asked for."""
+    """A scenario and its run, made when it is asked for; so are its studies."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.words: Summary = summarise(scenario)
+
+    @cached_property
+    def words(self) -> Summary:
+        """The run in the words of the vocabulary. Raises RunError if it cannot be done: a study of it may still be."""
+        return summarise(self.scenario)
 
     @property
     def result(self) -> Result:

@@ -125,6 +125,8 @@ def _override(document: Document, text: str, number: int) -> str:
     mark = Mark("--set", number)
     if not equals or not dotted.strip():
         raise SpecError([Problem(mark, f"'{text}' is not of the form a.b=value")])
+    if dotted.strip() == "extends":
+        raise SpecError([Problem(mark, "extends cannot be set from outside: run that file, with --set for the rest")])
     value = parse_document(raw, "--set").data
     set_value(document, dotted.strip(), value, mark, Mark("--set", number, len(dotted) + 2))
     return dotted.strip()

@@ -15,12 +15,16 @@ from typing import Any
 
 from hw.document import parse_document
 from hw.errors import SpecError, shown
+from hw.unit_words import unit_meant
 from hw.units import UNITS
 
 _NUMBER = r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,2})?"
-_QUANTITY = re.compile(rf"\s*({_NUMBER})\s*([A-Za-z%][A-Za-z/%]*)?\s*")
+_QUANTITY = re.compile(rf"\s*+({_NUMBER})\s*+([A-Za-z%][A-Za-z/%]*+)?+\s*+")
 _RANGE = re.compile(r"([+-]?[\d.][^:]*):([^:]+)(?::([^:]+))?")
 _MEANT_AS_RANGE = re.compile(r"[+-]?[\d.][^:]*:.*", re.DOTALL)
+_OTHER_RANGES = ("...", "..", "…", "–", "—", " to ", "-")
+"""How a range is written elsewhere: 64-512, 64..512."""
+
 _OPEN, _SHUT, _QUOTES = "([{", ")]}", "\"'"
 
 
@@ -39,8 +43,19 @@ def _of_text(text: str, most: int) -> list[Any]:
         return whole if isinstance(whole, list) else [whole]
     values: list[Any] = []
     for part in parts:
+        _refuse_other_range(part)
         values.extend(_range_values(part, most) if _MEANT_AS_RANGE.fullmatch(part) else [_yaml(part, text)])
     return values
+
+
+def _refuse_other_range(part: str) -> None:
+    """Say how a range is written, if something is one in another way of writing."""
+    if _QUANTITY.fullmatch(part):
+        return  # 1e-3 is a number
+    for between in _OTHER_RANGES:
+        first, found, last = (each.strip() for each in part.partition(between))
+        if found and _QUANTITY.fullmatch(first) and _QUANTITY.fullmatch(last):
+            raise ValueError(f"{shown(part)} is not a range; did you mean {first}:{last}:x2, or {first}:{last}:+1?")
 
 
 def _yaml(part: str, text: str) -> Any:
@@ -72,7 +87,11 @@ def read_number(written: Any) -> tuple[Fraction, str, bool]:
     match = _QUANTITY.fullmatch(str(written)) if isinstance(written, str) else None
     digits = match[1] if match else repr(written) if not isinstance(written, str) and abs(written) <= 1e30 else ""
     unit = (match[2] or "") if match else ""
-    if not re.fullmatch(_NUMBER, digits) or (unit and unit not in UNITS):
+    if unit and unit not in UNITS:
+        close = unit_meant(unit, UNITS)
+        hint = f", did you mean '{close}'?" if close else ""
+        raise ValueError(f"{shown(written)} has the unknown unit '{unit[:20]}'{hint}")
+    if not re.fullmatch(_NUMBER, digits):
         raise ValueError(f"{shown(written)} is not a number, or one with a unit, up to 1e30")
     return Fraction(digits), unit, not unit and digits.lstrip("+-").isdigit()
 

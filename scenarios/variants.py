@@ -19,7 +19,7 @@ from typing import Any
 
 from analysis import RUN_WORDS
 from hw import VERSION
-from hw.document import Document, Key, is_file, walk
+from hw.document import MAX_BYTES, Document, Key, is_file, walk
 from hw.errors import Mark, Problem, SpecError, shown
 from hw.graph_file import GRAPH_SUFFIXES
 from scenarios.chip_set import chips_of, kept_figures, leave_behind, names_chips, restated_by
@@ -170,14 +170,15 @@ class ContentKeys:
                 if file not in found:
                     found[file] = None
                     if file.suffix in (".yaml", ".yml"):
-                        todo.extend(_direct(file.read_text(encoding="utf-8", errors="replace"), file.parent))
+                        todo.extend(_direct(_begin(file), file.parent))
             self._files_in[text] = tuple(found)
         return self._files_in[text]
 
     def _content(self, file: Path) -> bytes:
         """Once for each study: the files may have changed since the last."""
         if file not in self._contents:
-            self._contents[file] = _sha256(file.read_bytes()).digest()
+            with file.open("rb") as content:
+                self._contents[file] = hashlib.file_digest(content, "sha256").digest()
         return self._contents[file]
 
 
@@ -192,6 +193,12 @@ def _canonical(value: Any) -> bytes:
 
 
 _name = lru_cache(maxsize=4096)(_canonical)
+
+
+def _begin(file: Path) -> str:
+    """The text of a file that may name others, as far as such a file is read."""
+    with file.open("rb") as content:
+        return content.read(MAX_BYTES).decode("utf-8", "replace")
 
 
 def _direct(text: str, folder: Path) -> Iterator[Path]:

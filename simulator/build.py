@@ -51,9 +51,13 @@ class GraphBuilder:
     @contextmanager
     def repeat(self, count: int | str, /, *, reverse: bool = False, **carry: str) -> Iterator[None]:
         """The ops added inside form a block of `count` rounds (a number or a dim), from the last to the first if `reverse`;
-        `carry` maps what a round takes in to what it makes."""
+        `carry` maps what a round takes in to what it makes. A block that an exception ends is as if it had not begun."""
         outside, self._lines = self._lines, []
-        yield
+        try:
+            yield
+        except BaseException:
+            self._lines = outside
+            raise
         walked = {"reverse": True} if reverse else {}
         block: dict[str, Any] = {"repeat": count, **walked, "carry": carry, "ops": self._lines}
         self._lines = [*outside, block]

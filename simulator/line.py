@@ -24,9 +24,16 @@ _SHIFT = re.compile(r"([+-])\s*(\d{1,6})")
 _OPTION = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)\s*")
 _VALUE = re.compile(r"\[[^\[\]()]*\]|[^,()\[\]=]+")
 _DIM = re.compile(r"(?:([A-Za-z][A-Za-z0-9]*)|(\d{1,18}))(?:_([A-Z]+))?")
-_TYPED = re.compile(r"[A-Za-z_][\w.]*\s*:\s*[A-Za-z]\w*\s*\[[^\]]*\](?:\s*\{\s*U_[A-Z]+\s*\})?(?:\s*@\s*\w+)?")
+_TYPED = re.compile(
+    r"(?<![\w.])[A-Za-z_][\w.]*+\s*+:\s*+[A-Za-z]\w*+\s*+\[[^\[\]]*+\]"
+    r"(?:\s*\{\s*U_[A-Z]+\s*\})?(?:\s*@\s*\w+)?"
+)
 _END = re.compile(r"$")
 _SPACE = re.compile(r"\s*")
+
+
+MAX_LINE = 20_000
+"""Characters of an op line."""
 
 
 class LineError(Exception):
@@ -165,6 +172,8 @@ class Line:
 
 def read_line(text: str) -> Line:
     """One op line, taken apart. Raises LineError at the first thing that cannot be read."""
+    if len(text) > MAX_LINE:
+        raise LineError(MAX_LINE, f"an op line has at most {MAX_LINE:,} characters, this one {len(text):,}")
     cursor = _Cursor(text)
     output = _read_tensor(cursor, "the output")
     if output.rounds:
@@ -247,10 +256,11 @@ def _canonical(raw: str) -> str:
 
 def typed_tensors(text: str) -> Iterator[tuple[Tensor, bool]]:
     """The typed tensors that can be made out in a line that cannot be read as a whole, and whether each is the output."""
-    for match in _TYPED.finditer(text):
+    begin = len(text) - len(text.lstrip())
+    for match in _TYPED.finditer(text[:MAX_LINE]):
         try:
             written = _read_tensor(_Cursor(match[0]), "a tensor")
         except LineError:
             continue
         if written.type is not None:
-            yield written.type, not text[: match.start()].strip()
+            yield written.type, match.start() == begin

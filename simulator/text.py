@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from hw.document import Document, Key
-from hw.errors import Mark, Problems, did_you_mean, shown, unknown
+from hw.errors import MOST_TOLD, Mark, Problems, did_you_mean, shown, unknown
 from simulator.graph import MAX_OPS, MAX_ROUNDS, Items, Op, OpGraph, Repeat, Source, Tensor, every_op, op_count
 from simulator.line import Line, LineError, Written, read_line, typed_tensors
 
@@ -70,7 +70,7 @@ class Reader:
         if written.type is None:
             if known is None:
                 message = f"tensor '{written.name}' has no type: write it where it first appears, e.g. "
-                hint = did_you_mean(written.name, scope)
+                hint = did_you_mean(written.name, scope) if len(self.problems.found) < MOST_TOLD else ""
                 raise LineError(written.column, f"{message}{written.name}:bf16[B,D]{hint}")
             return replace(known, rounds=written.rounds) if written.rounds else known
         if known is not None and known != written.type:

@@ -310,3 +310,58 @@ def test_the_front_door_has_sweep_and_study() -> None:
     assert scenarios.Study.__name__ == "Study"
     with pytest.raises(SpecError, match="jobs is 0"):
         scenarios.sweep("library:ten_times_flops", jobs=0)
+
+
+PLAIN = """\
+name: plain
+system: {chip: tpu_v5e}
+workload:
+  dims: {B: 64}
+  ops: ["y:bf16[B] = relu(x:bf16[B])"]
+"""
+
+
+def test_a_study_in_which_nothing_could_be_run_is_no_success(tmp_path: Path) -> None:
+    """2 where the input is wrong, 3 where a run cannot be done, 0 as soon as one row could be run."""
+    path = tmp_path / "stuck.yaml"
+    path.write_text(
+        "name: stuck\nsystem: {chip: tpu_v5e, topology: line(2)}\nworkload:\n"
+        '  dims: {B: 64}\n  ops: ["s:bf16[B] = send(x:bf16[B], from=0, to=1)", "y:bf16[B] = relu(z:bf16[B])"]\n'
+    )
+    plain = str(tmp_path / "plain.yaml")
+    Path(plain).write_text(PLAIN)
+    asked = [
+        (plain, "workload.dims.B=64,128", 0),
+        (plain, "workload.dims.B=0,-1", 2),
+        (plain, "workload.dims.B=many", 2),
+        (plain, "system.chip=nothing,tpu_v5e", 0),
+        (str(path), "workload.dims.B=64,128", 3),
+        (str(path), "workload.dims.B=64,0", 3),
+    ]
+    for file, vary, code in asked:
+        for arguments in ([], ["--json"]):
+            shown = CliRunner().invoke(app, ["study", file, "--vary", vary, *arguments])
+            assert shown.exit_code == code, (vary, shown.output)
+            assert shown.stdout
+
+
+def test_rows_can_be_run_where_the_scenario_itself_cannot(tmp_path: Path) -> None:
+    path = tmp_path / "stuck.yaml"
+    path.write_text(
+        "name: stuck\nsystem: {chip: tpu_v5e, topology: line(2)}\nworkload:\n"
+        '  dims: {B: 64}\n  ops: ["s:bf16[B] = send(x:bf16[B], from=0, to=1)"]\n'
+        'study: {vary: {workload.ops: [["s:bf16[B] = send(x:bf16[B], from=0, to=1)"], ["y:bf16[B] = relu(x:bf16[B])"]]}}\n'
+    )
+    shown = CliRunner().invoke(app, ["study", str(path)])
+    assert shown.exit_code == 0
+    assert "2 rows, 2 run now, 1 with errors" in shown.stdout
+
+
+def test_a_row_from_a_store_fails_as_it_did_when_it_was_run(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(PLAIN)
+    for ran in (1, 0):
+        asked = ["study", str(plain), "--vary", "workload.dims.B=0", "--store", str(tmp_path / "runs.db")]
+        shown = CliRunner().invoke(app, asked)
+        assert shown.exit_code == 2
+        assert f"1 row, {ran} run now, 1 with errors" in shown.stdout

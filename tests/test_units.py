@@ -177,3 +177,59 @@ def test_what_is_shown_reads_back_to_four_digits(dimension: Dimension, low: floa
 )
 def test_as_a_person_reads_it(value: float, dimension: Dimension, text: str) -> None:
     assert show(value, dimension) == text
+
+
+MEANT = [
+    ("Gbps", Dimension.BANDWIDTH, "Gbit/s"),
+    ("Gb/s", Dimension.BANDWIDTH, "Gbit/s"),
+    ("gbps", Dimension.BANDWIDTH, "Gbit/s"),
+    ("Mbps", Dimension.BANDWIDTH, "Mbit/s"),
+    ("Gibps", Dimension.BANDWIDTH, "Gibit/s"),
+    ("Gbits/s", Dimension.BANDWIDTH, "Gbit/s"),
+    ("GBps", Dimension.BANDWIDTH, "GB/s"),
+    ("GB/sec", Dimension.BANDWIDTH, "GB/s"),
+    ("Gbytes/s", Dimension.BANDWIDTH, "GB/s"),
+    ("KB/s", Dimension.BANDWIDTH, "kB/s"),
+    ("Gb", Dimension.DATA, "Gbit"),
+    ("KB", Dimension.DATA, "kB"),
+    ("TFLOPS", Dimension.FLOP_RATE, "TFLOP/s"),
+    ("tflops", Dimension.FLOP_RATE, "TFLOP/s"),
+    ("TOPS", Dimension.FLOP_RATE, "TOP/s"),
+    ("GFLOPs", Dimension.WORK, "GFLOP"),
+    ("ghz", Dimension.FREQUENCY, "GHz"),
+    ("µs", Dimension.TIME, "us"),
+    ("usec", Dimension.TIME, "us"),
+    ("sec", Dimension.TIME, "s"),
+    ("hours", Dimension.TIME, "h"),
+    ("mins", Dimension.TIME, "min"),
+    ("KW", Dimension.POWER, "kW"),
+    ("$/hr", Dimension.PRICE, "USD/h"),
+]
+
+
+@pytest.mark.parametrize(("name", "dimension", "unit"), MEANT)
+def test_a_unit_in_another_spelling_is_told_how_it_is_written(name: str, dimension: Dimension, unit: str) -> None:
+    with pytest.raises(ValueError, match="has the unknown unit") as caught:
+        parse(f"200 {name}", dimension)
+    assert f"did you mean '{unit}'" in str(caught.value)
+    assert f"'{name}'; " in str(caught.value) or f"'{name}', did" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["Gbps", "Gb/s", "Gbit/S", "Gbits/s", "gbit/s", "Gib/s", "GBps", "GByte/s", "GBYTES/S"]
+)
+def test_no_hint_is_wrong_by_a_factor_of_eight(name: str) -> None:
+    """A byte is never the first that is offered for a bit, nor a bit for a byte."""
+    with pytest.raises(ValueError, match="did you mean") as caught:
+        parse(f"1 {name}", Dimension.BANDWIDTH)
+    first = str(caught.value).partition("did you mean '")[2].partition("'")[0]
+    assert ("bit" in first) == ("b" in name.replace("BYTES", "B").replace("Byte", "B"))
+
+
+@pytest.mark.parametrize("name", ["GT/s", "mW", "EUR/h", "furlongs"])
+def test_nothing_is_offered_for_a_unit_that_is_another(name: str) -> None:
+    """A transfer is no bit, a milliwatt no megawatt, a euro no dollar."""
+    dimension = {"GT/s": Dimension.BANDWIDTH, "mW": Dimension.POWER, "EUR/h": Dimension.PRICE}
+    with pytest.raises(ValueError, match="has the unknown unit") as caught:
+        parse(f"1 {name}", dimension.get(name, Dimension.TIME))
+    assert "did you mean" not in str(caught.value)
