@@ -64,7 +64,9 @@ WORDS: Mapping[str, Word] = {
     "t_memory": Word(_S, "traffic of HBM or on-chip memory over its bandwidth, busiest chip"),
     "t_network": Word(_S, "bytes over bandwidth of the busiest link direction"),
     "t_host": Word(_S, "bytes over bandwidth of PCIe, host memory or disk, busiest chip"),
-    "t_overhead": Word(_S, "time in which tasks are in their fixed times (launches, hop latencies), busiest chip"),
+    "t_overhead": Word(
+        _S, "time in which tasks are in their fixed times (launches, latencies of hops and memories), busiest chip"
+    ),
     "t_waiting": Word(_S, "time in which a chip runs nothing and waits for other chips, longest"),
     "flops": Word(_F, "arithmetic of one chip on both units, what is recomputed included"),
     "hbm_bytes": Word(_B, "HBM traffic of one chip, re-reads included"),

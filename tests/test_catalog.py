@@ -52,7 +52,7 @@ def test_no_section_is_left_out_of_the_figures() -> None:
     """A chip that has everything must have a source for everything: the sections are listed here by hand."""
     chip = chip_with("h100_sxm", {"disk": {"capacity": "1 TB", "bandwidth": "1 GB/s"}})
     links = [f"links.{name}" for name in chip.links]
-    levels = [f"levels.{name}" for name in ("registers", "l1", "l2")]
+    levels = [f"levels.{name}" for name in ("registers", "l1")]
     memories = ["hbm", "on_chip", *levels, "host", "disk"]
     wanted = ["matrix_unit", "vector_unit", *memories, *links, "price", "power", "calibration"]
     assert sorted(chip.figures()) == sorted(wanted)

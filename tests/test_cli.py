@@ -155,6 +155,11 @@ def test_chips_roofline_explain_sources_library() -> None:
     assert "295.2" in one
     assert "data sheet" in one
     assert "FLOP/B" in overlapse("roofline", "h100_sxm").stdout
+    assert (
+        "ridge 179.8 from on_chip" in overlapse("roofline", "h100_sxm", "--level", "on_chip").stdout
+    )  # 9.89e14 / 5.5e12
+    refused = overlapse("roofline", "h100_sxm", "--level", "l3")
+    assert (refused.exit_code, "unknown memory of h100_sxm 'l3'" in refused.stderr) == (2, True)
     assert "down" in overlapse("roofline", BLOCK).stdout
     explained = overlapse("explain", BLOCK).stdout
     assert "bound by compute" in explained

@@ -41,25 +41,21 @@ def test_shipped_levels_follow_from_the_units(name: str) -> None:
     }[name]  # fmt: skip
     chip = load_chip(name)
     levels = chip.levels
-    assert list(levels) == ["registers", "l1", "l2"]
+    assert list(levels) == ["registers", "l1"]  # the L2 is on_chip
     assert levels["registers"].capacity_bytes == sms * 65536 * 4
     assert levels["l1"].capacity_bytes == sms * l1_kib * 1024
     print(show_error(f"{name} L1", levels["l1"].bytes_per_s, sms * 128 * clock))
     assert levels["l1"].bytes_per_s == pytest.approx(sms * 128 * clock, rel=1e-3)
     fma = chip.vector_unit.peak_flops_per_s["fp32"] / 2
     assert levels["registers"].bytes_per_s == pytest.approx(fma * 16, rel=1e-3)
-    assert chip.on_chip is not None
-    assert (levels["l2"].capacity_bytes, levels["l2"].bytes_per_s) == (
-        chip.on_chip.capacity_bytes, chip.on_chip.bytes_per_s,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "cycles", "clock"),
     [
-        ("h100_pcie", {"l1": 34.2, "l2": 265.5, "hbm": 650.0}, 1.755e9),
-        ("a100_80gb_sxm", {"l1": 36.0, "l2": 211.0, "hbm": 571.0}, 1.41e9),
-        ("v100_sxm2_32gb", {"l1": 29.9, "l2": 215.0, "hbm": 437.0}, 1.38e9),
+        ("h100_pcie", {"l1": 34.2, "on_chip": 265.5, "hbm": 650.0}, 1.755e9),
+        ("a100_80gb_sxm", {"l1": 36.0, "on_chip": 211.0, "hbm": 571.0}, 1.41e9),
+        ("v100_sxm2_32gb", {"l1": 29.9, "on_chip": 215.0, "hbm": 437.0}, 1.38e9),
     ],
 )
 def test_shipped_latencies_are_the_measured_ones(name: str, cycles: dict[str, float], clock: float) -> None:
@@ -96,6 +92,11 @@ def broken(levels: dict[str, Any], **more: Any) -> str:
 )
 def test_a_hierarchy_that_is_none_is_refused(levels: dict[str, Any], words: str) -> None:
     assert words in broken(levels)
+
+
+def test_hbm_and_on_chip_memory_made_faster_together_need_nothing_said_of_nearer_levels() -> None:
+    faster = chip_with("a100_40gb_sxm", {"hbm.bandwidth": 12.44e12, "on_chip.bandwidth": 3e13})
+    assert faster.memories["l1"].bytes_per_s >= faster.hbm.bytes_per_s
 
 
 def test_an_unknown_latency_is_held_against_no_one() -> None:
@@ -201,6 +202,6 @@ def test_a_level_that_the_chip_lacks_is_told_at_its_place(tmp_path: Path) -> Non
     )
     (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(
-        SpecError, match=r"t.yaml:4:19: unknown memory on the chip 'l3'. Allowed: l1, l2, on_chip, registers"
+        SpecError, match=r"t.yaml:4:19: unknown memory on the chip 'l3'. Allowed: l1, on_chip, registers"
     ):
         load_scenario(str(tmp_path / "t.yaml"))
