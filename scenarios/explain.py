@@ -66,7 +66,7 @@ def _changes(outcome: Outcome, kind: int) -> Iterator[tuple[Key, Mapping[str, An
 
 def reasons(outcome: Outcome) -> Iterator[str]:
     """Why the run takes as long as it does: the bounds, the bottleneck, what is not hidden, what would help."""
-    yield from outcome.scenario.notes
+    yield from outcome.notes
     words = outcome.words
     time, lower, upper = (float(words[name] or 0) for name in ("time", "lower_bound", "upper_bound"))
     cause = str(words["bound_by"])

@@ -31,6 +31,7 @@ from scenarios.find_values import Value as FoundValue
 from scenarios.other_runs import OtherRuns
 from scenarios.scope import Known
 from scenarios.sharding_notes import ShardingStory, sharding_story
+from scenarios.split_notes import split_notes
 from scenarios.study import ledger_of, summarise
 from scenarios.sweeps import HowToRun, Row, Study, points_of, run_study
 from simulator import Result
@@ -67,6 +68,11 @@ class Outcome:
         if self.scenario.study is not None and self.scenario.study.find is not None:
             words["find"] = self.found
         return words
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What is to be known beside the words: of the file as it was read, and of unlike chips' shares."""
+        return [*self.scenario.notes, *split_notes(self.words.plan)]
 
     @cached_property
     def sharding(self) -> ShardingStory:
@@ -183,8 +189,8 @@ class Outcome:
             words["find_search"] = self.search.as_json()
         if self.rows:
             words["study"] = [row.record for row in self.rows]
-        if self.scenario.notes:
-            words["notes"] = list(self.scenario.notes)
+        if self.notes:
+            words["notes"] = self.notes
         return words
 
     def write(self, folder: Path) -> list[Path]:

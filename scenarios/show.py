@@ -43,7 +43,7 @@ def show_outcome(outcome: Outcome) -> None:
     console.print(screen(scenario.name, scenario.about, outcome.words, console.width))
     if scenario.study is not None and scenario.study.find is not None and outcome.search is not None:
         console.print(find_lines(scenario.study.find, outcome.search))
-    for note in scenario.notes:
+    for note in outcome.notes:
         console.print(Text.assemble(("note         ", "dim"), (note, "yellow")))
     for line in scenario.loaders.lines(outcome.words.plan):
         console.print(Text.assemble(("beside       ", "dim"), line))

@@ -20,6 +20,7 @@ from fractions import Fraction
 from hw import Chip, System
 from hw.errors import shown
 from simulator.graph import OpGraph
+from simulator.shares import filled
 
 SPLITS = ("equal", "proportional")
 
@@ -82,6 +83,8 @@ class Split:
     chips: Sequence[Chip]
     cuts: Sequence[Cut | None]
     variant_of: Sequence[int]
+    full: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """The chips that get less than their speed would have, for their memory is full, by axis."""
 
 
 def uneven_axes(graph: OpGraph, system: System) -> frozenset[str]:
@@ -111,10 +114,17 @@ def split_problems(graph: OpGraph, system: System) -> Iterator[tuple[str, str]]:
             yield axis, f"the weights of axis {axis} must be 0 or more, and one of them more than 0"
 
 
-def split_of(graph: OpGraph, system: System, seconds: Callable[[Chip], float], own: Own) -> Split:
-    """How the graph's dims are cut on the system; `seconds` is what the graph takes a chip of some kind alone, `own` how
-    its ops cut some dims."""
-    weights = _weights(graph, system, seconds)
+@dataclass(frozen=True, slots=True)
+class Able:
+    """What chips of a kind can do with a graph: seconds alone, and the largest part of an axis that fits (None: any)."""
+
+    seconds: Callable[[Chip], float]
+    most: Callable[[str, Chip], Fraction | None]
+
+
+def split_of(graph: OpGraph, system: System, able: Able, own: Own) -> Split:
+    """How the graph's dims are cut on the system; `own` is how its ops cut some dims."""
+    weights, full = _weights(graph, system, able)
     if not weights and not own:
         return Split(system.kinds, [None] * len(system.kinds), system.kind_of)
     along = dict.fromkeys((*weights, *(axes for cut in own.values() for axes in cut)))
@@ -145,26 +155,36 @@ def split_of(graph: OpGraph, system: System, seconds: Callable[[Chip], float], o
             chips.append(system.kinds[kind])
             cuts.append(cut)
         variant_of.append(known[key])
-    return Split(chips, cuts, variant_of)
+    return Split(chips, cuts, variant_of, full)
 
 
-def _weights(graph: OpGraph, system: System, seconds: Callable[[Chip], float]) -> Weights:
+def _weights(graph: OpGraph, system: System, able: Able) -> tuple[Weights, Mapping[str, Sequence[int]]]:
+    """The weights along each axis, and the chips whose memory does not hold what their speed would give them."""
     axes = uneven_axes(graph, system)
     if not isinstance(graph.split, str):
-        return {axis: [Fraction(weight) for weight in graph.split[axis]] for axis in sorted(axes)}
+        return {axis: [Fraction(weight) for weight in graph.split[axis]] for axis in sorted(axes)}, {}
     if not axes:
-        return {}
-    alone = [seconds(chip) for chip in system.kinds]
+        return {}, {}
+    alone = [able.seconds(chip) for chip in system.kinds]
     if not all(alone):
-        return {}  # nothing to do is shared evenly
+        return {}, {}  # nothing to do is shared evenly
     found: dict[str, list[Fraction]] = {}
+    full: dict[str, Sequence[int]] = {}
     for axis in sorted(axes):
+        places = places_along(system, axis)
         slowest = [Fraction(0)] * system.mesh.axes[axis]
-        for chip, place in enumerate(places_along(system, axis)):
+        tops: list[Fraction | None] = [None] * len(slowest)
+        most = [able.most(axis, chip) for chip in system.kinds]
+        for chip, place in enumerate(places):
             slowest[place] = max(slowest[place], Fraction(alone[system.kind_of[chip]]))
-        if len(set(slowest)) > 1:
-            found[axis] = [1 / each for each in slowest]
-    return found
+            if (top := most[system.kind_of[chip]]) is not None:
+                tops[place] = min(top, tops[place] or top)
+        parts, capped = filled([1 / each for each in slowest], tops)
+        if capped:
+            full[axis] = [chip for chip, place in enumerate(places) if place in capped]
+        if len(set(parts)) > 1:
+            found[axis] = parts
+    return found, full
 
 
 def _differs(system: System, axis: str) -> bool:

@@ -5,15 +5,19 @@ Alike chips have one sort. Unlike chips have as many kernels each, of the same n
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from hw import Chip, Mark, Problem, RunError, SpecError, System
 from simulator.binding import bind
 from simulator.fusion import FusionError, fuse
 from simulator.graph import OpGraph
+from simulator.holding import held_by
 from simulator.kernel import Kernel
 from simulator.parts import own_cuts
 from simulator.plan import Plan
 from simulator.resources import SystemResources
-from simulator.split import Cut, Split, split_of
+from simulator.shares import largest, whole_units
+from simulator.split import Able, Cut, Split, split_of
 
 FUSE = "fuse"
 """The file of a mark that points at a group of `fuse`."""
@@ -29,7 +33,11 @@ def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
         needs = (resources.kernel_seconds(kernel, (1.0,) * len(kernel.reads), chip) for kernel in kernels)
         return sum(max(need.values(), default=0.0) for need in needs)
 
-    split = split_of(graph, system, alone_s, own_cuts(graph))
+    def most(axis: str, chip: Chip) -> Fraction | None:
+        part = largest(held_by(_kernels(graph, system, None), graph, system, axis), chip.hbm.capacity_bytes)
+        return whole_units(part, graph, axis) if part is not None else None
+
+    split = split_of(graph, system, Able(alone_s, most), own_cuts(graph))
     cuts = {id(cut): cut for cut in split.cuts}
     made = {key: _kernels(graph, system, cut, plan.options.tile_level) for key, cut in cuts.items()}
     variants = [made[id(cut)] for cut in split.cuts]

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from analysis import Summary
 from hw import Mesh, SpecError, System, load_chip
 from hw.topology_text import parse_topology
-from scenarios import load_scenario
+from scenarios import load_scenario, run
 from simulator import RunOptions, Simulation
 from simulator.graph import OpGraph
+from simulator.shares import filled
 from simulator.split import Cut
 from simulator.text import parse_graph
+from tests.strategies import chip_with
 
 V100, A100 = load_chip("v100_sxm2_32gb"), load_chip("a100_80gb_sxm")
 MATMUL = ["y:fp16[B_X,F] = matmul(x:fp16[B_X,D], w:fp16[D,F])"]
@@ -151,3 +153,72 @@ def test_a_wrong_split_is_refused_at_its_place(tmp_path: Path, split: str, words
     with pytest.raises(SpecError) as caught:
         load_scenario(str(path))
     assert any(words in str(each) for each in caught.value.problems), caught.value.problems
+
+
+# What memory holds
+
+
+def small(name: str, capacity: str) -> Any:
+    return chip_with(name, {"hbm.capacity": capacity})
+
+
+def test_nobody_gets_more_than_its_memory_holds() -> None:
+    # weights of 2 B x 1e6 x 1000 stay on both: 2 GB; a row in and out is 2 B x (1e6 + 1000). By speed the A100 would get
+    # 312/437 of 10,000 rows, 14.29 GB of rows; its 12 GB leave 10 GB for them
+    rows, wide, out = 10_000, 1_000_000, 1000
+    sizes = {"B": rows, "D": wide, "F": out}
+    held = int((12e9 - 2 * wide * out) // (2 * (wide + out)))
+    chips = (small("v100_sxm2_32gb", "32 GB"), small("a100_80gb_sxm", "12 GB"))
+    for pair_of, full in ((chips, 1), (chips[::-1], 0)):
+        shared = pair(MATMUL, "proportional", sizes, pair_of)
+        close(shared["time"], 2 * (rows - held) * wide * out / 125e12)
+        assert shared["fits"] is True
+        assert shared["peak_memory"] <= 32e9
+        assert shared.plan.split.full == {"X": [full]}
+    room = pair(MATMUL, "proportional", sizes, (small("v100_sxm2_32gb", "32 GB"), small("a100_80gb_sxm", "80 GB")))
+    assert room.plan.split.full == {}
+
+
+def test_a_chip_as_fast_but_with_less_memory_gets_less() -> None:
+    chips = (small("a100_80gb_sxm", "80 GB"), small("a100_80gb_sxm", "10 GB"))
+    line = ["y:int8[B_X] = relu(x:int8[B_X])"]  # in and out: 2 B a row
+    shared = pair(line, "proportional", {"B": 40 * 10**9}, chips)
+    close(shared["time"], 2 * 35e9 / chips[0].hbm.bytes_per_s)
+    assert shared["fits"] is True
+
+
+def test_what_fits_nobody_is_shared_by_room_and_does_not_fit() -> None:
+    chips = (small("a100_80gb_sxm", "30 GB"), small("a100_80gb_sxm", "10 GB"))
+    shared = pair(["y:int8[B_X] = relu(x:int8[B_X])"], "proportional", {"B": 40 * 10**9}, chips)
+    assert shared["fits"] is False
+    close(shared["peak_memory"], 2 * 30e9)  # 30 of 40 parts
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.one_of(st.none(), st.integers(1, 100))), min_size=1, max_size=6))
+def test_shares_are_by_speed_up_to_what_fits(places: list[tuple[int, int | None]]) -> None:
+    speeds = [Fraction(speed) for speed, _ in places]
+    most = [None if top is None else Fraction(top, 100) for _, top in places]
+    parts, full = filled(speeds, most)
+    assert sum(parts) == 1
+    if sum(Fraction(1) if top is None else top for top in most) >= 1:
+        for at, part in enumerate(parts):
+            top = most[at]
+            assert top is None or part <= top
+            assert (at in full) <= (part == top)
+        rates = {part / speed for at, (part, speed) in enumerate(zip(parts, speeds, strict=True)) if at not in full}
+        assert len(rates) <= 1
+        least = max(rates, default=Fraction(0))
+        assert all(parts[at] <= least * speeds[at] for at in full) or not rates
+
+
+def test_a_run_says_whose_memory_was_full(tmp_path: Path) -> None:
+    (tmp_path / "full.yaml").write_text(
+        "name: full\n"
+        "system: {chips: [a100_80gb_sxm, {chip: a100_80gb_sxm, set: {hbm.capacity: 10 GB}}],"
+        " topology: 'switch(2) over nvlink'}\n"
+        "workload: {dims: {B: 40000000000}, ops: ['y:int8[B_X] = relu(x:int8[B_X])'], split: proportional}\n"
+    )
+    outcome = run(str(tmp_path / "full.yaml"))
+    note = "chip 1 (a100_80gb_sxm) gets less along X than the speed would give: more does not fit into the memory"
+    assert outcome.notes == [note]
+    assert outcome.as_json()["notes"] == [note]

@@ -1,0 +1,26 @@
+"""What is told of dims that unlike chips share in proportion to their speed: who got less, for its memory is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hw import System
+from simulator import Plan
+
+_NAMED = 8
+
+
+def split_notes(plan: Plan) -> Iterator[str]:
+    """A line for each mesh axis along which memory, not speed, decided."""
+    for axis, chips in plan.split.full.items():
+        verb = "gets" if len(chips) == 1 else "get"
+        who = _who(plan.system, chips)
+        yield f"{who} {verb} less along {axis} than the speed would give: more does not fit into the memory"
+
+
+def _who(system: System, numbers: Sequence[int]) -> str:
+    kinds = ", ".join(dict.fromkeys(system.chip_at(chip).name for chip in numbers))
+    named = ", ".join(map(str, numbers[:_NAMED])) + (
+        f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    )
+    return f"chip{'s' if len(numbers) > 1 else ''} {named} ({kinds})"

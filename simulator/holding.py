@@ -1,0 +1,56 @@
+"""What a chip holds in HBM at each step of a program, as far as one axis decides it.
+
+Model: inputs of the graph are there for the whole run; what an op makes is there from its step to the last that reads it, or
+to the end if none does; a grown cache lies in the memory of what it grew out of. Tensors over the axis shrink with the
+chip's part of it, all others stay.
+Assumes: one chip runs its ops in program order, as it does but for what overlaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hw import System
+from simulator.binding import tensor_bytes
+from simulator.graph import OpGraph, Tensor
+from simulator.kernel import Kernel
+from simulator.shares import Held
+
+
+def held_by(kernels: Sequence[Kernel], graph: OpGraph, system: System, axis: str) -> list[Held]:
+    """What a chip holds in HBM at each step, of kernels that are cut evenly along an axis."""
+    tensors = {
+        tensor.name: tensor for op in graph.flat() for tensor in (op.output, *op.inputs) if tensor.memory == "hbm"
+    }
+    sizes = {name: tensor_bytes(tensor, graph, system) for name, tensor in tensors.items()}
+    begins, ends = _lives(kernels, tensors)
+    for kernel in kernels:
+        for name, into in kernel.grown:
+            # it lies in the memory of what it grew out of, which stays as long as it does
+            sizes[name] -= sizes[into]
+            ends[into] = max(ends[into], ends[name])
+    extent = system.mesh.axes[axis]
+    always, whole = [0.0] * len(kernels), [0.0] * len(kernels)
+    for name, begin in begins.items():
+        over = any(axis in dim.axes for dim in tensors[name].dims)
+        for step in range(begin, min(ends[name], len(kernels) - 1) + 1):
+            if over:
+                whole[step] += sizes[name] * extent
+            else:
+                always[step] += sizes[name]
+    return [Held(*each) for each in zip(always, whole, strict=True)]
+
+
+def _lives(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor]) -> tuple[dict[str, int], dict[str, int]]:
+    """The first and the last step at which each tensor is there."""
+    made: dict[str, int] = {}
+    read: dict[str, int] = {}
+    for step, kernel in enumerate(kernels):
+        for access in kernel.reads:
+            read[access.tensor] = step
+        for access in kernel.writes:
+            made.setdefault(access.tensor, step)
+    to_the_end = len(kernels) - 1
+    names = [name for name in dict.fromkeys((*read, *made)) if name in tensors]
+    begins = {name: made.get(name, 0) for name in names}
+    return begins, {name: read.get(name, to_the_end) if name in made else to_the_end for name in names}
