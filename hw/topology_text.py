@@ -16,7 +16,8 @@ from typing import Any
 from hw.chip import Link
 from hw.errors import unknown
 from hw.graph import Graph
-from hw.graph_file import GRAPH_SUFFIXES, graph_from, read_graph
+from hw.graph_data import graph_from
+from hw.graph_file import GRAPH_SUFFIXES, read_graph
 from hw.recognise import recognised
 from hw.site import Shape, Site
 from hw.topology import MAX_CHIPS, Axis, Level, Topology, Trunk, Wire

@@ -34,7 +34,8 @@ def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
         return sum(max(need.values(), default=0.0) for need in needs)
 
     def most(axis: str, chip: Chip) -> Fraction | None:
-        part = largest(held_by(_kernels(graph, system, None), graph, system, axis), chip.hbm.capacity_bytes)
+        kernels = _kernels(graph, system, None, plan.options.tile_level)
+        part = largest(held_by(kernels, graph, system, axis), chip.hbm.capacity_bytes)
         return whole_units(part, graph, axis) if part is not None else None
 
     split = split_of(graph, system, Able(alone_s, most), own_cuts(graph))

@@ -120,7 +120,7 @@ def test_a_calibration_of_a_link_that_the_chip_lacks_is_a_mistake() -> None:
     told = "\n".join(str(problem) for problem in caught.value.problems)
     assert "mine.yaml:8:26: unknown link or resource 'infinity_fabrik', did you mean 'infinity_fabric'?" in told
     assert "unknown link or resource 'nvlink'" in told
-    with pytest.raises(SpecError, match="calibration.measured.infinity_fabric must be more than 0 and at most 1"):
+    with pytest.raises(SpecError, match=r"calibration\.measured\.infinity_fabric must be more than 0 and at most 1"):
         described("{infinity_fabric: 2}")
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import networkx as nx
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -248,3 +249,102 @@ def test_figures_of_a_shipped_graph_follow_the_chip() -> None:
     assert {wire.bytes_per_s for wire in topology.wires} == {1e9, 2e9}
     out = [wire.bytes_per_s for wire in topology.wires if wire.source == "chip0"]
     assert sum(out) == 6e9
+
+
+# What others add
+
+
+def test_attributes_that_others_add_are_passed_over(tmp_path: Path) -> None:
+    bare = {"source": "chip0", "target": "chip1", "bandwidth": 25e9, "latency": 5e-6}
+    added = {
+        "weight": 1.0,
+        "capacity": 25e9,
+        "color": "red",
+        "label": "a link",
+        "key": 0,
+        "distance": None,
+        "tags": [1, 2],
+    }
+    nodes = [{"id": "chip0", "pos": [0, 1], "weight": 2}, {"id": "chip1", "rank": "x"}]
+    plain = built(tmp_path, json.dumps({"nodes": [{"id": "chip0"}, {"id": "chip1"}], "edges": [bare]}))
+    found = built(tmp_path, json.dumps({"nodes": nodes, "edges": [{**bare, **added}]}))
+    assert found.wires == plain.wires
+
+
+@pytest.mark.parametrize(
+    "slip", ["bandwith", "Bandwidth", "bandwidth_gbps", "latency_us", "latencyy", "counts", "bandwidths"]
+)
+def test_a_slip_of_the_pen_is_no_attribute_of_others(tmp_path: Path, slip: str) -> None:
+    text = json.dumps(
+        {"nodes": [{"id": "chip0"}, {"id": "chip1"}], "edges": [{"source": "chip0", "target": "chip1", slip: 1}]}
+    )
+    with pytest.raises(SpecError, match=f"unknown key 'edges.0.{slip}', did you mean"):
+        built(tmp_path, text)
+    # beside the figure itself it is somebody else's
+    whole = {"source": "chip0", "target": "chip1", slip: 1, "bandwidth": 1e9, "latency": 0, "count": 1}
+    assert len(built(tmp_path, json.dumps({"nodes": [{"id": "chip0"}, {"id": "chip1"}], "edges": [whole]})).wires) == 2
+
+
+def cube() -> nx.Graph:
+    graph = nx.relabel_nodes(
+        nx.hypercube_graph(3), {node: f"chip{node[0] * 4 + node[1] * 2 + node[2]}" for node in nx.hypercube_graph(3)}
+    )
+    for at, (here, there) in enumerate(graph.edges):
+        graph.edges[here, there].update(bandwidth=25e9, latency=1e-6 * (at % 3), weight=at)
+    return graph
+
+
+def figures(topology: Topology) -> set[tuple[str, str, float, float]]:
+    return {(wire.source, wire.target, wire.bytes_per_s, wire.latency_s) for wire in topology.wires}
+
+
+def test_all_that_networkx_writes_is_the_same_graph(tmp_path: Path) -> None:
+    graph = cube()
+    want = figures(Topology.from_networkx(graph))
+    nx.write_edgelist(graph, tmp_path / "g.edges")  # chip0 chip1 {'bandwidth': ..., ...}
+    nx.write_graphml(graph, tmp_path / "g.graphml")
+    (tmp_path / "g.json").write_text(json.dumps(nx.node_link_data(graph, edges="edges")))
+    for name in ("g.edges", "g.graphml", "g.json"):
+        assert figures(parse_topology(name, LINKS, base=tmp_path)) == want, name
+    directed = nx.relabel_nodes(nx.cycle_graph(4, create_using=nx.DiGraph), {n: f"chip{n}" for n in range(4)})
+    nx.set_edge_attributes(directed, "1 GB/s", "bandwidth")
+    nx.write_graphml(directed, tmp_path / "d.graphml")
+    assert len(parse_topology("d.graphml", LINKS, base=tmp_path).wires) == 4
+
+
+EMPTY_GRAPHML = """\
+<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="undirected"/></graphml>"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("g.edges", "chip0 chip1 {'bandwidth': '25 GB'}", "g.edges:1:13: '25 GB' is an amount of data, bandwidth wants"),
+        ("g.edges", "chip0 chip1 {'bandwith': 1}", "g.edges:1:13: unknown key 'bandwith', did you mean 'bandwidth'?"),
+        ("g.edges", "chip0 chip1 {'bandwidth': open('x')}", "g.edges:1:13: the attributes of a link are written"),
+        ("g.edges", "chip0 chip1 {", "g.edges:1:13: the attributes of a link are written"),
+        ("g.graphml", "<graphml", "g.graphml:1:"),
+        ("g.graphml", "", "not GraphML"),
+        ("g.graphml", "<a/>", "not GraphML"),
+        ("g.graphml", EMPTY_GRAPHML, "there is no chip"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_what_networkx_writes_are_told(tmp_path: Path, name: str, text: str, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        built(tmp_path, text, name)
+    assert words in str(caught.value)
+
+
+def test_a_graph_in_memory_is_checked_as_a_file_is() -> None:
+    graph = nx.Graph([("chip0", "chip1", {"bandwidth": "25 GB"}), ("chip1", "chip3", {"bandwidth": 1, "latancy": 0})])
+    with pytest.raises(SpecError) as caught:
+        Topology.from_networkx(graph)
+    told = str(caught.value)
+    assert "networkx graph" in told
+    assert "'25 GB' is an amount of data" in told
+    assert "did you mean 'links.1.latency'?" in told
+    with pytest.raises(SpecError, match="missing: chip2"):
+        Topology.from_networkx(nx.Graph([("chip0", "chip1"), ("chip1", "chip3")]), LINKS)
+    numbers = nx.Graph()
+    numbers.add_edge(0, 1, bandwidth=np.float32(1e9), latency=np.float64(1e-6), count=np.int64(2))
+    assert Topology.from_networkx(numbers).wires[0].bytes_per_s == 2e9

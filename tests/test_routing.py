@@ -231,3 +231,34 @@ def test_the_cube_mesh_goes_over_a_third_gpu() -> None:
     )  # fmt: skip
     assert lengths == {1: 4, 2: 3}
     assert math.isclose(sum(route.shares.values()), 2.0)
+
+
+# Chips whose links differ in latency behind one fabric: a hop that they share takes as long as the slowest one's
+
+
+def unlike_ib(texts: list[str], latencies: list[float]) -> Topology:
+    links = [
+        {"nv": Link(bandwidth=100e9), "ib": Link(bandwidth=50e9, latency=latency), "pcie": Link(bandwidth=64e9)}
+        for latency in latencies
+    ]
+    return parse_topology(texts, links[0], links.__getitem__)
+
+
+def test_a_nic_that_unlike_chips_share_is_as_slow_as_the_slowest() -> None:
+    # chips 0, 2, 4, 6 have 1 us, the others 5 us; each two share a NIC. Up over the spine at the pace of the leaf's
+    # slowest NIC, 5 us, and down to the chip at its own 1 us
+    topology = unlike_ib(["switch(2) over nv", "fat_tree(4,leaf=2,nics=1) over ib"], [1e-6, 5e-6] * 4)
+    assert Router(topology).route(0, 4).latency_s == pytest.approx(6e-6)
+    assert Router(topology).route(0, 2).latency_s == pytest.approx(1e-6)  # below the leaf
+    assert Router(topology).route(0, 5).latency_s == pytest.approx(10e-6)
+
+
+def test_an_uplink_that_unlike_chips_share_is_as_slow_as_the_slowest() -> None:
+    topology = unlike_ib(["fat_tree(4,leaf=2) over ib"], [1e-6, 5e-6, 1e-6, 1e-6])
+    assert Router(topology).route(0, 2).latency_s == pytest.approx(6e-6)  # up from the leaf of chips 0 and 1, down to 2
+    assert Router(topology).route(2, 0).latency_s == pytest.approx(2e-6)  # up from the leaf of chips 2 and 3, down to 0
+
+
+def test_routers_that_join_unlike_chips_are_as_slow_as_the_slowest() -> None:
+    topology = unlike_ib(["dragonfly(2,1,2) over ib"], [1e-6, 5e-6, 1e-6, 1e-6])
+    assert Router(topology).route(0, 2).latency_s == pytest.approx(6e-6)

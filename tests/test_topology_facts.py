@@ -6,6 +6,7 @@ Laws: the diameter is the longest of the routes; a bisection is the least that a
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from hw import Router, Topology, load_system, parse_topology
 from hw.bisection import best_cut
 from hw.chip import Link
+from hw.topology import Wire
 from hw.topology_facts import diameter, level_facts, overall_cut, tree_cut
 from hw.topology_table import link_rows, topology_record
 from hw.wiring import FORMS
@@ -230,6 +232,35 @@ def test_a_search_finds_the_neck_of_a_dumbbell() -> None:
     ]
     cut = best_cut(wires, [f"chip{chip}" for chip in range(40)])
     assert (cut.bytes_per_s, cut.bound) == (2.0, "at most")
+
+
+TANGLED = [
+    (
+        "0-4x5 0-12x1 0-14x1 1-6x5 1-9x5 1-12x1 1-13x5 2-9x1 2-10x1 2-13x2 3-6x1 4-6x1 4-8x2 4-10x1 5-9x1 "
+        "6-11x1 6-15x2 7-8x1 7-10x5 7-12x1 7-14x1 7-15x1 8-14x1 8-15x1 9-13x1 10-12x1 10-15x5 11-12x1 11-15x5 "
+        "12-15x1 13-15x1 "
+    ),
+    (
+        "0-3x1 0-5x2 0-6x1 0-9x5 1-10x1 1-11x1 1-12x1 1-13x2 2-3x5 2-12x5 4-5x2 6-7x1 6-9x1 6-10x1 6-14x2 "
+        "6-15x1 7-9x1 7-10x2 7-11x1 7-12x1 7-13x1 7-15x1 8-11x1 8-13x1 8-14x1 8-15x5 9-10x5 9-13x2 10-13x2 "
+        "10-15x1 12-15x5 "
+    ),
+]
+"""Graphs of 16 chips: pairs and the width of their link. No order of the chips has a good half; swaps find one."""
+
+
+@pytest.mark.parametrize("text", TANGLED)
+def test_a_search_finds_the_narrowest_halves_of_a_tangle(text: str) -> None:
+    pairs = [tuple(map(int, re.split("[-x]", pair))) for pair in text.split()]
+    wires = [
+        Wire(f"{a}>{b}", f"chip{a}", f"chip{b}", float(width), 0.0)
+        for here, there, width in pairs
+        for a, b in ((here, there), (there, here))
+    ]
+    halves = ({0, *rest} for rest in itertools.combinations(range(1, 16), 7))
+    least = min(sum(width for a, b, width in pairs if (a in half) != (b in half)) for half in halves)
+    cut = best_cut(wires, [f"chip{chip}" for chip in range(16)])
+    assert (cut.bytes_per_s, cut.bound) == (least, "at most")
 
 
 @given(st.sampled_from([*SMALL, "dragonfly(4,3,2)", "fat_tree(9,leaf=2,spines=3)"]), st.sampled_from([1, 2, 3]))
