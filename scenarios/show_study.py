@@ -10,12 +10,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from analysis import RUN_WORDS, WORDS
 from hw import Dimension
 from hw.errors import cut
+from hw.graph_file import GRAPH_SUFFIXES
 from hw.units import show
 from scenarios.scope import FIND
 from scenarios.sweeps import Row, Study
@@ -39,7 +41,13 @@ _MAIN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 def show_study(console: Console, study: Study) -> None:
     """The table, then every error that it numbers, and how many there are."""
     messages = Counter(row.error for row in study.rows if row.error)
-    console.print(study_table(study.paths, study.rows[:MOST_ROWS], list(messages)))
+    table = study_table(study.paths, study.rows[:MOST_ROWS], list(messages))
+    files = any(_names_a_file(value) for row in study.rows[:MOST_ROWS] for value in row.inputs.values())
+    width = console.width
+    if files:  # a path in two pieces, or cut, cannot be opened: the table is as wide as it needs
+        console.width = max(width, Measurement.get(console, console.options.update(width=10_000), table).maximum)
+    console.print(table)
+    console.width = width
     notes = Counter(row.note for row in study.rows if row.note)
     for note, count in list(notes.items())[:_MOST_ERRORS]:
         console.print(Text(f"note, {_rows(count)}: {note}", style="yellow"))
@@ -111,4 +119,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
+    return text if len(text) <= _WIDEST or _names_a_file(value) else f"{text[: _WIDEST - 3]}..."
+
+
+def _names_a_file(value: Any) -> bool:
+    """Whether a value is the path of a file; what is wired over what may follow it."""
+    return isinstance(value, str) and value.split(" over ")[0].endswith((".yaml", ".yml", *GRAPH_SUFFIXES))

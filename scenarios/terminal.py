@@ -7,12 +7,14 @@ path in two pieces cannot be opened, so such a line is as long as it is, and the
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, RenderableType, RenderHook, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
@@ -32,10 +34,22 @@ _NARROWEST = 24
 
 def console(least: int = _LEAST, most: int = _MOST, stderr: bool = False) -> Console:
     """Standard output (or error), as wide as the terminal within what can be read."""
-    found = Console(highlight=False, stderr=stderr)
+    found = _Console(highlight=False, stderr=stderr)
     found.width = max(least, min(most, found.width))
     found.push_render_hook(_Escaping())
     return found
+
+
+class _Console(Console):
+    """A console that cuts nothing off at its edge: what is longer is folded by the terminal, and still in one piece."""
+
+    def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
+        super().print(*objects, crop=crop, **options)
+
+
+class _Escaping(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Escaped(_unfolding(each)) for each in renderables]
 
 
 class _Escaped:
@@ -49,9 +63,47 @@ class _Escaped:
             yield segment if segment.control else Segment(_lines(segment.text), segment.style)
 
 
-class _Escaping(RenderHook):
-    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [_Escaped(each) for each in renderables]
+class _Unfolded:
+    """Text that is wrapped between its words: a word that is longer than the screen, such as a path, stays whole."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.no_wrap:
+            yield self._text
+            return
+        for line in self._text.split(allow_blank=True):
+            ends = _line_ends(line.plain, options.max_width)
+            for part in line.divide(ends):
+                part.rstrip()
+                part.no_wrap, part.overflow, part.end = True, "ignore", "\n"
+                yield part
+
+
+def _unfolding(renderable: RenderableType) -> ConsoleRenderable:
+    """The same, with its texts (but those that say how they are to be cut) wrapped between words."""
+    if isinstance(renderable, Group):
+        return Group(*map(_unfolding, renderable.renderables))
+    if isinstance(renderable, Text) and not renderable.no_wrap and renderable.overflow is None:
+        return cast(ConsoleRenderable, _Unfolded(renderable))
+    return cast(ConsoleRenderable, renderable)
+
+
+def _line_ends(text: str, width: int) -> list[int]:
+    """Where lines of at most so many characters end, between words."""
+    ends: list[int] = []
+    used = 0
+    for word in _WORD.finditer(text):
+        length = cell_len(word[0].rstrip())
+        if used and used + length > width:
+            ends.append(word.start())
+            used = 0
+        used += cell_len(word[0])
+    return ends
+
+
+_WORD = re.compile(r"\s*\S+\s*|\s+")
 
 
 def _lines(text: str) -> str:

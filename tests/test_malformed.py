@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from hw import RunError, SpecError
+from hw.document import Key, parse_document
+from scenarios.build import build_scenario
 from scenarios.cli import app
+from scenarios.outcome import Outcome
 
 GOOD = """\
 name: good
@@ -262,3 +269,35 @@ def test_a_garbled_file_never_crashes(seed: int, tmp_path: Path) -> None:
     code, said = invoke(path)
     assert code in (0, 1, 2, 3)
     assert code != 2 or LOCATED.search(said), said
+
+
+ODD: list[object] = [
+    [], {}, [1], ["network"], {"a": 1}, {"value": [1]}, {"value": {}}, {"tolerance": 3}, [[[]]], [None], [{"x": None}],
+    None, True, 10**400, -1, 0, 1.5, 1e300, "xxxxx", "", "\0", "1 us", "é", "[", "a.b=c", "\u202e",
+]  # fmt: skip
+
+
+def places(data: object, key: Key = ()) -> Iterator[Key]:
+    """Every place in plain data, also those of whole sections."""
+    if key:
+        yield key
+    parts = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for name, part in parts:
+        yield from places(part, (*key, name))
+
+
+PLACES = list(places(parse_document(GOOD, "good.yaml").data))
+
+
+@pytest.mark.parametrize("key", PLACES, ids=[".".join(map(str, key)) for key in PLACES])
+def test_a_value_of_any_kind_at_any_place_is_read_or_refused(key: Key) -> None:
+    for odd in ODD:
+        document = parse_document(GOOD, "good.yaml")
+        inside = document.data
+        for part in key[:-1]:
+            inside = inside[part]
+        inside[key[-1]] = copy.deepcopy(odd)
+        with suppress(SpecError, RunError):
+            outcome = Outcome(build_scenario(document, Path("good.yaml")))
+            assert outcome.summary["time"] is not None
+            assert all(str(verdict) for verdict in outcome.verdicts)

@@ -76,6 +76,34 @@ def test_an_error_in_a_study_names_its_file_in_one_piece(tmp_path: Path) -> None
     assert f"there is no chip file '{wrong}'" in shown.stdout
 
 
+WIRED = """\
+name: wired
+system: {chip: tpu_v5e, topology: FILE over ici, mesh: {X: 4}}
+workload:
+  dims: {B: 512, D: 1024}
+  ops:
+    - y:bf16[B,D] = all_gather(x:bf16[B_X,D], over=X)
+expect: {time: 1 s}
+"""
+
+
+@pytest.mark.parametrize("length", [40, 77, 100, 200])
+@pytest.mark.parametrize("command", ["run", "explain", "topology", "check", "study", "graph"])
+def test_the_path_of_a_graph_file_is_whole_on_every_screen(tmp_path: Path, command: str, length: int) -> None:
+    graph = long_folder(tmp_path, length, "folder") / "wires.edges"
+    graph.write_text("".join(f"chip{n} chip{(n + 1) % 4} 45GB/s 1us\n" for n in range(4)))
+    path = graph.with_name("wired.yaml")
+    path.write_text(WIRED.replace("FILE", str(graph)))
+    arguments = {
+        "study": ["study", str(path), "--vary", f"system.topology={graph} over ici,ring(4)"],
+        "graph": ["topology", str(graph), "--chip", "tpu_v5e"],
+    }.get(command, [command, str(path)])
+    shown = overlapse(*arguments).stdout
+    assert str(path if command == "check" else graph) in shown
+    broken = [line for line in shown.splitlines() if "folderfolder" in line and str(graph.parent) not in line]
+    assert not broken
+
+
 @given(st.lists(st.tuples(st.text("ab c", max_size=40), st.text("d ef", max_size=80), st.text("/gh", max_size=120))))
 def test_rows_break_no_word(rows: list[tuple[str, str, str]]) -> None:
     out = console()
