@@ -22,12 +22,19 @@ class Picture:
     def __init__(self, topology: Topology, number: int) -> None:
         self.topology, self.number = topology, number
         self.level: Level = topology.levels[number]
-        self.lines, self.remarks = _DRAWERS.get(self.level.kind, _graph)(self)
+        self.lines, remarks = _DRAWERS.get(self.level.kind, _graph)(self)
+        self.remarks = [*remarks, *_recognised(self.level)]
 
     def label(self, child: int) -> str:
         """A chip's number, or the chips of a node."""
         inner = self.level.inner
         return str(child) if inner == 1 else f"{child * inner}-{child * inner + inner - 1}"
+
+    def at(self, places: Mapping[Axis, int]) -> str:
+        """What stands at some places along the axes, at the first of all others."""
+        first = self.level.axes[0]
+        chip = first.chip_at(sum(axis.stride * place for axis, place in places.items()))
+        return self.label(chip // self.level.inner)
 
     @property
     def widest(self) -> int:
@@ -43,11 +50,21 @@ def chosen(count: int, room: int) -> list[int | None]:
     return [*range(head), None, *range(count - max(1, min(2, room - head - 1)), count)]
 
 
+def _recognised(level: Level) -> list[str]:
+    """What a graph was recognised as, and how a ring goes through it."""
+    remarks = [f"recognised as {level.drawn}"] if level.drawn not in ("", "graph") else []
+    if level.round:
+        way = [_GAP if at is None else str(level.round[at]) for at in chosen(len(level.round), _NEIGHBOURS)]
+        remarks.append(f"a ring goes {'-'.join(way)}")
+    return remarks
+
+
 def _one_axis(picture: Picture) -> tuple[list[str], list[str]]:
     count, wide = picture.level.children, picture.widest
-    labels = [_GAP if at is None else picture.label(at) for at in chosen(count, (WIDTH - 6) // (wide + 4))]
+    axis = max(picture.level.axes, key=lambda each: each.size)
+    labels = [_GAP if at is None else picture.at({axis: at}) for at in chosen(count, (WIDTH - 6) // (wide + 4))]
     row = " ── ".join(label.center(wide) for label in labels)
-    if max(picture.level.axes, key=lambda axis: axis.size).kind == "line" or count == 1:
+    if axis.kind == "line" or count == 1:
         return [f"  {row}"], []
     if count == 2:
         return [f"  {picture.label(0)} ══ {picture.label(1)}"], ["a ring of two: two links between the same pair"]
@@ -63,7 +80,8 @@ def _plane(picture: Picture) -> tuple[list[str], list[str]]:
 
 def _two_axes(picture: Picture, axes: Sequence[Axis]) -> tuple[list[str], list[str]]:
     down, along = axes[-2], axes[-1]
-    wide = len(picture.label(down.size * along.size - 1))
+    drawn = picture.level.drawn  # then any chip may stand in any plane
+    wide = picture.widest if drawn else len(picture.label(down.size * along.size - 1))
     columns = chosen(along.size, (WIDTH - 8) // (wide + 4))
     rows = chosen(down.size, _ROWS)
     wraps = along.kind == "ring"
@@ -76,7 +94,7 @@ def _two_axes(picture: Picture, axes: Sequence[Axis]) -> tuple[list[str], list[s
             continue
         if number and rows[number - 1] is not None:
             lines.append("   " + bars)
-        labels = [_GAP if at is None else picture.label(row * along.size + at) for at in columns]
+        labels = [_GAP if at is None else picture.at({down: row, along: at}) for at in columns]
         lines.append(edge + " ── ".join(label.center(wide) for label in labels) + far)
     if down.kind == "ring":
         stub = "    ".join(("╷" if at is not None else " ").center(wide) for at in columns)

@@ -346,3 +346,20 @@ def test_pictures_of_small_ones() -> None:
         "└─┬──┬──┬──┬─┘",
         "   0  1  2  3".replace("   ", "  ", 1),
     ]
+
+
+def test_a_graph_is_drawn_as_what_it_was_recognised_as() -> None:
+    """Chips stand where their wires put them: in the picture of a 3 x 4 grid, neighbours are joined."""
+    grid = nx.convert_node_labels_to_integers(nx.grid_2d_graph(3, 4))
+    called = dict(zip(grid, [f"chip{chip}" for chip in (7, 2, 9, 0, 4, 11, 3, 8, 1, 10, 5, 6)], strict=True))
+    drawn = nx.relabel_nodes(grid, called)
+    picture = Picture(parse_topology(drawn, LINKS), 0)
+    rows = [re.findall(r"\d+", line) for line in picture.lines if "──" in line]
+    joined = {frozenset((f"chip{a}", f"chip{b}")) for row in rows for a, b in itertools.pairwise(row)}
+    joined |= {
+        frozenset((f"chip{a}", f"chip{b}"))
+        for up, low in itertools.pairwise(rows)
+        for a, b in zip(up, low, strict=True)
+    }
+    assert joined == {frozenset(edge) for edge in drawn.edges}
+    assert picture.remarks == ["recognised as grid(4,3)"]
