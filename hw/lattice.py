@@ -114,51 +114,61 @@ def laid(lattice: Lattice, adjacency: Adjacency, first: Sequence[int]) -> list[i
     near = lattice.near()
     if list(adjacency) == near and list(first) == sorted(first):
         return list(range(len(near)))  # numbered along its wires already
-    rank = {node: at for at, node in enumerate(first)}
-    degrees = [sum(others.values()) for others in adjacency]
-    wanted = [sum(others.values()) for others in near]
-    least = min(wanted)
-    start = min((node for node, degree in enumerate(degrees) if degree == least), key=rank.__getitem__, default=None)
-    if start is None:
+    return _Laying(near, adjacency, first).found()
+
+
+class _Laying:
+    """Nodes laid on positions, one by one, and taken back where that leads nowhere."""
+
+    def __init__(self, near: Adjacency, adjacency: Adjacency, first: Sequence[int]) -> None:
+        self.near, self.adjacency = near, adjacency
+        self.rank = {node: at for at, node in enumerate(first)}
+        self.degrees = [sum(others.values()) for others in adjacency]
+        self.wanted = [sum(others.values()) for others in near]
+        self.order = _order(near, self.wanted.index(min(self.wanted)))
+        self.before = _laid_before(near, self.order)
+        self.at = [-1] * len(near)
+        self.used: set[int] = set()
+
+    def found(self) -> list[int] | None:
+        """The node at each position; None if there is no way, or none is found in time."""
+        choices = [self._start()]
+        for _ in range(20 * len(self.near) + 20_000):
+            while choices and not choices[-1]:
+                choices.pop()
+                self._take_back(len(choices) - 1)
+            if not choices:
+                return None
+            step = len(choices) - 1
+            self._lay(step, choices[-1].pop())
+            if step + 1 == len(self.order):
+                return self.at
+            choices.append(self._fitting(step + 1))
         return None
-    order = _order(near, wanted.index(least))
-    before = _laid_before(near, order)
-    at: list[int] = [-1] * len(near)
-    used: set[int] = set()
 
-    def fitting(step: int) -> list[int]:
-        if step == 0:
-            return [start]
-        neighbours = before[step]
-        position = order[step]
-        others = [adjacency[at[other]] for other in neighbours]
-        found = [
-            node
-            for node in min(others, key=len)
-            if node not in used
-            and degrees[node] == wanted[position]
-            and all(
-                near_it.get(node) == near[position][other] for near_it, other in zip(others, neighbours, strict=True)
-            )
-        ]
-        return sorted(found, key=rank.__getitem__, reverse=True)
+    def _start(self) -> list[int]:
+        """The first node that can be at the first position: all that can are alike in a lattice."""
+        least = self.wanted[self.order[0]]
+        able = [node for node, degree in enumerate(self.degrees) if degree == least]
+        return [min(able, key=self.rank.__getitem__)] if able else []
 
-    choices, tried, limit = [fitting(0)], 0, 20 * len(near) + 20_000
-    while choices and tried < limit:
-        step = len(choices) - 1
-        if at[order[step]] >= 0:
-            used.discard(at[order[step]])
-            at[order[step]] = -1
-        if not choices[-1]:
-            choices.pop()
-            continue
-        tried += 1
-        at[order[step]] = choices[-1].pop()
-        used.add(at[order[step]])
-        if step + 1 == len(order):
-            return at
-        choices.append(fitting(step + 1))
-    return None
+    def _lay(self, step: int, node: int) -> None:
+        self.at[self.order[step]] = node
+        self.used.add(node)
+
+    def _take_back(self, step: int) -> None:
+        if step >= 0:
+            self.used.discard(self.at[self.order[step]])
+            self.at[self.order[step]] = -1
+
+    def _fitting(self, step: int) -> list[int]:
+        """The nodes that can be laid at a step, the first to try last."""
+        position, neighbours = self.order[step], self.before[step]
+        links = [(self.adjacency[self.at[other]], self.near[position][other]) for other in neighbours]
+        able = [node for node in min((near for near, _ in links), key=len) if node not in self.used]
+        able = [node for node in able if self.degrees[node] == self.wanted[position]]
+        found = [node for node in able if all(near.get(node) == count for near, count in links)]
+        return sorted(found, key=self.rank.__getitem__, reverse=True)
 
 
 def _order(near: Sequence[Mapping[int, int]], start: int) -> list[int]:

@@ -63,6 +63,11 @@ class Net:
         return len({_figures(wire) for wire in self.wires}) <= 1
 
     @cached_property
+    def even(self) -> bool:
+        """Whether any two neighbours are joined as any other two: by as many links, all alike."""
+        return self.alike and len({len(wires) for others in self.out for wires in others.values()}) <= 1
+
+    @cached_property
     def pairs_alike(self) -> bool:
         """Whether links that lie side by side are alike."""
         pairs = (wires for others in self.out for wires in others.values())

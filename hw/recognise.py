@@ -59,7 +59,9 @@ def readings(topology: Topology) -> Iterator[Topology]:
     net = _net(plain)
     found = _recognised(net)
     first = next(found, None)
-    ring = None if first is not None and net.alike else wide_ring(net)
+    # links side by side are part of a torus, if it has rings of two; in a full mesh they are a wider link
+    settled = first is not None and (net.even or (net.alike and first.kind != "full"))
+    ring = None if settled else wide_ring(net)
     wide = ring is not None and (first is None or net.chips // 2 / net.chips / ring[0] < first.gather_s * (1 - 1e-9))
     if ring is not None and wide:
         yield _with_round(plain, ring[1])
@@ -170,7 +172,7 @@ def _slowest(chips: Sequence[int], axis: tuple[int, int, bool], net: Net) -> flo
 
 def _full(net: Net) -> Iterator[_Reading]:
     if all(len(others) == net.chips - 1 for others in net.out):
-        chips = range(net.chips) if net.alike else sorted(range(net.chips), key=net.rank.__getitem__)
+        chips = range(net.chips) if net.even else sorted(range(net.chips), key=net.rank.__getitem__)
         slowest = min(net.width(here, there) for here in range(net.chips) for there in net.out[here])
         gather_s = 1 / net.chips / slowest
         yield _Reading(f"full({net.chips})", ("full",), (net.chips,), (1,), chips, "full", gather_s=gather_s)

@@ -6,6 +6,7 @@ are compared with the built-in ones, whose forms have tests of their own.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -287,6 +288,19 @@ def random_graph(rng: random.Random) -> Topology:
         figures = {"bandwidth": 25e9 * rng.choice(widths), "latency": rng.choice(latencies)}
         graph.edges[here, there, key].update(figures)
     return Topology.from_networkx(graph)
+
+
+def test_a_double_link_in_a_triangle_is_where_it_is_whatever_the_chips_are_called() -> None:
+    times = set()
+    for names in itertools.permutations(range(3)):
+        graph = nx.MultiGraph()
+        for here, there in ((0, 1), (0, 2), (0, 2), (1, 2)):
+            graph.add_edge(f"chip{names[here]}", f"chip{names[there]}", bandwidth=25e9)
+        topology = Topology.from_networkx(graph)
+        times.add(
+            tuple(time_s(topology, COLLECTIVES["all_reduce"], collectives=name) for name in ("canonical", "auto"))
+        )
+    assert len(times) == 1
 
 
 @pytest.mark.parametrize("seed", range(60))
