@@ -2,8 +2,7 @@
 
 Definition. At an instant at which a chip communicates and does no arithmetic, the time counts for its communications that
 run then, in equal parts. A communication's part goes to the link direction that was busiest while it ran (mean share of
-its capacity, whoever used it; equally busy ones in equal parts): a faster link elsewhere would not have helped. One that
-goes step by step gives its part to the links of its messages, by the time that their messages took. One without
+its capacity, whoever used it; equally busy ones in equal parts): a faster link elsewhere would not have helped. One without
 links (in one chip) counts for `NO_LINK`. So the seconds of all links add up to the exposed network time of all chips.
 Of a folded run, what a class of alike links gets is shared evenly by them.
 """
@@ -94,15 +93,9 @@ def task_links(result: Result, usage: pd.DataFrame | None = None) -> pd.DataFram
     import pandas as pd
 
     plan = result.plan
-    task, wire = _wires_of_tasks(plan)
-    whole = _whole(plan)
-    own = np.asarray([int(each) not in whole for each in task], dtype=bool)
-    number, link, part = _busiest(result, task[own], wire[own], usage)
-    rows = [pd.DataFrame({"task": number, "link": link, "part": part})]
-    if not own.all():
-        rows.append(_of_messages(result, whole, task[~own], wire[~own]))
+    number, link, part = _busiest(result, *_wires_of_tasks(plan), usage)
+    found = pd.DataFrame({"task": number, "link": link, "part": part})
     names = [each.name for each in plan.program.resources]
-    found = pd.concat(rows, ignore_index=True)
     found["link"] = pd.Categorical.from_codes(found["link"].to_numpy(np.int64), categories=pd.Index(names))
     return found
 
@@ -114,25 +107,10 @@ def _wires_of_tasks(plan: Plan) -> tuple[Any, Any]:
     wires = [[at for at, time in shape.demands if time > 0 and is_wire[at]] for shape in program.shapes]
     counts = np.asarray([len(each) for each in wires], dtype=np.int64)
     shape = np.asarray(program.shape, dtype=np.int64)
-    tasks = np.flatnonzero(counts[shape] > 0) if len(shape) else np.zeros(0, dtype=np.int64)
+    outer = np.fromiter(program.outer(), dtype=np.int64)
+    tasks = outer[counts[shape[outer]] > 0]
     flat = [wire for task in tasks for wire in wires[shape[task]]]
     return np.repeat(tasks, counts[shape[tasks]]), np.asarray(flat, dtype=np.int64)
-
-
-def _whole(plan: Plan) -> dict[int, int]:
-    """The collective that each message belongs to."""
-    program = plan.program
-    if not program.parts:
-        return {}
-    found: dict[int, int] = {}
-    frontier = [(head, task) for task, (heads, _) in program.parts.items() for head in heads]
-    while frontier:
-        message, task = frontier.pop()
-        if message in found:
-            continue
-        found[message] = task
-        frontier += [(each, task) for each in program.successors[message] if program.is_inner(each)]
-    return found
 
 
 def _busiest(result: Result, task: Any, wire: Any, usage: pd.DataFrame | None) -> tuple[Any, Any, Any]:
@@ -163,18 +141,6 @@ def _used(usage: pd.DataFrame, wire: Any, begin: Any, end: Any) -> Any:
         since, until, share = (column[here] for column in columns)
         used[rows] = integral(since, until, share, end[rows]) - integral(since, until, share, begin[rows])
     return used
-
-
-def _of_messages(result: Result, whole: dict[int, int], task: Any, wire: Any) -> pd.DataFrame:
-    """The links of collectives that go step by step, by the time of their messages; all on a wire count alike."""
-    import pandas as pd
-
-    lasted = (np.asarray(result.end_ps)[task] - np.asarray(result.begin_ps)[task]).astype(np.float64)
-    many = np.bincount(task)[task]  # a message over several wires shares its time
-    rows = pd.DataFrame({"task": [whole[int(each)] for each in task], "link": wire, "part": lasted / many})
-    rows = rows.groupby(["task", "link"], sort=False)["part"].sum().reset_index()
-    rows["part"] /= rows.groupby("task")["part"].transform("sum")
-    return rows
 
 
 def _each_wire(rows: pd.DataFrame, plan: Plan) -> pd.DataFrame:

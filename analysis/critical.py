@@ -10,7 +10,7 @@ through contention: that a later task would then also meet less of it is not cou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ def path_frame(result: Result) -> pd.DataFrame:
 
 
 def slack_frame(result: Result) -> pd.DataFrame:
-    """Columns: task, op, slack (s), one row per task; messages of a collective have rows of their own.
+    """Columns: task, op, slack (s), one row per task; a collective that goes by messages is one task.
 
     Per op: `slack_frame(result).groupby("op", observed=True)["slack"].min()`.
     """
@@ -51,58 +51,50 @@ def slack_frame(result: Result) -> pd.DataFrame:
 
     plan, program = result.plan, result.plan.program
     names = [planned.kernel.name for planned in plan.kernels]
+    tasks = np.fromiter(program.outer(), dtype=np.int32)
     slack = np.asarray(_latest_ends(result), dtype=np.float64) - np.asarray(result.end_ps, dtype=np.float64)
     return pd.DataFrame(
         {
-            "task": np.arange(len(program), dtype=np.int32),
-            "op": pd.Categorical([names[kernel] for kernel in program.kernel], categories=list(dict.fromkeys(names))),
-            "slack": slack / PS_PER_S,
+            "task": tasks,
+            "op": pd.Categorical(
+                [names[program.kernel[task]] for task in tasks], categories=list(dict.fromkeys(names))
+            ),
+            "slack": slack[tasks] / PS_PER_S,
         }
     )
 
 
 def _latest_ends(result: Result) -> list[int]:
-    """When each task could end at the latest (ps).
-
-    A collective that goes step by step is two places: its begin, before its messages, and its end, after them.
-    """
+    """When each task could end at the latest (ps)."""
     begin, end = result.begin_ps, result.end_ps
-    count, last = len(end), max(end, default=0)
-    before_of = {task: count + place for place, task in enumerate(result.plan.program.parts)}
-    after = _followers(result, before_of)
-    lasted = [end[task] - begin[task] for task in range(count)] + [0] * len(before_of)
-    for task in before_of:
-        lasted[task] = 0  # the time between its two places is that of its messages
+    last = max(end, default=0)
+    after = _followers(result)
     latest = [last] * len(after)
-    for place in reversed(_order(after)):
-        latest[place] = min((latest[each] - lasted[each] for each in after[place]), default=last)
-    return latest[:count]
+    for task in reversed(_order(after)):
+        starts = (latest[each] - (end[each] - begin[each]) for each in after[task])
+        latest[task] = min(starts, default=last)
+    return latest
 
 
-def _followers(result: Result, before_of: Mapping[int, int]) -> list[list[int]]:
-    """What can begin only when each place is over: inputs, queues, messages of a collective, the end of one."""
+def _followers(result: Result) -> list[list[int]]:
+    """What can begin only when each task is over: by its outputs, and by its queues."""
     program = result.plan.program
-    after: list[list[int]] = [[] for _ in range(len(program) + len(before_of))]
-    entry = [before_of.get(task, task) for task in range(len(program))]
+    after: list[list[int]] = [[] for _ in range(len(program))]
     edges = dependencies_frame(result)
     for before, task in zip(edges["before"].tolist(), edges["after"].tolist(), strict=True):
-        after[before].append(entry[task])
-    for lane in program.lanes():
+        after[before].append(task)
+    for queue, lane in zip(program.queues, program.lanes(), strict=True):
+        if queue.inner:
+            continue
         if result.plan.options.order == "ready":
             lane.sort(key=lambda task: (result.begin_ps[task], result.end_ps[task], task))
         for before, task in pairwise(lane):
-            after[before].append(entry[task])
-    if before_of:
-        outside = set(zip(edges["before"].tolist(), edges["after"].tolist(), strict=True))
-        for task, successors in enumerate(program.successors):
-            after[task] += [each for each in successors if (task, each) not in outside]  # the whole that it ends
-        for task, (heads, _) in program.parts.items():
-            after[before_of[task]] += [task, *heads]
+            after[before].append(task)
     return after
 
 
 def _order(after: Sequence[Sequence[int]]) -> list[int]:
-    """All places, each before its followers."""
+    """All tasks, each before its followers."""
     waits = [0] * len(after)
     for followers in after:
         for each in followers:

@@ -126,7 +126,7 @@ _FIGURES: Mapping[str, str] = {
 def dependencies_frame(result: Result) -> pd.DataFrame:
     """Columns before, after: task `after` had to wait for the end of `before`. Queue order is not here.
 
-    A collective that goes step by step does not wait for its own messages: they lie inside it.
+    A collective that goes by messages does not wait for its own: they lie inside it, and have edges among themselves.
     """
     import pandas as pd
 
@@ -136,11 +136,7 @@ def dependencies_frame(result: Result) -> pd.DataFrame:
     after = np.fromiter(chain.from_iterable(program.successors), dtype=np.int32, count=int(counts.sum()))
     if program.parts:
         inner = np.asarray([lane.inner for lane in program.queues])[np.asarray(program.queue)]
-        whole = np.zeros(len(program), dtype=bool)
-        whole[list(program.parts)] = True
-        kernel, chunk = np.asarray(program.kernel), np.asarray(program.chunk)
-        alike = (kernel[before] == kernel[after]) & (chunk[before] == chunk[after])
-        kept = ~(inner[before] & whole[after] & alike)
+        kept = inner[before] == inner[after]
         before, after = before[kept], after[kept]
     return pd.DataFrame({"before": before, "after": after}, copy=False)
 

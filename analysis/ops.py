@@ -15,7 +15,7 @@ from operator import add
 from analysis.words import CAUSES
 from simulator import Plan, Result
 from simulator.plan import PlannedKernel, Variant
-from simulator.program import PS_PER_S, Program
+from simulator.program import PS_PER_S
 
 RESOURCE_WORDS: Mapping[str, str] = {
     "matrix_unit": "t_math",
@@ -146,19 +146,6 @@ def kernel_times(planned: PlannedKernel, variant: Variant, fixed_s: float) -> di
     return times
 
 
-def inner_fixed_ps(program: Program) -> dict[int, int]:
-    """By kernel, the fixed times of the messages that one chunk sends one after the other, in its busiest lane."""
-    lanes: dict[tuple[int, int, int], int] = {}
-    for task, kernel in enumerate(program.kernel):
-        if program.is_inner(task):
-            lane = (kernel, program.chunk[task], program.queue[task])
-            lanes[lane] = lanes.get(lane, 0) + program.shapes[program.shape[task]].fixed_ps
-    busiest: dict[int, int] = {}
-    for (kernel, _, _), fixed in lanes.items():
-        busiest[kernel] = max(busiest.get(kernel, 0), fixed)
-    return busiest
-
-
 def bases(plan: Plan) -> dict[str, str]:
     """By name of a kernel, its name without the numbers of rounds: the same for all rounds of a block."""
     return {planned.kernel.name: planned.kernel.base for planned in plan.kernels}
@@ -173,10 +160,8 @@ def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
     busy: list[dict[int, int]] = [{} for _ in plan.kernels]
     begin, end = [math.inf] * len(plan.kernels), [0.0] * len(plan.kernels)
     fixed = [0] * len(plan.kernels)
-    inner = inner_fixed_ps(program)
-    for task, carried in enumerate(program.kernel):
-        if program.is_inner(task):
-            continue  # inside the time of its collective
+    for task in program.outer():
+        carried = program.kernel[task]
         took, chips = result.end_ps[task] - result.begin_ps[task], program.chips_of(task)
         for kernel in {carried, plan.partner.get(carried, carried)}:  # a transfer carries out a send and a recv
             mine = busy[kernel]
@@ -185,7 +170,7 @@ def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
                     mine[chip] = mine.get(chip, 0) + took
             begin[kernel] = min(begin[kernel], result.begin_ps[task])
             end[kernel] = max(end[kernel], result.end_ps[task])
-            fixed[kernel] = max(fixed[kernel], program.shapes[program.shape[task]].fixed_ps, inner.get(carried, 0))
+            fixed[kernel] = max(fixed[kernel], program.shapes[program.shape[task]].fixed_ps)
     rows = []
     for at, planned in enumerate(plan.kernels):
         amounts = _amounts(planned, plan, runs_on[at] or counted, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S)

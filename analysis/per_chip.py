@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from analysis.intervals import Interval, difference, length, union
-from analysis.ops import inner_fixed_ps, resource_word
+from analysis.ops import resource_word
 from simulator import Plan, Result
 from simulator.plan import PlannedKernel, Variant
 from simulator.program import PS_PER_S, Program
@@ -71,12 +71,9 @@ def overhead_s(plan: Plan, run: Callable[[], Result]) -> OnChips:
 
 
 def _fixed_ps(program: Program) -> Iterator[tuple[int, int]]:
-    """(task, its fixed time) of every task that has one; of a collective step by step, what its messages' come to."""
-    inner = inner_fixed_ps(program)
-    for task, (number, kernel) in enumerate(zip(program.shape, program.kernel, strict=True)):
-        if program.is_inner(task):
-            continue
-        own = program.shapes[number].fixed_ps + (inner.get(kernel, 0) if task in program.parts else 0)
+    """(task, its fixed time) of every task that has one; a collective that goes by messages is one task."""
+    for task in program.outer():
+        own = program.shapes[program.shape[task]].fixed_ps
         if own:
             yield task, own
 
@@ -87,8 +84,8 @@ def exposed_s(result: Result) -> tuple[OnChips, OnChips]:
     network: dict[int, list[Interval]] = {}
     moving: dict[int, list[Interval]] = {}
     plan, program = result.plan, result.plan.program
-    for task, kernel in enumerate(program.kernel):
-        planned = plan.kernels[kernel]
+    for task in program.outer():
+        planned = plan.kernels[program.kernel[task]]
         words = {resource_word(name) for name in planned.times_s}
         if planned.kernel.communication is not None:
             lane = network

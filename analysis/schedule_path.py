@@ -1,14 +1,14 @@
 """Why a run takes as long as it does: every instant of it, given to one task and one cause.
 
 Model: walk back from the last end. A task began when the last thing that it waited for was over: an input, the task
-before it in a queue, or (a message) the collective that lets it go; the walk goes on there. So the segments tile the run
+before it in a queue; the walk goes on there. So the segments tile the run
 from 0 to its end without a gap, and their lengths add up to its time exactly, in whole picoseconds.
 A task's own span is its fixed time (overhead), then the pipeline T = max(t_r) + (sum(t_r) - max(t_r)) / k: all of the
 slowest stage's time and 1/k of each other's, under the word of its resource; what it took beyond T is contention. In
 which order these lie inside a task is a convention: under contention they mix. A gap before a task that nothing in the
 program explains (a user's process) is held; there is no waiting on a path, it goes on to what was waited for.
 Where several things ended at the same instant, an input comes before a queue, then the first in program order.
-Of a folded run the simulated chips are walked; a collective is walked as one task, or along its messages.
+Of a folded run the simulated chips are walked; a collective is one task, also where it goes by messages.
 """
 
 from __future__ import annotations
@@ -57,68 +57,40 @@ class _Walk:
         self.result = result
         self.plan, self.program = result.plan, result.plan.program
         self.inputs: list[list[int]] = [[] for _ in range(len(self.program))]
-        for task, successors in enumerate(self.program.successors):
-            for after in successors:
+        for task in self.program.outer():
+            for after in self.program.successors[task]:
                 self.inputs[after].append(task)
         self.before = _before_in_queue(result)
-        self.opened_by = {head: task for task, (heads, _) in self.program.parts.items() for head in heads}
-        self.seen: set[tuple[int, bool]] = set()
+        self.seen: set[int] = set()
         self.spans: dict[tuple[int, int], list[tuple[str, int, int]]] = {}
 
     def back(self) -> Iterator[Segment]:
         """The segments from the last to the first."""
         begin, end = self.result.begin_ps, self.result.end_ps
-        task, at_end = max(range(len(self.program)), key=lambda task: (end[task], -task)), True
+        task = max(self.program.outer(), key=lambda task: (end[task], -task))
         while True:
-            self.seen.add((task, at_end))
-            if at_end:
-                last = self._last_message(task)
-                if last is not None:
-                    task = last
-                    continue
-                yield from self._within(task)
+            self.seen.add(task)
+            yield from self._within(task)
             if not begin[task]:
                 return
             found = self._waited_for(task)
-            reached = 0 if found is None else found[0]
+            reached = 0 if found is None else end[found]
             if reached < begin[task]:
                 yield Segment(task, *self._name(task), HELD, reached, begin[task])
             if found is None:
                 return
-            _, task, at_end = found
+            task = found
 
-    def _last_message(self, task: int) -> int | None:
-        """The message with which a collective that goes step by step ends; None of any other task."""
-        if task not in self.program.parts:
-            return None
-        end = self.result.end_ps
-        tails = [each for each in self.inputs[task] if self._is_part(each, task) and end[each] == end[task]]
-        return next((each for each in tails if (each, True) not in self.seen), None)
-
-    def _is_part(self, task: int, whole: int) -> bool:
-        """Whether a task is a message of the collective `whole`."""
-        program = self.program
-        if whole not in program.parts:
-            return False
-        alike = program.kernel[task] == program.kernel[whole] and program.chunk[task] == program.chunk[whole]
-        return alike and program.is_inner(task)
-
-    def _waited_for(self, task: int) -> tuple[int, int, bool] | None:
-        """What was over last before a task began: (when, task, whether at its end)."""
+    def _waited_for(self, task: int) -> int | None:
+        """What was over last before a task began."""
         begin, end = self.result.begin_ps, self.result.end_ps
         found = [
             (end[each], rank, -each)
-            for rank, group in ((2, self.inputs[task]), (0, self.before.get(task, ())))
+            for rank, group in ((1, self.inputs[task]), (0, self.before.get(task, ())))
             for each in group
-            if end[each] <= begin[task] and (each, True) not in self.seen and not self._is_part(each, task)
+            if end[each] <= begin[task] and each not in self.seen
         ]
-        whole = self.opened_by.get(task)
-        if whole is not None and (whole, False) not in self.seen:
-            found.append((begin[whole], 1, -whole))
-        if not found:
-            return None
-        when, rank, number = max(found)
-        return when, -number, rank != 1
+        return -max(found)[2] if found else None
 
     def _within(self, task: int) -> Iterator[Segment]:
         """The segments of a task's own span, from the last to the first."""
@@ -160,7 +132,10 @@ def _before_in_queue(result: Result) -> dict[int, list[int]]:
     """The task that stood before each one, in every one of its queues."""
     begin, end = result.begin_ps, result.end_ps
     before: dict[int, list[int]] = {}
-    for lane in result.plan.program.lanes():
+    program = result.plan.program
+    for queue, lane in zip(program.queues, program.lanes(), strict=True):
+        if queue.inner:
+            continue
         if result.plan.options.order == "ready":
             lane.sort(key=lambda task: (begin[task], end[task], task))
         for earlier, later in pairwise(lane):

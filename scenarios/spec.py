@@ -69,8 +69,8 @@ class RunSpec(Spec):
         description="the textbook's forms, the cheapest, or one algorithm where it fits",
         json_schema_extra={"enum": list(choices())},
     )
-    network: Literal["auto", "macro", "expanded"] = Field(
-        default="auto", description="collectives as one task or step by step; auto: where a stranger shares a wire"
+    network: Literal["task", "messages"] = Field(
+        default="task", description="a collective as one task, or carried out message by message: a check of the model"
     )
     routing: Literal["split", "single", "ecmp", "minimal"] = Field(
         default="split", description="which of equally short ways messages take"

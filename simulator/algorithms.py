@@ -21,13 +21,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hw.subwiring import ROUTES
-from simulator.collectives import Ask, along, canonical, canonical_name
-from simulator.collectives_axis import ROUTED, forms, routed
-from simulator.collectives_uneven import by_routes, direct_gather, one_way_gather, passed_gather
-from simulator.transfer import Group, Message, Transfer, added
+from hw.topology import Axis
+from simulator.collectives import Ask, canonical, canonical_name
+from simulator.collectives_axis import ROUTED, fabric_latency, forms, one_way_round
+from simulator.collectives_uneven import direct_gather, one_way_gather, passed_gather
+from simulator.flight import at_once, by_routes, passed_round
+from simulator.gathering import along, one_by_one
+from simulator.lattice_ring import ring_order
+from simulator.streams import Stage, backwards, double_tree, streamed
+from simulator.transfer import Group, Line, Message, Transfer, Way
 
-_ROUNDS = {"all_gather": 1, "reduce_scatter": 1, "all_reduce": 2}
-GATHERS = tuple(_ROUNDS)
+GATHERS = ("all_gather", "reduce_scatter", "all_reduce")
 _UNEQUAL = {"ring": passed_gather, "ring_one_way": one_way_gather, "direct": direct_gather}
 """How the algorithms that can move unequal shards do that."""
 
@@ -82,45 +86,79 @@ def algorithm(
     return register
 
 
-def _phases(kind: str, once: Transfer) -> Transfer:
-    return once if _ROUNDS[kind] == 1 else once.then(once)
+Gather = Callable[[bool], Transfer]
+"""A gather, or a scatter where it is asked to go backwards."""
 
 
-@algorithm("ring", GATHERS)
+def _phases(kind: str, once: Gather) -> Transfer:
+    """An all-gather, a reduce-scatter, or the two in sequence."""
+    if kind == "all_reduce":
+        return once(True).then(once(False))
+    return once(kind == "reduce_scatter")
+
+
+def _goes_round(group: Group) -> bool:
+    return not _one_lattice(group) or _around(group) is not None
+
+
+@algorithm("ring", GATHERS, _goes_round)
 def ring(group: Group, ask: Ask) -> Transfer:
     """Whole shards both ways round."""
-    line = group.line
+    line = ring_line(group)
     own = forms(line) if line.axis.kind in ("ring", "line", "one_way_ring") else ROUTED
-    return _phases(ask.kind, own.gather(line, ask.nbytes))
+    return _phases(ask.kind, lambda scatter: own.gather(line, ask.nbytes, scatter))
 
 
-@algorithm("ring_one_way", GATHERS)
+def ring_line(group: Group) -> Line:
+    """All chips as one line: along their own axis, around a lattice over links between neighbours, or in their order."""
+    order = _around(group) if _one_lattice(group) else None
+    if order is None:
+        return group.line
+    strides = [piece.stride for piece in group.pieces]
+    places = [sum(at * stride for at, stride in zip(place, strides, strict=True)) for place in order]
+    return Line(group, [group.chips[place] for place in places], Axis("graph", group.size, 1, 0))
+
+
+def _one_lattice(group: Group) -> bool:
+    """Whether a group lies along several axes of one torus or grid."""
+    lattice = all(piece.kind in ("ring", "line") for piece in group.pieces)
+    return lattice and len(group.pieces) > 1 and len({piece.level for piece in group.pieces}) == 1
+
+
+def _around(group: Group) -> list[tuple[int, ...]] | None:
+    return ring_order([piece.size for piece in group.pieces], [piece.kind == "ring" for piece in group.pieces])
+
+
+@algorithm("ring_one_way", GATHERS, _goes_round)
 def ring_one_way(group: Group, ask: Ask) -> Transfer:
     """Whole shards one way round, n-1 hops."""
-    loads, hop = routed(group.one_sided, one_way_round(group, ask.nbytes / group.size))
-    moved = {wire: nbytes * (group.size - 1) for wire, nbytes in loads.items()}
-    sent = ask.nbytes * (group.size - 1) / group.size
-    return _phases(ask.kind, Transfer((moved,), hop * (group.size - 1), sent))
+    size = group.size
+    once = passed_round(group, (one_sided_round(group, ask.nbytes / size),), size - 1)
+    once = replace(once, sent_bytes=ask.nbytes * (size - 1) / size)
+    return _phases(ask.kind, lambda _scatter: once)
 
 
-def one_way_round(group: Group, nbytes: float) -> list[Message]:
-    """One round of a ring one way: every chip to the next."""
-    chips = group.chips
-    return [Message(chip, chips[(at + 1) % len(chips)], nbytes) for at, chip in enumerate(chips)]
+def one_sided_round(group: Group, nbytes: float) -> list[Message]:
+    """One round of a ring one way, over one way each even where two lead there: on a ring of two, over the first link."""
+    found = []
+    for message in one_way_round(ring_line(group), nbytes):
+        route = group.one_sided.route(message.source, message.target)
+        found.append(message._replace(way=Way(tuple(route.shares), route.latency_s)))
+    return found
 
 
-def _one_fabric(group: Group) -> bool:
+def one_fabric(group: Group) -> bool:
+    """Whether a group lies along one axis of which everyone reaches everyone in one hop."""
     return len(group.pieces) == 1 and group.pieces[0].kind in (*_FABRICS, "full")
 
 
-@algorithm(
-    "direct", GATHERS, lambda group: group.size <= 1024, lambda group: 0 if _one_fabric(group) else group.size**2
-)
+@algorithm("direct", GATHERS, lambda group: group.size <= 1024, lambda group: 0 if one_fabric(group) else group.size**2)
 def direct(group: Group, ask: Ask) -> Transfer:
     """Every chip sends its shard to every other at once."""
-    if _one_fabric(group):
-        return _phases(ask.kind, forms(group.line).gather(group.line, ask.nbytes))
-    return _phases(ask.kind, by_routes(group.router, everyone(group, ask.nbytes / group.size)))
+    if one_fabric(group):
+        return _phases(ask.kind, lambda scatter: forms(group.line).gather(group.line, ask.nbytes, scatter))
+    once = by_routes(group, everyone(group, ask.nbytes / group.size))
+    return _phases(ask.kind, lambda _scatter: once)
 
 
 def everyone(group: Group, nbytes: float) -> list[Message]:
@@ -137,12 +175,12 @@ def halving_doubling(group: Group, ask: Ask) -> Transfer:
     """Gather: partners 1, 2, 4, ... places away exchange all they have so far. Reduce-scatter: backwards."""
     phases, latency = [], 0.0
     for messages in doublings(group, ask.nbytes):
-        loads, hop = routed(group.router, messages)
+        loads, hop = at_once(group, messages)
         phases.append(loads)
         latency += hop
     sent = ask.nbytes * (group.size - 1) / group.size
     once = Transfer(tuple(phases), latency, sent)
-    if _ROUNDS[ask.kind] == 1:
+    if ask.kind != "all_reduce":
         return once
     return Transfer((*phases[::-1], *phases), 2 * latency, 2 * sent)
 
@@ -154,53 +192,37 @@ def doublings(group: Group, nbytes: float) -> Iterator[list[Message]]:
         yield [Message(chip, group.chips[at ^ (1 << power)], held) for at, chip in enumerate(group.chips)]
 
 
-@algorithm("tree", ("all_reduce",), routes=lambda group: 4 * group.size)
+def _at_most_one_lattice_axis(group: Group) -> bool:
+    """Trees between far chips of a lattice crowd its links in ways that no closed form tells."""
+    return sum(piece.kind in ("ring", "line") for piece in group.pieces) <= 1
+
+
+@algorithm("tree", ("all_reduce",), _at_most_one_lattice_axis, lambda group: 4 * group.size)
 def tree(group: Group, ask: Ask) -> Transfer:
     """Sums go up two binary trees, half of V each, and come down again, streaming."""
-    edges = [edge for offset in (0, 1) for edge in tree_edges(group, offset)]
-    up, hop_up = routed(group.router, [Message(child, parent, ask.nbytes / 2) for child, parent in edges])
-    down, hop_down = routed(group.router, [Message(parent, child, ask.nbytes / 2) for child, parent in edges])
-    depth = math.ceil(math.log2(group.size + 1)) - 1
-    return Transfer((added(up, down),), depth * (hop_up + hop_down), 2 * ask.nbytes)
+    return streamed(group, up_and_down(group), ask.nbytes)
 
 
-def tree_edges(group: Group, offset: int) -> list[tuple[int, int]]:
-    """(child, parent) of a binary search tree over the chips, shifted by `offset`: its leaves are at even places, so that
-    a chip that is inside one of the two trees is a leaf of the other."""
-    chips = [group.chips[(at + offset) % group.size] for at in range(group.size)]
-    edges: list[tuple[int, int]] = []
-
-    def hang(low: int, high: int, parent: int) -> None:
-        if low <= high:
-            root = _roundest(low, high)
-            if parent:
-                edges.append((chips[root - 1], chips[parent - 1]))
-            hang(low, root - 1, root)
-            hang(root + 1, high, root)
-
-    hang(1, group.size, 0)
-    return edges
-
-
-def _roundest(low: int, high: int) -> int:
-    """The number from `low` to `high` that ends on most binary zeros."""
-    power = high.bit_length()
-    while (high >> power) << power < low:
-        power -= 1
-    return (high >> power) << power
+def up_and_down(group: Group) -> list[Stage]:
+    """The two trees upwards, then downwards."""
+    down = double_tree(group)
+    return [backwards(group, down), down]
 
 
 @algorithm("per_axis", GATHERS, lambda group: len(group.pieces) > 1)
 def per_axis(group: Group, ask: Ask) -> Transfer:
     """One axis after the other, outside in; a reduce-scatter goes back the same way."""
-    steps, inner = [], 1
-    for piece in group.pieces:
-        steps.append(along(group, piece, ask.nbytes / inner))
-        inner *= piece.size
-    once = Transfer()
-    for step in reversed(steps):
-        once = once.then(step)
-    return once if _ROUNDS[ask.kind] == 1 else once.then(once)
+    stages = one_by_one(group, ask.nbytes)
+
+    def once(scatter: bool) -> Transfer:
+        whole = Transfer()
+        for stage in reversed(stages) if scatter else stages:
+            for branch in stage:
+                for leg in branch:
+                    whole = whole.then(along(group, leg, scatter))
+        return whole
+
+    return _phases(ask.kind, once)
 
 
 def _switches_add(group: Group) -> bool:
@@ -211,19 +233,41 @@ def _switches_add(group: Group) -> bool:
 @algorithm("in_switch", ("all_reduce",), _switches_add, wants="switches that are said to add up, in_switch_reduction")
 def in_switch(group: Group, ask: Ask) -> Transfer:
     """V up and V down; at an outer level, what one chip of a node stands for."""
-    whole, inner = Transfer(), 1
+    stages = switch_stages(group, ask.nbytes)
+    whole = Transfer()
+    for messages in stages:
+        loads, _ = at_once(group, messages)
+        whole = whole.beside(Transfer((loads,), max(each.way.latency_s for each in messages if each.way is not None)))
+    sent = sum(messages[0].nbytes for messages in stages[: len(group.pieces)])
+    return Transfer(whole.phases, whole.latency_s, sent)
+
+
+def switch_stages(group: Group, nbytes: float) -> list[list[Message]]:
+    """The way up through the switches of every level, then the way down: what a chip sends up is for all of its line. The
+    passage through a switch is one hop, paid on the way down."""
+    up: list[list[Message]] = []
+    down: list[list[Message]] = []
     for piece in group.pieces:
-        loads: dict[int, float] = {}
-        latency = 0.0
+        rising: list[Message] = []
+        falling: list[Message] = []
         for line in group.along(piece):
-            cast = forms(line).cast(line, 0, ask.nbytes / inner)
-            here, back = cast.phases[0], group.reverse
-            loads.update(here)
-            loads.update({back[wire]: nbytes for wire, nbytes in here.items()})
-            latency = max(latency, cast.latency_s / math.ceil(math.log2(line.size)))
-        whole = whole.beside(Transfer((loads,), latency, ask.nbytes / inner))
-        inner *= piece.size
-    return whole
+            level, reached = piece.level, tuple(line.chips)
+            here = set(reached)
+            trunks = [trunk for trunk in line.topology.trunks(level) if 0 < len(here & set(trunk.chips)) < line.size]
+            hop = fabric_latency(line)
+            for chip in reached:
+                rising.append(Message(chip, chip, nbytes, Way((line.topology.port_out(chip, level),), 0.0, reached)))
+                falling.append(Message(chip, chip, nbytes, Way((line.topology.port_in(chip, level),), hop, ())))
+            # a trunk carries one sum for all chips behind it
+            for trunk in trunks:
+                chip = min(here & set(trunk.chips))
+                for way, wires in ((rising, trunk.up), (falling, trunk.down)):
+                    part = nbytes / len(wires)
+                    way += [Message(chip, chip, part, Way((wire,), 0.0, reached)) for wire in wires]
+        up.append(rising)
+        down.append(falling)
+        nbytes /= piece.size
+    return [*up, *reversed(down)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,19 @@
-"""The two bounds of a run, its dependency bound, and where between the bounds it landed.
+"""The bounds of a run, and where between them it landed.
 
 - lower_bound: the busiest resource's total work over its capacity: the roofline of the whole run.
-- upper_bound: the same tasks (chunks, latencies, bytes) simulated with one queue per chip and nothing overlapping
-  inside a task. With one class of chips no schedule is longer; with user processes or unlike chips it may be.
+- upper_bound: the longest path over data dependencies and program order, with one queue per chip, each task at its serial
+  time: its fixed time, then its stages one after the other (k = 1); the groups of one collective go side by side. On chips
+  of one class that is the sum over the whole program, and no schedule takes longer: while anything runs, serial work is
+  done at a rate of at least 1 (a task is at its own cap, or a resource that it uses is full).
 - dependency_bound: the longest chain of data dependencies, each task at its own max; queues not counted.
 - eta = (upper - time) / (upper - lower): 1 at the lower bound, 0 at the upper, never clipped; 1 where they meet.
+A collective that goes by messages is counted as the one task that they carry out. No bound runs a simulation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from simulator.engine import Engine
 from simulator.program import PS_PER_S, Program
 
 
@@ -21,33 +23,40 @@ def lower_bound_s(program: Program) -> float:
 
 
 def upper_bound_s(program: Program) -> float:
-    """Seconds of the run in which nothing overlaps on a chip."""
-    engine = Engine(program.serial())
-    engine.run()
-    return engine.makespan_ps / PS_PER_S
+    """Seconds of the longest path on which nothing overlaps on a chip."""
+    serial = [shape.fixed_ps + shape.serial_ps for shape in program.shapes]
+    chip_of = [queue.chip for queue in program.queues]
+    reached = [0.0] * len(program)
+    free: dict[int, float] = {}
+    for task in _in_order(program):
+        chips = [chip_of[queue] for queue in program.queues_of(task)]
+        begin = max(reached[task], *(free.get(chip, 0.0) for chip in chips))
+        end = begin + serial[program.shape[task]]
+        free.update(dict.fromkeys(chips, end))
+        for after in program.successors[task]:
+            reached[after] = max(reached[after], end)
+    return max(free.values(), default=0.0) / PS_PER_S
 
 
 def dependency_bound_s(program: Program) -> float:
     """Seconds along the longest chain of dependencies, every task as fast as its slowest resource."""
-    waits = list(program.waits)
-    ready = [task for task, count in enumerate(waits) if not count]
+    ideal = [shape.ideal_ps for shape in program.shapes]
     reached = [0.0] * len(program)
     longest = 0.0
-    ideal = [shape.ideal_ps for shape in program.shapes]
-    opened: set[int] = set()
-    for task in ready:
+    for task in _in_order(program):
         end = reached[task] + ideal[program.shape[task]]
         longest = max(longest, end)
-        follow: Sequence[int] = program.successors[task]
-        if task in program.parts and task not in opened:
-            opened.add(task)
-            follow, waits[task] = program.parts[task]
-        for after in follow:
+        for after in program.successors[task]:
             reached[after] = max(reached[after], end)
-            waits[after] -= 1
-            if not waits[after]:
-                ready.append(after)
     return longest / PS_PER_S
+
+
+def _in_order(program: Program) -> Iterable[int]:
+    """The tasks but for messages, each after what it waits for.
+
+    Ids are such an order unless the two ends of a transfer stand at different places of their queues.
+    """
+    return program.possible_order() if program.places else program.outer()
 
 
 def eta(time_s: float, lower_s: float, upper_s: float) -> float:

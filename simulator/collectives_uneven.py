@@ -13,10 +13,10 @@ Source: ring and direct gathers of blocks of unequal sizes (MPI_Allgatherv, MPI_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from hw.routing import Router
 from hw.topology import Axis
-from simulator.collectives_axis import routed
+from simulator.flight import at_once, by_routes, most_sent
 from simulator.transfer import Group, Line, Message, Transfer
 
 Lanes = tuple[list[list[Message]], list[list[Message]]]
@@ -33,7 +33,7 @@ def to_every(group: Group, parts: Sequence[float], nbytes: float, back: bool) ->
 
 
 def _backwards(messages: Sequence[Message]) -> list[Message]:
-    return [Message(there, here, nbytes) for here, there, nbytes in messages]
+    return [Message(there, here, nbytes) for here, there, nbytes, _ in messages]
 
 
 def to_neighbours(line: Line, parts: Sequence[float], nbytes: float, back: bool, one_way: bool = False) -> Lanes:
@@ -50,19 +50,28 @@ def to_neighbours(line: Line, parts: Sequence[float], nbytes: float, back: bool,
             ends = [(at - step * hop, at, at + step) for at in range(size)]
             passed = [each for each in ends if round_trip or (min(each) >= 0 and max(each) < size)]
             messages = [
-                Message(line.chips[here], line.chips[there % size], parts[start % size] * nbytes)
+                _passed_on(line, here, there % size, parts[start % size] * nbytes, back)
                 for start, here, there in passed
                 if parts[start % size]
             ]
-            lane.append(_backwards(messages) if back else messages)
+            lane.append(messages)
         if back:
             lane.reverse()
     return lanes
 
 
+def _passed_on(line: Line, here: int, there: int, nbytes: float, back: bool) -> Message:
+    """A shard from one place to the next, or a sum the other way. Between neighbours on a ring or a line it takes one link,
+    the first where two lead there; else its route."""
+    source, target = (line.chips[there], line.chips[here]) if back else (line.chips[here], line.chips[there])
+    if line.axis.kind not in _NEIGHBOURS:
+        return Message(source, target, nbytes)
+    return Message(source, target, nbytes, line.way(line.topology.between(f"chip{source}", f"chip{target}")[0]))
+
+
 def direct_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:
     """Every chip sends its shard to every other."""
-    return by_routes(group.router, to_every(group, parts, nbytes, back))
+    return by_routes(group, to_every(group, parts, nbytes, back))
 
 
 def passed_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:
@@ -72,7 +81,8 @@ def passed_gather(group: Group, parts: Sequence[float], nbytes: float, back: boo
 
 def one_way_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:
     """Whole shards one way round, over routes."""
-    line = Line(group.topology, group.one_sided, group.chips, Axis("graph", group.size, 1, 0))
+    alone = replace(group, router=group.one_sided, pieces=(Axis("graph", group.size, 1, 0),))
+    line = alone.line
     return _passed(line, to_neighbours(line, parts, nbytes, back, one_way=True))
 
 
@@ -90,24 +100,7 @@ def _passed(line: Line, lanes: Lanes) -> Transfer:
     hops = max(len(lane) for lane in lanes)
     messages = [message for lane in lanes for hop in lane for message in hop]
     if line.axis.kind not in _NEIGHBOURS:
-        once = by_routes(line.router, messages)
-        return Transfer(once.phases, hops * once.latency_s, once.sent_bytes)
-    loads: dict[int, float] = {}
-    for here, there, nbytes_ in messages:
-        # between the two chips of a ring of two, a shard takes the first link
-        wire = line.topology.between(f"chip{here}", f"chip{there}")[0]
-        loads[wire] = loads.get(wire, 0.0) + nbytes_
-    return Transfer((loads,), hops * line.hop_s(list(loads)), _most_sent(messages))
-
-
-def by_routes(router: Router, messages: Sequence[Message]) -> Transfer:
-    """Messages side by side, each over its own route."""
-    loads, latency = routed(router, messages)
-    return Transfer((loads,), latency, _most_sent(messages))
-
-
-def _most_sent(messages: Sequence[Message]) -> float:
-    sent: dict[int, float] = {}
-    for source, _, nbytes in messages:
-        sent[source] = sent.get(source, 0.0) + nbytes
-    return max(sent.values(), default=0.0)
+        loads, latency = at_once(line.group, messages)
+        return Transfer((loads,), hops * latency, most_sent(messages))
+    loads = at_once(line.group, messages)[0]
+    return Transfer((loads,), hops * line.hop_s(loads), most_sent(messages))

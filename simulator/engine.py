@@ -8,6 +8,9 @@ resources (`simulator.sharing`), and ends on all its queues at once.
 - order "ready": among the tasks whose dependencies have ended, an idle queue takes the one of highest priority, then the
   first in program order. A collective starts when it is the choice of all its queues. Choices are made in the settling
   phase of an instant, so the order of simultaneous events does not matter.
+A message of a collective that goes by messages waits for what it passes on, then for its latency, then for its lane,
+which sends one at a time, first in program order among those that have come: latency runs while the lane is busy, as on a
+wire, so that a pipeline pays it once.
 Speed comes from what is not there: no process, no Resource object and no zero-delay event per task; a resource that
 cannot bind whatever runs at once is left out before the start (unless a user's process shares it).
 A task that never starts leaves `end` at -1: `waiting_tasks` then names what blocks (a deadlock).
@@ -22,13 +25,13 @@ from typing import Any, Literal
 from simpy.events import NORMAL, Event
 
 from simulator.clock import Clock
-from simulator.program import ADDED, OPEN, Program
+from simulator.program import ADDED, Program
 from simulator.sharing import Pool, Use
 
 Order = Literal["program", "ready"]
 
 _OPEN = -2
-"""Instead of a constant time: the task begins, lets its parts go, and ends after them."""
+"""Instead of a constant time: the task begins, lets its messages go, and ends after them."""
 
 
 class _Turn(Event):
@@ -65,10 +68,15 @@ class Engine:
         self._fixed = [shape.fixed_ps for shape in program.shapes]
         # a task none of whose resources can bind takes a constant time: one event
         self._constant = [
-            _OPEN if shape == OPEN else fixed + use.alone_ps if not use.load else -1
+            _OPEN if shape.opens else fixed + use.alone_ps if not use.load else -1
             for shape, fixed, use in zip(program.shapes, self._fixed, self._uses, strict=True)
         ]
         self._opened: dict[int, int] = {}
+        # by queue, whether it holds messages; empty where none does
+        self._inner = [queue.inner for queue in program.queues] if program.parts else []
+        self._early = [shape.early_ps for shape in program.shapes]
+        self._on_came: Any = (self._early_ended,)
+        self._outgoing = _Outgoing(program) if program.parts else None
         self._turns = [_Turn() for _ in program.queues]
         self._unfinished = count
         self._started = False
@@ -80,22 +88,25 @@ class Engine:
         self._ready: _ReadyOrder | None = None
         if order == "ready":
             self._ready = _ReadyOrder(program)
+        if self._ready is not None or self._outgoing is not None:
             self.pool.before_settle = self._dispatch
 
     def start(self) -> None:
         """Put everything that can start at time 0 under way; `run` calls it, user processes may be added before."""
         waits, self._started = self._waits, True
         if self._ready is not None:
-            for task in [task for task, count in enumerate(waits) if not count]:
+            outer = set(self.program.outer())
+            for task in [task for task, count in enumerate(waits) if not count and task in outer]:
                 self._ready.offer(task)
-        else:
-            for lane in self._lanes:
-                lane.reverse()  # the head is popped from the end
-                for task in lane:
-                    waits[task] += 1
-            for lane in self._lanes:
-                if lane:
-                    self._count_down(lane[-1])
+        # messages take turns by when they come, so their lanes have no heads
+        lanes = [lane for queue, lane in enumerate(self._lanes) if not (self._inner and self._inner[queue])]
+        for lane in lanes:
+            lane.reverse()  # the head is popped from the end
+            for task in lane:
+                waits[task] += 1
+        for lane in lanes:
+            if lane:
+                self._count_down(lane[-1])
         self.pool.touch()
 
     def hold(self, task: int) -> None:
@@ -129,10 +140,33 @@ class Engine:
     def _count_down(self, task: int) -> None:
         self._waits[task] = left = self._waits[task] - 1
         if not left:
-            if self._ready is None or task in self._opened:
-                self._begin(task)
-            else:
-                self._ready.offer(task)
+            self._let_go(task)
+
+    def _let_go(self, task: int) -> None:
+        """All that a task waited for is over; but for a message and in order "ready", its turn is among that."""
+        if self._inner and self._inner[self.program.queue[task]]:
+            self._set_off(task)
+        elif self._ready is None or task in self._opened:
+            self._begin(task)
+        else:
+            self._ready.offer(task)
+
+    def _set_off(self, task: int) -> None:
+        """A message's latency runs at once, also while its lane is busy with the ones before: a pipeline pays it once."""
+        assert self._outgoing is not None
+        early = self._early[self.program.shape[task]]
+        if not early:
+            self._outgoing.offer(task)
+            return
+        event = _Turn()
+        event.task = task
+        event.callbacks = self._on_came
+        self.env.schedule(event, NORMAL, early)
+
+    def _early_ended(self, event: _Turn) -> None:
+        assert self._outgoing is not None
+        self._outgoing.offer(event.task)
+        self.pool.touch()
 
     def _begin(self, task: int) -> None:
         program = self.program
@@ -181,8 +215,12 @@ class Engine:
         if self.watched:
             for event in self.watched.pop(task, ()):
                 event.succeed()
+        inner = self._inner
         queues = program.groups.get(task)
-        if self._ready is not None:
+        if inner and inner[program.queue[task]]:
+            assert self._outgoing is not None
+            self._outgoing.free(program.queue[task])
+        elif self._ready is not None:
             self._ready.free(queues or (program.queue[task],))
         elif queues is None:
             self._advance(program.queue[task])
@@ -193,10 +231,10 @@ class Engine:
         for after in program.successors[task]:
             waits[after] = left = waits[after] - 1
             if not left:
-                if self._ready is None or after in self._opened:
-                    self._begin(after)
+                if inner or self._ready is not None:
+                    self._let_go(after)
                 else:
-                    self._ready.offer(after)
+                    self._begin(after)
 
     def _advance(self, queue: int) -> None:
         lane = self._lanes[queue]
@@ -208,10 +246,45 @@ class Engine:
                 self._begin(head)
 
     def _dispatch(self) -> None:
-        assert self._ready is not None
-        while started := self._ready.choose():  # what begins may let its parts go in the same instant
-            for task in started:
+        """Start what its turn has come for, at the end of an instant: the order of its events does not matter."""
+        ready, outgoing = self._ready, self._outgoing
+        while started := [*(ready.choose() if ready else ()), *(outgoing.choose() if outgoing else ())]:
+            for task in started:  # what begins may let its messages go in the same instant
                 self._begin(task)
+
+
+class _Outgoing:
+    """Which message a free lane sends: of those that have come, the first in program order."""
+
+    def __init__(self, program: Program) -> None:
+        self._queue = program.queue
+        self._heaps: list[list[int]] = [[] for _ in program.queues]
+        self._busy = [False] * len(program.queues)
+        self._awake: dict[int, None] = {}
+
+    def offer(self, task: int) -> None:
+        """`task` has come."""
+        queue = self._queue[task]
+        heappush(self._heaps[queue], task)
+        if not self._busy[queue]:
+            self._awake[queue] = None
+
+    def free(self, queue: int) -> None:
+        """The lane has sent its message."""
+        self._busy[queue] = False
+        if self._heaps[queue]:
+            self._awake[queue] = None
+
+    def choose(self) -> list[int]:
+        """Messages that start now."""
+        if not self._awake:
+            return []
+        started = []
+        for queue in self._awake:
+            self._busy[queue] = True
+            started.append(heappop(self._heaps[queue]))
+        self._awake.clear()
+        return started
 
 
 class _ReadyOrder:
@@ -279,6 +352,8 @@ def _binding(program: Program, shared: Collection[int]) -> set[int]:
             continue
         seen.add((queue, number))
         shape = program.shapes[number]
+        if shape.opens:
+            continue  # its messages ask
         for resource, time in shape.demands:
             place = (resource, queue)
             largest[place] = max(largest.get(place, 0.0), time / shape.alone_ps)

@@ -1,24 +1,18 @@
 """What each kernel of a run asks of the wires, in which form, and which chips and wires are alike.
 
-Model: a communication asks for its transfer, as a whole or message by message; a kernel that reaches the memory or disk of
-a host which chips share asks for the way there. Then chips, wires and all groups are folded together. What goes step by
-step and would still be more than `MAX_STEPS` tasks when folded stays whole.
+Model: a communication asks for its transfer, as one task or message by message; a kernel that reaches the memory or disk
+of a host which chips share asks for the way there. Then chips, wires and all groups are folded together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 
-from simulator.contention import meeting
 from simulator.folding import Folding, fold, unfolded
-from simulator.kernel import Communication, Kernel
-from simulator.network import MAX_MESSAGES, MAX_MET, Joined, Network, Traffic
-from simulator.plan import Plan, Variant, queue_name
+from simulator.kernel import Kernel
+from simulator.network import Joined, Network, Traffic
+from simulator.plan import Plan, Variant
 from simulator.transfer import Transfer
-
-MAX_STEPS = 4_000_000
-"""Messages of one kernel, alike ones counted once, beyond which it stays in macro form."""
 
 
 class Fabric:
@@ -33,42 +27,17 @@ class Fabric:
     ) -> None:
         self.plan, self.network, self.variants, self.places = plan, network, variants, places
         self.kernels: list[Kernel] = [each[0].kernel for each in variants]
-        self._alike: dict[tuple[Communication, str], Traffic] = {}
         self.traffic = {**self._hosted(), **self._joined()}
         self._fold()
-        while whole := self._too_long():
-            self.traffic.update(whole)
-            self._fold()
 
     def _joined(self) -> dict[int, Traffic]:
-        """What communications ask: as a whole, or step by step where one meets another."""
-        asked = {
-            index: kernel.communication
+        """What communications ask: as one task each, or message by message if the run asks for that."""
+        by_messages = self.plan.options.network == "messages"
+        return {
+            index: self.network.traffic(kernel.communication, by_messages and bool(kernel.communication.axes))
             for index, kernel in enumerate(self.kernels)
             if kernel.communication is not None and kernel.communication.kind != "recv"
         }
-        found = {index: self.network.traffic(communication) for index, communication in asked.items()}
-        expanded = self.plan.options.network == "expanded"
-        for index in asked if expanded else ():
-            if asked[index].axes:
-                found[index] = self.network.traffic(asked[index], MAX_MESSAGES)
-        for index, other in self._met(asked, found).items():
-            if asked[index].axes:
-                traffic = self.network.traffic(asked[index], MAX_MET)
-                if traffic.steps:
-                    traffic = replace(traffic, reason=f"{traffic.reason}; shares wires with {self.kernels[other].name}")
-                found[index] = self._alike.setdefault((asked[index], traffic.reason), traffic)
-        return found
-
-    def _met(self, asked: Mapping[int, Communication], found: Mapping[int, Traffic]) -> Mapping[int, int]:
-        """The communications that may meet another one, and which, where that decides."""
-        options = self.plan.options
-        if options.network != "auto" or not found:
-            return {}
-        queues = {index: queue_name(self.kernels[index]) for index in asked}
-        wires = {id(traffic): traffic.wires for traffic in found.values()}
-        used = {index: wires[id(traffic)] for index, traffic in found.items()}
-        return meeting(self.kernels, queues, used, options.order == "program")
 
     def _hosted(self) -> dict[int, Traffic]:
         """What kernels ask of the hosts that chips share: one group of one chip each."""
@@ -110,18 +79,8 @@ class Fabric:
                     some[chip].append(index)
         return [(variant, tuple(runs)) for variant, runs in zip(self.plan.split.variant_of, some, strict=True)]
 
-    def _too_long(self) -> dict[int, Traffic]:
-        """The kernels with too many messages, and what they ask as a whole."""
-        found: dict[int, Traffic] = {}
-        for index, messages in self.messages().items():
-            communication = self.kernels[index].communication
-            if messages > MAX_STEPS and communication is not None:
-                whole = self.network.traffic(communication)
-                found[index] = replace(whole, reason=f"{whole.reason}; too many messages to go step by step")
-        return found
-
     def messages(self) -> dict[int, int]:
-        """How many messages of its own each kernel has that goes step by step, alike ones counted once."""
+        """How many messages each kernel has that goes by messages, alike ones counted once."""
         counts = {key: len(set(classes)) for key, classes in self.class_of.items()}
         return {
             index: sum(counts[id(step.pattern)] for step in traffic.steps) * self.kernels[index].schedule.chunks

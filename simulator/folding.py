@@ -92,7 +92,7 @@ class _Colouring:
             for number, (group, loads) in enumerate(zip(traffic.groups, self.loads[at], strict=True)):
                 colour = self.groups[at][number]
                 for place, chip in enumerate(group.members):
-                    in_groups[chip].append((at, colour, place if traffic.pair else 0))
+                    in_groups[chip].append((at, colour, min(place, 1) if traffic.pair else 0))
                 for wire, nbytes in loads.items():
                     on_wire[wire].append((at, colour, nbytes))
         self.chips = _numbered(
@@ -103,7 +103,8 @@ class _Colouring:
 
     def _met(self, traffic: Traffic, at: int, number: int) -> Hashable:
         group = traffic.groups[number]
-        places = enumerate(group.members) if traffic.pair else ((0, chip) for chip in group.members)
+        # of a transfer the first sends, all others get
+        places = ((min(at, 1) if traffic.pair else 0, chip) for at, chip in enumerate(group.members))
         return (
             self.groups[at][number],
             group.transfer.latency_s,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from hw import Dimension, RunError, SpecError, System
 from hw.units import show
@@ -25,7 +26,7 @@ from simulator.pairs import match_pairs
 from simulator.placement import end_of, placements
 from simulator.plan import Plan, PlannedKernel, RunOptions, plan_variants, queue_name
 from simulator.planner import Sharded, shard
-from simulator.program import OPEN, PS_PER_S, Queue, Shape, Stage, to_ps
+from simulator.program import PS_PER_S, Queue, Shape, Stage, serial_time, to_ps
 from simulator.resources import SystemResources
 from simulator.variants import variants_of
 
@@ -57,7 +58,7 @@ def _lowered(sharded: Sharded, system: System, options: RunOptions) -> Plan:
     messages = sum(issue.fabric.messages().values())
     tasks = sum(kernel.schedule.chunks for kernel in kernels) * plan.classes + messages
     if tasks > MAX_TASKS:
-        way_out = "; run.network: macro has one task for each collective" if messages > tasks / 2 else ""
+        way_out = "; run.network: task has one for each collective" if messages > tasks / 2 else ""
         most = f"{MAX_TASKS} is the most for one run{way_out}"
         raise RunError(f"{tasks} tasks on {plan.classes} chips are too many; {most}")
     for index in range(len(kernels)):
@@ -158,7 +159,7 @@ class _Issue:
         made: dict[int, list[int]] = {}
         for group, alike in joined.items():
             needs = {chip: self._times(planned, chip) for chip in group}
-            shape = self.program.intern(OPEN) if planned.traffic.steps else self._shape(planned, needs, alike)
+            shape = self.program.intern(replace(self._shape(planned, needs, alike), opens=bool(planned.traffic.steps)))
             lanes = [self._lane(chip, planned.queue) for chip in group]
             for chunk in range(planned.kernel.schedule.chunks):
                 before = self._before(planned.kernel, group, chunk)
@@ -175,7 +176,11 @@ class _Issue:
         planned = self.plan.kernels[index]
         times = {chip: self._times(planned, chip) for chip in made}
         stepper = Stepper(
-            self.program, self.folding, planned, self._shape, lambda chip, lane: self._inner(chip, planned.queue, lane)
+            self.program,
+            self.folding,
+            planned,
+            self._message,
+            lambda chip, lane: self._inner(chip, planned.queue, lane),
         )
         stepper.prepare(self.fabric.class_of, times, planned.kernel.fixed_s + self.plan.launch_s(made))
         for chunk in range(planned.kernel.schedule.chunks):
@@ -226,7 +231,7 @@ class _Issue:
         self._prioritise(task, planned)
         sender = planned if communication.kind == "send" else first
         needs = {here: self._times(planned, here), there: self._times(first, there)}
-        self.program.shape[task] = self._shape(sender, needs, sender.traffic.groups)
+        self.program.shape[task] = self.program.intern(self._shape(sender, needs, sender.traffic.groups))
         self._remember(planned.kernel, {here: [task]})
 
     def _place_here(self) -> float:
@@ -266,41 +271,53 @@ class _Issue:
         return number
 
     def _shape(
+        self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], alike: Sequence[Joined]
+    ) -> Shape:
+        """The shape of one task: `needs` on each chip and, for groups `alike`, the wires; shared evenly by the chunks."""
+        kernel = planned.kernel
+        variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
+        scale = PS_PER_S / kernel.schedule.chunks
+        stages = self._chip_stages(needs, planned.traffic.pair, scale, None)
+        latency_s = streamed = 0.0
+        serial_ps = serial_time(stages)
+        if alike:
+            transfer = alike[0].transfer
+            latency_s = transfer.latency_s
+            seconds = self.network.phase_seconds(transfer)
+            stages.append((self._wire_demands(alike, scale), seconds * scale))
+            # the groups of an op go side by side: as long as the wire that they keep busiest together
+            serial_ps += max(seconds, planned.network_s, planned.host_s) * scale
+            if kernel.communication is not None:
+                streamed = max(transfer.wires.values(), default=0.0) / kernel.schedule.chunks
+                self._take_units(stages, needs, seconds * scale)
+        fixed_ps = to_ps(kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s + latency_s)
+        shape = replace(Shape.lasting(fixed_ps, stages, variant.steps, streamed), serial_ps=serial_ps)
+        if not streamed:
+            shape = replace(shape, weight=self._kernel_weight(shape, next(iter(needs), self.folding.chips[0])))
+        return shape
+
+    def _message(
         self,
         planned: PlannedKernel,
         needs: Mapping[int, Mapping[str, float]],
         alike: Sequence[Joined],
-        fixed_s: float | None = None,
-        alone: Mapping[str, float] | None = None,
+        early_s: float,
+        alone: Mapping[str, float],
     ) -> int:
-        """The shape of one task: `needs` on each chip and, for groups `alike`, the wires; shared evenly by the chunks.
-
-        `fixed_s` before the latency: that of the kernel, unless it is given. `alone`: seconds by resource of one of the
-        alike, where `needs` are those of all."""
-        kernel = planned.kernel
+        """The shape of alike messages: what all of them need on each chip and wire, `early_s` and their latency before,
+        in the time of one of them, which needs `alone` on its chip."""
+        chunks = planned.kernel.schedule.chunks
         variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
-        scale = PS_PER_S / kernel.schedule.chunks
-        stages = self._chip_stages(needs, planned.traffic.pair, scale, alone)
-        latency_s = weight = 0.0
-        if alike:
-            transfer = alike[0].transfer
-            latency_s, weight = transfer.latency_s, max(transfer.wires.values(), default=0.0)
-            seconds = self.network.phase_seconds(transfer)
-            stages.append((self._wire_demands(alike, scale), seconds * scale))
-            if kernel.communication is not None:
-                self._take_units(stages, needs, seconds * scale)
-        # fairness is in bytes/s of the largest stream; who moves none counts what HBM could move in its time
-        own = variant.kernel
-        far = (access.nbytes for access in (*own.reads, *own.writes) if access.memory != "hbm")
-        if not (weight and planned.traffic.steps):
-            weight = max(variant.hbm_bytes, weight, *far, 0.0)
-        if not weight:
-            chip = self.plan.system.chip_at(next(iter(needs), 0))
-            weight = max(variant.times_s.values(), default=0.0) * chip.hbm.bytes_per_s
-        before = kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s if fixed_s is None else fixed_s
-        fixed = to_ps(before + latency_s)
-        shape = Shape.lasting(fixed, stages, variant.steps, weight / kernel.schedule.chunks)
-        return self.program.intern(shape)
+        transfer, scale = alike[0].transfer, PS_PER_S / chunks
+        stages = self._chip_stages(needs, False, scale, alone)
+        stages.append((self._wire_demands(alike, scale), self.network.phase_seconds(transfer) * scale))
+        shape = Shape.lasting(0, stages, variant.steps, max(transfer.wires.values(), default=0.0) / chunks)
+        return self.program.intern(replace(shape, early_ps=to_ps(early_s + transfer.latency_s)))
+
+    def _kernel_weight(self, shape: Shape, chip: int) -> float:
+        """The bytes that the chip's HBM could move while the task runs alone: so kernels of a chip are slowed alike."""
+        hbm = self.program.resources[self.resources.of_chip[chip, "hbm"]]
+        return shape.alone_ps / PS_PER_S * hbm.per_s or 1.0
 
     def _chip_stages(
         self, needs: Mapping[int, Mapping[str, float]], pair: bool, scale: float, alone: Mapping[str, float] | None

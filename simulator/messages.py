@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from simulator.folding import Folding
 from simulator.network import Joined, Step, Traffic
 from simulator.plan import PlannedKernel
-from simulator.program import Program
+from simulator.program import Program, Shape
+
+_NOTHING = Shape(0, (), (), 0.0, 1.0)
+"""The shape of a gate: it only waits."""
 
 Needs = Mapping[int, Mapping[str, float]]
 """Seconds by simulated chip and resource."""
@@ -64,7 +67,7 @@ class Stepper:
         self._got: dict[int, float] = {}
         for key, classes in self._classes.items():
             for group in (group for each in classes for group in each.joined):
-                for chip, total in zip(group.members, (self._sent, self._got), strict=True):
+                for chip, total in zip(group.members[:2], (self._sent, self._got), strict=True):
                     if self.folding.chip[chip] == chip:
                         total[chip] = total.get(chip, 0.0) + group.transfer.sent_bytes * times[key]
 
@@ -76,7 +79,7 @@ class Stepper:
         here = [_Class(first[groups[0].members[0]], tuple(groups)) for groups in by_number.values()]
         arrivals: dict[int, list[int]] = {}
         for at, each in enumerate(here):
-            for chip in {group.members[1] for group in each.joined}:
+            for chip in {chip for group in each.joined for chip in group.members[1:]}:
                 if first[chip] == chip:
                     arrivals.setdefault(chip, []).append(at)
         self._classes[id(pattern)], self._arrivals[id(pattern)] = here, arrivals
@@ -94,7 +97,7 @@ class Stepper:
         first = self.folding.chip
         needs: dict[int, dict[str, float]] = {}
         for group in joined:
-            source, target = (first[chip] if stand_in else chip for chip in group.members)
+            source, target = (first[chip] if stand_in else chip for chip in group.members[:2])
             for chip, total in ((source, self._sent), (target, {} if target in self._sent else self._got)):
                 if chip in times and chip in total:
                     here = needs.setdefault(chip, {})
@@ -107,15 +110,18 @@ class Stepper:
         """Append the messages of one chunk; `parents` are the tasks that stand for the whole, by simulated chip."""
         steps, add = self.planned.traffic.steps, self.program.add
         made: list[list[int]] = []
+        gates: dict[tuple[tuple[int, ...], int], list[int]] = {}
         heads: dict[int, list[int]] = {}
         tails: dict[int, dict[int, int]] = {}
         for step in steps:
             tasks: list[int] = []
-            passed_on = self._passed_on(step, made)
+            passed_on = {} if step.gate else self._passed_on(step, made)
             for each, lane in zip(self._classes[id(step.pattern)], self._lanes(step), strict=True):
                 parent = parents[each.sender]
                 sent = tails.setdefault(parent, {})
-                needed = passed_on.get(each.sender, ())
+                needed: Collection[int] = passed_on.get(each.sender, ())
+                if step.gate:
+                    needed = self._gate(gates, (step.after, parent), made, parents)
                 shape = each.shapes[1 if needed or lane in sent else 0]  # a sender is launched once
                 task = sent[lane] = add((lane,), shape, needed, index, chunk)
                 if not needed:
@@ -124,6 +130,29 @@ class Stepper:
             made.append(tasks)
         for parent, sent in tails.items():
             self.program.enclose(parent, heads[parent], list(sent.values()))
+
+    def _gate(
+        self,
+        gates: dict[tuple[tuple[int, ...], int], list[int]],
+        where: tuple[tuple[int, ...], int],
+        made: list[list[int]],
+        parents: Mapping[int, int],
+    ) -> list[int]:
+        """The task that ends when some steps of a group are over on all of its chips."""
+        if where not in gates:
+            after, parent = where
+            whole = self.program
+            before = [
+                task
+                for at in after
+                for task, each in zip(made[at], self._classes[id(self.planned.traffic.steps[at].pattern)], strict=True)
+                if parents[each.sender] == parent
+            ]
+            chip = whole.queues[whole.queue[parent]].chip
+            lane = self.lane_of(chip, "gate")
+            task = whole.add((lane,), whole.intern(_NOTHING), before, whole.kernel[parent], whole.chunk[parent])
+            gates[where] = [task]
+        return gates[where]
 
     def _passed_on(self, step: Step, made: list[list[int]]) -> Mapping[int, Collection[int]]:
         """By receiver, the messages of the rounds before that it needs. Of those that come to it in one lane of one sender,

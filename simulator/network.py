@@ -15,7 +15,7 @@ from hw.recognise import walk_from
 from hw.routing import Router
 from hw.subwiring import ROUTES
 from hw.topology import Wire
-from simulator.algorithms import GATHERS, choose
+from simulator.algorithms import choose
 from simulator.collectives import Ask
 from simulator.efficiency import WireRates
 from simulator.host_ports import HostPorts
@@ -23,7 +23,7 @@ from simulator.kernel import Communication
 from simulator.rounds import merged, rounds
 from simulator.rounds_axis import Messages
 from simulator.tour import toured
-from simulator.transfer import Group, Transfer
+from simulator.transfer import Group, Transfer, way_of
 
 if TYPE_CHECKING:
     from simulator.plan import RunOptions
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The chips that one task joins, its transfer, and the algorithm that it carries out."""
+    """The chips that one task joins (a message's sender comes first), its transfer, and its algorithm."""
 
     members: Sequence[int]
     transfer: Transfer
@@ -42,7 +42,7 @@ class Joined:
 class Traffic:
     """All groups of a communication, the algorithm, and why it was chosen. `pair`: of two chips, one after the other.
 
-    `steps`: the messages, if it goes step by step; then the groups' own transfers are empty but for what chips send.
+    `steps`: the messages that carry it out, if it goes by messages; the groups' transfers say what they do together.
     """
 
     groups: tuple[Joined, ...] = ()
@@ -53,8 +53,8 @@ class Traffic:
 
     @property
     def form(self) -> str:
-        """Whether it is one fluid task or goes step by step."""
-        return "expanded" if self.steps else "macro"
+        """Whether it is one task or goes by messages."""
+        return "messages" if self.steps else "task"
 
     @property
     def wires(self) -> frozenset[int]:
@@ -69,24 +69,20 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Messages that start together: each a group of two chips. Equal ones share their `pattern`."""
+    """Messages that start together: each a group of two chips. Equal ones share their `pattern`. With `gate` they start
+    when the steps `after` which they come are over everywhere, else when those have brought a sender what it passes on."""
 
     pattern: Traffic
     lane: int
     after: tuple[int, ...]
+    gate: bool = False
 
-
-_NEIGHBOURS = ("ring", "ring_one_way")
-"""Algorithms that pass whole shards to the next chip, over one link even where two lead there."""
 
 _CHAINS = ("broadcast", "reduce_to")
 """Collectives that go along a chain from chip to chip where the wiring has no form of its own."""
 
 MAX_MESSAGES = 4_000_000
-"""Different messages beyond which a collective stays in macro form, even if it is to go step by step."""
-
-MAX_MET = 100_000
-"""The same for one that goes step by step only since another shares its wires: more take longer than they are worth."""
+"""Different messages of one collective beyond which it is refused in message form."""
 
 
 @dataclass
@@ -95,7 +91,7 @@ class Network:
 
     system: System
     options: RunOptions
-    _known: dict[tuple[Communication, int], Traffic] = field(default_factory=dict)
+    _known: dict[tuple[Communication, bool], Traffic] = field(default_factory=dict)
     _walks: dict[int, list[int]] = field(default_factory=dict)
     _tours: dict[tuple[tuple[int, ...], int | None], Sequence[int]] = field(default_factory=dict)
 
@@ -121,70 +117,68 @@ class Network:
     def busiest_seconds(self, traffic: Traffic) -> float:
         """Seconds of the wire that a communication keeps busiest, over all groups and steps."""
         total: dict[int, float] = {}
-        times: dict[int, int] = {}
-        for step in traffic.steps:
-            times[id(step.pattern)] = times.get(id(step.pattern), 0) + 1
-        patterns = {id(step.pattern): step.pattern for step in traffic.steps}
-        for each, count in ((traffic, 1), *((patterns[key], count) for key, count in times.items())):
-            for group in each.groups:
-                for loads in group.transfer.phases:
-                    for wire, nbytes in loads.items():
-                        total[wire] = total.get(wire, 0.0) + nbytes * count
+        for group in traffic.groups:
+            for loads in group.transfer.phases:
+                for wire, nbytes in loads.items():
+                    total[wire] = total.get(wire, 0.0) + nbytes
         return max((nbytes / self.rates[wire] for wire, nbytes in total.items()), default=0.0)
 
-    def traffic(self, communication: Communication, messages: int = 0) -> Traffic:
-        """What a communication asks, as a whole or step by step if that takes up to so many different messages. Raises
-        RunError where there is no way."""
-        found = self._known.get((communication, messages))
+    def traffic(self, communication: Communication, by_messages: bool = False) -> Traffic:
+        """What a communication asks, as one task or with the messages that carry it out. Raises RunError where there is no
+        way, or too many messages."""
+        found = self._known.get((communication, by_messages))
         if found is None:
-            macro = self._traffic(communication)
-            found = self._expanded(communication, macro, messages) if messages else macro
-            self._known[communication, messages] = found
+            found = self._traffic(communication)
+            if by_messages:
+                found = self._with_messages(communication, found)
+            self._known[communication, by_messages] = found
         return found
 
-    def _expanded(self, communication: Communication, macro: Traffic, most: int) -> Traffic:
-        """The same step by step; as it is where there is no step form, or one too long."""
+    def _with_messages(self, communication: Communication, whole: Traffic) -> Traffic:
+        """The same with its messages, if anything moves."""
         parts = []
-        for number, joined in enumerate(macro.groups):
+        for number, joined in enumerate(whole.groups):
+            if len(joined.members) < 2:
+                continue
             group = self._group(joined.members, communication)
             steps = rounds(group, _ask(communication, number, joined.members, group), joined.algorithm)
-            if steps is None:
-                return replace(macro, reason=f"{macro.reason}; no step form")
-            different = {id(step.messages): len(step.messages) for step in steps}
-            if not sum(different.values()):
-                return macro  # nothing moves
-            if sum(different.values()) * len(macro.groups) > most:
-                return replace(macro, reason=f"{macro.reason}; too many messages to go step by step")
             parts.append(steps)
+            different = {id(step.messages): len(step.messages) for part in parts for step in part}
+            if sum(different.values()) > MAX_MESSAGES:
+                raise RunError(
+                    f"{communication.kind} over {communication.axes} has more than {MAX_MESSAGES} different messages; "
+                    "run.network: task has one task for it"
+                )
+        if not any(step.messages for part in parts for step in part):
+            return whole
         router = self.router
         assert router is not None
-        if communication.kind in GATHERS and macro.algorithm in _NEIGHBOURS:
-            router = Router(router.topology, "single", by_axes=True)
         patterns: dict[int, Traffic] = {}
         steps = merged(parts)
         for step in steps:
             if id(step.messages) not in patterns:
                 patterns[id(step.messages)] = _pattern(step.messages, router)
-        whole = tuple(Joined(each.members, Transfer((), 0.0, each.transfer.sent_bytes)) for each in macro.groups)
-        taken = tuple(Step(patterns[id(step.messages)], step.lane, step.after) for step in steps)
-        return Traffic(whole, macro.algorithm, macro.reason, steps=taken)
+        taken = tuple(Step(patterns[id(step.messages)], step.lane, step.after, step.gate) for step in steps)
+        return replace(whole, steps=taken)
 
     def _group(self, chips: Sequence[int], communication: Communication) -> Group:
         router = self.router
         assert router is not None
         lies = self.system.lying(communication.axes, chips)
         if communication.kind == "permute":
-            return Group(router.topology, router, chips, lies.pieces)  # it goes by the places that are written
+            # it goes by the places that are written
+            return Group(router.topology, router, chips, lies.pieces, self.rates)
         kinds = [piece.kind for piece in lies.pieces]
         root = chips[communication.root] if communication.kind in _CHAINS else None
+        order = lies.chips
         if kinds == [ROUTES]:
             key = (tuple(lies.chips), root)
             if key not in self._tours:
                 self._tours[key] = toured(router, lies.chips, root)
-            return Group(router.topology, router, self._tours[key], lies.pieces)
-        if kinds == ["graph"] and root is not None:
-            return Group(router.topology, router, self._chain(chips, root), lies.pieces)
-        return Group(router.topology, router, lies.chips, lies.pieces)
+            order = self._tours[key]
+        elif kinds == ["graph"] and root is not None:
+            order = self._chain(chips, root)
+        return Group(router.topology, router, order, lies.pieces, self.rates)
 
     def _chain(self, chips: Sequence[int], root: int) -> Sequence[int]:
         """Some chips of a graph in the order in which a chain from one of them goes through them."""
@@ -239,8 +233,9 @@ def _ask(sent: Communication, number: int, members: Sequence[int], group: Group)
 
 def _pattern(messages: Messages, router: Router) -> Traffic:
     groups = []
-    for source, target, nbytes in messages:
-        route = router.route(source, target)
-        loads = {wire: share * nbytes for wire, share in route.shares.items()}
-        groups.append(Joined((source, target), Transfer((loads,), route.latency_s, nbytes)))
+    for message in messages:
+        shares, latency_s = way_of(router, message)
+        loads = {wire: share * message.nbytes for wire, share in shares.items()}
+        also = message.way.also if message.way is not None else ()
+        groups.append(Joined((message.source, message.target, *also), Transfer((loads,), latency_s, message.nbytes)))
     return Traffic(tuple(groups), pair=True)

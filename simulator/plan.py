@@ -29,7 +29,7 @@ from simulator.split import Cut, Split
 Overlap = Literal["full", "none", "auto"]
 OVERLAPS = ("full", "none", "auto")
 ORDERS = ("program", "ready")
-NETWORKS = ("auto", "macro", "expanded")
+NETWORKS = ("task", "messages")
 CALIBRATIONS = ("spec", "measured")
 SHARDINGS = ("canonical", "auto", "written")
 
@@ -45,7 +45,7 @@ class RunOptions:
     says, and the launch time, from each chip's own calibration. `speedup` multiplies rates on top of that, for what-ifs.
     `sharding`: which collectives the planner inserts. `collectives`: the textbook's forms, the cheapest, or one by name.
     `routing`: how messages choose among equally short ways. `fold`: whether alike chips are simulated once.
-    `network`: collectives as one task each or step by step; auto: step by step where a stranger shares a wire.
+    `network`: a collective is one task; `messages` carries it out message by message, as a check of the model.
     `tile_level`: the memory in which tiles must fit, and what is fused must pass. `memory_latency`: whether a kernel
     waits for the first answer of the memories that it reads.
     `network_share`: what part of a chip's units a collective takes while it runs (on GPUs, copy kernels).
@@ -66,7 +66,7 @@ class RunOptions:
     network_share: float = 0.0
     tile_level: str = "on_chip"
     memory_latency: bool = False
-    network: Literal["auto", "macro", "expanded"] = "auto"
+    network: Literal["task", "messages"] = "task"
 
     def __post_init__(self) -> None:
         problems = Problems()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
@@ -58,6 +58,9 @@ class Shape:
 
     The stages of a task are what its tiles pass through one after the other: each resource of a chip is one; in a
     collective the like resources of all its chips are one stage, and so are all its wires. `stage_ps` has their times.
+    `serial_ps`: the stages one after the other, with all that the groups of one op ask side by side of what they share.
+    `early_ps`: a message's latency, spent before its turn comes. `opens`: the task lets its messages carry it out; the
+    shape then says what they do together.
     """
 
     fixed_ps: int
@@ -65,6 +68,9 @@ class Shape:
     stage_ps: tuple[float, ...]
     alone_ps: float
     weight: float
+    serial_ps: float = 0.0
+    early_ps: int = 0
+    opens: bool = False
 
     @classmethod
     def of(cls, fixed_ps: int, stages: Iterable[Stage], steps: float, weight: float) -> Shape:
@@ -85,7 +91,12 @@ class Shape:
                     total[resource] = total.get(resource, 0.0) + time
         times = tuple(time for _, time in used)
         return cls(
-            fixed_ps, tuple(sorted(total.items())), times, alone_time(times, steps), weight if weight > 0 else 1.0
+            fixed_ps,
+            tuple(sorted(total.items())),
+            times,
+            alone_time(times, steps),
+            weight if weight > 0 else 1.0,
+            serial_time(used),
         )
 
     @property
@@ -98,13 +109,10 @@ class Shape:
         """Its time with perfect overlap inside: fixed time and the slowest stage."""
         return self.fixed_ps + max(self.stage_ps, default=0.0)
 
-    def serial(self) -> Shape:
-        """The same demands with its stages one after the other (k = 1)."""
-        return Shape(self.fixed_ps, self.demands, self.stage_ps, alone_time(self.stage_ps, 1.0), self.weight)
 
-
-OPEN = Shape(0, (), (), 0.0, 0.0)
-"""The shape of a task that only stands for its parts."""
+def serial_time(stages: Iterable[tuple[Stage, float]]) -> float:
+    """All stages one after the other; what several alike tasks ask of one resource can be more than the time of one."""
+    return sum(max(time, *(here for _, here in stage)) for stage, time in stages)
 
 
 def alone_time(times: Sequence[float], steps: float) -> float:
@@ -120,7 +128,7 @@ class Program:
     """Tasks as columns, by task id; ids are program order.
 
     `groups`: all queues of a task that has several. `places`: where a task stands in a queue, if not at its id.
-    `parts`: of a task that stands for others (a collective step by step), those that start with it, and how many it ends
+    `parts`: of a task that stands for others (a collective by messages), those that start with it, and how many it ends
     after; it keeps its queues from its begin to its end.
     """
 
@@ -190,30 +198,12 @@ class Program:
         """All chips that a task runs on."""
         return tuple(self.queues[queue].chip for queue in self.queues_of(task))
 
-    def serial(self) -> Program:
-        """The same tasks with one queue per chip and nothing overlapping inside a task: the upper bound's program."""
-        chips = sorted({queue.chip for queue in self.queues})
-        lane = {chip: number for number, chip in enumerate(chips)}
-        inner = [queue for queue in self.queues if queue.inner]
-        place = {queue: len(chips) + number for number, queue in enumerate(inner)}
-        of_queue = [place[queue] if queue.inner else lane[queue.chip] for queue in self.queues]
-        result = Program(
-            resources=self.resources,
-            queues=[*(Queue(chip, "all") for chip in chips), *inner],
-            queue=array("i", [of_queue[queue] for queue in self.queue]),
-            groups={task: tuple(of_queue[queue] for queue in queues) for task, queues in self.groups.items()},
-            successors=self.successors,
-            waits=list(self.waits),
-            parts=self.parts,
-            kernel=self.kernel,
-            chunk=self.chunk,
-        )
-        if self.places:  # both ends of a transfer in one queue a chip: in an order in which the run can happen
-            rank = {task: float(at) for at, task in enumerate(self._possible_order())}
-            result.places = {(task, queue): rank[task] for task in range(len(self)) for queue in result.queues_of(task)}
-        number = [result.intern(shape.serial()) for shape in self.shapes]
-        result.shape = [number[shape] for shape in self.shape]
-        return result
+    def outer(self) -> Iterator[int]:
+        """The tasks that are no messages, in program order: a collective that goes by messages stands for them."""
+        if not self.parts:
+            return iter(range(len(self)))
+        inner = [queue.inner for queue in self.queues]
+        return (task for task, queue in enumerate(self.queue) if not inner[queue])
 
     def lanes(self) -> list[list[int]]:
         """The tasks of each queue in the order in which it issues them."""
@@ -225,41 +215,43 @@ class Program:
             lanes[each].sort(key=lambda task: self.places.get((task, each), task))
         return lanes
 
-    def _possible_order(self) -> list[int]:
-        """All tasks in an order that respects dependencies and queues, smallest ids first; what cannot run comes last."""
-        after: list[list[int]] = [list(successors) for successors in self.successors]
-        waits = list(self.waits)
-        for lane in self.lanes():
-            for before, task in pairwise(lane):
-                after[before].append(task)
-                waits[task] += 1
-        ready = [task for task, count in enumerate(waits) if not count]
+    def possible_order(self) -> list[int]:
+        """All tasks but messages in an order that respects dependencies and queues, smallest ids first; what cannot run
+        comes last."""
+        outer = list(self.outer())
+        known = set(outer)
+        after: dict[int, list[int]] = {
+            task: [each for each in self.successors[task] if each in known] for task in outer
+        }
+        for queue, lane in zip(self.queues, self.lanes(), strict=True):
+            if not queue.inner:
+                for before, task in pairwise(lane):
+                    after[before].append(task)
+        waits = dict.fromkeys(outer, 0)
+        for successors in after.values():
+            for each in successors:
+                waits[each] += 1
+        ready = [task for task in outer if not waits[task]]
         heapify(ready)
         order: list[int] = []
-        opened: set[int] = set()
         while ready:
             task = heappop(ready)
-            follow: Sequence[int] = after[task]
-            if task in self.parts and task not in opened:
-                opened.add(task)
-                follow, waits[task] = self.parts[task]
-            else:
-                order.append(task)
-            for each in follow:
+            order.append(task)
+            for each in after[task]:
                 waits[each] -= 1
                 if not waits[each]:
                     heappush(ready, each)
-        return order + [task for task, count in enumerate(waits) if count]
+        return order + [task for task in outer if waits[task]]
 
     def times(self) -> MutableSequence[int]:
         """A column for a time per task, -1 each: 64-bit where even a run without any overlap fits, else unlimited."""
-        longest = [shape.fixed_ps + sum(shape.stage_ps) + 1 for shape in self.shapes]
+        longest = [shape.early_ps + shape.fixed_ps + sum(shape.stage_ps) + 1 for shape in self.shapes]
         total = sum(longest[number] * count for number, count in _counts(self.shape).items())
         return array("q", [-1]) * len(self) if total < _INT64 else [-1] * len(self)
 
     def work_ps(self) -> list[float]:
         """Total time that each resource needs for all tasks, alone at full capacity."""
-        times: Mapping[int, int] = _counts(self.shape)
+        times: Mapping[int, int] = _counts(self.shape[task] for task in self.outer())
         total = [0.0] * len(self.resources)
         for number, count in times.items():
             for resource, time in self.shapes[number].demands:

@@ -50,7 +50,8 @@ def _work(result: Result) -> tuple[Any, Any, Any, Any]:
     """Tasks with work; when it begins (after the fixed time) and ends; its ps alone."""
     program = result.plan.program
     shape = np.asarray(program.shape, dtype=np.int64)
-    alone = np.asarray([each.alone_ps for each in program.shapes], dtype=np.float64)
+    # what goes by messages works through them
+    alone = np.asarray([0.0 if each.opens else each.alone_ps for each in program.shapes], dtype=np.float64)
     fixed = np.asarray([each.fixed_ps for each in program.shapes], dtype=np.int64)
     tasks = np.flatnonzero(alone[shape] > 0) if len(shape) else np.zeros(0, dtype=np.int64)
     shape = shape[tasks]

@@ -1,194 +1,276 @@
-"""Collectives step by step: the messages that a macro collective stands for, round by round.
+"""Collectives message by message: how each algorithm is carried out, round by round.
 
-A chip sends the messages of one lane in order, each when what it passes on has come; different lanes do not wait for each
-other. Alone on its wires, the step form of a collective along one ring, line or switch takes exactly its macro time.
-Along one axis: `simulator.rounds_axis`. Tree, hierarchical and several axes, and casts stream: V is cut into pieces that
-follow each other through the stages. per_axis goes stage by stage.
-Source: the same as `simulator.collectives` and `simulator.algorithms`.
+Model: a message waits for what its sender passes on, for its latency, and for its lane, one message at a time; different
+lanes do not wait for each other. Stages that stream are cut into slices that follow each other through them. An all-reduce
+is a reduce-scatter, then an all-gather, which begins when the former is over everywhere.
+Law: the messages of an algorithm put on every wire what its closed form (`simulator.collectives`, `simulator.algorithms`)
+charges, and take its time but for the time of a slice per stage.
+Source: the same as there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from itertools import pairwise
 
-from hw.topology import Axis
-from simulator.algorithms import GATHERS, tree_edges
+from simulator.algorithms import (
+    GATHERS,
+    doublings,
+    everyone,
+    one_fabric,
+    one_sided_round,
+    ring_line,
+    switch_stages,
+    up_and_down,
+)
 from simulator.collectives import Ask, dealt, exchanged, fetched, shifted
 from simulator.collectives_uneven import to_every, to_neighbours
-from simulator.rounds_axis import (
-    DOUBLING,
-    LINE,
-    MOST_SLICES,
-    ONE_WAY,
-    PIPELINED,
-    RING,
-    SLICES,
-    Build,
-    Messages,
-    Round,
-    Rounds,
-    chain,
-    direct,
-    fabric,
-)
-from simulator.transfer import Group, Line, Message
+from simulator.gathering import Leg, Stage, gather_stages, gathered, one_by_one
+from simulator.leaves import leaves_of
+from simulator.rounds_axis import BY_KIND, Messages, Round, Rounds, chain, over_routes, rounds_along
+from simulator.streams import Stage as Streams
+from simulator.streams import cast_stages, reduce_stages
+from simulator.transfer import Group, Message
+
+SLICES = 8
+"""Pieces, at least, into which what streams is cut."""
+
+MOST_SLICES = 256
+PIPELINED = 20_000
+"""Messages up to which more pieces are cut, so that filling the pipeline costs little."""
+
+Build = Callable[[Group, Ask], Rounds]
+
+
+def _slices(messages: int) -> int:
+    """Into how many pieces stages of so many messages are cut."""
+    return min(MOST_SLICES, max(SLICES, PIPELINED // max(1, messages)))
+
+
+def _append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gate: bool = False) -> tuple[int, ...]:
+    """Append the rounds of a stage that begins after others, in lanes of its own; returns all of them: what is for a chip
+    in the middle has come before the last. `gate`: it begins when the others are over everywhere."""
+    start = len(rounds)
+    for each in more:
+        if each.after:
+            rounds.append(Round(each.messages, lane + each.lane, tuple(at + start for at in each.after), each.gate))
+        else:
+            rounds.append(Round(each.messages, lane + each.lane, after, gate))
+    return tuple(range(start, len(rounds)))
+
+
+def merged(parts: Sequence[Rounds]) -> Rounds:
+    """The rounds of several lines or groups side by side: step by step, or one by one if unlike."""
+    alike: dict[tuple[tuple[int, tuple[int, ...]], ...], list[Rounds]] = {}
+    for part in parts:
+        alike.setdefault(tuple((each.lane, each.after) for each in part), []).append(part)
+    result: Rounds = []
+    for same in alike.values():
+        seen: dict[tuple[int, ...], Messages] = {}
+        together: Rounds = []
+        for steps in zip(*same, strict=True):
+            key = tuple(id(step.messages) for step in steps)
+            if key not in seen:
+                seen[key] = tuple(message for step in steps for message in step.messages)
+            together.append(Round(seen[key], steps[0].lane, steps[0].after, steps[0].gate))
+        _append(result, together, (), 0)
+    return result
+
+
+# Gathers
+
+
+def _gathers(half: Callable[[Group, float, bool], Rounds]) -> Build:
+    """All-gather, reduce-scatter, and all-reduce as the one after the other, in lanes of their own."""
+
+    def build(group: Group, ask: Ask) -> Rounds:
+        if ask.kind != "all_reduce":
+            return half(group, ask.nbytes, ask.kind == "reduce_scatter")
+        rounds = half(group, ask.nbytes, True)
+        lane = 1 + max(each.lane for each in rounds)
+        _append(rounds, half(group, ask.nbytes, False), ends(rounds), lane, gate=True)
+        return rounds
+
+    return build
+
+
+def ends(rounds: Rounds) -> tuple[int, ...]:
+    """The rounds that bring something last: those after which nothing waits."""
+    waited = {before for each in rounds for before in each.after}
+    return tuple(at for at in range(len(rounds)) if at not in waited)
+
+
+def _pipeline(group: Group, stages: Sequence[Stage], scatter: bool) -> Rounds:
+    """Slices through stages; the branches of a stage side by side, each leg after leg. A scatter goes backwards."""
+    order = [[branch[::-1] for branch in stage] for stage in stages[::-1]] if scatter else stages
+    legs = [leg for stage in order for branch in stage for leg in branch]
+    slices = 1
+    if len(legs) > 1 or _streams(group, legs[0]):
+        slices = _slices(sum(len(each.messages) for leg in legs for each in _leg(group, leg, scatter, 1)))
+    # slices have the same messages, so that what is alike is found once
+    found = {id(leg): _leg(group, leg, scatter, slices) for leg in legs}
+    ahead = _ahead(group, stages, scatter, slices)
+    rounds: Rounds = []
+    ended: list[tuple[int, ...]] = []
+    for at in range(slices):
+        after = ended[at - ahead] if at >= ahead else ()
+        lane = 0
+        for stage in order:
+            brought: tuple[int, ...] = ()
+            for branch in stage:
+                before = after
+                for leg in branch:
+                    before = _append(rounds, found[id(leg)], before, lane)
+                    lane += 2
+                brought += before
+            after = brought
+        ended.append(after)
+    return rounds
+
+
+def _ahead(group: Group, stages: Sequence[Stage], scatter: bool, slices: int) -> int:
+    """How many slices may be on their way at once: as many as keep the wires busy, so that no branch runs ahead and takes
+    from wires what the others need for the whole to end together."""
+    if all(len(stage) == 1 for stage in stages):
+        return slices
+    whole = gathered(group, stages, scatter)
+    slice_s = max(moved / group.bytes_per_s(wire) for wire, moved in whole.phases[0].items()) / slices
+    deep = sum(max(len(branch) for branch in stage) for stage in stages)
+    return 2 * deep + math.ceil(whole.latency_s / slice_s)
+
+
+def _one_by_one(group: Group, nbytes: float, scatter: bool) -> Rounds:
+    """Axis after axis, each when the one before is over everywhere."""
+    stages = one_by_one(group, nbytes)
+    rounds: Rounds = []
+    after: tuple[int, ...] = ()
+    lane = 0
+    for stage in stages[::-1] if scatter else stages:
+        leg = _pipeline(group, [stage], scatter)
+        _append(rounds, leg, after, lane, gate=True)
+        after, lane = ends(rounds), 1 + max(each.lane for each in rounds)
+    return rounds
+
+
+def _leg(group: Group, leg: Leg, scatter: bool, slices: int) -> Rounds:
+    lines = group.along(leg.piece)
+    return merged([rounds_along(line, leg.nbytes / slices, scatter, leg.balanced) for line in lines])
+
+
+def _streams(group: Group, leg: Leg) -> bool:
+    """Whether a leg has two stages: across the leaves of a tree and inside them."""
+    return leg.piece.kind == "fat_tree" and any(leaves_of(line) for line in group.along(leg.piece))
+
+
+def _ring(group: Group, nbytes: float, scatter: bool) -> Rounds:
+    line = ring_line(group)
+    build = BY_KIND[line.axis.kind] if line.axis.kind in ("ring", "line", "one_way_ring") else over_routes
+    return build(line, nbytes, scatter)
+
+
+def _over_routes(group: Group, nbytes: float, scatter: bool) -> Rounds:
+    return over_routes(group.line, nbytes, scatter)
+
+
+def _one_way(group: Group, nbytes: float, _scatter: bool) -> Rounds:
+    rounds: Rounds = []
+    chain(rounds, [tuple(one_sided_round(group, nbytes / group.size))] * (group.size - 1), 0)
+    return rounds
+
+
+def _direct(group: Group, nbytes: float, scatter: bool) -> Rounds:
+    if one_fabric(group):
+        return _pipeline(group, gather_stages(group, nbytes), scatter)
+    return [Round(tuple(everyone(group, nbytes / group.size)))]
+
+
+def _doubling(group: Group, nbytes: float, scatter: bool) -> Rounds:
+    """Partners 1, 2, 4, ... places away exchange all they have; a scatter backwards."""
+    steps = [tuple(each) for each in doublings(group, nbytes)]
+    rounds: Rounds = []
+    chain(rounds, steps[::-1] if scatter else steps, 0)
+    return rounds
+
+
+# What streams along trees and through switches
+
+
+def _flowing(stages_of: Callable[[Group, Ask], Sequence[Streams]]) -> Build:
+    """Slices along the trees of stages, level by level."""
+
+    def build(group: Group, ask: Ask) -> Rounds:
+        stages = stages_of(group, ask)
+        slices = _slices(sum(len(level) for stage in stages for stream in stage for level in stream.levels))
+        sized = [
+            [
+                [tuple(e._replace(nbytes=ask.nbytes * stream.share / slices) for e in level) for level in stream.levels]
+                for stream in stage
+            ]
+            for stage in stages
+        ]
+        rounds: Rounds = []
+        for _ in range(slices):
+            after: tuple[int, ...] = ()
+            lane = 0
+            for stage in sized:
+                start = len(rounds)
+                for levels in stage:
+                    chain(rounds, levels, lane, after)
+                    lane += 1
+                after = tuple(range(start, len(rounds)))
+        return rounds
+
+    return build
+
+
+def _in_switch(group: Group, ask: Ask) -> Rounds:
+    """Slices up through the switches and down again, level by level."""
+    stages = switch_stages(group, ask.nbytes)
+    slices = _slices(sum(len(stage) for stage in stages))
+    sized = [tuple(each._replace(nbytes=each.nbytes / slices) for each in stage) for stage in stages]
+    rounds: Rounds = []
+    for _ in range(slices):
+        after: tuple[int, ...] = ()
+        for lane, messages in enumerate(sized):
+            after = chain(rounds, [messages], lane, after)
+    return rounds
 
 
 def _single(messages: Callable[[Group, Ask], Sequence[Message]]) -> Build:
     return lambda group, ask: [Round(tuple(messages(group, ask)))]
 
 
-def _tree(group: Group, ask: Ask) -> Rounds:
-    """Each slice goes up level by level and comes down again; the two trees side by side."""
-    rounds: Rounds = []
-    for offset in (0, 1):
-        levels = _tree_levels(tree_edges(group, offset))
-        slice_bytes = ask.nbytes / 2 / SLICES
-        for _ in range(SLICES):
-            after: tuple[int, ...] = ()
-            for depth, edges in enumerate(reversed(levels)):
-                after = chain(rounds, [tuple(Message(c, p, slice_bytes) for c, p in edges)], 4 * depth + offset, after)
-            for depth, edges in enumerate(levels):
-                after = chain(
-                    rounds, [tuple(Message(p, c, slice_bytes) for c, p in edges)], 4 * depth + 2 + offset, after
-                )
-    return rounds
-
-
-def _tree_levels(edges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """The edges of a tree by the depth of the child, from the root down."""
-    depth: dict[int, int] = {}
-    levels: list[list[tuple[int, int]]] = []
-    for child, parent in edges:
-        depth[child] = depth.get(parent, 0) + 1
-        if len(levels) < depth[child]:
-            levels.append([])
-        levels[depth[child] - 1].append((child, parent))
-    return levels
-
-
-def _staged(group: Group, ask: Ask) -> Rounds:
-    """Levels in the order of the macro form, each slice on its own; the axes of one level in every rotation."""
-    one_level = len({piece.level for piece in group.pieces}) == 1
-    turns = len(group.pieces) if one_level else 1
-    kinds = 2 if ask.kind == "all_reduce" else 1
-    a_slice = group.size * sum(piece.size - 1 for piece in group.pieces) * kinds * turns
-    return _stages(group, ask, turns, min(MOST_SLICES, max(SLICES, PIPELINED // a_slice)))
-
-
-def _one_by_one(group: Group, ask: Ask) -> Rounds:
-    return _stages(group, ask, 1, 1)
-
-
-def _stages(group: Group, ask: Ask, turns: int, slices: int) -> Rounds:
-    result: Rounds = []
-    for turn in range(turns):
-        pieces = [*group.pieces[turn:], *group.pieces[:turn]]
-        # slices have the same messages, so that what is alike is found once
-        stages = [
-            merged([_along_line(line, step) for line in group.along(piece)])
-            for piece, step in _order(pieces, replace(ask, nbytes=ask.nbytes / turns / slices))
-        ]
-        for _ in range(slices):
-            after: tuple[int, ...] = ()
-            for at, stage in enumerate(stages):
-                after = _append(result, stage, after, 2 * (at + turn * 2 * len(pieces)))
-    return result
-
-
-def _order(pieces: Sequence[Axis], ask: Ask) -> list[tuple[Axis, Ask]]:
-    """What is done along each piece, one after the other: reduce-scatters inside out, all-gathers outside in."""
-    inside_out, inner = [], 1
-    for piece in pieces:
-        inside_out.append((piece, ask.nbytes / inner))
-        inner *= piece.size
-    halves = {"reduce_scatter": inside_out, "all_gather": inside_out[::-1]}
-    kinds = halves if ask.kind == "all_reduce" else {ask.kind: halves[ask.kind]}
-    return [(piece, replace(ask, kind=kind, nbytes=nbytes)) for kind in kinds for piece, nbytes in halves[kind]]
-
-
-def _along_line(line: Line, ask: Ask) -> Rounds:
-    part = Group(line.topology, line.router, tuple(line.chips), (line.axis,))
-    return by_name(_AXIS_NAMES.get(line.axis.kind, "ring over routes"))(part, ask)
-
-
-def merged(parts: Sequence[Rounds]) -> Rounds:
-    """The rounds of several lines side by side; all have the same steps."""
-    seen: dict[tuple[int, ...], Messages] = {}
-    result: Rounds = []
-    for steps in zip(*parts, strict=True):
-        key = tuple(id(step.messages) for step in steps)
-        if key not in seen:
-            seen[key] = tuple(message for step in steps for message in step.messages)
-        result.append(Round(seen[key], steps[0].lane, steps[0].after))
-    return result
-
-
-def _append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lanes: int) -> tuple[int, ...]:
-    start = len(rounds)
-    for each in more:
-        rounds.append(Round(each.messages, lanes + each.lane, tuple(at + start for at in each.after) or after))
-    return tuple(range(start, len(rounds)))  # all: what is for a chip in the middle of a line has come before the last
-
-
-def _cast(group: Group, ask: Ask) -> Rounds:
-    """Slices streamed along the chain of chips from the root (a reduce: to it)."""
-    chips = [*group.chips[ask.root :], *group.chips[: ask.root]]
-    hops = [Message(a, b, ask.nbytes / SLICES) for a, b in pairwise(chips)]
-    if ask.kind == "reduce_to":
-        hops = [Message(b, a, nbytes) for a, b, nbytes in reversed(hops)]
-    rounds: Rounds = []
-    steps = [(hop,) for hop in hops]
-    for _ in range(SLICES):
-        chain(rounds, steps, 0)
-    return rounds
-
-
-_AXIS_NAMES = {
-    "ring": "ring",
-    "one_way_ring": "ring_one_way",
-    "line": "line",
-    "switch": "direct",
-    "fat_tree": "fabric",
-    "full": "direct",
-}
+_PIPELINE = _gathers(lambda group, nbytes, scatter: _pipeline(group, gather_stages(group, nbytes), scatter))
 _BY_NAME: Mapping[str, Build] = {
-    "ring": RING,
-    "ring over routes": RING,
-    "line": LINE,
-    "ring_one_way": ONE_WAY,
-    "direct": direct,
-    "fabric": fabric,
-    "halving_doubling": DOUBLING,
-    "tree": _tree,
-    "per_axis": _one_by_one,
-    "hierarchical": _staged,
-    "all axes at once": _staged,
-    "split over the axes": _staged,
+    "ring": _gathers(_ring),
+    "ring over routes": _gathers(_over_routes),
+    "line": _gathers(_ring),
+    "ring_one_way": _gathers(_one_way),
+    "direct": _gathers(_direct),
+    "halving_doubling": _gathers(_doubling),
+    "tree": _flowing(lambda group, _ask: up_and_down(group)),
+    "per_axis": _gathers(_one_by_one),
+    "hierarchical": _PIPELINE,
+    "all axes at once": _PIPELINE,
+    "split over the axes": _PIPELINE,
+    "in_switch": _in_switch,
 }
 _BY_KIND: Mapping[str, Build] = {
     "all_to_all": _single(exchanged),
     "permute": _single(shifted),
     "gather_to": _single(fetched),
     "scatter": _single(dealt),
-    "broadcast": _cast,
-    "reduce_to": _cast,
+    "broadcast": _flowing(lambda group, ask: cast_stages(group, ask.root)),
+    "reduce_to": _flowing(lambda group, ask: reduce_stages(group, ask.root)),
 }
 
 
-def by_name(algorithm: str) -> Build:
-    """How an algorithm goes step by step."""
-    return _BY_NAME[algorithm]
-
-
-def rounds(group: Group, ask: Ask, algorithm: str) -> Rounds | None:
-    """The rounds of a collective; None where an algorithm has no step form (a switch that adds up)."""
+def rounds(group: Group, ask: Ask, algorithm: str) -> Rounds:
+    """The rounds of a collective."""
     if ask.kind in GATHERS and (ask.held or ask.shares):
         return _unequal(group, ask, algorithm)
-    build = _BY_KIND.get(ask.kind) or _BY_NAME.get(algorithm)
-    return build(group, ask) if build is not None and group.size > 1 else None
+    build = _BY_KIND.get(ask.kind) or _BY_NAME[algorithm]
+    return build(group, ask)
 
 
 def _unequal(group: Group, ask: Ask, algorithm: str) -> Rounds:

@@ -1,41 +1,40 @@
-"""Step forms along one axis, and the words of all step forms: rounds of messages.
+"""Message forms along one axis, and the words of all message forms: rounds of messages.
 
-- ring, line: shards are passed on, one lane each way; the shard of the antipode goes forward only.
-- direct: everyone to everyone, in one round. halving_doubling: a round for each partner. ring_one_way: n-1 rounds.
-- fat tree: direct; where that would crowd its trunks, between like places of the leaves first, then inside them, in slices.
-Source: the same as `simulator.collectives_axis` and `simulator.algorithms`.
+- ring, line: shards are passed on, one lane each way; the shard of the antipode goes forward only, or half each way.
+- direct: everyone to everyone, in one round.
+- a tree with crowded trunks: across leaves, then inside them (`simulator.leaves`).
+- anything else: shards passed on from chip to next chip, over routes.
+A scatter goes backwards. A message goes the way that the closed form charges (`simulator.collectives_axis`).
+Source: the same as there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from simulator.algorithms import doublings, everyone, one_way_round
-from simulator.collectives import Ask
-from simulator.transfer import Group, Message
-
-SLICES = 8
-"""Pieces, at least, into which the step form cuts what a macro form streams."""
-
-MOST_SLICES = 64
-PIPELINED = 20_000
-"""Messages up to which more pieces are cut, so that filling the pipeline costs little."""
+from simulator.collectives_axis import one_way_round, ring_wires
+from simulator.leaves import leaves_of, stages
+from simulator.transfer import Line, Message
 
 Messages = tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Messages of one step. `after`: the rounds whose messages to a sender must have come before it sends."""
+    """Messages of one step. `after`: the rounds whose messages to a sender must have come before it sends; with `gate`
+    those to everyone."""
 
     messages: Messages
     lane: int = 0
     after: tuple[int, ...] = ()
+    gate: bool = False
 
 
 Rounds = list[Round]
+
+Build = Callable[[Line, float, bool], Rounds]
+"""The rounds of a gather of so many bytes along a line, or of a scatter where it is to go backwards."""
 
 
 def chain(rounds: Rounds, messages: Sequence[Messages], lane: int, after: tuple[int, ...] = ()) -> tuple[int, ...]:
@@ -46,155 +45,97 @@ def chain(rounds: Rounds, messages: Sequence[Messages], lane: int, after: tuple[
     return after
 
 
-def ring_gather(group: Group, nbytes: float) -> Rounds:
+def _neighbours(line: Line, nbytes: float, wires: Sequence[int], forward: bool) -> list[Message]:
+    """A message over each of the wires forwards, or backwards, around a ring or along a line."""
+    topology = line.topology
+    numbers = topology.chip_numbers
+    ends = [(numbers[topology.wires[wire].source], numbers[topology.wires[wire].target], wire) for wire in wires]
+    return [Message(here, there, nbytes, line.way(wire)) for here, there, wire in ends]
+
+
+def ring(line: Line, nbytes: float, _scatter: bool) -> Rounds:
     """Whole shards both ways round."""
-    chips, size = group.chips, group.size
-    shard = nbytes / size
-    ahead = tuple(one_way_round(group, shard))
-    back = tuple(Message(target, source, shard) for source, target, _ in ahead)
+    size, shard = line.size, nbytes / line.size
+    forward, backward = ring_wires(line)
     rounds: Rounds = []
-    chain(rounds, [ahead] * (size // 2), 0)
-    chain(rounds, [back] * ((size - 1) // 2), 1)
-    return rounds if len(chips) > 1 else []
-
-
-def line_gather(group: Group, nbytes: float) -> Rounds:
-    """In hop h, the shards that started h-1 places back are passed on."""
-    chips, size = group.chips, group.size
-    shard = nbytes / size
-    rounds: Rounds = []
-    for lane, order in enumerate((list(chips), list(chips)[::-1])):
-        hops = list(pairwise(order))
-        chain(rounds, [tuple(Message(a, b, shard) for a, b in hops[at:]) for at in range(size - 1)], lane)
+    chain(rounds, [tuple(_neighbours(line, shard, forward, True))] * (size // 2), 0)
+    chain(rounds, [tuple(_neighbours(line, shard, backward, False))] * ((size - 1) // 2), 1)
     return rounds
 
 
-def line_scatter(group: Group, nbytes: float) -> Rounds:
-    """Partial sums for a chip come from the far ends; what has far to go is sent first."""
-    chips, size = group.chips, group.size
-    shard = nbytes / size
+def one_way_ring(line: Line, nbytes: float, _scatter: bool) -> Rounds:
+    """Whole shards from each chip to the next."""
     rounds: Rounds = []
-    for lane, order in enumerate((list(chips), list(chips)[::-1])):
-        hops = list(pairwise(order))
-        chain(rounds, [tuple(Message(a, b, shard) for a, b in hops[: at + 1]) for at in range(size - 1)], lane)
+    hop = tuple(_neighbours(line, nbytes / line.size, line.steps(True), True))
+    chain(rounds, [hop] * (line.size - 1), 0)
     return rounds
 
 
-def _both(scatter: Rounds, gather: Rounds) -> Rounds:
-    """A reduce-scatter, then an all-gather: the second waits for the last rounds of the first."""
-    last = tuple(ends(scatter))
-    later = [
-        Round(each.messages, each.lane, tuple(before + len(scatter) for before in each.after) or last)
-        for each in gather
-    ]
-    return [*scatter, *later]
-
-
-def ends(rounds: Rounds) -> list[int]:
-    """The last round of each lane."""
-    return list({each.lane: at for at, each in enumerate(rounds)}.values())
-
-
-Build = Callable[[Group, Ask], Rounds]
-
-
-def gathered(scatter: Callable[[Group, float], Rounds], gather: Callable[[Group, float], Rounds]) -> Build:
-    """All-gather, reduce-scatter, and all-reduce as the one after the other."""
-
-    def build(group: Group, ask: Ask) -> Rounds:
-        kinds: Mapping[str, Callable[[], Rounds]] = {
-            "all_gather": lambda: gather(group, ask.nbytes),
-            "reduce_scatter": lambda: scatter(group, ask.nbytes),
-            "all_reduce": lambda: _both(scatter(group, ask.nbytes), gather(group, ask.nbytes)),
-        }
-        return kinds[ask.kind]()
-
-    return build
-
-
-def one_way(group: Group, nbytes: float) -> Rounds:
-    """Whole shards one way round, n-1 rounds."""
+def balanced_ring(line: Line, nbytes: float, scatter: bool) -> Rounds:
+    """The same with half of the antipode's shard each way."""
+    size, shard = line.size, nbytes / line.size
     rounds: Rounds = []
-    chain(rounds, [tuple(one_way_round(group, nbytes / group.size))] * (group.size - 1), 0)
+    for lane, forward in enumerate((True, False)):
+        wires = line.steps(forward)
+        steps = [tuple(_neighbours(line, shard, wires, forward))] * ((size - 1) // 2)
+        if size % 2 == 0:
+            steps.append(tuple(_neighbours(line, shard / 2, wires, forward)))
+        chain(rounds, steps[::-1] if scatter else steps, lane)
     return rounds
 
 
-def at_once(group: Group, nbytes: float) -> Rounds:
+def line(along: Line, nbytes: float, scatter: bool) -> Rounds:
+    """In hop h of a gather the shards that started h-1 places back are passed on; a scatter's partial sums come from the
+    far ends, what has far to go first."""
+    size, shard = along.size, nbytes / along.size
+    rounds: Rounds = []
+    for lane, forward in enumerate((True, False)):
+        wires = along.steps(forward)
+        hops = _neighbours(along, shard, wires if forward else wires[::-1], forward)
+        sent = [hops[: at + 1] if scatter else hops[at:] for at in range(size - 1)]
+        chain(rounds, [tuple(each) for each in sent], lane)
+    return rounds
+
+
+def everyone(along: Line, nbytes: float, _scatter: bool) -> Rounds:
     """Everyone to everyone in one round."""
-    return [Round(tuple(everyone(group, nbytes / group.size)))]
+    chips, shard = along.chips, nbytes / along.size
+    return [Round(tuple(Message(here, there, shard) for here in chips for there in chips if here != there))]
 
 
-def fabric(group: Group, ask: Ask) -> Rounds:
-    """Everyone to everyone; where that would crowd trunks, like places of the leaves first, then inside them."""
-    leaves = _leaves(group)
+def fabric(along: Line, nbytes: float, scatter: bool) -> Rounds:
+    """Everyone to everyone; where that would crowd trunks, across leaves and inside them."""
+    leaves = leaves_of(along)
     if leaves is None:
-        return gathered(at_once, at_once)(group, ask)
-    crossing = [tuple(chips) for chips in zip(*leaves, strict=True)]
-    inside: list[tuple[Sequence[Sequence[int]], float]] = [
-        (leaves, ask.nbytes),
-        (crossing, ask.nbytes / len(leaves[0])),
-    ]
-    order = {"reduce_scatter": inside, "all_gather": inside[::-1], "all_reduce": [*inside, *inside[::-1]]}[ask.kind]
-    messages = sum(len(each) * len(each[0]) ** 2 for each, _ in order)
-    slices = min(MOST_SLICES, max(SLICES, PIPELINED // messages))
+        return everyone(along, nbytes, scatter)
     rounds: Rounds = []
-    stages = [
-        tuple(
-            Message(here, there, nbytes / slices / len(chips))
-            for chips in lines
-            for here in chips
-            for there in chips
-            if here != there
-        )
-        for lines, nbytes in order
-    ]
-    for _ in range(slices):
-        after: tuple[int, ...] = ()
-        for lane, stage in enumerate(stages):
-            after = chain(rounds, [stage], lane, after)
+    after: tuple[int, ...] = ()
+    for lane, messages in enumerate(stages(leaves, nbytes / along.size, scatter)):
+        after = chain(rounds, [tuple(messages)], lane, after)
     return rounds
 
 
-def _leaves(group: Group) -> list[list[int]] | None:
-    """The chips behind each trunk, place by place; None if nothing is shared that is narrower than the chips' ports."""
-    topology, level = group.topology, group.pieces[0].level
-    trunks = [trunk for trunk in topology.trunks(level) if 0 < len(set(group.chips) & set(trunk.chips)) < group.size]
-    wires, port = topology.wires, topology.wires[topology.port_out(group.chips[0], level)].bytes_per_s
-    crowded = [
-        trunk
-        for trunk in trunks
-        if (behind := len(set(group.chips) & set(trunk.chips))) * (group.size - behind) * port
-        > (group.size - 1) * sum(wires[wire].bytes_per_s for wire in trunk.up) * (1 + 1e-9)
-    ]
-    by_trunk: dict[tuple[bool, ...], list[int]] = {}
-    for chip in group.chips:
-        by_trunk.setdefault(tuple(chip in trunk.chips for trunk in crowded), []).append(chip)
-    leaves = list(by_trunk.values())
-    alike = len({len(leaf) for leaf in leaves}) == 1 and len(leaves[0]) > 1
-    return leaves if crowded and len(leaves) > 1 and alike else None
-
-
-def doubling(group: Group, nbytes: float) -> Rounds:
-    """Partners 1, 2, 4, ... places away exchange all they have."""
+def over_routes(along: Line, nbytes: float, _scatter: bool) -> Rounds:
+    """Whole shards both ways round the chips, each over the route to the next."""
+    size, shard = along.size, nbytes / along.size
     rounds: Rounds = []
-    chain(rounds, [tuple(each) for each in doublings(group, nbytes)], 0)
+    chain(rounds, [tuple(one_way_round(along, shard))] * (size // 2), 0)
+    chain(rounds, [tuple(one_way_round(along, shard, forward=False))] * ((size - 1) // 2), 1)
     return rounds
 
 
-def halving(group: Group, nbytes: float) -> Rounds:
-    """The same backwards."""
-    rounds: Rounds = []
-    chain(rounds, [tuple(each) for each in doublings(group, nbytes)][::-1], 0)
-    return rounds
+BY_KIND: Mapping[str, Build] = {
+    "ring": ring,
+    "line": line,
+    "one_way_ring": one_way_ring,
+    "switch": fabric,
+    "fat_tree": fabric,
+    "full": everyone,
+}
+"""The rounds by kind of axis; other kinds go over routes."""
 
 
-def direct(group: Group, ask: Ask) -> Rounds:
-    """Everyone to everyone, by leaves where that is the way of a fat tree."""
-    along = group.pieces[0].kind if len(group.pieces) == 1 else ""
-    return fabric(group, ask) if along == "fat_tree" else gathered(at_once, at_once)(group, ask)
-
-
-RING = gathered(ring_gather, ring_gather)
-LINE = gathered(line_scatter, line_gather)
-ONE_WAY = gathered(one_way, one_way)
-DOUBLING = gathered(halving, doubling)
+def rounds_along(along: Line, nbytes: float, scatter: bool, balanced: bool = False) -> Rounds:
+    """The rounds of a gather, or a scatter, along one line."""
+    build = balanced_ring if balanced else BY_KIND.get(along.axis.kind, over_routes)
+    return build(along, nbytes, scatter)

@@ -107,10 +107,21 @@ class Simulation:
         engine = self._running()
         self._own_flows += 1
         number = len(engine.program.shapes) + self._own_flows
-        use = Use(number, alone, tuple(demands), max(amounts.values()))
+        use = Use(number, alone, tuple(demands), self._weight(amounts, demands, alone))
         engine.pool.start(-self._own_flows, use, lambda _key: event.succeed())
         engine.pool.touch()
         return event
+
+    def _weight(self, amounts: Mapping[str, float], demands: list[tuple[int, float]], alone_ps: float) -> float:
+        """What a flow counts in fairness, as tasks do: on wires the bytes of its largest stream; on a chip the bytes that
+        the chip's HBM could move in the time that it takes alone."""
+        resources = self.plan.program.resources
+        streams = [amounts[resources[at].name] for at, _ in demands if resources[at].chip < 0]
+        if streams and max(streams) > 0:
+            return max(streams)
+        slowest, _ = max(demands, key=lambda demand: demand[1])
+        hbm = resources[self._resource_at[f"chip{resources[slowest].chip}.hbm"]]
+        return alone_ps / PS_PER_S * hbm.per_s
 
     def hold(self, op: str) -> Callable[[], None]:
         """Make every task of `op` wait until the returned function is called."""

@@ -6,8 +6,8 @@ side, and a phase lasts as long as its slowest wire. `latency_s` is the hops and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -33,9 +33,9 @@ class Transfer:
         return added(*self.phases)
 
     def then(self, other: Transfer) -> Transfer:
-        """Two transfers in sequence; over the same wires in the same shares they are one longer phase."""
+        """Two transfers in sequence; the same loads again are one phase that lasts as long as both."""
         latency, sent = self.latency_s + other.latency_s, self.sent_bytes + other.sent_bytes
-        if len(self.phases) == len(other.phases) == 1 and self.phases[0].keys() == other.phases[0].keys():
+        if len(self.phases) == 1 and self.phases == other.phases:
             return Transfer((added(*self.phases, *other.phases),), latency, sent)
         return Transfer((*self.phases, *other.phases), latency, sent)
 
@@ -56,12 +56,29 @@ def added(*loads: Loads) -> dict[int, float]:
     return total
 
 
+class Way(NamedTuple):
+    """Wires that a message takes, its seconds of latency over them, and other chips that it reaches as well."""
+
+    wires: tuple[int, ...]
+    latency_s: float
+    also: tuple[int, ...] = ()
+
+
 class Message(NamedTuple):
-    """Bytes from one chip to another."""
+    """Bytes from one chip to another, over its route or over a `way` of its own."""
 
     source: int
     target: int
     nbytes: float
+    way: Way | None = None
+
+
+def way_of(router: Router, message: Message) -> tuple[Mapping[int, float], float]:
+    """The share of a message on every wire that it takes, and its seconds of latency."""
+    if message.way is not None:
+        return dict.fromkeys(message.way.wires, 1.0), message.way.latency_s
+    route = router.route(message.source, message.target)
+    return route.shares, route.latency_s
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,11 @@ class Group:
     router: Router
     chips: Sequence[int]
     pieces: tuple[Axis, ...]
+    rates: Sequence[float] = ()
+
+    def bytes_per_s(self, wire: int) -> float:
+        """What a wire carries: `rates` where they are given, else what its link says."""
+        return self.rates[wire] if self.rates else self.topology.wires[wire].bytes_per_s
 
     @property
     def size(self) -> int:
@@ -83,8 +105,8 @@ class Group:
     def line(self) -> Line:
         """All of it as one line: its own axis if it has just one, else its chips in order, over routes."""
         if len(self.pieces) == 1:
-            return Line(self.topology, self.router, self.chips, self.pieces[0])
-        return Line(self.topology, self.router, self.chips, Axis("graph", self.size, 1, 0))
+            return Line(self, self.chips, self.pieces[0])
+        return Line(self, self.chips, Axis("graph", self.size, 1, 0))
 
     @cached_property
     def one_sided(self) -> Router:
@@ -125,7 +147,7 @@ class Group:
         for at, chip in enumerate(self.chips):
             lines.setdefault(at - piece.place(at) * piece.stride, []).append(chip)
         for chips in lines.values():
-            yield Line(self.topology, self.router, chips, piece)
+            yield Line(self, chips, piece)
 
     @cached_property
     def place_of(self) -> Mapping[int, int]:
@@ -135,12 +157,26 @@ class Group:
 
 @dataclass(frozen=True)
 class Line:
-    """Chips along one axis, in order."""
+    """Chips of a group along one axis, in order."""
 
-    topology: Topology
-    router: Router
+    group: Group
     chips: Sequence[int]
     axis: Axis
+
+    @property
+    def topology(self) -> Topology:
+        """What the chips are part of."""
+        return self.group.topology
+
+    @property
+    def router(self) -> Router:
+        """How messages get from chip to chip."""
+        return self.group.router
+
+    @cached_property
+    def alone(self) -> Group:
+        """These chips as a group of their own."""
+        return Group(self.topology, self.router, tuple(self.chips), (replace(self.axis, stride=1),), self.group.rates)
 
     @property
     def size(self) -> int:
@@ -162,7 +198,11 @@ class Line:
             found.append(wires[-1] if wraps else wires[0])
         return found
 
-    def hop_s(self, wires: Sequence[int]) -> float:
+    def hop_s(self, wires: Iterable[int]) -> float:
         """Seconds of one hop and one message over the slowest of some wires."""
-        found = [self.topology.wires[wire] for wire in wires]
-        return max((wire.latency_s + wire.message_s for wire in found), default=0.0)
+        return max((self.way(wire).latency_s for wire in wires), default=0.0)
+
+    def way(self, wire: int) -> Way:
+        """One wire as the way of a message."""
+        here = self.topology.wires[wire]
+        return Way((wire,), here.latency_s + here.message_s)

@@ -156,7 +156,7 @@ def case_rows(case: Case) -> Iterator[str]:
 
 def step_rows() -> Iterator[str]:
     """A ring message by message: folded, and in full, where the pace of messages counts."""
-    options = RunOptions(network="expanded", collectives="ring_one_way")
+    options = RunOptions(network="messages", collectives="ring_one_way")
     chip, mesh = "tpu_v5e", {"X": 1024}
     yield row("ring, steps, folded", 1024, best(lambda: measure(chip, "ring(1024)", mesh, options)), "")
     chips = 512

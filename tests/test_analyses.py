@@ -168,7 +168,7 @@ def test_the_busiest_link_is_to_blame() -> None:
 
 def test_equally_busy_links_share_and_parts_add_up() -> None:
     graph = parse_graph(["z:bf16[B,F] = all_gather(y:bf16[B_X,F], over=X)"], {"B": 1024, "F": 4096})
-    for network in ("macro", "expanded"):
+    for network in ("task", "messages"):
         result = simulate(graph, chips("line(4)", {"X": 4}), RunOptions(network=network, fold=False))
         parts = task_links(result)
         assert parts["part"].groupby(parts["task"]).sum().tolist() == pytest.approx([1.0] * parts["task"].nunique())
@@ -345,7 +345,7 @@ def test_slack_of_a_short_branch_is_what_it_could_be_late() -> None:
     assert slack["c"] > 0
 
 
-@pytest.mark.parametrize("network", ["macro", "expanded"])
+@pytest.mark.parametrize("network", ["task", "messages"])
 def test_what_lies_on_the_path_has_no_slack(network: Any) -> None:
     lines = [
         "y:bf16[B,F]{U_X} = matmul(x:bf16[B,D_X], w:bf16[D_X,F], chunks=4)",

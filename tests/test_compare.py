@@ -95,7 +95,7 @@ def test_a_chain_on_one_chip_is_all_path(lines: list[str], overlap: Any, fuse: s
     assert not {each.cause for each in segments} & {CONTENTION, HELD}
 
 
-@pytest.mark.parametrize("network", ["macro", "expanded"])
+@pytest.mark.parametrize("network", ["task", "messages"])
 @pytest.mark.parametrize("order", ["program", "ready"])
 @pytest.mark.parametrize("overlap", ["full", "none"])
 def test_collectives_that_meet_are_walked(network: Any, order: Any, overlap: Any) -> None:

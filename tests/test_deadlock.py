@@ -143,7 +143,7 @@ def test_a_collective_that_goes_step_by_step_is_no_deadlock_in_any_order(order: 
     """Two all-gathers of 8 KiB on a ring of four: two hops each of a quarter at 45 GB/s."""
     system = many("ring(4)", {"X": 4}, chip_with("tpu_v5e", {"links.ici.latency": "0 s"}))
     lines = [f"g{at}:bf16[N] = all_gather(x{at}:bf16[N_X], over=X)" for at in range(2)]
-    got = run(lines, {"N": 4096}, system, RunOptions(overlap="full", order=order, network="expanded")).time_s
+    got = run(lines, {"N": 4096}, system, RunOptions(overlap="full", order=order, network="messages")).time_s
     assert got == pytest.approx(2 * 2 * 8192 / 4 / 4.5e10, abs=8e-12)
 
 

@@ -24,7 +24,7 @@ import simulator.folding as folding_module
 from analysis import Summary
 from analysis.frames import timeline_frame
 from hw import Chip, Mesh, System, load_chip, parse_topology
-from simulator import Plan, Result, RunOptions, Simulation, parse_graph, rounds, rounds_axis, simulate
+from simulator import Plan, Result, RunOptions, Simulation, parse_graph, rounds, simulate
 from simulator.folding import Folding, fold, unfolded
 from simulator.network import Joined, Traffic
 from simulator.transfer import Transfer
@@ -35,7 +35,7 @@ from tests.strategies import chip_with, run
 def few_slices() -> Iterator[None]:
     """What streams goes in two slices: full runs step by step stay small, and classes are the same."""
     few: dict[str, Any] = {"SLICES": 2, "MOST_SLICES": 2}
-    with patch.multiple(rounds, **few), patch.multiple(rounds_axis, **few):
+    with patch.multiple(rounds, **few):
         yield
 
 
@@ -247,7 +247,7 @@ def test_folded_is_full_however_messages_go(name: str, routing: Any) -> None:
     assert_same(*both([*shifts(here), *contending(here)[1:3]], here, RunOptions(routing=routing, network_share=0.1)))
 
 
-@pytest.mark.parametrize("network", ["macro", "expanded"])
+@pytest.mark.parametrize("network", ["task", "messages"])
 @pytest.mark.parametrize(
     "name", ["ring 8", "line 8", "torus 4 4", "switch 8 cut", "alternating ring", "straggler torus"]
 )
@@ -268,7 +268,7 @@ def plan_of(here: System, lines: Sequence[Any], options: RunOptions | None = Non
 def test_alike_chips_are_one_class(name: str) -> None:
     here = SYSTEMS[name]
     for graph in (layers, shifts):
-        plan = plan_of(here, graph(here), RunOptions(network="macro"))
+        plan = plan_of(here, graph(here), RunOptions(network="task"))
         assert plan.classes == 1
         assert plan.members(0) == list(range(here.size))
 
@@ -276,14 +276,14 @@ def test_alike_chips_are_one_class(name: str) -> None:
 @pytest.mark.parametrize("name", ["ring 8", "ring 24", "torus 4 4", "torus 4 4 4", "switch 8", "dgx 32"])
 def test_alike_chips_are_one_class_message_by_message(name: str) -> None:
     here = SYSTEMS[name]
-    plan = plan_of(here, layers(here), RunOptions(network="expanded"))
+    plan = plan_of(here, layers(here), RunOptions(network="messages"))
     assert plan.kernels[1].traffic.form == "expanded"
     assert plan.classes == 1
 
 
 def test_a_line_folds_onto_its_middle_or_not_at_all() -> None:
     """Each chip of a line is like its mirror image only."""
-    plan = plan_of(SYSTEMS["line 8"], layers(SYSTEMS["line 8"]), RunOptions(network="expanded"))
+    plan = plan_of(SYSTEMS["line 8"], layers(SYSTEMS["line 8"]), RunOptions(network="messages"))
     assert plan.folding is not None
     for members in plan.folding.members.values():
         assert len(members) == 1 or (len(members) == 2 and sum(members) == 7)
@@ -524,7 +524,7 @@ def drawn(draw: st.DrawFn, orders: Sequence[Any] = ("program",)) -> Drawn:  # no
         overlap=draw(st.sampled_from(["full", "none", "auto"])),
         order=draw(st.sampled_from(orders)),
         routing=draw(st.sampled_from(["split", "single", "minimal", "ecmp"])),
-        network=draw(st.sampled_from(["auto", "macro", "expanded"])),
+        network=draw(st.sampled_from(["auto", "task", "messages"])),
         launch_s=draw(st.sampled_from([0.0, 1e-6])),
         sharding="written",
     )

@@ -57,44 +57,27 @@ def go(system: System, kind: str, **options: Any) -> Result:
 @pytest.mark.parametrize("kind", OPS)
 @pytest.mark.parametrize("wiring", WIRINGS)
 def test_messages_stay_within_their_collective(wiring: str, kind: str, order: Literal["program", "ready"]) -> None:
-    for network in ("auto", "expanded") if order == "program" else ("expanded",):
-        result = go(WIRINGS[wiring], kind, order=order, network=network)
-        program, begin, end = result.plan.program, result.begin_ps, result.end_ps
-        whole: dict[tuple[int, int], int] = {}
-        for task in program.parts:
-            for chip in program.chips_of(task):
-                whole[program.kernel[task], chip] = task
-        for task in range(len(program)):
-            if program.is_inner(task):
-                parent = whole[program.kernel[task], program.chips_of(task)[0]]
-                assert begin[parent] <= begin[task] <= end[task] <= end[parent]
-        collective = [task for task, kernel in enumerate(program.kernel) if kernel == 1]
-        assert min(begin[task] for task in collective) == BEFORE_S * 1e12
-        assert result.time_s > BEFORE_S + 0.99 * result.plan.kernels[1].network_s
-
-
-@pytest.mark.parametrize("wiring", ["thin tree", "nodes", "rings on a switch"])
-@pytest.mark.parametrize("kind", ["all_gather", "reduce_scatter", "all_reduce"])
-def test_levels_take_about_their_macro_time(wiring: str, kind: str) -> None:
-    """What streams through levels takes its slowest level, and filling the pipeline of slices at most a tenth more."""
-    whole, steps = (go(WIRINGS[wiring], kind, network=network).time_s for network in ("macro", "expanded"))
-    print(f"{wiring}, {kind}: macro {whole - BEFORE_S:.6g} s, step by step {steps - BEFORE_S:.6g} s")
-    assert whole - BEFORE_S <= (steps - BEFORE_S) * (1 + 1e-6)
-    assert steps - BEFORE_S <= 1.1 * (whole - BEFORE_S)
+    result = go(WIRINGS[wiring], kind, order=order, network="messages")
+    program, begin, end = result.plan.program, result.begin_ps, result.end_ps
+    whole: dict[tuple[int, int], int] = {}
+    for task in program.parts:
+        for chip in program.chips_of(task):
+            whole[program.kernel[task], chip] = task
+    for task in range(len(program)):
+        if program.is_inner(task):
+            parent = whole[program.kernel[task], program.chips_of(task)[0]]
+            assert begin[parent] <= begin[task] <= end[task] <= end[parent]
+    collective = [task for task, kernel in enumerate(program.kernel) if kernel == 1]
+    assert min(begin[task] for task in collective) == BEFORE_S * 1e12
+    assert result.time_s > BEFORE_S + 0.99 * result.plan.kernels[1].network_s
 
 
 def test_a_permute_that_moves_nothing_ends() -> None:
     lines = ["y:bf16[I,J] = permute(x:bf16[I,J], over=X, shift=6)"]
-    options = RunOptions(overlap="full", network="expanded")
+    options = RunOptions(overlap="full", network="messages")
     still = simulate(parse_graph(lines, SIZES), WIRINGS["ring"], options)
-    assert still.plan.kernels[0].traffic.form == "macro"
+    assert still.plan.kernels[0].traffic.form == "task"
     assert still.time_s == pytest.approx(2 * 960 * 4800 * 2 / V5E.hbm.bytes_per_s, rel=1e-6)
-
-
-def test_whoever_shares_the_wires_is_named() -> None:
-    traffic = go(WIRINGS["ring"], "all_reduce").plan.kernels[1].traffic
-    assert traffic.form == "expanded"
-    assert traffic.reason == "the textbook's; shares wires with s"
 
 
 def test_on_many_chips_the_cheapest_is_looked_for_among_few() -> None:

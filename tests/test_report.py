@@ -74,7 +74,7 @@ def alone() -> Result:
 RUNS: dict[str, Callable[[], Result]] = {
     "folded": lambda: block(2),
     "full": lambda: block(2, fold=False),
-    "step by step": lambda: block(1, network="expanded"),
+    "step by step": lambda: block(1, network="messages"),
     "transfers": transfers,
 }
 

@@ -19,7 +19,7 @@ from hw.routing import Router
 from simulator import RunOptions, parse_graph, print_items
 from simulator.binding import bind
 from simulator.collectives import Ask, canonical, exchanged
-from simulator.collectives_uneven import by_routes
+from simulator.flight import by_routes
 from simulator.transfer import Group
 from tests.planning import problems_of
 from tests.strategies import chip_with, many, run
@@ -37,7 +37,7 @@ def seconds(shares: str, topology: str = "switch(4)", chip: str = "h100_sxm", **
     return run([LINE.format(more=more)], DIMS, system, RunOptions(overlap="full", **options)).time_s
 
 
-@pytest.mark.parametrize("network", ["macro", "expanded"])
+@pytest.mark.parametrize("network", ["task", "messages"])
 @pytest.mark.parametrize(
     ("shares", "busiest"),
     [
@@ -53,7 +53,7 @@ def test_a_switch_takes_as_long_as_its_busiest_port(shares: str, busiest: float,
     assert seconds(shares, network=network) == pytest.approx(busiest * V / 4 / W, rel=1e-9, abs=2e-12)
 
 
-@pytest.mark.parametrize("network", ["macro", "expanded"])
+@pytest.mark.parametrize("network", ["task", "messages"])
 def test_a_ring_takes_as_long_as_its_busiest_wire(network: str) -> None:
     """All goes to chip 0: its neighbours send straight to it, the antipode half each way: 1.5 x 2 MiB on both wires in."""
     got = seconds("[1, 0, 0, 0]", "ring(4)", "tpu_v5e", network=network)
@@ -78,7 +78,7 @@ def test_equal_messages_ask_what_the_closed_form_asks(topology: str) -> None:
     assert system.topology is not None
     group = Group(system.topology, Router(system.topology, "split"), tuple(range(size)), system.pieces("X"))
     ask = Ask("all_to_all", 1e6)
-    form, routed = canonical(group, ask), by_routes(group.router, exchanged(group, ask))
+    form, routed = canonical(group, ask), by_routes(group, exchanged(group, ask))
     assert routed.wires == pytest.approx({wire: nbytes for wire, nbytes in form.wires.items() if nbytes})
 
 
@@ -90,9 +90,9 @@ def test_any_shares_step_by_step_in_one_piece_and_folded(parts: list[int]) -> No
     lines = [LINE.format(more=f", shares={shares}"), "z:bf16[I,J_X] = relu(y)"]
     found = {}
     for name, options in (
-        ("folded", {"network": "macro"}),
-        ("full", {"network": "macro", "fold": False}),
-        ("steps", {"network": "expanded"}),
+        ("folded", {"network": "task"}),
+        ("full", {"network": "task", "fold": False}),
+        ("steps", {"network": "messages"}),
     ):
         result = run(lines, DIMS, system, RunOptions(overlap="full", **options))
         found[name] = result.time_s

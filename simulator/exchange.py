@@ -1,0 +1,121 @@
+"""All-to-all: from each chip V/N^2 to each other, over routes axis by axis, all at once.
+
+Model: along one axis the wires carry what `simulator.collectives_axis` says of p bytes from each to each, where p counts
+everything that differs along this axis: all chips further in where it comes from, all further out where it goes (a level
+that is one shared fabric is entered straight from the sending chip, and so passes no axis further in).
+How long it takes is `simulator.flight`: a wire sends the bytes of near pairs while those of far ones are on their way. How
+far the messages of a wire go follows from how far pairs are apart along every axis, counted from the end of a line.
+Uneven ones (`shares`, a part of what each chip has for each target) go by their routes one by one.
+Source: DESIGN section 3; "How to Scale Your Model", chapter on sharding (all-to-all on a torus: V max(axis) / (4 N W_both)).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+from hw.topology import Axis
+from simulator.collectives_axis import fabric_distances, forms
+from simulator.flight import latency_beyond
+from simulator.gathering import side_by_side
+from simulator.transfer import Group, Line, Transfer, added
+
+Distances = Mapping[float, float]
+"""How many chips by seconds of latency."""
+
+
+def exchange(group: Group, nbytes: float) -> Transfer:
+    """The transfer of an even all-to-all of V = `nbytes` over all chips."""
+    loads: dict[int, float] = {}
+    sent, wires = 0.0, list[tuple[Distances, float]]()
+    inner = 1
+    for at, piece in enumerate(group.pieces):
+        outer = math.prod(each.size for each in group.pieces[at + 1 :] if not _shared(group, each))
+        lines = list(group.along(piece))
+        pair = nbytes / group.size**2 * inner * outer
+        here = side_by_side([forms(line).exchange(line, pair) for line in lines])
+        carried = here.phases[0]
+        loads = added(loads, carried)
+        sent += here.sent_bytes
+        apart = _beyond(group, at)
+        for crossing, wire in _crossings(lines[0], carried):
+            count = sum(crossing.values()) * sum(apart.values())
+            times = _both(crossing, apart)
+            scaled = {latency: carried[wire] * many / count for latency, many in times.items()}
+            wires.append((scaled, group.bytes_per_s(wire)))
+        inner *= piece.size
+    return Transfer((loads,), latency_beyond(wires), sent)
+
+
+def _shared(group: Group, piece: Axis) -> bool:
+    return group.topology.levels[piece.level].shared
+
+
+def _beyond(group: Group, at: int) -> Distances:
+    """How far the other axes make what passes axis number `at`: one entry for each place along those."""
+    piece, apart = group.pieces[at], Counter({0.0: 1.0})
+    for number, other in enumerate(group.pieces):
+        inside = number < at and not (_shared(group, piece) and other.level != piece.level)
+        outside = number > at and not _shared(group, other)
+        if inside or outside:
+            line = next(iter(group.along(other)))
+            apart = Counter(_both(apart, _distances(line)))
+    return apart
+
+
+def _both(one: Distances, two: Distances) -> Distances:
+    """Distances along two axes together."""
+    found: dict[float, float] = {}
+    for here, count in one.items():
+        for there, times in two.items():
+            found[here + there] = found.get(here + there, 0.0) + count * times
+    return found
+
+
+def _distances(line: Line) -> Distances:
+    """How far the chips of a line are from its first one, itself included."""
+    first = line.chips[0]
+    if line.axis.kind in ("switch", "fat_tree"):
+        return Counter({0.0: 1}) + Counter(fabric_distances(line))
+    return Counter(line.router.route(first, chip).latency_s if chip != first else 0.0 for chip in line.chips)
+
+
+def _crossings(line: Line, carried: Mapping[int, float]) -> list[tuple[Distances, int]]:
+    """The wires of one line that can be the last to end, and how far the messages that cross them go along it."""
+    size, kind = line.size, line.axis.kind
+    if kind == "ring":
+        wires = [*line.steps(True), *line.steps(False)]
+        hop = line.hop_s(wires)
+        # distance d crosses a wire d times; the antipode comes half each way
+        counts = {d * hop: float(d) for d in range(1, (size - 1) // 2 + 1)}
+        if size % 2 == 0:
+            counts[size // 2 * hop] = counts.get(size // 2 * hop, 0.0) + size / 4
+        return [(counts, min(wires, key=line.group.bytes_per_s))]
+    if kind == "one_way_ring":
+        wires = line.steps(True)
+        hop = line.hop_s(wires)
+        return [({d * hop: float(d) for d in range(1, size)}, min(wires, key=line.group.bytes_per_s))]
+    if kind == "line":
+        found = []
+        for forward in (True, False):
+            wires = line.steps(forward)
+            hop = line.hop_s(wires)
+            found += [(_over(at, size, hop), wire) for at, wire in enumerate(wires)]
+        return found
+    far = Counter(_distances(line))
+    far[0.0] -= 1  # itself
+    apart = {latency: float(many) for latency, many in far.items() if many > 0}
+    out = next(wire for wire in carried if line.topology.wires[wire].source == f"chip{line.chips[0]}")
+    slowest = max(carried, key=lambda wire: carried[wire] / line.group.bytes_per_s(wire))
+    # a port carries near and far ones; what a trunk carries goes far
+    return [(apart, out), (apart if slowest == out else {max(apart): 1.0}, slowest)]
+
+
+def _over(at: int, size: int, hop: float) -> Distances:
+    """How far the messages go that cross wire number `at` of a line."""
+    found: Counter[float] = Counter()
+    for source in range(at + 1):
+        for target in range(at + 1, size):
+            found[(target - source) * hop] += 1
+    return found
