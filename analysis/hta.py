@@ -5,7 +5,7 @@ ours give: temporal breakdown and communication-computation overlap are equal (`
 That tool tells kernels apart by name: communication is `ncclDevKernel_...`, copies `Memcpy ...`; a fixed time alone is a
 `Sync ...`, which it counts as neither. An op whose own name it would take for one of these goes by `op<number>`; the
 name stands in args. It finds the rank with a pattern that wants a space after `"rank":`, and rounds to whole
-microseconds unless HTA_DISABLE_NS_ROUNDING=1 is set in the environment. Messages of a collective that goes step by step
+microseconds unless HTA_DISABLE_NS_ROUNDING=1 is set in the environment. Messages of a collective that goes by messages
 are left out: their collective is there.
 Format: as written by the PyTorch profiler (schemaVersion 1).
 """

@@ -10,7 +10,7 @@ from simulator import Plan
 
 @dataclass(frozen=True, slots=True)
 class CollectiveChoice:
-    """A collective: op, kind, mesh axes, algorithm, form (macro or expanded), reason."""
+    """A collective: op, kind, mesh axes, algorithm, form (task or messages), reason."""
 
     op: str
     kind: str

@@ -5,7 +5,7 @@ without them, `layer` the number of the outermost block, `round` that of the inn
 that has the columns layer and round has them from elsewhere: names of a measured trace may end in any number. Other
 labels are read off the names by patterns of the caller: `labelled(t, phase=r"^(fwd|bwd)_")`.
 `time` adds up what tasks took; `busy` counts an instant once per chip, however many of the group's tasks run.
-Messages of collectives that go step by step are not counted beside their collective.
+Messages of collectives that go by messages are not counted beside their collective.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def _bandwidth(chip: Chip, level: str) -> float:
 def eta_frame(result: Result, by: str | Keys = "op", **patterns: str) -> pd.DataFrame:
     """by.., time, best, worst (s), eta. `by`: "op" for ops alone; else columns of `labelled` for steps ("layer", ...).
 
-    Collectives that go step by step count with their messages' work in steps, and have eta NaN as ops.
+    A collective that goes by messages is one task, as any other.
     """
     tasks = _bounded(result)
     if by in ("op", ["op"]):
@@ -115,27 +115,23 @@ def eta_frame(result: Result, by: str | Keys = "op", **patterns: str) -> pd.Data
 
 
 def _bounded(result: Result) -> pd.DataFrame:
-    """The simulated rows with the best and worst time of each (s); NaN for a collective that goes step by step."""
+    """The simulated rows with the best and worst time of each (s)."""
     program = result.plan.program
     simulated = sorted({lane.chip for lane in program.queues})
-    timeline = timeline_frame(result, simulated)
+    timeline = outer(timeline_frame(result, simulated))
     if result.plan.folding is not None:
         timeline = timeline[timeline["chip"].isin(result.plan.folding.chips)]
     shape = np.asarray(program.shape, dtype=np.int64)[timeline["task"].to_numpy()]
     best = np.asarray([each.ideal_ps for each in program.shapes]) / PS_PER_S
-    worst = np.asarray([each.fixed_ps + sum(each.stage_ps) for each in program.shapes]) / PS_PER_S
+    worst = np.asarray([each.fixed_ps + each.serial_ps for each in program.shapes]) / PS_PER_S
     return timeline.assign(best=best[shape], worst=worst[shape])
 
 
 def _of_ops(tasks: pd.DataFrame) -> pd.DataFrame:
-    whole = outer(tasks)
-    sums = whole.assign(time=whole["end"] - whole["begin"])
+    sums = tasks.assign(time=tasks["end"] - tasks["begin"])
     sums = sums.groupby(["op", "chip"], observed=True, sort=False)[["time", "best", "worst"]].sum().reset_index()
     longest = sums.loc[sums.groupby("op", observed=True, sort=False)["time"].idxmax()]
-    frame = _with_eta(longest[["op", "time", "best", "worst"]].reset_index(drop=True))
-    stepwise = frame["op"].isin(tasks.loc[~tasks.index.isin(whole.index), "op"].unique())
-    frame.loc[stepwise, ["best", "worst", "eta"]] = np.nan
-    return frame
+    return _with_eta(longest[["op", "time", "best", "worst"]].reset_index(drop=True))
 
 
 def _with_eta(frame: pd.DataFrame) -> pd.DataFrame:

@@ -150,7 +150,7 @@ def does_codes(timeline: pd.DataFrame) -> Any:
 
 
 def outer(timeline: pd.DataFrame) -> pd.DataFrame:
-    """Without the messages of collectives that go step by step: their collective stands for them.
+    """Without the messages of collectives that go by messages: their collective stands for them.
 
     A timeline without the column `message` has none.
     """

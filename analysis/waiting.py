@@ -5,7 +5,7 @@ another chip: for a member of its collective or transfer that has not come, or f
 what its queue goes on with; it has come when what stood before it has ended. So a chip never waits longer than the run
 lasts, never while any of its queues works, and what was merely posted early does not count.
 Not counted: what a chip waits for on its own (its inputs, a user's process that holds a task), and the time after its last
-task. A collective that goes step by step counts as the one task that it is.
+task. A collective that goes by messages counts as the one task that it is.
 """
 
 from __future__ import annotations

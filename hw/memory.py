@@ -2,7 +2,7 @@
 
 Model: a level holds `capacity` bytes and delivers `bandwidth` bytes/s, reads and writes together, of the whole chip; its
 `latency` is the time from asking to the first byte, 0 where it is not known. `on_chip` is where tiles live unless a run
-says otherwise (of a GPU its L2); a chip may name further levels between the units and HBM (registers, l1, ...), nearest first.
+says otherwise (of a GPU its L2); a chip may name further levels between the units and HBM (registers, l1), nearest first.
 Invariant: away from the chip, over the levels and HBM and over on_chip and HBM, bandwidth does not rise, and latency,
 where both are known, does not fall.
 """

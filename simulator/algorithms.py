@@ -41,12 +41,14 @@ neighbours, unless latency is all there is."""
 _FABRICS = ("switch", "fat_tree")
 
 Carry = Callable[[Group, Ask], Transfer]
+Stages = Callable[[Group, Ask], Sequence[Sequence[Message]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     """A way to carry out some kinds of collectives; `fits` says for which groups, `routes` how many routes it looks up,
-    `wants` what a group must have, in words."""
+    `wants` what a group must have, in words; `stages` the messages that carry it out, each stage when the one before is
+    over."""
 
     name: str
     kinds: tuple[str, ...]
@@ -54,6 +56,7 @@ class Algorithm:
     transfer: Carry
     routes: Callable[[Group], float]
     wants: str = ""
+    stages: Stages | None = None
 
 
 ALGORITHMS: dict[str, Algorithm] = {}
@@ -74,13 +77,14 @@ def algorithm(
     fits: Callable[[Group], bool] = _always,
     routes: Callable[[Group], float] = _few,
     wants: str = "",
+    stages: Stages | None = None,
 ) -> Callable[[Carry], Carry]:
     """Register a way to carry out collectives of `kinds`; a second one of that name is refused."""
 
     def register(transfer: Carry) -> Carry:
         if name in ALGORITHMS:
             raise ValueError(f"algorithm '{name}' is already registered; known: {', '.join(sorted(ALGORITHMS))}")
-        ALGORITHMS[name] = Algorithm(name, kinds, fits, transfer, routes, wants)
+        ALGORITHMS[name] = Algorithm(name, kinds, fits, transfer, routes, wants, stages)
         return transfer
 
     return register
@@ -217,7 +221,7 @@ def per_axis(group: Group, ask: Ask) -> Transfer:
     def once(scatter: bool) -> Transfer:
         whole = Transfer()
         for stage in reversed(stages) if scatter else stages:
-            for branch in stage:
+            for branch in stage.branches:
                 for leg in branch:
                     whole = whole.then(along(group, leg, scatter))
         return whole

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from hw.subwiring import ROUTES
 from simulator.transfer import Group, Loads, Message, Transfer, added, way_of
+
+_ORDERED = ("ring", "line", "switch", "fat_tree", "full", "one_way_ring")
+"""Kinds of axes along which chips have an order that is not a matter of choice."""
 
 Histogram = Mapping[float, float]
 """Bytes (or a number of messages) by seconds of latency."""
@@ -40,6 +42,14 @@ def by_routes(group: Group, messages: Sequence[Message]) -> Transfer:
     """Messages side by side, each over its own route."""
     loads, latency = at_once(group, messages)
     return Transfer((loads,), latency, most_sent(messages))
+
+
+def in_stages(group: Group, stages: Sequence[Sequence[Message]]) -> Transfer:
+    """Messages stage by stage: each stage side by side, when the one before is over everywhere."""
+    whole = Transfer()
+    for messages in stages:
+        whole = whole.then(by_routes(group, messages))
+    return whole
 
 
 def most_sent(messages: Iterable[Message]) -> float:
@@ -72,6 +82,13 @@ def waits(coming: Histogram, rate: float) -> list[tuple[float, float]]:
     return found
 
 
+def in_order(group: Group) -> bool:
+    """Whether the order of a group's chips follows from their wiring. Where it was looked for, equally good ones differ in
+    which of their hops is long: then every hop counts as the longest."""
+    levels = group.topology.levels
+    return all(piece.kind in _ORDERED and not levels[piece.level].drawn for piece in group.pieces)
+
+
 def passed_round(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> Transfer:
     """The same messages `rounds` times, each lane a ring around which they are passed on, all lanes side by side.
 
@@ -92,7 +109,7 @@ def passed_round(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) 
         each.append(own)
         loads = added(loads, own)
     farthest = max(latency for here in ways for _, latency in here)
-    if any(piece.kind == ROUTES or group.topology.levels[piece.level].drawn for piece in group.pieces):
+    if not in_order(group):
         return Transfer(({wire: nbytes * rounds for wire, nbytes in loads.items()},), rounds * farthest)
     # equally far, all lanes keep step, and share wires in every round
     step = len({latency for here in ways for _, latency in here}) == 1

@@ -36,8 +36,17 @@ class Leg:
 Branch = tuple[Leg, ...]
 """Legs one after the other, in the order of a gather."""
 
-Stage = Sequence[Branch]
-"""Branches side by side."""
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Branches side by side. `even_bytes`: where every wire is busy for as long, the V that they gather together."""
+
+    branches: tuple[Branch, ...]
+    even_bytes: float = 0.0
+
+    def backwards(self) -> Stage:
+        """The same for a scatter."""
+        return Stage(tuple(branch[::-1] for branch in self.branches), self.even_bytes)
 
 
 def gather_stages(group: Group, nbytes: float) -> list[Stage]:
@@ -55,20 +64,21 @@ def one_by_one(group: Group, nbytes: float) -> list[Stage]:
     """One axis after the other, outside in."""
     found: list[Stage] = []
     for piece in group.pieces:
-        found.append([(Leg(piece, nbytes),)])
+        found.append(Stage(((Leg(piece, nbytes),),)))
         nbytes /= piece.size
     return found[::-1]
 
 
 def _level(group: Group, pieces: tuple[Axis, ...], nbytes: float) -> Stage:
     if len(pieces) == 1:
-        return [(Leg(pieces[0], nbytes),)]
+        return Stage(((Leg(pieces[0], nbytes),),))
     orders = [[*pieces[turn:], *pieces[:turn]] for turn in range(len(pieces))]
     wrapped = all(piece.kind == "ring" for piece in pieces)
     size = math.prod(piece.size for piece in pieces)
     parts = _parts(group, pieces, orders) if wrapped else [1.0 / len(pieces)] * len(pieces)
     whole = nbytes * size / (size - 1) if wrapped else nbytes
-    return [_branch(order, whole * part, wrapped) for order, part in zip(orders, parts, strict=True) if part > 0]
+    branches = [_branch(order, whole * part, wrapped) for order, part in zip(orders, parts, strict=True) if part > 0]
+    return Stage(tuple(branches), nbytes if wrapped and len(branches) == len(pieces) else 0.0)
 
 
 def _branch(order: Sequence[Axis], nbytes: float, balanced: bool) -> Branch:
@@ -128,11 +138,26 @@ def gathered(group: Group, stages: Sequence[Stage], scatter: bool = False) -> Tr
     loads: dict[int, float] = {}
     latency_s = sent = 0.0
     for stage in stages:
+        here: dict[int, float] = {}
         slowest = 0.0
-        for branch in stage:
+        for branch in stage.branches:
             legs = [along(group, leg, scatter) for leg in branch]
-            loads = added(loads, *(phase for leg in legs for phase in leg.phases))
+            here = added(here, *(phase for leg in legs for phase in leg.phases))
             slowest = max(slowest, sum(leg.latency_s for leg in legs))
             sent += sum(leg.sent_bytes for leg in legs)
+        loads = added(loads, _even(group, stage) if stage.even_bytes else here)
         latency_s += slowest
     return Transfer((loads,), latency_s, sent)
+
+
+def _even(group: Group, stage: Stage) -> dict[int, float]:
+    """V / sum(W_both) to the last digit: the sum over the branches would be that but for rounding."""
+    pieces = [leg.piece for leg in stage.branches[0]]
+    paces = [_slowest(group, piece) for piece in pieces]
+    both = sum(2 * pace for pace in paces)
+    return {
+        wire: stage.even_bytes * pace / both
+        for piece, pace in zip(pieces, paces, strict=True)
+        for line in group.along(piece)
+        for wire in (*line.steps(True), *line.steps(False))
+    }

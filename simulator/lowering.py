@@ -19,12 +19,13 @@ from simulator.cost import Cost
 from simulator.engine import Engine
 from simulator.fabric import Fabric
 from simulator.graph import OpGraph
+from simulator.host_ports import FAR
 from simulator.kernel import Communication, Kernel
 from simulator.messages import Stepper
 from simulator.network import Joined, Network, Traffic
 from simulator.pairs import match_pairs
 from simulator.placement import end_of, placements
-from simulator.plan import Plan, PlannedKernel, RunOptions, plan_variants, queue_name
+from simulator.plan import Plan, PlannedKernel, RunOptions, Variant, plan_variants, queue_name
 from simulator.planner import Sharded, shard
 from simulator.program import PS_PER_S, Queue, Shape, Stage, serial_time, to_ps
 from simulator.resources import SystemResources
@@ -172,7 +173,7 @@ class _Issue:
             self._step(index, made)
 
     def _step(self, index: int, made: Mapping[int, Sequence[int]]) -> None:
-        """The messages of a collective that goes step by step."""
+        """The messages of a collective that goes by messages."""
         planned = self.plan.kernels[index]
         times = {chip: self._times(planned, chip) for chip in made}
         stepper = Stepper(
@@ -293,7 +294,7 @@ class _Issue:
         fixed_ps = to_ps(kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s + latency_s)
         shape = replace(Shape.lasting(fixed_ps, stages, variant.steps, streamed), serial_ps=serial_ps)
         if not streamed:
-            shape = replace(shape, weight=self._kernel_weight(shape, next(iter(needs), self.folding.chips[0])))
+            shape = replace(shape, weight=self._kernel_weight(shape, variant, next(iter(needs), self.folding.chips[0])))
         return shape
 
     def _message(
@@ -314,8 +315,14 @@ class _Issue:
         shape = Shape.lasting(0, stages, variant.steps, max(transfer.wires.values(), default=0.0) / chunks)
         return self.program.intern(replace(shape, early_ps=to_ps(early_s + transfer.latency_s)))
 
-    def _kernel_weight(self, shape: Shape, chip: int) -> float:
-        """The bytes that the chip's HBM could move while the task runs alone: so kernels of a chip are slowed alike."""
+    def _kernel_weight(self, shape: Shape, variant: Variant, chip: int) -> float:
+        """The bytes that the chip's HBM could move while the task runs alone: so kernels of a chip are slowed alike. One
+        that a host or a disk holds up is a stream, and counts its bytes, as others on the way there do."""
+        slowest = max(shape.demands, key=lambda demand: demand[1], default=None)
+        if slowest is not None and self.program.resources[slowest[0]].cause == "host":
+            accesses = (*variant.kernel.reads, *variant.kernel.writes)
+            streams = [access.nbytes for access in accesses if access.memory in FAR]
+            return max(streams, default=0.0) / variant.kernel.schedule.chunks or 1.0
         hbm = self.program.resources[self.resources.of_chip[chip, "hbm"]]
         return shape.alone_ps / PS_PER_S * hbm.per_s or 1.0
 

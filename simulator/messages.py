@@ -1,4 +1,4 @@
-"""A collective step by step, as tasks: one that stands for the whole, and a message for each class of alike ones.
+"""A collective by messages, as tasks: one that stands for the whole, and a message for each class of alike ones.
 
 Model: the whole holds its queue on every member from its begin to its end. A message waits for what its sender passes on,
 and for the sender's earlier messages of its lane; it takes its route's latency, then its bytes flow over the wires and its

@@ -130,7 +130,10 @@ class Network:
         if found is None:
             found = self._traffic(communication)
             if by_messages:
-                found = self._with_messages(communication, found)
+                try:
+                    found = self._with_messages(communication, found)
+                except ValueError as error:
+                    raise RunError(str(error)) from None
             self._known[communication, by_messages] = found
         return found
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from simulator.algorithms import (
+    ALGORITHMS,
     GATHERS,
     doublings,
     everyone,
@@ -102,8 +103,8 @@ def ends(rounds: Rounds) -> tuple[int, ...]:
 
 def _pipeline(group: Group, stages: Sequence[Stage], scatter: bool) -> Rounds:
     """Slices through stages; the branches of a stage side by side, each leg after leg. A scatter goes backwards."""
-    order = [[branch[::-1] for branch in stage] for stage in stages[::-1]] if scatter else stages
-    legs = [leg for stage in order for branch in stage for leg in branch]
+    order = [stage.backwards() for stage in stages[::-1]] if scatter else stages
+    legs = [leg for stage in order for branch in stage.branches for leg in branch]
     slices = 1
     if len(legs) > 1 or _streams(group, legs[0]):
         slices = _slices(sum(len(each.messages) for leg in legs for each in _leg(group, leg, scatter, 1)))
@@ -117,7 +118,7 @@ def _pipeline(group: Group, stages: Sequence[Stage], scatter: bool) -> Rounds:
         lane = 0
         for stage in order:
             brought: tuple[int, ...] = ()
-            for branch in stage:
+            for branch in stage.branches:
                 before = after
                 for leg in branch:
                     before = _append(rounds, found[id(leg)], before, lane)
@@ -131,11 +132,11 @@ def _pipeline(group: Group, stages: Sequence[Stage], scatter: bool) -> Rounds:
 def _ahead(group: Group, stages: Sequence[Stage], scatter: bool, slices: int) -> int:
     """How many slices may be on their way at once: as many as keep the wires busy, so that no branch runs ahead and takes
     from wires what the others need for the whole to end together."""
-    if all(len(stage) == 1 for stage in stages):
+    if all(len(stage.branches) == 1 for stage in stages):
         return slices
     whole = gathered(group, stages, scatter)
     slice_s = max(moved / group.bytes_per_s(wire) for wire, moved in whole.phases[0].items()) / slices
-    deep = sum(max(len(branch) for branch in stage) for stage in stages)
+    deep = sum(max(len(branch) for branch in stage.branches) for stage in stages)
     return 2 * deep + math.ceil(whole.latency_s / slice_s)
 
 
@@ -269,8 +270,22 @@ def rounds(group: Group, ask: Ask, algorithm: str) -> Rounds:
     """The rounds of a collective."""
     if ask.kind in GATHERS and (ask.held or ask.shares):
         return _unequal(group, ask, algorithm)
-    build = _BY_KIND.get(ask.kind) or _BY_NAME[algorithm]
-    return build(group, ask)
+    build = _BY_KIND.get(ask.kind) or _BY_NAME.get(algorithm)
+    return build(group, ask) if build is not None else _in_stages(group, ask, algorithm)
+
+
+def _in_stages(group: Group, ask: Ask, algorithm: str) -> Rounds:
+    """The messages that an algorithm brings itself. Raises ValueError if it brings none."""
+    stages = ALGORITHMS[algorithm].stages
+    if stages is None:
+        raise ValueError(
+            f"algorithm '{algorithm}' does not say its messages: register it with stages=, or run it as a task"
+        )
+    result: Rounds = []
+    for lane, messages in enumerate(stages(group, ask)):
+        after = (len(result) - 1,) if result else ()
+        result.append(Round(tuple(messages), lane, after, gate=bool(after)))
+    return result
 
 
 def _unequal(group: Group, ask: Ask, algorithm: str) -> Rounds:

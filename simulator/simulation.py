@@ -113,13 +113,15 @@ class Simulation:
         return event
 
     def _weight(self, amounts: Mapping[str, float], demands: list[tuple[int, float]], alone_ps: float) -> float:
-        """What a flow counts in fairness, as tasks do: on wires the bytes of its largest stream; on a chip the bytes that
-        the chip's HBM could move in the time that it takes alone."""
+        """What a flow counts in fairness, as tasks do: on wires, and where a host holds it up, the bytes of its largest
+        stream; on a chip the bytes that the chip's HBM could move in the time that it takes alone."""
         resources = self.plan.program.resources
+        slowest, _ = max(demands, key=lambda demand: demand[1])
+        far = resources[slowest].cause == "host"
         streams = [amounts[resources[at].name] for at, _ in demands if resources[at].chip < 0]
+        streams += [amounts[resources[slowest].name]] if far else []
         if streams and max(streams) > 0:
             return max(streams)
-        slowest, _ = max(demands, key=lambda demand: demand[1])
         hbm = resources[self._resource_at[f"chip{resources[slowest].chip}.hbm"]]
         return alone_ps / PS_PER_S * hbm.per_s
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from simulator.flight import in_order
 from simulator.transfer import Group, Line, Message, Transfer, Way, way_of
 
 Level = tuple[Message, ...]
@@ -219,6 +220,9 @@ def streamed(group: Group, stages: Sequence[Stage], nbytes: float) -> Transfer:
 
 def _longest_s(group: Group, stream: Stream) -> float:
     """Seconds of latency along the longest way through a tree, in its direction."""
+    if not in_order(group) and all(piece.kind not in _BY_KIND for piece in group.pieces):
+        hops = (way_of(group.router, edge)[1] for level in stream.levels for edge in level)
+        return len(stream.levels) * max(hops)
     reached: dict[int, float] = {}
     for level in stream.levels:
         came: dict[int, float] = {}

@@ -6,7 +6,8 @@ Each is compared with a brute force over microseconds, with a closed form, or wi
 from __future__ import annotations
 
 import math
-from typing import Any
+from itertools import product
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
@@ -167,14 +168,17 @@ def test_the_busiest_link_is_to_blame() -> None:
 
 
 def test_equally_busy_links_share_and_parts_add_up() -> None:
-    graph = parse_graph(["z:bf16[B,F] = all_gather(y:bf16[B_X,F], over=X)"], {"B": 1024, "F": 4096})
-    for network in ("task", "messages"):
-        result = simulate(graph, chips("line(4)", {"X": 4}), RunOptions(network=network, fold=False))
+    """Every wire of a ring carries as much; on a line the two that lead to its ends carry most."""
+    graph = parse_graph(["z:bf16[B,F] = all_gather(y:bf16[B_X,F], over=X)"], {"B": 1000, "F": 4096})
+    forms: tuple[Literal["task", "messages"], ...] = ("task", "messages")
+    for network, (wiring, busiest) in product(forms, (("ring(5)", 10), ("line(5)", 2))):
+        size = 5
+        result = simulate(graph, chips(wiring, {"X": size}), RunOptions(network=network, fold=False))
         parts = task_links(result)
         assert parts["part"].groupby(parts["task"]).sum().tolist() == pytest.approx([1.0] * parts["task"].nunique())
         found = exposed_links(result)
-        assert len(found) == 6
-        assert found["seconds"].sum() == pytest.approx(4 * result.time_s)
+        assert len(found) == busiest
+        assert found["seconds"].sum() == pytest.approx(size * result.time_s)
 
 
 def test_communication_without_links_counts_for_none() -> None:

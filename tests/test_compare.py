@@ -242,7 +242,7 @@ def test_one_file_wants_something_to_compare_with() -> None:
     assert found.names == ("llama3-8b-block (A)", "llama3-8b-block (B)")
     kernels = len(found.moves.a.plan.kernels)
     assert found.moves.difference_ps == kernels * 10**6
-    assert load_scenario("library:llama3_8b_block").options.launch_s == 0.0
+    assert load_scenario("library:llama3_8b_block").options.launch_s is None
 
 
 def test_segments_are_in_order() -> None:

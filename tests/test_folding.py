@@ -277,7 +277,7 @@ def test_alike_chips_are_one_class(name: str) -> None:
 def test_alike_chips_are_one_class_message_by_message(name: str) -> None:
     here = SYSTEMS[name]
     plan = plan_of(here, layers(here), RunOptions(network="messages"))
-    assert plan.kernels[1].traffic.form == "expanded"
+    assert plan.kernels[1].traffic.form == "messages"
     assert plan.classes == 1
 
 
@@ -524,7 +524,7 @@ def drawn(draw: st.DrawFn, orders: Sequence[Any] = ("program",)) -> Drawn:  # no
         overlap=draw(st.sampled_from(["full", "none", "auto"])),
         order=draw(st.sampled_from(orders)),
         routing=draw(st.sampled_from(["split", "single", "minimal", "ecmp"])),
-        network=draw(st.sampled_from(["auto", "task", "messages"])),
+        network=draw(st.sampled_from(["task", "messages"])),
         launch_s=draw(st.sampled_from([0.0, 1e-6])),
         sharding="written",
     )

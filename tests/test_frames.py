@@ -42,7 +42,7 @@ LINES = (
 DIMS = {"B": 1024, "D": 4096, "F": 2048}
 
 
-def small(network: str = "auto") -> Result:
+def small(network: str = "task") -> Result:
     return simulate(parse_graph(LINES, DIMS), TWO, RunOptions(network=network))  # type: ignore[arg-type]
 
 
@@ -89,7 +89,7 @@ def test_ops_join_the_timeline_and_say_what_the_summary_says() -> None:
 
 
 def test_dependencies_are_those_of_chunks_and_readers() -> None:
-    result = small("macro")
+    result = small("task")
     frame, timeline = dependencies_frame(result), timeline_frame(result)
     about = indexed(timeline.drop_duplicates("task"), "task")[["op", "chunk"]]
     found = {
@@ -100,7 +100,7 @@ def test_dependencies_are_those_of_chunks_and_readers() -> None:
 
 
 def test_messages_are_marked_and_lie_inside_their_collective() -> None:
-    result = small("expanded")
+    result = small("messages")
     timeline = timeline_frame(result)
     inner = timeline[timeline["message"]]
     whole = timeline[timeline["queue"] == "net.X"].set_index(["chip", "chunk"])
@@ -117,7 +117,7 @@ def test_messages_are_marked_and_lie_inside_their_collective() -> None:
 
 
 def test_messages_come_back_from_a_trace_of_ours(tmp_path: Path) -> None:
-    result = small("expanded")
+    result = small("messages")
     write_trace_file(result, tmp_path / "trace.json")
     timeline, back = timeline_frame(result), read_trace(tmp_path / "trace.json")
     assert back["message"].sum() == timeline["message"].sum() > 0
