@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from hw.system_spec import SystemSpec
 from hw.validation import Efficiency, Seconds, Spec
@@ -16,6 +16,13 @@ from scenarios.loader import LoaderSpec
 from scenarios.money import EconomicsSpec
 from scenarios.study_spec import StudySpec
 from simulator.algorithms import choices
+
+_EARLIER_FORMS = {"macro": "task", "expanded": "messages"}
+"""What forms of a collective were called at first: files that say so still run."""
+
+
+def _form(value: object) -> object:
+    return _EARLIER_FORMS.get(value, value) if isinstance(value, str) else value
 
 
 class WorkloadSpec(Spec):
@@ -69,7 +76,7 @@ class RunSpec(Spec):
         description="the textbook's forms, the cheapest, or one algorithm where it fits",
         json_schema_extra={"enum": list(choices())},
     )
-    network: Literal["task", "messages"] = Field(
+    network: Annotated[Literal["task", "messages"], BeforeValidator(_form)] = Field(
         default="task", description="a collective as one task, or carried out message by message: a check of the model"
     )
     routing: Literal["split", "single", "ecmp", "minimal"] = Field(

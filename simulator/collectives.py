@@ -92,9 +92,16 @@ def _both(group: Group, ask: Ask) -> Transfer:
 # Exchanging
 
 
+MOST_ROUTED = 512
+"""Chips up to which an all-to-all goes pair by pair under a `routing` other than `split`; beyond, as under that."""
+
+
 def exchange_all(group: Group, ask: Ask) -> Transfer:
     """All-to-all of V bytes over all chips: V/N^2 from each to each, or by shares."""
     if ask.shares or ask.held or (len(group.pieces) == 1 and group.pieces[0].kind not in FORMS):
+        return by_routes(group, exchanged(group, ask))
+    # the closed form splits what goes to an antipode over both ways, axis by axis; who routes otherwise loads other wires
+    if group.router.routing != "split" and group.size <= MOST_ROUTED:
         return by_routes(group, exchanged(group, ask))
     return exchange(group, ask.nbytes)
 

@@ -138,26 +138,34 @@ def gathered(group: Group, stages: Sequence[Stage], scatter: bool = False) -> Tr
     loads: dict[int, float] = {}
     latency_s = sent = 0.0
     for stage in stages:
-        here: dict[int, float] = {}
-        slowest = 0.0
-        for branch in stage.branches:
-            legs = [along(group, leg, scatter) for leg in branch]
-            here = added(here, *(phase for leg in legs for phase in leg.phases))
-            slowest = max(slowest, sum(leg.latency_s for leg in legs))
-            sent += sum(leg.sent_bytes for leg in legs)
-        loads = added(loads, _even(group, stage) if stage.even_bytes else here)
-        latency_s += slowest
+        here = _even(group, stage) if stage.even_bytes else _side_by_side(group, stage, scatter)
+        loads = added(loads, *here.phases)
+        latency_s += here.latency_s
+        sent += here.sent_bytes
     return Transfer((loads,), latency_s, sent)
 
 
-def _even(group: Group, stage: Stage) -> dict[int, float]:
-    """V / sum(W_both) to the last digit: the sum over the branches would be that but for rounding."""
+def _side_by_side(group: Group, stage: Stage, scatter: bool) -> Transfer:
+    """The branches of a stage together."""
+    found = []
+    for branch in stage.branches:
+        legs = [along(group, leg, scatter) for leg in branch]
+        loads = added(*(phase for leg in legs for phase in leg.phases))
+        found.append(Transfer((loads,), sum(leg.latency_s for leg in legs), sum(leg.sent_bytes for leg in legs)))
+    loads = added(*(each.phases[0] for each in found))
+    return Transfer((loads,), max(each.latency_s for each in found), sum(each.sent_bytes for each in found))
+
+
+def _even(group: Group, stage: Stage) -> Transfer:
+    """V / sum(W_both) and half of every ring's hops: the sum over the branches, to the last digit."""
     pieces = [leg.piece for leg in stage.branches[0]]
-    paces = [_slowest(group, piece) for piece in pieces]
-    both = sum(2 * pace for pace in paces)
-    return {
-        wire: stage.even_bytes * pace / both
-        for piece, pace in zip(pieces, paces, strict=True)
-        for line in group.along(piece)
-        for wire in (*line.steps(True), *line.steps(False))
+    wires = {
+        piece: [wire for line in group.along(piece) for wire in (*line.steps(True), *line.steps(False))]
+        for piece in pieces
     }
+    paces = {piece: min(group.bytes_per_s(wire) for wire in here) for piece, here in wires.items()}
+    both = sum(2 * pace for pace in paces.values())
+    loads = {wire: stage.even_bytes * paces[piece] / both for piece, here in wires.items() for wire in here}
+    hops = sum(piece.size // 2 * group.line.hop_s(wires[piece]) for piece in pieces)
+    size = math.prod(piece.size for piece in pieces)
+    return Transfer((loads,), hops, stage.even_bytes * (size - 1) / size)
