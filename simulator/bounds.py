@@ -7,7 +7,8 @@
   done at a rate of at least 1 (a task is at its own cap, or a resource that it uses is full).
 - dependency_bound: the longest chain of data dependencies, each task at its own max; queues not counted.
 - eta = (upper - time) / (upper - lower): 1 at the lower bound, 0 at the upper, never clipped; 1 where they meet.
-A collective that goes by messages is counted as the one task that they carry out. No bound runs a simulation.
+A collective that goes by messages is counted as the one task that they carry out; at its own max that is the bytes of its
+busiest resource, for messages hide latencies that the closed form adds up. No bound runs a simulation.
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ class Fabric:
         """What communications ask: as one task each, or message by message if the run asks for that."""
         by_messages = self.plan.options.network == "messages"
         return {
-            index: self.network.traffic(kernel.communication, by_messages and bool(kernel.communication.axes))
+            index: self.network.traffic(
+                kernel.communication, by_messages and bool(kernel.communication.axes), kernel.schedule.chunks
+            )
             for index, kernel in enumerate(self.kernels)
             if kernel.communication is not None and kernel.communication.kind != "recv"
         }

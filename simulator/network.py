@@ -51,6 +51,16 @@ class Traffic:
     pair: bool = False
     steps: tuple[Step, ...] = ()
 
+    def times(self, count: int) -> Traffic:
+        """So many of it, one after the other: the bytes of all, the latency of each."""
+        made: dict[int, Traffic] = {}
+        for step in self.steps:
+            if id(step.pattern) not in made:
+                made[id(step.pattern)] = step.pattern.times(count)
+        groups = tuple(replace(group, transfer=group.transfer.times(count)) for group in self.groups)
+        steps = tuple(replace(step, pattern=made[id(step.pattern)]) for step in self.steps)
+        return replace(self, groups=groups, steps=steps)
+
     @property
     def form(self) -> str:
         """Whether it is one task or goes by messages."""
@@ -91,7 +101,7 @@ class Network:
 
     system: System
     options: RunOptions
-    _known: dict[tuple[Communication, bool], Traffic] = field(default_factory=dict)
+    _known: dict[tuple[Communication, bool, int], Traffic] = field(default_factory=dict)
     _walks: dict[int, list[int]] = field(default_factory=dict)
     _tours: dict[tuple[tuple[int, ...], int | None], Sequence[int]] = field(default_factory=dict)
 
@@ -123,19 +133,27 @@ class Network:
                     total[wire] = total.get(wire, 0.0) + nbytes
         return max((nbytes / self.rates[wire] for wire, nbytes in total.items()), default=0.0)
 
-    def traffic(self, communication: Communication, by_messages: bool = False) -> Traffic:
-        """What a communication asks, as one task or with the messages that carry it out. Raises RunError where there is no
-        way, or too many messages."""
-        found = self._known.get((communication, by_messages))
+    def traffic(self, communication: Communication, by_messages: bool = False, chunks: int = 1) -> Traffic:
+        """What a communication asks, as one task or with the messages that carry it out: all bytes of its chunks, and the
+        latency of each, carried out as a collective of a chunk's bytes is. Raises RunError where there is no way, or too
+        many messages."""
+        found = self._known.get((communication, by_messages, chunks))
         if found is None:
-            found = self._traffic(communication)
-            if by_messages:
-                try:
-                    found = self._with_messages(communication, found)
-                except ValueError as error:
-                    raise RunError(str(error)) from None
-            self._known[communication, by_messages] = found
+            if chunks > 1:
+                found = self.traffic(_part(communication, chunks), by_messages).times(chunks)
+            else:
+                found = self._whole(communication, by_messages)
+            self._known[communication, by_messages, chunks] = found
         return found
+
+    def _whole(self, communication: Communication, by_messages: bool) -> Traffic:
+        found = self._traffic(communication)
+        if not by_messages:
+            return found
+        try:
+            return self._with_messages(communication, found)
+        except ValueError as error:
+            raise RunError(str(error)) from None
 
     def _with_messages(self, communication: Communication, whole: Traffic) -> Traffic:
         """The same with its messages, if anything moves."""
@@ -220,6 +238,12 @@ class Network:
         route = self._sends.route(source, target)
         loads: Mapping[int, float] = {wire: share * nbytes for wire, share in route.shares.items()}
         return Traffic((Joined((source, target), Transfer((loads,), route.latency_s, nbytes)),), "route", "", pair=True)
+
+
+def _part(whole: Communication, chunks: int) -> Communication:
+    """One of so many equal chunks of a communication."""
+    each = tuple(nbytes / chunks for nbytes in whole.group_bytes)
+    return replace(whole, nbytes=whole.nbytes / chunks, group_bytes=each)
 
 
 def _ask(sent: Communication, number: int, members: Sequence[int], group: Group) -> Ask:

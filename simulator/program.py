@@ -106,7 +106,10 @@ class Shape:
 
     @property
     def ideal_ps(self) -> float:
-        """Its time with perfect overlap inside: fixed time and the slowest stage."""
+        """Its time with perfect overlap inside: fixed time and the slowest stage. Of one that opens, what keeps its busiest
+        resource busy: its messages may hide their latency behind each other's bytes, and the phases of the closed form."""
+        if self.opens:
+            return max((time for _, time in self.demands), default=0.0)
         return self.fixed_ps + max(self.stage_ps, default=0.0)
 
 

@@ -39,6 +39,11 @@ class Transfer:
             return Transfer((added(*self.phases, *other.phases),), latency, sent)
         return Transfer((*self.phases, *other.phases), latency, sent)
 
+    def times(self, count: int) -> Transfer:
+        """The bytes of so many alike ones, and the latency of each."""
+        phases = tuple({wire: nbytes * count for wire, nbytes in loads.items()} for loads in self.phases)
+        return Transfer(phases, self.latency_s, self.sent_bytes * count)
+
     def beside(self, other: Transfer) -> Transfer:
         """Two transfers as one pipelined phase: bytes side by side, latencies one after the other."""
         phase = added(*self.phases, *other.phases)

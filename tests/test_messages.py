@@ -86,3 +86,41 @@ def test_on_many_chips_the_cheapest_is_looked_for_among_few() -> None:
     traffic = simulate(parse_graph(lines, SIZES), many("ring(1024)", {"X": 1024}, V5E), options).plan.kernels[0].traffic
     assert traffic.algorithm == "ring"
     assert "direct, halving_doubling, tree not tried on so many chips" in traffic.reason
+
+
+@pytest.mark.parametrize(
+    ("network", "collectives"), [("task", "canonical"), ("task", "auto"), ("messages", "canonical")]
+)
+@pytest.mark.parametrize("kind", ["all_gather", "all_reduce", "all_to_all", "broadcast"])
+@pytest.mark.parametrize("wiring", ["line", "ring", "thin grid", "switch", "thin tree"])
+def test_chunks_take_what_as_many_small_collectives_take(
+    wiring: str, kind: str, collectives: str, network: Literal["task", "messages"]
+) -> None:
+    system, pieces = WIRINGS[wiring], 4
+    over = "".join(system.mesh.axes)
+    line = OPS[kind].format(o=over)
+    cut = [line.replace(")", f", chunks={pieces})")]
+    small = [line.replace("y:", f"y{at}:").replace("m:", f"m{at}:") for at in range(pieces)]
+
+    def go(lines: list[str], rows: int) -> Result:
+        options = RunOptions(overlap="full", collectives=collectives, network=network)
+        return simulate(parse_graph(lines, {"I": rows, "J": 480}), system, options)
+
+    one, several = go(cut, 4 * 960), go(small, 960)
+    assert one.time_s == pytest.approx(several.time_s, rel=1e-9, abs=pieces * 1e-12)
+    assert one.lower_bound_s == pytest.approx(several.lower_bound_s, rel=1e-9)
+    assert one.upper_bound_s == pytest.approx(several.upper_bound_s, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", OPS)
+@pytest.mark.parametrize(
+    "topology", ["dragonfly(2,2,2)", "torus(4,2)", "grid(4,2)", "fat_tree(8,leaf=4,oversubscription=4)"]
+)
+def test_no_message_form_beats_the_bounds_where_hops_are_far(topology: str, kind: str) -> None:
+    far = chip_with("tpu_v5p", {"links.ici.latency": 50e-6})
+    lines = [OPS[kind].format(o="X"), "z:bf16[S,J] = permute(q:bf16[S,J], over=X, queue=s)"]
+    options = RunOptions(overlap="full", network="messages")
+    result = simulate(parse_graph(lines, SIZES), many(f"{topology} over ici", {"X": 8}, far), options)
+    within = 1e-9 * result.time_s + 1e-11
+    assert result.dependency_bound_s <= result.time_s + within
+    assert result.lower_bound_s <= result.time_s + within
