@@ -86,7 +86,13 @@ def _gather(group: Group, ask: Ask, back: bool) -> Transfer:
 
 
 def _both(group: Group, ask: Ask) -> Transfer:
-    return scatter(group, ask).then(gather(group, ask))
+    once = gather(group, ask)
+    alike = not (ask.held or ask.shares) and all(piece.kind in _SYMMETRIC for piece in group.pieces)
+    return (once if alike else scatter(group, ask)).then(once)
+
+
+_SYMMETRIC = ("ring", "switch", "full")
+"""Kinds of axes on which a scatter asks of each wire what a gather asks."""
 
 
 # Exchanging

@@ -200,6 +200,8 @@ def _through_switch(line: Line) -> float:
     up, down = (
         [topology.wires[port(chip, level)] for chip in line.chips] for port in (topology.port_out, topology.port_in)
     )
+    if len({wire.latency_s for wire in up}) == len({wire.latency_s for wire in down}) == 1:
+        return up[0].latency_s + down[0].latency_s + max(wire.message_s for wire in (*up, *down))
     # the slowest way up and the slowest down may belong to one chip: two of each are enough
     ways = [
         up[here].latency_s + down[there].latency_s

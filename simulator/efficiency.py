@@ -46,6 +46,13 @@ class WireRates:
         self._shared = shared
         self._known: dict[tuple[int, str], float] = {}
 
+    def all(self, wires: Sequence[Wire]) -> list[float]:
+        """Bytes/s of all wires of the network, in order."""
+        if len(self._system.kinds) > 1:
+            return [self.of(number, wire) for number, wire in enumerate(wires)]
+        achieved = {link: self._kind(0, link) for link in {wire.link for wire in wires}}
+        return [wire.bytes_per_s * achieved[wire.link] for wire in wires]
+
     def of(self, number: int, wire: Wire) -> float:
         """Bytes/s of a wire, given its number in the network."""
         return wire.bytes_per_s * min(self._kind(kind, wire.link) for kind in self._kinds(number, wire))

@@ -11,19 +11,20 @@ from collections.abc import Hashable, Mapping, Sequence
 from simulator.folding import Folding, fold, unfolded
 from simulator.kernel import Kernel
 from simulator.network import Joined, Network, Traffic
+from simulator.placement import Placement
 from simulator.plan import Plan, Variant
 from simulator.transfer import Transfer
 
 
 class Fabric:
-    """`traffic`: of each kernel that uses wires, by number; `class_of`: of each group of a traffic (by id), its class."""
+    """`traffic`: of each kernel that uses wires, by number; `class_of`: of each group of a traffic, its class."""
 
     traffic: dict[int, Traffic]
     folding: Folding
-    class_of: Mapping[int, Sequence[int]]
+    class_of: Mapping[Traffic, Sequence[int]]
 
     def __init__(
-        self, plan: Plan, network: Network, variants: Sequence[tuple[Variant, ...]], places: Sequence[tuple[int, ...]]
+        self, plan: Plan, network: Network, variants: Sequence[tuple[Variant, ...]], places: Sequence[Placement]
     ) -> None:
         self.plan, self.network, self.variants, self.places = plan, network, variants, places
         self.kernels: list[Kernel] = [each[0].kernel for each in variants]
@@ -49,7 +50,7 @@ class Fabric:
             if self.plan.system.host is None or not any(variant.far_bytes for variant in variants):
                 continue
             groups = []
-            for chip in self.places[index]:
+            for chip in self.places[index].chips:
                 loads = self.network.host.loads(chip, variants[variant_of[chip]].far_bytes)
                 if loads:
                     groups.append(Joined((chip,), Transfer((loads,))))
@@ -59,25 +60,25 @@ class Fabric:
 
     def _fold(self) -> None:
         system = self.plan.system
-        traffics: dict[int, Traffic] = {}
+        traffics: dict[Traffic, None] = {}
         for traffic in self.traffic.values():
-            traffics[id(traffic)] = traffic
-            traffics.update({id(step.pattern): step.pattern for step in traffic.steps})
+            traffics[traffic] = None
+            traffics.update(dict.fromkeys(step.pattern for step in traffic.steps))
         wires = self.network.wires
-        self.folding = unfolded(system.size, len(wires), list(traffics.values()))
+        self.folding = unfolded(system.size, len(wires), list(traffics))
         if self.plan.options.fold and system.size > 1:
             rates = self.network.rates
             looks = [(wire.link, rate, wire.latency_s) for wire, rate in zip(wires, rates, strict=True)]
-            self.folding = fold(self._chip_looks(), looks, list(traffics.values()))
+            self.folding = fold(self._chip_looks(), looks, list(traffics))
         self.class_of = dict(zip(traffics, self.folding.groups, strict=True))
 
     def _chip_looks(self) -> list[Hashable]:
         """What a chip is on its own: its variant, and those kernels that run on some chips only."""
         size = self.plan.system.size
         some: list[list[int]] = [[] for _ in range(size)]
-        for index, chips in enumerate(self.places):
-            if len(chips) < size:
-                for chip in chips:
+        for index, placement in enumerate(self.places):
+            if len(placement.chips) < size:
+                for chip in placement.chips:
                     some[chip].append(index)
         return [(variant, tuple(runs)) for variant, runs in zip(self.plan.split.variant_of, some, strict=True)]
 
@@ -85,7 +86,7 @@ class Fabric:
         """How many messages each kernel has that goes by messages, alike ones counted once."""
         counts = {key: len(set(classes)) for key, classes in self.class_of.items()}
         return {
-            index: sum(counts[id(step.pattern)] for step in traffic.steps) * self.kernels[index].schedule.chunks
+            index: sum(counts[step.pattern] for step in traffic.steps) * self.kernels[index].schedule.chunks
             for index, traffic in self.traffic.items()
             if traffic.steps
         }

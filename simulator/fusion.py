@@ -26,7 +26,7 @@ from hw.errors import unknown
 from simulator.fusion_join import Room, join
 from simulator.graph import FuseRule
 from simulator.kernel import Kernel
-from simulator.placement import placements
+from simulator.placement import Placement, placements
 
 
 class FusionError(ValueError):
@@ -82,7 +82,7 @@ def _readers(kernels: Sequence[Kernel]) -> Mapping[str, set[int]]:
     return readers
 
 
-def _greedy(kernels: Sequence[Kernel], places: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def _greedy(kernels: Sequence[Kernel], places: Sequence[Placement]) -> list[tuple[int, ...]]:
     maker = {access.tensor: at for at, kernel in enumerate(kernels) for access in kernel.writes}
     groups: list[list[int]] = []
     group_of: dict[int, list[int]] = {}
@@ -92,7 +92,7 @@ def _greedy(kernels: Sequence[Kernel], places: Sequence[tuple[int, ...]]) -> lis
         feeders = sorted({maker[access.tensor] for access in kernel.reads if access.tensor in maker}, reverse=True)
         for feeder in feeders:
             group = group_of.get(feeder)
-            if group is not None and places[feeder] == places[at] and _may_follow(kernels, group, at):
+            if group is not None and places[feeder] is places[at] and _may_follow(kernels, group, at):
                 group.append(at)
                 group_of[at] = group
                 break
@@ -148,7 +148,7 @@ def _rounds(kernels: Sequence[Kernel], names: Sequence[str]) -> tuple[dict[tuple
 
 
 def _explicit(
-    kernels: Sequence[Kernel], places: Sequence[tuple[int, ...]], rule: Iterable[Sequence[str]]
+    kernels: Sequence[Kernel], places: Sequence[Placement], rule: Iterable[Sequence[str]]
 ) -> list[tuple[int, ...]]:
     groups: list[tuple[int, ...]] = []
     taken: set[int] = set()

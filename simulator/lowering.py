@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw import Dimension, RunError, SpecError, System
 from hw.units import show
@@ -22,9 +22,9 @@ from simulator.graph import OpGraph
 from simulator.host_ports import FAR
 from simulator.kernel import Communication, Kernel
 from simulator.messages import Stepper
-from simulator.network import Joined, Network, Traffic
+from simulator.network import NO_TRAFFIC, Joined, Network, Traffic
 from simulator.pairs import match_pairs
-from simulator.placement import end_of, placements
+from simulator.placement import Placement, end_of, placements
 from simulator.plan import Plan, PlannedKernel, RunOptions, Variant, plan_variants, queue_name
 from simulator.planner import Sharded, shard
 from simulator.program import PS_PER_S, Queue, Shape, Stage, serial_time, to_ps
@@ -67,6 +67,25 @@ def _lowered(sharded: Sharded, system: System, options: RunOptions) -> Plan:
     return plan
 
 
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Alike groups of one traffic: the groups, seconds of each wire that stands for its class over all of them; of one of
+    them alone its seconds and latency, and the bytes of its largest stream."""
+
+    groups: tuple[Joined, ...] = ()
+    wires: tuple[tuple[int, float], ...] = ()
+    seconds: float = 0.0
+    latency_s: float = 0.0
+    streamed: float = 0.0
+
+    def demands(self, scale: float) -> Stage:
+        """The wires as a stage; `scale`: ps of a task in a second of all its chunks."""
+        return [(wire, seconds * scale) for wire, seconds in self.wires]
+
+
+_NOBODY = _Together()
+
+
 class _Issue:
     """Appends the tasks of kernels to a plan's program, in program order."""
 
@@ -84,6 +103,8 @@ class _Issue:
         # where a tensor is made, or an op run: name -> chip -> tasks by chunk
         self.makers: dict[str, dict[int, list[int]]] = {}
         self.lanes: dict[tuple[int, str], int] = {}
+        self._placed: dict[Placement, tuple[int, ...]] = {}
+        self._joins: dict[tuple[Traffic, Placement], dict[tuple[int, ...], _Together]] = {}
         planned = [
             plan_variants([each[index] for each in variants], plan, self.resources) for index in range(len(kernels))
         ]
@@ -96,15 +117,15 @@ class _Issue:
 
     def add(self, index: int) -> None:
         """Plan one kernel and append its tasks."""
-        kernel, first = self.kernels[index], self.folding.chip
-        communication, asked = kernel.communication, self.fabric.traffic.get(index, Traffic())
-        joins, ways = (asked, Traffic()) if communication is not None else (Traffic(), asked)
+        kernel = self.kernels[index]
+        communication, asked = kernel.communication, self.fabric.traffic.get(index, NO_TRAFFIC)
+        joins, ways = (asked, NO_TRAFFIC) if communication is not None else (NO_TRAFFIC, asked)
         network_s, host_s = (self.network.busiest_seconds(each) for each in (joins, ways))
-        chips = tuple(chip for chip in self.places[index] if first[chip] == chip)
+        chips = self._simulated_of(self.places[index])
         variants = self.variants[index]
         self.plan.kernels.append(PlannedKernel(kernel, variants, joins, network_s, queue_name(kernel), chips, host_s))
         if communication is None:
-            self._tasks(index, {**{(chip,): () for chip in chips}, **self._ways(ways)})
+            self._tasks(index, {**{(chip,): _NOBODY for chip in chips}, **self._ways(ways)})
         elif communication.axes:
             self._tasks(index, self._groups(index, communication))
         elif self.partner[index] > index:
@@ -112,13 +133,24 @@ class _Issue:
         else:
             self._close_pair(index, communication)
 
-    def _groups(self, index: int, communication: Communication) -> dict[tuple[int, ...], tuple[Joined, ...]]:
-        """By the simulated chips that a group joins: all groups of its class that take part, its own first.
+    def _simulated_of(self, placement: Placement) -> tuple[int, ...]:
+        """The simulated chips of a placement."""
+        if placement not in self._placed:
+            first = self.folding.chip
+            self._placed[placement] = tuple(chip for chip in placement.chips if first[chip] == chip)
+        return self._placed[placement]
 
-        Raises RunError if only some of a group's chips can come.
-        """
-        planned, here = self.plan.kernels[index], set(self.places[index])
-        classes = self.fabric.class_of[id(planned.traffic)]
+    def _groups(self, index: int, communication: Communication) -> dict[tuple[int, ...], _Together]:
+        """By the simulated chips that a group joins: all groups of its class that take part, its own first. Worked out
+        once for each traffic and placement. Raises RunError if only some of a group's chips can come."""
+        key = (self.plan.kernels[index].traffic, self.places[index])
+        if key not in self._joins:
+            self._joins[key] = self._joined(index, communication)
+        return self._joins[key]
+
+    def _joined(self, index: int, communication: Communication) -> dict[tuple[int, ...], _Together]:
+        planned, here = self.plan.kernels[index], self.places[index].members
+        classes = self.fabric.class_of[planned.traffic]
         joined: dict[int, list[Joined]] = {}
         for number, group in enumerate(planned.traffic.groups):
             present = here.intersection(group.members)
@@ -126,9 +158,23 @@ class _Issue:
                 raise RunError(self._never(planned.kernel, communication.axes, number, present))
             if present:
                 joined.setdefault(classes[number], []).append(group)
-        return {self._simulated(groups[0].members): tuple(groups) for groups in joined.values()}
+        return {self._simulated(groups[0].members): self._together(groups) for groups in joined.values()}
 
-    def _never(self, kernel: Kernel, axes: str, number: int, present: set[int]) -> str:
+    def _together(self, alike: Sequence[Joined]) -> _Together:
+        """What all groups of a class ask of each wire that stands for its class, and what one of them takes alone."""
+        first, rates = self.folding.wire, self.network.rates
+        total: dict[int, float] = {}
+        for group in alike:
+            for loads in group.transfer.phases:
+                for wire, nbytes in loads.items():
+                    if first[wire] == wire:
+                        total[wire] = total.get(wire, 0.0) + nbytes
+        transfer = alike[0].transfer
+        wires = tuple((self.resources.of_wire[wire], nbytes / rates[wire]) for wire, nbytes in total.items())
+        streamed = max(transfer.wires.values(), default=0.0)
+        return _Together(tuple(alike), wires, self.network.phase_seconds(transfer), transfer.latency_s, streamed)
+
+    def _never(self, kernel: Kernel, axes: str, number: int, present: frozenset[int]) -> str:
         """That members of a group never come, and how to say it if the others are meant alone."""
         mesh = self.plan.system.mesh
         members = self.plan.system.groups(axes)[number]
@@ -143,18 +189,18 @@ class _Issue:
             f"{', '.join(map(str, sorted(present)))}: chips {absent} of {whose} do not have its input and never come{hint}"
         )
 
-    def _ways(self, traffic: Traffic) -> dict[tuple[int, ...], tuple[Joined, ...]]:
+    def _ways(self, traffic: Traffic) -> dict[tuple[int, ...], _Together]:
         """By simulated chip, the ways to their hosts of all chips that it stands for."""
         joined: dict[tuple[int, ...], list[Joined]] = {}
         for group in traffic.groups:
             joined.setdefault(self._simulated(group.members), []).append(group)
-        return {chips: tuple(groups) for chips, groups in joined.items()}
+        return {chips: self._together(groups) for chips, groups in joined.items()}
 
     def _simulated(self, chips: Iterable[int]) -> tuple[int, ...]:
         """The simulated chips that stand for some chips."""
         return tuple(dict.fromkeys(self.folding.chip[chip] for chip in chips))
 
-    def _tasks(self, index: int, joined: Mapping[tuple[int, ...], tuple[Joined, ...]]) -> None:
+    def _tasks(self, index: int, joined: Mapping[tuple[int, ...], _Together]) -> None:
         """One task per class of groups of chips, and chunk."""
         planned = self.plan.kernels[index]
         made: dict[int, list[int]] = {}
@@ -232,7 +278,9 @@ class _Issue:
         self._prioritise(task, planned)
         sender = planned if communication.kind == "send" else first
         needs = {here: self._times(planned, here), there: self._times(first, there)}
-        self.program.shape[task] = self.program.intern(self._shape(sender, needs, sender.traffic.groups))
+        self.program.shape[task] = self.program.intern(
+            self._shape(sender, needs, self._together(sender.traffic.groups))
+        )
         self._remember(planned.kernel, {here: [task]})
 
     def _place_here(self) -> float:
@@ -271,27 +319,23 @@ class _Issue:
             self.program.queues.append(Queue(chip, name))
         return number
 
-    def _shape(
-        self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], alike: Sequence[Joined]
-    ) -> Shape:
-        """The shape of one task: `needs` on each chip and, for groups `alike`, the wires; shared evenly by the chunks."""
+    def _shape(self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], together: _Together) -> Shape:
+        """The shape of one task: `needs` on each chip, and the wires of groups; shared evenly by the chunks."""
         kernel = planned.kernel
         variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
         scale = PS_PER_S / kernel.schedule.chunks
         stages = self._chip_stages(needs, planned.traffic.pair, scale, None)
-        latency_s = streamed = 0.0
+        streamed = 0.0
         serial_ps = serial_time(stages)
-        if alike:
-            transfer = alike[0].transfer
-            latency_s = transfer.latency_s
-            seconds = self.network.phase_seconds(transfer)
-            stages.append((self._wire_demands(alike, scale), seconds * scale))
+        if together.groups:
+            seconds = together.seconds
+            stages.append((together.demands(scale), seconds * scale))
             # the groups of an op go side by side: as long as the wire that they keep busiest together
             serial_ps += max(seconds, planned.network_s, planned.host_s) * scale
             if kernel.communication is not None:
-                streamed = max(transfer.wires.values(), default=0.0) / kernel.schedule.chunks
+                streamed = together.streamed / kernel.schedule.chunks
                 self._take_units(stages, needs, seconds * scale)
-        fixed_ps = to_ps(kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s + latency_s)
+        fixed_ps = to_ps(kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s + together.latency_s)
         shape = replace(Shape.lasting(fixed_ps, stages, variant.steps, streamed), serial_ps=serial_ps)
         if not streamed:
             shape = replace(shape, weight=self._kernel_weight(shape, variant, next(iter(needs), self.folding.chips[0])))
@@ -309,11 +353,11 @@ class _Issue:
         in the time of one of them, which needs `alone` on its chip."""
         chunks = planned.kernel.schedule.chunks
         variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
-        transfer, scale = alike[0].transfer, PS_PER_S / chunks
+        together, scale = self._together(alike), PS_PER_S / chunks
         stages = self._chip_stages(needs, False, scale, alone)
-        stages.append((self._wire_demands(alike, scale), self.network.phase_seconds(transfer) * scale))
-        shape = Shape.lasting(0, stages, variant.steps, max(transfer.wires.values(), default=0.0) / chunks)
-        return self.program.intern(replace(shape, early_ps=to_ps(early_s + transfer.latency_s)))
+        stages.append((together.demands(scale), together.seconds * scale))
+        shape = Shape.lasting(0, stages, variant.steps, together.streamed / chunks)
+        return self.program.intern(replace(shape, early_ps=to_ps(early_s + together.latency_s)))
 
     def _kernel_weight(self, shape: Shape, variant: Variant, chip: int) -> float:
         """The bytes that the chip's HBM could move while the task runs alone: so kernels of a chip are slowed alike. One
@@ -338,17 +382,6 @@ class _Issue:
         if alone is not None:
             return [(stage, alone[name] * scale) for name, stage in stages.items()]
         return [(stage, max(time for _, time in stage)) for stage in stages.values()]
-
-    def _wire_demands(self, alike: Sequence[Joined], scale: float) -> Stage:
-        """What all groups of a class ask of each wire that stands for its class."""
-        first, rates = self.folding.wire, self.network.rates
-        total: dict[int, float] = {}
-        for group in alike:
-            for loads in group.transfer.phases:
-                for wire, nbytes in loads.items():
-                    if first[wire] == wire:
-                        total[wire] = total.get(wire, 0.0) + nbytes
-        return [(self.resources.of_wire[wire], nbytes / rates[wire] * scale) for wire, nbytes in total.items()]
 
     def _take_units(self, stages: list[tuple[Stage, float]], needs: Iterable[int], ps: float) -> None:
         """The share of its units that a chip gives to a collective while that runs."""

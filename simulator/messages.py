@@ -43,15 +43,15 @@ class Stepper:
     planned: PlannedKernel
     shape_of: ShapeOf
     lane_of: Callable[[int, str], int]
-    _known_lanes: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    _known_lanes: dict[tuple[Traffic, int], list[int]] = field(default_factory=dict)
 
-    def prepare(self, classes: Mapping[int, Iterable[int]], times: Needs, fixed_s: float) -> None:
+    def prepare(self, classes: Mapping[Traffic, Iterable[int]], times: Needs, fixed_s: float) -> None:
         """Sort the messages of every step into classes (numbers by pattern), and find their shapes."""
-        self._classes: dict[int, list[_Class]] = {}
-        self._arrivals: dict[int, dict[int, list[int]]] = {}
+        self._classes: dict[Traffic, list[_Class]] = {}
+        self._arrivals: dict[Traffic, dict[int, list[int]]] = {}
         for step in self.planned.traffic.steps:
-            if id(step.pattern) not in self._classes:
-                self._sort(step.pattern, classes[id(step.pattern)])
+            if step.pattern not in self._classes:
+                self._sort(step.pattern, classes[step.pattern])
         self._count()
         for each in (each for here in self._classes.values() for each in here):
             needs, alone = self._shares(each.joined, times, False), self._alone(each, times)
@@ -60,9 +60,9 @@ class Stepper:
 
     def _count(self) -> None:
         """Bytes that each simulated chip sends in all, and gets in all."""
-        times: dict[int, int] = {}
+        times: dict[Traffic, int] = {}
         for step in self.planned.traffic.steps:
-            times[id(step.pattern)] = times.get(id(step.pattern), 0) + 1
+            times[step.pattern] = times.get(step.pattern, 0) + 1
         self._sent: dict[int, float] = {}
         self._got: dict[int, float] = {}
         for key, classes in self._classes.items():
@@ -82,7 +82,7 @@ class Stepper:
             for chip in {chip for group in each.joined for chip in group.members[1:]}:
                 if first[chip] == chip:
                     arrivals.setdefault(chip, []).append(at)
-        self._classes[id(pattern)], self._arrivals[id(pattern)] = here, arrivals
+        self._classes[pattern], self._arrivals[pattern] = here, arrivals
 
     def _alone(self, each: _Class, times: Needs) -> dict[str, float]:
         """What one message of a class needs, of the chip that it needs more of."""
@@ -116,7 +116,7 @@ class Stepper:
         for step in steps:
             tasks: list[int] = []
             passed_on = {} if step.gate else self._passed_on(step, made)
-            for each, lane in zip(self._classes[id(step.pattern)], self._lanes(step), strict=True):
+            for each, lane in zip(self._classes[step.pattern], self._lanes(step), strict=True):
                 parent = parents[each.sender]
                 sent = tails.setdefault(parent, {})
                 needed: Collection[int] = passed_on.get(each.sender, ())
@@ -145,7 +145,7 @@ class Stepper:
             before = [
                 task
                 for at in after
-                for task, each in zip(made[at], self._classes[id(self.planned.traffic.steps[at].pattern)], strict=True)
+                for task, each in zip(made[at], self._classes[self.planned.traffic.steps[at].pattern], strict=True)
                 if parents[each.sender] == parent
             ]
             chip = whole.queues[whole.queue[parent]].chip
@@ -160,21 +160,21 @@ class Stepper:
         steps = self.planned.traffic.steps
         if len(step.after) == 1:
             done = made[step.after[0]]
-            arrivals = self._arrivals[id(steps[step.after[0]].pattern)]
+            arrivals = self._arrivals[steps[step.after[0]].pattern]
             return {chip: [done[number] for number in numbers] for chip, numbers in arrivals.items()}
         last: dict[int, dict[int, int]] = {}
         for at in step.after:
             lanes = self._lanes(steps[at])
-            for chip, numbers in self._arrivals[id(steps[at].pattern)].items():
+            for chip, numbers in self._arrivals[steps[at].pattern].items():
                 here = last.setdefault(chip, {})
                 here.update({lanes[number]: made[at][number] for number in numbers})
         return {chip: list(here.values()) for chip, here in last.items()}
 
     def _lanes(self, step: Step) -> list[int]:
         """The lane of each class of messages; those of one sender in one step go side by side."""
-        key = (id(step.pattern), step.lane)
+        key = (step.pattern, step.lane)
         if key not in self._known_lanes:
-            senders = [each.sender for each in self._classes[id(step.pattern)]]
+            senders = [each.sender for each in self._classes[step.pattern]]
             beside: dict[int, int] = {}
             lanes = self._known_lanes[key] = []
             for sender in senders:

@@ -38,7 +38,7 @@ class Joined:
     algorithm: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Traffic:
     """All groups of a communication, the algorithm, and why it was chosen. `pair`: of two chips, one after the other.
 
@@ -53,12 +53,9 @@ class Traffic:
 
     def times(self, count: int) -> Traffic:
         """So many of it, one after the other: the bytes of all, the latency of each."""
-        made: dict[int, Traffic] = {}
-        for step in self.steps:
-            if id(step.pattern) not in made:
-                made[id(step.pattern)] = step.pattern.times(count)
+        made = {pattern: pattern.times(count) for pattern in dict.fromkeys(step.pattern for step in self.steps)}
         groups = tuple(replace(group, transfer=group.transfer.times(count)) for group in self.groups)
-        steps = tuple(replace(step, pattern=made[id(step.pattern)]) for step in self.steps)
+        steps = tuple(replace(step, pattern=made[step.pattern]) for step in self.steps)
         return replace(self, groups=groups, steps=steps)
 
     @property
@@ -75,6 +72,10 @@ class Traffic:
     def sent_bytes(self) -> float:
         """The most that one chip puts on its links."""
         return max((group.transfer.sent_bytes for group in self.groups), default=0.0)
+
+
+NO_TRAFFIC = Traffic()
+"""Of a kernel that uses no wires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Network:
     system: System
     options: RunOptions
     _known: dict[tuple[Communication, bool, int], Traffic] = field(default_factory=dict)
+    _busiest: dict[Traffic, float] = field(default_factory=dict)
     _walks: dict[int, list[int]] = field(default_factory=dict)
     _tours: dict[tuple[tuple[int, ...], int | None], Sequence[int]] = field(default_factory=dict)
 
@@ -113,7 +115,7 @@ class Network:
         self.host = HostPorts(self.system, len(joining))
         self.wires: list[Wire] = [*joining, *self.host.wires]
         rates = WireRates(self.system, self.options, self.host.chips_of)
-        self.rates = [rates.of(number, wire) for number, wire in enumerate(self.wires)]
+        self.rates = rates.all(self.wires)
 
     def phase_seconds(self, transfer: Transfer) -> float:
         """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""
@@ -125,7 +127,12 @@ class Network:
         return transfer.latency_s + self.phase_seconds(transfer)
 
     def busiest_seconds(self, traffic: Traffic) -> float:
-        """Seconds of the wire that a communication keeps busiest, over all groups and steps."""
+        """Seconds of the wire that a communication keeps busiest, over all groups; worked out once for each."""
+        if traffic not in self._busiest:
+            self._busiest[traffic] = self._busiest_seconds(traffic)
+        return self._busiest[traffic]
+
+    def _busiest_seconds(self, traffic: Traffic) -> float:
         total: dict[int, float] = {}
         for group in traffic.groups:
             for loads in group.transfer.phases:

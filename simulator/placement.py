@@ -7,6 +7,7 @@ only; whatever needs it runs there. `on=` restricts an op to some chips: the fir
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hw import RunError
 from simulator.kernel import Communication, Kernel
@@ -20,23 +21,38 @@ def end_of(communication: Communication) -> int:
     return communication.source if communication.kind == "send" else communication.target
 
 
-def placements(kernels: Sequence[Kernel], chips: int) -> list[tuple[int, ...]]:
-    """The chips of each kernel, in order. Raises RunError for one that can run nowhere."""
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Chips on which kernels run, in order: one object for all kernels that run on the same, so that what follows from it
+    is worked out once."""
+
+    chips: tuple[int, ...]
+    members: frozenset[int]
+
+
+def placements(kernels: Sequence[Kernel], chips: int) -> list[Placement]:
+    """The placement of each kernel. Raises RunError for one that can run nowhere."""
     where: dict[str, frozenset[int]] = {}
     everywhere = frozenset(range(chips))
-    result: list[tuple[int, ...]] = []
+    known: dict[frozenset[int], Placement] = {}
+    result: list[Placement] = []
     for kernel in kernels:
         asked = _asked(kernel)
         here = everywhere if asked is None else everywhere & asked
         for access in kernel.reads:
-            here &= where.get(access.tensor, everywhere)
+            there = where.get(access.tensor, everywhere)
+            if there is not here and there is not everywhere:
+                here &= there
         if not here:
             raise RunError(f"{kernel.name} ({kernel.kind}) can run nowhere: {_why(kernel, asked, where)}")
+        if here not in known:
+            known[here] = Placement(tuple(sorted(here)), here)
+        placement = known[here]
         for access in kernel.writes:
-            where[access.tensor] = here
+            where[access.tensor] = placement.members
         for name in kernel.ops:
-            where[name] = here
-        result.append(tuple(sorted(here)))
+            where[name] = placement.members
+        result.append(placement)
     return result
 
 
