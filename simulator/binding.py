@@ -31,6 +31,7 @@ from simulator.planner_op import plan_op
 from simulator.resharding import arranged
 from simulator.sharding import Finding, sharding_findings
 from simulator.split import Cut, split_problems, uneven_axes, with_weight
+from simulator.stamps import Stamps
 from simulator.unroll import samples
 from simulator.views import seen_through, viewed
 
@@ -323,9 +324,10 @@ def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]
     ops = graph.flat()
     behind = viewed(ops)
     kernels: list[Kernel] = []
+    stamps = Stamps(lambda op: bind_op(op, graph, system, cut))
     for op in ops:
         try:
-            kernels += bind_op(op, graph, system, cut)
+            kernels += stamps.kernels(op)
         except ShapeError as error:  # shapes of equal parts fit, those of this one do not
             problems.add(op.source.at(error.part), str(error))
     problems.raise_if_any()

@@ -8,7 +8,7 @@ from simulator.efficiency import launch_of
 from simulator.graph import Op, OpGraph
 from simulator.kernel import Kernel
 from simulator.network import Network, Traffic
-from simulator.plan import Plan, RunOptions, plan_variants
+from simulator.plan import Plan, RunOptions, Variants
 from simulator.program import alone_time
 from simulator.resources import SystemResources
 
@@ -19,6 +19,7 @@ class Cost:
     def __init__(self, graph: OpGraph, system: System, options: RunOptions) -> None:
         self.plan = Plan(system, graph, options)
         self.resources = SystemResources(system, options, self.plan.program)
+        self._variants = Variants(self.plan, self.resources)
         self.network = Network(system, options)
 
     def seconds(self, op: Op) -> float:
@@ -32,7 +33,7 @@ class Cost:
     def _kernel(self, kernel: Kernel) -> float:
         traffic = self.network.traffic(kernel.communication) if kernel.communication else Traffic()
         alike = [kernel] * len(self.plan.split.chips)
-        variants = plan_variants(alike, self.plan, self.resources)
+        variants = self._variants.of(alike)
         transfers = [group.transfer for group in traffic.groups]
         wires = max((self.network.phase_seconds(transfer) for transfer in transfers), default=0.0)
         latency = max((transfer.latency_s for transfer in transfers), default=0.0)

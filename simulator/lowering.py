@@ -25,7 +25,7 @@ from simulator.messages import Stepper
 from simulator.network import NO_TRAFFIC, Joined, Network, Traffic
 from simulator.pairs import match_pairs
 from simulator.placement import Placement, end_of, placements
-from simulator.plan import Plan, PlannedKernel, RunOptions, Variant, plan_variants, queue_name
+from simulator.plan import Plan, PlannedKernel, RunOptions, Variant, Variants, queue_name
 from simulator.planner import Sharded, shard
 from simulator.program import PS_PER_S, Queue, Shape, Stage, serial_time, to_ps
 from simulator.resources import SystemResources
@@ -105,9 +105,8 @@ class _Issue:
         self.lanes: dict[tuple[int, str], int] = {}
         self._placed: dict[Placement, tuple[int, ...]] = {}
         self._joins: dict[tuple[Traffic, Placement], dict[tuple[int, ...], _Together]] = {}
-        planned = [
-            plan_variants([each[index] for each in variants], plan, self.resources) for index in range(len(kernels))
-        ]
+        variants_of_kernel = Variants(plan, self.resources)
+        planned = [variants_of_kernel.of(each) for each in zip(*variants, strict=True)]
         self.variants = planned
         self.fabric = Fabric(plan, self.network, planned, self.places)
         self.folding = plan.folding = self.fabric.folding

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hw import Chip, Mark, Problems, System
@@ -208,10 +208,42 @@ class Plan:
         return kernel
 
 
-def plan_variants(kernels: Sequence[Kernel], plan: Plan, resources: SystemResources) -> tuple[Variant, ...]:
-    """What each sort of chip makes of a kernel, given as it has it."""
-    chips = plan.split.chips
-    return tuple(_variant(kernel, plan, resources, chip) for kernel, chip in zip(kernels, chips, strict=True))
+class Variants:
+    """What each sort of chip makes of kernels; of kernels that differ in names only it is worked out once."""
+
+    def __init__(self, plan: Plan, resources: SystemResources) -> None:
+        self._plan, self._resources = plan, resources
+        self._known: dict[tuple[object, ...], Variant] = {}
+
+    def of(self, kernels: Sequence[Kernel]) -> tuple[Variant, ...]:
+        """The variants of one kernel, given as each sort of chip has it."""
+        return tuple(
+            self._variant(at, kernel, chip)
+            for at, (kernel, chip) in enumerate(zip(kernels, self._plan.split.chips, strict=True))
+        )
+
+    def _variant(self, at: int, kernel: Kernel, chip: Chip) -> Variant:
+        key = (at, *_figures(kernel))
+        try:
+            known = self._known.get(key)
+        except TypeError:  # a tiling of somebody's own that cannot be hashed
+            return _variant(kernel, self._plan, self._resources, chip)
+        if known is None:
+            known = self._known[key] = _variant(kernel, self._plan, self._resources, chip)
+        return known if known.kernel is kernel else replace(known, kernel=kernel)
+
+
+def _figures(kernel: Kernel) -> tuple[object, ...]:
+    """All of a kernel that tiles and times depend on: what it moves and computes, and how it is cut."""
+    return (
+        tuple((access.nbytes, access.memory) for access in kernel.reads),
+        tuple((access.nbytes, access.memory) for access in kernel.writes),
+        kernel.works,
+        kernel.tiling,
+        kernel.schedule.tiles,
+        kernel.schedule.chunks,
+        kernel.communication is None,
+    )
 
 
 def queue_name(kernel: Kernel) -> str:
