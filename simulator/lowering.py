@@ -67,7 +67,7 @@ def _lowered(sharded: Sharded, system: System, options: RunOptions) -> Plan:
     return plan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class _Together:
     """Alike groups of one traffic: the groups, seconds of each wire that stands for its class over all of them; of one of
     them alone its seconds and latency, and the bytes of its largest stream."""
@@ -104,6 +104,7 @@ class _Issue:
         self.makers: dict[str, dict[int, list[int]]] = {}
         self.lanes: dict[tuple[int, str], int] = {}
         self._placed: dict[Placement, tuple[int, ...]] = {}
+        self._shapes: dict[tuple[object, ...], int] = {}
         self._joins: dict[tuple[Traffic, Placement], dict[tuple[int, ...], _Together]] = {}
         variants_of_kernel = Variants(plan, self.resources)
         planned = [variants_of_kernel.of(each) for each in zip(*variants, strict=True)]
@@ -205,7 +206,7 @@ class _Issue:
         made: dict[int, list[int]] = {}
         for group, alike in joined.items():
             needs = {chip: self._times(planned, chip) for chip in group}
-            shape = self.program.intern(replace(self._shape(planned, needs, alike), opens=bool(planned.traffic.steps)))
+            shape = self._shape_number(planned, needs, alike)
             lanes = [self._lane(chip, planned.queue) for chip in group]
             for chunk in range(planned.kernel.schedule.chunks):
                 before = self._before(planned.kernel, group, chunk)
@@ -216,6 +217,28 @@ class _Issue:
         self._remember(planned.kernel, made)
         if planned.traffic.steps:
             self._step(index, made)
+
+    def _shape_number(
+        self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], together: _Together
+    ) -> int:
+        """The number of the shape of tasks on some chips; worked out once for kernels that differ in names only."""
+        sorts = tuple(variant.sort for variant in planned.variants)
+        key = (
+            sorts,
+            tuple(needs),
+            together,
+            planned.kernel.fixed_s,
+            planned.network_s,
+            planned.host_s,
+            planned.traffic,
+        )
+        number = self._shapes.get(key)
+        if number is None:
+            shape = replace(self._shape(planned, needs, together), opens=bool(planned.traffic.steps))
+            number = self.program.intern(shape)
+            if min(sorts) >= 0:
+                self._shapes[key] = number
+        return number
 
     def _step(self, index: int, made: Mapping[int, Sequence[int]]) -> None:
         """The messages of a collective that goes by messages."""

@@ -98,7 +98,8 @@ class RunOptions:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A kernel as one sort of chip has it: its share of the work, pipeline steps, tile, HBM bytes with re-reads, seconds by
-    resource of the chip, bytes to and from its host; all chunks. `latency_s`: until its memories answer, for each chunk."""
+    resource of the chip, bytes to and from its host; all chunks. `latency_s`: until its memories answer, for each chunk.
+    `sort`: a number that variants have in common which differ in names only; -1 of one that is like no other."""
 
     kernel: Kernel
     steps: float
@@ -107,6 +108,7 @@ class Variant:
     times_s: Mapping[str, float]
     far_bytes: FarBytes = field(default_factory=dict)
     latency_s: float = 0.0
+    sort: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,8 @@ class Variants:
         except TypeError:  # a tiling of somebody's own that cannot be hashed
             return _variant(kernel, self._plan, self._resources, chip)
         if known is None:
-            known = self._known[key] = _variant(kernel, self._plan, self._resources, chip)
+            made = _variant(kernel, self._plan, self._resources, chip)
+            known = self._known[key] = replace(made, sort=len(self._known))
         return known if known.kernel is kernel else replace(known, kernel=kernel)
 
 
