@@ -50,7 +50,9 @@ def _sizes(plan: Plan, tensors: Iterable[Tensor]) -> Mapping[tuple[str, int], fl
         variant = plan.split.variant_of[chip]
         if variant not in of_variant:
             cut = plan.split.cuts[variant]
-            of_variant[variant] = {each.name: tensor_bytes(each, plan.graph, plan.system, cut) for each in tensors}
+            alike = {(each.dtype, each.dims): each for each in tensors}  # what names and rounds share is sized once
+            sized = {key: tensor_bytes(each, plan.graph, plan.system, cut) for key, each in alike.items()}
+            of_variant[variant] = {each.name: sized[each.dtype, each.dims] for each in tensors}
     members = {each.name: plan.system.mesh.members(each.axes + each.partial) for each in tensors}
     return {
         (name, chip): nbytes
@@ -116,11 +118,12 @@ def _last_reads(plan: Plan, spans: Mapping[tuple[int, int], tuple[int, int]]) ->
             for chip in planned.chips:
                 end = spans[at, chip][1]
                 last[access.tensor, chip] = max(last.get((access.tensor, chip), 0), end)
+    run_ends = max((until for _, until in spans.values()), default=0)
     for planned in reversed(plan.kernels):
         for name, into in planned.kernel.grown:
             for chip in planned.chips:
                 # what nobody reads stays to the end, and with it what it grew out of
-                end = last.get((name, chip), max(until for _, until in spans.values()))
+                end = last.get((name, chip), run_ends)
                 last[into, chip] = max(last.get((into, chip), 0), end)
     return last
 
