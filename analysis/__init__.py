@@ -1,20 +1,28 @@
 """What it means: a run in the words of the vocabulary, as DataFrames, traces, tables and pictures.
 
 This room knows nothing of scenario files. Front door: `Summary(plan, run)["time"]`, `timeline_frame(result)`,
-`temporal_breakdown(timeline)`, `read_trace(file)`, `write_trace(result, file)`, `op_figures(result)`, `WORDS`; every
-other analysis stands in a module of its own, and as a method of `timeline.overlapse`.
+`temporal_breakdown(timeline)`, `read_trace(file)`, `write_trace(result, file)`, `op_figures(result)`, `WORDS`.
+Its sub-packages are doors, too: `analysis.timelines` (each function also a method of `timeline.overlapse`),
+`analysis.runs`, `analysis.traces`, `analysis.plots`, `analysis.report`, `analysis.economics`.
+No door imports pandas or plotly: functions do, when they are called.
 """
 
 from analysis.breakdown import temporal_breakdown
-from analysis.frames import ops_frame, read_timeline, timeline_frame
-from analysis.ops import OpFigures, op_figures
+from analysis.chip_kinds import kind_labels
+from analysis.frames import as_timeline, dependencies_frame, ops_frame, read_timeline, timeline_frame
+from analysis.memory_frame import memory_at_peak, memory_frame, memory_levels
+from analysis.network import network_record
+from analysis.ops import OpFigures, bases, combined, op_figures
 from analysis.read_trace import read_trace
+from analysis.screen import screen
 from analysis.summary import Summary, Value
+from analysis.tables import check_table, write_table
 from analysis.trace import write_trace
-from analysis.usage import usage_frame
+from analysis.usage import busy_seconds, usage_frame, utilisation
 from analysis.words import CAUSES, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
 
 __all__ = [
+    # The vocabulary, and a run in its words.
     "CAUSES",
     "MONEY_WORDS",
     "OP_WORDS",
@@ -24,13 +32,30 @@ __all__ = [
     "Summary",
     "Value",
     "Word",
+    "bases",
+    "combined",
+    "kind_labels",
     "op_figures",
+    "word_named",
+    # DataFrames.
+    "as_timeline",
+    "busy_seconds",
+    "dependencies_frame",
+    "memory_at_peak",
+    "memory_frame",
+    "memory_levels",
+    "network_record",
     "ops_frame",
     "read_timeline",
-    "read_trace",
     "temporal_breakdown",
     "timeline_frame",
     "usage_frame",
-    "word_named",
+    "utilisation",
+    # Traces.
+    "read_trace",
     "write_trace",
+    # Tables and the terminal.
+    "check_table",
+    "screen",
+    "write_table",
 ]

@@ -16,8 +16,7 @@ import numpy as np
 from analysis.frames import timeline_frame
 from analysis.steps import DOES, activity, outer
 from analysis.usage import integral, usage_frame, wire_names
-from simulator import Plan, Result
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S, Plan, Result
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from analysis.intervals import Interval, length, union
-from simulator import Result
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S, Result
 
 
 def busy_s(result: Result, groups: Sequence[tuple[Collection[int], int]]) -> list[float]:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from analysis.ops import OpFigures, op_figures
 from analysis.schedule_path import PATH_CAUSES, path_work_ps, schedule_path
-from simulator import Result
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S, Result
 
 if TYPE_CHECKING:
     import pandas as pd

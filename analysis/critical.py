@@ -18,8 +18,7 @@ import numpy as np
 
 from analysis.frames import dependencies_frame
 from analysis.schedule_path import PATH_CAUSES, schedule_path
-from simulator import Result
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S, Result
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,11 +14,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hw import Chip, System
-from hw.topology import Wire
-from simulator import Plan, RunOptions
-from simulator.efficiency import launch_of
-from simulator.host_ports import HostPorts
+from hw import Chip, System, Wire
+from simulator import HostPorts, Plan, RunOptions, launch_of
 
 SMALL_STEP = 1.1
 """The step at which the elasticity is taken."""

@@ -24,9 +24,7 @@ from analysis.ops import OpFigures, combined, op_figures, resource_word
 from analysis.steps import DOES, need_columns, need_times
 from analysis.tables import plain_names
 from analysis.words import CAUSES
-from simulator import Result
-from simulator.plan import PlannedKernel
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S, PlannedKernel, Result
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,10 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator import Plan, Result
-from simulator.binding import tensor_bytes
-from simulator.graph import Tensor
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,7 @@ from functools import cached_property, reduce
 from operator import add
 
 from analysis.words import CAUSES
-from simulator import Plan, Result
-from simulator.plan import PlannedKernel, Variant
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S, Plan, PlannedKernel, Result, Variant
 
 RESOURCE_WORDS: Mapping[str, str] = {
     "matrix_unit": "t_math",

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from analysis.intervals import Interval, difference, length, union
 from analysis.ops import resource_word
-from simulator import Plan, Result
-from simulator.plan import PlannedKernel, Variant
-from simulator.program import PS_PER_S, Program
+from simulator import PS_PER_S, Plan, PlannedKernel, Program, Result, Variant
 
 OnChips = Mapping[int, float]
 """A figure of each simulated chip that has one."""

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from analysis.ops import op_figures
 from hw import Chip
-from simulator import Result
-from simulator.dtypes import usable_dtype
+from simulator import Result, usable_dtype
 
 
 @dataclass(frozen=True, slots=True)

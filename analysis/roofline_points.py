@@ -22,11 +22,7 @@ from analysis.ops import OpFigures, op_figures
 from analysis.rollup import labelled
 from analysis.steps import Keys, grouped, outer
 from hw import Chip
-from simulator import Result
-from simulator.bounds import eta
-from simulator.dtypes import usable_dtype
-from simulator.plan import Variant
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S, Result, Variant, eta, usable_dtype
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from simulator import Result
-from simulator.program import Resource, Shape
+from simulator import Resource, Result, Shape
 
 CONTENTION = "contention"
 HELD = "held"

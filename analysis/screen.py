@@ -16,11 +16,11 @@ from analysis.chip_kinds import fullest
 from analysis.gantt import LETTERS, OTHER, gantt
 from analysis.network import choices, folding_line
 from analysis.ops import OpFigures, combined, op_figures
-from analysis.plots_style import CAUSE_COLOURS
+from analysis.style import CAUSE_COLOURS
 from analysis.summary import Summary
 from analysis.words import CAUSES, WORDS
 from hw import Chip, Dimension
-from hw.units import show
+from hw.input import show
 
 SHOWN_OPS = 8
 SHOWN_CHIPS = 2

@@ -18,10 +18,8 @@ from analysis.utilisation import hfu, mfu
 from analysis.waiting import may_wait, waiting_ps
 from analysis.words import CAUSES, OP_WORDS, RUN_WORDS, WORDS
 from hw import Chip, System
-from hw.errors import unknown
-from simulator import OpGraph, Plan, Result, RunOptions, Simulation
-from simulator.bounds import eta
-from simulator.program import PS_PER_S
+from hw.input import unknown
+from simulator import PS_PER_S, OpGraph, Plan, Result, RunOptions, Simulation, eta
 
 Value = float | str | bool | None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw import Mark, Problem, RunError, SpecError
-from hw.errors import unknown
+from hw.input import unknown
 
 if TYPE_CHECKING:
     import pandas as pd

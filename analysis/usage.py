@@ -17,10 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.steps import grouped, need, steps, taken
-from simulator import Plan, Result
-from simulator.network import Network
-from simulator.program import PS_PER_S
-from simulator.rates import rates_of
+from simulator import PS_PER_S, Network, Plan, Result, rates_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hw import Chip
-from simulator import Plan
-from simulator.dtypes import usable_dtype
-from simulator.kernel import Work
+from simulator import Plan, Work, usable_dtype
 
 _UNIT = "matrix_unit"
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from analysis.intervals import Interval, difference, length, union
-from simulator import Result
-from simulator.program import Program
+from simulator import Program, Result
 
 _Arrival = tuple[int, Collection[int]]
 """When something came (ps), and the chips that it came from."""

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hw import Dimension
-from hw.errors import unknown
-from hw.units import show
+from hw.input import show, unknown
 
 
 @dataclass(frozen=True, slots=True)

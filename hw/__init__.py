@@ -2,47 +2,44 @@
 
 This room knows nothing of ops, time or simulation. Front door: `load_chip("h100_sxm")`, `chip_names()`,
 `parse_topology("ring(4)", chip.links)`, `System(chip, topology, Mesh({"X": 4}))`, `load_system("dgx_h100", nodes=16)`,
-`Router(topology).route(0, 7)`.
+`Router(topology).route(0, 7)`. Its sub-packages are doors, too: `hw.input`, `hw.chips`, `hw.network`, `hw.systems`.
 """
 
-from hw.catalog import chip_names, load_chip
-from hw.chip import Chip, Link
-from hw.errors import Mark, Problem, Problems, RunError, SpecError
-from hw.host import Host
-from hw.memory import Memory
-from hw.routing import Route, Router
-from hw.system import Mesh, System
-from hw.systems import load_system, system_names
-from hw.topology import Axis, Level, Topology, Trunk, Wire
-from hw.topology_text import parse_topology
-from hw.units import Dimension
+from hw.chips import Chip, Host, Link, Memory, chip_names, load_chip
+from hw.input import Dimension, Mark, Problem, Problems, RunError, SpecError
+from hw.network import Axis, Level, Route, Router, Topology, Trunk, Wire, parse_topology
+from hw.systems import Mesh, System, load_system, system_names
 
 VERSION = "0.1.0"
 
 __all__ = [
     "VERSION",
-    "Axis",
-    "Chip",
+    # What is wrong with the input, and where.
     "Dimension",
-    "Host",
-    "Level",
-    "Link",
     "Mark",
-    "Memory",
-    "Mesh",
     "Problem",
     "Problems",
-    "Route",
-    "Router",
     "RunError",
     "SpecError",
-    "System",
+    # Chips.
+    "Chip",
+    "Host",
+    "Link",
+    "Memory",
+    "chip_names",
+    "load_chip",
+    # Networks.
+    "Axis",
+    "Level",
+    "Route",
+    "Router",
     "Topology",
     "Trunk",
     "Wire",
-    "chip_names",
-    "load_chip",
-    "load_system",
     "parse_topology",
+    # Systems.
+    "Mesh",
+    "System",
+    "load_system",
     "system_names",
 ]

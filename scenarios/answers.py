@@ -17,10 +17,10 @@ from analysis import Summary
 from hw import RunError, SpecError
 from scenarios.build import Scenario, build_scenario, without_questions
 from scenarios.expression import Reference
-from scenarios.find import CannotTryError, search_of
 from scenarios.other_runs import OtherRuns
 from scenarios.points import Entry, Points
 from scenarios.scope import FIND, NoValueError, value_of
+from scenarios.studies.find import CannotTryError, search_of
 from scenarios.study import first_line, summarise
 from scenarios.sweeps import points_of
 from scenarios.value_text import as_number

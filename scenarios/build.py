@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hw import Problems, System
-from hw.document import Document, Key
-from hw.errors import UnknownNames, shown, unknown
-from hw.validation import validate
+from hw.input import Document, Key, UnknownNames, shown, unknown, validate
 from scenarios.claims import Claim, read_claims
 from scenarios.condition import Condition
 from scenarios.find_values import read_condition
@@ -32,13 +30,17 @@ from scenarios.spec import RunSpec, ScenarioSpec, WorkloadSpec
 from scenarios.study_spec import StudySpec
 from scenarios.system import build_system
 from scenarios.variants import changed
-from simulator import OpGraph, RunOptions
-from simulator.binding import Known, check_graph
-from simulator.cost import Cost
-from simulator.graph import Items
-from simulator.planner import plan_sharding
-from simulator.split import split_problems
-from simulator.text import read_graph_items
+from simulator import (
+    Cost,
+    Items,
+    Known,
+    OpGraph,
+    RunOptions,
+    check_graph,
+    plan_sharding,
+    read_graph_items,
+    split_problems,
+)
 
 MAX_DIM = 10**15
 DIMS = "workload.dims."

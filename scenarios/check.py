@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hw import RunError, SpecError
-from hw.errors import cut, first_problems, printable
+from hw.input import cut, first_problems, printable
 from scenarios.outcome import run
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from hw.document import Document, Key
-from hw.system_spec import chip_reference
+from hw.input import Document, Key
+from hw.systems import chip_reference
 
 _SECTION = "system"
 _SET = "set"

@@ -15,9 +15,7 @@ from typing import Any
 
 from analysis import CAUSES, RUN_WORDS, Value, word_named
 from hw import Dimension, Problems
-from hw.document import Document
-from hw.errors import shown, unknown
-from hw.units import parse, show
+from hw.input import Document, parse, show, shown, unknown
 from scenarios import measure
 from scenarios.expression import Expression, Reference, parse_expression
 from scenarios.find_values import same_value

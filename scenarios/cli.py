@@ -47,7 +47,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units 
 def _reporting() -> Iterator[None]:
     """Turn the errors that a user can cause into messages and exit codes."""
     from hw import RunError, SpecError
-    from hw.errors import first_problems
+    from hw.input import first_problems
     from scenarios.pager import paged
     from scenarios.terminal import tell
 

@@ -26,7 +26,7 @@ def _written(out: Path | None) -> Iterator[None]:
     if out is None:
         yield
         return
-    from analysis.tables import check_table
+    from analysis import check_table
     from scenarios.outputs import promised
 
     check_table(out)
@@ -43,8 +43,7 @@ def register(
     def import_trace(files: _Files, network: _Network = None, json: _Json = False, out: _Out = None) -> None:
         """Read a measured trace, and show where its time went."""
         with reporting(), _written(out):
-            from analysis.read_trace import read_trace
-            from analysis.tables import write_table
+            from analysis import read_trace, write_table
             from scenarios.show_trace import show_trace, trace_record
             from scenarios.terminal import tell
 

@@ -28,7 +28,7 @@ def register(
         """What each resource 1.1x, 2x and infinitely fast would save, and what named edits would."""
         with reporting():
             from scenarios.build import load_scenario
-            from scenarios.what_if import what_if as ask
+            from scenarios.studies.what_if import what_if as ask
 
             found = ask(load_scenario(file, tuple(set_ or ())), edit or ())
             if json:
@@ -43,8 +43,8 @@ def register(
     def compare(a: _File, b: _Second = None, set_: _Set = None, json: _Json = False) -> None:
         """What moved between two scenarios, op by op and cause by cause, adding up to the difference."""
         with reporting():
-            from scenarios.compare import compare as ask
-            from scenarios.compare import load_both
+            from scenarios.studies.compare import compare as ask
+            from scenarios.studies.compare import load_both
 
             found = ask(*load_both(a, b, set_ or ()))
             if json:

@@ -12,8 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from hw import Problems
-from hw.document import Document
-from hw.errors import shown, unknown
+from hw.input import Document, shown, unknown
 from scenarios.expression import Expression, Number, parse_expression
 from scenarios.op_options import is_op_option, option_said
 from scenarios.source import split_path

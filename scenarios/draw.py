@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hw.topology import Axis, Level, Topology
+from hw import Axis, Level, Topology
 
 WIDTH = 76
 _ROWS, _NEIGHBOURS = 6, 16

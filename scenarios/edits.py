@@ -16,16 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hw import Mark, Problem, Problems, RunError, SpecError
-from hw.document import parse_document
-from hw.errors import unknown
+from hw.input import parse_document, unknown
 from scenarios.build import Scenario
 from scenarios.paths import path_problem
 from scenarios.spec import RunSpec
-from simulator.binding import check_graph
-from simulator.dtypes import check_dtype
-from simulator.graph import Items, Op, OpGraph, Repeat, Tensor
-from simulator.kinds import KINDS
-from simulator.lowering import lower
+from simulator import KINDS, Items, Op, OpGraph, Repeat, Tensor, check_dtype, check_graph, lower
 
 _JOINT = " & "
 _FROM_DTYPE = "bf16"

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis import CAUSES, WORDS, op_figures
-from analysis.advice import advice
+from analysis.runs import advice
 from hw import Dimension, Mark
-from hw.document import Key, walk
-from hw.system_spec import counted_chip
-from hw.units import show
+from hw.input import Key, show, walk
+from hw.systems import counted_chip
 from scenarios.outcome import Outcome
 from scenarios.terminal import UNBROKEN_SPACE
-from simulator import Op, print_items
-from simulator.graph import Items
+from simulator import Items, Op, print_items
 
 _S = Dimension.TIME
 _CLOSE = 0.02

@@ -17,7 +17,7 @@ from typing import Any
 
 from simpleeval import SimpleEval
 
-from hw.errors import shown
+from hw.input import shown
 from scenarios import measure
 from scenarios.lexing import Quantity, Simplified, simplified
 from scenarios.measure import Measure

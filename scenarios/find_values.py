@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any, overload
 
 from hw import Problems
-from hw.document import Document, Key
+from hw.input import Document, Key
 from scenarios.condition import Condition, parse_condition
 from scenarios.scope import Scope
 from scenarios.study_spec import CrossoverAxis, StudySpec

@@ -13,9 +13,8 @@ from typing import Any
 
 from analysis import MONEY_WORDS, RUN_WORDS, Summary, Value
 from hw import Problem, Problems, SpecError
-from hw.document import Document, is_file
+from hw.input import Document, is_file, show
 from hw.systems import folder_of
-from hw.units import show
 from scenarios.books import Books, UnknownError
 from scenarios.claims import Claim
 from scenarios.money import EconomicsSpec

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from analysis import OP_WORDS
 from hw import Dimension
-from hw.units import UNITS, parse
+from hw.input import UNITS, parse
 
 _NUMBER = r"(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?"
 _RATE = r"(?<=\s)/s(?![\w/])"

@@ -20,15 +20,10 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from simpy.events import Event
 
-from analysis.beside import BesideWork
+from analysis.runs import BesideWork
 from hw import Dimension, Problems, System
-from hw.document import Document, Key
-from hw.errors import unknown
-from hw.units import parse, show
-from hw.validation import Seconds, Spec, validate
-from simulator import Op, OpGraph, Plan, RunOptions, Simulation
-from simulator.program import Program
-from simulator.resources import SystemResources
+from hw.input import Document, Key, Seconds, Spec, parse, show, unknown, validate
+from simulator import Op, OpGraph, Plan, Program, RunOptions, Simulation, SystemResources
 
 BATCHES_PER_WORKER = 2
 """Batches that a worker may be ahead unless `prefetch` says otherwise."""

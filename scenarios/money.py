@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from hw import Dimension
-from hw.validation import Efficiency, Quantity, Seconds, Sign, Spec
+from hw.input import Efficiency, Quantity, Seconds, Sign, Spec
 
 PositiveSeconds = Annotated[float, Quantity(Dimension.TIME)]
 PositiveFlops = Annotated[float, Quantity(Dimension.WORK)]

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hw.document import Key
-from hw.errors import shown, unknown
-from simulator.kinds import KINDS, option_readers
-from simulator.line import LineError, line_name, option_of, read_line, with_option
+from hw.input import Key, shown, unknown
+from simulator import KINDS, LineError, line_name, option_of, option_readers, read_line, with_option
 
 _WORKLOAD = "workload"
 _SECTION = "ops"

@@ -14,24 +14,30 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import WORDS, Summary, Value, timeline_frame, write_trace
-from analysis.frames import ops_frame
-from analysis.memory_frame import memory_frame
-from analysis.network import network_record
-from analysis.tables import write_table
-from analysis.usage import usage_frame
+from analysis import (
+    WORDS,
+    Summary,
+    Value,
+    memory_frame,
+    network_record,
+    ops_frame,
+    timeline_frame,
+    usage_frame,
+    write_table,
+    write_trace,
+)
 from hw import Problems, SpecError
 from hw.systems import folder_of
 from scenarios.answers import FromTheStudy, StudyRows
 from scenarios.build import Scenario, load_scenario
 from scenarios.claims import Verdict, verdict
-from scenarios.crossover import Crossover, crossover
-from scenarios.find import Flip, Found, find
 from scenarios.find_values import Value as FoundValue
 from scenarios.other_runs import OtherRuns
 from scenarios.scope import Known
 from scenarios.sharding_notes import ShardingStory, sharding_story
 from scenarios.split_notes import split_notes
+from scenarios.studies.crossover import Crossover, crossover
+from scenarios.studies.find import Flip, Found, find
 from scenarios.study import ledger_of, summarise
 from scenarios.sweeps import HowToRun, Row, Study, points_of, run_study
 from simulator import Result
@@ -39,7 +45,7 @@ from simulator import Result
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scenarios.what_if import WhatIf
+    from scenarios.studies.what_if import WhatIf
 
 WRITTEN = ("timeline.csv", "trace.json", "summary.json", "report.html")
 """The files that `write` writes."""
@@ -102,7 +108,7 @@ class Outcome:
     @cached_property
     def what_if(self) -> WhatIf | None:
         """The answers to `study.what_if`; None without one."""
-        from scenarios.what_if import what_if
+        from scenarios.studies.what_if import what_if
 
         study = self.scenario.study
         return what_if(self.scenario) if study is not None and study.what_if is not None else None
@@ -212,7 +218,7 @@ class Outcome:
         return report_html(self.words, story_of(self))
 
     def _repr_html_(self) -> str:
-        from analysis.html import summary_html
+        from analysis.report import summary_html
 
         return summary_html(self.scenario.name, self.scenario.about, self.words)
 

@@ -14,9 +14,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from hw import Chip, System
-from hw.document import Document
-from hw.errors import unknown
-from hw.link_names import HOST_LINK
+from hw.chips import HOST_LINK
+from hw.input import Document, unknown
 from scenarios.op_options import is_op_option, option_problem
 from scenarios.spec import ScenarioSpec
 

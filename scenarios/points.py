@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hw import Problems, SpecError
-from hw.document import Document, Key
+from hw.input import Document, Key, validate
 from hw.systems import folder_of
-from hw.validation import validate
 from scenarios.derived import Derived, read_derived
 from scenarios.draws import Draw, read_draw, stream
 from scenarios.paths import path_problem

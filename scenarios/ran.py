@@ -17,9 +17,9 @@ from typing import Any
 
 from hw import RunError, SpecError
 from scenarios.build import Scenario, build_scenario, without_questions
-from scenarios.find import CannotTryError, Search, search_of
 from scenarios.other_runs import OtherRuns
 from scenarios.scope import FIND
+from scenarios.studies.find import CannotTryError, Search, search_of
 from scenarios.study import first_line, summarise
 
 WRONG_INPUT, CANNOT_RUN = 2, 3

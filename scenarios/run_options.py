@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hw import Problems, System
-from hw.chip import MEASURED
-from hw.document import Document
-from hw.errors import unknown
+from hw.chips import MEASURED
+from hw.input import Document, unknown
 from scenarios.spec import RunSpec
-from simulator import RunOptions
-from simulator.algorithms import choices
+from simulator import RunOptions, choices
 
 _AT = ("run", "efficiency")
 

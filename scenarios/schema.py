@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hw.chip import Chip
-from hw.errors import Mark, Problem, SpecError, unknown
+from hw import Chip, Mark, Problem, SpecError
+from hw.input import unknown
 from scenarios.spec import ScenarioSpec
 
 _MODELS: dict[str, type[BaseModel]] = {"scenario": ScenarioSpec, "chip": Chip}

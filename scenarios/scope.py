@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from analysis import CAUSES, RUN_WORDS, Summary, word_named
-from hw.document import Document, Key, is_file
-from hw.errors import unknown
+from hw.input import Document, Key, is_file, unknown
 from hw.systems import folder_of
 from scenarios.expression import Expression, Reference
 from scenarios.measure import COUNT, NAME, TRUTH, Measure, measure_of

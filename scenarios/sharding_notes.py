@@ -11,11 +11,8 @@ from dataclasses import asdict, dataclass, replace
 
 from analysis import Summary
 from hw import Dimension
-from hw.units import show
-from simulator import OpGraph
-from simulator.cost import Cost
-from simulator.planner import Dearer, dearer_choices
-from simulator.planner_walk import Inserted
+from hw.input import show
+from simulator import Cost, Dearer, Inserted, OpGraph, dearer_choices
 
 SHOWN = 3
 """Ops that one line names."""

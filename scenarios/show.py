@@ -12,13 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from analysis.chip_kinds import kind_labels
-from analysis.roofline import RooflinePoint, roofline_points, roofs
-from analysis.screen import screen
+from analysis import kind_labels, screen
+from analysis.runs import RooflinePoint, roofline_points, roofs
 from hw import Chip, Dimension, Mark, Problem, SpecError, chip_names, load_chip
-from hw.catalog import is_path
-from hw.errors import first_problems, unknown
-from hw.units import show
+from hw.chips import is_path
+from hw.input import first_problems, show, unknown
 from scenarios.explain import chip_sources, graph_lines, provenance, reasons
 from scenarios.outcome import Outcome, run
 from scenarios.show_find import find_lines

@@ -9,13 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from analysis import WORDS
-from analysis.compare import BOTH, Change
-from analysis.ops import bases
+from analysis import WORDS, bases
+from analysis.runs import BOTH, Change
 from hw import Dimension
-from hw.units import show
-from scenarios.compare import Compared
-from simulator.program import PS_PER_S
+from hw.input import show
+from scenarios.studies.compare import Compared
+from simulator import PS_PER_S
 
 _SHOWN = 16
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from scenarios.bisection import State
-from scenarios.crossover import Crossover
-from scenarios.find import Found
+from scenarios.studies.crossover import Crossover
+from scenarios.studies.find import Found
 from scenarios.study_spec import FindSpec
 
 _MARKS: dict[State, str] = {True: "█", False: "·", None: "!"}

@@ -16,9 +16,8 @@ from rich.text import Text
 
 from analysis import RUN_WORDS, WORDS
 from hw import Dimension
-from hw.errors import cut
-from hw.graph_file import GRAPH_SUFFIXES
-from hw.units import show
+from hw.input import cut, show
+from hw.network import GRAPH_SUFFIXES
 from scenarios.scope import FIND
 from scenarios.sweeps import Row, Study
 from scenarios.terminal import print_whole

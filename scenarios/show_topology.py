@@ -11,14 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hw import Dimension, System
-from hw.bisection import CLOSED_FORM, Cut
-from hw.host import Host
+from hw import Dimension, Host, System, Topology
+from hw.input import show
+from hw.network import CLOSED_FORM, Cut, LevelFacts, diameter, level_facts, link_rows, overall_cut, topology_record
 from hw.systems import load_system, system_file, system_names
-from hw.topology import Topology
-from hw.topology_facts import LevelFacts, diameter, level_facts, overall_cut
-from hw.topology_table import link_rows, topology_record
-from hw.units import show
 from scenarios.draw import Picture
 from scenarios.terminal import console as terminal
 from scenarios.terminal import print_rows

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from analysis.breakdown import PARTS, temporal_breakdown
-from analysis.overlap import overlap_fraction
-from analysis.rollup import rollup
+from analysis import temporal_breakdown
+from analysis.timelines import PARTS, overlap_fraction, rollup
 from hw import Dimension
-from hw.errors import printable
-from hw.units import show
+from hw.input import printable, show
 from scenarios.terminal import console
 
 if TYPE_CHECKING:

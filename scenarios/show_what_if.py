@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hw import Dimension
-from hw.units import show
-from scenarios.what_if import Effect, WhatIf
+from hw.input import show
+from scenarios.studies.what_if import Effect, WhatIf
 
 _BAR = 28
 _FINE = 1e-3

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from hw import Problems
-from hw.document import Document
+from hw.input import Document
 from scenarios.expression import Expression, Reference, parse_expression
 from scenarios.measure import TRUTH, Measure
 from scenarios.scope import Scopes

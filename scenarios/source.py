@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hw.document import Document, Key, is_file, parse_document, read_document
-from hw.errors import Mark, Problem, SpecError, unknown
+from hw import Mark, Problem, SpecError
+from hw.input import Document, Key, is_file, parse_document, read_document, unknown
 from scenarios.chip_set import chips_of, leave_behind, restated, restated_by
 from scenarios.op_options import is_op_option, option_place, option_problem, with_op_option
 

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from hw.system_spec import SystemSpec
-from hw.validation import Efficiency, Seconds, Spec
+from hw.input import Efficiency, Seconds, Spec
+from hw.systems import SystemSpec
 from scenarios.loader import LoaderSpec
 from scenarios.money import EconomicsSpec
 from scenarios.study_spec import StudySpec
-from simulator.algorithms import choices
+from simulator import choices
 
 _EARLIER_FORMS = {"macro": "task", "expanded": "messages"}
 """What forms of a collective were called at first: files that say so still run."""

@@ -1,4 +1,4 @@
-"""One run of a scenario, in words. Many runs are in `scenarios.sweeps`, searches in `scenarios.find`."""
+"""One run of a scenario, in words. Many runs are in `scenarios.sweeps`, searches in `scenarios.studies.find`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from hw import Problem, SpecError
 from scenarios.books import Books
 from scenarios.build import Scenario, load_scenario
 from scenarios.ledger import Ledger, baseline_file
-from simulator import Simulation
-from simulator.variants import FUSE
+from simulator import FUSE, Simulation
 
 
 def first_line(error: Exception) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.tables import check_table
+from analysis import check_table
 from hw import Mark, Problem, Problems, SpecError
-from hw.document import parse_document
+from hw.input import parse_document
 from scenarios.build import Scenario, build_scenario
 from scenarios.executors import dask_cluster
 from scenarios.outcome import Outcome

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StrictFloat, StrictInt, StrictStr, WithJsonSchema
 
-from hw.validation import Spec
+from hw.input import Spec
 
 MAX_POINTS = 1_000_000
 

@@ -21,15 +21,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import WORDS
-from analysis.tables import write_table
+from analysis import WORDS, write_table
 from hw import Mark, Problem, Problems, SpecError
-from hw.document import Document
-from hw.validation import validate
+from hw.input import Document, validate
 from scenarios.build import Scenario, load_scenario
 from scenarios.executors import Done, Task, Workers, given, process_pool, run_here, run_on, run_where_it_pays
 from scenarios.expression import Expression
-from scenarios.find import search_of
 from scenarios.find_values import read_condition
 from scenarios.points import Points, read_points
 from scenarios.progress import bar, silent
@@ -37,6 +34,7 @@ from scenarios.ran import WRONG_INPUT, Job, Ran
 from scenarios.scope import Scopes
 from scenarios.sorting import read_sort, sorted_rows
 from scenarios.store import Store
+from scenarios.studies.find import search_of
 from scenarios.study_spec import StudySpec
 from scenarios.system import notes_of
 from scenarios.variants import ContentKeys
@@ -120,7 +118,7 @@ class Study:
         return path
 
     def _repr_html_(self) -> str:
-        from analysis.html import study_html
+        from analysis.report import study_html
 
         return study_html(self.name, self.frame, self.paths)
 

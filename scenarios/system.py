@@ -10,14 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hw.catalog import chip_names, load_chip
-from hw.document import Document, Key
-from hw.errors import Mark, Problem, Problems, SpecError
-from hw.system import System
-from hw.system_build import Built, SystemBuilder
-from hw.system_spec import SystemFile, SystemSpec
-from hw.systems import folder_of, system_document
-from hw.validation import validate
+from hw import Mark, Problem, Problems, SpecError, System, chip_names, load_chip
+from hw.input import Document, Key, validate
+from hw.systems import Built, SystemBuilder, SystemFile, SystemSpec, folder_of, system_document
 from scenarios.chip_set import chips_of, leave_behind, names_chips, restated
 from scenarios.source import merge
 from scenarios.variants import changed

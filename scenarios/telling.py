@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from analysis.chip_kinds import kind_labels
+from analysis import kind_labels
 from analysis.report import Story
 from scenarios.explain import chip_sources, provenance, reasons
 from scenarios.outcome import Outcome
 from scenarios.show import chip_figures
-from scenarios.what_if import what_if
+from scenarios.studies.what_if import what_if
 
 
 def story_of(outcome: Outcome) -> Story:

@@ -18,7 +18,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, Rend
 from rich.segment import Segment
 from rich.text import Text
 
-from hw.errors import printable
+from hw.input import printable
 
 _LEAST, _MOST = 60, 140
 _GAP = "  "

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from hw import Mesh, Problems, SpecError, System, load_chip, parse_topology
-from hw.catalog import is_path
-from hw.document import is_file, read_document
-from hw.errors import Mark, Problem, cut, did_you_mean, unknown
-from hw.graph_file import GRAPH_SUFFIXES
+from hw import Mark, Mesh, Problem, Problems, SpecError, System, load_chip, parse_topology
+from hw.chips import is_path
+from hw.input import cut, did_you_mean, is_file, read_document, unknown
+from hw.network import GRAPH_SUFFIXES
 from hw.systems import is_shipped, load_system, system_names
 from scenarios.source import find_file, read_source
 from scenarios.system import build_system

@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from hw.document import parse_document
-from hw.errors import SpecError, shown
-from hw.unit_words import unit_meant
-from hw.units import UNITS
+from hw import SpecError
+from hw.input import UNITS, parse_document, shown, unit_meant
 
 _NUMBER = r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,2})?"
 _QUANTITY = re.compile(rf"\s*+({_NUMBER})\s*+([A-Za-z%][A-Za-z/%]*+)?+\s*+")

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis import RUN_WORDS
-from hw import VERSION
-from hw.document import MAX_BYTES, Document, Key, is_file, walk
-from hw.errors import Mark, Problem, SpecError, shown
-from hw.graph_file import GRAPH_SUFFIXES
+from hw import VERSION, Mark, Problem, SpecError
+from hw.input import MAX_BYTES, Document, Key, is_file, shown, walk
+from hw.network import GRAPH_SUFFIXES
 from scenarios.chip_set import chips_of, kept_figures, leave_behind, names_chips, restated_by
 from scenarios.op_options import is_op_option, option_place, with_op_option
 from scenarios.paths import SAYS_NOTHING

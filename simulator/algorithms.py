@@ -20,8 +20,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hw.subwiring import ROUTES
-from hw.topology import Axis
+from hw import Axis
+from hw.network import ROUTES
 from simulator.collectives import Ask, canonical, canonical_name
 from simulator.collectives_axis import ROUTED, fabric_latency, forms, one_way_round
 from simulator.collectives_uneven import direct_gather, one_way_gather, passed_gather

@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hw import Chip, Problems, System
-from hw.errors import Mark, shown, unknown
-from hw.system import group_problems, mesh_problems
+from hw import Chip, Mark, Problems, System
+from hw.input import shown, unknown
+from hw.systems import group_problems, mesh_problems
 from simulator.blocks import block_problems
 from simulator.dtypes import usable_dtype
 from simulator.graph import MEMORIES, Op, OpGraph, Tensor

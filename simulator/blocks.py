@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from hw.errors import Problem, unknown
+from hw import Problem
+from hw.input import unknown
 from simulator.graph import MAX_OPS, MAX_ROUNDS, OpGraph, Repeat, every_block, op_count
 from simulator.unroll import round_problems
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from hw import Mark, Problem, SpecError
-from hw.errors import unknown
+from hw.input import unknown
 from simulator.graph import FuseRule, OpGraph, SplitRule
 from simulator.kinds import KINDS
 from simulator.text import parse_graph

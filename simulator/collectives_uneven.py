@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hw.topology import Axis
+from hw import Axis
 from simulator.flight import at_once, by_routes, most_sent
 from simulator.transfer import Group, Line, Message, Transfer
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hw import Chip, System
-from hw.topology import Wire
+from hw import Chip, System, Wire
 
 if TYPE_CHECKING:
     from simulator.plan import RunOptions

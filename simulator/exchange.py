@@ -15,7 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from hw.topology import Axis
+from hw import Axis
 from simulator.collectives_axis import fabric_distances, forms
 from simulator.flight import latency_beyond
 from simulator.gathering import side_by_side

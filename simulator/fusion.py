@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hw import System
-from hw.errors import unknown
+from hw.input import unknown
 from simulator.fusion_join import Room, join
 from simulator.graph import FuseRule
 from simulator.kernel import Kernel

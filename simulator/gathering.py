@@ -19,7 +19,7 @@ from itertools import groupby
 
 import numpy as np
 
-from hw.topology import Axis
+from hw import Axis
 from simulator.collectives_axis import balanced_gather, forms
 from simulator.transfer import Group, Transfer, added
 

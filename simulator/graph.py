@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from hw.errors import Mark
+from hw import Mark
 
 MEMORIES = ("hbm", "on_chip", "host", "disk")
 """Where a tensor can live, beside the levels that a chip names; hbm unless said otherwise (`x:bf16[B,D]@on_chip`)."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hw import System
-from hw.topology import Wire
+from hw import System, Wire
 from simulator.kernel import Kernel
 
 FAR = ("host", "disk")

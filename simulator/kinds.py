@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hw.errors import unknown
+from hw.input import unknown
 from simulator.dtypes import DTYPE_BYTES, widest
 from simulator.graph import Op, Tensor
 from simulator.kernel import Access, Kernel

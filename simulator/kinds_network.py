@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hw.errors import unknown
+from hw.input import unknown
 from simulator.algorithms import choices
 from simulator.kernel import Communication, Kernel
 from simulator.kinds import Call, Shaped, ShapeError, kind

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hw.errors import nearest, unknown
+from hw.input import nearest, unknown
 from simulator.dtypes import check_dtype
 from simulator.graph import MEMORIES, Dim, Round, Tensor
 

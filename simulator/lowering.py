@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hw import Dimension, RunError, SpecError, System
-from hw.units import show
+from hw.input import show
 from simulator.cost import Cost
 from simulator.engine import Engine
 from simulator.fabric import Fabric

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hw import System
-from hw.errors import unknown
+from hw.input import unknown
 from simulator.graph import Op, Tensor
 from simulator.sharding import Finding
 

@@ -10,11 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from hw import RunError, System
-from hw.recognise import walk_from
-from hw.routing import Router
-from hw.subwiring import ROUTES
-from hw.topology import Wire
+from hw import Router, RunError, System, Wire
+from hw.network import ROUTES, walk_from
 from simulator.algorithms import choose
 from simulator.collectives import Ask
 from simulator.efficiency import WireRates

@@ -16,8 +16,8 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
-from hw.errors import unknown
-from hw.units import Dimension, parse
+from hw import Dimension
+from hw.input import parse, unknown
 from simulator.line import LineError, read_reference
 
 Reader = Callable[[str], Any]

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hw import Chip, Mark, Problems, System
-from hw.errors import unknown
-from hw.routing import ROUTINGS, Routing
+from hw.input import unknown
+from hw.network import ROUTINGS, Routing
 from simulator.algorithms import choices
 from simulator.efficiency import launch_of
 from simulator.folding import Folding

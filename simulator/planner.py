@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hw import System
-from hw.system import mesh_problems
+from hw.systems import mesh_problems
 from simulator.binding import site
 from simulator.graph import Op, OpGraph
 from simulator.planner_op import TIE, OpPlan, plan_op, plan_seconds, told

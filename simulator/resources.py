@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hw import Chip, System
-from hw.topology import Wire
+from hw import Chip, System, Wire
 from simulator.dtypes import usable_dtype
 from simulator.efficiency import efficiency_of
 from simulator.host_ports import FAR, HOST_LEVEL, shared_memories

@@ -27,7 +27,7 @@ from typing import Any
 from simpy.events import Event, Process
 
 from hw import RunError, System
-from hw.errors import unknown
+from hw.input import unknown
 from simulator.clock import Clock
 from simulator.engine import Engine
 from simulator.graph import OpGraph

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from hw import Chip, System
-from hw.errors import shown
+from hw.input import shown
 from simulator.graph import OpGraph
 from simulator.shares import filled
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hw.document import Document, Key
-from hw.errors import MOST_TOLD, Mark, Problems, did_you_mean, shown, unknown
+from hw import Mark, Problems
+from hw.input import MOST_TOLD, Document, Key, did_you_mean, shown, unknown
 from simulator.graph import MAX_OPS, MAX_ROUNDS, Items, Op, OpGraph, Repeat, Source, Tensor, every_op, op_count
 from simulator.line import Line, LineError, Written, read_line, typed_tensors
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hw.routing import Router
+from hw import Router
 
 MOST_TRIED = 8
 """Chips up to which every order is tried: 5040 of them."""

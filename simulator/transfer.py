@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from hw import Topology
-from hw.routing import Router
-from hw.topology import Axis
+from hw import Axis, Router, Topology
 
 Loads = Mapping[int, float]
 """Bytes by wire number."""

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hw.errors import Problem, Problems
+from hw import Problem, Problems
 from simulator.graph import Items, Op, OpGraph, Repeat, Round, Tensor, every_op, reference, rounds_of
 from simulator.line import LineError, read_reference
 

@@ -16,21 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.breakdown import temporal_breakdown
-from analysis.frames import dependencies_frame, timeline_frame
-from analysis.idle import idle_by_cause
-from analysis.overlap import overlap_fraction
-from analysis.queues import queue_lengths
-from analysis.rollup import rollup
-from analysis.trace import TraceOptions, write_trace_file
-from analysis.usage import usage_frame, utilisation
-from hw import System, load_chip
-from hw.topology_text import parse_topology
-from simulator import OpGraph, Result, RunOptions
-from simulator.engine import Engine
-from simulator.kernel import Communication, Kernel
-from simulator.network import Traffic
-from simulator.plan import Plan, PlannedKernel, Variant
+from analysis import dependencies_frame, temporal_breakdown, timeline_frame, usage_frame, utilisation
+from analysis.timelines import idle_by_cause, overlap_fraction, queue_lengths, rollup
+from analysis.traces import TraceOptions, write_trace_file
+from hw import System, load_chip, parse_topology
+from simulator import Communication, Engine, Kernel, OpGraph, Plan, PlannedKernel, Result, RunOptions, Traffic, Variant
 from tests.bench_engine import OPS, cpu_s, ring
 
 TASKS = 1_000_000

@@ -18,14 +18,24 @@ from typing import Any
 
 import simpy
 
-from analysis.frames import timeline_frame
+from analysis import timeline_frame
 from hw import System, load_chip
-from simulator import OpGraph, Result, RunOptions
-from simulator.engine import Engine
-from simulator.kernel import Kernel
-from simulator.network import Traffic
-from simulator.plan import Plan, PlannedKernel, Variant
-from simulator.program import PS_PER_S, Program, Queue, Resource, Shape
+from simulator import (
+    PS_PER_S,
+    Engine,
+    Kernel,
+    OpGraph,
+    Plan,
+    PlannedKernel,
+    Program,
+    Queue,
+    Resource,
+    Result,
+    RunOptions,
+    Shape,
+    Traffic,
+    Variant,
+)
 
 CHIPS = 16
 HBM, LINK = 1e12, 1e11

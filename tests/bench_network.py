@@ -17,8 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 from hw import Mesh, System, Topology, load_chip, parse_topology
-from simulator import RunOptions, Simulation, fabric, parse_graph
-from simulator.folding import Folding, fold
+from simulator import Folding, RunOptions, Simulation, fabric, fold, parse_graph
 
 ELEMENTS = 32 * 2**20
 """Of bf16: 64 MiB."""

@@ -16,11 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scenarios import Scenario, Study, load_scenario, sweep
+from scenarios import Scenario, Study, load_scenario, sweep, what_if
 from scenarios.ran import Job, Ran, run_point
 from scenarios.store import Store
 from scenarios.variants import ContentKeys
-from scenarios.what_if import what_if
 
 REFERENCE = "library:stack_of_four"
 RUNS = 10_000

@@ -25,7 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from analysis.plots_save import FLAGS, browser
+from analysis.plots import browser
+from analysis.plots.save import FLAGS
 
 COMMAND = browser()
 REASON = "no Chromium on PATH (Debian: apt-get install chromium)"

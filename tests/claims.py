@@ -8,8 +8,7 @@ from dataclasses import replace
 from analysis import Summary
 from hw import System, load_chip
 from scenarios import Outcome, load_scenario
-from simulator import RunOptions, Simulation, parse_graph
-from simulator.graph import FuseRule
+from simulator import FuseRule, RunOptions, Simulation, parse_graph
 
 SLACK = 1e-9
 """For what differs by rounding only."""

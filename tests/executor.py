@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw import Mesh
-from simulator.graph import Op, OpGraph, Tensor
+from simulator import Op, OpGraph, Tensor
 
 Array = NDArray[np.float64]
 

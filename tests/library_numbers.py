@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hw.document import walk
-from hw.units import UNITS
-from scenarios.build import Scenario
-from simulator.dtypes import DTYPE_BYTES
+from hw.input import UNITS, walk
+from scenarios import Scenario
+from simulator import DTYPE_BYTES
 
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?"
 _UNIT = r"%|[A-Za-z]+(?:/[A-Za-z]+)?"

@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hw import Mesh, Problems, System, load_chip
-from simulator import Op, OpGraph, parse_graph, print_items
-from simulator.binding import bind, bind_op, check_graph
-from simulator.planner import Sharding, plan_sharding
+from simulator import Op, OpGraph, Sharding, bind, bind_op, check_graph, parse_graph, plan_sharding, print_items
 from tests.strategies import many
 
 DIMS = {"B": 64, "D": 128, "F": 256, "H": 32, "T": 16, "S": 16, "K": 64, "V": 1024, "P": 10}

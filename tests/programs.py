@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from simulator.program import Program, Queue, Resource, Shape
+from simulator import Program, Queue, Resource, Shape
 from tests.oracle import OracleTask
 
 

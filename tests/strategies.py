@@ -15,16 +15,25 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from hw import Chip, Mark, Mesh, Problems, System, load_chip, parse_topology
-from hw.catalog import build_chip, chip_document, override
-from simulator.binding import bind
-from simulator.dtypes import DTYPE_BYTES
-from simulator.graph import MEMORIES, Dim, Op, OpGraph, Repeat, Round, Tensor
-from simulator.kernel import Kernel
-from simulator.options import OPTION_READERS
-from simulator.plan import Plan, RunOptions
-from simulator.result import Result
-from simulator.simulation import simulate
-from simulator.text import parse_graph
+from hw.chips import build_chip, chip_document, override
+from simulator import (
+    DTYPE_BYTES,
+    MEMORIES,
+    OPTION_READERS,
+    Dim,
+    Kernel,
+    Op,
+    OpGraph,
+    Plan,
+    Repeat,
+    Result,
+    Round,
+    RunOptions,
+    Tensor,
+    bind,
+    parse_graph,
+    simulate,
+)
 
 # the first example of a law pays for late imports, and a loaded machine is no defect: laws have no deadline
 settings.register_profile("overlapse", deadline=None)

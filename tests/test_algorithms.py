@@ -16,15 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw import Chip, System, Topology, parse_topology
-from hw.chip import Link
-from hw.routing import Router
-from simulator import RunOptions
-from simulator.algorithms import ALGORITHMS, choose
-from simulator.collectives import CANONICAL, Ask, canonical
-from simulator.network import Network
+from hw import Chip, Link, Router, System, Topology, parse_topology
+from simulator import ALGORITHMS, CANONICAL, Ask, Group, Network, RunOptions, canonical, choose
 from simulator.streams import double_tree
-from simulator.transfer import Group
 from tests.strategies import chip_with, many, run, show_error
 
 ALPHA, W_RING, W_SWITCH = 1e-6, 4.5e10, 18 * 25e9

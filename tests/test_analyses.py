@@ -14,22 +14,34 @@ import pytest
 from hypothesis import given, settings
 
 import analysis.accessor  # noqa: F401
-from analysis import Summary
-from analysis.attribution import NO_LINK, exposed_by_link, exposed_links, task_links
-from analysis.breakdown import PARTS, exposed_intervals, shares, temporal_breakdown
-from analysis.critical import path_frame, slack_frame
-from analysis.diff import diff_timelines
-from analysis.frames import dependencies_frame, timeline_frame
-from analysis.idle import idle_by_cause, idle_intervals
-from analysis.overlap import overlap_fraction
-from analysis.queues import queue_lengths
-from analysis.rollup import labelled, rollup
-from analysis.roofline import roofline_points
-from analysis.roofline_points import eta_frame, points_frame
-from analysis.straggler import skew, stragglers
+from analysis import Summary, dependencies_frame, temporal_breakdown, timeline_frame
+from analysis.runs import (
+    NO_LINK,
+    eta_frame,
+    exposed_by_link,
+    exposed_links,
+    path_frame,
+    points_frame,
+    roofline_points,
+    slack_frame,
+    task_links,
+)
+from analysis.timelines import (
+    PARTS,
+    diff_timelines,
+    exposed_intervals,
+    idle_by_cause,
+    idle_intervals,
+    labelled,
+    overlap_fraction,
+    queue_lengths,
+    rollup,
+    shares,
+    skew,
+    stragglers,
+)
 from hw import Mesh, System, load_chip, parse_topology
-from scenarios.outcome import run
-from scenarios.source import library_names
+from scenarios import library_names, run
 from simulator import RunOptions, parse_graph, simulate
 from tests.timelines import Row, brute_both, brute_breakdown, indexed, records, rows, timeline_of
 

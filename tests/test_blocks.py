@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from analysis.ops import op_figures
+from analysis import op_figures
 from hw import SpecError
 from scenarios import Outcome, load_scenario
 from scenarios.cli import app

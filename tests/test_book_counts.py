@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from hw import load_chip
-from hw.chip import Derivation
+from hw.chips import Derivation
 
 SIX_DIGITS = 5e-6
 SUBLANES, LANES = 8, 128  # of a TPU's vector unit

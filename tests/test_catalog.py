@@ -13,11 +13,9 @@ import pytest
 from pydantic import ValidationError
 
 from analysis import Summary
-from hw import Chip, Mark, Problems, SpecError, System, chip_names, load_chip
-from hw.catalog import build_chip, chip_document, override
-from hw.chip import Link
-from hw.document import Document, parse_document
-from hw.memory import Memory
+from hw import Chip, Link, Mark, Memory, Problems, SpecError, System, chip_names, load_chip
+from hw.chips import build_chip, chip_document, override
+from hw.input import Document, parse_document
 from simulator import parse_graph, simulate
 from tests.strategies import chip_with, show_error
 

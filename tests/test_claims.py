@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import RunError, SpecError
-from scenarios import Outcome, load_scenario, run, sweep
+from scenarios import Outcome, find, load_scenario, run, sweep
 from scenarios.condition import parse_condition
 from scenarios.expression import parse_expression
-from scenarios.find import find
 from tests.cases import written
 
 PEAK, HBM = 1.97e14, 8.2e11

@@ -14,10 +14,8 @@ from typer.testing import CliRunner, Result
 
 from analysis import WORDS
 from hw import chip_names
-from scenarios import run
+from scenarios import LIBRARY, library_names, run, schema_of
 from scenarios.cli import app
-from scenarios.schema import schema_of
-from scenarios.source import LIBRARY, library_names
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "examples"

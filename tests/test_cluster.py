@@ -16,9 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from hw import RunError, SpecError
-from scenarios import Scenario, load_scenario, sweep
+from scenarios import Scenario, dask_cluster, load_scenario, sweep
 from scenarios.cli import app
-from scenarios.executors import Workers, dask_cluster
+from scenarios.executors import Workers
 from scenarios.sweeps import HowToRun, asking, run_study
 
 with warnings.catch_warnings():  # dask's own imports, on some versions of Python and of what it imports

@@ -20,12 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw import Chip, Mesh, RunError, System, Topology, load_chip, parse_topology
-from hw.chip import Link
-from hw.routing import Router
-from simulator import RunOptions
-from simulator.collectives import Ask, canonical
-from simulator.transfer import Group, Transfer
+from hw import Chip, Link, Mesh, Router, RunError, System, Topology, load_chip, parse_topology
+from simulator import Ask, Group, RunOptions, Transfer, canonical
 from tests.strategies import chip_with, many, run, show_error
 
 FULL = RunOptions(overlap="full")

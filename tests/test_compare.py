@@ -18,19 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from analysis.compare import ONLY_A, ONLY_B, compare
-from analysis.schedule_path import CONTENTION, HELD, PATH_CAUSES, Segment, path_work_ps, schedule_path
+from analysis.runs import CONTENTION, HELD, ONLY_A, ONLY_B, PATH_CAUSES, Segment, compare, path_work_ps, schedule_path
 from hw import SpecError, load_chip
+from scenarios import compare as compare_scenarios
 from scenarios import load_scenario
 from scenarios.cli import app
-from scenarios.compare import compare as compare_scenarios
-from scenarios.compare import load_both
-from simulator import OpGraph, Plan, Result, RunOptions, Simulation
-from simulator.engine import Engine
-from simulator.kernel import Kernel
-from simulator.network import Traffic
-from simulator.plan import PlannedKernel
-from simulator.text import parse_graph
+from scenarios.studies.compare import load_both
+from simulator import Engine, Kernel, OpGraph, Plan, PlannedKernel, Result, RunOptions, Simulation, Traffic, parse_graph
 from tests.programs import Case, cases
 from tests.strategies import CHAIN_DIMS, chains, many, one, run
 

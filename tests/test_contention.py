@@ -19,11 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Chip, RunError, System
-from simulator import RunOptions, parse_graph, rounds, simulate
-from simulator.graph import OpGraph
-from simulator.lowering import lower
-from simulator.program import Program
-from simulator.result import Result
+from simulator import OpGraph, Program, Result, RunOptions, lower, parse_graph, rounds, simulate
 from tests import oracle
 from tests.oracle import OracleTask
 from tests.strategies import chip_with, many, show_error

@@ -13,16 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from hw import SpecError, load_chip, parse_topology
-from hw.document import parse_document, read_document
-from hw.errors import UnknownNames
-from hw.graph_file import MAX_LINKS, MAX_NODES, read_graph
-from hw.units import Dimension, parse
+from hw import Dimension, SpecError, load_chip, parse_topology
+from hw.input import UnknownNames, parse, parse_document, read_document
+from hw.network import MAX_LINKS, MAX_NODES, read_graph
 from scenarios.condition import parse_condition
 from scenarios.expression import parse_expression
 from scenarios.value_text import read_values
-from simulator import GraphBuilder
-from simulator.text import parse_graph
+from simulator import GraphBuilder, parse_graph
 
 LONG = 100_000
 """Characters: time in their square would be minutes."""

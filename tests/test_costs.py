@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import SpecError, System
-from simulator import KINDS, RunOptions, parse_graph
-from simulator.dtypes import DTYPE_BYTES, usable_dtype
+from simulator import DTYPE_BYTES, KINDS, RunOptions, parse_graph, usable_dtype
 from tests.strategies import chip_with, kernels_of, many, one, run, show_error
 
 FULL = RunOptions(overlap="full")

@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from analysis.words import OP_WORDS, RUN_WORDS, Word
-from hw.document import parse_document
-from hw.wiring import FORMS
+from analysis import OP_WORDS, RUN_WORDS, Word
+from hw.input import parse_document
+from hw.network import FORMS
 from scenarios import run
-from simulator.algorithms import ALGORITHMS
-from simulator.kinds import KINDS
+from simulator import ALGORITHMS, KINDS
 from tests.docs_runner import Block, Page, blocks, missing, prose
 
 ROOT = Path(__file__).parent.parent

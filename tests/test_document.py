@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hw import Mark, SpecError
-from hw.document import MAX_BYTES, MAX_DEPTH, Document, parse_document, read_document, walk
+from hw.input import MAX_BYTES, MAX_DEPTH, Document, parse_document, read_document, walk
 from tests.strategies import outcome
 
 

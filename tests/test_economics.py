@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from analysis import MONEY_WORDS, WORDS
 from analysis import economics as money
 from hw import Dimension, SpecError, chip_names, load_chip
-from hw.units import parse, show
+from hw.input import parse, show
 from scenarios import load_scenario, run
 from scenarios.ledger import WANTS
 from tests.claims import SLACK, agree, number, outcome

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from analysis.elasticity import levers
+from analysis.runs import levers
 from hw import Mesh, Problems, SpecError, System, load_chip, parse_topology
-from hw.catalog import build_chip
-from hw.document import parse_document
+from hw.chips import build_chip
+from hw.input import parse_document
 from scenarios import load_scenario
 from simulator import RunOptions, parse_graph, simulate
 from tests.strategies import chip_with

@@ -9,11 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.bounds import dependency_bound_s, lower_bound_s, upper_bound_s
+from simulator import (
+    PS_PER_S,
+    Engine,
+    Order,
+    Program,
+    Queue,
+    Resource,
+    Shape,
+    dependency_bound_s,
+    lower_bound_s,
+    upper_bound_s,
+)
 from simulator.clock import Clock
-from simulator.engine import Engine, Order
 from simulator.maxmin import fair_rates
-from simulator.program import PS_PER_S, Program, Queue, Resource, Shape
 from simulator.sharing import Use
 from tests.oracle import fair_rates as exact_rates
 from tests.oracle import simulate as oracle

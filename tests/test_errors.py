@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import Mark, Problem, Problems, RunError, SpecError
-from hw.errors import nearest, unknown
+from hw.input import nearest, unknown
 
 MARKS = st.builds(Mark, st.sampled_from(["a.yaml", "b.yaml"]), st.integers(1, 30), st.integers(1, 30))
 PROBLEMS = st.builds(Problem, MARKS, st.sampled_from(["one", "two", "three"]))

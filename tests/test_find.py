@@ -16,13 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import SpecError
-from scenarios import load_scenario, run
+from scenarios import Scenario, crossover, find, load_scenario, run, summarise
 from scenarios.bisection import FEW, State, flips, locate
-from scenarios.build import Scenario
-from scenarios.crossover import crossover
-from scenarios.find import find
 from scenarios.find_values import same_value, stepped
-from scenarios.study import summarise
 from scenarios.study_spec import CrossoverSpec
 
 BOOK = Path(__file__).parents[2] / "shared" / "data" / "book_cases.csv"

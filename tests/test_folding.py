@@ -21,13 +21,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import simulator.folding as folding_module
-from analysis import Summary
-from analysis.frames import timeline_frame
+from analysis import Summary, timeline_frame
 from hw import Chip, Mesh, System, load_chip, parse_topology
-from simulator import Plan, Result, RunOptions, Simulation, parse_graph, rounds, simulate
-from simulator.folding import Folding, fold, unfolded
-from simulator.network import Joined, Traffic
-from simulator.transfer import Transfer
+from simulator import (
+    Folding,
+    Plan,
+    Result,
+    RunOptions,
+    Simulation,
+    Traffic,
+    Transfer,
+    fold,
+    parse_graph,
+    rounds,
+    simulate,
+    unfolded,
+)
+from simulator.network import Joined
 from tests.strategies import chip_with, run
 
 

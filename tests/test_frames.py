@@ -12,23 +12,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import Summary
-from analysis.breakdown import temporal_breakdown
-from analysis.frames import as_timeline, dependencies_frame, ops_frame, read_timeline, timeline_frame
-from analysis.memory_frame import memory_at_peak, memory_frame, memory_levels
-from analysis.overlap import overlap_fraction
-from analysis.read_trace import read_trace
-from analysis.rollup import rollup
-from analysis.steps import DOES, steps
-from analysis.trace import write_trace_file
-from analysis.usage import busy_seconds, usage_frame, utilisation
+from analysis import (
+    Summary,
+    as_timeline,
+    busy_seconds,
+    dependencies_frame,
+    memory_at_peak,
+    memory_frame,
+    memory_levels,
+    ops_frame,
+    read_timeline,
+    read_trace,
+    temporal_breakdown,
+    timeline_frame,
+    usage_frame,
+    utilisation,
+)
+from analysis.timelines import DOES, overlap_fraction, rollup, steps
+from analysis.traces import write_trace_file
 from hw import Mesh, System, load_chip, parse_topology
+from scenarios import run
 from scenarios.condition import parse_condition
-from scenarios.outcome import run
-from simulator import OpGraph, Result, RunOptions, Simulation, parse_graph, simulate
-from simulator.engine import Engine
-from simulator.plan import Plan
-from simulator.program import Program, Queue, Resource, Shape
+from simulator import (
+    Engine,
+    OpGraph,
+    Plan,
+    Program,
+    Queue,
+    Resource,
+    Result,
+    RunOptions,
+    Shape,
+    Simulation,
+    parse_graph,
+    simulate,
+)
 from tests.programs import Case, cases
 from tests.timelines import indexed, records
 

@@ -14,9 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import SpecError, System
-from simulator import Kernel, OpGraph, RunOptions, parse_graph
-from simulator.fusion import fuse
-from simulator.result import Result
+from simulator import Kernel, OpGraph, Result, RunOptions, fuse, parse_graph
 from tests.strategies import CHAIN_DIMS, chains, chip_with, many, one, outcome, planned_bytes, run, show_error
 
 FULL = RunOptions(overlap="full")

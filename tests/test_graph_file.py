@@ -13,8 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hw import Router, SpecError, Topology, load_chip, parse_topology
-from hw.chip import Link
+from hw import Link, Router, SpecError, Topology, load_chip, parse_topology
 from tests.strategies import outcome
 
 LINKS = {"l": Link(bandwidth=10e9, latency=1e-6, count=4)}

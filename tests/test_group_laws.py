@@ -15,11 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import timeline_frame
-from analysis.memory import memory_peaks
+from analysis.runs import memory_peaks
 from hw import Mesh, System, parse_topology
-from simulator import OpGraph, RunOptions, parse_graph, simulate
-from simulator.plan import NETWORKS
-from simulator.result import Result
+from simulator import NETWORKS, OpGraph, Result, RunOptions, parse_graph, simulate
 from tests.strategies import chip_with, run
 
 H100 = chip_with("h100_sxm", {"links.nvlink.latency": "1 us", "links.infiniband.latency": "2 us"})

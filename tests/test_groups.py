@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from hw import Chip, Mesh, RunError, SpecError, System, load_chip, parse_topology
-from scenarios.build import load_scenario
+from scenarios import load_scenario
 from scenarios.cli import app
-from simulator import RunOptions, parse_graph, print_items
-from simulator.result import Result
+from simulator import Result, RunOptions, parse_graph, print_items
 from tests.strategies import chip_with, run, show_error
 
 FULL = RunOptions(overlap="full")

@@ -11,10 +11,7 @@ from typing import Any
 import pytest
 
 from analysis import Summary
-from hw import Mesh, SpecError, System, load_chip
-from hw.host import Host
-from hw.memory import Memory
-from hw.topology_text import parse_topology
+from hw import Host, Memory, Mesh, SpecError, System, load_chip, parse_topology
 from simulator import RunOptions, Simulation, parse_graph
 from tests.strategies import chip_with
 

@@ -15,13 +15,11 @@ from typing import Any
 
 import pytest
 
-from analysis.breakdown import PARTS, temporal_breakdown
-from analysis.frames import timeline_frame
-from analysis.hta import write_hta
-from analysis.overlap import overlap_fraction
-from analysis.read_trace import read_trace
+from analysis import read_trace, temporal_breakdown, timeline_frame
+from analysis.timelines import PARTS, overlap_fraction
+from analysis.traces import write_hta
 from hw import System, load_chip
-from scenarios.outcome import run
+from scenarios import run
 from simulator import RunOptions, parse_graph, simulate
 from tests.timelines import indexed
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from analysis.memory import holdings, memory_peaks
+from analysis.runs import holdings, memory_peaks
 from simulator import Result, RunOptions
 from tests.strategies import one, run, show_error
 

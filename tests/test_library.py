@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from hw import Mark, chip_names
-from hw.catalog import chip_document
-from hw.document import read_document
+from hw.chips import chip_document
+from hw.input import read_document
 from hw.systems import system_document
-from scenarios import load_scenario
-from scenarios.source import LIBRARY, library_names, read_source
+from scenarios import LIBRARY, library_names, load_scenario, read_source
 from scenarios.value_text import as_number
 from tests.library_numbers import figures, stated
 

@@ -14,12 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.advice import advice
+from analysis.runs import advice
 from hw import SpecError
-from scenarios import load_scenario, run
+from scenarios import load_scenario, run, summarise, what_if
 from scenarios.loader import Loader, Loaders, rounds
-from scenarios.study import summarise
-from scenarios.what_if import what_if
 from simulator import RunOptions, Simulation, parse_graph
 from tests.claims import agree, number, outcome
 from tests.strategies import many, one

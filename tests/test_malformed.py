@@ -14,10 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from hw import RunError, SpecError
-from hw.document import Key, parse_document
-from scenarios.build import build_scenario
+from hw.input import Key, parse_document
+from scenarios import Outcome, build_scenario
 from scenarios.cli import app
-from scenarios.outcome import Outcome
 
 GOOD = """\
 name: good

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from analysis.memory import near_bytes
-from analysis.roofline import roofs
-from analysis.roofline_points import points_frame
+from analysis.runs import near_bytes, points_frame, roofs
 from hw import Chip, SpecError, System, load_chip
 from scenarios import load_scenario
 from scenarios import run as run_scenario

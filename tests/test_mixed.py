@@ -13,14 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from analysis.advice import advice
-from analysis.chip_kinds import kind_labels
+from analysis import kind_labels
 from analysis.plots import plot_roofline
-from analysis.roofline import roofline_points
+from analysis.runs import advice, roofline_points
 from hw import load_chip
-from scenarios import load_scenario, run
+from scenarios import load_scenario, run, summarise
 from scenarios.cli import app
-from scenarios.study import summarise
 from simulator import RunOptions, Simulation, parse_graph
 from tests.claims import agree, number, of_library, outcome
 from tests.strategies import chip_with, many

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from hw import load_system
-from hw.topology_facts import level_facts, overall_cut
+from hw.network import level_facts, overall_cut
 from scenarios import load_scenario
 from tests.claims import SLACK, agree, number, of_library, outcome
 

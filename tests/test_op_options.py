@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from hw import SpecError
-from simulator import KINDS, GraphBuilder, RunOptions, parse_graph, simulate
-from simulator.kinds import Call, kind
+from simulator import KINDS, Call, GraphBuilder, RunOptions, kind, parse_graph, simulate
 from tests.strategies import kernels_of, one, run, show_error
 
 FULL = RunOptions(overlap="full")

@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from hw import SpecError
-from scenarios import load_scenario, run, sweep
-from scenarios.crossover import crossover
-from scenarios.find import find
+from scenarios import crossover, find, load_scenario, run, sweep, what_if
 from scenarios.study_spec import CrossoverSpec
-from scenarios.what_if import what_if
 
 N = 1024
 PEAK, HBM = 1.97e14, 8.2e11

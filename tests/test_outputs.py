@@ -6,7 +6,6 @@ import csv
 import json
 import os
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -64,7 +63,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("scenarios.outcome.run", work)
     monkeypatch.setattr("scenarios.study_command.run_study", work)
-    monkeypatch.setattr(import_module("analysis.read_trace"), "read_trace", work)
+    monkeypatch.setattr("analysis.read_trace", work)
 
 
 Asked = Callable[[Path], list[str | Path]]

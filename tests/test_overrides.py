@@ -11,12 +11,9 @@ from pathlib import Path
 import pytest
 
 from hw import SpecError, load_chip
-from scenarios import load_scenario, run, sweep
-from scenarios.compare import compare
-from scenarios.crossover import crossover
+from scenarios import compare, crossover, load_scenario, run, sweep, what_if
 from scenarios.explain import reasons
 from scenarios.study_spec import CrossoverSpec
-from scenarios.what_if import what_if
 
 FLOPS = 2 * 8192**3
 A100, H100 = 312e12, 989e12

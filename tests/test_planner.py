@@ -10,9 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from hw import System
-from simulator import Op, OpGraph, parse_graph, print_items
-from simulator.binding import bind_op
-from simulator.planner import plan_sharding
+from simulator import Op, OpGraph, bind_op, parse_graph, plan_sharding, print_items
 from tests.planning import DIMS, MODES, XY, bytes_cost, lines_of, problems_of
 from tests.strategies import many
 

@@ -18,10 +18,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Mesh, Problems, SpecError, System, load_chip
-from simulator import Op, OpGraph, RunOptions, Tensor, parse_graph, print_items, simulate
-from simulator.binding import bind, bind_op, check_graph, whole
-from simulator.graph import Dim, Items
-from simulator.planner import Sharding, dearer_choices, plan_sharding
+from simulator import (
+    Dim,
+    Items,
+    Op,
+    OpGraph,
+    RunOptions,
+    Sharding,
+    Tensor,
+    bind,
+    bind_op,
+    check_graph,
+    dearer_choices,
+    parse_graph,
+    plan_sharding,
+    print_items,
+    simulate,
+)
+from simulator.binding import whole
 from tests.planning import MODES, XY, bytes_cost, system_of
 from tests.strategies import many, one, run
 from tests.test_planner_laws import MESHES, annotated, einsums, programs

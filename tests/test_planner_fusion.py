@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from hw import SpecError
-from scenarios import load_scenario
-from scenarios.study import summarise
+from scenarios import load_scenario, summarise
 from simulator import Kernel, OpGraph, RunOptions, parse_graph, simulate
 from tests.planning import DIMS
 from tests.strategies import many

@@ -18,9 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hw import Mesh
-from simulator import OpGraph, Repeat, parse_graph
-from simulator.binding import bind
-from simulator.planner import Sharding, plan_sharding
+from simulator import OpGraph, Repeat, Sharding, bind, parse_graph, plan_sharding
 from tests.executor import BINARY, ROWS, UNARY, Spmd, einsum, whole_value
 from tests.planning import DIMS, MODES, XY, bytes_cost, planned, problems_of, system_of, unsharded
 

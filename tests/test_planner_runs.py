@@ -9,11 +9,18 @@ import pytest
 
 import scenarios
 from hw import Mesh, SpecError, System
-from scenarios.build import load_scenario
-from simulator import GraphBuilder, OpGraph, RunOptions, parse_graph, simulate
-from simulator.binding import bind
-from simulator.dtypes import DTYPE_BYTES
-from simulator.planner import Sharding, plan_sharding
+from scenarios import load_scenario
+from simulator import (
+    DTYPE_BYTES,
+    GraphBuilder,
+    OpGraph,
+    RunOptions,
+    Sharding,
+    bind,
+    parse_graph,
+    plan_sharding,
+    simulate,
+)
 from tests.planning import DIMS, MODES, XY, lines_of, problems_of
 from tests.strategies import chip_with, many, run
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.memory import holdings, memory_peaks
-from simulator import RunOptions, parse_graph, print_items
-from simulator.binding import bind, bind_op
-from simulator.planner import plan_sharding
+from analysis.runs import holdings, memory_peaks
+from simulator import RunOptions, bind, bind_op, parse_graph, plan_sharding, print_items
 from tests.planning import DIMS, XY, lines_of, planned, problems_of
 from tests.strategies import many, run
 

@@ -15,24 +15,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import Summary, timeline_frame
-from analysis.breakdown import PARTS, temporal_breakdown
-from analysis.memory_frame import memory_frame
+from analysis import Summary, memory_frame, temporal_breakdown, timeline_frame
 from analysis.plots import (
-    _busy,
+    CAUSE_COLOURS,
+    browser,
     plot_breakdown,
     plot_memory,
     plot_roofline,
     plot_sweep,
     plot_timeline,
+    plot_topology,
     plot_tornado,
     save,
+    wire_loads,
 )
-from analysis.plots_memory import POINTS
-from analysis.plots_page import in_script
-from analysis.plots_save import browser
-from analysis.plots_style import CAUSE_COLOURS, inert, without_round
-from analysis.plots_topology import plot_topology, wire_loads
+from analysis.plots.charts import _busy
+from analysis.plots.memory import POINTS
+from analysis.plots.page import in_script
+from analysis.style import inert, without_round
+from analysis.timelines import PARTS
 from hw import Mesh, RunError, System, load_chip, parse_topology
 from simulator import GraphBuilder, Result, RunOptions, simulate
 from tests.reports import EVIL, block
@@ -69,7 +70,7 @@ def test_a_result_stands_for_its_frame(result: Result) -> None:
 
 
 def test_too_many_slices_become_utilisation(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.plots.MAX_BARS", 10)
+    monkeypatch.setattr("analysis.plots.charts.MAX_BARS", 10)
     frame = timeline_frame(result)
     figure = plot_timeline(frame, chips=[1])
     unit_s = {"s": 1.0, "ms": 1e-3, "us": 1e-6}[figure.layout.xaxis.title.text[6:-1]]

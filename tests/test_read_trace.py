@@ -11,17 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from analysis.breakdown import PARTS, temporal_breakdown
-from analysis.diff import diff_timelines
-from analysis.frames import read_timeline
-from analysis.idle import idle_by_cause, idle_intervals
-from analysis.overlap import overlap_fraction
-from analysis.read_trace import read_trace
-from analysis.rollup import rollup
-from analysis.straggler import skew
+from analysis import read_timeline, read_trace, temporal_breakdown
+from analysis.timelines import PARTS, diff_timelines, idle_by_cause, idle_intervals, overlap_fraction, rollup, skew
 from hw import SpecError
+from scenarios import run
 from scenarios.cli import app
-from scenarios.outcome import run
 from tests.timelines import indexed
 
 US = 1e-6

@@ -14,10 +14,9 @@ from typing import Any
 import networkx as nx
 import pytest
 
-from hw import Mesh, System, Topology, load_chip, parse_topology
-from hw.chip import Link
+from hw import Link, Mesh, System, Topology, load_chip, parse_topology
 from hw.lattice import Lattice, laid
-from hw.system import fitted
+from hw.systems import fitted
 from simulator import RunOptions, parse_graph, simulate
 
 CHIP = load_chip("h100_sxm")

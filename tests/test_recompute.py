@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from analysis import Summary
 from hw import SpecError, System, load_chip
-from simulator import RunOptions, Simulation, parse_graph
-from simulator.graph import FuseRule
+from simulator import FuseRule, RunOptions, Simulation, parse_graph
 from tests.claims import of_library
 
 DIMS = {"B": 4096, "D": 4096, "F": 4096}

@@ -16,9 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw import Router, Topology, load_system, parse_topology
-from hw.chip import Link
-from hw.routing import ROUTINGS, Route, Routing
+from hw import Link, Route, Router, Topology, load_system, parse_topology
+from hw.network import ROUTINGS, Routing
 
 LINKS = {
     "a": Link(bandwidth=1e9, latency=1e-6, message=1e-7, count=6),

@@ -16,10 +16,7 @@ import scenarios
 from hw import SpecError
 from scenarios import load_scenario
 from scenarios.cli import app
-from simulator import parse_graph
-from simulator.cost import Cost
-from simulator.plan import RunOptions
-from simulator.planner import dearer_choices
+from simulator import Cost, RunOptions, dearer_choices, parse_graph
 from tests.strategies import chip_with, many, run
 
 RESHARD = """\

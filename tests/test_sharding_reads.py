@@ -16,10 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import SpecError
-from simulator import OpGraph, RunOptions, parse_graph, simulate
-from simulator.binding import bind
-from simulator.kernel import Kernel
-from simulator.planner import plan_sharding
+from simulator import Kernel, OpGraph, RunOptions, bind, parse_graph, plan_sharding, simulate
 from tests.planning import MODES, bytes_cost, lines_of, problems_of, system_of
 from tests.strategies import many, one, run
 from tests.test_planner_laws import MESHES, annotated
@@ -386,7 +383,7 @@ def test_partial_sums_are_added_up_before_what_does_not_say_that_it_keeps_them()
 
 def test_all_kinds_that_compute_stand_in_the_cases() -> None:
     """A new kind gets a line above, or a reason here why its output cannot be sharded by itself."""
-    from simulator.kinds import KINDS
+    from simulator import KINDS
     from simulator.kinds_vector import ELEMENTWISE_FLOPS
 
     alike = set(ELEMENTWISE_FLOPS)  # one rule for all of them

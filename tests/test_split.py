@@ -11,14 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import Summary
-from hw import Mesh, SpecError, System, load_chip
-from hw.topology_text import parse_topology
+from hw import Mesh, SpecError, System, load_chip, parse_topology
 from scenarios import load_scenario, run
-from simulator import RunOptions, Simulation
-from simulator.graph import OpGraph
+from simulator import Cut, OpGraph, RunOptions, Simulation, parse_graph
 from simulator.shares import filled
-from simulator.split import Cut
-from simulator.text import parse_graph
 from tests.strategies import chip_with
 
 V100, A100 = load_chip("v100_sxm2_32gb"), load_chip("a100_80gb_sxm")

@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 from hw import SpecError, load_chip
-from scenarios import load_scenario, run, sweep
-from scenarios.crossover import crossover
-from scenarios.find import find
+from scenarios import crossover, find, load_scenario, run, sweep
 from tests.cases import written
 
 V5E = load_chip("tpu_v5e")

@@ -13,9 +13,8 @@ from typer.testing import CliRunner, Result
 
 from analysis import WORDS
 from hw import RunError, SpecError
-from scenarios import Scenario, Study, load_scenario, run, sweep
+from scenarios import Scenario, Study, load_scenario, run, summarise, sweep
 from scenarios.cli import app
-from scenarios.study import summarise
 from scenarios.variants import ContentKeys
 
 ROOT = Path(__file__).parent.parent

@@ -15,12 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from hw import Mesh, SpecError, System, Topology, load_chip, load_system, system_names
-from hw.host import Host
+from hw import Host, Mesh, SpecError, System, Topology, load_chip, load_system, system_names
 from hw.systems import system_file
-from scenarios.build import Scenario, build_scenario, load_scenario
+from scenarios import Scenario, build_scenario, load_scenario, read_source
 from scenarios.cli import app
-from scenarios.source import read_source
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from hw import SpecError
-from hw.errors import printable
+from hw.input import printable
 from scenarios.cli import app
 from scenarios.terminal import console, print_rows
 

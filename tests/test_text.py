@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import SpecError
-from hw.document import parse_document
-from simulator import KINDS, GraphBuilder, Op, OpGraph, Repeat, parse_graph, print_items, print_op
-from simulator.text import read_items
+from hw.input import parse_document
+from simulator import KINDS, GraphBuilder, Op, OpGraph, Repeat, parse_graph, print_items, print_op, read_items
 from tests.strategies import graphs, outcome
 
 MATMUL = "y:bf16[B,F]{U_X} = matmul(x:bf16[B,D_X], w:bf16[D_X,F])"

@@ -17,9 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import System
-from simulator import RunOptions
-from simulator.kernel import Contraction
-from simulator.plan import PlannedKernel
+from simulator import Contraction, PlannedKernel, RunOptions
 from simulator.tiling import FlashTiling, MatmulTiling, StreamTiling
 from tests.strategies import chip_with, one, run, show_error
 

@@ -14,11 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw import Mesh, System, Topology, load_chip, parse_topology
-from hw.chip import Link
-from hw.system import mesh_problems
-from hw.topology import MAX_CHIPS
-from hw.wiring import FORMS
+from hw import Link, Mesh, System, Topology, load_chip, parse_topology
+from hw.network import FORMS, MAX_CHIPS
+from hw.systems import mesh_problems
 from tests.strategies import outcome
 
 LINKS = {"ici": Link(bandwidth=45e9, latency=1e-6, count=6), "nvlink": Link(bandwidth=25e9, count=18)}

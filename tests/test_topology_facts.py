@@ -16,13 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from hw import Router, Topology, load_system, parse_topology
-from hw.bisection import best_cut
-from hw.chip import Link
-from hw.topology import Wire
-from hw.topology_facts import diameter, level_facts, overall_cut, tree_cut
-from hw.topology_table import link_rows, topology_record
-from hw.wiring import FORMS
+from hw import Link, Router, Topology, Wire, load_system, parse_topology
+from hw.network import FORMS, best_cut, diameter, level_facts, link_rows, overall_cut, topology_record, tree_cut
 from scenarios.cli import app
 from scenarios.draw import WIDTH, Picture
 

@@ -15,14 +15,20 @@ from typing import Any
 import pytest
 
 import analysis.trace as trace_module
-from analysis.breakdown import PARTS, temporal_breakdown
-from analysis.frames import dependencies_frame, timeline_frame
-from analysis.hta import write_hta
-from analysis.memory_frame import memory_frame, memory_levels
-from analysis.read_trace import read_trace
-from analysis.trace import TraceOptions, write_trace, write_trace_file
-from analysis.usage import busy_seconds, usage_frame
-from scenarios.outcome import run
+from analysis import (
+    busy_seconds,
+    dependencies_frame,
+    memory_frame,
+    memory_levels,
+    read_trace,
+    temporal_breakdown,
+    timeline_frame,
+    usage_frame,
+    write_trace,
+)
+from analysis.timelines import PARTS
+from analysis.traces import TraceOptions, write_hta, write_trace_file
+from scenarios import run
 from simulator import Result
 from tests.bench_analysis import finished_run
 

@@ -9,11 +9,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from analysis.idle import idle_by_cause
-from analysis.queues import queue_lengths
-from analysis.read_trace import read_trace
-from analysis.rollup import labelled, rollup
-from analysis.straggler import skew
+from analysis import read_trace
+from analysis.timelines import idle_by_cause, labelled, queue_lengths, rollup, skew
 from hw import SpecError
 from scenarios.cli import app
 from tests.timelines import indexed, timeline_of

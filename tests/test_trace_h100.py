@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from analysis.breakdown import temporal_breakdown
-from analysis.overlap import overlap_fraction
-from analysis.read_trace import read_trace
-from analysis.rollup import rollup
+from analysis import read_trace, temporal_breakdown
+from analysis.timelines import overlap_fraction, rollup
 from tests.timelines import indexed
 from tests.traces import union_us
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from analysis.read_trace import read_trace
+from analysis import read_trace
 from hw import SpecError
 from scenarios.cli import app
 from tests.traces import kernel, read_parts, slice_, thread, written

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from analysis.frames import read_timeline
-from analysis.read_trace import read_trace
+from analysis import read_timeline, read_trace
 from hw import SpecError
 from scenarios.cli import app
 from tests.traces import kernel, parts_us, slice_, written

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.breakdown import temporal_breakdown
-from analysis.read_trace import read_trace
+from analysis import read_trace, temporal_breakdown
 from hw import SpecError
 from tests.traces import Event, kernel, parts_us, slice_, written
 

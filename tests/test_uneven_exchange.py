@@ -15,12 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.routing import Router
-from simulator import RunOptions, parse_graph, print_items
-from simulator.binding import bind
-from simulator.collectives import Ask, canonical, exchanged
+from hw import Router
+from simulator import Ask, Group, RunOptions, bind, canonical, parse_graph, print_items
+from simulator.collectives import exchanged
 from simulator.flight import by_routes
-from simulator.transfer import Group
 from tests.planning import problems_of
 from tests.strategies import chip_with, many, run
 

@@ -16,12 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.memory import memory_peaks
+from analysis.runs import memory_peaks
 from hw import Mesh, System, parse_topology
-from scenarios.build import load_scenario
-from simulator import RunOptions, simulate
-from simulator.plan import NETWORKS
-from simulator.result import Result
+from scenarios import load_scenario
+from simulator import NETWORKS, Result, RunOptions, simulate
 from tests.planning import problems_of
 from tests.strategies import chip_with, run, show_error
 

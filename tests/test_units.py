@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw.units import UNITS, Dimension, parse, show
+from hw import Dimension
+from hw.input import UNITS, parse, show
 from tests.strategies import outcome
 
 D = Dimension

@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from analysis import OP_WORDS, WORDS, Summary
-from analysis.busy import busy_s
-from analysis.ops import combined, op_figures
+from analysis import OP_WORDS, WORDS, Summary, combined, op_figures
+from analysis.runs import busy_s
 from hw import Mesh, System, load_chip, parse_topology
 from scenarios.cli import app
 from simulator import RunOptions, Simulation, parse_graph

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import Summary
-from analysis.waiting import waiting_ps, waiting_spans
+from analysis.runs import waiting_ps, waiting_spans
 from simulator import Result, RunOptions, Simulation
 from tests.claims import of_library, outcome
 from tests.strategies import chip_with, many, one, run

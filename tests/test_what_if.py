@@ -16,16 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from analysis.elasticity import elasticity
+from analysis.runs import elasticity
 from hw import SpecError, System, load_chip
-from scenarios import load_scenario
-from scenarios.build import Scenario
+from scenarios import Scenario, WhatIf, load_scenario, summarise, what_if
 from scenarios.cli import app
 from scenarios.edits import edited, read_edit
-from scenarios.study import summarise
-from scenarios.what_if import COLUMNS, WhatIf, what_if
-from simulator import RunOptions
-from simulator.text import parse_graph
+from scenarios.studies.what_if import COLUMNS
+from simulator import RunOptions, parse_graph
 from tests.strategies import CHAIN_DIMS, chains
 
 SOON = settings(max_examples=15, deadline=None)

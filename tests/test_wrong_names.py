@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hw import SpecError, load_chip, load_system
-from hw.errors import did_you_mean, nearest, unknown
+from hw.input import did_you_mean, nearest, unknown
 from scenarios import run
 from scenarios.cli import app
 

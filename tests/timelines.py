@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from hypothesis import strategies as st
 
-from analysis.steps import DOES
+from analysis.timelines import DOES
 
 Row = tuple[int, str, int, int]
 """Chip, what it does, begin and end in whole microseconds."""

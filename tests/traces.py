@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.breakdown import temporal_breakdown
-from analysis.read_trace import read_trace
+from analysis import read_trace, temporal_breakdown
 
 Event = dict[str, Any]
 US_PER_S = 1e6

@@ -6,7 +6,7 @@
 
 Each takes a frame (`timeline_frame`, `temporal_breakdown`, `memory_frame`, a study's or a what-if's), so that what was
 filtered, read back from a file or measured is drawn the same way; a `Result` stands for its own frame. A cause has the
-same colour in every picture (`analysis.plots_style`). plotly is imported when a picture is asked for.
+same colour in every picture (`analysis.style`). plotly is imported when a picture is asked for.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 
 from analysis.breakdown import PARTS, temporal_breakdown
 from analysis.frames import timeline_frame
-from analysis.plots_memory import plot_memory
-from analysis.plots_roofline import plot_roofline
-from analysis.plots_save import save
-from analysis.plots_style import CAUSE_COLOURS, DOES_COLOURS, IDLE_COLOUR, faded, inert, styled, time_unit
+from analysis.plots.memory import plot_memory
+from analysis.plots.roofline import plot_roofline
+from analysis.plots.save import save
 from analysis.steps import DOES, need
+from analysis.style import CAUSE_COLOURS, DOES_COLOURS, IDLE_COLOUR, faded, inert, styled, time_unit
 from analysis.words import RUN_WORDS
 from hw import Dimension
 from simulator import Result

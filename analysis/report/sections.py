@@ -12,15 +12,15 @@ from analysis.chip_kinds import fullest, kind_labels
 from analysis.frames import timeline_frame
 from analysis.network import choices, folding_line
 from analysis.ops import OpFigures, bases, combined
-from analysis.plots_page import in_text
-from analysis.plots_topology import WireLoad, wire_loads
-from analysis.report_html import Html, bar, chart, folded, legend, paragraph, stack, swatch, table
-from analysis.report_story import Telling, percent, time_text
+from analysis.plots.page import in_text
+from analysis.plots.topology import WireLoad, wire_loads
+from analysis.report.markup import Html, bar, chart, folded, legend, paragraph, stack, swatch, table
+from analysis.report.story import Telling, percent, time_text
 from analysis.schedule_path import PATH_CAUSES, path_work_ps
 from analysis.words import CAUSES, word_named
 from hw import Dimension
-from hw.units import show
-from simulator.program import PS_PER_S
+from hw.input import show
+from simulator import PS_PER_S
 
 SHOWN_OPS = 30
 SHOWN_STEPS = 25

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from analysis.ops import OpFigures, op_figures
-from analysis.report_lanes import Packed, packed
+from analysis.report.lanes import Packed, packed
 from analysis.schedule_path import Segment, schedule_path
 from analysis.summary import Summary
 from hw import Dimension
-from hw.units import show
+from hw.input import show
 
 if TYPE_CHECKING:
     import pandas as pd

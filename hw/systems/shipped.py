@@ -18,7 +18,7 @@ from hw.system_build import SystemBuilder
 from hw.system_spec import SystemFile
 from hw.validation import validate
 
-_SYSTEMS = Path(__file__).parent / "systems"
+_SYSTEMS = Path(__file__).parent
 _SHOWN = "hw/systems/"
 
 

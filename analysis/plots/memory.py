@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.memory_frame import memory_frame, memory_levels
-from analysis.plots_style import CAUSE_COLOURS, MEMORY_SHADES, inert, styled, time_unit, without_round
 from analysis.steps import need
+from analysis.style import CAUSE_COLOURS, MEMORY_SHADES, inert, styled, time_unit, without_round
 from hw import Dimension, System
-from hw.units import show
+from hw.input import show
 from simulator import Result
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from analysis import Summary
-from analysis.elasticity import FACTORS, Lever, elasticity, levers
+from analysis.runs import FACTORS, Lever, elasticity, levers
 from hw import Mark, Problems, RunError, SpecError
 from scenarios.build import Scenario
 from scenarios.edits import edited, read_edit
@@ -91,7 +91,7 @@ class WhatIf:
         return pd.DataFrame([asdict(each) for each in self.edits], columns=list(EDIT_COLUMNS))
 
     def _repr_html_(self) -> str:
-        from analysis.html import what_if_html
+        from analysis.report import what_if_html
 
         return what_if_html(self.scenario.name, self.frame)
 

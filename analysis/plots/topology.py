@@ -14,12 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analysis.plots_style import CAUSE_COLOURS, inert, load_colour, styled
-from hw import Dimension
-from hw.topology import Topology, Wire
-from hw.units import show
-from simulator import Plan, Result
-from simulator.program import PS_PER_S
+from analysis.style import CAUSE_COLOURS, inert, load_colour, styled
+from hw import Dimension, Topology, Wire
+from hw.input import show
+from simulator import PS_PER_S, Plan, Result
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

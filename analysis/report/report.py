@@ -4,7 +4,7 @@
 
 Model: one file that needs nothing else and asks for nothing: styles, scripts and data are inside, and its own policy
 forbids every request and every script but the two whose hashes it names. What is text stands in the HTML and is there
-without scripts; the timeline is a canvas of ours (its data: `analysis.report_lanes`), the charts are plotly's.
+without scripts; the timeline is a canvas of ours (its data: `analysis.report.lanes`), the charts are plotly's.
 Both are deflated: plotly's library is 5 MB, 2 MB as it travels. The same run gives the same bytes: no date, no name of a
 machine, nothing counted by chance.
 """
@@ -22,13 +22,13 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from analysis.plots import plot_memory, plot_roofline, plot_sweep, plot_tornado
-from analysis.plots_page import in_text
-from analysis.plots_style import CAUSE_COLOURS
-from analysis.plots_topology import plot_topology
-from analysis.report_html import swatch
-from analysis.report_lanes import used_causes
-from analysis.report_sections import AFTER, BEFORE, Section, heading
-from analysis.report_story import Story, Telling
+from analysis.plots.page import in_text
+from analysis.plots.topology import plot_topology
+from analysis.report.lanes import used_causes
+from analysis.report.markup import swatch
+from analysis.report.sections import AFTER, BEFORE, Section, heading
+from analysis.report.story import Story, Telling
+from analysis.style import CAUSE_COLOURS
 from analysis.summary import Summary
 from hw import VERSION
 from simulator import Result
@@ -151,7 +151,7 @@ def _wrapped(parts: list[str]) -> Iterator[str]:
 
 @cache
 def _asset(name: str) -> str:
-    return files("analysis").joinpath("assets", name).read_text(encoding="utf-8")
+    return files("analysis.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 @cache

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import Summary
-from analysis.compare import Change, Comparison
-from analysis.words import CAUSES
+from analysis import CAUSES, Summary
+from analysis.runs import Change, Comparison
 from hw import Mark, Problem, SpecError
 from scenarios.build import Scenario, load_scenario
 from scenarios.study import summarise
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S
 
 WORDS = ("time", "lower_bound", "upper_bound", "eta", "bound_by", *CAUSES.values(), "flops", "hbm_bytes", "mfu")
 """The words about the whole run that are set side by side."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from analysis.plots_page import in_script
+from analysis.plots.page import in_script
 from hw import RunError
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
     found = crossover(load_scenario("scenario.yaml"))        # its own study.crossover, or one given as the second argument
     found.frame      # one row per y: y, x (the first value that holds), flips, monotonic, tried, of, error
 
-Every row is a search of its own (`scenarios.find`): x goes up, a flip back is a flip too. A row in which the run breaks
-before the condition holds has an error and no x; it does not stop the others. Between the values that were tried, the map
-shows what holds on both sides.
+Every row is a search of its own (`find`): x goes up, a flip back is a flip too. A row in which the
+run breaks before the condition holds has an error and no x; it does not stop the others. Between
+the values that were tried, the map shows what holds on both sides.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from hw.systems import folder_of
 from scenarios.bisection import State
 from scenarios.build import Scenario
 from scenarios.condition import parse_condition
-from scenarios.find import CannotTryError, Found, Trial, default_step, derived_of, deriving
 from scenarios.find_values import Value, axis_values
 from scenarios.other_runs import FromOtherRuns
 from scenarios.scope import Scope
+from scenarios.studies.find import CannotTryError, Found, Trial, default_step, derived_of, deriving
 from scenarios.study import first_line
 from scenarios.study_spec import CrossoverSpec
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from analysis.plots_page import in_text
-from analysis.plots_style import CAUSE_COLOURS
+from analysis.plots.page import in_text
+from analysis.style import CAUSE_COLOURS
 from analysis.summary import Summary
 from analysis.words import CAUSES, word_named
 from hw import Dimension
-from hw.units import show
+from hw.input import show
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,8 +24,7 @@ import numpy as np
 
 from analysis.ops import OpFigures
 from analysis.words import CAUSES
-from simulator import Result
-from simulator.program import PS_PER_S
+from simulator import PS_PER_S, Result
 
 MAX_SLICES = 300_000
 MAX_LANES = 512

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.chip_kinds import kind_labels
 from analysis.ops import OpFigures, op_figures
-from analysis.plots_style import CAUSE_COLOURS, inert, styled
 from analysis.roofline import RooflinePoint, roofline_points
+from analysis.style import CAUSE_COLOURS, inert, styled
 from hw import Chip, Dimension
-from hw.units import show
+from hw.input import show
 from simulator import Result
 
 if TYPE_CHECKING:

@@ -1,0 +1,29 @@
+"""Pictures of runs and studies: timeline, breakdown, memory, roofline, topology, sweep, tornado; on a page or in a file.
+
+Every function takes a result (or a frame) and returns a plotly figure; `save(figure, "run.png")` writes it.
+plotly is imported when a picture is asked for.
+"""
+
+from analysis.plots.charts import plot_breakdown, plot_sweep, plot_timeline, plot_tornado
+from analysis.plots.memory import plot_memory
+from analysis.plots.roofline import plot_roofline
+from analysis.plots.save import browser, save
+from analysis.plots.topology import plot_topology, wire_loads
+from analysis.style import CAUSE_COLOURS
+
+__all__ = [
+    # Of a run.
+    "plot_breakdown",
+    "plot_memory",
+    "plot_roofline",
+    "plot_timeline",
+    "plot_topology",
+    # Of a study.
+    "plot_sweep",
+    "plot_tornado",
+    # Files and colours.
+    "CAUSE_COLOURS",
+    "browser",
+    "save",
+    "wire_loads",
+]

@@ -1,0 +1,17 @@
+"""The report: one HTML page of a run, of a study, or of what would help; tables for notebooks.
+
+`report_html(result, Story(...))` is the page that `--report` writes; the `*_html` functions are what notebooks show.
+"""
+
+from analysis.report.html import study_html, summary_html, what_if_html
+from analysis.report.report import Story, report_html
+
+__all__ = [
+    # The page.
+    "Story",
+    "report_html",
+    # In a notebook.
+    "study_html",
+    "summary_html",
+    "what_if_html",
+]

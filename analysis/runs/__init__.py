@@ -1,0 +1,68 @@
+"""Questions to a run: its critical path, its roofline, what would help, and how it differs from another run.
+
+`path_frame(result)`, `roofline_points(...)`, `levers(...)`, `Comparison(a, b)`.
+"""
+
+from analysis.advice import advice
+from analysis.attribution import NO_LINK, exposed_by_link, exposed_links, task_links
+from analysis.beside import BesideWork
+from analysis.busy import busy_s
+from analysis.compare import BOTH, ONLY_A, ONLY_B, Change, Comparison, compare
+from analysis.critical import path_frame, slack_frame
+from analysis.elasticity import FACTORS, Lever, elasticity, levers
+from analysis.memory import holdings, memory_peaks, near_bytes
+from analysis.roofline import RooflinePoint, roofline_points, roofs
+from analysis.roofline_points import eta_frame, points_frame
+from analysis.schedule_path import (
+    CONTENTION,
+    HELD,
+    PATH_CAUSES,
+    Segment,
+    path_work_ps,
+    schedule_path,
+)
+from analysis.waiting import waiting_ps, waiting_spans
+
+__all__ = [
+    # The critical path.
+    "CONTENTION",
+    "HELD",
+    "PATH_CAUSES",
+    "Segment",
+    "path_frame",
+    "path_work_ps",
+    "schedule_path",
+    "slack_frame",
+    # Time on links, and waiting for them.
+    "NO_LINK",
+    "busy_s",
+    "exposed_by_link",
+    "exposed_links",
+    "task_links",
+    "waiting_ps",
+    "waiting_spans",
+    # The roofline.
+    "RooflinePoint",
+    "eta_frame",
+    "points_frame",
+    "roofline_points",
+    "roofs",
+    # Memory.
+    "holdings",
+    "memory_peaks",
+    "near_bytes",
+    # What would help.
+    "FACTORS",
+    "Lever",
+    "advice",
+    "elasticity",
+    "levers",
+    # Two runs; a job beside the run.
+    "BOTH",
+    "ONLY_A",
+    "ONLY_B",
+    "BesideWork",
+    "Change",
+    "Comparison",
+    "compare",
+]

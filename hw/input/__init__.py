@@ -1,0 +1,67 @@
+"""What a user writes, with its place in the file: errors, units, documents and the models they are checked against.
+
+`parse_document(text, file)` reads YAML and keeps the mark of every value; `parse("80 GB", Dimension.BYTES)` reads a
+quantity and `show` prints one; `validate(Model, document, problems)` checks; what is wrong is collected in `Problems`.
+"""
+
+from hw.document import MAX_BYTES, MAX_DEPTH, Document, Key, is_file, parse_document, read_document, walk
+from hw.errors import (
+    MOST_TOLD,
+    Mark,
+    Problem,
+    Problems,
+    RunError,
+    SpecError,
+    UnknownNames,
+    cut,
+    did_you_mean,
+    first_problems,
+    nearest,
+    printable,
+    shown,
+    unknown,
+)
+from hw.unit_words import unit_meant
+from hw.units import UNITS, Dimension, parse, show
+from hw.validation import Efficiency, Quantity, Seconds, Sign, Spec, validate
+
+__all__ = [
+    # Errors, and where they are.
+    "Mark",
+    "Problem",
+    "Problems",
+    "RunError",
+    "SpecError",
+    "first_problems",
+    # Words of messages.
+    "MOST_TOLD",
+    "UnknownNames",
+    "cut",
+    "did_you_mean",
+    "nearest",
+    "printable",
+    "shown",
+    "unknown",
+    # Units.
+    "UNITS",
+    "Dimension",
+    "parse",
+    "show",
+    "unit_meant",
+    # Documents.
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "Document",
+    "Key",
+    "is_file",
+    "parse_document",
+    "read_document",
+    "walk",
+    # Models.
+    "Efficiency",
+    "Quantity",
+    "Seconds",
+    "Sign",
+    "Spec",
+    "validate",
+]
