@@ -12,8 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from hw import System
-from simulator import binding, parse_graph
-from simulator.binding import bind, bind_op
+from simulator import bind, bind_op, binding, parse_graph
 from tests.strategies import many, one
 
 DIMS = {"B": 8, "S": 64, "N": 8, "H": 16, "D": 128, "F": 512}
