@@ -81,8 +81,11 @@ def test_a_faster_memory_is_no_reason_to_be_slower() -> None:
 @pytest.mark.parametrize("unit", ["matrix_unit", "vector_unit", "hbm"])
 def test_a_process_and_an_op_share_what_both_use(unit: str) -> None:
     """1 ms alone each: both end at 2 ms, whichever resource it is and however many bytes either moves."""
-    work = {"matrix_unit": "flops=1.97e11 FLOP, bytes=8 B, unit=matrix", "vector_unit": f"flops={VECTOR / 1e3} FLOP, bytes=8 B",
-            "hbm": f"bytes={HBM / 1e3} B"}[unit]  # fmt: skip
+    work = {
+        "matrix_unit": "flops=1.97e11 FLOP, bytes=8 B, unit=matrix",
+        "vector_unit": f"flops={VECTOR / 1e3} FLOP, bytes=8 B",
+        "hbm": f"bytes={HBM / 1e3} B",
+    }[unit]
     graph = parse_graph([f"y:bf16[1] = custom(x:bf16[1], {work})"], {})
     simulation = Simulation(graph, one("tpu_v5e"), FULL)
     ended = []
