@@ -30,6 +30,9 @@ MAX_BYTES = 2 * 1024 * 1024
 MAX_DEPTH = 64
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
+_FOLD = "\a"
+"""What the parser leaves in a folded text (`>`) where a line was broken."""
+
 _BRACKET = re.compile(r"[\[\]{}]")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -186,7 +189,9 @@ class _Builder:
 
     def _scalar(self, event: Any) -> None:
         plain = event.implicit[0] if isinstance(event.implicit, tuple) else event.style is None
-        value = _resolve(event.value) if plain and event.style in (None, "") else event.value
+        # the parser marks where a folded text breaks, so that it could be written back: no part of the text
+        text = event.value.replace(_FOLD, "") if event.style == ">" else event.value
+        value = _resolve(text) if plain and event.style in (None, "") else text
         top = self._open[-1] if self._open else None
         if top is not None and isinstance(top.data, dict) and top.pending is None:
             self._key(top, str(event.value))

@@ -43,6 +43,12 @@ def test_a_scalar_means_what_yaml_1_2_says(text: str, value: object) -> None:
     assert type(got["a"]) is type(value)
 
 
+@pytest.mark.parametrize("style", [">", ">-", ">+"])
+def test_a_folded_text_is_its_lines_with_blanks_between(style: str) -> None:
+    text = parse_document(f"about: {style}\n  one\n  two, longer\n\n  three\nname: x\n", "f.yaml").data["about"]
+    assert text.rstrip("\n") == "one two, longer\nthree"
+
+
 def test_a_number_too_long_for_python_stays_text() -> None:
     digits = "1" * 5000
     assert parse_document(f"a: {digits}", "f").data == {"a": digits}
