@@ -40,11 +40,21 @@ _ENTRY_KEYS = ("chip", "count", "set")
 
 @dataclass(frozen=True)
 class Built:
-    """A system as far as it can be built; `chip` is None if a chip is wrong, `wired` False if the topology is."""
+    """A system as far as it can be built; `chip` is None if a chip is wrong, `wired` False if the topology is.
+
+    `unlike`: several chips are listed. Without a topology they have no places, and the first stands for all.
+    """
 
     chip: Chip | None
     system: System
     wired: bool
+
+    unlike: bool = False
+
+    @property
+    def listed(self) -> bool:
+        """Whether each kind of chip that is described is one of the system's."""
+        return self.chip is not None and (self.wired or not self.unlike)
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class SystemBuilder:
             # what a user has changed of a base is likelier to be wrong than what the base says
             self.problems.add(next((mark for mark in marks if mark.file == self.document.file), marks[0]), wrong[1])
         system = System(first, topology, mesh, named, self.spec.host)
-        return Built(entries[0].chip if known else None, system, wired)
+        return Built(entries[0].chip if known else None, system, wired, self.spec.chips is not None)
 
     def _mark(self, key: Key) -> Mark:
         return self.document.value_mark((*self.at, *key))

@@ -113,7 +113,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     built = build_system(document, path, problems)
     known = Known(chip=built.chip is not None, mesh=built.wired)
     graph = _graph(workload, built.system, known, run.sharding if run else "canonical", document, problems)
-    options = read_options(run, built.system if built.chip is not None else None, document, problems)
+    options = read_options(run, built.system if built.listed else None, document, problems)
     system_known = built.chip is not None and built.wired
     loaders = read_loaders(document, graph, built.system if system_known else None, problems)
     economics = _section(EconomicsSpec, "economics", document, problems)

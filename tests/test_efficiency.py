@@ -81,6 +81,14 @@ def test_wrong_names_in_efficiencies_are_all_told_where_they_stand(tmp_path: Pat
         assert f"mixed.yaml:{place}: {words}" in line
 
 
+@pytest.mark.parametrize("order", [["h100_sxm", "a100_80gb_sxm"], ["a100_80gb_sxm", "h100_sxm"]])
+def test_a_wrong_topology_of_unlike_chips_makes_none_of_them_unknown(tmp_path: Path, order: list[str]) -> None:
+    path = written(tmp_path, "efficiency: {a100_80gb_sxm: {matrix_unit: 50 %}, h100_sxm: {hbm: 90 %}}", *order)
+    with pytest.raises(SpecError) as wrong:
+        load_scenario(str(path), ["system.topology=ring(2) over pcie"])
+    assert [each.message for each in wrong.value.problems] == ["chip 0: ring(2) needs 2 ports a chip, pcie has 1"]
+
+
 def test_a_chip_without_a_calibration_in_a_mixed_system_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="v100_sxm2_32gb has no measured calibration"):
         load_scenario(str(written(tmp_path, "calibration: measured", second="v100_sxm2_32gb")))
