@@ -144,11 +144,7 @@ def ring_one_way(group: Group, ask: Ask) -> Transfer:
 
 def one_sided_round(group: Group, nbytes: float) -> list[Message]:
     """One round of a ring one way, over one way each even where two lead there: on a ring of two, over the first link."""
-    found = []
-    for message in one_way_round(ring_line(group), nbytes):
-        route = group.one_sided.route(message.source, message.target)
-        found.append(message._replace(way=Way(tuple(route.shares), route.latency_s)))
-    return found
+    return group.unsplit(one_way_round(ring_line(group), nbytes))
 
 
 def one_fabric(group: Group) -> bool:

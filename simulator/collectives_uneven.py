@@ -81,9 +81,18 @@ def passed_gather(group: Group, parts: Sequence[float], nbytes: float, back: boo
 
 def one_way_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:
     """Whole shards one way round, over routes."""
-    alone = replace(group, router=group.one_sided, pieces=(Axis("graph", group.size, 1, 0),))
-    line = alone.line
-    return _passed(line, to_neighbours(line, parts, nbytes, back, one_way=True))
+    return _passed(_alone(group), one_way_round(group, parts, nbytes, back))
+
+
+def one_way_round(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Lanes:
+    """Shards passed on one way round, each over a route that does not split."""
+    forward, none = to_neighbours(_alone(group), parts, nbytes, back, one_way=True)
+    return [group.unsplit(hop) for hop in forward], none
+
+
+def _alone(group: Group) -> Line:
+    """The chips in their order as a ring over routes, whatever they are wired as."""
+    return replace(group, pieces=(Axis("graph", group.size, 1, 0),)).line
 
 
 def round_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:

@@ -25,7 +25,7 @@ from simulator.algorithms import (
     up_and_down,
 )
 from simulator.collectives import Ask, dealt, exchanged, fetched, shifted
-from simulator.collectives_uneven import to_every, to_neighbours
+from simulator.collectives_uneven import one_way_round, to_every, to_neighbours
 from simulator.gathering import Leg, Stage, gather_stages, gathered, one_by_one
 from simulator.leaves import leaves_of
 from simulator.rounds_axis import BY_KIND, Messages, Round, Rounds, chain, over_routes, rounds_along
@@ -289,11 +289,20 @@ def _in_stages(group: Group, ask: Ask, algorithm: str) -> Rounds:
 
 
 def _unequal(group: Group, ask: Ask, algorithm: str) -> Rounds:
-    """Unequal shards: all at once, or passed on from neighbour to neighbour."""
+    """Unequal shards: all at once, or in slices from neighbour to neighbour: a large one is not held up at every hop."""
     parts, back = ask.held or ask.shares, ask.kind == "reduce_scatter"
     if algorithm == "direct":
         return [Round(tuple(to_every(group, parts, ask.nbytes, back)))]
+    if algorithm == "ring_one_way":
+        lanes = one_way_round(group, parts, ask.nbytes, back)
+    else:
+        lanes = to_neighbours(group.line, parts, ask.nbytes, back)
+    slices = _slices(sum(len(messages) for hops in lanes for messages in hops))
     result: Rounds = []
-    for lane, hops in enumerate(to_neighbours(group.line, parts, ask.nbytes, back, algorithm == "ring_one_way")):
-        chain(result, [tuple(messages) for messages in hops if messages], lane)
+    for lane, hops in enumerate(lanes):
+        before: list[tuple[int, ...]] = [()] * slices
+        for messages in hops:
+            cut = tuple(each._replace(nbytes=each.nbytes / slices) for each in messages)
+            # hop by hop, so that nobody waits for a slice while there is another one to send
+            before = [chain(result, [cut] if cut else [], lane, after) for after in before]
     return result

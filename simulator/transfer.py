@@ -119,6 +119,16 @@ class Group:
             return self.router
         return Router(self.topology, "single", by_axes=True)
 
+    def unsplit(self, messages: Iterable[Message]) -> list[Message]:
+        """The same messages over the routes that never split."""
+        if self.one_sided is self.router:
+            return list(messages)
+        found = []
+        for message in messages:
+            route = self.one_sided.route(message.source, message.target)
+            found.append(message._replace(way=Way(tuple(route.shares), route.latency_s)))
+        return found
+
     @cached_property
     def two_way(self) -> bool:
         """Whether each link leads both ways: only a graph may have others."""

@@ -7,6 +7,7 @@ What follows works on what came: a chip has its share of the dim, in whole eleme
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Router
-from simulator import Ask, Group, RunOptions, bind, canonical, parse_graph, print_items
+from simulator import Ask, Group, RunOptions, bind, canonical, parse_graph, print_items, simulate
 from simulator.collectives import exchanged
 from simulator.flight import by_routes
 from tests.planning import problems_of
@@ -134,3 +135,24 @@ def test_only_what_shares_out_or_puts_together_takes_shares() -> None:
     (problem,) = problems_of("y:bf16[B,F] = broadcast(x:bf16[B,F], over=Y, shares=[1, 0, 0, 0])")
     assert "shares" in problem
     assert "broadcast" in problem
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("collectives", ["canonical", "ring_one_way"])
+@pytest.mark.parametrize("shares", ["1, 0, 0, 0", "0, 0, 0, 1", "0.5, 0.5, 0, 0", "0.7, 0.2, 0.1, 0"])
+@pytest.mark.parametrize("topology", ["ring(4)", "line(4)", "switch(4)", "torus(2,2)"])
+def test_a_shard_that_one_chip_has_streams_through_the_others(
+    topology: str, shares: str, collectives: str, back: bool
+) -> None:
+    """Message by message the busiest wire is busy all the time but for the slices on their way: no chip waits for all of
+    a large shard before it passes on the first of it."""
+    line = f"y:bf16[I] = all_gather(x:bf16[I_X], over=X, shares=[{shares}])"
+    if back:
+        line = f"y:bf16[I_X] = reduce_scatter(x:bf16[I]{{U_X}}, over=X, shares=[{shares}])"
+    system = many(f"{topology} over ici", {"X": 4}, chip_with("tpu_v5p", {"links.ici.latency": 0.0}))
+    options = RunOptions(overlap="full", collectives=collectives, network="messages")
+    result = simulate(parse_graph([line], {"I": 8_000_000}), system, options)
+    assert result.lower_bound_s <= result.time_s + 1e-12 * len(result.begin_ps)  # each message to a picosecond
+    assert result.time_s == pytest.approx(result.lower_bound_s, rel=0.02)
+    task = simulate(parse_graph([line], {"I": 8_000_000}), system, replace(options, network="task"))
+    assert task.time_s == pytest.approx(result.lower_bound_s, rel=1e-9)
