@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from hw import Dimension, RunError, SpecError, System
 from hw.input import show
@@ -19,16 +18,16 @@ from simulator.cost import Cost
 from simulator.engine import Engine
 from simulator.fabric import Fabric
 from simulator.graph import OpGraph
-from simulator.host_ports import FAR
 from simulator.kernel import Communication, Kernel
 from simulator.messages import Stepper
 from simulator.network import NO_TRAFFIC, Joined, Network, Traffic
 from simulator.pairs import match_pairs
 from simulator.placement import Placement, end_of, placements
-from simulator.plan import Plan, PlannedKernel, RunOptions, Variant, Variants, queue_name
+from simulator.plan import Plan, PlannedKernel, RunOptions, Variants, queue_name
 from simulator.planner import Sharded, shard
-from simulator.program import PS_PER_S, Queue, Shape, Stage, serial_time, to_ps
+from simulator.program import PS_PER_S, Queue, Shape
 from simulator.resources import SystemResources
+from simulator.task_shapes import NOBODY, TaskShapes, Together
 from simulator.variants import variants_of
 
 MAX_TASKS = 20_000_000
@@ -67,25 +66,6 @@ def _lowered(sharded: Sharded, system: System, options: RunOptions) -> Plan:
     return plan
 
 
-@dataclass(frozen=True, eq=False)
-class _Together:
-    """Alike groups of one traffic: the groups, seconds of each wire that stands for its class over all of them; of one of
-    them alone its seconds and latency, and the bytes of its largest stream."""
-
-    groups: tuple[Joined, ...] = ()
-    wires: tuple[tuple[int, float], ...] = ()
-    seconds: float = 0.0
-    latency_s: float = 0.0
-    streamed: float = 0.0
-
-    def demands(self, scale: float) -> Stage:
-        """The wires as a stage; `scale`: ps of a task in a second of all its chunks."""
-        return [(wire, seconds * scale) for wire, seconds in self.wires]
-
-
-_NOBODY = _Together()
-
-
 class _Issue:
     """Appends the tasks of kernels to a plan's program, in program order."""
 
@@ -104,13 +84,13 @@ class _Issue:
         self.makers: dict[str, dict[int, list[int]]] = {}
         self.lanes: dict[tuple[int, str], int] = {}
         self._placed: dict[Placement, tuple[int, ...]] = {}
-        self._shapes: dict[tuple[object, ...], int] = {}
-        self._joins: dict[tuple[Traffic, Placement], dict[tuple[int, ...], _Together]] = {}
+        self._joins: dict[tuple[Traffic, Placement], dict[tuple[int, ...], Together]] = {}
         variants_of_kernel = Variants(plan, self.resources)
         planned = [variants_of_kernel.of(each) for each in zip(*variants, strict=True)]
         self.variants = planned
         self.fabric = Fabric(plan, self.network, planned, self.places)
         self.folding = plan.folding = self.fabric.folding
+        self.shapes = TaskShapes(plan, self.resources, self.network, self.folding)
         self.resources.add_chips(self.folding.chips)
         simulated = {wire: self.network.wires[wire] for wire in sorted(set(self.folding.wire))}
         self.resources.add_wires(simulated, self.network.rates)
@@ -125,7 +105,7 @@ class _Issue:
         variants = self.variants[index]
         self.plan.kernels.append(PlannedKernel(kernel, variants, joins, network_s, queue_name(kernel), chips, host_s))
         if communication is None:
-            self._tasks(index, {**{(chip,): _NOBODY for chip in chips}, **self._ways(ways)})
+            self._tasks(index, {**{(chip,): NOBODY for chip in chips}, **self._ways(ways)})
         elif communication.axes:
             self._tasks(index, self._groups(index, communication))
         elif self.partner[index] > index:
@@ -140,7 +120,7 @@ class _Issue:
             self._placed[placement] = tuple(chip for chip in placement.chips if first[chip] == chip)
         return self._placed[placement]
 
-    def _groups(self, index: int, communication: Communication) -> dict[tuple[int, ...], _Together]:
+    def _groups(self, index: int, communication: Communication) -> dict[tuple[int, ...], Together]:
         """By the simulated chips that a group joins: all groups of its class that take part, its own first. Worked out
         once for each traffic and placement. Raises RunError if only some of a group's chips can come."""
         key = (self.plan.kernels[index].traffic, self.places[index])
@@ -148,7 +128,7 @@ class _Issue:
             self._joins[key] = self._joined(index, communication)
         return self._joins[key]
 
-    def _joined(self, index: int, communication: Communication) -> dict[tuple[int, ...], _Together]:
+    def _joined(self, index: int, communication: Communication) -> dict[tuple[int, ...], Together]:
         planned, here = self.plan.kernels[index], self.places[index].members
         classes = self.fabric.class_of[planned.traffic]
         joined: dict[int, list[Joined]] = {}
@@ -158,21 +138,7 @@ class _Issue:
                 raise RunError(self._never(planned.kernel, communication.axes, number, present))
             if present:
                 joined.setdefault(classes[number], []).append(group)
-        return {self._simulated(groups[0].members): self._together(groups) for groups in joined.values()}
-
-    def _together(self, alike: Sequence[Joined]) -> _Together:
-        """What all groups of a class ask of each wire that stands for its class, and what one of them takes alone."""
-        first, rates = self.folding.wire, self.network.rates
-        total: dict[int, float] = {}
-        for group in alike:
-            for loads in group.transfer.phases:
-                for wire, nbytes in loads.items():
-                    if first[wire] == wire:
-                        total[wire] = total.get(wire, 0.0) + nbytes
-        transfer = alike[0].transfer
-        wires = tuple((self.resources.of_wire[wire], nbytes / rates[wire]) for wire, nbytes in total.items())
-        streamed = max(transfer.wires.values(), default=0.0)
-        return _Together(tuple(alike), wires, self.network.phase_seconds(transfer), transfer.latency_s, streamed)
+        return {self._simulated(groups[0].members): self.shapes.together(groups) for groups in joined.values()}
 
     def _never(self, kernel: Kernel, axes: str, number: int, present: frozenset[int]) -> str:
         """That members of a group never come, and how to say it if the others are meant alone."""
@@ -189,24 +155,24 @@ class _Issue:
             f"{', '.join(map(str, sorted(present)))}: chips {absent} of {whose} do not have its input and never come{hint}"
         )
 
-    def _ways(self, traffic: Traffic) -> dict[tuple[int, ...], _Together]:
+    def _ways(self, traffic: Traffic) -> dict[tuple[int, ...], Together]:
         """By simulated chip, the ways to their hosts of all chips that it stands for."""
         joined: dict[tuple[int, ...], list[Joined]] = {}
         for group in traffic.groups:
             joined.setdefault(self._simulated(group.members), []).append(group)
-        return {chips: self._together(groups) for chips, groups in joined.items()}
+        return {chips: self.shapes.together(groups) for chips, groups in joined.items()}
 
     def _simulated(self, chips: Iterable[int]) -> tuple[int, ...]:
         """The simulated chips that stand for some chips."""
         return tuple(dict.fromkeys(self.folding.chip[chip] for chip in chips))
 
-    def _tasks(self, index: int, joined: Mapping[tuple[int, ...], _Together]) -> None:
+    def _tasks(self, index: int, joined: Mapping[tuple[int, ...], Together]) -> None:
         """One task per class of groups of chips, and chunk."""
         planned = self.plan.kernels[index]
         made: dict[int, list[int]] = {}
         for group, alike in joined.items():
             needs = {chip: self._times(planned, chip) for chip in group}
-            shape = self._shape_number(planned, needs, alike)
+            shape = self.shapes.number(planned, needs, alike)
             lanes = [self._lane(chip, planned.queue) for chip in group]
             for chunk in range(planned.kernel.schedule.chunks):
                 before = self._before(planned.kernel, group, chunk)
@@ -218,28 +184,6 @@ class _Issue:
         if planned.traffic.steps:
             self._step(index, made)
 
-    def _shape_number(
-        self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], together: _Together
-    ) -> int:
-        """The number of the shape of tasks on some chips; worked out once for kernels that differ in names only."""
-        sorts = tuple(variant.sort for variant in planned.variants)
-        key = (
-            sorts,
-            tuple(needs),
-            together,
-            planned.kernel.fixed_s,
-            planned.network_s,
-            planned.host_s,
-            planned.traffic,
-        )
-        number = self._shapes.get(key)
-        if number is None:
-            shape = replace(self._shape(planned, needs, together), opens=bool(planned.traffic.steps))
-            number = self.program.intern(shape)
-            if min(sorts) >= 0:
-                self._shapes[key] = number
-        return number
-
     def _step(self, index: int, made: Mapping[int, Sequence[int]]) -> None:
         """The messages of a collective that goes by messages."""
         planned = self.plan.kernels[index]
@@ -248,7 +192,7 @@ class _Issue:
             self.program,
             self.folding,
             planned,
-            self._message,
+            self.shapes.message,
             lambda chip, lane: self._inner(chip, planned.queue, lane),
         )
         stepper.prepare(self.fabric.class_of, times, planned.kernel.fixed_s + self.plan.launch_s(made))
@@ -301,7 +245,7 @@ class _Issue:
         sender = planned if communication.kind == "send" else first
         needs = {here: self._times(planned, here), there: self._times(first, there)}
         self.program.shape[task] = self.program.intern(
-            self._shape(sender, needs, self._together(sender.traffic.groups))
+            self.shapes.shape(sender, needs, self.shapes.together(sender.traffic.groups))
         )
         self._remember(planned.kernel, {here: [task]})
 
@@ -340,75 +284,3 @@ class _Issue:
             number = self.lanes[chip, name] = len(self.program.queues)
             self.program.queues.append(Queue(chip, name))
         return number
-
-    def _shape(self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], together: _Together) -> Shape:
-        """The shape of one task: `needs` on each chip, and the wires of groups; shared evenly by the chunks."""
-        kernel = planned.kernel
-        variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
-        scale = PS_PER_S / kernel.schedule.chunks
-        stages = self._chip_stages(needs, planned.traffic.pair, scale, None)
-        streamed = 0.0
-        serial_ps = serial_time(stages)
-        if together.groups:
-            seconds = together.seconds
-            stages.append((together.demands(scale), seconds * scale))
-            # the groups of an op go side by side: as long as the wire that they keep busiest together
-            serial_ps += max(seconds, planned.network_s, planned.host_s) * scale
-            if kernel.communication is not None:
-                streamed = together.streamed / kernel.schedule.chunks
-                self._take_units(stages, needs, seconds * scale)
-        fixed_ps = to_ps(kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s + together.latency_s)
-        shape = replace(Shape.lasting(fixed_ps, stages, variant.steps, streamed), serial_ps=serial_ps)
-        if not streamed:
-            shape = replace(shape, weight=self._kernel_weight(shape, variant, next(iter(needs), self.folding.chips[0])))
-        return shape
-
-    def _message(
-        self,
-        planned: PlannedKernel,
-        needs: Mapping[int, Mapping[str, float]],
-        alike: Sequence[Joined],
-        early_s: float,
-        alone: Mapping[str, float],
-    ) -> int:
-        """The shape of alike messages: what all of them need on each chip and wire, `early_s` and their latency before,
-        in the time of one of them, which needs `alone` on its chip."""
-        chunks = planned.kernel.schedule.chunks
-        variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
-        together, scale = self._together(alike), PS_PER_S / chunks
-        stages = self._chip_stages(needs, False, scale, alone)
-        stages.append((together.demands(scale), together.seconds * scale))
-        shape = Shape.lasting(0, stages, variant.steps, together.streamed / chunks)
-        return self.program.intern(replace(shape, early_ps=to_ps(early_s + together.latency_s)))
-
-    def _kernel_weight(self, shape: Shape, variant: Variant, chip: int) -> float:
-        """The bytes that the chip's HBM could move while the task runs alone: so kernels of a chip are slowed alike. One
-        that a host or a disk holds up is a stream, and counts its bytes, as others on the way there do."""
-        slowest = max(shape.demands, key=lambda demand: demand[1], default=None)
-        if slowest is not None and self.program.resources[slowest[0]].cause == "host":
-            accesses = (*variant.kernel.reads, *variant.kernel.writes)
-            streams = [access.nbytes for access in accesses if access.memory in FAR]
-            return max(streams, default=0.0) / variant.kernel.schedule.chunks or 1.0
-        hbm = self.program.resources[self.resources.of_chip[chip, "hbm"]]
-        return shape.alone_ps / PS_PER_S * hbm.per_s or 1.0
-
-    def _chip_stages(
-        self, needs: Mapping[int, Mapping[str, float]], pair: bool, scale: float, alone: Mapping[str, float] | None
-    ) -> list[tuple[Stage, float]]:
-        stages: dict[str, list[tuple[int, float]]] = {}
-        for chip, times in needs.items():
-            for name, seconds in times.items():
-                # the chips of a group work side by side; the two ends of a send one after the other
-                stage = f"{chip}.{name}" if pair else name
-                stages.setdefault(stage, []).append((self.resources.of_chip[chip, name], seconds * scale))
-        if alone is not None:
-            return [(stage, alone[name] * scale) for name, stage in stages.items()]
-        return [(stage, max(time for _, time in stage)) for stage in stages.values()]
-
-    def _take_units(self, stages: list[tuple[Stage, float]], needs: Iterable[int], ps: float) -> None:
-        """The share of its units that a chip gives to a collective while that runs."""
-        share = self.plan.options.network_share
-        if share and ps:
-            units = [self.resources.of_chip[chip, unit] for chip in needs for unit in ("matrix_unit", "vector_unit")]
-            stage, time = stages.pop()
-            stages.append(([*stage, *((unit, ps * share) for unit in units)], time))
