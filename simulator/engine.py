@@ -19,7 +19,6 @@ A task that never starts leaves `end` at -1: `waiting_tasks` then names what blo
 from __future__ import annotations
 
 from collections.abc import Collection
-from heapq import heappop, heappush
 from typing import Any, Literal
 
 from simpy.events import NORMAL, Event
@@ -27,6 +26,7 @@ from simpy.events import NORMAL, Event
 from simulator.clock import Clock
 from simulator.program import ADDED, Program
 from simulator.sharing import Pool, Use
+from simulator.turns import Outgoing, ReadyOrder
 
 Order = Literal["program", "ready"]
 
@@ -76,7 +76,7 @@ class Engine:
         self._inner = [queue.inner for queue in program.queues] if program.parts else []
         self._early = [shape.early_ps for shape in program.shapes]
         self._on_came: Any = (self._early_ended,)
-        self._outgoing = _Outgoing(program) if program.parts else None
+        self._outgoing = Outgoing(program) if program.parts else None
         self._turns = [_Turn() for _ in program.queues]
         self._unfinished = count
         self._started = False
@@ -85,9 +85,7 @@ class Engine:
         self._ended: Any = (self._constant_ended,)
         self._worked: Any = (self._fixed_ended,)
         self._lanes = program.lanes() if order == "program" else []
-        self._ready: _ReadyOrder | None = None
-        if order == "ready":
-            self._ready = _ReadyOrder(program)
+        self._ready = ReadyOrder(program) if order == "ready" else None
         if self._ready is not None or self._outgoing is not None:
             self.pool.before_settle = self._dispatch
 
@@ -251,80 +249,6 @@ class Engine:
         while started := [*(ready.choose() if ready else ()), *(outgoing.choose() if outgoing else ())]:
             for task in started:  # what begins may let its messages go in the same instant
                 self._begin(task)
-
-
-class _Outgoing:
-    """Which message a free lane sends: of those that have come, the first in program order."""
-
-    def __init__(self, program: Program) -> None:
-        self._queue = program.queue
-        self._heaps: list[list[int]] = [[] for _ in program.queues]
-        self._busy = [False] * len(program.queues)
-        self._awake: dict[int, None] = {}
-
-    def offer(self, task: int) -> None:
-        """`task` has come."""
-        queue = self._queue[task]
-        heappush(self._heaps[queue], task)
-        if not self._busy[queue]:
-            self._awake[queue] = None
-
-    def free(self, queue: int) -> None:
-        """The lane has sent its message."""
-        self._busy[queue] = False
-        if self._heaps[queue]:
-            self._awake[queue] = None
-
-    def choose(self) -> list[int]:
-        """Messages that start now."""
-        if not self._awake:
-            return []
-        started = []
-        for queue in self._awake:
-            self._busy[queue] = True
-            started.append(heappop(self._heaps[queue]))
-        self._awake.clear()
-        return started
-
-
-class _ReadyOrder:
-    """Which ready task an idle queue takes: highest priority, then program order."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._heaps: list[list[tuple[int, int]]] = [[] for _ in program.queues]
-        self._busy = [False] * len(program.queues)
-        self._awake: dict[int, None] = {}
-        self._running: set[int] = set()
-
-    def offer(self, task: int) -> None:
-        """The dependencies of `task` have ended."""
-        for queue in self._program.queues_of(task):
-            heappush(self._heaps[queue], (-self._program.priority.get(task, 0), task))
-            self._awake[queue] = None
-
-    def free(self, queues: Collection[int]) -> None:
-        """These queues have ended their task."""
-        for queue in queues:
-            self._busy[queue] = False
-            self._awake[queue] = None
-
-    def choose(self) -> list[int]:
-        """Tasks that start now: each the best of every one of its queues, all of them idle."""
-        started: list[int] = []
-        for queue in self._awake:
-            heap = self._heaps[queue]
-            if self._busy[queue] or not heap:
-                continue
-            best = heap[0]
-            queues = self._program.queues_of(best[1])
-            if all(not self._busy[other] and self._heaps[other][0] == best for other in queues):
-                for other in queues:
-                    heappop(self._heaps[other])
-                    self._busy[other] = True
-                started.append(best[1])
-        self._awake.clear()
-        return started
 
 
 def _uses(program: Program, binding: Collection[int]) -> list[Use]:
