@@ -20,7 +20,8 @@ from simulator import (  # noqa: F401  (registers)
     kinds_sparse,
     kinds_vector,
 )
-from simulator.algorithms import ALGORITHMS, algorithm, choices, choose
+from simulator.algorithm_choice import choices, choose
+from simulator.algorithms import ALGORITHMS, algorithm
 from simulator.binding import Known, bind, bind_op, check_graph, tensor_bytes
 from simulator.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.build import GraphBuilder

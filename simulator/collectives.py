@@ -7,8 +7,8 @@ With V the bytes of the gathered (or to-be-scattered, or exchanged: over all chi
 - all-to-all: `simulator.exchange`; uneven: each chip sends share i of what it has to chip i over its own route, all at once;
 - unequal shards: `simulator.collectives_uneven`;
 - broadcast and reduce: `simulator.streams`; gather to one and scatter: the root's routes to and from everyone.
-Source: DESIGN section 3; "How to Scale Your Model", chapters on sharding and GPUs. Other algorithms, and the choice among
-them, are in `simulator.algorithms`.
+Source: DESIGN section 3; "How to Scale Your Model", chapters on sharding and GPUs. Other algorithms are in
+`simulator.algorithms`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from hw.input import unknown
-from simulator.algorithms import choices
+from simulator.algorithm_choice import choices
 from simulator.kernel import Communication, Kernel
 from simulator.kinds import Call, Shaped, ShapeError, kind
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hw import Router, RunError, System, Wire
 from hw.network import ROUTES, walk_from
-from simulator.algorithms import choose
+from simulator.algorithm_choice import choose
 from simulator.collectives import Ask
 from simulator.efficiency import WireRates
 from simulator.host_ports import HostPorts

@@ -14,7 +14,7 @@ from typing import Literal
 from hw import Chip, Mark, Problems, System
 from hw.input import unknown
 from hw.network import ROUTINGS, Routing
-from simulator.algorithms import choices
+from simulator.algorithm_choice import choices
 from simulator.efficiency import launch_of
 from simulator.folding import Folding
 from simulator.graph import OpGraph
