@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hw.errors import shown
-from hw.system import Mesh, group_problems
+from hw.mesh import Mesh, group_problems
 
 Entry = int | None
 """Which entry of a group's list; None for the group as a whole."""

@@ -1,98 +1,29 @@
-"""A system: chips, how they are wired, and the logical mesh that sharding speaks of.
+"""A system: chips, how they are wired, and the logical mesh (`hw.mesh`) that is laid over the wiring.
 
-Model: mesh axes are single capitals. They are laid over the axes of the topology in order, inside out: a mesh axis is one
-axis of the wiring, or several whole ones together; axes that are equally far from everywhere (a switch, a tree, a full
-mesh) may be cut into several, the first of them slowest. Rings and lines cannot be cut. Without a topology, chips are
-numbered row-major over the mesh.
-Named groups are sets of chips beside the mesh, of any sizes, single capitals too: 'A' are its chips alone, 'AB' two groups
-side by side, which have no chip in common. How the chips of a group are wired among themselves is in `hw.subwiring`.
+Model: mesh axes are laid over the axes of the topology in order, inside out: a mesh axis is one axis of the wiring, or
+several whole ones together; axes that are equally far from everywhere (a switch, a tree, a full mesh) may be cut into
+several, the first of them slowest. Rings and lines cannot be cut. Without a topology, chips are numbered row-major over the
+mesh.
+How the chips of a named group are wired among themselves is in `hw.subwiring`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hw.chip import Chip
 from hw.host import Host
+from hw.mesh import AXIS_NAME, NO_MESH, Mesh
 from hw.recognise import readings
 from hw.subwiring import Lying, local, lying
 from hw.topology import Axis, Topology
 from hw.topology_text import parse_topology
 
-_AXIS = re.compile(r"[A-Z]")
 _WHOLE = ("ring", "line")
 """Kinds of axes that cannot be cut: the parts would not be wired as the whole is."""
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """Logical axes and their sizes, in order; `named`: groups of chips that are no axis, by their names."""
-
-    axes: Mapping[str, int]
-    named: Mapping[str, Sequence[int]] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """How many chips the mesh has."""
-        return math.prod(self.axes.values())
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Everything that a collective can go over, axes first."""
-        return (*self.axes, *self.named)
-
-    def extent(self, axes: str) -> int:
-        """How many chips lie along `axes` together ('XY': size of X times size of Y); of named groups, in the largest."""
-        if not axes:
-            return 1
-        named = [len(self.named[axis]) for axis in axes if axis in self.named] if self.named else []
-        return max(named) if named else math.prod(self.axes[axis] for axis in axes)
-
-    def members(self, axes: str) -> frozenset[int] | None:
-        """The chips of all named groups among `axes`; None where there are none: then it is every chip."""
-        if not self.named or axes in self.axes:
-            return None
-        if axes not in self._members:
-            named = [self.named[axis] for axis in axes if axis in self.named]
-            self._members[axes] = frozenset(chip for chips in named for chip in chips) if named else None
-        return self._members[axes]
-
-    @cached_property
-    def _members(self) -> dict[str, frozenset[int] | None]:
-        """The members by what was asked for so far."""
-        return {}
-
-    def groups(self, axes: str) -> tuple[tuple[int, ...], ...]:
-        """The places that talk to each other in a collective over `axes`, numbered row-major: one tuple a group."""
-        if self.members(axes) is not None:
-            return tuple(tuple(self.named[axis]) for axis in axes)
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for chip, place in enumerate(itertools.product(*(range(n) for n in self.axes.values()))):
-            rest = tuple(at for axis, at in zip(self.axes, place, strict=True) if axis not in axes)
-            groups.setdefault(rest, []).append(chip)
-        return tuple(tuple(group) for group in groups.values())
-
-    def together(self, axes: str) -> str | None:
-        """Why one tensor or collective cannot be over all of `axes` together; None if it can."""
-        named = [axis for axis in axes if axis in self.named]
-        others = [axis for axis in axes if axis not in self.named]
-        if named and others:
-            return f"{', '.join(named)} names chips, {', '.join(others)} is a mesh axis: they cannot stand together"
-        for one, two in itertools.combinations(named, 2):
-            common = sorted(set(self.named[one]) & set(self.named[two]))
-            if common:
-                return f"groups {one} and {two} share {_chips(common)}; side by side they must have none in common"
-        return None
-
-
-def _chips(numbers: Sequence[int]) -> str:
-    more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
-    return f"chip{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:8]))}{more}"
 
 
 @dataclass(frozen=True)
@@ -106,7 +37,7 @@ class System:
 
     chip: Chip
     topology: Topology | None = None
-    mesh: Mesh = Mesh({})
+    mesh: Mesh = NO_MESH
     chips: tuple[Chip, ...] = ()
     host: Host | None = None
 
@@ -197,9 +128,8 @@ class System:
         if topology is None or not drawn:
             return Lying(members, local(pieces))
         if any(piece not in topology.axes for piece in pieces):
-            return lying(
-                topology, members
-            )  # a part of a graph, or of several levels: their own links say how it is wired
+            # a part of a graph, or of several levels: their own links say how it is wired
+            return lying(topology, members)
         # through a graph that is no known wiring a ring takes its own way
         return Lying(topology.along_wires(members), local(pieces))
 
@@ -293,7 +223,7 @@ def mesh_problems(axes: Mapping[str, int], topology: Topology | None) -> Iterato
     """What is wrong with a mesh on a topology: the axis to point at ('' for the mesh) and the message."""
     wrong = False
     for axis, size in axes.items():
-        if not _AXIS.fullmatch(axis):
+        if not AXIS_NAME.fullmatch(axis):
             yield axis, f"mesh axis '{axis}' must be a single capital letter"
         if size < 1:
             wrong = True
@@ -308,21 +238,3 @@ def mesh_problems(axes: Mapping[str, int], topology: Topology | None) -> Iterato
         found = _laid_out(axes, topology)
         if isinstance(found, str):
             yield "", found
-
-
-def group_problems(mesh: Mesh, size: int) -> Iterator[tuple[str, int, str]]:
-    """What is wrong with the named groups of a mesh over `size` chips: the name, the place in it (-1: all) and why."""
-    for name, chips in mesh.named.items():
-        if not _AXIS.fullmatch(name):
-            yield name, -1, f"group '{name}' must be a single capital letter, as mesh axes are"
-        elif name in mesh.axes:
-            yield name, -1, f"group {name} has the name of a mesh axis; the mesh has {', '.join(mesh.axes)}"
-        if not chips:
-            yield name, -1, f"group {name} has no chips"
-        seen: set[int] = set()
-        for at, chip in enumerate(chips):
-            if not 0 <= chip < size:
-                yield name, at, f"there is no chip {chip}; the system has chips 0 to {size - 1}"
-            elif chip in seen:
-                yield name, at, f"chip {chip} is twice in group {name}"
-            seen.add(chip)

@@ -27,7 +27,8 @@ from hw.document import Document, Key
 from hw.errors import Mark, Problems, SpecError, shown, unknown
 from hw.group_text import read_groups
 from hw.link_names import link_problems, links_of, wired_links
-from hw.system import Mesh, System, fitted, mesh_problems
+from hw.mesh import Mesh
+from hw.system import System, fitted, mesh_problems
 from hw.system_spec import SystemSpec, counted_chip
 from hw.topology import MAX_CHIPS, Topology
 from hw.topology_text import parse_topology
