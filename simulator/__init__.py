@@ -22,9 +22,10 @@ from simulator import (  # noqa: F401  (registers)
 )
 from simulator.algorithm_choice import choices, choose
 from simulator.algorithms import ALGORITHMS, algorithm
-from simulator.binding import Known, bind, bind_op, check_graph, tensor_bytes
+from simulator.binding import bind, bind_op, check_graph, tensor_bytes
 from simulator.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.build import GraphBuilder
+from simulator.checks import Known
 from simulator.collectives import CANONICAL, Ask, canonical
 from simulator.cost import Cost
 from simulator.dtypes import DTYPE_BYTES, check_dtype, usable_dtype

@@ -9,43 +9,30 @@ mends it, or where `sharding` is 'written' and the graph is to run as it stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from hw import Chip, Mark, Problems, System
-from hw.input import shown, unknown
+from hw import Mark, Problems, System
+from hw.input import shown
 from hw.systems import group_problems, mesh_problems
 from simulator.blocks import block_problems
-from simulator.dtypes import usable_dtype
-from simulator.graph import MEMORIES, Op, OpGraph, Tensor
+from simulator.checks import Known, chip_findings, is_size, op_findings, size_findings, tensor_findings
+from simulator.graph import Op, OpGraph, Tensor
 from simulator.host_ports import shared_memories
 from simulator.kernel import Kernel, Schedule
 from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
-from simulator.line import read_reference
-from simulator.members import members_of, nowhere, place_findings, side_by_side, together_findings, unknown_axis
+from simulator.members import members_of, side_by_side
 from simulator.options import SCHEDULE_OPTIONS, read_axes
 from simulator.parts import even_cut, parts_moved, share_problems, unequal
 from simulator.planner_loops import Site
 from simulator.planner_op import plan_op
 from simulator.resharding import arranged
 from simulator.sharding import Finding, sharding_findings
-from simulator.split import Cut, split_problems, uneven_axes, with_weight
+from simulator.split import Cut, split_problems
 from simulator.stamps import Stamps
 from simulator.unroll import samples
 from simulator.views import seen_through, viewed
-
-MAX_ELEMENTS = 10**18
-"""Elements that a tensor may have; more is a typing mistake, not a workload."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What of a scenario is sound, so that one mistake is not reported again at every op that meets it."""
-
-    chip: bool = True
-    mesh: bool = True
-    broken_dims: frozenset[str] = frozenset()
 
 
 def check_graph(
@@ -57,14 +44,14 @@ def check_graph(
     """
     known = known or Known()
     for name, size in graph.dims.items():
-        if not _is_size(size):
+        if not is_size(size):
             problems.add(Mark("dims"), f"dim {name} is {shown(size)}; it must be a whole number of at least 1")
             known = replace(known, broken_dims=known.broken_dims | {name})
     earlier: set[str] = set()
     shares = share_problems(graph, system) if known.mesh else {}
     for op in samples(graph.items, graph.dims):
         before = len(problems.found)
-        for part, message in _findings(op, graph, system, known, earlier):
+        for part, message in op_findings(op, graph, system, known, earlier):
             problems.add(op.source.at(part), message)
         used = {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}
         if op.name in shares:
@@ -75,28 +62,6 @@ def check_graph(
                 problems.add(op.source.at(part), message)
         earlier.add(op.name)
     problems.found.extend(block_problems(graph, known.broken_dims))
-
-
-def _is_size(size: Any) -> bool:
-    return isinstance(size, int) and not isinstance(size, bool) and size >= 1
-
-
-def _findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: Collection[str]) -> Iterator[Finding]:
-    """What is wrong with an op before any shape is looked at: kind, options, dims, axes, chips."""
-    options: Mapping[str, Any] = {}
-    try:
-        options = read_options(op, find_kind(op))
-    except ShapeError as error:
-        yield error.part, str(error)
-    yield from _tensor_findings(op, graph, system, known)
-    for name, rounds in map(read_reference, options.get("after", ())):
-        if rounds and not any(name == each.name for each in graph.every_op()):
-            yield "after", unknown("op", name, [each.name for each in graph.every_op()])
-        elif not rounds and name not in earlier:
-            yield "after", unknown("op", name, earlier) + " (ops before this one)"
-    if known.mesh:
-        found = list(place_findings(options, system))
-        yield from found or nowhere(op, options, system)
 
 
 def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip: bool) -> Iterator[Finding]:
@@ -151,19 +116,19 @@ def site(graph: OpGraph, system: System, cost: Callable[[Op], float] | None = No
             return False
 
     def fits(tensor: Tensor) -> bool:
-        return not any(True for _ in _size_findings(tensor, graph, system))
+        return not any(True for _ in size_findings(tensor, graph, system))
 
     return Site(system.mesh.names, fits, runs, lambda tensor: tensor_bytes(tensor, graph, system), cost)
 
 
 def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
     """The kind of an op that is sound but demands what its chips have not got; None for any other."""
-    known = Known(broken_dims=frozenset(name for name, size in graph.dims.items() if not _is_size(size)))
+    known = Known(broken_dims=frozenset(name for name, size in graph.dims.items() if not is_size(size)))
     if known.broken_dims & {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}:
         return None
     try:
         kind = find_kind(op)
-        if kind.network or any(True for _ in _tensor_findings(op, graph, system, known)) or side_by_side(op, system):
+        if kind.network or any(True for _ in tensor_findings(op, graph, system, known)) or side_by_side(op, system):
             return None
         if not any(True for _ in sharding_findings(op, kind, system.mesh.names)):
             return None
@@ -171,82 +136,6 @@ def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
     except ShapeError:
         return None
     return kind
-
-
-def _tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> Iterator[Finding]:
-    names = {*graph.dims, *known.broken_dims}
-    reported: set[str] = set()
-    for place, tensor in enumerate((*op.inputs, op.output)):
-        part = f"in{place}" if place < len(op.inputs) else "out"
-        if known.chip and tensor.memory not in (*MEMORIES, *reported):
-            levels = {name for chip in system.kinds for name in chip.levels}
-            if tensor.memory not in levels:
-                reported.add(tensor.memory)
-                yield part, unknown("memory", tensor.memory, (*MEMORIES, *sorted(levels)))
-        for dim in tensor.dims:
-            if isinstance(dim.size, str) and dim.size not in names and dim.size not in reported:
-                reported.add(dim.size)
-                yield part, unknown("dim", dim.size, names)
-        for axis in tensor.axes + tensor.partial if known.mesh else "":
-            if axis not in system.mesh.names and axis not in reported:
-                reported.add(axis)
-                yield part, unknown_axis(axis, system)
-        for message in together_findings(tensor, system) if known.mesh and not reported else ():
-            reported.add(tensor.name)
-            yield part, message
-        if not reported and known.mesh and not known.broken_dims & {dim.size for dim in tensor.dims}:
-            for name, message in _size_findings(tensor, graph, system):
-                if name not in reported:
-                    reported.add(name)
-                    yield part, message
-
-
-def _size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[Finding]:
-    """What is wrong with the sizes of a tensor: the dim (or the tensor) and the message."""
-    elements = 1
-    cut, own = uneven_axes(graph, system), even_cut(graph, system)
-    for dim in tensor.dims:
-        size = graph.dims[dim.size] if isinstance(dim.size, str) else dim.size
-        extent = system.mesh.extent(dim.axes)
-        elements *= size
-        if not dim.axes:
-            continue
-        if not cut.isdisjoint(dim.axes) or own.parts(dim.size, dim.axes):
-            least = extent if isinstance(graph.split, str) else with_weight(dim.axes, graph.split, system)
-            if size < least and not own.parts(dim.size, dim.axes):
-                yield (
-                    str(dim.size),
-                    f"dim {dim.size} = {size} is too small to share out over the {least} chips of {dim.axes}",
-                )
-        elif size % extent and graph.uneven == "refuse":
-            message = f"dim {dim.size} = {size} does not divide over the {extent} chips of {dim.axes}"
-            yield str(dim.size), f"{message}; uneven shards are refused unless the workload says uneven: pad"
-    if elements > MAX_ELEMENTS:
-        message = f"{tensor.name} would have {float(elements):.3g} elements; more than {MAX_ELEMENTS:.0e} is refused"
-        yield tensor.name, message
-
-
-def chip_findings(kernels: list[Kernel], system: System) -> Iterator[Finding]:
-    """What a chip lacks: a peak for a dtype, or a memory. Of several kinds of chips, the first that lacks something."""
-    found = (list(_lacking(kernels, chip, system)) for chip in system.kinds)
-    yield from next((each for each in found if each), [])
-
-
-def _lacking(kernels: list[Kernel], chip: Chip, system: System) -> Iterator[Finding]:
-    shared = system.host
-    for kernel in kernels:
-        for unit, dtype, peaks in (
-            ("matrix_unit", kernel.matrix_dtype, chip.matrix_unit.peak_flops_per_s),
-            ("vector_unit", kernel.vector_dtype, chip.vector_unit.peak_flops_per_s),
-        ):
-            if dtype and usable_dtype(dtype, peaks) is None:
-                yield "kind", f"{chip.name} has no {unit}.peak for {dtype} or wider; it has {', '.join(peaks)}"
-        for memory in {access.memory for access in (*kernel.reads, *kernel.writes)} - {"hbm"}:
-            if memory == "host":
-                if chip.host is None and "pcie" not in chip.links and not (shared and shared.memory):
-                    yield "kind", f"{chip.name} has neither host memory nor a pcie link to reach it"
-            elif memory not in chip.memories and not (memory == "disk" and shared and shared.disk):
-                yield "kind", f"{chip.name} has no memory '{memory}'"
 
 
 def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hw import System
-from simulator.binding import bind_op, chip_findings
+from simulator.binding import bind_op
+from simulator.checks import chip_findings
 from simulator.efficiency import launch_of
 from simulator.graph import Op, OpGraph
 from simulator.kernel import Kernel
