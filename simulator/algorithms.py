@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 
 from hw import Axis
 from simulator.collectives import Ask
-from simulator.collectives_axis import ROUTED, fabric_latency, forms, one_way_round
+from simulator.collectives_axis import ROUTED, forms, one_way_round
+from simulator.fabric_lines import fabric_latency
 from simulator.flight import at_once, by_routes, passed_round
 from simulator.gathering import along, one_by_one
 from simulator.lattice_ring import ring_order

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from simulator.fabric_lines import fabric_distances, ports, shared_trunks
 from simulator.flight import at_once, latency_beyond, passed_on, passed_round
 from simulator.leaves import crossing, leaves_of
 from simulator.transfer import Line, Message, Transfer
@@ -140,89 +141,13 @@ def _line_exchange(line: Line, nbytes: float) -> Transfer:
 # Fabrics
 
 
-def ports(line: Line) -> list[int]:
-    """The wires from the chips of a line into its fabric, and from there to them."""
-    level, topology = line.axis.level, line.topology
-    return [port(chip, level) for chip in line.chips for port in (topology.port_out, topology.port_in)]
-
-
-def _trunks(line: Line) -> list[tuple[tuple[int, ...], int]]:
-    """The wires of each trunk, one way, that some chips of the line, but not all, are behind, and how many are."""
-    here = set(line.chips)
-    found = []
-    for trunk in line.topology.trunks(line.axis.level):
-        behind = len(here.intersection(trunk.chips))
-        if 0 < behind < len(here):
-            found += [(trunk.up, behind), (trunk.down, behind)]
-    return found
-
-
-def fabric_latency(line: Line) -> float:
-    """A hop through the fabric: between the two chips that are farthest apart in it."""
-    return max(fabric_distances(line), default=0.0)
-
-
-def fabric_distances(line: Line) -> Mapping[float, int]:
-    """How many chips are how far from one of them through a fabric, in seconds; from one that is far from others."""
-    trunks = line.topology.trunks(line.axis.level)
-    first, others = line.chips[0], line.chips[1:]
-    if line.topology.levels[line.axis.level].drawn:
-        return _drawn_distances(line)
-    if not trunks:
-        return {_through_switch(line): len(others)}
-    # chips behind the same trunks are equally far: one for each is enough
-    behind = [frozenset(trunk.chips) for trunk in trunks]
-    alike: dict[tuple[bool, ...], list[int]] = {}
-    for chip in others:
-        alike.setdefault(tuple(chip in each for each in behind), []).append(chip)
-    found: dict[float, int] = {}
-    for chips in alike.values():
-        latency = line.router.route(first, chips[0]).latency_s
-        found[latency] = found.get(latency, 0) + len(chips)
-    return found
-
-
-def _drawn_distances(line: Line) -> Mapping[float, int]:
-    """The same in a tree of any form: the chip that is farthest from any is one of the two that are farthest apart."""
-
-    def away(chip: int) -> list[tuple[float, int]]:
-        return [(line.router.route(chip, other).latency_s, other) for other in line.chips if other != chip]
-
-    found: dict[float, int] = {}
-    for latency, _ in away(max(away(line.chips[0]))[1]):
-        found[latency] = found.get(latency, 0) + 1
-    return found
-
-
-def _through_switch(line: Line) -> float:
-    """Up by one chip's port and down by another's: a switch of a graph file takes its time both ways."""
-    topology, level = line.topology, line.axis.level
-    up, down = (
-        [topology.wires[port(chip, level)] for chip in line.chips] for port in (topology.port_out, topology.port_in)
-    )
-    if len({wire.latency_s for wire in up}) == len({wire.latency_s for wire in down}) == 1:
-        return up[0].latency_s + down[0].latency_s + max(wire.message_s for wire in (*up, *down))
-    # the slowest way up and the slowest down may belong to one chip: two of each are enough
-    ways = [
-        up[here].latency_s + down[there].latency_s
-        for here in _slowest([wire.latency_s for wire in up])
-        for there in _slowest([wire.latency_s for wire in down])
-        if here != there
-    ]
-    return max(ways, default=0.0) + max(wire.message_s for wire in (*up, *down))
-
-
-def _slowest(latencies: Sequence[float]) -> list[int]:
-    return sorted(range(len(latencies)), key=lambda at: -latencies[at])[:2]
-
-
 def _fabric_gather(line: Line, nbytes: float, scatter: bool) -> Transfer:
     size, shard = line.size, nbytes / line.size
     leaves = leaves_of(line)
     if leaves is not None:
         return crossing(line, leaves, nbytes, scatter)
     loads = dict.fromkeys(ports(line), (size - 1) * shard)
-    for wires, behind in _trunks(line):
+    for wires, behind in shared_trunks(line):
         loads.update(dict.fromkeys(wires, behind * (size - behind) * shard / len(wires)))
     return Transfer((loads,), _fabric_beyond(line, loads), (size - 1) * shard)
 
@@ -244,7 +169,7 @@ def _fabric_beyond(line: Line, loads: Mapping[int, float]) -> float:
 def _fabric_exchange(line: Line, nbytes: float) -> Transfer:
     size = line.size
     loads = dict.fromkeys(ports(line), (size - 1) * nbytes)
-    for wires, behind in _trunks(line):
+    for wires, behind in shared_trunks(line):
         loads.update(dict.fromkeys(wires, behind * (size - behind) * nbytes / len(wires)))
     return Transfer((loads,), _fabric_beyond(line, loads), (size - 1) * nbytes)
 

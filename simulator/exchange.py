@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from hw import Axis
-from simulator.collectives_axis import fabric_distances, forms
+from simulator.collectives_axis import forms
+from simulator.fabric_lines import fabric_distances
 from simulator.flight import latency_beyond
 from simulator.gathering import side_by_side
 from simulator.transfer import Group, Line, Transfer, added
