@@ -19,7 +19,7 @@ from simulator.engine import Engine
 from simulator.fabric import Fabric
 from simulator.graph import OpGraph
 from simulator.kernel import Communication, Kernel
-from simulator.messages import Stepper
+from simulator.messages import MessageTasks
 from simulator.network import NO_TRAFFIC, Joined, Network, Traffic
 from simulator.pairs import match_pairs
 from simulator.placement import Placement, end_of, placements
@@ -182,22 +182,22 @@ class _Issue:
                     made.setdefault(chip, []).append(task)
         self._remember(planned.kernel, made)
         if planned.traffic.steps:
-            self._step(index, made)
+            self._messages(index, made)
 
-    def _step(self, index: int, made: Mapping[int, Sequence[int]]) -> None:
+    def _messages(self, index: int, made: Mapping[int, Sequence[int]]) -> None:
         """The messages of a collective that goes by messages."""
         planned = self.plan.kernels[index]
         times = {chip: self._times(planned, chip) for chip in made}
-        stepper = Stepper(
+        messages = MessageTasks(
             self.program,
             self.folding,
             planned,
             self.shapes.message,
             lambda chip, lane: self._inner(chip, planned.queue, lane),
         )
-        stepper.prepare(self.fabric.class_of, times, planned.kernel.fixed_s + self.plan.launch_s(made))
+        messages.prepare(self.fabric.class_of, times, planned.kernel.fixed_s + self.plan.launch_s(made))
         for chunk in range(planned.kernel.schedule.chunks):
-            stepper.issue({chip: tasks[chunk] for chip, tasks in made.items()}, index, chunk)
+            messages.issue({chip: tasks[chunk] for chip, tasks in made.items()}, index, chunk)
 
     def _inner(self, chip: int, queue: str, lane: str) -> int:
         number = self.lanes.get((chip, f"{queue}/{lane}"))

@@ -35,8 +35,8 @@ class _Class:
 
 
 @dataclass
-class Stepper:
-    """Turns the steps of one kernel into tasks."""
+class MessageTasks:
+    """Turns the messages of one kernel into tasks."""
 
     program: Program
     folding: Folding

@@ -2,6 +2,7 @@
 
 A collective over mesh axes has one group for each place along the other axes, all at once; a send and its recv are one
 transfer of two chips. What one kind, size and set of axes asks is worked out once.
+By messages it also brings those that carry it out (`simulator.rounds`), each with its own traffic.
 """
 
 from __future__ import annotations

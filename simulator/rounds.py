@@ -61,7 +61,7 @@ def _append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gat
 
 
 def merged(parts: Sequence[Rounds]) -> Rounds:
-    """The rounds of several lines or groups side by side: step by step, or one by one if unlike."""
+    """The rounds of several lines or groups side by side: round by round, or one by one if unlike."""
     alike: dict[tuple[tuple[int, tuple[int, ...]], ...], list[Rounds]] = {}
     for part in parts:
         alike.setdefault(tuple((each.lane, each.after) for each in part), []).append(part)

@@ -79,7 +79,7 @@ def test_the_books_all_gather_over_a_ring_and_over_a_line_of_four() -> None:
         assert got == pytest.approx(want, rel=2e-6)
 
 
-# Step by step
+# By messages
 
 
 def flood(n: int, wrapped: bool) -> tuple[int, Counter[tuple[int, int]]]:
@@ -337,7 +337,7 @@ def test_an_all_reduce_round_a_ring_one_way(topology: str, n: int) -> None:
     ("n", "fold"), [(2, False), (5, False), (16, False), (64, False), (64, True), (512, True), (4096, True)]
 )
 def test_the_same_message_by_message(n: int, fold: bool) -> None:
-    """Step by step it takes what the formula says, to a ps for each of its 2 (n-1) rounds; folded up to 4096 chips."""
+    """By messages it takes what the formula says, to a ps for each of its 2 (n-1) rounds; folded up to 4096 chips."""
     options = replace(ONE_WAY, network="messages", fold=fold)
     system = wired("ring", n, 1e-6)
     result = run([LINES["all_reduce"]], {"E": 3840, "F": 3840}, system, options)

@@ -43,7 +43,7 @@ from tests.strategies import chip_with, run
 
 @pytest.fixture(scope="module", autouse=True)
 def few_slices() -> Iterator[None]:
-    """What streams goes in two slices: full runs step by step stay small, and classes are the same."""
+    """What streams goes in two slices: full runs by messages stay small, and classes are the same."""
     few: dict[str, Any] = {"SLICES": 2, "MOST_SLICES": 2}
     with patch.multiple(rounds, **few):
         yield
@@ -204,7 +204,7 @@ def both(lines: Sequence[Any], here: System, options: RunOptions) -> tuple[Resul
 
 
 def rows(result: Result, chips: Sequence[int] | None = None) -> Any:
-    """The timeline without what happens inside step-by-step collectives, whose lanes have no names of their own."""
+    """The timeline without what happens inside collectives by messages, whose lanes have no names of their own."""
     frame = timeline_frame(result, chips)
     frame = frame.astype(dict.fromkeys(("op", "kind", "queue"), str))
     frame = frame[~frame["queue"].str.contains("/")]

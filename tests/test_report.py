@@ -73,7 +73,7 @@ def alone() -> Result:
 RUNS: dict[str, Callable[[], Result]] = {
     "folded": lambda: block(2),
     "full": lambda: block(2, fold=False),
-    "step by step": lambda: block(1, network="messages"),
+    "by messages": lambda: block(1, network="messages"),
     "transfers": transfers,
 }
 

@@ -1,7 +1,7 @@
 """Uneven all-to-alls: `shares=` says what part of what each chip holds goes to the chip at each place of the group.
 
 Law: on a switch it takes what the busiest port does: with N chips that hold H bytes each, (N-1) H max(share) into the
-favourite (no chip sends more than that); equal shares are no shares; step by step it takes the same, and folded as full.
+favourite (no chip sends more than that); equal shares are no shares; by messages it takes the same, and folded as full.
 What follows works on what came: a chip has its share of the dim, in whole elements.
 """
 
