@@ -62,7 +62,7 @@ def _passed_s(line: Line, wires: Sequence[int], shard: float, hops: int) -> floa
 def _beyond(line: Line, loads: Mapping[int, float], ends: float, hops: int) -> float:
     """What is latency of a time in which messages pass so many hops: all but the bytes of the busiest wire."""
     latencies = {line.way(wire).latency_s for wire in loads}
-    if latencies == {0.0} or (len(latencies) == 1 and len({line.group.bytes_per_s(wire) for wire in loads}) == 1):
+    if len(latencies) == 1 and len({line.group.bytes_per_s(wire) for wire in loads}) == 1:
         return hops * latencies.pop()  # exactly
     return max(0.0, ends - max(nbytes / line.group.bytes_per_s(wire) for wire, nbytes in loads.items()))
 

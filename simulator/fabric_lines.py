@@ -36,13 +36,14 @@ def fabric_latency(line: Line) -> float:
 def fabric_distances(line: Line) -> Mapping[float, int]:
     """How many chips are how far from one of them through a fabric, in seconds; from one that is far from others."""
     trunks = line.topology.trunks(line.axis.level)
-    first, others = line.chips[0], line.chips[1:]
     if line.topology.levels[line.axis.level].drawn:
         return _drawn_distances(line)
     if not trunks:
-        return {_through_switch(line): len(others)}
+        return {_through_switch(line): line.size - 1}
     # chips behind the same trunks are equally far: one for each is enough
     behind = [frozenset(trunk.chips) for trunk in trunks]
+    first = _loneliest(line.chips, behind)
+    others = [chip for chip in line.chips if chip != first]
     alike: dict[tuple[bool, ...], list[int]] = {}
     for chip in others:
         alike.setdefault(tuple(chip in each for each in behind), []).append(chip)
@@ -51,6 +52,15 @@ def fabric_distances(line: Line) -> Mapping[float, int]:
         latency = line.router.route(first, chips[0]).latency_s
         found[latency] = found.get(latency, 0) + len(chips)
     return found
+
+
+def _loneliest(chips: Sequence[int], behind: Sequence[frozenset[int]]) -> int:
+    """A chip with the fewest near ones: all that it sends goes far."""
+    here = frozenset(chips)
+    near = [here & each for each in behind]
+    if len({len(each) for each in near}) == 1:
+        return chips[0]
+    return min(chips, key=lambda chip: max((len(each) for each in near if chip in each), default=0))
 
 
 def _drawn_distances(line: Line) -> Mapping[float, int]:

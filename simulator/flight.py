@@ -92,10 +92,10 @@ def in_order(group: Group) -> bool:
 def passed_round(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> Transfer:
     """The same messages `rounds` times, each lane a ring around which they are passed on, all lanes side by side.
 
-    It takes what the busiest wire takes, or, if that is longer, what a lane takes by itself: while the messages of one
-    lane are on their way, those of others use the wires. Chips without a wiring of their own may stand in one of several
-    orders that are equally good by their busiest wire and longest hop; there each round takes those, so that it does not
-    matter which order was found.
+    It takes what the busiest wire takes after its messages have come, or, if that is longer, what a lane takes by itself:
+    while the messages of one lane are on their way, those of others use the wires. Chips without a wiring of their own
+    may stand in one of several orders that are equally good by their busiest wire and longest hop; there each round takes
+    those, so that it does not matter which order was found.
     """
     ways = [[way_of(group.router, message) for message in lane] for lane in lanes]
     loads: dict[int, float] = {}
@@ -121,8 +121,19 @@ def passed_round(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) 
         latency_s = 0.0
     else:
         busiest = max(nbytes / group.bytes_per_s(wire) for wire, nbytes in loads.items())
-        latency_s = max(0.0, ends - rounds * busiest)
+        latency_s = max(ends - rounds * busiest, _waiting(group, lanes, rounds))
     return Transfer(({wire: nbytes * rounds for wire, nbytes in loads.items()},), latency_s)
+
+
+def _waiting(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> float:
+    """Seconds that wires wait beyond the bytes of the busiest: no round comes sooner than the first."""
+    coming: dict[int, dict[float, float]] = {}
+    for message in (message for lane in lanes for message in lane):
+        shares, latency = way_of(group.router, message)
+        for wire, share in shares.items():
+            here = coming.setdefault(wire, {})
+            here[latency] = here.get(latency, 0.0) + share * message.nbytes * rounds
+    return latency_beyond([(here, group.bytes_per_s(wire)) for wire, here in coming.items()])
 
 
 def passed_on(

@@ -7,7 +7,7 @@ share of what the collective asks of its two chips.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from simulator.folding import Folding
@@ -32,6 +32,15 @@ class _Class:
     sender: int
     joined: tuple[Joined, ...]
     shapes: tuple[int, int] = (-1, -1)
+
+
+def _opened(steps: Sequence[Step]) -> list[tuple[int, ...]]:
+    """By step, the steps that must be over everywhere before its phase begins."""
+    found: list[tuple[int, ...]] = []
+    for step in steps:
+        before = found[step.after[0]] if step.after else ()
+        found.append(step.after if step.gate else before)
+    return found
 
 
 @dataclass
@@ -113,15 +122,17 @@ class MessageTasks:
         gates: dict[tuple[tuple[int, ...], int], list[int]] = {}
         heads: dict[int, list[int]] = {}
         tails: dict[int, dict[int, int]] = {}
-        for step in steps:
+        opened = _opened(steps)
+        for step, gate in zip(steps, opened, strict=True):
             tasks: list[int] = []
             passed_on = {} if step.gate else self._passed_on(step, made)
             for each, lane in zip(self._classes[step.pattern], self._lanes(step), strict=True):
                 parent = parents[each.sender]
                 sent = tails.setdefault(parent, {})
+                # whoever got nothing to pass on still waits until its phase begins
                 needed: Collection[int] = passed_on.get(each.sender, ())
-                if step.gate:
-                    needed = self._gate(gates, (step.after, parent), made, parents)
+                if not needed and gate:
+                    needed = self._gate(gates, (gate, parent), made, parents)
                 shape = each.shapes[1 if needed or lane in sent else 0]  # a sender is launched once
                 task = sent[lane] = add((lane,), shape, needed, index, chunk)
                 if not needed:

@@ -56,7 +56,7 @@ def _append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gat
         if each.after:
             rounds.append(Round(each.messages, lane + each.lane, tuple(at + start for at in each.after), each.gate))
         else:
-            rounds.append(Round(each.messages, lane + each.lane, after, gate))
+            rounds.append(Round(each.messages, lane + each.lane, after, gate and bool(after)))
     return tuple(range(start, len(rounds)))
 
 
@@ -96,9 +96,22 @@ def _gathers(half: Callable[[Group, float, bool], Rounds]) -> Build:
 
 
 def ends(rounds: Rounds) -> tuple[int, ...]:
-    """The rounds that bring something last: those after which nothing waits."""
-    waited = {before for each in rounds for before in each.after}
-    return tuple(at for at in range(len(rounds)) if at not in waited)
+    """The rounds that bring something last: to a chip that passes nothing on, even where others do."""
+    sources: dict[int, frozenset[int]] = {}
+    targets: dict[int, frozenset[int]] = {}
+    for each in rounds:
+        if id(each.messages) not in sources:
+            sources[id(each.messages)] = frozenset(message.source for message in each.messages)
+            targets[id(each.messages)] = frozenset(message.target for message in each.messages)
+    passed_on: dict[int, set[frozenset[int]]] = {}
+    for each in rounds:
+        for before in each.after:
+            passed_on.setdefault(before, set()).add(sources[id(each.messages)])
+    return tuple(
+        at
+        for at, each in enumerate(rounds)
+        if not targets[id(each.messages)] <= frozenset().union(*passed_on.get(at, ()))
+    )
 
 
 def _pipeline(group: Group, stages: Sequence[Stage], scatter: bool) -> Rounds:

@@ -67,6 +67,32 @@ def chip_with(name: str, values: Mapping[str, object]) -> Chip:
     return chip
 
 
+def faster(chip: Chip, by: float) -> Chip:
+    """A chip with all rates times `by`, and the latencies of its links over it."""
+
+    def rates(peaks: Any) -> Any:
+        return {name: by * rate for name, rate in peaks.items()}
+
+    def memory(level: Any) -> Any:
+        return level and level.model_copy(update={"bytes_per_s": by * level.bytes_per_s})
+
+    return chip.model_copy(
+        update={
+            "matrix_unit": chip.matrix_unit.model_copy(
+                update={"peak_flops_per_s": rates(chip.matrix_unit.peak_flops_per_s)}
+            ),
+            "vector_unit": chip.vector_unit.model_copy(
+                update={"peak_flops_per_s": rates(chip.vector_unit.peak_flops_per_s)}
+            ),
+            **{name: memory(getattr(chip, name)) for name in ("hbm", "on_chip", "host", "disk")},
+            "links": {
+                name: link.model_copy(update={"bytes_per_s": by * link.bytes_per_s, "latency_s": link.latency_s / by})
+                for name, link in chip.links.items()
+            },
+        }
+    )
+
+
 def one(chip: Chip | str = "tpu_v5e") -> System:
     """One chip alone."""
     return System(load_chip(chip) if isinstance(chip, str) else chip)

@@ -14,6 +14,7 @@ from simpy.events import Event
 from hw import Chip, Mesh, RunError, System, load_chip, parse_topology
 from scenarios.examples.data_loader import busy_share
 from simulator import OpGraph, Result, RunOptions, Simulation, parse_graph, simulate
+from tests.strategies import faster
 
 LAWS = settings(max_examples=60, deadline=None)
 DIMS = {"B": 512, "D": 1024, "F": 2048}
@@ -82,30 +83,6 @@ def test_bounds_on_alike_chips(graph: OpGraph, overlap: Any, wiring: str) -> Non
     assert result.lower_bound_s - slack(result) <= result.time_s <= result.upper_bound_s + slack(result)
     assert result.time_s >= result.dependency_bound_s - slack(result)
     assert max(result.waiting_ps.values(), default=0) <= len(result.plan.program)  # alike chips arrive together
-
-
-def faster(chip: Chip, by: float) -> Chip:
-    def rates(peaks: Any) -> Any:
-        return {name: by * rate for name, rate in peaks.items()}
-
-    def memory(level: Any) -> Any:
-        return level and level.model_copy(update={"bytes_per_s": by * level.bytes_per_s})
-
-    return chip.model_copy(
-        update={
-            "matrix_unit": chip.matrix_unit.model_copy(
-                update={"peak_flops_per_s": rates(chip.matrix_unit.peak_flops_per_s)}
-            ),
-            "vector_unit": chip.vector_unit.model_copy(
-                update={"peak_flops_per_s": rates(chip.vector_unit.peak_flops_per_s)}
-            ),
-            **{name: memory(getattr(chip, name)) for name in ("hbm", "on_chip", "host", "disk")},
-            "links": {
-                name: link.model_copy(update={"bytes_per_s": by * link.bytes_per_s, "latency_s": link.latency_s / by})
-                for name, link in chip.links.items()
-            },
-        }
-    )
 
 
 @LAWS
