@@ -28,7 +28,7 @@ KEPT = ("distributedInfo", "baseTimeNanoseconds", "otherData")
 
 class TraceText:
     """A trace as text. `about`, `notes` (what is odd, and how often) and `listed` (whether it has a list of events) are
-    complete once all events have been taken."""
+    complete once all events have been taken; `is_odd`: whether anything was no JSON so far."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
@@ -36,6 +36,7 @@ class TraceText:
         self.about: dict[str, Any] = {}
         self.notes: dict[str, int] = {}
         self.listed = False
+        self.is_odd = False
         self.strict, self.loose = self._decoder(strict=True), self._decoder(strict=False)
 
     def _decoder(self, strict: bool) -> json.JSONDecoder:
@@ -191,29 +192,51 @@ def _number(text: str) -> Decimal:
 def _value(trace: TraceText, at: int) -> tuple[Any, int]:
     """The value that begins at `at`, and where it ends. Raises SpecError, _CutOffError."""
     try:
-        return trace.strict.raw_decode(trace.text, at)
+        if not trace.is_odd:
+            try:
+                return trace.strict.raw_decode(trace.text, at)
+            except json.JSONDecodeError:
+                # such an error counts the lines before it: in a long text each would take a walk through all of it
+                trace.is_odd = True
+        piece = trace.text[at : _end(trace.text, at)]
+        value, length = _mended(trace, at, piece)
     except json.JSONDecodeError as error:
-        return _mended(trace, at, error)
+        raise trace.refusal(f"this is not JSON: {error.msg}", at + error.pos) from None
     except ValueError:  # Python's own limit
         raise trace.refusal("a number in it has too many digits", at) from None
+    return value, at + length
 
 
-def _mended(trace: TraceText, at: int, error: json.JSONDecodeError) -> tuple[Any, int]:
-    """A value that is nearly JSON. Raises _CutOffError where the text ends within it, SpecError for what is no JSON."""
-    text = trace.text
+def _end(text: str, at: int) -> int:
+    """Where the value that begins at `at` ends, by its brackets; the end of the text where they are not closed."""
+    depth = 0
+    for found in _BRACKETS.finditer(text, at):
+        if found[0][0] != '"':
+            depth += 1 if found[0] in "{[" else -1
+        if depth <= 0:
+            return found.end()
+    return len(text)
+
+
+def _mended(trace: TraceText, at: int, piece: str) -> tuple[Any, int]:
+    """What a piece of the text at `at` holds, JSON or nearly, and how much of it that takes.
+    Raises _CutOffError where the text ends within it, JSONDecodeError for what is no JSON."""
+    try:
+        return trace.strict.raw_decode(piece)
+    except json.JSONDecodeError as strict_error:
+        error = strict_error
     if error.msg.startswith("Invalid control character"):
         trace.note("control characters inside names")
         try:
-            return trace.loose.raw_decode(text, at)
+            return trace.loose.raw_decode(piece)
         except json.JSONDecodeError as next_error:
             error = next_error
-    if error.msg.startswith("Unterminated string") or _TAIL.fullmatch(text, error.pos):
+    if error.msg.startswith("Unterminated string") or _TAIL.fullmatch(trace.text, at + error.pos):
         raise _CutOffError
-    mended, end = _without_oddities(trace, at)
     try:
-        return trace.loose.raw_decode(mended)[0], end
+        return trace.loose.raw_decode(_without_oddities(trace, piece))[0], len(piece)
     except json.JSONDecodeError:  # the first error is the one to tell
-        raise trace.refusal(f"this is not JSON: {error.msg}", error.pos) from None
+        raise error from None
 
 
 _TAIL = re.compile(r"[-+.\w\\]{0,12}[ \t\r\n]*")
@@ -228,9 +251,9 @@ _ODD = re.compile(
 )
 
 
-def _without_oddities(trace: TraceText, at: int) -> tuple[str, int]:
+def _without_oddities(trace: TraceText, piece: str) -> str:
     """A value without commas before its closing brackets, with one spelling of nan and with backslashes that stand for
-    themselves escaped; and where it ends in the text."""
+    themselves escaped."""
 
     def mended(match: re.Match[str]) -> str:
         if match["comma"]:
@@ -244,11 +267,4 @@ def _without_oddities(trace: TraceText, at: int) -> tuple[str, int]:
             return "\\\\"
         return match[0]
 
-    depth, end = 0, at
-    for found in _BRACKETS.finditer(trace.text, at):
-        end = found.end()
-        if found[0][0] != '"':
-            depth += 1 if found[0] in "{[" else -1
-        if depth <= 0:
-            break
-    return _ODD.sub(mended, trace.text[at:end]), end
+    return _ODD.sub(mended, piece)

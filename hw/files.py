@@ -15,6 +15,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; a name that none can have is no folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def read_bytes(path: Path, most: int, name: str) -> bytes:
     """What is in a file, of at most so many bytes; `name` is the file's in messages. Raises SpecError."""
     try:

@@ -7,12 +7,12 @@ and the dims even when the chip is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hw import Problems, System
+from hw import Problems, SpecError, System
 from hw.input import Document, Key, UnknownNames, shown, unknown, validate
 from scenarios.claims import Claim, read_claims
 from scenarios.condition import Condition
@@ -44,6 +44,7 @@ from simulator import (
 
 MAX_DIM = 10**15
 DIMS = "workload.dims."
+_ROUNDS = re.compile(r"(\.\d+)+$")
 _DIM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 
@@ -112,16 +113,17 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     study = _section(StudySpec, "study", document, problems) if "study" in data else None
     built = build_system(document, path, problems)
     known = Known(chip=built.chip is not None, mesh=built.wired)
-    graph = _graph(workload, built.system, known, run.sharding if run else "canonical", document, problems)
+    sharding = run.sharding if run else "canonical"
+    graph, unread = _graph(workload, built.system, known, sharding, document, problems)
     options = read_options(run, built.system if built.listed else None, document, problems)
     system_known = built.chip is not None and built.wired
-    loaders = read_loaders(document, graph, built.system if system_known else None, problems)
+    loaders = read_loaders(document, graph, unread, built.system if system_known else None, problems)
     economics = _section(EconomicsSpec, "economics", document, problems)
     check_baseline(economics, document, path, problems)
     points = read_points(study, document, problems) if study is not None else None
     scopes = Scopes(document, path, study, points)
     claims = read_claims(document, problems, scopes.of_claim)
-    _check_named_ops(claims, graph, built.system, options, document, problems)
+    _check_named_ops(_asked(claims, unread), graph, built.system, options, document, problems)
     check_money_claims(claims, economics, document, problems)
     read_sort(scopes, document, problems)
     condition = read_condition(study, document, problems, scopes.of_condition)
@@ -147,16 +149,21 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     )
 
 
+def _asked(claims: Collection[Claim], unread: Collection[str]) -> list[tuple[str, str]]:
+    """The words of `ops.` in claims, with the claims; none about ops that cannot be read, or about their rounds."""
+    words = [(claim.word, word) for claim in claims for each in claim.expressions for word in ops_named(each)]
+    return [(key, word) for key, word in words if not {_ROUNDS.sub("", name) for name in _claimed(word)} & {*unread}]
+
+
 def _check_named_ops(
-    claims: tuple[Claim, ...],
+    asked: Collection[tuple[str, str]],
     graph: OpGraph | None,
     system: System,
     options: RunOptions,
     document: Document,
     problems: Problems,
 ) -> None:
-    asked = [(claim.word, word) for claim in claims for each in claim.expressions for word in ops_named(each)]
-    names = {op.name for op in graph.flat()} if graph is not None and asked else set()
+    names = _names_in(graph) if graph is not None and asked else set()
     strange = [(key, word) for key, word in asked if names and not names.intersection(_claimed(word))]
     if strange and graph is not None and not problems.found:
         cost = Cost(graph, system, options).seconds
@@ -171,6 +178,14 @@ def _claimed(word: str) -> tuple[str, str]:
     """What a word of `ops.` may be about: a kernel, and its first op ('o/softmax' is a kernel of o, 'a+b' a fused one)."""
     name = word.removeprefix("ops.").rpartition(".")[0]
     return name, re.split(r"[/+]", name)[0]
+
+
+def _names_in(graph: OpGraph) -> set[str]:
+    """The ops that a claim may name; none where rounds that cannot be, which has been told, keep them from being known."""
+    try:
+        return {op.name for op in graph.flat()}
+    except SpecError:
+        return set()
 
 
 def _check_keys(document: Document, problems: Problems) -> None:
@@ -189,28 +204,31 @@ def _section(model: Any, name: str, document: Document, problems: Problems) -> A
 
 def _graph(
     spec: WorkloadSpec | None, system: System, known: Known, sharding: str, document: Document, problems: Problems
-) -> OpGraph | None:
+) -> tuple[OpGraph | None, frozenset[str]]:
+    """The graph, and the names of ops that cannot be read."""
     if not isinstance(document.data.get("workload"), dict):
-        return None
+        return None, frozenset()
     workload = document.data["workload"]
     dims, broken = _dims(workload.get("dims"), document, problems)
     items: Items = ()
+    unread: frozenset[str] = frozenset()
     if "ops" in workload:
-        items = read_graph_items(workload["ops"], document, problems, ("workload", "ops"))
+        items, unread = read_graph_items(workload["ops"], document, problems, ("workload", "ops"))
+    known = replace(known, broken_dims=frozenset(broken), unread_ops=unread)
     rules = (spec.fuse, spec.uneven, spec.split) if spec else ()
     graph = OpGraph(dims, items, *rules)
     for axis, message in split_problems(graph, system) if known.mesh else ():
         problems.add(document.value_mark(("workload", "split", *([axis] if axis else []))), message)
-    check_graph(graph, system, problems, replace(known, broken_dims=frozenset(broken)), sharding)
+    check_graph(graph, system, problems, known, sharding)
     if spec and isinstance(spec.fuse, list):
-        names = {op.name for op in graph.every_op()}
+        names = {*(op.name for op in graph.every_op()), *unread}
         others = UnknownNames("op", names)
         for at, group in enumerate(spec.fuse):
             for place, name in enumerate(group):
                 if name not in names:
                     mark = document.value_mark(("workload", "fuse", at, place))
                     problems.add(mark, others.message(name))
-    return graph
+    return graph, unread
 
 
 def _dims(data: Any, document: Document, problems: Problems) -> tuple[dict[str, int], set[str]]:

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hw import RunError, SpecError
-from hw.input import cut, first_problems, printable
+from hw.input import cut, first_problems, is_file, is_folder, printable
 from scenarios.outcome import run
 
 
 def scenario_files(paths: Iterable[str]) -> Iterator[str]:
-    """Files as given; folders as all scenario files (*.yaml) below them, sorted."""
+    """Files as given; folders as all scenario files (*.yaml) below them, sorted. What is there and is no file (a folder, a
+    pipe that nobody may ever write to) is passed over."""
     for path in paths:
-        if not path.startswith("library:") and Path(path).is_dir():
-            yield from (str(file) for file in sorted(Path(path).rglob("*.yaml")))
+        if not path.startswith("library:") and is_folder(Path(path)):
+            yield from (str(file) for file in sorted(Path(path).rglob("*.yaml")) if is_file(file) or not file.exists())
         else:
             yield path
 

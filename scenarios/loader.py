@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 from simpy.events import Event
 
 from analysis.runs import BesideWork
-from hw import Dimension, Problems, System
+from hw import Dimension, Problems, SpecError, System
 from hw.input import Document, Key, Seconds, Spec, parse, show, unknown, validate
 from simulator import Op, OpGraph, Plan, Program, RunOptions, Simulation, SystemResources
 
@@ -202,9 +202,11 @@ def _rounds_of(name: str, ops: Sequence[Op]) -> list[list[str]]:
     return list(readers.values())
 
 
-def read_loaders(document: Document, graph: OpGraph | None, system: System | None, problems: Problems) -> Loaders:
+def read_loaders(
+    document: Document, graph: OpGraph | None, unread: Collection[str], system: System | None, problems: Problems
+) -> Loaders:
     """The loaders under `processes`; what is wrong goes to `problems` with its place. Where the system itself is wrong
-    (None), nothing can be said about its chips and resources."""
+    (None), nothing can be said about its chips and resources; nor about ops that cannot be read (`unread`)."""
     entries = document.data.get("processes")
     if entries is None:
         return Loaders()
@@ -221,7 +223,7 @@ def read_loaders(document: Document, graph: OpGraph | None, system: System | Non
         spec = validate(LoaderSpec, document, problems, key)
         if spec is None:
             continue
-        _check_feeds(spec, graph, document, key, problems)
+        _check_feeds(spec, graph, unread, document, key, problems)
         if system is None:
             continue
         loader = _loader(spec, _chips(spec, system, document, key, problems), known, document, key, problems)
@@ -245,12 +247,16 @@ def _dimension(resource: str) -> Dimension:
     return Dimension.TIME if resource.rpartition(".")[2] in _UNITS else Dimension.DATA
 
 
-def _check_feeds(spec: LoaderSpec, graph: OpGraph | None, document: Document, key: Key, problems: Problems) -> None:
+def _check_feeds(
+    spec: LoaderSpec, graph: OpGraph | None, unread: Collection[str], document: Document, key: Key, problems: Problems
+) -> None:
     if graph is None:
         return
     names = [spec.feeds] if isinstance(spec.feeds, str) else spec.feeds
     try:
-        rounds(graph, names)
+        rounds(graph, [name for name in names if name not in unread])
+    except SpecError:
+        return  # rounds that cannot be, which has been told
     except ValueError as error:
         problems.add(document.value_mark((*key, "feeds")), str(error))
 

@@ -61,7 +61,7 @@ def check_graph(
             for part, message in _bound_findings(op, graph, system, sharding, known.chip) if sound else ():
                 problems.add(op.source.at(part), message)
         earlier.add(op.name)
-    problems.found.extend(block_problems(graph, known.broken_dims))
+    problems.found.extend(block_problems(graph, known.broken_dims, rounds=not known.unread_ops))
 
 
 def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip: bool) -> Iterator[Finding]:

@@ -13,14 +13,14 @@ from simulator.graph import MAX_OPS, MAX_ROUNDS, OpGraph, Repeat, every_block, o
 from simulator.unroll import round_problems
 
 
-def block_problems(graph: OpGraph, broken_dims: Collection[str] = ()) -> list[Problem]:
+def block_problems(graph: OpGraph, broken_dims: Collection[str] = (), rounds: bool = True) -> list[Problem]:
     """Every problem of the blocks; nothing of rounds where their numbers are wrong. `broken_dims`: those whose sizes are
-    wrong, which has been told."""
+    wrong, which has been told; `rounds`: whether what is made in which round is known, since every op could be read."""
     blocks = list(every_block(graph.items))
     found = [problem for block in blocks for problem in _counted(block, graph, broken_dims)]
     if found or any(block.count in broken_dims for block in blocks):
         return found
-    return list(_large(graph)) or round_problems(graph)
+    return list(_large(graph)) or (round_problems(graph) if rounds else [])
 
 
 def _counted(block: Repeat, graph: OpGraph, broken_dims: Collection[str]) -> Iterator[Problem]:

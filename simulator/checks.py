@@ -33,6 +33,7 @@ class Known:
     chip: bool = True
     mesh: bool = True
     broken_dims: frozenset[str] = frozenset()
+    unread_ops: frozenset[str] = frozenset()
 
 
 def is_size(size: Any) -> bool:
@@ -49,6 +50,8 @@ def op_findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: C
         yield error.part, str(error)
     yield from tensor_findings(op, graph, system, known)
     for name, rounds in map(read_reference, options.get("after", ())):
+        if name in known.unread_ops:
+            continue
         if rounds and not any(name == each.name for each in graph.every_op()):
             yield "after", unknown("op", name, [each.name for each in graph.every_op()])
         elif not rounds and name not in earlier:

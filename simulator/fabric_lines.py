@@ -6,6 +6,7 @@ trunks are equally far. Bytes and times over these wires are in `simulator.colle
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from simulator.transfer import Line
@@ -41,12 +42,15 @@ def fabric_distances(line: Line) -> Mapping[float, int]:
     if not trunks:
         return {_through_switch(line): line.size - 1}
     # chips behind the same trunks are equally far: one for each is enough
-    behind = [frozenset(trunk.chips) for trunk in trunks]
+    behind: dict[int, list[int]] = {}
+    for at, trunk in enumerate(trunks):
+        for chip in trunk.chips:
+            behind.setdefault(chip, []).append(at)
     first = _loneliest(line.chips, behind)
     others = [chip for chip in line.chips if chip != first]
-    alike: dict[tuple[bool, ...], list[int]] = {}
+    alike: dict[tuple[int, ...], list[int]] = {}
     for chip in others:
-        alike.setdefault(tuple(chip in each for each in behind), []).append(chip)
+        alike.setdefault(tuple(behind.get(chip, ())), []).append(chip)
     found: dict[float, int] = {}
     for chips in alike.values():
         latency = line.router.route(first, chips[0]).latency_s
@@ -54,13 +58,11 @@ def fabric_distances(line: Line) -> Mapping[float, int]:
     return found
 
 
-def _loneliest(chips: Sequence[int], behind: Sequence[frozenset[int]]) -> int:
-    """A chip with the fewest near ones: all that it sends goes far."""
-    here = frozenset(chips)
-    near = [here & each for each in behind]
-    if len({len(each) for each in near}) == 1:
-        return chips[0]
-    return min(chips, key=lambda chip: max((len(each) for each in near if chip in each), default=0))
+def _loneliest(chips: Sequence[int], behind: Mapping[int, Sequence[int]]) -> int:
+    """A chip with the fewest near ones, the first of equals: all that it sends goes far. `behind`: the trunks that a chip
+    is behind."""
+    near = Counter(trunk for chip in chips for trunk in behind.get(chip, ()))
+    return min(chips, key=lambda chip: max((near[trunk] for trunk in behind.get(chip, ())), default=0))
 
 
 def _drawn_distances(line: Line) -> Mapping[float, int]:

@@ -16,12 +16,15 @@ from typing import Any
 from hw import Mark, Problems
 from hw.input import MOST_TOLD, Document, Key, did_you_mean, shown, unknown
 from simulator.graph import MAX_OPS, MAX_ROUNDS, Items, Op, OpGraph, Repeat, Source, Tensor, every_op, op_count
-from simulator.line import Line, LineError, Written, read_line, typed_tensors
+from simulator.line import MAX_LINE, Line, LineError, Written, read_line, typed_tensors
 
 _BLOCK_KEYS = ("repeat", "reverse", "carry", "ops")
 _DIM = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 _ROUNDS = re.compile(r"(\.\d+)+$")
+
+_NAME = re.compile(r"^\s*([\w.]+)\s*[:=]")
+"""What a line calls its op, whatever else is wrong with it."""
 
 
 class Reader:
@@ -30,6 +33,8 @@ class Reader:
     def __init__(self, document: Document, problems: Problems) -> None:
         self.document = document
         self.problems = problems
+        self.unread: set[str] = set()
+        """The names of ops whose lines cannot be read: who speaks of them is not to blame."""
 
     def read(self, data: Any, key: Key, scope: dict[str, Tensor], made: set[str]) -> Items:
         """The items in `data`, a list at `key`; `scope` has the typed tensors so far, `made` those an op made."""
@@ -56,6 +61,7 @@ class Reader:
             output = self._output(line, scope, made)
         except LineError as error:
             self.problems.add(mark.moved(error.column), error.message)
+            self.unread.update(_NAME.findall(text[:MAX_LINE]))
             for tensor, is_output in typed_tensors(text):  # later lines are not to blame for this one
                 if tensor.name not in scope:
                     scope[tensor.name] = tensor
@@ -154,18 +160,18 @@ def _type_of(tensor: Tensor) -> str:
     return tensor.type_text
 
 
-def read_graph_items(data: Any, document: Document, problems: Problems, key: Key) -> Items:
-    """All items of a graph; what is wrong goes to `problems`."""
+def read_graph_items(data: Any, document: Document, problems: Problems, key: Key) -> tuple[Items, frozenset[str]]:
+    """All items of a graph, and the names of ops that cannot be read; what is wrong goes to `problems`."""
     reader = Reader(document, problems)
     items = reader.read(data, key, {}, set())
     reader.check_numbers(items)
-    return items
+    return items, frozenset(reader.unread)
 
 
 def read_items(data: Sequence[Any], document: Document | None = None, key: Key = ()) -> Items:
     """The ops and blocks in plain data (lines and mappings). Raises SpecError with every problem."""
     problems = Problems()
-    items = read_graph_items(list(data), document or Document("ops"), problems, key)
+    items, _ = read_graph_items(list(data), document or Document("ops"), problems, key)
     problems.raise_if_any()
     return items
 

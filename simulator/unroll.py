@@ -147,7 +147,8 @@ class _Unroller:
         turns = range(count - 1, -1, -1) if block.reverse else range(count)
         for number in turns:
             first = number == turns[0]
-            inner = {**outside} if first else {**outside, **{start: inner[end] for start, end in block.carry}}
+            carried = {} if first else {start: inner[end] for start, end in block.carry if end in inner}
+            inner = {**outside, **carried}  # (an op that is wrong makes nothing to carry)
             for start, _ in block.carry if first else ():
                 typed = _typed_inside(block, start)
                 if start not in inner and typed is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import read_trace
 from hw import Dimension, SpecError, load_chip, parse_topology
 from hw.input import UnknownNames, parse, parse_document, read_document
 from hw.network import MAX_LINKS, MAX_NODES, read_graph
@@ -93,6 +94,20 @@ def test_long_text_is_read_in_time_that_grows_with_its_length(read: Callable[[st
     with suppress(ValueError, KeyError):
         read(text)
     assert time.perf_counter() - begin < MOST_S
+
+
+@pytest.mark.parametrize("odd", ["\t", r"\p", '", "x": [1,], "y": "'])
+def test_a_trace_whose_every_event_is_nearly_json_is_read_in_time_that_grows_with_its_length(
+    odd: str, tmp_path: Path
+) -> None:
+    events, name = 60_000, f"{'k' * 80}{odd}"
+    event = f'{{"ph": "X", "cat": "kernel", "name": "{name}", "pid": 0, "tid": 7, "ts": 1, "dur": 1}}'
+    path = tmp_path / "odd.json"
+    path.write_text(f"[{', '.join([event] * events)}]")
+    begin = time.process_time()
+    timeline = read_trace(path)
+    assert len(timeline) == events
+    assert time.process_time() - begin < 2 * MOST_S  # a walk through the text for each of them would be minutes
 
 
 def test_edges_are_read_in_time_that_grows_with_their_length(tmp_path: Path) -> None:

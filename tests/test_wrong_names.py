@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -255,3 +256,60 @@ def test_one_file_that_cannot_be_checked_keeps_no_other_from_it(path: Path, monk
 def test_nothing_asked_about_an_unknown_chip_is_an_error_of_python() -> None:
     with pytest.raises(SpecError, match="did you mean 'h100_nvl', 'h100_pcie' or 'h100_sxm'"):
         load_chip("h100")
+
+
+PROGRAM = """\
+name: program
+system: {chip: h100_sxm}
+workload:
+  dims: {N: 64}
+  ops:
+    - x:bf16[N] = relu(nowhere)
+    - z:bf16[N] = relu(a:bf16[N], after=x)
+    - repeat: 2
+      carry: {z: y}
+      ops:
+        - y:bf16[N] = reluu z
+    - s:bf16[N] = relu(z, after=[x, y@round.1])
+    - t:bf16[N] = relu(y@round.1)
+  fuse: [[x, s]]
+processes: {load: {feeds: x, uses: {chip0.hbm: 1 MB}}}
+expect: {ops.x.time: 1 us, ops.y.1.time: 1 us}
+"""
+
+
+def test_an_op_that_cannot_be_read_is_known_to_who_speaks_of_it(path: Path) -> None:
+    """Waiting for it, carrying it, asking for a round of it, fusing it, feeding it and claims about it are no mistakes."""
+    lines = wrong(path, PROGRAM)
+    assert [line.split(":")[1] for line in lines] == ["6", "11"], lines
+
+
+def test_an_op_that_cannot_be_read_hides_no_other_mistake(path: Path) -> None:
+    text = PROGRAM.replace("after=x", "after=xx").replace("[x, s]", "[x, ss]").replace("ops.x.time", "ops.xx.time")
+    text = text.replace(", y@round.1]", "]").replace("relu(y@round.1)", "relu(z)")
+    lines = wrong(path, text)
+    assert [line.split(":")[1] for line in lines] == ["6", "7", "11", "14", "16"], lines
+
+
+def test_a_block_that_carries_what_cannot_be_read_is_told_where_rounds_are_asked_for(path: Path) -> None:
+    text = PROGRAM.replace("nowhere", "b:bf16[N]").replace("after=x)", "after=zz@3)")
+    lines = wrong(path, text)
+    assert [line.split(":")[1] for line in lines] == ["7", "11"], lines
+
+
+@pytest.mark.parametrize("name", ["n" * 5000, "n" * 300 + "/x.yaml", "nul\0byte", ""])
+def test_a_name_that_no_file_can_have_is_no_scenario(name: str) -> None:
+    for command in ("check", "run", "what-if", "study", "explain"):
+        assert overlapse(command, name).exit_code == 2
+
+
+def test_only_files_of_a_folder_are_scenarios(path: Path) -> None:
+    """A pipe would be waited on for ever; a link to nowhere is told."""
+    path.write_text(GATHER)
+    os.mkfifo(path.with_name("pipe.yaml"))
+    path.with_name("folder.yaml").mkdir()
+    shown = overlapse("check", str(path.parent))
+    assert (shown.exit_code, shown.stdout.splitlines()[-1]) == (0, "1 passed, 0 failed (0 claims)")
+    path.with_name("link.yaml").symlink_to(path.with_name("nowhere.yaml"))
+    shown = overlapse("check", str(path.parent))
+    assert (shown.exit_code, shown.stdout.splitlines()[-1]) == (2, "1 passed, 1 failed (0 claims)")

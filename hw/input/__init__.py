@@ -21,6 +21,7 @@ from hw.errors import (
     shown,
     unknown,
 )
+from hw.files import is_folder
 from hw.unit_words import unit_meant
 from hw.units import UNITS, Dimension, parse, show
 from hw.validation import Efficiency, Quantity, Seconds, Sign, Spec, validate
@@ -54,6 +55,7 @@ __all__ = [
     "Document",
     "Key",
     "is_file",
+    "is_folder",
     "parse_document",
     "read_document",
     "walk",
