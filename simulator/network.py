@@ -18,8 +18,9 @@ from simulator.collectives import Ask
 from simulator.efficiency import WireRates
 from simulator.host_ports import HostPorts
 from simulator.kernel import Communication
-from simulator.rounds import merged, rounds
+from simulator.rounds import rounds
 from simulator.rounds_axis import Messages
+from simulator.rounds_joined import merged
 from simulator.tour import toured
 from simulator.transfer import Group, Transfer, way_of
 

@@ -28,7 +28,8 @@ from simulator.collectives import Ask, dealt, exchanged, fetched, shifted
 from simulator.collectives_uneven import one_way_round, to_every, to_neighbours
 from simulator.gathering import Leg, Stage, gather_stages, gathered, one_by_one
 from simulator.leaves import leaves_of
-from simulator.rounds_axis import BY_KIND, Messages, Round, Rounds, chain, over_routes, rounds_along
+from simulator.rounds_axis import BY_KIND, Round, Rounds, chain, over_routes, rounds_along
+from simulator.rounds_joined import append, ends, merged
 from simulator.streams import Stage as Streams
 from simulator.streams import cast_stages, reduce_stages
 from simulator.transfer import Group, Message
@@ -48,36 +49,6 @@ def _slices(messages: int) -> int:
     return min(MOST_SLICES, max(SLICES, PIPELINED // max(1, messages)))
 
 
-def _append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gate: bool = False) -> tuple[int, ...]:
-    """Append the rounds of a stage that begins after others, in lanes of its own; returns all of them: what is for a chip
-    in the middle has come before the last. `gate`: it begins when the others are over everywhere."""
-    start = len(rounds)
-    for each in more:
-        if each.after:
-            rounds.append(Round(each.messages, lane + each.lane, tuple(at + start for at in each.after), each.gate))
-        else:
-            rounds.append(Round(each.messages, lane + each.lane, after, gate and bool(after)))
-    return tuple(range(start, len(rounds)))
-
-
-def merged(parts: Sequence[Rounds]) -> Rounds:
-    """The rounds of several lines or groups side by side: round by round, or one by one if unlike."""
-    alike: dict[tuple[tuple[int, tuple[int, ...]], ...], list[Rounds]] = {}
-    for part in parts:
-        alike.setdefault(tuple((each.lane, each.after) for each in part), []).append(part)
-    result: Rounds = []
-    for same in alike.values():
-        seen: dict[tuple[int, ...], Messages] = {}
-        together: Rounds = []
-        for steps in zip(*same, strict=True):
-            key = tuple(id(step.messages) for step in steps)
-            if key not in seen:
-                seen[key] = tuple(message for step in steps for message in step.messages)
-            together.append(Round(seen[key], steps[0].lane, steps[0].after, steps[0].gate))
-        _append(result, together, (), 0)
-    return result
-
-
 # Gathers
 
 
@@ -89,29 +60,10 @@ def _gathers(half: Callable[[Group, float, bool], Rounds]) -> Build:
             return half(group, ask.nbytes, ask.kind == "reduce_scatter")
         rounds = half(group, ask.nbytes, True)
         lane = 1 + max(each.lane for each in rounds)
-        _append(rounds, half(group, ask.nbytes, False), ends(rounds), lane, gate=True)
+        append(rounds, half(group, ask.nbytes, False), ends(rounds), lane, gate=True)
         return rounds
 
     return build
-
-
-def ends(rounds: Rounds) -> tuple[int, ...]:
-    """The rounds that bring something last: to a chip that passes nothing on, even where others do."""
-    sources: dict[int, frozenset[int]] = {}
-    targets: dict[int, frozenset[int]] = {}
-    for each in rounds:
-        if id(each.messages) not in sources:
-            sources[id(each.messages)] = frozenset(message.source for message in each.messages)
-            targets[id(each.messages)] = frozenset(message.target for message in each.messages)
-    passed_on: dict[int, set[frozenset[int]]] = {}
-    for each in rounds:
-        for before in each.after:
-            passed_on.setdefault(before, set()).add(sources[id(each.messages)])
-    return tuple(
-        at
-        for at, each in enumerate(rounds)
-        if not targets[id(each.messages)] <= frozenset().union(*passed_on.get(at, ()))
-    )
 
 
 def _pipeline(group: Group, stages: Sequence[Stage], scatter: bool) -> Rounds:
@@ -134,7 +86,7 @@ def _pipeline(group: Group, stages: Sequence[Stage], scatter: bool) -> Rounds:
             for branch in stage.branches:
                 before = after
                 for leg in branch:
-                    before = _append(rounds, found[id(leg)], before, lane)
+                    before = append(rounds, found[id(leg)], before, lane)
                     lane += 2
                 brought += before
             after = brought
@@ -161,7 +113,7 @@ def _one_by_one(group: Group, nbytes: float, scatter: bool) -> Rounds:
     lane = 0
     for stage in stages[::-1] if scatter else stages:
         leg = _pipeline(group, [stage], scatter)
-        _append(rounds, leg, after, lane, gate=True)
+        append(rounds, leg, after, lane, gate=True)
         after, lane = ends(rounds), 1 + max(each.lane for each in rounds)
     return rounds
 
