@@ -128,9 +128,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     read_sort(scopes, document, problems)
     condition = read_condition(study, document, problems, scopes.of_condition)
     _check_paths(study, built.system if system_known else None, document, problems)
-    for name in ("name", "about"):
-        if name in data and not isinstance(data[name], str):
-            problems.add(document.value_mark((name,)), f"{name} wants text")
+    _check_texts(document, problems)
     problems.raise_if_any()
     assert graph is not None
     return Scenario(
@@ -196,6 +194,12 @@ def _check_keys(document: Document, problems: Problems) -> None:
     for key in ("name", "system", "workload"):
         if key not in document.data:
             problems.add(document.value_mark(()), f"'{key}' is missing")
+
+
+def _check_texts(document: Document, problems: Problems) -> None:
+    for name in ("name", "about"):
+        if not isinstance(document.data.get(name, ""), str):
+            problems.add(document.value_mark((name,)), f"{name} wants text")
 
 
 def _section(model: Any, name: str, document: Document, problems: Problems) -> Any:

@@ -8,8 +8,9 @@ Laws: FLOPs are kept; HBM bytes never grow.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from simulator.dtypes import widest
 from simulator.kernel import Access, Kernel, Tile, Tiling
@@ -57,13 +58,11 @@ def join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str,
     first = members[0]
     back = tuple(_spill_reads(members, spilled, kept))
     everything = (*reads.values(), *back)
-    matrix = [kernel.matrix_dtype for kernel in members if kernel.matrix_dtype]
-    vector = [kernel.vector_dtype for kernel in members if kernel.vector_dtype]
     return replace(
         anchor,
         name="+".join(kernel.name for kernel in members),
-        ops=tuple(dict.fromkeys(name for kernel in members for name in kernel.ops)),
-        written=tuple(dict.fromkeys(name for kernel in members for name in kernel.base_ops)),
+        ops=_distinct(kernel.ops for kernel in members),
+        written=_distinct(kernel.base_ops for kernel in members),
         template="+".join(kernel.base for kernel in members),
         turn=first.turn,
         kind="fused",
@@ -73,22 +72,30 @@ def join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str,
             *(replace(made[name], tensor=f"{name}/spill") for name in spilled if name not in kept),
         ),
         matrix_flops=sum(kernel.matrix_flops for kernel in members),
-        matrix_dtype=widest(matrix) if matrix else "",
+        matrix_dtype=_widest(kernel.matrix_dtype for kernel in members),
         vector_flops=sum(kernel.vector_flops for kernel in members),
-        vector_dtype=widest(vector) if vector else "",
+        vector_dtype=_widest(kernel.vector_dtype for kernel in members),
         contractions=tuple(part for kernel in members for part in kernel.contractions),
         members=tuple(work for kernel in members for work in kernel.works),
         grown=tuple(pair for kernel in members for pair in kernel.grown),
         parts=(),
         tiling=_tiling(anchor, everything),
         fixed_s=sum(kernel.fixed_s for kernel in members),
-        schedule=replace(
-            first.schedule,
-            after=tuple(dict.fromkeys(name for kernel in members for name in kernel.schedule.after)),
-        ),
+        schedule=replace(first.schedule, after=_distinct(kernel.schedule.after for kernel in members)),
         spilled_bytes=sum(made[name].nbytes for name in spilled if name not in kept)
         + sum(access.nbytes for access in back),
     )
+
+
+def _distinct(names: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """All names, each where it first stands."""
+    return tuple(dict.fromkeys(chain.from_iterable(names)))
+
+
+def _widest(dtypes: Iterable[str]) -> str:
+    """The widest dtype of those that compute; '' if none does."""
+    used = [dtype for dtype in dtypes if dtype]
+    return widest(used) if used else ""
 
 
 def _tiling(anchor: Kernel, reads: Sequence[Access]) -> Tiling | None:
