@@ -16,6 +16,9 @@ from simulator.collectives import Ask, canonical, canonical_name
 from simulator.collectives_uneven import direct_gather, one_way_gather, passed_gather
 from simulator.transfer import Group, Transfer
 
+_PASSED = {"ring": "ring", "line": "line", "one_way_ring": "ring_one_way"}
+"""What passes unequal shards on, by kind of wiring."""
+
 _UNEQUAL = {"ring": passed_gather, "ring_one_way": one_way_gather, "direct": direct_gather}
 """How the algorithms that can move unequal shards do that."""
 
@@ -84,8 +87,8 @@ def _choose_unequal(
     group: Group, ask: Ask, parts: Sequence[float], wanted: str, seconds: Callable[[Transfer], float]
 ) -> Choice:
     """The same where shards are unequal: only some algorithms can move those."""
-    line = ask.kind in GATHERS and group.line.axis.kind in ("ring", "line")
-    textbook = Choice(group.line.axis.kind if line else "direct", "the textbook's", canonical(group, ask))
+    name = _PASSED.get(group.line.axis.kind, "direct") if ask.kind in GATHERS else "direct"
+    textbook = Choice(name, "the textbook's", canonical(group, ask))
     ways = _UNEQUAL if ask.kind in GATHERS else {}
     back = ask.kind == "reduce_scatter"
     if wanted in ways:

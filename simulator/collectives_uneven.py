@@ -6,7 +6,8 @@ With V the bytes of the whole array, p_i the part of it that is at place i (or g
   They stream: a wire is busy with the sum of what it carries, and the hops' latencies follow each other.
 - one-way ring: the same n-1 hops the one way: a wire carries all of V but the shard that ends where it leads.
 - anything else: every chip sends its shard to every other straight away, over its own route: (n-1) p_i V out of chip i.
-A reduce-scatter is the gather, backwards. An equal part for everyone has the forms of `simulator.collectives_axis`.
+A reduce-scatter is the gather, backwards; one way round it goes forward too. An equal part for everyone has the forms
+of `simulator.collectives_axis`.
 Source: ring and direct gathers of blocks of unequal sizes (MPI_Allgatherv, MPI_Reduce_scatter).
 """
 
@@ -76,6 +77,8 @@ def direct_gather(group: Group, parts: Sequence[float], nbytes: float, back: boo
 
 def passed_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Transfer:
     """Whole shards from neighbour to neighbour; round over routes where there is no ring or line."""
+    if group.line.axis.kind == "one_way_ring":
+        return round_gather(group, parts, nbytes, back)
     return _passed(group.line, to_neighbours(group.line, parts, nbytes, back))
 
 
@@ -85,8 +88,10 @@ def one_way_gather(group: Group, parts: Sequence[float], nbytes: float, back: bo
 
 
 def one_way_round(group: Group, parts: Sequence[float], nbytes: float, back: bool) -> Lanes:
-    """Shards passed on one way round, each over a route that does not split."""
-    forward, none = to_neighbours(_alone(group), parts, nbytes, back, one_way=True)
+    """Shards passed on one way round, each over a route that does not split. Sums go the same way, for links may lead one
+    way: what is for a chip sets out at the next one, so it is passed on as a shard of that chip's would be."""
+    moved = (parts[-1], *parts[:-1]) if back else parts
+    forward, none = to_neighbours(_alone(group), moved, nbytes, False, one_way=True)
     return [group.unsplit(hop) for hop in forward], none
 
 

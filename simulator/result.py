@@ -1,6 +1,6 @@
 """What a run leaves behind: when every task began and ended, and the bounds of the whole.
 
-The bounds are computed when asked for: the upper one is a simulation of its own.
+The bounds are computed when asked for, without a simulation (`simulator.bounds`).
 """
 
 from __future__ import annotations

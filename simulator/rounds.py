@@ -258,7 +258,7 @@ def _unequal(group: Group, ask: Ask, algorithm: str) -> Rounds:
     parts, back = ask.held or ask.shares, ask.kind == "reduce_scatter"
     if algorithm == "direct":
         return [Round(tuple(to_every(group, parts, ask.nbytes, back)))]
-    if algorithm == "ring_one_way":
+    if algorithm == "ring_one_way" or group.line.axis.kind == "one_way_ring":
         lanes = one_way_round(group, parts, ask.nbytes, back)
     else:
         lanes = to_neighbours(group.line, parts, ask.nbytes, back)

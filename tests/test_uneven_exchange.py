@@ -12,11 +12,12 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw import Router
+from hw import Mesh, Router, System, load_chip
 from simulator import Ask, Group, RunOptions, bind, canonical, parse_graph, print_items, simulate
 from simulator.collectives import exchanged
 from simulator.flight import by_routes
@@ -156,3 +157,18 @@ def test_a_shard_that_one_chip_has_streams_through_the_others(
     assert result.time_s == pytest.approx(result.lower_bound_s, rel=0.02)
     task = simulate(parse_graph([line], {"I": 8_000_000}), system, replace(options, network="task"))
     assert task.time_s == pytest.approx(result.lower_bound_s, rel=1e-9)
+
+
+@pytest.mark.parametrize("network", ["task", "messages"])
+@pytest.mark.parametrize("collectives", ["canonical", "ring", "ring_one_way", "auto"])
+@pytest.mark.parametrize("line", ["all_gather(x:int8[I_X], over=X", "reduce_scatter(x:int8[I]{U_X}, over=X"])
+def test_unequal_shards_go_round_a_ring_whose_links_lead_one_way(line: str, collectives: str, network: Any) -> None:
+    """All that chip 0 has passes over all wires but the one that leads to it; sums for chip 0 over all but its own."""
+    ring = nx.DiGraph()
+    ring.add_edges_from(((at, (at + 1) % 4) for at in range(4)), bandwidth=50e9)
+    out = "y:int8[I]" if line.startswith("all") else "y:int8[I_X]"
+    graph = parse_graph([f"{out} = {line}, shares=[1, 0, 0, 0])"], {"I": 120_000_000})
+    options = RunOptions(overlap="full", collectives=collectives, network=network)
+    result = simulate(graph, System(load_chip("h100_sxm"), ring, Mesh({"X": 4})), options)
+    assert result.lower_bound_s == pytest.approx(2400e-6, rel=1e-9)  # 120 MB over 50e9 B/s
+    assert result.time_s == pytest.approx(2400e-6, rel=0.02)
