@@ -20,7 +20,9 @@ from itertools import pairwise
 from simulator import Resource, Result, Shape
 
 CONTENTION = "contention"
+"""A segment that a task took longer for because others shared its resource."""
 HELD = "held"
+"""A segment in which a process of the user's held a task back."""
 PATH_CAUSES = ("compute", "vector", "memory", "network", "host", "overhead", CONTENTION, HELD)
 """What a segment can be due to: the words of `bound_by` but waiting, contention, and what a user's process held back."""
 

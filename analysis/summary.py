@@ -22,6 +22,7 @@ from hw.input import unknown
 from simulator import PS_PER_S, OpGraph, Plan, Result, RunOptions, Simulation, eta
 
 Value = float | str | bool | None
+"""What a word can be: SI units for numbers, None where it does not apply."""
 
 _CAUSE_WORD = {"math": "t_math", "vector": "t_vector", "memory": "t_memory", "network": "t_network", "host": "t_host"}
 _SECONDS_PER_HOUR = 3600.0

@@ -11,6 +11,7 @@ from hw.network import Axis, Level, Route, Router, Topology, Trunk, Wire, parse_
 from hw.systems import Mesh, System, load_system, system_names
 
 VERSION = "0.1.0"
+"""The version of the package; results in a store carry it."""
 
 __all__ = [
     "VERSION",

@@ -27,7 +27,9 @@ Key = tuple[str | int, ...]
 _NO_REFERENCES = "anchors and aliases (& and *) are not part of the language; use extends"
 
 MAX_BYTES = 2 * 1024 * 1024
+"""The largest file that is read, in bytes."""
 MAX_DEPTH = 64
+"""How many levels of maps and lists a file may nest."""
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 _FOLD = "\a"

@@ -23,6 +23,7 @@ from hw.topology import Axis, Topology
 
 Routing = Literal["split", "single", "ecmp", "minimal"]
 ROUTINGS: tuple[Routing, ...] = ("split", "single", "ecmp", "minimal")
+"""How messages may take their way through a network, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ class Quantity:
 
 
 Seconds = Annotated[float, Quantity(Dimension.TIME, Sign.NOT_NEGATIVE)]
+"""A time, not negative; from `2 us` or a number of seconds."""
 Bytes = Annotated[float, Quantity(Dimension.DATA)]
 BytesPerSecond = Annotated[float, Quantity(Dimension.BANDWIDTH)]
 FlopsPerSecond = Annotated[float, Quantity(Dimension.FLOP_RATE)]
@@ -91,6 +92,7 @@ Hertz = Annotated[float, Quantity(Dimension.FREQUENCY)]
 Watts = Annotated[float, Quantity(Dimension.POWER, Sign.NOT_NEGATIVE)]
 UsdPerHour = Annotated[float, Quantity(Dimension.PRICE, Sign.NOT_NEGATIVE)]
 Efficiency = Annotated[float, Quantity(Dimension.RATIO, Sign.FRACTION)]
+"""A share of a rate, above 0 and at most 1; from `85 %` or a number."""
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -18,6 +18,7 @@ from scenarios.chip_set import chips_of, leave_behind, restated, restated_by
 from scenarios.op_options import is_op_option, option_place, option_problem, with_op_option
 
 LIBRARY = Path(__file__).parent / "library"
+"""The folder of the bundled scenarios."""
 _MAX_BASES = 16
 _FLAT_UNDER: tuple[Key, ...] = (
     ("system", "set"),

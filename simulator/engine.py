@@ -29,6 +29,7 @@ from simulator.sharing import Pool, Use
 from simulator.turns import Outgoing, ReadyOrder
 
 Order = Literal["program", "ready"]
+"""In which order a queue issues: as the program says, or whoever is ready first."""
 
 _OPEN = -2
 """Instead of a constant time: the task begins, lets its messages go, and ends after them."""

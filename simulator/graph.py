@@ -147,6 +147,7 @@ class Repeat:
 
 
 Items = tuple[Op | Repeat, ...]
+"""What a graph is a list of: ops, and blocks that repeat."""
 
 
 FuseRule = str | Sequence[Sequence[str]]

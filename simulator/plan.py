@@ -30,6 +30,7 @@ Overlap = Literal["full", "none", "auto"]
 OVERLAPS = ("full", "none", "auto")
 ORDERS = ("program", "ready")
 NETWORKS = ("task", "messages")
+"""How a collective may be carried out: as one task, or message by message."""
 CALIBRATIONS = ("spec", "measured")
 SHARDINGS = ("canonical", "auto", "written")
 

@@ -31,6 +31,7 @@ from simulator.planner_op import TIE, OpPlan, plan_op, plan_seconds, told
 from simulator.planner_walk import Inserted, Planner, plan_key, types_key
 
 Sharding = Literal["canonical", "auto", "written"]
+"""Who decides where collectives go: the textbook, the cheapest choice, or the text as written."""
 
 NOTABLE = 1.2
 """How many times the cheapest the textbook's choice may cost before it is worth a word."""

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from analysis import Summary, timeline_frame, usage_frame
 from hw import Mesh, System, Topology
-from hw.subwiring import ROUTES
+from hw.network import ROUTES
 from simulator import Plan, Result, RunOptions, Simulation, parse_graph, simulate
 from tests.wirings import (
     ALGORITHM_NAMES,

@@ -16,8 +16,7 @@ import networkx as nx
 from hypothesis import strategies as st
 
 from hw import Chip, Mesh, System, Topology, parse_topology
-from simulator import OpGraph, Result, RunOptions, parse_graph, simulate
-from simulator.algorithms import ALGORITHMS
+from simulator import ALGORITHMS, OpGraph, Result, RunOptions, parse_graph, simulate
 from tests.strategies import chip_with, faster
 
 DIMS = {"E": 5040, "F": 2520}

@@ -22,7 +22,9 @@ SECONDS_PER_HOUR = 3600.0
 SECONDS_PER_DAY = 86400.0
 DAYS_PER_YEAR = 365.0
 SECONDS_PER_YEAR = DAYS_PER_YEAR * SECONDS_PER_DAY
+"""A year has 365 days here."""
 MILLION = 1e6
+"""Prices are quoted for so many tokens or requests."""
 
 
 def rent_usd(usd_per_h: float, time_s: float, chips: float = 1.0, utilisation: float = 1.0) -> float:
