@@ -98,8 +98,8 @@ def test_pages_import_from_doors(page: Path) -> None:
     assert [f"{block.line}, {place}" for block in code for place in past_the_doors(block.text)] == []
 
 
-def test_examples_import_from_doors() -> None:
-    files = sorted((ROOT / "examples").rglob("*.py"))
+def test_examples_and_benchmarks_import_from_doors() -> None:
+    files = [path for folder in ("examples", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
     assert [f"{path.name}:{place}" for path in files for place in past_the_doors(path.read_text("utf-8"))] == []
 
 
