@@ -34,11 +34,11 @@ from simulator.streams import Stage as Streams
 from simulator.streams import cast_stages, reduce_stages
 from simulator.transfer import Group, Message
 
-SLICES = 8
+SLICES = 32
 """Pieces, at least, into which what streams is cut."""
 
 MOST_SLICES = 256
-PIPELINED = 20_000
+PIPELINED = 80_000
 """Messages up to which more pieces are cut, so that filling the pipeline costs little."""
 
 Build = Callable[[Group, Ask], Rounds]

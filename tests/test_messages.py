@@ -124,3 +124,18 @@ def test_no_message_form_beats_the_bounds_where_hops_are_far(topology: str, kind
     within = 1e-9 * result.time_s + 1e-11
     assert result.dependency_bound_s <= result.time_s + within
     assert result.lower_bound_s <= result.time_s + within
+
+
+@pytest.mark.parametrize("kind", ["all_gather", "reduce_scatter"])
+@pytest.mark.parametrize("sizes", [(6, 4, 2), (16, 2), (4, 4, 2)])
+def test_wrapped_axes_of_unlike_sizes_take_by_messages_what_the_task_takes(sizes: tuple[int, ...], kind: str) -> None:
+    """V / sum(W_both) keeps all directions of all axes busy; what is left is the filling of the pipeline by slices."""
+    mesh = dict(zip("XYZ", sizes, strict=False))
+    system = many(
+        f"torus({','.join(map(str, sizes))}) over ici", mesh, chip_with("tpu_v4", {"links.ici.latency": 1e-6})
+    )
+    graph = parse_graph([OPS[kind].format(o="".join(mesh))], {"I": 960, "J": 48_000})
+    task, messages = (
+        simulate(graph, system, RunOptions(overlap="full", network=network)).time_s for network in ("task", "messages")
+    )
+    assert messages == pytest.approx(task, rel=0.06)
