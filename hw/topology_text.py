@@ -17,7 +17,7 @@ from hw.chip import Link
 from hw.errors import unknown
 from hw.graph import Graph
 from hw.graph_data import graph_from
-from hw.graph_file import GRAPH_SUFFIXES, read_graph
+from hw.graph_file import GRAPH_SUFFIXES, MAX_LINKS, read_graph
 from hw.recognise import recognised
 from hw.site import Shape, Site
 from hw.topology import MAX_CHIPS, Axis, Level, Topology, Trunk, Wire
@@ -73,6 +73,12 @@ def parse_topology(
     if not 1 <= size <= MAX_CHIPS:
         shown = " x ".join(level.text for level in written)
         raise ValueError(f"{shown} is out of range: 1 to {MAX_CHIPS} chips")
+    pairs = sum(level.form.pairs(level.shape) * (size // level.shape.count) for level in written)
+    if pairs > MAX_LINKS:
+        shown = " x ".join(level.text for level in written)
+        raise ValueError(
+            f"{shown} has {pairs} links, {MAX_LINKS} are the most; a switch joins as many chips with one each"
+        )
     _check_ports(written, size, links, links_of)
     return recognised(_build(written, size, links_of or (lambda _chip: links)))
 

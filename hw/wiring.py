@@ -69,6 +69,7 @@ class Form:
     """A wiring: its builder, what each of its axes is, ports that a chip needs, how many sizes, which options.
 
     Without `ports` it takes whatever ports the other levels over the link leave. `inside`: it cannot join whole nodes.
+    `pairs`: its links that join each with each, which grow with the square of its size.
     """
 
     build: Callable[[Site, Shape], None]
@@ -79,6 +80,11 @@ class Form:
     shared: Callable[[Shape], bool] = lambda _shape: False
     example: str = "(n)"
     inside: bool = False
+    pairs: Callable[[Shape], int] = lambda _shape: 0
+
+
+def _each_with_each(count: int) -> int:
+    return count * (count - 1) // 2
 
 
 def _lattice_form(axes: Callable[[Shape], tuple[str, ...]], most: int, options: tuple[str, ...], example: str) -> Form:
@@ -102,7 +108,7 @@ FORMS: dict[str, Form] = {
     "ring": _lattice_form(one_axis("ring"), 1, (), "(n)"),
     "torus": _lattice_form(torus_axes, 3, ("wrap",), "(a,b,c)"),
     "grid": _lattice_form(_lines, 3, (), "(a,b)"),
-    "full": Form(_full, one_axis("full")),
+    "full": Form(_full, one_axis("full"), pairs=lambda shape: _each_with_each(shape.count)),
     "switch": Form(build_switch, one_axis("switch"), options=("nics", REDUCTION), shared=lambda _shape: True),
     "fat_tree": Form(
         build_fat_tree,
@@ -116,6 +122,7 @@ FORMS: dict[str, Form] = {
         sizes=(3, 3),
         shared=lambda _shape: True,
         example="(groups,routers,chips)",
+        pairs=lambda shape: shape.sizes[0] * _each_with_each(shape.sizes[1]) + _each_with_each(shape.sizes[0]),
     ),
 }
 """The wirings by name."""

@@ -268,6 +268,8 @@ def test_the_first_link_is_the_default_and_the_text_reads_back() -> None:
         ("rign(4)", "unknown topology 'rign', did you mean 'ring'?"),
         ("ring(0)", "ring(0) is out of range: 1 to 65536 chips"),
         ("switch(999999999)", "out of range"),
+        ("full(20000)", "full(20000) has 199990000 links, 1048576 are the most"),
+        ("dragonfly(2,9000,3)", "dragonfly(2,9000,3) has 80991001 links, 1048576 are the most"),
         ("ring(4) over nvlik", "unknown link 'nvlik', did you mean 'nvlink'? Allowed: ici, nvlink"),
         ("ring(4,wrap=no)", "unknown option of ring 'wrap'. Allowed: none"),
         ("torus(4,4,wrap=no)", "wrap=no will not do: it wants a yes or no for each axis, as wrap=[yes,yes]"),
