@@ -78,6 +78,23 @@ def test_a_faster_memory_is_no_reason_to_be_slower() -> None:
     assert times[1] <= times[0]
 
 
+@pytest.mark.parametrize(("faster", "want_ms"), [(1, 15.0), (2, 20.0)])
+def test_who_computes_faster_takes_more_memory_from_a_neighbour_that_is_slowed_alike(
+    faster: int, want_ms: float
+) -> None:
+    """One kernel computes for 30 ms and moves bytes for 15 ms; the other moves bytes for 10 ms. Slowed alike by s, they fill
+    HBM: s/2 + s = 1, and the second takes 10 / (2/3) = 15 ms. With the unit twice as fast the first asks for HBM all the
+    time: s + s = 1, and it takes 20 ms. So a faster unit can make a run slower without any change of order."""
+    chip = chip_with("tpu_v5e", {"vector_unit.peak.fp32": f"{faster * VECTOR} FLOP/s"})
+    lines = [
+        custom("first", 0.03 * VECTOR, 0.015 * HBM),
+        f"second:bf16[1] = custom(y:bf16[1], bytes={0.01 * HBM} B, queue=q)",
+    ]
+    result = run(lines, {}, one(chip), FULL)
+    print(show_error("the second, s", end_s(result, "second"), want_ms / 1e3))
+    assert end_s(result, "second") == pytest.approx(want_ms / 1e3, rel=1e-6)
+
+
 @pytest.mark.parametrize("unit", ["matrix_unit", "vector_unit", "hbm"])
 def test_a_process_and_an_op_share_what_both_use(unit: str) -> None:
     """1 ms alone each: both end at 2 ms, whichever resource it is and however many bytes either moves."""
