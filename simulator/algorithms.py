@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from hw import Axis
 from simulator.collectives import Ask
-from simulator.collectives_axis import ROUTED, forms, one_way_round
+from simulator.collectives_axis import ROUTED, forms, to_next
 from simulator.fabric_lines import fabric_latency
 from simulator.flight import at_once, by_routes, passed_round
 from simulator.gathering import along, one_by_one
@@ -136,7 +136,7 @@ def ring_one_way(group: Group, ask: Ask) -> Transfer:
 
 def one_sided_round(group: Group, nbytes: float) -> list[Message]:
     """One round of a ring one way, over one way each even where two lead there: on a ring of two, over the first link."""
-    return group.unsplit(one_way_round(ring_line(group), nbytes))
+    return group.unsplit(to_next(ring_line(group), nbytes))
 
 
 def one_fabric(group: Group) -> bool:

@@ -157,10 +157,10 @@ def _fabric_beyond(line: Line, loads: Mapping[int, float]) -> float:
     apart = fabric_distances(line)
     if len(apart) == 1:
         return max(apart)
-    each = loads[line.topology.port_out(line.chips[0], line.axis.level)] / (line.size - 1)
+    port = line.topology.port_out(line.chips[0], line.axis.level)
+    each = loads[port] / (line.size - 1)
     out = {latency: count * each for latency, count in apart.items()}
     slowest = max(loads, key=lambda wire: loads[wire] / line.group.bytes_per_s(wire))
-    port = line.topology.port_out(line.chips[0], line.axis.level)
     # a port carries near and far ones; what a trunk carries goes far
     trunk = out if slowest == port else {max(apart): loads[slowest]}
     return latency_beyond([(out, line.group.bytes_per_s(port)), (trunk, line.group.bytes_per_s(slowest))])
@@ -194,7 +194,7 @@ def _full_exchange(line: Line, nbytes: float) -> Transfer:
 # Anything else
 
 
-def one_way_round(line: Line, nbytes: float, forward: bool = True) -> list[Message]:
+def to_next(line: Line, nbytes: float, forward: bool = True) -> list[Message]:
     """Every chip to the next, or to the one before."""
     chips = line.chips
     pairs = [(chip, chips[(at + 1) % len(chips)]) for at, chip in enumerate(chips)]
@@ -203,7 +203,7 @@ def one_way_round(line: Line, nbytes: float, forward: bool = True) -> list[Messa
 
 def _routed_gather(line: Line, nbytes: float, _scatter: bool) -> Transfer:
     size, shard, group = line.size, nbytes / line.size, line.group
-    ahead, back = one_way_round(line, shard), one_way_round(line, shard, forward=False)
+    ahead, back = to_next(line, shard), to_next(line, shard, forward=False)
     # backwards a message is passed on from the last chip to the first
     both = passed_round(group, (ahead, back[::-1]), (size - 1) // 2) if size > 2 else Transfer()
     whole = both.then(passed_round(group, (ahead,), 1)) if size % 2 == 0 else both

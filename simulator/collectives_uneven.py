@@ -113,8 +113,6 @@ def round_gather(group: Group, parts: Sequence[float], nbytes: float, back: bool
 def _passed(line: Line, lanes: Lanes) -> Transfer:
     hops = max(len(lane) for lane in lanes)
     messages = [message for lane in lanes for hop in lane for message in hop]
-    if line.axis.kind not in _NEIGHBOURS:
-        loads, latency = at_once(line.group, messages)
-        return Transfer((loads,), hops * latency, most_sent(messages))
-    loads = at_once(line.group, messages)[0]
-    return Transfer((loads,), hops * line.hop_s(loads), most_sent(messages))
+    loads, latency = at_once(line.group, messages)
+    hop_s = line.hop_s(loads) if line.axis.kind in _NEIGHBOURS else latency
+    return Transfer((loads,), hops * hop_s, most_sent(messages))

@@ -26,6 +26,13 @@ Histogram = Mapping[float, float]
 
 def at_once(group: Group, messages: Iterable[Message]) -> tuple[Loads, float]:
     """Bytes by wire of messages that go side by side, and the latency that adds to the busiest wire what they take more."""
+    coming, latest = _coming(group, messages)
+    loads = {wire: sum(here.values()) for wire, here in coming.items()}
+    return loads, latency_beyond([(here, group.bytes_per_s(wire)) for wire, here in coming.items()], latest)
+
+
+def _coming(group: Group, messages: Iterable[Message]) -> tuple[dict[int, dict[float, float]], float]:
+    """By wire, its bytes by the latency in seconds after which they come; and the longest of those."""
     coming: dict[int, dict[float, float]] = {}
     latest = 0.0
     for message in messages:
@@ -34,8 +41,7 @@ def at_once(group: Group, messages: Iterable[Message]) -> tuple[Loads, float]:
         for wire, share in shares.items():
             here = coming.setdefault(wire, {})
             here[latency] = here.get(latency, 0.0) + share * message.nbytes
-    loads = {wire: sum(here.values()) for wire, here in coming.items()}
-    return loads, latency_beyond([(here, group.bytes_per_s(wire)) for wire, here in coming.items()], latest)
+    return coming, latest
 
 
 def by_routes(group: Group, messages: Sequence[Message]) -> Transfer:
@@ -127,13 +133,9 @@ def passed_round(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) 
 
 def _waiting(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> float:
     """Seconds that wires wait beyond the bytes of the busiest: no round comes sooner than the first."""
-    coming: dict[int, dict[float, float]] = {}
-    for message in (message for lane in lanes for message in lane):
-        shares, latency = way_of(group.router, message)
-        for wire, share in shares.items():
-            here = coming.setdefault(wire, {})
-            here[latency] = here.get(latency, 0.0) + share * message.nbytes * rounds
-    return latency_beyond([(here, group.bytes_per_s(wire)) for wire, here in coming.items()])
+    coming, _ = _coming(group, (message for lane in lanes for message in lane))
+    # `rounds` times the bytes over a wire take as long as the bytes over one that is so much slower
+    return latency_beyond([(here, group.bytes_per_s(wire) / rounds) for wire, here in coming.items()])
 
 
 def passed_on(

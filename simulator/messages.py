@@ -1,8 +1,8 @@
 """A collective by messages, as tasks: one that stands for the whole, and a message for each class of alike ones.
 
-Model: the whole holds its queue on every member from its begin to its end. A message waits for what its sender passes on,
-and for the sender's earlier messages of its lane; it takes its route's latency, then its bytes flow over the wires and its
-share of what the collective asks of its two chips.
+Model: the whole holds its queue on every member from its begin to its end. A message waits for what its sender passes on
+and takes its route's latency; then it waits for its lane, which sends one message at a time, of those that have come the
+first in program order; then its bytes flow over the wires, and its share of what the collective asks of its two chips.
 """
 
 from __future__ import annotations

@@ -164,13 +164,14 @@ class Network:
     def _with_messages(self, communication: Communication, whole: Traffic) -> Traffic:
         """The same with its messages, if anything moves."""
         parts = []
+        different: dict[int, int] = {}
         for number, joined in enumerate(whole.groups):
             if len(joined.members) < 2:
                 continue
             group = self._group(joined.members, communication)
             steps = rounds(group, _ask(communication, number, joined.members, group), joined.algorithm)
             parts.append(steps)
-            different = {id(step.messages): len(step.messages) for part in parts for step in part}
+            different.update({id(step.messages): len(step.messages) for step in steps})
             if sum(different.values()) > MAX_MESSAGES:
                 raise RunError(
                     f"{communication.kind} over {communication.axes} has more than {MAX_MESSAGES} different messages; "
@@ -214,7 +215,8 @@ class Network:
             return chips
         if root not in self._walks:
             self._walks[root] = walk_from(topology, root)
-        walk = [chip for chip in self._walks[root] if chip in set(chips)]
+        wanted = set(chips)
+        walk = [chip for chip in self._walks[root] if chip in wanted]
         return walk if len(walk) == len(chips) else chips  # chips of several nodes of a larger system
 
     def _traffic(self, communication: Communication) -> Traffic:

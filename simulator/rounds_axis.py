@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from simulator.collectives_axis import one_way_round, ring_wires
+from simulator.collectives_axis import ring_wires, to_next
 from simulator.leaves import leaves_of, stages
 from simulator.transfer import Line, Message
 
@@ -45,8 +45,8 @@ def chain(rounds: Rounds, messages: Sequence[Messages], lane: int, after: tuple[
     return after
 
 
-def _neighbours(line: Line, nbytes: float, wires: Sequence[int], forward: bool) -> list[Message]:
-    """A message over each of the wires forwards, or backwards, around a ring or along a line."""
+def _neighbours(line: Line, nbytes: float, wires: Sequence[int]) -> list[Message]:
+    """A message over each of the wires, from the chip at its one end to that at its other."""
     topology = line.topology
     numbers = topology.chip_numbers
     ends = [(numbers[topology.wires[wire].source], numbers[topology.wires[wire].target], wire) for wire in wires]
@@ -58,15 +58,15 @@ def ring(line: Line, nbytes: float, _scatter: bool) -> Rounds:
     size, shard = line.size, nbytes / line.size
     forward, backward = ring_wires(line)
     rounds: Rounds = []
-    chain(rounds, [tuple(_neighbours(line, shard, forward, True))] * (size // 2), 0)
-    chain(rounds, [tuple(_neighbours(line, shard, backward, False))] * ((size - 1) // 2), 1)
+    chain(rounds, [tuple(_neighbours(line, shard, forward))] * (size // 2), 0)
+    chain(rounds, [tuple(_neighbours(line, shard, backward))] * ((size - 1) // 2), 1)
     return rounds
 
 
 def one_way_ring(line: Line, nbytes: float, _scatter: bool) -> Rounds:
     """Whole shards from each chip to the next."""
     rounds: Rounds = []
-    hop = tuple(_neighbours(line, nbytes / line.size, line.steps(True), True))
+    hop = tuple(_neighbours(line, nbytes / line.size, line.steps(True)))
     chain(rounds, [hop] * (line.size - 1), 0)
     return rounds
 
@@ -77,9 +77,9 @@ def balanced_ring(line: Line, nbytes: float, scatter: bool) -> Rounds:
     rounds: Rounds = []
     for lane, forward in enumerate((True, False)):
         wires = line.steps(forward)
-        steps = [tuple(_neighbours(line, shard, wires, forward))] * ((size - 1) // 2)
+        steps = [tuple(_neighbours(line, shard, wires))] * ((size - 1) // 2)
         if size % 2 == 0:
-            steps.append(tuple(_neighbours(line, shard / 2, wires, forward)))
+            steps.append(tuple(_neighbours(line, shard / 2, wires)))
         chain(rounds, steps[::-1] if scatter else steps, lane)
     return rounds
 
@@ -91,7 +91,7 @@ def line(along: Line, nbytes: float, scatter: bool) -> Rounds:
     rounds: Rounds = []
     for lane, forward in enumerate((True, False)):
         wires = along.steps(forward)
-        hops = _neighbours(along, shard, wires if forward else wires[::-1], forward)
+        hops = _neighbours(along, shard, wires if forward else wires[::-1])
         sent = [hops[: at + 1] if scatter else hops[at:] for at in range(size - 1)]
         chain(rounds, [tuple(each) for each in sent], lane)
     return rounds
@@ -119,8 +119,8 @@ def over_routes(along: Line, nbytes: float, _scatter: bool) -> Rounds:
     """Whole shards both ways round the chips, each over the route to the next."""
     size, shard = along.size, nbytes / along.size
     rounds: Rounds = []
-    chain(rounds, [tuple(one_way_round(along, shard))] * (size // 2), 0)
-    chain(rounds, [tuple(one_way_round(along, shard, forward=False))] * ((size - 1) // 2), 1)
+    chain(rounds, [tuple(to_next(along, shard))] * (size // 2), 0)
+    chain(rounds, [tuple(to_next(along, shard, forward=False))] * ((size - 1) // 2), 1)
     return rounds
 
 

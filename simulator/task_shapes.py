@@ -1,7 +1,8 @@
 """The shapes of tasks: what a task asks of each chip and wire, stage by stage, and how long it takes alone.
 
-Model: stages run one after the other at their own pace; what a kernel needs is shared evenly by its chunks. Alike groups
-that one task stands for ask together of each wire, and take the time of one of them.
+Model: alone, k tiles flow through stages of t seconds each: max(t) + (sum(t) - max(t)) / k after the fixed seconds. What
+a kernel needs is shared evenly by its chunks. Alike groups that one task stands for ask together of each wire, and take
+the time of one of them.
 Assumes: a collective streams its bytes, so it is slowed in their proportion; a kernel counts the bytes that its chip's HBM
 could move meanwhile, and a stream from a host or a disk its own.
 """
