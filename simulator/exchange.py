@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hw import Axis
 from simulator.collectives_axis import forms
@@ -40,7 +40,8 @@ def exchange(group: Group, nbytes: float) -> Transfer:
         loads = added(loads, carried)
         sent += here.sent_bytes
         apart = _beyond(group, at)
-        for crossing, wire in _crossings(lines[0], carried):
+        crossings = _CROSSINGS.get(piece.kind, _through)
+        for crossing, wire in crossings(lines[0], carried):
             count = sum(crossing.values()) * sum(apart.values())
             times = _both(crossing, apart)
             scaled = {latency: carried[wire] * many / count for latency, many in times.items()}
@@ -82,41 +83,59 @@ def _distances(line: Line) -> Distances:
     return Counter(line.router.route(first, chip).latency_s if chip != first else 0.0 for chip in line.chips)
 
 
-def _crossings(line: Line, carried: Mapping[int, float]) -> list[tuple[Distances, int]]:
-    """The wires of one line that can be the last to end, and how far the messages that cross them go along it."""
-    size, kind = line.size, line.axis.kind
-    if kind == "ring":
-        wires = [*line.steps(True), *line.steps(False)]
+Crossings = list[tuple[Distances, int]]
+"""Wires, each with how far the messages that cross it go along its line."""
+
+
+def _round_both_ways(line: Line, _carried: Mapping[int, float]) -> Crossings:
+    """What goes d hops crosses a wire d times; the antipode comes half each way."""
+    wires = [*line.steps(True), *line.steps(False)]
+    hop = line.hop_s(wires)
+    counts = {d * hop: float(d) for d in range(1, (line.size - 1) // 2 + 1)}
+    if line.size % 2 == 0:
+        counts[line.size // 2 * hop] = counts.get(line.size // 2 * hop, 0.0) + line.size / 4
+    return [(counts, min(wires, key=line.group.bytes_per_s))]
+
+
+def _round_one_way(line: Line, _carried: Mapping[int, float]) -> Crossings:
+    wires = line.steps(True)
+    hop = line.hop_s(wires)
+    return [({d * hop: float(d) for d in range(1, line.size)}, min(wires, key=line.group.bytes_per_s))]
+
+
+def _along(line: Line, _carried: Mapping[int, float]) -> Crossings:
+    found = []
+    for forward in (True, False):
+        wires = line.steps(forward)
         hop = line.hop_s(wires)
-        # distance d crosses a wire d times; the antipode comes half each way
-        counts = {d * hop: float(d) for d in range(1, (size - 1) // 2 + 1)}
-        if size % 2 == 0:
-            counts[size // 2 * hop] = counts.get(size // 2 * hop, 0.0) + size / 4
-        return [(counts, min(wires, key=line.group.bytes_per_s))]
-    if kind == "one_way_ring":
-        wires = line.steps(True)
-        hop = line.hop_s(wires)
-        return [({d * hop: float(d) for d in range(1, size)}, min(wires, key=line.group.bytes_per_s))]
-    if kind == "line":
-        found = []
-        for forward in (True, False):
-            wires = line.steps(forward)
-            hop = line.hop_s(wires)
-            found += [(_over(at, size, hop), wire) for at, wire in enumerate(wires)]
-        return found
+        found += [(_over(at, line.size, hop), wire) for at, wire in enumerate(wires)]
+    return found
+
+
+def _over(at: int, size: int, hop: float) -> Distances:
+    """How far the messages go that cross wire number `at` of a line."""
+    found: dict[float, float] = {}
+    for d in range(1, size):
+        # from the chips on this side, as long as the chip d on stands on the other
+        first, last = max(0, at + 1 - d), min(at, size - 1 - d)
+        if first <= last:
+            found[d * hop] = found.get(d * hop, 0.0) + last - first + 1
+    return found
+
+
+def _through(line: Line, carried: Mapping[int, float]) -> Crossings:
+    """Of a fabric or a graph: a port carries near and far ones; what a trunk carries goes far."""
     far = Counter(_distances(line))
     far[0.0] -= 1  # itself
     apart = {latency: float(many) for latency, many in far.items() if many > 0}
     out = next(wire for wire in carried if line.topology.wires[wire].source == f"chip{line.chips[0]}")
     slowest = max(carried, key=lambda wire: carried[wire] / line.group.bytes_per_s(wire))
-    # a port carries near and far ones; what a trunk carries goes far
     return [(apart, out), (apart if slowest == out else {max(apart): 1.0}, slowest)]
 
 
-def _over(at: int, size: int, hop: float) -> Distances:
-    """How far the messages go that cross wire number `at` of a line."""
-    found: Counter[float] = Counter()
-    for source in range(at + 1):
-        for target in range(at + 1, size):
-            found[(target - source) * hop] += 1
-    return found
+_CROSSINGS: Mapping[str, Callable[[Line, Mapping[int, float]], Crossings]] = {
+    "ring": _round_both_ways,
+    "one_way_ring": _round_one_way,
+    "line": _along,
+}
+"""The wires of one line that can be the last to end, by kind of axis; other kinds send through what they share."""

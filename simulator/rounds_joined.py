@@ -24,9 +24,9 @@ def append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gate
 
 def merged(parts: Sequence[Rounds]) -> Rounds:
     """The rounds of several lines or groups side by side: round by round, or one by one if unlike."""
-    alike: dict[tuple[tuple[int, tuple[int, ...]], ...], list[Rounds]] = {}
+    alike: dict[tuple[tuple[int, tuple[int, ...], bool], ...], list[Rounds]] = {}
     for part in parts:
-        alike.setdefault(tuple((each.lane, each.after) for each in part), []).append(part)
+        alike.setdefault(tuple((each.lane, each.after, each.gate) for each in part), []).append(part)
     result: Rounds = []
     for same in alike.values():
         seen: dict[tuple[int, ...], Messages] = {}
