@@ -4,9 +4,10 @@ Model: an order costs what it keeps the busiest wire for, floor(n/2) shards one 
 all that goes along it), and among equals its longest hop. Up to `MOST_TRIED` chips all orders are tried. With more of
 them the search starts from each chip, goes on to the nearest that is left, where near is little wire time a byte, and, up to
 `MOST_IMPROVED`, then turns pieces round and moves chips as long as that makes it cheaper; the cheapest over all starts is
-taken. What ties by cost
-costs the same: neither the chips' numbers nor the order in which they are listed matter, with many chips as far as the
-search finds equally good ones.
+taken. The order in which the chips are listed does not matter. Nor do their numbers where all orders are tried, for what
+ties by cost costs the same; beyond that as far as the search finds equally good ones, and beyond `MOST_SEARCHED` the chips
+follow each other by number.
+Source: nearest neighbour and 2-opt with moves of one city (Or-opt), as for the travelling salesman.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MOST_IMPROVED = 16
 """Chips up to which orders are improved step by step, which takes time with the fifth power of their number."""
 
 MOST_SEARCHED = 32
-"""Chips beyond which they are taken by number."""
+"""Chips beyond which they follow each other by number."""
 
 _AT_ONCE = 4_000_000
 """Figures that are held at once while orders are compared."""
@@ -43,8 +44,10 @@ def toured(router: Router, chips: Sequence[int], start: int | None = None) -> Se
         order = tour.best(np.array([(0, *rest) for rest in permutations(range(1, len(chips)))]))
     else:
         starts = range(len(chips)) if start is None else (0,)
-        near = [order for at in starts for order in tour.near(at)]
-        order = tour.best(np.array([tour.improved(each) for each in near] if len(chips) <= MOST_IMPROVED else near))
+        found = [order for at in starts for order in tour.near(at)]
+        if len(chips) <= MOST_IMPROVED:
+            found = [tour.improved(each) for each in found]
+        order = tour.best(np.array(found))
     return [chips[at] for at in order]
 
 
@@ -55,7 +58,8 @@ class _Tour:
         self.ring, self.size = ring, len(chips)
         wires = router.topology.wires
         routes = {(a, b): router.route(chips[a], chips[b]) for a, b in permutations(range(self.size), 2)}
-        used = {wire: at for at, wire in enumerate(sorted({wire for way in routes.values() for wire in way.shares}))}
+        crossed = set().union(*(way.shares for way in routes.values()))
+        used = {wire: at for at, wire in enumerate(sorted(crossed))}
         self.seconds = np.zeros((self.size, self.size, len(used)))
         self.latency = np.zeros((self.size, self.size))
         for (a, b), route in routes.items():
@@ -73,12 +77,20 @@ class _Tour:
 
     def costs(self, orders: Any) -> tuple[Any, Any]:
         """Of each order, seconds a byte of its busiest wire and its longest hop."""
-        here, there = (orders, np.roll(orders, -1, 1)) if self.ring else (orders[:, :-1], orders[:, 1:])
+        here, there = self._hops(orders)
         chunk = max(1, _AT_ONCE // (here.shape[1] * self.hop.shape[2]))
         parts = [slice(at, at + chunk) for at in range(0, len(orders), chunk)]
         busiest = np.concatenate([self.hop[here[part], there[part]].sum(1).max(1) for part in parts])
-        latency = np.maximum(self.latency[here, there], self.latency[there, here] if self.ring else 0.0).max(1)
-        return busiest, latency
+        latency = self.latency[here, there]
+        if self.ring:
+            latency = np.maximum(latency, self.latency[there, here])
+        return busiest, latency.max(1)
+
+    def _hops(self, orders: Any) -> tuple[Any, Any]:
+        """Of each order, the chips that its hops leave and those that they reach."""
+        if self.ring:
+            return orders, np.roll(orders, -1, 1)
+        return orders[:, :-1], orders[:, 1:]
 
     def best(self, orders: Any) -> Any:
         """The cheapest of some orders: of those that keep a wire busy for the least, that of the shortest hops."""
@@ -113,7 +125,7 @@ class _Tour:
 
     def _work(self, orders: Any) -> Any:
         """What descent goes by: the busiest wire, and a little of what all carry, so that it finds a way over flats."""
-        here, there = (orders, np.roll(orders, -1, 1)) if self.ring else (orders[:, :-1], orders[:, 1:])
+        here, there = self._hops(orders)
         total = self.hop.sum(2)[here, there].sum(1)
         return self.costs(orders)[0] + total / self.hop.shape[2] / 100
 
