@@ -42,19 +42,23 @@ def to_neighbours(line: Line, parts: Sequence[float], nbytes: float, back: bool,
 
     `one_way`: all the way round in one direction.
     """
-    size, round_trip = line.size, line.axis.kind != "line" or one_way
-    both = (size - 1, 0) if one_way else (size // 2, (size - 1) // 2) if round_trip else (size - 1, size - 1)
+    size, is_round = line.size, line.axis.kind != "line" or one_way
+    ahead, behind = size - 1, size - 1
+    if one_way:
+        behind = 0
+    elif is_round:
+        ahead, behind = size // 2, (size - 1) // 2
     lanes: Lanes = ([], [])
-    for lane, step, hops in zip(lanes, (1, -1), both, strict=True):
+    for lane, step, hops in zip(lanes, (1, -1), (ahead, behind), strict=True):
         for hop in range(hops):
-            # at a chip is the shard that set out `hop` places before it
-            ends = [(at - step * hop, at, at + step) for at in range(size)]
-            passed = [each for each in ends if round_trip or (min(each) >= 0 and max(each) < size)]
-            messages = [
-                _passed_on(line, here, there % size, parts[start % size] * nbytes, back)
-                for start, here, there in passed
-                if parts[start % size]
-            ]
+            messages = []
+            for at in range(size):
+                # at a chip is the shard that set out `hop` places before it
+                start, there = at - step * hop, at + step
+                part = parts[start % size]
+                reached = is_round or (0 <= start < size and 0 <= there < size)
+                if part and reached:
+                    messages.append(_passed_on(line, at, there % size, part * nbytes, back))
             lane.append(messages)
         if back:
             lane.reverse()
