@@ -1,7 +1,7 @@
 """What large graphs cost, whole command: CPU seconds and memory of `overlapse run`, each in a process of its own.
 
 Cases: 10,000 and 100,000 matmuls on one chip in one block; 126 layers of sharded matmuls with tensor- and data-parallel
-all-reduces on 16,384 alike chips (757 kernels).
+all-reduces on 16,384 alike chips (757 kernels); 300 matmuls whose weights 512 chips read from 64 hosts.
 Run: python -m benchmarks.large_graphs
 """
 
@@ -47,10 +47,24 @@ workload:
 run: {overlap: full}
 """
 
+HOSTS = """
+name: hosts
+system: {{base: dgx_h100, nodes: 64}}
+workload:
+  dims: {{B: 1024, D: 1024}}
+  ops:
+    - x0:bf16[B,D] = relu(xx:bf16[B,D])
+    - repeat: {rounds}
+      carry: {{x0: y}}
+      ops:
+        - y:bf16[B,D] = matmul(x0, w:bf16[D,D]@host)
+"""
+
 CASES = {
     "10,000 kernels, one chip": CHAIN.format(rounds=5_000),
     "100,000 kernels, one chip": CHAIN.format(rounds=50_000),
     "757 kernels, 16,384 chips": LAYERS,
+    "300 kernels, 64 hosts": HOSTS.format(rounds=300),
 }
 
 

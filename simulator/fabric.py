@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 from simulator.folding import Folding, fold, unfolded
+from simulator.host_ports import FarBytes
 from simulator.kernel import Kernel
 from simulator.network import Joined, Network, Traffic
 from simulator.placement import Placement
@@ -43,20 +44,28 @@ class Fabric:
         }
 
     def _hosted(self) -> dict[int, Traffic]:
-        """What kernels ask of the hosts that chips share: one group of one chip each."""
-        variant_of = self.plan.split.variant_of
+        """What kernels ask of the hosts that chips share: once for all that move as much on the same chips."""
+        if self.plan.system.host is None:
+            return {}
+        known: dict[Hashable, Traffic] = {}
         found: dict[int, Traffic] = {}
         for index, variants in enumerate(self.variants):
-            if self.plan.system.host is None or not any(variant.far_bytes for variant in variants):
+            moved = [variant.far_bytes for variant in variants]
+            if not any(moved):
                 continue
-            groups = []
-            for chip in self.places[index].chips:
-                loads = self.network.host.loads(chip, variants[variant_of[chip]].far_bytes)
-                if loads:
-                    groups.append(Joined((chip,), Transfer((loads,))))
-            if groups:
-                found[index] = Traffic(tuple(groups))
+            placement = self.places[index]
+            key = (placement, tuple(frozenset(each.items()) for each in moved))
+            if key not in known:
+                known[key] = self._to_hosts(placement, moved)
+            if known[key].groups:
+                found[index] = known[key]
         return found
+
+    def _to_hosts(self, placement: Placement, moved: Sequence[FarBytes]) -> Traffic:
+        """One group of one chip for each that shares a host; `moved`: by variant."""
+        variant_of = self.plan.split.variant_of
+        loads = ((chip, self.network.host.loads(chip, moved[variant_of[chip]])) for chip in placement.chips)
+        return Traffic(tuple(Joined((chip,), Transfer((here,))) for chip, here in loads if here))
 
     def _fold(self) -> None:
         system = self.plan.system

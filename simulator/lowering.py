@@ -85,6 +85,7 @@ class _Issue:
         self.lanes: dict[tuple[int, str], int] = {}
         self._placed: dict[Placement, tuple[int, ...]] = {}
         self._joins: dict[tuple[Traffic, Placement], dict[tuple[int, ...], Together]] = {}
+        self._hosts: dict[Traffic, dict[tuple[int, ...], Together]] = {}
         variants_of_kernel = Variants(plan, self.resources)
         planned = [variants_of_kernel.of(each) for each in zip(*variants, strict=True)]
         self.variants = planned
@@ -156,11 +157,13 @@ class _Issue:
         )
 
     def _ways(self, traffic: Traffic) -> dict[tuple[int, ...], Together]:
-        """By simulated chip, the ways to their hosts of all chips that it stands for."""
-        joined: dict[tuple[int, ...], list[Joined]] = {}
-        for group in traffic.groups:
-            joined.setdefault(self._simulated(group.members), []).append(group)
-        return {chips: self.shapes.together(groups) for chips, groups in joined.items()}
+        """By simulated chip, the ways to their hosts of all chips that it stands for; worked out once for each traffic."""
+        if traffic not in self._hosts:
+            joined: dict[tuple[int, ...], list[Joined]] = {}
+            for group in traffic.groups:
+                joined.setdefault(self._simulated(group.members), []).append(group)
+            self._hosts[traffic] = {chips: self.shapes.together(groups) for chips, groups in joined.items()}
+        return self._hosts[traffic]
 
     def _simulated(self, chips: Iterable[int]) -> tuple[int, ...]:
         """The simulated chips that stand for some chips."""

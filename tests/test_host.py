@@ -13,6 +13,7 @@ import pytest
 from analysis import Summary
 from hw import Host, Memory, Mesh, SpecError, System, load_chip, parse_topology
 from simulator import RunOptions, Simulation, parse_graph
+from simulator.host_ports import HostPorts
 from tests.strategies import chip_with
 
 H100 = load_chip("h100_sxm")
@@ -77,6 +78,31 @@ def test_chips_behind_one_switch_share_its_uplink_each_way() -> None:
 def test_memory_carries_both_ways_together() -> None:
     both = run(node(), COPY, "z:bf16[N]@host = copy(w:bf16[N], queue=out)")
     close(both["time"], 2 * 8 * NBYTES / 400e9)
+
+
+def test_what_alike_kernels_ask_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    plain = HostPorts.loads
+
+    def counted(ports: HostPorts, chip: int, moved: Any) -> dict[int, float]:
+        asked.append(chip)
+        return plain(ports, chip, moved)
+
+    monkeypatch.setattr(HostPorts, "loads", counted)
+    copies = [f"y{at}:bf16[N] = copy(x{at}:bf16[N]@host)" for at in range(20)]
+    close(run(node(), *copies)["time"], 20 * 8 * NBYTES / 400e9)
+    assert sorted(asked) == list(range(8))
+
+
+def test_kernels_that_move_less_or_run_elsewhere_are_not_alike() -> None:
+    whole, few = COPY, "a:bf16[N] = copy(b:bf16[N]@host, on=[0,1,2,3,4,5,6])"
+    half = "c:bf16[M] = copy(d:bf16[M]@host)"
+    graph = parse_graph([whole, few, half], {"N": int(NBYTES) // 2, "M": int(NBYTES) // 4})
+    simulation = Simulation(graph, node(), RunOptions(overlap="full"))
+    summary = Summary(simulation.plan, simulation.run)
+    for name, nbytes in (("y", 8 * NBYTES), ("a", 7 * NBYTES), ("c", 4 * NBYTES)):
+        close(summary[f"ops.{name}.t_host"], nbytes / 400e9)
+    close(summary["time"], 19 * NBYTES / 400e9)
 
 
 def test_disks_are_shared_too() -> None:
