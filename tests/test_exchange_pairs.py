@@ -10,11 +10,10 @@ from itertools import permutations
 
 import pytest
 
-from hw import Mesh, System, Topology, load_chip, parse_topology
-from hw.network import Router
+from hw import Mesh, Router, System, Topology, load_chip, parse_topology
+from simulator import Group, Message
 from simulator.exchange import exchange
 from simulator.flight import at_once
-from simulator.transfer import Group, Message
 
 H100 = load_chip("h100_sxm")
 NVLINK = H100.links["nvlink"]

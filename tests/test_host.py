@@ -12,8 +12,7 @@ import pytest
 
 from analysis import Summary
 from hw import Host, Memory, Mesh, SpecError, System, load_chip, parse_topology
-from simulator import RunOptions, Simulation, parse_graph
-from simulator.host_ports import HostPorts
+from simulator import HostPorts, RunOptions, Simulation, parse_graph
 from tests.strategies import chip_with
 
 H100 = load_chip("h100_sxm")
