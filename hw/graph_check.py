@@ -30,18 +30,13 @@ def check_links(
     for at, link in enumerate(links):
         for end, name in enumerate((link.source, link.target)):
             if name not in known:
-                problems.add(place(at, end), _unknown_node(name, others))
+                problems.add(place(at, end), others.message(name))
         if link.source == link.target:
             problems.add(place(at, 1), f"a link from '{link.source}' to itself")
         chips = [name for name in (link.source, link.target) if CHIP.fullmatch(name)]
         if link.bytes_per_s is None and not chips:
             message = f"the link from '{link.source}' to '{link.target}' wants a bandwidth: neither end is a chip"
             problems.add(place(at, 0), message)
-
-
-def _unknown_node(name: str, others: UnknownNames) -> str:
-    message = others.message(name)
-    return message if len(others.allowed) <= 24 else message.partition(" Allowed:")[0]
 
 
 def finished(nodes: Iterable[str], links: Sequence[GraphLink], directed: bool, mark: Mark, problems: Problems) -> Graph:

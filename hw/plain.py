@@ -12,10 +12,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-MOST_NAMED = 100
-"""Allowed names that a message lists."""
+MOST_NAMED = 60
+"""Allowed names that a message lists whole: more (a library, the nodes of a graph) are not read."""
+
+_SOME_NAMED = 12
+"""Of more names than that, so many are listed."""
 
 MOST_TOLD = 20
 """Problems of one input that are told one by one."""
@@ -60,7 +63,8 @@ def shown(value: object, longest: int = 60) -> str:
     """A value as a message can hold it: one short line, whatever it is."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**longest:
         return "a huge number"  # Python itself refuses to print very long integers
-    text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else f"a {type(value).__name__}"
+    kind = "mapping" if isinstance(value, dict) else type(value).__name__
+    text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else f"a {kind}"
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
@@ -100,10 +104,17 @@ def did_you_mean(name: str, allowed: Iterable[str], prefix: str = "") -> str:
     return f", did you mean {', '.join(others)}{' or ' if others else ''}{last}{more}?"
 
 
-def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
-    """The message for an unknown name: those that it may stand for, and what is allowed."""
+def unknown(what: str, name: str, allowed: Iterable[str], prefix: str = "") -> str:
+    """The message for an unknown name: those that it may stand for, and what is allowed; of many names some, and how many
+    there are. `prefix`: what the name, and those that it may stand for, stand below."""
     names = sorted(str(a) for a in allowed)
-    hint = did_you_mean(name, names) or "."
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    listed = ", ".join(names[:MOST_NAMED]) if names else "none"
-    return f"unknown {what} '{cut(str(name), _LONGEST_NAME)}'{hint} Allowed: {listed}{more}"
+    hint = did_you_mean(name, names, prefix) or "."
+    return f"unknown {what} '{prefix}{cut(str(name), _LONGEST_NAME)}'{hint} Allowed: {_listed(names)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_SOME_NAMED])} and {len(names) - _SOME_NAMED:,} more ({len(names):,} in all)"

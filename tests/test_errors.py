@@ -75,6 +75,16 @@ def test_an_unknown_name_comes_with_the_nearest_and_all_that_are_allowed() -> No
     assert unknown("link", "ici", []).endswith("Allowed: none")
 
 
+def test_of_very_many_names_some_are_listed_and_all_are_counted() -> None:
+    names = [f"scenario{number:03}" for number in range(257)]
+    message = unknown("scenario", "scenarlo123", names)
+    assert "did you mean 'scenario123'?" in message
+    assert message.count("scenario") == 1 + 1 + 12  # the word itself, the hint, those that are listed
+    assert message.endswith("Allowed: " + ", ".join(names[:12]) + " and 245 more (257 in all)")
+    whole = unknown("op kind", "zzz", names[:60])  # a vocabulary is told whole
+    assert whole.endswith("Allowed: " + ", ".join(names[:60]))
+
+
 @given(st.text(), st.lists(st.text(min_size=1), max_size=5))
 def test_a_suggestion_is_always_allowed(name: str, allowed: list[str]) -> None:
     close = nearest(name, allowed)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from hw import SpecError, load_chip, load_system
 from hw.input import did_you_mean, nearest, unknown
-from scenarios import run
+from scenarios import library_names, run
 from scenarios.cli import app
 
 GATHER = """\
@@ -313,3 +313,11 @@ def test_only_files_of_a_folder_are_scenarios(path: Path) -> None:
     path.with_name("link.yaml").symlink_to(path.with_name("nowhere.yaml"))
     shown = overlapse("check", str(path.parent))
     assert (shown.exit_code, shown.stdout.splitlines()[-1]) == (2, "1 passed, 1 failed (0 claims)")
+
+
+def test_a_name_that_the_library_lacks_is_told_in_a_few_lines() -> None:
+    shown = overlapse("run", "library:llama3_8b_blok")
+    assert shown.exit_code == 2
+    assert "did you mean 'llama3_8b_block'?" in shown.stderr
+    assert f"({len(library_names())} in all)" in shown.stderr
+    assert len(shown.stderr) < 1_000
