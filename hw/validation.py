@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from hw.document import Document, Key
-from hw.errors import Problems, did_you_mean, shown
+from hw.errors import Problems, shown, unknown
 from hw.units import Dimension, parse
 
 
@@ -95,6 +95,34 @@ Efficiency = Annotated[float, Quantity(Dimension.RATIO, Sign.FRACTION)]
 """A share of a rate, above 0 and at most 1; from `85 %` or a number."""
 
 Model = TypeVar("Model", bound=BaseModel)
+Detail = Mapping[str, Any]
+"""A mistake as pydantic has it."""
+
+_WANTED: Mapping[str, str] = {
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping of {keys}",
+    "list_type": "a list, as in [a, b]",
+    "tuple_type": "a list, as in [a, b]",
+    "too_short": "{min_length} or more entries",
+    "too_long": "at most {max_length} entries",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+    "string_too_short": "text that is not empty",
+}
+"""What is wanted where pydantic finds something else, by its name for the mistake; the names in braces are those of its
+context, and the keys of the mapping."""
 
 
 def validate(model: type[Model], document: Document, problems: Problems, at: Key = ()) -> Model | None:
@@ -108,26 +136,51 @@ def validate(model: type[Model], document: Document, problems: Problems, at: Key
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            _report(model, detail, document, problems, at)
+        details = error.errors(include_url=False)
+        for detail in details:
+            if detail["type"] not in _WANTED:
+                _report(model, detail, document, problems, at)
+        _report_wanted(model, [each for each in details if each["type"] in _WANTED], document, problems, at)
         return None
 
 
-def _report(model: type[BaseModel], detail: Any, document: Document, problems: Problems, at: Key) -> None:
-    loc = tuple(part for part in detail["loc"] if part != "[key]")
+def _report(model: type[BaseModel], detail: Detail, document: Document, problems: Problems, at: Key) -> None:
+    loc = _loc(detail)
     path = _existing(document.data, (*at, *loc))
     if detail["type"] == "extra_forbidden":
-        names = _allowed(model, loc[:-1])
-        dotted = _dotted(path)
-        prefix = dotted.removesuffix(str(loc[-1]))
-        hint = did_you_mean(str(loc[-1]), names, prefix) or "."
-        problems.add(document.key_mark(path), f"unknown key '{dotted}'{hint} Allowed: {', '.join(sorted(names))}")
+        prefix = _dotted(path).removesuffix(str(loc[-1]))
+        problems.add(document.key_mark(path), unknown("key", str(loc[-1]), _allowed(model, loc[:-1]), prefix))
     elif detail["type"] == "missing":
         place = _dotted((*at, *loc))
         problems.add(document.value_mark(path), f"'{place}' is missing")
     else:
         message = _message(detail).replace("{key}", _dotted(path) or "the value")
         problems.add(document.value_mark(path), message)
+
+
+def _report_wanted(
+    model: type[BaseModel], details: Iterable[Detail], document: Document, problems: Problems, at: Key
+) -> None:
+    """Values of which something else is wanted: what may stand in one place is told together."""
+    wanted: dict[Key, list[str]] = {}
+    values: dict[Key, Any] = {}
+    for detail in details:
+        loc = _loc(detail)
+        path = _existing(document.data, (*at, *loc))
+        keys = ", ".join(_allowed(model, loc))
+        values[path] = detail["input"]
+        wanted.setdefault(path, []).append(_WANTED[detail["type"]].format(keys=keys, **detail.get("ctx", {})))
+    above = {path[:depth] for path in wanted for depth in range(len(path))}
+    for path, either in wanted.items():
+        if path in above:
+            continue  # it may be of several kinds, and is of one of them: what is wrong is inside
+        key = _dotted(path) or "the value"
+        message = f"{shown(values[path])} will not do for {key}: it wants {' or '.join(dict.fromkeys(either))}"
+        problems.add(document.value_mark(path), message)
+
+
+def _loc(detail: Detail) -> Key:
+    return tuple(part for part in detail["loc"] if part != "[key]")
 
 
 def _existing(data: Any, path: Key) -> Key:
@@ -142,11 +195,11 @@ def _existing(data: Any, path: Key) -> Key:
     return tuple(kept)
 
 
-def _message(detail: Mapping[str, Any]) -> str:
+def _message(detail: Detail) -> str:
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, ValueError):
         return str(cause)
-    return f"{shown(detail.get('input'))} will not do for {{key}}: {_lower(str(detail['msg']))}"
+    return f"{shown(detail['input'])} will not do for {{key}}: {_lower(str(detail['msg']))}"
 
 
 def _lower(text: str) -> str:

@@ -216,8 +216,10 @@ def _graph(
     dims, broken = _dims(workload.get("dims"), document, problems)
     items: Items = ()
     unread: frozenset[str] = frozenset()
-    if "ops" in workload:
+    if isinstance(workload.get("ops"), list):
         items, unread = read_graph_items(workload["ops"], document, problems, ("workload", "ops"))
+    if not isinstance(workload.get("dims", {}), dict):
+        return None, unread  # no op can be blamed for a dim that is not there
     known = replace(known, broken_dims=frozenset(broken), unread_ops=unread)
     rules = (spec.fuse, spec.uneven, spec.split) if spec else ()
     graph = OpGraph(dims, items, *rules)

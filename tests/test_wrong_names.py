@@ -321,3 +321,29 @@ def test_a_name_that_the_library_lacks_is_told_in_a_few_lines() -> None:
     assert "did you mean 'llama3_8b_block'?" in shown.stderr
     assert f"({len(library_names())} in all)" in shown.stderr
     assert len(shown.stderr) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("system.set.hbm=1", "1 will not do for hbm: it wants a mapping of capacity, bandwidth, latency"),
+        ("system.chip=3", "3 will not do for system.chip: it wants text or a mapping (key: value)"),
+        ("system.topology=[3]", "3 will not do for system.topology.0: it wants text"),
+        (
+            "system.set.matrix_unit.tile=[1, 2, 3]",
+            "a list will not do for matrix_unit.tile: it wants at most 2 entries",
+        ),
+        ("system.set.links.nvlink.count=1.5", "1.5 will not do for links.nvlink.count: it wants a whole number"),
+        ("system.set.links.nvlink.count=0", "0 will not do for links.nvlink.count: it wants more than 0"),
+        ("run.padding=perhaps", "'perhaps' will not do for run.padding: it wants true or false"),
+        ("run.overlap=ful", "'ful' will not do for run.overlap: it wants 'full', 'none' or 'auto'"),
+        ("workload.dims=3", "3 will not do for workload.dims: it wants a mapping (key: value)"),
+        ("workload.ops=3", "3 will not do for workload.ops: it wants a list, as in [a, b]"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_once_and_in_the_words_of_the_language(
+    path: Path, change: str, said: str
+) -> None:
+    text = GATHER[: GATHER.index("processes")]
+    (line,) = wrong(path, text, "--set", change)
+    assert line.partition(": ")[2] == said
