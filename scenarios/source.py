@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hw import Mark, Problem, SpecError
+from hw import Mark, Problem, Problems, SpecError
 from hw.input import Document, Key, is_file, parse_document, read_document, unknown
 from scenarios.chip_set import chips_of, leave_behind, restated, restated_by
-from scenarios.op_options import is_op_option, option_place, option_problem, with_op_option
+from scenarios.op_options import is_op_option, option_place, option_problem, option_said, with_op_option
 
 LIBRARY = Path(__file__).parent / "library"
 """The folder of the bundled scenarios."""
@@ -50,7 +50,14 @@ def read_source(path: Path, overrides: Iterable[str] = ()) -> Document:
     """The document of a scenario with its bases merged in and `a.b=v` overrides applied. Raises SpecError."""
     document = _read(path, ())
     before = chips_of(document.data)
-    given = [_override(document, text, number) for number, text in enumerate(overrides, 1)]
+    problems = Problems()
+    given: list[str] = []
+    for number, text in enumerate(overrides, 1):
+        try:
+            given.append(_override(document, text, number))
+        except SpecError as error:
+            problems.extend(error)
+    problems.raise_if_any()
     if not {"system", "system.set"} & set(given):
         leave_behind(document, before, restated_by(given))
     return document
@@ -129,8 +136,24 @@ def _override(document: Document, text: str, number: int) -> str:
     if dotted.strip() == "extends":
         raise SpecError([Problem(mark, "extends cannot be set from outside: run that file, with --set for the rest")])
     value = parse_document(raw, "--set").data
+    if value is None and (missing := _missing(document.data, dotted.strip())):
+        raise SpecError([Problem(mark, f"there is nothing to delete at {dotted.strip()}: {missing}")])
     set_value(document, dotted.strip(), value, mark, Mark("--set", number, len(dotted) + 2))
     return dotted.strip()
+
+
+def _missing(data: Any, dotted: str) -> str | None:
+    """What is not there of a dotted path, with the nearest name; None if all of it is, or if no path can lead there."""
+    if is_op_option(dotted):
+        return None if option_problem(dotted, data) or option_said(dotted, data) else "its line leaves the option out"
+    above: Key = ()
+    for part in split_path(dotted):
+        if not isinstance(data, dict):
+            return None
+        if part not in data:
+            return unknown("key", str(part), data, "".join(f"{name}." for name in above))
+        above, data = (*above, part), data[part]
+    return None
 
 
 def split_path(dotted: str) -> Key:

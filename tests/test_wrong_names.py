@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from hw import SpecError, load_chip, load_system
 from hw.input import did_you_mean, nearest, unknown
-from scenarios import library_names, run
+from scenarios import library_names, read_source, run
 from scenarios.cli import app
 
 GATHER = """\
@@ -321,6 +321,36 @@ def test_a_name_that_the_library_lacks_is_told_in_a_few_lines() -> None:
     assert "did you mean 'llama3_8b_block'?" in shown.stderr
     assert f"({len(library_names())} in all)" in shown.stderr
     assert len(shown.stderr) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("path_to_it", "said"),
+    [
+        ("a.b", "unknown key 'a'. Allowed: name, processes, run, system, workload"),
+        ("wrkload.dims.I", "unknown key 'wrkload', did you mean 'workload'?"),
+        ("workload.dims.Q", "unknown key 'workload.dims.Q'. Allowed: I, J"),
+        ("run.efficiency.nvlnk", "unknown key 'run.efficiency.nvlnk', did you mean 'run.efficiency.nvlink'?"),
+        ("system.set.hbm.bandwidth", "unknown key 'system.set'"),
+        ("ops.z.tiles", "its line leaves the option out"),
+        ("name.x", "cannot set name.x: name is a plain value"),
+    ],
+)
+def test_what_is_not_there_cannot_be_deleted(path: Path, path_to_it: str, said: str) -> None:
+    text = GATHER.replace("relu(v", "relu(x")
+    (line,) = wrong(path, text, "--set", f"{path_to_it}=")
+    assert line.startswith("--set:1:1: ")
+    assert said in line
+
+
+def test_what_is_there_can_be_deleted_and_what_is_set_twice_too(path: Path) -> None:
+    path.write_text(GATHER)
+    assert "processes" not in read_source(path, ["processes="]).data
+    assert read_source(path, ["run.order=ready", "run.order="]).data == read_source(path).data
+
+
+def test_every_wrong_override_is_told(path: Path) -> None:
+    lines = wrong(path, GATHER, "--set", "a.b=", "--set", "workload.dims.Q=", "--set", "nothing")
+    assert [line.split(": ")[0] for line in lines] == ["--set:1:1", "--set:2:1", "--set:3:1"]
 
 
 @pytest.mark.parametrize(
