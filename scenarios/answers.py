@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import Summary
-from hw import RunError, SpecError
+from hw import RunError
 from scenarios.build import Scenario, build_scenario, without_questions
 from scenarios.expression import Reference
 from scenarios.other_runs import OtherRuns
@@ -56,7 +56,9 @@ class StudyRows:
             if number not in self.words:
                 self.words[number] = summarise(scenario)
             return value_of(self.words[number], reference.word)
-        except (SpecError, CannotTryError) as error:
+        except NoValueError:
+            raise
+        except (ValueError, CannotTryError) as error:
             raise ValueError(f"{reference}: {first_line(error)}") from None
         except RunError as error:
             raise RunError(f"{reference}: {error}") from None
@@ -84,6 +86,7 @@ class StudyRows:
         assert self._points is not None
         if number not in self.rows:
             inputs = self._ordered[number] if self._ordered is not None else self._points[number].inputs
+            self._points.derived.values(inputs)  # where these cannot be worked out there is no run that has the word
             self.rows[number] = inputs, self._bare.having_all(self._points.resolved(inputs))
         return self.rows[number]
 

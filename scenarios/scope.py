@@ -156,7 +156,10 @@ def value_of(summary: Summary, word: str) -> Any:
     if word in _TRUTHS:
         return _TRUTHS[word]
     if word not in RUN_WORDS and not word.startswith("ops."):
-        return summary.plan.graph.dims[word]
+        dims = summary.plan.graph.dims
+        if word not in dims:  # another workload may stand in a row
+            raise ValueError(unknown("dim", word, dims))
+        return dims[word]
     try:
         value = summary[word]
     except KeyError as error:  # an op that there is not

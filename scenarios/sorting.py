@@ -1,11 +1,13 @@
 """The order of a study's rows: `sort: time`, `sort: -mfu`, `sort: cost / tokens_per_s`.
 
 Model: an expression over the words of a row and what varied in it, a path by its last part where only one ends so. The least
-comes first, equals stay in the order of the points; rows for which it has no value, errors among them, come last.
+comes first (names, maps and lists by their text), equals stay in the order of the points; rows for which it has no value,
+errors among them, come last.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -90,6 +92,7 @@ def _value(row: HasWords, by: Expression) -> Any:
         return as_number(value)
 
     try:
-        return by.value(look)
+        value = by.value(look)
     except ValueError:
         return None
+    return value if isinstance(value, (int, float, str)) else json.dumps(value)  # a map or a list, as it is shown

@@ -272,3 +272,38 @@ def test_the_command_sorts_its_table_and_its_export(tmp_path: Path, capfd: pytes
     assert json.dumps(answers.as_json())
     with pytest.raises(SpecError, match=r"--sort:1:1: sort: unknown result word 'timee'"):
         answer(Asked(path, vary=("workload.dims.B=1024",), sort="timee"))
+
+
+def test_a_row_whose_derived_values_cannot_be_worked_out_has_no_words(tmp_path: Path) -> None:
+    """It is no run, so a claim about it must not be about the scenario with what it had before."""
+    study = "study: {vary: {workload.dims.B: [1, 2]}, derive: {workload.dims.D: 1024 // (B - 1)}}\n"
+    claim = "expect: {'rows[%d].flops': %d FLOP}\n"
+    right = run(written(tmp_path, MATMUL + study + claim % (1, 2 * 2 * 1024 * 4096)))
+    assert not right.failed
+    for number, sort in ((0, ""), (-1, ", sort: time")):  # sorted, it comes last
+        asked = study.replace("}}", f"}}{sort}}}")
+        wrong = run(written(tmp_path, MATMUL + asked + claim % (number, 2 * 1 * 4096 * 4096)))
+        with pytest.raises(SpecError, match=r"rows\[-?\d\].flops: workload.dims.D: .* division by zero"):
+            _ = wrong.verdicts
+
+
+def test_a_dim_that_a_rows_workload_does_not_have_is_told(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(
+        "dims: {C: 8, D: 512, F: 64}\nops: ['y:bf16[C,F] = matmul(x:bf16[C,D], w:bf16[D,F])']\n"
+    )
+    own = written(tmp_path, MATMUL, "own.yaml")
+    vary = f"study: {{vary: {{workload: [other.yaml, {own}]}}%s}}\n"
+    claimed = run(written(tmp_path, MATMUL + vary % "" + "expect: {'rows[0].B': 4096}\n"))
+    with pytest.raises(SpecError, match=r"rows\[0\].B: unknown dim 'B'. Allowed: C, D, F"):
+        _ = claimed.verdicts
+    find = ", find: {smallest: workload.dims.D, from: 512, to: 1024, step: 512, where: time >= B * 1 ns}"
+    first, second = sweep(written(tmp_path, MATMUL + vary % find), jobs=1).rows
+    assert "unknown dim 'B'" in first.error
+    assert first.words["time"] > 0  # the run itself is as good as ever
+    assert second.words["find"] == 512
+
+
+def test_maps_and_lists_are_sorted_by_their_text(tmp_path: Path) -> None:
+    path = written(tmp_path, MATMUL.replace("tpu_v5e}", "h100_sxm, topology: switch(8) over nvlink, mesh: {X: 8}}"))
+    rows = sweep(path, {"system.mesh": [{"X": 8}, {"X": 4, "Y": 2}], "sort": "mesh"}, jobs=1).rows
+    assert [row.inputs["system.mesh"] for row in rows] == [{"X": 4, "Y": 2}, {"X": 8}]
