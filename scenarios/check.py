@@ -8,13 +8,14 @@ from pathlib import Path
 from hw import RunError, SpecError
 from hw.input import cut, first_problems, is_file, is_folder, printable
 from scenarios.outcome import run
+from scenarios.source import in_library
 
 
 def scenario_files(paths: Iterable[str]) -> Iterator[str]:
     """Files as given; folders as all scenario files (*.yaml) below them, sorted. What is there and is no file (a folder, a
     pipe that nobody may ever write to) is passed over."""
     for path in paths:
-        if not path.startswith("library:") and is_folder(Path(path)):
+        if not in_library(path) and is_folder(Path(path)):
             yield from (str(file) for file in sorted(Path(path).rglob("*.yaml")) if is_file(file) or not file.exists())
         else:
             yield path

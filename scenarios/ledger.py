@@ -74,12 +74,7 @@ def baseline_file(spec: EconomicsSpec, document: Document, path: Path) -> Path |
     if not isinstance(spec.baseline, str):
         return None
     mark = document.value_mark(("economics", "baseline"))
-    if spec.baseline.startswith("library:"):
-        try:
-            return find_file(spec.baseline)
-        except SpecError as error:
-            raise SpecError([Problem(mark, problem.message) for problem in error.problems]) from None
-    file = folder_of(mark, path.parent) / spec.baseline
+    file = find_file(spec.baseline, folder_of(mark, path.parent), mark)
     if not is_file(file):
         raise SpecError([Problem(mark, f"there is no scenario file '{file}' to compare with")])
     return file

@@ -202,7 +202,12 @@ class _Reader:
             mark = self.document.value_mark((*here, at))
             folder = folder_of(mark, Path(self.document.file).parent)
             try:
-                data = read_source(find_file(value) if value.startswith("library:") else folder / value).data
+                file = find_file(value, folder, mark)
+            except SpecError as error:
+                self.problems.extend(error)
+                continue
+            try:
+                data = read_source(file).data
             except SpecError as error:
                 self.problems.add(mark, f"workload: {error.problems[0]}")
                 continue

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from analysis import CAUSES, RUN_WORDS, Summary, word_named
+from hw import SpecError
 from hw.input import Document, Key, is_file, unknown
 from hw.systems import folder_of
 from scenarios.expression import Expression, Reference
@@ -78,8 +79,10 @@ def _unknown(word: str, dims: Collection[str], said: str) -> str:
 
 def file_of(reference: Reference, folder: Path) -> Path:
     """The scenario file of another run. Raises ValueError where there is none."""
-    name = str(reference.at[0])
-    path = find_file(name) if name.startswith("library:") else folder / name
+    try:
+        path = find_file(str(reference.at[0]), folder)
+    except SpecError as error:
+        raise ValueError(f"{reference}: {error.problems[0].message}") from None
     if not is_file(path):
         raise ValueError(f"{reference}: there is no scenario file '{path}'")
     return path

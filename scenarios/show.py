@@ -21,6 +21,7 @@ from scenarios.explain import chip_sources, graph_lines, provenance, reasons
 from scenarios.outcome import Outcome, run
 from scenarios.show_find import find_lines
 from scenarios.show_study import show_study
+from scenarios.source import in_library
 from scenarios.study import ledger_of
 from scenarios.sweeps import points_of
 from scenarios.terminal import console as terminal
@@ -133,7 +134,7 @@ def chip_figures(chip: Chip, section: str) -> str:
 
 def show_roofline(target: str, overrides: list[str], level: str = "hbm") -> None:
     """The roofs of a chip, fed by the memory `level`; for a scenario also a point per op under those of HBM."""
-    if not is_path(target) and not target.startswith("library:"):
+    if not is_path(target) and not in_library(target):
         chip = load_chip(target)
         _show_roofs(chip, chip.name, level)
         return

@@ -17,6 +17,7 @@ from hw.input import Document, Key, is_file, parse_document, read_document, unkn
 from scenarios.chip_set import chips_of, leave_behind, restated, restated_by
 from scenarios.op_options import is_op_option, option_place, option_problem, option_said, with_op_option
 
+_IN_LIBRARY = "library:"
 LIBRARY = Path(__file__).parent / "library"
 """The folder of the bundled scenarios."""
 _MAX_BASES = 16
@@ -36,13 +37,19 @@ def library_names() -> dict[str, Path]:
     return {path.stem: path for path in sorted(LIBRARY.rglob("*.yaml"))}
 
 
-def find_file(reference: str) -> Path:
-    """The file of a scenario given by path or as `library:NAME`. Raises SpecError."""
-    if not reference.startswith("library:"):
-        return Path(reference)
-    name, names = reference.removeprefix("library:"), library_names()
+def in_library(reference: str) -> bool:
+    """Whether a reference to a scenario means a bundled one rather than a path."""
+    return reference.startswith(_IN_LIBRARY)
+
+
+def find_file(reference: str, folder: Path | None = None, mark: Mark | None = None) -> Path:
+    """The file of a scenario given by path (relative to `folder`) or as `library:NAME`. Raises SpecError, at `mark`, where
+    the library has no such scenario."""
+    if not in_library(reference):
+        return folder / reference if folder is not None else Path(reference)
+    name, names = reference.removeprefix(_IN_LIBRARY), library_names()
     if name not in names:
-        raise SpecError([Problem(Mark(reference), unknown("scenario of the library", name, names))])
+        raise SpecError([Problem(mark or Mark(reference), unknown("scenario of the library", name, names))])
     return names[name]
 
 
@@ -78,7 +85,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Document:
     if here in seen or len(seen) >= _MAX_BASES:
         chain = " -> ".join(each.name for each in (*seen, here))
         raise SpecError([Problem(mark, f"extends goes round in a circle or too deep: {chain}")])
-    target = find_file(base) if base.startswith("library:") else path.parent / base
+    target = find_file(base, path.parent, mark)
     if not is_file(target):
         raise SpecError([Problem(mark, f"there is no file '{target}' to extend")])
     below = _read(target, (*seen, here))

@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from hw.network import GRAPH_SUFFIXES
 from scenarios.chip_set import chips_of, kept_figures, leave_behind, names_chips, restated_by
 from scenarios.op_options import is_op_option, option_place, with_op_option
 from scenarios.paths import SAYS_NOTHING
-from scenarios.source import split_path
+from scenarios.source import find_file, in_library, split_path
 
 _sha256 = hashlib.sha256
 _SUFFIXES = (".yaml", ".yml", *GRAPH_SUFFIXES)
@@ -202,5 +203,8 @@ def _begin(file: Path) -> str:
 
 def _direct(text: str, folder: Path) -> Iterator[Path]:
     for token in _TOKEN.findall(text):
-        if (token.endswith(_SUFFIXES) or token.startswith((".", "/"))) and is_file(folder / token):
+        if in_library(token):
+            with suppress(SpecError):  # there is none: told where it is asked for
+                yield find_file(token).resolve()
+        elif (token.endswith(_SUFFIXES) or token.startswith((".", "/"))) and is_file(folder / token):
             yield (folder / token).resolve()

@@ -15,6 +15,7 @@ from analysis import WORDS
 from hw import RunError, SpecError
 from scenarios import Scenario, Study, load_scenario, run, summarise, sweep
 from scenarios.cli import app
+from scenarios.studies.find import search_of
 from scenarios.variants import ContentKeys
 
 ROOT = Path(__file__).parent.parent
@@ -218,6 +219,25 @@ def test_a_key_changes_with_the_files_that_the_system_refers_to(tmp_path: Path) 
     after = [key(each, []) for each in (by_chip, by_base)]
     assert all(old != new for old, new in zip(before, after, strict=True))
     assert key(by_chip, [], {"system.chip": "tpu_v5e"}) == key(by_chip, ["system.chip=tpu_v5e"])
+
+
+def test_a_key_changes_with_the_bundled_scenarios_that_a_row_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scenarios.source.LIBRARY", tmp_path / "library")
+    (tmp_path / "library").mkdir()
+    search = "find: {smallest: workload.dims.B, from: 1, to: 8, where: 'time < run(\"library:other\").time'}"
+    file = write(tmp_path, f"{MATMUL}study: {{vary: {{workload.dims.D: [512]}}, {search}}}\n")
+    money = write(tmp_path, f"{MATMUL}economics: {{baseline: 'library:other', runs_per_day: 1}}\n", "money.yaml")
+    keys = []
+    for size in (1, 8192):
+        write(tmp_path / "library", MATMUL.replace("B: 24", f"B: {size}"), "other.yaml")
+        scenario = load_scenario(file)
+        asked = search_of(scenario)
+        assert asked is not None
+        keys.append((ContentKeys(scenario.document, scenario.path, asked.said()).key({}), key(money, [])))
+    assert keys[0][0] != keys[1][0]
+    assert keys[0][1] != keys[1][1]
 
 
 def test_a_changed_file_is_run_again(tmp_path: Path) -> None:

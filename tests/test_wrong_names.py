@@ -377,3 +377,17 @@ def test_a_value_of_the_wrong_kind_is_told_once_and_in_the_words_of_the_language
     text = GATHER[: GATHER.index("processes")]
     (line,) = wrong(path, text, "--set", change)
     assert line.partition(": ")[2] == said
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        ("extends: library:llama3_8b_blok\n", "1:10"),
+        ("study: {vary: {workload: ['library:llama3_8b_blok']}}\n", "1:28"),
+        ("expect: {'run(\"library:llama3_8b_blok\").time < 1 s': true}\n", "1:10"),
+    ],
+)
+def test_a_bundled_scenario_that_is_not_there_is_told_where_it_is_asked_for(path: Path, more: str, place: str) -> None:
+    (line,) = wrong(path, more + GATHER[: GATHER.index("processes")].replace("relu(v", "relu(x"))
+    assert line.startswith(f"{path}:{place}: ")
+    assert "did you mean 'llama3_8b_block'?" in line
