@@ -5,8 +5,11 @@ it: its category; a stream that it names; the lane that it stands in (the name o
 a name of the process that a profiler gives ("/device:TPU:0", "/host:CPU", "CANN"); the categories of the other slices of
 its process; and a name that only hints ("python"), where nothing in the file is surely the host.
 Frames stand around work and are none: steps, modules, name scopes, annotations, loops around the ops inside them, waits
-of a stream for another. XLA's lane of ops is work, but where a GPU's streams are there as well it shows them again.
-Source: Kineto's ActivityType; XLA's xplane_schema for the names of planes and lines; the names in msprof's traces.
+of a stream for another. XLA's lane of ops is work, but where a GPU's streams are there as well it shows them again; so do
+TensorFlow's processes "stream:all" and "memcpy", and where a device has streams the process that has its name alone shows
+when the host launched its ops.
+Source: Kineto's ActivityType; XLA's xplane_schema for the names of planes and lines; the names in msprof's traces;
+TensorFlow's timeline.py and the step statistics of its GPU tracer.
 """
 
 from __future__ import annotations
@@ -58,6 +61,10 @@ _DEVICE_NAME = re.compile(
     re.IGNORECASE,
 )
 _COMMUNICATION = re.compile(r"(communication|hccl)\b", re.IGNORECASE)
+_PART_OF_DEVICE = re.compile(
+    r"(?P<task>.*/)?(?P<device>device:\w+:\d+)(/(?P<part>stream:\w+|memcpy))?( compute)?", re.IGNORECASE
+)
+_STREAM = re.compile(r"stream:\d+", re.IGNORECASE)
 _HINTS_HOST = _words(r"python[\d.]*", "cpu", "host", "main ?process")
 
 
@@ -84,6 +91,10 @@ class Roles:
             self._categories.setdefault(each.thread[0], set()).add(each.category)
         self._streams = {thread[0] for thread, name in events.thread_names.items() if _STREAM_LANE.match(name)}
         self._groups = {thread[0] for thread, name in events.thread_names.items() if _GROUP_LANE.fullmatch(name)}
+        self._parts: dict[tuple[str, str], set[str]] = {}
+        for process in self._categories:
+            if found := _PART_OF_DEVICE.fullmatch(self._name(process)):
+                self._parts.setdefault(_device_of(found), set()).add(found["part"] or "")
         sure = {process: self._sure(process) for process in self._categories}
         has_host = Role.HOST in sure.values()
         self._processes: dict[str, Role] = {}
@@ -133,6 +144,8 @@ class Roles:
         label, name = self._events.process_labels.get(process, "").strip(), self._name(process)
         if _FRAME_PROCESS.fullmatch(name):
             return Role.FRAME
+        if shown := self._shown_elsewhere(name):
+            return shown
         for text, host, device in ((label, _HOST_LABEL, _DEVICE_LABEL), (name, _HOST_NAME, _DEVICE_NAME)):
             if host.match(text):
                 return Role.HOST
@@ -142,6 +155,23 @@ class Roles:
         if any(_HOST_CATEGORY.fullmatch(each) for each in categories):
             return Role.HOST
         return Role.DEVICE if any(DEVICE_CATEGORY.fullmatch(each) for each in categories) else Role.UNKNOWN
+
+    def _shown_elsewhere(self, name: str) -> Role | None:
+        """What a process is whose slices the streams of its device show again, or for what the host did; else None."""
+        found = _PART_OF_DEVICE.fullmatch(name)
+        if found is None:
+            return None
+        task, device = _device_of(found)
+        if not found["part"]:
+            beside = self._parts[task, device] | self._parts.get(("", device), set())
+            return Role.HOST if any(beside) else None
+        streams = any(_STREAM.fullmatch(part) for part in self._parts[task, device])
+        return Role.FRAME if streams and not _STREAM.fullmatch(found["part"]) else None
+
+
+def _device_of(found: re.Match[str]) -> tuple[str, str]:
+    """The task and the device that the name of a process speaks of; streams of the task that writes the file name none."""
+    return (found["task"] or "").strip("/"), found["device"].lower()
 
 
 def _role_of_category(category: str) -> Role | None:

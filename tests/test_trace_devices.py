@@ -108,6 +108,49 @@ def test_xlas_ops_are_shown_twice_where_a_gpu_has_streams(tmp_path: Path) -> Non
     assert parts_us(timeline) == {0: {"compute": 40, "memory": 10, "total": 50}}
 
 
+def tensorflows(device: str) -> list[Event]:
+    """A step as TensorFlow's timeline has it: 55 us of three kernels on two streams and a copy of 10 us, beside each other
+    for 5 us; every kernel is shown in its stream and among all, every copy in its stream and among the copies."""
+    task = "/job:localhost/replica:0/task:0"
+    streams = {"stream:14": [("MatMul", 100, 40), ("Relu", 140, 10)], "stream:15": [("Sum", 150, 5)]}
+    copies = {"stream:16": [("MEMCPYHtoD", 95, 10)]}
+    every = [each for slices in streams.values() for each in slices]
+    lanes = {
+        f"{task}/device:CPU:0": [("Const", 0, 90)],
+        f"{task}/{device}": [("MatMul", 0, 60), ("Relu", 60, 30)],
+        **{f"/{device}/{name}": slices for name, slices in (streams | copies).items()},
+        f"/{device}/stream:all": every,
+        f"/{device}/memcpy": copies["stream:16"],
+    }
+    events: list[Event] = []
+    for pid, (name, slices) in enumerate(lanes.items()):
+        events += process(f"{device}{pid}", f"{name} Compute")
+        events += [slice_(op, ts, dur, f"{device}{pid}", 0, cat="Op") for op, ts, dur in slices]
+    return events
+
+
+def test_what_tensorflow_shows_in_several_lanes_counts_once(tmp_path: Path) -> None:
+    events = [*tensorflows("device:GPU:0"), *tensorflows("device:GPU:1")]
+    timeline = read_trace(written(tmp_path, events))
+    assert parts_us(timeline) == {chip: {"compute": 55, "memory": 5, "total": 60} for chip in (0, 1)}
+    tasks = indexed(rollup(timeline, "op"), "op")["tasks"].to_dict()
+    assert tasks == {"MatMul": 2, "Relu": 2, "Sum": 2, "MEMCPYHtoD": 2}
+    assert timeline.attrs["notes"] == []
+
+
+def test_a_stream_of_all_alone_is_the_device(tmp_path: Path) -> None:
+    alone = [
+        *process(1, "/job:worker/replica:0/task:0/device:GPU:0 Compute"),
+        *process(2, "/job:worker/replica:0/task:0/device:GPU:0/stream:all Compute"),
+        *process(3, "/job:worker/replica:0/task:1/device:GPU:0 Compute"),  # of another task, which has no streams
+        slice_("MatMul", 0, 90, 1, cat="Op"),
+        slice_("MatMul", 20, 40, 2, cat="Op"),
+        slice_("MatMul", 20, 30, 3, cat="Op"),
+    ]
+    compute = [chip["compute"] for chip in read_parts(tmp_path, alone).values()]
+    assert compute == [40, 30]
+
+
 def test_a_process_that_is_not_the_host_is_the_device_of_an_unknown_accelerator(tmp_path: Path) -> None:
     runtime = slice_("runFunction", 5, 5, 865, 1, cat="mtia_runtime", args={"device": 9})
     events = [*HOST, runtime, slice_("fc-dtype_Float", 20, 10, 9, 408, cat="mtia_ccp_events")]
