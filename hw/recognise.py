@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import permutations, product
+from operator import mul
 
 from hw.lattice import Lattice, laid, lattices
 from hw.net import Net
@@ -106,42 +107,43 @@ def _lattices(net: Net) -> Iterator[_Reading]:
         tried.append(single)  # links side by side everywhere: one wide one each, unless it is a torus of rings of two
     for adjacency in tried:
         for lattice in lattices(adjacency):
-            found = _numbered(lattice, adjacency) if net.alike else None
-            if found is None:
+            chips = _numbered(lattice, adjacency) if net.alike else None
+            if chips is None:
                 first = range(net.chips) if net.alike else sorted(range(net.chips), key=net.rank.__getitem__)
                 chips = laid(lattice, adjacency, first)
-                found = (chips, lattice.strides) if chips is not None else None
-            if found is not None:
-                yield from _named(lattice, found[0], found[1], net, adjacency is single)
+            if chips is not None:
+                yield from _named(lattice, chips, net, adjacency is single)
 
 
-def _numbered(lattice: Lattice, adjacency: Sequence[Mapping[int, int]]) -> tuple[Sequence[int], tuple[int, ...]] | None:
-    """The chips as they are, if they are numbered along the axes, and the strides of these."""
+def _numbered(lattice: Lattice, adjacency: Sequence[Mapping[int, int]]) -> Sequence[int] | None:
+    """The chips along the axes by their numbers, if they are numbered along them in some order of the axes.
+
+    Places go along the axes of the lattice all the same: in which order chips are numbered is a matter of names."""
     for order in permutations(range(len(lattice.sizes))):
         turned = Lattice(tuple(lattice.sizes[at] for at in order), tuple(lattice.wraps[at] for at in order))
         if turned.near() == list(adjacency):
-            return range(len(adjacency)), tuple(turned.strides[order.index(at)] for at in range(len(order)))
+            steps = [turned.strides[order.index(at)] for at in range(len(order))]
+            places = product(*map(range, lattice.sizes))
+            return [sum(map(mul, place, steps)) for place in places]
     return None
 
 
-def _named(
-    lattice: Lattice, chips: Sequence[int], strides: tuple[int, ...], net: Net, bundle: bool
-) -> Iterator[_Reading]:
+def _named(lattice: Lattice, chips: Sequence[int], net: Net, bundle: bool) -> Iterator[_Reading]:
     """The lattice with its axes in any order: a mesh may want another than the longest first."""
-    gather_s = _lattice_gather_s(lattice, chips, strides, net)
+    gather_s = _lattice_gather_s(lattice, chips, net)
     seen = set()
     for order in permutations(range(len(lattice.sizes))):
         turned = Lattice(tuple(lattice.sizes[at] for at in order), tuple(lattice.wraps[at] for at in order))
         if turned not in seen:
             seen.add(turned)
             kinds = tuple("ring" if wraps else "line" for wraps in turned.wraps)
-            steps = tuple(strides[at] for at in order)
+            steps = tuple(lattice.strides[at] for at in order)
             yield _Reading(turned.text, kinds, turned.sizes, steps, chips, turned.kind, (), gather_s, bundle)
 
 
-def _lattice_gather_s(lattice: Lattice, chips: Sequence[int], strides: Sequence[int], net: Net) -> float:
+def _lattice_gather_s(lattice: Lattice, chips: Sequence[int], net: Net) -> float:
     """What a gather takes at the pace of each axis's slowest links; latency apart."""
-    axes = list(zip(lattice.sizes, strides, lattice.wraps, strict=True))
+    axes = list(zip(lattice.sizes, lattice.strides, lattice.wraps, strict=True))
     widths = [_slowest(chips, axis, net) for axis in axes]
     if all(lattice.wraps) and len(axes) > 1:
         return 1 / (2 * sum(widths))

@@ -266,6 +266,19 @@ def test_a_mesh_is_laid_over_the_axes_of_a_graph(text: str, mesh: Mapping[str, i
                 assert time_s(graph, line, mesh) == time_s(built_in, line, mesh), (kind, axis)
 
 
+@pytest.mark.parametrize("text", ["grid(2,3)", "grid(2,4)", "torus(3,4)", "torus(4,3,wrap=[yes,no])", "grid(2,2,3)"])
+def test_along_which_axis_chips_are_numbered_changes_no_time(text: str) -> None:
+    """A graph that is numbered along its short axis first, as wirings may be, and the same with numbers at random."""
+    built_in = parse_topology(f"{text} over nvlink", LINKS)
+    numbered = renamed(built_in, range(built_in.size), 1)
+    other = renamed(built_in, shuffled(built_in.size, 2), 2)
+    assert numbered.levels[0].drawn == other.levels[0].drawn != "graph"
+    for kind, op in COLLECTIVES.items():
+        for root in range(built_in.size) if "ROOT" in op else (0,):
+            line = op.replace("ROOT", str(root))
+            assert time_s(numbered, line) == time_s(other, line), (kind, root)
+
+
 def test_a_mesh_that_does_not_line_up_counts_chips_by_number() -> None:
     ring = Topology.from_networkx(nx.cycle_graph(8), LINKS)
     cut = System(CHIP, ring, Mesh({"X": 2, "Y": 4}))
