@@ -145,7 +145,8 @@ class Topology:
 
         Chips are the nodes chip0, chip1, ..., all others switches; if no node is called so, all are chips. Edges have
         `bandwidth` (bytes/s or text with a unit), `latency` and `count`; one without a bandwidth takes the ports of the link
-        `over` of `links` (a chip's; its first by default). Raises SpecError with every problem.
+        `over` of `links` (a chip's; its first by default). Raises SpecError with every problem of the graph, ValueError for
+        a link that is not there or has too few ports.
         """
         from hw.topology_text import parse_topology  # late: it stands on this module
 

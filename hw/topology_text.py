@@ -63,7 +63,9 @@ def parse_topology(
     texts = tuple(text) if isinstance(text, (list, tuple)) else (text,)
     if not 1 <= len(texts) <= MAX_LEVELS:
         raise ValueError(f"a topology is a list of 1 to {MAX_LEVELS} levels, inside out")
-    first = {over: links[over], **links} if over in links else links
+    if over and over not in links:
+        raise ValueError(unknown("link", over, links))
+    first = {over: links[over], **links} if over else links
     written = [_read(each, first, len(texts) == 1, base) for each in texts]
     size = 1
     for level in written:

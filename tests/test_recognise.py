@@ -304,6 +304,16 @@ def random_graph(rng: random.Random) -> Topology:
     return Topology.from_networkx(graph)
 
 
+def test_edges_take_their_width_from_the_link_that_is_named_or_from_none() -> None:
+    links = load_chip("h100_sxm").links
+    for over in ("nvlink", "infiniband"):
+        graph = nx.path_graph(2)
+        (wire, _) = Topology.from_networkx(graph, links, over=over).wires
+        assert wire.bytes_per_s == links[over].bytes_per_s
+    with pytest.raises(ValueError, match=r"unknown link 'nvlnk', did you mean 'nvlink'\?"):
+        Topology.from_networkx(nx.path_graph(2), links, over="nvlnk")
+
+
 def test_a_double_link_in_a_triangle_is_where_it_is_whatever_the_chips_are_called() -> None:
     times = set()
     for names in itertools.permutations(range(3)):
