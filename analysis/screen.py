@@ -20,7 +20,7 @@ from analysis.style import CAUSE_COLOURS
 from analysis.summary import Summary
 from analysis.words import CAUSES, WORDS
 from hw import Chip, Dimension
-from hw.input import show
+from hw.input import few, show
 
 SHOWN_OPS = 8
 SHOWN_CHIPS = 2
@@ -182,8 +182,7 @@ def _network_lines(summary: Summary, drawn: int) -> Iterator[str]:
     for each in choices(plan):
         found.setdefault(f"{each.algorithm}, {each.form} ({each.reason})", []).append(each.op)
     for way, ops in list(found.items())[:SHOWN_CHIPS]:
-        more = f" and {len(ops) - 2} more" if len(ops) > 2 else ""
-        yield f"{', '.join(ops[:2])}{more}: {way}"
+        yield f"{few(ops, 2)}: {way}"
 
 
 def _closing(summary: Summary) -> Iterator[RenderableType]:

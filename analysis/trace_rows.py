@@ -10,7 +10,7 @@ A file without a slice of a device is refused: what its devices did is unknown, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from analysis.trace_file import NO_MEMORY, READS, refusal, trace_text
 from analysis.trace_json import TraceText, events_of
 from analysis.trace_lanes import Lanes, Work, chip_numbers, lanes_of, whole
 from analysis.trace_roles import Role
+from hw.input import few
 
 ZERO = "overlapse_zero_us"
 """Where our own traces say, in otherData, at which of their microseconds the run began."""
@@ -85,7 +86,7 @@ def read_file(path: Path, network: Sequence[re.Pattern[str]], limit_bytes: int) 
     numbers = [rank] if rank is not None and len(chips) == 1 else chip_numbers(chips)
     if numbers is None:
         numbers = list(range(len(chips)))
-        names = _listed(f"{at} is {told(chip.name)}" for at, chip in enumerate(chips))
+        names = few((f"{at} is {told(chip.name)}" for at, chip in enumerate(chips)), _MOST_NAMED)
         notes.append(f"chips are numbered in the order in which they come: {names}")
     chip_of = dict(zip(lanes.chips, numbers, strict=True))
     row = _our_row if zero_ps is not None else _measured_row
@@ -172,7 +173,7 @@ def _left_out(events: Events, lanes: Lanes) -> Iterator[str]:
     unknown = lanes.left_out.get(Role.UNKNOWN, [])
     if unknown:
         processes = dict.fromkeys(each.thread[0] for each in unknown)
-        names = _listed(told(events.process_names.get(process, process)) for process in processes)
+        names = few((told(events.process_names.get(process, process)) for process in processes), _MOST_NAMED)
         yield f"{len(unknown):,} slices left out, of processes that are not known to be devices: {names}"
 
 
@@ -183,7 +184,7 @@ def _nothing(lanes: Lanes) -> str:
         return f"the trace has no slices (events with ph X, or B and E). {READS}"
     has = []
     if host:
-        kinds = _listed(dict.fromkeys(each.category or each.name for each in host))
+        kinds = few(dict.fromkeys(each.category or each.name for each in host), _MOST_NAMED)
         has.append(f"{len(host):,} of the host ({kinds})")
     if frames:
         has.append(f"{len(frames):,} around work, as steps and annotations are")
@@ -191,10 +192,3 @@ def _nothing(lanes: Lanes) -> str:
         "the trace has no slice of a device: what its devices computed is unknown. "
         f"It has {' and '.join(has)}: record the device's activities, too"
     )
-
-
-def _listed(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    every = list(names)
-    more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
-    return ", ".join(every[:_MOST_NAMED]) + more

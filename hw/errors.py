@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from hw.plain import MOST_TOLD, cut, did_you_mean, nearest, path_shown, printable, shown, unknown
+from hw.plain import MOST_TOLD, chips_named, cut, did_you_mean, few, nearest, path_shown, printable, shown, unknown
 
 __all__ = [
     "MOST_TOLD",
@@ -21,8 +21,10 @@ __all__ = [
     "RunError",
     "SpecError",
     "UnknownNames",
+    "chips_named",
     "cut",
     "did_you_mean",
+    "few",
     "first_problems",
     "nearest",
     "path_shown",

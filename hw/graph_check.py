@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hw.errors import Mark, Problems, UnknownNames
+from hw.errors import Mark, Problems, UnknownNames, few
 from hw.files import read_text
 from hw.graph import CHIP, Graph, GraphLink
 from hw.topology import MAX_CHIPS
@@ -58,13 +58,13 @@ def _misnumbered(names: Sequence[str], chips: Sequence[int]) -> Iterator[str]:
         if alike and not CHIP.fullmatch(name):
             yield f"node '{name}': chips are named chip0, chip1, ...; did you mean 'chip{int(alike[1])}'?"
     if not chips:
-        yield f"there is no chip: chips are the nodes named chip0 to chipN-1 (nodes: {_few(names)})"
+        yield f"there is no chip: chips are the nodes named chip0 to chipN-1 (nodes: {few(names, _SHOWN)})"
     elif len(chips) > MAX_CHIPS:
         yield f"{len(chips)} chips are out of range: 1 to {MAX_CHIPS}"
     elif chips[-1] != len(chips) - 1:
         have = set(chips)
         missing = [f"chip{number}" for number in range(min(chips[-1], len(chips) + _SHOWN)) if number not in have]
-        yield f"chips are numbered from chip0 without a gap; missing: {_few(missing)}"
+        yield f"chips are numbered from chip0 without a gap; missing: {few(missing, _SHOWN)}"
 
 
 def _cut_off(size: int, links: Sequence[GraphLink], directed: bool) -> Iterator[str]:
@@ -80,11 +80,11 @@ def _cut_off(size: int, links: Sequence[GraphLink], directed: bool) -> Iterator[
     chips = [f"chip{number}" for number in range(size)]
     there = _reached("chip0", onwards)
     if lost := [chip for chip in chips if chip not in there]:
-        yield f"{_few(lost)} cannot be reached from chip0"
+        yield f"{few(lost, _SHOWN)} cannot be reached from chip0"
         return
     back = _reached("chip0", backwards)
     if lost := [chip for chip in chips if chip not in back]:
-        yield f"{_few(lost)} cannot reach chip0"
+        yield f"{few(lost, _SHOWN)} cannot reach chip0"
 
 
 def _reached(start: str, onwards: Mapping[str, Sequence[str]]) -> set[str]:
@@ -94,8 +94,3 @@ def _reached(start: str, onwards: Mapping[str, Sequence[str]]) -> set[str]:
         front = list(dict.fromkeys(front))
         found.update(front)
     return found
-
-
-def _few(names: Sequence[str]) -> str:
-    listed = ", ".join(str(name)[:40] for name in names[:_SHOWN])
-    return f"{listed} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else listed

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from hw.plain import chips_named
+
 AXIS_NAME = re.compile(r"[A-Z]")
 """What a mesh axis or a named group may be called."""
 
@@ -73,15 +75,10 @@ class Mesh:
         if named and others:
             return f"{', '.join(named)} names chips, {', '.join(others)} is a mesh axis: they cannot stand together"
         for one, two in itertools.combinations(named, 2):
-            common = sorted(set(self.named[one]) & set(self.named[two]))
+            common = set(self.named[one]) & set(self.named[two])
             if common:
-                return f"groups {one} and {two} share {_chips(common)}; side by side they must have none in common"
+                return f"groups {one} and {two} share {chips_named(common)}; side by side they must have none in common"
         return None
-
-
-def _chips(numbers: Sequence[int]) -> str:
-    more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
-    return f"chip{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:8]))}{more}"
 
 
 NO_MESH = Mesh({})

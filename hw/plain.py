@@ -117,4 +117,17 @@ def _listed(names: Sequence[str]) -> str:
         return "none"
     if len(names) <= MOST_NAMED:
         return ", ".join(names)
-    return f"{', '.join(names[:_SOME_NAMED])} and {len(names) - _SOME_NAMED:,} more ({len(names):,} in all)"
+    return f"{few(names, _SOME_NAMED)} ({len(names):,} in all)"
+
+
+def few(names: Iterable[object], most: int, between: str = ", ") -> str:
+    """The first of some names, and how many more there are."""
+    every = list(names)
+    first = between.join(cut(str(each), _LONGEST_NAME) for each in every[:most])
+    return f"{first} and {len(every) - most:,} more" if len(every) > most else first
+
+
+def chips_named(numbers: Iterable[int], most: int = 8) -> str:
+    """Chips by number, each once: 'chip 7', 'chips 0, 1 and 5 more', 'no chip'."""
+    every = sorted(set(numbers))
+    return f"chip{'s' if len(every) > 1 else ''} {few(every, most)}" if every else "no chip"

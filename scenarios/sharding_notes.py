@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from analysis import Summary
 from hw import Dimension
-from hw.input import show
+from hw.input import few, show
 from simulator import Cost, Dearer, Inserted, OpGraph, dearer_choices
 
 SHOWN = 3
@@ -38,9 +38,9 @@ class ShardingStory:
         """In sentences."""
         if self.inserted:
             named = [f"{each.op} ({each.kind} over {each.over}, for {each.serves})" for each in self.inserted]
-            yield f"{_several(named)}: inserted by the planner, nobody wrote {'it' if len(named) == 1 else 'them'}"
+            yield f"{few(named, SHOWN, '; ')}: inserted by the planner, nobody wrote {'it' if len(named) == 1 else 'them'}"
         if self.dearer:
-            yield f"the textbook's choice is dear: {_several([_dear(each) for each in self.dearer])}"
+            yield f"the textbook's choice is dear: {few(map(_dear, self.dearer), SHOWN, '; ')}"
         if self.auto_s is not None:
             yield self._auto_line(self.auto_s)
 
@@ -79,8 +79,3 @@ def _dear(each: Dearer) -> str:
     chosen, cheapest = show(each.chosen_s, Dimension.TIME), show(each.cheapest_s, Dimension.TIME)
     instead = ", ".join(each.instead) or "nothing inserted"
     return f"{each.op} takes {chosen} alone, {each.ratio:.3g} times the cheapest, {cheapest} ({instead})"
-
-
-def _several(named: Sequence[str]) -> str:
-    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-    return "; ".join(named[:SHOWN]) + more

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hw import System
+from hw.input import chips_named
 from simulator import Plan
-
-_NAMED = 8
 
 
 def split_notes(plan: Plan) -> Iterator[str]:
@@ -20,7 +19,4 @@ def split_notes(plan: Plan) -> Iterator[str]:
 
 def _who(system: System, numbers: Sequence[int]) -> str:
     kinds = ", ".join(dict.fromkeys(system.chip_at(chip).name for chip in numbers))
-    named = ", ".join(map(str, numbers[:_NAMED])) + (
-        f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
-    )
-    return f"chip{'s' if len(numbers) > 1 else ''} {named} ({kinds})"
+    return f"{chips_named(numbers)} ({kinds})"

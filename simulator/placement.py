@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hw import RunError
+from hw.input import chips_named
 from simulator.kernel import Communication, Kernel
 
-MAX_NAMED = 8
 """Chips that a message names."""
 
 
@@ -68,13 +68,7 @@ def _asked(kernel: Kernel) -> frozenset[int] | None:
 def _why(kernel: Kernel, asked: frozenset[int] | None, where: Mapping[str, frozenset[int]]) -> str:
     """What asks for which chips."""
     parts = {access.tensor: where[access.tensor] for access in kernel.reads if access.tensor in where}
-    said = [f"{name} is on {_chips(chips)}" for name, chips in parts.items()]
+    said = [f"{name} is on {chips_named(chips)}" for name, chips in parts.items()]
     if asked is not None:
-        said.append(f"it is written for {_chips(asked)}")
+        said.append(f"it is written for {chips_named(asked)}")
     return ", ".join(said)
-
-
-def _chips(chips: frozenset[int]) -> str:
-    shown = ", ".join(map(str, sorted(chips)[:MAX_NAMED]))
-    more = f" and {len(chips) - MAX_NAMED} more" if len(chips) > MAX_NAMED else ""
-    return f"chip{'s' if len(chips) > 1 else ''} {shown}{more}" if chips else "no chip"

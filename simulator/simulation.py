@@ -27,7 +27,7 @@ from typing import Any
 from simpy.events import Event, Process
 
 from hw import RunError, System
-from hw.input import unknown
+from hw.input import chips_named, few, unknown
 from simulator.clock import Clock
 from simulator.engine import Engine
 from simulator.graph import OpGraph
@@ -219,12 +219,8 @@ def _deadlock(plan: Plan, engine: Engine, waiting: list[int]) -> str:
         kernel = plan.kernels[plan.program.kernel[task]].kernel
         chips = [chip for each in plan.program.chips_of(task) for chip in plan.members(each)]
         named.setdefault(f"{kernel.name} ({kernel.kind})", []).extend(chips)
-    parts = [
-        f"{name} on chip{'s' if len(set(chips)) > 1 else ''} {', '.join(map(str, sorted(set(chips))[:8]))}"
-        for name, chips in list(named.items())[:8]
-    ]
-    more = f" and {len(named) - 8} more" if len(named) > 8 else ""
-    return f"deadlock at {engine.env.now / PS_PER_S:g} s: these wait for ever: {'; '.join(parts)}{more}"
+    waits = few((f"{name} on {chips_named(chips)}" for name, chips in named.items()), 8, "; ")
+    return f"deadlock at {engine.env.now / PS_PER_S:g} s: these wait for ever: {waits}"
 
 
 def simulate(graph: OpGraph, system: System, options: RunOptions | None = None) -> Result:

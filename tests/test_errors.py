@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import Mark, Problem, Problems, RunError, SpecError
-from hw.input import nearest, unknown
+from hw.input import chips_named, few, nearest, unknown
 
 MARKS = st.builds(Mark, st.sampled_from(["a.yaml", "b.yaml"]), st.integers(1, 30), st.integers(1, 30))
 PROBLEMS = st.builds(Problem, MARKS, st.sampled_from(["one", "two", "three"]))
@@ -89,3 +89,12 @@ def test_of_very_many_names_some_are_listed_and_all_are_counted() -> None:
 def test_a_suggestion_is_always_allowed(name: str, allowed: list[str]) -> None:
     close = nearest(name, allowed)
     assert close is None or close in allowed
+
+
+def test_the_first_names_are_told_and_the_others_counted() -> None:
+    assert few(["a", "b"], 2) == "a, b"
+    assert few("abcde", 2, "; ") == "a; b and 3 more"
+    assert chips_named([]) == "no chip"
+    assert chips_named({7}) == "chip 7"
+    assert chips_named([3, 1, 3]) == "chips 1, 3"
+    assert chips_named(range(1, 11)) == "chips 1, 2, 3, 4, 5, 6, 7, 8 and 2 more"
