@@ -101,10 +101,10 @@ def graph_from(network: Any, mark: Mark | None = None) -> Graph:
     nodes = list(network.nodes)
     numbered = set(nodes) == set(range(len(nodes))) and all(type(node) is int for node in nodes)
     alone = not any(isinstance(node, str) and CHIP.fullmatch(node) for node in nodes)
-    names = {
-        node: (f"chip{node if numbered else at}" if alone else node if isinstance(node, str) else str(node))
-        for at, node in enumerate(nodes)
-    }
+    names: dict[Any, str] = {}
+    for at, node in enumerate(nodes):
+        number = node if numbered else at
+        names[node] = f"chip{number}" if alone else str(node)
     links = [
         {
             **{str(key): _plain(value) for key, value in figures.items()},

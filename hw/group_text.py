@@ -39,7 +39,8 @@ def read_groups(written: Mapping[str, object], axes: Mapping[str, int], size: in
             span, message = _span(entry, size)
             chips += span
             places += [at] * len(span)
-            wrong |= {at: message} if message else {}
+            if message:
+                wrong[at] = message
         for place, message in _misnamed(name, chips, axes, size):
             if chips or not wrong:  # without sound chips the group is no more empty than it is wrong
                 wrong.setdefault(places[place] if place is not None else None, message)

@@ -147,10 +147,16 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     )
 
 
-def _asked(claims: Collection[Claim], unread: Collection[str]) -> list[tuple[str, str]]:
+def _asked(claims: Collection[Claim], unread: frozenset[str]) -> list[tuple[str, str]]:
     """The words of `ops.` in claims, with the claims; none about ops that cannot be read, or about their rounds."""
-    words = [(claim.word, word) for claim in claims for each in claim.expressions for word in ops_named(each)]
-    return [(key, word) for key, word in words if not {_ROUNDS.sub("", name) for name in _claimed(word)} & {*unread}]
+    asked: list[tuple[str, str]] = []
+    for claim in claims:
+        for expression in claim.expressions:
+            for word in ops_named(expression):
+                written = {_ROUNDS.sub("", name) for name in _claimed(word)}
+                if written.isdisjoint(unread):
+                    asked.append((claim.word, word))
+    return asked
 
 
 def _check_named_ops(

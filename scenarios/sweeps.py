@@ -77,7 +77,8 @@ class Study:
     @property
     def exit(self) -> int:
         """The exit code: 0 if any row could be run, else that of its worst row."""
-        return min((row.exit for row in self.rows), default=0) and max(row.exit for row in self.rows)
+        codes = [row.exit for row in self.rows]
+        return 0 if 0 in codes else max(codes, default=0)
 
     @property
     def failed(self) -> int:
