@@ -19,6 +19,7 @@ from hw import Mark, Problem, Problems, RunError, SpecError
 from hw.input import parse_document, unknown
 from scenarios.build import Scenario
 from scenarios.paths import path_problem
+from scenarios.source import nothing_to_delete
 from scenarios.spec import RunSpec
 from simulator import KINDS, Items, Op, OpGraph, Repeat, Tensor, check_dtype, check_graph, lower
 
@@ -76,8 +77,10 @@ def edited(scenario: Scenario, edit: Edit, mark: Mark) -> Scenario:
 
 def _valued(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
     """The scenario with all values of an edit in place at once: a chip together with figures of its own."""
-    for path in values:
+    for path, value in values.items():
         wrong = path_problem(path, scenario.document, list(values))
+        if wrong is None and value is None:
+            wrong = nothing_to_delete(scenario.document.data, path)
         if wrong is not None:
             raise ValueError(wrong)
     return scenario.having_all(values)

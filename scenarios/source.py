@@ -143,14 +143,19 @@ def _override(document: Document, text: str, number: int) -> str:
     if dotted.strip() == "extends":
         raise SpecError([Problem(mark, "extends cannot be set from outside: run that file, with --set for the rest")])
     value = parse_document(raw, "--set").data
-    if value is None and (missing := _missing(document.data, dotted.strip())):
-        raise SpecError([Problem(mark, f"there is nothing to delete at {dotted.strip()}: {missing}")])
+    if value is None and (wrong := nothing_to_delete(document.data, dotted.strip())):
+        raise SpecError([Problem(mark, wrong)])
     set_value(document, dotted.strip(), value, mark, Mark("--set", number, len(dotted) + 2))
     return dotted.strip()
 
 
+def nothing_to_delete(data: Any, dotted: str) -> str | None:
+    """That there is nothing at a dotted path, with the nearest name; None if there is, or if no path can lead there."""
+    missing = _missing(data, dotted)
+    return f"there is nothing to delete at {dotted}: {missing}" if missing else None
+
+
 def _missing(data: Any, dotted: str) -> str | None:
-    """What is not there of a dotted path, with the nearest name; None if all of it is, or if no path can lead there."""
     if is_op_option(dotted):
         return None if option_problem(dotted, data) or option_said(dotted, data) else "its line leaves the option out"
     above: Key = ()

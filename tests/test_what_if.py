@@ -271,6 +271,7 @@ def test_dropping_in_a_block_keeps_what_is_carried(tmp_path: Path) -> None:
         ("overlap=fool", "fool"),
         ("topology=ring(3)", "3 chips"),
         ("workload.dims.Q=4", "Q"),
+        ("run.order=null", "nothing to delete at run.order: unknown key 'run.order'"),
     ],
 )
 def test_an_edit_that_cannot_be_made_says_why(tmp_path: Path, edit: str, message: str) -> None:
