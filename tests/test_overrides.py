@@ -223,6 +223,11 @@ def test_a_peak_of_an_inline_chip_may_be_changed_from_outside(tmp_path: Path) ->
     assert close(study.rows[0].words["time"], 2e13)
 
 
+def test_a_peak_of_an_inline_chip_may_be_changed_beside_it(tmp_path: Path) -> None:
+    text = f"name: inline\nsystem: {{chip: {DERIVED}, set: {{matrix_unit.peak.bf16: 2e13}}}}\n{WORKLOAD}"
+    assert close(run(written(tmp_path, text)).summary["time"], 2e13)
+
+
 def test_what_one_file_says_of_a_chip_must_still_agree(tmp_path: Path) -> None:
     wrong = DERIVED.replace("bf16: 10 TFLOP/s", "bf16: 11 TFLOP/s")
     with pytest.raises(SpecError, match=r"base.yaml:2:.*units x flops_per_cycle x clock gives 1e\+13"):
