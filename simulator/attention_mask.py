@@ -8,6 +8,7 @@ Source: Jiang et al. 2023 (Mistral 7B: sliding window); Beltagy et al. 2020 (Lon
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -36,10 +37,16 @@ class Mask:
             return self.keys
         return min(self.keys, self.window if self.causal else 2 * self.window - 1)
 
-    def reached(self, block: int) -> int:
-        """How many keys a chip reads that has `block` of the queries, one after the other; of all such chips, the most."""
+    def reached(self, block: int, begins: Sequence[int]) -> int:
+        """How many keys a chip reads that has `block` of the queries, one after the other; of all such chips, whose first
+        queries are `begins`, the most."""
+        if not block:
+            return 0
         if self.window is None:
             return self.keys
+        if not isinstance(begins, range):
+            offset = self.keys - self.queries
+            return max(self._seen(offset + begin, offset + begin + block - 1) for begin in begins)
         first, last = self.keys - self.queries, self.keys - block
         # keys in reach grow up to the middle of the keys, and fall from there
         middle = last if self.causal else min(last, first + max(0, (last // 2 - first) // block) * block)

@@ -186,10 +186,10 @@ def _scheduled(kernel: Kernel, given: Schedule, said: Mapping[str, Any]) -> Kern
 
 def _local(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None) -> Shaped:
     whole = tuple(graph.dims[dim.size] if isinstance(dim.size, str) else dim.size for dim in tensor.dims)
-    local_size = (cut or even_cut(graph, system)).size
-    sizes = tuple(local_size(size, dim.axes, dim.size) for size, dim in zip(whole, tensor.dims, strict=True))
+    cut = cut or even_cut(graph, system)
+    sizes = tuple(cut.size(size, dim.axes, dim.size) for size, dim in zip(whole, tensor.dims, strict=True))
     padded = (size * system.mesh.extent(dim.axes) for size, dim in zip(sizes, tensor.dims, strict=True))
-    return Shaped(tensor, sizes, whole, tuple(padded))
+    return Shaped(tensor, sizes, whole, tuple(padded), cut)
 
 
 def tensor_bytes(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None = None) -> float:

@@ -19,6 +19,7 @@ from simulator.graph import Op, Tensor
 from simulator.kernel import Access, Kernel
 from simulator.loops import Loops, named_loops
 from simulator.options import COMMON_OPTIONS, OPTION_READERS, Reader, plain
+from simulator.split import Cut
 
 
 class ShapeError(ValueError):
@@ -32,12 +33,13 @@ class ShapeError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Shaped:
     """A tensor with its local sizes on one chip, its whole sizes over all chips, and those with what shards are padded
-    by."""
+    by; `cut`: which part is the chip's."""
 
     tensor: Tensor
     sizes: tuple[int, ...]
     whole: tuple[int, ...] = ()
     padded: tuple[int, ...] = ()
+    cut: Cut | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -66,6 +68,15 @@ class Shaped:
     def access(self) -> Access:
         """The whole of it, moved once."""
         return Access(self.name, self.nbytes, self.tensor.memory, DTYPE_BYTES[self.dtype])
+
+    def begins(self, place: int) -> Sequence[int]:
+        """Where along a dim the chips begin that have as much of it as this one; a range where all have as much."""
+        dim, whole = self.tensor.dims[place], self.whole[place]
+        return (
+            self.cut.begins(whole, dim.axes, dim.size)
+            if self.cut is not None
+            else range(0, whole, self.sizes[place] or 1)
+        )
 
     def by_name(self) -> dict[str, int]:
         """Local size of every dim by its name; integer dims count under their size and place."""

@@ -29,7 +29,8 @@ from simulator.tiling import FlashTiling, MatmulTiling, StreamTiling
 
 @dataclass(frozen=True, slots=True)
 class _Heads:
-    """The sizes of an attention call on one chip; `kv_heads` are those that its query heads need, as `reads` has them."""
+    """The sizes of an attention call on one chip; `kv_heads` are those that its query heads need, as `reads` has them, and
+    `reached` the keys in reach of its queries."""
 
     heads: int
     kv_heads: int
@@ -38,6 +39,7 @@ class _Heads:
     d: int
     e: int
     mask: Mask
+    reached: int
     reads: tuple[Access, ...]
 
     @property
@@ -50,11 +52,6 @@ class _Heads:
         """The share of the pairs that is not masked, over all chips."""
         return self.mask.pairs / (self.mask.queries * self.mask.keys)
 
-    @property
-    def reached(self) -> int:
-        """Keys in reach of a chip's queries."""
-        return self.mask.reached(self.queries)
-
 
 def _heads(call: Call) -> _Heads:
     q, k, v = (shaped.sizes for shaped in call.inputs)
@@ -66,7 +63,9 @@ def _heads(call: Call) -> _Heads:
         raise ShapeError(f"the output is [{wanted}], not [{','.join(map(str, call.output.sizes))}]", "out")
     needed = [_needed_heads(call, at) for at in (1, 2)]
     reads = (call.inputs[0].access, *map(_part_read, call.inputs[1:], needed))
-    return _Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], v[-1], _mask(call), tuple(dict.fromkeys(reads)))
+    mask = _mask(call)
+    reached = mask.reached(q[-2], call.inputs[0].begins(len(q) - 2))
+    return _Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], v[-1], mask, reached, tuple(dict.fromkeys(reads)))
 
 
 def _mask(call: Call) -> Mask:
@@ -115,18 +114,19 @@ def _needed_heads(call: Call, at: int) -> int:
             # parts of unlike sizes: the heads that some chip needs may be on the next one
             message = f"{kv.whole[place]} heads of {kv.name} are not cut over chips where {q.whole[partner]} of q are"
             raise ShapeError(f"{message}; keep them whole", f"in{at}")
-        needed *= min(size, _groups_met(q.sizes[partner], group, q.whole[partner], q.padded[partner]))
+        needed *= min(size, _groups_met(q, partner, group))
     return needed
 
 
-def _groups_met(block: int, group: int, whole: int, padded: int) -> int:
-    """How many groups of `group` heads a chip's `block` of heads falls on; of all chips' blocks, the most."""
+def _groups_met(q: Shaped, place: int, group: int) -> int:
+    """How many groups of `group` heads the heads of a chip fall on; of all chips that have as many, the most."""
+    block, begins = q.sizes[place], q.begins(place)
     if not block:
         return 0
-    if padded != whole:  # blocks that begin anywhere
-        return (group + block - 2) // group + 1
-    starts = range(0, min(whole, block * group), block)  # after `group` blocks they fall alike again
-    return max((start + block - 1) // group - start // group + 1 for start in starts)
+    if isinstance(begins, range):
+        begins = begins[:group]  # after `group` equal blocks they fall alike again
+    lasts = [min(begin + block, q.whole[place]) - 1 for begin in begins]
+    return max(last // group - begin // group + 1 for begin, last in zip(begins, lasts, strict=True))
 
 
 def _standard(call: Call, h: _Heads) -> list[Kernel]:
@@ -177,7 +177,7 @@ def _flash(call: Call, h: _Heads) -> list[Kernel]:
         Contraction(h.heads, h.queries, h.e, h.keys, h.share),
     )
     head_bytes, value_bytes = h.d * DTYPE_BYTES[q.dtype], h.e * DTYPE_BYTES[v.dtype]
-    tiling = FlashTiling(h.kv_heads, h.rows, h.reached, head_bytes, value_bytes, h.mask.span, h.rows / h.queries)
+    tiling = FlashTiling(h.kv_heads, h.rows, h.reached, head_bytes, value_bytes, h.mask.span, h.rows / (h.queries or 1))
     seen = {each.name: h.reached / h.keys for each in (k, v) if each.name != q.name}
     return [
         call.kernel(

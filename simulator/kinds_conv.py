@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from simulator.dtypes import DTYPE_BYTES
 from simulator.graph import Op
 from simulator.kernel import Contraction, Kernel
-from simulator.kinds import Call, ShapeError, kind
+from simulator.kinds import Call, Shaped, ShapeError, kind
 from simulator.kinds_matrix import contract
 from simulator.loops import Loops
 from simulator.tiling import StreamTiling
@@ -50,17 +50,18 @@ class _Windows:
         )
         return down, across
 
-    def covered(self, made: Pair) -> float:
-        """The share of the input under the windows of a chip that makes `made` of the places; of all chips, the most. A
-        chip that makes them all reads it all."""
+    def covered(self, made: Shaped) -> float:
+        """The share of the input under the windows of a chip that makes its part of the places, the last two dims of `made`;
+        of all chips that make as many, the most. A chip that makes them all reads it all."""
         return math.prod(
-            1.0 if here == whole else max(self._spans(at, here, whole)) / self.sizes[at]
-            for at, (here, whole) in enumerate(zip(made, self.places, strict=True))
+            1.0 if made.sizes[2 + at] == whole else max(self._spans(at, made), default=0) / self.sizes[at]
+            for at, whole in enumerate(self.places)
         )
 
-    def _spans(self, at: int, here: int, whole: int) -> Iterator[int]:
+    def _spans(self, at: int, made: Shaped) -> Iterator[int]:
         size, step, edge = self.sizes[at], self.stride[at], self.pad[at]
-        for start in range(0, whole, here):
+        here, whole = made.sizes[2 + at], made.whole[2 + at]
+        for start in made.begins(2 + at):
             last = min(start + here, whole) - 1
             yield min(size, last * step - edge + self.reach[at]) - max(0, start * step - edge)
 
@@ -125,7 +126,7 @@ def conv2d(call: Call) -> Sequence[Kernel]:
     if len(call.inputs) == 3 and call.inputs[2].sizes != (w[0],):
         raise ShapeError(f"the bias has one element per channel of the output, [{w[0]}]", "in2")
     contraction = Contraction(groups, y[0] * y[2] * y[3], w[0] // groups, w[1] * w[2] * w[3])
-    return [contract(call, contraction, windows.covered((y[2], y[3])))]
+    return [contract(call, contraction, windows.covered(call.output))]
 
 
 def _pooled(_op: Op) -> Loops:
@@ -146,7 +147,7 @@ def _pool(call: Call, mean: bool) -> list[Kernel]:
     if window is None:
         raise ShapeError(f"{call.op.kind} needs window=, its rows and columns, as in window=3 or window=[3, 2]")
     stride = call.options.get("stride", window)
-    covered = _windows(call, window, stride).covered((y.sizes[2], y.sizes[3]))
+    covered = _windows(call, window, stride).covered(y)
     taken = window[0] * window[1]
     live = sum(DTYPE_BYTES[shaped.dtype] for shaped in (x, y))
     return [

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 from hw import Chip, System
 from hw.input import shown
@@ -56,17 +57,33 @@ class Cut:
         even = "".join(axis for axis in axes if axis not in "".join(uneven))
         if not uneven:
             return -(-size // self.extent(even))
-        # places along several axes are numbered with the last of them running fastest
-        shares = [
-            _product(weights[at] for weights, at in zip(uneven.values(), places, strict=True))
-            for places in itertools.product(*(range(len(weights)) for weights in uneven.values()))
-        ]
         here = 0
         for over, weights in uneven.items():
             here = here * len(weights) + self.place[over]
-        before, total = sum(shares[:here], Fraction(0)), sum(shares)
-        part = round(size * (before + shares[here]) / total) - round(size * before / total)
-        return -(-part // self.extent(even))
+        ends = _ends(size, uneven)
+        return -(-(ends[here + 1] - ends[here]) // self.extent(even))
+
+    def begins(self, size: int, axes: str, dim: str | int = "") -> Sequence[int]:
+        """Where along a dim over `axes` the parts begin that are as large as the chip's; those of parts that are cut evenly
+        are a range."""
+        part, uneven = self.size(size, axes, dim), self.parts(dim, axes)
+        if not uneven:
+            return range(0, size, part or 1)
+        pieces = self.extent("".join(axis for axis in axes if axis not in "".join(uneven)))
+        alike = [(begin, end) for begin, end in pairwise(_ends(size, uneven)) if -(-(end - begin) // pieces) == part]
+        return [at for begin, end in alike for at in range(begin, end, part or 1)]
+
+
+def _ends(size: int, uneven: Weights) -> list[int]:
+    """Where along a dim the part of each place begins, and where the last one ends.
+
+    Places along several axes are numbered with the last of them running fastest."""
+    shares = [
+        _product(weights[at] for weights, at in zip(uneven.values(), places, strict=True))
+        for places in itertools.product(*(range(len(weights)) for weights in uneven.values()))
+    ]
+    total = sum(shares)
+    return [round(size * before / total) for before in itertools.accumulate(shares, initial=Fraction(0))]
 
 
 def _product(factors: Iterator[Fraction]) -> Fraction:

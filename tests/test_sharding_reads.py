@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -175,15 +177,15 @@ def test_key_value_heads_that_lie_on_other_chips_are_gathered() -> None:
     assert "all_gather(k, over=Y)" in problem
 
 
-def test_padded_query_heads_read_no_fewer_heads_than_they_may_need() -> None:
-    """10 query heads over 4 chips, 3 on each, wherever they begin: 2 of the groups of 5."""
-    graph = parse_graph(
-        ["o:bf16[P_X,T,D] = attention(q:bf16[P_X,T,D], k:bf16[2,S,D], v:bf16[2,S,D])"], {**DIMS, "P": 10}
-    )
-    system = system_of({"X": 4})
+@pytest.mark.parametrize(("heads", "kv_heads", "chips", "needed"), [(10, 2, 4, 2), (12, 4, 5, 1), (9, 3, 4, 1)])
+def test_padded_query_heads_read_the_heads_that_they_need(heads: int, kv_heads: int, chips: int, needed: int) -> None:
+    """10 query heads over 4 chips, 3 on each: heads 3 to 5 are of 2 of the groups of 5. 12 over 5 are groups of 3 whole."""
+    line = f"o:bf16[P_X,T,D] = attention(q:bf16[P_X,T,D], k:bf16[{kv_heads},S,D], v:bf16[{kv_heads},S,D])"
+    graph = parse_graph([line], {**DIMS, "P": heads})
+    system = system_of({"X": chips})
     padded = type(graph)(graph.dims, graph.items, uneven="pad")
     (kernel,) = bind(plan_sharding(padded, system), system)
-    assert read_of(kernel, "k") == 2 * 2 * 64 * 16
+    assert read_of(kernel, "k") == 2 * needed * 64 * 16
     assert kernel.matrix_flops == 3 * 64 * 64 * 4 * 16
 
 
@@ -203,6 +205,75 @@ def test_heads_of_unlike_chips_are_cut_where_those_of_keys_and_values_are() -> N
 
 
 # Sequences: positions of queries and of keys are different loops, whatever the dims are called
+
+
+def parts_of(size: int, weights: Sequence[int]) -> list[range]:
+    """The parts of a dim that is cut in proportion to some weights, at the nearest whole numbers."""
+    cuts = [round(Fraction(size * sum(weights[:at]), sum(weights))) for at in range(len(weights) + 1)]
+    return [range(begin, end) for begin, end in itertools.pairwise(cuts)]
+
+
+def most_by_size(parts: Sequence[range], counted: Callable[[range], int]) -> list[int]:
+    """What is counted for each part; those of one size are alike, and have the most of any of them."""
+    return [max(counted(other) for other in parts if len(other) == len(part)) for part in parts]
+
+
+def hbm_bytes_by_chip(line: str, dims: Mapping[str, int], weights: Sequence[int]) -> list[float]:
+    """HBM traffic of each chip of a switch, whose dims over X are cut by weights."""
+    graph = replace(parse_graph([line], dims), split={"X": weights})
+    plan = simulate(graph, system_of({"X": len(weights)}), RunOptions(overlap="full", fold=False)).plan
+    return [sum(plan.variant(each, chip).hbm_bytes for each in plan.kernels) for chip in range(len(weights))]
+
+
+WEIGHTS = st.lists(st.integers(0, 5), min_size=2, max_size=5).filter(any)
+
+
+@given(WEIGHTS, st.sampled_from([2, 3, 4]), st.sampled_from([3, 4, 6]))
+def test_heads_in_parts_of_any_size_read_the_heads_that_they_need(
+    weights: list[int], kv_heads: int, group: int
+) -> None:
+    """Parts of 4, 3 and 2 of 9 heads: heads 4 to 6 are of two groups of 3, though there are only three of them."""
+    parts = parts_of(kv_heads * group, weights)
+    needed = most_by_size(parts, lambda part: len({head // group for head in part}))
+    line = "o:bf16[B,H_X,S,D] = attention(q:bf16[B,H_X,S,D], k:bf16[B,K,S,D], v:bf16[B,K,S,D])"
+    got = hbm_bytes_by_chip(line, DIMS | {"H": kv_heads * group, "K": kv_heads}, weights)
+    of_one = DIMS["B"] * DIMS["S"] * DIMS["D"] * 2
+    assert got == [2 * of_one * (len(part) + heads) for part, heads in zip(parts, needed, strict=True)]
+
+
+@given(WEIGHTS, st.integers(1, 12), st.booleans())
+def test_queries_in_parts_of_any_size_read_the_keys_in_reach(weights: list[int], window: int, causal: bool) -> None:
+    parts = parts_of(24, weights)
+
+    def seen(part: range) -> int:
+        near = {key for at in part for key in range(at - window + 1, at + 1 if causal else at + window)}
+        return len(near & set(range(24)))
+
+    line = "o:bf16[B,H,T_X,D] = attention(q:bf16[B,H,T_X,D], k:bf16[B,H,S,D], v:bf16[B,H,S,D], "
+    got = hbm_bytes_by_chip(f"{line}causal={str(causal).lower()}, window={window})", DIMS | {"T": 24, "S": 24}, weights)
+    of_one = 2 * DIMS["B"] * DIMS["H"] * DIMS["D"] * 2
+    reached = most_by_size(parts, seen)
+    want = [of_one * (len(part) + keys) if part else 0 for part, keys in zip(parts, reached, strict=True)]
+    assert got == pytest.approx(want, rel=1e-12)
+
+
+@given(WEIGHTS, st.integers(1, 3), st.integers(0, 2))
+def test_rows_in_parts_of_any_size_read_what_their_windows_cover(weights: list[int], stride: int, pad: int) -> None:
+    made = (30 + 2 * pad - 5) // stride + 1
+    parts = parts_of(made, weights)
+
+    def covered(part: range) -> int:
+        if len(part) == made:
+            return 30
+        rows = range(part.start * stride - pad, part[-1] * stride - pad + 5) if part else ()
+        return sum(0 <= row < 30 for row in rows)
+
+    line = (
+        f"y:bf16[2,3,{made}_X,30] = max_pool2d(x:bf16[2,3,30,30], window=[5, 1], stride=[{stride}, 1], pad=[{pad}, 0])"
+    )
+    got = hbm_bytes_by_chip(line, {}, weights)
+    spans = most_by_size(parts, covered)
+    assert got == [2 * 3 * 30 * 2 * (len(part) + rows) for part, rows in zip(parts, spans, strict=True)]
 
 
 @pytest.mark.parametrize("keys", ["S", "T"])
