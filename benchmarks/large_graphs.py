@@ -1,7 +1,8 @@
 """What large graphs cost, whole command: CPU seconds and memory of `overlapse run`, each in a process of its own.
 
 Cases: 10,000 and 100,000 matmuls on one chip in one block; 126 layers of sharded matmuls with tensor- and data-parallel
-all-reduces on 16,384 alike chips (757 kernels); 300 matmuls whose weights 512 chips read from 64 hosts.
+all-reduces on 16,384 alike chips (757 kernels); 300 matmuls whose weights 512 chips read from 64 hosts;
+1,000 matmuls, each with weights of its own, in proportion to speed on 256 chips of two kinds.
 Run: python -m benchmarks.large_graphs
 """
 
@@ -60,11 +61,26 @@ workload:
         - y:bf16[B,D] = matmul(x0, w:bf16[D,D]@host)
 """
 
+UNLIKE = """
+name: unlike
+system:
+  chips: [{chip: h100_sxm, count: 128}, {chip: a100_80gb_sxm, count: 128}]
+  topology: switch(256) over nvlink
+  mesh: {X: 256}
+workload:
+  split: proportional
+  dims: {B: 262144, D: 4096}
+  ops:
+    - x0:bf16[B_X,D] = relu(xx:bf16[B_X,D])
+"""
+SHARED = "    - x{next}:bf16[B_X,D] = matmul(x{at}, w{at}:bf16[D,D])\n"
+
 CASES = {
     "10,000 kernels, one chip": CHAIN.format(rounds=5_000),
     "100,000 kernels, one chip": CHAIN.format(rounds=50_000),
     "757 kernels, 16,384 chips": LAYERS,
     "300 kernels, 64 hosts": HOSTS.format(rounds=300),
+    "1,000 kernels, unlike chips": UNLIKE + "".join(SHARED.format(at=at, next=at + 1) for at in range(1_000)),
 }
 
 

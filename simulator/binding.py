@@ -24,7 +24,7 @@ from simulator.kernel import Kernel, Schedule
 from simulator.kinds import Call, Kind, Shaped, ShapeError, find_kind, read_options
 from simulator.members import members_of, side_by_side
 from simulator.options import SCHEDULE_OPTIONS, read_axes
-from simulator.parts import even_cut, parts_moved, share_problems, unequal
+from simulator.parts import Cutting, cutting, even_cut, parts_moved, share_problems, unequal
 from simulator.planner_loops import Site
 from simulator.planner_op import plan_op
 from simulator.resharding import arranged
@@ -49,23 +49,28 @@ def check_graph(
             known = replace(known, broken_dims=known.broken_dims | {name})
     earlier: set[str] = set()
     shares = share_problems(graph, system) if known.mesh else {}
+    how = cutting(graph, system)
     for op in samples(graph.items, graph.dims):
         before = len(problems.found)
-        for part, message in op_findings(op, graph, system, known, earlier):
+        for part, message in op_findings(op, graph, system, known, earlier, how):
             problems.add(op.source.at(part), message)
         used = {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}
         if op.name in shares:
             problems.add(op.source.at("shares"), shares[op.name])
         if len(problems.found) == before and known.mesh:
             sound = not used & known.broken_dims
-            for part, message in _bound_findings(op, graph, system, sharding, known.chip) if sound else ():
+            written = sharding == "written"
+            for part, message in _bound_findings(op, graph, system, written, how, known.chip) if sound else ():
                 problems.add(op.source.at(part), message)
         earlier.add(op.name)
     problems.found.extend(block_problems(graph, known.broken_dims, rounds=not known.unread_ops))
 
 
-def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip: bool) -> Iterator[Finding]:
-    """What is wrong with an op whose parts are sound: its sharding, its shapes, what the chip lacks for it."""
+def _bound_findings(
+    op: Op, graph: OpGraph, system: System, written: bool, how: Cutting, chip: bool
+) -> Iterator[Finding]:
+    """What is wrong with an op whose parts are sound: its sharding, its shapes, what the chip lacks for it. `written`:
+    nothing will be inserted."""
     kind = find_kind(op)
     demanded = list(sharding_findings(op, kind, system.mesh.names))
     moved = (*op.inputs, op.output) if kind.network and not kind.view else ()
@@ -79,10 +84,10 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
         return
     try:
         if kind.network and not kind.view and (over := op.option("over")):
-            parts_moved(op, read_axes(over), even_cut(graph, system, probed=True))
-        if demanded and sharding != "written" and not kind.network and not side_by_side(op, system):
-            bind_op(whole(op), graph, system)
-            planned = plan_op(op, kind, site(graph, system))
+            parts_moved(op, read_axes(over), how.probed)
+        if demanded and not written and not kind.network and not side_by_side(op, system):
+            bind_op(whole(op), graph, system, how.even)
+            planned = plan_op(op, kind, site(graph, system, how))
             if planned is None:
                 part, message = demanded[0]
                 demanded = [(part, f"{message}; the planner cannot mend it: {_why(op)}")]
@@ -90,7 +95,7 @@ def _bound_findings(op: Op, graph: OpGraph, system: System, sharding: str, chip:
                 op, demanded = planned.local, []
         yield from demanded
         if not demanded:
-            yield from chip_findings(bind_op(op, graph, system), system) if chip else ()
+            yield from chip_findings(bind_op(op, graph, system, how.even), system) if chip else ()
     except ShapeError as error:
         yield error.part, str(error)
 
@@ -106,33 +111,35 @@ def whole(op: Op) -> Op:
     return replace(op, inputs=tuple(arranged(tensor, {}) for tensor in op.inputs), output=arranged(op.output, {}))
 
 
-def site(graph: OpGraph, system: System, cost: Callable[[Op], float] | None = None) -> Site:
+def site(graph: OpGraph, system: System, how: Cutting, cost: Callable[[Op], float] | None = None) -> Site:
     """The graph on the system as the planner sees it; with a `cost` it plans for the least."""
 
     def runs(op: Op) -> bool:
         try:
-            return bool(bind_op(op, graph, system))
+            return bool(bind_op(op, graph, system, how.even))
         except ShapeError:
             return False
 
     def fits(tensor: Tensor) -> bool:
-        return not any(True for _ in size_findings(tensor, graph, system))
+        return not any(True for _ in size_findings(tensor, graph, system, how))
 
-    return Site(system.mesh.names, fits, runs, lambda tensor: tensor_bytes(tensor, graph, system), cost)
+    return Site(system.mesh.names, fits, runs, lambda tensor: tensor_bytes(tensor, graph, system, how.even), cost)
 
 
-def plannable(op: Op, graph: OpGraph, system: System) -> Kind | None:
+def plannable(op: Op, graph: OpGraph, system: System, how: Cutting) -> Kind | None:
     """The kind of an op that is sound but demands what its chips have not got; None for any other."""
     known = Known(broken_dims=frozenset(name for name, size in graph.dims.items() if not is_size(size)))
     if known.broken_dims & {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}:
         return None
     try:
         kind = find_kind(op)
-        if kind.network or any(True for _ in tensor_findings(op, graph, system, known)) or side_by_side(op, system):
+        if kind.network or any(True for _ in tensor_findings(op, graph, system, known, how)):
+            return None
+        if side_by_side(op, system):
             return None
         if not any(True for _ in sharding_findings(op, kind, system.mesh.names)):
             return None
-        bind_op(whole(op), graph, system)
+        bind_op(whole(op), graph, system, how.even)
     except ShapeError:
         return None
     return kind
@@ -213,7 +220,8 @@ def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]
     ops = graph.flat()
     behind = viewed(ops)
     kernels: list[Kernel] = []
-    stamps = Stamps(lambda op: bind_op(op, graph, system, cut))
+    here = cut or even_cut(graph, system)
+    stamps = Stamps(lambda op: bind_op(op, graph, system, here))
     for op in ops:
         try:
             kernels += stamps.kernels(op)

@@ -18,9 +18,9 @@ from simulator.kernel import Kernel
 from simulator.kinds import ShapeError, find_kind, read_options
 from simulator.line import read_reference
 from simulator.members import nowhere, place_findings, together_findings, unknown_axis
-from simulator.parts import even_cut
+from simulator.parts import Cutting
 from simulator.sharding import Finding
-from simulator.split import uneven_axes, with_weight
+from simulator.split import with_weight
 
 MAX_ELEMENTS = 10**18
 """Elements that a tensor may have; more is a typing mistake, not a workload."""
@@ -41,14 +41,16 @@ def is_size(size: Any) -> bool:
     return isinstance(size, int) and not isinstance(size, bool) and size >= 1
 
 
-def op_findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: Collection[str]) -> Iterator[Finding]:
-    """What is wrong with an op before any shape is looked at: kind, options, dims, axes, chips."""
+def op_findings(
+    op: Op, graph: OpGraph, system: System, known: Known, earlier: Collection[str], how: Cutting
+) -> Iterator[Finding]:
+    """What is wrong with an op before any shape is looked at: kind, options, dims, axes, chips. `how`: dims are cut."""
     options: Mapping[str, Any] = {}
     try:
         options = read_options(op, find_kind(op))
     except ShapeError as error:
         yield error.part, str(error)
-    yield from tensor_findings(op, graph, system, known)
+    yield from tensor_findings(op, graph, system, known, how)
     for name, rounds in map(read_reference, options.get("after", ())):
         if name in known.unread_ops:
             continue
@@ -61,7 +63,7 @@ def op_findings(op: Op, graph: OpGraph, system: System, known: Known, earlier: C
         yield from found or nowhere(op, options, system)
 
 
-def tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> Iterator[Finding]:
+def tensor_findings(op: Op, graph: OpGraph, system: System, known: Known, how: Cutting) -> Iterator[Finding]:
     """What is wrong with the tensors of an op: memories, dims, axes, sizes."""
     names = {*graph.dims, *known.broken_dims}
     reported: set[str] = set()
@@ -84,25 +86,25 @@ def tensor_findings(op: Op, graph: OpGraph, system: System, known: Known) -> Ite
             reported.add(tensor.name)
             yield part, message
         if not reported and known.mesh and not known.broken_dims & {dim.size for dim in tensor.dims}:
-            for name, message in size_findings(tensor, graph, system):
+            for name, message in size_findings(tensor, graph, system, how):
                 if name not in reported:
                     reported.add(name)
                     yield part, message
 
 
-def size_findings(tensor: Tensor, graph: OpGraph, system: System) -> Iterator[Finding]:
+def size_findings(tensor: Tensor, graph: OpGraph, system: System, how: Cutting) -> Iterator[Finding]:
     """What is wrong with the sizes of a tensor: the dim (or the tensor) and the message."""
     elements = 1
-    cut, own = uneven_axes(graph, system), even_cut(graph, system)
     for dim in tensor.dims:
         size = graph.dims[dim.size] if isinstance(dim.size, str) else dim.size
         extent = system.mesh.extent(dim.axes)
         elements *= size
         if not dim.axes:
             continue
-        if not cut.isdisjoint(dim.axes) or own.parts(dim.size, dim.axes):
+        own = how.even.parts(dim.size, dim.axes)
+        if own or not how.axes.isdisjoint(dim.axes):
             least = extent if isinstance(graph.split, str) else with_weight(dim.axes, graph.split, system)
-            if size < least and not own.parts(dim.size, dim.axes):
+            if size < least and not own:
                 yield (
                     str(dim.size),
                     f"dim {dim.size} = {size} is too small to share out over the {least} chips of {dim.axes}",

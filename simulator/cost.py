@@ -9,6 +9,7 @@ from simulator.efficiency import launch_of
 from simulator.graph import Op, OpGraph
 from simulator.kernel import Kernel
 from simulator.network import Network, Traffic
+from simulator.parts import even_cut
 from simulator.plan import Plan, RunOptions, Variants
 from simulator.program import alone_time
 from simulator.resources import SystemResources
@@ -22,11 +23,12 @@ class Cost:
         self.resources = SystemResources(system, options, self.plan.program)
         self._variants = Variants(self.plan, self.resources)
         self.network = Network(system, options)
+        self._cut = even_cut(graph, system)
 
     def seconds(self, op: Op) -> float:
         """Seconds of all kernels of an op, one after the other, each as a pipeline of its tiles; none for an op that no
         chip can run, which is told when the planned graph is bound."""
-        kernels = bind_op(op, self.plan.graph, self.plan.system)
+        kernels = bind_op(op, self.plan.graph, self.plan.system, self._cut)
         if any(True for _ in chip_findings(kernels, self.plan.system)):
             return 0.0
         return sum(map(self._kernel, kernels))

@@ -9,11 +9,13 @@ Assumes: one chip runs its ops in program order, as it does but for what overlap
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from hw import System
 from simulator.binding import tensor_bytes
 from simulator.graph import OpGraph, Tensor
 from simulator.kernel import Kernel
+from simulator.parts import even_cut
 from simulator.shares import Held
 
 
@@ -22,7 +24,8 @@ def held_by(kernels: Sequence[Kernel], graph: OpGraph, system: System, axis: str
     tensors = {
         tensor.name: tensor for op in graph.flat() for tensor in (op.output, *op.inputs) if tensor.memory == "hbm"
     }
-    sizes = {name: tensor_bytes(tensor, graph, system) for name, tensor in tensors.items()}
+    cut = even_cut(graph, system)
+    sizes = {name: tensor_bytes(tensor, graph, system, cut) for name, tensor in tensors.items()}
     begins, ends = _lives(kernels, tensors)
     for kernel in kernels:
         for name, into in kernel.grown:
@@ -30,15 +33,15 @@ def held_by(kernels: Sequence[Kernel], graph: OpGraph, system: System, axis: str
             sizes[name] -= sizes[into]
             ends[into] = max(ends[into], ends[name])
     extent = system.mesh.axes[axis]
-    always, whole = [0.0] * len(kernels), [0.0] * len(kernels)
+    # what comes and goes at each step; bytes are whole numbers or halves, so that running sums are exact
+    always, whole = [0.0] * (len(kernels) + 1), [0.0] * (len(kernels) + 1)
     for name, begin in begins.items():
         over = any(axis in dim.axes for dim in tensors[name].dims)
-        for step in range(begin, min(ends[name], len(kernels) - 1) + 1):
-            if over:
-                whole[step] += sizes[name] * extent
-            else:
-                always[step] += sizes[name]
-    return [Held(*each) for each in zip(always, whole, strict=True)]
+        changes, nbytes = (whole, sizes[name] * extent) if over else (always, sizes[name])
+        changes[begin] += nbytes
+        changes[min(ends[name] + 1, len(kernels))] -= nbytes
+    held = zip(accumulate(always[:-1]), accumulate(whole[:-1]), strict=True)
+    return [Held(*each) for each in held]
 
 
 def _lives(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor]) -> tuple[dict[str, int], dict[str, int]]:

@@ -11,7 +11,7 @@ shares as they are written: a dim of few elements, such as experts, may stand fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -84,6 +84,21 @@ def even_cut(graph: OpGraph, system: System, probed: bool = False) -> Cut:
     }
     weights = {axis: (Fraction(1), Fraction(2)) for axis in uneven_axes(graph, system)} if probed else {}
     return Cut(weights, places, system.mesh.extent, own)
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How a graph's dims are cut on a system, worked out once for all of its ops: the mesh axes along which they may be cut
+    unevenly, and what a chip has where none in particular is meant (`probed`: see `even_cut`)."""
+
+    axes: frozenset[str]
+    even: Cut
+    probed: Cut
+
+
+def cutting(graph: OpGraph, system: System) -> Cutting:
+    """How the dims of a graph are cut on a system."""
+    return Cutting(uneven_axes(graph, system), even_cut(graph, system), even_cut(graph, system, probed=True))
 
 
 def _parts_over(tensor: Tensor, over: str, cut: Cut) -> tuple[float, ...]:

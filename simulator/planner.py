@@ -119,7 +119,7 @@ def _seconds(planner: Planner, cost: Callable[[Op], float]) -> float:
 def _compared(planner: Planner, cost: Callable[[Op], float]) -> Iterator[Dearer]:
     """Every planned op beside its cheapest plan."""
     cheapest: dict[object, OpPlan | None] = {}
-    priced = site(planner.graph, planner.system, cost)
+    priced = site(planner.graph, planner.system, planner.how, cost)
     for each in planner.chosen:
         key = plan_key(each.op, each.have)
         if key not in cheapest:

@@ -15,6 +15,7 @@ from hw import System
 from simulator.binding import plannable, site
 from simulator.graph import FuseRule, Items, Op, OpGraph, Repeat, Tensor, rounds_of
 from simulator.kinds import KINDS, Kind
+from simulator.parts import cutting
 from simulator.planner_op import OpPlan, inserted_op, plan_op, steps_done
 from simulator.resharding import Step, Steps
 from simulator.sharding import Layout, layout
@@ -80,7 +81,8 @@ class Planner:
     def __init__(self, graph: OpGraph, system: System, cost: Callable[[Op], float] | None) -> None:
         self.graph = graph
         self.system = system
-        self.site = site(graph, system, cost)
+        self.how = cutting(graph, system)
+        self.site = site(graph, system, self.how, cost)
         self.plans: dict[object, OpPlan | None] = {}
         self.renamed: dict[str, str] = {}
         self.inserted: list[Inserted] = []
@@ -111,7 +113,7 @@ class Planner:
 
     def op(self, op: Op, there: There, rounds: int) -> list[Op]:
         """The op, between what must be inserted before and after it."""
-        kind = plannable(at_round(op, 0), self.graph, self.system)
+        kind = plannable(at_round(op, 0), self.graph, self.system, self.how)
         if kind is None:
             return [op]
         named = self._named(op)

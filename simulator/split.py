@@ -40,6 +40,7 @@ class Cut:
     place: Mapping[str, int]
     extent: Callable[[str], int]
     own: Own = field(default_factory=dict)
+    _sizes: dict[tuple[int, str, str | int], int] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def parts(self, dim: str | int, axes: str) -> Weights:
         """The weights by which a dim over `axes` is cut unevenly, by the axes that they are along."""
@@ -53,6 +54,12 @@ class Cut:
         """How much of a dim over `axes` the chip has; what is cut evenly is rounded up."""
         if not axes:
             return size
+        key = (size, axes, dim)
+        if key not in self._sizes:
+            self._sizes[key] = self._size(size, axes, dim)
+        return self._sizes[key]
+
+    def _size(self, size: int, axes: str, dim: str | int) -> int:
         uneven = self.parts(dim, axes)
         even = "".join(axis for axis in axes if axis not in "".join(uneven))
         if not uneven:

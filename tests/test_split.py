@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from analysis import Summary
 from hw import Mesh, SpecError, System, load_chip, parse_topology
 from scenarios import load_scenario, run
-from simulator import Cut, OpGraph, RunOptions, Simulation, parse_graph
+from simulator import Cut, OpGraph, RunOptions, Simulation, bind, parse_graph
+from simulator import split as split_module
+from simulator.holding import held_by
 from simulator.shares import filled
 from tests.strategies import chip_with
 
@@ -22,11 +24,9 @@ MATMUL = ["y:fp16[B_X,F] = matmul(x:fp16[B_X,D], w:fp16[D,F])"]
 
 
 def pair(lines: list[str], split: Any, sizes: dict[str, int], chips: Any = (V100, A100), fold: bool = True) -> Summary:
-    topology = parse_topology(f"switch({len(chips)}) over nvlink", chips[0].links)
-    system = System(chips[0], topology, Mesh({"X": len(chips)}), tuple(chips))
     graph = parse_graph(lines, sizes)
     graph = OpGraph(graph.dims, graph.items, split=split)
-    simulation = Simulation(graph, system, RunOptions(overlap="full", fold=fold))
+    simulation = Simulation(graph, unlike(*chips), RunOptions(overlap="full", fold=fold))
     return Summary(simulation.plan, simulation.run)
 
 
@@ -218,3 +218,56 @@ def test_a_run_says_whose_memory_was_full(tmp_path: Path) -> None:
     note = "chip 1 (a100_80gb_sxm) gets less along X than the speed would give: more does not fit into the memory"
     assert outcome.notes == [note]
     assert outcome.as_json()["notes"] == [note]
+
+
+def chained(ops: int) -> OpGraph:
+    """A chain of matmuls that share rows, each with weights of its own."""
+    lines = ["x0:bf16[B_X,D] = relu(x:bf16[B_X,D])"]
+    lines += [f"x{at + 1}:bf16[B_X,D] = matmul(x{at}, w{at}:bf16[D,D])" for at in range(ops)]
+    graph = parse_graph(lines, {"B": 4096, "D": 64})
+    return OpGraph(graph.dims, graph.items, split="proportional")
+
+
+def unlike(*chips: Any) -> System:
+    topology = parse_topology(f"switch({len(chips)}) over nvlink", chips[0].links)
+    return System(chips[0], topology, Mesh({"X": len(chips)}), tuple(chips))
+
+
+def test_how_dims_are_cut_does_not_depend_on_how_many_ops_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The places of chips along an axis are looked through, and parts are worked out, once for all ops."""
+    calls: dict[str, int] = {}
+
+    def counted(owner: Any, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def call(*given: Any) -> Any:
+            calls[name] = calls.get(name, 0) + 1
+            return plain(*given)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(split_module, "places_along")
+    counted(Cut, "_size")
+    system = unlike(*(V100,) * 4, *(A100,) * 4)
+    counts = []
+    for ops in (4, 40):
+        calls.clear()
+        Simulation(chained(ops), system, RunOptions(overlap="full"))
+        counts.append(dict(calls))
+    print(counts)
+    assert counts[0] == counts[1]
+    assert all(counts[0].values())
+
+
+def test_what_is_held_at_each_step_is_counted_tensor_by_tensor() -> None:
+    """Running sums against a count of every tensor at every step."""
+    system, graph = unlike(V100, A100), chained(6)
+    kernels = bind(graph, system)
+    rows, weights = 2 * 4096 * 64, 2 * 64 * 64
+    want = []
+    for step in range(len(kernels)):
+        # the first input and all weights are there throughout; what an op makes until the next one has read it
+        made = 1 if step == 0 else 2
+        want.append((6.0 * weights, float((1 + made) * rows)))
+    found = held_by(kernels, graph, system, "X")
+    assert [(each.always, each.whole) for each in found] == want
