@@ -207,6 +207,12 @@ def tensor_bytes(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None
 def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:
     """All kernels of a graph as it stands, in program order, blocks unrolled. Raises SpecError with every problem: also
     for what `simulator.planner` would insert."""
+    check_as_written(graph, system)
+    return bind_checked(graph, system, cut)
+
+
+def check_as_written(graph: OpGraph, system: System) -> None:
+    """Raise SpecError with every problem of a graph for which nothing will be inserted."""
     problems = Problems()
     for _, message in mesh_problems(system.mesh.axes, system.topology):
         problems.add(Mark("mesh"), message)
@@ -217,6 +223,11 @@ def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]
     problems.raise_if_any()
     check_graph(graph, system, problems, sharding="written")
     problems.raise_if_any()
+
+
+def bind_checked(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:
+    """The same of a graph in which `check_as_written` found nothing. Raises SpecError where a part's shapes do not fit."""
+    problems = Problems()
     ops = graph.flat()
     behind = viewed(ops)
     kernels: list[Kernel] = []
