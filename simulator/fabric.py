@@ -82,13 +82,14 @@ class Fabric:
         self.class_of = dict(zip(traffics, self.folding.groups, strict=True))
 
     def _chip_looks(self) -> list[Hashable]:
-        """What a chip is on its own: its variant, and those kernels that run on some chips only."""
+        """What a chip is on its own: its variant, and the placements that have it of those that have only some chips."""
         size = self.plan.system.size
         some: list[list[int]] = [[] for _ in range(size)]
-        for index, placement in enumerate(self.places):
+        # kernels of one placement run on the same chips, so one of them tells those apart
+        for number, placement in enumerate(dict.fromkeys(self.places)):
             if len(placement.chips) < size:
                 for chip in placement.chips:
-                    some[chip].append(index)
+                    some[chip].append(number)
         return [(variant, tuple(runs)) for variant, runs in zip(self.plan.split.variant_of, some, strict=True)]
 
     def messages(self) -> dict[int, int]:
