@@ -16,17 +16,9 @@ from hw import RunError, SpecError
 from scenarios import Outcome, find, load_scenario, run, sweep
 from scenarios.condition import parse_condition
 from scenarios.expression import parse_expression
-from tests.cases import written
+from tests.cases import MATMUL, written
 
 PEAK, HBM = 1.97e14, 8.2e11
-MATMUL = """\
-name: matmul
-system: {chip: tpu_v5e}
-workload:
-  dims: {B: 4096, D: 4096, F: 4096}
-  ops: ["y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])"]
-run: {overlap: full}
-"""
 STUDY = MATMUL + "study: {vary: {workload.dims.B: [4096, 8192, 64], system.chip: [tpu_v5e, h100_sxm]}}\n"
 T_MATH = 2 * 4096**3 / PEAK
 

@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from analysis import WORDS
 from hw import chip_names
 from scenarios import LIBRARY, library_names, run, schema_of
-from scenarios.cli import app
+from tests.cases import overlapse
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "examples"
@@ -31,13 +30,6 @@ workload:
     - z:bf16[B,F] = all_reduce(y, over=X, chunks=8)
 run: {overlap: full}
 """
-
-
-def overlapse(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from scenarios.cli import app
 from simulator import RunOptions
+from tests.cases import overlapse
 from tests.strategies import chip_with, many, run
 
 HEAD = """\
@@ -30,20 +30,17 @@ workload:
 """
 
 
-def overlapse(tmp_path: Path, ops: Sequence[str], topology: str = "line(2)", order: str = "program") -> Result:
+def ran(tmp_path: Path, ops: Sequence[str], topology: str = "line(2)", order: str = "program") -> Result:
     """`overlapse run` of some ops; what is no answer of the command is raised."""
     chips = int(re.findall(r"\d+", topology)[0])
     path = tmp_path / "stuck.yaml"
     path.write_text(HEAD % (topology, chips, order) + "".join(f"    - {op}\n" for op in ops))
-    result = CliRunner().invoke(app, ["run", str(path)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return overlapse("run", path)
 
 
 def refusal(tmp_path: Path, ops: Sequence[str], topology: str = "line(2)", order: str = "program") -> str:
     """The message of a run that must be refused, on one line."""
-    shown = overlapse(tmp_path, ops, topology, order)
+    shown = ran(tmp_path, ops, topology, order)
     assert shown.exit_code == 3, shown.stderr
     assert "Traceback" not in shown.stderr
     assert shown.stdout == ""
@@ -118,7 +115,7 @@ def test_collectives_that_become_ready_in_another_order_than_they_are_issued(tmp
 
 @pytest.mark.parametrize("ops", [CIRCLE, OPPOSITE], ids=["circle", "opposite"])
 def test_what_only_queues_hold_up_runs_when_they_take_what_is_ready(tmp_path: Path, ops: list[str]) -> None:
-    shown = overlapse(tmp_path, ops, order="ready")
+    shown = ran(tmp_path, ops, order="ready")
     assert shown.exit_code == 0, shown.stderr
 
 
@@ -134,7 +131,7 @@ def test_the_same_in_queues_of_their_own_runs(tmp_path: Path, ops: list[str], ol
     """It is the shared queue that closes the circle."""
     apart = [op if op.startswith("g:") else op.replace(old, new) for op in ops]
     assert apart != ops
-    shown = overlapse(tmp_path, apart)
+    shown = ran(tmp_path, apart)
     assert shown.exit_code == 0, shown.stderr
 
 
@@ -238,7 +235,7 @@ def test_a_wiring_with_an_unreachable_chip_is_refused_before_anything_runs(
         f"system: {{chip: tpu_v5e, topology: wires.edges, mesh: {{X: {chips}}}}}\n"
         "workload:\n  ops:\n    - y:bf16[60] = all_gather(x:bf16[60_X], over=X)\n"
     )
-    shown = CliRunner().invoke(app, ["run", str(path)])
+    shown = overlapse("run", path)
     assert shown.exit_code == 2
     assert re.search(r"wires\.edges:\d+:\d+: ", shown.stderr), shown.stderr
     assert words in " ".join(shown.stderr.split())

@@ -20,6 +20,7 @@ from scenarios import Scenario, crossover, find, load_scenario, run, summarise
 from scenarios.bisection import FEW, State, flips, locate
 from scenarios.find_values import same_value, stepped
 from scenarios.study_spec import CrossoverSpec
+from tests.cases import written
 
 BOOK = Path(__file__).parents[2] / "shared" / "data" / "book_cases.csv"
 LAWS = settings(max_examples=80, deadline=None)
@@ -152,9 +153,7 @@ run: {overlap: full}
 
 
 def scenario(folder: Path, text: str) -> Scenario:
-    path = folder / "scenario.yaml"
-    path.write_text(text)
-    return load_scenario(str(path))
+    return load_scenario(written(folder, text))
 
 
 def searched(folder: Path, search: str, text: str = MATMUL) -> Scenario:

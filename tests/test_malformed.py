@@ -11,12 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from hw import RunError, SpecError
 from hw.input import Key, parse_document
 from scenarios import Outcome, build_scenario
-from scenarios.cli import app
+from tests.cases import overlapse
 
 GOOD = """\
 name: good
@@ -226,9 +225,7 @@ FILES = all_files()
 
 
 def invoke(path: Path) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["run", str(path)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
+    result = overlapse("run", path)
     return result.exit_code, result.stderr
 
 

@@ -13,6 +13,7 @@ import pytest
 from hw import SpecError
 from scenarios import crossover, find, load_scenario, run, sweep, what_if
 from scenarios.study_spec import CrossoverSpec
+from tests.cases import written
 
 N = 1024
 PEAK, HBM = 1.97e14, 8.2e11
@@ -41,12 +42,6 @@ run: {overlap: full}
 
 def of_tiles(tiles: int) -> float:
     return max(MATH, MEMORY) + min(MATH, MEMORY) / tiles
-
-
-def written(folder: Path, text: str) -> str:
-    path = folder / "scenario.yaml"
-    path.write_text(text)
-    return str(path)
 
 
 @pytest.mark.parametrize("tiles", [1, 2, 7])

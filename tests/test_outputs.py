@@ -12,13 +12,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner, Result
 
 from analysis import read_timeline
 from analysis.tables import plain_names, without_formulas
 from scenarios import load_scenario, sweep
-from scenarios.cli import app
 from scenarios.outcome import WRITTEN
+from tests.cases import overlapse
 
 SCENARIO = """\
 name: plain
@@ -31,13 +30,6 @@ study: {vary: {workload.dims.B: [256, 512]}}
 expect: {lower_bound: {value: 2.55 us, tolerance: 50%}}
 """
 TRACE = {"traceEvents": [{"ph": "X", "name": "=1+1", "cat": "kernel", "ts": 0, "dur": 5, "pid": 0, "tid": 7}]}
-
-
-def overlapse(*arguments: object) -> Result:
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture

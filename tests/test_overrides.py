@@ -14,6 +14,7 @@ from hw import SpecError, load_chip
 from scenarios import compare, crossover, load_scenario, run, sweep, what_if
 from scenarios.explain import reasons
 from scenarios.study_spec import CrossoverSpec
+from tests.cases import written
 
 FLOPS = 2 * 8192**3
 A100, H100 = 312e12, 989e12
@@ -33,12 +34,6 @@ TOY = (
 
 def close(seconds: object, peak: float) -> bool:
     return seconds == pytest.approx(FLOPS / peak, rel=1e-9)
-
-
-def written(folder: Path, text: str, name: str = "base.yaml") -> str:
-    path = folder / name
-    path.write_text(text)
-    return str(path)
 
 
 def test_the_figures_here_are_the_catalogues() -> None:
@@ -86,7 +81,7 @@ def test_a_file_that_extends_another_with_another_chip_leaves_the_figures_behind
     tmp_path: Path, system: str, peak: float
 ) -> None:
     written(tmp_path, ON_A100)
-    top = written(tmp_path, f"extends: base.yaml\nname: top\nsystem: {system}\n", "top.yaml")
+    top = written(tmp_path, f"extends: scenario.yaml\nname: top\nsystem: {system}\n", "top.yaml")
     outcome = run(top)
     assert close(outcome.summary["time"], peak)
     left = peak == H100 and "null}" not in system.replace("chip: null", "")
@@ -230,7 +225,7 @@ def test_a_peak_of_an_inline_chip_may_be_changed_beside_it(tmp_path: Path) -> No
 
 def test_what_one_file_says_of_a_chip_must_still_agree(tmp_path: Path) -> None:
     wrong = DERIVED.replace("bf16: 10 TFLOP/s", "bf16: 11 TFLOP/s")
-    with pytest.raises(SpecError, match=r"base.yaml:2:.*units x flops_per_cycle x clock gives 1e\+13"):
+    with pytest.raises(SpecError, match=r"scenario.yaml:2:.*units x flops_per_cycle x clock gives 1e\+13"):
         run(written(tmp_path, f"name: inline\nsystem: {{chip: {wrong}}}\n{WORKLOAD}"))
 
 

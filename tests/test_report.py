@@ -27,8 +27,8 @@ from analysis.runs import schedule_path
 from hw import Mesh, System, load_chip, parse_topology
 from scenarios import run
 from simulator import GraphBuilder, Result, RunOptions, simulate
+from tests.cases import overlapse
 from tests.reports import EVIL, block, evil_result, evil_story
-from tests.test_cli import overlapse
 
 ASSETS = Path(__file__).parent.parent / "analysis" / "report" / "assets"
 TYPES = {"u1": np.uint8, "u2": np.uint16, "u4": np.uint32, "i4": np.int32}

@@ -17,6 +17,7 @@ from hw import SpecError
 from scenarios import load_scenario
 from scenarios.cli import app
 from simulator import Cost, RunOptions, dearer_choices, parse_graph
+from tests.cases import written
 from tests.strategies import chip_with, many, run
 
 RESHARD = """\
@@ -35,12 +36,6 @@ LINKS_S = 2 * 4.5e10  # bytes per second, both ways along an axis
 ADD_S = 3 * V / 8 / 8.2e11
 GATHER_S = V / (2 * LINKS_S)
 EXCHANGE_S = V * 4 / (4 * 8 * LINKS_S)
-
-
-def written(folder: Path, text: str) -> str:
-    path = folder / "s.yaml"
-    path.write_text(text)
-    return str(path)
 
 
 def shown(*args: str) -> str:
@@ -103,7 +98,7 @@ def test_a_graph_that_demands_nothing_has_no_note(tmp_path: Path) -> None:
 def test_claims_may_be_about_what_is_inserted(tmp_path: Path) -> None:
     text = RESHARD % "" + f"expect:\n  ops.d.gathered.time: {GATHER_S} s\n"
     assert scenarios.run(written(tmp_path, text)).failed == []
-    with pytest.raises(SpecError, match=r"s.yaml:11:3: unknown op 'd.gathred', did you mean 'd.gathered'"):
+    with pytest.raises(SpecError, match=r"scenario.yaml:11:3: unknown op 'd.gathred', did you mean 'd.gathered'"):
         load_scenario(written(tmp_path, text.replace("d.gathered", "d.gathred")))
 
 

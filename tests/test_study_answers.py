@@ -13,18 +13,10 @@ import pytest
 
 from hw import SpecError, load_chip
 from scenarios import crossover, find, load_scenario, run, sweep
-from tests.cases import written
+from tests.cases import MATMUL, written
 
 V5E = load_chip("tpu_v5e")
 H100 = load_chip("h100_sxm")
-MATMUL = """\
-name: matmul
-system: {chip: tpu_v5e}
-workload:
-  dims: {B: 4096, D: 4096, F: 4096}
-  ops: ["y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])"]
-run: {overlap: full}
-"""
 
 
 def knee(ridge: float, d: int, f: int, last: int = 4096) -> int | None:

@@ -9,14 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
 
 from analysis import WORDS
 from hw import RunError, SpecError
 from scenarios import Scenario, Study, load_scenario, run, summarise, sweep
-from scenarios.cli import app
 from scenarios.studies.find import search_of
 from scenarios.variants import ContentKeys
+from tests.cases import overlapse
 
 ROOT = Path(__file__).parent.parent
 MATMUL = """\
@@ -44,13 +43,6 @@ def write(folder: Path, text: str, name: str = "matmul.yaml") -> str:
     path = folder / name
     path.write_text(text)
     return str(path)
-
-
-def overlapse(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 # What a study gives
@@ -359,7 +351,7 @@ def test_a_study_in_which_nothing_could_be_run_is_no_success(tmp_path: Path) -> 
     ]
     for file, vary, code in asked:
         for arguments in ([], ["--json"]):
-            shown = CliRunner().invoke(app, ["study", file, "--vary", vary, *arguments])
+            shown = overlapse("study", file, "--vary", vary, *arguments)
             assert shown.exit_code == code, (vary, shown.output)
             assert shown.stdout
 
@@ -371,7 +363,7 @@ def test_rows_can_be_run_where_the_scenario_itself_cannot(tmp_path: Path) -> Non
         '  dims: {B: 64}\n  ops: ["s:bf16[B] = send(x:bf16[B], from=0, to=1)"]\n'
         'study: {vary: {workload.ops: [["s:bf16[B] = send(x:bf16[B], from=0, to=1)"], ["y:bf16[B] = relu(x:bf16[B])"]]}}\n'
     )
-    shown = CliRunner().invoke(app, ["study", str(path)])
+    shown = overlapse("study", str(path))
     assert shown.exit_code == 0
     assert "2 rows, 2 run now, 1 with errors" in shown.stdout
 
@@ -381,6 +373,6 @@ def test_a_row_from_a_store_fails_as_it_did_when_it_was_run(tmp_path: Path) -> N
     plain.write_text(PLAIN)
     for ran in (1, 0):
         asked = ["study", str(plain), "--vary", "workload.dims.B=0", "--store", str(tmp_path / "runs.db")]
-        shown = CliRunner().invoke(app, asked)
+        shown = overlapse(*asked)
         assert shown.exit_code == 2
         assert f"1 row, {ran} run now, 1 with errors" in shown.stdout

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner, Result
 
 from hw import Host, Mesh, SpecError, System, Topology, load_chip, load_system, system_names
 from hw.systems import system_file
 from scenarios import Scenario, build_scenario, load_scenario, read_source
-from scenarios.cli import app
+from tests.cases import overlapse
 
 ROOT = Path(__file__).parent.parent
 
@@ -368,13 +367,6 @@ def test_the_document_of_a_scenario_keeps_what_was_written(tmp_path: Path) -> No
 
 
 # The commands
-
-
-def overlapse(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def test_systems_are_listed_and_shown() -> None:

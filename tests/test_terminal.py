@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner, Result
 
 from hw import SpecError
 from hw.input import printable
-from scenarios.cli import app
 from scenarios.terminal import console, print_rows
+from tests.cases import overlapse
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Everything that moves a cursor or turns a line, but the newline."""
@@ -28,13 +27,6 @@ workload:
   ops:
     - y:bf16[B,D] = relu(x:bf16[B,D])
 """
-
-
-def overlapse(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def long_folder(base: Path, length: int, name: str) -> Path:

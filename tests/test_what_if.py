@@ -23,6 +23,7 @@ from scenarios.cli import app
 from scenarios.edits import edited, read_edit
 from scenarios.studies.what_if import COLUMNS
 from simulator import RunOptions, parse_graph
+from tests.cases import written
 from tests.strategies import CHAIN_DIMS, chains
 
 SOON = settings(max_examples=15, deadline=None)
@@ -75,9 +76,7 @@ run: {overlap: full}
 
 
 def scenario(folder: Path, text: str) -> Scenario:
-    path = folder / "scenario.yaml"
-    path.write_text(text)
-    return load_scenario(str(path))
+    return load_scenario(written(folder, text))
 
 
 def time_of(one: Scenario) -> float:
@@ -210,7 +209,7 @@ def edit_time(one: Scenario, text: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("base", "edit", "written"),
+    ("base", "edit", "by_hand"),
     [
         (CHAIN, "fuse=a+b+c", CHAIN.replace("  ops:", "  fuse: [[a, b, c]]\n  ops:")),
         (CHAIN, "fuse=b+c", CHAIN.replace("  ops:", "  fuse: [[b, c]]\n  ops:")),
@@ -227,13 +226,13 @@ def edit_time(one: Scenario, text: str) -> float:
         (PAIR, "workload.dims.B=1024", PAIR.replace("B: 4096", "B: 1024")),
     ],
 )
-def test_an_edit_is_the_same_as_writing_it(tmp_path: Path, base: str, edit: str, written: str | None) -> None:
-    if written is None:
-        written = CHAIN.replace("    - b:bf16[B,D] = gelu(a)\n", "").replace("add(b, a)", "add(a, a)")
-        written = written.replace("tpu_v5e}", "tpu_v5e, set: {hbm.bandwidth: 1 TB/s}}")
+def test_an_edit_is_the_same_as_writing_it(tmp_path: Path, base: str, edit: str, by_hand: str | None) -> None:
+    if by_hand is None:
+        by_hand = CHAIN.replace("    - b:bf16[B,D] = gelu(a)\n", "").replace("add(b, a)", "add(a, a)")
+        by_hand = by_hand.replace("tpu_v5e}", "tpu_v5e, set: {hbm.bandwidth: 1 TB/s}}")
     one = scenario(tmp_path, base)
     got, before = edit_time(one, edit), time_of(one)
-    want = time_of(scenario(tmp_path, written))
+    want = time_of(scenario(tmp_path, by_hand))
     print(f"{edit}: {before:.6g} -> {got:.6g} s, written out {want:.6g} s")
     assert got == want
     assert got != before

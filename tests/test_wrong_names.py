@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from hw import SpecError, load_chip, load_system
 from hw.input import did_you_mean, nearest, unknown
 from scenarios import library_names, read_source, run
-from scenarios.cli import app
+from tests.cases import overlapse
 
 GATHER = """\
 name: gather
@@ -25,13 +24,6 @@ run: {overlap: full, efficiency: {nvlink: 0.9}}
 processes: {load: {feeds: z, uses: {chip3.hbm: 1 MB, "nvlink:chip0>switch": 1 MB}}}
 """
 """Everything in it but the dims depends on the chip or the wiring."""
-
-
-def overlapse(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, list(arguments))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def wrong(path: Path, text: str, *arguments: str) -> list[str]:
