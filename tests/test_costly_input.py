@@ -154,15 +154,15 @@ def test_a_file_in_which_every_name_is_wrong_is_soon_answered(tmp_path: Path, wr
 # Sizes
 
 
-def endless(path: Path) -> Path:
-    if not Path("/dev/zero").exists():
-        pytest.skip("there is no /dev/zero here")
-    return Path("/dev/zero") if path.suffix == "" else path
+ZERO = Path("/dev/zero")
+"""A file without end."""
+needs_zero = pytest.mark.skipif(not ZERO.exists(), reason="there is no /dev/zero here")
 
 
+@needs_zero
 def test_a_file_without_end_is_refused() -> None:
     with pytest.raises(SpecError, match="/dev/zero:1:1: the file is over 2 MiB, the most that is read"):
-        read_document(endless(Path("zero")))
+        read_document(ZERO)
 
 
 ENDLESS = {
@@ -174,9 +174,9 @@ ENDLESS = {
 }
 
 
+@needs_zero
 @pytest.mark.parametrize("arguments", ENDLESS.values(), ids=ENDLESS)
 def test_no_command_reads_for_ever(arguments: list[str]) -> None:
-    endless(Path("zero"))
     limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))"  # 4 GiB
     command = [sys.executable, "-c", f"{limited}; from scenarios.cli import main; main()", *arguments]
     shown = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=60)
