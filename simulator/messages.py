@@ -27,7 +27,7 @@ ShapeOf = Callable[[PlannedKernel, Needs, tuple[Joined, ...], float, Mapping[str
 
 @dataclass
 class _Class:
-    """Alike messages: the simulated sender, all of them, and their shapes, at first and later."""
+    """Alike messages: the simulated sender, all of them, and two shapes: of such as begin with the whole, and of others."""
 
     sender: int
     joined: tuple[Joined, ...]
@@ -133,7 +133,8 @@ class MessageTasks:
                 needed: Collection[int] = passed_on.get(each.sender, ())
                 if not needed and gate:
                     needed = self._gate(gates, (gate, parent), made, parents)
-                shape = each.shapes[1 if needed or lane in sent else 0]  # a sender is launched once
+                # all that begin with the whole wait for its launch side by side: later slices do not overtake the first
+                shape = each.shapes[1 if needed else 0]
                 task = sent[lane] = add((lane,), shape, needed, index, chunk)
                 if not needed:
                     heads.setdefault(parent, []).append(task)
