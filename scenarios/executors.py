@@ -81,6 +81,15 @@ def run_where_it_pays(job: Job, tasks: Iterable[Task]) -> Iterator[Done]:
         ran += 1
 
 
+class _Pool(ProcessPoolExecutor):
+    """Processes that begin with Ctrl-C held back. Any submission may start one: the pool grows as work comes."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As any executor does."""
+        with _undisturbed():
+            return super().submit(fn, *args, **kwargs)
+
+
 @contextmanager
 def process_pool(jobs: int) -> Iterator[Workers]:
     """A pool of so many worker processes. Raises RunError if they cannot start."""
@@ -89,9 +98,8 @@ def process_pool(jobs: int) -> Iterator[Workers]:
     def fresh(unless: str = _DYING) -> Executor:
         while pools:
             _end(pools.pop())
-        pools.append(ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare))
-        with _undisturbed():
-            started = pools[-1].submit(_ready)
+        pools.append(_Pool(jobs, mp_context=get_context("spawn"), initializer=_prepare))
+        started = pools[-1].submit(_ready)
         try:
             started.result()
         except BrokenExecutor:

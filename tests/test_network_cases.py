@@ -65,7 +65,7 @@ POD = ("system.slice=16x16x16", "system.mesh.X=16", "system.mesh.Y=16", "system.
 
 def local_elements(system: str, axes: str, size: int) -> float:
     """Elements of a vector [I] sharded over some axes that a chip reads and writes: two bytes each way."""
-    edits = [f"system={system}", f"workload.dims={{I: {size}}}", "expect=null", "study=null", "run={overlap: full}"]
+    edits = [f"system={system}", f"workload.dims={{I: {size}}}", "expect=null", "run={overlap: full}"]
     edits.append(f'workload.ops=["y:bf16[I_{axes}] = relu(x:bf16[I_{axes}])"]')
     return of_library("all_gather_torus_all_axes", "hbm_bytes", *edits) / 4
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,24 @@ def test_ctrl_c_keeps_what_has_finished(file: str, tmp_path: Path, everyone: boo
     assert process.returncode == 130
     assert said.decode().strip() == f"stopped; what had finished is in {store}, the same command goes on from there"
     assert 20 <= stored(store) < RUNS
+
+
+def test_every_worker_begins_with_ctrl_c_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool grows as work comes; a worker that is still importing must not answer Ctrl-C with a traceback."""
+    masks = []
+    start_process = SpawnProcess.start
+
+    def watched(process: SpawnProcess) -> None:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        start_process(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", watched)
+    with process_pool(2) as workers:
+        busy = [workers.executor.submit(time.sleep, 0.2) for _ in range(2)]
+        assert [each.result() for each in busy] == [None, None]
+    assert len(masks) == 2
+    assert all(signal.SIGINT in mask for mask in masks)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_two_processes_work_on_one_store(scenario: Scenario, file: str, tmp_path: Path) -> None:
