@@ -2,24 +2,47 @@
 
 This room knows nothing of scenario files. Front door: `Summary(plan, run)["time"]`, `timeline_frame(result)`,
 `temporal_breakdown(timeline)`, `read_trace(file)`, `write_trace(result, file)`, `op_figures(result)`, `WORDS`.
-Its sub-packages are doors, too: `analysis.timelines` (each function also a method of `timeline.overlapse`),
-`analysis.runs`, `analysis.traces`, `analysis.plots`, `analysis.report`, `analysis.economics`.
+Its sub-packages are doors, too: `analysis.words`, `analysis.frames`, `analysis.timelines` (each function also a method of
+`timeline.overlapse`), `analysis.runs`, `analysis.traces`, `analysis.plots`, `analysis.report`, `analysis.terminal`,
+`analysis.economics`.
 No door imports pandas or plotly: functions do, when they are called.
 """
 
-from analysis.breakdown import temporal_breakdown
-from analysis.chip_kinds import kind_labels
-from analysis.frames import as_timeline, dependencies_frame, ops_frame, read_timeline, timeline_frame
-from analysis.memory_frame import memory_at_peak, memory_frame, memory_levels
-from analysis.network import network_record
-from analysis.ops import OpFigures, bases, combined, op_figures
-from analysis.read_trace import read_trace
-from analysis.screen import screen
-from analysis.summary import Summary, Value
-from analysis.tables import check_table, write_table
-from analysis.trace import write_trace
-from analysis.usage import busy_seconds, usage_frame, utilisation
-from analysis.words import CAUSES, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
+from analysis.frames import (
+    as_timeline,
+    busy_seconds,
+    check_table,
+    dependencies_frame,
+    memory_at_peak,
+    memory_frame,
+    memory_levels,
+    ops_frame,
+    read_timeline,
+    timeline_frame,
+    usage_frame,
+    utilisation,
+    write_table,
+)
+from analysis.runs.collectives import network_record
+from analysis.terminal import screen
+from analysis.timelines import temporal_breakdown
+from analysis.traces import read_trace, write_trace
+from analysis.words import (
+    CAUSES,
+    MONEY_WORDS,
+    OP_WORDS,
+    RUN_WORDS,
+    WORDS,
+    OpFigures,
+    Summary,
+    Value,
+    Word,
+    bases,
+    combined,
+    kind_labels,
+    op_figures,
+    word_named,
+)
 
 __all__ = [
     # The vocabulary, and a run in its words.

@@ -125,7 +125,7 @@ class Outcome:
 
     @property
     def timeline(self) -> pd.DataFrame:
-        """One row per task and chip, seconds; analyses as methods of `.overlapse`. Schema: `analysis.frames`."""
+        """One row per task and chip, seconds; analyses as methods of `.overlapse`. Schema: `analysis.frames.timeline`."""
         return timeline_frame(self.result)
 
     @property
@@ -135,12 +135,12 @@ class Outcome:
 
     @property
     def usage(self) -> pd.DataFrame:
-        """One row per resource and stretch of constant share of its capacity. Schema: `analysis.usage`."""
+        """One row per resource and stretch of constant share of its capacity. Schema: `analysis.frames.usage`."""
         return usage_frame(self.result)
 
     @property
     def memory(self) -> pd.DataFrame:
-        """One row per tensor and chip: bytes of HBM, from when to when. Schema: `analysis.memory_frame`."""
+        """One row per tensor and chip: bytes of HBM, from when to when. Schema: `analysis.frames.memory`."""
         return memory_frame(self.result)
 
     @property

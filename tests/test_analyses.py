@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-import analysis.accessor  # noqa: F401
-from analysis import Summary, dependencies_frame, temporal_breakdown, timeline_frame
+from analysis import Summary, as_timeline, dependencies_frame, temporal_breakdown, timeline_frame
 from analysis.runs import (
     NO_LINK,
     eta_frame,
@@ -113,7 +112,7 @@ def test_functions_compose_with_groupby() -> None:
     assert found[["run", "chip"]].to_numpy().tolist() == [["a", 0], ["a", 1], ["b", 0], ["b", 1]]
     by_hand = both.groupby("run")[list(both.columns)].apply(temporal_breakdown)
     assert by_hand["compute"].tolist() == found["compute"].tolist()
-    assert timeline.overlapse.breakdown()["network"].tolist() == pytest.approx([2 * US, 3 * US])
+    assert as_timeline(timeline).overlapse.breakdown()["network"].tolist() == pytest.approx([2 * US, 3 * US])
 
 
 @pytest.mark.parametrize("name", sorted(library_names()))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import read_timeline
-from analysis.tables import plain_names, without_formulas
+from analysis.frames.tables import plain_names, without_formulas
 from scenarios import load_scenario, sweep
 from scenarios.outcome import WRITTEN
 from tests.cases import overlapse

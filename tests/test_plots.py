@@ -32,7 +32,7 @@ from analysis.plots import (
 from analysis.plots.charts import _busy
 from analysis.plots.memory import POINTS
 from analysis.plots.page import in_script
-from analysis.style import inert, without_round
+from analysis.plots.style import inert, without_round
 from analysis.timelines import PARTS
 from hw import Mesh, RunError, System, load_chip, parse_topology
 from simulator import GraphBuilder, Result, RunOptions, simulate

@@ -15,7 +15,7 @@ import networkx as nx
 import pytest
 
 from hw import Link, Mesh, System, Topology, load_chip, parse_topology
-from hw.lattice import Lattice, laid
+from hw.network.recognition.lattice import Lattice, laid
 from hw.systems import fitted
 from simulator import RunOptions, parse_graph, simulate
 

@@ -309,7 +309,7 @@ def test_tables_are_exported(scenario: Scenario, tmp_path: Path) -> None:
 
 def test_a_missing_extra_is_told(scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study: Study = sweep(scenario, {B: [64]})
-    monkeypatch.setattr("analysis.tables.find_spec", lambda _name: None)
+    monkeypatch.setattr("analysis.frames.tables.find_spec", lambda _name: None)
     with pytest.raises(RunError, match=r"needs pyarrow: pip install 'overlapse\[parquet\]'"):
         study.export(tmp_path / "table.parquet")
 

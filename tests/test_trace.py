@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import analysis.trace as trace_module
+import analysis.traces.write as trace_module
 from analysis import (
     busy_seconds,
     dependencies_frame,

@@ -8,8 +8,8 @@ from analysis.plots.charts import plot_breakdown, plot_sweep, plot_timeline, plo
 from analysis.plots.memory import plot_memory
 from analysis.plots.roofline import plot_roofline
 from analysis.plots.save import browser, save
+from analysis.plots.style import CAUSE_COLOURS
 from analysis.plots.topology import plot_topology, wire_loads
-from analysis.style import CAUSE_COLOURS
 
 __all__ = [
     # Of a run.

@@ -6,7 +6,7 @@
 
 Each takes a frame (`timeline_frame`, `temporal_breakdown`, `memory_frame`, a study's or a what-if's), so that what was
 filtered, read back from a file or measured is drawn the same way; a `Result` stands for its own frame. A cause has the
-same colour in every picture (`analysis.style`). plotly is imported when a picture is asked for.
+same colour in every picture (`analysis.plots.style`). plotly is imported when a picture is asked for.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.breakdown import PARTS, temporal_breakdown
-from analysis.frames import timeline_frame
+from analysis.frames.steps import DOES, need
+from analysis.frames.timeline import timeline_frame
 from analysis.plots.memory import plot_memory
 from analysis.plots.roofline import plot_roofline
 from analysis.plots.save import save
-from analysis.steps import DOES, need
-from analysis.style import CAUSE_COLOURS, DOES_COLOURS, IDLE_COLOUR, faded, inert, styled, time_unit
-from analysis.words import RUN_WORDS
+from analysis.plots.style import CAUSE_COLOURS, DOES_COLOURS, IDLE_COLOUR, faded, inert, styled, time_unit
+from analysis.timelines.breakdown import PARTS, temporal_breakdown
+from analysis.words.words import RUN_WORDS
 from hw import Dimension
 from simulator import Result
 

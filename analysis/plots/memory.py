@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.memory_frame import memory_frame, memory_levels
-from analysis.steps import need
-from analysis.style import CAUSE_COLOURS, MEMORY_SHADES, inert, styled, time_unit, without_round
+from analysis.frames.memory import memory_frame, memory_levels
+from analysis.frames.steps import need
+from analysis.plots.style import CAUSE_COLOURS, MEMORY_SHADES, inert, styled, time_unit, without_round
 from hw import Dimension, System
 from hw.input import show
 from simulator import Result

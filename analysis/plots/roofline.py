@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.chip_kinds import kind_labels
-from analysis.ops import OpFigures, op_figures
-from analysis.roofline import RooflinePoint, roofline_points
-from analysis.style import CAUSE_COLOURS, inert, styled
+from analysis.plots.style import CAUSE_COLOURS, inert, styled
+from analysis.runs.roofline import RooflinePoint, roofline_points
+from analysis.words.chip_kinds import kind_labels
+from analysis.words.ops import OpFigures, op_figures
 from hw import Chip, Dimension
 from hw.input import show
 from simulator import Result

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analysis.style import CAUSE_COLOURS, inert, load_colour, styled
+from analysis.plots.style import CAUSE_COLOURS, inert, load_colour, styled
 from hw import Dimension, Topology, Wire
 from hw.input import show
 from simulator import PS_PER_S, Plan, Result

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.plots.page import in_text
-from analysis.style import CAUSE_COLOURS
-from analysis.summary import Summary
-from analysis.words import CAUSES, word_named
+from analysis.plots.style import CAUSE_COLOURS
+from analysis.words.summary import Summary
+from analysis.words.words import CAUSES, word_named
 from hw import Dimension
 from hw.input import show
 

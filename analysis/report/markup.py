@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from analysis.plots.page import in_text
-from analysis.style import CAUSE_COLOURS, CONTENTION_COLOUR, DOES_COLOURS, IDLE_COLOUR
+from analysis.plots.style import CAUSE_COLOURS, CONTENTION_COLOUR, DOES_COLOURS, IDLE_COLOUR
 
 COLOURS: Mapping[str, str] = {
     **CAUSE_COLOURS,

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.plots import plot_memory, plot_roofline, plot_sweep, plot_tornado
 from analysis.plots.page import in_text
+from analysis.plots.style import CAUSE_COLOURS
 from analysis.plots.topology import plot_topology
 from analysis.report.lanes import used_causes
 from analysis.report.markup import swatch
 from analysis.report.sections import AFTER, BEFORE, Section, heading
 from analysis.report.story import Story, Telling
-from analysis.style import CAUSE_COLOURS
-from analysis.summary import Summary
+from analysis.words.summary import Summary
 from hw import VERSION
 from simulator import Result
 

@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.breakdown import PARTS, shares, temporal_breakdown
-from analysis.busy import busy_s
-from analysis.chip_kinds import fullest, kind_labels
-from analysis.frames import timeline_frame
-from analysis.network import choices, folding_line
-from analysis.ops import OpFigures, bases, combined
+from analysis.frames.timeline import timeline_frame
 from analysis.plots.page import in_text
 from analysis.plots.topology import WireLoad, wire_loads
 from analysis.report.markup import Html, bar, chart, folded, legend, paragraph, stack, swatch, table
 from analysis.report.story import Telling, percent, time_text
-from analysis.schedule_path import PATH_CAUSES, path_work_ps
-from analysis.words import CAUSES, word_named
+from analysis.runs.collectives import choices, folding_line
+from analysis.runs.critical_path import PATH_CAUSES, path_work_ps
+from analysis.timelines.breakdown import PARTS, shares, temporal_breakdown
+from analysis.words.busy import busy_s
+from analysis.words.chip_kinds import fullest, kind_labels
+from analysis.words.ops import OpFigures, bases, combined
+from analysis.words.words import CAUSES, word_named
 from hw import Dimension
 from hw.input import show
 from simulator import PS_PER_S

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from analysis.ops import OpFigures, op_figures
 from analysis.report.lanes import Packed, packed
-from analysis.schedule_path import Segment, schedule_path
-from analysis.summary import Summary
+from analysis.runs.critical_path import Segment, schedule_path
+from analysis.words.ops import OpFigures, op_figures
+from analysis.words.summary import Summary
 from hw import Dimension
 from hw.input import show
 

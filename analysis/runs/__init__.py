@@ -3,17 +3,10 @@
 `path_frame(result)`, `roofline_points(...)`, `levers(...)`, `Comparison(a, b)`.
 """
 
-from analysis.advice import advice
-from analysis.attribution import NO_LINK, exposed_by_link, exposed_links, task_links
-from analysis.beside import BesideWork
-from analysis.busy import busy_s
-from analysis.compare import BOTH, ONLY_A, ONLY_B, Change, Comparison, compare
-from analysis.critical import path_frame, slack_frame
-from analysis.elasticity import FACTORS, Lever, elasticity, levers
-from analysis.memory import holdings, memory_peaks, near_bytes
-from analysis.roofline import RooflinePoint, roofline_points, roofs
-from analysis.roofline_points import eta_frame, points_frame
-from analysis.schedule_path import (
+from analysis.runs.advice import advice
+from analysis.runs.attribution import NO_LINK, exposed_by_link, exposed_links, task_links
+from analysis.runs.compare import BOTH, ONLY_A, ONLY_B, Change, Comparison, compare
+from analysis.runs.critical_path import (
     CONTENTION,
     HELD,
     PATH_CAUSES,
@@ -21,7 +14,14 @@ from analysis.schedule_path import (
     path_work_ps,
     schedule_path,
 )
-from analysis.waiting import waiting_ps, waiting_spans
+from analysis.runs.elasticity import FACTORS, Lever, elasticity, levers
+from analysis.runs.path_frames import path_frame, slack_frame
+from analysis.runs.roofline import RooflinePoint, roofline_points, roofs
+from analysis.runs.roofline_frames import eta_frame, points_frame
+from analysis.words.busy import busy_s
+from analysis.words.memory import holdings, memory_peaks, near_bytes
+from analysis.words.processes import BesideWork
+from analysis.words.waiting import waiting_ps, waiting_spans
 
 __all__ = [
     # The critical path.

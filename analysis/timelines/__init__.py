@@ -1,17 +1,18 @@
 """Questions to a timeline, of a simulation or of a profiler: frames in, frames out.
 
 `temporal_breakdown(timeline)`, `overlap_fraction(timeline)`, `idle_by_cause(...)`, `rollup(timeline, "layer")`; each one
-is also a method of `timeline.overlapse` (after `import analysis.accessor`, which imports pandas).
+is also a method of `timeline.overlapse`, and so is what a user marks with `@timeline_method("name")`.
 """
 
-from analysis.breakdown import PARTS, exposed_intervals, shares, temporal_breakdown
-from analysis.diff import diff_timelines
-from analysis.idle import idle_by_cause, idle_intervals
-from analysis.overlap import overlap_fraction
-from analysis.queues import queue_lengths
-from analysis.rollup import labelled, rollup
-from analysis.steps import DOES, steps
-from analysis.straggler import skew, stragglers
+from analysis.frames.accessor import timeline_method, without_method
+from analysis.frames.steps import DOES, steps
+from analysis.timelines.breakdown import PARTS, exposed_intervals, shares, temporal_breakdown
+from analysis.timelines.diff import diff_timelines
+from analysis.timelines.idle import idle_by_cause, idle_intervals
+from analysis.timelines.overlap import overlap_fraction
+from analysis.timelines.queues import queue_lengths
+from analysis.timelines.rollup import labelled, rollup
+from analysis.timelines.straggler import skew, stragglers
 
 __all__ = [
     # Where the time goes.
@@ -33,4 +34,7 @@ __all__ = [
     # By op, round, layer or pattern.
     "labelled",
     "rollup",
+    # Analyses of your own.
+    "timeline_method",
+    "without_method",
 ]

@@ -1,8 +1,8 @@
 """Traces: a run as a trace for Perfetto or for Holistic Trace Analysis, and a profiler's trace as a timeline."""
 
-from analysis.hta import write_hta
-from analysis.read_trace import read_trace
-from analysis.trace import TraceOptions, write_trace, write_trace_file
+from analysis.traces.hta import write_hta
+from analysis.traces.read import read_trace
+from analysis.traces.write import TraceOptions, write_trace, write_trace_file
 
 __all__ = [
     "TraceOptions",

@@ -3,11 +3,10 @@
 `load_chip("h100_sxm")` gives one by name or file; a new chip is a file in the words of `hw/catalog/*.yaml`.
 """
 
-from hw.catalog import build_chip, chip_document, chip_names, is_path, load_chip, override
-from hw.chip import MEASURED, Chip, Derivation, Link
-from hw.host import Host
-from hw.link_names import HOST_LINK
-from hw.memory import Memory
+from hw.chips.catalogue import build_chip, chip_document, chip_names, is_path, load_chip, override
+from hw.chips.chip import MEASURED, Chip, Derivation, Link
+from hw.chips.host import HOST_LINK, Host
+from hw.chips.memory import Memory
 
 __all__ = [
     # What a chip is.

@@ -4,8 +4,8 @@
 quantity and `show` prints one; `validate(Model, document, problems)` checks; what is wrong is collected in `Problems`.
 """
 
-from hw.document import MAX_BYTES, MAX_DEPTH, Document, Key, is_file, parse_document, read_document, walk
-from hw.errors import (
+from hw.input.document import MAX_BYTES, MAX_DEPTH, Document, Key, is_file, parse_document, read_document, walk
+from hw.input.errors import (
     MOST_TOLD,
     Mark,
     Problem,
@@ -23,10 +23,10 @@ from hw.errors import (
     shown,
     unknown,
 )
-from hw.files import is_folder
-from hw.unit_words import unit_meant
-from hw.units import UNITS, Dimension, parse, show
-from hw.validation import Efficiency, Quantity, Seconds, Sign, Spec, validate
+from hw.input.files import is_folder
+from hw.input.unit_words import unit_meant
+from hw.input.units import UNITS, Dimension, parse, show
+from hw.input.validation import Efficiency, Quantity, Seconds, Sign, Spec, validate
 
 __all__ = [
     # Errors, and where they are.

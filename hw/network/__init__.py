@@ -4,16 +4,16 @@
 `level_facts`, `diameter` and `overall_cut` say what a network can carry. A new wiring is a `Form` in `FORMS`.
 """
 
-from hw.bisection import CLOSED_FORM, Cut, best_cut
-from hw.graph_file import GRAPH_SUFFIXES, MAX_LINKS, MAX_NODES, read_graph
-from hw.recognise import walk_from
-from hw.routing import ROUTINGS, Route, Router, Routing
-from hw.subwiring import ROUTES
-from hw.topology import MAX_CHIPS, Axis, Level, Topology, Trunk, Wire
-from hw.topology_facts import LevelFacts, diameter, level_facts, overall_cut, tree_cut
-from hw.topology_table import link_rows, topology_record
-from hw.topology_text import parse_topology
-from hw.wiring import FORMS, Form, one_axis
+from hw.network.bisection import CLOSED_FORM, Cut, best_cut
+from hw.network.facts import LevelFacts, diameter, level_facts, overall_cut, tree_cut
+from hw.network.graphs.file import GRAPH_SUFFIXES, MAX_LINKS, MAX_NODES, read_graph
+from hw.network.recognition.recognise import walk_from
+from hw.network.routing import ROUTINGS, Route, Router, Routing
+from hw.network.subwiring import ROUTES
+from hw.network.table import link_rows, topology_record
+from hw.network.text import parse_topology
+from hw.network.topology import MAX_CHIPS, Axis, Level, Topology, Trunk, Wire
+from hw.network.wirings.forms import FORMS, Form, one_axis
 
 __all__ = [
     # What a topology is.

@@ -3,11 +3,11 @@
 `System(chip, topology, Mesh({"X": 4}))` makes one by hand; `load_system("dgx_h100", nodes=16)` gives a shipped one.
 """
 
-from hw.mesh import Mesh, group_problems
-from hw.system import System, fitted, mesh_problems
-from hw.system_build import Built, SystemBuilder
-from hw.system_spec import SystemFile, SystemSpec, chip_reference, counted_chip
+from hw.systems.build import Built, SystemBuilder
+from hw.systems.mesh import Mesh, group_problems
 from hw.systems.shipped import folder_of, is_shipped, load_system, system_document, system_file, system_names
+from hw.systems.spec import SystemFile, SystemSpec, chip_reference, counted_chip
+from hw.systems.system import System, fitted, mesh_problems
 
 __all__ = [
     # What a system is.

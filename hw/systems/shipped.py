@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from hw.catalog import is_path
-from hw.document import Document, is_file, read_document
-from hw.errors import Mark, Problem, Problems, SpecError, unknown
-from hw.system import System
-from hw.system_build import SystemBuilder
-from hw.system_spec import SystemFile
-from hw.validation import validate
+from hw.chips.catalogue import is_path
+from hw.input.document import Document, is_file, read_document
+from hw.input.errors import Mark, Problem, Problems, SpecError, unknown
+from hw.input.validation import validate
+from hw.systems.build import SystemBuilder
+from hw.systems.spec import SystemFile
+from hw.systems.system import System
 
 _SYSTEMS = Path(__file__).parent
 _SHOWN = "hw/systems/"

@@ -3,7 +3,7 @@
     found = compare(load_scenario("library:llama3_8b_block"), load_scenario("library:llama3_8b_block", ["run.overlap=none"]))
     found.moves.frame      # op, cause, where, a, b, difference (s): the differences sum to the difference of the times
 
-How the time of a run is given to ops and causes stands in `analysis.schedule_path`.
+How the time of a run is given to ops and causes stands in `analysis.runs.critical_path`.
 """
 
 from __future__ import annotations

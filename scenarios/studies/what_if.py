@@ -4,9 +4,9 @@
     found.frame      # one row per resource: resource, time, x1_1, x2, infinite (s), elasticity; the largest gain first
     found.edits      # one row per edit: its text, the time that it leads to (s), what it saves, or why it cannot be run
 
-The resources and what "faster" means are those of `analysis.elasticity`, the edits those of `scenarios.edits`. A data loader
-stands beside them under its name: its own time on a batch is what gets faster.
-A resource that the run asks nothing of is not run again, unless the run chooses its collectives by cost.
+The resources and what "faster" means are those of `analysis.runs.elasticity`, the edits those of `scenarios.edits`. A
+data loader stands beside them under its name: its own time on a batch is what gets faster. A resource that the run asks
+nothing of is not run again, unless the run chooses its collectives by cost.
 """
 
 from __future__ import annotations

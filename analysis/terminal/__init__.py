@@ -1,0 +1,5 @@
+"""A run on one screen of text."""
+
+from analysis.terminal.screen import screen
+
+__all__ = ["screen"]

@@ -1,0 +1,28 @@
+"""The vocabulary of results, and a run told in it: words, causes, the figures of ops, memory and waiting.
+
+`Summary(plan, run)["time"]`; the same names stand at `analysis` itself.
+"""
+
+from analysis.words.chip_kinds import kind_labels
+from analysis.words.ops import OpFigures, bases, combined, op_figures
+from analysis.words.summary import Summary, Value
+from analysis.words.words import CAUSES, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
+
+__all__ = [
+    # The vocabulary.
+    "CAUSES",
+    "MONEY_WORDS",
+    "OP_WORDS",
+    "RUN_WORDS",
+    "WORDS",
+    "Word",
+    "word_named",
+    # A run, and its ops and chips, in its words.
+    "OpFigures",
+    "Summary",
+    "Value",
+    "bases",
+    "combined",
+    "kind_labels",
+    "op_figures",
+]

@@ -1,0 +1,246 @@
+"""Per op: time, work and bound, in the words of `OP_WORDS`.
+
+An op's times count the kernels that carry it out; a fused kernel counts for each op in it, since it cannot be divided.
+Of unlike chips every word is that of the chip with the most of it, as the words of the whole run are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from operator import add
+
+from analysis.words.words import CAUSES
+from simulator import PS_PER_S, Plan, PlannedKernel, Result, Variant
+
+RESOURCE_WORDS: Mapping[str, str] = {
+    "matrix_unit": "t_math",
+    "vector_unit": "t_vector",
+    "hbm": "t_memory",
+    "on_chip": "t_memory",
+    "host": "t_host",
+    "disk": "t_host",
+    "pcie.in": "t_host",
+    "pcie.out": "t_host",
+}
+"""Which time the work on a chip's resource counts for; that on a level of its own counts as memory's."""
+
+
+def resource_word(resource: str) -> str:
+    """The time that the work on one of a chip's resources counts for."""
+    return RESOURCE_WORDS.get(resource, "t_memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What a chip does of an op: FLOP, bytes, and the t_ times (s)."""
+
+    flops: float = 0.0
+    hbm_bytes: float = 0.0
+    network_bytes: float = 0.0
+    times_s: Mapping[str, float] = field(default_factory=dict)
+
+    def __add__(self, other: Amounts) -> Amounts:
+        times = dict(self.times_s)
+        for word, seconds in other.times_s.items():
+            times[word] = times.get(word, 0.0) + seconds
+        return Amounts(
+            self.flops + other.flops,
+            self.hbm_bytes + other.hbm_bytes,
+            self.network_bytes + other.network_bytes,
+            times,
+        )
+
+
+@dataclass(frozen=True)
+class OpFigures:
+    """One kernel, or one op over its kernels; all chunks together. Every figure is that of the chip with the most of it.
+
+    `base`: its name without the numbers of rounds. `busy_ps`: by simulated chip, how long its tasks took. `amounts`: by
+    chip, what it does (one object for all alike).
+    """
+
+    name: str
+    kind: str
+    tile: str
+    begin_s: float
+    end_s: float
+    busy_ps: Mapping[int, int]
+    amounts: Mapping[int, Amounts]
+    base: str
+
+    @cached_property
+    def chip(self) -> int:
+        """The chip on which it takes longest; the first of equals."""
+        return max(self.busy_ps, key=lambda chip: self.busy_ps[chip], default=min(self.amounts, default=0))
+
+    @cached_property
+    def time_s(self) -> float:
+        """How long it takes, on the chip where that is longest."""
+        return max(self.busy_ps.values(), default=0) / PS_PER_S
+
+    @cached_property
+    def flops(self) -> float:
+        """FLOP on both units."""
+        return self._most(lambda each: each.flops)
+
+    @cached_property
+    def hbm_bytes(self) -> float:
+        """Bytes to and from HBM."""
+        return self._most(lambda each: each.hbm_bytes)
+
+    @cached_property
+    def network_bytes(self) -> float:
+        """Bytes that a chip puts on its links."""
+        return self._most(lambda each: each.network_bytes)
+
+    @cached_property
+    def times_s(self) -> Mapping[str, float]:
+        """The t_ times."""
+        words = dict.fromkeys(word for each in self._distinct for word in each.times_s)
+        return {word: max(each.times_s.get(word, 0.0) for each in self._distinct) for word in words}
+
+    @cached_property
+    def intensity(self) -> float | None:
+        """FLOP per byte of HBM, or None without traffic."""
+        return max((each.flops / each.hbm_bytes for each in self._distinct if each.hbm_bytes), default=None)
+
+    @cached_property
+    def bound_by(self) -> str:
+        """The largest of the op's times, in one word."""
+        return largest_cause(self.times_s)
+
+    def word(self, name: str) -> float | str | None:
+        """A word of OP_WORDS."""
+        if name.startswith("t_"):
+            return self.times_s.get(name, 0.0)
+        value: float | str | None = getattr(self, "time_s" if name == "time" else name)
+        return value
+
+    def _most(self, amount: Callable[[Amounts], float]) -> float:
+        return max((amount(each) for each in self._distinct), default=0.0)
+
+    @cached_property
+    def _distinct(self) -> Collection[Amounts]:
+        return {id(each): each for each in self.amounts.values()}.values()
+
+
+def largest_cause(times_s: Mapping[str, float]) -> str:
+    """The cause with the largest time; the first of equals."""
+    return max(CAUSES, key=lambda cause: times_s.get(CAUSES[cause], 0.0))
+
+
+def kernel_times(planned: PlannedKernel, variant: Variant, fixed_s: float) -> dict[str, float]:
+    """The t_ times of a kernel as one chip has it: the slowest resource of each word."""
+    times: dict[str, float] = {}
+    for resource, seconds in variant.times_s.items():
+        word = resource_word(resource)
+        times[word] = max(times.get(word, 0.0), seconds)
+    times["t_host"] = max(times.get("t_host", 0.0), planned.host_s)
+    times["t_network"] = planned.network_s
+    times["t_overhead"] = fixed_s
+    return times
+
+
+def bases(plan: Plan) -> dict[str, str]:
+    """By name of a kernel, its name without the numbers of rounds: the same for all rounds of a block."""
+    return {planned.kernel.name: planned.kernel.base for planned in plan.kernels}
+
+
+def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
+    """One row per kernel, in program order. `kind`: as the chips of one kind (`System.kinds`) have it, time 0 where none of
+    them runs it; begin and end are those over all chips."""
+    plan, program = result.plan, result.plan.program
+    counted = {chip for chip in plan.simulated if kind in (None, plan.system.kind_of[chip])}
+    runs_on = [counted.intersection(planned.chips) for planned in plan.kernels]
+    busy: list[dict[int, int]] = [{} for _ in plan.kernels]
+    begin, end = [math.inf] * len(plan.kernels), [0.0] * len(plan.kernels)
+    fixed = [0] * len(plan.kernels)
+    for task in program.outer():
+        carried = program.kernel[task]
+        took, chips = result.end_ps[task] - result.begin_ps[task], program.chips_of(task)
+        for kernel in {carried, plan.partner.get(carried, carried)}:  # a transfer carries out a send and a recv
+            mine = busy[kernel]
+            for chip in chips:
+                if chip in runs_on[kernel]:
+                    mine[chip] = mine.get(chip, 0) + took
+            begin[kernel] = min(begin[kernel], result.begin_ps[task])
+            end[kernel] = max(end[kernel], result.end_ps[task])
+            fixed[kernel] = max(fixed[kernel], program.shapes[program.shape[task]].fixed_ps)
+    rows = []
+    for at, planned in enumerate(plan.kernels):
+        amounts = _amounts(planned, plan, runs_on[at] or counted, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S)
+        since = 0.0 if math.isinf(begin[at]) else begin[at] / PS_PER_S
+        mine = dict(sorted(busy[at].items()))
+        row = OpFigures(
+            planned.kernel.name,
+            planned.kernel.kind,
+            plan.variant(planned, max(mine, key=lambda chip: mine[chip], default=min(amounts))).tile,
+            since,
+            end[at] / PS_PER_S,
+            mine,
+            amounts,
+            planned.kernel.base,
+        )
+        rows.append(row)
+    return rows
+
+
+def _amounts(planned: PlannedKernel, plan: Plan, chips: Iterable[int], fixed_s: float) -> dict[int, Amounts]:
+    """What each chip does of a kernel."""
+    made: dict[int, Amounts] = {}
+    found: dict[int, Amounts] = {}
+    for chip in sorted(chips):
+        sort = plan.split.variant_of[chip]
+        if sort not in made:
+            variant = planned.variants[sort]
+            times = kernel_times(planned, variant, fixed_s)
+            made[sort] = Amounts(variant.kernel.flops, variant.hbm_bytes, planned.traffic.sent_bytes, times)
+        found[chip] = made[sort]
+    return found
+
+
+def figures_of(name: str, result: Result) -> OpFigures | None:
+    """One op by its name, over all of its kernels; None if there is no such op."""
+    rows = [
+        row
+        for row, planned in zip(op_figures(result), result.plan.kernels, strict=True)
+        if name in planned.kernel.ops or name == planned.kernel.name
+    ]
+    return combined(name, rows) if rows else None
+
+
+def combined(name: str, rows: Sequence[OpFigures]) -> OpFigures:
+    """Several kernels as one row: sums on each chip, from the first beginning to the last end."""
+    busy: dict[int, int] = {}
+    for row in rows:
+        for chip, took in row.busy_ps.items():
+            busy[chip] = busy.get(chip, 0) + took
+    return OpFigures(
+        name,
+        rows[0].kind,
+        rows[0].tile if len({row.tile for row in rows}) == 1 else "",
+        min(row.begin_s for row in rows),
+        max(row.end_s for row in rows),
+        busy,
+        _summed(rows),
+        name,
+    )
+
+
+def _summed(rows: Sequence[OpFigures]) -> dict[int, Amounts]:
+    """What each chip does of several kernels; chips that are alike in all of them share one object."""
+    parts: dict[int, list[Amounts]] = {}
+    for row in rows:
+        for chip, part in row.amounts.items():
+            parts.setdefault(chip, []).append(part)
+    made: dict[tuple[int, ...], Amounts] = {}
+    found: dict[int, Amounts] = {}
+    for chip, each in parts.items():
+        alike = tuple(id(part) for part in each)
+        if alike not in made:
+            made[alike] = reduce(add, each)
+        found[chip] = made[alike]
+    return found

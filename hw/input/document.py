@@ -1,0 +1,287 @@
+"""YAML 1.2 files with the place of every key and value.
+
+Model: a document is plain data (dict, list, str, int, float, bool, None) and, beside it, marks: the file, line and column
+of every key and of every value, by path. ruamel.yaml scans and parses; this module builds the data from its events,
+without recursion, so that a hostile file is refused while it is being read and never exhausts anything.
+Refused with a located message: duplicate keys, anchors and aliases, tags, several documents, nesting deeper than 64,
+files over 2 MiB, text that is not UTF-8.
+Source: YAML 1.2.2, chapter 10.3 (core schema), for what a plain scalar means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hw.input.errors import Mark, Problem, SpecError
+from hw.input.files import is_file, read_text
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "Document", "Key", "is_file", "parse_document", "read_document", "walk"]
+
+Key = tuple[str | int, ...]
+"""Where something stands in a document: the keys and list positions that lead to it."""
+
+_NO_REFERENCES = "anchors and aliases (& and *) are not part of the language; use extends"
+
+MAX_BYTES = 2 * 1024 * 1024
+"""The largest file that is read, in bytes."""
+MAX_DEPTH = 64
+"""How many levels of maps and lists a file may nest."""
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
+_FOLD = "\a"
+"""What the parser leaves in a folded text (`>`) where a line was broken."""
+
+_BRACKET = re.compile(r"[\[\]{}]")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS: Mapping[str, object] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Document:
+    """Plain data read from a file, and where every key and value of it stands.
+
+    `notes`: what was done to the data that its reader should be told, in words.
+    """
+
+    file: str
+    data: Any = None
+    values: dict[Key, Mark] = field(default_factory=dict)
+    keys: dict[Key, Mark] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def value_mark(self, key: Key) -> Mark:
+        """Where the value at `key` stands; the nearest enclosing place if it has none."""
+        for end in range(len(key), -1, -1):
+            if key[:end] in self.values:
+                return self.values[key[:end]]
+        return Mark(self.file)
+
+    def forget(self, key: Key) -> None:
+        """Drop the places of `key` and everything below it."""
+        for places in (self.values, self.keys):
+            for known in [known for known in places if known[: len(key)] == key]:
+                del places[known]
+
+    def key_mark(self, key: Key) -> Mark:
+        """Where the key itself stands; the place of its value if it is a list position."""
+        return self.keys.get(key) or self.value_mark(key)
+
+
+def read_document(path: Path, shown: str | None = None) -> Document:
+    """The document in the file `path`; `shown` is the name used in messages. Raises SpecError."""
+    name = shown or str(path)
+    return parse_document(read_text(path, MAX_BYTES, name), name)
+
+
+def parse_document(text: str, file: str) -> Document:
+    """The document in `text`; `file` is the name used in messages. Raises SpecError with what YAML objects to."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.reader import ReaderError
+
+    _refuse_deep_brackets(text, file)
+    builder = _Builder(Document(file))
+    try:
+        events: Any = YAML(typ="rt", pure=True).parse  # untyped in ruamel.yaml
+        for event in events(text):
+            builder.take(event)
+    except SpecError:
+        raise
+    except MarkedYAMLError as error:
+        at = error.problem_mark or error.context_mark
+        mark = Mark(file, at.line + 1, at.column + 1) if at else Mark(file)
+        raise SpecError([Problem(mark, f"not YAML: {error.problem or error.context}")]) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"not YAML: the character {error.character!a} is not allowed"
+        raise SpecError([Problem(Mark(file, line), message)]) from None
+    except (YAMLError, ValueError, OverflowError, AssertionError, IndexError, AttributeError) as error:
+        # the scanner of ruamel.yaml trips over some malformed directives and escapes instead of reporting them
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SpecError([Problem(builder.last, f"not YAML: {reason}")]) from None
+    if builder.problems:
+        raise SpecError(builder.problems)
+    return builder.document
+
+
+def _suspicious_end(text: str) -> int | None:
+    """Where brackets are nested too deep, if every bracket were one of YAML's; those in text and comments are not."""
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        depth = depth + 1 if match[0] in "[{" else max(0, depth - 1)
+        if depth > MAX_DEPTH:
+            return match.end()
+    return None
+
+
+def _refuse_deep_brackets(text: str, file: str) -> None:
+    """Refuse deep nesting before the YAML scanner sees all of it: it takes quadratic time over nested brackets. Up to the
+    suspicious place there is little to scan, and the events say whether the brackets are YAML's."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    end = _suspicious_end(text)
+    if end is None:
+        return
+    builder = _Builder(Document(file))
+    try:
+        events: Any = YAML(typ="rt", pure=True).parse
+        for event in events(text[:end]):
+            builder.take(event)
+    except SpecError as error:
+        if _TOO_DEEP in str(error):
+            raise
+    except (YAMLError, ValueError, OverflowError, AssertionError, IndexError, AttributeError):
+        return  # the text was cut off: what is wrong with it is found when all of it is read
+
+
+class _Builder:
+    """Turns a stream of YAML events into a Document; an explicit stack instead of recursion."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        self.last = self._content = Mark(document.file)
+        self._open: list[_Container] = []
+        self._documents = 0
+
+    def take(self, event: Any) -> None:
+        """Handle one event; raises SpecError at once where going on would be harmful."""
+        at = event.start_mark
+        self.last = Mark(self.document.file, at.line + 1, at.column + 1)
+        # text in quotes starts one column further right: columns inside an op line count from there
+        self._content = self.last.moved(1) if getattr(event, "style", None) in ("'", '"') else self.last
+        handler = _HANDLERS.get(type(event).__name__)
+        if handler is not None:
+            self._refuse_reference(event)
+            handler(self, event)
+
+    def _refuse_reference(self, event: Any) -> None:
+        if getattr(event, "anchor", None) is not None:
+            self._stop(_NO_REFERENCES)
+        if getattr(event, "tag", None) is not None:
+            self._stop(f"YAML tags ({event.tag}) are not part of the language")
+
+    def _stop(self, message: str) -> None:
+        raise SpecError([*self.problems, Problem(self.last, message)])
+
+    def _document(self, _event: Any) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            self._stop("a file holds one YAML document")
+
+    def _start(self, event: Any) -> None:
+        mapping = type(event).__name__ == "MappingStartEvent"
+        data: Any = {} if mapping else []
+        key = self._place(data)
+        self._open.append(_Container(data, key, bool(event.flow_style)))
+        if len(self._open) > MAX_DEPTH:
+            self._stop(_TOO_DEEP)
+
+    def _end(self, _event: Any) -> None:
+        self._open.pop()
+
+    def _scalar(self, event: Any) -> None:
+        plain = event.implicit[0] if isinstance(event.implicit, tuple) else event.style is None
+        # the parser marks where a folded text breaks, so that it could be written back: no part of the text
+        text = event.value.replace(_FOLD, "") if event.style == ">" else event.value
+        value = _resolve(text) if plain and event.style in (None, "") else text
+        top = self._open[-1] if self._open else None
+        if top is not None and isinstance(top.data, dict) and top.pending is None:
+            self._key(top, str(event.value))
+        else:
+            self._place(value)
+            if top is not None and top.flow and plain and str(value).count("(") > str(value).count(")"):
+                self._note_comma(str(value))
+
+    def _note_comma(self, value: str) -> None:
+        self.problems.append(
+            Problem(self.last, f"'{value}' has an unclosed bracket; quote what holds a comma: {{key: \"f(a,b)\"}}")
+        )
+
+    def _key(self, top: _Container, name: str) -> None:
+        key = (*top.key, name)
+        if name in top.data:
+            first = self.document.keys[key]
+            message = f"duplicate key '{name}', first given in line {first.line}"
+            self.problems.append(Problem(self.last, message))
+        top.pending = name
+        self.document.keys.setdefault(key, self.last)
+
+    def _place(self, value: Any) -> Key:
+        """Put a value where it belongs; returns its key."""
+        if not self._open:
+            self.document.data = value
+            self.document.values[()] = self._content
+            return ()
+        top = self._open[-1]
+        if isinstance(top.data, list):
+            key: Key = (*top.key, len(top.data))
+            top.data.append(value)
+        elif top.pending is None:
+            self._stop("a key is a plain word, not a list or a mapping")
+            key = top.key
+        else:
+            key = (*top.key, top.pending)
+            top.data[top.pending] = value
+            top.pending = None
+        self.document.values[key] = self._content
+        return key
+
+    def _alias(self, _event: Any) -> None:
+        self._stop(_NO_REFERENCES)
+
+
+@dataclass(slots=True)
+class _Container:
+    """A mapping or list under construction, its key, and the mapping key that waits for its value."""
+
+    data: Any
+    key: Key
+    flow: bool = False
+    pending: str | None = None
+
+
+_HANDLERS: Mapping[str, Callable[[_Builder, Any], None]] = {
+    "DocumentStartEvent": _Builder._document,
+    "MappingStartEvent": _Builder._start,
+    "SequenceStartEvent": _Builder._start,
+    "MappingEndEvent": _Builder._end,
+    "SequenceEndEvent": _Builder._end,
+    "ScalarEvent": _Builder._scalar,
+    "AliasEvent": _Builder._alias,
+}
+
+
+def _resolve(text: str) -> object:
+    """What a plain scalar means in YAML 1.2; a number too long for Python stays text and is refused as such."""
+    if text in _WORDS:
+        return _WORDS[text]
+    try:
+        if _INT.fullmatch(text):
+            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+        if _FLOAT.fullmatch(text):
+            return float(text)
+    except ValueError:
+        return text
+    return text
+
+
+def walk(data: Any, key: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Every leaf of plain data with its key, in order."""
+    if isinstance(data, dict):
+        for name, value in data.items():
+            yield from walk(value, (*key, name))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from walk(value, (*key, index))
+    else:
+        yield key, data

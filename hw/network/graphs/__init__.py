@@ -1,0 +1,1 @@
+"""Wirings drawn as graphs: read from files or from networkx, checked, and laid as wires."""

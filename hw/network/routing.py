@@ -1,0 +1,167 @@
+"""Routes between chips: static, the same on every machine, remembered.
+
+Model: a route moves the shares of a message over wires. Between levels it goes inside out: first to the chip of like place
+in its own node, then across; a level that is one shared fabric is entered straight from the sending chip. On tori it goes
+axis by axis in order; in trees up to the first switch that both chips are under, and down; in dragonflies and custom graphs
+over the fewest wires, chips being waypoints like any node. Where several shortest ways exist, `Routing` says which:
+- split (default): all of them share alike (a message to the antipode of a ring goes half each way);
+- single: one way, the forward one on a ring, the first in the order of the wires elsewhere (one-sided);
+- ecmp: one way, picked by a hash of the two chips;
+- minimal: like split, and on tori over all orders of the axes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Literal
+
+from hw.network.routes import GraphRoutes, Path, Pick, Spread, TreeRoutes, spread_over
+from hw.network.topology import Axis, Topology
+
+Routing = Literal["split", "single", "ecmp", "minimal"]
+ROUTINGS: tuple[Routing, ...] = ("split", "single", "ecmp", "minimal")
+"""How messages may take their way through a network, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Shares of a message by wire, and the seconds that its longest way takes a byte (hops, and one message)."""
+
+    shares: Mapping[int, float]
+    latency_s: float
+
+
+def _pick(routing: Routing, ends: tuple[int, int]) -> Pick:
+    """Which of several ways is taken: all of them (None), the first, or one by the digits of a hash of the two chips."""
+    if routing in ("split", "minimal"):
+        return lambda _count: None
+    left = zlib.crc32(f"{ends[0]}>{ends[1]}".encode()) if routing == "ecmp" else 0
+
+    def pick(count: int) -> int:
+        nonlocal left
+        left, digit = divmod(left, count)
+        return digit
+
+    return pick
+
+
+@dataclass
+class Router:
+    """Routes on one topology; each is worked out once."""
+
+    topology: Topology
+    routing: Routing = "split"
+    by_axes: bool = False
+    """Whether a message goes along the axes that were recognised in a graph, as collectives do, rather than over its fewest
+    wires: nobody has said that it routes by axes."""
+    _known: dict[tuple[int, int], Route] = field(default_factory=dict)
+    _fabrics: dict[int, TreeRoutes | GraphRoutes] = field(default_factory=dict)
+
+    def route(self, source: int, target: int) -> Route:
+        """The route between two chips. Raises ValueError if there is none."""
+        found = self._known.get((source, target))
+        if found is None:
+            found = self._known[source, target] = self._route(source, target)
+        return found
+
+    def _route(self, source: int, target: int) -> Route:
+        pick = _pick(self.routing, (source, target))
+        legs = self._legs(source, target)
+        orders = self._orders(legs)
+        only = pick(len(orders))
+        chosen = orders if only is None else [orders[only]]
+        shares: dict[int, float] = {}
+        latency = 0.0
+        for order in chosen:
+            spreads = [self._spread(leg, ends, pick) for leg, ends in _walked(order, source)]
+            latency = max(latency, sum(spread.latency_s for spread in spreads))
+            for spread in spreads:
+                for wire, share in spread.shares.items():
+                    shares[wire] = shares.get(wire, 0.0) + share / len(chosen)
+        wires = self.topology.wires
+        return Route(shares, latency + max((wires[wire].message_s for wire in shares), default=0.0))
+
+    def _legs(self, source: int, target: int) -> list[tuple[Axis, int]]:
+        """The axes that a message takes and the change of position along each, in order, inside out."""
+        for level in reversed(self.topology.levels):
+            apart = [axis for axis in level.axes if axis.place(source) != axis.place(target)]
+            if not apart:
+                continue
+            if level.shared:
+                return [(apart[0], target - source)]
+            if level.drawn and not self.by_axes:
+                axis = apart[0]
+                return [(axis, axis.position(target) - axis.position(source))]
+            across = [(axis, (axis.place(target) - axis.place(source)) * axis.stride) for axis in apart]
+            inside = target
+            for axis, change in across:
+                inside = axis.moved(inside, -change)
+            return [*self._legs(source, inside), *across]
+        return []
+
+    def _orders(self, legs: list[tuple[Axis, int]]) -> list[list[tuple[Axis, int]]]:
+        """The orders in which the legs may be taken: any within one level, for the routings that try all."""
+        if self.routing not in ("minimal", "ecmp"):
+            return [legs]
+        orders: list[list[tuple[Axis, int]]] = [[]]
+        for level in dict.fromkeys(axis.level for axis, _ in legs):
+            inside = [leg for leg in legs if leg[0].level == level]
+            orders = [[*order, *more] for order in orders for more in permutations(inside)]
+        return orders
+
+    def _spread(self, axis: Axis, ends: tuple[int, int], pick: Pick) -> Spread:
+        """The shares of one leg."""
+        drawn = self.topology.levels[axis.level].drawn
+        ways = _WAYS.get(axis.kind)
+        if ways is not None and not (drawn and not self.by_axes):
+            return spread_over(self.topology, ways(self.topology, axis, ends), pick)
+        if axis.level not in self._fabrics:
+            # a tree that somebody drew may be deeper on one side than on the other
+            routes = GraphRoutes if drawn else _FABRICS.get(axis.kind, GraphRoutes)
+            self._fabrics[axis.level] = routes(self.topology, axis.level)
+        return self._fabrics[axis.level].spread(ends, pick)
+
+
+def _walked(order: Sequence[tuple[Axis, int]], source: int) -> Iterator[tuple[Axis, tuple[int, int]]]:
+    """Each leg with the chips where it begins and ends."""
+    for axis, change in order:
+        target = axis.moved(source, change)
+        yield axis, (source, target)
+        source = target
+
+
+def _walk(topology: Topology, axis: Axis, ends: tuple[int, int], forward: bool) -> Path:
+    here, path = ends[0], list[int]()
+    while here != ends[1]:
+        here, wire = topology.step(axis, here, forward)
+        path.append(wire)
+    return tuple(path)
+
+
+def _around(topology: Topology, axis: Axis, ends: tuple[int, int]) -> list[Path]:
+    ahead = (axis.place(ends[1]) - axis.place(ends[0])) % axis.size
+    both = 2 * ahead == axis.size
+    ways = [True, False] if both else [2 * ahead < axis.size]
+    return [_walk(topology, axis, ends, forward) for forward in ways]
+
+
+def _along(topology: Topology, axis: Axis, ends: tuple[int, int]) -> list[Path]:
+    return [_walk(topology, axis, ends, axis.place(ends[1]) > axis.place(ends[0]))]
+
+
+def _straight(topology: Topology, axis: Axis, ends: tuple[int, int]) -> list[Path]:
+    return [topology.between(f"chip{ends[0]}", f"chip{ends[1]}")[:1]]
+
+
+_WAYS: Mapping[str, Callable[[Topology, Axis, tuple[int, int]], list[Path]]] = {
+    "ring": _around,
+    "line": _along,
+    "full": _straight,
+}
+"""The ways along one axis, by its kind."""
+
+_FABRICS: Mapping[str, type[TreeRoutes]] = {"switch": TreeRoutes, "fat_tree": TreeRoutes}
+"""Kinds of axes that are trees; others are searched as graphs."""

@@ -1,0 +1,146 @@
+"""How some chips of a topology are wired among themselves: the part of each axis that they have, or none.
+
+Model: chips that are all combinations of some places along each axis lie in a smaller wiring of the same kinds: of a ring
+they have the whole, or a run of neighbours, which is a line; of a line a run of neighbours; of a switch, a tree or a full
+mesh any places. Chips of which no two are in one child of a shared fabric are joined by that fabric alone. In any other
+graph they lie as their own links are recognised, or behind one switch. Everything else has nothing
+but "routes" from chip to chip.
+Law: the chips of a mesh axis lie as the axis does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hw.network.recognition.recognise import recognised
+from hw.network.topology import Axis, Level, Topology, Wire
+
+ROUTES = "routes"
+"""The kind of the axis of chips that form no wiring: routes lead from each to each, through whatever lies between."""
+
+_ANY = ("switch", "fat_tree", "full")
+"""Kinds of axes of which some places are wired as the whole is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """Chips in the order of their wiring, and the axes along which they lie, inside out: strides are in places of
+    `chips`. One axis of kind "routes" where they form no wiring."""
+
+    chips: Sequence[int]
+    pieces: tuple[Axis, ...]
+
+
+def local(pieces: Sequence[Axis]) -> tuple[Axis, ...]:
+    """Axes with their strides in places of the chips that they span, ascending, instead of in chip numbers."""
+    stride, strides = 1, dict[Axis, int]()
+    for piece in sorted(pieces, key=lambda piece: piece.stride):
+        strides[piece] = stride
+        stride *= piece.size
+    return tuple(replace(piece, stride=strides[piece], order=None) for piece in pieces)
+
+
+def lying(topology: Topology, chips: Sequence[int]) -> Lying:
+    """How some different chips lie."""
+    chips = sorted(chips)
+    if len(chips) == 1:
+        return Lying(chips, ())
+    fabric = _one_fabric(topology, chips)
+    if fabric is not None:
+        return Lying(chips, (replace(fabric, size=len(chips), stride=1),))
+    found = _lattice(topology, chips) or _linked(topology, chips)
+    if found is None:
+        return Lying(chips, (Axis(ROUTES, len(chips), 1, 0),))
+    drawn = any(piece.kind == "graph" for piece in found.pieces)
+    return Lying(topology.along_wires(chips), found.pieces) if drawn else found
+
+
+def _one_fabric(topology: Topology, chips: Sequence[int]) -> Axis | None:
+    """The axis of the shared fabric that all of these chips enter straight from where they are."""
+    outermost = [level for level in topology.levels if len({chip // level.inner for chip in chips}) > 1]
+    level = outermost[-1] if outermost else None
+    if level is None or not level.shared or level.kind not in _ANY:
+        return None
+    alone = len({chip // level.inner for chip in chips}) == len(chips)
+    return level.axes[0] if alone else None
+
+
+def _lattice(topology: Topology, chips: Sequence[int]) -> Lying | None:
+    """Their part of each axis, if they are all combinations of some places."""
+    parts = [(axis, {axis.place(chip) for chip in chips}) for axis in topology.axes]
+    parts = [(axis, places) for axis, places in parts if len(places) > 1]
+    if math.prod(len(places) for _, places in parts) != len(chips):
+        return None
+    pieces: list[Axis] = []
+    order: dict[Axis, Mapping[int, int]] = {}
+    for axis, places in parts:
+        found = _part(axis, places)
+        if found is None:
+            return None
+        kind, run = found
+        pieces.append(replace(axis, kind=kind, size=len(run)))
+        order[axis] = {place: at for at, place in enumerate(run)}
+    axes = sorted(order, key=lambda axis: -axis.stride)
+    laid = sorted(chips, key=lambda chip: [order[axis][axis.place(chip)] for axis in axes])
+    return Lying(laid, local(pieces))
+
+
+def _part(axis: Axis, places: set[int]) -> tuple[str, Sequence[int]] | None:
+    """What some places of an axis are, and their order along it."""
+    if len(places) == axis.size or axis.kind in _ANY:
+        return axis.kind, sorted(places)
+    if axis.kind not in ("ring", "line"):
+        return None
+    ends = [place for place in places if (place - 1) % axis.size not in places]
+    run = [(ends[0] + at) % axis.size for at in range(len(places))]
+    if len(ends) > 1 or (axis.kind == "line" and run[-1] < run[0]):
+        return None
+    return "line", run
+
+
+# Links of their own
+
+
+def _linked(topology: Topology, chips: Sequence[int]) -> Lying | None:
+    """What the links among them are recognised as, if they lie on one level and nothing else joins them there."""
+    places = {f"chip{chip}": at for at, chip in enumerate(chips)}
+    inside = [wire for wire in topology.wires if wire.source in places and wire.target in places]
+    out = [wire for wire in topology.wires if wire.source in places and wire.target not in topology.chip_numbers]
+    levels = {wire.level for wire in (*inside, *out)}
+    if len(levels) != 1:
+        return None
+    if inside and not out:
+        return _recognised(chips, inside, levels.pop())
+    switches = {wire.target for wire in out}
+    if not inside and len(switches) == 1 and len(out) == len(chips):
+        return Lying(chips, (Axis("switch", len(chips), 1, levels.pop()),))
+    return None
+
+
+def _recognised(chips: Sequence[int], wires: Sequence[Wire], level: int) -> Lying | None:
+    """The wiring that single links between chips form."""
+    size, ends = len(chips), [(wire.source, wire.target) for wire in wires]
+    if len(set(ends)) < len(ends) or not _joined(chips, ends):
+        return None
+    numbers = {f"chip{chip}": f"chip{at}" for at, chip in enumerate(chips)}
+    renamed = [wire._replace(source=numbers[wire.source], target=numbers[wire.target], level=0) for wire in wires]
+    drawn = Level("graph", "graph", wires[0].link, (Axis("graph", size, 1, 0),), size, 1, False, drawn="graph")
+    axes = recognised(Topology((drawn,), size, tuple(renamed))).axes
+    if axes[0].kind == "graph":
+        return None
+    along = [chips[axes[0].chip_at(position)] for position in range(size)]
+    return Lying(along, tuple(replace(axis, level=level, order=None) for axis in axes))
+
+
+def _joined(chips: Sequence[int], ends: Sequence[tuple[str, str]]) -> bool:
+    """Whether links lead from the first chip to all others."""
+    onwards: dict[str, list[str]] = {}
+    for here, there in ends:
+        onwards.setdefault(here, []).append(there)
+    reached, front = set[str](), [f"chip{chips[0]}"]
+    while front:
+        reached.update(front)
+        front = list({there for here in front for there in onwards.get(here, ())} - reached)
+    return len(reached) == len(chips)

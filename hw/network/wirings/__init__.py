@@ -1,0 +1,1 @@
+"""The wirings that have a name: lattices, full meshes, switches, trees, dragonflies."""

@@ -1,0 +1,240 @@
+"""A system: chips, how they are wired, and the logical mesh (`hw.systems.mesh`) that is laid over the wiring.
+
+Model: mesh axes are laid over the axes of the topology in order, inside out: a mesh axis is one axis of the wiring, or
+several whole ones together; axes that are equally far from everywhere (a switch, a tree, a full mesh) may be cut into
+several, the first of them slowest. Rings and lines cannot be cut. Without a topology, chips are numbered row-major over the
+mesh.
+How the chips of a named group are wired among themselves is in `hw.network.subwiring`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from hw.chips.chip import Chip
+from hw.chips.host import Host
+from hw.network.recognition.recognise import readings
+from hw.network.subwiring import Lying, local, lying
+from hw.network.text import parse_topology
+from hw.network.topology import Axis, Topology
+from hw.systems.mesh import AXIS_NAME, NO_MESH, Mesh
+
+_WHOLE = ("ring", "line")
+"""Kinds of axes that cannot be cut: the parts would not be wired as the whole is."""
+
+
+@dataclass(frozen=True)
+class System:
+    """`chip` as often as the topology has places, under a mesh; `chips` names each one where they are not all alike.
+
+    One chip alone has no topology and an empty mesh. A networkx graph will do for a topology (see `Topology.from_networkx`);
+    what it is recognised as depends on the mesh that is laid over it. `host`: the hosts that the chips share, where that is
+    known.
+    """
+
+    chip: Chip
+    topology: Topology | None = None
+    mesh: Mesh = NO_MESH
+    chips: tuple[Chip, ...] = ()
+    host: Host | None = None
+
+    def __post_init__(self) -> None:
+        if self.topology is None:
+            return
+        topology = self.topology
+        if not isinstance(topology, Topology):
+            kinds = self.chips
+            links_of = (lambda number: kinds[number].links) if kinds else None
+            topology = parse_topology(topology, self.chip.links, links_of)
+        object.__setattr__(self, "topology", fitted(topology, self.mesh.axes))
+
+    @property
+    def size(self) -> int:
+        """How many chips there are."""
+        return self.topology.size if self.topology else 1
+
+    @cached_property
+    def kinds(self) -> tuple[Chip, ...]:
+        """The different chips, in the order in which they first stand."""
+        found: list[Chip] = []
+        for chip in self.chips or (self.chip,):
+            if not any(chip is each for each in found) and chip not in found:
+                found.append(chip)
+        return tuple(found)
+
+    @cached_property
+    def kind_of(self) -> Sequence[int]:
+        """The number of each chip's kind."""
+        if len(self.kinds) == 1:
+            return bytes(self.size)
+        known = {id(chip): self.kinds.index(chip) for chip in self.chips}
+        return [known[id(chip)] for chip in self.chips]
+
+    def chip_at(self, number: int) -> Chip:
+        """The chip of a number."""
+        return self.chips[number] if self.chips else self.chip
+
+    @cached_property
+    def name(self) -> str:
+        """The system in a few words: '8 x h100_sxm, switch(8) over nvlink'."""
+        if self.topology is None:
+            return self.chip.name
+        counts = [sum(1 for each in self.kind_of if each == at) for at in range(len(self.kinds))]
+        parts = [f"{count} x {chip.name}" for count, chip in zip(counts, self.kinds, strict=True)]
+        return f"{' + '.join(parts)}, {self.topology}"
+
+    @cached_property
+    def layout(self) -> Mapping[str, tuple[Axis, ...]]:
+        """What each mesh axis is made of: axes of the wiring or cuts of one, inside out."""
+        if self.topology is None:
+            return dict.fromkeys(self.mesh.axes, ())
+        found = _laid_out(self.mesh.axes, self.topology)
+        if isinstance(found, str):
+            raise ValueError(found)
+        return found
+
+    def pieces(self, axes: str) -> tuple[Axis, ...]:
+        """What some mesh axes together are made of, inside out."""
+        found = [piece for axis in axes for piece in self.layout[axis]]
+        order = {axis: at for at, axis in enumerate(self.topology.axes)} if self.topology else {}
+        whole = sorted(found, key=lambda piece: (piece.level, order.get(piece, 0)))
+        return _joined(whole, self.topology)
+
+    def groups(self, axes: str) -> tuple[tuple[int, ...], ...]:
+        """The chips that talk to each other in a collective over `axes`: one tuple a group, by chip number (of a named
+        group in the order in which it lists them)."""
+        if self.topology is None or self.mesh.members(axes) is not None:
+            return self.mesh.groups(axes)
+        inside = _places(piece for axis in axes for piece in self.layout[axis])
+        others = (axis for axis in self.mesh.axes if axis not in axes)
+        bases = _places(piece for axis in others for piece in self.layout[axis])
+        order = self.topology.order
+        if order is None:
+            return tuple(tuple([base + place for place in inside]) for base in bases)
+        return tuple(tuple([order.chip_at(base + place) for place in inside]) for base in bases)
+
+    def lying(self, axes: str, members: Sequence[int]) -> Lying:
+        """How the chips of one of the groups over `axes` lie in the wiring."""
+        topology = self.topology
+        if topology is not None and self.mesh.members(axes) is not None:
+            return lying(topology, members)
+        if axes not in self._pieces:
+            self._pieces[axes] = self.pieces(axes)
+        pieces = self._pieces[axes]
+        drawn = topology is not None and any(piece.kind == "graph" for piece in pieces)
+        if topology is None or not drawn:
+            return Lying(members, local(pieces))
+        if any(piece not in topology.axes for piece in pieces):
+            # a part of a graph, or of several levels: their own links say how it is wired
+            return lying(topology, members)
+        # through a graph that is no known wiring a ring takes its own way
+        return Lying(topology.along_wires(members), local(pieces))
+
+    @cached_property
+    def _pieces(self) -> dict[str, tuple[Axis, ...]]:
+        """The pieces of mesh axes by what was asked for so far."""
+        return {}
+
+
+def fitted(topology: Topology, axes: Mapping[str, int]) -> Topology:
+    """A topology; of a graph, what it is recognised as when such a mesh is laid over it."""
+    if not topology.levels[0].drawn or math.prod(axes.values()) != topology.size:
+        return topology
+    lined_up = (each for each in readings(topology) if not isinstance(_laid_out(axes, each), str))
+    return next(lined_up, topology)
+
+
+def _places(pieces: Iterator[Axis] | Sequence[Axis]) -> list[int]:
+    """The positions, from 0, that some pieces span, ascending; positions are chip numbers but in some graphs."""
+    places = [0]
+    for piece in sorted(pieces, key=lambda piece: -piece.stride):
+        places = [place + at * piece.stride for place in places for at in range(piece.size)]
+    return sorted(places)
+
+
+def _joined(pieces: Sequence[Axis], topology: Topology | None) -> tuple[Axis, ...]:
+    """Cuts of one axis that are taken together again are one piece."""
+    result: list[Axis] = []
+    for piece in sorted(pieces, key=lambda piece: (piece.level, piece.stride)) if _cut(pieces, topology) else pieces:
+        last = result[-1] if result else None
+        if last and _goes_on(last, piece):
+            result[-1] = replace(last, size=last.size * piece.size)
+        else:
+            result.append(piece)
+    return tuple(result)
+
+
+def _goes_on(last: Axis, piece: Axis) -> bool:
+    alike = last.level == piece.level and last.kind == piece.kind and piece.kind not in _WHOLE
+    return alike and piece.stride == last.stride * last.size
+
+
+def _cut(pieces: Sequence[Axis], topology: Topology | None) -> bool:
+    return topology is not None and any(piece not in topology.axes for piece in pieces)
+
+
+def _laid_out(axes: Mapping[str, int], topology: Topology) -> Mapping[str, tuple[Axis, ...]] | str:
+    """The pieces of each mesh axis, or what is wrong."""
+    layout: dict[str, tuple[Axis, ...]] = dict.fromkeys(axes, ())
+    mesh = [(axis, size) for axis, size in axes.items() if size > 1]
+    wired = [axis for axis in topology.axes if axis.size > 1]
+    while mesh and wired:
+        names, pieces = [mesh.pop(0)], [wired.pop(0)]
+        while (want := math.prod(size for _, size in names)) != (have := math.prod(piece.size for piece in pieces)):
+            if want < have and mesh:
+                names.append(mesh.pop(0))
+            elif have < want and wired:
+                pieces.append(wired.pop(0))
+            else:
+                return f"the mesh does not line up with {topology}"
+        if len(names) == 1:
+            layout[names[0][0]] = tuple(pieces)
+        elif any(piece.kind in _WHOLE for piece in pieces):
+            return _uncuttable(names, pieces, topology)
+        else:
+            layout.update(_cuts(names, pieces))
+    return layout
+
+
+def _uncuttable(names: Sequence[tuple[str, int]], pieces: Sequence[Axis], topology: Topology) -> str:
+    sizes = " x ".join(str(piece.size) for piece in topology.axes)
+    kind = next(piece.kind for piece in pieces if piece.kind in _WHOLE)
+    if len(topology.axes) == 1:
+        return f"a {kind} has one axis, so the mesh can have one of size above 1 (a switch can be cut)"
+    return (
+        f"mesh axes {', '.join(axis for axis, _ in names)} do not line up with the axes of {topology} ({sizes}, inside "
+        f"out): a {kind} cannot be cut"
+    )
+
+
+def _cuts(names: Sequence[tuple[str, int]], pieces: Sequence[Axis]) -> Iterator[tuple[str, tuple[Axis, ...]]]:
+    """A fabric cut into several mesh axes: one level row-major, several levels inside out in no wiring of their own."""
+    stride = min(piece.stride for piece in pieces)
+    kind, level = (pieces[0].kind, pieces[0].level) if len(pieces) == 1 else ("graph", pieces[-1].level)
+    for axis, size in reversed(names) if len(pieces) == 1 else names:
+        yield axis, (Axis(kind, size, stride, level, pieces[0].order),)
+        stride *= size
+
+
+def mesh_problems(axes: Mapping[str, int], topology: Topology | None) -> Iterator[tuple[str, str]]:
+    """What is wrong with a mesh on a topology: the axis to point at ('' for the mesh) and the message."""
+    wrong = False
+    for axis, size in axes.items():
+        if not AXIS_NAME.fullmatch(axis):
+            yield axis, f"mesh axis '{axis}' must be a single capital letter"
+        if size < 1:
+            wrong = True
+            yield axis, f"mesh axis {axis} has size {size}; it must be at least 1"
+    chips = topology.size if topology else 1
+    if wrong:
+        return  # how many places there are is not known
+    if math.prod(axes.values()) != chips:
+        where = str(topology) if topology else "a single chip"
+        yield "", f"the mesh has {' x '.join(map(str, axes.values())) or 1} places, {where} has {chips} chips"
+    elif topology is not None:
+        found = _laid_out(axes, topology)
+        if isinstance(found, str):
+            yield "", found
