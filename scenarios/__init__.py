@@ -11,17 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scenarios.build import Scenario, build_scenario, load_scenario
-    from scenarios.executors import dask_cluster
-    from scenarios.outcome import Outcome, run
-    from scenarios.schema import schema_of
-    from scenarios.source import LIBRARY, library_names, read_source
-    from scenarios.studies.compare import Compared, compare
-    from scenarios.studies.crossover import Crossover, crossover
-    from scenarios.studies.find import Found, find
-    from scenarios.studies.what_if import WhatIf, what_if
-    from scenarios.study import summarise
-    from scenarios.sweeps import Study, sweep
+    from scenarios.building.build import Scenario, build_scenario, load_scenario
+    from scenarios.building.run_one import summarise
+    from scenarios.language.schema import schema_of
+    from scenarios.language.source import LIBRARY, library_names, read_source
+    from scenarios.outcome.outcome import Outcome, run
+    from scenarios.questions.compare import Compared, compare
+    from scenarios.questions.crossover import Crossover, crossover
+    from scenarios.questions.find import Found, find
+    from scenarios.questions.what_if import WhatIf, what_if
+    from scenarios.studies.executors import dask_cluster
+    from scenarios.studies.sweeps import Study, sweep
 
 __all__ = [
     # A scenario: where it is from, and what it says.
@@ -51,17 +51,17 @@ __all__ = [
 ]
 
 _NAMES = {
-    "build": ["Scenario", "build_scenario", "load_scenario"],
-    "executors": ["dask_cluster"],
-    "outcome": ["Outcome", "run"],
-    "schema": ["schema_of"],
-    "source": ["LIBRARY", "library_names", "read_source"],
-    "studies.compare": ["Compared", "compare"],
-    "studies.crossover": ["Crossover", "crossover"],
-    "studies.find": ["Found", "find"],
-    "studies.what_if": ["WhatIf", "what_if"],
-    "study": ["summarise"],
-    "sweeps": ["Study", "sweep"],
+    "building.build": ["Scenario", "build_scenario", "load_scenario"],
+    "building.run_one": ["summarise"],
+    "language.schema": ["schema_of"],
+    "language.source": ["LIBRARY", "library_names", "read_source"],
+    "outcome.outcome": ["Outcome", "run"],
+    "questions.compare": ["Compared", "compare"],
+    "questions.crossover": ["Crossover", "crossover"],
+    "questions.find": ["Found", "find"],
+    "questions.what_if": ["WhatIf", "what_if"],
+    "studies.executors": ["dask_cluster"],
+    "studies.sweeps": ["Study", "sweep"],
 }
 _HOMES = {name: f"scenarios.{module}" for module, names in _NAMES.items() for name in names}
 

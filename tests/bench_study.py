@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from scenarios import Scenario, Study, load_scenario, sweep, what_if
-from scenarios.ran import Job, Ran, run_point
-from scenarios.store import Store
-from scenarios.variants import ContentKeys
+from scenarios.studies.content_keys import ContentKeys
+from scenarios.studies.store import Store
+from scenarios.studies.worker import Job, Ran, run_point
 
 REFERENCE = "library:stack_of_four"
 RUNS = 10_000

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from hw import RunError, SpecError
 from scenarios import Outcome, find, load_scenario, run, sweep
-from scenarios.condition import parse_condition
-from scenarios.expression import parse_expression
+from scenarios.claims.condition import parse_condition
+from scenarios.expressions.expression import parse_expression
 from tests.cases import MATMUL, written
 
 PEAK, HBM = 1.97e14, 8.2e11

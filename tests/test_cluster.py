@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from hw import RunError, SpecError
 from scenarios import Scenario, dask_cluster, load_scenario, sweep
 from scenarios.cli import app
-from scenarios.executors import Workers
-from scenarios.sweeps import HowToRun, asking, run_study
+from scenarios.studies.executors import Workers
+from scenarios.studies.sweeps import HowToRun, asking, run_study
 
 with warnings.catch_warnings():  # dask's own imports, on some versions of Python and of what it imports
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -142,7 +142,7 @@ def test_the_command_runs_on_a_cluster(cluster: Cluster) -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scenarios.executors._CONNECT_S", 0.5)
+    monkeypatch.setattr("scenarios.studies.executors._CONNECT_S", 0.5)
     with (
         pytest.raises(RunError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"),
         dask_cluster("tcp://127.0.0.1:9"),

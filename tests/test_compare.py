@@ -23,7 +23,7 @@ from hw import SpecError, load_chip
 from scenarios import compare as compare_scenarios
 from scenarios import load_scenario
 from scenarios.cli import app
-from scenarios.studies.compare import load_both
+from scenarios.questions.compare import load_both
 from simulator import Engine, Kernel, OpGraph, Plan, PlannedKernel, Result, RunOptions, Simulation, Traffic, parse_graph
 from tests.programs import Case, cases
 from tests.strategies import CHAIN_DIMS, chains, many, one, run

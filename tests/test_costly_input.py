@@ -17,9 +17,9 @@ from analysis import read_trace
 from hw import Dimension, SpecError, load_chip, parse_topology
 from hw.input import UnknownNames, parse, parse_document, read_document
 from hw.network import MAX_LINKS, MAX_NODES, read_graph
-from scenarios.condition import parse_condition
-from scenarios.expression import parse_expression
-from scenarios.value_text import read_values
+from scenarios.claims.condition import parse_condition
+from scenarios.expressions.expression import parse_expression
+from scenarios.language.value_text import read_values
 from simulator import GraphBuilder, parse_graph
 
 LONG = 100_000

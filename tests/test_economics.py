@@ -21,7 +21,7 @@ from analysis.economics import formulas
 from hw import Dimension, SpecError, chip_names, load_chip
 from hw.input import parse, show
 from scenarios import load_scenario, run
-from scenarios.ledger import WANTS
+from scenarios.economics.ledger import WANTS
 from tests.claims import SLACK, agree, number, outcome
 from tests.strategies import chip_with, show_error
 
@@ -410,7 +410,7 @@ def test_flops_per_dollar_of_every_chip() -> None:
 
 
 def test_the_screen_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from scenarios.show import show_outcome
+    from scenarios.cli.show.run import show_outcome
 
     show_outcome(run(write(tmp_path, BASE + "economics: {runs_per_day: 24, electricity: 0.1 USD/kWh}\n")))
     said = " ".join(capsys.readouterr().out.split())

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from hw import SpecError
 from scenarios import Scenario, crossover, find, load_scenario, run, summarise
-from scenarios.bisection import FEW, State, flips, locate
-from scenarios.find_values import same_value, stepped
-from scenarios.study_spec import CrossoverSpec
+from scenarios.claims.find_values import same_value, stepped
+from scenarios.language.study_spec import CrossoverSpec
+from scenarios.questions.bisection import FEW, State, flips, locate
 from tests.cases import written
 
 BOOK = Path(__file__).parents[2] / "shared" / "data" / "book_cases.csv"
@@ -222,7 +222,7 @@ def test_a_condition_that_is_not_monotonic_says_so_and_where_it_flips(tmp_path: 
 
 
 def test_flips_are_in_the_outcome_in_json_and_on_the_screen(tmp_path: Path) -> None:
-    from scenarios.show_find import find_lines
+    from scenarios.cli.show.find import find_lines
 
     text = MATMUL.replace("overlap: full", "overlap: full, padding: true").replace("D: 4096", "D: 128")
     path = tmp_path / "saw.yaml"
@@ -329,7 +329,7 @@ def test_a_row_that_cannot_be_run_is_a_row(tmp_path: Path) -> None:
 def test_the_map_in_characters_has_a_line_for_each_row(tmp_path: Path) -> None:
     from rich.console import Console
 
-    from scenarios.show_find import show_crossover
+    from scenarios.cli.show.find import show_crossover
 
     study = (
         "study: {crossover: {x: {path: workload.dims.B, from: 1, to: 1024}, y: {path: workload.dims.D, values: "

@@ -32,7 +32,7 @@ from analysis.timelines import DOES, overlap_fraction, rollup, steps
 from analysis.traces import write_trace_file
 from hw import Mesh, System, load_chip, parse_topology
 from scenarios import run
-from scenarios.condition import parse_condition
+from scenarios.claims.condition import parse_condition
 from simulator import (
     Engine,
     OpGraph,

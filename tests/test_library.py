@@ -17,7 +17,7 @@ from hw.chips import chip_document
 from hw.input import read_document
 from hw.systems import system_document
 from scenarios import LIBRARY, library_names, load_scenario, read_source
-from scenarios.value_text import as_number
+from scenarios.language.value_text import as_number
 from tests.library_numbers import figures, stated
 
 NAMES = sorted(library_names())

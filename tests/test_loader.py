@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from analysis.runs import advice
 from hw import SpecError
 from scenarios import load_scenario, run, summarise, what_if
-from scenarios.loader import Loader, Loaders, rounds
+from scenarios.processes.loaders import Loader, Loaders, rounds
 from simulator import RunOptions, Simulation, parse_graph
 from tests.claims import agree, number, outcome
 from tests.strategies import many, one

@@ -12,7 +12,7 @@ import pytest
 
 from hw import SpecError
 from scenarios import crossover, find, load_scenario, run, sweep, what_if
-from scenarios.study_spec import CrossoverSpec
+from scenarios.language.study_spec import CrossoverSpec
 from tests.cases import written
 
 N = 1024

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from analysis import read_timeline
 from analysis.frames.tables import plain_names, without_formulas
 from scenarios import load_scenario, sweep
-from scenarios.outcome import WRITTEN
+from scenarios.outcome.outcome import WRITTEN
 from tests.cases import overlapse
 
 SCENARIO = """\
@@ -53,8 +53,8 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def work(*_: object, **__: object) -> None:
         raise AssertionError("work was done before the output was checked")
 
-    monkeypatch.setattr("scenarios.outcome.run", work)
-    monkeypatch.setattr("scenarios.study_command.run_study", work)
+    monkeypatch.setattr("scenarios.outcome.outcome.run", work)
+    monkeypatch.setattr("scenarios.cli.study_answer.run_study", work)
     monkeypatch.setattr("analysis.read_trace", work)
 
 

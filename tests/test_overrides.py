@@ -12,8 +12,8 @@ import pytest
 
 from hw import SpecError, load_chip
 from scenarios import compare, crossover, load_scenario, run, sweep, what_if
-from scenarios.explain import reasons
-from scenarios.study_spec import CrossoverSpec
+from scenarios.language.study_spec import CrossoverSpec
+from scenarios.outcome.explain import reasons
 from tests.cases import written
 
 FLOPS = 2 * 8192**3
@@ -94,7 +94,7 @@ def test_every_result_says_what_was_left_behind(tmp_path: Path) -> None:
     said = "system.set is about a100_80gb_sxm, not h100_sxm; left behind: matrix_unit.peak.bf16"
     assert outcome.as_json()["notes"] == [said]
     assert said in outcome.report()
-    assert said in list(reasons(outcome))
+    assert said in list(reasons(outcome.words, outcome.notes, outcome.sharding))
     assert "notes" not in run(path).as_json()
     compared = compare(load_scenario(path), load_scenario(path, ["system.chip=h100_sxm"])).as_json()
     assert ("notes" in compared["a"], compared["b"]["notes"]) == (False, [said])

@@ -9,9 +9,9 @@ import pytest
 
 from hw import SpecError
 from scenarios import Scenario, load_scenario
-from scenarios.draws import read_draw, stream
-from scenarios.points import Points
-from scenarios.sweeps import asking, points_of
+from scenarios.points.points import Points
+from scenarios.points.sampling import read_draw, stream
+from scenarios.studies.sweeps import asking, points_of
 
 MATMUL = """\
 name: matmul

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from analysis import Summary
 from hw import Dimension, SpecError, load_chip
 from scenarios import load_scenario, run, summarise
-from scenarios.claims import Claim, judge
-from scenarios.condition import parse_condition
+from scenarios.claims.claims import Claim, judge
+from scenarios.claims.condition import parse_condition
 
 BASE = """\
 name: base

@@ -18,14 +18,14 @@ from typer.testing import CliRunner
 from hw import RunError, SpecError
 from scenarios import load_scenario, sweep
 from scenarios.cli import app
-from scenarios.code import digest_of
-from scenarios.ran import Ran
-from scenarios.store import SCHEMA_VERSION, Store
+from scenarios.studies.code import digest_of
+from scenarios.studies.store import SCHEMA_VERSION, Store
+from scenarios.studies.worker import Ran
 
 WRITER = """\
 import sys
-from scenarios.ran import Ran
-from scenarios.store import Store
+from scenarios.studies.worker import Ran
+from scenarios.studies.store import Store
 with Store(sys.argv[1], "writer") as store:
     for number in range(int(sys.argv[2]), int(sys.argv[3])):
         store.put(f"key{number}", Ran('{"time": %d.0}' % number), {"number": number})
@@ -393,7 +393,7 @@ def test_what_is_no_file_is_no_store(name: str) -> None:
 
 
 def test_a_store_that_another_process_holds_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scenarios.store._BUSY_S", 0.05)
+    monkeypatch.setattr("scenarios.studies.store._BUSY_S", 0.05)
     filled(path, 1)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")

@@ -249,7 +249,7 @@ def test_rows_that_cannot_be_run_come_last(tmp_path: Path) -> None:
 
 
 def test_the_command_sorts_its_table_and_its_export(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from scenarios.study_command import Asked, answer
+    from scenarios.cli.study_answer import Asked, answer
 
     path = written(tmp_path, MATMUL)
     answers = answer(

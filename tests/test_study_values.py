@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.expression import parse_expression
-from scenarios.value_text import in_base_units, read_values
+from scenarios.expressions.expression import parse_expression
+from scenarios.language.value_text import in_base_units, read_values
 
 MOST = 10_000
 

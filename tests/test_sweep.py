@@ -13,8 +13,8 @@ import pytest
 from analysis import WORDS
 from hw import RunError, SpecError
 from scenarios import Scenario, Study, load_scenario, run, summarise, sweep
-from scenarios.studies.find import search_of
-from scenarios.variants import ContentKeys
+from scenarios.questions.find import search_of
+from scenarios.studies.content_keys import ContentKeys
 from tests.cases import overlapse
 
 ROOT = Path(__file__).parent.parent
@@ -216,7 +216,7 @@ def test_a_key_changes_with_the_files_that_the_system_refers_to(tmp_path: Path) 
 def test_a_key_changes_with_the_bundled_scenarios_that_a_row_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scenarios.source.LIBRARY", tmp_path / "library")
+    monkeypatch.setattr("scenarios.language.source.LIBRARY", tmp_path / "library")
     (tmp_path / "library").mkdir()
     search = "find: {smallest: workload.dims.B, from: 1, to: 8, where: 'time < run(\"library:other\").time'}"
     file = write(tmp_path, f"{MATMUL}study: {{vary: {{workload.dims.D: [512]}}, {search}}}\n")

@@ -19,8 +19,8 @@ import pytest
 
 from hw import RunError
 from scenarios import Scenario, load_scenario, sweep
-from scenarios.executors import given, process_pool, run_on
-from scenarios.ran import Job
+from scenarios.studies.executors import given, process_pool, run_on
+from scenarios.studies.worker import Job
 from tests.test_sweep import MATMUL, B, D, F, stored, write
 
 ROOT = Path(__file__).parent.parent
@@ -61,7 +61,7 @@ def test_short_studies_stay_in_this_process(scenario: Scenario, monkeypatch: pyt
     def refuse(_jobs: int) -> Iterator[None]:
         raise AssertionError("a pool was started")
 
-    monkeypatch.setattr("scenarios.executors.process_pool", refuse)
+    monkeypatch.setattr("scenarios.studies.executors.process_pool", refuse)
     assert sweep(scenario, CHANGES).ran == 24
 
 
@@ -74,10 +74,10 @@ def test_long_studies_move_to_a_pool(
         started.append(jobs)
         return process_pool(1)
 
-    monkeypatch.setattr("scenarios.executors.process_pool", noted)
-    monkeypatch.setattr("scenarios.executors.cpu_count", lambda: 2)
-    monkeypatch.setattr("scenarios.executors._TRIAL_S", 0.0)
-    monkeypatch.setattr("scenarios.executors._PAYS_S", 0.0)
+    monkeypatch.setattr("scenarios.studies.executors.process_pool", noted)
+    monkeypatch.setattr("scenarios.studies.executors.cpu_count", lambda: 2)
+    monkeypatch.setattr("scenarios.studies.executors._TRIAL_S", 0.0)
+    monkeypatch.setattr("scenarios.studies.executors._PAYS_S", 0.0)
     assert sweep(scenario, CHANGES).frame.equals(reference)
     assert started == [2]
 
@@ -158,7 +158,7 @@ def test_a_defect_is_a_row_and_is_tried_again(
     def broken(_scenario: Scenario) -> None:
         raise AssertionError("oh")
 
-    monkeypatch.setattr("scenarios.ran.summarise", broken)
+    monkeypatch.setattr("scenarios.studies.worker.summarise", broken)
     study = sweep(scenario, {B: [1]}, store=tmp_path / "runs.db")
     assert study.rows[0].error == "defect of Overlapse: AssertionError: oh"
     monkeypatch.undo()

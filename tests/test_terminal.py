@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hw import SpecError
 from hw.input import printable
-from scenarios.terminal import console, print_rows
+from scenarios.console.terminal import console, print_rows
 from tests.cases import overlapse
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

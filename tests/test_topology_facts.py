@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from hw import Link, Router, Topology, Wire, load_system, parse_topology
 from hw.network import FORMS, best_cut, diameter, level_facts, link_rows, overall_cut, topology_record, tree_cut
 from scenarios.cli import app
-from scenarios.draw import WIDTH, Picture
+from scenarios.cli.show.topology_picture import WIDTH, Picture
 
 LINKS = {"a": Link(bandwidth=1.0, latency=1.0, count=6), "b": Link(bandwidth=2.0, count=4), "pcie": Link(bandwidth=3.0)}
 

@@ -20,8 +20,8 @@ from analysis.runs import elasticity
 from hw import SpecError, System, load_chip
 from scenarios import Scenario, WhatIf, load_scenario, summarise, what_if
 from scenarios.cli import app
-from scenarios.edits import edited, read_edit
-from scenarios.studies.what_if import COLUMNS
+from scenarios.questions.edits import edited, read_edit
+from scenarios.questions.what_if import COLUMNS
 from simulator import RunOptions, parse_graph
 from tests.cases import written
 from tests.strategies import CHAIN_DIMS, chains

@@ -237,7 +237,7 @@ def test_one_file_that_cannot_be_checked_keeps_no_other_from_it(path: Path, monk
             raise TypeError("unhashable type")
         return run(file)
 
-    monkeypatch.setattr("scenarios.check.run", sometimes)
+    monkeypatch.setattr("scenarios.outcome.check.run", sometimes)
     shown = overlapse("check", str(path.parent))
     assert shown.exit_code == 3
     assert "defect of Overlapse: TypeError: unhashable type" in shown.stdout

@@ -16,9 +16,9 @@ from typing import Annotated
 
 import typer
 
-from scenarios.cli_import import register as register_import
-from scenarios.cli_study import register as register_study
-from scenarios.cli_what_if import register as register_what_if
+from scenarios.cli.commands.imports import register as register_import
+from scenarios.cli.commands.study import register as register_study
+from scenarios.cli.commands.what_if import register as register_what_if
 
 app = typer.Typer(
     add_completion=False,
@@ -48,8 +48,8 @@ def _reporting() -> Iterator[None]:
     """Turn the errors that a user can cause into messages and exit codes."""
     from hw import RunError, SpecError
     from hw.input import first_problems
-    from scenarios.pager import paged
-    from scenarios.terminal import tell
+    from scenarios.console.pager import paged
+    from scenarios.console.terminal import tell
 
     try:
         with paged():
@@ -80,17 +80,17 @@ def run(
     with _reporting():
         from contextlib import nullcontext
 
-        from scenarios.outcome import WRITTEN
-        from scenarios.outcome import run as run_scenario
-        from scenarios.outputs import promised_in
-        from scenarios.terminal import tell
+        from scenarios.console.outputs import promised_in
+        from scenarios.console.terminal import tell
+        from scenarios.outcome.outcome import WRITTEN
+        from scenarios.outcome.outcome import run as run_scenario
 
         with promised_in(out, WRITTEN) if out is not None else nullcontext():
             outcome = run_scenario(file, set_ or ())
             if json:
                 _print_json(outcome.as_json())
             else:
-                from scenarios.show import show_outcome
+                from scenarios.cli.show.run import show_outcome
 
                 show_outcome(outcome)
             for path in outcome.write(out) if out is not None else ():
@@ -105,9 +105,9 @@ def report(
 ) -> None:
     """Run a scenario and write one HTML file about it: bounds, timeline, roofline, memory, network, sources."""
     with _reporting():
-        from scenarios.outcome import run as run_scenario
-        from scenarios.outputs import promised
-        from scenarios.terminal import tell
+        from scenarios.console.outputs import promised
+        from scenarios.console.terminal import tell
+        from scenarios.outcome.outcome import run as run_scenario
 
         with promised(out):
             out.write_text(run_scenario(file, set_ or ()).report(), encoding="utf-8")
@@ -119,7 +119,7 @@ def check(
     paths: Annotated[list[str], typer.Argument(help="Scenario files or folders (all *.yaml below), or library:NAME.")],
 ) -> None:
     """Run scenarios and compare with what they expect."""
-    from scenarios.check import check_all
+    from scenarios.outcome.check import check_all
 
     failed = check_all(paths, typer.echo)
     raise typer.Exit(failed)
@@ -132,7 +132,7 @@ def chips(
 ) -> None:
     """List the chips with their ridge points, or show one with its sources."""
     with _reporting():
-        from scenarios.show import chip_records, show_chip, show_chips
+        from scenarios.cli.show.chips import chip_records, show_chip, show_chips
 
         if json:
             _print_json(chip_records(name))
@@ -154,8 +154,8 @@ def topology(
 ) -> None:
     """Draw how chips are wired, with hops, bisection bandwidth and a table of the links."""
     with _reporting():
-        from scenarios.show_topology import show_topology, system_record
-        from scenarios.topology_target import system_of
+        from scenarios.cli.show.topology import show_topology, system_record
+        from scenarios.cli.topology_target import system_of
 
         system = system_of(target, chip, nodes, slice_)
         if json:
@@ -171,8 +171,8 @@ def systems(
 ) -> None:
     """List the shipped systems, or show one with its sources."""
     with _reporting():
-        from scenarios.show_topology import show_system, show_systems, systems_record
-        from scenarios.topology_target import known_system
+        from scenarios.cli.show.topology import show_system, show_systems, systems_record
+        from scenarios.cli.topology_target import known_system
 
         if json:
             _print_json(systems_record(name and known_system(name)))
@@ -190,7 +190,7 @@ def roofline(
 ) -> None:
     """The roofs of a chip, and where the ops of a scenario stand under them."""
     with _reporting():
-        from scenarios.show import show_roofline
+        from scenarios.cli.show.roofline import show_roofline
 
         show_roofline(target, set_ or [], level)
 
@@ -199,8 +199,8 @@ def roofline(
 def explain(file: File, set_: Set = None) -> None:
     """Where every number came from, and why the run takes as long as it does."""
     with _reporting():
-        from scenarios.outcome import run as run_scenario
-        from scenarios.show import show_explanation
+        from scenarios.cli.show.explanation import show_explanation
+        from scenarios.outcome.outcome import run as run_scenario
 
         show_explanation(run_scenario(file, set_ or ()))
 
@@ -209,8 +209,8 @@ def explain(file: File, set_: Set = None) -> None:
 def sources(file: File, set_: Set = None) -> None:
     """The sources of the figures that a scenario uses."""
     with _reporting():
-        from scenarios.outcome import run as run_scenario
-        from scenarios.show import show_sources
+        from scenarios.cli.show.explanation import show_sources
+        from scenarios.outcome.outcome import run as run_scenario
 
         show_sources(run_scenario(file, set_ or ()))
 
@@ -221,7 +221,7 @@ def schema(
 ) -> None:
     """The JSON Schema of scenario files (or of chip files), for editors."""
     with _reporting():
-        from scenarios.schema import schema_of
+        from scenarios.language.schema import schema_of
 
         _print_json(schema_of(what))
 
@@ -229,7 +229,7 @@ def schema(
 @app.command(name="library")
 def list_library() -> None:
     """List the bundled scenarios."""
-    from scenarios.source import library_names
+    from scenarios.language.source import library_names
 
     for name, path in library_names().items():
         typer.echo(f"library:{name:<32} {path.parent.name}")

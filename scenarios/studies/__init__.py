@@ -1,4 +1,4 @@
-"""Questions that need many runs: what would help, where two scenarios differ, which value is the first that will do.
+"""Many runs of one scenario as a table (`sweeps`): made here or by others (`worker`, `executors`), and kept (`store`).
 
-`what_if(scenario)`, `compare(a, b)`, `find(...)`, `crossover(...)` stand at the door of the room, `scenarios`.
+`sweep(scenario, changes)` stands at the door of the room, `scenarios`.
 """

@@ -1,0 +1,286 @@
+"""From a document to a scenario: chip, topology, mesh, graph, options, study and claims, with every problem at once.
+
+Each section is validated on its own and mistakes in one do not hide those in another: ops are checked against the mesh
+and the dims even when the chip is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hw import Problems, SpecError, System
+from hw.input import Document, Key, UnknownNames, shown, unknown, validate
+from scenarios.building.run_options import read_options
+from scenarios.building.system import build_system
+from scenarios.claims.claims import Claim, read_claims
+from scenarios.claims.condition import Condition
+from scenarios.claims.find_values import read_condition
+from scenarios.claims.scope import Scopes, ops_named
+from scenarios.claims.sorting import read_sort
+from scenarios.economics.ledger import check_baseline, check_money_claims
+from scenarios.language.economics_spec import EconomicsSpec
+from scenarios.language.paths import link_problem, path_problem
+from scenarios.language.scenario_spec import RunSpec, ScenarioSpec, WorkloadSpec
+from scenarios.language.source import find_file, read_source
+from scenarios.language.study_spec import StudySpec
+from scenarios.language.variants import changed
+from scenarios.points.points import read_points
+from scenarios.processes.loaders import Loaders, read_loaders
+from simulator import (
+    Cost,
+    Items,
+    Known,
+    OpGraph,
+    RunOptions,
+    check_graph,
+    plan_sharding,
+    read_graph_items,
+    split_problems,
+)
+
+MAX_DIM = 10**15
+DIMS = "workload.dims."
+_ROUNDS = re.compile(r"(\.\d+)+$")
+_DIM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario that can be run. `document` keeps the place of every value; `path` is the file it came from."""
+
+    name: str
+    about: str
+    path: Path
+    document: Document
+    system: System
+    graph: OpGraph
+    options: RunOptions
+    study: StudySpec | None
+    condition: Condition | None
+    claims: tuple[Claim, ...]
+    loaders: Loaders
+    economics: EconomicsSpec | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its results should know of how it was put together."""
+        return self.document.notes
+
+    def having(self, dotted: str, value: Any) -> Scenario:
+        """The same scenario with another value at a dotted path. Raises SpecError."""
+        return self.having_all({dotted: value})
+
+    def having_all(self, values: Mapping[str, Any]) -> Scenario:
+        """The same scenario with other values at dotted paths, all put in place at once. Raises SpecError."""
+        sizes = {dotted.removeprefix(DIMS): value for dotted, value in values.items() if dotted.startswith(DIMS)}
+        document = changed(self.document, values)
+        if len(sizes) == len(values) and all(self._is_size(name, size) for name, size in sizes.items()):
+            graph = self.graph.with_dims(**sizes)  # nothing else depends on a size
+            return replace(self, graph=graph, document=document)
+        return build_scenario(document, self.path)
+
+    def _is_size(self, name: str, size: Any) -> bool:
+        return name in self.graph.dims and type(size) is int and 1 <= size <= MAX_DIM
+
+
+_ASKS = ("study", "expect")
+"""Sections that ask about the scenario as it stands; a variant may not have what they name."""
+
+
+def without_questions(document: Document) -> Document:
+    """The document without what is asked about it: what rows of a study are made of."""
+    data = {name: part for name, part in document.data.items() if name not in _ASKS}
+    return Document(document.file, data, document.values, document.keys, document.notes)
+
+
+def load_scenario(reference: str, overrides: tuple[str, ...] | list[str] = ()) -> Scenario:
+    """A scenario from a file, or from the library (`library:NAME`). Raises SpecError with every problem."""
+    path = find_file(reference)
+    return build_scenario(read_source(path, overrides), path)
+
+
+def build_scenario(document: Document, path: Path) -> Scenario:
+    """The scenario that a document describes. Raises SpecError with every problem."""
+    problems = Problems()
+    _check_keys(document, problems)
+    data = document.data
+    workload = _section(WorkloadSpec, "workload", document, problems)
+    run = _section(RunSpec, "run", document, problems) if "run" in data else RunSpec()
+    study = _section(StudySpec, "study", document, problems) if "study" in data else None
+    built = build_system(document, path, problems)
+    known = Known(chip=built.chip is not None, mesh=built.wired)
+    sharding = run.sharding if run else "canonical"
+    graph, unread = _graph(workload, built.system, known, sharding, document, problems)
+    options = read_options(run, built.system if built.listed else None, document, problems)
+    system_known = built.chip is not None and built.wired
+    loaders = read_loaders(document, graph, unread, built.system if system_known else None, problems)
+    economics = _section(EconomicsSpec, "economics", document, problems)
+    check_baseline(economics, document, path, problems)
+    points = read_points(study, document, problems) if study is not None else None
+    scopes = Scopes(document, path, study, points)
+    claims = read_claims(document, problems, scopes.of_claim)
+    _check_named_ops(_asked(claims, unread), graph, built.system, options, document, problems)
+    check_money_claims(claims, economics, document, problems)
+    read_sort(scopes, document, problems)
+    condition = read_condition(study, document, problems, scopes.of_condition)
+    _check_paths(study, built.system if system_known else None, document, problems)
+    _check_texts(document, problems)
+    problems.raise_if_any()
+    assert graph is not None
+    return Scenario(
+        str(data["name"]),
+        str(data.get("about", "")),
+        path,
+        document,
+        built.system,
+        graph,
+        options,
+        study,
+        condition,
+        claims,
+        loaders,
+        economics,
+    )
+
+
+def _asked(claims: Collection[Claim], unread: frozenset[str]) -> list[tuple[str, str]]:
+    """The words of `ops.` in claims, with the claims; none about ops that cannot be read, or about their rounds."""
+    asked: list[tuple[str, str]] = []
+    for claim in claims:
+        for expression in claim.expressions:
+            for word in ops_named(expression):
+                written = {_ROUNDS.sub("", name) for name in _claimed(word)}
+                if written.isdisjoint(unread):
+                    asked.append((claim.word, word))
+    return asked
+
+
+def _check_named_ops(
+    asked: Collection[tuple[str, str]],
+    graph: OpGraph | None,
+    system: System,
+    options: RunOptions,
+    document: Document,
+    problems: Problems,
+) -> None:
+    names = _names_in(graph) if graph is not None and asked else set()
+    strange = [(key, word) for key, word in asked if names and not names.intersection(_claimed(word))]
+    if strange and graph is not None and not problems.found:
+        cost = Cost(graph, system, options).seconds
+        names |= {op.name for op in plan_sharding(graph, system, options.sharding, cost).flat()}  # what is inserted too
+    others = UnknownNames("op", names)
+    for key, word in strange:
+        if not names.intersection(_claimed(word)):
+            problems.add(document.key_mark(("expect", key)), others.message(_claimed(word)[0]))
+
+
+def _claimed(word: str) -> tuple[str, str]:
+    """What a word of `ops.` may be about: a kernel, and its first op ('o/softmax' is a kernel of o, 'a+b' a fused one)."""
+    name = word.removeprefix("ops.").rpartition(".")[0]
+    return name, re.split(r"[/+]", name)[0]
+
+
+def _names_in(graph: OpGraph) -> set[str]:
+    """The ops that a claim may name; none where rounds that cannot be, which has been told, keep them from being known."""
+    try:
+        return {op.name for op in graph.flat()}
+    except SpecError:
+        return set()
+
+
+def _check_keys(document: Document, problems: Problems) -> None:
+    allowed = [field.alias or name for name, field in ScenarioSpec.model_fields.items()]
+    for key in document.data:
+        if key not in allowed:
+            problems.add(document.key_mark((key,)), unknown("key", key, allowed))
+    for key in ("name", "system", "workload"):
+        if key not in document.data:
+            problems.add(document.value_mark(()), f"'{key}' is missing")
+
+
+def _check_texts(document: Document, problems: Problems) -> None:
+    for name in ("name", "about"):
+        if not isinstance(document.data.get(name, ""), str):
+            problems.add(document.value_mark((name,)), f"{name} wants text")
+
+
+def _section(model: Any, name: str, document: Document, problems: Problems) -> Any:
+    return validate(model, document, problems, (name,)) if name in document.data else None
+
+
+def _graph(
+    spec: WorkloadSpec | None, system: System, known: Known, sharding: str, document: Document, problems: Problems
+) -> tuple[OpGraph | None, frozenset[str]]:
+    """The graph, and the names of ops that cannot be read."""
+    if not isinstance(document.data.get("workload"), dict):
+        return None, frozenset()
+    workload = document.data["workload"]
+    dims, broken = _dims(workload.get("dims"), document, problems)
+    items: Items = ()
+    unread: frozenset[str] = frozenset()
+    if isinstance(workload.get("ops"), list):
+        items, unread = read_graph_items(workload["ops"], document, problems, ("workload", "ops"))
+    if not isinstance(workload.get("dims", {}), dict):
+        return None, unread  # no op can be blamed for a dim that is not there
+    known = replace(known, broken_dims=frozenset(broken), unread_ops=unread)
+    rules = (spec.fuse, spec.uneven, spec.split) if spec else ()
+    graph = OpGraph(dims, items, *rules)
+    for axis, message in split_problems(graph, system) if known.mesh else ():
+        problems.add(document.value_mark(("workload", "split", *([axis] if axis else []))), message)
+    check_graph(graph, system, problems, known, sharding)
+    if spec and isinstance(spec.fuse, list):
+        names = {*(op.name for op in graph.every_op()), *unread}
+        others = UnknownNames("op", names)
+        for at, group in enumerate(spec.fuse):
+            for place, name in enumerate(group):
+                if name not in names:
+                    mark = document.value_mark(("workload", "fuse", at, place))
+                    problems.add(mark, others.message(name))
+    return graph, unread
+
+
+def _dims(data: Any, document: Document, problems: Problems) -> tuple[dict[str, int], set[str]]:
+    """Sizes by name, and the names whose size is wrong."""
+    dims: dict[str, int] = {}
+    broken: set[str] = set()
+    for name, size in data.items() if isinstance(data, dict) else ():
+        where = ("workload", "dims", name)
+        if not _DIM_NAME.fullmatch(name):
+            problems.add(document.key_mark(where), f"dim '{name}': a name is letters and digits, without underscore")
+        elif isinstance(size, bool) or not isinstance(size, int):
+            message = f"dim {name} wants a whole number, not {shown(size, 40)}"
+            problems.add(document.value_mark(where), message)
+        elif not 1 <= size <= MAX_DIM:
+            message = f"dim {name} is {shown(size, 40)}; it must be from 1 to {MAX_DIM:.0e}"
+            problems.add(document.value_mark(where), message)
+        else:
+            dims[name] = size
+        if name not in dims:
+            broken.add(name)
+    return dims, broken
+
+
+def _check_paths(study: StudySpec | None, system: System | None, document: Document, problems: Problems) -> None:
+    """Refuse to look for a value at a path that is not there, or to vary a link that nothing has."""
+    if study is None:
+        return
+    asked: list[tuple[str, Key]] = []
+    if study.find is not None:
+        asked.append((study.find.path, ("study", "find", study.find.wanted)))
+    if study.crossover is not None:
+        both = (("x", study.crossover.x.path), ("y", study.crossover.y.path))
+        asked += [(path, ("study", "crossover", name, "path")) for name, path in both]
+    for path, where in asked:
+        if path and (wrong := path_problem(path, document)):
+            problems.add(document.value_mark(where), wrong)
+    drawn = study.random.values if study.random is not None else {}
+    varied = ((("vary",), study.vary or {}), (("zip",), study.zip or {}), (("random", "values"), drawn))
+    asked += [(path, ("study", *above, path)) for above, part in varied for path in part]
+    paths = [path for path, _ in asked]
+    for path, where in asked:
+        if system is not None and (wrong := link_problem(path, system, paths)):
+            problems.add(document.key_mark(where), wrong)

@@ -1,0 +1,92 @@
+"""The `run` section as the simulator's options: every name in it checked against the system's chips and links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hw import Problems, System
+from hw.chips import MEASURED
+from hw.input import Document, unknown
+from scenarios.language.scenario_spec import RunSpec
+from simulator import RunOptions, choices
+
+_AT = ("run", "efficiency")
+
+
+def read_options(run: RunSpec | None, system: System | None, document: Document, problems: Problems) -> RunOptions:
+    """The options of a run. What is wrong is added to the problems; without a system its names are not checked."""
+    if run is None:
+        return RunOptions()
+    before = len(problems.found)
+    if run.collectives not in choices():
+        where = document.value_mark(("run", "collectives"))
+        problems.add(where, unknown("run.collectives", run.collectives, choices()))
+    if system is None:
+        return RunOptions()
+    measured = run.calibration == "measured"
+    for chip in system.kinds if measured else ():
+        if chip.calibration.measured is None:
+            message = f"{chip.name} has no measured calibration; write calibration: spec, or set efficiency yourself"
+            problems.add(document.value_mark(("run", "calibration")), message)
+    of_all, of_chips = _efficiencies(run.efficiency, system, document, problems)
+    near = [name for name in system.chip.near_memories if all(name in chip.near_memories for chip in system.kinds)]
+    if run.tile_level not in ("on_chip", *near):
+        where = document.value_mark(("run", "tile_level"))
+        problems.add(where, unknown("memory on the chip", run.tile_level, dict.fromkeys(("on_chip", *near))))
+    if len(problems.found) > before:
+        return RunOptions()
+    return RunOptions(
+        overlap=run.overlap,
+        order=run.order,
+        padding=measured if run.padding is None else run.padding,
+        launch_s=run.launch,
+        efficiency=of_all,
+        chip_efficiency=of_chips,
+        calibration=run.calibration,
+        sharding=run.sharding,
+        collectives=run.collectives,
+        network=run.network,
+        routing=run.routing,
+        fold=run.fold,
+        network_share=run.network_share,
+        tile_level=run.tile_level,
+        memory_latency=run.memory_latency,
+    )
+
+
+def _efficiencies(
+    given: Mapping[str, Any], system: System, document: Document, problems: Problems
+) -> tuple[dict[str, float], dict[str, Mapping[str, float]]]:
+    """Efficiencies of all chips by resource, and of some by chip and resource."""
+    chips = {chip.name: list(_resources([chip], system)) for chip in system.kinds}
+    everywhere = list(_resources(system.kinds, system))
+    of_all: dict[str, float] = {}
+    of_chips: dict[str, Mapping[str, float]] = {}
+    for name, value in given.items():
+        where = document.key_mark((*_AT, name))
+        if not isinstance(value, Mapping):
+            of_all[name] = value
+            if name in chips:
+                problems.add(where, f"{name} is a chip: its efficiencies are by resource, as in {{matrix_unit: 80 %}}")
+            elif name not in everywhere:
+                problems.add(where, unknown("resource", name, [*everywhere, *(chips if len(chips) > 1 else ())]))
+            continue
+        of_chips[name] = value
+        if name not in chips:
+            problems.add(where, unknown("chip", name, chips))
+            continue
+        for resource in value:
+            if resource not in chips[name]:
+                place = document.key_mark((*_AT, name, resource))
+                problems.add(place, f"{name}: {unknown('resource', resource, chips[name])}")
+    return of_all, of_chips
+
+
+def _resources(chips: Any, system: System) -> Iterator[str]:
+    """What may have an efficiency: units and memories, levels and links of some chips and those of the wiring."""
+    yield from MEASURED
+    yield from dict.fromkeys(level for chip in chips for level in chip.levels)
+    links = [link for chip in chips for link in chip.links]
+    levels = system.topology.levels if system.topology is not None else ()
+    yield from dict.fromkeys([*links, *(level.link for level in levels if level.link)])

@@ -1,0 +1,69 @@
+"""The command `study`, put on the command's app. Everything heavy is imported inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_File = Annotated[str, typer.Argument(help="A scenario file, or library:NAME for a bundled one.")]
+_Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
+_Vary = Annotated[
+    list[str] | None,
+    typer.Option("--vary", help="An axis of a grid: a.b=1:4096:x2, a.b=1:10:+1, or a.b=x,y,z (repeatable)."),
+]
+_Zip = Annotated[
+    list[str] | None, typer.Option("--zip", help="Values that go together, first with first (repeatable).")
+]
+_Random = Annotated[
+    list[str] | None,
+    typer.Option("--random", help="Values that are drawn: a.b=1:4096, a.b=1:4096:log, samples=100, seed=0."),
+]
+_Sort = Annotated[
+    str | None, typer.Option("--sort", help="The order of the rows: time, -mfu, cost / tokens_per_s; the least first.")
+]
+_Store = Annotated[
+    Path | None, typer.Option("--store", help="A file that keeps finished runs; the same study goes on from there.")
+]
+_Jobs = Annotated[int | None, typer.Option("--jobs", help="Worker processes; by default as many as pay.")]
+_Cluster = Annotated[
+    str | None, typer.Option("--cluster", help="Run on a dask.distributed cluster: tcp://HOST:PORT of its scheduler.")
+]
+_Export = Annotated[Path | None, typer.Option("--export", help="Write the table: FILE.csv or FILE.parquet.")]
+
+
+def register(
+    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
+) -> None:
+    """Add the command. `reporting` turns the user's errors into messages and exit codes."""
+
+    @app.command()
+    def study(  # noqa: PLR0913  # an option each
+        file: _File,
+        vary: _Vary = None,
+        zip_: _Zip = None,
+        random: _Random = None,
+        sort: _Sort = None,
+        store: _Store = None,
+        jobs: _Jobs = None,
+        cluster: _Cluster = None,
+        export: _Export = None,
+        set_: _Set = None,
+        json: _Json = False,
+    ) -> None:
+        """Run a scenario many times: a grid, rows or samples of values. Rows with errors are rows, too."""
+        with reporting():
+            from scenarios.cli.study_answer import Asked, answer
+
+            added = (tuple(set_ or ()), tuple(vary or ()), tuple(zip_ or ()), tuple(random or ()))
+            answers = answer(Asked(file, *added, sort, store, jobs, cluster, export))
+            if json:
+                print_json(answers.as_json())
+            else:
+                answers.show()
+            if answers.study is not None and answers.study.exit:
+                raise typer.Exit(answers.study.exit)

@@ -1,0 +1,56 @@
+"""The commands `what-if` and `compare`, put on the command's app. Everything heavy is imported inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated
+
+import typer
+
+_File = Annotated[str, typer.Argument(help="A scenario file, or library:NAME for a bundled one.")]
+_Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
+_Second = Annotated[str | None, typer.Argument(help="Another one; without it, the first with --set.")]
+_Edits = Annotated[
+    list[str] | None,
+    typer.Option("--edit", help="fuse=a+b, drop=NAME, dtype=int8, chunks=8, overlap=full, a.b=v (repeatable)."),
+]
+
+
+def register(
+    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
+) -> None:
+    """Add the commands. `reporting` turns the user's errors into messages and exit codes."""
+
+    @app.command(name="what-if")
+    def what_if(file: _File, edit: _Edits = None, set_: _Set = None, json: _Json = False) -> None:
+        """What each resource 1.1x, 2x and infinitely fast would save, and what named edits would."""
+        with reporting():
+            from scenarios.building.build import load_scenario
+            from scenarios.questions.what_if import what_if as ask
+
+            found = ask(load_scenario(file, tuple(set_ or ())), edit or ())
+            if json:
+                print_json(found.as_json())
+            else:
+                from scenarios.cli.show.what_if import show_what_if
+                from scenarios.console.terminal import console
+
+                show_what_if(console(), found)
+
+    @app.command()
+    def compare(a: _File, b: _Second = None, set_: _Set = None, json: _Json = False) -> None:
+        """What moved between two scenarios, op by op and cause by cause, adding up to the difference."""
+        with reporting():
+            from scenarios.questions.compare import compare as ask
+            from scenarios.questions.compare import load_both
+
+            found = ask(*load_both(a, b, set_ or ()))
+            if json:
+                print_json(found.as_json())
+            else:
+                from scenarios.cli.show.compare import show_compare
+                from scenarios.console.terminal import console
+
+                show_compare(console(), found)

@@ -1,0 +1,61 @@
+"""What `overlapse chips` prints: the catalogue, or one chip with its sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from analysis.runs import roofs
+from hw import Dimension, chip_names, load_chip
+from hw.input import show
+from scenarios.console.terminal import console as terminal
+from scenarios.console.terminal import print_rows
+from scenarios.outcome.chip_figures import chip_figures, main_peak
+
+_TABLE_WIDTH = 118
+_B, _B_S = Dimension.DATA, Dimension.BANDWIDTH
+
+
+def chip_records(name: str | None) -> Any:
+    """One chip, or all of them, as plain data in SI units."""
+    if name is not None:
+        return load_chip(name).model_dump(mode="json")
+    return [load_chip(each).model_dump(mode="json") for each in chip_names()]
+
+
+def show_chips() -> None:
+    """Every chip of the catalogue: what decides most."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    for column in ("chip", "matrix peak", "HBM", "ridge", "on chip", "link", "price"):
+        table.add_column(column, justify="left" if column in ("chip", "link") else "right", no_wrap=True)
+    for name in chip_names():
+        chip = load_chip(name)
+        dtype, peak = main_peak(chip)
+        link = chip.links[chip.default_link] if chip.default_link else None
+        hbm = f"{show(chip.hbm.capacity_bytes, _B, 3)} {show(chip.hbm.bytes_per_s, _B_S, 3)}"
+        table.add_row(
+            chip.name,
+            f"{show(peak, Dimension.FLOP_RATE, 3)} {dtype}",
+            hbm,
+            f"{peak / chip.hbm.bytes_per_s:.0f}",
+            show(chip.on_chip.capacity_bytes, _B, 2) if chip.on_chip else "-",
+            f"{escape(str(chip.default_link))} {link.count} x {show(link.bytes_per_s, _B_S, 3)}" if link else "-",
+            f"{chip.price_usd_per_h:.3g} USD/h" if chip.price_usd_per_h is not None else "-",
+        )
+    console = terminal(_TABLE_WIDTH)
+    console.print(table)
+    console.print(Text("ridge: FLOP/B above which a matmul is compute-bound. `overlapse chips NAME`: sources.", "dim"))
+
+
+def show_chip(name: str) -> None:
+    """One chip: every figure with its source, and its ridge points."""
+    chip = load_chip(name)
+    console = terminal()
+    console.print(Text.assemble((chip.name, "bold"), f"  {chip.kind}  {chip.about}"))
+    sections = [(name, chip_figures(chip, name), chip.sources.get(name, "no source given")) for name in chip.figures()]
+    print_rows(console, [("section", "figures", "source"), *sections], ("", "", "dim"))
+    ridges = ", ".join(f"{roof.unit} {roof.dtype} {roof.ridge:.4g}" for roof in roofs(chip))
+    console.print(Text.assemble(("ridge points (FLOP/B)  ", "dim"), ridges))

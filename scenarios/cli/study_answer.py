@@ -1,0 +1,159 @@
+"""`overlapse study`: what the command line adds to a scenario's study, where it runs, and what comes of it.
+
+`--vary a.b=values`, `--zip a.b=values` and `--random a.b=from:to` (also `samples=n`, `seed=n`) say what `study` says in a
+file, in the same words, and win over it path by path; `--sort WORD` is `study.sort`.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis import check_table
+from hw import Mark, Problem, Problems, SpecError
+from hw.input import parse_document
+from scenarios.building.build import Scenario, build_scenario
+from scenarios.console.outputs import promised
+from scenarios.console.terminal import tell
+from scenarios.language.source import find_file, read_source, set_value
+from scenarios.outcome.outcome import Outcome
+from scenarios.studies.executors import dask_cluster
+from scenarios.studies.sweeps import HowToRun, Study, points_of, run_study
+
+_STOPPED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says."""
+
+    file: str
+    sets: tuple[str, ...] = ()
+    vary: tuple[str, ...] = ()
+    zipped: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
+    sort: str | None = None
+    store: Path | None = None
+    jobs: int | None = None
+    cluster: str | None = None
+    export: Path | None = None
+
+
+def load_asked(asked: Asked) -> Scenario:
+    """The scenario with the study that is asked for. Raises SpecError with every problem."""
+    path = find_file(asked.file)
+    document = read_source(path, asked.sets)
+    problems = Problems()
+    seen: set[str] = set()
+    parts = (("--vary", "vary", asked.vary), ("--zip", "zip", asked.zipped), ("--random", "random", asked.random))
+    for option, part, texts in parts:
+        for number, text in enumerate(texts, 1):
+            dotted, equals, written = (each.strip() for each in text.partition("="))
+            mark = Mark(option, number)
+            if not equals or not dotted or not written:
+                problems.add(mark, f"'{text}' is not of the form a.b=values")
+                continue
+            place, value = _place(part, dotted, written)
+            if place in seen:
+                problems.add(mark, f"{dotted} is given twice; write all of its values once")
+                continue
+            seen.add(place)
+            set_value(document, f"study.{place}", value, mark, Mark(option, number, len(dotted) + 2))
+    if asked.sort is not None:
+        set_value(document, "study.sort", asked.sort, Mark("--sort"), Mark("--sort"))
+    try:
+        scenario = build_scenario(document, path)
+    except SpecError as error:
+        problems.extend(error)
+    problems.raise_if_any()
+    return scenario
+
+
+def _place(part: str, dotted: str, written: str) -> tuple[str, Any]:
+    """Where in `study` an option goes, and its value."""
+    if part == "random" and dotted in ("samples", "seed"):
+        return f"random.{dotted}", parse_document(written, "--random").data
+    return f"random.values.{dotted}" if part == "random" else f"{part}.{dotted}", written
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a study came to: its runs, and the answers of `find`, `crossover` and `what_if` where they are asked."""
+
+    outcome: Outcome
+    study: Study | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        record: dict[str, Any] = {"name": self.outcome.scenario.name}
+        if self.study is not None:
+            record["study"] = self.study.records()
+        if self.outcome.search is not None:
+            record["find"] = self.outcome.found
+            record["find_search"] = self.outcome.search.as_json()
+        if self.outcome.crossover is not None:
+            record["crossover"] = self.outcome.crossover.records
+        if self.outcome.what_if is not None:
+            record["what_if"] = self.outcome.what_if.as_json()
+        return record
+
+    def show(self) -> None:
+        """Print everything for people."""
+        from scenarios.cli.show.find import find_lines, show_crossover
+        from scenarios.cli.show.study import show_study
+        from scenarios.cli.show.what_if import show_what_if
+        from scenarios.console.terminal import console
+
+        out, spec = console(), self.outcome.scenario.study
+        if self.study is not None:
+            show_study(out, self.study)
+        if spec is not None and spec.find is not None and self.outcome.search is not None:
+            out.print(find_lines(spec.find, self.outcome.search))
+        if self.outcome.crossover is not None:
+            show_crossover(out, self.outcome.crossover)
+        if self.outcome.what_if is not None:
+            show_what_if(out, self.outcome.what_if)
+
+
+def answer(asked: Asked) -> Answers:
+    """Run what is asked. Raises SpecError, RunError, OSError; exits at Ctrl-C."""
+    if asked.jobs is not None and asked.jobs < 1:
+        raise SpecError([Problem(Mark("--jobs"), f"--jobs is {asked.jobs}; it must be 1 or more")])
+    if asked.export is None:
+        return _answered(asked)
+    check_table(asked.export)
+    if asked.store is not None and asked.store.resolve() == asked.export.resolve():
+        raise SpecError([Problem(Mark("--export"), f"{asked.export} is the store; a table wants a file of its own")])
+    with promised(asked.export):
+        return _answered(asked)
+
+
+def _answered(asked: Asked) -> Answers:
+    scenario = load_asked(asked)
+    spec = scenario.study
+    other = spec is not None and (spec.find or spec.crossover or spec.what_if)
+    alone = points_of(scenario) is None and other
+    if alone and asked.export is not None:
+        message = "there is no table to export: the study has no vary, zip or random"
+        raise SpecError([Problem(Mark("--export"), message)])
+    study = None if alone else _run(scenario, asked)
+    if study is not None and study.warning:
+        tell(study.warning)
+    if asked.export is not None and study is not None:
+        study.export(asked.export)
+        tell(f"wrote {asked.export}")
+    return Answers(Outcome(scenario), study)
+
+
+def _run(scenario: Scenario, asked: Asked) -> Study:
+    cluster = dask_cluster(asked.cluster) if asked.cluster is not None else nullcontext()
+    try:
+        with cluster as workers:
+            return run_study(scenario, HowToRun(asked.store, asked.jobs, workers, progress=True))
+    except KeyboardInterrupt:
+        goes_on = f"what had finished is in {asked.store}, the same command goes on from there"
+        tell(f"stopped; {goes_on if asked.store else 'without --store nothing is kept'}")
+        raise SystemExit(_STOPPED) from None

@@ -1,0 +1,229 @@
+"""Run a scenario from Python: `run("library:llama3_8b_block").timeline`.
+
+outcome = run("scenario.yaml", ["workload.dims.B=512"])
+outcome.summary["time"]        # every word of the vocabulary, SI units
+outcome.timeline               # a DataFrame, one row per task and chip
+outcome.failed                 # claims of `expect` that did not come true
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis import (
+    WORDS,
+    Summary,
+    Value,
+    memory_frame,
+    network_record,
+    ops_frame,
+    timeline_frame,
+    usage_frame,
+    write_table,
+    write_trace,
+)
+from hw import Problems, SpecError
+from hw.systems import folder_of
+from scenarios.building.build import Scenario, load_scenario
+from scenarios.building.run_one import ledger_of, summarise
+from scenarios.claims.claims import Verdict, verdict
+from scenarios.claims.find_values import Value as FoundValue
+from scenarios.claims.scope import Known
+from scenarios.outcome.answers import FromTheStudy, StudyRows
+from scenarios.outcome.explain import reasons
+from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
+from scenarios.outcome.split_notes import split_notes
+from scenarios.questions.crossover import Crossover, crossover
+from scenarios.questions.find import Flip, Found, find
+from scenarios.questions.other_runs import OtherRuns
+from scenarios.questions.what_if import WhatIf, what_if
+from scenarios.studies.sweeps import HowToRun, Row, Study, points_of, run_study
+from simulator import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WRITTEN = ("timeline.csv", "trace.json", "summary.json", "report.html")
+"""The files that `write` writes."""
+
+
+class Outcome:
+    """A scenario and its run, made when it is asked for; so are its studies."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+
+    @cached_property
+    def words(self) -> Summary:
+        """The run in the words of the vocabulary. Raises RunError if it cannot be done: a study of it may still be."""
+        return summarise(self.scenario)
+
+    @property
+    def result(self) -> Result:
+        """The finished run: begin and end of every task."""
+        return self.words.result
+
+    @cached_property
+    def summary(self) -> dict[str, Value]:
+        """Every word about the run, in SI units, and `find` where the study has one."""
+        words = self.words.as_dict()
+        if self.scenario.study is not None and self.scenario.study.find is not None:
+            words["find"] = self.found
+        return words
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What is to be known beside the words: of the file as it was read, and of unlike chips' shares."""
+        return [*self.scenario.notes, *split_notes(self.words.plan)]
+
+    @cached_property
+    def sharding(self) -> ShardingStory:
+        """The collectives that nobody wrote, and where the textbook's choice of them was dear."""
+        return sharding_story(self.scenario.graph, self.words)
+
+    @cached_property
+    def search(self) -> Found | None:
+        """What `study.find` found, and how; None without one."""
+        return find(self.scenario)
+
+    @property
+    def found(self) -> FoundValue | None:
+        """The answer to `study.find`."""
+        return self.search.value if self.search is not None else None
+
+    @property
+    def flips(self) -> tuple[Flip, ...]:
+        """Every value at which the condition of `study.find` was seen to flip, ascending."""
+        return self.search.flips if self.search is not None else ()
+
+    @cached_property
+    def crossover(self) -> Crossover | None:
+        """The map of `study.crossover`; None without one."""
+        return crossover(self.scenario)
+
+    @cached_property
+    def what_if(self) -> WhatIf | None:
+        """The answers to `study.what_if`; None without one."""
+        study = self.scenario.study
+        return what_if(self.scenario) if study is not None and study.what_if is not None else None
+
+    @cached_property
+    def sweep(self) -> Study | None:
+        """The runs of the study's `vary`, `zip` and `random`; None without any."""
+        return run_study(self.scenario, HowToRun()) if points_of(self.scenario) else None
+
+    @property
+    def rows(self) -> list[Row]:
+        """The runs of the study."""
+        return self.sweep.rows if self.sweep is not None else []
+
+    @property
+    def timeline(self) -> pd.DataFrame:
+        """One row per task and chip, seconds; analyses as methods of `.overlapse`. Schema: `analysis.frames.timeline`."""
+        return timeline_frame(self.result)
+
+    @property
+    def ops(self) -> pd.DataFrame:
+        """One row per op: FLOPs, bytes, intensity, bound, times. Joins the timeline on `op`."""
+        return ops_frame(self.result)
+
+    @property
+    def usage(self) -> pd.DataFrame:
+        """One row per resource and stretch of constant share of its capacity. Schema: `analysis.frames.usage`."""
+        return usage_frame(self.result)
+
+    @property
+    def memory(self) -> pd.DataFrame:
+        """One row per tensor and chip: bytes of HBM, from when to when. Schema: `analysis.frames.memory`."""
+        return memory_frame(self.result)
+
+    @property
+    def study(self) -> pd.DataFrame:
+        """One row per run of the study: inputs, words, error."""
+        import pandas as pd
+
+        return self.sweep.frame if self.sweep is not None else pd.DataFrame()
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Every claim and whether it holds. Raises SpecError with every claim about a kernel, a row or another run that does
+        not exist; RunError if a row or another run that a claim is about cannot be run."""
+        scenario, runs = self.scenario, OtherRuns()
+        study = scenario.study
+        rows = StudyRows(scenario, self._sorted_inputs if study is not None and study.sort is not None else None)
+        problems = Problems()
+        found = []
+        for claim in scenario.claims:
+            mark = scenario.document.key_mark(("expect", claim.word))
+            answers = FromTheStudy(folder_of(mark, scenario.path.parent), runs, rows, lambda: self.found)
+            try:
+                found.append(verdict(claim, Known(self.words, answers)))
+            except SpecError as error:  # of `find`, or of a baseline
+                problems.extend(error)
+            except ValueError as error:
+                problems.add(mark, str(error))
+        problems.raise_if_any()
+        return found
+
+    def _sorted_inputs(self) -> list[Mapping[str, Any]]:
+        return [row.inputs for row in self.rows]
+
+    @property
+    def failed(self) -> list[Verdict]:
+        """The claims that did not come true."""
+        return [verdict for verdict in self.verdicts if not verdict.holds]
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary, and the rows of a grid where there is one, ready for JSON."""
+        words: dict[str, Any] = {"name": self.scenario.name, **self.summary}
+        if self.words.plan.system.size > 1:
+            words["network"] = network_record(self.words.plan)
+        if self.words.plan.classes > 1:  # each word is that of the chip with the most of it: which one?
+            chips = {word: self.words.chip_of(word) for word in WORDS}
+            words["chip_of"] = {word: chip for word, chip in chips.items() if chip is not None}
+        if self.sharding.inserted or self.sharding.dearer:
+            words["sharding"] = self.sharding.as_json()
+        if (ledger := ledger_of(self.scenario)) is not None:
+            words["economics"] = ledger.record(self.words)
+        if self.search is not None:
+            words["find_search"] = self.search.as_json()
+        if self.rows:
+            words["study"] = [row.record for row in self.rows]
+        if self.notes:
+            words["notes"] = self.notes
+        return words
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write timeline.csv, trace.json, summary.json and report.html into `folder`; their paths. Raises OSError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / name for name in WRITTEN]
+        write_table(self.timeline, paths[0])
+        with paths[1].open("w", encoding="utf-8") as out:
+            write_trace(self.result, out)
+        paths[2].write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
+        paths[3].write_text(self.report(), encoding="utf-8")
+        return paths
+
+    def report(self) -> str:
+        """The run as one HTML file that needs nothing else."""
+        from analysis.report import report_html
+        from scenarios.outcome.story import story_of
+
+        why = reasons(self.words, self.notes, self.sharding)
+        return report_html(self.words, story_of(self.scenario, why, self.sweep, self.what_if))
+
+    def _repr_html_(self) -> str:
+        from analysis.report import summary_html
+
+        return summary_html(self.scenario.name, self.scenario.about, self.words)
+
+
+def run(reference: str, overrides: Iterable[str] = ()) -> Outcome:
+    """Run a scenario file, or one of the library (`library:NAME`). Raises SpecError, RunError."""
+    outcome = Outcome(load_scenario(str(reference), tuple(overrides)))
+    _ = outcome.result
+    return outcome
