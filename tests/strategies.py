@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from hw import Chip, Mark, Mesh, Problems, System, load_chip, parse_topology
@@ -34,10 +33,6 @@ from simulator import (
     parse_graph,
     simulate,
 )
-
-# the first example of a law pays for late imports, and a loaded machine is no defect: laws have no deadline
-settings.register_profile("overlapse", deadline=None)
-settings.load_profile("overlapse")
 
 Found = TypeVar("Found")
 

@@ -191,7 +191,7 @@ def test_every_scenario_of_the_library_holds(name: str) -> None:
 
 
 def test_json_is_byte_identical_under_any_hash_seed(pair: str) -> None:
-    """Twenty interpreters, twenty seeds, one output."""
+    """Eight interpreters, eight seeds, one output: an order that a seed decides shows in one of two."""
     code = "import sys; from scenarios.cli import main; sys.argv = ['overlapse', 'run', sys.argv[1], '--json']; main()"
     outputs = {
         subprocess.run(
@@ -201,7 +201,7 @@ def test_json_is_byte_identical_under_any_hash_seed(pair: str) -> None:
             capture_output=True,
             check=True,
         ).stdout
-        for seed in range(20)
+        for seed in range(8)
     }
     assert len(outputs) == 1
 

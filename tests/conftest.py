@@ -1,0 +1,73 @@
+"""Which random cases are drawn, and the quick part of the tests, `-m quick`: a first look at everything in half a minute.
+
+Laws draw the same random cases every time: how far messages are from a closed form is measured, not proven, and a suite that
+draws anew fails by luck. `--hypothesis-profile=nightly` draws new ones, and remembers what failed.
+
+A test is quick if it is the first case of its function, draws no random cases, and starts no process: these three are read
+off the test itself whenever tests are collected, so there is no list to keep. What a test starts is found in the names that
+its code uses, through the functions and fixtures of the tests that it calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from inspect import unwrap
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# The first case of a law pays for late imports, and a loaded machine is no defect: laws have no deadline.
+settings.register_profile("same", deadline=None, derandomize=True, database=None)
+settings.register_profile("nightly", deadline=None, derandomize=False)
+settings.load_profile("same")
+
+STARTERS = frozenset({"subprocess", "multiprocessing", "distributed", "tests.browser"})
+"""Modules whose use means that a process is started."""
+STARTING = frozenset({"jobs", "fork", "process_pool"})
+"""Arguments and functions whose use means it, too: a study with workers, say."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is quick."""
+    seen: set[str] = set()
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        if function not in seen and isinstance(item, pytest.Function) and is_quick(item):
+            item.add_marker(pytest.mark.quick)
+        seen.add(function)
+
+
+def is_quick(item: pytest.Function) -> bool:
+    """Whether a test is quick as far as it can be seen from outside; that it is a first case is for the caller."""
+    fixtures = [each.func for found in item._fixtureinfo.name2fixturedefs.values() for each in found]
+    return not getattr(item.obj, "is_hypothesis_test", False) and not any(map(starts_processes, [item.obj, *fixtures]))
+
+
+def starts_processes(function: Callable[..., Any]) -> bool:
+    """Whether a function of the tests, or one that it calls, starts a process."""
+    todo: list[Any] = [function]
+    done: set[Any] = set()
+    while todo:
+        here = unwrap(todo.pop())
+        if not isinstance(here, FunctionType) or here in done or not here.__module__.startswith("tests."):
+            continue
+        done.add(here)
+        for name in names_of(here.__code__):
+            there = here.__globals__.get(name)
+            home = there.__name__ if isinstance(there, ModuleType) else getattr(there, "__module__", None)
+            if name in STARTING or home in STARTERS:
+                return True
+            todo.append(there)
+    return False
+
+
+def names_of(code: CodeType) -> Iterator[str]:
+    """The names that some code uses: globals, attributes, keywords of calls; functions inside it, too."""
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from names_of(each)
+        elif isinstance(each, tuple):
+            yield from (word for word in each if isinstance(word, str))
