@@ -9,52 +9,44 @@ This room knows nothing of files, plots or money. Front door:
     result.time_s, result.lower_bound_s, result.upper_bound_s, result.eta
 """
 
-from simulator import (  # noqa: F401  (registers)
-    kinds_attention,
-    kinds_cache,
-    kinds_conv,
-    kinds_data,
-    kinds_matrix,
-    kinds_network,
-    kinds_reshard,
-    kinds_sparse,
-    kinds_vector,
-)
-from simulator.algorithm_choice import choices, choose
-from simulator.algorithms import ALGORITHMS, algorithm
-from simulator.binding import bind, bind_op, check_graph, tensor_bytes
-from simulator.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
-from simulator.build import GraphBuilder
-from simulator.checks import Known
-from simulator.collectives import CANONICAL, Ask, canonical
-from simulator.cost import Cost
-from simulator.dtypes import DTYPE_BYTES, check_dtype, usable_dtype
-from simulator.efficiency import launch_of
-from simulator.engine import Engine, Order
-from simulator.flight import in_stages
-from simulator.folding import Folding, fold, unfolded
-from simulator.fusion import fuse
-from simulator.graph import MEMORIES, Dim, FuseRule, Items, Op, OpGraph, Repeat, Round, Tensor
-from simulator.host_ports import HostPorts
-from simulator.kernel import Communication, Contraction, Kernel, Work
-from simulator.kinds import KINDS, Call, kind, option_readers
-from simulator.line import LineError, line_name, option_of, read_line, with_option
-from simulator.loops import named_loops
-from simulator.lowering import lower
-from simulator.network import Network, Traffic
-from simulator.options import OPTION_READERS
-from simulator.plan import NETWORKS, Plan, PlannedKernel, RunOptions, Variant
-from simulator.planner import Dearer, Sharding, dearer_choices, plan_sharding
-from simulator.planner_walk import Inserted
-from simulator.program import PS_PER_S, Program, Queue, Resource, Shape
+import simulator.ops.kinds  # noqa: F401  (registers them)
+from simulator.builder import GraphBuilder
+from simulator.collectives.algorithms import ALGORITHMS, algorithm
+from simulator.collectives.canonical import CANONICAL, Ask, canonical
+from simulator.collectives.choice import choices, choose
+from simulator.collectives.flight import in_stages
+from simulator.collectives.transfer import Group, Message, Transfer
+from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
+from simulator.engine.engine import Engine, Order
+from simulator.engine.program import PS_PER_S, Program, Queue, Resource, Shape
+from simulator.graph.dtypes import DTYPE_BYTES, check_dtype, usable_dtype
+from simulator.graph.items import MEMORIES, Dim, Items, Op, Repeat, Round, Tensor
+from simulator.graph.op_graph import FuseRule, OpGraph
+from simulator.graph.op_line import LineError, line_name, option_of, read_line, with_option
+from simulator.graph.split import Cut, split_problems
+from simulator.graph.text import parse_graph, print_items, print_op, read_graph_items, read_items
+from simulator.lowering.cost import Cost
+from simulator.lowering.efficiency import launch_of
+from simulator.lowering.folding import Folding, fold, unfolded
+from simulator.lowering.host_ports import HostPorts
+from simulator.lowering.lowering import lower
+from simulator.lowering.network import Network, Traffic
+from simulator.lowering.plan import Plan, PlannedKernel, Variant
+from simulator.lowering.resources import SystemResources
+from simulator.lowering.variants import FUSE
+from simulator.ops.kernel import Communication, Contraction, Kernel, Work
+from simulator.ops.loops import named_loops
+from simulator.ops.options import OPTION_READERS
+from simulator.ops.registry import KINDS, Call, kind, option_readers
+from simulator.options import NETWORKS, RunOptions
+from simulator.passes.binding import bind, bind_op, check_graph, tensor_bytes
+from simulator.passes.checks import Known
+from simulator.passes.fusion import fuse
+from simulator.passes.planner import Dearer, Sharding, dearer_choices, plan_sharding
+from simulator.passes.planner_walk import Inserted
 from simulator.rates import rates_of
-from simulator.resources import SystemResources
 from simulator.result import Result
 from simulator.simulation import Simulation, simulate
-from simulator.split import Cut, split_problems
-from simulator.text import parse_graph, print_items, print_op, read_graph_items, read_items
-from simulator.transfer import Group, Message, Transfer
-from simulator.variants import FUSE
 
 __all__ = [
     # A graph, and the text that says it.

@@ -1,197 +1,86 @@
-"""The options of ops: text to values. One table for ours, of which each kind names the rows that it takes; a kind may
-bring readers of its own.
+"""How a run is modelled: its options, each with what it may be.
 
-`tiles=4` pipeline steps · `chunks=8` pieces for overlap with a dependent op · `priority=1` for `run.order: ready` ·
-`queue=side` another queue of the chip · `after=[a,b]` ops to wait for · `on=0`, `on=[0,1]` the chips to run on ·
-`recompute=true` it only does again what was thrown away · `efficiency=30 %` of the peaks of its units · `over=XY` mesh
-axes, `over=A`, `over=[A,B]` named groups of chips · the rest belong to kinds.
+Model: the default is the ideal data sheet. An option that is a word has a tuple of the words that it may be, so that the
+language, the command and the messages name the same ones.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from fractions import Fraction
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
-from hw import Dimension
-from hw.input import parse, unknown
-from simulator.line import LineError, read_reference
+from hw import Mark, Problems
+from hw.input import unknown
+from hw.network import ROUTINGS, Routing
+from simulator.collectives.choice import choices
 
-Reader = Callable[[str], Any]
-"""Turns the text of an option into its value; raises ValueError, with `{key}` where the option's name belongs."""
+Overlap = Literal["full", "none", "auto"]
+OVERLAPS = ("full", "none", "auto")
+ORDERS = ("program", "ready")
+NETWORKS = ("task", "messages")
+"""How a collective may be carried out: as one task, or message by message."""
+CALIBRATIONS = ("spec", "measured")
+SHARDINGS = ("canonical", "auto", "written")
 
-SCHEDULE_OPTIONS = ("tiles", "chunks", "priority", "queue", "after", "on")
-"""When and how an op is issued."""
-
-COMMON_OPTIONS = (*SCHEDULE_OPTIONS, "recompute", "efficiency")
-"""What every kind takes."""
-
-MAX_COUNT = 1_000_000
-
-MAX_ROUNDING = Fraction(1, 10**6)
-"""How far shares may be from 1 in all: they may be written with a few digits."""
-
-_PART = re.compile(r"\d{1,9}(\.\d{0,18})?|\d{1,9}/0*[1-9]\d{0,8}")
-_NAMES = re.compile(r"[A-Za-z_][\w.]*")
+_OPTIONS = Mark("options")
 
 
-def count(raw: str) -> int:
-    """A whole number of at least 1."""
-    if not re.fullmatch(r"\d{1,9}", raw) or not 1 <= int(raw) <= MAX_COUNT:
-        raise ValueError(f"'{raw}' will not do: {{key}} wants a whole number from 1 to {MAX_COUNT}")
-    return int(raw)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a run is modelled. The default is the ideal data sheet: no launch time, no padding, efficiency 1.
 
+    `efficiency` maps a resource ('matrix_unit', 'vector_unit', 'hbm', 'on_chip', 'host', 'disk', a link's name) to 0..1
+    for all chips, `chip_efficiency` does for the chips of a name, which goes first. `calibration`: "measured" takes
+    what neither says, and the launch time, from each chip's own calibration. `speedup` multiplies rates on top of that,
+    for what-ifs. `sharding`: which collectives the planner inserts. `collectives`: the textbook's forms, the cheapest,
+    or one by name. `routing`: how messages choose among equally short ways. `fold`: whether alike chips are simulated
+    once. `network`: a collective is one task; `messages` carries it out message by message, as a check of the model.
+    `tile_level`: the memory in which tiles must fit, and what is fused must pass. `memory_latency`: whether a kernel
+    waits for the first answer of the memories that it reads.
+    `network_share`: what part of a chip's units a collective takes while it runs (on GPUs, copy kernels).
+    """
 
-def _integer(raw: str) -> int:
-    if not re.fullmatch(r"-?\d{1,9}", raw):
-        raise ValueError(f"'{raw}' will not do: {{key}} wants a whole number")
-    return int(raw)
+    overlap: Overlap = "auto"
+    order: Literal["program", "ready"] = "program"
+    padding: bool = False
+    launch_s: float | None = None
+    efficiency: Mapping[str, float] = field(default_factory=dict)
+    chip_efficiency: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    calibration: Literal["spec", "measured"] = "spec"
+    speedup: Mapping[str, float] = field(default_factory=dict)
+    sharding: Literal["canonical", "auto", "written"] = "canonical"
+    collectives: str = "canonical"
+    routing: Routing = "split"
+    fold: bool = True
+    network_share: float = 0.0
+    tile_level: str = "on_chip"
+    memory_latency: bool = False
+    network: Literal["task", "messages"] = "task"
 
-
-def _not_negative(raw: str) -> int:
-    number = _integer(raw)
-    if number < 0:
-        raise ValueError(f"'{raw}' will not do: {{key}} wants 0 or more")
-    return number
-
-
-def _quantity(dimension: Dimension) -> Callable[[str], float]:
-    def read(raw: str) -> float:
-        number = parse(raw, dimension)
-        if number < 0:
-            raise ValueError(f"'{raw}' will not do: {{key}} must not be negative")
-        return number
-
-    return read
-
-
-def _name(raw: str) -> str:
-    if not _NAMES.fullmatch(raw):
-        raise ValueError(f"'{raw}' will not do: {{key}} wants a name")
-    return raw
-
-
-def _axis(raw: str) -> str:
-    if not re.fullmatch(r"[A-Za-z]\w*|-?\d{1,3}", raw):
-        raise ValueError(f"'{raw}' will not do: {{key}} wants the name of a dim, or its number")
-    return raw
-
-
-def _awaited(raw: str) -> tuple[str, ...]:
-    for part in (part.strip() for part in raw.strip("[]").split(",")):
-        try:
-            read_reference(part)
-        except LineError as error:
-            raise ValueError(f"'{raw}' will not do: {{key}} wants names of ops; {error.message}") from None
-    return tuple(part.strip() for part in raw.strip("[]").split(","))
-
-
-def _chips(raw: str) -> tuple[int, ...]:
-    return tuple(_not_negative(part.strip()) for part in raw.strip("[]").split(","))
-
-
-def read_axes(raw: str) -> str:
-    """The mesh axes or named groups of `over=`: 'XY', or a list of single ones. Raises ValueError."""
-    axes = "".join(part.strip() for part in raw.strip("[]").split(","))
-    if not re.fullmatch(r"[A-Z]+", axes):
-        raise ValueError(
-            f"'{raw}' will not do: {{key}} wants mesh axes, single capitals such as X or XY, or named groups: [A, B]"
-        )
-    if len(set(axes)) < len(axes):
-        raise ValueError(f"'{raw}' will not do: {{key}} wants each mesh axis or group once")
-    return axes
-
-
-def read_shares(raw: str) -> tuple[Fraction, ...]:
-    """Parts of 1, one for each place. Raises ValueError."""
-    parts = [part.strip() for part in raw.strip("[]").split(",")]
-    if not all(map(_PART.fullmatch, parts)):
-        raise ValueError(f"'{raw}' will not do: {{key}} wants parts of 1 such as [0.5, 1/3, 1/6]")
-    shares = [Fraction(part) for part in parts]
-    total = sum(shares, Fraction(0))
-    if abs(total - 1) > MAX_ROUNDING:
-        raise ValueError(f"'{raw}' will not do: the parts add up to {float(total):.7g}, {{key}} wants 1 in all")
-    return tuple(share / total for share in shares)
-
-
-def _choice(*allowed: str) -> Callable[[str], str]:
-    def read(raw: str) -> str:
-        if raw not in allowed:
-            raise ValueError(unknown("value", raw, allowed) + " for {key}")
-        return raw
-
-    return read
-
-
-def _share(raw: str) -> float:
-    share = parse(raw, Dimension.RATIO)
-    if not 0 < share <= 1:
-        raise ValueError(f"'{raw}' will not do: {{key}} wants a share, more than 0 and at most 1")
-    return share
-
-
-def _pair(read: Callable[[str], int]) -> Callable[[str], tuple[int, int]]:
-    """One number for rows and columns alike, or one for each."""
-
-    def pair(raw: str) -> tuple[int, int]:
-        parts = [read(part.strip()) for part in raw.strip("[]").split(",")]
-        if len(parts) > 2 or (len(parts) == 2 and not raw.startswith("[")):
-            raise ValueError(f"'{raw}' will not do: {{key}} wants one number, or [rows, columns]")
-        return parts[0], parts[-1]
-
-    return pair
-
-
-def plain(raw: str) -> int | float | bool | str:
-    """A number, true or false, or the text as it is: for options that say nothing of how they are read."""
-    if raw in ("true", "false"):
-        return raw == "true"
-    with suppress(ValueError):
-        return int(raw)
-    with suppress(ValueError):
-        number = float(raw)
-        if math.isfinite(number):
-            return number
-    return raw
-
-
-def _flag(raw: str) -> bool:
-    return _choice("true", "false")(raw) == "true"
-
-
-OPTION_READERS: Mapping[str, Reader] = {
-    "tiles": count,
-    "chunks": count,
-    "priority": _integer,
-    "queue": _name,
-    "after": _awaited,
-    "on": _chips,
-    "efficiency": _share,
-    "over": read_axes,
-    "root": _not_negative,
-    "shift": _integer,
-    "shares": read_shares,
-    "algorithm": _name,
-    "from": _not_negative,
-    "to": _not_negative,
-    "flops": _quantity(Dimension.WORK),
-    "bytes": _quantity(Dimension.DATA),
-    "time": _quantity(Dimension.TIME),
-    "unit": _choice("matrix", "vector"),
-    "kind": _choice("standard", "flash", "linear"),
-    "causal": _flag,
-    "train": _flag,
-    "axis": _axis,
-    "window": _pair(count),
-    "stride": _pair(count),
-    "pad": _pair(_not_negative),
-    "dilation": _pair(count),
-    "groups": count,
-    "density": _share,
-    "access": _choice("once", "random"),
-    "line": _quantity(Dimension.DATA),
-    "recompute": _flag,
-}
+    def __post_init__(self) -> None:
+        problems = Problems()
+        for name, value, allowed in (
+            ("overlap", self.overlap, OVERLAPS),
+            ("order", self.order, ORDERS),
+            ("sharding", self.sharding, SHARDINGS),
+            ("collectives", self.collectives, choices()),
+            ("routing", self.routing, ROUTINGS),
+            ("network", self.network, NETWORKS),
+            ("calibration", self.calibration, CALIBRATIONS),
+        ):
+            if value not in allowed:
+                problems.add(_OPTIONS, unknown(name, str(value), allowed))
+        if self.launch_s is not None and not (math.isfinite(self.launch_s) and self.launch_s >= 0):
+            problems.add(_OPTIONS, f"launch_s is {self.launch_s}; it must be 0 or more")
+        if not 0 <= self.network_share < 1:
+            problems.add(_OPTIONS, f"network_share is {self.network_share}; it must be from 0 to below 1")
+        for shares in (self.efficiency, *self.chip_efficiency.values()):
+            for resource, share in shares.items():
+                if not (math.isfinite(share) and share > 0):
+                    problems.add(_OPTIONS, f"efficiency of {resource} is {share}; it must be more than 0")
+        for resource, factor in self.speedup.items():
+            if not factor > 0:
+                problems.add(_OPTIONS, f"speedup of {resource} is {factor}; it must be more than 0")
+        problems.raise_if_any()

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.clock import Clock
-from simulator.engine import Engine
-from simulator.sharing import Flow, Pool
+from simulator.engine.clock import Clock
+from simulator.engine.engine import Engine
+from simulator.engine.fluid_pool import Flow, Pool
 
 if TYPE_CHECKING:
     from simulator.result import Result

@@ -1,6 +1,6 @@
 """What a run leaves behind: when every task began and ended, and the bounds of the whole.
 
-The bounds are computed when asked for, without a simulation (`simulator.bounds`).
+The bounds are computed when asked for, without a simulation (`simulator.engine.bounds`).
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from simulator.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
-from simulator.plan import Plan
-from simulator.program import PS_PER_S
+from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
+from simulator.engine.program import PS_PER_S
+from simulator.lowering.plan import Plan
 
 
 class Result:

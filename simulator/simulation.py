@@ -28,14 +28,15 @@ from simpy.events import Event, Process
 
 from hw import RunError, System
 from hw.input import chips_named, few, unknown
-from simulator.clock import Clock
-from simulator.engine import Engine
-from simulator.graph import OpGraph
-from simulator.lowering import lower
-from simulator.plan import Plan, RunOptions
-from simulator.program import PS_PER_S, alone_time, to_ps
+from simulator.engine.clock import Clock
+from simulator.engine.engine import Engine
+from simulator.engine.fluid_pool import Use
+from simulator.engine.program import PS_PER_S, alone_time, to_ps
+from simulator.graph.op_graph import OpGraph
+from simulator.lowering.lowering import lower
+from simulator.lowering.plan import Plan
+from simulator.options import RunOptions
 from simulator.result import Result
-from simulator.sharing import Use
 
 _NOTHING_LEFT = "No scheduled events left"
 """How SimPy says that a run ended before what it was to run until: a deadlock, reported with names."""

@@ -17,7 +17,8 @@ from typing import Any
 from unittest.mock import patch
 
 from hw import Mesh, System, Topology, load_chip, parse_topology
-from simulator import Folding, RunOptions, Simulation, fabric, fold, parse_graph
+from simulator import Folding, RunOptions, Simulation, fold, parse_graph
+from simulator.lowering import fabric
 
 ELEMENTS = 32 * 2**20
 """Of bf16: 64 MiB."""

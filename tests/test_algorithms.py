@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from hw import Chip, Link, Router, System, Topology, parse_topology
 from simulator import ALGORITHMS, CANONICAL, Ask, Group, Network, RunOptions, canonical, choose
-from simulator.streams import double_tree
+from simulator.collectives.streams import double_tree
 from tests.strategies import chip_with, many, run, show_error
 
 ALPHA, W_RING, W_SWITCH = 1e-6, 4.5e10, 18 * 25e9

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Chip, RunError, System
-from simulator import OpGraph, Program, Result, RunOptions, lower, parse_graph, rounds, simulate
+from simulator import OpGraph, Program, Result, RunOptions, lower, parse_graph, simulate
+from simulator.collectives.rounds import build as rounds
 from tests import oracle
 from tests.oracle import OracleTask
 from tests.strategies import chip_with, many, show_error

@@ -21,9 +21,9 @@ from simulator import (
     lower_bound_s,
     upper_bound_s,
 )
-from simulator.clock import Clock
-from simulator.maxmin import fair_rates
-from simulator.sharing import Use
+from simulator.engine.clock import Clock
+from simulator.engine.fairness import fair_rates
+from simulator.engine.fluid_pool import Use
 from tests.oracle import fair_rates as exact_rates
 from tests.oracle import simulate as oracle
 from tests.programs import Case, cases

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from hw import Mesh, System, parse_topology
 from simulator import RunOptions, Simulation, parse_graph
-from simulator.maxmin import fair_rates
-from simulator.sharing import Use
+from simulator.engine.fairness import fair_rates
+from simulator.engine.fluid_pool import Use
 from tests.strategies import chip_with
 
 F = Fraction

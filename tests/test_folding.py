@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import simulator.folding as folding_module
+import simulator.lowering.folding as folding_module
 from analysis import Summary, timeline_frame
 from hw import Chip, Mesh, System, load_chip, parse_topology
 from simulator import (
@@ -33,11 +33,11 @@ from simulator import (
     Transfer,
     fold,
     parse_graph,
-    rounds,
     simulate,
     unfolded,
 )
-from simulator.network import Joined
+from simulator.collectives.rounds import build as rounds
+from simulator.lowering.network import Joined
 from tests.strategies import chip_with, run
 
 

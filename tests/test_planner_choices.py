@@ -35,7 +35,7 @@ from simulator import (
     print_items,
     simulate,
 )
-from simulator.binding import whole
+from simulator.passes.binding import whole
 from tests.planning import MODES, XY, bytes_cost, system_of
 from tests.strategies import many, one, run
 from tests.test_planner_laws import MESHES, annotated, einsums, programs

@@ -14,9 +14,9 @@ from analysis import Summary
 from hw import Mesh, SpecError, System, load_chip, parse_topology
 from scenarios import load_scenario, run
 from simulator import Cut, OpGraph, RunOptions, Simulation, bind, parse_graph
-from simulator import split as split_module
-from simulator.holding import held_by
-from simulator.shares import filled
+from simulator.graph import split as split_module
+from simulator.graph.shares import filled
+from simulator.passes.holding import held_by
 from tests.strategies import chip_with
 
 V100, A100 = load_chip("v100_sxm2_32gb"), load_chip("a100_80gb_sxm")

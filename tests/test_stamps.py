@@ -12,7 +12,8 @@ from unittest.mock import patch
 import pytest
 
 from hw import System
-from simulator import bind, bind_op, binding, parse_graph
+from simulator import bind, bind_op, parse_graph
+from simulator.passes import binding
 from tests.strategies import many, one
 
 DIMS = {"B": 8, "S": 64, "N": 8, "H": 16, "D": 128, "F": 512}

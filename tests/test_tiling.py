@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from hw import System
 from simulator import Contraction, PlannedKernel, RunOptions
-from simulator.tiling import FlashTiling, MatmulTiling, StreamTiling
+from simulator.ops.tiling import FlashTiling, MatmulTiling, StreamTiling
 from tests.strategies import chip_with, one, run, show_error
 
 UNIT = (128, 128)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from hw import Mesh, Router, System, load_chip
 from simulator import Ask, Group, RunOptions, bind, canonical, parse_graph, print_items, simulate
-from simulator.collectives import exchanged
-from simulator.flight import by_routes
+from simulator.collectives.canonical import exchanged
+from simulator.collectives.flight import by_routes
 from tests.planning import problems_of
 from tests.strategies import chip_with, many, run
 

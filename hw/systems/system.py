@@ -87,6 +87,14 @@ class System:
         return f"{' + '.join(parts)}, {self.topology}"
 
     @cached_property
+    def host_memories(self) -> frozenset[str]:
+        """The memories that the chips of one host share, where the system says what they are: 'host', 'disk'."""
+        if self.host is None:
+            return frozenset()
+        named = (("host", self.host.memory), ("disk", self.host.disk))
+        return frozenset(name for name, memory in named if memory is not None)
+
+    @cached_property
     def layout(self) -> Mapping[str, tuple[Axis, ...]]:
         """What each mesh axis is made of: axes of the wiring or cuts of one, inside out."""
         if self.topology is None:

@@ -1,6 +1,6 @@
 """The scenario language as models: what keys a scenario file may hold, for validation and for the JSON Schema.
 
-The ops themselves are lines of text, read by `simulator.text`; dims and expected values are checked by hand in
+The ops themselves are lines of text, read by `simulator.graph.text`; dims and expected values are checked by hand in
 `scenarios.building.build` and `scenarios.claims.claims`, so that one wrong entry does not hide the others.
 """
 

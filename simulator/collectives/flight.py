@@ -1,0 +1,168 @@
+"""How long messages take: at once over the wires that they share, or passed on from chip to chip.
+
+At once: a message takes its latency, then its bytes flow; a wire that has work is never idle. With the messages of a wire
+that come at r or later holding b(r) bytes, the wire is busy for b(r) / W after r: the set takes max over wires and r of
+r + b(r) / W. Far messages so hide their latency behind the bytes of near ones. That is exact on one busiest wire.
+Passed on: message h leaves over edge e when message h - 1 has come over the edge before (latency, then bytes), and when
+the edge has sent its message h - 1. That is exact where no two edges share a wire.
+Source: single-machine scheduling with release times (Jackson 1955); max-plus recursion of a pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from simulator.collectives.transfer import Group, Loads, Message, Transfer, added, way_of
+
+_ORDERED = ("ring", "line", "switch", "fat_tree", "full", "one_way_ring")
+"""Kinds of axes along which chips have an order that is not a matter of choice."""
+
+Histogram = Mapping[float, float]
+"""Bytes (or a number of messages) by seconds of latency."""
+
+
+def at_once(group: Group, messages: Iterable[Message]) -> tuple[Loads, float]:
+    """Bytes by wire of messages that go side by side, and the latency that adds to the busiest wire what they take more."""
+    coming, latest = _coming(group, messages)
+    loads = {wire: sum(here.values()) for wire, here in coming.items()}
+    return loads, latency_beyond([(here, group.bytes_per_s(wire)) for wire, here in coming.items()], latest)
+
+
+def _coming(group: Group, messages: Iterable[Message]) -> tuple[dict[int, dict[float, float]], float]:
+    """By wire, its bytes by the latency in seconds after which they come; and the longest of those."""
+    coming: dict[int, dict[float, float]] = {}
+    latest = 0.0
+    for message in messages:
+        shares, latency = way_of(group.router, message)
+        latest = max(latest, latency)
+        for wire, share in shares.items():
+            here = coming.setdefault(wire, {})
+            here[latency] = here.get(latency, 0.0) + share * message.nbytes
+    return coming, latest
+
+
+def by_routes(group: Group, messages: Sequence[Message]) -> Transfer:
+    """Messages side by side, each over its own route."""
+    loads, latency = at_once(group, messages)
+    return Transfer((loads,), latency, most_sent(messages))
+
+
+def in_stages(group: Group, stages: Sequence[Sequence[Message]]) -> Transfer:
+    """Messages stage by stage: each stage side by side, when the one before is over everywhere."""
+    whole = Transfer()
+    for messages in stages:
+        whole = whole.then(by_routes(group, messages))
+    return whole
+
+
+def most_sent(messages: Iterable[Message]) -> float:
+    """Bytes that the chip which sends most puts on its links."""
+    sent: dict[int, float] = {}
+    for message in messages:
+        sent[message.source] = sent.get(message.source, 0.0) + message.nbytes
+    return max(sent.values(), default=0.0)
+
+
+def latency_beyond(wires: Sequence[tuple[Histogram, float]], latest: float = 0.0) -> float:
+    """Seconds that messages take beyond the bytes of the busiest wire; by wire, its bytes by latency and bytes/s.
+
+    Where the busiest wire decides this is the latency of the nearest, to the last digit: alike groups have equal ones.
+    """
+    if not wires:
+        return latest
+    found = [waits(here, rate) for here, rate in wires]
+    busiest = max(each[-1][1] for each in found)
+    return max(latest - busiest, *(latency + (seconds - busiest) for each in found for latency, seconds in each))
+
+
+def waits(coming: Histogram, rate: float) -> list[tuple[float, float]]:
+    """By latency, the farthest first, the seconds that a wire takes for all that comes then or later."""
+    found: list[tuple[float, float]] = []
+    waiting = 0.0
+    for latency in sorted(coming, reverse=True):
+        waiting += coming[latency]
+        found.append((latency, waiting / rate))
+    return found
+
+
+def in_order(group: Group) -> bool:
+    """Whether the order of a group's chips follows from their wiring. Where it was looked for, equally good ones differ in
+    which of their hops is long: then every hop counts as the longest."""
+    levels = group.topology.levels
+    return all(piece.kind in _ORDERED and not levels[piece.level].drawn for piece in group.pieces)
+
+
+def passed_round(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> Transfer:
+    """The same messages `rounds` times, each lane a ring around which they are passed on, all lanes side by side.
+
+    It takes what the busiest wire takes after its messages have come, or, if that is longer, what a lane takes by itself:
+    while the messages of one lane are on their way, those of others use the wires. Chips without a wiring of their own
+    may stand in one of several orders that are equally good by their busiest wire and longest hop; there each round takes
+    those, so that it does not matter which order was found.
+    """
+    ways = [[way_of(group.router, message) for message in lane] for lane in lanes]
+    loads: dict[int, float] = {}
+    each: list[dict[int, float]] = []
+    ends = 0.0
+    for lane, here in zip(lanes, ways, strict=True):
+        own: dict[int, float] = {}
+        for message, (wires, _) in zip(lane, here, strict=True):
+            for wire, share in wires.items():
+                own[wire] = own.get(wire, 0.0) + share * message.nbytes
+        each.append(own)
+        loads = added(loads, own)
+    farthest = max(latency for here in ways for _, latency in here)
+    if not in_order(group):
+        return Transfer(({wire: nbytes * rounds for wire, nbytes in loads.items()},), rounds * farthest)
+    # equally far, all lanes keep step, and share wires in every round
+    step = len({latency for here in ways for _, latency in here}) == 1
+    for own, here in zip(each, ways, strict=True):
+        busy = loads if step else own
+        sends = [max(busy[wire] / group.bytes_per_s(wire) for wire in wires) for wires, _ in here]
+        ends = max(ends, passed_on([latency for _, latency in here], sends, rounds))
+    if not farthest:
+        latency_s = 0.0
+    else:
+        busiest = max(nbytes / group.bytes_per_s(wire) for wire, nbytes in loads.items())
+        latency_s = max(ends - rounds * busiest, _waiting(group, lanes, rounds))
+    return Transfer(({wire: nbytes * rounds for wire, nbytes in loads.items()},), latency_s)
+
+
+def _waiting(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> float:
+    """Seconds that wires wait beyond the bytes of the busiest: no round comes sooner than the first."""
+    coming, _ = _coming(group, (message for lane in lanes for message in lane))
+    # `rounds` times the bytes over a wire take as long as the bytes over one that is so much slower
+    return latency_beyond([(here, group.bytes_per_s(wire) / rounds) for wire, here in coming.items()])
+
+
+def passed_on(
+    latencies: Sequence[float], sends: Sequence[float], rounds: int, sending: Callable[[int], slice] | None = None
+) -> float:
+    """Seconds until the last of `rounds` messages has come over the last edge.
+
+    `latencies` and `sends` (seconds of a message's bytes) are by edge. Without `sending` the edges are a ring; with it they
+    are a line, of which only `sending(h)` has a message in round h.
+    """
+    if not rounds:
+        return 0.0
+    if len(set(latencies)) == len(set(sends)) == 1:
+        return rounds * (latencies[0] + sends[0])
+    latency, send = np.asarray(latencies), np.asarray(sends)
+    came: Any = latency + send
+    if sending is not None:
+        first = np.zeros_like(came)
+        first[sending(0)] = came[sending(0)]
+        came = first
+    for at in range(1, rounds):
+        brought = np.roll(came, 1)
+        if sending is not None:
+            brought[0] = 0.0
+        ends = np.maximum(brought + latency, came) + send
+        if sending is None:
+            came = ends
+        else:
+            came[sending(at)] = ends[sending(at)]
+    return float(came.max())

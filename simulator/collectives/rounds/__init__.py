@@ -1,0 +1,1 @@
+"""Collectives message by message: `build` carries out each algorithm, round by round."""

@@ -1,0 +1,59 @@
+"""Rounds of messages put together: after one another, and side by side.
+
+Model: a round names the ones that it waits for by their places in the list, so that what is appended shifts its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simulator.collectives.rounds.one_axis import Messages, Round, Rounds
+
+
+def append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gate: bool = False) -> tuple[int, ...]:
+    """Append the rounds of a stage that begins after others, in lanes of its own; returns all of them: what is for a chip
+    in the middle has come before the last. `gate`: it begins when the others are over everywhere."""
+    start = len(rounds)
+    for each in more:
+        if each.after:
+            rounds.append(Round(each.messages, lane + each.lane, tuple(at + start for at in each.after), each.gate))
+        else:
+            rounds.append(Round(each.messages, lane + each.lane, after, gate and bool(after)))
+    return tuple(range(start, len(rounds)))
+
+
+def merged(parts: Sequence[Rounds]) -> Rounds:
+    """The rounds of several lines or groups side by side: round by round, or one by one if unlike."""
+    alike: dict[tuple[tuple[int, tuple[int, ...], bool], ...], list[Rounds]] = {}
+    for part in parts:
+        alike.setdefault(tuple((each.lane, each.after, each.gate) for each in part), []).append(part)
+    result: Rounds = []
+    for same in alike.values():
+        seen: dict[tuple[int, ...], Messages] = {}
+        together: Rounds = []
+        for steps in zip(*same, strict=True):
+            key = tuple(id(step.messages) for step in steps)
+            if key not in seen:
+                seen[key] = tuple(message for step in steps for message in step.messages)
+            together.append(Round(seen[key], steps[0].lane, steps[0].after, steps[0].gate))
+        append(result, together, (), 0)
+    return result
+
+
+def ends(rounds: Rounds) -> tuple[int, ...]:
+    """The rounds that bring something last: to a chip that passes nothing on, even where others do."""
+    sources: dict[int, frozenset[int]] = {}
+    targets: dict[int, frozenset[int]] = {}
+    for each in rounds:
+        if id(each.messages) not in sources:
+            sources[id(each.messages)] = frozenset(message.source for message in each.messages)
+            targets[id(each.messages)] = frozenset(message.target for message in each.messages)
+    passed_on: dict[int, set[frozenset[int]]] = {}
+    for each in rounds:
+        for before in each.after:
+            passed_on.setdefault(before, set()).add(sources[id(each.messages)])
+    return tuple(
+        at
+        for at, each in enumerate(rounds)
+        if not targets[id(each.messages)] <= frozenset().union(*passed_on.get(at, ()))
+    )

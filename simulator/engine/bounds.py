@@ -1,0 +1,67 @@
+"""The bounds of a run, and where between them it landed.
+
+- lower_bound: the busiest resource's total work over its capacity: the roofline of the whole run.
+- upper_bound: the longest path over data dependencies and program order, with one queue per chip, each task at its serial
+  time: its fixed time, then its stages one after the other (k = 1); the groups of one collective go side by side. On chips
+  of one class that is the sum over the whole program, and no schedule takes longer: while anything runs, serial work is
+  done at a rate of at least 1 (a task is at its own cap, or a resource that it uses is full).
+- dependency_bound: the longest chain of data dependencies, each task at its own max; queues not counted.
+- eta = (upper - time) / (upper - lower): 1 at the lower bound, 0 at the upper, never clipped; 1 where they meet.
+A collective that goes by messages is counted as the one task that they carry out; at its own max that is the bytes of its
+busiest resource, for messages hide latencies that the closed form adds up. No bound runs a simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from simulator.engine.program import PS_PER_S, Program
+
+
+def lower_bound_s(program: Program) -> float:
+    """Seconds that the busiest resource needs for all of its work."""
+    return max(program.work_ps(), default=0.0) / PS_PER_S
+
+
+def upper_bound_s(program: Program) -> float:
+    """Seconds of the longest path on which nothing overlaps on a chip."""
+    serial = [shape.fixed_ps + shape.serial_ps for shape in program.shapes]
+    chip_of = [queue.chip for queue in program.queues]
+    reached = [0.0] * len(program)
+    free: dict[int, float] = {}
+    for task in _in_order(program):
+        chips = [chip_of[queue] for queue in program.queues_of(task)]
+        begin = max(reached[task], *(free.get(chip, 0.0) for chip in chips))
+        end = begin + serial[program.shape[task]]
+        free.update(dict.fromkeys(chips, end))
+        for after in program.successors[task]:
+            reached[after] = max(reached[after], end)
+    return max(free.values(), default=0.0) / PS_PER_S
+
+
+def dependency_bound_s(program: Program) -> float:
+    """Seconds along the longest chain of dependencies, every task as fast as its slowest resource."""
+    ideal = [shape.ideal_ps for shape in program.shapes]
+    reached = [0.0] * len(program)
+    longest = 0.0
+    for task in _in_order(program):
+        end = reached[task] + ideal[program.shape[task]]
+        longest = max(longest, end)
+        for after in program.successors[task]:
+            reached[after] = max(reached[after], end)
+    return longest / PS_PER_S
+
+
+def _in_order(program: Program) -> Iterable[int]:
+    """The tasks but for messages, each after what it waits for.
+
+    Ids are such an order unless the two ends of a transfer stand at different places of their queues.
+    """
+    return program.possible_order() if program.places else program.outer()
+
+
+def eta(time_s: float, lower_s: float, upper_s: float) -> float:
+    """The share of the way from the upper bound down to the lower one that a run has come."""
+    gap = upper_s - lower_s
+    # bounds that differ by less than the clock's picosecond meet
+    return 1.0 if gap <= max(1e-12, 1e-9 * upper_s) else (upper_s - time_s) / gap

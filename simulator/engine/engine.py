@@ -1,0 +1,288 @@
+"""The engine: runs a program's tasks through their queues on a SimPy environment.
+
+Model: a task starts when its dependencies have ended and it has the turn in every one of its queues (a collective has
+one per member chip: its last member to come starts it). It spends its fixed time, then flows through the pool of
+resources (`simulator.engine.fluid_pool`), and ends on all its queues at once.
+- order "program": a queue takes its tasks in program order and its head blocks it. Being the head is one more
+  dependency, so a counter per task is all there is.
+- order "ready": among the tasks whose dependencies have ended, an idle queue takes the one of highest priority, then the
+  first in program order. A collective starts when it is the choice of all its queues. Choices are made in the settling
+  phase of an instant, so the order of simultaneous events does not matter.
+A message of a collective that goes by messages waits for what it passes on, then for its latency, then for its lane,
+which sends one at a time, first in program order among those that have come: latency runs while the lane is busy, as on a
+wire, so that a pipeline pays it once.
+Speed comes from what is not there: no process, no Resource object and no zero-delay event per task; a resource that
+cannot bind whatever runs at once is left out before the start (unless a user's process shares it).
+A task that never starts leaves `end` at -1: `waiting_tasks` then names what blocks (a deadlock).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+from simpy.events import NORMAL, Event
+
+from simulator.engine.clock import Clock
+from simulator.engine.fluid_pool import Pool, Use
+from simulator.engine.program import ADDED, Program
+from simulator.engine.turns import Outgoing, ReadyOrder
+
+Order = Literal["program", "ready"]
+"""In which order a queue issues: as the program says, or whoever is ready first."""
+
+_OPEN = -2
+"""Instead of a constant time: the task begins, lets its messages go, and ends after them."""
+
+
+class _Turn(Event):
+    """The event of a queue: it carries the task that the queue runs, and is used again for the next one."""
+
+    __slots__ = ("task",)
+
+    _ok = True
+    _value = None
+
+    def __init__(self) -> None:
+        self.task = -1
+
+
+class Engine:
+    """One run of one program. `begin` and `end` are picoseconds by task id, -1 for what never happened."""
+
+    def __init__(
+        self,
+        program: Program,
+        env: Clock | None = None,
+        order: Order = "program",
+        shared: Collection[int] = (),
+    ) -> None:
+        self.program = program
+        self.env = env if env is not None else Clock()
+        self.pool = Pool(self.env, len(program.resources))
+        count = len(program)
+        # who comes in from outside may take any time: whole numbers without a limit
+        self.begin = [-1] * count if shared else program.times()
+        self.end = [-1] * count if shared else program.times()
+        self._waits = list(program.waits)
+        self._uses = _uses(program, _binding(program, shared))
+        self._fixed = [shape.fixed_ps for shape in program.shapes]
+        # a task none of whose resources can bind takes a constant time: one event
+        self._constant = [
+            _OPEN if shape.opens else fixed + use.alone_ps if not use.load else -1
+            for shape, fixed, use in zip(program.shapes, self._fixed, self._uses, strict=True)
+        ]
+        self._opened: dict[int, int] = {}
+        # by queue, whether it holds messages; empty where none does
+        self._inner = [queue.inner for queue in program.queues] if program.parts else []
+        self._early = [shape.early_ps for shape in program.shapes]
+        self._on_came: Any = (self._early_ended,)
+        self._outgoing = Outgoing(program) if program.parts else None
+        self._turns = [_Turn() for _ in program.queues]
+        self._unfinished = count
+        self._started = False
+        self.all_ended = self.env.event()
+        self.watched: dict[int, list[Event]] = {}
+        self._ended: Any = (self._constant_ended,)
+        self._worked: Any = (self._fixed_ended,)
+        self._lanes = program.lanes() if order == "program" else []
+        self._ready = ReadyOrder(program) if order == "ready" else None
+        if self._ready is not None or self._outgoing is not None:
+            self.pool.before_settle = self._dispatch
+
+    def start(self) -> None:
+        """Put everything that can start at time 0 under way; `run` calls it, user processes may be added before."""
+        waits, self._started = self._waits, True
+        if self._ready is not None:
+            outer = set(self.program.outer())
+            for task in [task for task, count in enumerate(waits) if not count and task in outer]:
+                self._ready.offer(task)
+        # messages take turns by when they come, so their lanes have no heads
+        lanes = [lane for queue, lane in enumerate(self._lanes) if not (self._inner and self._inner[queue])]
+        for lane in lanes:
+            lane.reverse()  # the head is popped from the end
+            for task in lane:
+                waits[task] += 1
+        for lane in lanes:
+            if lane:
+                self._count_down(lane[-1])
+        self.pool.touch()
+
+    def hold(self, task: int) -> None:
+        """One more thing that a task waits for; `release` lets it go. Raises ValueError if it has begun."""
+        if self.begin[task] >= 0:
+            raise ValueError("the op has begun already; it can no longer be held")
+        self._waits[task] += 1
+
+    def release(self, task: int) -> None:
+        """What `hold` announced has happened."""
+        if not self._started:
+            self._waits[task] -= 1
+            return
+        self._count_down(task)
+        self.pool.touch()
+
+    def run(self) -> None:
+        """Run to the end of everything, user processes included."""
+        self.start()
+        self.env.run()
+
+    @property
+    def makespan_ps(self) -> int:
+        """When the last task ended; not `env.now`, which stale events and user processes move on."""
+        return max(self.end, default=0)
+
+    def waiting_tasks(self) -> list[int]:
+        """Tasks that never ended, in program order."""
+        return [task for task, end in enumerate(self.end) if end < 0]
+
+    def _count_down(self, task: int) -> None:
+        self._waits[task] = left = self._waits[task] - 1
+        if not left:
+            self._let_go(task)
+
+    def _let_go(self, task: int) -> None:
+        """All that a task waited for is over; but for a message and in order "ready", its turn is among that."""
+        if self._inner and self._inner[self.program.queue[task]]:
+            self._set_off(task)
+        elif self._ready is None or task in self._opened:
+            self._begin(task)
+        else:
+            self._ready.offer(task)
+
+    def _set_off(self, task: int) -> None:
+        """A message's latency runs at once, also while its lane is busy with the ones before: a pipeline pays it once."""
+        assert self._outgoing is not None
+        early = self._early[self.program.shape[task]]
+        if not early:
+            self._outgoing.offer(task)
+            return
+        event = _Turn()
+        event.task = task
+        event.callbacks = self._on_came
+        self.env.schedule(event, NORMAL, early)
+
+    def _early_ended(self, event: _Turn) -> None:
+        assert self._outgoing is not None
+        self._outgoing.offer(event.task)
+        self.pool.touch()
+
+    def _begin(self, task: int) -> None:
+        program = self.program
+        shape = program.shape[task]
+        self.begin[task] = self.env.now
+        turn = self._turns[program.queue[task]]
+        turn.task = task
+        constant = self._constant[shape]
+        if constant >= 0:
+            turn.callbacks = self._ended
+            self.env.schedule(turn, NORMAL, constant)
+        elif constant == _OPEN:
+            self._open(task)
+        elif self._fixed[shape]:
+            turn.callbacks = self._worked
+            self.env.schedule(turn, NORMAL, self._fixed[shape])
+        else:
+            self.pool.start(task, self._uses[shape], self._finish)
+
+    def _open(self, task: int) -> None:
+        """The first time a task with parts lets them go; when they have ended it comes here again, and ends."""
+        since = self._opened.pop(task, -1)
+        if since >= 0:
+            self.begin[task] = since
+            self._finish(task)
+            return
+        self._opened[task] = self.env.now
+        heads, self._waits[task] = self.program.parts[task]
+        for head in heads:
+            self._count_down(head)
+
+    def _constant_ended(self, turn: _Turn) -> None:
+        self._finish(turn.task)
+        self.pool.touch()
+
+    def _fixed_ended(self, turn: _Turn) -> None:
+        self.pool.start(turn.task, self._uses[self.program.shape[turn.task]], self._finish)
+        self.pool.touch()
+
+    def _finish(self, task: int) -> None:
+        program = self.program
+        self.end[task] = self.env.now
+        self._unfinished -= 1
+        if not self._unfinished:
+            self.all_ended.succeed()
+        if self.watched:
+            for event in self.watched.pop(task, ()):
+                event.succeed()
+        inner = self._inner
+        queues = program.groups.get(task)
+        if inner and inner[program.queue[task]]:
+            assert self._outgoing is not None
+            self._outgoing.free(program.queue[task])
+        elif self._ready is not None:
+            self._ready.free(queues or (program.queue[task],))
+        elif queues is None:
+            self._advance(program.queue[task])
+        else:
+            for queue in queues:
+                self._advance(queue)
+        waits = self._waits
+        for after in program.successors[task]:
+            waits[after] = left = waits[after] - 1
+            if not left:
+                if inner or self._ready is not None:
+                    self._let_go(after)
+                else:
+                    self._begin(after)
+
+    def _advance(self, queue: int) -> None:
+        lane = self._lanes[queue]
+        lane.pop()
+        if lane:
+            head = lane[-1]
+            self._waits[head] = left = self._waits[head] - 1
+            if not left:
+                self._begin(head)
+
+    def _dispatch(self) -> None:
+        """Start what its turn has come for, at the end of an instant: the order of its events does not matter."""
+        ready, outgoing = self._ready, self._outgoing
+        while started := [*(ready.choose() if ready else ()), *(outgoing.choose() if outgoing else ())]:
+            for task in started:  # what begins may let its messages go in the same instant
+                self._begin(task)
+
+
+def _uses(program: Program, binding: Collection[int]) -> list[Use]:
+    return [
+        Use(
+            number,
+            shape.alone_ps,
+            tuple((resource, time) for resource, time in shape.demands if resource in binding),
+            shape.weight,
+        )
+        for number, shape in enumerate(program.shapes)
+    ]
+
+
+def _binding(program: Program, shared: Collection[int]) -> set[int]:
+    """Resources that can be full at all: those where the largest demands of all queues add up to more than there is.
+
+    A queue runs one task at a time, so the sum over queues of the largest demand is an upper bound of the load; a group
+    task counts in its first queue. Resources that user processes share can always bind.
+    """
+    largest: dict[tuple[int, int], float] = {}
+    seen: set[tuple[int, int]] = set()
+    for queue, number in zip(program.queue, program.shape, strict=True):
+        if (queue, number) in seen:
+            continue
+        seen.add((queue, number))
+        shape = program.shapes[number]
+        if shape.opens:
+            continue  # its messages ask
+        for resource, time in shape.demands:
+            place = (resource, queue)
+            largest[place] = max(largest.get(place, 0.0), time / shape.alone_ps)
+    total: dict[int, float] = {}
+    for (resource, _), load in largest.items():
+        total[resource] = total.get(resource, 0.0) + load
+    return {resource for resource, load in total.items() if load > 1.0 + ADDED} | set(shared)

@@ -1,0 +1,59 @@
+"""Op graphs: a program over tensors, independent of any hardware.
+
+Model: sizes of the named dims, and ops and repeated blocks in program order (`simulator.graph.items`). `OpGraph.flat()` is
+the graph with all blocks unrolled (`simulator.graph.unroll`); everything downstream works on that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from simulator.graph.items import Items, Op, every_op
+from simulator.graph.unroll import unrolled
+
+FuseRule = str | Sequence[Sequence[str]]
+"""'none', 'elementwise', or lists of op names."""
+
+SplitRule = str | Mapping[str, Sequence[float]]
+"""'equal', 'proportional', or weights by mesh axis (`simulator.graph.split`)."""
+
+
+@dataclass(frozen=True)
+class OpGraph:
+    """A program over tensors: sizes of the named dims, ops and blocks in program order, and what to fuse.
+
+    `fuse` is 'none', 'elementwise' or groups of op names (`simulator.passes.fusion`). `uneven`: whether a dim that does not
+    divide over its chips is refused, or padded so that each of them has as many elements as the first. `split`: whether
+    unlike chips share a dim out equally, in proportion to their speed, or by weights along a mesh axis.
+    """
+
+    dims: Mapping[str, int]
+    items: Items
+    fuse: FuseRule = "none"
+    uneven: Literal["refuse", "pad"] = "refuse"
+    split: SplitRule = "equal"
+
+    def with_dims(self, **sizes: int) -> OpGraph:
+        """The same graph with some dims of another size."""
+        return replace(self, dims={**self.dims, **sizes})
+
+    def every_op(self) -> Iterator[Op]:
+        """Each op as written, blocks entered once."""
+        return every_op(self.items)
+
+    @cached_property
+    def sharing_out(self) -> tuple[Op, ...]:
+        """The ops that say how a dim is shared out (`shares=`), in program order, blocks entered once."""
+        return tuple(op for op in self.every_op() if op.option("shares") is not None)
+
+    def flat(self) -> tuple[Op, ...]:
+        """All ops in program order with blocks unrolled and names numbered. Raises SpecError where a round is asked for
+        that there is not."""
+        return self._flat
+
+    @cached_property
+    def _flat(self) -> tuple[Op, ...]:
+        return unrolled(self.items, self.dims)

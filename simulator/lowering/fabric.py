@@ -1,0 +1,102 @@
+"""What each kernel of a run asks of the wires, in which form, and which chips and wires are alike.
+
+Model: a communication asks for its transfer, as one task or message by message; a kernel that reaches the memory or disk
+of a host which chips share asks for the way there. Then chips, wires and all groups are folded together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+from simulator.collectives.transfer import Transfer
+from simulator.lowering.folding import Folding, fold, unfolded
+from simulator.lowering.host_ports import FarBytes
+from simulator.lowering.network import Joined, Network, Traffic
+from simulator.lowering.plan import Plan, Variant
+from simulator.ops.kernel import Kernel
+from simulator.passes.placement import Placement
+
+
+class Fabric:
+    """`traffic`: of each kernel that uses wires, by number; `class_of`: of each group of a traffic, its class."""
+
+    traffic: dict[int, Traffic]
+    folding: Folding
+    class_of: Mapping[Traffic, Sequence[int]]
+
+    def __init__(
+        self, plan: Plan, network: Network, variants: Sequence[tuple[Variant, ...]], places: Sequence[Placement]
+    ) -> None:
+        self.plan, self.network, self.variants, self.places = plan, network, variants, places
+        self.kernels: list[Kernel] = [each[0].kernel for each in variants]
+        self.traffic = {**self._hosted(), **self._joined()}
+        self._fold()
+
+    def _joined(self) -> dict[int, Traffic]:
+        """What communications ask: as one task each, or message by message if the run asks for that."""
+        by_messages = self.plan.options.network == "messages"
+        return {
+            index: self.network.traffic(
+                kernel.communication, by_messages and bool(kernel.communication.axes), kernel.schedule.chunks
+            )
+            for index, kernel in enumerate(self.kernels)
+            if kernel.communication is not None and kernel.communication.kind != "recv"
+        }
+
+    def _hosted(self) -> dict[int, Traffic]:
+        """What kernels ask of the hosts that chips share: once for all that move as much on the same chips."""
+        if self.plan.system.host is None:
+            return {}
+        known: dict[Hashable, Traffic] = {}
+        found: dict[int, Traffic] = {}
+        for index, variants in enumerate(self.variants):
+            moved = [variant.far_bytes for variant in variants]
+            if not any(moved):
+                continue
+            placement = self.places[index]
+            key = (placement, tuple(frozenset(each.items()) for each in moved))
+            if key not in known:
+                known[key] = self._to_hosts(placement, moved)
+            if known[key].groups:
+                found[index] = known[key]
+        return found
+
+    def _to_hosts(self, placement: Placement, moved: Sequence[FarBytes]) -> Traffic:
+        """One group of one chip for each that shares a host; `moved`: by variant."""
+        variant_of = self.plan.split.variant_of
+        loads = ((chip, self.network.host.loads(chip, moved[variant_of[chip]])) for chip in placement.chips)
+        return Traffic(tuple(Joined((chip,), Transfer((here,))) for chip, here in loads if here))
+
+    def _fold(self) -> None:
+        system = self.plan.system
+        traffics: dict[Traffic, None] = {}
+        for traffic in self.traffic.values():
+            traffics[traffic] = None
+            traffics.update(dict.fromkeys(step.pattern for step in traffic.steps))
+        wires = self.network.wires
+        self.folding = unfolded(system.size, len(wires), list(traffics))
+        if self.plan.options.fold and system.size > 1:
+            rates = self.network.rates
+            looks = [(wire.link, rate, wire.latency_s) for wire, rate in zip(wires, rates, strict=True)]
+            self.folding = fold(self._chip_looks(), looks, list(traffics))
+        self.class_of = dict(zip(traffics, self.folding.groups, strict=True))
+
+    def _chip_looks(self) -> list[Hashable]:
+        """What a chip is on its own: its variant, and the placements that have it of those that have only some chips."""
+        size = self.plan.system.size
+        some: list[list[int]] = [[] for _ in range(size)]
+        # kernels of one placement run on the same chips, so one of them tells those apart
+        for number, placement in enumerate(dict.fromkeys(self.places)):
+            if len(placement.chips) < size:
+                for chip in placement.chips:
+                    some[chip].append(number)
+        return [(variant, tuple(runs)) for variant, runs in zip(self.plan.split.variant_of, some, strict=True)]
+
+    def messages(self) -> dict[int, int]:
+        """How many messages each kernel has that goes by messages, alike ones counted once."""
+        counts = {key: len(set(classes)) for key, classes in self.class_of.items()}
+        return {
+            index: sum(counts[step.pattern] for step in traffic.steps) * self.kernels[index].schedule.chunks
+            for index, traffic in self.traffic.items()
+            if traffic.steps
+        }

@@ -1,0 +1,276 @@
+"""Which chips a communication joins, and what each of its groups asks of the wires: the network's side of a plan.
+
+A collective over mesh axes has one group for each place along the other axes, all at once; a send and its recv are one
+transfer of two chips. What one kind, size and set of axes asks is worked out once.
+By messages it also brings those that carry it out (`simulator.collectives.rounds.build`), each with its own traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hw import Router, RunError, System, Wire
+from hw.network import ROUTES, walk_from
+from simulator.collectives.canonical import Ask
+from simulator.collectives.choice import choose
+from simulator.collectives.rounds.build import rounds
+from simulator.collectives.rounds.joined import merged
+from simulator.collectives.rounds.one_axis import Messages
+from simulator.collectives.tour import toured
+from simulator.collectives.transfer import Group, Transfer, way_of
+from simulator.lowering.efficiency import WireRates
+from simulator.lowering.host_ports import HostPorts
+from simulator.ops.kernel import Communication
+
+if TYPE_CHECKING:
+    from simulator.options import RunOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The chips that one task joins (a message's sender comes first), its transfer, and its algorithm."""
+
+    members: Sequence[int]
+    transfer: Transfer
+    algorithm: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Traffic:
+    """All groups of a communication, the algorithm, and why it was chosen. `pair`: of two chips, one after the other.
+
+    `steps`: the messages that carry it out, if it goes by messages; the groups' transfers say what they do together.
+    """
+
+    groups: tuple[Joined, ...] = ()
+    algorithm: str = ""
+    reason: str = ""
+    pair: bool = False
+    steps: tuple[Step, ...] = ()
+
+    def times(self, count: int) -> Traffic:
+        """So many of it, one after the other: the bytes of all, the latency of each."""
+        made = {pattern: pattern.times(count) for pattern in dict.fromkeys(step.pattern for step in self.steps)}
+        groups = tuple(replace(group, transfer=group.transfer.times(count)) for group in self.groups)
+        steps = tuple(replace(step, pattern=made[step.pattern]) for step in self.steps)
+        return replace(self, groups=groups, steps=steps)
+
+    @property
+    def form(self) -> str:
+        """Whether it is one task or goes by messages."""
+        return "messages" if self.steps else "task"
+
+    @property
+    def wires(self) -> frozenset[int]:
+        """All wires that it uses."""
+        return frozenset(wire for group in self.groups for loads in group.transfer.phases for wire in loads)
+
+    @property
+    def sent_bytes(self) -> float:
+        """The most that one chip puts on its links."""
+        return max((group.transfer.sent_bytes for group in self.groups), default=0.0)
+
+
+NO_TRAFFIC = Traffic()
+"""Of a kernel that uses no wires."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Messages that start together: each a group of two chips. Equal ones share their `pattern`. With `gate` they start
+    when the steps `after` which they come are over everywhere, else when those have brought a sender what it passes on."""
+
+    pattern: Traffic
+    lane: int
+    after: tuple[int, ...]
+    gate: bool = False
+
+
+_CHAINS = ("broadcast", "reduce_to")
+"""Collectives that go along a chain from chip to chip where the wiring has no form of its own."""
+
+MAX_MESSAGES = 4_000_000
+"""Different messages of one collective beyond which it is refused in message form."""
+
+
+@dataclass
+class Network:
+    """The wires of a system under some options: those of its topology, then those of its hosts."""
+
+    system: System
+    options: RunOptions
+    _known: dict[tuple[Communication, bool, int], Traffic] = field(default_factory=dict)
+    _busiest: dict[Traffic, float] = field(default_factory=dict)
+    _walks: dict[int, list[int]] = field(default_factory=dict)
+    _tours: dict[tuple[tuple[int, ...], int | None], Sequence[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        topology = self.system.topology
+        self.router = Router(topology, self.options.routing, by_axes=True) if topology is not None else None
+        self._sends = Router(topology, self.options.routing) if topology is not None else None
+        joining: Sequence[Wire] = topology.wires if topology is not None else ()
+        self.host = HostPorts(self.system, len(joining))
+        self.wires: list[Wire] = [*joining, *self.host.wires]
+        rates = WireRates(self.system, self.options, self.host.chips_of)
+        self.rates = rates.all(self.wires)
+
+    def phase_seconds(self, transfer: Transfer) -> float:
+        """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""
+        rates = self.rates
+        return sum(max(nbytes / rates[wire] for wire, nbytes in loads.items()) for loads in transfer.phases if loads)
+
+    def seconds(self, transfer: Transfer) -> float:
+        """Seconds of a transfer alone."""
+        return transfer.latency_s + self.phase_seconds(transfer)
+
+    def busiest_seconds(self, traffic: Traffic) -> float:
+        """Seconds of the wire that a communication keeps busiest, over all groups; worked out once for each."""
+        if traffic not in self._busiest:
+            self._busiest[traffic] = self._busiest_seconds(traffic)
+        return self._busiest[traffic]
+
+    def _busiest_seconds(self, traffic: Traffic) -> float:
+        total: dict[int, float] = {}
+        for group in traffic.groups:
+            for loads in group.transfer.phases:
+                for wire, nbytes in loads.items():
+                    total[wire] = total.get(wire, 0.0) + nbytes
+        return max((nbytes / self.rates[wire] for wire, nbytes in total.items()), default=0.0)
+
+    def traffic(self, communication: Communication, by_messages: bool = False, chunks: int = 1) -> Traffic:
+        """What a communication asks, as one task or with the messages that carry it out: all bytes of its chunks, and the
+        latency of each, carried out as a collective of a chunk's bytes is. Raises RunError where there is no way, or too
+        many messages."""
+        found = self._known.get((communication, by_messages, chunks))
+        if found is None:
+            if chunks > 1:
+                found = self.traffic(_part(communication, chunks), by_messages).times(chunks)
+            else:
+                found = self._whole(communication, by_messages)
+            self._known[communication, by_messages, chunks] = found
+        return found
+
+    def _whole(self, communication: Communication, by_messages: bool) -> Traffic:
+        found = self._traffic(communication)
+        if not by_messages:
+            return found
+        try:
+            return self._with_messages(communication, found)
+        except ValueError as error:
+            raise RunError(str(error)) from None
+
+    def _with_messages(self, communication: Communication, whole: Traffic) -> Traffic:
+        """The same with its messages, if anything moves."""
+        parts = []
+        different: dict[int, int] = {}
+        for number, joined in enumerate(whole.groups):
+            if len(joined.members) < 2:
+                continue
+            group = self._group(joined.members, communication)
+            steps = rounds(group, _ask(communication, number, joined.members, group), joined.algorithm)
+            parts.append(steps)
+            different.update({id(step.messages): len(step.messages) for step in steps})
+            if sum(different.values()) > MAX_MESSAGES:
+                raise RunError(
+                    f"{communication.kind} over {communication.axes} has more than {MAX_MESSAGES} different messages; "
+                    "run.network: task has one task for it"
+                )
+        if not any(step.messages for part in parts for step in part):
+            return whole
+        router = self.router
+        assert router is not None
+        patterns: dict[int, Traffic] = {}
+        steps = merged(parts)
+        for step in steps:
+            if id(step.messages) not in patterns:
+                patterns[id(step.messages)] = _pattern(step.messages, router)
+        taken = tuple(Step(patterns[id(step.messages)], step.lane, step.after, step.gate) for step in steps)
+        return replace(whole, steps=taken)
+
+    def _group(self, chips: Sequence[int], communication: Communication) -> Group:
+        router = self.router
+        assert router is not None
+        lies = self.system.lying(communication.axes, chips)
+        if communication.kind == "permute":
+            # it goes by the places that are written
+            return Group(router.topology, router, chips, lies.pieces, self.rates)
+        kinds = [piece.kind for piece in lies.pieces]
+        root = chips[communication.root] if communication.kind in _CHAINS else None
+        order = lies.chips
+        if kinds == [ROUTES]:
+            key = (tuple(lies.chips), root)
+            if key not in self._tours:
+                self._tours[key] = toured(router, lies.chips, root)
+            order = self._tours[key]
+        elif kinds == ["graph"] and root is not None:
+            order = self._chain(chips, root)
+        return Group(router.topology, router, order, lies.pieces, self.rates)
+
+    def _chain(self, chips: Sequence[int], root: int) -> Sequence[int]:
+        """Some chips of a graph in the order in which a chain from one of them goes through them."""
+        topology = self.system.topology
+        if topology is None or not topology.levels[0].drawn:
+            return chips
+        if root not in self._walks:
+            self._walks[root] = walk_from(topology, root)
+        wanted = set(chips)
+        walk = [chip for chip in self._walks[root] if chip in wanted]
+        return walk if len(walk) == len(chips) else chips  # chips of several nodes of a larger system
+
+    def _traffic(self, communication: Communication) -> Traffic:
+        if self.router is None:
+            return Traffic(tuple(Joined(group, Transfer()) for group in self.system.groups(communication.axes)))
+        try:
+            if communication.axes:
+                return self._collective(communication)
+            return self._pair(communication)
+        except ValueError as error:
+            raise RunError(str(error)) from None
+
+    def _collective(self, communication: Communication) -> Traffic:
+        wanted = communication.algorithm or self.options.collectives
+        groups: list[Joined] = []
+        choices: dict[str, str] = {}
+        for number, members in enumerate(self.system.groups(communication.axes)):
+            group = self._group(members, communication)
+            choice = choose(group, _ask(communication, number, members, group), wanted, self.seconds)
+            groups.append(Joined(members, choice.transfer, choice.algorithm))
+            choices[choice.algorithm] = choice.reason
+        return Traffic(tuple(groups), ", ".join(choices), "; ".join(dict.fromkeys(choices.values())))
+
+    def _pair(self, communication: Communication) -> Traffic:
+        source, target, nbytes = communication.source, communication.target, communication.nbytes
+        assert self._sends is not None
+        route = self._sends.route(source, target)
+        loads: Mapping[int, float] = {wire: share * nbytes for wire, share in route.shares.items()}
+        return Traffic((Joined((source, target), Transfer((loads,), route.latency_s, nbytes)),), "route", "", pair=True)
+
+
+def _part(whole: Communication, chunks: int) -> Communication:
+    """One of so many equal chunks of a communication."""
+    each = tuple(nbytes / chunks for nbytes in whole.group_bytes)
+    return replace(whole, nbytes=whole.nbytes / chunks, group_bytes=each)
+
+
+def _ask(sent: Communication, number: int, members: Sequence[int], group: Group) -> Ask:
+    """What is asked of a group: places among its members as written become places in the order of its wiring."""
+    nbytes = sent.group_bytes[number] if sent.group_bytes else sent.nbytes
+    if group.chips is members:
+        return Ask(sent.kind, nbytes, sent.root, sent.shift, sent.shares, sent.held)
+    place = {chip: at for at, chip in enumerate(members)}
+    shares, held = (
+        tuple(parts[place[chip]] for chip in group.chips) if parts else () for parts in (sent.shares, sent.held)
+    )
+    return Ask(sent.kind, nbytes, group.place_of[members[sent.root]], sent.shift, shares, held)
+
+
+def _pattern(messages: Messages, router: Router) -> Traffic:
+    groups = []
+    for message in messages:
+        shares, latency_s = way_of(router, message)
+        loads = {wire: share * message.nbytes for wire, share in shares.items()}
+        also = message.way.also if message.way is not None else ()
+        groups.append(Joined((message.source, message.target, *also), Transfer((loads,), latency_s, message.nbytes)))
+    return Traffic(tuple(groups), pair=True)

@@ -1,0 +1,222 @@
+"""A plan: every kernel of a graph with what the system makes of it, and the program of tasks that runs it.
+
+Per kernel: the tile that on-chip memory allows (least traffic to and from it, then most pipeline steps), seconds on
+each resource of a chip, the transfer on the wires, the queue and the chips it runs on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hw import Chip, System
+from simulator.engine.program import Program
+from simulator.graph.op_graph import OpGraph
+from simulator.graph.split import Cut, Split
+from simulator.lowering.efficiency import launch_of
+from simulator.lowering.folding import Folding
+from simulator.lowering.host_ports import FarBytes, far_bytes
+from simulator.lowering.network import Traffic
+from simulator.lowering.resources import SystemResources
+from simulator.ops.kernel import Communication, Kernel, Tile
+from simulator.options import RunOptions
+from simulator.passes.planner_walk import Inserted
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A kernel as one sort of chip has it: its share of the work, pipeline steps, tile, HBM bytes with re-reads, seconds by
+    resource of the chip, bytes to and from its host; all chunks. `latency_s`: until its memories answer, for each chunk.
+    `sort`: a number that variants have in common which differ in names only; -1 of one that is like no other."""
+
+    kernel: Kernel
+    steps: float
+    tile: str
+    hbm_bytes: float
+    times_s: Mapping[str, float]
+    far_bytes: FarBytes = field(default_factory=dict)
+    latency_s: float = 0.0
+    sort: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedKernel:
+    """A kernel on a system: each variant of it, its traffic on the network, its queue, the chips that are simulated.
+
+    `network_s`: what its busiest wire takes; `host_s`: the same of what chips share on the way to their host.
+    """
+
+    kernel: Kernel
+    variants: tuple[Variant, ...]
+    traffic: Traffic
+    network_s: float
+    queue: str
+    chips: tuple[int, ...]
+    host_s: float = 0.0
+
+    @property
+    def slowest(self) -> Variant:
+        """The variant of the chip that takes longest."""
+        return max(self.variants, key=lambda variant: max(variant.times_s.values(), default=0.0))
+
+    @property
+    def steps(self) -> float:
+        """Pipeline steps on the slowest chip."""
+        return self.slowest.steps
+
+    @property
+    def tile(self) -> str:
+        """The tile on the slowest chip."""
+        return self.slowest.tile
+
+    @property
+    def hbm_bytes(self) -> float:
+        """HBM traffic of the chip that moves most."""
+        return max(variant.hbm_bytes for variant in self.variants)
+
+    @property
+    def times_s(self) -> Mapping[str, float]:
+        """Seconds by resource on the slowest chip."""
+        return self.slowest.times_s
+
+
+@dataclass(slots=True)
+class Plan:
+    """A graph lowered onto a system: kernels, program, and the options it was made with.
+
+    `partner`: the other end of each send and recv, by kernel; one task carries out both. `split`: which variant of every
+    kernel a chip has. `inserted`: the collectives that nobody wrote.
+    """
+
+    system: System
+    graph: OpGraph
+    options: RunOptions
+    kernels: list[PlannedKernel] = field(default_factory=list)
+    partner: Mapping[int, int] = field(default_factory=dict)
+    program: Program = field(default_factory=Program)
+    folding: Folding | None = None
+    inserted: tuple[Inserted, ...] = ()
+    split: Split = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.split = Split(self.system.kinds, [None] * len(self.system.kinds), self.system.kind_of)
+
+    def launch_s(self, chips: Iterable[int]) -> float:
+        """Seconds to launch a kernel on some chips: the slowest one's."""
+        if len(self.system.kinds) == 1:
+            return launch_of(self.options, self.system.chip)
+        kinds = {self.system.kind_of[chip] for chip in chips} or range(len(self.system.kinds))
+        return max(launch_of(self.options, self.system.kinds[kind]) for kind in kinds)
+
+    def variant(self, planned: PlannedKernel, chip: int) -> Variant:
+        """A kernel as one chip has it."""
+        return planned.variants[self.split.variant_of[chip]]
+
+    def cut(self, chip: int) -> Cut | None:
+        """How unevenly shared dims are cut for a chip; None where all are cut evenly."""
+        return self.split.cuts[self.split.variant_of[chip]]
+
+    @property
+    def classes(self) -> int:
+        """How many chips are simulated, each for its class."""
+        return len(self.folding.chips) if self.folding else self.system.size
+
+    @property
+    def simulated(self) -> Sequence[int]:
+        """The chips that are simulated, each for its class."""
+        return self.folding.chips if self.folding else range(self.system.size)
+
+    def members(self, chip: int) -> list[int]:
+        """The chips that a simulated chip stands for."""
+        return self.folding.members[chip] if self.folding else [chip]
+
+    def kernel_on(self, task: int, chip: int) -> int:
+        """The kernel that a task carries out on a chip: of a transfer, the end that runs there."""
+        kernel = self.program.kernel[task]
+        if kernel in self.partner and chip not in self.kernels[kernel].chips:
+            return self.partner[kernel]
+        return kernel
+
+
+class Variants:
+    """What each sort of chip makes of kernels; of kernels that differ in names only it is worked out once."""
+
+    def __init__(self, plan: Plan, resources: SystemResources) -> None:
+        self._plan, self._resources = plan, resources
+        self._known: dict[tuple[object, ...], Variant] = {}
+
+    def of(self, kernels: Sequence[Kernel]) -> tuple[Variant, ...]:
+        """The variants of one kernel, given as each sort of chip has it."""
+        return tuple(
+            self._variant(at, kernel, chip)
+            for at, (kernel, chip) in enumerate(zip(kernels, self._plan.split.chips, strict=True))
+        )
+
+    def _variant(self, at: int, kernel: Kernel, chip: Chip) -> Variant:
+        key = (at, *_figures(kernel))
+        try:
+            known = self._known.get(key)
+        except TypeError:  # a tiling of somebody's own that cannot be hashed
+            return _variant(kernel, self._plan, self._resources, chip)
+        if known is None:
+            made = _variant(kernel, self._plan, self._resources, chip)
+            known = self._known[key] = replace(made, sort=len(self._known))
+        return known if known.kernel is kernel else replace(known, kernel=kernel)
+
+
+def _figures(kernel: Kernel) -> tuple[object, ...]:
+    """All of a kernel that tiles and times depend on: what it moves and computes, and how it is cut."""
+    return (
+        tuple((access.nbytes, access.memory) for access in kernel.reads),
+        tuple((access.nbytes, access.memory) for access in kernel.writes),
+        kernel.works,
+        kernel.tiling,
+        kernel.schedule.tiles,
+        kernel.schedule.chunks,
+        kernel.communication is None,
+    )
+
+
+def queue_name(kernel: Kernel) -> str:
+    """The queue that issues a kernel."""
+    return kernel.schedule.queue or _queue_name(kernel.communication)
+
+
+def _variant(kernel: Kernel, plan: Plan, resources: SystemResources, chip: Chip) -> Variant:
+    steps, tile = _choose_tile(kernel, plan, chip)
+    moved = zip(kernel.reads, tile.rereads, strict=True)
+    read = sum(access.nbytes * times for access, times in moved if access.memory == "hbm")
+    written = sum(access.nbytes for access in kernel.writes if access.memory == "hbm")
+    times_s = resources.kernel_seconds(kernel, tile.rereads, chip)
+    latency_s = resources.latency_s(kernel, chip) if plan.options.memory_latency else 0.0
+    return Variant(kernel, steps, tile.label, read + written, times_s, far_bytes(kernel, tile.rereads), latency_s)
+
+
+def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:
+    """The pipeline steps of one task (one chunk), and the tile with what it re-reads."""
+    overlap, given = plan.options.overlap, kernel.schedule
+    whole = Tile(math.inf, (1.0,) * len(kernel.reads), "")
+    if given.tiles is not None and kernel.communication is None:
+        return float(given.tiles), whole
+    if overlap == "none":
+        return 1.0, whole
+    level = chip.memories.get(plan.options.tile_level)
+    if overlap == "full" or kernel.tiling is None or level is None or kernel.communication is not None:
+        return math.inf, whole
+
+    near = chip.near_memories
+
+    def rank(tile: Tile) -> tuple[float, float]:
+        moved = zip(kernel.reads, tile.rereads, strict=True)
+        traffic = (access.nbytes * times for access, times in moved if access.memory not in near)
+        return sum(traffic), -tile.steps
+
+    best = min(kernel.tiling.tiles(level.capacity_bytes, chip.matrix_unit.tile), key=rank)
+    return max(1.0, best.steps / given.chunks), best
+
+
+def _queue_name(communication: Communication | None) -> str:
+    if communication is None:
+        return "compute"
+    return f"net.{communication.axes}" if communication.axes else "p2p"

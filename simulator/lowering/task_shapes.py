@@ -1,0 +1,157 @@
+"""The shapes of tasks: what a task asks of each chip and wire, stage by stage, and how long it takes alone.
+
+Model: alone, k tiles flow through stages of t seconds each: max(t) + (sum(t) - max(t)) / k after the fixed seconds. What
+a kernel needs is shared evenly by its chunks. Alike groups that one task stands for ask together of each wire, and take
+the time of one of them.
+Assumes: a collective streams its bytes, so it is slowed in their proportion; a kernel counts the bytes that its chip's HBM
+could move meanwhile, and a stream from a host or a disk its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from simulator.engine.program import PS_PER_S, Shape, Stage, serial_time, to_ps
+from simulator.lowering.folding import Folding
+from simulator.lowering.host_ports import FAR
+from simulator.lowering.network import Joined, Network
+from simulator.lowering.plan import Plan, PlannedKernel, Variant
+from simulator.lowering.resources import SystemResources
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Alike groups of one traffic: the groups, seconds of each wire that stands for its class over all of them; of one of
+    them alone its seconds and latency, and the bytes of its largest stream."""
+
+    groups: tuple[Joined, ...] = ()
+    wires: tuple[tuple[int, float], ...] = ()
+    seconds: float = 0.0
+    latency_s: float = 0.0
+    streamed: float = 0.0
+
+    def demands(self, scale: float) -> Stage:
+        """The wires as a stage; `scale`: ps of a task in a second of all its chunks."""
+        return [(wire, seconds * scale) for wire, seconds in self.wires]
+
+
+NOBODY = Together()
+
+
+class TaskShapes:
+    """Makes the shapes of the tasks of a plan, each of them once."""
+
+    def __init__(self, plan: Plan, resources: SystemResources, network: Network, folding: Folding) -> None:
+        self.plan = plan
+        self.program = plan.program
+        self.resources = resources
+        self.network = network
+        self.folding = folding
+        self._numbers: dict[tuple[object, ...], int] = {}
+
+    def together(self, alike: Sequence[Joined]) -> Together:
+        """What all groups of a class ask of each wire that stands for its class, and what one of them takes alone."""
+        first, rates = self.folding.wire, self.network.rates
+        total: dict[int, float] = {}
+        for group in alike:
+            for loads in group.transfer.phases:
+                for wire, nbytes in loads.items():
+                    if first[wire] == wire:
+                        total[wire] = total.get(wire, 0.0) + nbytes
+        transfer = alike[0].transfer
+        wires = tuple((self.resources.of_wire[wire], nbytes / rates[wire]) for wire, nbytes in total.items())
+        streamed = max(transfer.wires.values(), default=0.0)
+        return Together(tuple(alike), wires, self.network.phase_seconds(transfer), transfer.latency_s, streamed)
+
+    def number(self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], together: Together) -> int:
+        """The number of the shape of tasks on some chips; worked out once for kernels that differ in names only."""
+        sorts = tuple(variant.sort for variant in planned.variants)
+        key = (
+            sorts,
+            tuple(needs),
+            together,
+            planned.kernel.fixed_s,
+            planned.network_s,
+            planned.host_s,
+            planned.traffic,
+        )
+        number = self._numbers.get(key)
+        if number is None:
+            shape = replace(self.shape(planned, needs, together), opens=bool(planned.traffic.steps))
+            number = self.program.intern(shape)
+            if min(sorts) >= 0:
+                self._numbers[key] = number
+        return number
+
+    def shape(self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], together: Together) -> Shape:
+        """The shape of one task: `needs` on each chip, and the wires of groups; shared evenly by the chunks."""
+        kernel = planned.kernel
+        variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
+        scale = PS_PER_S / kernel.schedule.chunks
+        stages = self._chip_stages(needs, planned.traffic.pair, scale, None)
+        streamed = 0.0
+        serial_ps = serial_time(stages)
+        if together.groups:
+            seconds = together.seconds
+            stages.append((together.demands(scale), seconds * scale))
+            # the groups of an op go side by side: as long as the wire that they keep busiest together
+            serial_ps += max(seconds, planned.network_s, planned.host_s) * scale
+            if kernel.communication is not None:
+                streamed = together.streamed / kernel.schedule.chunks
+                self._take_units(stages, needs, seconds * scale)
+        fixed_ps = to_ps(kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s + together.latency_s)
+        shape = replace(Shape.lasting(fixed_ps, stages, variant.steps, streamed), serial_ps=serial_ps)
+        if not streamed:
+            shape = replace(shape, weight=self._kernel_weight(shape, variant, next(iter(needs), self.folding.chips[0])))
+        return shape
+
+    def message(
+        self,
+        planned: PlannedKernel,
+        needs: Mapping[int, Mapping[str, float]],
+        alike: Sequence[Joined],
+        early_s: float,
+        alone: Mapping[str, float],
+    ) -> int:
+        """The shape of alike messages: what all of them need on each chip and wire, `early_s` and their latency before,
+        in the time of one of them, which needs `alone` on its chip."""
+        chunks = planned.kernel.schedule.chunks
+        variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
+        together, scale = self.together(alike), PS_PER_S / chunks
+        stages = self._chip_stages(needs, False, scale, alone)
+        stages.append((together.demands(scale), together.seconds * scale))
+        shape = Shape.lasting(0, stages, variant.steps, together.streamed / chunks)
+        return self.program.intern(replace(shape, early_ps=to_ps(early_s + together.latency_s)))
+
+    def _kernel_weight(self, shape: Shape, variant: Variant, chip: int) -> float:
+        """The bytes that the chip's HBM could move while the task runs alone: so kernels of a chip are slowed alike. One
+        that a host or a disk holds up is a stream, and counts its bytes, as others on the way there do."""
+        slowest = max(shape.demands, key=lambda demand: demand[1], default=None)
+        if slowest is not None and self.program.resources[slowest[0]].cause == "host":
+            accesses = (*variant.kernel.reads, *variant.kernel.writes)
+            streams = [access.nbytes for access in accesses if access.memory in FAR]
+            return max(streams, default=0.0) / variant.kernel.schedule.chunks or 1.0
+        hbm = self.program.resources[self.resources.of_chip[chip, "hbm"]]
+        return shape.alone_ps / PS_PER_S * hbm.per_s or 1.0
+
+    def _chip_stages(
+        self, needs: Mapping[int, Mapping[str, float]], pair: bool, scale: float, alone: Mapping[str, float] | None
+    ) -> list[tuple[Stage, float]]:
+        stages: dict[str, list[tuple[int, float]]] = {}
+        for chip, times in needs.items():
+            for name, seconds in times.items():
+                # the chips of a group work side by side; the two ends of a send one after the other
+                stage = f"{chip}.{name}" if pair else name
+                stages.setdefault(stage, []).append((self.resources.of_chip[chip, name], seconds * scale))
+        if alone is not None:
+            return [(stage, alone[name] * scale) for name, stage in stages.items()]
+        return [(stage, max(time for _, time in stage)) for stage in stages.values()]
+
+    def _take_units(self, stages: list[tuple[Stage, float]], needs: Iterable[int], ps: float) -> None:
+        """The share of its units that a chip gives to a collective while that runs."""
+        share = self.plan.options.network_share
+        if share and ps:
+            units = [self.resources.of_chip[chip, unit] for chip in needs for unit in ("matrix_unit", "vector_unit")]
+            stage, time = stages.pop()
+            stages.append(([*stage, *((unit, ps * share) for unit in units)], time))

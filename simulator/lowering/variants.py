@@ -1,0 +1,63 @@
+"""The kernels of a graph as each sort of chip has them: bound with its part of every dim, and fused.
+
+Alike chips have one sort. Unlike chips have as many kernels each, of the same names, with work and bytes of their own.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+
+from hw import Chip, Mark, Problem, RunError, SpecError
+from simulator.graph.shares import Held, largest, whole_units
+from simulator.graph.split import Able, Split, split_of
+from simulator.lowering.plan import Plan
+from simulator.lowering.resources import SystemResources
+from simulator.ops.kernel import Kernel
+from simulator.passes.binding import bind_checked, check_as_written
+from simulator.passes.fusion import FusionError, fuse
+from simulator.passes.holding import held_by
+from simulator.passes.parts import own_cuts
+
+FUSE = "fuse"
+"""The file of a mark that points at a group of `fuse`."""
+
+
+def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
+    """How dims are cut on unlike chips, and the kernels of each variant: as many, of the same names."""
+    system, graph = plan.system, plan.graph
+    resources = SystemResources(system, plan.options, plan.program)
+    check_as_written(graph, system)
+
+    @cache
+    def even() -> list[Kernel]:
+        return bind_checked(graph, system)
+
+    @cache
+    def held(axis: str) -> list[Held]:
+        return held_by(_fused(even(), plan), graph, system, axis)
+
+    def alone_s(chip: Chip) -> float:
+        kernels = [kernel for kernel in even() if kernel.communication is None]
+        needs = (resources.kernel_seconds(kernel, (1.0,) * len(kernel.reads), chip) for kernel in kernels)
+        return sum(max(need.values(), default=0.0) for need in needs)
+
+    def most(axis: str, chip: Chip) -> Fraction | None:
+        part = largest(held(axis), chip.hbm.capacity_bytes)
+        return whole_units(part, graph, axis) if part is not None else None
+
+    split = split_of(graph, system, Able(alone_s, most), own_cuts(graph))
+    cuts = {id(cut): cut for cut in split.cuts}
+    made = {key: _fused(bind_checked(graph, system, cut) if cut else even(), plan) for key, cut in cuts.items()}
+    variants = [made[id(cut)] for cut in split.cuts]
+    if any([kernel.name for kernel in each] != [kernel.name for kernel in variants[0]] for each in variants):
+        raise RunError("the parts of unlike chips fuse differently; name the groups in fuse:, or split equally")
+    return split, variants
+
+
+def _fused(kernels: list[Kernel], plan: Plan) -> list[Kernel]:
+    try:
+        return fuse(kernels, plan.graph.fuse, plan.system, plan.options.tile_level)
+    except FusionError as error:
+        # the line is the number of the group, for whoever knows where that was written
+        raise SpecError([Problem(Mark(FUSE, error.group + 1), str(error))]) from None

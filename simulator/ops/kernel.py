@@ -1,0 +1,183 @@
+"""What a chip executes: kernels, as numbers only.
+
+Model: an op becomes one or more kernels. A kernel reads tensors from memories, computes on the matrix and vector units,
+and writes tensors. All amounts are per chip (after sharding), in bytes and FLOP. Nothing here knows a chip: capacities
+turn amounts into seconds later (`simulator.lowering.lowering`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Bytes of a tensor that a kernel moves from or to a memory; 0 bytes is a mere dependency."""
+
+    tensor: str
+    nbytes: float
+    memory: str = "hbm"
+    item_bytes: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """A (batched) matmul inside a kernel: [m,k] x [k,n], `batch` times; `share` of it is not masked away."""
+
+    batch: int
+    m: int
+    n: int
+    k: int
+    share: float = 1.0
+
+    @property
+    def flops(self) -> float:
+        """2mnk a matrix: k multiplications and k additions an element (exactly 2k-1; the field says 2k)."""
+        return 2.0 * self.batch * self.m * self.n * self.k * self.share
+
+    def padded_flops(self, tile: tuple[int, int]) -> float:
+        """FLOPs with k and n rounded up to the matrix unit's tile: a 64-wide dim wastes half of a 128-wide unit."""
+        k, n = (-(-size // side) * side for size, side in zip((self.k, self.n), tile, strict=True))
+        return 2.0 * self.batch * self.m * n * k * self.share
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Arithmetic of a kernel on one unit at one dtype; `contractions` say what padding makes of it, `recompute`
+    that the model has it done already, `efficiency` what part of the unit's peak it reaches."""
+
+    unit: str
+    dtype: str
+    flops: float
+    contractions: tuple[Contraction, ...] = ()
+    recompute: bool = False
+    efficiency: float = 1.0
+
+    def issued_flops(self, tile: tuple[int, int] | None) -> float:
+        """FLOPs that the unit spends: with padding to `tile`, dims are rounded up."""
+        if tile is None or not self.contractions or not self.flops:
+            return self.flops
+        useful = sum(part.flops for part in self.contractions)
+        return self.flops * sum(part.padded_flops(tile) for part in self.contractions) / useful
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One way to cut a kernel: pipeline steps (k), how often each read happens, and a word for people."""
+
+    steps: float
+    rereads: tuple[float, ...]
+    label: str
+
+
+class Tiling(Protocol):
+    """The ways in which a kernel can be cut so that its tiles fit on-chip memory, double-buffered."""
+
+    def tiles(self, on_chip_bytes: float, unit: tuple[int, int]) -> Iterator[Tile]:
+        """Every tile worth considering; at least one, the smallest, even if nothing fits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Communication:
+    """A transfer between chips: its kind, the mesh axes or the two chips, V, and what some kinds and runs add.
+
+    V is the bytes of the whole array on one chip (of an all-to-all: over all chips). `root` is the place of the chip that
+    a broadcast comes from, `shift` how far a permute goes. Of uneven ones `held` is the part of V that each place has
+    before, `shares` the part that goes to each place, and `group_bytes` is V of each group where they differ. `axes`: mesh
+    axes, or named groups of chips.
+    """
+
+    kind: str
+    nbytes: float
+    axes: str = ""
+    source: int = -1
+    target: int = -1
+    root: int = 0
+    shift: int = 1
+    shares: tuple[float, ...] = ()
+    held: tuple[float, ...] = ()
+    group_bytes: tuple[float, ...] = ()
+    algorithm: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """What an op says about when and how it is issued."""
+
+    tiles: int | None = None
+    chunks: int = 1
+    priority: int = 0
+    queue: str | None = None
+    after: tuple[str, ...] = ()
+    on: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """One kernel. `ops` are the ops it carries out (several when fused); `tiling` is None where there is one tile.
+    `recompute`: it does again what was thrown away, so its work is none of the model's.
+    `efficiency`: what part of the peaks of the units it reaches, as its op says. `grown`: (tensor, tensor) for each that
+    it writes into the memory of one that it reads. `parts`: the kernels that it falls into where one of them is fused.
+    `written`: what its ops are called without the numbers of rounds, where that is something else; `turn`: those numbers;
+    `template`: of a fused kernel, its own name without them.
+    """
+
+    name: str
+    ops: tuple[str, ...]
+    kind: str
+    reads: tuple[Access, ...] = ()
+    writes: tuple[Access, ...] = ()
+    matrix_flops: float = 0.0
+    matrix_dtype: str = ""
+    vector_flops: float = 0.0
+    vector_dtype: str = ""
+    contractions: tuple[Contraction, ...] = ()
+    tiling: Tiling | None = None
+    row_elements: int = 1
+    fusable: bool = False
+    reduces: bool = False
+    fixed_s: float = 0.0
+    communication: Communication | None = None
+    schedule: Schedule = Schedule()
+    spilled_bytes: float = 0.0
+    recompute: bool = False
+    efficiency: float = 1.0
+    grown: tuple[tuple[str, str], ...] = ()
+    parts: tuple[Kernel, ...] = ()
+    members: tuple[Work, ...] = ()
+    written: tuple[str, ...] = ()
+    template: str = ""
+    turn: tuple[int, ...] = ()
+
+    @property
+    def base(self) -> str:
+        """Its name without the numbers of rounds: the same in every round of a block."""
+        return self.template or (self.written[0] + self.name.removeprefix(self.ops[0]) if self.written else self.name)
+
+    @property
+    def base_ops(self) -> tuple[str, ...]:
+        """Its ops by the names with which they are written."""
+        return self.written or self.ops
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it computes, by unit and dtype; of a fused kernel, what its members do."""
+        how = self.recompute, self.efficiency
+        own = (
+            Work("matrix_unit", self.matrix_dtype, self.matrix_flops, self.contractions, *how),
+            Work("vector_unit", self.vector_dtype, self.vector_flops, (), *how),
+        )
+        return self.members or tuple(work for work in own if work.flops)
+
+    @property
+    def hbm_bytes(self) -> float:
+        """Bytes to and from HBM, each tensor once."""
+        return sum(access.nbytes for access in (*self.reads, *self.writes) if access.memory == "hbm")
+
+    @property
+    def flops(self) -> float:
+        """FLOPs on both units."""
+        return self.matrix_flops + self.vector_flops

@@ -1,0 +1,160 @@
+"""Op kinds that cross links: collectives, permute, send, recv.
+
+A collective reads its input from HBM and writes its output to HBM while it streams over the links; V is the gathered
+(or to-be-scattered) array on one chip, with what shards are padded by: a shard times the chips. The additions of a
+reduction hide behind its bytes and are not charged to the vector unit. Over one chip alone nothing moves.
+`send(x, from=0, to=1)` runs on chip `from`, `recv(from=0, to=1)` on chip `to`; the n-th recv of a pair of chips takes
+what its n-th send gives, in one transfer that starts when both have come.
+`shares=` on those that share out or put together says what part each place has (`simulator.passes.parts`); V is then
+the array. How long they take on a wiring stands in `simulator.collectives.canonical`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hw.input import unknown
+from simulator.collectives.choice import choices
+from simulator.ops.kernel import Communication, Kernel
+from simulator.ops.registry import Call, Shaped, ShapeError, kind
+
+
+def _over(call: Call) -> str:
+    axes = call.options.get("over")
+    if axes is None:
+        raise ShapeError(f"{call.op.kind} needs over=, the mesh axes whose chips take part")
+    return str(axes)
+
+
+def _all_shards(call: Call, shard: Shaped) -> float:
+    """Bytes of the shards of all chips that take part: where a dim does not divide, more than of the array itself."""
+    return shard.nbytes * float(call.options.get("over_chips", 1))
+
+
+def parts_moved(call: Call, nbytes: float) -> dict[str, Any]:
+    """V of a communication, and the unequal parts that each place holds before and gets. Raises ShapeError."""
+    axes, chips = call.options.get("over", ""), call.options.get("over_chips", 1)
+    written = call.options.get("shares")
+    if written is not None and len(written) != chips:
+        raise ShapeError(f"shares= has {len(written)} parts, a group over {axes} has {chips} chips", "shares")
+    of_group: tuple[float, ...] = call.options.get("group_bytes", (nbytes,))
+    return {
+        "nbytes": max(of_group),
+        "group_bytes": of_group if len(set(of_group)) > 1 else (),
+        "held": call.options.get("held", ()),
+        "shares": call.options.get("to", ()),
+    }
+
+
+def _collective(call: Call, nbytes: float) -> list[Kernel]:
+    root, chips = call.options.get("root", 0), call.options.get("over_chips", 1)
+    if root >= max(chips, 1):
+        raise ShapeError(f"there is no place {root} in a group; root= wants one of the places 0 to {chips - 1}", "root")
+    algorithm = call.options.get("algorithm", "")
+    if algorithm and algorithm not in choices():
+        raise ShapeError(unknown("algorithm", algorithm, choices()), "algorithm")
+    communication = Communication(
+        kind=call.op.kind,
+        axes=_over(call),
+        root=root,
+        shift=call.options.get("shift", 1),
+        algorithm=algorithm,
+        **parts_moved(call, nbytes),
+    )
+    kernel = call.kernel(communication=communication)
+    return [kernel if chips > 1 else _in_place(kernel)]
+
+
+def _in_place(kernel: Kernel) -> Kernel:
+    """A collective of one chip: its result is its input, nothing moves."""
+    reads, writes = (tuple(replace(access, nbytes=0.0) for access in each) for each in (kernel.reads, kernel.writes))
+    return replace(kernel, reads=reads, writes=writes)
+
+
+@kind("all_reduce", (1, 1), ("over", "algorithm"), network=True)
+def all_reduce(call: Call) -> Sequence[Kernel]:
+    """Partial sums over the axes added up, the whole on every chip. V: the array."""
+    return _collective(call, call.inputs[0].nbytes)
+
+
+@kind("all_gather", (1, 1), ("over", "algorithm", "shares"), network=True)
+def all_gather(call: Call) -> Sequence[Kernel]:
+    """Shards over the axes put together, the whole on every chip. V: the gathered array."""
+    return _collective(call, _all_shards(call, call.inputs[0]))
+
+
+@kind("reduce_scatter", (1, 1), ("over", "algorithm", "shares"), network=True)
+def reduce_scatter(call: Call) -> Sequence[Kernel]:
+    """Partial sums over the axes added up, a shard on every chip. V: the array before it is scattered."""
+    return _collective(call, _all_shards(call, call.output))
+
+
+@kind("broadcast", (1, 1), ("over", "root"), network=True)
+def broadcast(call: Call) -> Sequence[Kernel]:
+    """What the chip at place `root=` (0) of each group has, on every chip of it. V: the array."""
+    return _collective(call, call.inputs[0].nbytes)
+
+
+@kind("reduce_to", (1, 1), ("over", "root"), network=True)
+def reduce_to(call: Call) -> Sequence[Kernel]:
+    """Partial sums over the axes added up on the chip at place `root=` (0) of each group. V: the array."""
+    return _collective(call, call.inputs[0].nbytes)
+
+
+@kind("gather_to", (1, 1), ("over", "root", "shares"), network=True)
+def gather_to(call: Call) -> Sequence[Kernel]:
+    """Shards over the axes put together on the chip at place `root=` (0) of each group. V: the gathered array."""
+    return _collective(call, _all_shards(call, call.inputs[0]))
+
+
+@kind("scatter", (1, 1), ("over", "root", "shares"), network=True)
+def scatter(call: Call) -> Sequence[Kernel]:
+    """A shard of what the chip at place `root=` (0) of each group has to each chip. V: the array before."""
+    return _collective(call, _all_shards(call, call.output))
+
+
+@kind("permute", (1, 1), ("over", "shift"), network=True)
+def permute(call: Call) -> Sequence[Kernel]:
+    """Each chip sends what it has to the one `shift=` (1) places on along the axes. V: what one chip has."""
+    return _collective(call, call.inputs[0].nbytes)
+
+
+def _pair(call: Call) -> tuple[int, int]:
+    ends = call.options.get("from"), call.options.get("to")
+    if None in ends:
+        raise ShapeError(f"{call.op.kind} needs from= and to=, the numbers of the two chips")
+    if call.options.get("chunks", 1) > 1:
+        raise ShapeError(
+            f"a {call.op.kind} is one transfer and is not cut into chunks; send the parts by themselves", "chunks"
+        )
+    if ends[0] == ends[1]:
+        raise ShapeError(f"{call.op.kind} from chip {ends[0]} to itself", "to")
+    return int(ends[0] or 0), int(ends[1] or 0)
+
+
+@kind("send", (1, 1), ("from", "to"), partial="every", network=True)
+def send(call: Call) -> Sequence[Kernel]:
+    """The sending half of a transfer; its output is the token that the tensor has left."""
+    source, target = _pair(call)
+    nbytes = call.inputs[0].nbytes
+    return [
+        call.kernel(
+            writes=(),
+            communication=Communication(kind="send", nbytes=nbytes, source=source, target=target),
+        )
+    ]
+
+
+@kind("recv", (0, 0), ("from", "to"), partial="every", network=True)
+def recv(call: Call) -> Sequence[Kernel]:
+    """The receiving half of a transfer; its output is the tensor that came."""
+    source, target = _pair(call)
+    nbytes = call.output.nbytes
+    return [
+        call.kernel(
+            reads=(),
+            communication=Communication(kind="recv", nbytes=nbytes, source=source, target=target),
+        )
+    ]

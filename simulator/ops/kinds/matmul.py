@@ -1,0 +1,101 @@
+"""The matmul, and what every contraction on the matrix unit is made of.
+
+FLOPs of a contraction: 2 per multiply-add. Bytes: both operands once, the output once, plus what the tile re-reads
+(`simulator.ops.tiling`). The peak is that of the widest input dtype: int8 weights with bf16 activations compute in
+bf16. Source: "How to Scale Your Model", chapters on rooflines and transformers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from simulator.graph.dtypes import DTYPE_BYTES
+from simulator.ops.kernel import Contraction, Kernel
+from simulator.ops.kinds.matmul_loops import matmul_loops, read_loops
+from simulator.ops.loops import Loops
+from simulator.ops.registry import Call, ShapeError, kind
+from simulator.ops.tiling import MatmulTiling
+
+
+def _check_sizes(call: Call, loops: Loops) -> None:
+    """Raises ShapeError for dims of one loop that differ in size."""
+    first: dict[str, tuple[int, int]] = {}
+    shaped = (*call.inputs, call.output)
+    for at, names in enumerate(loops):
+        for place, name in enumerate(names):
+            other, before = first.setdefault(name, (at, place))
+            here, there = shaped[at].whole[place], shaped[other].whole[before]
+            if here != there:
+                one, two = shaped[at].tensor.dims[place].size, shaped[other].tensor.dims[before].size
+                message = (
+                    f"{_shown(one, here)} of {shaped[at].name} is to be {_shown(two, there)} of {shaped[other].name}"
+                )
+                raise ShapeError(message, f"in{at}" if at < len(call.inputs) else "out")
+
+
+def _shown(dim: str | int, size: int) -> str:
+    return f"dim {dim} = {size}" if isinstance(dim, str) else f"the dim of {size}"
+
+
+def _loops(call: Call) -> Loops:
+    loops = read_loops(call.op)
+    if loops is not None:
+        return loops
+    a, b, out = ([dim.size for dim in shaped.tensor.dims] for shaped in (*call.inputs, call.output))
+    for name in out if len(set(out)) == len(out) else ():
+        if name not in a and name not in b:
+            raise ShapeError(f"dim {name} of the output is in neither input", "out")
+    if all(len(set(names)) == len(names) for names in (a, b, out)):
+        lone = next(name for name in (*a, *b) if name not in out and not (name in a and name in b))
+        raise ShapeError(f"dim {lone} is in one input only and not in the output: nothing contracts it")
+    shown = " and ".join(f"{shaped.name}:{shaped.tensor.type_text}" for shaped in call.inputs)
+    raise ShapeError(
+        f"neither names nor places say how {shown} make {call.output.tensor.type_text}; by place, as Python's @, "
+        "a[...,m,k] and b[...,k,n] make [...,m,n]"
+    )
+
+
+@kind("matmul", (2, 2), partial="one", loops=matmul_loops)
+def matmul(call: Call) -> Sequence[Kernel]:
+    """Sum over the dims that both inputs have and the output lacks; dims in all three are batch. 2 x batch x m x n x k
+    FLOP. Order of dims does not matter; where names cannot say it, places do (`simulator.ops.kinds.matmul_loops`). With
+    padding, it is the dims of the second operand that are rounded up: that one is held in the unit, the first streams
+    past it."""
+    return [contract(call, contraction(call))]
+
+
+def contraction(call: Call) -> Contraction:
+    """The sizes of a matmul on one chip."""
+    loops = _loops(call)
+    _check_sizes(call, loops)
+    a, b, out = loops
+    batch = math.prod(size for name, size in zip(out, call.output.sizes, strict=True) if name in a and name in b)
+    m = math.prod(size for name, size in zip(a, call.inputs[0].sizes, strict=True) if name not in b)
+    n = math.prod(size for name, size in zip(b, call.inputs[1].sizes, strict=True) if name not in a)
+    k = math.prod(size for name, size in zip(a, call.inputs[0].sizes, strict=True) if name in b and name not in out)
+    return Contraction(batch, m, n, k)
+
+
+def contract(call: Call, part: Contraction, covered: float = 1.0) -> Kernel:
+    """The kernel of a contraction of its first two inputs; of the first it reads the share that is `covered`."""
+    first, second = call.inputs[0], call.inputs[1]
+    seen = replace(first.access, nbytes=first.nbytes * covered)
+    tiling = MatmulTiling(
+        part.batch,
+        part.m,
+        part.n,
+        part.k,
+        DTYPE_BYTES[first.dtype],
+        DTYPE_BYTES[second.dtype],
+        extra=len(call.reads) - 2,
+    )
+    return call.kernel(
+        reads=tuple(seen if access == first.access else access for access in call.reads),
+        matrix_flops=part.flops,
+        matrix_dtype=call.input_dtype,
+        contractions=(part,),
+        tiling=tiling if len(call.reads) >= 2 else None,
+        row_elements=part.k,
+    )

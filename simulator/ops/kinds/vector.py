@@ -1,0 +1,231 @@
+"""Op kinds of the vector unit: element-wise ops, reductions, normalisations, dot.
+
+FLOPs are counted per element of the output, a transcendental (exp, tanh, sqrt, a division) as one. Bytes: every input
+once, the output once. These ops are bound by memory on every chip of the catalogue; what matters is their bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from simulator.graph.dtypes import DTYPE_BYTES, widest
+from simulator.graph.items import Op
+from simulator.ops.kernel import Access, Kernel
+from simulator.ops.loops import Loops, from_the_left, line_up, named_loops, reduced_loops
+from simulator.ops.registry import Call, Shaped, ShapeError, kind
+from simulator.ops.tiling import StreamTiling
+
+ELEMENTWISE_FLOPS = {
+    "relu": (1, 1), "abs": (1, 1), "neg": (1, 1), "square": (1, 1), "exp": (1, 1), "sqrt": (1, 1), "tanh": (1, 1),
+    "scale": (1, 1), "cast": (1, 1), "rsqrt": (1, 2), "sigmoid": (1, 4), "silu": (1, 5), "gelu": (1, 9),
+    "dropout": (1, 2), "rope": (1, 3), "add": (2, 1), "sub": (2, 1), "mul": (2, 1), "div": (2, 1), "max": (2, 1),
+    "min": (2, 1), "swiglu": (2, 6), "where": (3, 1),
+}  # fmt: skip
+"""Named element-wise ops: inputs, FLOP per element. sigmoid: neg exp add div; silu: sigmoid mul; gelu: the tanh form,
+x/2 (1 + tanh(c (x + a x^3))); rope: two products and a sum against given sines; swiglu: silu(gate) x up."""
+
+_LINEAR = {"neg", "scale", "cast", "add", "sub"}
+
+
+def _streamed(call: Call, row: int = 1) -> StreamTiling:
+    live = sum(DTYPE_BYTES[shaped.dtype] for shaped in (*call.inputs, call.output))
+    elements = max(shaped.elements for shaped in (*call.inputs, call.output))
+    return StreamTiling(elements, live, len(call.reads), row)
+
+
+def _check_broadcast(call: Call, first: int = 0) -> None:
+    """The dims of each input (from number `first` on) must line up with those of the output."""
+    made = call.output
+    for place, shaped in list(enumerate(call.inputs))[first:]:
+        places = line_up(shaped.tensor.dims, made.tensor.dims)
+        if places is None or any(
+            there is not None and made.whole[there] != size for there, size in zip(places, shaped.whole, strict=True)
+        ):
+            message = f"{shaped.name}:{shaped.tensor.type_text} does not broadcast to {made.tensor.type_text}"
+            raise ShapeError(message, f"in{place}")
+
+
+def _elementwise(call: Call, flops_per_element: float) -> list[Kernel]:
+    _check_broadcast(call)
+    return [
+        call.kernel(
+            vector_flops=flops_per_element * call.output.elements,
+            vector_dtype=call.input_dtype,
+            tiling=_streamed(call),
+            fusable=True,
+        )
+    ]
+
+
+@kind("elementwise", (1, None), ("flops",))
+def elementwise(call: Call) -> Sequence[Kernel]:
+    """Any element-wise op of `flops=` FLOP per output element (1 unless said)."""
+    return _elementwise(call, call.options.get("flops", 1.0))
+
+
+def _register_named(name: str, inputs: int, flops: float) -> None:
+    @kind(name, (inputs, inputs), partial="every" if name in _LINEAR else "none")
+    def named(call: Call) -> Sequence[Kernel]:
+        return _elementwise(call, flops)
+
+
+for _name, (_inputs, _flops) in ELEMENTWISE_FLOPS.items():
+    _register_named(_name, _inputs, _flops)
+
+
+def _same_shape(call: Call) -> Shaped:
+    first = call.inputs[0]
+    if first.whole != call.output.whole or line_up(first.tensor.dims, call.output.tensor.dims) is None:
+        message = f"the output must have the dims of {first.name}:{first.tensor.type_text}"
+        raise ShapeError(message, "out")
+    _check_broadcast(call, 1)
+    return first
+
+
+def _axis(op: Op) -> Sequence[str]:
+    """The loop over a row: that of the dim called `axis=`, or of the last one."""
+    place = _place(op)
+    return () if place is None else (named_loops(op)[0][place],)
+
+
+def _place(op: Op) -> int | None:
+    """The dim of the first input that `axis=` means, by its name (the last one of that name) or its number, negative from
+    the right; without it the last. None if there is no such dim."""
+    dims, said = op.inputs[0].dims, op.option("axis") or "-1"
+    if said.lstrip("-").isdigit():
+        place = int(said)
+        return place % len(dims) if -len(dims) <= place < len(dims) else None
+    return max((at for at, dim in enumerate(dims) if dim.size == said), default=None)
+
+
+def _normalised(call: Call, flops_per_element: float) -> list[Kernel]:
+    first = _same_shape(call)
+    if not first.sizes:
+        raise ShapeError(f"{call.op.kind} needs a tensor with at least one dim", "in0")
+    place = _place(call.op)
+    if place is None:
+        raise ShapeError(
+            f"axis '{call.op.option('axis')}' is not a dim of {first.name}:{first.tensor.type_text}", "axis"
+        )
+    row = first.sizes[place]
+    return [
+        call.kernel(
+            vector_flops=flops_per_element * first.elements,
+            vector_dtype=call.input_dtype,
+            tiling=_streamed(call, row),
+            row_elements=row,
+            reduces=True,
+        )
+    ]
+
+
+@kind("softmax", (1, 1), ("axis",), row_dims=_axis)
+def softmax(call: Call) -> Sequence[Kernel]:
+    """5 FLOP per element: max, subtract, exp, sum, divide; over the last dim unless `axis=` says otherwise."""
+    return _normalised(call, 5.0)
+
+
+@kind("layer_norm", (1, 3), ("axis",), row_dims=_axis)
+def layer_norm(call: Call) -> Sequence[Kernel]:
+    """7 FLOP per element: sum, subtract the mean, square, sum, scale by 1/std, times gamma, plus beta."""
+    return _normalised(call, 7.0)
+
+
+@kind("rms_norm", (1, 2), ("axis",), row_dims=_axis)
+def rms_norm(call: Call) -> Sequence[Kernel]:
+    """4 FLOP per element: square, sum, scale by 1/rms, times gamma."""
+    return _normalised(call, 4.0)
+
+
+def _channels(op: Op) -> Loops:
+    """What is given for each channel has the loop of the second dim, whatever else has its size."""
+    loops = list(named_loops(op))
+    if len(op.inputs[0].dims) > 1:
+        channel = op.inputs[0].dims[1].size
+        for at, tensor in enumerate(op.inputs[1:], start=1):
+            if [dim.size for dim in tensor.dims] == [channel]:
+                loops[at] = [loops[0][1]]
+    return loops
+
+
+@kind("batch_norm", (1, 5), ("train",), loops=_channels)
+def batch_norm(call: Call) -> Sequence[Kernel]:
+    """2 FLOP per element (scale and shift with known statistics). `train=true`: 3 more (sum, subtract, square) for the
+    statistics, a reduction over the whole batch that must end before the first output, and so a pass of its own.
+
+    Passes over the tensor: alone 3 (read for the statistics, read to normalise, write); with known statistics 2. Fused
+    with its neighbours it is two kernels: whatever makes the input writes it and adds up the statistics on the way, and
+    what follows begins with normalising: the input is written once and read once, the output stays on chip. The
+    statistics, some numbers a channel, are not counted."""
+    first = _same_shape(call)
+    if not call.options.get("train", False):
+        return [_normalising(call, first)]
+    statistics = Access(f"{call.op.name}/statistics", 0.0)
+    counting = call.kernel(
+        name=statistics.tensor,
+        reads=(first.access,),
+        writes=(statistics,),
+        vector_flops=3.0 * first.elements,
+        vector_dtype=call.input_dtype,
+        tiling=StreamTiling(first.elements, DTYPE_BYTES[first.dtype], 1),
+        reduces=True,
+    )
+    normalising = _normalising(call, first)
+    whole = replace(
+        normalising,
+        reads=(replace(first.access, nbytes=2 * first.nbytes), *call.reads[1:]),
+        vector_flops=counting.vector_flops + normalising.vector_flops,
+        fusable=False,
+        reduces=True,
+        parts=(counting, _after(normalising, statistics)),
+    )
+    return [whole]
+
+
+def _after(kernel: Kernel, first: Access) -> Kernel:
+    """An element-wise kernel that waits for one thing more."""
+    tiling = kernel.tiling
+    assert isinstance(tiling, StreamTiling), "element-wise kernels are streams"
+    return replace(kernel, reads=(*kernel.reads, first), tiling=replace(tiling, reads=tiling.reads + 1))
+
+
+def _normalising(call: Call, first: Shaped) -> Kernel:
+    """Scale and shift with statistics that are known."""
+    return call.kernel(
+        vector_flops=2.0 * first.elements, vector_dtype=call.input_dtype, tiling=_streamed(call), fusable=True
+    )
+
+
+@kind("reduce", (1, 1), partial="every", loops=reduced_loops)
+def reduce(call: Call) -> Sequence[Kernel]:
+    """A sum over the dims that the output lacks (of those called alike, the last): elements in minus elements out FLOP."""
+    first = call.inputs[0]
+    if from_the_left(call.output.tensor.dims, first.tensor.dims) is None:
+        message = f"{call.output.tensor.type_text} is not {first.tensor.type_text} with some dims summed away"
+        raise ShapeError(message, "out")
+    return [
+        call.kernel(
+            vector_flops=float(max(0, first.elements - call.output.elements)),
+            vector_dtype=call.input_dtype,
+            tiling=_streamed(call),
+            row_elements=max(1, first.elements // max(1, call.output.elements)),
+            reduces=True,
+        )
+    ]
+
+
+@kind("dot", (2, 2))
+def dot(call: Call) -> Sequence[Kernel]:
+    """x[N] . y[N] -> s[]: 2N-1 FLOP on the vector unit; there is no matrix to fill a matrix unit."""
+    x, y = call.inputs
+    if x.sizes != y.sizes or len(x.sizes) != 1 or call.output.sizes:
+        raise ShapeError("dot takes two vectors of one length and makes a scalar, as in s:bf16[] = dot(x:bf16[N], y)")
+    return [
+        call.kernel(
+            vector_flops=2.0 * x.elements - 1.0,
+            vector_dtype=widest((x.dtype, y.dtype)),
+            tiling=_streamed(call),
+            reduces=True,
+        )
+    ]

@@ -1,0 +1,243 @@
+"""A graph meets a system: local sizes, and every mistake that only shows there.
+
+Model: a dim of size n sharded over axes of extent e has n / e elements on each chip. Where n is no multiple of e the graph
+is refused, or with `uneven: pad` every chip has as many as the first, n / e rounded up, and works and moves that much.
+Each op becomes a `Call` with local shapes, and its kind turns that into kernels.
+What an op demands of other chips the planner inserts (`simulator.passes.planner`): such an op is a mistake only where
+nothing mends it, or where `sharding` is 'written' and the graph is to run as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hw import Mark, Problems, System
+from hw.input import shown
+from hw.systems import group_problems, mesh_problems
+from simulator.graph.blocks import block_problems
+from simulator.graph.items import Op, Tensor
+from simulator.graph.op_graph import OpGraph
+from simulator.graph.split import Cut, split_problems
+from simulator.graph.unroll import samples
+from simulator.ops.kernel import Kernel, Schedule
+from simulator.ops.options import SCHEDULE_OPTIONS, read_axes
+from simulator.ops.registry import Call, Kind, Shaped, ShapeError, find_kind, read_options
+from simulator.ops.views import seen_through, viewed
+from simulator.passes.checks import Known, chip_findings, is_size, op_findings, size_findings, tensor_findings
+from simulator.passes.members import members_of, side_by_side
+from simulator.passes.parts import Cutting, cutting, even_cut, parts_moved, share_problems, unequal
+from simulator.passes.sharding.assignment import plan_op
+from simulator.passes.sharding.loops import Site
+from simulator.passes.sharding.moves import arranged
+from simulator.passes.sharding.rules import Finding, sharding_findings
+from simulator.passes.stamps import Stamps
+
+
+def check_graph(
+    graph: OpGraph, system: System, problems: Problems, known: Known | None = None, sharding: str = "canonical"
+) -> None:
+    """Add every problem of the ops on this system, as far as what they refer to is sound.
+
+    `sharding`: 'canonical' or 'auto' if the planner will insert what is missing, 'written' if nothing will be inserted.
+    """
+    known = known or Known()
+    for name, size in graph.dims.items():
+        if not is_size(size):
+            problems.add(Mark("dims"), f"dim {name} is {shown(size)}; it must be a whole number of at least 1")
+            known = replace(known, broken_dims=known.broken_dims | {name})
+    earlier: set[str] = set()
+    shares = share_problems(graph, system) if known.mesh else {}
+    how = cutting(graph, system)
+    for op in samples(graph.items, graph.dims):
+        before = len(problems.found)
+        for part, message in op_findings(op, graph, system, known, earlier, how):
+            problems.add(op.source.at(part), message)
+        used = {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}
+        if op.name in shares:
+            problems.add(op.source.at("shares"), shares[op.name])
+        if len(problems.found) == before and known.mesh:
+            sound = not used & known.broken_dims
+            written = sharding == "written"
+            for part, message in _bound_findings(op, graph, system, written, how, known.chip) if sound else ():
+                problems.add(op.source.at(part), message)
+        earlier.add(op.name)
+    problems.found.extend(block_problems(graph, known.broken_dims, rounds=not known.unread_ops))
+
+
+def _bound_findings(
+    op: Op, graph: OpGraph, system: System, written: bool, how: Cutting, chip: bool
+) -> Iterator[Finding]:
+    """What is wrong with an op whose parts are sound: its sharding, its shapes, what the chip lacks for it. `written`:
+    nothing will be inserted."""
+    kind = find_kind(op)
+    demanded = list(sharding_findings(op, kind, system.mesh.names))
+    moved = (*op.inputs, op.output) if kind.network and not kind.view else ()
+    far = next((tensor for tensor in moved if tensor.memory in system.host_memories), None)
+    if far is not None:
+        part = "in0" if far in op.inputs else "out"
+        yield (
+            part,
+            f"{op.kind} cannot reach {far.name} @{far.memory}, which chips of a host share; copy it apart from it",
+        )
+        return
+    try:
+        if kind.network and not kind.view and (over := op.option("over")):
+            parts_moved(op, read_axes(over), how.probed)
+        if demanded and not written and not kind.network and not side_by_side(op, system):
+            bind_op(whole(op), graph, system, how.even)
+            planned = plan_op(op, kind, site(graph, system, how))
+            if planned is None:
+                part, message = demanded[0]
+                demanded = [(part, f"{message}; the planner cannot mend it: {_why(op)}")]
+            else:
+                op, demanded = planned.local, []
+        yield from demanded
+        if not demanded:
+            yield from chip_findings(bind_op(op, graph, system, how.even), system) if chip else ()
+    except ShapeError as error:
+        yield error.part, str(error)
+
+
+def _why(op: Op) -> str:
+    if op.output.partial:
+        return f"nothing that is summed makes the declared partial sums over {op.output.partial}"
+    return "no assignment of the mesh axes to its dims divides and keeps its shapes"
+
+
+def whole(op: Op) -> Op:
+    """The op as on one chip, without any sharding."""
+    return replace(op, inputs=tuple(arranged(tensor, {}) for tensor in op.inputs), output=arranged(op.output, {}))
+
+
+def site(graph: OpGraph, system: System, how: Cutting, cost: Callable[[Op], float] | None = None) -> Site:
+    """The graph on the system as the planner sees it; with a `cost` it plans for the least."""
+
+    def runs(op: Op) -> bool:
+        try:
+            return bool(bind_op(op, graph, system, how.even))
+        except ShapeError:
+            return False
+
+    def fits(tensor: Tensor) -> bool:
+        return not any(True for _ in size_findings(tensor, graph, system, how))
+
+    return Site(system.mesh.names, fits, runs, lambda tensor: tensor_bytes(tensor, graph, system, how.even), cost)
+
+
+def plannable(op: Op, graph: OpGraph, system: System, how: Cutting) -> Kind | None:
+    """The kind of an op that is sound but demands what its chips have not got; None for any other."""
+    known = Known(broken_dims=frozenset(name for name, size in graph.dims.items() if not is_size(size)))
+    if known.broken_dims & {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}:
+        return None
+    try:
+        kind = find_kind(op)
+        if kind.network or any(True for _ in tensor_findings(op, graph, system, known, how)):
+            return None
+        if side_by_side(op, system):
+            return None
+        if not any(True for _ in sharding_findings(op, kind, system.mesh.names)):
+            return None
+        bind_op(whole(op), graph, system, how.even)
+    except ShapeError:
+        return None
+    return kind
+
+
+def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:
+    """The kernels of one op on one chip of the system, the one with this cut where chips differ. Beside what is written,
+    the options say how many chips take part in a collective (`over_chips`). Raises ShapeError."""
+    kind = find_kind(op)
+    options = read_options(op, kind)
+    cut = cut or even_cut(graph, system)
+    over = options.get("over", "")
+    call = Call(
+        op,
+        tuple(_local(tensor, graph, system, cut) for tensor in op.inputs),
+        _local(op.output, graph, system, cut),
+        {**options, "over_chips": system.mesh.extent(over)},
+    )
+    if kind.network and not kind.view and over:
+        call = replace(
+            call,
+            options={
+                **call.options,
+                **unequal(op, over, system, cut, lambda tensor, of: _local(tensor, graph, system, of).nbytes),
+            },
+        )
+    given = Schedule(**{name: value for name, value in options.items() if name in _SCHEDULE})
+    members = members_of(op, options, system)
+    if members is not None:
+        given = replace(given, on=tuple(sorted(members.intersection(given.on) if given.on else members)))
+    said: dict[str, Any] = {name: options[name] for name in ("recompute", "efficiency") if name in options}
+    if op.turn:
+        said |= {"written": (op.output.base,), "turn": op.turn}
+    kernels = [_scheduled(kernel, given, said) for kernel in kind.lower(call)]
+    something = all(shaped.elements for shaped in (*call.inputs, call.output))  # of which this chip has a part
+    if "efficiency" in said and something and not any(kernel.flops for kernel in kernels):
+        raise ShapeError(f"efficiency= is of the peaks of units, and {op.kind} does no arithmetic", "efficiency")
+    return kernels
+
+
+_SCHEDULE = SCHEDULE_OPTIONS
+
+
+def _scheduled(kernel: Kernel, given: Schedule, said: Mapping[str, Any]) -> Kernel:
+    """The kernel with what its op says of when it is issued (`given`) and of how it computes (`said`)."""
+    if given.queue is None and kernel.schedule.queue is not None:
+        given = replace(given, queue=kernel.schedule.queue)
+    parts = tuple(_scheduled(part, given, said) for part in kernel.parts)
+    return replace(kernel, schedule=given, parts=parts, **said)
+
+
+def _local(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None) -> Shaped:
+    whole = tuple(graph.dims[dim.size] if isinstance(dim.size, str) else dim.size for dim in tensor.dims)
+    cut = cut or even_cut(graph, system)
+    sizes = tuple(cut.size(size, dim.axes, dim.size) for size, dim in zip(whole, tensor.dims, strict=True))
+    padded = (size * system.mesh.extent(dim.axes) for size, dim in zip(sizes, tensor.dims, strict=True))
+    return Shaped(tensor, sizes, whole, tuple(padded), cut)
+
+
+def tensor_bytes(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None = None) -> float:
+    """Bytes of a tensor on one chip, the one with this cut where chips differ."""
+    return _local(tensor, graph, system, cut).nbytes
+
+
+def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:
+    """All kernels of a graph as it stands, in program order, blocks unrolled. Raises SpecError with every problem: also
+    for what `simulator.passes.planner` would insert."""
+    check_as_written(graph, system)
+    return bind_checked(graph, system, cut)
+
+
+def check_as_written(graph: OpGraph, system: System) -> None:
+    """Raise SpecError with every problem of a graph for which nothing will be inserted."""
+    problems = Problems()
+    for _, message in mesh_problems(system.mesh.axes, system.topology):
+        problems.add(Mark("mesh"), message)
+    for name, _, message in group_problems(system.mesh, system.size):
+        problems.add(Mark(f"groups.{name}"), message)
+    for _, message in split_problems(graph, system):
+        problems.add(Mark("split"), message)
+    problems.raise_if_any()
+    check_graph(graph, system, problems, sharding="written")
+    problems.raise_if_any()
+
+
+def bind_checked(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:
+    """The same of a graph in which `check_as_written` found nothing. Raises SpecError where a part's shapes do not
+    fit."""
+    problems = Problems()
+    ops = graph.flat()
+    behind = viewed(ops)
+    kernels: list[Kernel] = []
+    here = cut or even_cut(graph, system)
+    stamps = Stamps(lambda op: bind_op(op, graph, system, here))
+    for op in ops:
+        try:
+            kernels += stamps.kernels(op)
+        except ShapeError as error:  # shapes of equal parts fit, those of this one do not
+            problems.add(op.source.at(error.part), str(error))
+    problems.raise_if_any()
+    return [seen_through(kernel, behind) for kernel in kernels] if behind else kernels

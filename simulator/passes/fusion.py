@@ -1,0 +1,199 @@
+"""Fusion: kernels joined so that what passes between them stays on chip.
+
+Rules.
+- `elementwise` joins, greedily in program order, an element-wise op to the kernel that feeds it, as long as that kernel
+  is itself element-wise; a reduction (softmax, norm, sum) may close a group, and nothing joins after it: it needs all
+  of its input before any of its output.
+- Explicit groups `[[a, b, c]]` may also hold matmuls, convolutions and attention; a reduction splits the group there,
+  and so does what is written in place, whose readers read the whole of it from memory.
+- An op whose reduction comes before its own element-wise rest (batch norm in training: statistics, then normalising) is
+  two kernels wherever one of them joins another: what comes before it ends with the one, what follows begins with the
+  other. Each goes over the tensor once; nothing is made anew.
+- A group may not be fused around a stranger: an op that needs one member and feeds a later one. In a group, an op that
+  the planner gave collectives stands for its own kernel (`simulator.passes.planner`): those at an end of the group stay
+  outside, one in between is such a stranger.
+What one kernel of a group asks for, and what it spills, is worked out in `simulator.passes.fusion_join`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from hw import System
+from hw.input import unknown
+from simulator.graph.op_graph import FuseRule
+from simulator.ops.kernel import Kernel
+from simulator.passes.fusion_join import Room, join
+from simulator.passes.placement import Placement, placements
+
+
+class FusionError(ValueError):
+    """A group that cannot be fused: which group (its position), and why."""
+
+    def __init__(self, group: int, message: str) -> None:
+        super().__init__(message)
+        self.group = group
+
+
+def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System, level: str = "on_chip") -> list[Kernel]:
+    """The kernels `wholes` (program order) with groups joined by `rule`; what passes within one must fit the memory
+    `level`. Raises FusionError for an impossible group."""
+    if rule == "none":
+        return list(wholes)
+    if isinstance(rule, str) and rule != "elementwise":
+        raise FusionError(0, "fuse: " + unknown("rule", rule, ("none", "elementwise")) + ", or groups of op names")
+    kernels = [part for kernel in wholes for part in _parts(kernel)]
+    places = placements(kernels, system.size)
+    groups = _greedy(kernels, places) if isinstance(rule, str) else _explicit(kernels, places, rule)
+    group_of = {at: group for group in groups for at in group}
+    readers = _readers(kernels)
+    result: list[Kernel] = []
+    memory = system.chip.memories.get(level)
+    room = Room(system.chip.matrix_unit.tile, memory.capacity_bytes if memory else math.inf)
+    at = 0
+    for whole in wholes:
+        here = range(at, at + len(_parts(whole)))
+        at = here.stop
+        if group_of.keys().isdisjoint(here):
+            result.append(whole)
+            continue
+        for place in here:
+            group = group_of.get(place, (place,))
+            if len(group) == 1:
+                result.append(kernels[place])
+            elif place == group[-1]:
+                result.append(join([kernels[member] for member in group], group, readers, room))
+    return result
+
+
+def _parts(kernel: Kernel) -> tuple[Kernel, ...]:
+    """What may be fused by itself; a kernel in chunks stays whole, since its second part needs all of the first."""
+    return kernel.parts if kernel.parts and kernel.schedule.chunks == 1 else (kernel,)
+
+
+def _readers(kernels: Sequence[Kernel]) -> Mapping[str, set[int]]:
+    """Which kernels read each tensor."""
+    readers: dict[str, set[int]] = {}
+    for at, kernel in enumerate(kernels):
+        for access in kernel.reads:
+            readers.setdefault(access.tensor, set()).add(at)
+    return readers
+
+
+def _greedy(kernels: Sequence[Kernel], places: Sequence[Placement]) -> list[tuple[int, ...]]:
+    maker = {access.tensor: at for at, kernel in enumerate(kernels) for access in kernel.writes}
+    groups: list[list[int]] = []
+    group_of: dict[int, list[int]] = {}
+    for at, kernel in enumerate(kernels):
+        if not _joinable(kernel):
+            continue
+        feeders = sorted({maker[access.tensor] for access in kernel.reads if access.tensor in maker}, reverse=True)
+        for feeder in feeders:
+            group = group_of.get(feeder)
+            if group is not None and places[feeder] is places[at] and _may_follow(kernels, group, at):
+                group.append(at)
+                group_of[at] = group
+                break
+        else:
+            if kernel.fusable:
+                group_of[at] = [at]
+                groups.append(group_of[at])
+    return [tuple(group) for group in groups if len(group) > 1]
+
+
+def _joinable(kernel: Kernel) -> bool:
+    return kernel.communication is None and (kernel.fusable or (kernel.reduces and not kernel.matrix_flops))
+
+
+def _may_follow(kernels: Sequence[Kernel], group: Sequence[int], at: int) -> bool:
+    """Whether kernel `at` may close up to `group`: same schedule, no reduction before it, no stranger between."""
+    if any(kernels[member].reduces for member in group):
+        return False
+    if any(kernels[member].schedule != kernels[at].schedule for member in group):
+        return False
+    return _stranger(kernels, group, at) is None
+
+
+def _stranger(kernels: Sequence[Kernel], group: Sequence[int], last: int) -> Kernel | None:
+    """The first kernel before `last`, outside the group, that needs the group: it could not run before the whole."""
+    tainted = {access.tensor for member in group for access in kernels[member].writes}
+    tainted |= {name for member in group for name in kernels[member].ops}
+    inside = set(group)
+    for at in range(group[0] + 1, last):
+        kernel = kernels[at]
+        needs = {*(access.tensor for access in kernel.reads), *kernel.schedule.after}
+        if at not in inside and needs & tainted:
+            return kernel
+    return None
+
+
+def _base_name(kernel: Kernel, names: Collection[str]) -> str:
+    """The name under which a group knows the op of a kernel: its own, or that without the number of its round."""
+    return kernel.ops[0] if kernel.ops[0] in names else kernel.base_ops[0]
+
+
+def _rounds(kernels: Sequence[Kernel], names: Sequence[str]) -> tuple[dict[tuple[int, ...], list[int]], set[str]]:
+    """The kernels that carry out the named ops, by the round of the block they stand in; and the names found."""
+    rounds: dict[tuple[int, ...], list[int]] = {}
+    found: set[str] = set()
+    for at, kernel in enumerate(kernels):
+        name = _base_name(kernel, names)
+        if name in names:
+            found.add(name)
+            turn = () if kernel.ops[0] == name else kernel.turn  # a round may be named outright: [a.1, b.1]
+            rounds.setdefault(turn, []).append(at)
+    return rounds, found
+
+
+def _explicit(
+    kernels: Sequence[Kernel], places: Sequence[Placement], rule: Iterable[Sequence[str]]
+) -> list[tuple[int, ...]]:
+    groups: list[tuple[int, ...]] = []
+    taken: set[int] = set()
+    for number, names in enumerate(rule):
+        rounds, found = _rounds(kernels, names)
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise FusionError(number, f"fuse: there is no op '{missing[0]}' that makes a kernel")
+        for group in rounds.values():
+            if taken & set(group):
+                raise FusionError(number, "fuse: an op stands in two groups")
+            taken.update(group)
+            if {_base_name(kernels[at], names) for at in group} != set(names):
+                raise FusionError(number, f"fuse: {', '.join(names)} do not stand in one block")
+            if len({places[at] for at in group}) > 1:
+                raise FusionError(number, f"fuse: {', '.join(names)} do not all run on the same chips")
+            groups += _split(kernels, group, number)
+    return groups
+
+
+def _split(kernels: Sequence[Kernel], group: list[int], number: int) -> list[tuple[int, ...]]:
+    """The group cut after each reduction, checked for what cannot be fused."""
+    parts: list[list[int]] = [[]]
+    for at in group:
+        kernel = kernels[at]
+        if kernel.communication is not None:
+            raise FusionError(number, f"fuse: {kernel.name} is a {kernel.kind}, which is no kernel to fuse")
+        if replace(kernel.schedule, after=()) != replace(kernels[group[0]].schedule, after=()):
+            raise FusionError(
+                number, "fuse: all ops of a group need the same chunks=, tiles=, queue=, priority= and on="
+            )
+        parts[-1].append(at)
+        if kernel.reduces or kernel.grown:
+            parts.append([])
+    for part in parts:
+        stranger = _stranger(kernels, part, part[-1]) if part else None
+        if stranger is not None:
+            names = ", ".join(kernels[at].name for at in part)
+            raise FusionError(number, f"fuse: {names} cannot be one kernel, {_described(stranger)} stands between them")
+    return [tuple(part) for part in parts if len(part) > 1]
+
+
+def _described(kernel: Kernel) -> str:
+    """Its name; of a collective also what it does, for whoever has not written it."""
+    sent = kernel.communication
+    if sent is None or not sent.axes:
+        return kernel.name
+    return f"{kernel.name} ({sent.kind} over {sent.axes}, as written or inserted by the planner)"

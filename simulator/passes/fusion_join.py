@@ -1,0 +1,161 @@
+"""Several kernels as one: what it reads, writes and computes, how it is tiled, and what it spills.
+
+Model: what passes between members stays on chip, unless others need it: then it is written too.
+- Live intermediates must fit on chip, at the smallest tile the units allow; the largest ones that do not are spilled:
+  written and read back, which costs exactly what fusing them had saved.
+Laws: FLOPs are kept; HBM bytes never grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from simulator.graph.dtypes import widest
+from simulator.ops.kernel import Access, Kernel, Tile, Tiling
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where what passes within a group stays: the tile of the matrix unit, and the bytes of the memory."""
+
+    unit: tuple[int, int]
+    nbytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class FusedTiling:
+    """The tiling of a group: that of its heaviest member, its re-reads placed among the group's reads.
+
+    `places`: which of the member's reads each read of the group is, or -1; `shares`: the member's bytes of it, of all.
+    """
+
+    base: Tiling
+    places: tuple[int, ...]
+    shares: tuple[float, ...]
+
+    def tiles(self, on_chip_bytes: float, unit: tuple[int, int]) -> Iterator[Tile]:
+        """The tiles of the member; other inputs stream through once, inputs from within the group cost nothing."""
+        for tile in self.base.tiles(on_chip_bytes, unit):
+            # a tensor that another member goes over twice comes along while this one re-reads it
+            rereads = tuple(
+                max(1.0, tile.rereads[place] * share) if place >= 0 else 1.0
+                for place, share in zip(self.places, self.shares, strict=True)
+            )
+            yield Tile(tile.steps, rereads, tile.label)
+
+
+def join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str, set[int]], room: Room) -> Kernel:
+    """One kernel that does what `members` do; `places` are theirs in the program, `readers` say who reads each tensor."""
+    inside = set(places)
+    made = {access.tensor: access for kernel in members for access in kernel.writes}
+    kept = {name for name in made if not readers.get(name) or readers[name] - inside}
+    reads = _reads_from_outside(members, made)
+    within = [name for name in made if readers.get(name, set()) & inside]
+    spilled = _spills(members, within, room)
+    anchor = max(members, key=lambda kernel: (kernel.matrix_flops, kernel.hbm_bytes))
+    first = members[0]
+    back = tuple(_spill_reads(members, spilled, kept))
+    everything = (*reads.values(), *back)
+    return replace(
+        anchor,
+        name="+".join(kernel.name for kernel in members),
+        ops=_distinct(kernel.ops for kernel in members),
+        written=_distinct(kernel.base_ops for kernel in members),
+        template="+".join(kernel.base for kernel in members),
+        turn=first.turn,
+        kind="fused",
+        reads=everything,
+        writes=(
+            *(access for name, access in made.items() if name in kept),
+            *(replace(made[name], tensor=f"{name}/spill") for name in spilled if name not in kept),
+        ),
+        matrix_flops=sum(kernel.matrix_flops for kernel in members),
+        matrix_dtype=_widest(kernel.matrix_dtype for kernel in members),
+        vector_flops=sum(kernel.vector_flops for kernel in members),
+        vector_dtype=_widest(kernel.vector_dtype for kernel in members),
+        contractions=tuple(part for kernel in members for part in kernel.contractions),
+        members=tuple(work for kernel in members for work in kernel.works),
+        grown=tuple(pair for kernel in members for pair in kernel.grown),
+        parts=(),
+        tiling=_tiling(anchor, everything),
+        fixed_s=sum(kernel.fixed_s for kernel in members),
+        schedule=replace(first.schedule, after=_distinct(kernel.schedule.after for kernel in members)),
+        spilled_bytes=sum(made[name].nbytes for name in spilled if name not in kept)
+        + sum(access.nbytes for access in back),
+    )
+
+
+def _distinct(names: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """All names, each where it first stands."""
+    return tuple(dict.fromkeys(chain.from_iterable(names)))
+
+
+def _widest(dtypes: Iterable[str]) -> str:
+    """The widest dtype of those that compute; '' if none does."""
+    used = [dtype for dtype in dtypes if dtype]
+    return widest(used) if used else ""
+
+
+def _tiling(anchor: Kernel, reads: Sequence[Access]) -> Tiling | None:
+    if anchor.tiling is None:
+        return None
+    at = {access.tensor: place for place, access in enumerate(anchor.reads)}
+    places = tuple(at.get(access.tensor, -1) for access in reads)
+    shares = (
+        anchor.reads[place].nbytes / access.nbytes if place >= 0 and access.nbytes else 1.0
+        for place, access in zip(places, reads, strict=True)
+    )
+    return FusedTiling(anchor.tiling, places, tuple(shares))
+
+
+def _reads_from_outside(members: Sequence[Kernel], made: Collection[str]) -> dict[str, Access]:
+    """What the group takes in: each tensor once, as often as the member does that reads it most."""
+    reads: dict[str, Access] = {}
+    for kernel in members:
+        for access in kernel.reads:
+            known = reads.get(access.tensor)
+            if access.tensor not in made and (known is None or access.nbytes > known.nbytes):
+                reads[access.tensor] = access
+    return reads
+
+
+def _spill_reads(members: Sequence[Kernel], spilled: Sequence[str], kept: Collection[str]) -> Iterator[Access]:
+    for kernel in members:
+        for access in kernel.reads:
+            if access.tensor in spilled:
+                word = "back" if access.tensor in kept else "spill"
+                yield replace(access, tensor=f"{access.tensor}/{word}")
+
+
+def _spills(members: Sequence[Kernel], internal: Sequence[str], room: Room) -> list[str]:
+    """The intermediates that do not fit on chip beside each other, largest first. One that is written anyway, because
+    others need it, is then only read back."""
+    sizes = {name: _tile_bytes(name, members, room) for name in internal}
+    spilled: list[str] = []
+    for at in range(len(members)):
+        live = {name: sizes[name] for name in internal if name not in spilled and _alive(name, members, at)}
+        while sum(live.values()) > room.nbytes:
+            largest = max(live, key=lambda name: (live[name], name))
+            del live[largest]
+            spilled.append(largest)
+    return [name for name in internal if name in spilled]
+
+
+def _alive(name: str, members: Sequence[Kernel], at: int) -> bool:
+    made = next(i for i, kernel in enumerate(members) if any(access.tensor == name for access in kernel.writes))
+    used = max(i for i, kernel in enumerate(members) if any(access.tensor == name for access in kernel.reads))
+    return made <= at <= used
+
+
+def _tile_bytes(name: str, members: Sequence[Kernel], room: Room) -> float:
+    """The least of an intermediate that must be on chip at once, twice over: a unit tile, a whole row for who reduces
+    rows, a unit's width of whole rows for who contracts them."""
+    rows, columns = room.unit
+    tile = rows * columns
+    for kernel in members:
+        if any(access.tensor == name for access in kernel.reads):
+            tile = max(tile, kernel.row_elements * (columns if kernel.contractions else 1))
+    access = next(access for kernel in members for access in kernel.writes if access.tensor == name)
+    return min(2.0 * tile * access.item_bytes, access.nbytes)
