@@ -225,7 +225,7 @@ def test_rows_of_other_code_are_not_this_codes(install: Path, widths: Path, path
     first, said = study(install, widths, path)
     assert said == "2 rows, 2 run now"
     assert study(install, widths, path) == (first, "2 rows, 0 run now")
-    source = install / "analysis" / "summary.py"
+    source = install / "analysis" / "words" / "summary.py"
     before = source.read_text()
     source.write_text(before + "\n# mended\n")
     assert study(install, widths, path) == (first, "2 rows, 2 run now")
