@@ -16,7 +16,7 @@ import pytest
 
 from analysis import OP_WORDS, RUN_WORDS, Word
 from hw.input import parse_document
-from hw.network import FORMS
+from hw.network import WIRINGS
 from scenarios import run
 from simulator import ALGORITHMS, KINDS
 from tests.docs_runner import Block, Page, blocks, missing, prose
@@ -35,7 +35,7 @@ def text_of(page: str) -> str:
 @pytest.fixture
 def registries() -> Iterator[None]:
     """The tables of kinds, algorithms and wirings; what a page adds goes away, also if it fails half-way."""
-    tables: list[dict[str, Any]] = [KINDS, ALGORITHMS, FORMS]
+    tables: list[dict[str, Any]] = [KINDS, ALGORITHMS, WIRINGS]
     before = [dict(table) for table in tables]
     yield
     for table, rows in zip(tables, before, strict=True):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import Link, Mesh, System, Topology, load_chip, parse_topology
-from hw.network import FORMS, MAX_CHIPS
+from hw.network import MAX_CHIPS, written_wirings
 from hw.systems import mesh_problems
 from tests.strategies import outcome
 
@@ -34,7 +34,7 @@ ONE_SIZE = sorted(LINK_COUNT)
 
 
 def test_every_wiring_has_its_law_here() -> None:
-    assert {*LINK_COUNT, "dragonfly"} == set(FORMS)
+    assert {*LINK_COUNT, "dragonfly"} == set(written_wirings())
 
 
 def links_of(topology: Topology) -> int:
@@ -332,7 +332,7 @@ def test_the_largest_topology_is_built() -> None:
 )
 def test_any_text_is_a_topology_or_a_value_error(text: str) -> None:
     got = outcome(lambda: parse_topology(text, LINKS))
-    assert str(got) if isinstance(got, ValueError) else got.levels[0].kind in FORMS
+    assert str(got) if isinstance(got, ValueError) else got.levels[0].kind in written_wirings()
 
 
 # Meshes

@@ -17,9 +17,19 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from hw import Link, Router, Topology, Wire, load_system, parse_topology
-from hw.network import FORMS, best_cut, diameter, level_facts, link_rows, overall_cut, topology_record, tree_cut
+from hw.network import (
+    PICTURE_WIDTH,
+    best_cut,
+    diameter,
+    drawn_level,
+    level_facts,
+    link_rows,
+    overall_cut,
+    topology_record,
+    tree_cut,
+    written_wirings,
+)
 from scenarios.cli import app
-from scenarios.cli.show.topology_picture import WIDTH, Picture
 
 LINKS = {"a": Link(bandwidth=1.0, latency=1.0, count=6), "b": Link(bandwidth=2.0, count=4), "pcie": Link(bandwidth=3.0)}
 
@@ -315,9 +325,9 @@ def test_a_picture_fits_a_screen(text: str, inner: int) -> None:
     if text.startswith("dragonfly(32") and inner > 1:
         return
     topology = parse_topology([f"switch({inner}) over b", f"{text} over a"], LINKS)
-    picture = Picture(topology, 1)
+    picture = drawn_level(topology, 1)
     assert 1 <= len(picture.lines) <= 20
-    assert all(len(line) <= WIDTH for line in (*picture.lines, *picture.remarks)), picture.lines
+    assert all(len(line) <= PICTURE_WIDTH for line in (*picture.lines, *picture.remarks)), picture.lines
     drawn = "\n".join(picture.lines)
     last = topology.size - 1
     if "torus(8,16,8)" not in text and "2,2,2" not in text:
@@ -325,12 +335,12 @@ def test_a_picture_fits_a_screen(text: str, inner: int) -> None:
 
 
 def test_every_wiring_is_drawn() -> None:
-    assert {text.partition("(")[0] for text in PICTURES} == set(FORMS)
+    assert {text.partition("(")[0] for text in PICTURES} == set(written_wirings())
 
 
 def test_pictures_of_small_ones() -> None:
     def lines(text: str) -> list[str]:
-        return Picture(parse_topology(f"{text} over a", LINKS), 0).lines
+        return drawn_level(parse_topology(f"{text} over a", LINKS), 0).lines
 
     assert lines("ring(4)") == ["╭─ 0 ── 1 ── 2 ── 3 ─╮", "╰────────────────────╯"]
     assert lines("line(3)") == ["  0 ── 1 ── 2"]
@@ -348,7 +358,7 @@ def test_a_graph_is_drawn_as_what_it_was_recognised_as() -> None:
     grid = nx.convert_node_labels_to_integers(nx.grid_2d_graph(3, 4))
     called = dict(zip(grid, [f"chip{chip}" for chip in (7, 2, 9, 0, 4, 11, 3, 8, 1, 10, 5, 6)], strict=True))
     drawn = nx.relabel_nodes(grid, called)
-    picture = Picture(parse_topology(drawn, LINKS), 0)
+    picture = drawn_level(parse_topology(drawn, LINKS), 0)
     rows = [re.findall(r"\d+", line) for line in picture.lines if "──" in line]
     joined = {frozenset((f"chip{a}", f"chip{b}")) for row in rows for a, b in itertools.pairwise(row)}
     joined |= {

@@ -3,20 +3,20 @@
 Model: the load of a direction of a link is the time that its bytes take at its full rate, over the run's time. A line of
 the map stands for all wires between two nodes, both ways, and shows the most loaded of them. Of chips that were simulated
 once for several, the links of each have the load of the one that was simulated.
-Places: lattices lie in rows and columns (a third axis shifts a plane), everything else in a circle of chips with the
-switches inside, each in the middle of what it joins.
+Where chips and switches lie is said by `hw.network.picture`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from analysis.plots.style import CAUSE_COLOURS, inert, load_colour, styled
 from hw import Dimension, Topology, Wire
 from hw.input import show
+from hw.network import map_places
 from simulator import PS_PER_S, Plan, Result
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ MAX_CHIPS = 144
 
 _MAX_LINES = 3000
 _BUCKETS = 10
-_CLOSE = 0.02
-_LATTICES = ("torus", "grid", "line")
 
 Place = tuple[float, float]
 
@@ -86,7 +84,7 @@ def plot_topology(result: Result) -> Figure | None:
         )
     if len(lines) > _MAX_LINES:
         return None
-    places = _places(topology)
+    places = map_places(topology)
     figure = Figure([*_links(lines, places), *_nodes(topology, places)])
     hidden: dict[str, Any] = {"visible": False}
     wide = max(x for x, _ in places.values()) - min(x for x, _ in places.values())
@@ -166,58 +164,3 @@ def _nodes(topology: Topology, places: Mapping[str, Place]) -> Iterator[Any]:
             hovertext=[inert(node) for node in names],
             hovertemplate="%{hovertext}<extra></extra>",
         )
-
-
-def _places(topology: Topology) -> dict[str, Place]:
-    lattice = len(topology.levels) == 1 and topology.levels[0].kind in _LATTICES
-    places = _rows_and_columns(topology) if lattice else _circle(topology.size)
-    near: dict[str, set[str]] = {}
-    for wire in topology.wires:
-        near.setdefault(wire.source, set()).add(wire.target)
-        near.setdefault(wire.target, set()).add(wire.source)
-    waiting = [node for node in near if node not in places]
-    while waiting:
-        ready = [node for node in waiting if near[node] & places.keys()]
-        if not ready:
-            break  # joined to no chip
-        found = {node: _middle([places[each] for each in sorted(near[node] & places.keys())]) for node in ready}
-        places |= _spread(found)
-        waiting = [node for node in waiting if node not in found]
-    return {**places, **dict.fromkeys(waiting, (0.0, 0.0))}
-
-
-def _rows_and_columns(topology: Topology) -> dict[str, Place]:
-    axes = [axis for axis in topology.axes if axis.size > 1] or list(topology.axes)
-    places = {}
-    for chip in range(topology.size):
-        at = [axis.place(chip) for axis in axes]
-        x, y = float(at[-1]), -float(at[-2]) if len(at) > 1 else 0.0
-        if len(at) > 2:  # planes side by side, each a little lower
-            x, y = x + at[0] * (axes[-1].size + 0.8), y - at[0] * 0.45
-        places[f"chip{chip}"] = (x, y)
-    return places
-
-
-def _circle(chips: int) -> dict[str, Place]:
-    turns = [2 * math.pi * chip / chips for chip in range(chips)]
-    return {f"chip{chip}": (math.sin(turn), math.cos(turn)) for chip, turn in enumerate(turns)}
-
-
-def _middle(points: Sequence[Place]) -> Place:
-    """The middle of some points, drawn a little towards the centre."""
-    return 0.7 * sum(x for x, _ in points) / len(points), 0.7 * sum(y for _, y in points) / len(points)
-
-
-def _spread(found: Mapping[str, Place]) -> dict[str, Place]:
-    """Nodes that would lie upon each other, in a small circle."""
-    spots: dict[Place, list[str]] = {}
-    for node, (x, y) in found.items():
-        spots.setdefault((round(x / _CLOSE), round(y / _CLOSE)), []).append(node)
-    places = {}
-    for nodes in spots.values():
-        x, y = found[nodes[0]]
-        radius = 0.0 if len(nodes) == 1 else 0.06 + 0.012 * len(nodes)
-        for at, node in enumerate(nodes):
-            turn = 2 * math.pi * at / len(nodes)
-            places[node] = (x + radius * math.sin(turn), y + radius * math.cos(turn))
-    return places

@@ -1,33 +1,48 @@
 """Topologies: the text that says them, the wirings they are made of, the routes through them and their figures.
 
 `parse_topology("torus(4, 4) over ici", chip.links)` builds one; `Router(topology).route(0, 7)` gives a message's way;
-`level_facts`, `diameter` and `overall_cut` say what a network can carry. A new wiring is a `Form` in `FORMS`.
+`level_facts`, `diameter` and `overall_cut` say what a network can carry. `WIRINGS` has all that
+is known of each wiring; a new one is one object.
 """
 
+from hw.network.axes import Axis
 from hw.network.bisection import CLOSED_FORM, Cut, best_cut
-from hw.network.facts import LevelFacts, diameter, level_facts, overall_cut, tree_cut
+from hw.network.facts import LevelFacts, diameter, level_facts, overall_cut
 from hw.network.graphs.file import GRAPH_SUFFIXES, MAX_LINKS, MAX_NODES, read_graph
+from hw.network.picture import Picture, drawn_level, map_places
 from hw.network.recognition.recognise import walk_from
 from hw.network.routing import ROUTINGS, Route, Router, Routing
-from hw.network.subwiring import ROUTES
+from hw.network.shape import WiringShape
 from hw.network.table import link_rows, topology_record
 from hw.network.text import parse_topology
-from hw.network.topology import MAX_CHIPS, Axis, Level, Topology, Trunk, Wire
-from hw.network.wirings.forms import FORMS, Form, one_axis
+from hw.network.topology import MAX_CHIPS, Level, Node, Topology, Trunk, Wire
+from hw.network.wirings import WIRINGS, Canvas, Instance, Site, Wiring, add_wiring, written_wirings
+from hw.network.wirings.canvas import WIDTH as PICTURE_WIDTH
+from hw.network.wirings.custom import ROUTED
+from hw.network.wirings.fat_tree import tree_cut
+
+ROUTES = ROUTED.name
+"""The kind of the axis of chips that form no wiring."""
 
 __all__ = [
     # What a topology is.
     "MAX_CHIPS",
     "Axis",
     "Level",
+    "Node",
     "Topology",
     "Trunk",
     "Wire",
     "parse_topology",
     # Wirings.
-    "FORMS",
-    "Form",
-    "one_axis",
+    "WIRINGS",
+    "Canvas",
+    "Instance",
+    "Site",
+    "Wiring",
+    "WiringShape",
+    "add_wiring",
+    "written_wirings",
     # Files of graphs.
     "GRAPH_SUFFIXES",
     "MAX_LINKS",
@@ -51,4 +66,9 @@ __all__ = [
     "overall_cut",
     "topology_record",
     "tree_cut",
+    # Pictures.
+    "PICTURE_WIDTH",
+    "Picture",
+    "drawn_level",
+    "map_places",
 ]

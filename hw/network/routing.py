@@ -13,13 +13,15 @@ over the fewest wires, chips being waypoints like any node. Where several shorte
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Literal
 
-from hw.network.routes import GraphRoutes, Path, Pick, Spread, TreeRoutes, spread_over
-from hw.network.topology import Axis, Topology
+from hw.network.axes import Axis
+from hw.network.routes import GraphRoutes, Pick, Spread, TreeRoutes, spread_over
+from hw.network.topology import Topology
+from hw.network.wirings.table import WIRINGS
 
 Routing = Literal["split", "single", "ecmp", "minimal"]
 ROUTINGS: tuple[Routing, ...] = ("split", "single", "ecmp", "minimal")
@@ -58,7 +60,7 @@ class Router:
     """Whether a message goes along the axes that were recognised in a graph, as collectives do, rather than over its fewest
     wires: nobody has said that it routes by axes."""
     _known: dict[tuple[int, int], Route] = field(default_factory=dict)
-    _fabrics: dict[int, TreeRoutes | GraphRoutes] = field(default_factory=dict)
+    _searched: dict[int, TreeRoutes | GraphRoutes] = field(default_factory=dict)
 
     def route(self, source: int, target: int) -> Route:
         """The route between two chips. Raises ValueError if there is none."""
@@ -115,14 +117,14 @@ class Router:
     def _spread(self, axis: Axis, ends: tuple[int, int], pick: Pick) -> Spread:
         """The shares of one leg."""
         drawn = self.topology.levels[axis.level].drawn
-        ways = _WAYS.get(axis.kind)
-        if ways is not None and not (drawn and not self.by_axes):
-            return spread_over(self.topology, ways(self.topology, axis, ends), pick)
-        if axis.level not in self._fabrics:
+        wiring = WIRINGS[axis.kind]
+        if wiring.ways is not None and not (drawn and not self.by_axes):
+            return spread_over(self.topology, wiring.ways(self.topology, axis, ends), pick)
+        if axis.level not in self._searched:
             # a tree that somebody drew may be deeper on one side than on the other
-            routes = GraphRoutes if drawn else _FABRICS.get(axis.kind, GraphRoutes)
-            self._fabrics[axis.level] = routes(self.topology, axis.level)
-        return self._fabrics[axis.level].spread(ends, pick)
+            search = GraphRoutes if drawn else wiring.search
+            self._searched[axis.level] = search(self.topology, axis.level)
+        return self._searched[axis.level].spread(ends, pick)
 
 
 def _walked(order: Sequence[tuple[Axis, int]], source: int) -> Iterator[tuple[Axis, tuple[int, int]]]:
@@ -131,37 +133,3 @@ def _walked(order: Sequence[tuple[Axis, int]], source: int) -> Iterator[tuple[Ax
         target = axis.moved(source, change)
         yield axis, (source, target)
         source = target
-
-
-def _walk(topology: Topology, axis: Axis, ends: tuple[int, int], forward: bool) -> Path:
-    here, path = ends[0], list[int]()
-    while here != ends[1]:
-        here, wire = topology.step(axis, here, forward)
-        path.append(wire)
-    return tuple(path)
-
-
-def _around(topology: Topology, axis: Axis, ends: tuple[int, int]) -> list[Path]:
-    ahead = (axis.place(ends[1]) - axis.place(ends[0])) % axis.size
-    both = 2 * ahead == axis.size
-    ways = [True, False] if both else [2 * ahead < axis.size]
-    return [_walk(topology, axis, ends, forward) for forward in ways]
-
-
-def _along(topology: Topology, axis: Axis, ends: tuple[int, int]) -> list[Path]:
-    return [_walk(topology, axis, ends, axis.place(ends[1]) > axis.place(ends[0]))]
-
-
-def _straight(topology: Topology, axis: Axis, ends: tuple[int, int]) -> list[Path]:
-    return [topology.between(f"chip{ends[0]}", f"chip{ends[1]}")[:1]]
-
-
-_WAYS: Mapping[str, Callable[[Topology, Axis, tuple[int, int]], list[Path]]] = {
-    "ring": _around,
-    "line": _along,
-    "full": _straight,
-}
-"""The ways along one axis, by its kind."""
-
-_FABRICS: Mapping[str, type[TreeRoutes]] = {"switch": TreeRoutes, "fat_tree": TreeRoutes}
-"""Kinds of axes that are trees; others are searched as graphs."""

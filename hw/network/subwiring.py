@@ -14,14 +14,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hw.network.axes import Axis
 from hw.network.recognition.recognise import recognised
-from hw.network.topology import Axis, Level, Topology, Wire
-
-ROUTES = "routes"
-"""The kind of the axis of chips that form no wiring: routes lead from each to each, through whatever lies between."""
-
-_ANY = ("switch", "fat_tree", "full")
-"""Kinds of axes of which some places are wired as the whole is."""
+from hw.network.topology import Level, Topology, Wire
+from hw.network.wirings.custom import GRAPH, ROUTED
+from hw.network.wirings.lattices import LINE
+from hw.network.wirings.switch import SWITCH
+from hw.network.wirings.table import WIRINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,8 @@ def lying(topology: Topology, chips: Sequence[int]) -> Lying:
         return Lying(chips, (replace(fabric, size=len(chips), stride=1),))
     found = _lattice(topology, chips) or _linked(topology, chips)
     if found is None:
-        return Lying(chips, (Axis(ROUTES, len(chips), 1, 0),))
-    drawn = any(piece.kind == "graph" for piece in found.pieces)
+        return Lying(chips, (Axis(ROUTED.name, len(chips), 1, 0),))
+    drawn = any(piece.kind == GRAPH.name for piece in found.pieces)
     return Lying(topology.along_wires(chips), found.pieces) if drawn else found
 
 
@@ -61,7 +60,7 @@ def _one_fabric(topology: Topology, chips: Sequence[int]) -> Axis | None:
     """The axis of the shared fabric that all of these chips enter straight from where they are."""
     outermost = [level for level in topology.levels if len({chip // level.inner for chip in chips}) > 1]
     level = outermost[-1] if outermost else None
-    if level is None or not level.shared or level.kind not in _ANY:
+    if level is None or not level.shared or not WIRINGS[level.kind].any_places:
         return None
     alone = len({chip // level.inner for chip in chips}) == len(chips)
     return level.axes[0] if alone else None
@@ -89,15 +88,16 @@ def _lattice(topology: Topology, chips: Sequence[int]) -> Lying | None:
 
 def _part(axis: Axis, places: set[int]) -> tuple[str, Sequence[int]] | None:
     """What some places of an axis are, and their order along it."""
-    if len(places) == axis.size or axis.kind in _ANY:
+    wiring = WIRINGS[axis.kind]
+    if len(places) == axis.size or wiring.any_places:
         return axis.kind, sorted(places)
-    if axis.kind not in ("ring", "line"):
+    if not wiring.neighbours:
         return None
     ends = [place for place in places if (place - 1) % axis.size not in places]
     run = [(ends[0] + at) % axis.size for at in range(len(places))]
-    if len(ends) > 1 or (axis.kind == "line" and run[-1] < run[0]):
+    if len(ends) > 1 or (not wiring.wraps and run[-1] < run[0]):
         return None
-    return "line", run
+    return LINE.name, run
 
 
 # Links of their own
@@ -115,7 +115,7 @@ def _linked(topology: Topology, chips: Sequence[int]) -> Lying | None:
         return _recognised(chips, inside, levels.pop())
     switches = {wire.target for wire in out}
     if not inside and len(switches) == 1 and len(out) == len(chips):
-        return Lying(chips, (Axis("switch", len(chips), 1, levels.pop()),))
+        return Lying(chips, (Axis(SWITCH.name, len(chips), 1, levels.pop()),))
     return None
 
 
@@ -126,9 +126,10 @@ def _recognised(chips: Sequence[int], wires: Sequence[Wire], level: int) -> Lyin
         return None
     numbers = {f"chip{chip}": f"chip{at}" for at, chip in enumerate(chips)}
     renamed = [wire._replace(source=numbers[wire.source], target=numbers[wire.target], level=0) for wire in wires]
-    drawn = Level("graph", "graph", wires[0].link, (Axis("graph", size, 1, 0),), size, 1, False, drawn="graph")
+    kind = GRAPH.name
+    drawn = Level(kind, kind, wires[0].link, (Axis(kind, size, 1, 0),), size, 1, False, drawn=kind)
     axes = recognised(Topology((drawn,), size, tuple(renamed))).axes
-    if axes[0].kind == "graph":
+    if axes[0].kind == GRAPH.name:
         return None
     along = [chips[axes[0].chip_at(position)] for position in range(size)]
     return Lying(along, tuple(replace(axis, level=level, order=None) for axis in axes))

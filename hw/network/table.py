@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hw.network.facts import LevelFacts, diameter, level_facts, node_kind, overall_cut
+from hw.network.facts import LevelFacts, diameter, level_facts, overall_cut
 from hw.network.topology import Topology, Wire
 
 _TIERS = {"chip": 0, "nic": 1, "leaf": 2}
@@ -28,7 +28,7 @@ class LinkRow:
 
 def _kinds(topology: Topology, wire: Wire) -> Iterator[tuple[str, str]]:
     for node in (wire.source, wire.target):
-        yield node_kind(topology, wire, node), node
+        yield topology.word_of(node), node
 
 
 def link_rows(topology: Topology) -> list[LinkRow]:

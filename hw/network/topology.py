@@ -7,16 +7,19 @@ A port of a chip carries `bandwidth` one way. On rings, lines, tori and grids ea
 chips has two links, a line of two has one. Switches, trees and full meshes take all ports of a chip together; levels over
 the same link share its ports. `latency` is that of one hop, end to end: the way up to a switch and down again is one hop,
 charged on the way down; the passage from one switch of a tree over a spine to another is one more, charged on the way up.
-Source: "How to Scale Your Model", chapters on TPUs, sharding and GPUs. The wirings stand in `hw.network.wirings.forms`,
+Source: "How to Scale Your Model", chapters on TPUs, sharding and GPUs. The wirings stand in `hw.network.wirings`,
 the text form in `hw.network.text`, routes in `hw.network.routing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
+
+from hw.network.axes import Axis, Order
+from hw.network.shape import WiringShape
 
 MAX_CHIPS = 65_536
 """Chips that a topology may have; alike ones are folded before a run."""
@@ -39,6 +42,18 @@ class Wire(NamedTuple):
     hop: bool = True
 
 
+class Node(NamedTuple):
+    """What a node is that is no chip (switch, leaf, nic, ...), and which instance of its level it belongs to."""
+
+    word: str
+    instance: int
+
+
+def node_prefix(levels: int, level: int, instance: int) -> str:
+    """What the names of nodes begin with that are no chips: one level alone needs nothing."""
+    return "" if levels == 1 else f"level{level}.{instance}."
+
+
 @dataclass(frozen=True, slots=True)
 class Trunk:
     """What some chips share to reach the rest of a level and to be reached: numbers of wires, numbers of chips."""
@@ -48,72 +63,13 @@ class Trunk:
     chips: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Order:
-    """Which chip stands where in a level of chips whose numbers do not follow its wires: chip numbers by position."""
-
-    chips: tuple[int, ...]
-
-    def __hash__(self) -> int:
-        return len(self.chips)  # axes are keys of dicts; a thousand numbers need not be hashed for that
-
-    @cached_property
-    def positions(self) -> tuple[int, ...]:
-        """The position of each chip, by its number."""
-        found = [0] * len(self.chips)
-        for position, chip in enumerate(self.chips):
-            found[chip] = position
-        return tuple(found)
-
-    def position_of(self, chip: int) -> int:
-        """The position of a chip, in whichever instance of the level it is."""
-        inside = chip % len(self.chips)
-        return chip - inside + self.positions[inside]
-
-    def chip_at(self, position: int) -> int:
-        """The chip at a position, in whichever instance of the level that is."""
-        inside = position % len(self.chips)
-        return position - inside + self.chips[inside]
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """A direction in which chips are counted: neighbours along it are `stride` chip numbers apart.
-
-    `kind` says how its chips are joined: "ring", "line", "switch", "full", or another wiring of its level. Where chips are
-    not numbered along their wires, as in a graph file, `order` says where each stands, and `stride` counts positions.
-    """
-
-    kind: str
-    size: int
-    stride: int
-    level: int
-    order: Order | None = None
-
-    def position(self, chip: int) -> int:
-        """Where a chip stands in all: its number, if chips are numbered along their wires."""
-        return chip if self.order is None else self.order.position_of(chip)
-
-    def chip_at(self, position: int) -> int:
-        """The chip at a position."""
-        return position if self.order is None else self.order.chip_at(position)
-
-    def place(self, chip: int) -> int:
-        """Where a chip stands along this axis."""
-        return self.position(chip) // self.stride % self.size
-
-    def moved(self, chip: int, positions: int) -> int:
-        """The chip so many positions further on (`stride` of them are one place); the caller stays within the axis."""
-        return self.chip_at(self.position(chip) + positions)
-
-
 @dataclass(frozen=True, slots=True)
 class Level:
     """One level of wiring. `shared`: one fabric joins all chips of its children; else it joins chips of like place.
 
     `inner` is the number of chips in each of its `children`. `in_switch_reduction`: its switches can add up.
     Of a graph, `drawn` says what it was recognised as ('graph' if as nothing; empty for other wirings), and `round` is the
-    way that a ring takes through its chips, where they form no known wiring.
+    way that a ring takes through its chips, where they form no known wiring. `shape`: the sizes and options as written.
     """
 
     text: str
@@ -126,6 +82,7 @@ class Level:
     in_switch_reduction: bool = False
     drawn: str = ""
     round: tuple[int, ...] = ()
+    shape: WiringShape = field(default_factory=lambda: WiringShape(()))
 
 
 GraphReader = Callable[[Any, Mapping[str, Any], str], "Topology"]
@@ -151,6 +108,8 @@ class Topology:
     level_trunks: tuple[tuple[Trunk, ...], ...] = ()
     plain: Topology | None = None
     """Of a graph whose wiring was recognised: the same, chips counted by number alone."""
+    nodes: Mapping[str, Node] = field(default_factory=dict, compare=False, repr=False)
+    """What each node is that is no chip, by its name."""
 
     @classmethod
     def from_networkx(cls, graph: Any, links: Mapping[str, Any] | None = None, over: str = "") -> Topology:
@@ -193,6 +152,10 @@ class Topology:
     def chip_numbers(self) -> Mapping[str, int]:
         """The number of each node that is a chip."""
         return {f"chip{chip}": chip for chip in range(self.size)}
+
+    def word_of(self, node: str) -> str:
+        """What a node is: chip, switch, leaf, nic, ..."""
+        return "chip" if node in self.chip_numbers else self.nodes[node].word
 
     @cached_property
     def graph(self) -> Any:

@@ -16,14 +16,14 @@ from functools import cached_property
 
 from hw.chips.chip import Chip
 from hw.chips.host import Host
+from hw.network.axes import Axis
 from hw.network.recognition.recognise import readings
 from hw.network.subwiring import Lying, local, lying
 from hw.network.text import parse_topology
-from hw.network.topology import Axis, Topology
+from hw.network.topology import Topology
+from hw.network.wirings.custom import GRAPH
+from hw.network.wirings.table import WIRINGS
 from hw.systems.mesh import AXIS_NAME, NO_MESH, Mesh
-
-_WHOLE = ("ring", "line")
-"""Kinds of axes that cannot be cut: the parts would not be wired as the whole is."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class System:
         if axes not in self._pieces:
             self._pieces[axes] = self.pieces(axes)
         pieces = self._pieces[axes]
-        drawn = topology is not None and any(piece.kind == "graph" for piece in pieces)
+        drawn = topology is not None and any(piece.kind == GRAPH.name for piece in pieces)
         if topology is None or not drawn:
             return Lying(members, local(pieces))
         if any(piece not in topology.axes for piece in pieces):
@@ -176,7 +176,7 @@ def _joined(pieces: Sequence[Axis], topology: Topology | None) -> tuple[Axis, ..
 
 
 def _goes_on(last: Axis, piece: Axis) -> bool:
-    alike = last.level == piece.level and last.kind == piece.kind and piece.kind not in _WHOLE
+    alike = last.level == piece.level and last.kind == piece.kind and not WIRINGS[piece.kind].neighbours
     return alike and piece.stride == last.stride * last.size
 
 
@@ -200,7 +200,7 @@ def _laid_out(axes: Mapping[str, int], topology: Topology) -> Mapping[str, tuple
                 return f"the mesh does not line up with {topology}"
         if len(names) == 1:
             layout[names[0][0]] = tuple(pieces)
-        elif any(piece.kind in _WHOLE for piece in pieces):
+        elif any(WIRINGS[piece.kind].neighbours for piece in pieces):
             return _uncuttable(names, pieces, topology)
         else:
             layout.update(_cuts(names, pieces))
@@ -209,7 +209,7 @@ def _laid_out(axes: Mapping[str, int], topology: Topology) -> Mapping[str, tuple
 
 def _uncuttable(names: Sequence[tuple[str, int]], pieces: Sequence[Axis], topology: Topology) -> str:
     sizes = " x ".join(str(piece.size) for piece in topology.axes)
-    kind = next(piece.kind for piece in pieces if piece.kind in _WHOLE)
+    kind = next(piece.kind for piece in pieces if WIRINGS[piece.kind].neighbours)
     if len(topology.axes) == 1:
         return f"a {kind} has one axis, so the mesh can have one of size above 1 (a switch can be cut)"
     return (
@@ -221,7 +221,7 @@ def _uncuttable(names: Sequence[tuple[str, int]], pieces: Sequence[Axis], topolo
 def _cuts(names: Sequence[tuple[str, int]], pieces: Sequence[Axis]) -> Iterator[tuple[str, tuple[Axis, ...]]]:
     """A fabric cut into several mesh axes: one level row-major, several levels inside out in no wiring of their own."""
     stride = min(piece.stride for piece in pieces)
-    kind, level = (pieces[0].kind, pieces[0].level) if len(pieces) == 1 else ("graph", pieces[-1].level)
+    kind, level = (pieces[0].kind, pieces[0].level) if len(pieces) == 1 else (GRAPH.name, pieces[-1].level)
     for axis, size in reversed(names) if len(pieces) == 1 else names:
         yield axis, (Axis(kind, size, stride, level, pieces[0].order),)
         stride *= size

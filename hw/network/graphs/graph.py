@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hw.network.site import Hop, Shape, Site
+from hw.network.shape import WiringShape
+from hw.network.wirings.site import Hop, Site
 
 CHIP = re.compile(r"chip(0|[1-9][0-9]{0,8})")
 """The name of a chip."""
@@ -35,7 +36,7 @@ class Graph:
     links: tuple[GraphLink, ...]
     directed: bool = False
 
-    def build(self, site: Site, _shape: Shape) -> None:
+    def build(self, site: Site, _shape: WiringShape) -> None:
         """Lay the wires over the chips of a site. Raises ValueError where a chip has too few ports."""
         self._check_ports(site)
         seen: dict[tuple[str, str], int] = {}

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from hw.network.wirings.lattices import GRID, LINE, RING, TORUS
+
 MAX_AXES = 3
 
 Adjacency = Sequence[Mapping[int, int]]
@@ -36,8 +38,8 @@ class Lattice:
     def kind(self) -> str:
         """What it is called: ring, line, torus or grid."""
         if len(self.sizes) == 1:
-            return "ring" if self.wraps[0] else "line"
-        return "torus" if any(self.wraps) else "grid"
+            return RING.name if self.wraps[0] else LINE.name
+        return TORUS.name if any(self.wraps) else GRID.name
 
     @property
     def text(self) -> str:

@@ -17,14 +17,17 @@ from dataclasses import dataclass, replace
 from itertools import permutations, product
 from operator import mul
 
+from hw.network.axes import Axis, Order
 from hw.network.recognition.lattice import Lattice, laid, lattices
 from hw.network.recognition.net import Net
 from hw.network.recognition.tours import around, one_way_ring, wide_ring
 from hw.network.recognition.trees import Branch, branches
-from hw.network.topology import Axis, Order, Topology, Trunk, Wire
-
-ONE_WAY_RING = "one_way_ring"
-"""The kind of an axis whose links lead from each chip to the next, and not back."""
+from hw.network.topology import Topology, Trunk, Wire
+from hw.network.wirings.custom import GRAPH
+from hw.network.wirings.fat_tree import FAT_TREE
+from hw.network.wirings.full import FULL
+from hw.network.wirings.lattices import LINE, ONE_WAY_RING, RING
+from hw.network.wirings.switch import SWITCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class _Reading:
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
     chips: Sequence[int]
-    kind: str = "graph"
+    kind: str = GRAPH.name
     branches: Sequence[Branch] = ()
     gather_s: float = math.inf
     bundle: bool = True
@@ -61,7 +64,7 @@ def readings(topology: Topology) -> Iterator[Topology]:
     found = _recognised(net)
     first = next(found, None)
     # links side by side are part of a torus, if it has rings of two; in a full mesh they are a wider link
-    settled = first is not None and (net.even or (net.alike and first.kind != "full"))
+    settled = first is not None and (net.even or (net.alike and first.kind != FULL.name))
     ring = None if settled else wide_ring(net)
     wide = ring is not None and (first is None or net.chips // 2 / net.chips / ring[0] < first.gather_s * (1 - 1e-9))
     if ring is not None and wide:
@@ -136,7 +139,7 @@ def _named(lattice: Lattice, chips: Sequence[int], net: Net, bundle: bool) -> It
         turned = Lattice(tuple(lattice.sizes[at] for at in order), tuple(lattice.wraps[at] for at in order))
         if turned not in seen:
             seen.add(turned)
-            kinds = tuple("ring" if wraps else "line" for wraps in turned.wraps)
+            kinds = tuple(RING.name if wraps else LINE.name for wraps in turned.wraps)
             steps = tuple(lattice.strides[at] for at in order)
             yield _Reading(turned.text, kinds, turned.sizes, steps, chips, turned.kind, (), gather_s, bundle)
 
@@ -177,14 +180,14 @@ def _full(net: Net) -> Iterator[_Reading]:
         chips = range(net.chips) if net.even else sorted(range(net.chips), key=net.rank.__getitem__)
         slowest = min(net.width(here, there) for here in range(net.chips) for there in net.out[here])
         gather_s = 1 / net.chips / slowest
-        yield _Reading(f"full({net.chips})", ("full",), (net.chips,), (1,), chips, "full", gather_s=gather_s)
+        yield _Reading(f"full({net.chips})", (FULL.name,), (net.chips,), (1,), chips, FULL.name, gather_s=gather_s)
 
 
 def _one_way(net: Net) -> Iterator[_Reading]:
     way = one_way_ring(net)
     if way is not None:
         chips = range(net.chips) if net.alike and way == list(range(net.chips)) else way
-        yield _Reading(f"one-way ring({net.chips})", (ONE_WAY_RING,), (net.chips,), (1,), chips)
+        yield _Reading(f"one-way ring({net.chips})", (ONE_WAY_RING.name,), (net.chips,), (1,), chips)
 
 
 def _tree(net: Net) -> Iterator[_Reading]:
@@ -195,8 +198,8 @@ def _tree(net: Net) -> Iterator[_Reading]:
     alike = len(set(net.classes[: net.chips])) == 1
     together = all(max(each.chips) - min(each.chips) == len(each.chips) - 1 for each in found)
     chips = range(net.chips) if alike and together else around(net)
-    kind = "fat_tree" if found else "switch"
-    name = f"{'tree' if found else 'switch'}({net.chips})"
+    kind = FAT_TREE.name if found else SWITCH.name
+    name = f"{'tree' if found else SWITCH.name}({net.chips})"
     # a tree is never given up for a ring over links from chip to chip: it has none
     yield _Reading(name, (kind,), (net.chips,), (1,), chips, branches=found, gather_s=0.0, bundle=False)
 

@@ -13,9 +13,18 @@ from rich.text import Text
 
 from hw import Dimension, Host, System, Topology
 from hw.input import show
-from hw.network import CLOSED_FORM, Cut, LevelFacts, diameter, level_facts, link_rows, overall_cut, topology_record
+from hw.network import (
+    CLOSED_FORM,
+    Cut,
+    LevelFacts,
+    diameter,
+    drawn_level,
+    level_facts,
+    link_rows,
+    overall_cut,
+    topology_record,
+)
 from hw.systems import load_system, system_file, system_names
-from scenarios.cli.show.topology_picture import Picture
 from scenarios.console.terminal import console as terminal
 from scenarios.console.terminal import print_rows
 
@@ -67,7 +76,7 @@ def _draw(console: Console, topology: Topology, number: int, facts: LevelFacts) 
     console.print()
     many = f"  ({facts.instances} of these; the first is drawn)" if facts.instances > 1 else ""
     console.print(Text.assemble((level.text, "bold cyan"), (many, "dim")))
-    picture = Picture(topology, number)
+    picture = drawn_level(topology, number)
     for line in picture.lines:
         console.print(Text(f"  {line}"), no_wrap=True, overflow="crop")
     for remark in picture.remarks:

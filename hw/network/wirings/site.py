@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from hw.chips.chip import Link
-from hw.network.topology import Trunk, Wire
-
-MAX_OPTION = 1_000_000
+from hw.network.topology import Node, Trunk, Wire
 
 
 class Hop(NamedTuple):
@@ -18,55 +16,6 @@ class Hop(NamedTuple):
 
     latency_s: float
     message_s: float = 0.0
-
-
-class Shape:
-    """The numbers and options that a wiring was written with: 'torus(4,8,wrap=[yes,no])'."""
-
-    def __init__(self, sizes: Sequence[int], options: Mapping[str, str]) -> None:
-        self.sizes = tuple(sizes)
-        self.options = dict(options)
-
-    @property
-    def count(self) -> int:
-        """How many children it joins."""
-        return math.prod(self.sizes)
-
-    def number(self, name: str, default: int) -> int:
-        """An option that is a whole number of at least 1. Raises ValueError."""
-        raw = self.options.get(name)
-        if raw is None:
-            return default
-        if not (raw.isascii() and raw.isdecimal() and len(raw) < 9 and 1 <= int(raw) <= MAX_OPTION):
-            raise ValueError(f"{name}={raw[:20]} will not do: it wants a whole number of at least 1")
-        return int(raw)
-
-    def ratio(self, name: str, default: float) -> float:
-        """An option that is a number above 0, decimals allowed. Raises ValueError."""
-        raw = self.options.get(name)
-        try:
-            number = default if raw is None else float(raw)
-        except ValueError:
-            number = math.nan
-        if not 1 / MAX_OPTION <= number <= MAX_OPTION:
-            raise ValueError(f"{name}={str(raw)[:20]} will not do: it wants a number above 0, as {name}=2")
-        return number
-
-    def flag(self, name: str, default: bool) -> bool:
-        """An option that is yes or no. Raises ValueError."""
-        return self.flags(name, 1, default)[0]
-
-    def flags(self, name: str, count: int, default: bool) -> tuple[bool, ...]:
-        """An option that is a list of yes and no, one for each axis. Raises ValueError."""
-        raw = self.options.get(name)
-        if raw is None:
-            return (default,) * count
-        words = [word.strip() for word in raw.strip("[]").split(",")]
-        if len(words) != count or any(word not in ("yes", "no") for word in words):
-            example = "yes" if count == 1 else f"[{','.join(['yes'] * count)}]"
-            each = "yes or no" if count == 1 else "a yes or no for each axis"
-            raise ValueError(f"{name}={raw[:40]} will not do: it wants {each}, as {name}={example}")
-        return tuple(word == "yes" for word in words)
 
 
 @dataclass
@@ -88,6 +37,7 @@ class Site:
     first: int = 0
     wires: list[Wire] = field(default_factory=list)
     trunks: list[Trunk] = field(default_factory=list)
+    nodes: dict[str, Node] = field(default_factory=dict)
 
     def alike(self) -> Iterator[range]:
         """The chips of like place in each child, place by place."""
@@ -104,6 +54,18 @@ class Site:
         link = self.link_of(chip)
         return link.bytes_per_s * self.ports_of(link)
 
+    @property
+    def instance(self) -> int:
+        """Which of the instances of its level it is."""
+        return self.chips.start // len(self.chips)
+
+    def node(self, word: str, number: int | None = None, inside: str = "") -> str:
+        """The full name of a node that is not a chip: a word for what it is, its number where there are several, and the
+        names of what it lies in."""
+        name = f"{self.prefix}{inside}{word}{'' if number is None else number}"
+        self.nodes[name] = Node(word, self.instance)
+        return name
+
     def join(self, here: int, there: int, ports: float = 1.0, name: str = "") -> None:
         """A link between two chips, both ways, `ports` ports wide, at the slower end's pace."""
         one, two = self.link_of(here), self.link_of(there)
@@ -115,9 +77,19 @@ class Site:
         self.wires.append(Wire(f"{word}{target}>{source}", target, source, *rest))
 
     def wire(self, source: str, target: str, bytes_per_s: float, hop: Link | Hop | None = None, name: str = "") -> int:
-        """One direction of a link, and its number; without `hop` it is a part of the next hop or the last."""
+        """One direction of a link, and its number; without `hop` it is a part of the next hop or the last.
+
+        An end that is neither a chip nor a `node` becomes a switch.
+        """
+        for end in (source, target):
+            if end not in self.nodes and end not in self._chip_names:
+                self.nodes[end] = Node("switch", self.instance)
         latency, message = (hop.latency_s, hop.message_s) if hop else (0.0, 0.0)
         word = f"{self.link_name}{name}:{source}>{target}"
         rest = (bytes_per_s, latency, message, self.link_name, self.level, hop is not None)
         self.wires.append(Wire(word, source, target, *rest))
         return self.first + len(self.wires) - 1
+
+    @cached_property
+    def _chip_names(self) -> frozenset[str]:
+        return frozenset(f"chip{chip}" for chip in self.chips)
