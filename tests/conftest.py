@@ -23,7 +23,7 @@ settings.register_profile("same", deadline=None, derandomize=True, database=None
 settings.register_profile("nightly", deadline=None, derandomize=False)
 settings.load_profile("same")
 
-STARTERS = frozenset({"subprocess", "multiprocessing", "distributed", "tests.browser"})
+STARTERS = frozenset({"subprocess", "multiprocessing", "distributed", "tests.support.browser"})
 """Modules whose use means that a process is started."""
 STARTING = frozenset({"jobs", "fork", "process_pool"})
 """Arguments and functions whose use means it, too: a study with workers, say."""

@@ -1,7 +1,7 @@
 """A run as traces that Holistic Trace Analysis loads: one Kineto file per rank.
 
 Model: each chip is a rank; each of its queues a stream; each task a kernel. Analyses by name and stream then give what
-ours give: temporal breakdown and communication-computation overlap are equal (`tests.test_hta`).
+ours give: temporal breakdown and communication-computation overlap are equal (`tests.analysis.traces.test_hta`).
 That tool tells kernels apart by name: communication is `ncclDevKernel_...`, copies `Memcpy ...`; a fixed time alone is a
 `Sync ...`, which it counts as neither. An op whose own name it would take for one of these goes by `op<number>`; the
 name stands in args. It finds the rank with a pattern that wants a space after `"rank":`, and rounds to whole

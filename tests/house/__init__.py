@@ -1,0 +1,1 @@
+"""The code itself: doors, layers, habits."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import Browser
 from tests.conftest import starts_processes
+from tests.support.browser import Browser
 
 
 def plain() -> None:

@@ -1,0 +1,1 @@
+"""Frames, words, paths, reports and pictures."""

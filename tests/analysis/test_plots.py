@@ -1,0 +1,274 @@
+"""Pictures: what they draw is what the frames say, names are no markup, colours can be told apart by everyone."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import Summary, memory_frame, temporal_breakdown, timeline_frame
+from analysis.plots import (
+    CAUSE_COLOURS,
+    browser,
+    plot_breakdown,
+    plot_memory,
+    plot_roofline,
+    plot_sweep,
+    plot_timeline,
+    plot_topology,
+    plot_tornado,
+    save,
+    wire_loads,
+)
+from analysis.plots.charts import _busy
+from analysis.plots.memory import POINTS
+from analysis.plots.page import in_script
+from analysis.plots.style import inert, without_round
+from analysis.timelines import PARTS
+from hw import Mesh, RunError, System, load_chip, parse_topology
+from simulator import GraphBuilder, Result, RunOptions, simulate
+from tests.support.reports import EVIL, block
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    return block()
+
+
+def traces(figure: Any) -> dict[str, Any]:
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_a_timeline_has_a_bar_for_every_slice(result: Result) -> None:
+    frame = timeline_frame(result)
+    figure = plot_timeline(frame)
+    unit_s = {"s": 1.0, "ms": 1e-3, "us": 1e-6}[figure.layout.xaxis.title.text[6:-1]]
+    lanes = figure.layout.yaxis.ticktext
+    for name, bars in traces(figure).items():
+        mine = frame[frame["does"] == name]
+        assert len(bars.x) == len(mine)
+        drawn = sorted(zip(np.asarray(bars.base) * unit_s, np.asarray(bars.x) * unit_s, strict=True))
+        wanted = sorted(zip(mine["begin"], mine["end"] - mine["begin"], strict=True))
+        assert np.allclose(drawn, wanted, rtol=1e-9, atol=1e-15)
+        assert bars.width == 0.8  # of a lane: else plotly takes the distance of the lanes in a trace
+    assert len(lanes) == len(frame[["chip", "queue"]].drop_duplicates())
+    assert figure.layout.xaxis.rangemode == "tozero"
+
+
+def test_a_result_stands_for_its_frame(result: Result) -> None:
+    assert plot_timeline(result) == plot_timeline(timeline_frame(result))
+    assert plot_memory(result, math.inf) == plot_memory(memory_frame(result), math.inf)
+
+
+def test_too_many_slices_become_utilisation(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.plots.charts.MAX_BARS", 10)
+    frame = timeline_frame(result)
+    figure = plot_timeline(frame, chips=[1])
+    unit_s = {"s": 1.0, "ms": 1e-3, "us": 1e-6}[figure.layout.xaxis.title.text[6:-1]]
+    for name, areas in traces(figure).items():
+        mine = frame[(frame["does"] == name) & (frame["chip"] == 1)]
+        inked, x, y = 0.0, list[float](), list[float]()
+        for across, down in zip(areas.x, areas.y, strict=True):
+            if across is not None:
+                x.append(across)
+                y.append(down)
+                continue
+            inked += abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2  # the shoelace formula
+            assert max(y) - min(y) <= 0.8 + 1e-9
+            x, y = [], []
+        assert inked * unit_s / 0.8 == pytest.approx(float((mine["end"] - mine["begin"]).sum()), rel=1e-6)
+
+
+spans = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), min_size=1, max_size=12)
+
+
+@given(spans)
+def test_busy_time_between_edges_counts_every_instant_once(found: list[tuple[int, int]]) -> None:
+    begin = np.asarray([start for start, _ in found], dtype=float)
+    end = begin + np.asarray([took for _, took in found], dtype=float)
+    edges = np.arange(0, 81, 10, dtype=float)
+    wanted = [
+        sum(
+            any(b <= instant < e for b, e in zip(begin, end, strict=True))
+            for instant in range(int(left), int(left) + 10)
+        )
+        for left in edges[:-1]
+    ]
+    assert _busy(begin, end, np.ones(len(begin), dtype=bool), edges).tolist() == pytest.approx(wanted)
+
+
+def test_a_breakdown_fills_its_bar(result: Result) -> None:
+    frame = temporal_breakdown(timeline_frame(result), result.time_s)
+    figure = plot_breakdown(frame)
+    total = np.sum([trace.x for trace in figure.data], axis=0)
+    assert total.tolist() == pytest.approx([100.0] * len(frame))
+    with pytest.raises(ValueError, match="idle"):
+        plot_breakdown(frame.drop(columns=PARTS[-1]))
+
+
+@pytest.mark.parametrize("rounds", [2, 120])
+def test_memory_keeps_its_peak(rounds: int) -> None:
+    run = block(rounds, 2)
+    figure = plot_memory(run)
+    unit = {"kB": 1e3, "MB": 1e6, "GB": 1e9}[figure.layout.yaxis.title.text[5:7]]
+    drawn = np.sum([trace.y for trace in figure.data], axis=0) * unit
+    peak = Summary(run.plan, lambda: run)["peak_memory"]
+    assert drawn.max() == pytest.approx(peak, rel=1e-9)
+    assert len(drawn) <= POINTS + 2
+
+
+def test_no_point_lies_above_its_roof(result: Result) -> None:
+    figure = plot_roofline(result)
+    chip = result.plan.system.chip
+    points = [trace for trace in figure.data if trace.mode == "markers"]
+    assert points
+    best = max(chip.matrix_unit.peak_flops_per_s.values())
+    for trace in points:
+        for intensity, reached in zip(trace.x, trace.y, strict=True):
+            assert reached <= min(best, intensity * chip.hbm.bytes_per_s) * (1 + 1e-9)
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+
+
+def test_a_sweep_draws_its_rows_and_no_errors() -> None:
+    frame = pd.DataFrame({
+        "workload.dims.B": [1, 2, 4, 1, 2, 4],
+        "system.chip": ["a"] * 3 + [EVIL] * 3,
+        "time": [1e-3, 2e-3, np.nan, 3e-3, 4e-3, 5e-3],
+        "error": ["", "", "does not fit", "", "", ""],
+    })  # fmt: skip
+    figure = plot_sweep(frame, "workload.dims.B", "time", by="system.chip")
+    drawn = traces(figure)
+    assert list(drawn) == ["a", inert(EVIL)]
+    assert drawn["a"].x == (1, 2)
+    assert drawn["a"].y == pytest.approx((1.0, 2.0))
+    assert figure.layout.yaxis.title.text == "time (ms)"
+    with pytest.raises(ValueError, match="missing"):
+        plot_sweep(frame, "missing")
+
+
+def test_a_tornado_puts_the_largest_gain_on_top() -> None:
+    frame = pd.DataFrame({
+        "resource": ["hbm", "matrix_unit", "pcie"],
+        "time": 2.0,
+        "x1_1": [1.98, 1.9, 2.0],
+        "x2": [1.8, 1.2, 2.0],
+        "infinite": [1.6, 0.4, 2.0],
+        "elasticity": [-0.1, -0.5, 0.0],
+    })  # fmt: skip
+    drawn = traces(plot_tornado(frame))
+    assert list(drawn["2x"].y) == ["matrix unit", "hbm"]
+    assert list(drawn["2x"].x) == pytest.approx([-40.0, -10.0])
+    assert list(drawn["infinitely fast"].x) == pytest.approx([-80.0, -20.0])
+
+
+def test_loads_of_links_agree_with_the_words(result: Result) -> None:
+    loads = wire_loads(result)
+    topology = result.plan.system.topology
+    assert topology is not None
+    assert len(loads) == len(topology.wires)
+    assert all(0 <= each.share <= 1 + 1e-9 for each in loads)
+    words = Summary(result.plan, lambda: result)
+    assert max(each.share for each in loads) * result.time_s == pytest.approx(words["t_network"])
+
+
+@pytest.mark.parametrize("text", ["ring(4)", "line(3)", "torus(4,4)", "grid(2,4)", "switch(8)", "full(5)"])
+def test_a_map_shows_every_node_once_and_apart(text: str) -> None:
+    chip = load_chip("tpu_v5e")
+    topology = parse_topology(text, chip.links)
+    build = GraphBuilder(B=topology.size * 8)
+    build.all_gather("x:bf16[B_X]", over="X", out="y:bf16[B]")
+    axes = [axis.size for axis in topology.axes]
+    names = "XYZ"[: len(axes)]
+    mesh = Mesh(dict(zip(names, axes, strict=True)))
+    build = GraphBuilder(B=math.prod(axes) * 8)
+    build.all_gather(f"x:bf16[B_{names}]", over=names, out="y:bf16[B]")
+    figure = plot_topology(simulate(build.graph(), System(chip, topology, mesh), RunOptions()))
+    assert figure is not None
+    nodes = [trace for trace in figure.data if trace.name in ("chip", "switch")]
+    places = [place for trace in nodes for place in zip(trace.x, trace.y, strict=True)]
+    wanted = set(topology.chip_numbers) | {node for wire in topology.wires for node in (wire.source, wire.target)}
+    assert len(places) == len(wanted)
+    assert min(math.dist(one, other) for one, other in itertools.combinations(places, 2)) > 0.05
+
+
+def test_names_are_no_markup(result: Result) -> None:
+    frame = timeline_frame(result).assign(op=EVIL)
+    figure = plot_timeline(frame)
+    assert all("<script" not in str(trace.customdata) for trace in figure.data)
+    assert "<script" not in in_script(plot_timeline(frame).to_json())
+    memory = memory_frame(result)
+    memory["tensor"] = EVIL
+    assert all("<script" not in trace.name for trace in plot_memory(memory).data)
+
+
+def test_rounds_are_left_out_of_names() -> None:
+    assert [without_round(name) for name in ("y.3", "y.3.12", "y.3/softmax", "a.1+b.1", "y")] == [
+        "y", "y", "y/softmax", "a+b", "y"
+    ]  # fmt: skip
+
+
+# Colour blindness as a linear map of linear RGB, complete dichromacy: Viénot, Brettel and Mollon 1999 (protan, deutan),
+# Brettel, Viénot and Mollon 1997 in the one-plane form of Machado, Oliveira and Fernandes 2009 (tritan).
+SIGHT = {
+    "all cones": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def oklab(colour: str, sight: Any) -> np.ndarray[Any, Any]:
+    """A colour as it is seen, in a space in which distances are differences to the eye (Ottosson 2020)."""
+    srgb = np.asarray([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(np.asarray(sight) @ linear, 0, 1)
+    to_cones = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+                [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
+    to_lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+              [0.0259040371, 0.7827717662, -0.8086757660]]  # fmt: skip
+    return np.asarray(np.asarray(to_lab) @ np.cbrt(np.asarray(to_cones) @ linear))
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_colours_of_causes_differ_to_every_eye(sight: str) -> None:
+    seen = {cause: oklab(colour, SIGHT[sight]) for cause, colour in CAUSE_COLOURS.items()}
+    for one, other in itertools.combinations(seen, 2):
+        # 0.02 is just noticeable side by side
+        assert np.linalg.norm(seen[one] - seen[other]) > 0.07, (one, other)
+
+
+def test_an_unknown_ending_is_refused(result: Result, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\.html, \.svg, \.png, \.pdf"):
+        save(plot_roofline(result), tmp_path / "figure.bmp")
+
+
+def test_without_a_browser_the_message_says_what_to_do(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RunError, match="apt-get install chromium"):
+        save(plot_roofline(result), tmp_path / "figure.svg")
+    saved = save(plot_roofline(result), tmp_path / "figure.html")
+    assert "plotly" in saved.read_text()
+
+
+@pytest.mark.skipif(browser() is None, reason="no Chromium on PATH (Debian: apt-get install chromium)")
+def test_pictures_for_paper(result: Result, tmp_path: Path) -> None:
+    figure = plot_breakdown(result)
+    drawing = save(figure, tmp_path / "figure.svg", width=800).read_text()
+    root = ElementTree.fromstring(drawing)
+    assert root.tag.endswith("svg")
+    assert root.get("width") == "800"
+    assert "exposed network" in drawing
+    picture = save(figure, tmp_path / "figure.png", width=300, scale=2).read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", picture[16:24]) == (600, 2 * figure.layout.height)

@@ -1,0 +1,1 @@
+"""Traces written and read, ours and those of others."""

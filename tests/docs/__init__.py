@@ -1,0 +1,1 @@
+"""The guide and README: their pages run."""

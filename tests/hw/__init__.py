@@ -1,0 +1,1 @@
+"""Chips, units, topologies and systems: read, built, refused."""

@@ -1,0 +1,1 @@
+"""Laws of the model over random programs, systems and groups."""

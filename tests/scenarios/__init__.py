@@ -1,0 +1,1 @@
+"""The language, the library, the command, money, and every kind of wrong file."""

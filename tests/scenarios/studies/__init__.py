@@ -1,0 +1,1 @@
+"""Studies: points, stores, workers, searches, what-if."""

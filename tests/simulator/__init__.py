@@ -1,0 +1,1 @@
+"""Op graphs, collectives, the sharding planner, the engine."""

@@ -1,0 +1,1 @@
+"""Collectives: closed forms, algorithms, messages, groups, unequal parts."""

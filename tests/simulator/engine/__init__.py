@@ -1,0 +1,1 @@
+"""The engine: against an exact oracle, fair shares, folding, deadlocks."""

@@ -1,0 +1,1 @@
+"""What ops are, cost, and become: text, dims, tiles, fusion, blocks."""

@@ -1,0 +1,385 @@
+"""What each op kind costs: FLOPs, HBM bytes and unit, from formulas written out here; attention and a GQA block.
+
+Law: every distinct input is read once and the output written once; contractions run on the matrix unit at 2 FLOP a
+multiply-add, everything else on the vector unit. A kind that is registered but has no case here fails a test.
+Source: "How to Scale Your Model", chapter on transformers; Dao et al. 2022; Llama 3 model card and weight index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hw import SpecError, System
+from simulator import DTYPE_BYTES, KINDS, RunOptions, parse_graph, usable_dtype
+from tests.support.strategies import chip_with, kernels_of, many, one, run, show_error
+
+FULL = RunOptions(overlap="full")
+DIMS: dict[str, Any] = {"M": 6, "N": 10, "K": 14, "B": 3, "H": 4, "G": 2, "T": 8, "S": 12, "D": 16, "E": 20, "V": 1000}
+PAIR = many("line(2)", {"X": 2})
+
+
+class Counted:
+    """A number that counts the operations done on it, a transcendental as one."""
+
+    done = 0
+
+    def _step(self, *_others: object) -> Counted:
+        Counted.done += 1
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __neg__ = _step
+
+
+def f(x: Counted, *_more: object) -> Counted:
+    """Any function that counts as one."""
+    return x._step()
+
+
+# The element-wise kinds as formulas
+FORMULAS: dict[str, Callable[..., Counted]] = {
+    "relu": f, "abs": f, "neg": lambda x: -x, "square": lambda x: x * x, "exp": f, "sqrt": f, "tanh": f, "cast": f,
+    "scale": lambda x: 3.0 * x,
+    "rsqrt": lambda x: 1.0 / f(x),
+    "sigmoid": lambda x: 1.0 / (1.0 + f(-x)),
+    "silu": lambda x: x * (1.0 / (1.0 + f(-x))),
+    "gelu": lambda x: (x / 2.0) * (1.0 + f(0.8 * (x + 0.04 * (x * x * x)))),
+    "dropout": lambda x: (x * 1.0) * 1.1,
+    "rope": lambda x: x * 0.5 + x * 0.8,
+    "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,
+    "max": lambda x, y: f(x, y), "min": lambda x, y: f(x, y),
+    "swiglu": lambda x, y: (x * (1.0 / (1.0 + f(-x)))) * y,
+    "where": lambda x, y, z: f(x, y, z),
+}  # fmt: skip
+
+Case = tuple[str, float, float, float]
+"""A line, and FLOPs on the matrix unit, FLOPs on the vector unit, and HBM bytes."""
+
+
+def _elementwise_case(name: str, formula: Callable[..., Counted]) -> Case:
+    inputs = formula.__code__.co_argcount
+    Counted.done = 0
+    formula(*(Counted() for _ in range(inputs)))
+    names = ", ".join(f"x{at}:bf16[M,N]" for at in range(inputs))
+    return f"y:bf16[M,N] = {name}({names})", 0, Counted.done * 6 * 10, (inputs + 1) * 6 * 10 * 2
+
+
+CASES: dict[str, list[Case]] = {name: [_elementwise_case(name, formula)] for name, formula in FORMULAS.items()}
+CASES["add"] += [
+    ("y:bf16[M,N] = add(x:bf16[M,N], b:fp32[N])", 0, 60, 2 * 60 * 2 + 10 * 4),
+    ("y:bf16[M,N] = add(x:bf16[M,N], x)", 0, 60, 2 * 60 * 2),
+]
+CASES |= {
+    "elementwise": [
+        ("y:bf16[M,N] = elementwise(x:bf16[M,N])", 0, 60, 240),
+        ("y:fp32[M,N] = elementwise(x:bf16[M,N], z:int8[M,N], flops=3)", 0, 180, 60 * (2 + 1 + 4)),
+    ],
+    "matmul": [
+        ("y:bf16[M,N] = matmul(x:bf16[M,K], w:bf16[K,N])", 2 * 6 * 10 * 14, 0, (84 + 140 + 60) * 2),
+        ("y:bf16[M,N] = matmul(x:bf16[M,K], w:int8[N,K])", 2 * 6 * 10 * 14, 0, 84 * 2 + 140 + 60 * 2),
+        ("y:bf16[N,B,M] = matmul(x:bf16[B,M,K], w:bf16[B,K,N])", 3 * 1680, 0, 3 * 284 * 2),
+        ("y:fp32[M,N] = matmul(x:bf16[B,M,K], w:bf16[B,K,N])", 3 * 1680, 0, 3 * (84 + 140) * 2 + 60 * 4),
+        ("y:bf16[M] = matmul(x:bf16[M,K], v:bf16[K])", 2 * 6 * 14, 0, (84 + 14 + 6) * 2),
+        ("y:bf16[M,N] = matmul(x:bf16[M,K], w:bf16[K,N], efficiency=30 %)", 1680, 0, (84 + 140 + 60) * 2),
+    ],
+    "sparse_matmul": [
+        ("y:bf16[M,N] = sparse_matmul(a:bf16[M,K], x:bf16[K,N], density=25 %)",
+         0, 2 * 21 * 10, 21 * (2 + 4) + 7 * 4 + 140 * 2 + 60 * 2),
+        ("y:bf16[M,N] = sparse_matmul(a:bf16[M,K], x:bf16[K,N], density=0.25, access=random)",
+         0, 2 * 21 * 10, 21 * (2 + 4) + 7 * 4 + 21 * 32 + 60 * 2),
+        ("y:bf16[M,E] = sparse_matmul(a:bf16[M,K], x:bf16[K,E], density=1, access=random, line=64 B, unit=matrix)",
+         2 * 84 * 20, 0, 84 * (2 + 4) + 7 * 4 + 84 * 64 + 120 * 2),
+    ],
+    "conv2d": [
+        ("y:bf16[2,5,9,9] = conv2d(x:bf16[2,3,9,9], w:bf16[5,3,3,3], pad=1)", 2 * 810 * 27, 0, (486 + 135 + 810) * 2),
+        ("y:bf16[2,5,4,4] = conv2d(x:bf16[2,3,9,9], w:bf16[5,3,3,3], b:bf16[5], stride=2)",
+         2 * 160 * 27, 0, (486 + 135 + 5 + 160) * 2),
+        ("y:bf16[2,6,9,9] = conv2d(x:bf16[2,6,9,9], w:bf16[6,1,3,3], pad=1, groups=6)",
+         2 * 2 * 6 * 81 * 9, 0, (972 + 54 + 972) * 2),
+        ("y:bf16[2,4,4,9] = conv2d(x:bf16[2,6,9,9], w:bf16[4,3,3,3], stride=[2, 1], pad=[0, 2], dilation=[1, 2], groups=2)",
+         2 * 2 * 4 * 36 * 27, 0, (972 + 108 + 288) * 2),
+    ],
+    "max_pool2d": [
+        ("y:bf16[2,3,4,4] = max_pool2d(x:bf16[2,3,9,9], window=2)", 0, 96 * 3, (486 + 96) * 2),
+        ("y:bf16[2,3,5,9] = max_pool2d(x:bf16[2,3,9,9], window=[3, 1], stride=[2, 1], pad=[1, 0])", 0, 270 * 2, 756 * 2),
+    ],
+    "avg_pool2d": [("y:fp32[2,3,1,1] = avg_pool2d(x:bf16[2,3,9,9], window=9)", 0, 6 * 81, 486 * 2 + 6 * 4)],
+    "append": [("c:bf16[H,S,D] = append(k:bf16[H,T,D], n:fp32[H,4,D])", 0, 0, 4 * 4 * 16 * (4 + 2))],
+    "update": [("c:bf16[H,S,D] = update(k:bf16[H,S,D], n:bf16[H,1,D])", 0, 0, 2 * 4 * 16 * 2)],
+    "attention": [
+        ("o:bf16[H,T,E] = attention(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E])",
+         4 * 2 * 8 * 12 * (16 + 20), 5 * 4 * 8 * 12, (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20) * 2),
+        ("o:bf16[H,T,E] = attention(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], kind=standard)",
+         4 * 2 * 8 * 12 * (16 + 20), 5 * 4 * 8 * 12,
+         (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20 + 4 * (4 * 8 * 12)) * 2),
+        ("o:bf16[H,T,D] = attention(q:bf16[H,T,D], k:bf16[H,T,D], v:bf16[H,T,D], kind=linear)",
+         4 * 4 * 8 * 16 * 16, 0, 4 * 4 * 8 * 16 * 2),
+        ("o:bf16[H,T,E] = attention(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], kind=linear)",
+         2 * 2 * 12 * 16 * 20 + 4 * 2 * 8 * 16 * 20, 0,
+         (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20) * 2),
+    ],
+    "softmax": [("y:bf16[M,N] = softmax(x:bf16[M,N])", 0, 300, 240),
+                ("y:bf16[M,N] = softmax(x:bf16[M,N], axis=M)", 0, 300, 240)],
+    "layer_norm": [("y:bf16[M,N] = layer_norm(x:bf16[M,N], g:bf16[N], b:bf16[N])", 0, 420, 280)],
+    "rms_norm": [("y:bf16[M,N] = rms_norm(x:bf16[M,N], g:bf16[N])", 0, 240, 260)],
+    "batch_norm": [
+        ("y:bf16[B,M,N] = batch_norm(x:bf16[B,M,N], m:bf16[M], v:bf16[M], g:bf16[M], b:bf16[M])", 0, 360, 720 + 48),
+        ("y:bf16[B,M,N] = batch_norm(x:bf16[B,M,N], g:bf16[M], b:bf16[M], train=true)", 0, 900, 3 * 360 + 24),
+    ],
+    "reduce": [("y:bf16[M] = reduce(x:bf16[M,N])", 0, 54, 132), ("y:bf16[] = reduce(x:bf16[M,N])", 0, 59, 122),
+               ("y:bf16[M,1] = reduce(x:bf16[M,N])", 0, 54, 132), ("y:bf16[1] = reduce(x:bf16[M,N])", 0, 59, 122)],
+    "dot": [("s:bf16[] = dot(x:bf16[N], y:bf16[N])", 0, 19, 42), ("s:bf16[] = dot(x:bf16[N], x)", 0, 19, 22)],
+    "embedding": [("y:bf16[M,D] = embedding(t:bf16[V,D], i:int32[M])", 0, 0, 2 * 6 * 16 * 2 + 6 * 4)],
+    "gather": [("y:bf16[M] = gather(x:bf16[V], i:int32[M])", 0, 0, 2 * 6 * 2 + 6 * 4)],
+    "copy": [("y:fp32[M,N] = copy(x:bf16[M,N])", 0, 0, 60 * 6), ("y:bf16[M] = copy(x:bf16[M]@host)", 0, 0, 12)],
+    "custom": [("y:bf16[M] = custom(flops=1 MFLOP, bytes=3 kB, unit=matrix)", 1e6, 0, 3000),
+               ("y:bf16[M] = custom(x:bf16[V], bytes=0)", 0, 0, 0),
+               ("y:bf16[M] = custom(x:bf16[V], flops=7, bytes=0)", 0, 7, 0),
+               ("y:bf16[M] = custom(x:bf16[V], time=1 us)", 0, 0, 0),
+               ("y:fp32[M] = custom(x:bf16[V], z:int8[N], flops=7)", 0, 7, 2000 + 10 + 24),
+               ("y:bf16[M] = custom(x:bf16[V], x, flops=7 FLOP, time=1 us)", 0, 7, 2000 + 12)],
+    "all_reduce": [("y:bf16[M,N] = all_reduce(x:bf16[M,N]{U_X}, over=X)", 0, 0, 240)],
+    "all_gather": [("y:bf16[M,N] = all_gather(x:bf16[M_X,N], over=X)", 0, 0, 60 + 120)],
+    "reduce_scatter": [("y:bf16[M_X,N] = reduce_scatter(x:bf16[M,N]{U_X}, over=X)", 0, 0, 120 + 60)],
+    "broadcast": [("y:bf16[M,N] = broadcast(x:bf16[M,N], over=X, root=1)", 0, 0, 120 + 120)],
+    "reduce_to": [("y:bf16[M,N] = reduce_to(x:bf16[M,N]{U_X}, over=X)", 0, 0, 120 + 120)],
+    "gather_to": [("y:bf16[M,N] = gather_to(x:bf16[M_X,N], over=X)", 0, 0, 60 + 120)],
+    "scatter": [("y:bf16[M_X,N] = scatter(x:bf16[M,N], over=X)", 0, 0, 120 + 60)],
+    "permute": [("y:bf16[M,N] = permute(x:bf16[M,N], over=X)", 0, 0, 120 + 120)],
+    "all_to_all": [("y:bf16[M,N_X] = all_to_all(x:bf16[M_X,N], over=X)", 0, 0, 60 + 60)],
+    "slice": [("y:bf16[M_X,N] = slice(x:bf16[M,N], over=X)", 0, 0, 0)],
+    "send": [("s:bf16[M,N] = send(x:bf16[M,N], from=0, to=1)", 0, 0, 120)],
+    "recv": [("y:bf16[M,N] = recv(from=0, to=1)", 0, 0, 120)],
+}  # fmt: skip
+
+
+def test_every_registered_kind_has_a_case_and_every_case_a_kind() -> None:
+    assert set(CASES) == set(KINDS)
+
+
+@pytest.mark.parametrize("case", [case for cases in CASES.values() for case in cases], ids=lambda case: str(case[0]))
+def test_flops_unit_and_bytes(case: Case) -> None:
+    line, matrix, vector, nbytes = case
+    kernels = kernels_of(line, system=PAIR, **DIMS)
+    assert sum(kernel.matrix_flops for kernel in kernels) == matrix
+    assert sum(kernel.vector_flops for kernel in kernels) == vector
+    assert sum(kernel.hbm_bytes for kernel in kernels) == nbytes
+    assert all(bool(kernel.matrix_dtype) == bool(kernel.matrix_flops) for kernel in kernels)
+
+
+def test_a_tensor_that_is_all_three_of_q_k_and_v_is_read_once_by_each_kernel() -> None:
+    scores, _, context = kernels_of("o:bf16[H,T,D] = attention(x:bf16[H,T,D], x, x, kind=standard)", **DIMS)
+    x, square = 4 * 8 * 16 * 2, 4 * 8 * 8 * 2
+    assert context.hbm_bytes == square + x + x
+    assert scores.hbm_bytes == x + square
+
+
+# Shapes
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(1, 4), st.integers(0, 3))
+def test_conv2d_makes_as_many_positions_as_the_window_has_places(size: int, window: int, stride: int, pad: int) -> None:
+    places = len([at for at in range(-pad, size + pad - window + 1) if (at + pad) % stride == 0])
+    line = "y:bf16[1,1,{0},{0}] = conv2d(x:bf16[1,1,{1},{1}], w:bf16[1,1,{2},{2}], stride={3}, pad={4})"
+    if places:
+        (kernel,) = kernels_of(line.format(places, size, window, stride, pad))
+        assert kernel.matrix_flops == 2 * places**2 * window**2
+    with pytest.raises(SpecError, match="the output is"):
+        kernels_of(line.format(places + 1, size, window, stride, pad))
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "words"),
+    [
+        ("y:bf16[1,1,9,9] = conv2d(x:bf16[1,3,9,9], w:bf16[1,4,1,1])", 43, "x has 3 channels, w wants 4"),
+        ("y:bf16[M,N] = matmul(x:bf16[M,K], w:bf16[D,N])", 15, "dim K is in one input only"),
+        ("y:bf16[M,E] = matmul(x:bf16[M,K], w:bf16[K,N])", 1, "dim E of the output is in neither input"),
+        ("y:bf16[M,4] = matmul(x:bf16[M,15], w:bf16[K,4])", 36, "dim K = 14 of w is to be the dim of 15 of x"),
+        (
+            "y:bf16[M,M] = matmul(x:bf16[M,N], w:bf16[K,M])",
+            15,
+            "neither names nor places say how x:bf16[M,N] and w:bf16[K,M] make bf16[M,M]",
+        ),
+        ("y:bf16[M,N] = sparse_matmul(x:bf16[M,K], w:bf16[K,N])", 15, "sparse_matmul needs density="),
+        (
+            "y:bf16[M,N] = sparse_matmul(x:bf16[M,K], w:bf16[K,N], density=2)",
+            55,
+            "wants a share, more than 0 and at most 1",
+        ),
+        ("y:bf16[1,4,9,9] = conv2d(x:bf16[1,6,9,9], w:bf16[4,2,1,1], groups=2)", 43, "x has 6 channels in 2 groups"),
+        ("y:bf16[1,4,9,9] = conv2d(x:bf16[1,6,9,9], w:bf16[4,2,1,1], groups=4)", 60, "do not make 4 equal groups"),
+        ("y:bf16[1,4,9,9] = conv2d(x:bf16[1,6,9,9], w:bf16[4,6,1,1], stride=[1, 2, 3])", 60, "[rows, columns]"),
+        ("y:bf16[1,6,9,9] = max_pool2d(x:bf16[1,6,9,9])", 19, "needs window="),
+        ("y:bf16[1,6,9,9] = max_pool2d(x:bf16[1,6,9,9], window=3)", 1, "with stride=3 the output is [1,6,3,3]"),
+        ("y:bf16[M,S] = append(k:bf16[M,T], n:bf16[M,5])", 1, "append makes cache[..,C,..]"),
+        ("y:fp32[M,S] = append(k:bf16[M,T], n:bf16[M,4])", 1, "in place: its output is bf16 in hbm"),
+        ("y:bf16[M,T] = update(k:bf16[M,T], n:bf16[M,S])", 1, "update writes a part of a cache"),
+        ("y:bf16[M] = copy(x:bf16[M], efficiency=0.5)", 29, "copy does no arithmetic"),
+        ("y:bf16[M] = relu(x:bf16[M], efficiency=1.5)", 29, "more than 0 and at most 1"),
+        ("y:bf16[M,N] = add(x:bf16[M,N], b:bf16[M,K])", 32, "does not broadcast"),
+        ("y:bf16[M,N] = softmax(x:bf16[N,M])", 1, "must have the dims of x"),
+        ("y:bf16[M,N] = softmax(x:bf16[M,N], axis=K)", 36, "axis 'K' is not a dim of x"),
+        ("y:bf16[N] = reduce(x:bf16[M,K])", 1, "is not bf16[M,K] with some dims summed away"),
+        ("s:bf16[] = dot(x:bf16[N], y:bf16[M])", 12, "two vectors of one length"),
+        ("y:bf16[M,N] = embedding(t:bf16[V,D], i:int32[M])", 15, "embedding takes table[V,D]"),
+        ("y:bf16[M] = copy(x:bf16[N])", 1, "a copy keeps the elements: 10 in, 6 out"),
+        ("y:bf16[M] = custom(x:bf16[N])", 13, "needs at least one of flops=, bytes=, time="),
+        ("o:bf16[H,T,D] = attention(q:bf16[H,T,D], k:bf16[B,S,D], v:bf16[B,S,D])", 42, "cannot share 3 heads"),
+        ("o:bf16[H,S,D] = attention(q:bf16[H,S,D], k:bf16[H,T,D], v:bf16[H,T,D], causal=true)", 72, "than keys"),
+        ("y:bf16[M] = relu(x:bf16[M], over=X)", 29, "unknown option of relu 'over'"),
+        ("y:bf16[M] = relu(x:bf16[M], tiles=0)", 29, "tiles= wants a whole number from 1"),
+        ("y:bf16[M] = relux(x:bf16[M])", 13, "unknown op kind 'relux', did you mean 'relu'?"),
+        ("y:bf16[M] = relu(x:bf16[M], z:bf16[M])", 13, "relu takes 1 inputs, not 2"),
+        ("y:bf16[M,Q] = relu(x:bf16[M,Q])", 20, "unknown dim 'Q'"),
+        ("y:bf16[1,5,9,9] = conv2d(x:bf16[1,3,9,9], w:bf16[5,3,1,1], b:bf16[999])", 60, "b"),
+        ("y:bf16[M,N] = layer_norm(x:bf16[M,N], g:bf16[V])", 39, "g"),
+        ("y:bf16[M,N] = rms_norm(x:bf16[M,N], g:bf16[V])", 37, "g"),
+        ("y:bf16[M,N] = batch_norm(x:bf16[M,N], g:bf16[V])", 39, "g"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_its_part_of_the_line(line: str, place: int, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        kernels_of(line, **DIMS)
+    assert str(caught.value).startswith(f"ops:1:{place}: "), str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_a_kind_is_registered_once() -> None:
+    from simulator import kind
+
+    with pytest.raises(ValueError, match="op kind 'matmul' is already registered; known: abs, "):
+        kind("matmul", (2, 2))(lambda _call: [])
+
+
+# Which peak
+
+
+@given(
+    st.sampled_from(["fp4", "fp8", "fp16", "bf16", "tf32", "fp32", "fp64"]),
+    st.sets(st.sampled_from(["fp8", "fp16", "bf16", "fp32", "fp64"])),
+)
+def test_the_peak_is_that_of_the_dtype_or_the_next_wider_one(asked: str, peaks: set[str]) -> None:
+    got = usable_dtype(asked, peaks)
+    wide = [DTYPE_BYTES[name] for name in peaks if DTYPE_BYTES[name] >= DTYPE_BYTES[asked]]
+    if asked in peaks:
+        assert got == asked
+    elif wide:
+        assert got in peaks
+        assert DTYPE_BYTES[got] == min(wide)
+    else:
+        assert got is None
+
+
+@pytest.mark.parametrize(
+    ("chip", "a", "b", "rate"),
+    [
+        ("tpu_v5e", "bf16", "bf16", 1.97e14), ("tpu_v5e", "int8", "int8", 3.94e14), ("tpu_v5e", "bf16", "int8", 1.97e14),
+        ("v100_sxm2_32gb", "bf16", "bf16", 1.25e14), ("a100_80gb_sxm", "fp8", "fp8", 3.12e14),
+        ("h100_sxm", "fp8", "fp8", 1.979e15), ("h100_sxm", "fp32", "bf16", 6.7e13),
+    ],
+)  # fmt: skip
+def test_a_matmul_runs_at_the_peak_of_its_widest_input(chip: str, a: str, b: str, rate: float) -> None:
+    result = run([f"y:bf16[M,N] = matmul(x:{a}[M,K], w:{b}[K,N])"], DIMS, one(chip), FULL)
+    assert result.plan.kernels[0].times_s["matrix_unit"] == pytest.approx(2 * 6 * 10 * 14 / rate, rel=1e-12)
+
+
+def test_a_chip_without_a_peak_as_wide_says_so() -> None:
+    with pytest.raises(SpecError, match=r"^ops:1:13: tpu_v5e has no matrix_unit.peak for fp64 or wider; it has bf16, "):
+        kernels_of("y:fp64[M] = matmul(x:fp64[M,K], v:fp64[K])", **DIMS)
+
+
+# Attention, published: T = 2048, d = 128, 32 heads, bf16, A100 at 312e12 FLOP/s and 2.0e12 B/s
+
+A100 = System(chip_with("a100_80gb_sxm", {"hbm.bandwidth": 2.0e12}))
+QKV = "q:bf16[H,T,D], k:bf16[H,T,D], v:bf16[H,T,D]"
+
+
+@pytest.mark.parametrize(
+    ("kind", "time_s"),
+    [
+        ("standard", 32 * (4 * 2048 * 128 + 4 * 2048**2) * 2 / 2.0e12),  # three kernels, all bound by memory
+        ("flash", 32 * 4 * 2048**2 * 128 / 312e12),  # bound by the matrix unit
+        ("linear", 32 * 4 * 2048 * 128 * 2 / 2.0e12),  # bound by memory
+    ],
+)
+def test_attention_takes_570_or_220_or_34_us(kind: str, time_s: float) -> None:
+    printed = {"standard": 570.43e-6, "flash": 220.25e-6, "linear": 33.55e-6}[kind]
+    got = run([f"o:bf16[H,T,D] = attention({QKV}, kind={kind})"], {"H": 32, "T": 2048, "D": 128}, A100, FULL).time_s
+    print(show_error(f"{kind} attention, s", got, printed))
+    assert got == pytest.approx(time_s, rel=1e-7)
+    assert got == pytest.approx(printed, rel=2e-4)
+
+
+@given(st.integers(1, 12), st.integers(0, 12))
+def test_a_causal_mask_leaves_the_pairs_of_a_query_with_the_keys_up_to_it(queries: int, earlier: int) -> None:
+    """The queries are the last of the keys. Flash skips the masked pairs; standard computes all and masks."""
+    keys = queries + earlier
+    pairs = sum(1 for q in range(queries) for k in range(keys) if k <= q + earlier)
+    line = "o:bf16[H,Q,D] = attention(q:bf16[H,Q,D], k:bf16[H,S,D], v:bf16[H,S,D], causal=true, kind={})"
+    sizes: dict[str, Any] = {"H": 3, "D": 8, "Q": queries, "S": keys}
+    (flash,) = kernels_of(line.format("flash"), **sizes)
+    assert flash.matrix_flops == pytest.approx(3 * pairs * 4 * 8)
+    assert flash.vector_flops == pytest.approx(3 * pairs * 5)
+    standard = kernels_of(line.format("standard"), **sizes)
+    assert sum(kernel.matrix_flops for kernel in standard) == 3 * queries * keys * 4 * 8
+
+
+# A GQA block: Llama-3-8B
+
+LLAMA: dict[str, Any] = {"B": 2, "T": 1024, "D": 4096, "H": 32, "G": 8, "K": 128, "F": 14336, "V": 128256}
+BLOCK = [
+    "a:bf16[B,T,D] = rms_norm(x, ga:bf16[D])",
+    "q:bf16[B,H,T,K] = matmul(a, wq:bf16[D,H,K])",
+    "k:bf16[B,G,T,K] = matmul(a, wk:bf16[D,G,K])",
+    "v:bf16[B,G,T,K] = matmul(a, wv:bf16[D,G,K])",
+    "o:bf16[B,H,T,K] = attention(q, k, v)",
+    "p:bf16[B,T,D] = matmul(o, wo:bf16[H,K,D])",
+    "r:bf16[B,T,D] = add(x, p)",
+    "n:bf16[B,T,D] = rms_norm(r, gn:bf16[D])",
+    "g:bf16[B,T,F] = matmul(n, wg:bf16[D,F])",
+    "u:bf16[B,T,F] = matmul(n, wu:bf16[D,F])",
+    "s:bf16[B,T,F] = swiglu(g, u)",
+    "d:bf16[B,T,D] = matmul(s, wd:bf16[F,D])",
+    "y:bf16[B,T,D] = add(r, d)",
+]
+MODEL = [
+    "x:bf16[B,T,D] = embedding(we:bf16[V,D], ids:int32[B,T])",
+    {"repeat": 32, "carry": {"x": "y"}, "ops": BLOCK},
+    "f:bf16[B,T,D] = rms_norm(y, gf:bf16[D])",
+    "l:bf16[B,T,V] = matmul(f, wl:bf16[V,D])",
+]
+
+
+def test_a_gqa_block_costs_the_sum_of_its_parts() -> None:
+    n = 2 * 1024  # tokens
+    x, kv, wide = n * 4096, n * 1024, n * 14336  # elements
+    weights = 4096 * (2 * 4096 + 2 * 1024 + 3 * 14336)
+    matrix = 2 * n * weights + 2 * 32 * 4 * 1024**2 * 128
+    vector = 2 * 4 * x + 5 * 2 * 32 * 1024**2 + 2 * x + 6 * wide
+    moved = weights + 2 * (4096 + 2 * x)  # weights, two norms
+    moved += x + x + 2 * (x + kv) + (x + 2 * kv + x) + 2 * x  # q, k and v, attention, output projection
+    moved += 3 * x + 2 * (x + wide) + 3 * wide + wide + x + 3 * x  # residual, ffn, residual
+    kernels = kernels_of("x:bf16[B,T,D] = relu(w:bf16[B,T,D])", *BLOCK, **LLAMA)[1:]
+    assert sum(kernel.matrix_flops for kernel in kernels) == matrix
+    assert sum(kernel.vector_flops for kernel in kernels) == vector
+    assert sum(kernel.hbm_bytes for kernel in kernels) == 2 * moved
+
+
+def test_llama_3_8b_has_the_parameters_of_its_published_shapes() -> None:
+    """8 030 261 248 parameters; the index of the published bf16 weights says total_size 16 060 522 496."""
+    flat = parse_graph(MODEL, LLAMA).flat()
+    made = {op.name for op in flat}
+    weights = {tensor for op in flat for tensor in op.inputs if tensor.name not in made and tensor.dtype == "bf16"}
+    total = 0
+    for tensor in weights:
+        count = 2
+        for dim in tensor.dims:
+            count *= LLAMA[str(dim.size)]
+        total += count
+    print(show_error("Llama-3-8B, bytes of parameters", total, 16_060_522_496))
+    assert total == 16_060_522_496
+    assert len(flat) == 3 + 32 * 13

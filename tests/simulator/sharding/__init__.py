@@ -1,0 +1,1 @@
+"""Sharding: what is written, what the planner inserts, what a chip reads."""

@@ -1,0 +1,465 @@
+"""What a chip does and reads of inputs that stand whole, or cut otherwise, beside an output that is sharded.
+
+Law: an output sharded over some chips of inputs that each of them has whole needs no collective; all chips together do
+the work of one, and each reads of an input what its part of the output needs. What that is, is counted here element by
+element, chip by chip. Assumes: shards are equal blocks, in the order of the chips.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw import SpecError
+from simulator import Kernel, OpGraph, RunOptions, bind, parse_graph, plan_sharding, simulate
+from tests.simulator.sharding.test_planner_laws import MESHES, annotated
+from tests.support.planning import MODES, bytes_cost, lines_of, problems_of, system_of
+from tests.support.strategies import many, one, run
+
+DIMS = {"B": 8, "H": 32, "K": 8, "S": 64, "T": 64, "D": 16, "E": 16, "N": 8, "C": 16, "O": 32, "F": 64, "V": 1024}
+
+
+def kernels(
+    line: str, mesh: Mapping[str, int], mode: str = "canonical", dims: Mapping[str, int] = DIMS
+) -> list[Kernel]:
+    """The kernels of one op on a mesh, with whatever is inserted."""
+    system, graph = system_of(mesh), parse_graph([line], dims)
+    return bind(plan_sharding(graph, system, mode, bytes_cost(graph, system)), system)  # type: ignore[arg-type]
+
+
+def read_of(kernel: Kernel, tensor: str) -> float:
+    return sum(access.nbytes for access in kernel.reads if access.tensor == tensor)
+
+
+# Heads of keys and values that query heads share
+
+
+def blocks(size: int, parts: int) -> Iterator[range]:
+    yield from (range(at * size // parts, (at + 1) * size // parts) for at in range(parts))
+
+
+def most_heads(heads: int, kv_heads: int, chips: int) -> int:
+    """Of all chips, the most heads of k that the query heads of one are served by: query head h by h // (heads / kv)."""
+    group = heads // kv_heads
+    return max(len({head // group for head in block}) for block in blocks(heads, chips))
+
+
+def test_sixteen_chips_share_eight_key_value_heads_that_each_of_them_has() -> None:
+    """4 query heads a chip, all of one group of 8: 4 (S (S + 1) / 2) pairs of 4 D + 5 FLOP, at 989 TFLOP/s for 4 D."""
+    system = many(["switch(8) over nvlink", "switch(2) over infiniband"], {"X": 16}, "h100_sxm")
+    line = "o:bf16[B,H_X,S,D] = attention(q:bf16[B,H_X,S,D], k:bf16[B,K,S,D], v:bf16[B,K,S,D], kind=flash, causal=true)"
+    result = run([line], {"B": 1, "S": 2048, "H": 64, "K": 8, "D": 128}, system, RunOptions(overlap="full"))
+    (planned,) = result.plan.kernels
+    pairs = 4 * 2048 * 2049 / 2
+    assert planned.kernel.flops == pytest.approx(pairs * (4 * 128 + 5), rel=1e-12)
+    assert planned.kernel.flops == pytest.approx(4.339e9, rel=1e-4)
+    assert planned.hbm_bytes == 2 * 2048 * 128 * (4 + 4 + 1 + 1)
+    assert result.time_s == pytest.approx(pairs * 4 * 128 / 989e12, rel=1e-6)
+
+
+@settings(max_examples=200)
+@given(
+    kv_heads=st.sampled_from([1, 2, 3, 4, 6, 8, 12]),
+    group=st.sampled_from([1, 2, 3, 4, 6, 8]),
+    chips=st.sampled_from([1, 2, 3, 4, 6, 8, 12, 16]),
+    kind=st.sampled_from(["flash", "standard", "linear"]),
+    mode=st.sampled_from(MODES),
+)
+def test_a_chip_reads_the_key_value_heads_that_its_query_heads_need(
+    kv_heads: int, group: int, chips: int, kind: str, mode: str
+) -> None:
+    """Whole on every chip, for any numbers of heads and chips that divide the query heads."""
+    heads = kv_heads * group * chips // math.gcd(kv_heads * group, chips)
+    line = f"o:bf16[B,H_X,T,D] = attention(q:bf16[B,H_X,T,D], k:bf16[B,K,S,D], v:bf16[B,K,S,E], kind={kind})"
+    line = line.replace("o:bf16[B,H_X,T,D]", "o:bf16[B,H_X,T,E]")
+    made = kernels(line, {"X": chips}, mode, {**DIMS, "H": heads, "K": kv_heads})
+    assert all(kernel.communication is None for kernel in made)
+    needed = 2 * 8 * 64 * 16 * most_heads(heads, kv_heads, chips)
+    assert sum(read_of(kernel, "k") for kernel in made) == needed
+    assert sum(read_of(kernel, "v") for kernel in made) == needed
+    if kind != "linear":
+        assert sum(kernel.flops for kernel in made) * chips == 8 * heads * 64 * 64 * (2 * (16 + 16) + 5)
+
+
+@pytest.mark.parametrize(
+    ("q", "k", "needed"),
+    [
+        ("B,H_X,T,D", "B,1,S,D", 8 * 1),  # a single head, as a dim of 1
+        ("B,H_X,T,D", "B,S,D", 8),  # or as no dim at all
+        ("B_Y,H_X,T,D", "B_Y,K,S,D", 4 * 2),  # 8 query heads of 32 on each of 4 chips: 2 of 8
+        ("B_Y,H_X,T,D", "B,K,S,D", 4 * 2),  # a batch that stands whole too
+        ("B,H_XY,T,D", "B,K_X,S,D", 8 * 1),  # two key-value heads a chip, and its 4 query heads are of one of them
+        ("B,H_YX,T,D", "B,K_X,S,D", 8 * 1),  # the mesh says which axis is major, not the order of writing
+        ("B,H_XY,T,D", "B,K_XY,S,D", 8 * 1),
+        ("B,K,H_X,T,D", "B,K,S,D", 8 * 8),  # each group of query heads a dim of its own
+        ("H_X,B,T,D", "B,K,S,D", 8 * 2),  # dims go by their names, the rest by their order
+    ],
+)
+def test_key_value_heads_are_read_as_they_are_shared(q: str, k: str, needed: int) -> None:
+    line = f"o:bf16[{q}] = attention(q:bf16[{q}], k:bf16[{k}], v:bf16[{k}])"
+    (kernel,) = kernels(line, {"X": 4, "Y": 2})
+    assert kernel.communication is None
+    assert read_of(kernel, "k") == read_of(kernel, "v") == 2 * 64 * 16 * needed
+
+
+def block_of(size: int, axes: str, place: Mapping[str, int], mesh: Mapping[str, int]) -> range:
+    """The part of a dim that a chip has: equal blocks, the mesh's first axis major."""
+    at, parts = 0, 1
+    for axis, extent in mesh.items():
+        if axis in axes:
+            at, parts = at * extent + place[axis], parts * extent
+    return range(at * size // parts, (at + 1) * size // parts)
+
+
+def chips_of(mesh: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    for places in itertools.product(*(range(extent) for extent in mesh.values())):
+        yield dict(zip(mesh, places, strict=True))
+
+
+@st.composite
+def attentions(draw: st.DrawFn) -> tuple[str, dict[str, int]]:
+    """Grouped attention, all of its tensors sharded at random; the mesh."""
+    mesh = draw(st.sampled_from([mesh for mesh in MESHES if 1 < math.prod(mesh.values()) <= 16]))
+    axes = "".join(mesh)
+    q, k, v, o = (
+        draw(annotated(name, dims, axes, partial=False))
+        for name, dims in (("q", "BHTD"), ("k", "BKSD"), ("v", "BKSD"), ("o", "BHTD"))
+    )
+    return f"{o} = attention({q}, {k}, {v})".replace("fp32", "bf16"), mesh
+
+
+@settings(max_examples=200)
+@given(attentions(), st.sampled_from(MODES))
+def test_whatever_is_planned_a_chip_has_the_heads_that_its_query_heads_need(
+    case: tuple[str, dict[str, int]], mode: str
+) -> None:
+    line, mesh = case
+    sizes = {"B": 144, "H": 288, "K": 144, "T": 144, "S": 144, "D": 144}
+    system, graph = system_of(mesh), parse_graph([line], sizes)
+    made = plan_sharding(graph, system, mode, bytes_cost(graph, system))  # type: ignore[arg-type]
+    (op,) = (each for each in made.flat() if each.kind == "attention")
+    (kernel,) = (each for each in bind(made, system) if each.kind == "attention")
+    needs = []
+    for place in chips_of(mesh):
+        q, k, v, o = (
+            [block_of(sizes[str(dim.size)], dim.axes, place, mesh) for dim in tensor.dims]
+            for tensor in (*op.inputs, op.output)
+        )
+        heads = {head // 2 for head in q[1]}
+        for tensor in (k, v):
+            assert heads <= set(tensor[1])
+            assert tensor[0] == q[0]
+            assert len(tensor[2]) == 144
+        assert o[:3] == q[:3]
+        needs.append(len(heads) * len(q[0]) * len(v[3]))
+    assert kernel.reads[2].nbytes == 2 * max(needs) * 144
+
+
+def test_key_value_heads_that_lie_on_other_chips_are_gathered() -> None:
+    """X is the major axis of H_XY: heads of k cut over Y alone are not where the query heads are that need them."""
+    system = many("switch(8)", {"X": 4, "Y": 2}, "h100_sxm")
+    line = "o:bf16[B,H_XY,T,D] = attention(q:bf16[B,H_XY,T,D], k:bf16[B,K_Y,S,D], v:bf16[B,K_X,S,D])"
+    assert lines_of(line, system=system, dims=DIMS) == [
+        "k.gathered:bf16[B,K,S,D] = all_gather(k:bf16[B,K_Y,S,D], over=Y)",
+        "o:bf16[B,H_XY,T,D] = attention(q:bf16[B,H_XY,T,D], k.gathered, v:bf16[B,K_X,S,D])",
+    ]
+    (problem,) = problems_of(
+        "o:bf16[H_XY,T,K] = attention(q:bf16[H_XY,T,K], k:bf16[8_Y,S,K], v:bf16[8,S,K])", sharding="written"
+    )
+    assert "8_Y in k is shared by H_XY in q" in problem
+    assert "all_gather(k, over=Y)" in problem
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "chips", "needed"), [(10, 2, 4, 2), (12, 4, 5, 1), (9, 3, 4, 1)])
+def test_padded_query_heads_read_the_heads_that_they_need(heads: int, kv_heads: int, chips: int, needed: int) -> None:
+    """10 query heads over 4 chips, 3 on each: heads 3 to 5 are of 2 of the groups of 5. 12 over 5 are groups of 3 whole."""
+    line = f"o:bf16[P_X,T,D] = attention(q:bf16[P_X,T,D], k:bf16[{kv_heads},S,D], v:bf16[{kv_heads},S,D])"
+    graph = parse_graph([line], {**DIMS, "P": heads})
+    system = system_of({"X": chips})
+    padded = type(graph)(graph.dims, graph.items, uneven="pad")
+    (kernel,) = bind(plan_sharding(padded, system), system)
+    assert read_of(kernel, "k") == 2 * needed * 64 * 16
+    assert kernel.matrix_flops == 3 * 64 * 64 * 4 * 16
+
+
+def test_heads_of_unlike_chips_are_cut_where_those_of_keys_and_values_are() -> None:
+    """Shares of 3 to 1 give 24 and 8 of 32 query heads, 6 and 2 of 8: all of their own groups. Shares of 2 to 1 cut the
+    query heads at 21, within the group of the 6th head of k, which is on one chip alone."""
+    system = many("switch(2)", {"X": 2}, "h100_sxm")
+    graph = parse_graph(["o:bf16[H_X,T,D] = attention(q:bf16[H_X,T,D], k:bf16[K_X,S,D], v:bf16[K_X,S,D])"], DIMS)
+    shared = {name: OpGraph(graph.dims, graph.items, split={"X": name}) for name in ((3, 1), (2, 1))}
+    result = simulate(shared[3, 1], system, RunOptions(overlap="full"))
+    kernel = result.plan.kernels[0]
+    assert [read_of(variant.kernel, "k") for variant in kernel.variants] == [2 * 64 * 16 * heads for heads in (6, 2)]
+    with pytest.raises(
+        SpecError, match=r"ops:1:\d+: 8 heads of k are not cut over chips where 32 of q are; keep them whole"
+    ):
+        simulate(shared[2, 1], system, RunOptions(overlap="full"))
+
+
+# Sequences: positions of queries and of keys are different loops, whatever the dims are called
+
+
+def parts_of(size: int, weights: Sequence[int]) -> list[range]:
+    """The parts of a dim that is cut in proportion to some weights, at the nearest whole numbers."""
+    cuts = [round(Fraction(size * sum(weights[:at]), sum(weights))) for at in range(len(weights) + 1)]
+    return [range(begin, end) for begin, end in itertools.pairwise(cuts)]
+
+
+def most_by_size(parts: Sequence[range], counted: Callable[[range], int]) -> list[int]:
+    """What is counted for each part; those of one size are alike, and have the most of any of them."""
+    return [max(counted(other) for other in parts if len(other) == len(part)) for part in parts]
+
+
+def hbm_bytes_by_chip(line: str, dims: Mapping[str, int], weights: Sequence[int]) -> list[float]:
+    """HBM traffic of each chip of a switch, whose dims over X are cut by weights."""
+    graph = replace(parse_graph([line], dims), split={"X": weights})
+    plan = simulate(graph, system_of({"X": len(weights)}), RunOptions(overlap="full", fold=False)).plan
+    return [sum(plan.variant(each, chip).hbm_bytes for each in plan.kernels) for chip in range(len(weights))]
+
+
+WEIGHTS = st.lists(st.integers(0, 5), min_size=2, max_size=5).filter(any)
+
+
+@given(WEIGHTS, st.sampled_from([2, 3, 4]), st.sampled_from([3, 4, 6]))
+def test_heads_in_parts_of_any_size_read_the_heads_that_they_need(
+    weights: list[int], kv_heads: int, group: int
+) -> None:
+    """Parts of 4, 3 and 2 of 9 heads: heads 4 to 6 are of two groups of 3, though there are only three of them."""
+    parts = parts_of(kv_heads * group, weights)
+    needed = most_by_size(parts, lambda part: len({head // group for head in part}))
+    line = "o:bf16[B,H_X,S,D] = attention(q:bf16[B,H_X,S,D], k:bf16[B,K,S,D], v:bf16[B,K,S,D])"
+    got = hbm_bytes_by_chip(line, DIMS | {"H": kv_heads * group, "K": kv_heads}, weights)
+    of_one = DIMS["B"] * DIMS["S"] * DIMS["D"] * 2
+    assert got == [2 * of_one * (len(part) + heads) for part, heads in zip(parts, needed, strict=True)]
+
+
+@given(WEIGHTS, st.integers(1, 12), st.booleans())
+def test_queries_in_parts_of_any_size_read_the_keys_in_reach(weights: list[int], window: int, causal: bool) -> None:
+    parts = parts_of(24, weights)
+
+    def seen(part: range) -> int:
+        near = {key for at in part for key in range(at - window + 1, at + 1 if causal else at + window)}
+        return len(near & set(range(24)))
+
+    line = "o:bf16[B,H,T_X,D] = attention(q:bf16[B,H,T_X,D], k:bf16[B,H,S,D], v:bf16[B,H,S,D], "
+    got = hbm_bytes_by_chip(f"{line}causal={str(causal).lower()}, window={window})", DIMS | {"T": 24, "S": 24}, weights)
+    of_one = 2 * DIMS["B"] * DIMS["H"] * DIMS["D"] * 2
+    reached = most_by_size(parts, seen)
+    want = [of_one * (len(part) + keys) if part else 0 for part, keys in zip(parts, reached, strict=True)]
+    assert got == pytest.approx(want, rel=1e-12)
+
+
+@given(WEIGHTS, st.integers(1, 3), st.integers(0, 2))
+def test_rows_in_parts_of_any_size_read_what_their_windows_cover(weights: list[int], stride: int, pad: int) -> None:
+    made = (30 + 2 * pad - 5) // stride + 1
+    parts = parts_of(made, weights)
+
+    def covered(part: range) -> int:
+        if len(part) == made:
+            return 30
+        rows = range(part.start * stride - pad, part[-1] * stride - pad + 5) if part else ()
+        return sum(0 <= row < 30 for row in rows)
+
+    line = (
+        f"y:bf16[2,3,{made}_X,30] = max_pool2d(x:bf16[2,3,30,30], window=[5, 1], stride=[{stride}, 1], pad=[{pad}, 0])"
+    )
+    got = hbm_bytes_by_chip(line, {}, weights)
+    spans = most_by_size(parts, covered)
+    assert got == [2 * 3 * 30 * 2 * (len(part) + rows) for part, rows in zip(parts, spans, strict=True)]
+
+
+@pytest.mark.parametrize("keys", ["S", "T"])
+def test_context_parallel_attention_gathers_keys_and_values_alone(keys: str) -> None:
+    system = many("switch(4)", {"X": 4}, "h100_sxm")
+    rest = f"k:bf16[K,{keys}_X,D], v:bf16[K,{keys}_X,D]"
+    assert lines_of(
+        f"o:bf16[H,T_X,D] = attention(q:bf16[H,T_X,D], {rest})",
+        system=system,
+        dims=DIMS,
+    ) == [
+        f"k.gathered:bf16[K,{keys},D] = all_gather(k:bf16[K,{keys}_X,D], over=X)",
+        f"v.gathered:bf16[K,{keys},D] = all_gather(v:bf16[K,{keys}_X,D], over=X)",
+        "o:bf16[H,T_X,D] = attention(q:bf16[H,T_X,D], k.gathered, v.gathered)",
+    ]
+
+
+def test_queries_over_fewer_keys_are_refused_however_they_are_sharded() -> None:
+    found = problems_of("o:bf16[H,F_X,K] = attention(q:bf16[H,F_X,K], k:bf16[H,V,K], v:bf16[H,V,K], causal=true)")
+    assert found == []
+    (problem,) = problems_of("o:bf16[H,V_Y,K] = attention(q:bf16[H,V_Y,K], k:bf16[H,F,K], v:bf16[H,F,K], causal=true)")
+    assert "1024 queries over 256 keys" in problem
+
+
+# Convolutions: a chip that makes some rows reads what their windows cover
+
+
+def rows_covered(size: int, window: int, stride: int, pad: int, chips: int) -> int:
+    """Of all chips, the most rows from the first to the last that the windows of one chip's rows touch."""
+    made = (size + 2 * pad - window) // stride + 1
+    touched = (
+        [row for at in block for row in range(at * stride - pad, at * stride - pad + window) if 0 <= row < size]
+        for block in blocks(made, chips)
+    )
+    return max(max(rows) - min(rows) + 1 for rows in touched)
+
+
+@pytest.mark.parametrize(("stride", "pad", "window"), [(1, 0, 1), (1, 1, 3), (1, 2, 5), (2, 3, 7), (4, 0, 4)])
+@pytest.mark.parametrize("axes", ["X", "XY"])
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_convolution_makes_its_own_rows_of_a_whole_image(
+    stride: int, pad: int, window: int, axes: str, at: int
+) -> None:
+    chips = {"X": 2, "XY": 8}[axes]
+    size = 64 * stride + window - 2 * pad - stride
+    dims = [f"{64}_{axes}" if place == at else str(64) for place in (2, 3)]
+    image, made = f"N,C,{size},{size}", f"N,O,{','.join(dims)}"
+    line = f"y:bf16[{made}] = conv2d(x:bf16[{image}], w:bf16[O,C,{window},{window}], stride={stride}, pad={pad})"
+    (kernel,) = kernels(line, {"X": 2, "Y": 4})
+    (alone,) = bind(parse_graph([line.replace(f"_{axes}", "")], DIMS), one("h100_sxm"))
+    assert kernel.flops * chips == alone.flops
+    covered = rows_covered(size, window, stride, pad, chips)
+    assert read_of(kernel, "x") == pytest.approx(2 * 8 * 16 * covered * size, rel=1e-12)
+    assert read_of(kernel, "w") == 2 * 32 * 16 * window * window
+
+
+def test_an_image_in_strips_is_gathered_and_each_chip_makes_its_strip() -> None:
+    system = many("switch(4)", {"X": 4}, "h100_sxm")
+    assert lines_of(
+        "y:bf16[N,O,T_X,S] = conv2d(x:bf16[N,C,T_X,S], w:bf16[O,C,3,3], pad=1)", system=system, dims=DIMS
+    ) == [
+        "x.gathered:bf16[N,C,T,S] = all_gather(x:bf16[N,C,T_X,S], over=X)",
+        "y:bf16[N,O,T_X,S] = conv2d(x.gathered, w:bf16[O,C,3,3], pad=1)",
+    ]
+
+
+# Every kind
+
+WHOLE_INPUTS = [
+    "y:bf16[B_X,F] = relu(x:bf16[B,F])",
+    "y:bf16[B_X,F_Y] = add(x:bf16[B,F], b:bf16[F])",
+    "y:bf16[B,F_X] = mul(x:bf16[B,F], s:bf16[B])",
+    "y:bf16[B_X,F] = relu(x:bf16[F])",  # a dim that the input has not got
+    "y:bf16[B_X,F] = where(m:bf16[B,F], x:bf16[B,F], z:bf16[F])",
+    "y:bf16[B_X,F] = softmax(x:bf16[B,F])",
+    "y:bf16[B,F_X] = softmax(x:bf16[B,F], axis=B)",
+    "y:bf16[B_X,F] = layer_norm(x:bf16[B,F], g:bf16[F], b:bf16[F])",
+    "y:bf16[B_XY,F] = rms_norm(x:bf16[B,F], g:bf16[F])",
+    "y:bf16[N,C_X,T] = batch_norm(x:bf16[N,C,T], g:bf16[C], b:bf16[C])",
+    "y:bf16[B_X] = reduce(x:bf16[B,F])",
+    "y:bf16[B_X,F_Y] = matmul(x:bf16[B,D], w:bf16[D,F])",
+    "y:bf16[N_X,B,F_Y] = matmul(x:bf16[N,B,D], w:bf16[N,D,F])",
+    "y:bf16[B,S_X,D_Y] = embedding(t:bf16[V,D], i:int32[B,S])",
+    "y:bf16[B_X,D] = gather(t:bf16[V,D], i:int32[B])",
+    "y:bf16[B_X,F_Y] = copy(x:bf16[B,F])",
+    "y:bf16[N_X,O_Y,S,T] = conv2d(x:bf16[N,C,S,T], w:bf16[O,C,1,1], b:bf16[O])",
+    "y:bf16[N,O,S_X,T_Y] = conv2d(x:bf16[N,C,S,T], w:bf16[O,C,3,3], pad=1)",
+    "o:bf16[B_Y,H_X,T,D] = attention(q:bf16[B,H,T,D], k:bf16[B,K,S,D], v:bf16[B,K,S,D])",
+    "o:bf16[B,H,T_XY,D] = attention(q:bf16[B,H,T,D], k:bf16[B,K,T,D], v:bf16[B,K,T,D], causal=true)",
+    "y:bf16[N,O_Y,S,T_X] = conv2d(x:bf16[N,C,S,T], w:bf16[O,4,3,3], pad=1, groups=4)",
+    "y:bf16[N_X,C_Y,H,H] = max_pool2d(x:bf16[N,C,S,T], window=2)",
+    "y:bf16[N,C,H_X,H_Y] = avg_pool2d(x:bf16[N,C,S,T], window=2)",
+    "y:bf16[B_X,F_Y] = sparse_matmul(x:bf16[B,D], w:bf16[D,F], density=0.5)",
+    "y:bf16[B_Y,K_X,65,D] = append(c:bf16[B,K,S,D], n:bf16[B,K,1,D])",
+    "y:bf16[B_Y,K_X,S,D] = update(c:bf16[B,K,S,D], n:bf16[B,K,1,D])",
+    "y:bf16[64_X,64] = softmax(x:bf16[64,64])",  # dims of one size are two dims
+    "y:bf16[B_X,F] = elementwise(x:bf16[B,F], z:bf16[B,F], flops=3)",
+]
+
+
+def amounts(made: Sequence[Kernel]) -> tuple[float, float]:
+    """FLOPs on all units, and bytes read and written, where nothing is exchanged."""
+    computing = [kernel for kernel in made if kernel.communication is None]
+    return sum(kernel.flops for kernel in computing), sum(kernel.hbm_bytes for kernel in computing)
+
+
+@pytest.mark.parametrize("line", WHOLE_INPUTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_sharded_output_of_whole_inputs_needs_no_collective_and_no_work_twice(line: str, mode: str) -> None:
+    """All chips together do the work of one chip; bytes are at most what one chip moves, and less of the output."""
+    mesh = {"X": 2, "Y": 4}
+    made = kernels(line, mesh, mode)
+    assert [kernel.kind for kernel in made if kernel.communication] == []
+    bare = line.replace("_XY", "").replace("_X", "").replace("_Y", "")
+    parts = math.prod(mesh[axis] for axis in "XY" if axis in line)
+    flops, moved = amounts(made)
+    flops_alone, moved_alone = amounts(bind(parse_graph([bare], DIMS), one("h100_sxm")))
+    if "reduce" not in line:  # a sum is of one fewer addition than it has terms, on each chip too
+        assert flops * parts == pytest.approx(flops_alone, rel=1e-12)
+    assert moved_alone / parts <= moved < moved_alone
+
+
+def test_a_dim_that_no_input_has_is_split_all_the_same() -> None:
+    """Sums over X are added up first; then the rows of y that a chip makes are its own, not all of them."""
+    line = "y:bf16[B_X,F_Y] = mul(x:bf16[F]{U_X}, z:bf16[F]{U_X})"
+    *_, last = kernels(line, {"X": 2, "Y": 4})
+    assert last.flops == 8 / 2 * 64 / 4
+
+
+@pytest.mark.parametrize("kind", ["embedding", "gather"])
+def test_a_chip_reads_the_rows_that_its_part_of_a_table_has(kind: str) -> None:
+    """Four chips share the vocabulary: of 8 x 64 rows that are asked for, each has a quarter, and all are summed."""
+    made = kernels(f"y:bf16[B,S,D]{{U_X}} = {kind}(t:bf16[V_X,D], i:int32[B,S])", {"X": 4})
+    (kernel,) = made
+    assert read_of(kernel, "t") == 2 * 8 * 64 * 16 / 4
+    assert read_of(kernel, "i") == 4 * 8 * 64
+    assert kernel.writes[0].nbytes == 2 * 8 * 64 * 16
+
+
+def test_a_row_is_one_dim_and_not_every_dim_of_its_size() -> None:
+    system = many("switch(4)", {"X": 4}, "h100_sxm")
+    for square, named in (("64_X,64", "B_X,F"), ("64,64_X", "B,F_X")):
+        found = [
+            [line.split("=")[1] for line in lines_of(f"y:bf16[{dims}] = softmax(x:bf16[{dims}])", system=system)]
+            for dims in (square, named)
+        ]
+        assert [text.replace("64_X,64", "B_X,F").replace("64,64_X", "B,F_X") for text in found[0]] == found[1]
+
+
+# What is given by its numbers
+
+CUSTOM = [
+    "y:bf16[B_X] = custom(x:bf16[B_X,F_Y], flops=1e9)",
+    "y:bf16[B] = custom(x:bf16[B_X,F_Y], flops=1e9)",
+    "y:bf16[B_X,D_Y] = custom(x:bf16[B_X,F_Y], w:bf16[F_X,D_Y], flops=1e9)",
+    "y:bf16[B_X,F] = custom(x:bf16[B,F_X], z:bf16[B_Y,F], flops=1e9)",
+    "y:bf16[B]{U_X} = custom(x:bf16[B]{U_X}, flops=1e9)",
+    "y:bf16[B]{U_X} = custom(x:bf16[B], flops=1e9)",
+    "y:bf16[1] = custom(x:bf16[B_XY], flops=1e9)",
+]
+
+
+@pytest.mark.parametrize("line", CUSTOM)
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_is_inserted_for_what_is_given_by_its_numbers(line: str, mode: str) -> None:
+    (kernel,) = kernels(line, {"X": 2, "Y": 4}, mode)
+    assert kernel.communication is None
+    assert kernel.flops == 1e9
+    assert problems_of(line, sharding="written") == []
+
+
+def test_partial_sums_are_added_up_before_what_does_not_say_that_it_keeps_them() -> None:
+    assert lines_of("y:bf16[B_X]{U_Y} = custom(x:bf16[B,F_Y]{U_X}, z:bf16[F]{U_Y}, flops=1e9)", dims=DIMS) == [
+        "x.reduced:bf16[B,F_Y] = all_reduce(x:bf16[B,F_Y]{U_X}, over=X)",
+        "y:bf16[B_X]{U_Y} = custom(x.reduced, z:bf16[F]{U_Y}, flops=1e9)",
+    ]
+
+
+def test_all_kinds_that_compute_stand_in_the_cases() -> None:
+    """A new kind gets a line above, or a reason here why its output cannot be sharded by itself."""
+    from simulator import KINDS
+    from simulator.ops.kinds.vector import ELEMENTWISE_FLOPS
+
+    alike = set(ELEMENTWISE_FLOPS)  # one rule for all of them
+    no_dim_left = {"dot"}
+    by_numbers = {"custom"}
+    seen = {line.split(" = ")[1].split("(")[0] for line in WHOLE_INPUTS}
+    computing = {name for name, kind in KINDS.items() if not kind.network}
+    assert computing - alike - no_dim_left - by_numbers - seen == set()
