@@ -38,7 +38,7 @@ from simulator.ops.kernel import Communication, Contraction, Kernel, Work
 from simulator.ops.loops import named_loops
 from simulator.ops.options import OPTION_READERS
 from simulator.ops.registry import KINDS, Call, kind, option_readers
-from simulator.options import NETWORKS, RunOptions
+from simulator.options import NETWORKS, Holds, RunOption, RunOptions, run_options
 from simulator.passes.binding import bind, bind_op, check_graph, tensor_bytes
 from simulator.passes.checks import Known
 from simulator.passes.fusion import fuse
@@ -115,7 +115,10 @@ __all__ = [
     "tensor_bytes",
     # A run.
     "Result",
+    "Holds",
+    "RunOption",
     "RunOptions",
+    "run_options",
     "Simulation",
     "simulate",
     # A plan: the graph on the system.

@@ -1,15 +1,17 @@
-"""How a run is modelled: its options, each with what it may be.
+"""How a run is modelled: its options, each with what it may be and what it says to people.
 
-Model: the default is the ideal data sheet. An option that is a word has a tuple of the words that it may be, so that the
-language, the command and the messages name the same ones.
+Model: the default is the ideal data sheet. `RunOptions` is the one record of them: what a scenario's `run` section may
+hold, the schema for editors, the short names of edits and the table in docs/language.md are made from its fields.
+An option that is a word says which words it may be; what an option does is told in Markdown.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from enum import Enum
+from typing import Any, Literal, get_args
 
 from hw import Mark, Problems
 from hw.input import unknown
@@ -17,61 +19,166 @@ from hw.network import ROUTINGS, Routing
 from simulator.collectives.choice import choices
 
 Overlap = Literal["full", "none", "auto"]
-OVERLAPS = ("full", "none", "auto")
-ORDERS = ("program", "ready")
-NETWORKS = ("task", "messages")
+QueueOrder = Literal["program", "ready"]
+Calibration = Literal["spec", "measured"]
+ShardingMode = Literal["canonical", "auto", "written"]
+NetworkForm = Literal["task", "messages"]
+
+NETWORKS: tuple[NetworkForm, ...] = get_args(NetworkForm)
 """How a collective may be carried out: as one task, or message by message."""
-CALIBRATIONS = ("spec", "measured")
-SHARDINGS = ("canonical", "auto", "written")
 
 _OPTIONS = Mark("options")
+
+
+class Holds(Enum):
+    """What is written for an option in a scenario file."""
+
+    WORD = "one of some words"
+    NAME = "a name, checked where the system is known"
+    FLAG = "true or false"
+    TIME = "a time"
+    SHARE = "a share below 1"
+    EFFICIENCIES = "shares by resource, or by chip and resource"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOption:
+    """An option as people meet it: its key in a scenario file, what it holds and does, and what it is unless said (None:
+    that follows from others). `words` are those that it may be, `earlier` what some of them were called at first."""
+
+    key: str
+    name: str
+    holds: Holds
+    about: str
+    default: Any
+    words: tuple[str, ...] = ()
+    earlier: Mapping[str, str] = field(default_factory=dict)
+
+
+def _written(
+    about: str,
+    holds: Holds,
+    words: Callable[[], Sequence[str]] = tuple,
+    key: str = "",
+    earlier: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What a field says of itself as an option of a file; `key` where its name has a unit."""
+    return {"about": about, "holds": holds, "words": words, "key": key, "earlier": earlier or {}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """How a run is modelled. The default is the ideal data sheet: no launch time, no padding, efficiency 1.
 
-    `efficiency` maps a resource ('matrix_unit', 'vector_unit', 'hbm', 'on_chip', 'host', 'disk', a link's name) to 0..1
-    for all chips, `chip_efficiency` does for the chips of a name, which goes first. `calibration`: "measured" takes
-    what neither says, and the launch time, from each chip's own calibration. `speedup` multiplies rates on top of that,
-    for what-ifs. `sharding`: which collectives the planner inserts. `collectives`: the textbook's forms, the cheapest,
-    or one by name. `routing`: how messages choose among equally short ways. `fold`: whether alike chips are simulated
-    once. `network`: a collective is one task; `messages` carries it out message by message, as a check of the model.
-    `tile_level`: the memory in which tiles must fit, and what is fused must pass. `memory_latency`: whether a kernel
-    waits for the first answer of the memories that it reads.
-    `network_share`: what part of a chip's units a collective takes while it runs (on GPUs, copy kernels).
+    Each field says what it does where it stands. `efficiency` is that of all chips, `chip_efficiency` that of the chips
+    of a name, which goes first; `calibration: measured` takes what neither says, the launch time and the padding from
+    each chip's own calibration. `speedup` multiplies rates on top of that, for what-ifs; no file has it.
     """
 
-    overlap: Overlap = "auto"
-    order: Literal["program", "ready"] = "program"
-    padding: bool = False
-    launch_s: float | None = None
-    efficiency: Mapping[str, float] = field(default_factory=dict)
+    overlap: Overlap = field(
+        default="auto",
+        metadata=_written(
+            "inside an op: `full`, `none`, or `auto`: tiles that fit on-chip memory",
+            Holds.WORD,
+            lambda: get_args(Overlap),
+        ),
+    )
+    order: QueueOrder = field(
+        default="program",
+        metadata=_written(
+            "of a queue: `program`, or `ready`: the ready task of highest priority",
+            Holds.WORD,
+            lambda: get_args(QueueOrder),
+        ),
+    )
+    calibration: Calibration = field(
+        default="spec",
+        metadata=_written(
+            "the data sheet, or `measured`: every chip's own efficiencies, padding and launch time; "
+            "each can also be set by itself, and then wins",
+            Holds.WORD,
+            lambda: get_args(Calibration),
+        ),
+    )
+    padding: bool | None = field(
+        default=None,
+        metadata=_written("dims of matmuls rounded up to the matrix unit's tile", Holds.FLAG),
+    )
+    launch_s: float | None = field(
+        default=None,
+        metadata=_written("time before every kernel", Holds.TIME, key="launch"),
+    )
+    efficiency: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata=_written(
+            "measured over data sheet, by resource: `matrix_unit`, `vector_unit`, `hbm`, `on_chip`, `host`, `disk`, any "
+            "link; under a chip's name, its own: `{hbm: 90 %, v100_sxm2_32gb: {hbm: 80 %}}`",
+            Holds.EFFICIENCIES,
+        ),
+    )
     chip_efficiency: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    calibration: Literal["spec", "measured"] = "spec"
     speedup: Mapping[str, float] = field(default_factory=dict)
-    sharding: Literal["canonical", "auto", "written"] = "canonical"
-    collectives: str = "canonical"
-    routing: Routing = "split"
-    fold: bool = True
-    network_share: float = 0.0
-    tile_level: str = "on_chip"
-    memory_latency: bool = False
-    network: Literal["task", "messages"] = "task"
+    sharding: ShardingMode = field(
+        default="canonical",
+        metadata=_written(
+            "collectives that annotations demand and nobody wrote: the textbook's, `auto` the cheapest, `written`: refuse "
+            "what is missing",
+            Holds.WORD,
+            lambda: get_args(ShardingMode),
+        ),
+    )
+    collectives: str = field(
+        default="canonical",
+        metadata=_written(
+            "the textbook's forms, `auto` the cheapest, or one algorithm by name, where it fits", Holds.NAME, choices
+        ),
+    )
+    network: NetworkForm = field(
+        default="task",
+        metadata=_written(
+            "a collective is one task; `messages` carries it out message by message, as a check of the model",
+            Holds.WORD,
+            lambda: NETWORKS,
+            earlier={"macro": "task", "expanded": "messages"},
+        ),
+    )
+    routing: Routing = field(
+        default="split",
+        metadata=_written(
+            "which of equally short ways messages take: `split` axis by axis and both ways round to a chip half-way, "
+            "`single` one way, `ecmp` one by hash, `minimal` every order of the axes",
+            Holds.WORD,
+            lambda: ROUTINGS,
+        ),
+    )
+    fold: bool = field(
+        default=True,
+        metadata=_written("simulate alike chips once; the result is the same", Holds.FLAG),
+    )
+    tile_level: str = field(
+        default="on_chip",
+        metadata=_written(
+            "the memory in which tiles of `overlap: auto`, and what fused ops pass on, must fit: a level of the chip",
+            Holds.NAME,
+        ),
+    )
+    memory_latency: bool = field(
+        default=False,
+        metadata=_written("a kernel waits once for the first answer of the memories that it reads", Holds.FLAG),
+    )
+    network_share: float = field(
+        default=0.0,
+        metadata=_written(
+            "part of a chip's units that a collective takes while it runs (on GPUs, copy kernels)", Holds.SHARE
+        ),
+    )
 
     def __post_init__(self) -> None:
         problems = Problems()
-        for name, value, allowed in (
-            ("overlap", self.overlap, OVERLAPS),
-            ("order", self.order, ORDERS),
-            ("sharding", self.sharding, SHARDINGS),
-            ("collectives", self.collectives, choices()),
-            ("routing", self.routing, ROUTINGS),
-            ("network", self.network, NETWORKS),
-            ("calibration", self.calibration, CALIBRATIONS),
-        ):
-            if value not in allowed:
-                problems.add(_OPTIONS, unknown(name, str(value), allowed))
+        for option in run_options():
+            value = getattr(self, option.name)
+            if option.words and value not in option.words:
+                problems.add(_OPTIONS, unknown(option.name, str(value), option.words))
         if self.launch_s is not None and not (math.isfinite(self.launch_s) and self.launch_s >= 0):
             problems.add(_OPTIONS, f"launch_s is {self.launch_s}; it must be 0 or more")
         if not 0 <= self.network_share < 1:
@@ -84,3 +191,20 @@ class RunOptions:
             if not factor > 0:
                 problems.add(_OPTIONS, f"speedup of {resource} is {factor}; it must be more than 0")
         problems.raise_if_any()
+
+    @property
+    def pads(self) -> bool:
+        """Whether dims are padded: as `padding` says, else where the calibration is measured."""
+        return self.calibration == "measured" if self.padding is None else self.padding
+
+
+def run_options() -> tuple[RunOption, ...]:
+    """The options that a scenario file may set, in the order in which they are told."""
+    return tuple(_option(each.name, each.default, each.metadata) for each in fields(RunOptions) if each.metadata)
+
+
+def _option(name: str, default: Any, said: Mapping[str, Any]) -> RunOption:
+    without = None if default is MISSING else default  # a mapping: empty unless said
+    return RunOption(
+        said["key"] or name, name, said["holds"], said["about"], without, tuple(said["words"]()), said["earlier"]
+    )

@@ -24,7 +24,8 @@ from scenarios.claims.sorting import read_sort
 from scenarios.economics.ledger import check_baseline, check_money_claims
 from scenarios.language.economics_spec import EconomicsSpec
 from scenarios.language.paths import link_problem, path_problem
-from scenarios.language.scenario_spec import RunSpec, ScenarioSpec, WorkloadSpec
+from scenarios.language.run_spec import RunSpec
+from scenarios.language.scenario_spec import ScenarioSpec, WorkloadSpec
 from scenarios.language.source import find_file, read_source
 from scenarios.language.study_spec import StudySpec
 from scenarios.language.variants import changed

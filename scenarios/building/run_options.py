@@ -8,8 +8,8 @@ from typing import Any
 from hw import Problems, System
 from hw.chips import MEASURED
 from hw.input import Document, unknown
-from scenarios.language.scenario_spec import RunSpec
-from simulator import RunOptions, choices
+from scenarios.language.run_spec import RunSpec
+from simulator import Holds, RunOptions, choices, run_options
 
 _AT = ("run", "efficiency")
 
@@ -24,8 +24,7 @@ def read_options(run: RunSpec | None, system: System | None, document: Document,
         problems.add(where, unknown("run.collectives", run.collectives, choices()))
     if system is None:
         return RunOptions()
-    measured = run.calibration == "measured"
-    for chip in system.kinds if measured else ():
+    for chip in system.kinds if run.calibration == "measured" else ():
         if chip.calibration.measured is None:
             message = f"{chip.name} has no measured calibration; write calibration: spec, or set efficiency yourself"
             problems.add(document.value_mark(("run", "calibration")), message)
@@ -36,23 +35,9 @@ def read_options(run: RunSpec | None, system: System | None, document: Document,
         problems.add(where, unknown("memory on the chip", run.tile_level, dict.fromkeys(("on_chip", *near))))
     if len(problems.found) > before:
         return RunOptions()
-    return RunOptions(
-        overlap=run.overlap,
-        order=run.order,
-        padding=measured if run.padding is None else run.padding,
-        launch_s=run.launch,
-        efficiency=of_all,
-        chip_efficiency=of_chips,
-        calibration=run.calibration,
-        sharding=run.sharding,
-        collectives=run.collectives,
-        network=run.network,
-        routing=run.routing,
-        fold=run.fold,
-        network_share=run.network_share,
-        tile_level=run.tile_level,
-        memory_latency=run.memory_latency,
-    )
+    plain = (option for option in run_options() if option.holds is not Holds.EFFICIENCIES)
+    said = {option.name: getattr(run, option.key) for option in plain}
+    return RunOptions(**said, efficiency=of_all, chip_efficiency=of_chips)
 
 
 def _efficiencies(

@@ -19,15 +19,14 @@ from hw import Mark, Problem, Problems, RunError, SpecError
 from hw.input import parse_document, unknown
 from scenarios.building.build import Scenario
 from scenarios.language.paths import path_problem
-from scenarios.language.scenario_spec import RunSpec
 from scenarios.language.source import nothing_to_delete
-from simulator import KINDS, Items, Op, OpGraph, Repeat, Tensor, check_dtype, check_graph, lower
+from simulator import KINDS, Items, Op, OpGraph, Repeat, Tensor, check_dtype, check_graph, lower, run_options
 
 _JOINT = " & "
 _FROM_DTYPE = "bf16"
 _MATRIX_KINDS = ("matmul", "conv2d", "attention")
 _SHORT: Mapping[str, str] = {
-    **{(field.alias or name): f"run.{field.alias or name}" for name, field in RunSpec.model_fields.items()},
+    **{option.key: f"run.{option.key}" for option in run_options()},
     "topology": "system.topology",
     "chip": "system.chip",
 }

@@ -67,7 +67,7 @@ class SystemResources:
         """Seconds that each of a chip's resources needs for a kernel, alone; reads happen `rereads` times."""
         needs: dict[str, float] = {}
         rates = {name: per_s for name, _, per_s in self.chip_resources(chip)}
-        tile = chip.matrix_unit.tile if self._options.padding else None
+        tile = chip.matrix_unit.tile if self._options.pads else None
         for work in kernel.works:
             seconds = self._unit(chip, work.unit, work.issued_flops(tile) / work.efficiency, work.dtype)
             needs[work.unit] = needs.get(work.unit, 0.0) + seconds
