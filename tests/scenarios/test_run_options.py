@@ -10,9 +10,9 @@ import pytest
 from hw import SpecError
 from scenarios import load_scenario, schema_of, what_if
 from simulator import Holds, RunOption, RunOptions, run_options
-from tests.cases import written
+from tests.support.cases import written
 
-GUIDE = Path(__file__).parent.parent / "docs" / "language.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "language.md"
 HEAD = "| key | default | |\n|---|---|---|\n"
 MATMUL = """\
 name: one
