@@ -143,6 +143,25 @@ def chips(
 
 
 @app.command()
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="A model of the catalogue, a model file, or a hub's config.json.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the models with their sizes, or show one with its weights and sources."""
+    with _reporting():
+        from scenarios.cli.show.models import model_records, show_model, show_models
+
+        if json:
+            _print_json(model_records(name))
+        elif name is None:
+            show_models()
+        else:
+            show_model(name)
+
+
+@app.command()
 def topology(
     target: Annotated[
         str, typer.Argument(help="A scenario file, library:NAME, a system, a graph file, or a text: torus(4,4).")

@@ -1,0 +1,134 @@
+"""A `config.json`, read: which family it is of, its values with their defaults, and all of it in our words.
+
+The document that comes out has, for each value, the place in the config that said it, so that what is wrong later (heads
+that do not divide) is told there. Notes tell what is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hw.input import Document, Key, Problem, Problems, SpecError, did_you_mean, few, read_document, shown, unknown
+from scenarios.importers.config_json.architectures import FAMILIES, family_of_architecture
+from scenarios.importers.config_json.family import ConfigError, ConfigFamily, Said, Values
+from scenarios.importers.config_json.keys import HARMLESS, NOTED, ONLY
+
+_MOST_TOLD = 12
+
+
+def config_document(path: Path) -> Document:
+    """The model that a config.json describes, in the words of `scenarios.models`. Raises SpecError."""
+    config = read_document(path)
+    if not isinstance(config.data, dict):
+        raise SpecError([Problem(config.value_mark(()), "a config.json is a mapping ({...})")])
+    problems = Problems()
+    family = _family(config, problems)
+    problems.raise_if_any()
+    assert family is not None
+    values = _values(config, family, problems)
+    head = _head(config, family, problems)
+    problems.raise_if_any()
+    said = {"name": Said(path.parent.name or "model"), **_said(config, family, values, head)}
+    return _document(config, said, tuple(_notes(config, family)))
+
+
+def _family(config: Document, problems: Problems) -> ConfigFamily | None:
+    """The family of a config, by its `model_type`, or by an architecture that is known under another type."""
+    model_type = config.data.get("model_type")
+    if isinstance(model_type, str) and model_type in FAMILIES:
+        return FAMILIES[model_type]
+    listed = config.data.get("architectures")
+    for name in listed if isinstance(listed, list) else []:
+        family = family_of_architecture(str(name))
+        if family is not None:
+            return family
+    if model_type is None and not listed:
+        problems.add(config.value_mark(()), "'model_type' is missing: which architecture it is")
+        return None
+    key: Key = ("model_type",) if model_type is not None else ("architectures",)
+    named = shown(model_type).strip("'") if model_type is not None else few(_strings(listed), 3)
+    problems.add(config.value_mark(key), unknown("architecture", named, FAMILIES))
+    return None
+
+
+def _strings(listed: Any) -> Iterable[str]:
+    return map(str, listed) if isinstance(listed, list) else [str(listed)]
+
+
+def _values(config: Document, family: ConfigFamily, problems: Problems) -> Values:
+    """The values of a config by the family's names of keys, with its defaults."""
+    named: dict[str, Any] = {family.aliases.get(key, key): value for key, value in config.data.items()}
+    for key, allowed in {**ONLY, **family.only}.items():
+        if key in named and named[key] not in allowed:
+            known = " or ".join(map(shown, allowed))
+            told = f"{shown(named[key])} is not known for '{key}' of {family.model_type}: it must be {known}"
+            problems.add(config.value_mark((_written(config, family, key),)), told)
+    return Values({**family.defaults, **named})
+
+
+def _written(config: Document, family: ConfigFamily, key: str) -> str:
+    """The name by which a file gives a key."""
+    others = (alias for alias, name in family.aliases.items() if name == key and alias in config.data)
+    return key if key in config.data else next(others, key)
+
+
+def _head(config: Document, family: ConfigFamily, problems: Problems) -> Mapping[str, Any]:
+    """What stands after the last block, by the architecture's name."""
+    listed = config.data.get("architectures") or []
+    names = [str(each) for each in listed] if isinstance(listed, list) else [str(listed)]
+    for name in names:
+        if name in family.heads:
+            return family.heads[name]
+    if names:
+        problems.add(config.value_mark(("architectures",)), unknown("architecture", names[0], family.heads))
+        return {}
+    return next(iter(family.heads.values()))
+
+
+def _said(config: Document, family: ConfigFamily, values: Values, head: Mapping[str, Any]) -> dict[str, Said]:
+    """Everything that is said of the model, by dotted key. Raises SpecError."""
+    said = {word: Said(value) for word, value in {**family.always, **head}.items()}
+    for word, key in family.words.items():
+        if values[key] is not None:
+            said[word] = Said(values[key], key)
+    try:
+        said.update(family.derive(values))
+    except ConfigError as error:
+        place = config.value_mark((_written(config, family, error.key),))
+        raise SpecError([Problem(place, str(error))]) from None
+    return {word: Said(each.value, each.key and _written(config, family, each.key)) for word, each in said.items()}
+
+
+def _document(config: Document, said: Mapping[str, Said], notes: tuple[str, ...]) -> Document:
+    """Dotted keys as a document; each value has the place of the key that said it."""
+    made = Document(config.file, {}, {(): config.value_mark(())}, {}, notes)
+    for word, each in said.items():
+        if each.value is None:
+            continue
+        *above, last = word.split(".")
+        target = made.data
+        for step in above:
+            target = target.setdefault(step, {})
+        target[last] = each.value
+        place = config.value_mark((each.key,)) if each.key else config.value_mark(())
+        made.values[(*above, last)] = place
+    return made
+
+
+def _notes(config: Document, family: ConfigFamily) -> Iterator[str]:
+    """What a reader should know of keys that were left out."""
+    known = {*family.defaults, *family.aliases, *family.only, *ONLY, *HARMLESS, *NOTED}
+    told = {**NOTED, **family.noted}
+    named = config.data.get("model_type")
+    if named not in (None, family.model_type):
+        yield f"{config.file}: '{named}' is read as {family.model_type}, since its architecture is of that family"
+    for key, note in told.items():
+        if note and config.data.get(key):
+            yield f"{config.file}: '{key}': {note}"
+    left_out = [key for key in config.data if key not in known and key not in told]
+    missing = [key for key in family.defaults if key not in config.data]
+    if left_out:
+        listed = few((f"'{key}'{did_you_mean(key, missing)}" for key in left_out), _MOST_TOLD)
+        yield f"{config.file}: keys that are not known, and are left out: {listed}"

@@ -1,0 +1,35 @@
+"""Models by name, by file or inline, as descriptions that graphs are built from.
+
+    load_model("llama3_70b").description          # of the catalogue, scenarios/models/*.yaml
+    load_model("path/to/config.json")              # as the Hugging Face hub has it
+    load_model({"base": "llama3_70b", "layers": 12})
+
+`read_model(document, at, problems)` does the same for a value of a scenario, and tells what is wrong at its place.
+"""
+
+from scenarios.models.catalogue import LoadedModel, load_model, model_names, read_model
+from scenarios.models.published import Figure, Printed, Published, printed
+from scenarios.models.spec import SPECS, TransformerSpec
+from scenarios.models.table import COLUMNS, catalogue_table, listed_models, model_facts, model_lines, model_words
+
+__all__ = [
+    # One model.
+    "LoadedModel",
+    "load_model",
+    "model_names",
+    "read_model",
+    # What is written in a file.
+    "SPECS",
+    "TransformerSpec",
+    "Figure",
+    "Printed",
+    "Published",
+    "printed",
+    # What is told of one.
+    "COLUMNS",
+    "catalogue_table",
+    "listed_models",
+    "model_facts",
+    "model_lines",
+    "model_words",
+]

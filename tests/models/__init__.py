@@ -1,0 +1,1 @@
+"""Models as plain data: descriptions, the catalogue, and a hub's config.json."""

@@ -1,0 +1,92 @@
+"""Small models of random shape, and the GPT of papers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from simulator.models import (
+    Attention,
+    AttentionKind,
+    Embedding,
+    Ffn,
+    Head,
+    Moe,
+    Norm,
+    Position,
+    Transformer,
+    blocks,
+)
+
+
+def decoder(**changes: Any) -> Transformer:
+    """A small decoder of the Llama line."""
+    plain = Transformer(
+        name="small",
+        family="decoder",
+        layers=4,
+        d_model=64,
+        attention=Attention(heads=4, kv_heads=2, head_dim=16),
+        ffn=Ffn(d_ff=160),
+        norm=Norm(),
+        position=Position(longest=128),
+        head=Head(),
+        embedding=Embedding(vocab=1000),
+    )
+    return replace(plain, **changes)
+
+
+def megatron(layers: int, d_model: int, heads: int, vocab: int, seq: int) -> Transformer:
+    """The GPT of Narayanan et al. 2021."""
+    return Transformer(
+        name="gpt",
+        family="decoder",
+        layers=layers,
+        d_model=d_model,
+        attention=Attention(
+            heads=heads, kv_heads=heads, head_dim=d_model // heads, qkv_bias=True, out_bias=True, fused=True
+        ),
+        ffn=Ffn(d_ff=4 * d_model, gated=False, activation="gelu_tanh", bias=True),
+        norm=Norm(kind="layer"),
+        position=Position(kind="learned", longest=seq),
+        head=Head(),
+        embedding=Embedding(vocab=vocab, tied=True),
+    )
+
+
+small = st.integers(1, 6)
+ways: tuple[AttentionKind, ...] = ("full", "sliding")
+kinds = st.lists(st.sampled_from(ways), min_size=1, max_size=5)
+
+
+@st.composite
+def decoders(draw: st.DrawFn) -> Transformer:
+    """Decoders of random shape: heads shared or not, windows, experts in some blocks or none."""
+    kv_heads, group, head_dim = draw(small), draw(small), 2 * draw(small)
+    taken = tuple(draw(kinds))
+    attention = Attention(
+        heads=kv_heads * group,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        kinds=taken,
+        window=draw(st.integers(1, 40)) if "sliding" in taken else None,
+        qkv_bias=draw(st.booleans()),
+        fused=draw(st.booleans()),
+    )
+    number = draw(st.integers(1, 12))
+    moe = None
+    if draw(st.booleans()):
+        experts = draw(small)
+        moe = Moe(
+            experts=experts,
+            top_k=draw(st.integers(1, experts)),
+            d_expert=8 * draw(small),
+            shared_experts=draw(st.integers(0, 1)),
+            d_shared=8,
+            first_dense=draw(st.integers(0, number - 1)),
+        )
+        moe = replace(moe, d_shared=8 * moe.shared_experts)
+    model = decoder(layers=number, d_model=8 * draw(small), attention=attention, moe=moe)
+    return model if any(not block.has_experts for block in blocks(model)) else replace(model, ffn=Ffn(d_ff=None))
