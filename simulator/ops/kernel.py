@@ -22,6 +22,11 @@ class Access:
     item_bytes: float = 1.0
 
 
+def beside(op: str, what: str) -> str:
+    """The name of what an op makes beside its output."""
+    return f"{op}/{what}"
+
+
 @dataclass(frozen=True, slots=True)
 class Contraction:
     """A (batched) matmul inside a kernel: [m,k] x [k,n], `batch` times; `share` of it is not masked away."""

@@ -68,7 +68,8 @@ def _quantity(dimension: Dimension) -> Callable[[str], float]:
     return read
 
 
-def _name(raw: str) -> str:
+def name_of(raw: str) -> str:
+    """A name. Raises ValueError."""
     if not _NAMES.fullmatch(raw):
         raise ValueError(f"'{raw}' will not do: {{key}} wants a name")
     return raw
@@ -166,7 +167,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "tiles": count,
     "chunks": count,
     "priority": _integer,
-    "queue": _name,
+    "queue": name_of,
     "after": _awaited,
     "on": _chips,
     "efficiency": _share,
@@ -174,7 +175,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "root": _not_negative,
     "shift": _integer,
     "shares": read_shares,
-    "algorithm": _name,
+    "algorithm": name_of,
     "from": _not_negative,
     "to": _not_negative,
     "flops": _quantity(Dimension.WORK),

@@ -17,6 +17,7 @@ from hw.input import unknown
 from simulator.graph.dtypes import DTYPE_BYTES, widest
 from simulator.graph.items import Op, Tensor
 from simulator.graph.split import Cut
+from simulator.ops.adjoint import Backward
 from simulator.ops.kernel import Access, Kernel
 from simulator.ops.loops import Loops, named_loops
 from simulator.ops.options import COMMON_OPTIONS, OPTION_READERS, Reader, plain
@@ -130,6 +131,11 @@ def in_lines(nbytes: float, line: float) -> float:
 Lower = Callable[[Call], Sequence[Kernel]]
 
 
+def first_input(op: Op) -> Sequence[str]:
+    """The name of an op's first input."""
+    return (op.inputs[0].name,)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A row of the registry: how many inputs, which options beside the common ones and how they are read, and what
@@ -140,7 +146,8 @@ class Kind:
     loops that must be whole on a chip, given the op (for norms). `coarse`: the dims of inputs, as (input, place), that
     may be whole or cut more coarsely than their loop: the kind reads what a chip needs of them. `as_written`: it takes
     its tensors however they are sharded. `network`: the op itself moves data between chips and has a sharding rule of
-    its own. `view`: it makes no kernel; whoever reads its output reads its input instead.
+    its own. `view`: it makes no kernel; whoever reads its output reads instead what it `shows`, its first input unless
+    said otherwise. `backward`: how it is differentiated; None where it cannot be.
     """
 
     name: str
@@ -154,6 +161,8 @@ class Kind:
     as_written: bool = False
     network: bool = False
     view: bool = False
+    shows: Callable[[Op], Sequence[str]] = first_input
+    backward: Backward | None = None
 
 
 KINDS: dict[str, Kind] = {}

@@ -1,40 +1,50 @@
 """Views: ops that only give a tensor another name and layout, such as the own shard of a whole dim.
 
-Model: a view is no kernel. What reads it reads the tensor that it was taken from, in the view's own bytes, and what waits
-for it waits for the op that made that tensor; so the tensor stays in memory until the last reader of its views is done,
-and a view holds nothing of its own.
+Model: a view is no kernel. What reads it reads what lies behind it, in the view's own bytes, and what waits for it waits
+for the ops that made that; so the tensors behind it stay in memory until the last reader of their views is done, and a
+view holds nothing of its own. Of several tensors behind one view the first has the bytes, the others are waited for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from simulator.graph.items import Op
-from simulator.ops.kernel import Kernel
+from simulator.ops.kernel import Access, Kernel
 from simulator.ops.registry import find_kind
 
+Behind = Mapping[str, Sequence[str]]
+"""The tensors behind each view, by the view's name."""
 
-def viewed(ops: Iterable[Op]) -> Mapping[str, str]:
-    """The tensor behind each view, by the view's name; `ops` in program order, blocks unrolled."""
-    behind: dict[str, str] = {}
+
+def viewed(ops: Iterable[Op]) -> Behind:
+    """The tensors behind each view; `ops` in program order, blocks unrolled."""
+    behind: dict[str, Sequence[str]] = {}
     for op in ops:
-        if find_kind(op).view:
-            source = op.inputs[0].name
-            behind[op.name] = behind.get(source, source)
+        kind = find_kind(op)
+        if kind.view:
+            shown = (behind.get(name, (name,)) for name in kind.shows(op))
+            behind[op.name] = tuple(dict.fromkeys(name for names in shown for name in names))
     return behind
 
 
-def seen_through(kernel: Kernel, behind: Mapping[str, str]) -> Kernel:
+def seen_through(kernel: Kernel, behind: Behind) -> Kernel:
     """The kernel on the tensors behind its views."""
     if not behind:
         return kernel
-    reads = tuple(replace(access, tensor=behind.get(access.tensor, access.tensor)) for access in kernel.reads)
-    after = tuple(behind.get(name, name) for name in kernel.schedule.after)
+    after = (name for awaited in kernel.schedule.after for name in behind.get(awaited, (awaited,)))
     return replace(
         kernel,
-        reads=reads,
-        schedule=replace(kernel.schedule, after=after),
-        grown=tuple((name, behind.get(into, into)) for name, into in kernel.grown),
+        reads=tuple(_through(kernel.reads, behind)),
+        schedule=replace(kernel.schedule, after=tuple(after)),
+        grown=tuple((name, behind.get(into, (into,))[0]) for name, into in kernel.grown),
         parts=tuple(seen_through(part, behind) for part in kernel.parts),
     )
+
+
+def _through(reads: Iterable[Access], behind: Behind) -> Iterator[Access]:
+    for access in reads:
+        first, *others = behind.get(access.tensor, (access.tensor,))
+        yield replace(access, tensor=first)
+        yield from (replace(access, tensor=other, nbytes=0.0) for other in others)

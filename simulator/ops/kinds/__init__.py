@@ -2,11 +2,15 @@
 
 from simulator.ops.kinds import (  # noqa: F401  (registers)
     attention,
+    attention_backward,
     cache,
     collective,
     conv,
     data,
+    layout,
+    loss,
     matmul,
+    optimizer,
     reshard,
     sparse,
     vector,

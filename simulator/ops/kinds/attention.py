@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor
+from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Access, Contraction, Kernel
 from simulator.ops.kinds.attention_mask import Mask
 from simulator.ops.loops import Loops, named_loops
@@ -29,7 +30,7 @@ from simulator.ops.tiling import FlashTiling, MatmulTiling, StreamTiling
 
 
 @dataclass(frozen=True, slots=True)
-class _Heads:
+class Heads:
     """The sizes of an attention call on one chip; `kv_heads` are those that its query heads need, as `reads` has them,
     and `reached` the keys in reach of its queries."""
 
@@ -54,7 +55,8 @@ class _Heads:
         return self.mask.pairs / (self.mask.queries * self.mask.keys)
 
 
-def _heads(call: Call) -> _Heads:
+def attended(call: Call) -> Heads:
+    """The sizes of q, k, v and the output of a call. Raises ShapeError where they do not fit."""
     q, k, v = (shaped.sizes for shaped in call.inputs)
     if min(len(q), len(k), len(v)) < 2:
         raise ShapeError("attention takes q[...,T,d], k[...,S,d], v[...,S,e]: at least a sequence and a head size")
@@ -66,7 +68,7 @@ def _heads(call: Call) -> _Heads:
     reads = (call.inputs[0].access, *map(_part_read, call.inputs[1:], needed))
     mask = _mask(call)
     reached = mask.reached(q[-2], call.inputs[0].begins(len(q) - 2))
-    return _Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], v[-1], mask, reached, tuple(dict.fromkeys(reads)))
+    return Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], v[-1], mask, reached, tuple(dict.fromkeys(reads)))
 
 
 def _mask(call: Call) -> Mask:
@@ -130,7 +132,7 @@ def _groups_met(q: Shaped, place: int, group: int) -> int:
     return max(last // group - begin // group + 1 for begin, last in zip(begins, lasts, strict=True))
 
 
-def _standard(call: Call, h: _Heads) -> list[Kernel]:
+def _standard(call: Call, h: Heads) -> list[Kernel]:
     """Scores, softmax and context as three kernels; the T x S matrix goes through HBM four times."""
     q, k, v = call.inputs
     b = DTYPE_BYTES[call.output.dtype]
@@ -170,7 +172,7 @@ def _standard(call: Call, h: _Heads) -> list[Kernel]:
     ]
 
 
-def _flash(call: Call, h: _Heads) -> list[Kernel]:
+def _flash(call: Call, h: Heads) -> list[Kernel]:
     """One kernel: scores stay on chip. The query heads of a group share their keys, so their rows are one tall block."""
     q, k, v = call.inputs
     contractions = (
@@ -194,7 +196,7 @@ def _flash(call: Call, h: _Heads) -> list[Kernel]:
     ]
 
 
-def _linear(call: Call, h: _Heads) -> list[Kernel]:
+def _linear(call: Call, h: Heads) -> list[Kernel]:
     """o = phi(q) (phi(k)^T v): a d x e state per head instead of a T x S matrix; 4Tde FLOP per head. Chips that need the
     same head of k and v each make its state."""
     contractions = (
@@ -237,7 +239,7 @@ _QUERIES, _KEYS, _HEAD, _VALUE = "query positions", "key positions", "head size"
 """The loops of sequences and head sizes; no dim has a name with a blank."""
 
 
-def _loops(op: Op) -> Loops:
+def attention_loops(op: Op) -> Loops:
     """Heads and batch are the loops of q's dims; sequences and head sizes go by place, whatever their names."""
     if len(op.inputs) != 3 or min(len(tensor.dims) for tensor in op.inputs) < 2:
         return named_loops(op)
@@ -257,14 +259,14 @@ def _loops(op: Op) -> Loops:
     ]
 
 
-def _whole(op: Op) -> list[str]:
+def must_be_whole(op: Op) -> list[str]:
     """What must be whole on a chip: the sequence of keys, the head size, and heads of k and v that are not q's."""
-    loops = _loops(op)
+    loops = attention_loops(op)
     made = set(loops[-1])
     return sorted({name for names in loops[:-1] for name in names if name not in made})
 
 
-def _grouped(op: Op) -> list[tuple[int, int]]:
+def grouped(op: Op) -> list[tuple[int, int]]:
     """The dims of k and v that are fewer heads than those of q which share them."""
     q = op.inputs[0]
     return [
@@ -275,10 +277,27 @@ def _grouped(op: Op) -> list[tuple[int, int]]:
     ]
 
 
-_OPTIONS = {"kind": OPTION_READERS["kind"], "causal": OPTION_READERS["causal"], "window": count}
+ATTENTION_OPTIONS = {"kind": OPTION_READERS["kind"], "causal": OPTION_READERS["causal"], "window": count}
 
 
-@kind("attention", (3, 3), _OPTIONS, row_dims=_whole, loops=_loops, coarse=_grouped)
+def _attention_backward(adjoint: Adjoint) -> None:
+    """The gradients of q, k and v by one op; of k and v they are side outputs."""
+    q, k, v = adjoint.op.inputs
+    made = adjoint.emit("attention_backward", (q, k, v, adjoint.op.output, adjoint.given), q, adjoint.op.options)
+    adjoint.give(0, made)
+    adjoint.make(1, "side", made, side="k")
+    adjoint.make(2, "side", made, side="v")
+
+
+@kind(
+    "attention",
+    (3, 3),
+    ATTENTION_OPTIONS,
+    row_dims=must_be_whole,
+    loops=attention_loops,
+    coarse=grouped,
+    backward=_attention_backward,
+)
 def attention(call: Call) -> Sequence[Kernel]:
     """`kind=standard` (three kernels), `flash` (the default) or `linear`; see the module for FLOPs and bytes."""
-    return _VARIANTS[call.options.get("kind", "flash")](call, _heads(call))
+    return _VARIANTS[call.options.get("kind", "flash")](call, attended(call))

@@ -17,7 +17,9 @@ from typing import Any
 
 from hw.input import unknown
 from simulator.collectives.choice import choices
+from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Communication, Kernel
+from simulator.ops.options import read_axes
 from simulator.ops.registry import Call, Shaped, ShapeError, kind
 
 
@@ -73,19 +75,43 @@ def _in_place(kernel: Kernel) -> Kernel:
     return replace(kernel, reads=reads, writes=writes)
 
 
-@kind("all_reduce", (1, 1), ("over", "algorithm"), network=True)
+def _same(adjoint: Adjoint) -> None:
+    """Everyone has the sum, so everyone's part has the gradient of the sum."""
+    adjoint.give(0, adjoint.given)
+
+
+def _ungather(adjoint: Adjoint) -> None:
+    """Of a gathered array each chip has a gradient of its own, which add up to that of the shards; where all have the
+    same, each keeps its part of it."""
+    over = adjoint.op.option("over") or ""
+    summed = set(read_axes(over)) <= set(adjoint.given.partial)
+    adjoint.make(0, "reduce_scatter" if summed else "slice", adjoint.given, options=[("over", over)])
+
+
+def _unscatter(adjoint: Adjoint) -> None:
+    adjoint.make(0, "all_gather", adjoint.given, options=[("over", adjoint.op.option("over") or "")])
+
+
+def _unpermute(adjoint: Adjoint) -> None:
+    shift = -int(adjoint.op.option("shift") or "1")
+    adjoint.make(
+        0, "permute", adjoint.given, options=[("over", adjoint.op.option("over") or ""), ("shift", f"{shift}")]
+    )
+
+
+@kind("all_reduce", (1, 1), ("over", "algorithm"), network=True, backward=_same)
 def all_reduce(call: Call) -> Sequence[Kernel]:
     """Partial sums over the axes added up, the whole on every chip. V: the array."""
     return _collective(call, call.inputs[0].nbytes)
 
 
-@kind("all_gather", (1, 1), ("over", "algorithm", "shares"), network=True)
+@kind("all_gather", (1, 1), ("over", "algorithm", "shares"), network=True, backward=_ungather)
 def all_gather(call: Call) -> Sequence[Kernel]:
     """Shards over the axes put together, the whole on every chip. V: the gathered array."""
     return _collective(call, _all_shards(call, call.inputs[0]))
 
 
-@kind("reduce_scatter", (1, 1), ("over", "algorithm", "shares"), network=True)
+@kind("reduce_scatter", (1, 1), ("over", "algorithm", "shares"), network=True, backward=_unscatter)
 def reduce_scatter(call: Call) -> Sequence[Kernel]:
     """Partial sums over the axes added up, a shard on every chip. V: the array before it is scattered."""
     return _collective(call, _all_shards(call, call.output))
@@ -115,7 +141,7 @@ def scatter(call: Call) -> Sequence[Kernel]:
     return _collective(call, _all_shards(call, call.output))
 
 
-@kind("permute", (1, 1), ("over", "shift"), network=True)
+@kind("permute", (1, 1), ("over", "shift"), network=True, backward=_unpermute)
 def permute(call: Call) -> Sequence[Kernel]:
     """Each chip sends what it has to the one `shift=` (1) places on along the axes. V: what one chip has."""
     return _collective(call, call.inputs[0].nbytes)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from simulator.graph.dtypes import DTYPE_BYTES
+from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Access, Kernel
 from simulator.ops.loops import picked_loops
 from simulator.ops.registry import Call, ShapeError, in_lines, kind
@@ -41,7 +42,11 @@ def _in_rows(call: Call, nbytes: float) -> float:
     return in_lines(nbytes / pieces, call.options.get("line", 0.0)) * pieces
 
 
-@kind("embedding", (2, 2), ("line",), loops=picked_loops)
+def _embedding_backward(adjoint: Adjoint) -> None:
+    adjoint.make(0, "embedding_backward", adjoint.op.inputs[1], adjoint.given)
+
+
+@kind("embedding", (2, 2), ("line",), loops=picked_loops, backward=_embedding_backward)
 def embedding(call: Call) -> Sequence[Kernel]:
     """table[V,D], ids[T...] -> rows[T...,D]: reads only the rows that are asked for, each in whole lines of
     `line=` bytes where that is said. No FLOPs."""
@@ -51,6 +56,24 @@ def embedding(call: Call) -> Sequence[Kernel]:
     return _rows(call)
 
 
+@kind("embedding_backward", (2, 2))
+def embedding_backward(call: Call) -> Sequence[Kernel]:
+    """ids[T...], dy[T...,D] -> dtable[V,D]: the gradient of a table, zeroed whole, then rows added where ids say (each read
+    and written once). One FLOP an element of dy."""
+    ids, rows = call.inputs
+    if rows.whole[: len(ids.whole)] != ids.whole or len(call.output.sizes) != 2:
+        raise ShapeError("embedding_backward takes ids[T] and dy[T,D] and makes dtable[V,D]")
+    touched = Access(rows.name, 2 * rows.nbytes, rows.tensor.memory)
+    return [
+        call.kernel(
+            reads=(ids.access, touched),
+            vector_flops=float(rows.elements),
+            vector_dtype=rows.dtype,
+            tiling=StreamTiling(rows.elements, 2 * DTYPE_BYTES[rows.dtype], 2),
+        )
+    ]
+
+
 @kind("gather", (2, 2), ("line",), loops=picked_loops)
 def gather(call: Call) -> Sequence[Kernel]:
     """Elements of the first input picked by the second: reads as much as it writes, and the index. No FLOPs.
@@ -58,7 +81,11 @@ def gather(call: Call) -> Sequence[Kernel]:
     return _rows(call)
 
 
-@kind("copy", (1, 1), partial="every")
+def _copy_backward(adjoint: Adjoint) -> None:
+    adjoint.make(0, "copy", adjoint.given)
+
+
+@kind("copy", (1, 1), partial="every", backward=_copy_backward)
 def copy(call: Call) -> Sequence[Kernel]:
     """The same tensor again, possibly in another memory or dtype. No FLOPs."""
     source, target = call.inputs[0], call.output

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from simulator.graph.dtypes import DTYPE_BYTES
+from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Contraction, Kernel
 from simulator.ops.kinds.matmul_loops import matmul_loops, read_loops
 from simulator.ops.loops import Loops
@@ -57,7 +58,14 @@ def _loops(call: Call) -> Loops:
     )
 
 
-@kind("matmul", (2, 2), partial="one", loops=matmul_loops)
+def _matmul_backward(adjoint: Adjoint) -> None:
+    """Two matmuls, each as large as that of the forward pass."""
+    a, b = adjoint.op.inputs
+    adjoint.make(0, "matmul", adjoint.given, b)
+    adjoint.make(1, "matmul", a, adjoint.given)
+
+
+@kind("matmul", (2, 2), partial="one", loops=matmul_loops, backward=_matmul_backward)
 def matmul(call: Call) -> Sequence[Kernel]:
     """Sum over the dims that both inputs have and the output lacks; dims in all three are batch. 2 x batch x m x n x k
     FLOP. Order of dims does not matter; where names cannot say it, places do (`simulator.ops.kinds.matmul_loops`). With

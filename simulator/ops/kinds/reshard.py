@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Communication, Kernel
 from simulator.ops.kinds.collective import parts_moved
 from simulator.ops.registry import Call, ShapeError, kind
@@ -27,7 +28,15 @@ def _over(call: Call) -> str:
     return str(axes)
 
 
-@kind("all_to_all", (1, 1), ("over", "shares"), network=True)
+def _back_again(adjoint: Adjoint) -> None:
+    adjoint.make(0, "all_to_all", adjoint.given, options=[("over", adjoint.op.option("over") or "")])
+
+
+def _whole_again(adjoint: Adjoint) -> None:
+    adjoint.make(0, "all_gather", adjoint.given, options=[("over", adjoint.op.option("over") or "")])
+
+
+@kind("all_to_all", (1, 1), ("over", "shares"), network=True, backward=_back_again)
 def all_to_all(call: Call) -> Sequence[Kernel]:
     """Axes moved from dims to other dims. V: the array of the whole group. Reads its input, writes its output."""
     axes, chips = _over(call), call.options.get("over_chips", 1)
@@ -38,7 +47,7 @@ def all_to_all(call: Call) -> Sequence[Kernel]:
     return [call.kernel(communication=Communication(kind="all_to_all", axes=axes, **moved))]
 
 
-@kind("slice", (1, 1), ("over",), network=True, view=True)
+@kind("slice", (1, 1), ("over",), network=True, view=True, backward=_whole_again)
 def own_slice(call: Call) -> Sequence[Kernel]:
     """The own shard of a whole dim. No kernel: a view (`network` only for its sharding rule)."""
     _over(call)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from simulator.graph.dtypes import DTYPE_BYTES, widest
-from simulator.graph.items import Op
-from simulator.ops.kernel import Access, Kernel
+from simulator.graph.items import Op, Tensor
+from simulator.ops.adjoint import Adjoint, Backward
+from simulator.ops.kernel import Access, Kernel, beside
 from simulator.ops.loops import Loops, from_the_left, line_up, named_loops, reduced_loops
 from simulator.ops.registry import Call, Shaped, ShapeError, kind
 from simulator.ops.tiling import StreamTiling
@@ -58,6 +59,78 @@ def _elementwise(call: Call, flops_per_element: float) -> list[Kernel]:
     ]
 
 
+def _by_op(kind: str, *, saved: str = "inputs") -> Backward:
+    """The gradient of the one input by an op on what was saved, the input or the output, and the output's gradient."""
+
+    def rule(adjoint: Adjoint) -> None:
+        known = adjoint.op.inputs if saved == "inputs" else (adjoint.op.output,)
+        adjoint.make(0, kind, *known, adjoint.given)
+
+    return rule
+
+
+def _linear(kind: str) -> Backward:
+    """The same op on the gradient."""
+    return lambda adjoint: adjoint.make(0, kind, adjoint.given)
+
+
+def _to_input(adjoint: Adjoint, place: int, found: Tensor) -> None:
+    """What has the dims of the output is the gradient of an input; of one that was broadcast it is summed up first."""
+    if [dim.size for dim in found.dims] == [dim.size for dim in adjoint.op.inputs[place].dims]:
+        adjoint.give(place, found)
+    else:
+        adjoint.make(place, "reduce", found)
+
+
+def _add_backward(adjoint: Adjoint) -> None:
+    for place in (0, 1):
+        _to_input(adjoint, place, adjoint.given)
+
+
+def _sub_backward(adjoint: Adjoint) -> None:
+    _to_input(adjoint, 0, adjoint.given)
+    if adjoint.wants(1):
+        _to_input(adjoint, 1, adjoint.emit("neg", (adjoint.given,), adjoint.op.output))
+
+
+def _mul_backward(adjoint: Adjoint) -> None:
+    for place in (0, 1):
+        if adjoint.wants(place):
+            other = adjoint.op.inputs[1 - place]
+            _to_input(adjoint, place, adjoint.emit("mul", (adjoint.given, other), adjoint.op.output))
+
+
+def _swiglu_backward(adjoint: Adjoint) -> None:
+    """Both gradients by one kernel."""
+    gate, up = adjoint.op.inputs
+    made = adjoint.emit("swiglu_backward", (gate, up, adjoint.given), gate)
+    adjoint.give(0, made)
+    adjoint.make(1, "side", made, side="up")
+
+
+_BACKWARD: dict[str, Backward] = {
+    "relu": _by_op("relu_backward", saved="output"),
+    "tanh": _by_op("tanh_backward", saved="output"),
+    "sigmoid": _by_op("sigmoid_backward", saved="output"),
+    "gelu": _by_op("gelu_backward"),
+    "silu": _by_op("silu_backward"),
+    "exp": _by_op("mul", saved="output"),
+    "square": _by_op("mul"),
+    "neg": _linear("neg"),
+    "scale": _linear("scale"),
+    "cast": _linear("cast"),
+    "rope": _linear("rope"),
+    "add": _add_backward,
+    "sub": _sub_backward,
+    "mul": _mul_backward,
+    "swiglu": _swiglu_backward,
+}
+
+_BACKWARD_FLOPS = {"relu": 1, "tanh": 3, "sigmoid": 3, "gelu": 14, "silu": 9}
+"""FLOP per element of the gradient: tanh dy (1 - y^2); sigmoid dy y (1 - y); silu s = sigmoid(x): dy s (1 + x (1 - s));
+gelu: the derivative of the tanh form, whose tanh is made again."""
+
+
 @kind("elementwise", (1, None), ("flops",))
 def elementwise(call: Call) -> Sequence[Kernel]:
     """Any element-wise op of `flops=` FLOP per output element (1 unless said)."""
@@ -65,13 +138,32 @@ def elementwise(call: Call) -> Sequence[Kernel]:
 
 
 def _register_named(name: str, inputs: int, flops: float) -> None:
-    @kind(name, (inputs, inputs), partial="every" if name in _LINEAR else "none")
+    @kind(name, (inputs, inputs), partial="every" if name in _LINEAR else "none", backward=_BACKWARD.get(name))
     def named(call: Call) -> Sequence[Kernel]:
         return _elementwise(call, flops)
 
 
 for _name, (_inputs, _flops) in ELEMENTWISE_FLOPS.items():
     _register_named(_name, _inputs, _flops)
+
+
+for _name, _more in _BACKWARD_FLOPS.items():
+    _register_named(f"{_name}_backward", 2, _more)
+
+
+@kind("swiglu_backward", (3, 3))
+def swiglu_backward(call: Call) -> Sequence[Kernel]:
+    """gate, up and dy make dgate, and dup beside it (`side(dgate, of=up)`): 12 FLOP an element."""
+    _check_broadcast(call)
+    out = call.output
+    return [
+        call.kernel(
+            writes=(out.access, replace(out.access, tensor=beside(out.name, "up"))),
+            vector_flops=12.0 * out.elements,
+            vector_dtype=call.input_dtype,
+            tiling=StreamTiling(out.elements, 5 * DTYPE_BYTES[out.dtype], len(call.reads)),
+        )
+    ]
 
 
 def _same_shape(call: Call) -> Shaped:
@@ -120,19 +212,67 @@ def _normalised(call: Call, flops_per_element: float) -> list[Kernel]:
     ]
 
 
-@kind("softmax", (1, 1), ("axis",), row_dims=_axis)
+def _softmax_backward(adjoint: Adjoint) -> None:
+    options = [(key, raw) for key, raw in adjoint.op.options if key == "axis"]
+    adjoint.make(0, "softmax_backward", adjoint.op.output, adjoint.given, options=options)
+
+
+def _norm_backward(adjoint: Adjoint) -> None:
+    """The gradient of what is normalised, then those of gamma and beta, sums over all rows."""
+    kind, (x, *weights) = adjoint.op.kind, adjoint.op.inputs
+    adjoint.make(0, f"{kind}_backward", x, *weights[:1], adjoint.given)
+    if weights:
+        adjoint.make(1, "norm_weight_backward", x, adjoint.given)
+    if len(weights) > 1:
+        adjoint.make(2, "reduce", adjoint.given)
+
+
+@kind("softmax_backward", (2, 2), ("axis",), row_dims=_axis)
+def softmax_backward(call: Call) -> Sequence[Kernel]:
+    """y and dy: y (dy - sum(y dy)), 4 FLOP per element."""
+    return _normalised(call, 4.0)
+
+
+@kind("layer_norm_backward", (2, 3), ("axis",), row_dims=_axis)
+def layer_norm_backward(call: Call) -> Sequence[Kernel]:
+    """x, gamma and dy: 11 FLOP per element, statistics given: x normalised 2, dy gamma 1, two sums 3, the rest 5."""
+    return _normalised(call, 11.0)
+
+
+@kind("rms_norm_backward", (2, 3), ("axis",), row_dims=_axis)
+def rms_norm_backward(call: Call) -> Sequence[Kernel]:
+    """x, gamma and dy: 7 FLOP per element, 1/rms given: dy gamma 1, its sum with x 2, the rest 4."""
+    return _normalised(call, 7.0)
+
+
+@kind("norm_weight_backward", (2, 2))
+def norm_weight_backward(call: Call) -> Sequence[Kernel]:
+    """x and dy: the gradient of gamma, the sum over all rows of dy times x normalised: 3 FLOP per element of x."""
+    x = call.inputs[0]
+    return [
+        call.kernel(
+            vector_flops=3.0 * x.elements,
+            vector_dtype=call.input_dtype,
+            tiling=StreamTiling(x.elements, sum(DTYPE_BYTES[each.dtype] for each in call.inputs), len(call.reads)),
+            row_elements=max(1, x.elements // max(1, call.output.elements)),
+            reduces=True,
+        )
+    ]
+
+
+@kind("softmax", (1, 1), ("axis",), row_dims=_axis, backward=_softmax_backward)
 def softmax(call: Call) -> Sequence[Kernel]:
     """5 FLOP per element: max, subtract, exp, sum, divide; over the last dim unless `axis=` says otherwise."""
     return _normalised(call, 5.0)
 
 
-@kind("layer_norm", (1, 3), ("axis",), row_dims=_axis)
+@kind("layer_norm", (1, 3), ("axis",), row_dims=_axis, backward=_norm_backward)
 def layer_norm(call: Call) -> Sequence[Kernel]:
     """7 FLOP per element: sum, subtract the mean, square, sum, scale by 1/std, times gamma, plus beta."""
     return _normalised(call, 7.0)
 
 
-@kind("rms_norm", (1, 2), ("axis",), row_dims=_axis)
+@kind("rms_norm", (1, 2), ("axis",), row_dims=_axis, backward=_norm_backward)
 def rms_norm(call: Call) -> Sequence[Kernel]:
     """4 FLOP per element: square, sum, scale by 1/rms, times gamma."""
     return _normalised(call, 4.0)

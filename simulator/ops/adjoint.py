@@ -1,0 +1,67 @@
+"""How an op is differentiated: what a kind's backward rule sees, and what it may ask for.
+
+Model: reverse mode. The rule of a kind is told the gradient of the op's output and makes, for each input that wants one,
+ops whose sum is the gradient of that input. A gradient has the dims, the shards and the dtype of its tensor. Axes that
+shard a loop which a backward op sums over leave partial sums over them: of the weights of a layer over the axes that
+shard its tokens, of its activations over those that shard its weights.
+Source: Griewank and Walther, "Evaluating Derivatives" (2008), for reverse mode; the rules stand beside each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from simulator.graph.items import Op, Tensor
+
+Options = Sequence[tuple[str, str]]
+
+
+@dataclass
+class Adjoint:
+    """One op on the way back. `op`: with its inputs and its output as the backward pass can read them; `given`: the
+    gradient of its output; `wanted`: which inputs want one; `named`: a new name for what this op makes of the gradient of a
+    tensor."""
+
+    op: Op
+    given: Tensor
+    wanted: Sequence[bool]
+    named: Callable[[Tensor], str]
+    ops: list[Op] = field(default_factory=list)
+    found: list[tuple[int, Tensor]] = field(default_factory=list)
+
+    def wants(self, place: int) -> bool:
+        """Whether an input wants its gradient."""
+        return self.wanted[place]
+
+    def give(self, place: int, tensor: Tensor) -> None:
+        """`tensor` is a part of the gradient of an input, as it stands."""
+        if self.wants(place):
+            self.found.append((place, tensor))
+
+    def make(self, place: int, kind: str, *inputs: Tensor, options: Options = (), side: str = "") -> None:
+        """Give an input what an op of `kind` makes of some tensors; `side`: of whose side outputs it is that one."""
+        if self.wants(place):
+            self.give(place, self.emit(kind, inputs, self.op.inputs[place], options, side))
+
+    def emit(self, kind: str, inputs: Sequence[Tensor], like: Tensor, options: Options = (), side: str = "") -> Tensor:
+        """Add an op whose output is a gradient of `like`."""
+        name = self.named(like)
+        partial = tuple(like_partial(inputs, like))
+        out = replace(like, name=name, partial="".join(partial), rounds=(), written="")
+        told = (*options, ("of", side)) if side else tuple(options)
+        self.ops.append(Op(out, kind, tuple(inputs), told))
+        return out
+
+
+def like_partial(inputs: Sequence[Tensor], like: Tensor) -> Sequence[str]:
+    """The axes over which an op with the dims of `like` has partial sums: those of its inputs, and those that shard a
+    loop which `like` lacks."""
+    kept = {dim.size for dim in like.dims}
+    lost = [dim.axes for tensor in inputs for dim in tensor.dims if dim.size not in kept]
+    summed = "".join([*lost, *(tensor.partial for tensor in inputs)])
+    return [axis for axis in dict.fromkeys(summed) if axis not in like.axes]
+
+
+Backward = Callable[[Adjoint], None]
+"""The backward rule of a kind."""

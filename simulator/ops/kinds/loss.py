@@ -1,0 +1,55 @@
+"""The loss of a language model: cross entropy over a vocabulary, and its gradient.
+
+`loss:fp32[B,S] = cross_entropy(logits:fp32[B,S,V], labels:int32[B,S])`: 5 FLOP a logit (maximum, subtract, exp, sum, the
+label's), read once. Where the vocabulary is sharded (`V_T`) each chip has its part of the sums, `{U_T}`, which an
+all_reduce of a number a token adds up; the maximum over all chips, another such, is left out.
+`dlogits = cross_entropy_backward(logits, labels)`: softmax minus one at the label, 4 FLOP a logit.
+Source: Shoeybi et al. 2019 (Megatron-LM), section 3, for the loss over a sharded vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simulator.graph.dtypes import DTYPE_BYTES
+from simulator.ops.adjoint import Adjoint
+from simulator.ops.kernel import Kernel
+from simulator.ops.registry import Call, ShapeError, kind
+from simulator.ops.tiling import StreamTiling
+
+
+def _backward(adjoint: Adjoint) -> None:
+    adjoint.make(0, "cross_entropy_backward", *adjoint.op.inputs)
+
+
+@kind("cross_entropy", (2, 2), backward=_backward)
+def cross_entropy(call: Call) -> Sequence[Kernel]:
+    """logits[T...,V] and labels[T...] make the loss of every token [T...]."""
+    logits, labels = call.inputs
+    if call.output.whole != labels.whole or logits.whole[:-1] != labels.whole:
+        raise ShapeError("cross_entropy takes logits[T,V] and labels[T] and makes the loss of each token, [T]")
+    return [
+        call.kernel(
+            vector_flops=5.0 * logits.elements,
+            vector_dtype=logits.dtype,
+            tiling=StreamTiling(logits.elements, DTYPE_BYTES[logits.dtype], len(call.reads), logits.sizes[-1]),
+            row_elements=logits.sizes[-1],
+            reduces=True,
+        )
+    ]
+
+
+@kind("cross_entropy_backward", (2, 2))
+def cross_entropy_backward(call: Call) -> Sequence[Kernel]:
+    """logits[T...,V] and labels[T...] make the gradient of the logits."""
+    logits, labels = call.inputs
+    if call.output.whole != logits.whole or logits.whole[:-1] != labels.whole:
+        raise ShapeError("cross_entropy_backward takes logits[T,V] and labels[T] and makes dlogits[T,V]")
+    live = DTYPE_BYTES[logits.dtype] + DTYPE_BYTES[call.output.dtype]
+    return [
+        call.kernel(
+            vector_flops=4.0 * logits.elements,
+            vector_dtype=logits.dtype,
+            tiling=StreamTiling(logits.elements, live, len(call.reads)),
+        )
+    ]

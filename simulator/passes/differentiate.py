@@ -1,0 +1,230 @@
+"""Differentiation: from the ops of a forward pass to those of its backward pass.
+
+Model: reverse mode over ops and blocks. A block is walked backwards, from its last round to its first, by a block whose
+rounds read what the same round of the forward pass left behind (`h@round`). The gradient of tensor `h` is called `dh`;
+where several ops use h, each makes its part (`dh_q`, `dh_k`) and they are added up in the order in which they come.
+Gradients that are partial sums are added up over their axes where they are those of activations, before anything uses
+them; those of weights are left as they are, for whoever steps the weights.
+Recomputation: ops in `recompute` are run again in the backward pass, right before what needs them, marked
+`recompute=true`; then only what they take in is kept.
+Law: backward matmuls cost twice their forward ones; recomputing changes no gradient and adds its ops' FLOPs alone.
+Source: Griewank and Walther 2008; Chen et al. 2016 for recomputation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hw import RunError
+from simulator.graph.items import Items, Op, Repeat, Round, Tensor
+from simulator.ops.adjoint import Adjoint
+from simulator.ops.registry import find_kind
+
+_HERE = (Round(0, relative=True),)
+"""The round of the block in which it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """The items of a backward pass, and the gradients that they end in, by the name of their tensor."""
+
+    items: Items
+    of: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def ops_for(self, names: Collection[str]) -> frozenset[str]:
+        """The ops that nothing needs but the gradients of some tensors: the weights' part of a backward pass."""
+        ops = [item for item in self.items if isinstance(item, Op)]
+        others = {tensor.name for name, tensor in self.of.items() if name not in names}
+        needed = set(others)
+        for op in reversed(ops):
+            if op.name in needed:
+                needed.update(tensor.name for tensor in op.inputs)
+        return frozenset(op.name for op in ops if op.name not in needed)
+
+
+def differentiate(
+    items: Items,
+    seeds: Mapping[str, Tensor],
+    wanted: Collection[str],
+    recompute: Collection[str] = (),
+) -> Gradients:
+    """The backward pass of some ops and blocks: from gradients of what they make (`seeds`, by name) to those of the
+    tensors `wanted`. Raises RunError for an op of a kind that has no rule."""
+    return _Walk(seeds, wanted, recompute, inside=False).back(items)
+
+
+class _Walk:
+    """One way back through the items of a graph or of a block's round."""
+
+    def __init__(
+        self, seeds: Mapping[str, Tensor], wanted: Collection[str], recompute: Collection[str], inside: bool
+    ) -> None:
+        self.wanted, self.recompute, self.inside = frozenset(wanted), frozenset(recompute), inside
+        self.seeds = seeds
+        self.parts: dict[str, list[Tensor]] = {name: [tensor] for name, tensor in seeds.items()}
+        self.made: dict[str, Op] = {}
+        self.again: dict[str, Tensor] = {}
+        self.names: set[str] = set()
+        self.out: list[Op | Repeat] = []
+        self.users: Counter[str] = Counter()
+
+    def back(self, items: Items) -> Gradients:
+        """Walk backwards."""
+        self.made = {item.name: item for item in items if isinstance(item, Op)}
+        self.needed = self._leading(items)
+        self.users = Counter(tensor for item in items for tensor in _taken_in(item))
+        for item in reversed(items):
+            if isinstance(item, Repeat):
+                self._block(item)
+            elif item.name in self.needed and item.name in self.parts:
+                self._op(item)
+        ends = {name: self._gathered(name, weights=True) for name in self._ends()}
+        return Gradients(tuple(self.out), ends)
+
+    def _leading(self, items: Items) -> frozenset[str]:
+        """The tensors whose gradient leads to one that is wanted."""
+        found = set(self.wanted)
+        for item in items:
+            if isinstance(item, Repeat):
+                found.update(_carried(item).values())
+            elif item.name not in found and any(tensor.name in found for tensor in item.inputs):
+                found.add(item.name)
+        return frozenset(found)
+
+    def _ends(self) -> Iterable[str]:
+        return [name for name in self.parts if name in self.wanted]
+
+    def _op(self, op: Op) -> None:
+        """The rule of one op, asked for its inputs' gradients."""
+        if op.name in self.wanted:
+            return  # whoever wants the gradient of what it makes wants nothing behind it
+        kind = find_kind(op)
+        if kind.backward is None:
+            raise RunError(f"{op.name}: {op.kind} cannot be differentiated")
+        given = self._gathered(op.name, weights=False, takes_sums=op.kind in _TAKES_SUMS)
+        wants = [tensor.name in self.needed for tensor in op.inputs]
+        if not any(wants):
+            return
+        saved = replace(op, inputs=tuple(map(self._saved, op.inputs)), output=self._saved(op.output))
+        adjoint = Adjoint(saved, given, wants, lambda like: self._named(like.base, op.name))
+        kind.backward(adjoint)
+        self.out += self._recomputed(adjoint.ops)
+        for place, tensor in adjoint.found:
+            self.parts.setdefault(op.inputs[place].name, []).append(tensor)
+
+    def _saved(self, tensor: Tensor) -> Tensor:
+        """A tensor of the forward pass as the backward pass asks for it."""
+        if tensor.rounds or not self.inside:
+            return tensor
+        return replace(tensor, rounds=_HERE)
+
+    def _recomputed(self, ops: Sequence[Op]) -> list[Op]:
+        """Ops of the backward pass behind those that must be run again for them, each once."""
+        before: list[Op] = []
+        ready = [replace(op, inputs=tuple(self._remade(tensor, before) for tensor in op.inputs)) for op in ops]
+        return [*before, *ready]
+
+    def _remade(self, tensor: Tensor, before: list[Op]) -> Tensor:
+        """A tensor that is run again, if its op is one of those; ops that make it are added to `before`."""
+        if tensor.name not in self.recompute or tensor.name not in self.made:
+            return tensor
+        if tensor.name not in self.again:
+            op = self.made[tensor.name]
+            inputs = tuple(self._remade(self._saved(each), before) for each in op.inputs)
+            output = replace(op.output, name=self._fresh(f"r{op.name}"))
+            before.append(replace(op, output=output, inputs=inputs, options=_marked(op)))
+            self.again[tensor.name] = output
+        return self.again[tensor.name]
+
+    def _gathered(self, name: str, weights: bool, takes_sums: bool = False) -> Tensor:
+        """The whole gradient of a tensor: its parts added up, and over chips where it is an activation's."""
+        parts = self.parts[name]
+        total = parts[0]
+        for at, part in enumerate(parts[1:], start=2):
+            total, part = self._alike(total, part, name)
+            last = at == len(parts)
+            called = self._fresh(f"d{name}" if last else f"d{name}_{at}")
+            total = self._add("add", (total, part), called, total)
+        if total.partial and not weights and not takes_sums:
+            total = self._summed(total, total.partial, self._fresh(f"d{name}_whole"))
+        self.parts[name] = [total]
+        return total
+
+    def _alike(self, one: Tensor, other: Tensor, name: str) -> tuple[Tensor, Tensor]:
+        """Two parts of a gradient with the same partial sums: what only one of them has is added up first."""
+        whole = []
+        for tensor, beside in ((one, other), (other, one)):
+            own = "".join(axis for axis in tensor.partial if axis not in beside.partial)
+            whole.append(self._summed(tensor, own, self._fresh(f"d{name}_whole")) if own else tensor)
+        return whole[0], whole[1]
+
+    def _summed(self, tensor: Tensor, axes: str, name: str) -> Tensor:
+        left = "".join(axis for axis in tensor.partial if axis not in axes)
+        return self._add("all_reduce", (tensor,), name, replace(tensor, partial=left), (("over", axes),))
+
+    def _add(
+        self, kind: str, inputs: tuple[Tensor, ...], name: str, like: Tensor, options: tuple[tuple[str, str], ...] = ()
+    ) -> Tensor:
+        out = replace(like, name=name, rounds=(), written="")
+        self.out.append(Op(out, kind, inputs, options))
+        return out
+
+    def _named(self, tensor: str, user: str) -> str:
+        """The name of what the op `user` makes of the gradient of a tensor: of a tensor with one user it is the whole."""
+        return self._fresh(f"d{tensor}" if self.users[tensor] == 1 else f"d{tensor}_{user}")
+
+    def _fresh(self, name: str) -> str:
+        """A name that no op of this walk has."""
+        found, at = name, 1
+        while found in self.names:
+            at += 1
+            found = f"{name}_{at}"
+        self.names.add(found)
+        return found
+
+    def _block(self, block: Repeat) -> None:
+        """A block backwards: in its first turn, that of the last round, it takes in the gradients of what the block ends
+        in; from turn to turn it carries those of what each round took in."""
+        carried = {end: start for start, end in block.carry}
+        given = {end: self._gathered(end, weights=False) for end in carried if end in self.parts}
+        if not given:
+            return
+        inner = _Walk(given, self._wanted_in(block), self.recompute, inside=True)
+        round_of = inner.back(block.items)
+        carry = []
+        for end, start in carried.items():
+            if end not in given or start not in round_of.of:
+                continue
+            carry.append((given[end].name, round_of.of[start].name))
+            self.parts.setdefault(start, []).append(round_of.of[start])
+        self.out.append(
+            Repeat(block.count, round_of.items, tuple(carry), reverse=not block.reverse, source=block.source)
+        )
+        for name, tensor in round_of.of.items():
+            if name in self.wanted:
+                self.parts.setdefault(name, []).append(tensor)
+
+    def _wanted_in(self, block: Repeat) -> frozenset[str]:
+        return self.wanted | {start for start, _ in block.carry}
+
+
+_TAKES_SUMS = ("all_gather", "view")
+"""Kinds whose backward rule takes a gradient as partial sums."""
+
+
+def _carried(block: Repeat) -> Mapping[str, str]:
+    return dict(block.carry)
+
+
+def _marked(op: Op) -> tuple[tuple[str, str], ...]:
+    """The options of an op that is run again."""
+    return (*(each for each in op.options if each[0] != "recompute"), ("recompute", "true"))
+
+
+def _taken_in(item: Op | Repeat) -> Iterable[str]:
+    """The tensors that an item takes in, one for each op, or for each carried tensor of a block."""
+    if isinstance(item, Repeat):
+        return [start for start, _ in item.carry]
+    return [tensor.name for tensor in item.inputs]
