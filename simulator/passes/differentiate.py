@@ -192,6 +192,7 @@ class _Walk:
         if not given:
             return
         inner = _Walk(given, self._wanted_in(block), self.recompute, inside=True)
+        inner.names = self.names  # a name is one thing, inside a block and outside
         round_of = inner.back(block.items)
         carry = []
         for end, start in carried.items():
@@ -202,8 +203,9 @@ class _Walk:
         self.out.append(
             Repeat(block.count, round_of.items, tuple(carry), reverse=not block.reverse, source=block.source)
         )
+        starts = {start for start, _ in block.carry}
         for name, tensor in round_of.of.items():
-            if name in self.wanted:
+            if name in self.wanted and name not in starts:
                 self.parts.setdefault(name, []).append(tensor)
 
     def _wanted_in(self, block: Repeat) -> frozenset[str]:
