@@ -31,8 +31,8 @@ def _alike(call: Call) -> None:
             raise ShapeError(message, f"in{place}")
 
 
-def _in_place(call: Call, states: Sequence[Shaped], flops: float) -> list[Kernel]:
-    """A kernel that writes the first input and some states where they are."""
+def _in_place(call: Call, states: Sequence[Shaped], flops: float, master: bool = False) -> list[Kernel]:
+    """A kernel that writes the first input and some states where they are; with a `master` the first is not read."""
     first, out = call.inputs[0], call.output
     if out.dtype != first.dtype or out.tensor.memory != first.tensor.memory:
         there = f"{first.dtype} in {first.tensor.memory}"
@@ -40,8 +40,11 @@ def _in_place(call: Call, states: Sequence[Shaped], flops: float) -> list[Kernel
     written = [replace(state.access, tensor=beside(call.op.name, str(at))) for at, state in enumerate(states)]
     grown = [(access.tensor, state.name) for access, state in zip(written, states, strict=True)]
     live = sum(DTYPE_BYTES[shaped.dtype] for shaped in call.inputs)
+    unread = replace(first.access, nbytes=0.0)
+    reads = tuple(unread if master and access == first.access else access for access in call.reads)
     return [
         call.kernel(
+            reads=reads,
             writes=(out.access, *written),
             grown=((call.op.name, first.name), *grown),
             vector_flops=flops * out.elements,
@@ -62,11 +65,11 @@ def accumulate(call: Call) -> Sequence[Kernel]:
 def adamw(call: Call) -> Sequence[Kernel]:
     """Weights, gradient, first and second moment, and master weights if there are any: a step of AdamW."""
     _alike(call)
-    return _in_place(call, call.inputs[2:], 13.0)
+    return _in_place(call, call.inputs[2:], 13.0, master=len(call.inputs) == 5)
 
 
 @kind("sgd", (3, 4))
 def sgd(call: Call) -> Sequence[Kernel]:
     """Weights, gradient, momentum, and master weights if there are any: a step of SGD with momentum."""
     _alike(call)
-    return _in_place(call, call.inputs[2:], 4.0)
+    return _in_place(call, call.inputs[2:], 4.0, master=len(call.inputs) == 4)

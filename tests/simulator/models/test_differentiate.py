@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Mesh, RunError, System, load_chip, parse_topology
-from simulator import OpGraph, Result, RunOptions, Tensor, parse_graph, print_items, simulate
+from simulator import Op, OpGraph, Repeat, Result, RunOptions, Tensor, parse_graph, print_items, simulate
 from simulator.passes.differentiate import Gradients, differentiate
 
 LAYER = (
@@ -87,8 +87,8 @@ def test_gradients_of_weights_are_sums_over_what_shards_tokens_and_activations_a
         ("wq", "wk", "wv", "wo"), "D"
     )
     assert found.of["x"].partial == ""
-    (walked,) = (item for item in found.items if hasattr(item, "items"))
-    reduced = [op for op in walked.items if op.kind == "all_reduce"]
+    (walked,) = (item for item in found.items if isinstance(item, Repeat))
+    reduced = [op for op in walked.items if isinstance(op, Op) and op.kind == "all_reduce"]
     assert [(op.output.name, op.option("over")) for op in reduced] == [("dn_whole", "T")]
 
 
@@ -104,7 +104,7 @@ def test_what_a_collective_did_is_undone_by_its_counterpart() -> None:
         graph = parse_graph([f"{made} = {kind}({taken}, over=X{options})"], {"A": 8, "B": 8})
         (op,) = graph.every_op()
         found = differentiate(graph.items, {"y": replace(op.output, name="dy")}, ["x"])
-        assert [each.kind for each in found.items if not hasattr(each, "items")] == [counterpart]
+        assert [each.kind for each in found.items if isinstance(each, Op)] == [counterpart]
         assert found.of["x"].dims == op.inputs[0].dims
 
 

@@ -40,6 +40,14 @@ def f(x: Counted, *_more: object) -> Counted:
     return x._step()
 
 
+def _silu_backward(x: Counted, s: Counted, dy: Counted) -> Counted:
+    return dy * (s * (1.0 + x * (1.0 - s)))
+
+
+def _gelu_backward(x: Counted, t: Counted, dy: Counted) -> Counted:
+    return dy * (0.5 * (1.0 + t) + ((x * 0.5) * (1.0 - t * t)) * (0.8 * (1.0 + 0.12 * (x * x))))
+
+
 # The element-wise kinds as formulas
 FORMULAS: dict[str, Callable[..., Counted]] = {
     "relu": f, "abs": f, "neg": lambda x: -x, "square": lambda x: x * x, "exp": f, "sqrt": f, "tanh": f, "cast": f,
@@ -54,6 +62,11 @@ FORMULAS: dict[str, Callable[..., Counted]] = {
     "max": lambda x, y: f(x, y), "min": lambda x, y: f(x, y),
     "swiglu": lambda x, y: (x * (1.0 / (1.0 + f(-x)))) * y,
     "where": lambda x, y, z: f(x, y, z),
+    "relu_backward": lambda y, dy: f(dy, y),
+    "tanh_backward": lambda y, dy: dy * (1.0 - y * y),
+    "sigmoid_backward": lambda y, dy: dy * y * (1.0 - y),
+    "silu_backward": lambda x, dy: _silu_backward(x, 1.0 / (1.0 + f(-x)), dy),
+    "gelu_backward": lambda x, dy: _gelu_backward(x, f(0.8 * (x + 0.04 * (x * x * x))), dy),
 }  # fmt: skip
 
 Case = tuple[str, float, float, float]
@@ -152,6 +165,44 @@ CASES |= {
     "permute": [("y:bf16[M,N] = permute(x:bf16[M,N], over=X)", 0, 0, 120 + 120)],
     "all_to_all": [("y:bf16[M,N_X] = all_to_all(x:bf16[M_X,N], over=X)", 0, 0, 60 + 60)],
     "slice": [("y:bf16[M_X,N] = slice(x:bf16[M,N], over=X)", 0, 0, 0)],
+    "view": [("y:bf16[60] = view(x:bf16[M,N])", 0, 0, 0), ("y:bf16[N] = view(x:bf16[M,N])", 0, 0, 0)],
+    "side": [("y:bf16[M,N] = side(x:bf16[M,N], of=k)", 0, 0, 0)],
+    "pack": [("y:bf16[80] = pack(x:bf16[M,N], z:bf16[E])", 0, 0, 0)],
+    "swiglu_backward": [("y:bf16[M,N] = swiglu_backward(g:bf16[M,N], u:bf16[M,N], d:bf16[M,N])", 0, 720, 5 * 120)],
+    "softmax_backward": [("d:bf16[M,N] = softmax_backward(y:bf16[M,N], dy:bf16[M,N])", 0, 240, 360)],
+    "layer_norm_backward": [
+        ("d:bf16[M,N] = layer_norm_backward(x:bf16[M,N], g:bf16[N], dy:bf16[M,N])", 0, 660, 360 + 20),
+    ],
+    "rms_norm_backward": [("d:bf16[M,N] = rms_norm_backward(x:bf16[M,N], g:bf16[N], dy:bf16[M,N])", 0, 420, 360 + 20)],
+    "norm_weight_backward": [("d:fp32[N] = norm_weight_backward(x:bf16[M,N], dy:bf16[M,N])", 0, 180, 240 + 40)],
+    "attention_backward": [
+        ("d:bf16[H,T,D] = attention_backward(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], o:bf16[H,T,E], do:bf16[H,T,E])",
+         4 * 2 * 8 * 12 * (3 * 16 + 2 * 20), 5 * 4 * 8 * 12,
+         2 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 2 * 4 * 8 * 20)),
+        ("d:bf16[H,T,D] = attention_backward(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], o:bf16[H,T,E], do:bf16[H,T,E], "
+         "kind=standard)",
+         4 * 2 * 8 * 12 * (2 * 16 + 2 * 20), 4 * 4 * 8 * 12,
+         2 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 4 * 8 * 20 + 6 * (4 * 8 * 12))),
+        ("d:bf16[H,T,D] = attention_backward(q:bf16[H,T,D], k:bf16[H,T,D], v:bf16[H,T,D], o:bf16[H,T,D], do:bf16[H,T,D], "
+         "kind=linear)",
+         2 * 4 * 4 * 8 * 16 * 16, 0, 8 * 4 * 8 * 16 * 2),
+    ],
+    "cross_entropy": [("l:fp32[M] = cross_entropy(x:fp32[M,V], i:int32[M])", 0, 5 * 6000, 6000 * 4 + 6 * 4 + 6 * 4)],
+    "cross_entropy_backward": [
+        ("d:bf16[M,V] = cross_entropy_backward(x:fp32[M,V], i:int32[M])", 0, 4 * 6000, 6000 * 4 + 6 * 4 + 6000 * 2),
+    ],
+    "embedding_backward": [
+        ("d:bf16[V,D] = embedding_backward(i:int32[M], dy:bf16[M,D])", 0, 96, 6 * 4 + 2 * 96 * 2 + 16000 * 2),
+    ],
+    "accumulate": [("s:fp32[N] = accumulate(g:fp32[N], n:bf16[N])", 0, 10, 10 * (4 + 2 + 4))],
+    "adamw": [
+        ("n:bf16[N] = adamw(w:bf16[N], g:fp32[N], m:fp32[N], v:fp32[N], p:fp32[N])", 0, 130, 10 * (16 + 2 + 12)),
+        ("n:fp32[N] = adamw(w:fp32[N], g:fp32[N], m:fp32[N], v:fp32[N])", 0, 130, 10 * (16 + 12)),
+    ],
+    "sgd": [
+        ("n:fp32[N] = sgd(w:fp32[N], g:fp32[N], m:fp32[N])", 0, 40, 10 * (12 + 8)),
+        ("n:bf16[N] = sgd(w:bf16[N], g:bf16[N], m:fp32[N], p:fp32[N])", 0, 40, 10 * (2 + 8 + 2 + 8)),
+    ],
     "send": [("s:bf16[M,N] = send(x:bf16[M,N], from=0, to=1)", 0, 0, 120)],
     "recv": [("y:bf16[M,N] = recv(from=0, to=1)", 0, 0, 120)],
 }  # fmt: skip
