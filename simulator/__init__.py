@@ -17,6 +17,7 @@ from simulator.collectives.choice import choices, choose
 from simulator.collectives.flight import in_stages
 from simulator.collectives.transfer import Group, Message, Transfer
 from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
+from simulator.engine.causes import RESOURCE_CAUSES, resource_cause
 from simulator.engine.engine import Engine, Order
 from simulator.engine.program import PS_PER_S, Program, Queue, Resource, Shape
 from simulator.graph.dtypes import DTYPE_BYTES, check_dtype, usable_dtype
@@ -138,12 +139,14 @@ __all__ = [
     "unfolded",
     # The program, and what runs it.
     "PS_PER_S",
+    "RESOURCE_CAUSES",
     "Engine",
     "Order",
     "Program",
     "Queue",
     "Resource",
     "Shape",
+    "resource_cause",
     # Bounds.
     "dependency_bound_s",
     "eta",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analysis.frames.steps import DOES, need_columns
+from analysis.frames.steps import need_columns
+from analysis.words.causes import DOES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.words.causes import DOES
+
 if TYPE_CHECKING:
     import pandas as pd
-
-DOES = ("compute", "network", "memory", "other")
-"""What a task does: arithmetic, communication, pure data movement, or nothing but a fixed time."""
 
 Keys = Sequence[str]
 

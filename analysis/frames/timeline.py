@@ -22,10 +22,10 @@ import numpy as np
 
 from analysis.frames.accessor import add_accessor
 from analysis.frames.schema import conforming
-from analysis.frames.steps import DOES, need_times
+from analysis.frames.steps import need_times
 from analysis.frames.tables import plain_names
-from analysis.words.ops import OpFigures, combined, op_figures, resource_word
-from analysis.words.words import CAUSES
+from analysis.words.causes import CAUSES, DOES, what_it_does
+from analysis.words.ops import OpFigures, combined, op_figures
 from simulator import PS_PER_S, PlannedKernel, Result
 
 if TYPE_CHECKING:
@@ -72,14 +72,6 @@ def timeline_frame(result: Result, chips: Collection[int] | None = None) -> pd.D
     return _expanded(frame, folding.members, set(chips) if chips is not None else None)
 
 
-def what_it_does(planned: PlannedKernel) -> str:
-    """One of `DOES`: what a kernel's tasks count as."""
-    if planned.kernel.communication is not None:
-        return "network"
-    words = {resource_word(name) for name in planned.times_s}
-    return "compute" if words & {"t_math", "t_vector"} else "memory" if words else "other"
-
-
 def _does(kernels: Sequence[PlannedKernel]) -> Any:
     return np.asarray([DOES.index(what_it_does(planned)) for planned in kernels], dtype=np.int8)
 
@@ -105,9 +97,9 @@ def ops_frame(result: Result) -> pd.DataFrame:
     for column, attribute in _FIGURES.items():
         columns[column] = np.asarray([getattr(row, attribute) for row in rows], dtype=np.float64)
     columns["bound_by"] = pd.Categorical([row.bound_by for row in rows], categories=list(CAUSES))
-    for word in CAUSES.values():
-        if word != "t_waiting":  # of a chip, not of an op
-            columns[word] = np.asarray([row.times_s.get(word, 0.0) for row in rows])
+    for cause in CAUSES.values():
+        if cause.of_ops:
+            columns[cause.word] = np.asarray([row.times_s.get(cause.word, 0.0) for row in rows])
     return pd.DataFrame(columns)
 
 

@@ -17,13 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.frames.steps import grouped, need, steps, taken
-from simulator import PS_PER_S, Network, Plan, Result, rates_of
+from simulator import PS_PER_S, RESOURCE_CAUSES, Network, Plan, Result, rates_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CAUSES_OF_RESOURCES = ("math", "vector", "memory", "network", "host")
-"""What the work on a resource counts for."""
 
 _ALIKE = 1e-12
 
@@ -47,12 +44,12 @@ def usage_frame(result: Result) -> pd.DataFrame:
     found = found.where(found.level[:, 0] > 0).merged(_ALIKE)
     resources = plan.program.resources
     names = [each.name for each in resources]
-    causes = np.asarray([CAUSES_OF_RESOURCES.index(each.cause) for each in resources], dtype=np.int8)
+    causes = np.asarray([RESOURCE_CAUSES.index(each.cause) for each in resources], dtype=np.int8)
     chips = np.asarray([each.chip for each in resources], dtype=np.int32)
     frame = pd.DataFrame(
         {
             "resource": pd.Categorical.from_codes(found.group, categories=pd.Index(names)),
-            "cause": pd.Categorical.from_codes(causes[found.group], categories=pd.Index(CAUSES_OF_RESOURCES)),
+            "cause": pd.Categorical.from_codes(causes[found.group], categories=pd.Index(RESOURCE_CAUSES)),
             "chip": chips[found.group],
             "begin": found.begin,
             "end": found.end,

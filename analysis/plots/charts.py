@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.frames.steps import DOES, need
+from analysis.frames.steps import need
 from analysis.frames.timeline import timeline_frame
 from analysis.plots.memory import plot_memory
 from analysis.plots.roofline import plot_roofline
 from analysis.plots.save import save
 from analysis.plots.style import CAUSE_COLOURS, DOES_COLOURS, IDLE_COLOUR, faded, inert, styled, time_unit
 from analysis.timelines.breakdown import PARTS, temporal_breakdown
+from analysis.words.causes import DOES, NETWORK, OVERHEAD, cause_of
 from analysis.words.words import RUN_WORDS
 from hw import Dimension
 from simulator import Result
@@ -263,19 +264,12 @@ def plot_tornado(frame: pd.DataFrame) -> Figure:
     return figure.update_layout(barmode="overlay")
 
 
-_CAUSES = {
-    "matrix_unit": "compute",
-    "vector_unit": "vector",
-    "hbm": "memory",
-    "on_chip": "memory",
-    "host": "host",
-    "disk": "host",
-    "pcie": "host",
-    "launch": "overhead",
-    "latency": "overhead",
-}
-"""What a resource's time counts as; any other is a link."""
+_FIXED_TIMES = ("launch", "latency")
+_COMMON_RESOURCES = ("matrix_unit", "vector_unit", "hbm", "on_chip", "host", "disk", "pcie")
 
 
 def _cause_colour(resource: str) -> str:
-    return CAUSE_COLOURS[_CAUSES.get(resource, "network")]
+    """The colour of what a resource's time counts as; what is no common part of a chip is a link."""
+    if resource in _FIXED_TIMES:
+        return OVERHEAD.colour
+    return cause_of(resource).colour if resource in _COMMON_RESOURCES else NETWORK.colour

@@ -8,7 +8,8 @@ import numpy as np
 
 from analysis.frames.memory import memory_frame, memory_levels
 from analysis.frames.steps import need
-from analysis.plots.style import CAUSE_COLOURS, MEMORY_SHADES, inert, styled, time_unit, without_round
+from analysis.plots.style import MEMORY_SHADES, inert, styled, time_unit, without_round
+from analysis.words.causes import OVERHEAD
 from hw import Dimension, System
 from hw.input import show
 from simulator import Result
@@ -81,7 +82,7 @@ def _capacity(figure: Figure, capacity: float, size: float, top: float) -> None:
     title = f"HBM ({figure.layout.yaxis.title.text[5:-1]} of {show(capacity, Dimension.DATA)})"
     figure.update_yaxes(title={"text": title})
     if capacity <= 2 * top:
-        figure.add_hline(y=capacity / size, line={"dash": "dash", "width": 1.5, "color": CAUSE_COLOURS["overhead"]})
+        figure.add_hline(y=capacity / size, line={"dash": "dash", "width": 1.5, "color": OVERHEAD.colour})
 
 
 def _levels(frame: pd.DataFrame) -> tuple[list[str], Any, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.plots.style import CAUSE_COLOURS, inert, styled
 from analysis.runs.roofline import RooflinePoint, roofline_points
+from analysis.words.causes import MEMORY, cause_of
 from analysis.words.chip_kinds import kind_labels
 from analysis.words.ops import OpFigures, op_figures
 from hw import Chip, Dimension
@@ -128,13 +129,13 @@ def _roofs(chip: Chip, used: Sequence[tuple[str, str]], span: tuple[float, float
                 x=[low, ridge],
                 y=[low * rate, ridge * rate],
                 mode="lines",
-                line={"color": CAUSE_COLOURS["memory"], "width": 1.25 if at else 2, "dash": "dot" if at else look.dash},
+                line={"color": MEMORY.colour, "width": 1.25 if at else 2, "dash": "dot" if at else look.dash},
                 name=label,
                 hovertemplate=f"{label}<extra></extra>",
             )
         )
     for (unit, dtype), peak in peaks.items():
-        cause = "compute" if unit == "matrix_unit" else "vector"
+        cause = cause_of(unit)
         label = f"{look.label}{unit.removesuffix('_unit')} {dtype} {show(peak, Dimension.FLOP_RATE)}"
         start = max(low, peak / slopes[0][1])
         traces.append(
@@ -142,8 +143,7 @@ def _roofs(chip: Chip, used: Sequence[tuple[str, str]], span: tuple[float, float
                 x=[min(start, high), high],
                 y=[peak, peak],
                 mode="lines",
-                line={"color": CAUSE_COLOURS[cause], "width": 2}
-                | ({} if look.dash == "solid" else {"dash": look.dash}),
+                line={"color": cause.colour, "width": 2} | ({} if look.dash == "solid" else {"dash": look.dash}),
                 name=label,
                 hovertemplate=f"{label}<extra></extra>",
             )

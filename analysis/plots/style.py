@@ -1,9 +1,7 @@
 """One look for every picture: colours by cause, the frame of a chart, names made inert, a unit for an axis of times.
 
-Colours: the palette of Okabe and Ito, chosen so that people with any common colour blindness tell its members apart; a
-cause has the same one in every picture, on light and on dark ground. Loads (0 to 1) are the network's colour, more or less
-opaque, which works on either ground.
-Source: Okabe and Ito, "Color Universal Design", 2008; the grey of waiting is ours.
+Colours: a cause has the same one in every picture (`analysis.words.causes`). Loads (0 to 1) are the network's colour, more
+or less opaque, which works on light and on dark ground.
 """
 
 from __future__ import annotations
@@ -13,23 +11,13 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from analysis.words.words import CAUSES
+from analysis.words.causes import CAUSES, COMPUTE, MEMORY, NETWORK, OVERHEAD
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-CAUSE_COLOURS: Mapping[str, str] = {
-    "compute": "#009e73",
-    "vector": "#56b4e9",
-    "memory": "#e69f00",
-    "network": "#cc79a7",
-    "host": "#0072b2",
-    "overhead": "#d55e00",
-    "waiting": "#6b7280",
-}
+CAUSE_COLOURS: Mapping[str, str] = {name: cause.colour for name, cause in CAUSES.items()}
 """The colour of each cause, everywhere."""
-
-assert set(CAUSE_COLOURS) == set(CAUSES)
 
 IDLE_COLOUR = "#d9dce1"
 """Time in which nothing happens."""
@@ -46,12 +34,7 @@ _LEGEND = {
 }
 _INK, _FAINT, _GRID = "#1c2127", "#5c6570", "#e4e7eb"
 
-DOES_COLOURS: Mapping[str, str] = {
-    "compute": CAUSE_COLOURS["compute"],
-    "network": CAUSE_COLOURS["network"],
-    "memory": CAUSE_COLOURS["memory"],
-    "other": CAUSE_COLOURS["overhead"],
-}
+DOES_COLOURS: Mapping[str, str] = {cause.does: cause.colour for cause in (COMPUTE, NETWORK, MEMORY, OVERHEAD)}
 """The colour of what a task does: a fixed time alone is overhead."""
 
 MEMORY_SHADES = ("#7d5200", "#a86f00", "#d08f00", "#eeb03a", "#f5cb7c", "#fae3b8", "#b9bec6")
@@ -74,7 +57,7 @@ def time_unit(longest_s: float) -> tuple[float, str]:
 
 def load_colour(load: float) -> str:
     """The colour of a link that is used for a share `load` of the time."""
-    return faded(CAUSE_COLOURS["network"], FAINTEST_LOAD + (1 - FAINTEST_LOAD) * min(1.0, max(0.0, load)))
+    return faded(NETWORK.colour, FAINTEST_LOAD + (1 - FAINTEST_LOAD) * min(1.0, max(0.0, load)))
 
 
 def faded(colour: str, part: float) -> str:

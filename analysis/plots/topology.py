@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analysis.plots.style import CAUSE_COLOURS, inert, load_colour, styled
+from analysis.plots.style import inert, load_colour, styled
+from analysis.words.causes import HOST, NETWORK, WAITING
 from hw import Dimension, Topology, Wire
 from hw.input import show
 from hw.network import map_places
@@ -55,7 +56,7 @@ def wire_loads(result: Result) -> list[WireLoad]:
 def _work_s(plan: Plan) -> Mapping[str, float]:
     program = plan.program
     pairs = zip(program.resources, program.work_ps(), strict=True)
-    return {resource.name: work / PS_PER_S for resource, work in pairs if resource.cause == "network"}
+    return {resource.name: work / PS_PER_S for resource, work in pairs if resource.cause == NETWORK.resource}
 
 
 @dataclass(slots=True)
@@ -159,7 +160,7 @@ def _nodes(topology: Topology, places: Mapping[str, Place]) -> Iterator[Any]:
             mode="markers+text" if numbered else "markers",
             text=[str(chips[node]) for node in names] if numbered else None,
             textfont={"size": 10, "color": "#ffffff"},
-            marker={"symbol": symbol, "size": size, "color": CAUSE_COLOURS["host" if chosen else "waiting"]},
+            marker={"symbol": symbol, "size": size, "color": (HOST if chosen else WAITING).colour},
             name=name,
             hovertext=[inert(node) for node in names],
             hovertemplate="%{hovertext}<extra></extra>",

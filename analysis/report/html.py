@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.plots.page import in_text
-from analysis.plots.style import CAUSE_COLOURS
+from analysis.words.causes import CAUSES
 from analysis.words.summary import Summary
-from analysis.words.words import CAUSES, word_named
+from analysis.words.words import word_named
 from hw import Dimension
 from hw.input import show
 
@@ -88,12 +88,12 @@ def _causes(summary: Summary) -> str:
     """The t_ times as bars against the run's time."""
     time_s = _number(summary, "time")
     bars = []
-    for cause, word in CAUSES.items():
-        share = _number(summary, word) / time_s if time_s else 0.0
+    for cause in CAUSES.values():
+        share = _number(summary, cause.word) / time_s if time_s else 0.0
         if share > 0:
-            bar = f"width:{max(2.0, 260 * min(1.0, share)):.0f}px;height:9px;background:{CAUSE_COLOURS[cause]}"
+            bar = f"width:{max(2.0, 260 * min(1.0, share)):.0f}px;height:9px;background:{cause.colour}"
             bars.append(
-                f'<div style="display:flex;align-items:center;font-size:12px"><span style="width:80px">{cause}</span>'
+                f'<div style="display:flex;align-items:center;font-size:12px"><span style="width:80px">{cause.name}</span>'
                 f'<span style="{bar};margin-right:8px"></span>{100 * share:.1f} %</div>'
             )
     return "".join(bars)

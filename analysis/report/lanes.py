@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from analysis.words.causes import CAUSES
 from analysis.words.ops import OpFigures
-from analysis.words.words import CAUSES
 from simulator import PS_PER_S, Result
 
 MAX_SLICES = 300_000

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from analysis.plots.page import in_text
 from analysis.plots.style import CAUSE_COLOURS, CONTENTION_COLOUR, DOES_COLOURS, IDLE_COLOUR
+from analysis.words.causes import WAITING
 
 COLOURS: Mapping[str, str] = {
     **CAUSE_COLOURS,
     **DOES_COLOURS,
     "contention": CONTENTION_COLOUR,
-    "held": CAUSE_COLOURS["waiting"],
+    "held": WAITING.colour,
     "idle": IDLE_COLOUR,
 }
 """The colour of every word that has one."""

@@ -15,9 +15,10 @@ from analysis.runs.collectives import choices, folding_line
 from analysis.runs.critical_path import PATH_CAUSES, path_work_ps
 from analysis.timelines.breakdown import PARTS, shares, temporal_breakdown
 from analysis.words.busy import busy_s
+from analysis.words.causes import CAUSES
 from analysis.words.chip_kinds import fullest, kind_labels
 from analysis.words.ops import OpFigures, bases, combined
-from analysis.words.words import CAUSES, word_named
+from analysis.words.words import word_named
 from hw import Dimension
 from hw.input import show
 from simulator import PS_PER_S
@@ -101,11 +102,11 @@ def _bounds(telling: Telling) -> str:
 
 def _causes(telling: Telling, _charts: Charts) -> str:
     rows = []
-    for cause, word in CAUSES.items():
-        seconds = telling.number(word)
+    for cause in CAUSES.values():
+        seconds = telling.number(cause.word)
         if seconds > 0:
             share = telling.share(seconds)
-            rows.append((swatch(cause), time_text(seconds), percent(share), bar(cause, share)))
+            rows.append((swatch(cause.name), time_text(seconds), percent(share), bar(cause.name, share)))
     work = table(("", ">time", ">of the run", "|"), rows, wide=True)
     note = paragraph(
         "Work over capacity, on the busiest chip or link: these overlap, so they need not add up.", "caption"

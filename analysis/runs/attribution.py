@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.frames.steps import DOES, activity, outer
+from analysis.frames.steps import activity, outer
 from analysis.frames.timeline import timeline_frame
 from analysis.frames.usage import integral, usage_frame, wire_names
+from analysis.words.causes import DOES, NETWORK
 from simulator import PS_PER_S, Plan, Result
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def task_links(result: Result, usage: pd.DataFrame | None = None) -> pd.DataFram
 def _wires_of_tasks(plan: Plan) -> tuple[Any, Any]:
     """Every task with every wire that it uses."""
     program = plan.program
-    is_wire = [each.cause == "network" for each in program.resources]
+    is_wire = [each.cause == NETWORK.resource for each in program.resources]
     wires = [[at for at, time in shape.demands if time > 0 and is_wire[at]] for shape in program.shapes]
     counts = np.asarray([len(each) for each in wires], dtype=np.int64)
     shape = np.asarray(program.shape, dtype=np.int64)

@@ -17,16 +17,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from analysis.words.causes import CAUSES, NETWORK, OF_RESOURCES, OVERHEAD
 from simulator import Resource, Result, Shape
 
 CONTENTION = "contention"
 """A segment that a task took longer for because others shared its resource."""
 HELD = "held"
 """A segment in which a process of the user's held a task back."""
-PATH_CAUSES = ("compute", "vector", "memory", "network", "host", "overhead", CONTENTION, HELD)
+PATH_CAUSES = (*(cause.name for cause in CAUSES.values() if cause.of_ops), CONTENTION, HELD)
 """What a segment can be due to: the words of `bound_by` but waiting, contention, and what a user's process held back."""
 
-_WORDS = {"math": "compute"}
 _NOISE_PS = 2
 """What rounding to the clock may add to a task; more than this (and 1e-9 of it) is contention."""
 
@@ -147,7 +147,7 @@ def _before_in_queue(result: Result) -> dict[int, list[int]]:
 def _parts(shape: Shape, resources: list[Resource]) -> Iterator[tuple[str, float]]:
     """(cause, ps) of a task alone: its fixed time, what filling the pipeline costs, and its slowest stage."""
     if shape.fixed_ps:
-        yield "overhead", float(shape.fixed_ps)
+        yield OVERHEAD.name, float(shape.fixed_ps)
     times = shape.stage_ps
     if not times:
         return
@@ -166,19 +166,19 @@ def _stage_causes(shape: Shape, resources: list[Resource]) -> list[str]:
     of its slowest resource."""
     count = len(shape.stage_ps)
     causes: list[str | None] = [None] * count
-    if any(resources[resource].cause == "network" for resource, _ in shape.demands):
-        causes[-1] = "network"
+    if any(OF_RESOURCES[resources[resource].cause] is NETWORK for resource, _ in shape.demands):
+        causes[-1] = NETWORK.name
     for resource, time in shape.demands:
         at = next((at for at in range(count) if causes[at] is None and shape.stage_ps[at] == time), None)
         if at is not None:
             causes[at] = _word(resources[resource])
     slowest = max(shape.demands, key=lambda demand: demand[1], default=None)
-    other = _word(resources[slowest[0]]) if slowest is not None else "network"
+    other = _word(resources[slowest[0]]) if slowest is not None else NETWORK.name
     return [cause or other for cause in causes]
 
 
 def _word(resource: Resource) -> str:
-    return _WORDS.get(resource.cause, resource.cause)
+    return OF_RESOURCES[resource.cause].name
 
 
 def path_work_ps(segments: list[Segment]) -> dict[tuple[str, str], int]:

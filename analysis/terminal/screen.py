@@ -10,15 +10,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.plots.style import CAUSE_COLOURS
 from analysis.runs.advice import advice
 from analysis.runs.collectives import choices, folding_line
 from analysis.terminal.gantt import LETTERS, OTHER, gantt
 from analysis.words.busy import busy_s
+from analysis.words.causes import CAUSES
 from analysis.words.chip_kinds import fullest
 from analysis.words.ops import OpFigures, combined, op_figures
 from analysis.words.summary import Summary
-from analysis.words.words import CAUSES, WORDS
+from analysis.words.words import WORDS
 from hw import Chip, Dimension
 from hw.input import few, show
 
@@ -73,7 +73,7 @@ def _heading(name: str, about: str, summary: Summary) -> Text:
     mfu, bound = 100 * _number(summary["mfu"]), str(summary["bound_by"])
     text.append(f"\ntime {_time(_number(summary['time']))}", style="bold")
     text.append("  bound by ")
-    text.append(bound, style=CAUSE_COLOURS[bound])
+    text.append(bound, style=CAUSES[bound].colour)
     text.append(f"  eta {WORDS['eta'].text(summary['eta'])}  MFU {mfu:.1f} %")
     return text
 
@@ -105,14 +105,14 @@ def _causes(summary: Summary, width: int) -> Table:
     time = _number(summary["time"])
     unlike = summary.plan.classes > 1
     room = max(10, min(60, width - (52 if unlike else 40)))
-    for cause, word in CAUSES.items():
-        seconds = _number(summary[word])
+    for cause in CAUSES.values():
+        seconds = _number(summary[cause.word])
         if seconds <= 0:
             continue
         share = seconds / time if time else 0.0
-        bar = Text("█" * max(1, round(min(1.0, share) * room)), style=CAUSE_COLOURS[cause])
-        cells = (cause, Text(_time(seconds), justify="right"), Text(f"{100 * share:.1f} %", justify="right"), bar)
-        chip = summary.chip_of(word) if unlike else None
+        bar = Text("█" * max(1, round(min(1.0, share) * room)), style=cause.colour)
+        cells = (cause.name, Text(_time(seconds), justify="right"), Text(f"{100 * share:.1f} %", justify="right"), bar)
+        chip = summary.chip_of(cause.word) if unlike else None
         table.add_row(*cells, *((Text("" if chip is None else f"chip {chip}", style="dim"),) if unlike else ()))
     return table
 
@@ -135,7 +135,7 @@ def _ops(groups: Sequence[_Rounds], heaviest: Sequence[_Rounds], summary: Summar
         row = group.figures
         intensity = "-" if row.intensity is None else f"{row.intensity:.4g}"
         rounds = f" x{len(group.kernels)}" if len(group.kernels) > 1 else ""
-        bound = Text(row.bound_by, style=CAUSE_COLOURS[row.bound_by])
+        bound = Text(row.bound_by, style=CAUSES[row.bound_by].colour)
         cells = (Text(_short(row.name) + rounds), row.kind, _time(row.time_s), _share(busy[place], time))
         table.add_row(LETTERS[place], *cells, intensity, bound, row.tile)
     if together is not None:

@@ -5,7 +5,7 @@ is also a method of `timeline.overlapse`, and so is what a user marks with `@tim
 """
 
 from analysis.frames.accessor import timeline_method, without_method
-from analysis.frames.steps import DOES, steps
+from analysis.frames.steps import steps
 from analysis.timelines.breakdown import PARTS, exposed_intervals, shares, temporal_breakdown
 from analysis.timelines.diff import diff_timelines
 from analysis.timelines.idle import idle_by_cause, idle_intervals
@@ -13,6 +13,7 @@ from analysis.timelines.overlap import overlap_fraction
 from analysis.timelines.queues import queue_lengths
 from analysis.timelines.rollup import labelled, rollup
 from analysis.timelines.straggler import skew, stragglers
+from analysis.words.causes import DOES
 
 __all__ = [
     # Where the time goes.

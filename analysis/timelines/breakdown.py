@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from analysis.frames.accessor import timeline_method
-from analysis.frames.steps import DOES, Keys, Steps, activity, taken
+from analysis.frames.steps import Keys, Steps, activity, taken
+from analysis.words.causes import DOES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.frames.accessor import timeline_method
-from analysis.frames.steps import DOES, Keys, activity
+from analysis.frames.steps import Keys, activity
+from analysis.words.causes import DOES
 
 if TYPE_CHECKING:
     import pandas as pd

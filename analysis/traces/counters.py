@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.frames.memory import memory_frame, memory_levels
 from analysis.frames.usage import alike_of, integral, usage_frame
+from analysis.words.causes import NETWORK
 from simulator import Result
 
 _US = 1e6
@@ -30,7 +31,7 @@ def counter_lines(result: Result, chips: list[int], points: int) -> Iterator[lis
     for at, resource in enumerate(plan.program.resources):
         hbm = resource.name.endswith(".hbm") and resource.chip >= 0
         low, high = np.searchsorted(codes, [at, at + 1])
-        if low == high or not (hbm or resource.cause == "network"):
+        if low == high or not (hbm or resource.cause == NETWORK.resource):
             continue
         rows = [column[low:high] for column in columns]
         times, values = _binned(rows, end, points) if high - low > points else _stepped(rows, end)
@@ -39,7 +40,9 @@ def counter_lines(result: Result, chips: list[int], points: int) -> Iterator[lis
                 yield _events("HBM bytes/s", chip, times, values * resource.per_s)
             continue
         if not named:
-            wires = (many for many, each in zip(alike, plan.program.resources, strict=True) if each.cause == "network")
+            wires = (
+                many for many, each in zip(alike, plan.program.resources, strict=True) if each.cause == NETWORK.resource
+            )
             name = "links (each for all that are alike)" if max(wires) > 1 else "links"
             yield [json.dumps({"ph": "M", "name": "process_name", "pid": links, "tid": 0, "args": {"name": name}})]
             named = True

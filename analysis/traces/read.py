@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.frames.accessor import add_accessor
-from analysis.frames.steps import DOES
 from analysis.traces.reading.file import LIMIT_BYTES
 from analysis.traces.reading.rows import TraceFile, read_file
+from analysis.words.causes import DOES
 from hw import Mark, Problem, SpecError
 
 if TYPE_CHECKING:

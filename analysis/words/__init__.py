@@ -3,18 +3,21 @@
 `Summary(plan, run)["time"]`; the same names stand at `analysis` itself.
 """
 
+from analysis.words.causes import CAUSES, DOES, Cause
 from analysis.words.chip_kinds import kind_labels
 from analysis.words.ops import OpFigures, bases, combined, op_figures
 from analysis.words.summary import Summary, Value
-from analysis.words.words import CAUSES, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
+from analysis.words.words import MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
 
 __all__ = [
     # The vocabulary.
     "CAUSES",
+    "DOES",
     "MONEY_WORDS",
     "OP_WORDS",
     "RUN_WORDS",
     "WORDS",
+    "Cause",
     "Word",
     "word_named",
     # A run, and its ops and chips, in its words.

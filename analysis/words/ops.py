@@ -12,25 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
 
-from analysis.words.words import CAUSES
+from analysis.words.causes import CAUSES, HOST, NETWORK, OVERHEAD, cause_of
 from simulator import PS_PER_S, Plan, PlannedKernel, Result, Variant
-
-RESOURCE_WORDS: Mapping[str, str] = {
-    "matrix_unit": "t_math",
-    "vector_unit": "t_vector",
-    "hbm": "t_memory",
-    "on_chip": "t_memory",
-    "host": "t_host",
-    "disk": "t_host",
-    "pcie.in": "t_host",
-    "pcie.out": "t_host",
-}
-"""Which time the work on a chip's resource counts for; that on a level of its own counts as memory's."""
-
-
-def resource_word(resource: str) -> str:
-    """The time that the work on one of a chip's resources counts for."""
-    return RESOURCE_WORDS.get(resource, "t_memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +112,18 @@ class OpFigures:
 
 def largest_cause(times_s: Mapping[str, float]) -> str:
     """The cause with the largest time; the first of equals."""
-    return max(CAUSES, key=lambda cause: times_s.get(CAUSES[cause], 0.0))
+    return max(CAUSES, key=lambda cause: times_s.get(CAUSES[cause].word, 0.0))
 
 
 def kernel_times(planned: PlannedKernel, variant: Variant, fixed_s: float) -> dict[str, float]:
     """The t_ times of a kernel as one chip has it: the slowest resource of each word."""
     times: dict[str, float] = {}
     for resource, seconds in variant.times_s.items():
-        word = resource_word(resource)
+        word = cause_of(resource).word
         times[word] = max(times.get(word, 0.0), seconds)
-    times["t_host"] = max(times.get("t_host", 0.0), planned.host_s)
-    times["t_network"] = planned.network_s
-    times["t_overhead"] = fixed_s
+    times[HOST.word] = max(times.get(HOST.word, 0.0), planned.host_s)
+    times[NETWORK.word] = planned.network_s
+    times[OVERHEAD.word] = fixed_s
     return times
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from analysis.words.causes import COMPUTE, MEMORY, NETWORK, what_it_does
 from analysis.words.intervals import Interval, difference, length, union
-from analysis.words.ops import resource_word
 from simulator import PS_PER_S, Plan, PlannedKernel, Program, Result, Variant
 
 OnChips = Mapping[int, float]
@@ -81,17 +81,12 @@ def exposed_s(result: Result) -> tuple[OnChips, OnChips]:
     computing: dict[int, list[Interval]] = {}
     network: dict[int, list[Interval]] = {}
     moving: dict[int, list[Interval]] = {}
+    lanes = {COMPUTE.does: computing, NETWORK.does: network, MEMORY.does: moving}
     plan, program = result.plan, result.plan.program
     for task in program.outer():
         planned = plan.kernels[program.kernel[task]]
-        words = {resource_word(name) for name in planned.times_s}
-        if planned.kernel.communication is not None:
-            lane = network
-        elif words & {"t_math", "t_vector"}:
-            lane = computing
-        elif words:
-            lane = moving
-        else:
+        lane = lanes.get(what_it_does(planned))
+        if lane is None:
             continue  # a fixed time moves nothing
         for chip in program.chips_of(task):
             lane.setdefault(chip, []).append((result.begin_ps[task], result.end_ps[task]))

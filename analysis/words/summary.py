@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 
 from analysis.words import per_chip
+from analysis.words.causes import HOST, OF_RESOURCES, OVERHEAD, WAITING
 from analysis.words.memory import memory_peaks, near_bytes
 from analysis.words.mfu import hfu, mfu
 from analysis.words.ops import figures_of, largest_cause
 from analysis.words.per_chip import OnChips
 from analysis.words.processes import Beside, BesideWork, Nothing
 from analysis.words.waiting import may_wait, waiting_ps
-from analysis.words.words import CAUSES, OP_WORDS, RUN_WORDS, WORDS
+from analysis.words.words import OP_WORDS, RUN_WORDS, WORDS
 from hw import Chip, System
 from hw.input import unknown
 from simulator import PS_PER_S, OpGraph, Plan, Result, RunOptions, Simulation, eta
@@ -24,7 +25,9 @@ from simulator import PS_PER_S, OpGraph, Plan, Result, RunOptions, Simulation, e
 Value = float | str | bool | None
 """What a word can be: SI units for numbers, None where it does not apply."""
 
-_CAUSE_WORD = {"math": "t_math", "vector": "t_vector", "memory": "t_memory", "network": "t_network", "host": "t_host"}
+_WORK_WORDS = tuple(cause.word for cause in OF_RESOURCES.values())
+"""The t_ words that follow from work over capacity."""
+
 _SECONDS_PER_HOUR = 3600.0
 
 
@@ -81,7 +84,7 @@ class Summary:
             return self._of_op(word)
         if word in self._own:
             return self._own[word](self)
-        if word in _CAUSE_WORD.values():
+        if word in _WORK_WORDS:
             return self._work_s[word]
         if word in PER_CHIP and word not in _VALUES:
             return self.most(word)
@@ -109,16 +112,16 @@ class Summary:
     def _work_s(self) -> Mapping[str, float]:
         """The t_ times that follow from work over capacity, on the busiest chip or link."""
         times = {word: time for word, (time, _) in self._busiest.items()}
-        times["t_host"] = max(times["t_host"], self._beside.host_s)
+        times[HOST.word] = max(times[HOST.word], self._beside.host_s)
         return times
 
     @cached_property
     def _busiest(self) -> Mapping[str, tuple[float, int]]:
         """By t_ word, the time of its busiest resource, and the chip of that (-1: of no chip)."""
-        found = dict.fromkeys(_CAUSE_WORD.values(), (0.0, -1))
+        found = dict.fromkeys(_WORK_WORDS, (0.0, -1))
         program, beside = self.plan.program, self._beside
         for resource, work in zip(program.resources, program.work_ps(), strict=True):
-            word = _CAUSE_WORD[resource.cause]
+            word = OF_RESOURCES[resource.cause].word
             time = work / PS_PER_S + beside.resource_s.get(resource.name, 0.0)
             if time > found[word][0]:
                 found[word] = time, resource.chip
@@ -128,8 +131,8 @@ class Summary:
     def _work_chip(self) -> Mapping[str, int]:
         """The chips of the busiest resources."""
         at_work = {word: chip for word, (time, chip) in self._busiest.items() if chip >= 0}
-        if self._beside.host_s >= self._work_s["t_host"]:
-            at_work.pop("t_host", None)
+        if self._beside.host_s >= self._work_s[HOST.word]:
+            at_work.pop(HOST.word, None)
         return at_work
 
     @property
@@ -152,7 +155,7 @@ class Summary:
     @property
     def times_s(self) -> dict[str, float]:
         """All t_ times."""
-        return {**self._work_s, **{word: self.most(word) for word in ("t_overhead", "t_waiting")}}
+        return {**self._work_s, **{word: self.most(word) for word in (OVERHEAD.word, WAITING.word)}}
 
     @cached_property
     def exposed_s(self) -> tuple[OnChips, OnChips]:
@@ -222,8 +225,8 @@ def _energy(summary: Summary) -> Value:
 
 
 PER_CHIP: Mapping[str, Callable[[Summary], OnChips]] = {
-    "t_overhead": lambda s: per_chip.overhead_s(s.plan, lambda: s.result),
-    "t_waiting": lambda s: s.waiting_s,
+    OVERHEAD.word: lambda s: per_chip.overhead_s(s.plan, lambda: s.result),
+    WAITING.word: lambda s: s.waiting_s,
     "flops": lambda s: per_chip.flops(s.plan),
     "hbm_bytes": lambda s: per_chip.hbm_bytes(s.plan),
     "network_bytes": lambda s: per_chip.network_bytes(s.plan),
@@ -252,5 +255,4 @@ _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "energy": _energy,
 }
 
-assert set(_VALUES) | set(PER_CHIP) | set(_CAUSE_WORD.values()) == set(WORDS)
-assert set(CAUSES.values()) <= set(WORDS)
+assert set(_VALUES) | set(PER_CHIP) | set(_WORK_WORDS) == set(WORDS)

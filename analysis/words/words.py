@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from analysis.words.causes import CAUSES
 from hw import Dimension
 from hw.input import show, unknown
 
@@ -36,17 +37,6 @@ class Word:
         return show(float(value), self.dimension, digits)
 
 
-CAUSES: Mapping[str, str] = {
-    "compute": "t_math",
-    "vector": "t_vector",
-    "memory": "t_memory",
-    "network": "t_network",
-    "host": "t_host",
-    "overhead": "t_overhead",
-    "waiting": "t_waiting",
-}
-"""What a run can be bound by, and the time that counts for it; the first of equals wins."""
-
 _S, _B, _F = Dimension.TIME, Dimension.DATA, Dimension.WORK
 
 WORDS: Mapping[str, Word] = {
@@ -58,15 +48,7 @@ WORDS: Mapping[str, Word] = {
     ),
     "eta": Word(Dimension.RATIO, "(upper - time) / (upper - lower); 1 at the lower bound", decimals=3),
     "bound_by": Word(None, "the largest of the t_ times: " + ", ".join(CAUSES)),
-    "t_math": Word(_S, "work of the matrix unit over its peak, busiest chip"),
-    "t_vector": Word(_S, "work of the vector unit over its peak, busiest chip"),
-    "t_memory": Word(_S, "traffic of HBM or on-chip memory over its bandwidth, busiest chip"),
-    "t_network": Word(_S, "bytes over bandwidth of the busiest link direction"),
-    "t_host": Word(_S, "bytes over bandwidth of PCIe, host memory or disk, busiest chip"),
-    "t_overhead": Word(
-        _S, "time in which tasks are in their fixed times (launches, latencies of hops and memories), busiest chip"
-    ),
-    "t_waiting": Word(_S, "time in which a chip runs nothing and waits for other chips, longest"),
+    **{cause.word: Word(_S, cause.meaning) for cause in CAUSES.values()},
     "flops": Word(_F, "arithmetic of one chip on both units, what is recomputed included"),
     "hbm_bytes": Word(_B, "HBM traffic of one chip, re-reads included"),
     "network_bytes": Word(_B, "bytes that one chip puts on its links"),
@@ -117,7 +99,7 @@ RUN_WORDS: Mapping[str, Word] = {**WORDS, **MONEY_WORDS}
 OP_WORDS: Mapping[str, Word] = {
     "time": Word(_S, "time that the op's tasks take on a chip, added up, longest over chips"),
     "bound_by": Word(None, "the largest of the op's t_ times"),
-    **{word: WORDS[word] for word in ("t_math", "t_vector", "t_memory", "t_network", "t_host", "t_overhead")},
+    **{cause.word: WORDS[cause.word] for cause in CAUSES.values() if cause.of_ops},
     **{word: WORDS[word] for word in ("flops", "hbm_bytes", "network_bytes", "intensity")},
 }
 """Every word about one op, behind `ops.NAME.`."""

@@ -25,7 +25,7 @@ def reasons(words: Summary, notes: Iterable[str], sharding: ShardingStory) -> It
         f"The run takes {show(time, _S)}. If everything overlapped perfectly it would take {show(lower, _S)}, "
         f"if nothing did {show(upper, _S)}; it stands at eta = {WORDS['eta'].text(words['eta'])} of the way down."
     )
-    busiest = float(words[CAUSES[cause]] or 0)
+    busiest = float(words[CAUSES[cause].word] or 0)
     share = busiest / time if time else 0.0
     yield f"It is bound by {cause}: {show(busiest, _S)} of work there, {100 * share:.1f} % of the time."
     yield _gap(words, time, lower)

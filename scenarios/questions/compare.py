@@ -19,7 +19,17 @@ from scenarios.building.build import Scenario, load_scenario
 from scenarios.building.run_one import summarise
 from simulator import PS_PER_S
 
-WORDS = ("time", "lower_bound", "upper_bound", "eta", "bound_by", *CAUSES.values(), "flops", "hbm_bytes", "mfu")
+WORDS = (
+    "time",
+    "lower_bound",
+    "upper_bound",
+    "eta",
+    "bound_by",
+    *(cause.word for cause in CAUSES.values()),
+    "flops",
+    "hbm_bytes",
+    "mfu",
+)
 """The words about the whole run that are set side by side."""
 
 

@@ -2,7 +2,7 @@
 
 Per chip: matrix_unit and vector_unit (1 second of unit per second), every memory that it has, and
 the two directions of pcie; then every wire. A rate is the data sheet's times the efficiency that the run asks for.
-Each resource counts under one word: math, vector, memory, network or host (`t_math`, ...).
+What each counts as stands in `simulator.engine.causes`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hw import Chip, System, Wire
+from simulator.engine.causes import resource_cause
 from simulator.engine.program import Program, Resource
 from simulator.graph.dtypes import usable_dtype
 from simulator.lowering.efficiency import efficiency_of
-from simulator.lowering.host_ports import FAR, HOST_LEVEL
+from simulator.lowering.host_ports import HOST_LEVEL
 from simulator.ops.kernel import Access, Kernel
 
 if TYPE_CHECKING:
@@ -51,14 +52,14 @@ class SystemResources:
 
     def chip_resources(self, chip: Chip) -> Iterator[tuple[str, str, float]]:
         """(name, cause, amount per second) of every resource of a chip."""
-        yield "matrix_unit", "math", 1.0
-        yield "vector_unit", "vector", 1.0
+        for unit in ("matrix_unit", "vector_unit"):
+            yield unit, resource_cause(unit), 1.0
         for name, memory in chip.memories.items():
             if name not in self._shared:
-                yield name, "host" if name in FAR else "memory", self._rate(chip, name, memory.bytes_per_s)
+                yield name, resource_cause(name), self._rate(chip, name, memory.bytes_per_s)
         if "pcie" in chip.links:
             for way in ("pcie.in", "pcie.out"):
-                yield way, "host", self._rate(chip, "pcie", chip.links["pcie"].egress_bytes_per_s)
+                yield way, resource_cause(way), self._rate(chip, "pcie", chip.links["pcie"].egress_bytes_per_s)
 
     def _rate(self, chip: Chip, name: str, per_s: float) -> float:
         return per_s * efficiency_of(self._options, chip, name)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.frames.steps import DOES
 from analysis.timelines.rollup import NOWHERE, place_of
 from analysis.traces.reading.does import does
 from analysis.traces.reading.events import Events, events_in, exact, picoseconds, told
@@ -23,6 +22,7 @@ from analysis.traces.reading.file import NO_MEMORY, READS, refusal, trace_text
 from analysis.traces.reading.lanes import Lanes, Work, chip_numbers, lanes_of, whole
 from analysis.traces.reading.roles import Role
 from analysis.traces.reading.text import TraceText, events_of
+from analysis.words.causes import DOES
 from hw.input import few
 
 ZERO = "overlapse_zero_us"
