@@ -20,7 +20,12 @@ from simulator import PS_PER_S, Result
 if TYPE_CHECKING:
     import pandas as pd
 
-BOTH, ONLY_A, ONLY_B = "both", "only A", "only B"
+BOTH = "both"
+"""Of a change: both runs have the op."""
+ONLY_A = "only A"
+"""Of a change: only the first run has the op."""
+ONLY_B = "only B"
+"""Of a change: only the second run has the op."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,10 @@ from hw.network.graphs.data import graph_from, graph_of
 from hw.network.graphs.edges import read_edges
 from hw.network.graphs.graph import Graph
 
-MAX_NODES, MAX_LINKS = 262_144, 1_048_576
+MAX_NODES = 262_144
+"""Nodes that a graph file may have."""
+MAX_LINKS = 1_048_576
+"""Links that a graph file may have."""
 
 
 def read_graph(reference: str, base: Path | None = None) -> Graph:

@@ -28,9 +28,9 @@ from analysis import (
 )
 from analysis.timelines import PARTS
 from analysis.traces import TraceOptions, write_hta, write_trace_file
+from benchmarks.frames import finished_run
 from scenarios import run
 from simulator import Result
-from tests.bench_analysis import finished_run
 
 NAMES = (
     "library:chunked_all_reduce",

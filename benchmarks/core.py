@@ -1,68 +1,35 @@
-"""The engine's speed, as ratios inside one run:  python -m tests.bench_engine
+"""The engine's speed, as ratios inside one run.
 
-Machines differ and are shared, so every figure is CPU time divided by that of something well known, measured side by
-side, best of three: a bare SimPy loop (a timeout and a callback per event) for the core, and a straightforward SimPy
-design (a process per op, units and links as Resources, transfers in 4 store-and-forward chunks) for the whole.
+Machines differ and are shared, so every figure is CPU time divided by that of something well known, measured side by side,
+best of three: a bare SimPy loop (a timeout and a callback per event) for the core, and a straightforward SimPy design (a
+process per op, units and links as Resources, transfers in 4 store-and-forward chunks) for the whole. Ratios are by task:
+how many bare events one task costs, so that an engine that needs fewer events is not punished for it.
 Workload: a ring of 16 chips; per chip and layer two matmuls, a vector op and a send to the right neighbour.
 """
 
 from __future__ import annotations
 
+import cProfile
 import gc
+import pstats
 import random
-import resource
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any
 
 import simpy
 
-from analysis import timeline_frame
-from hw import System, load_chip
-from simulator import (
-    PS_PER_S,
-    Engine,
-    Kernel,
-    OpGraph,
-    Plan,
-    PlannedKernel,
-    Program,
-    Queue,
-    Resource,
-    Result,
-    RunOptions,
-    Shape,
-    Traffic,
-    Variant,
-)
+from benchmarks.commands import top_lines
+from benchmarks.table import Figure, Figures
+from simulator import PS_PER_S, Engine, Program, Queue, Resource, Shape
 
 CHIPS = 16
 HBM, LINK = 1e12, 1e11
 OPS = ("matmul", "vector", "matmul2", "send")
 
 
-@dataclass(frozen=True)
-class Case:
-    """A row of the table: its name, workload, and the figures to reach (ratio to a bare loop)."""
-
-    name: str
-    tasks: int
-    contended: bool
-    jitter: float
-    prototype: str
-    goal: str
-
-
-CASES = (
-    Case("core, nothing contended", 100_000, False, 0.0, "2.1x at 1.33 events/task", "1.7x"),
-    Case("core, contended, all chips alike", 50_000, True, 0.0, "4.2x at 1.9 events/task", "2.5x"),
-    Case("core, contended, every task different", 20_000, True, 0.2, "25x at 1.8 events/task", "10x"),
-)
-
-
 def ring(tasks: int, contended: bool, jitter: float) -> Program:
-    """The workload as a program: 4 tasks per chip and layer."""
+    """The workload as a program: 4 tasks per chip and layer. `jitter`: how unlike the chips' layers are."""
     program = Program(
         resources=[Resource(f"chip{at}.hbm", "memory", HBM, at) for at in range(CHIPS)]
         + [Resource(f"link{at}", "network", LINK) for at in range(CHIPS)],
@@ -116,6 +83,7 @@ def bare_loop_s(events: int) -> float:
 
 
 def cpu_s(work: Callable[[], Any]) -> float:
+    """CPU seconds that some work takes, garbage collected before."""
     gc.collect()
     start = time.process_time()
     work()
@@ -156,57 +124,37 @@ def processes_and_resources(program: Program, chunks: int = 4) -> Callable[[], N
     return env.run
 
 
-def events_of(engine: Engine) -> int:
-    return next(engine.env._eid)
+Case = tuple[int, bool, float]
+"""Tasks, whether they contend, jitter."""
+
+FREE: Case = (100_000, False, 0.0)
+ALIKE: Case = (50_000, True, 0.0)
+UNLIKE: Case = (20_000, True, 0.2)
 
 
-def core_row(case: Case) -> str:
-    program = ring(case.tasks, case.contended, case.jitter)
-    best, bare, events = 1e9, 1e9, 0
+def bare_events_a_task(case: Case) -> Figures:
+    """What a task costs, in events of a bare loop that ran beside it: best of three each."""
+    program = ring(*case)
+    best, bare = float("inf"), float("inf")
     for _ in range(3):
         engine = Engine(program)
         best = min(best, cpu_s(engine.run))
-        events = events_of(engine)
-        bare = min(bare, bare_loop_s(events))
-    ratio, per_task = best / bare, events / len(program)
-    measured = f"{ratio:5.2f}x at {per_task:.2f} events/task, {ratio * per_task:5.1f} bare events a task"
-    return f"{case.name:40} {measured:58} {case.prototype:26} {case.goal}"
+        bare = min(bare, bare_loop_s(len(program)))
+    return {"events": Figure(best / bare)}
 
 
-def million_row() -> str:
+def profile(case: Case) -> str:
+    """Where the engine's time goes."""
+    engine = Engine(ring(*case))
+    with cProfile.Profile() as profiler:
+        engine.run()
+    return top_lines(pstats.Stats(profiler))
+
+
+def against_processes() -> Figures:
+    """1e6 tasks, against the straightforward design (whose cost by task was measured with a tenth of them)."""
     small = ring(100_000, False, 0.0)
-    naive = cpu_s(processes_and_resources(small)) / len(small)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    plain_s = cpu_s(processes_and_resources(small)) / len(small)
     large = ring(1_000_000, False, 0.0)
     engine = Engine(large)
-    ours = cpu_s(engine.run) / len(large)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    measured = f"{naive / ours:5.1f}x, {(peak - before) / 2**20:.2f} GiB more, {1e-3 / ours:.0f} k tasks/s"
-    return f"{'1e6 tasks, against processes + Resources':40} {measured:58} {'45x':26} 50x, 0.5 GB"
-
-
-def frame_row() -> str:
-    program = ring(1_000_000, False, 0.0)
-    engine = Engine(program)
-    engine.run()
-    graph = OpGraph({}, ())
-    plan = Plan(System(load_chip("tpu_v5e")), graph, RunOptions(), program=program)
-    for name in OPS:
-        kernel = Kernel(name=name, ops=(name,), kind=name)
-        plan.kernels.append(PlannedKernel(kernel, (Variant(kernel, 1.0, "", 0.0, {}),), Traffic(), 0.0, name, (0,)))
-    result = Result(plan, engine.begin, engine.end)
-    best = min(cpu_s(lambda: timeline_frame(result)) for _ in range(3))
-    size = timeline_frame(result).memory_usage(deep=True).sum() / 1e6
-    return f"{'timeline of 1e6 rows to a DataFrame':40} {f'{best:.3f} s, {size:.0f} MB':58} {'0.1 s, 30 MB':26} 0.05 s"
-
-
-def main() -> None:
-    print(f"{'':40} {'measured':58} {'prototype':26} goal")
-    for case in CASES:
-        print(core_row(case), flush=True)
-    print(million_row(), flush=True)
-    print(frame_row(), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return {"x faster": Figure(plain_s / (cpu_s(engine.run) / len(large)))}

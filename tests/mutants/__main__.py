@@ -1,0 +1,92 @@
+"""`python -m tests.mutants [WORD]...`: make each fault in a copy of the tree, run its tests, and tell who survived.
+
+A mutant is killed if its tests fail (or do not end in time), survives if they pass, and is gone if its line is not there.
+Exit code 1 if any survived or is gone. Words choose mutants by name; `--check` only looks whether every line is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.mutants.sample import SAMPLE, Mutant
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("hw", "simulator", "analysis", "scenarios", "overlapse")
+LIMIT_S = 600
+KILLED, SURVIVED, GONE = "killed", "SURVIVED", "GONE"
+
+
+def place_of(mutant: Mutant, root: Path = ROOT) -> Path | None:
+    """The one file in which the mutant's line stands, from the root; None if it does not stand once in the whole tree."""
+    files = [path for room in PRODUCT for path in sorted((root / room).rglob("*.py"))]
+    found = [(path, path.read_text("utf-8").count(mutant.old)) for path in files]
+    places = [(path, times) for path, times in found if times]
+    return places[0][0].relative_to(root) if len(places) == 1 and places[0][1] == 1 else None
+
+
+def copied(folder: Path) -> Path:
+    """A copy of the tree that is there now, and what its tests look for beside it."""
+    copy = folder / "tree"
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "build", "site", "*.egg-info"
+    )
+    shutil.copytree(ROOT, copy, ignore=left_out)
+    shared = ROOT.parent / "shared"
+    if shared.exists():
+        (folder / "shared").symlink_to(shared.resolve())
+    return copy
+
+
+def run(mutant: Mutant, copy: Path, workers: int) -> str:
+    """What became of a mutant; the copy is as before afterwards."""
+    place = place_of(mutant, copy)
+    if place is None:
+        return GONE
+    file = copy / place
+    before = file.read_text("utf-8")
+    file.write_text(before.replace(mutant.old, mutant.new), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n", str(workers), *mutant.tests]
+    try:
+        done = subprocess.run(command, cwd=copy, capture_output=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:  # it hangs, which nobody would overlook
+        return KILLED
+    finally:
+        file.write_text(before, encoding="utf-8")
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout.decode()[-2000:]}")
+    return SURVIVED if done.returncode == 0 else KILLED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the sample, or a part of it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Do the tests notice faults?")
+    parser.add_argument("words", nargs="*", help="mutants whose name has one of these words")
+    parser.add_argument("--check", action="store_true", help="only look whether every line is there")
+    parser.add_argument("-n", type=int, default=2, metavar="WORKERS", help="processes for the tests of a mutant")
+    given = parser.parse_args(arguments)
+    chosen = [each for each in SAMPLE if not given.words or any(word in each.name for word in given.words)]
+    if given.check:
+        gone = [each.name for each in chosen if place_of(each) is None]
+        print("\n".join([f"{GONE:9} {name}" for name in gone]) or f"all {len(chosen)} lines are there")
+        return 1 if gone else 0
+    counts = {KILLED: 0, SURVIVED: 0, GONE: 0}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copied(Path(folder))
+        for mutant in chosen:
+            begin = time.monotonic()
+            became = run(mutant, copy, given.n)
+            counts[became] += 1
+            print(f"{became:9} {mutant.name} ({time.monotonic() - begin:.0f} s)", flush=True)
+    print(", ".join(f"{count} {word.lower()}" for word, count in counts.items()))
+    return 1 if counts[SURVIVED] or counts[GONE] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
