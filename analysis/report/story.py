@@ -38,6 +38,11 @@ class Story:
     study: pd.DataFrame | None = None
     what_if: pd.DataFrame | None = None
 
+    def __repr__(self) -> str:
+        parts = [f"{len(self.notes)} notes", f"{len(self.sources)} sources"]
+        parts += [word for word, frame in (("a study", self.study), ("a what-if", self.what_if)) if frame is not None]
+        return f"Story({self.name}: {', '.join(parts)})"
+
 
 @dataclass(frozen=True)
 class Telling:

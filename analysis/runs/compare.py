@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from analysis.runs.critical_path import PATH_CAUSES, path_work_ps, schedule_path
 from analysis.words.ops import OpFigures, op_figures
+from analysis.words.words import WORDS
 from simulator import PS_PER_S, Result
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class Comparison:
 
     def __init__(self, a: Result, b: Result) -> None:
         self.a, self.b = a, b
+
+    def __repr__(self) -> str:
+        times = " to ".join(WORDS["time"].text(run.time_s) for run in (self.a, self.b))
+        return f"Comparison({times})"
 
     @property
     def difference_ps(self) -> int:

@@ -37,6 +37,9 @@ class Lever:
     used: bool
     pull: Pull
 
+    def __repr__(self) -> str:
+        return f"Lever({self.name}, {'used' if self.used else 'not used'})"
+
 
 def elasticity(time_s: float, faster_s: float, factor: float = SMALL_STEP) -> float:
     """ln(T' / T) / ln(c): what share of a small speed-up of a resource the whole run gets, as a power. 0 for no time."""

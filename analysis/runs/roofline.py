@@ -25,6 +25,10 @@ class RooflinePoint:
     roof_flops_per_s: float
     reached_flops_per_s: float
 
+    def __repr__(self) -> str:
+        reached = f"{self.intensity:.4g} FLOP/B, {100 * self.share:.1f} % of its roof"
+        return f"RooflinePoint({self.name} on {self.unit}: {reached})"
+
     @property
     def share(self) -> float:
         """Reached over roof."""

@@ -13,6 +13,7 @@ from functools import cached_property, reduce
 from operator import add
 
 from analysis.words.causes import CAUSES, HOST, NETWORK, OVERHEAD, cause_of
+from analysis.words.words import OP_WORDS
 from simulator import PS_PER_S, Plan, PlannedKernel, Result, Variant
 
 
@@ -53,6 +54,10 @@ class OpFigures:
     busy_ps: Mapping[int, int]
     amounts: Mapping[int, Amounts]
     base: str
+
+    def __repr__(self) -> str:
+        time = OP_WORDS["time"].text(self.time_s)
+        return f"OpFigures({self.name}: {self.kind}, {time}, bound by {self.bound_by})"
 
     @cached_property
     def chip(self) -> int:

@@ -23,6 +23,9 @@ class BesideWork:
     serial_s: float = 0.0
     resource_s: Mapping[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"BesideWork(host {self.host_s:g} s, one after the other {self.serial_s:g} s)"
+
 
 class Beside(Protocol):
     """Processes that run beside ops."""

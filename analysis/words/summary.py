@@ -54,6 +54,12 @@ class Summary:
         self._values: dict[str, Value] = {}
         self._on_chips: dict[str, OnChips] = {}
 
+    def __repr__(self) -> str:
+        told = "not run yet"
+        if "result" in self.__dict__:
+            told = ", ".join(f"{word} {WORDS[word].text(self[word])}" for word in ("time", "bound_by", "eta"))
+        return f"Summary({self.plan.system.name}: {told})"
+
     @cached_property
     def result(self) -> Result:
         """The finished run."""

@@ -24,6 +24,9 @@ class Word:
     meaning: str
     decimals: int | None = None
 
+    def __repr__(self) -> str:
+        return f"Word({self.dimension.noun if self.dimension else 'no number'}: {self.meaning})"
+
     def text(self, value: object, digits: int = 4) -> str:
         """A value of the word as a person reads it, in the one way in which it is printed everywhere."""
         if value is None or value != value:  # not known, or nan in a frame

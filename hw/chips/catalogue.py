@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hw.chips.chip import Chip, chip_invariants, self_check
+from hw.chips.links import link_problems, links_of
 from hw.input.document import Document, Key, is_file, read_document
 from hw.input.errors import Mark, Problem, Problems, SpecError, unknown
 from hw.input.validation import validate
@@ -114,19 +115,34 @@ def _as_one_file_says(document: Document) -> bool:
     return len({mark.file for mark in places}) <= 1
 
 
-def load_chip(name: str) -> Chip:
-    """A chip of the catalogue by name (read once), or of a file by path (read as it is now). Raises SpecError."""
-    return _load(name) if is_path(name) else _catalogue_chip(name)
+def load_chip(name: str, set: Mapping[str, object] | None = None) -> Chip:
+    """A chip of the catalogue by name (read once), or of a file by path (read as it is now).
+
+    `set`: figures that are other than it says, by their dotted names, as a scenario's `system.set` writes them:
+    `{"hbm.bandwidth": "4 TB/s", "links.nvlink.count": 12}`. A link that the chip does not have is given whole:
+    `{"links.ethernet": {"bandwidth": "50 GB/s"}}`. Raises SpecError.
+    """
+    if is_path(name) or set:
+        return _load(name, set or {})
+    return _catalogue_chip(name)
 
 
 @lru_cache(maxsize=128)
 def _catalogue_chip(name: str) -> Chip:
-    return _load(name)
+    return _load(name, {})
 
 
-def _load(name: str) -> Chip:
+def _load(name: str, changes: Mapping[str, object]) -> Chip:
     problems = Problems()
-    chip = build_chip(chip_document(name, Mark(name)), problems)
+    document = chip_document(name, Mark(name))
+    places = {dotted: Mark(f"{name}, set {dotted}") for dotted in changes}
+    parts = [dotted for dotted in changes if dotted.count(".") > 1]  # a link given whole may be new
+    wrong = link_problems(links_of(document), parts, "the chip does not have it")
+    for dotted, message in wrong.items():
+        problems.add(places[dotted], message)
+    values = {dotted: value for dotted, value in changes.items() if dotted not in wrong}
+    override(document, values, {dotted: (places[dotted], places[dotted]) for dotted in values})
+    chip = build_chip(document, problems, overrides_matrix_unit(values))
     problems.raise_if_any()
     assert chip is not None
     return chip

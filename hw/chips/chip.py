@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_v
 from hw.chips.memory import COMMON_MEMORIES, Memory, hierarchy_problems, name_problems
 from hw.input.document import Key
 from hw.input.errors import unknown
+from hw.input.units import Dimension, show
 from hw.input.validation import (
     BytesPerSecond,
     Efficiency,
@@ -90,6 +91,10 @@ class Link(Spec):
     message_s: Seconds = Field(alias="message", default=0.0)
     count: int = Field(default=1, gt=0, le=10_000, strict=True)
     in_switch_reduction: bool = Field(default=False, strict=True, description="its switches can add up (NVLS, SHARP)")
+
+    def __repr__(self) -> str:
+        rate, latency = show(self.bytes_per_s, Dimension.BANDWIDTH), show(self.latency_s, Dimension.TIME)
+        return f"Link({self.count} x {rate} one way, {latency})"
 
     @property
     def egress_bytes_per_s(self) -> float:
@@ -182,6 +187,15 @@ class Chip(Spec):
     power_watts: Watts | None = Field(alias="power", default=None)
     sources: Annotated[dict[str, str], Frozen] = Field(default_factory=dict)
     calibration: Calibration = Calibration()
+
+    def __repr__(self) -> str:
+        dtype, peak = next(iter(self.matrix_unit.peak_flops_per_s.items()))
+        figures = [
+            f"{dtype} {show(peak, Dimension.FLOP_RATE)}",
+            f"hbm {self.hbm}",
+            *(f"links {', '.join(self.links)}",) * bool(self.links),
+        ]
+        return f"Chip({self.name}: {', '.join(figures)})"
 
     @property
     def default_link(self) -> str | None:

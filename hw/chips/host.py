@@ -30,6 +30,10 @@ class Host(Spec):
         default=None, alias="uplink", description="one way between a PCIe switch and the host"
     )
 
+    def __repr__(self) -> str:
+        memories = [f"{name} {memory}" for name, memory in (("memory", self.memory), ("disk", self.disk)) if memory]
+        return f"Host({', '.join([f'{self.chips} chips', *memories])})"
+
     def problem(self) -> tuple[tuple[Key, ...], str] | None:
         """What is wrong with it as a whole: the keys that may be to blame, likeliest first, and the message."""
         if self.pcie_switches is not None and self.chips % self.pcie_switches:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from hw.input.document import Key
 from hw.input.errors import nearest
+from hw.input.units import Dimension, show
 from hw.input.validation import Bytes, BytesPerSecond, Seconds, Spec
 
 COMMON_MEMORIES = ("on_chip", "hbm", "host", "disk")
@@ -31,6 +32,12 @@ class Memory(Spec):
     capacity_bytes: Bytes = Field(alias="capacity")
     bytes_per_s: BytesPerSecond = Field(alias="bandwidth")
     latency_s: Seconds = Field(alias="latency", default=0.0)
+
+    def __repr__(self) -> str:
+        return f"Memory({self})"
+
+    def __str__(self) -> str:
+        return f"{show(self.capacity_bytes, Dimension.DATA)} at {show(self.bytes_per_s, Dimension.BANDWIDTH)}"
 
 
 Placed = tuple[tuple[Key, ...], str]

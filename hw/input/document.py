@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hw.input.errors import Mark, Problem, SpecError
+from hw.input.errors import Mark, Problem, SpecError, cut
 from hw.input.files import is_file, read_text
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "Document", "Key", "is_file", "parse_document", "read_document", "walk"]
@@ -56,6 +56,10 @@ class Document:
     values: dict[Key, Mark] = field(default_factory=dict)
     keys: dict[Key, Mark] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        keys = f": {', '.join(map(str, self.data))}" if isinstance(self.data, dict) else ""
+        return cut(f"Document({self.file}{keys})", 120)
 
     def value_mark(self, key: Key) -> Mark:
         """Where the value at `key` stands; the nearest enclosing place if it has none."""

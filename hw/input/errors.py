@@ -53,6 +53,9 @@ class Mark:
     line: int = 1
     column: int = 1
 
+    def __repr__(self) -> str:
+        return f"Mark({self})"
+
     def __str__(self) -> str:
         return f"{path_shown(self.file)}:{self.line}:{self.column}"
 
@@ -67,6 +70,9 @@ class Problem:
 
     mark: Mark
     message: str
+
+    def __repr__(self) -> str:
+        return f"Problem({printable(cut(str(self), 120))})"
 
     def __str__(self) -> str:
         return printable(f"{self.mark}: {cut(self.message)}")
@@ -105,6 +111,9 @@ class UnknownNames:
     allowed: Collection[str]
     told: int = 0
 
+    def __repr__(self) -> str:
+        return f"UnknownNames({self.what}: {len(self.allowed)} allowed)"
+
     def message(self, name: str) -> str:
         """What is said of the next one."""
         self.told += 1
@@ -120,6 +129,10 @@ class Problems:
     """Collects problems so that one pass over an input reports all of them at once."""
 
     found: list[Problem] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        first = f", the first {self.found[0]!r}" if self.found else ""
+        return f"Problems({len(self.found)} found{first})"
 
     def add(self, mark: Mark, message: str) -> None:
         """Remember a mistake and go on."""

@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from hw.input.document import Document, Key
-from hw.input.errors import Problems, shown, unknown
+from hw.input.errors import Problems, cut, shown, unknown
 from hw.input.units import Dimension, parse
 
 
@@ -26,6 +26,17 @@ class Spec(BaseModel):
     """Base of the descriptions that a file can hold: frozen data, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __repr__(self) -> str:
+        given = (
+            f"{name}={shown(getattr(self, name))}"
+            for name in self.__class__.model_fields
+            if name in self.model_fields_set
+        )
+        return cut(f"{type(self).__name__}({', '.join(given)})", 120)
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 Key_ = TypeVar("Key_")

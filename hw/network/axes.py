@@ -12,6 +12,9 @@ class Order:
 
     chips: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return f"Order(of {len(self.chips)} chips)"
+
     def __hash__(self) -> int:
         return len(self.chips)  # axes are keys of dicts; a thousand numbers need not be hashed for that
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hw.input.units import Dimension, show
 from hw.network.topology import Wire
 
 CLOSED_FORM = "closed form"
@@ -37,6 +38,9 @@ class Cut:
     bytes_per_s: float
     bound: Bound
     method: str
+
+    def __repr__(self) -> str:
+        return f"Cut({self.bound} {show(self.bytes_per_s, Dimension.BANDWIDTH)}, {self.method})"
 
 
 def best_cut(wires: Sequence[Wire], chips: Sequence[str], unit: int = 1) -> Cut:

@@ -27,6 +27,9 @@ class LevelFacts:
     hops: int
     bisection: Cut
 
+    def __repr__(self) -> str:
+        return f"LevelFacts({self.level.text}: {self.instances} of these, {self.hops} hops, {self.bisection})"
+
 
 def diameter(facts: Sequence[LevelFacts]) -> int:
     """Hops between the chips that are furthest apart: inside, then across, unless a shared fabric is entered at once."""

@@ -27,6 +27,9 @@ class Picture:
     lines: list[str]
     remarks: list[str]
 
+    def __repr__(self) -> str:
+        return f"Picture({len(self.lines)} lines, {len(self.remarks)} remarks)"
+
     def __str__(self) -> str:
         return "\n".join([*self.lines, *self.remarks])
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Literal
 
+from hw.input.units import Dimension, show
 from hw.network.axes import Axis
 from hw.network.routes import GraphRoutes, Pick, Spread, TreeRoutes, spread_over
 from hw.network.topology import Topology
@@ -34,6 +35,9 @@ class Route:
 
     shares: Mapping[int, float]
     latency_s: float
+
+    def __repr__(self) -> str:
+        return f"Route(over {len(self.shares)} wires, {show(self.latency_s, Dimension.TIME)})"
 
 
 def _pick(routing: Routing, ends: tuple[int, int]) -> Pick:
@@ -61,6 +65,9 @@ class Router:
     wires: nobody has said that it routes by axes."""
     _known: dict[tuple[int, int], Route] = field(default_factory=dict)
     _searched: dict[int, TreeRoutes | GraphRoutes] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Router({self.routing}, {self.topology})"
 
     def route(self, source: int, target: int) -> Route:
         """The route between two chips. Raises ValueError if there is none."""

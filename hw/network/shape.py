@@ -15,6 +15,10 @@ class WiringShape:
     sizes: tuple[int, ...]
     options: tuple[tuple[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        parts = [*map(str, self.sizes), *(f"{name}={value}" for name, value in self.options)]
+        return f"WiringShape({','.join(parts)})"
+
     @property
     def count(self) -> int:
         """How many children it joins."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from hw.input.units import Dimension, show
 from hw.network.axes import Axis, Order
 from hw.network.shape import WiringShape
 
@@ -41,6 +42,10 @@ class Wire(NamedTuple):
     level: int = 0
     hop: bool = True
 
+    def __repr__(self) -> str:
+        rate, latency = show(self.bytes_per_s, Dimension.BANDWIDTH), show(self.latency_s, Dimension.TIME)
+        return f"Wire({self.name}, {rate}, {latency})"
+
 
 class Node(NamedTuple):
     """What a node is that is no chip (switch, leaf, nic, ...), and which instance of its level it belongs to."""
@@ -61,6 +66,9 @@ class Trunk:
     up: tuple[int, ...]
     down: tuple[int, ...]
     chips: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return f"Trunk({len(self.up)} up, {len(self.down)} down, of {len(self.chips)} chips)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,9 @@ class Level:
     drawn: str = ""
     round: tuple[int, ...] = ()
     shape: WiringShape = field(default_factory=lambda: WiringShape(()))
+
+    def __repr__(self) -> str:
+        return f"Level({self.text}: {self.children} x {self.inner} chips)"
 
 
 GraphReader = Callable[[Any, Mapping[str, Any], str], "Topology"]
@@ -121,6 +132,9 @@ class Topology:
         a link that is not there or has too few ports.
         """
         return _READER[0](graph, links or {}, over)
+
+    def __repr__(self) -> str:
+        return f"Topology({self}: {self.size} chips, {len(self.wires)} wires)"
 
     def __str__(self) -> str:
         texts = [level.text for level in self.levels]

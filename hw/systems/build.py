@@ -23,12 +23,12 @@ from hw.chips.catalogue import (
     overrides_matrix_unit,
 )
 from hw.chips.chip import Chip
+from hw.chips.links import link_problems, links_of
 from hw.input.document import Document, Key
 from hw.input.errors import Mark, Problems, SpecError, shown, unknown
 from hw.network.text import parse_topology
 from hw.network.topology import MAX_CHIPS, Topology
 from hw.systems.groups import read_groups
-from hw.systems.links import link_problems, links_of, wired_links
 from hw.systems.mesh import Mesh
 from hw.systems.spec import SystemSpec, counted_chip
 from hw.systems.system import System, fitted, mesh_problems
@@ -36,6 +36,7 @@ from hw.systems.system import System, fitted, mesh_problems
 NODES = "{nodes}"
 """In `scale_out`: where the number of nodes goes."""
 
+_NO_LINK = "neither the chip nor the wiring has it"
 _ENTRY_KEYS = ("chip", "count", "set")
 
 
@@ -51,6 +52,9 @@ class Built:
     wired: bool
 
     unlike: bool = False
+
+    def __repr__(self) -> str:
+        return f"Built({self.system}{'' if self.wired else ', not wired'})"
 
     @property
     def listed(self) -> bool:
@@ -76,6 +80,9 @@ class SystemBuilder:
     at: Key
     folder: Callable[[Mark], Path]
     problems: Problems
+
+    def __repr__(self) -> str:
+        return f"SystemBuilder({self.document.file}: {self.spec!r})"
 
     def build(self) -> Built:
         """The system; what is wrong is added to the problems."""
@@ -168,7 +175,7 @@ class SystemBuilder:
         changes = ((("set",), self.spec.set), own or ((), {}))
         for place, written in changes:
             full = (*self.at, *place)
-            wrong = link_problems(self._known_links(place, described), written)
+            wrong = link_problems(self._known_links(place, described), written, _NO_LINK)
             for name, message in wrong.items():
                 self.problems.add(self.document.key_mark((*full, name)), message)
             values = {name: value for name, value in written.items() if name not in wrong}
@@ -183,7 +190,7 @@ class SystemBuilder:
     def _known_links(self, place: Key, described: Document) -> set[str]:
         """The links that a change under `place` may be about: those of the chip, or of any if it is for all, and those
         that the wiring goes over."""
-        known = links_of(described) | wired_links(self.spec)
+        known = links_of(described) | self.spec.wired_links
         if place == ("set",) and self.spec.chips:
             for written in self.spec.chips:
                 reference = written.get("chip") if isinstance(written, dict) else counted_chip(written)[1]

@@ -27,6 +27,10 @@ class Mesh:
     axes: Mapping[str, int]
     named: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        axes = [f"{axis}={size}" for axis, size in self.axes.items()]
+        return f"Mesh({', '.join([*axes, *(f'group {name} of {len(chips)}' for name, chips in self.named.items())])})"
+
     @property
     def size(self) -> int:
         """How many chips the mesh has."""

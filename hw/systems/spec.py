@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from hw.chips.host import Host
 from hw.input.validation import Frozen, Spec
+from hw.network.text import over_link
 
 MAX_NODES = 65_536
 _COUNTED = re.compile(r"\s*(\d{1,9})\s*[x*×]\s*(\S.*?)\s*")
@@ -102,6 +103,14 @@ class SystemSpec(Spec):
     )
     set: dict[str, Any] = Field(default_factory=dict, description="figures of the chip by dotted name: hbm.bandwidth")
     host: Host | None = Field(default=None, description="hosts that chips share")
+
+    @property
+    def wired_links(self) -> frozenset[str]:
+        """The links that its wiring names."""
+        written = self.topology or []
+        levels = [written] if isinstance(written, str) else written
+        named = {over_link(text)[1] for text in (*levels, self.scale_out or "")} - {""}
+        return frozenset(named | ({self.slices.link} if self.slices else set()))
 
     @property
     def wired(self) -> bool:

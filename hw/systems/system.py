@@ -51,6 +51,10 @@ class System:
             topology = parse_topology(topology, self.chip.links, links_of)
         object.__setattr__(self, "topology", fitted(topology, self.mesh.axes))
 
+    def __repr__(self) -> str:
+        over = f", {self.mesh!r}" if self.mesh.axes or self.mesh.named else ""
+        return f"System({self.name}{over})"
+
     @property
     def size(self) -> int:
         """How many chips there are."""

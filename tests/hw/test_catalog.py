@@ -335,6 +335,38 @@ def test_a_chip_file_is_read_as_it_is_now(tmp_path: Path) -> None:
         assert load_chip(str(path)).hbm.bytes_per_s == rate
 
 
+def test_a_chip_is_loaded_with_other_figures_in_the_words_of_a_scenario() -> None:
+    changes = {"hbm.bandwidth": "4 TB/s", "links.nvlink.count": 12, "price": "3 USD/h"}
+    chip = load_chip("h100_sxm", set=changes)
+    assert chip == chip_with("h100_sxm", changes)
+    assert (chip.hbm.bytes_per_s, chip.links["nvlink"].count, chip.price_usd_per_h) == (4e12, 12, 3.0)
+    assert load_chip("h100_sxm").hbm.bytes_per_s == 3.35e12
+
+
+def test_a_loaded_chip_can_be_given_a_link_but_only_whole(tmp_path: Path) -> None:
+    path = tmp_path / "toy.yaml"
+    path.write_text(MINIMAL)
+    chip = load_chip(str(path), set={"links.ethernet": {"bandwidth": "50 GB/s", "count": 2}})
+    assert chip.links["ethernet"].egress_bytes_per_s == 1e11
+    wrong = {"links.nvlnk.count": 3, "hbm.bandwith": "4 TB/s", "on_chip.capacity": "3 GB/s"}
+    with pytest.raises(SpecError) as error:
+        load_chip("h100_sxm", set=wrong)
+    assert [str(each).partition(":1:1: ")[::2] for each in error.value.problems] == [
+        (
+            "h100_sxm, set hbm.bandwith",
+            "unknown key 'hbm.bandwith', did you mean 'hbm.bandwidth'? Allowed: bandwidth, capacity, latency",
+        ),
+        (
+            "h100_sxm, set links.nvlnk.count",
+            "unknown link 'nvlnk', did you mean 'nvlink'? Allowed: infiniband, nvlink, pcie (the chip does not have it)",
+        ),
+        (
+            "h100_sxm, set on_chip.capacity",
+            "'3 GB/s' is a bandwidth, on_chip.capacity wants bytes, e.g. '80 GB'",
+        ),
+    ]
+
+
 def test_an_override_changes_the_figure_and_nothing_else() -> None:
     base, other = load_chip("tpu_v5e"), chip_with("tpu_v5e", {"hbm.bandwidth": "8.1e11 B/s", "links.ici.count": 2})
     assert other.hbm.bytes_per_s == 8.1e11

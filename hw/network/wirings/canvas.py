@@ -28,6 +28,9 @@ class Canvas:
     topology: Topology
     number: int
 
+    def __repr__(self) -> str:
+        return f"Canvas({self.level.text})"
+
     @property
     def level(self) -> Level:
         """The level."""

@@ -23,6 +23,11 @@ class Instance:
     chips: range
     wires: Mapping[int, Wire]
 
+    def __repr__(self) -> str:
+        return (
+            f"Instance({self.level.text}: chips {self.chips.start} to {self.chips.stop - 1}, {len(self.wires)} wires)"
+        )
+
     @property
     def slowest(self) -> float:
         """The rate of the slowest wire."""

@@ -39,6 +39,9 @@ class Site:
     trunks: list[Trunk] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Site(level {self.level}: {len(self.chips)} chips, {len(self.wires)} wires so far)"
+
     def alike(self) -> Iterator[range]:
         """The chips of like place in each child, place by place."""
         for place in range(self.inner):

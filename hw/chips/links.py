@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable
 from hw.chips.host import HOST_LINK
 from hw.input.document import Document
 from hw.input.errors import unknown
-from hw.network.text import over_link
-from hw.systems.spec import SystemSpec
 
 _SECTION = "links."
 
@@ -23,22 +21,11 @@ def links_of(described: Document) -> set[str]:
     return set(links) if isinstance(links, dict) else set()
 
 
-def wired_links(spec: SystemSpec) -> set[str]:
-    """The links that a system's wiring names."""
-    written = spec.topology or []
-    levels = [written] if isinstance(written, str) else written
-    named = {over_link(text)[1] for text in (*levels, spec.scale_out or "")} - {""}
-    return named | ({spec.slices.link} if spec.slices else set())
-
-
-def link_problems(known: Collection[str], changes: Iterable[str]) -> dict[str, str]:
-    """What is wrong with the dotted names of changes, by name. Where no link is known at all, a first one may be made."""
+def link_problems(known: Collection[str], changes: Iterable[str], why: str) -> dict[str, str]:
+    """What is wrong with the dotted names of changes, by name, and `why` a link is unknown. Where no link is known at all,
+    a first one may be made."""
     if not known:
         return {}
     allowed = {*known, HOST_LINK}
     asked = {name: name.removeprefix(_SECTION).split(".")[0] for name in changes if name.startswith(_SECTION)}
-    return {
-        name: f"{unknown('link', link, allowed)} (neither the chip nor the wiring has it)"
-        for name, link in asked.items()
-        if link not in allowed
-    }
+    return {name: f"{unknown('link', link, allowed)} ({why})" for name, link in asked.items() if link not in allowed}

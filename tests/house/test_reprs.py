@@ -1,0 +1,86 @@
+"""Everything public in hw and analysis says in one line what it is: no dump of a thousand wires, no address."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from analysis import WORDS, Summary, op_figures
+from analysis.report import Story
+from analysis.runs import BesideWork, compare, levers, roofline_points, schedule_path
+from analysis.traces import TraceOptions
+from analysis.words import CAUSES
+from hw import Mark, Mesh, Problem, Problems, Router, System, load_chip, load_system, parse_topology
+from hw.input import Dimension, Quantity, Sign, UnknownNames, parse_document, validate
+from hw.network import WIRINGS, Canvas, Instance, Site, WiringShape, drawn_level, level_facts
+from hw.systems import Built, SystemBuilder, SystemSpec, system_file
+from scenarios import run
+
+DOORS = ("hw", "hw.input", "hw.chips", "hw.network", "hw.systems", "analysis", "analysis.words", "analysis.frames",
+         "analysis.timelines", "analysis.runs", "analysis.traces", "analysis.plots", "analysis.report",
+         "analysis.terminal", "analysis.economics")  # fmt: skip
+LONGEST = 160
+BASES = {"Spec"}
+"""Public classes of which there are only kinds."""
+
+
+def public_classes() -> set[type]:
+    """Every class at a door, exceptions apart: those show their message."""
+    named = (getattr(module, name) for module in map(import_module, DOORS) for name in module.__all__)
+    found = {each for each in named if inspect.isclass(each) and not issubclass(each, Exception)}
+    return {each for each in found if each.__name__ not in BASES}
+
+
+def examples() -> list[object]:
+    """One of each, as large as they come."""
+    chip, system = load_chip("tpu_v5e"), load_system("dgx_h100", nodes=64)
+    topology = system.topology
+    assert topology is not None
+    many = parse_topology([f"switch(8) over {next(iter(chip.links))}", "switch(64,nics=2) over pcie"], chip.links)
+    facts, document = level_facts(topology), parse_document("chip: tpu_v5e\ntopology: ring(2)", "system.yaml")
+    problems = Problems([Problem(Mark("a.yaml", 3, 4), "a line\nand another")])
+    spec = validate(SystemSpec, document, problems)
+    assert spec is not None
+    result = run("library:llama3_8b_block").result
+    summary = Summary(result.plan, lambda: result)
+    assert summary["time"]
+    rooflines = list(roofline_points(result))
+    instance = Instance(topology, 0, topology.levels[0], range(8), dict(enumerate(topology.wires)))
+    site = Site(
+        range(8), 1, 0, "nvlink", lambda _chip: chip.links["ici"], lambda _link: 1.0, wires=list(topology.wires)
+    )
+    return [
+        chip, load_chip("h100_sxm").matrix_unit.derived, chip.hbm, *chip.links.values(), system.host, system,
+        system.mesh, Mesh({"X": 4}, {"A": range(4000)}), System(chip),
+        topology, topology.levels[0], topology.axes[0], topology.wires[0], many.trunks(1)[0],
+        next(iter(topology.nodes.values())), Router(topology), Router(topology).route(0, 500), facts[1], facts[1].bisection,
+        WIRINGS["torus"], WiringShape((4, 8), (("wrap", "[yes,no]"),)), drawn_level(topology, 0), Canvas(topology, 0),
+        instance, site, system_file("dgx_h100"), spec, Built(chip, system, True),
+        SystemBuilder(spec, document, (), lambda _mark: Path(), problems),
+        Mark("a.yaml", 3, 4), *problems.found, problems, document, UnknownNames("node", [f"n{at}" for at in range(9999)]),
+        Dimension.DATA, Sign.POSITIVE, Quantity(Dimension.TIME),
+        WORDS["mfu"], CAUSES["waiting"], summary, Summary(result.plan, lambda: result), op_figures(result)[0],
+        schedule_path(result)[0], rooflines[0], levers(result.plan)[0], BesideWork(), compare(result, result),
+        compare(result, result).changes[0], TraceOptions(), Story(),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def things() -> list[object]:
+    return examples()
+
+
+def test_there_is_one_of_every_public_class(things: list[object]) -> None:
+    assert {each.__name__ for each in public_classes()} <= {type(each).__name__ for each in things}
+
+
+def test_each_is_one_short_line_that_names_it(things: list[object]) -> None:
+    for each in things:
+        text = repr(each)
+        assert type(each).__name__ in text
+        assert len(text) <= LONGEST, text
+        assert text.isprintable(), text
+        assert " object at 0x" not in text
