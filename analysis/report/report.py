@@ -4,7 +4,7 @@
 
 Model: one file that needs nothing else and asks for nothing: styles, scripts and data are inside, and its own policy
 forbids every request and every script but the two whose hashes it names. What is text stands in the HTML and is there
-without scripts; the timeline is a canvas of ours (its data: `analysis.report.lanes`), the charts are plotly's.
+without scripts; the timeline is a canvas of ours (its data: `analysis.report.packed_timeline`), the charts are plotly's.
 Both are deflated: plotly's library is 5 MB, 2 MB as it travels. The same run gives the same bytes: no date, no name of a
 machine, nothing counted by chance.
 """
@@ -25,8 +25,8 @@ from analysis.plots import plot_memory, plot_roofline, plot_sweep, plot_tornado
 from analysis.plots.page import in_text
 from analysis.plots.style import CAUSE_COLOURS
 from analysis.plots.topology import plot_topology
-from analysis.report.lanes import used_causes
 from analysis.report.markup import swatch
+from analysis.report.packed_timeline import used_causes
 from analysis.report.sections import AFTER, BEFORE, Section, heading
 from analysis.report.story import Story, Telling
 from analysis.words.summary import Summary

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from analysis.report.lanes import Packed, packed
+from analysis.report.packed_timeline import Packed, packed
 from analysis.runs.critical_path import Segment, schedule_path
 from analysis.words.ops import OpFigures, op_figures
 from analysis.words.summary import Summary

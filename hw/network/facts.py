@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hw.network.bisection import Cut
 from hw.network.topology import Level, Topology
 from hw.network.wirings.instance import instances
-from hw.network.wirings.table import WIRINGS
+from hw.network.wirings.registry import WIRINGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from hw.input.units import Dimension, show
 from hw.network.axes import Axis
 from hw.network.routes import GraphRoutes, Pick, Spread, TreeRoutes, spread_over
 from hw.network.topology import Topology
-from hw.network.wirings.table import WIRINGS
+from hw.network.wirings.registry import WIRINGS
 
 Routing = Literal["split", "single", "ecmp", "minimal"]
 ROUTINGS: tuple[Routing, ...] = ("split", "single", "ecmp", "minimal")

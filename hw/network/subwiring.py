@@ -19,8 +19,8 @@ from hw.network.recognition.recognise import recognised
 from hw.network.topology import Level, Topology, Wire
 from hw.network.wirings.custom import GRAPH, ROUTED
 from hw.network.wirings.lattices import LINE
+from hw.network.wirings.registry import WIRINGS
 from hw.network.wirings.switch import SWITCH
-from hw.network.wirings.table import WIRINGS
 
 
 @dataclass(frozen=True, slots=True)

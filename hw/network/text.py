@@ -1,7 +1,7 @@
 """Topologies as text: 'ring(4)', 'torus(4,8,wrap=[yes,no]) over ici', a graph file, or a list of such levels, inside out.
 
 Model: a level is a wiring with sizes and options between brackets, and the link that it goes over. How levels are built
-is said by `hw.network.build`.
+is said by `hw.network.levels`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from hw.input.errors import unknown
-from hw.network.build import Links, LinksOf, WrittenLevel, built, check_ports
 from hw.network.graphs.data import graph_from
 from hw.network.graphs.file import GRAPH_SUFFIXES, MAX_LINKS, read_graph
 from hw.network.graphs.graph import Graph
+from hw.network.levels import Links, LinksOf, WrittenLevel, built, check_ports
 from hw.network.recognition.recognise import recognised
 from hw.network.shape import WiringShape
 from hw.network.topology import MAX_CHIPS, Topology, graph_reader
 from hw.network.wirings.base import Wiring
 from hw.network.wirings.custom import GRAPH
-from hw.network.wirings.table import written_wirings
+from hw.network.wirings.registry import written_wirings
 
 Written = Any
 """A level: its text, or a networkx graph (which has no types)."""

@@ -22,7 +22,7 @@ from hw.network.subwiring import Lying, local, lying
 from hw.network.text import parse_topology
 from hw.network.topology import Topology
 from hw.network.wirings.custom import GRAPH
-from hw.network.wirings.table import WIRINGS
+from hw.network.wirings.registry import WIRINGS
 from hw.systems.mesh import AXIS_NAME, NO_MESH, Mesh
 
 

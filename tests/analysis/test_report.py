@@ -21,7 +21,7 @@ import pytest
 
 from analysis import CAUSES, Summary, op_figures
 from analysis.report import Story, report_html, study_html, what_if_html
-from analysis.report.lanes import BINS, busy, packed
+from analysis.report.packed_timeline import BINS, busy, packed
 from analysis.report.report import SCRIPTS
 from analysis.runs import schedule_path
 from hw import Mesh, System, load_chip, parse_topology
@@ -137,7 +137,7 @@ def test_lanes_beyond_what_a_page_holds_keep_their_utilisation(monkeypatch: pyte
     result = block(6, fold=False)
     figures = op_figures(result)
     whole = unpacked(packed(result, figures, []).data)
-    monkeypatch.setattr("analysis.report.lanes.MAX_SLICES", whole["lanes"][0]["count"] + 1)
+    monkeypatch.setattr("analysis.report.packed_timeline.MAX_SLICES", whole["lanes"][0]["count"] + 1)
     model = unpacked(packed(result, figures, []).data)
     assert [lane["detailed"] for lane in model["lanes"]] == [True] + [False] * (len(whole["lanes"]) - 1)
     shares = model["bins"].reshape(-1, len(CAUSES), BINS) / 65535
@@ -153,7 +153,7 @@ def test_lanes_beyond_what_a_page_holds_keep_their_utilisation(monkeypatch: pyte
 
 def test_lanes_beyond_the_last_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     result = block(1, fold=False)
-    monkeypatch.setattr("analysis.report.lanes.MAX_LANES", 5)
+    monkeypatch.setattr("analysis.report.packed_timeline.MAX_LANES", 5)
     model = unpacked(packed(result, op_figures(result), []).data)
     assert len(model["lanes"]) == 5
     words = Summary(result.plan, lambda: result)

@@ -18,7 +18,7 @@ import pytest
 from analysis import CAUSES, Summary, op_figures
 from analysis.plots import CAUSE_COLOURS
 from analysis.report import Story, report_html
-from analysis.report.lanes import busy
+from analysis.report.packed_timeline import busy
 from hw import System, load_chip
 from simulator import GraphBuilder, Result, RunOptions, simulate
 from tests.support.browser import COMMAND, REASON, Browser, Page
@@ -177,7 +177,7 @@ def test_lanes_that_are_only_utilisation_are_painted_so(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = block(40, 2, fold=False)
-    monkeypatch.setattr("analysis.report.lanes.MAX_SLICES", 10)
+    monkeypatch.setattr("analysis.report.packed_timeline.MAX_SLICES", 10)
     path = written(tmp_path / "r.html", report_html(Summary(result.plan, lambda: result)))
     page = shown(browser, path)
     in_view(page)

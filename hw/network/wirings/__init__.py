@@ -6,8 +6,8 @@
 from hw.network.wirings.base import Wiring
 from hw.network.wirings.canvas import Canvas
 from hw.network.wirings.instance import Instance
+from hw.network.wirings.registry import WIRINGS, add_wiring, written_wirings
 from hw.network.wirings.site import Site
-from hw.network.wirings.table import WIRINGS, add_wiring, written_wirings
 
 __all__ = [
     # The table.

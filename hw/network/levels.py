@@ -18,8 +18,8 @@ from hw.network.shape import WiringShape
 from hw.network.topology import Level, Node, Topology, Trunk, Wire, node_prefix
 from hw.network.wirings.base import REDUCTION, Wiring
 from hw.network.wirings.custom import GRAPH
+from hw.network.wirings.registry import WIRINGS
 from hw.network.wirings.site import Site
-from hw.network.wirings.table import WIRINGS
 
 Links = Mapping[str, Link]
 LinksOf = Callable[[int], Links]
