@@ -221,8 +221,9 @@ def _carried(block: Repeat) -> Mapping[str, str]:
 
 
 def _marked(op: Op) -> tuple[tuple[str, str], ...]:
-    """The options of an op that is run again."""
-    return (*(each for each in op.options if each[0] != "recompute"), ("recompute", "true"))
+    """The options of an op that is run again; what it waited for was for its first time."""
+    kept = tuple(each for each in op.options if each[0] not in ("recompute", "after"))
+    return kept if find_kind(op).view else (*kept, ("recompute", "true"))
 
 
 def _taken_in(item: Op | Repeat) -> Iterable[str]:

@@ -1,0 +1,201 @@
+"""Weights in buffers: each part of a model keeps its weights in one flat buffer, as FSDP and Megatron do.
+
+Model: a part is what is stored, gathered, reduced and stepped together: a block, the embedding, the head. Its weights are
+views of the buffer, its gradients are packed into another. On a chip the buffer holds the chip's shards of all weights,
+those that are whole on every chip of the tensor axis included, and is padded so that the data-parallel chips can share
+it. Gradients of weights that are whole over the tensor axis, but of which its chips saw other tokens or heads, are added
+up over it first.
+Source: Zhao et al. 2023 (FSDP, FlatParameter); Rajbhandari et al. 2020 (ZeRO).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from simulator.graph.items import Dim, Op, Round, Tensor
+from simulator.models.steps.layout import AXES, Layout, Parallel
+from simulator.models.steps.precision import Precision
+from simulator.models.steps.writer import WeightGroup
+
+HERE = (Round(0, relative=True),)
+"""The same round of the block around the op."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """The weights of one group of a part. `name`: of the part; `sharded`: the axes over which a chip has its own weights;
+    `data`: those over which gradients are summed; `size`: elements over all chips of `sharded`; `repeated`: whether there
+    is one for each round of a block."""
+
+    name: str
+    weights: tuple[Tensor, ...]
+    sharded: str
+    data: str
+    size: int
+    repeated: bool
+
+    @property
+    def dim(self) -> str:
+        """The name of its dim."""
+        return f"params{self.name}"
+
+    def tensor(self, name: str, dtype: str, more: str = "", partial: str = "") -> Tensor:
+        """A tensor as large as the buffer, sharded over `more` axes, too."""
+        return Tensor(f"{name}{self.name}", dtype, (Dim(self.dim, self.sharded + more),), partial)
+
+    def here(self, tensor: Tensor) -> Tensor:
+        """A tensor of the buffer as the ops of a part ask for it."""
+        return replace(tensor, rounds=HERE) if self.repeated else tensor
+
+
+def buffers(
+    name: str,
+    weights: Sequence[tuple[WeightGroup, Tensor]],
+    parallel: Parallel,
+    sizes: Mapping[str, int],
+    repeated: bool,
+) -> tuple[Buffer, ...]:
+    """The buffers of a part: one of its dense weights, and one of its experts' if it has any."""
+    layout = Layout.of(parallel)
+    extents = {AXES[each]: parallel.extent(each) for each in AXES}
+    found = []
+    for group, sharded, data in (
+        ("dense", layout.tensor, layout.data),
+        ("expert", layout.experts + layout.tensor, layout.expert_data),
+    ):
+        members = tuple(tensor for of, tensor in weights if of == group)
+        if not members:
+            continue
+        local = sum(_local_elements(tensor, sizes, extents) for tensor in members)
+        shares = math.prod(extents[axis] for axis in data)
+        padded = -(-local // shares) * shares
+        size = padded * math.prod(extents[axis] for axis in sharded)
+        called = name if group == "dense" else f"{name}X"
+        found.append(Buffer(called, members, sharded, data, size, repeated))
+    return tuple(found)
+
+
+def _local_elements(tensor: Tensor, sizes: Mapping[str, int], extents: Mapping[str, int]) -> int:
+    """Elements of a tensor on one chip."""
+    count = 1
+    for dim in tensor.dims:
+        whole = sizes[dim.size] if isinstance(dim.size, str) else dim.size
+        count *= -(-whole // math.prod(extents[axis] for axis in dim.axes))
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How the buffers of a model are stored, gathered, reduced and stepped under a parallelism and a precision."""
+
+    parallel: Parallel
+    precision: Precision
+
+    def whole(self, buffer: Buffer) -> Tensor:
+        """The weights of a part as its ops read them."""
+        return buffer.tensor("w", self.precision.weights)
+
+    def owned(self, buffer: Buffer) -> Tensor:
+        """The weights of a part that a chip steps: its share of them with ZeRO."""
+        return buffer.tensor("o" if self.is_shared(buffer) else "w", self.precision.weights, self._more(buffer))
+
+    def is_shared(self, buffer: Buffer) -> bool:
+        """Whether data-parallel chips share the optimizer's work."""
+        return self.parallel.zero > 0 and bool(buffer.data)
+
+    def gathers_late(self, buffer: Buffer) -> bool:
+        """Whether weights are gathered only when they are needed, and thrown away afterwards."""
+        return self.parallel.zero == 3 and bool(buffer.data) and buffer.repeated
+
+    def _more(self, buffer: Buffer) -> str:
+        return buffer.data if self.is_shared(buffer) else ""
+
+    def declared(self, buffer: Buffer) -> Iterator[Op]:
+        """What stands before the step: the stored weights under their names, gathered where that is not done late."""
+        owned = self.owned(buffer)
+        yield Op(owned, "view", (replace(owned, name=f"stored{owned.name}"),))
+        if self.is_shared(buffer) and not self.gathers_late(buffer):
+            yield Op(self.whole(buffer), "all_gather", (owned,), (("over", buffer.data),))
+        if self.precision.main_gradients:
+            main = self.main(buffer)
+            yield Op(main, "view", (replace(main, name=f"stored{main.name}"),))
+
+    def main(self, buffer: Buffer) -> Tensor:
+        """The buffer in which gradients are added up."""
+        return buffer.tensor("main", self.precision.main_gradients or self.precision.gradients, partial=buffer.data)
+
+    def views(self, buffer: Buffer, wait_for: str) -> Iterator[Op]:
+        """The weights of a part for its ops; gathered late after `wait_for`."""
+        whole = buffer.here(self.whole(buffer))
+        if self.gathers_late(buffer):
+            after = (("after", wait_for),) if wait_for else ()
+            gathered = self.whole(buffer)
+            yield Op(gathered, "all_gather", (buffer.here(self.owned(buffer)),), (("over", buffer.data), *after))
+            whole = gathered
+        for weight in buffer.weights:
+            yield Op(weight, "view", (whole,))
+
+    def late_names(self, buffer: Buffer) -> frozenset[str]:
+        """What the backward pass gathers and views again."""
+        if not self.gathers_late(buffer):
+            return frozenset()
+        return frozenset({self.whole(buffer).name, *(weight.name for weight in buffer.weights)})
+
+    def collected(self, buffer: Buffer, gradients: Mapping[str, Tensor]) -> tuple[list[Op], Tensor]:
+        """The gradients of a part in one buffer, still sums over data-parallel chips; and that buffer."""
+        ops: list[Op] = []
+        parts, scattered = [], []
+        for weight in buffer.weights:
+            gradient = gradients[weight.name]
+            beyond = "".join(axis for axis in gradient.partial if axis not in buffer.data)
+            (scattered if beyond else parts).append(gradient)
+        parts += self._summed(buffer, scattered, ops)
+        packed = buffer.tensor("g", self.precision.gradients, partial=buffer.data)
+        ops.append(Op(packed, "pack", tuple(parts)))
+        return ops, packed
+
+    def _summed(self, buffer: Buffer, scattered: Sequence[Tensor], ops: list[Op]) -> list[Tensor]:
+        """Gradients that are sums over more axes than those of data, added up over those together."""
+        if not scattered:
+            return []
+        axes = "".join(axis for axis in scattered[0].partial if axis not in buffer.data)
+        dim = Dim(f"shared{buffer.name}")
+        packed = Tensor(f"q{buffer.name}", self.precision.gradients, (dim,), axes + buffer.data)
+        ops.append(Op(packed, "pack", tuple(scattered)))
+        whole = replace(packed, name=f"qr{buffer.name}", partial=buffer.data)
+        ops.append(Op(whole, "all_reduce", (packed,), (("over", axes),)))
+        return [whole]
+
+    def accumulated(self, buffer: Buffer, packed: Tensor) -> tuple[list[Op], Tensor]:
+        """The gradients of a microbatch added to those before; nothing where they are used as they are."""
+        if not self.precision.main_gradients:
+            return [], packed
+        total = replace(self.main(buffer), name=f"sum{buffer.name}")
+        return [Op(total, "accumulate", (buffer.here(self.main(buffer)), packed))], total
+
+    def reduced(self, buffer: Buffer, total: Tensor) -> tuple[list[Op], Tensor]:
+        """Gradients added up over data-parallel chips, and shared out among them with ZeRO."""
+        if not buffer.data:
+            return [], total
+        kind = "reduce_scatter" if self.is_shared(buffer) else "all_reduce"
+        made = replace(
+            buffer.tensor("r", total.dtype, self._more(buffer)),
+            partial="".join(axis for axis in total.partial if axis not in buffer.data),
+        )
+        return [Op(made, kind, (total,), (("over", buffer.data),))], made
+
+    def stepped(self, buffer: Buffer, reduced: Tensor, optimizer: str) -> Iterator[Op]:
+        """The optimizer's step of a part."""
+        more, moments = self._more(buffer), self.precision.moments
+        states = [buffer.tensor(name, moments, more) for name in STATES[optimizer]]
+        if self.precision.master:
+            states.append(buffer.tensor("master", self.precision.master, more))
+        owned = self.owned(buffer)
+        made = replace(owned, name=f"n{owned.name}")
+        yield Op(made, optimizer, (buffer.here(owned), buffer.here(reduced), *states))
+
+
+STATES: Mapping[str, tuple[str, ...]] = {"adamw": ("m", "v"), "sgd": ("momentum",)}
+"""The states of each optimizer beside weights."""

@@ -1,0 +1,128 @@
+"""How a model lies on chips: its parallelism, as the axes of a mesh, and which of them shard what.
+
+Model: parallelism is a mesh. Axis T shards heads, the width of feed-forward networks and the vocabulary (tensor), C the
+sequence (context), E the experts, and beside them, outside of experts, the batch (expert), D the batch (data), P the
+layers (pipeline). What is alike on several chips is simulated once, so a mesh costs what is distinct in it. With
+`sequence` the tokens between two tensor-parallel regions are sharded over T as well.
+Data-parallel in what concerns weights are all axes that shard tokens: a gradient is a sum over D, E and C, that of an
+expert over D and C.
+Source: Shoeybi et al. 2019 (tensor); Korthikanti et al. 2022 (sequence); Rajbhandari et al. 2020 (ZeRO); Lepikhin et al.
+2021 (experts); Liu et al. 2023 and Llama Team 2024 (context); Narayanan et al. 2021 (pipeline).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hw import Mark, Problems
+from hw.input import unknown
+
+AXES: Mapping[str, str] = {"tp": "T", "cp": "C", "ep": "E", "dp": "D", "pp": "P"}
+"""The mesh axis of each kind of parallelism, in the order in which they lie on the topology unless said otherwise."""
+
+SCHEDULES = ("gpipe", "1f1b", "interleaved", "zero_bubble")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel:
+    """How many chips share each kind of work, and how they go about it.
+
+    `zero`: what is sharded over data-parallel chips: 0 nothing, 1 the optimizer, 2 gradients as well, 3 weights as well
+    (FSDP). `microbatch`: sequences of one replica that are computed at once. `interleave`: pipeline chunks a stage.
+    `sequence`: tokens are sharded over T between tensor-parallel regions. `order`: from the innermost axis outwards.
+    `overlap_gradients`: gradients are reduced beside the backward pass, layer by layer, and not after it. `prefetch`:
+    layers whose weights are gathered ahead of their turn (ZeRO-3); 0: each when it is needed.
+    """
+
+    dp: int = 1
+    tp: int = 1
+    pp: int = 1
+    cp: int = 1
+    ep: int = 1
+    zero: int = 0
+    microbatch: int = 1
+    schedule: Literal["gpipe", "1f1b", "interleaved", "zero_bubble"] = "1f1b"
+    interleave: int = 1
+    sequence: bool = True
+    order: Sequence[str] = tuple(AXES)
+    overlap_gradients: bool = True
+    prefetch: int = 1
+
+    def __post_init__(self) -> None:
+        problems = Problems()
+        for name in ("dp", "tp", "pp", "cp", "ep", "microbatch", "interleave"):
+            if getattr(self, name) < 1:
+                problems.add(Mark(f"parallel.{name}"), f"{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.zero not in range(4):
+            problems.add(Mark("parallel.zero"), f"zero is {self.zero}; it is 0, 1, 2 or 3")
+        if self.schedule not in SCHEDULES:
+            problems.add(Mark("parallel.schedule"), unknown("schedule", self.schedule, SCHEDULES))
+        for name in self.order:
+            if name not in AXES:
+                problems.add(Mark("parallel.order"), unknown("axis", name, AXES))
+        if not problems.found and sorted(self.order) != sorted(AXES):
+            problems.add(Mark("parallel.order"), f"order names each of {', '.join(AXES)} once")
+        problems.raise_if_any()
+
+    @property
+    def chips(self) -> int:
+        """Chips in all."""
+        return math.prod(self.extent(name) for name in AXES)
+
+    @property
+    def replicas(self) -> int:
+        """Chips, along the axes that share out the batch."""
+        return self.dp * self.ep
+
+    def extent(self, name: str) -> int:
+        """Chips along the axis of one kind of parallelism."""
+        return int(getattr(self, name))
+
+    @property
+    def mesh(self) -> Mapping[str, int]:
+        """The mesh, from the innermost axis outwards; axes of one chip are left out."""
+        return {AXES[name]: self.extent(name) for name in self.order if self.extent(name) > 1}
+
+    def axes(self, *names: str) -> str:
+        """The mesh axes of some kinds of parallelism, those of one chip left out."""
+        return "".join(AXES[name] for name in names if self.extent(name) > 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The mesh axes that shard each dim of activations and weights.
+
+    `rows`: those of the sequence between tensor-parallel regions, `seq`: inside them. `data`: those over which a gradient
+    is a sum, `expert_data`: the same of an expert.
+    """
+
+    batch: str = ""
+    rows: str = ""
+    seq: str = ""
+    tensor: str = ""
+    experts: str = ""
+    data: str = ""
+    expert_data: str = ""
+
+    @classmethod
+    def of(cls, parallel: Parallel) -> Layout:
+        """The layout that a parallelism means."""
+        tensor = parallel.axes("tp")
+        seq = parallel.axes("cp")
+        return cls(
+            batch=parallel.axes("ep", "dp"),
+            rows=seq + tensor if parallel.sequence else seq,
+            seq=seq,
+            tensor=tensor,
+            experts=parallel.axes("ep"),
+            data=parallel.axes("cp", "ep", "dp"),
+            expert_data=parallel.axes("cp", "dp"),
+        )
+
+    @property
+    def sequence(self) -> bool:
+        """Whether tokens are sharded over the tensor axis between its regions."""
+        return self.rows != self.seq

@@ -1,0 +1,68 @@
+"""Ops written one after the other, with tensors typed as they come: what the builders of models write with.
+
+Model: a `Writer` collects ops; each call makes one and returns its output. Weights are told apart from other inputs, with
+what their gradient is a sum over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from simulator.graph.items import Dim, Op, Tensor
+
+WeightGroup = Literal["dense", "expert"]
+"""Weights that all data-parallel chips have, and those of experts."""
+
+
+def dims(*parts: str | tuple[str, str]) -> tuple[Dim, ...]:
+    """Dims from names, or names with the mesh axes that shard them."""
+    return tuple(Dim(part) if isinstance(part, str) else Dim(*part) for part in parts)
+
+
+@dataclass
+class Writer:
+    """Ops in program order. `suffix` is put behind every name; `weights` are the weights that were asked for, by group;
+    `fuse` the groups of ops that are one kernel."""
+
+    dtype: str
+    weight_dtype: str
+    suffix: str = ""
+    ops: list[Op] = field(default_factory=list)
+    weights: list[tuple[WeightGroup, Tensor]] = field(default_factory=list)
+    fuse: list[tuple[str, ...]] = field(default_factory=list)
+
+    def tensor(self, name: str, shape: Iterable[Dim], dtype: str = "") -> Tensor:
+        """A tensor of the activations' dtype unless another is said."""
+        return Tensor(f"{name}{self.suffix}", dtype or self.dtype, tuple(shape))
+
+    def weight(self, name: str, shape: Iterable[Dim], group: WeightGroup = "dense") -> Tensor:
+        """A weight."""
+        made = Tensor(f"{name}{self.suffix}", self.weight_dtype, tuple(shape))
+        self.weights.append((group, made))
+        return made
+
+    def op(
+        self,
+        kind: str,
+        *inputs: Tensor,
+        out: str,
+        shape: Iterable[Dim],
+        partial: str = "",
+        dtype: str = "",
+        **options: object,
+    ) -> Tensor:
+        """Add an op; returns what it makes. Option `from_=` means `from=`."""
+        made = Tensor(f"{out}{self.suffix}", dtype or self.dtype, tuple(shape), partial)
+        told = tuple((key.rstrip("_"), _text(value)) for key, value in options.items() if value is not None)
+        self.ops.append(Op(made, kind, inputs, told))
+        return made
+
+    def together(self, *tensors: Tensor) -> None:
+        """The ops that make some tensors are one kernel."""
+        self.fuse.append(tuple(each.name for each in tensors))
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
