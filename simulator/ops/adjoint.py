@@ -39,18 +39,31 @@ class Adjoint:
         if self.wants(place):
             self.found.append((place, tensor))
 
-    def make(self, place: int, kind: str, *inputs: Tensor, options: Options = (), side: str = "") -> None:
-        """Give an input what an op of `kind` makes of some tensors; `side`: of whose side outputs it is that one."""
+    def make(self, place: int, kind: str, *inputs: Tensor, options: Options = ()) -> None:
+        """Give an input what an op of `kind` makes of some tensors."""
         if self.wants(place):
-            self.give(place, self.emit(kind, inputs, self.op.inputs[place], options, side))
+            self.give(place, self.emit(kind, inputs, self.op.inputs[place], options))
 
-    def emit(self, kind: str, inputs: Sequence[Tensor], like: Tensor, options: Options = (), side: str = "") -> Tensor:
-        """Add an op whose output is a gradient of `like`."""
-        name = self.named(like)
-        partial = tuple(like_partial(inputs, like))
-        out = replace(like, name=name, partial="".join(partial), rounds=(), written="")
-        told = (*options, ("of", side)) if side else tuple(options)
-        self.ops.append(Op(out, kind, tuple(inputs), told))
+    def take(self, place: int, made: Tensor, side: str) -> None:
+        """Give an input what the op that made `made` has made beside it; where it is whole over axes that shard `made`,
+        every chip has made its part of the sum."""
+        if self.wants(place):
+            like = self.op.inputs[place]
+            partial = "".join(axis for axis in made.axes if axis not in like.axes)
+            self.give(place, self.emit("side", (made,), like, [("of", side)], partial))
+
+    def emit(
+        self,
+        kind: str,
+        inputs: Sequence[Tensor],
+        like: Tensor,
+        options: Options = (),
+        partial: str | None = None,
+    ) -> Tensor:
+        """Add an op whose output is a gradient of `like`; its partial sums are those that follow unless they are said."""
+        sums = "".join(like_partial(inputs, like)) if partial is None else partial
+        out = replace(like, name=self.named(like), partial=sums, rounds=(), written="")
+        self.ops.append(Op(out, kind, tuple(inputs), tuple(options)))
         return out
 
 

@@ -19,6 +19,9 @@ from simulator.models.steps.layout import AXES, Layout, Parallel
 from simulator.models.steps.precision import Precision
 from simulator.models.steps.writer import WeightGroup
 
+GATHER_QUEUE = "gather"
+"""Weights are gathered in a queue of their own, so that they are not held up by gradients that are not ready yet."""
+
 HERE = (Round(0, relative=True),)
 """The same round of the block around the op."""
 
@@ -117,14 +120,21 @@ class Stored:
         owned = self.owned(buffer)
         yield Op(owned, "view", (replace(owned, name=f"stored{owned.name}"),))
         if self.is_shared(buffer) and not self.gathers_late(buffer):
-            yield Op(self.whole(buffer), "all_gather", (owned,), (("over", buffer.data),))
+            yield Op(self.whole(buffer), "all_gather", (owned,), (("over", buffer.data), ("queue", GATHER_QUEUE)))
         if self.precision.main_gradients:
             main = self.main(buffer)
             yield Op(main, "view", (replace(main, name=f"stored{main.name}"),))
 
     def main(self, buffer: Buffer) -> Tensor:
-        """The buffer in which gradients are added up."""
-        return buffer.tensor("main", self.precision.main_gradients or self.precision.gradients, partial=buffer.data)
+        """The buffer in which gradients are added up: a chip's share of them from ZeRO-2 on."""
+        dtype = self.precision.main_gradients or self.precision.gradients
+        if self.sums_late(buffer):
+            return buffer.tensor("main", dtype, buffer.data)
+        return buffer.tensor("main", dtype, partial=buffer.data)
+
+    def sums_late(self, buffer: Buffer) -> bool:
+        """Whether gradients are reduced before they are added up, so that a chip keeps its share of them only."""
+        return self.parallel.zero >= 2 and bool(buffer.data)
 
     def views(self, buffer: Buffer, wait_for: str) -> Iterator[Op]:
         """The weights of a part for its ops; gathered late after `wait_for`."""
@@ -132,7 +142,8 @@ class Stored:
         if self.gathers_late(buffer):
             after = (("after", wait_for),) if wait_for else ()
             gathered = self.whole(buffer)
-            yield Op(gathered, "all_gather", (buffer.here(self.owned(buffer)),), (("over", buffer.data), *after))
+            told = (("over", buffer.data), ("queue", GATHER_QUEUE), *after)
+            yield Op(gathered, "all_gather", (buffer.here(self.owned(buffer)),), told)
             whole = gathered
         for weight in buffer.weights:
             yield Op(weight, "view", (whole,))
@@ -146,7 +157,8 @@ class Stored:
     def collected(self, buffer: Buffer, gradients: Mapping[str, Tensor]) -> tuple[list[Op], Tensor]:
         """The gradients of a part in one buffer, still sums over data-parallel chips; and that buffer."""
         ops: list[Op] = []
-        parts, scattered = [], []
+        parts: list[Tensor] = []
+        scattered: list[Tensor] = []
         for weight in buffer.weights:
             gradient = gradients[weight.name]
             beyond = "".join(axis for axis in gradient.partial if axis not in buffer.data)
@@ -168,23 +180,32 @@ class Stored:
         ops.append(Op(whole, "all_reduce", (packed,), (("over", axes),)))
         return [whole]
 
-    def accumulated(self, buffer: Buffer, packed: Tensor) -> tuple[list[Op], Tensor]:
-        """The gradients of a microbatch added to those before; nothing where they are used as they are."""
-        if not self.precision.main_gradients:
-            return [], packed
-        total = replace(self.main(buffer), name=f"sum{buffer.name}")
-        return [Op(total, "accumulate", (buffer.here(self.main(buffer)), packed))], total
+    def finished(self, buffer: Buffer, packed: Tensor, last: bool = True) -> tuple[list[Op], Tensor]:
+        """What becomes of a microbatch's gradients: added to those before, reduced over data-parallel chips; `last`: whether
+        none comes behind it, so that sums are complete. Returns the ops, and what the optimizer takes."""
+        ops: list[Op] = []
+        steps = (self._reduced, self._accumulated) if self.sums_late(buffer) else (self._accumulated, self._reduced)
+        made = packed
+        for step in steps:
+            if step == self._reduced and not last and not self.sums_late(buffer):
+                continue
+            made = step(buffer, made, ops)
+        return ops, made
 
-    def reduced(self, buffer: Buffer, total: Tensor) -> tuple[list[Op], Tensor]:
-        """Gradients added up over data-parallel chips, and shared out among them with ZeRO."""
+    def _accumulated(self, buffer: Buffer, new: Tensor, ops: list[Op]) -> Tensor:
+        if not self.precision.main_gradients:
+            return new
+        total = replace(self.main(buffer), name=f"sum{buffer.name}")
+        ops.append(Op(total, "accumulate", (buffer.here(self.main(buffer)), new)))
+        return total
+
+    def _reduced(self, buffer: Buffer, total: Tensor, ops: list[Op]) -> Tensor:
         if not buffer.data:
-            return [], total
+            return total
         kind = "reduce_scatter" if self.is_shared(buffer) else "all_reduce"
-        made = replace(
-            buffer.tensor("r", total.dtype, self._more(buffer)),
-            partial="".join(axis for axis in total.partial if axis not in buffer.data),
-        )
-        return [Op(made, kind, (total,), (("over", buffer.data),))], made
+        made = buffer.tensor("r", total.dtype, self._more(buffer))
+        ops.append(Op(made, kind, (total,), (("over", buffer.data),)))
+        return made
 
     def stepped(self, buffer: Buffer, reduced: Tensor, optimizer: str) -> Iterator[Op]:
         """The optimizer's step of a part."""

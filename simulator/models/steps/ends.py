@@ -53,5 +53,3 @@ def loss_ops(write: Writer, shapes: Shapes, logits: Tensor, dtype: str) -> Tenso
     if axes:
         write.op("all_reduce", loss, out="lossr", shape=shapes.tokens(), over=axes, dtype=dtype)
     return loss
-
-

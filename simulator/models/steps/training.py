@@ -154,35 +154,49 @@ class _Step:
             items += _repeated(part, ops)
         return items
 
-    def _with_gradients(
-        self, parts: Sequence[Part], back: Gradients, dims: dict[str, int]
-    ) -> list[Op | Repeat]:
+    def _with_gradients(self, parts: Sequence[Part], back: Gradients, dims: dict[str, int]) -> list[Op | Repeat]:
         """The backward pass, each part's gradients collected and reduced where they are complete."""
-        items: list[Op | Repeat] = list(back.items)
+        owned = {
+            self.stored.owned(buffer).name
+            for part in parts
+            for buffer in part.buffers
+            if self.stored.gathers_late(buffer)
+        }
+        items = [self._prefetched(item, owned) if isinstance(item, Repeat) else item for item in back.items]
         for part in parts:
             for buffer in part.buffers:
                 ops = self._collected(buffer, back.of, dims)
                 _insert(items, ops, {back.of[weight.name].name for weight in buffer.weights})
         return items
 
+    def _prefetched(self, block: Repeat, owned: Collection[str]) -> Repeat:
+        """A block of the backward pass whose gathers of weights wait for the rounds before, as in the forward pass."""
+        end = next(iter(dict(block.carry).values()))
+        late = ("after", f"{end}@round+{self.parallel.prefetch + 1}")
+        waiting = [
+            replace(op, options=(*op.options, late))
+            if isinstance(op, Op) and op.kind == "all_gather" and op.inputs[0].name in owned
+            else op
+            for op in block.items
+        ]
+        return replace(block, items=tuple(waiting))
+
     def _collected(self, buffer: Buffer, gradients: Mapping[str, Tensor], dims: dict[str, int]) -> list[Op]:
         ops, packed = self.stored.collected(buffer, gradients)
         for op in ops:
             if op.name == f"q{buffer.name}":
                 dims[f"shared{buffer.name}"] = sum(_elements(tensor, dims) for tensor in op.inputs)
-        more, total = self.stored.accumulated(buffer, packed)
-        last, _ = self.stored.reduced(buffer, total)
-        return [*ops, *more, *last]
+        more, _ = self.stored.finished(buffer, packed)
+        return [*ops, *more]
 
     def _stepped(self, parts: Sequence[Part]) -> list[Op | Repeat]:
         items: list[Op | Repeat] = []
         for part in parts:
-            ops = []
+            ops: list[Op] = []
             for buffer in part.buffers:
                 packed = buffer.tensor("g", self.training.precision.gradients, partial=buffer.data)
-                _, total = self.stored.accumulated(buffer, packed)
-                _, reduced = self.stored.reduced(buffer, total)
-                ops += self.stored.stepped(buffer, reduced, self.training.optimizer)
+                _, summed = self.stored.finished(buffer, packed)
+                ops += self.stored.stepped(buffer, summed, self.training.optimizer)
             items += _repeated(part, tuple(ops))
         return items
 

@@ -125,7 +125,12 @@ def leave(write: Writer, shapes: Shapes, x: Tensor, has_bias: bool) -> Tensor:
 
 
 def linear(
-    write: Writer, x: Tensor, out: str, weight: tuple[Dim, ...], shape: tuple[Dim, ...], bias: tuple[Dim, ...] | None = None
+    write: Writer,
+    x: Tensor,
+    out: str,
+    weight: tuple[Dim, ...],
+    shape: tuple[Dim, ...],
+    bias: tuple[Dim, ...] | None = None,
 ) -> Tensor:
     """A matmul with weight `w<out>`; with a bias, which the same kernel adds. Axes that it contracts leave partial sums."""
     w = write.weight(f"w{out}", weight)

@@ -285,8 +285,8 @@ def _attention_backward(adjoint: Adjoint) -> None:
     q, k, v = adjoint.op.inputs
     made = adjoint.emit("attention_backward", (q, k, v, adjoint.op.output, adjoint.given), q, adjoint.op.options)
     adjoint.give(0, made)
-    adjoint.make(1, "side", made, side="k")
-    adjoint.make(2, "side", made, side="v")
+    adjoint.take(1, made, "k")
+    adjoint.take(2, made, "v")
 
 
 @kind(

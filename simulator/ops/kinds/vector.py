@@ -105,7 +105,7 @@ def _swiglu_backward(adjoint: Adjoint) -> None:
     gate, up = adjoint.op.inputs
     made = adjoint.emit("swiglu_backward", (gate, up, adjoint.given), gate)
     adjoint.give(0, made)
-    adjoint.make(1, "side", made, side="up")
+    adjoint.take(1, made, "up")
 
 
 _BACKWARD: dict[str, Backward] = {
