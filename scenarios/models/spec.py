@@ -37,11 +37,19 @@ from simulator.models import (
     Transformer,
 )
 
-Count = Annotated[int, Field(gt=0, strict=True)]
+MOST_LAYERS = 10_000
+"""Layers are looked at one by one: no model has nearly as many."""
+
+_MOST = 10**12
+
+Count = Annotated[int, Field(gt=0, le=_MOST, strict=True)]
 """A whole number of something, at least one."""
 
-Some = Annotated[int, Field(ge=0, strict=True)]
+Some = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
 """A whole number that may be 0."""
+
+Layers = Annotated[int, Field(gt=0, le=MOST_LAYERS, strict=True)]
+"""How many layers there are."""
 
 Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -67,7 +75,7 @@ class AttentionSpec(Spec):
     kv_heads: Count | None = Field(default=None, description="heads of keys and values (default: as many as heads)")
     head_dim: Count | None = Field(default=None, description="size of a head (default: d_model / heads)")
     causal: Flag | None = Field(default=None, description="no token sees a later one (default: in a decoder)")
-    kinds: Annotated[list[AttentionKind], Field(min_length=1)] = Field(
+    kinds: Annotated[list[AttentionKind], Field(min_length=1, max_length=MOST_LAYERS)] = Field(
         default=["full"], description="how far blocks see, in turn: [sliding, full]"
     )
     window: Count | None = Field(default=None, description="keys that a query of sliding attention sees")
@@ -199,7 +207,7 @@ class TransformerSpec(ModelSpec):
     """A transformer."""
 
     family: Family = Field(default="decoder", description="decoder, encoder, vision, convolution or graph")
-    layers: Count = Field(description="blocks")
+    layers: Layers = Field(description="blocks")
     d_model: Count = Field(description="width of a token between blocks")
     attention: AttentionSpec
     ffn: FfnSpec
@@ -248,7 +256,7 @@ class StageSpec(Spec):
     padding: Some | None = Field(default=None, description="zeros around the image (default: keeps its size)")
     norm: Flag = Field(default=False, description="a batch norm, and no bias")
     activation: Literal["relu", "none"] = "relu"
-    repeat: Count = Field(default=1, description="how many of them")
+    repeat: Layers = Field(default=1, description="how many of them")
 
 
 class ConvNetSpec(ModelSpec):
@@ -257,7 +265,7 @@ class ConvNetSpec(ModelSpec):
     family: Literal["convolution"]
     image: Count = Field(description="side of the image")
     channels: Count = Field(default=3, description="colours")
-    stages: Annotated[list[StageSpec], Field(min_length=1)]
+    stages: Annotated[list[StageSpec], Field(min_length=1, max_length=1_000)]
 
     def uneven(self) -> str | None:
         """Nothing of it follows from a division."""
@@ -276,7 +284,9 @@ class GraphNetworkSpec(ModelSpec):
     nodes: Count = Field(description="nodes of the graph")
     edges: Count = Field(description="edges, each direction by itself, without loops")
     features: Count = Field(description="numbers that a node has at the beginning")
-    widths: Annotated[list[Count], Field(min_length=1)] = Field(description="numbers of a node after each layer")
+    widths: Annotated[list[Count], Field(min_length=1, max_length=MOST_LAYERS)] = Field(
+        description="numbers of a node after each layer"
+    )
     layer: Literal["gcn", "sage"] = Field(default="gcn", description="how neighbours are summed")
     bias: Flag = Field(default=True, description="layers have biases")
     activation: Literal["relu", "none"] = "relu"

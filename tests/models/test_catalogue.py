@@ -280,6 +280,7 @@ def test_a_model_inside_a_scenario_is_told_at_its_place() -> None:
 
 
 WRONG = [
+    ("layers: 20000", "1:9", "at most 10000"),
     ("layers: 0", "1:9", "more than 0"),
     ("layers: 2.5", "1:9", "a whole number"),
     ("d_modl: 64", "1:1", "unknown key 'd_modl', did you mean 'd_model'"),

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from hw import SpecError
-from scenarios.importers import known_architectures
-from scenarios.models import LoadedModel, load_model
+from hw import Problems, SpecError
+from hw.input import Document
+from scenarios.importers import config_words, known_architectures
+from scenarios.models import LoadedModel, load_model, read_model
 from simulator.models import Transformer, parameters
 
 _QWEN3 = {
@@ -356,3 +357,30 @@ def test_what_is_no_config_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError):
         load_model(tmp_path / "config.json")
+
+
+ODD: list[Any] = [None, "x", -1, 1.5, True, [], ["a"], {"a": 1}, 10**30]
+
+
+@pytest.mark.parametrize("name", {config["model_type"]: name for name, config in HUB.items()}.values())
+def test_an_odd_value_is_taken_or_told(name: str) -> None:
+    """Whatever stands at a key: a model comes out, or what is wrong is told."""
+    assert is_taken(HUB[name])
+    told = 0
+    for key in HUB[name]:
+        for value in ODD:
+            told += not is_taken({**HUB[name], key: value})
+    assert told > len(HUB[name])
+
+
+def is_taken(config: dict[str, Any]) -> bool:
+    """Whether a config is taken; where it is not, what is wrong is told."""
+    problems, model = Problems(), None
+    try:
+        words = config_words(Document("config.json", config), "odd")
+    except SpecError as error:
+        problems.extend(error)
+    else:
+        model = read_model(words, (), problems)
+    assert (model is None) == bool(problems)
+    return model is not None and parameters(model.description).total > 0

@@ -6,6 +6,6 @@ What a file leaves out is what the transformers library (5.24) takes by default.
 """
 
 from scenarios.importers.config_json.architectures import known_architectures
-from scenarios.importers.config_json.reading import config_document
+from scenarios.importers.config_json.reading import config_document, config_words
 
-__all__ = ["config_document", "known_architectures"]
+__all__ = ["config_document", "config_words", "known_architectures"]

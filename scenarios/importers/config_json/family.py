@@ -12,6 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hw.input import shown
+
+_MOST = 1_000_000
+"""Of what is looked at one by one, no model has so many."""
+
 Dotted = str
 """A key of a description with those that it stands below: `attention.kv_heads`."""
 
@@ -42,17 +47,17 @@ class Values:
         return self.data[key]
 
     def whole(self, key: str, least: int = 1) -> int:
-        """A whole number that later arithmetic needs. Raises ConfigError."""
+        """A whole number that later arithmetic needs: a number of layers, or a width. Raises ConfigError."""
         value = self.data[key]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ConfigError(key, f"'{key}' wants a whole number of {least} or more, not {str(value)[:40]!r}")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+            raise ConfigError(key, f"'{key}' wants a whole number from {least} to {_MOST:,}, not {shown(value)}")
         return value
 
     def flag(self, key: str) -> bool:
         """Whether something is so; null is no. Raises ConfigError."""
         value = self.data[key]
         if value is not None and not isinstance(value, bool):
-            raise ConfigError(key, f"'{key}' wants true or false, not {str(value)[:40]!r}")
+            raise ConfigError(key, f"'{key}' wants true or false, not {shown(value)}")
         return bool(value)
 
     def names(self, key: str) -> list[str]:

@@ -116,7 +116,7 @@ def _qwen3_moe(values: Values) -> Mapping[Dotted, Said]:
 def _dense_layers(values: Values) -> dict[Dotted, Said]:
     """Which blocks have no experts: the first ones, and those that `decoder_sparse_step` leaves out."""
     listed = values["mlp_only_layers"] or []
-    if listed != list(range(len(listed))):
+    if not isinstance(listed, list) or listed != list(range(len(listed))):
         raise ConfigError("mlp_only_layers", "blocks without experts are known at the beginning only: [0, 1, ...]")
     step = values.whole("decoder_sparse_step")
     said = {"moe.first_dense": Said(len(listed), "mlp_only_layers"), "moe.every": Said(step, "decoder_sparse_step")}

@@ -20,7 +20,11 @@ _MOST_TOLD = 12
 
 def config_document(path: Path) -> Document:
     """The model that a config.json describes, in the words of `scenarios.models`. Raises SpecError."""
-    config = read_document(path)
+    return config_words(read_document(path), path.parent.name or "model")
+
+
+def config_words(config: Document, name: str) -> Document:
+    """The same of a config that has been read; `name` is what the model is called. Raises SpecError."""
     if not isinstance(config.data, dict):
         raise SpecError([Problem(config.value_mark(()), "a config.json is a mapping ({...})")])
     problems = Problems()
@@ -30,7 +34,7 @@ def config_document(path: Path) -> Document:
     values = _values(config, family, problems)
     head = _head(config, family, problems)
     problems.raise_if_any()
-    said = {"name": Said(path.parent.name or "model"), **_said(config, family, values, head)}
+    said = {"name": Said(name), **_said(config, family, values, head)}
     return _document(config, said, tuple(_notes(config, family)))
 
 
