@@ -24,7 +24,7 @@ def choices(plan: Plan) -> Iterator[CollectiveChoice]:
     """One row per collective, in program order."""
     for planned in plan.kernels:
         communication = planned.kernel.communication
-        if communication is not None and communication.axes:
+        if communication is not None and not communication.pair:
             traffic = planned.traffic
             yield CollectiveChoice(
                 planned.kernel.name,

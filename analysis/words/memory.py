@@ -1,9 +1,9 @@
 """HBM over time: which tensors are alive, and the most that they take.
 
-Model: inputs of the graph (weights, activations given) are there for the whole run, those over a named group on its chips
-alone; what an op makes is there from its begin to the end of the last op that reads it, or to the end of the run if nothing
-reads it. What a fused kernel keeps on chip is never there. Tensors in other memories do not count. What an op writes into
-the memory of one of its inputs (a grown cache) counts with what was added, and that input stays as long as it does.
+Model: inputs of the graph (weights, activations given) are there for the whole run, on the chips that read them; what an op
+makes is there from its begin to the end of the last op that reads it, or to the end of the run if nothing reads it. What a
+fused kernel keeps on chip is never there. Tensors in other memories do not count. What an op writes into the memory of one
+of its inputs (a grown cache) counts with what was added, and that input stays as long as it does.
 """
 
 from __future__ import annotations
@@ -59,11 +59,25 @@ def _sizes(plan: Plan, tensors: Iterable[Tensor]) -> Mapping[tuple[str, int], fl
     }
 
 
+def _given(plan: Plan) -> Mapping[tuple[str, int], float]:
+    """Local bytes of the inputs of the graph by name and simulated chip: those that run an op which reads it."""
+    readers: dict[str, set[tuple[int, ...]]] = {}
+    for planned in plan.kernels:
+        for access in planned.kernel.reads:
+            readers.setdefault(access.tensor, set()).add(planned.chips)
+    sizes = _sizes(plan, _inputs(plan))
+    return {
+        (name, chip): nbytes
+        for (name, chip), nbytes in sizes.items()
+        if any(chip in chips for chips in readers.get(name, ()))
+    }
+
+
 def holdings(result: Result) -> Iterator[Holding]:
     """Every tensor on every simulated chip, with its life span."""
     plan = result.plan
     end_of_run = result.time_s
-    given = _sizes(plan, _inputs(plan))
+    given = _given(plan)
     for (name, chip), nbytes in given.items():
         yield Holding(name, chip, nbytes, 0.0, end_of_run)
     spans = _spans(result)

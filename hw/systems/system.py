@@ -9,6 +9,7 @@ How the chips of a named group are wired among themselves is in `hw.network.subw
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -128,6 +129,14 @@ class System:
             return tuple(tuple([base + place for place in inside]) for base in bases)
         return tuple(tuple([order.chip_at(base + place) for place in inside]) for base in bases)
 
+    def at(self, axes: str, place: int) -> tuple[int, ...]:
+        """The chips at one place of the groups over `axes`, in the order of the groups that have such a place: with mesh
+        axes, all chips at that place along them. One object each time."""
+        if axes not in self._along:
+            by_place = itertools.zip_longest(*self.groups(axes))
+            self._along[axes] = [tuple(chip for chip in chips if chip is not None) for chips in by_place]
+        return self._along[axes][place]
+
     def lying(self, axes: str, members: Sequence[int]) -> Lying:
         """How the chips of one of the groups over `axes` lie in the wiring."""
         topology = self.topology
@@ -144,6 +153,11 @@ class System:
             return lying(topology, members)
         # through a graph that is no known wiring a ring takes its own way
         return Lying(topology.along_wires(members), local(pieces))
+
+    @cached_property
+    def _along(self) -> dict[str, list[tuple[int, ...]]]:
+        """The chips at each place along axes, by what was asked for so far."""
+        return {}
 
     @cached_property
     def _pieces(self) -> dict[str, tuple[Axis, ...]]:

@@ -22,7 +22,8 @@ _ROUNDS = re.compile(r"@\s*(\d{1,6}|round\b)")
 _MORE_ROUNDS = re.compile(r"\.\s*(\d{1,6}|round\b)")
 _SHIFT = re.compile(r"([+-])\s*(\d{1,6})")
 _OPTION = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)\s*")
-_VALUE = re.compile(r"\[[^\[\]()]*\]|[^,()\[\]=]+")
+_VALUE = re.compile(r"(?:[A-Z]+\s*@\s*)?\[[^\[\]()]*\]|[^,()\[\]=]+")
+_PLACES = re.compile(r"([A-Z]+)\s*@\s*")
 _DIM = re.compile(r"(?:([A-Za-z][A-Za-z0-9]*)|(\d{1,18}))(?:_([A-Z]+))?")
 _TYPED = re.compile(
     r"(?<![\w.])[A-Za-z_][\w.]*+\s*+:\s*+[A-Za-z]\w*+\s*+\[[^\[\]]*+\]"
@@ -249,6 +250,9 @@ def with_option(text: str, name: str, raw: str | None) -> str:
 
 def _canonical(raw: str) -> str:
     raw = raw.strip()
+    along = _PLACES.match(raw)
+    if along is not None:  # places along a mesh axis: on=P@[0, 1]
+        return f"{along[1]}@{_canonical(raw[along.end() :])}"
     if raw.startswith("["):
         return f"[{', '.join(part.strip() for part in raw[1:-1].split(','))}]"
     return raw

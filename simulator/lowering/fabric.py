@@ -37,7 +37,7 @@ class Fabric:
         by_messages = self.plan.options.network == "messages"
         return {
             index: self.network.traffic(
-                kernel.communication, by_messages and bool(kernel.communication.axes), kernel.schedule.chunks
+                kernel.communication, by_messages and not kernel.communication.pair, kernel.schedule.chunks
             )
             for index, kernel in enumerate(self.kernels)
             if kernel.communication is not None and kernel.communication.kind != "recv"

@@ -2,7 +2,8 @@
 
 An op runs where its inputs are: `recv` brings a tensor to one chip, and what needs only it runs there. Chunk i of an op
 waits for chunk i of the op that feeds it when both have equally many chunks, else for all of them.
-The two ends of a send and recv are one task in a queue of each chip, where each end stands in that chip's program.
+The two ends of a send and recv are one task in a queue of each chip, where each end stands in that chip's program; of
+those along a mesh axis, one task for each class of alike pairs of chips.
 Only one chip of each class of alike ones gets tasks (`simulator.lowering.folding`); a task that stands for several
 carries on each resource what all of them ask there, and takes the time of one.
 """
@@ -21,14 +22,14 @@ from simulator.lowering.cost import Cost
 from simulator.lowering.fabric import Fabric
 from simulator.lowering.messages import MessageTasks
 from simulator.lowering.network import NO_TRAFFIC, Joined, Network, Traffic
-from simulator.lowering.pairs import match_pairs
+from simulator.lowering.pairs import Transfers, match_pairs
 from simulator.lowering.plan import Plan, PlannedKernel, Variants, queue_name
 from simulator.lowering.resources import SystemResources
 from simulator.lowering.task_shapes import NOBODY, TaskShapes, Together
 from simulator.lowering.variants import variants_of
 from simulator.ops.kernel import Communication, Kernel
 from simulator.options import RunOptions
-from simulator.passes.placement import Placement, end_of, placements
+from simulator.passes.placement import Placement, placements
 from simulator.passes.planner import Sharded, shard
 
 MAX_TASKS = 20_000_000
@@ -78,8 +79,8 @@ class _Issue:
         self.network = Network(plan.system, plan.options)
         self.kernels = kernels
         self.partner = plan.partner = match_pairs(kernels)
-        self.places = placements(kernels, plan.system.size)
-        self.pair_task: dict[int, int] = {}
+        self.places = placements(kernels, plan.system)
+        self.pair_tasks: dict[int, dict[tuple[int, ...], int]] = {}
         self.given, self.given_at = 0, -1
         # where a tensor is made, or an op run: name -> chip -> tasks by chunk
         self.makers: dict[str, dict[int, list[int]]] = {}
@@ -93,6 +94,7 @@ class _Issue:
         self.fabric = Fabric(plan, self.network, planned, self.places)
         self.folding = plan.folding = self.fabric.folding
         self.shapes = TaskShapes(plan, self.resources, self.network, self.folding)
+        self.transfers = Transfers(kernels, self.partner, self.places, self.fabric, self.shapes)
         self.resources.add_chips(self.folding.chips)
         simulated = {wire: self.network.wires[wire] for wire in sorted(set(self.folding.wire))}
         self.resources.add_wires(simulated, self.network.rates)
@@ -108,12 +110,12 @@ class _Issue:
         self.plan.kernels.append(PlannedKernel(kernel, variants, joins, network_s, queue_name(kernel), chips, host_s))
         if communication is None:
             self._tasks(index, {**{(chip,): NOBODY for chip in chips}, **self._ways(ways)})
-        elif communication.axes:
+        elif not communication.pair:
             self._tasks(index, self._groups(index, communication))
         elif self.partner[index] > index:
-            self._open_pair(index, communication)
+            self._open_pairs(index)
         else:
-            self._close_pair(index, communication)
+            self._close_pairs(index, communication)
 
     def _simulated_of(self, placement: Placement) -> tuple[int, ...]:
         """The simulated chips of a placement."""
@@ -217,41 +219,45 @@ class _Issue:
         if planned.kernel.schedule.priority:
             self.program.priority[task] = planned.kernel.schedule.priority
 
-    def _open_pair(self, index: int, communication: Communication) -> None:
-        """The first end of a transfer makes the task; it stands here in this end's queue."""
+    def _open_pairs(self, index: int) -> None:
+        """The first end of transfers makes their tasks, one for each class of alike ones; each stands here in the queue of
+        this end."""
         planned = self.plan.kernels[index]
-        here = end_of(communication)
-        there = communication.source + communication.target - here
-        lanes = [self._lane(here, planned.queue), self._pair_lane(there, self.partner[index])]
         # what it costs is known when the other end is: until then the shape is empty
         shape = self.program.intern(Shape.of(0, (), 1.0, 1.0))
-        task = self.program.add(lanes, shape, self._before(planned.kernel, (here,), 0), index)
-        self._prioritise(task, planned)
-        self.pair_task[index] = task
-        self._remember(planned.kernel, {here: [task]})
+        made: dict[int, list[int]] = {}
+        tasks = self.pair_tasks[index] = {}
+        for ends in self.transfers.alike(index):
+            here, there = self.transfers.from_here(index, ends)
+            lanes = [self._pair_lane(here, index), self._pair_lane(there, self.partner[index])]
+            task = tasks[ends] = self.program.add(lanes, shape, self._before(planned.kernel, (here,), 0), index)
+            self._prioritise(task, planned)
+            made[here] = [task]
+        self._remember(planned.kernel, made)
 
-    def _close_pair(self, index: int, communication: Communication) -> None:
+    def _close_pairs(self, index: int, communication: Communication) -> None:
         """The second end adds what it waits for, its place in its queue, and the cost of the whole."""
         planned, first = self.plan.kernels[index], self.plan.kernels[self.partner[index]]
-        here = end_of(communication)
-        there = communication.source + communication.target - here
         other = first.kernel.communication
-        if other is None or other.nbytes != communication.nbytes:
+        if other is None or (other.nbytes, other.group_bytes) != (communication.nbytes, communication.group_bytes):
             sizes = " and ".join(show(each.nbytes, Dimension.DATA) for each in (other, communication) if each)
             raise RunError(
                 f"{first.kernel.name} and {planned.kernel.name} are one transfer but differ in bytes: {sizes}"
             )
-        task = self.pair_task[self.partner[index]]
-        for before in self._before(planned.kernel, (here,), 0):
-            self.program.wait(task, before)
-        self.program.places[task, self._pair_lane(here, index)] = self._place_here()
-        self._prioritise(task, planned)
         sender = planned if communication.kind == "send" else first
-        needs = {here: self._times(planned, here), there: self._times(first, there)}
-        self.program.shape[task] = self.program.intern(
-            self.shapes.shape(sender, needs, self.shapes.together(sender.traffic.groups))
-        )
-        self._remember(planned.kernel, {here: [task]})
+        made: dict[int, list[int]] = {}
+        tasks = self.pair_tasks.pop(self.partner[index])
+        for ends, alike in self.transfers.alike(index).items():
+            here, there = self.transfers.from_here(index, ends)
+            task = tasks[ends]
+            for before in self._before(planned.kernel, (here,), 0):
+                self.program.wait(task, before)
+            self.program.places[task, self._pair_lane(here, index)] = self._place_here()
+            self._prioritise(task, planned)
+            needs = {here: self._times(planned, here), there: self._times(first, there)}
+            self.program.shape[task] = self.program.intern(self.shapes.shape(sender, needs, alike))
+            made[here] = [task]
+        self._remember(planned.kernel, made)
 
     def _place_here(self) -> float:
         """A place in a queue after all tasks so far and all places given so far, before the next task."""

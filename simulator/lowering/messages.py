@@ -60,7 +60,7 @@ class MessageTasks:
         self._arrivals: dict[Traffic, dict[int, list[int]]] = {}
         for step in self.planned.traffic.steps:
             if step.pattern not in self._classes:
-                self._sort(step.pattern, classes[step.pattern])
+                self._sort(step.pattern, classes[step.pattern], times)
         self._count()
         for each in (each for here in self._classes.values() for each in here):
             needs, alone = self._shares(each.joined, times, False), self._alone(each, times)
@@ -80,11 +80,13 @@ class MessageTasks:
                     if self.folding.chip[chip] == chip:
                         total[chip] = total.get(chip, 0.0) + group.transfer.sent_bytes * times[key]
 
-    def _sort(self, pattern: Traffic, numbers: Iterable[int]) -> None:
+    def _sort(self, pattern: Traffic, numbers: Iterable[int], present: Collection[int]) -> None:
+        """The classes of messages of a pattern that chips send which take part (`present`: the simulated ones)."""
+        first = self.folding.chip
         by_number: dict[int, list[Joined]] = {}
         for number, group in zip(numbers, pattern.groups, strict=True):
-            by_number.setdefault(number, []).append(group)
-        first = self.folding.chip
+            if first[group.members[0]] in present:
+                by_number.setdefault(number, []).append(group)
         here = [_Class(first[groups[0].members[0]], tuple(groups)) for groups in by_number.values()]
         arrivals: dict[int, list[int]] = {}
         for at, each in enumerate(here):

@@ -223,9 +223,7 @@ class Network:
         if self.router is None:
             return Traffic(tuple(Joined(group, Transfer()) for group in self.system.groups(communication.axes)))
         try:
-            if communication.axes:
-                return self._collective(communication)
-            return self._pair(communication)
+            return self._pair(communication) if communication.pair else self._collective(communication)
         except ValueError as error:
             raise RunError(str(error)) from None
 
@@ -241,11 +239,19 @@ class Network:
         return Traffic(tuple(groups), ", ".join(choices), "; ".join(dict.fromkeys(choices.values())))
 
     def _pair(self, communication: Communication) -> Traffic:
-        source, target, nbytes = communication.source, communication.target, communication.nbytes
+        axes, source, target = communication.axes, communication.source, communication.target
+        if not axes:
+            return Traffic((self._sent(source, target, communication.nbytes),), "route", "", pair=True)
+        pairs = list(zip(self.system.at(axes, source), self.system.at(axes, target), strict=True))
+        nbytes = communication.group_bytes or (communication.nbytes,) * len(pairs)
+        groups = tuple(self._sent(one, two, each) for (one, two), each in zip(pairs, nbytes, strict=True))
+        return Traffic(groups, "route", "", pair=True)
+
+    def _sent(self, source: int, target: int, nbytes: float) -> Joined:
         assert self._sends is not None
         route = self._sends.route(source, target)
         loads: Mapping[int, float] = {wire: share * nbytes for wire, share in route.shares.items()}
-        return Traffic((Joined((source, target), Transfer((loads,), route.latency_s, nbytes)),), "route", "", pair=True)
+        return Joined((source, target), Transfer((loads,), route.latency_s, nbytes))
 
 
 def _part(whole: Communication, chunks: int) -> Communication:

@@ -1,36 +1,103 @@
-"""Sends and their recvs: which two ends are one transfer."""
+"""Sends and their recvs: which two ends are one transfer, and which transfers of two ops are alike.
+
+Model: a send and its recv between two chips are one transfer; along mesh axes they are as many as there are groups over
+these, each of two chips, and of those of a class one is simulated.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from hw import RunError
+from hw.input import chips_named
+from simulator.lowering.fabric import Fabric
+from simulator.lowering.network import Joined, Traffic
+from simulator.lowering.task_shapes import TaskShapes, Together
 from simulator.ops.kernel import Kernel
+from simulator.passes.placement import Placement
 
 
 def match_pairs(kernels: Sequence[Kernel]) -> Mapping[int, int]:
-    """The other end of every send and recv: the n-th of a pair of chips meets the n-th. Raises RunError for a lone one."""
+    """The other end of every send and recv: the n-th of a pair of chips, or of places, meets the n-th. Raises RunError for a
+    lone one."""
     partner: dict[int, int] = {}
-    open_ends: dict[tuple[int, int, str], list[int]] = {}
+    open_ends: dict[tuple[str, int, int, str], deque[int]] = {}
     for index, kernel in enumerate(kernels):
         communication = kernel.communication
-        if communication is None or communication.axes:
+        if communication is None or not communication.pair:
             continue
-        ends = (communication.source, communication.target)
+        ends = (communication.axes, communication.source, communication.target)
         other = open_ends.get((*ends, "recv" if communication.kind == "send" else "send"))
         if other:
-            partner[index] = other.pop(0)
+            partner[index] = other.popleft()
             partner[partner[index]] = index
         else:
-            open_ends.setdefault((*ends, communication.kind), []).append(index)
+            open_ends.setdefault((*ends, communication.kind), deque()).append(index)
     alone = [
-        f"{kernels[index].name} ({kind} on chip {source if kind == 'send' else target})"
-        for (source, target, kind), ends in open_ends.items()
+        f"{kernels[index].name} ({kind} on {f'place {end} of {axes}' if axes else f'chip {end}'})"
+        for (axes, source, target, kind), ends in open_ends.items()
+        for end in [source if kind == "send" else target]
         for index in ends
     ]
     if alone:
         raise RunError(
             f"deadlock: {', '.join(alone)} waits for ever, the other end of the transfer is missing "
-            "(every send needs a recv with the same from= and to=, and the reverse)"
+            "(every send needs a recv with the same from= and to=, and over= where it has one, and the reverse)"
         )
     return partner
+
+
+@dataclass
+class Transfers:
+    """The transfers that each send and its recv make; worked out once for each traffic between two placements."""
+
+    kernels: Sequence[Kernel]
+    partner: Mapping[int, int]
+    places: Sequence[Placement]
+    fabric: Fabric
+    shapes: TaskShapes
+    _known: dict[tuple[Traffic, Placement, Placement], dict[tuple[int, ...], Together]] = field(default_factory=dict)
+
+    def alike(self, index: int) -> Mapping[tuple[int, ...], Together]:
+        """By the simulated chips (sender, receiver), all transfers of their class. Raises RunError if only one end of one
+        comes."""
+        sends, recvs = sorted((index, self.partner[index]), key=lambda at: self.kernels[at].kind == "recv")
+        key = (self.fabric.traffic[sends], self.places[sends], self.places[recvs])
+        if key not in self._known:
+            self._known[key] = self._joined(sends, recvs)
+        return self._known[key]
+
+    def from_here(self, index: int, ends: tuple[int, ...]) -> tuple[int, int]:
+        """The end of a transfer on which a kernel runs, then the other one."""
+        source, target = ends
+        return (source, target) if self.kernels[index].kind == "send" else (target, source)
+
+    def _joined(self, sends: int, recvs: int) -> dict[tuple[int, ...], Together]:
+        traffic, first = self.fabric.traffic[sends], self.fabric.folding.chip
+        classes = self.fabric.class_of[traffic]
+        joined: dict[int, list[Joined]] = {}
+        alone: dict[int, list[int]] = {sends: [], recvs: []}
+        for number, group in enumerate(traffic.groups):
+            source, target = group.members
+            sent, got = source in self.places[sends].members, target in self.places[recvs].members
+            if sent and got:
+                joined.setdefault(classes[number], []).append(group)
+            elif sent:
+                alone[sends].append(source)
+            elif got:
+                alone[recvs].append(target)
+        self._check_met(alone)
+        alike = joined.values()
+        return {tuple(first[chip] for chip in each[0].members): self.shapes.together(each) for each in alike}
+
+    def _check_met(self, alone: Mapping[int, Sequence[int]]) -> None:
+        """Raise RunError where one end of transfers comes to chips whose counterparts do not have the other."""
+        for index, chips in alone.items():
+            if chips:
+                kernel, other = self.kernels[index], self.kernels[self.partner[index]]
+                raise RunError(
+                    f"deadlock: {kernel.name} ({kernel.kind}) waits for ever on {chips_named(chips)}: "
+                    f"{other.name} ({other.kind}) runs on {chips_named(self.places[self.partner[index]].chips)} alone"
+                )

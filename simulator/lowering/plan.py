@@ -219,4 +219,4 @@ def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:
 def _queue_name(communication: Communication | None) -> str:
     if communication is None:
         return "compute"
-    return f"net.{communication.axes}" if communication.axes else "p2p"
+    return "p2p" if communication.pair else f"net.{communication.axes}"

@@ -92,7 +92,8 @@ class Communication:
     V is the bytes of the whole array on one chip (of an all-to-all: over all chips). `root` is the place of the chip that
     a broadcast comes from, `shift` how far a permute goes. Of uneven ones `held` is the part of V that each place has
     before, `shares` the part that goes to each place, and `group_bytes` is V of each group where they differ. `axes`: mesh
-    axes, or named groups of chips.
+    axes, or named groups of chips. A send or recv is from the chip `source` to the chip `target`; with axes these are
+    places along them, and every group makes one transfer.
     """
 
     kind: str
@@ -107,6 +108,19 @@ class Communication:
     group_bytes: tuple[float, ...] = ()
     algorithm: str = ""
 
+    @property
+    def pair(self) -> bool:
+        """Whether it is one end of transfers between two chips, a send or a recv."""
+        return self.source >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chips:
+    """The chips that `on=` names: numbers of chips, or, with `axes`, places along those: all chips at these places."""
+
+    at: tuple[int, ...]
+    axes: str = ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
@@ -117,7 +131,7 @@ class Schedule:
     priority: int = 0
     queue: str | None = None
     after: tuple[str, ...] = ()
-    on: tuple[int, ...] = ()
+    on: Chips | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

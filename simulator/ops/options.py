@@ -2,7 +2,8 @@
 bring readers of its own.
 
 `tiles=4` pipeline steps · `chunks=8` pieces for overlap with a dependent op · `priority=1` for `run.order: ready` ·
-`queue=side` another queue of the chip · `after=[a,b]` ops to wait for · `on=0`, `on=[0,1]` the chips to run on ·
+`queue=side` another queue of the chip · `after=[a,b]` ops to wait for · `on=0`, `on=[0,1]` the chips to run on, `on=P@2`,
+`on=P@[0,1]` all chips at these places along a mesh axis ·
 `recompute=true` it only does again what was thrown away · `efficiency=30 %` of the peaks of its units · `over=XY` mesh
 axes, `over=A`, `over=[A,B]` named groups of chips · the rest belong to kinds.
 """
@@ -19,6 +20,7 @@ from typing import Any
 from hw import Dimension
 from hw.input import parse, unknown
 from simulator.graph.op_line import LineError, read_reference
+from simulator.ops.kernel import Chips
 
 Reader = Callable[[str], Any]
 """Turns the text of an option into its value; raises ValueError, with `{key}` where the option's name belongs."""
@@ -35,6 +37,7 @@ MAX_ROUNDING = Fraction(1, 10**6)
 """How far shares may be from 1 in all: they may be written with a few digits."""
 
 _PART = re.compile(r"\d{1,9}(\.\d{0,18})?|\d{1,9}/0*[1-9]\d{0,8}")
+_ALONG = re.compile(r"([A-Z]+)\s*@\s*")
 _NAMES = re.compile(r"[A-Za-z_][\w.]*")
 
 
@@ -90,8 +93,15 @@ def _awaited(raw: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in raw.strip("[]").split(","))
 
 
-def _chips(raw: str) -> tuple[int, ...]:
-    return tuple(_not_negative(part.strip()) for part in raw.strip("[]").split(","))
+def _chips(raw: str) -> Chips:
+    along = _ALONG.match(raw)
+    if "@" in raw and along is None:
+        raise ValueError(
+            f"'{raw}' will not do: {{key}} wants places along a mesh axis, a single capital: P@2, P@[0, 1]"
+        )
+    numbers = raw[along.end() :] if along else raw
+    at = tuple(_not_negative(part.strip()) for part in numbers.strip("[]").split(","))
+    return Chips(at, read_axes(along[1]) if along else "")
 
 
 def read_axes(raw: str) -> str:

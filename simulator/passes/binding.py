@@ -21,13 +21,14 @@ from simulator.graph.items import Op, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.split import Cut, split_problems
 from simulator.graph.unroll import samples
-from simulator.ops.kernel import Kernel, Schedule
+from simulator.ops.kernel import Chips, Kernel, Schedule
 from simulator.ops.options import SCHEDULE_OPTIONS, read_axes
 from simulator.ops.registry import Call, Kind, Shaped, ShapeError, find_kind, read_options
 from simulator.ops.views import seen_through, viewed
 from simulator.passes.checks import Known, chip_findings, is_size, op_findings, size_findings, tensor_findings
 from simulator.passes.members import members_of, side_by_side
 from simulator.passes.parts import Cutting, cutting, even_cut, parts_moved, share_problems, unequal
+from simulator.passes.placement import chips_of
 from simulator.passes.sharding.assignment import plan_op
 from simulator.passes.sharding.loops import Site
 from simulator.passes.sharding.moves import arranged
@@ -169,7 +170,8 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     given = Schedule(**{name: value for name, value in options.items() if name in _SCHEDULE})
     members = members_of(op, options, system)
     if members is not None:
-        given = replace(given, on=tuple(sorted(members.intersection(given.on) if given.on else members)))
+        here = members.intersection(chips_of(given.on, system)) if given.on else members
+        given = replace(given, on=Chips(tuple(sorted(here))))
     said: dict[str, Any] = {name: options[name] for name in ("recompute", "efficiency") if name in options}
     if op.turn:
         said |= {"written": (op.output.base,), "turn": op.turn}

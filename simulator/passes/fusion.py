@@ -45,7 +45,7 @@ def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System, level: str = 
     if isinstance(rule, str) and rule != "elementwise":
         raise FusionError(0, "fuse: " + unknown("rule", rule, ("none", "elementwise")) + ", or groups of op names")
     kernels = [part for kernel in wholes for part in _parts(kernel)]
-    places = placements(kernels, system.size)
+    places = placements(kernels, system)
     groups = _greedy(kernels, places) if isinstance(rule, str) else _explicit(kernels, places, rule)
     group_of = {at: group for group in groups for at in group}
     readers = _readers(kernels)

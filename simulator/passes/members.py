@@ -12,6 +12,8 @@ from typing import Any
 from hw import System
 from hw.input import unknown
 from simulator.graph.items import Op, Tensor
+from simulator.ops.kernel import Chips
+from simulator.passes.placement import chips_of
 from simulator.passes.sharding.rules import Finding
 
 
@@ -41,11 +43,28 @@ def place_findings(options: Mapping[str, Any], system: System) -> Iterator[Findi
     least = min((len(chips) for name, chips in system.mesh.named.items() if name in over), default=0)
     if over and 0 < least <= options.get("root", 0):
         yield "root", f"there is no place {options['root']} in a group of {least} chips; root= wants 0 to {least - 1}"
-    named = [(part, (options[part],)) for part in ("from", "to") if part in options]
-    for part, chips in [*named, ("on", options.get("on", ()))]:
-        for chip in chips:
-            if chip >= system.size:
-                yield part, f"there is no chip {chip}; the system has chips 0 to {system.size - 1}"
+    named = [(part, Chips((options[part],), over)) for part in ("from", "to") if part in options]
+    if "on" in options:
+        named.append(("on", options["on"]))
+    for part, chips in named:
+        for message in _named_findings(chips, system):
+            yield part, message
+
+
+def _named_findings(chips: Chips, system: System) -> Iterator[str]:
+    """What is wrong with chips that are named by their numbers, or by their places along axes."""
+    missing = next((axis for axis in chips.axes if axis not in system.mesh.names), None)
+    wrong = unknown_axis(missing, system) if missing else system.mesh.together(chips.axes)
+    if wrong:
+        yield wrong
+        return
+    groups = [len(group) for name, group in system.mesh.named.items() if name in chips.axes]
+    count = min(groups, default=system.mesh.extent(chips.axes)) if chips.axes else system.size
+    for at in chips.at:
+        if at >= count and chips.axes:
+            yield f"there is no place {at} along {chips.axes}, which has places 0 to {count - 1}"
+        elif at >= count:
+            yield f"there is no chip {at}; the system has chips 0 to {count - 1}"
 
 
 def unknown_axis(axis: str, system: System) -> str:
@@ -81,5 +100,5 @@ def nowhere(op: Op, options: Mapping[str, Any], system: System) -> Iterator[Find
         named = ", ".join(name for name in system.mesh.named if name in "".join(axes))
         if members is not None and not members:
             yield "kind", f"{op.name} runs on no chip: none is in all of the groups {named}"
-        elif members is not None and "on" in options and members.isdisjoint(options["on"]):
+        elif members is not None and "on" in options and members.isdisjoint(chips_of(options["on"], system)):
             yield "on", f"on= names none of the chips of {named}"

@@ -129,7 +129,7 @@ def _at(cut: Cut, system: System, chips: Sequence[int]) -> list[Cut]:
 
 def unequal(op: Op, over: str, system: System, cut: Cut, nbytes: Callable[[Tensor, Cut], float]) -> Mapping[str, Any]:
     """Of a collective that something is cut unevenly for: what part of all that a group has is `held` at each place
-    before and goes `to` each, and V of each group. `nbytes`: of a tensor on a chip. Raises ShapeError where it cannot
+    before and is `given` to each, and V of each group. `nbytes`: of a tensor on a chip. Raises ShapeError where it cannot
     be done."""
     tensors = [*op.inputs, op.output]
     held, to = parts_moved(op, over, cut)
@@ -140,7 +140,7 @@ def unequal(op: Op, over: str, system: System, cut: Cut, nbytes: Callable[[Tenso
     bare = replace(side, dims=tuple(replace(dim, axes=_without(dim.axes, over)) for dim in side.dims))
     first = [members[0] for members in system.groups(over)] if elsewhere else [0]
     of_group = [nbytes(bare, each) for each in _at(cut, system, first)]
-    return {"held": held, "to": to, "group_bytes": tuple(of_group)}
+    return {"held": held, "given": to, "group_bytes": tuple(of_group)}
 
 
 def parts_moved(op: Op, over: str, cut: Cut) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -153,7 +153,8 @@ def parts_moved(op: Op, over: str, cut: Cut) -> tuple[tuple[float, ...], tuple[f
             raise ShapeError(str(error), part) from None
         if uneven and op.kind not in UNEVEN_KINDS:
             raise ShapeError(f"{op.kind} moves equal shards, {tensor.name} is cut unevenly over {over}", part)
-    return _parts_over(op.inputs[0], over, cut), _parts_over(op.output, over, cut)
+    before = op.inputs[0] if op.inputs else op.output  # a recv takes in nothing
+    return _parts_over(before, over, cut), _parts_over(op.output, over, cut)
 
 
 def _without(axes: str, over: str) -> str:

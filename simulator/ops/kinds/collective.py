@@ -4,7 +4,8 @@ A collective reads its input from HBM and writes its output to HBM while it stre
 (or to-be-scattered) array on one chip, with what shards are padded by: a shard times the chips. The additions of a
 reduction hide behind its bytes and are not charged to the vector unit. Over one chip alone nothing moves.
 `send(x, from=0, to=1)` runs on chip `from`, `recv(from=0, to=1)` on chip `to`; the n-th recv of a pair of chips takes
-what its n-th send gives, in one transfer that starts when both have come.
+what its n-th send gives, in one transfer that starts when both have come. With `over=P` these are places along a mesh
+axis: every chip at place `from` sends to the one at place `to` whose place along all other axes is the same.
 `shares=` on those that share out or put together says what part each place has (`simulator.passes.parts`); V is then
 the array. How long they take on a wiring stands in `simulator.collectives.canonical`.
 """
@@ -46,7 +47,7 @@ def parts_moved(call: Call, nbytes: float) -> dict[str, Any]:
         "nbytes": max(of_group),
         "group_bytes": of_group if len(set(of_group)) > 1 else (),
         "held": call.options.get("held", ()),
-        "shares": call.options.get("to", ()),
+        "shares": call.options.get("given", ()),
     }
 
 
@@ -147,40 +148,31 @@ def permute(call: Call) -> Sequence[Kernel]:
     return _collective(call, call.inputs[0].nbytes)
 
 
-def _pair(call: Call) -> tuple[int, int]:
+def _pair(call: Call, nbytes: float) -> Communication:
     ends = call.options.get("from"), call.options.get("to")
+    axes = call.options.get("over", "")
     if None in ends:
-        raise ShapeError(f"{call.op.kind} needs from= and to=, the numbers of the two chips")
+        raise ShapeError(
+            f"{call.op.kind} needs from= and to=, the {'two places' if axes else 'numbers of the two chips'}"
+        )
     if call.options.get("chunks", 1) > 1:
         raise ShapeError(
             f"a {call.op.kind} is one transfer and is not cut into chunks; send the parts by themselves", "chunks"
         )
     if ends[0] == ends[1]:
-        raise ShapeError(f"{call.op.kind} from chip {ends[0]} to itself", "to")
-    return int(ends[0] or 0), int(ends[1] or 0)
+        where = f"place {ends[0]} along {axes}" if axes else f"chip {ends[0]}"
+        raise ShapeError(f"{call.op.kind} from {where} to itself", "to")
+    source, target = int(ends[0] or 0), int(ends[1] or 0)
+    return Communication(kind=call.op.kind, axes=axes, source=source, target=target, **parts_moved(call, nbytes))
 
 
-@kind("send", (1, 1), ("from", "to"), partial="every", network=True)
+@kind("send", (1, 1), ("over", "from", "to"), partial="every", network=True)
 def send(call: Call) -> Sequence[Kernel]:
     """The sending half of a transfer; its output is the token that the tensor has left."""
-    source, target = _pair(call)
-    nbytes = call.inputs[0].nbytes
-    return [
-        call.kernel(
-            writes=(),
-            communication=Communication(kind="send", nbytes=nbytes, source=source, target=target),
-        )
-    ]
+    return [call.kernel(writes=(), communication=_pair(call, call.inputs[0].nbytes))]
 
 
-@kind("recv", (0, 0), ("from", "to"), partial="every", network=True)
+@kind("recv", (0, 0), ("over", "from", "to"), partial="every", network=True)
 def recv(call: Call) -> Sequence[Kernel]:
     """The receiving half of a transfer; its output is the tensor that came."""
-    source, target = _pair(call)
-    nbytes = call.output.nbytes
-    return [
-        call.kernel(
-            reads=(),
-            communication=Communication(kind="recv", nbytes=nbytes, source=source, target=target),
-        )
-    ]
+    return [call.kernel(reads=(), communication=_pair(call, call.output.nbytes))]

@@ -1,0 +1,1 @@
+"""Passes over a graph: where ops are placed, and pipelines."""
