@@ -91,10 +91,17 @@ def _local_elements(tensor: Tensor, sizes: Mapping[str, int], extents: Mapping[s
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How the buffers of a model are stored, gathered, reduced and stepped under a parallelism and a precision."""
+    """How the buffers of a model are stored, gathered, reduced and stepped under a parallelism and a precision. `adds_up`:
+    whether gradients of several microbatches are added up."""
 
     parallel: Parallel
     precision: Precision
+    adds_up: bool = False
+
+    @property
+    def has_main(self) -> bool:
+        """Whether gradients are added to a buffer that is kept for them."""
+        return self.adds_up or self.precision.main_gradients is not None
 
     def whole(self, buffer: Buffer) -> Tensor:
         """The weights of a part as its ops read them."""
@@ -121,7 +128,7 @@ class Stored:
         yield Op(owned, "view", (replace(owned, name=f"stored{owned.name}"),))
         if self.is_shared(buffer) and not self.gathers_late(buffer):
             yield Op(self.whole(buffer), "all_gather", (owned,), (("over", buffer.data), ("queue", GATHER_QUEUE)))
-        if self.precision.main_gradients:
+        if self.has_main:
             main = self.main(buffer)
             yield Op(main, "view", (replace(main, name=f"stored{main.name}"),))
 
@@ -180,6 +187,16 @@ class Stored:
         ops.append(Op(whole, "all_reduce", (packed,), (("over", axes),)))
         return [whole]
 
+    def waits(self, buffer: Buffer) -> bool:
+        """Whether gradients are reduced when the whole backward pass is over."""
+        return bool(buffer.data) and not self.parallel.overlap_gradients and not self.sums_late(buffer)
+
+    def reduced(self, buffer: Buffer, packed: Tensor) -> tuple[list[Op], Tensor]:
+        """Complete sums reduced over data-parallel chips, by themselves."""
+        before, total = self.finished(buffer, packed, last=False)
+        ops: list[Op] = []
+        return ops, self._reduced(buffer, buffer.here(total if before else packed), ops)
+
     def finished(self, buffer: Buffer, packed: Tensor, last: bool = True) -> tuple[list[Op], Tensor]:
         """What becomes of a microbatch's gradients: added to those before, reduced over data-parallel chips; `last`: whether
         none comes behind it, so that sums are complete. Returns the ops, and what the optimizer takes."""
@@ -193,7 +210,7 @@ class Stored:
         return ops, made
 
     def _accumulated(self, buffer: Buffer, new: Tensor, ops: list[Op]) -> Tensor:
-        if not self.precision.main_gradients:
+        if not self.has_main:
             return new
         total = replace(self.main(buffer), name=f"sum{buffer.name}")
         ops.append(Op(total, "accumulate", (buffer.here(self.main(buffer)), new)))

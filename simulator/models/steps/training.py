@@ -24,10 +24,14 @@ from simulator.models.steps.buffers import STATES, Buffer, Stored, buffers
 from simulator.models.steps.ends import embedding_ops, head_ops, loss_ops
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.precision import PRECISIONS, Precision
-from simulator.models.steps.sizes import sizes_of
+from simulator.models.steps.sizes import microbatches, sizes_of
 from simulator.models.steps.transformer import Shapes, block_ops
 from simulator.models.steps.writer import Writer
 from simulator.passes.differentiate import Gradients, differentiate
+from simulator.passes.rename import own_names, renamed
+
+_LAST = "Z"
+"""What the names of the last microbatch end in."""
 
 RECOMPUTE = ("none", "selective", "full")
 
@@ -72,7 +76,8 @@ class _Step:
 
     def __init__(self, model: Transformer, parallel: Parallel, training: Training) -> None:
         self.model, self.parallel, self.training = model, parallel, training
-        self.stored = Stored(parallel, training.precision)
+        self.microbatches = microbatches(parallel, training.batch)
+        self.stored = Stored(parallel, training.precision, adds_up=self.microbatches > 1)
         self.shapes = Shapes.of(model, parallel)
         self.sizes = sizes_of(model, parallel, training.batch, training.seq)
 
@@ -87,9 +92,19 @@ class _Step:
         wanted = {weight.name for buffer in every for weight in buffer.weights}
         back = differentiate(forward, {"loss": loss}, wanted, again)
         declared = self._declared(parts)
-        items = (*declared, *forward, *self._with_gradients(parts, back, dims), *self._stepped(parts))
-        fuse = [list(group) for part in parts for group in part.fuse]
-        return OpGraph(dims, items, fuse=fuse or "none")
+        last = (*forward, *self._with_gradients(parts, back, dims, last=True))
+        fuse = [group for part in parts for group in part.fuse]
+        items = [*declared]
+        names: dict[str, str] = {}
+        if self.microbatches > 1:
+            # all microbatches but the last are a block; the last one stands apart, since behind it sums are complete
+            micro = (*forward, *self._with_gradients(parts, back, dims, last=False))
+            items.append(Repeat(self.microbatches - 1, micro))
+            shared = {op.name for op in every_op(tuple(declared))}
+            names = {name: f"{name}{_LAST}" for name in own_names(last, shared)}
+            fuse += [tuple(names[name] for name in group) for group in fuse]
+        items += renamed((*last, *self._stepped(parts)), names)
+        return OpGraph(dims, tuple(items), fuse=[list(group) for group in fuse] or "none")
 
     def parts(self) -> list[Part]:
         """Embedding, runs of blocks, head and loss."""
@@ -154,8 +169,11 @@ class _Step:
             items += _repeated(part, ops)
         return items
 
-    def _with_gradients(self, parts: Sequence[Part], back: Gradients, dims: dict[str, int]) -> list[Op | Repeat]:
-        """The backward pass, each part's gradients collected and reduced where they are complete."""
+    def _with_gradients(
+        self, parts: Sequence[Part], back: Gradients, dims: dict[str, int], last: bool
+    ) -> list[Op | Repeat]:
+        """The backward pass of a microbatch, each part's gradients collected where they are complete, and reduced where
+        sums are: behind the last microbatch, or behind each."""
         owned = {
             self.stored.owned(buffer).name
             for part in parts
@@ -165,7 +183,7 @@ class _Step:
         items = [self._prefetched(item, owned) if isinstance(item, Repeat) else item for item in back.items]
         for part in parts:
             for buffer in part.buffers:
-                ops = self._collected(buffer, back.of, dims)
+                ops = self._collected(buffer, back.of, dims, last)
                 _insert(items, ops, {back.of[weight.name].name for weight in buffer.weights})
         return items
 
@@ -181,24 +199,31 @@ class _Step:
         ]
         return replace(block, items=tuple(waiting))
 
-    def _collected(self, buffer: Buffer, gradients: Mapping[str, Tensor], dims: dict[str, int]) -> list[Op]:
+    def _collected(self, buffer: Buffer, gradients: Mapping[str, Tensor], dims: dict[str, int], last: bool) -> list[Op]:
         ops, packed = self.stored.collected(buffer, gradients)
         for op in ops:
             if op.name == f"q{buffer.name}":
                 dims[f"shared{buffer.name}"] = sum(_elements(tensor, dims) for tensor in op.inputs)
-        more, _ = self.stored.finished(buffer, packed)
+        more, _ = self.stored.finished(buffer, packed, last and not self.stored.waits(buffer))
         return [*ops, *more]
 
     def _stepped(self, parts: Sequence[Part]) -> list[Op | Repeat]:
-        items: list[Op | Repeat] = []
+        """Gradients that waited for the end of the backward pass reduced, then every part's weights stepped."""
+        reductions: list[Op | Repeat] = []
+        steps: list[Op | Repeat] = []
         for part in parts:
+            late: list[Op] = []
             ops: list[Op] = []
             for buffer in part.buffers:
                 packed = buffer.tensor("g", self.training.precision.gradients, partial=buffer.data)
-                _, summed = self.stored.finished(buffer, packed)
+                more, summed = self.stored.finished(buffer, packed)
+                if self.stored.waits(buffer):
+                    more, summed = self.stored.reduced(buffer, packed)
+                    late += more
                 ops += self.stored.stepped(buffer, summed, self.training.optimizer)
-            items += _repeated(part, tuple(ops))
-        return items
+            reductions += _repeated(part, tuple(late))
+            steps += _repeated(part, tuple(ops))
+        return [*reductions, *steps]
 
 
 def _repeated(part: Part, ops: tuple[Op, ...]) -> list[Op | Repeat]:

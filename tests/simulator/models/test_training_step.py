@@ -1,0 +1,178 @@
+"""Training steps of transformers: what they compute, what they hold, what they send, however they are laid out.
+
+Laws: all layouts of one model do the same matmuls; forward and backward are 6 FLOPs a parameter and token, attention and
+the vocabulary apart; recomputing everything adds a forward pass of the blocks; what a chip stores falls as it is sharded;
+nothing is left for the sharding planner to insert; the bounds hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis import Summary
+from analysis.words.memory import holdings
+from hw import Mesh, System, load_chip, parse_topology
+from simulator import Result, RunOptions, simulate
+from simulator.models import (
+    Attention,
+    Embedding,
+    Ffn,
+    Head,
+    Norm,
+    Position,
+    Transformer,
+    Work,
+    forward_flops,
+    parameters,
+)
+from simulator.models.steps.layout import Parallel
+from simulator.models.steps.precision import PRECISIONS
+from simulator.models.steps.training import Training, train_graph
+
+SMALL = Transformer(
+    name="small",
+    family="decoder",
+    layers=4,
+    d_model=256,
+    attention=Attention(heads=8, kv_heads=4, head_dim=32),
+    ffn=Ffn(d_ff=512),
+    norm=Norm(),
+    position=Position(),
+    head=Head(),
+    embedding=Embedding(vocab=1024),
+)
+SEQ = 256
+
+
+def system_for(parallel: Parallel) -> System:
+    chip = load_chip("h100_sxm")
+    if parallel.chips == 1:
+        return System(chip)
+    return System(chip, parse_topology(f"switch({parallel.chips}) over nvlink", chip.links), Mesh(parallel.mesh))
+
+
+def step(parallel: Parallel, micro: int = 1, model: Transformer = SMALL, **how: Any) -> Result:
+    """One step, `micro` microbatches of one sequence for each replica."""
+    batch = parallel.replicas * parallel.microbatch * micro
+    training = Training(batch=batch, seq=SEQ, **how)
+    return simulate(train_graph(model, parallel, training), system_for(parallel), RunOptions(overlap="full"))
+
+
+def matrix_flops(result: Result) -> float:
+    """Matmul FLOPs of all chips; every chip does the same."""
+    return sum(planned.kernel.matrix_flops for planned in result.plan.kernels) * result.plan.system.size
+
+
+@cache
+def alone(micro: int) -> float:
+    return matrix_flops(step(Parallel(), micro))
+
+
+def peak(result: Result) -> float:
+    value = Summary(result.plan, lambda: result)["peak_memory"]
+    assert isinstance(value, (int, float))
+    return value
+
+
+LAYOUTS = st.builds(
+    Parallel,
+    dp=st.sampled_from([1, 2]),
+    tp=st.sampled_from([1, 2, 4]),
+    cp=st.sampled_from([1, 2]),
+    zero=st.integers(0, 3),
+    sequence=st.booleans(),
+    prefetch=st.integers(0, 2),
+    overlap_gradients=st.booleans(),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    LAYOUTS,
+    st.integers(1, 3),
+    st.sampled_from(["fp32", "bf16", "mixed_bf16"]),
+    st.sampled_from(["none", "selective", "full"]),
+)
+def test_every_layout_does_the_same_matmuls(parallel: Parallel, micro: int, precision: str, recompute: str) -> None:
+    result = step(parallel, micro, precision=PRECISIONS[precision], recompute=recompute)
+    assert result.plan.inserted == ()
+    once = [each.kernel for each in result.plan.kernels if not each.kernel.recompute]
+    flops = sum(kernel.matrix_flops for kernel in once) * parallel.chips
+    assert flops == pytest.approx(alone(micro) * parallel.replicas, rel=1e-9)
+    assert result.lower_bound_s <= result.time_s * (1 + 1e-9)
+    assert result.time_s <= result.upper_bound_s * (1 + 1e-9) + 1e-12 * len(result.plan.program)
+
+
+@pytest.mark.parametrize("micro", [1, 2, 5])
+def test_six_flops_a_parameter_and_token(micro: int) -> None:
+    counted = forward_flops(SMALL, Work(tokens=SEQ))
+    # flash attention makes its scores again: five matmuls for the two of its forward pass
+    expected = micro * (3 * (counted.matmul + counted.vocabulary) + 3.5 * counted.attention)
+    table = SMALL.embedding
+    assert table is not None
+    used = parameters(SMALL).total - table.vocab * SMALL.d_model - (2 * SMALL.layers + 1) * SMALL.d_model
+    print(f"{alone(micro):.6g} FLOPs; 6PD {6 * used * SEQ * micro:.6g}, and attention")
+    assert alone(micro) == pytest.approx(expected, rel=1e-9)
+    assert 3 * micro * (counted.matmul + counted.vocabulary) == pytest.approx(6 * used * SEQ * micro, rel=1e-12)
+
+
+def test_recomputing_everything_adds_a_forward_pass_of_the_blocks() -> None:
+    counted = forward_flops(SMALL, Work(tokens=SEQ))
+    added = matrix_flops(step(Parallel(), recompute="full")) - alone(1)
+    # the last matmul of a block makes nothing that its backward pass needs
+    last = SMALL.layers * 2 * SEQ * (SMALL.ffn.d_ff or 0) * SMALL.d_model
+    assert added == pytest.approx(counted.matmul + counted.attention - last, rel=1e-9)
+    selective = matrix_flops(step(Parallel(), recompute="selective")) - alone(1)
+    assert selective == pytest.approx(counted.attention, rel=1e-9)
+
+
+@pytest.mark.parametrize(("precision", "stored"), [("bf16", 10), ("mixed_bf16", 18)])
+def test_stored_bytes_a_parameter_fall_with_zero(precision: str, stored: int) -> None:
+    """What is there for the whole run: weights, moments, masters and summed gradients."""
+
+    def held(zero: int) -> float:
+        result = step(Parallel(dp=4, zero=zero), precision=PRECISIONS[precision])
+        whole = [
+            each for each in holdings(result) if each.begin_s == 0.0 and each.end_s == result.time_s and each.chip == 0
+        ]
+        return sum(each.nbytes for each in whole if each.tensor.startswith(("stored", "m", "v")))
+
+    count = parameters(SMALL).total
+    small = 4 * SEQ * 4 * 2  # labels and the numbers of tokens are not parameters
+    assert held(0) == pytest.approx(stored * count, abs=small)
+    gradients = 4 if precision == "mixed_bf16" else 0
+    assert held(1) == pytest.approx(gradients * count + (stored - gradients) * count / 4, abs=small)
+    assert held(3) == pytest.approx(stored * count / 4, abs=small)
+
+
+def test_peak_memory_falls_with_sharding_and_recomputing() -> None:
+    plain = peak(step(Parallel(dp=4)))
+    assert peak(step(Parallel(dp=4, zero=1))) < plain
+    assert peak(step(Parallel(dp=4, zero=3))) < peak(step(Parallel(dp=4, zero=2))) < peak(step(Parallel(dp=4, zero=1)))
+    assert peak(step(Parallel(tp=4))) < peak(step(Parallel(tp=2))) < peak(step(Parallel()))
+    assert peak(step(Parallel(), recompute="full")) < peak(step(Parallel()))
+
+
+def test_each_overlap_that_is_switched_off_costs_time() -> None:
+    """In a model that is wide enough for matmuls to hide what they wait for."""
+    wide = replace(SMALL, d_model=4096, ffn=Ffn(d_ff=16384), attention=Attention(heads=32, kv_heads=8, head_dim=128))
+
+    def took(**how: Any) -> Result:
+        return step(Parallel(dp=4, microbatch=32, **how), model=wide)
+
+    assert took(zero=3, prefetch=0).time_s > took(zero=3).time_s
+    assert took(overlap_gradients=False).time_s > took().time_s
+    for together, apart in ((took(zero=3), took(zero=3, prefetch=0)), (took(), took(overlap_gradients=False))):
+        assert together.time_s < apart.time_s < together.upper_bound_s
+
+
+def test_microbatches_keep_the_activations_of_one() -> None:
+    one, four = step(Parallel(), 1), step(Parallel(), 4)
+    ids = 4 * SEQ * 4 * 2
+    assert peak(four) <= peak(one) + 4 * parameters(SMALL).total + ids
