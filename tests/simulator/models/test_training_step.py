@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import Summary
-from analysis.words.memory import holdings
+from analysis.runs import holdings
 from hw import Mesh, System, load_chip, parse_topology
 from simulator import Result, RunOptions, simulate
 from simulator.models import (
