@@ -11,6 +11,7 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.core import bare_event_ns
 from benchmarks.goals import BENCHMARKS
 from benchmarks.table import HEADING, RECORDS, Benchmark, Figures, commit, machine, record, rows
 
@@ -49,14 +50,15 @@ def main() -> None:
         print("\n".join(f"{each.name:24} {each.what}" for each in benchmarks))
         return
     now = datetime.now(UTC)
-    print(f"commit {commit()}, {', '.join(f'{key} {value}' for key, value in machine().items())}")
+    about = {"when": f"{now:%Y-%m-%dT%H:%MZ}", **machine(), "bare_event_ns": round(bare_event_ns())}
+    print(f"commit {commit()}, {', '.join(f'{key} {value}' for key, value in about.items())}")
     print(HEADING)
     found = measured(benchmarks, given.profile)
     paths = [given.json] if given.json else []
     if given.record:
         paths.append(RECORDS / f"{now:%Y-%m-%d}-{commit().rstrip('+')}.json")
     for path in paths:
-        record(found, f"{now:%Y-%m-%dT%H:%MZ}", path)
+        record(found, about, path)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,15 @@ A command that takes more CPU than `LIMIT_S` is stopped, and its figures are kno
 from __future__ import annotations
 
 import io
+import json
 import os
 import pstats
-import resource
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.table import ROOT, Figure, Figures
@@ -24,26 +25,28 @@ TOP = 12
 """Lines of a profile that are shown."""
 
 
-def _limited() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """How a command ended, what it used of the machine, and what it said on stderr."""
+
+    code: int
+    cpu_s: float
+    mib: float
+    said: str
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was killed for its CPU, or refused the memory that it asked for."""
+        return self.code in (-signal.SIGXCPU, -signal.SIGKILL) or "MemoryError" in self.said
 
 
-def spent(command: Sequence[str], folder: str) -> tuple[int, resource.struct_rusage, str]:
-    """Status, use of the machine, and what was said on stderr."""
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            preexec_fn=_limited,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        return process.returncode, usage, said.read()
+def spent(command: Sequence[str], folder: str) -> Spent:
+    """Run a command in a folder, within the limits."""
+    limited = [sys.executable, "-m", "benchmarks.spent", str(LIMIT_S), str(LIMIT_BYTES), *command]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(limited, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    said, _, told = done.stderr.strip().rpartition("\n")
+    return Spent(said=said, **json.loads(told))
 
 
 def whole(arguments: Sequence[str], scenario: str = "", best_of: int = 1) -> Figures:
@@ -53,13 +56,11 @@ def whole(arguments: Sequence[str], scenario: str = "", best_of: int = 1) -> Fig
         with tempfile.TemporaryDirectory() as folder:
             if scenario:
                 (Path(folder) / "case.yaml").write_text(scenario, encoding="utf-8")
-            code, usage, said = spent([sys.executable, "-m", "overlapse", *arguments], folder)
-        # killed for its CPU, or refused the memory that it asked for
-        stopped = code in (-signal.SIGXCPU, -signal.SIGKILL) or "MemoryError" in said
-        if code and not stopped:
-            raise RuntimeError(f"overlapse {' '.join(arguments)} ended with {code}:\n{said}")
-        seconds = min(seconds, usage.ru_utime + usage.ru_stime)
-        mebibytes = min(mebibytes, usage.ru_maxrss / 1024)
+            found = spent([sys.executable, "-m", "overlapse", *arguments], folder)
+        stopped = found.stopped
+        if found.code and not stopped:
+            raise RuntimeError(f"overlapse {' '.join(arguments)} ended with {found.code}:\n{found.said}")
+        seconds, mebibytes = min(seconds, found.cpu_s), min(mebibytes, found.mib)
     return {"CPU s": Figure(seconds, stopped), "MiB": Figure(mebibytes, stopped)}
 
 
@@ -68,11 +69,9 @@ def profiled(arguments: Sequence[str], scenario: str = "") -> str:
     with tempfile.TemporaryDirectory() as folder:
         if scenario:
             (Path(folder) / "case.yaml").write_text(scenario, encoding="utf-8")
-        code, _, said = spent(
-            [sys.executable, "-m", "cProfile", "-o", "profile", "-m", "overlapse", *arguments], folder
-        )
-        if code:
-            return f"stopped before it ended ({code}) {said.strip()[-200:]}"
+        found = spent([sys.executable, "-m", "cProfile", "-o", "profile", "-m", "overlapse", *arguments], folder)
+        if found.code:
+            return f"stopped before it ended ({found.code}) {found.said.strip()[-200:]}"
         return top_lines(pstats.Stats(str(Path(folder) / "profile")))
 
 

@@ -82,6 +82,11 @@ def bare_loop_s(events: int) -> float:
     return cpu_s(env.run)
 
 
+def bare_event_ns() -> float:
+    """What a bare event costs on this machine today: by it figures of different machines and hours can be compared."""
+    return 1e9 * min(bare_loop_s(100_000) for _ in range(3)) / 100_000
+
+
 def cpu_s(work: Callable[[], Any]) -> float:
     """CPU seconds that some work takes, garbage collected before."""
     gc.collect()

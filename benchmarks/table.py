@@ -116,13 +116,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def record(lines: Iterable[tuple[Benchmark, Figures]], when: str, path: Path) -> None:
-    """Write the figures as JSON: one file a commit."""
+def record(lines: Iterable[tuple[Benchmark, Figures]], about: Mapping[str, Any], path: Path) -> None:
+    """Write the figures as JSON: one file a commit. `about`: when and where they were measured."""
     found = {
         "commit": commit(),
         "version": VERSION,
-        "when": when,
-        **machine(),
+        **about,
         "figures": {
             benchmark.name: {
                 unit: {"value": figure.value, "at_least": figure.at_least, "goal": benchmark.goals.get(unit)}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.commands import whole
 from benchmarks.goals import BENCHMARKS
-from benchmarks.table import RECORDS, Benchmark, Figure, record, rows
+from benchmarks.table import RECORDS, Benchmark, Figure, machine, record, rows
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_figure_without_a_goal_is_a_row() -> None:
 def test_a_record_has_the_commit_and_every_figure(tmp_path: Path) -> None:
     path = tmp_path / "records" / "one.json"
     benchmark = Benchmark(name="a", what="something", goals={"CPU s": 5.0})
-    record([(benchmark, {"CPU s": Figure(6.0, at_least=True)})], "2026-11-28T12:00Z", path)
+    record([(benchmark, {"CPU s": Figure(6.0, at_least=True)})], {"when": "2026-11-28T12:00Z", **machine()}, path)
     found = json.loads(path.read_text("utf-8"))
     assert found["figures"] == {"a": {"CPU s": {"value": 6.0, "at_least": True, "goal": 5.0}}}
     assert {"commit", "version", "when", "python", "machine", "cores", "load"} <= set(found)
@@ -63,3 +64,17 @@ def test_records_are_of_rows_that_are_known() -> None:
         found = json.loads(path.read_text("utf-8"))
         assert set(found["figures"]) <= names, path.name
         assert not found["commit"].endswith("+"), f"{path.name}: measured with changes that no commit has"
+
+
+def test_a_command_is_measured_apart_from_who_asks() -> None:
+    """A child of a large process would begin with its peak."""
+    large = bytearray(300 * 2**20)
+    large[:: 2**12] = b"1" * len(large[:: 2**12])  # so that the memory is really there
+    figures = whole(["--help"])
+    assert 0 < figures["CPU s"].value < 60
+    assert 5 < figures["MiB"].value < 200
+
+
+def test_a_command_that_fails_is_no_figure() -> None:
+    with pytest.raises(RuntimeError, match="unknown chip"):
+        whole(["chips", "h200000"])
