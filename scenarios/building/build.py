@@ -21,7 +21,7 @@ from scenarios.claims.condition import Condition
 from scenarios.claims.find_values import read_condition
 from scenarios.claims.scope import Scopes, ops_named
 from scenarios.claims.sorting import read_sort
-from scenarios.economics.ledger import check_baseline, check_money_claims
+from scenarios.economics.money_words import check_baseline, check_money_claims
 from scenarios.language.economics_spec import EconomicsSpec
 from scenarios.language.paths import link_problem, path_problem
 from scenarios.language.run_spec import RunSpec

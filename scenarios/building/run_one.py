@@ -8,8 +8,8 @@ from functools import cache
 from analysis import Summary
 from hw import Problem, SpecError
 from scenarios.building.build import Scenario, load_scenario
-from scenarios.economics.books import Books
-from scenarios.economics.ledger import Ledger, baseline_file
+from scenarios.economics.cost_model import CostModel
+from scenarios.economics.money_words import MoneyWords, baseline_file
 from simulator import FUSE, Simulation
 
 
@@ -27,8 +27,8 @@ def summarise(scenario: Scenario) -> Summary:
     except SpecError as error:
         raise SpecError([_placed(problem, scenario) for problem in error.problems]) from None
     scenario.loaders.join(simulation)
-    ledger = ledger_of(scenario)
-    money = (ledger.own, ledger.words) if ledger else ()
+    money_words = money_words_of(scenario)
+    money = (money_words.own, money_words.words) if money_words else ()
     return Summary(simulation.plan, simulation.run, scenario.loaders, *money)
 
 
@@ -39,16 +39,16 @@ def _placed(problem: Problem, scenario: Scenario) -> Problem:
     return replace(problem, mark=scenario.document.value_mark(("workload", "fuse", problem.mark.line - 1)))
 
 
-def ledger_of(scenario: Scenario) -> Ledger | None:
-    """The books of a scenario with an economics section; its baseline is run once, when a word first needs it."""
+def money_words_of(scenario: Scenario) -> MoneyWords | None:
+    """The money words of a scenario with an economics section; its baseline is run once, when a word first needs it."""
     spec = scenario.economics
     if spec is None:
         return None
     inherited = spec
 
-    def before() -> Books:
+    def before() -> CostModel:
         file = baseline_file(spec, scenario.document, scenario.path)
         baseline = load_scenario(str(file))
-        return Books(baseline.economics or inherited, summarise(baseline))
+        return CostModel(baseline.economics or inherited, summarise(baseline))
 
-    return Ledger(spec, cache(before))
+    return MoneyWords(spec, cache(before))

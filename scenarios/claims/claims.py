@@ -17,7 +17,7 @@ from analysis import CAUSES, RUN_WORDS, Value, word_named
 from hw import Dimension, Problems
 from hw.input import Document, parse, show, shown, unknown
 from scenarios.claims.find_values import same_value
-from scenarios.claims.scope import FIND, Known, NoValueError, Scope
+from scenarios.claims.scope import FIND, NoValueError, Scope, WordValues
 from scenarios.expressions.expression import Expression, Reference, parse_expression
 from scenarios.expressions.measure import COUNT, NAME, NUMBER, TRUTH, Measure, compared
 from scenarios.language.value_text import in_base_units
@@ -228,7 +228,7 @@ def judge(claim: Claim, got: Value, tasks: int) -> Verdict:
     return Verdict(claim, float(got), abs(got - want) <= allowed)
 
 
-def verdict(claim: Claim, known: Known) -> Verdict:
+def verdict(claim: Claim, known: WordValues) -> Verdict:
     """A claim against a run. Raises ValueError with a message for the user, for an op or a row that there is not."""
     try:
         want = claim.want.value(known) if isinstance(claim.want, Expression) else claim.want

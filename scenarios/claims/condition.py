@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis import Summary
-from scenarios.claims.scope import Answers, Known, Scope
+from scenarios.claims.scope import Answers, Scope, WordValues
 from scenarios.expressions.expression import Expression, parse_expression
 from scenarios.expressions.measure import TRUTH
 
@@ -21,7 +21,7 @@ class Condition:
 
     def holds(self, summary: Summary, answers: Answers | None = None) -> bool:
         """Whether it is true of a run; `answers` knows of other runs. Raises ValueError where a word has no value."""
-        return bool(self.expression.value(Known(summary, answers)))
+        return bool(self.expression.value(WordValues(summary, answers)))
 
 
 def parse_condition(text: object, scope: Scope | None = None) -> Condition:

@@ -173,7 +173,7 @@ def value_of(summary: Summary, word: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Known:
+class WordValues:
     """What names stand for in a run, and in what stands beside it."""
 
     summary: Summary

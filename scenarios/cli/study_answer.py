@@ -80,7 +80,7 @@ def _place(part: str, dotted: str, written: str) -> tuple[str, Any]:
 
 
 @dataclass(frozen=True)
-class Answers:
+class StudyAnswer:
     """What a study came to: its runs, and the answers of `find`, `crossover` and `what_if` where they are asked."""
 
     outcome: Outcome
@@ -118,7 +118,7 @@ class Answers:
             show_what_if(out, self.outcome.what_if)
 
 
-def answer(asked: Asked) -> Answers:
+def answer(asked: Asked) -> StudyAnswer:
     """Run what is asked. Raises SpecError, RunError, OSError; exits at Ctrl-C."""
     if asked.jobs is not None and asked.jobs < 1:
         raise SpecError([Problem(Mark("--jobs"), f"--jobs is {asked.jobs}; it must be 1 or more")])
@@ -131,7 +131,7 @@ def answer(asked: Asked) -> Answers:
         return _answered(asked)
 
 
-def _answered(asked: Asked) -> Answers:
+def _answered(asked: Asked) -> StudyAnswer:
     scenario = load_asked(asked)
     spec = scenario.study
     other = spec is not None and (spec.find or spec.crossover or spec.what_if)
@@ -145,7 +145,7 @@ def _answered(asked: Asked) -> Answers:
     if asked.export is not None and study is not None:
         study.export(asked.export)
         tell(f"wrote {asked.export}")
-    return Answers(Outcome(scenario), study)
+    return StudyAnswer(Outcome(scenario), study)
 
 
 def _run(scenario: Scenario, asked: Asked) -> Study:

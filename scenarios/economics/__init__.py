@@ -1,1 +1,1 @@
-"""What a run costs: prices joined to its words (`books`), and compared with what it replaces (`ledger`)."""
+"""What a run costs: prices joined to its words (`cost_model`), and compared with what it replaces (`money_words`)."""

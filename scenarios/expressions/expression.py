@@ -18,7 +18,7 @@ from typing import Any
 from simpleeval import SimpleEval
 
 from hw.input import shown
-from scenarios.expressions.lexing import Quantity, Simplified, simplified
+from scenarios.expressions.lexing import Literal, Simplified, simplified
 from scenarios.expressions.measure import NUMBER, Measure, joined, measure_of
 from scenarios.expressions.operators import ARITHMETIC, FUNCTIONS, JOINTS, LARGEST, LOGIC, OF_MANY, OF_ONE, of_arguments
 
@@ -59,7 +59,7 @@ class Expression:
     text: str
     references: tuple[Reference, ...]
     body: ast.expr = field(repr=False, compare=False)
-    named: Mapping[str, Reference | Quantity] = field(repr=False, compare=False)
+    named: Mapping[str, Reference | Literal] = field(repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,11 +101,11 @@ class Expression:
 
     def _stands_for(self, name: str, look: Look) -> Any:
         meant = self.named[name]
-        return meant.number if isinstance(meant, Quantity) else look(meant)
+        return meant.number if isinstance(meant, Literal) else look(meant)
 
     def _measured(self, name: str, look: Look) -> Measure:
         meant = self.named[name]
-        return measure_of(meant.dimension) if isinstance(meant, Quantity) else look(meant)
+        return measure_of(meant.dimension) if isinstance(meant, Literal) else look(meant)
 
 
 class _Values(SimpleEval):  # type: ignore[misc]  # untyped
@@ -174,7 +174,7 @@ class _Reader:
     def __init__(self, made: Simplified, logic: bool) -> None:
         self.made, self.logic = made, logic
         self.references: list[Reference] = []
-        self.named: dict[str, Reference | Quantity] = dict(made.quantities)
+        self.named: dict[str, Reference | Literal] = dict(made.quantities)
 
     def read(self, node: ast.expr) -> ast.expr:
         """The part as it may be carried out. Raises ValueError for what is not allowed."""

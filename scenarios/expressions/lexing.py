@@ -30,7 +30,7 @@ _ASIDE = re.compile(r"__\d+")
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class Literal:
     """A number in base units and what it measures."""
 
     number: float
@@ -42,7 +42,7 @@ class Simplified:
     """Text as Python reads it; `quantities` and `words` are what its plain names stand for."""
 
     text: str = ""
-    quantities: dict[str, Quantity] = field(default_factory=dict)
+    quantities: dict[str, Literal] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ def _put_aside(match: re.Match[str], made: Simplified) -> str:
     end = match.start("unit") - match.start() + len(unit)
     name = made.aside(whole[:end])
     dimension = UNITS[unit].dimension
-    made.quantities[name] = Quantity(parse(f"{match['number']} {unit}", dimension), dimension)
+    made.quantities[name] = Literal(parse(f"{match['number']} {unit}", dimension), dimension)
     return name + whole[end:]
 
 

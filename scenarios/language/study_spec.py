@@ -86,7 +86,7 @@ class WhatIfSpec(Spec):
     )
 
 
-class DrawSpec(Spec):
+class SampleSpec(Spec):
     """Numbers drawn evenly from a range, both ends included; whole ones where both ends are whole."""
 
     from_: Number = Field(alias="from", description="a number, or a quantity with a unit")
@@ -100,7 +100,7 @@ class RandomSpec(Spec):
 
     samples: int = Field(default=100, ge=1, le=MAX_POINTS, strict=True)
     seed: int = Field(default=0, strict=True)
-    values: dict[str, DrawSpec | Values] = Field(
+    values: dict[str, SampleSpec | Values] = Field(
         description="dotted path -> {from, to, log, step}, or a list or text to draw from"
     )
 

@@ -29,10 +29,10 @@ from analysis import (
 from hw import Problems, SpecError
 from hw.systems import folder_of
 from scenarios.building.build import Scenario, load_scenario
-from scenarios.building.run_one import ledger_of, summarise
+from scenarios.building.run_one import money_words_of, summarise
 from scenarios.claims.claims import Verdict, verdict
 from scenarios.claims.find_values import Value as FoundValue
-from scenarios.claims.scope import Known
+from scenarios.claims.scope import WordValues
 from scenarios.outcome.answers import FromTheStudy, StudyRows
 from scenarios.outcome.explain import reasons
 from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
@@ -41,7 +41,7 @@ from scenarios.questions.crossover import Crossover, crossover
 from scenarios.questions.find import Flip, Found, find
 from scenarios.questions.other_runs import OtherRuns
 from scenarios.questions.what_if import WhatIf, what_if
-from scenarios.studies.sweeps import HowToRun, Row, Study, points_of, run_study
+from scenarios.studies.sweeps import HowToRun, Study, StudyRow, points_of, run_study
 from simulator import Result
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Outcome:
         return run_study(self.scenario, HowToRun()) if points_of(self.scenario) else None
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[StudyRow]:
         """The runs of the study."""
         return self.sweep.rows if self.sweep is not None else []
 
@@ -161,7 +161,7 @@ class Outcome:
             mark = scenario.document.key_mark(("expect", claim.word))
             answers = FromTheStudy(folder_of(mark, scenario.path.parent), runs, rows, lambda: self.found)
             try:
-                found.append(verdict(claim, Known(self.words, answers)))
+                found.append(verdict(claim, WordValues(self.words, answers)))
             except SpecError as error:  # of `find`, or of a baseline
                 problems.extend(error)
             except ValueError as error:
@@ -187,8 +187,8 @@ class Outcome:
             words["chip_of"] = {word: chip for word, chip in chips.items() if chip is not None}
         if self.sharding.inserted or self.sharding.dearer:
             words["sharding"] = self.sharding.as_json()
-        if (ledger := ledger_of(self.scenario)) is not None:
-            words["economics"] = ledger.record(self.words)
+        if (money_words := money_words_of(self.scenario)) is not None:
+            words["economics"] = money_words.record(self.words)
         if self.search is not None:
             words["find_search"] = self.search.as_json()
         if self.rows:

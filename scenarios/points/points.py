@@ -18,10 +18,10 @@ from hw.input import Document, Key, validate
 from hw.systems import folder_of
 from scenarios.language.paths import path_problem
 from scenarios.language.source import find_file, read_source
-from scenarios.language.study_spec import MAX_POINTS, DrawSpec, StudySpec
+from scenarios.language.study_spec import MAX_POINTS, SampleSpec, StudySpec
 from scenarios.language.value_text import read_values
 from scenarios.points.derived import Derived, read_derived
-from scenarios.points.sampling import Draw, read_draw, stream
+from scenarios.points.sampling import Sampler, read_sampler, stream
 
 _STUDY: Key = ("study",)
 _WORKLOAD = "workload"
@@ -45,7 +45,7 @@ class Points:
 
     grid: Mapping[str, Sequence[Any]]
     zipped: Mapping[str, Sequence[Any]]
-    draws: Mapping[str, Draw]
+    samplers: Mapping[str, Sampler]
     samples: int
     seed: int
     derived: Derived
@@ -54,30 +54,30 @@ class Points:
     @property
     def varies(self) -> bool:
         """Whether there are points at all."""
-        return bool(self.grid or self.zipped or self.draws)
+        return bool(self.grid or self.zipped or self.samplers)
 
     @property
     def paths(self) -> list[str]:
         """The varied paths, in the order of the table's columns."""
-        return [*self.grid, *self.zipped, *self.draws, *self.derived.order]
+        return [*self.grid, *self.zipped, *self.samplers, *self.derived.order]
 
     def values_by_path(self) -> Iterator[tuple[str, Sequence[Any]]]:
         """What each path takes; of what is drawn some draws, of what is derived a number that stands for all."""
         yield from self.grid.items()
         yield from self.zipped.items()
-        yield from ((path, [draw(u) for u in (0.0, 0.5, 0.99)]) for path, draw in self.draws.items())
+        yield from ((path, [sampler(u) for u in (0.0, 0.5, 0.99)]) for path, sampler in self.samplers.items())
         yield from ((path, (0,)) for path in self.derived.order)
 
     @property
     def size(self) -> int:
         """How many points there are, without making them."""
         rows = min((len(values) for values in self.zipped.values()), default=1)
-        return math.prod([len(values) for values in self.grid.values()]) * rows * (self.samples if self.draws else 1)
+        return math.prod([len(values) for values in self.grid.values()]) * rows * (self.samples if self.samplers else 1)
 
     @cached_property
     def _axes(self) -> list[list[Entry]]:
         axes: list[list[Entry]] = [[{path: value} for value in values] for path, values in self.grid.items()]
-        samples = {path: stream(self.seed, path, draw, self.samples) for path, draw in self.draws.items()}
+        samples = {path: stream(self.seed, path, sampler, self.samples) for path, sampler in self.samplers.items()}
         for together in (self.zipped, samples):
             if together:
                 rows = zip(*together.values(), strict=True)
@@ -133,12 +133,12 @@ class _Reader:
         zipped = self._lists(self.study.zip or {}, ("zip",))
         self._equal_lengths(zipped)
         chance = self.study.random
-        draws = dict(self._draws(chance.values)) if chance else {}
+        samplers = dict(self._samplers(chance.values)) if chance else {}
         searched = self._searched()
         named = [*self.places, *searched]
         derived = read_derived(self.study.derive or {}, named, searched, self.document, self.problems)
         samples, seed = (chance.samples, chance.seed) if chance else (0, 0)
-        points = Points(grid, zipped, draws, samples, seed, derived, self.workloads)
+        points = Points(grid, zipped, samplers, samples, seed, derived, self.workloads)
         if points.size > MAX_POINTS:
             message = f"the study has {points.size:,} runs; at most {MAX_POINTS:,} are allowed"
             self.problems.add(self.document.value_mark(_STUDY), message)
@@ -221,18 +221,18 @@ class _Reader:
                 message = f"zip: {path} has {_count(length)}, {first} has {lengths[first]}; they go together one by one"
                 self.problems.add(self.document.value_mark((*_STUDY, "zip", path)), message)
 
-    def _draws(self, part: Mapping[str, Any]) -> Iterator[tuple[str, Draw]]:
+    def _samplers(self, part: Mapping[str, Any]) -> Iterator[tuple[str, Sampler]]:
         for path in part:
             here = (*_STUDY, "random", "values", path)
             written = self.document.data["study"]["random"]["values"][path]
-            drawn = validate(DrawSpec, self.document, self.problems, here) if isinstance(written, dict) else written
+            drawn = validate(SampleSpec, self.document, self.problems, here) if isinstance(written, dict) else written
             if drawn is None:
                 continue
             try:
                 if path == _WORKLOAD:
                     drawn = read_values(drawn, MAX_POINTS)
                     self._read_workloads(drawn, here)
-                yield path, read_draw(drawn)
+                yield path, read_sampler(drawn)
             except ValueError as error:
                 self.problems.add(self.document.value_mark(here), f"{path}: {error}")
 

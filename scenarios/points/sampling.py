@@ -12,34 +12,34 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from scenarios.language.study_spec import MAX_POINTS, DrawSpec
+from scenarios.language.study_spec import MAX_POINTS, SampleSpec
 from scenarios.language.value_text import as_value, one_unit, read_number, read_values
 
-Draw = Callable[[float], Any]
+Sampler = Callable[[float], Any]
 """From u in [0, 1) to a value."""
 
 _LOG = "log"
 
 
-def stream(seed: int, path: str, draw: Draw, samples: int) -> list[Any]:
+def stream(seed: int, path: str, sampler: Sampler, samples: int) -> list[Any]:
     """The samples of one path."""
     numbers = random.Random(f"{seed}:{path}")
-    return [draw(numbers.random()) for _ in range(samples)]
+    return [sampler(numbers.random()) for _ in range(samples)]
 
 
-def read_draw(written: Any) -> Draw:
+def read_sampler(written: Any) -> Sampler:
     """What draws from a list, a text (`1:4096`, `1:4096:log`, `a, b`) or a range. Raises ValueError for the user."""
-    if isinstance(written, DrawSpec):
+    if isinstance(written, SampleSpec):
         return _from_range(written)
     if isinstance(written, str):
         ends = [part.strip() for part in written.split(":")]
         if "," not in written and (len(ends) == 2 or (len(ends) == 3 and ends[2] == _LOG)):
-            return _from_range(DrawSpec.model_validate({"from": ends[0], "to": ends[1], "log": len(ends) == 3}))
+            return _from_range(SampleSpec.model_validate({"from": ends[0], "to": ends[1], "log": len(ends) == 3}))
     values = read_values(written, MAX_POINTS)
     return lambda u: values[int(u * len(values))]
 
 
-def _from_range(spec: DrawSpec) -> Draw:
+def _from_range(spec: SampleSpec) -> Sampler:
     written = [spec.from_, spec.to, *([spec.step] if spec.step is not None else [])]
     parts = [read_number(each) for each in written]
     unit = one_unit([part[1] for part in parts])

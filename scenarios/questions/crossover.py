@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CrossoverRow:
     """One value of y: what was found over x, or why nothing could be, and what should be known of it beside."""
 
     y: Value
@@ -60,7 +60,7 @@ class Crossover:
 
     asked: CrossoverSpec
     xs: Sequence[Value]
-    rows: tuple[Row, ...]
+    rows: tuple[CrossoverRow, ...]
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -113,11 +113,11 @@ def crossover(scenario: Scenario, asked: CrossoverSpec | None = None) -> Crossov
             inputs = {asked.y.path: y, **derived.values({asked.y.path: y})}
             here = scenario.having_all(inputs)
             trial = Trial(deriving(here, asked.x.path, inputs, derived), asked.x.path, xs, condition, answers)
-            rows.append(Row(y, trial.search(), note="; ".join(here.notes)))
+            rows.append(CrossoverRow(y, trial.search(), note="; ".join(here.notes)))
         except CannotTryError as error:
-            rows.append(Row(y, None, str(error)))
+            rows.append(CrossoverRow(y, None, str(error)))
         except ValueError as error:
-            rows.append(Row(y, None, first_line(error)))
+            rows.append(CrossoverRow(y, None, first_line(error)))
     return Crossover(asked, xs, tuple(rows))
 
 

@@ -46,7 +46,7 @@ _PARTS = ("vary", "zip", "random", "derive", "find", "sort")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StudyRow:
     """One run of a study: its inputs, its words, what went wrong (and the exit code that it would have alone), and what
     should be known of it beside."""
 
@@ -70,7 +70,7 @@ class Study:
 
     name: str
     paths: tuple[str, ...]
-    rows: list[Row]
+    rows: list[StudyRow]
     ran: int
     warning: str = ""
 
@@ -101,7 +101,7 @@ class Study:
         frame = pd.DataFrame(records, columns=columns)
         return frame.assign(note=[row.note for row in self.rows]) if any(row.note for row in self.rows) else frame
 
-    def _cells(self, row: Row) -> list[Any]:
+    def _cells(self, row: StudyRow) -> list[Any]:
         """The inputs; lists and maps as text, so that a table can be grouped by them."""
         values = [row.inputs.get(path) for path in self.paths]
         return [json.dumps(value) if isinstance(value, (list, dict)) else value for value in values]
@@ -272,10 +272,10 @@ class _Run:
         if self.store is not None and ran.lasting:
             self.store.put(self.keys[number], ran, self.points[number].inputs)
 
-    def _row(self, number: int) -> Row:
+    def _row(self, number: int) -> StudyRow:
         point = self.points[number]
         if point.error:
-            return Row(point.inputs, {}, point.error, exit=WRONG_INPUT)
+            return StudyRow(point.inputs, {}, point.error, exit=WRONG_INPUT)
         ran = self.known[self.keys[number]]
         notes = notes_of(self.scenario.document, self.scenario.path, self.inputs[number])
-        return Row(point.inputs, ran.as_dict(), ran.error, "; ".join(notes), ran.exit)
+        return StudyRow(point.inputs, ran.as_dict(), ran.error, "; ".join(notes), ran.exit)

@@ -21,7 +21,7 @@ from analysis.economics import formulas
 from hw import Dimension, SpecError, chip_names, load_chip
 from hw.input import parse, show
 from scenarios import load_scenario, run
-from scenarios.economics.ledger import WANTS
+from scenarios.economics.money_words import WANTS
 from tests.support.claims import SLACK, agree, number, outcome
 from tests.support.strategies import chip_with, show_error
 

@@ -26,7 +26,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
-class Chip:
+class Device:
     """One device of a file, with the numbers that it may go by; `name` is that of its process."""
 
     name: str
@@ -36,7 +36,7 @@ class Chip:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class DeviceSlice:
     """A slice of a device, the key of its chip, and its queue. A message is part of a collective that is there too;
     `communicates`: its lane holds nothing but communication."""
 
@@ -48,16 +48,16 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
+class DeviceLanes:
     """What the devices of a file did, in order of time, their chips in the order in which they come, and what was left
     out, by role."""
 
-    work: list[Work]
-    chips: dict[str, Chip]
+    work: list[DeviceSlice]
+    chips: dict[str, Device]
     left_out: dict[Role, list[Slice]]
 
 
-def lanes_of(events: Events, all_work: bool = False) -> Lanes:
+def lanes_of(events: Events, all_work: bool = False) -> DeviceLanes:
     """Sort the slices of a file into those of devices and all others; with `all_work` there are no others."""
     slices = sorted(events.slices, key=lambda each: each.begin_ps)
     roles = Roles(events)
@@ -69,10 +69,12 @@ def lanes_of(events: Events, all_work: bool = False) -> Lanes:
     chips = _Chips(events, found)
     queues = _queue_names(events, found, chips)
     work = [
-        Work(each, chips.key(each), queues[_lane(each)], roles.is_message(each.thread), roles.communicates(each.thread))
+        DeviceSlice(
+            each, chips.key(each), queues[_lane(each)], roles.is_message(each.thread), roles.communicates(each.thread)
+        )
         for each in found
     ]
-    return Lanes(work, chips.found, by_role)
+    return DeviceLanes(work, chips.found, by_role)
 
 
 def whole(said: object) -> int | None:
@@ -81,7 +83,7 @@ def whole(said: object) -> int | None:
     return int(text) if _WHOLE.fullmatch(text) else None
 
 
-def chip_numbers(chips: Sequence[Chip]) -> list[int] | None:
+def chip_numbers(chips: Sequence[Device]) -> list[int] | None:
     """The numbers that the chips of a file go by; None where they have none that tells them apart."""
     for numbers in zip(*((chip.device, chip.ordinal, chip.process) for chip in chips), strict=True):
         known = [number for number in numbers if number is not None]
@@ -100,7 +102,7 @@ class _Chips:
             self._devices.setdefault(each.thread[0], {})
             if "device" in each.args:
                 self._devices[each.thread[0]][str(each.args["device"])] = None
-        self.found: dict[str, Chip] = {}
+        self.found: dict[str, Device] = {}
         self._keys: dict[tuple[str, str], str] = {}
 
     def key(self, each: Slice) -> str:
@@ -128,7 +130,7 @@ class _Chips:
             key, ordinal = process, whole(found["number"]) if found else None
         if several:
             key = f"{key}, device {device}"
-        self.found.setdefault(key, Chip(name, whole(device), ordinal, number))
+        self.found.setdefault(key, Device(name, whole(device), ordinal, number))
         return key
 
 

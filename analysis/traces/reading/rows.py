@@ -19,7 +19,7 @@ from analysis.timelines.rollup import NOWHERE, place_of
 from analysis.traces.reading.does import does
 from analysis.traces.reading.events import Events, events_in, exact, picoseconds, told
 from analysis.traces.reading.file import NO_MEMORY, READS, refusal, trace_text
-from analysis.traces.reading.lanes import Lanes, Work, chip_numbers, lanes_of, whole
+from analysis.traces.reading.lanes import DeviceLanes, DeviceSlice, chip_numbers, lanes_of, whole
 from analysis.traces.reading.roles import Role
 from analysis.traces.reading.text import TraceText, events_of
 from analysis.words.causes import DOES
@@ -36,7 +36,7 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TraceRow:
     """One row of a timeline, times in picoseconds."""
 
     op: str
@@ -61,7 +61,7 @@ class TraceFile:
     rank: int | None
     based: bool
     zero_ps: int | None
-    rows: list[Row]
+    rows: list[TraceRow]
     notes: list[str]
 
     @property
@@ -95,11 +95,11 @@ def read_file(path: Path, network: Sequence[re.Pattern[str]], limit_bytes: int) 
     return TraceFile(path, rank, base_ps is not None, zero_ps, rows, notes)
 
 
-def _measured_row(work: Work, chip: int, base_ps: int, network: Sequence[re.Pattern[str]]) -> Row:
+def _measured_row(work: DeviceSlice, chip: int, base_ps: int, network: Sequence[re.Pattern[str]]) -> TraceRow:
     """The row of a slice of a profiler's. A message is communication whatever its name."""
     each = work.slice
     what = "network" if work.message or work.communicates else does(each, network)
-    return Row(
+    return TraceRow(
         op=each.name,
         kind=each.category,
         does=what,
@@ -113,7 +113,7 @@ def _measured_row(work: Work, chip: int, base_ps: int, network: Sequence[re.Patt
     )
 
 
-def _our_row(work: Work, chip: int, base_ps: int, network: Sequence[re.Pattern[str]]) -> Row:
+def _our_row(work: DeviceSlice, chip: int, base_ps: int, network: Sequence[re.Pattern[str]]) -> TraceRow:
     """The row of a slice of ours: kind, what it does and whether it is a message are its categories, its chunk an arg.
     In files for Holistic Trace Analysis, which knows categories of its own, what it does is an arg."""
     row = _measured_row(work, chip, base_ps, network)
@@ -162,7 +162,7 @@ def _counted(notes: Mapping[str, int]) -> Iterator[str]:
         yield note if count == 1 else f"{note} ({count:,} times)"
 
 
-def _left_out(events: Events, lanes: Lanes) -> Iterator[str]:
+def _left_out(events: Events, lanes: DeviceLanes) -> Iterator[str]:
     """Notes on slices that may be a device's and were left out, and on devices that may be several."""
     hosts = {each.thread[0] for each in lanes.left_out.get(Role.HOST, []) if each.category == "cpu_op"}
     if len(hosts) > len(lanes.chips):
@@ -177,7 +177,7 @@ def _left_out(events: Events, lanes: Lanes) -> Iterator[str]:
         yield f"{len(unknown):,} slices left out, of processes that are not known to be devices: {names}"
 
 
-def _nothing(lanes: Lanes) -> str:
+def _nothing(lanes: DeviceLanes) -> str:
     """The message for a file without a slice of a device: what it has instead."""
     host, frames = (lanes.left_out.get(role, []) for role in (Role.HOST, Role.FRAME))
     if not host and not frames:

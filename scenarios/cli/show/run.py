@@ -6,7 +6,7 @@ from rich.text import Text
 
 from analysis import screen
 from hw.input import first_problems
-from scenarios.building.run_one import ledger_of
+from scenarios.building.run_one import money_words_of
 from scenarios.cli.show.find import find_lines
 from scenarios.cli.show.study import show_study
 from scenarios.console.terminal import console as terminal
@@ -31,8 +31,8 @@ def show_outcome(outcome: Outcome) -> None:
         console.print(Text.assemble(("beside       ", "dim"), line))
     for at, line in enumerate(outcome.sharding.lines()):
         console.print(Text.assemble(("" if at else "sharding     ", "dim"), line))
-    if (ledger := ledger_of(scenario)) is not None:
-        for at, line in enumerate(ledger.lines(outcome.words)):
+    if (money_words := money_words_of(scenario)) is not None:
+        for at, line in enumerate(money_words.lines(outcome.words)):
             console.print(Text.assemble(("" if at else "economics    ", "dim"), line))
     points = points_of(scenario)
     if points is not None and len(points) > MOST_ALONG:

@@ -20,7 +20,7 @@ from hw.input import cut, show
 from hw.network import GRAPH_SUFFIXES
 from scenarios.claims.scope import FIND
 from scenarios.console.terminal import print_whole
-from scenarios.studies.sweeps import Row, Study
+from scenarios.studies.sweeps import Study, StudyRow
 
 MOST_ROWS = 50
 _MOST_ERRORS = 10
@@ -61,7 +61,7 @@ def show_study(console: Console, study: Study) -> None:
     console.print(Text(f"{_rows(len(study.rows))}, {study.ran:,} run now{errors}", style="dim"))
 
 
-def study_table(paths: Sequence[str], rows: Sequence[Row], messages: Sequence[str]) -> Table:
+def study_table(paths: Sequence[str], rows: Sequence[StudyRow], messages: Sequence[str]) -> Table:
     """One line per row: inputs under the last part of their path, then words, or the number of the error's message."""
     columns = _columns([row for row in rows if not row.error])
     numbers = {message: number for number, message in enumerate(messages, 1)}
@@ -84,7 +84,7 @@ def study_table(paths: Sequence[str], rows: Sequence[Row], messages: Sequence[st
     return table
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, tuple[str, Callable[[Any], str]]]:
+def _columns(rows: Sequence[StudyRow]) -> dict[str, tuple[str, Callable[[Any], str]]]:
     """The main words, and those that an economics section has asked for."""
     fit = all(row.words.get("fits") is not False for row in rows)
     columns = {word: column for word, column in _MAIN.items() if not (word == "fits" and fit)}

@@ -10,7 +10,7 @@ import pytest
 from hw import SpecError
 from scenarios import Scenario, load_scenario
 from scenarios.points.points import Points
-from scenarios.points.sampling import read_draw, stream
+from scenarios.points.sampling import read_sampler, stream
 from scenarios.studies.sweeps import asking, points_of
 
 MATMUL = """\
@@ -105,14 +105,14 @@ def test_the_same_seed_gives_the_same_samples_and_more_begin_with_the_fewer(scen
 
 def test_whole_numbers_are_drawn_evenly_with_both_ends() -> None:
     counts = dict.fromkeys(range(1, 7), 0)
-    for value in stream(0, "die", read_draw("1:6"), 12_000):
+    for value in stream(0, "die", read_sampler("1:6"), 12_000):
         counts[value] += 1
     # 2000 each; the standard deviation is sqrt(12000 * 1/6 * 5/6) = 41
     assert all(abs(count - 2000) < 5 * 41 for count in counts.values())
 
 
 def test_log_draws_are_even_in_the_logarithm() -> None:
-    values = stream(3, "x", read_draw("1.0:1024.0:log"), 10_000)
+    values = stream(3, "x", read_sampler("1.0:1024.0:log"), 10_000)
     below = sum(value < 32 for value in values)  # half of the logarithm; deviation sqrt(10000 / 4) = 50
     assert abs(below - 5000) < 5 * 50
     assert all(1 <= value <= 1024 for value in values)
@@ -120,10 +120,10 @@ def test_log_draws_are_even_in_the_logarithm() -> None:
 
 @pytest.mark.parametrize("u", [0.0, 0.3, 0.999999999])
 def test_draws_keep_to_the_grid_and_the_unit(u: float) -> None:
-    assert read_draw("a, b, c")(u) in ("a", "b", "c")
-    assert 0.5 <= read_draw("0.5:1.5")(u) <= 1.5
-    assert read_draw("1 TB/s:4 TB/s")(u).endswith(" TB/s")
-    ended = {read_draw("8:64:log")(0.0), read_draw("8:64:log")(1 - 1e-12)}
+    assert read_sampler("a, b, c")(u) in ("a", "b", "c")
+    assert 0.5 <= read_sampler("0.5:1.5")(u) <= 1.5
+    assert read_sampler("1 TB/s:4 TB/s")(u).endswith(" TB/s")
+    ended = {read_sampler("8:64:log")(0.0), read_sampler("8:64:log")(1 - 1e-12)}
     assert ended == {8, 64}
 
 

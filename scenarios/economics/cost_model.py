@@ -1,4 +1,4 @@
-"""The books of a run: what it costs in every way that its `economics` section asks for, or why that is not known.
+"""The cost model of a run: what it costs in every way that its `economics` section asks for, or why that is not known.
 
 Formulas are in `analysis.economics`, keys in `language.economics_spec`; this module joins them to a run's words. A
 property is named as the word that it is the value of, where there is one.
@@ -37,10 +37,10 @@ class UnknownError(Exception):
     """A figure that is not known; the message says why."""
 
 
-class Books:
+class CostModel:
     """What a run costs, under an economics section. Properties raise UnknownError (or ValueError: a formula refuses)."""
 
-    def __init__(self, spec: EconomicsSpec, summary: Summary, before: Callable[[], Books] | None = None) -> None:
+    def __init__(self, spec: EconomicsSpec, summary: Summary, before: Callable[[], CostModel] | None = None) -> None:
         self.spec, self.summary = spec, summary
         self._before = before
 
@@ -200,8 +200,8 @@ class Books:
     # Against the baseline
 
     @cached_property
-    def before(self) -> Books:
-        """The books of the baseline."""
+    def before(self) -> CostModel:
+        """The cost model of the baseline."""
         assert self._before is not None
         before = self._before()
         if before.spec.volume != self.spec.volume:

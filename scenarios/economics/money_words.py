@@ -17,7 +17,7 @@ from hw.input import Document, is_file, show
 from hw.systems import folder_of
 from scenarios.claims.claims import Claim
 from scenarios.claims.scope import own_words
-from scenarios.economics.books import Books, UnknownError
+from scenarios.economics.cost_model import CostModel, UnknownError
 from scenarios.language.economics_spec import EconomicsSpec
 from scenarios.language.source import find_file
 
@@ -104,11 +104,11 @@ def check_money_claims(
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """An economics section, ready to work out words of runs; `before` gives the books of its baseline."""
+class MoneyWords:
+    """An economics section, ready to work out words of runs; `before` gives the cost model of its baseline."""
 
     spec: EconomicsSpec
-    before: Callable[[], Books] | None = None
+    before: Callable[[], CostModel] | None = None
 
     @property
     def words(self) -> list[str]:
@@ -131,7 +131,7 @@ class Ledger:
 
     def _worked_out(self, word: str, summary: Summary) -> tuple[Value, str]:
         try:
-            value: float = getattr(Books(self.spec, summary, self.before), word)
+            value: float = getattr(CostModel(self.spec, summary, self.before), word)
         except SpecError:  # the baseline's file is wrong
             raise
         except (UnknownError, ValueError) as error:
