@@ -59,11 +59,11 @@ def alike(model: Transformer) -> dict[Block, tuple[int, ...]]:
     return {each: tuple(found) for each, found in numbers.items()}
 
 
-def runs(model: Transformer) -> tuple[Run, ...]:
-    """The blocks as runs, in order; together they are all of them."""
-    every = blocks(model)
+def runs(model: Transformer, first: int = 0, end: int | None = None) -> tuple[Run, ...]:
+    """The blocks from number `first` to before `end` as runs, in order; together they are all of those."""
+    every = blocks(model)[:end]
     found: list[Run] = []
-    begin = 0
+    begin = first
     while begin < len(every):
         run = _longest_run(every, begin)
         found.append(run)

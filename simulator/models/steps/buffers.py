@@ -171,9 +171,13 @@ class Stored:
             beyond = "".join(axis for axis in gradient.partial if axis not in buffer.data)
             (scattered if beyond else parts).append(gradient)
         parts += self._summed(buffer, scattered, ops)
-        packed = buffer.tensor("g", self.precision.gradients, partial=buffer.data)
+        packed = self.packed(buffer)
         ops.append(Op(packed, "pack", tuple(parts)))
         return ops, packed
+
+    def packed(self, buffer: Buffer) -> Tensor:
+        """The gradients of a part as the backward pass makes them, sums over data-parallel chips."""
+        return buffer.tensor("g", self.precision.gradients, partial=buffer.data)
 
     def _summed(self, buffer: Buffer, scattered: Sequence[Tensor], ops: list[Op]) -> list[Tensor]:
         """Gradients that are sums over more axes than those of data, added up over those together."""

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hw import Mark, Problems
+from hw import Mark, Problem, Problems, SpecError
 from hw.input import unknown
 
 AXES: Mapping[str, str] = {"tp": "T", "cp": "C", "ep": "E", "dp": "D", "pp": "P"}
@@ -33,8 +33,10 @@ class Parallel:
     `zero`: what is sharded over data-parallel chips: 0 nothing, 1 the optimizer, 2 gradients as well, 3 weights as well
     (FSDP). `microbatch`: sequences of one replica that are computed at once. `interleave`: pipeline chunks a stage.
     `sequence`: tokens are sharded over T between tensor-parallel regions. `order`: from the innermost axis outwards.
-    `overlap_gradients`: gradients are reduced beside the backward pass, layer by layer, and not after it. `prefetch`:
-    layers whose weights are gathered ahead of their turn (ZeRO-3); 0: each when it is needed.
+    `layers`: how many each pipeline chunk has, from the first; as even as can be where it is not said, the last and the
+    first with fewer, since head and embedding stand there. `overlap_gradients`: gradients are reduced beside the backward
+    pass, layer by layer, and not after it. `prefetch`: layers whose weights are gathered ahead of their turn (ZeRO-3); 0:
+    each when it is needed.
     """
 
     dp: int = 1
@@ -50,6 +52,7 @@ class Parallel:
     order: Sequence[str] = tuple(AXES)
     overlap_gradients: bool = True
     prefetch: int = 1
+    layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -80,6 +83,31 @@ class Parallel:
     def extent(self, name: str) -> int:
         """Chips along the axis of one kind of parallelism."""
         return int(getattr(self, name))
+
+    @property
+    def chunks(self) -> int:
+        """Into how many parts the layers are cut: so many for each stage of a pipeline."""
+        return self.pp * self.interleave
+
+    def cut(self, layers: int) -> tuple[int, ...]:
+        """How many of some layers each chunk has, from the first. Raises SpecError where they cannot be cut so."""
+        count = self.chunks
+        if self.layers:
+            if len(self.layers) != count or sum(self.layers) != layers or min(self.layers) < 0:
+                told = f"{len(self.layers)} numbers that add up to {sum(self.layers)}"
+                message = f"layers has {told}; {layers} layers are cut into {count} chunks"
+                raise SpecError([Problem(Mark("parallel.layers"), message)])
+            return self.layers
+        if layers < count:
+            message = f"{layers} layers cannot be cut into {count} chunks"
+            raise SpecError([Problem(Mark("parallel.pp"), message)])
+        most = -(-layers // count)
+        found = [most] * count
+        # what is too much comes off the ends, then off what stands next to them
+        ends = [at for pair in zip(reversed(range(count)), range(count), strict=True) for at in pair]
+        for at in list(dict.fromkeys(ends))[: most * count - layers]:
+            found[at] -= 1
+        return tuple(found)
 
     @property
     def mesh(self) -> Mapping[str, int]:

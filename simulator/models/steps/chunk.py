@@ -1,0 +1,135 @@
+"""A chunk of a training step: what one stage computes of a microbatch, forwards and backwards, and what becomes of it.
+
+Model: forward items make the stream (or the loss) from the stream before; the backward pass goes from the gradient of
+what the chunk makes to that of what it takes in, and leaves the gradients of its weights, part by part, where the last of
+a part is made. Gradients are added up over microbatches, reduced over data-parallel chips, and the weights stepped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
+from simulator.models.steps.buffers import Buffer, Stored
+from simulator.models.steps.parts import Part
+from simulator.passes.differentiate import differentiate
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What a chunk takes in and makes, and the gradients of both; None where it begins or ends the model."""
+
+    takes: Tensor | None
+    makes: Tensor
+    gives: Tensor | None
+    gradient: Tensor | None
+
+
+class Chunk:
+    """One chunk being built. `takes`: the stream that it takes in, None in the first; `is_last`: it ends in the loss."""
+
+    def __init__(
+        self, parts: Sequence[Part], stored: Stored, optimizer: str, takes: Tensor | None, is_last: bool
+    ) -> None:
+        self.parts, self.stored, self.optimizer = parts, stored, optimizer
+        self.forward: Items = tuple(item for part in parts for item in part.items)
+        makes = parts[-1].makes
+        seed = makes if is_last else replace(makes, name=f"d{makes.name}")
+        again = frozenset().union(*(part.again for part in parts))
+        wanted = {weight.name for buffer in self.buffers for weight in buffer.weights}
+        if takes is not None:
+            wanted.add(takes.name)
+        self.back = differentiate(self.forward, {makes.name: seed}, wanted, again)
+        gives = self.back.of.get(takes.name) if takes is not None else None
+        self.ends = Ends(takes, makes, gives, None if is_last else seed)
+
+    @property
+    def buffers(self) -> list[Buffer]:
+        """The buffers of all parts."""
+        return [buffer for part in self.parts for buffer in part.buffers]
+
+    @property
+    def fuse(self) -> list[tuple[str, ...]]:
+        """The ops that are one kernel."""
+        return [group for part in self.parts for group in part.fuse]
+
+    def dims(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The sizes of the buffers' dims."""
+        found = {buffer.dim: buffer.size for buffer in self.buffers}
+        for buffer in self.buffers:
+            ops, _ = self.stored.collected(buffer, self.back.of)
+            for op in ops:
+                for dim in op.output.dims:
+                    if isinstance(dim.size, str) and dim.size not in found:
+                        found[dim.size] = sum(_elements(tensor, sizes) for tensor in op.inputs)
+        return found
+
+    def declared(self) -> list[Op | Repeat]:
+        """What is there before the step: stored weights and sums, under their names."""
+        items: list[Op | Repeat] = []
+        for part in self.parts:
+            ops = [op for buffer in part.buffers for op in self.stored.declared(buffer)]
+            items += part.for_each(ops)
+        return items
+
+    def backward(self, last: bool) -> list[Op | Repeat]:
+        """The backward pass of a microbatch, each part's gradients collected where they are complete, and reduced where
+        sums are: behind the last microbatch, or behind each."""
+        late = {self.stored.owned(buffer).name for buffer in self.buffers if self.stored.gathers_late(buffer)}
+        items = [self._prefetched(item, late) if isinstance(item, Repeat) else item for item in self.back.items]
+        for buffer in self.buffers:
+            ops, packed = self.stored.collected(buffer, self.back.of)
+            more, _ = self.stored.finished(buffer, packed, last and not self.stored.waits(buffer))
+            _insert(items, [*ops, *more], {self.back.of[weight.name].name for weight in buffer.weights})
+        return items
+
+    def _prefetched(self, block: Repeat, late: Collection[str]) -> Repeat:
+        """A block of the backward pass whose gathers of weights wait for the rounds before, as in the forward pass."""
+        end = next(iter(dict(block.carry).values()))
+        waits = ("after", f"{end}@round+{self.stored.parallel.prefetch + 1}")
+        waiting = [
+            replace(op, options=(*op.options, waits))
+            if isinstance(op, Op) and op.kind == "all_gather" and op.inputs[0].name in late
+            else op
+            for op in block.items
+        ]
+        return replace(block, items=tuple(waiting))
+
+    def stepped(self) -> list[Op | Repeat]:
+        """Gradients that waited for the end of the backward pass reduced, then every part's weights stepped."""
+        reductions: list[Op | Repeat] = []
+        steps: list[Op | Repeat] = []
+        for part in self.parts:
+            late: list[Op] = []
+            ops: list[Op] = []
+            for buffer in part.buffers:
+                packed = self.stored.packed(buffer)
+                more, summed = self.stored.finished(buffer, packed)
+                if self.stored.waits(buffer):
+                    more, summed = self.stored.reduced(buffer, packed)
+                    late += more
+                ops += self.stored.stepped(buffer, summed, self.optimizer)
+            reductions += part.for_each(late)
+            steps += part.for_each(ops)
+        return [*reductions, *steps]
+
+
+def _insert(items: list[Op | Repeat], ops: Sequence[Op], made: Collection[str]) -> None:
+    """Put ops right behind the last of the ops that make some tensors, in the block in which they stand."""
+    for at, item in enumerate(items):
+        if isinstance(item, Repeat) and any(op.name in made for op in every_op(item.items)):
+            inner = list(item.items)
+            _insert(inner, ops, made)
+            items[at] = replace(item, items=tuple(inner))
+            return
+    last = max(at for at, item in enumerate(items) if isinstance(item, Op) and item.name in made)
+    items[last + 1 : last + 1] = ops
+
+
+def _elements(tensor: Tensor, sizes: Mapping[str, int]) -> int:
+    """Elements of a tensor that is whole on every chip."""
+    count = 1
+    for dim in tensor.dims:
+        count *= sizes[dim.size] if isinstance(dim.size, str) else dim.size
+    return count

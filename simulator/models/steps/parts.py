@@ -1,0 +1,161 @@
+"""The parts of a model: embedding, blocks that repeat, head and loss, each with its weights in buffers.
+
+Model: a chunk is what one stage of a pipeline computes at once: some of the blocks, with the embedding before the first
+and the head behind the last. Without a pipeline there is one chunk, the whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from simulator.graph.items import Items, Op, Repeat, Tensor
+from simulator.models.blocks import Run, runs
+from simulator.models.description import Transformer
+from simulator.models.steps.buffers import Buffer, Stored, buffers
+from simulator.models.steps.ends import embedding_ops, head_ops, loss_ops
+from simulator.models.steps.transformer import Shapes, block_ops
+from simulator.models.steps.writer import Writer
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a model: forward items, its buffers, what they make, what of it is run again in the backward pass, and
+    which ops are one kernel."""
+
+    items: Items
+    buffers: tuple[Buffer, ...]
+    makes: Tensor
+    again: frozenset[str] = frozenset()
+    fuse: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def rounds(self) -> int | str | None:
+        """How often its block repeats; None where it has none."""
+        return next((item.count for item in self.items if isinstance(item, Repeat)), None)
+
+    def for_each(self, ops: Sequence[Op]) -> list[Op | Repeat]:
+        """Ops once for every round of the part's block, or once."""
+        if not ops:
+            return []
+        return list(ops) if self.rounds is None else [Repeat(self.rounds, tuple(ops))]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Which blocks a chunk has, from `first` to before `end`; `number`: of the chunk, None if it is the only one."""
+
+    first: int
+    end: int
+    number: int | None = None
+
+    @property
+    def suffix(self) -> str:
+        """What the names of a chunk end in."""
+        return "" if self.number is None else f"_{self.number}"
+
+    @property
+    def mark(self) -> str:
+        """The same in the names of buffers, which are dims too."""
+        return "" if self.number is None else f"{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class PartMaker:
+    """Makes the parts of a chunk."""
+
+    model: Transformer
+    shapes: Shapes
+    stored: Stored
+    sizes: Mapping[str, int]
+    recompute: str | int
+    where: Slice
+
+    def parts(self) -> list[Part]:
+        """Embedding, runs of blocks, head and loss, as far as the chunk has them."""
+        found: list[Part] = []
+        stream = self.taken
+        if self.where.first == 0:
+            found.append(self._first())
+            stream = found[-1].makes
+        for number, run in enumerate(self._runs()):
+            found.append(self._run(run, stream, number, self._remakes(run)))
+            stream = found[-1].makes
+        if self.where.end == self.model.layers:
+            found.append(self._last(stream, found[0]))
+        return found
+
+    @property
+    def taken(self) -> Tensor:
+        """What the chunk takes in where it is not the first."""
+        return self._writer().tensor("x", self.shapes.stream)
+
+    def _runs(self) -> list[Run]:
+        """Runs of blocks, cut where recomputing ends."""
+        where, until = self.where, self._remade_until
+        cuts = sorted({where.first, min(max(until, where.first), where.end), where.end})
+        return [run for begin, end in pairwise(cuts) for run in runs(self.model, begin, end)]
+
+    @property
+    def _remade_until(self) -> int:
+        """The block from which on nothing is recomputed whole, where that is said by a number."""
+        return self.recompute if isinstance(self.recompute, int) else 0
+
+    def _remakes(self, run: Run) -> str:
+        if isinstance(self.recompute, str):
+            return self.recompute
+        return "full" if run.first < self._remade_until else "none"
+
+    def _writer(self) -> Writer:
+        precision = self.stored.precision
+        return Writer(precision.compute, precision.weights, self.where.suffix)
+
+    def _first(self) -> Part:
+        write = self._writer()
+        x = embedding_ops(write, self.shapes, "x")
+        return self._part(f"In{self.where.mark}", write, x)
+
+    def _last(self, y: Tensor, first: Part) -> Part:
+        write = self._writer()
+        table = None
+        if self.model.embedding is not None and self.model.embedding.tied and self.where.first == 0:
+            table = next(each for buffer in first.buffers for each in buffer.weights if each.name.startswith("table"))
+        logits = head_ops(write, self.shapes, y, table)
+        loss = loss_ops(write, self.shapes, logits, self.stored.precision.logits)
+        return self._part(f"Out{self.where.mark}", write, loss)
+
+    def _part(self, name: str, write: Writer, makes: Tensor) -> Part:
+        """A part without a block."""
+        found = buffers(name, write.weights, self.stored.parallel, self.sizes, repeated=False)
+        views = [op for buffer in found for op in self.stored.views(buffer, "")]
+        return Part((*views, *write.ops), found, makes, fuse=tuple(write.fuse))
+
+    def _run(self, run: Run, x: Tensor, number: int, recompute: str) -> Part:
+        """Blocks that repeat: in each round the stream goes through all of them."""
+        write = self._writer()
+        own = "" if number == 0 else _LETTERS[number - 1].upper()
+        streams = [x]
+        for at, block in enumerate(run.blocks):
+            alone = len(run.blocks) == 1
+            write.suffix = own + ("" if alone else _LETTERS[at]) + self.where.suffix
+            streams.append(block_ops(write, self.shapes, block, streams[-1], "y" if at == len(run.blocks) - 1 else "z"))
+        name = f"L{own}{self.where.mark}"
+        found = buffers(name, write.weights, self.stored.parallel, self.sizes, repeated=True)
+        late = f"{streams[-1].name}@round-{self.stored.parallel.prefetch + 1}"
+        views = [op for buffer in found for op in self.stored.views(buffer, late)]
+        again = frozenset().union(*(self.stored.late_names(buffer) for buffer in found))
+        again |= _recomputed(write.ops, recompute, {stream.name for stream in streams})
+        block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
+        return Part((block_item,), found, streams[-1], again, tuple(write.fuse))
+
+
+def _recomputed(ops: Sequence[Op], recompute: str, streams: set[str]) -> frozenset[str]:
+    """What of a block is run again in the backward pass: nothing, attention, or all but what blocks take in."""
+    if recompute == "selective":
+        return frozenset(op.name for op in ops if op.kind == "attention")
+    if recompute == "full":
+        return frozenset(op.name for op in ops if op.name not in streams)
+    return frozenset()
