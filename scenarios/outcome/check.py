@@ -15,7 +15,7 @@ def scenario_files(paths: Iterable[str]) -> Iterator[str]:
     """Files as given; folders as all scenario files (*.yaml) below them, sorted. What is there and is no file (a folder, a
     pipe that nobody may ever write to) is passed over."""
     for path in paths:
-        if not in_library(path) and is_folder(Path(path)):
+        if path and not in_library(path) and is_folder(Path(path)):  # nothing is not the folder that one is in
             yield from (str(file) for file in sorted(Path(path).rglob("*.yaml")) if is_file(file) or not file.exists())
         else:
             yield path

@@ -238,6 +238,20 @@ def test_unlike_chips_have_their_own_ports_and_the_slower_end_sets_the_pace() ->
         parse_topology("ring(4)", fast, lambda chip: {"k": fast["l"]} if chip == 3 else fast)
 
 
+@pytest.mark.parametrize("slow_one", [0, 1])
+def test_unlike_chips_that_share_a_nic_have_the_pace_and_the_latency_of_the_slowest(slow_one: int) -> None:
+    """As far as the NIC goes: what a chip's own way to it has is the chip's own."""
+    fast = {**LINKS, "ib": Link(bandwidth=50e9, latency=1e-6)}
+    slow = {**LINKS, "ib": Link(bandwidth=25e9, latency=3e-6)}
+    text = ["ring(2) over ici", "fat_tree(4,leaf=2,nics=1) over ib"]
+    topology = parse_topology(text, fast, lambda chip: slow if chip % 2 == slow_one else fast)
+    ways = {(topology.word_of(wire.source), topology.word_of(wire.target)): wire for wire in topology.wires}
+    assert ways["nic", "leaf"].bytes_per_s == ways["leaf", "nic"].bytes_per_s == 25e9
+    assert ways["leaf", "spine"].latency_s == 3e-6
+    down = {wire.latency_s for wire in topology.wires if topology.word_of(wire.source) == "nic" and wire.hop}
+    assert down == {1e-6, 3e-6}
+
+
 # Text
 
 

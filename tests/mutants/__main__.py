@@ -20,7 +20,7 @@ from tests.mutants.sample import SAMPLE, Mutant
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("hw", "simulator", "analysis", "scenarios", "overlapse")
-LIMIT_S = 600
+LIMIT_S = 1200
 KILLED, SURVIVED, GONE = "killed", "SURVIVED", "GONE"
 
 
