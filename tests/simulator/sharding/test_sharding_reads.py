@@ -207,6 +207,20 @@ WHOLE_INPUTS = [
     "y:bf16[B_Y,K_X,S,D] = update(c:bf16[B,K,S,D], n:bf16[B,K,1,D])",
     "y:bf16[64_X,64] = softmax(x:bf16[64,64])",  # dims of one size are two dims
     "y:bf16[B_X,F] = elementwise(x:bf16[B,F], z:bf16[B,F], flops=3)",
+    "d:bf16[B_X,F_Y] = relu_backward(y:bf16[B,F], g:bf16[B,F])",
+    "d:bf16[B_X,F_Y] = swiglu_backward(g:bf16[B,F], u:bf16[B,F], e:bf16[B,F])",
+    "d:bf16[B_X,F] = softmax_backward(y:bf16[B,F], g:bf16[B,F])",
+    "d:bf16[B_X,F] = layer_norm_backward(x:bf16[B,F], g:bf16[F], e:bf16[B,F])",
+    "d:bf16[B_X,F] = rms_norm_backward(x:bf16[B,F], g:bf16[F], e:bf16[B,F])",
+    "d:fp32[F_X] = norm_weight_backward(x:bf16[B,F], e:bf16[B,F])",
+    "d:bf16[V,D_X] = embedding_backward(i:int32[B,S], e:bf16[B,S,D])",
+    "d:bf16[B_Y,H_X,T,D] = attention_backward(q:bf16[B,H,T,D], k:bf16[B,K,S,D], v:bf16[B,K,S,D], "
+    "o:bf16[B,H,T,D], e:bf16[B,H,T,D])",
+    "l:fp32[B_X] = cross_entropy(x:fp32[B,F], i:int32[B])",
+    "d:bf16[B_X,F_Y] = cross_entropy_backward(x:fp32[B,F], i:int32[B])",
+    "d:fp32[B_X,F_Y] = accumulate(a:fp32[B,F], e:bf16[B,F])",
+    "d:bf16[B_X,F_Y] = sgd(w:bf16[B,F], g:fp32[B,F], m:fp32[B,F])",
+    "d:bf16[B_X,F_Y] = adamw(w:bf16[B,F], g:fp32[B,F], m:fp32[B,F], v:fp32[B,F])",
 ]
 
 
@@ -293,9 +307,10 @@ def test_all_kinds_that_compute_stand_in_the_cases() -> None:
     from simulator import KINDS
     from simulator.ops.kinds.vector import ELEMENTWISE_FLOPS
 
-    alike = set(ELEMENTWISE_FLOPS)  # one rule for all of them
+    alike = {*ELEMENTWISE_FLOPS, *(f"{name}_backward" for name in ELEMENTWISE_FLOPS)}  # one rule for all of them
+    no_kernel = {"view", "side", "pack"}
     no_dim_left = {"dot"}
     by_numbers = {"custom"}
     seen = {line.split(" = ")[1].split("(")[0] for line in WHOLE_INPUTS}
     computing = {name for name, kind in KINDS.items() if not kind.network}
-    assert computing - alike - no_dim_left - by_numbers - seen == set()
+    assert computing - alike - no_kernel - no_dim_left - by_numbers - seen == set()
