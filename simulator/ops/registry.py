@@ -142,19 +142,20 @@ class Kind:
     sharding may do.
 
     `partial`: how partial sums pass: "none", "every" (a sum: all inputs must be partial alike), "one" (a product: one
-    input may be). `loops`: which loop of the op runs over each dim of each tensor (inputs, then output). `row_dims`: the
-    loops that must be whole on a chip, given the op (for norms). `coarse`: the dims of inputs, as (input, place), that
-    may be whole or cut more coarsely than their loop: the kind reads what a chip needs of them. `as_written`: it takes
-    its tensors however they are sharded. `network`: the op itself moves data between chips and has a sharding rule of
-    its own. `view`: it makes no kernel; whoever reads its output reads instead what it `shows`, its first input unless
-    said otherwise. `backward`: how it is differentiated; None where it cannot be.
+    input may be), "own" (an op `as_written` whose kind says itself what becomes of them). `loops`: which loop of the
+    op runs over each dim of each tensor (inputs, then output). `row_dims`: the loops that must be whole on a chip,
+    given the op (for norms). `coarse`: the dims of inputs, as (input, place), that may be whole or cut more coarsely
+    than their loop: the kind reads what a chip needs of them. `as_written`: it takes its tensors however they are
+    sharded. `network`: the op itself moves data between chips and has a sharding rule of its own. `view`: it makes no
+    kernel; whoever reads its output reads instead what it `shows`, its first input unless said otherwise. `backward`:
+    how it is differentiated; None where it cannot be.
     """
 
     name: str
     lower: Lower
     inputs: tuple[int, int | None]
     options: Mapping[str, Reader] = field(default_factory=dict)
-    partial: Literal["none", "every", "one"] = "none"
+    partial: Literal["none", "every", "one", "own"] = "none"
     loops: Callable[[Op], Loops] = named_loops
     row_dims: Callable[[Op], Sequence[str]] = lambda _op: ()
     coarse: Callable[[Op], Collection[tuple[int, int]]] = lambda _op: ()

@@ -9,7 +9,8 @@ Source: Shoeybi et al. 2019 (Megatron-LM), section 3; Vaswani et al. 2017.
 from __future__ import annotations
 
 from simulator.graph.items import Tensor
-from simulator.models.steps.transformer import Shapes, enter, norm
+from simulator.models.steps.pieces import enter, norm
+from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer, dims
 
 

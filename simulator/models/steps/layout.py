@@ -36,7 +36,7 @@ class Parallel:
     `layers`: how many each pipeline chunk has, from the first; as even as can be where it is not said, the last and the
     first with fewer, since head and embedding stand there. `overlap_gradients`: gradients are reduced beside the backward
     pass, layer by layer, and not after it. `prefetch`: layers whose weights are gathered ahead of their turn (ZeRO-3); 0:
-    each when it is needed.
+    each when it is needed. `imbalance`: tokens of the fullest expert over those of the mean one.
     """
 
     dp: int = 1
@@ -53,6 +53,7 @@ class Parallel:
     overlap_gradients: bool = True
     prefetch: int = 1
     layers: tuple[int, ...] = ()
+    imbalance: float = 1.0
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -63,6 +64,8 @@ class Parallel:
             problems.add(Mark("parallel.zero"), f"zero is {self.zero}; it is 0, 1, 2 or 3")
         if self.schedule not in SCHEDULES:
             problems.add(Mark("parallel.schedule"), unknown("schedule", self.schedule, SCHEDULES))
+        if not self.imbalance >= 1:
+            problems.add(Mark("parallel.imbalance"), f"imbalance is {self.imbalance}; it must be 1 or more")
         for name in self.order:
             if name not in AXES:
                 problems.add(Mark("parallel.order"), unknown("axis", name, AXES))

@@ -7,15 +7,16 @@ and the head behind the last. Without a pipeline there is one chunk, the whole m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.models.blocks import Run, runs
 from simulator.models.description import Transformer
+from simulator.models.steps.block import block_ops
 from simulator.models.steps.buffers import Buffer, Stored, buffers
 from simulator.models.steps.ends import embedding_ops, head_ops, loss_ops
-from simulator.models.steps.transformer import Shapes, block_ops
+from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -137,6 +138,12 @@ class PartMaker:
         """Blocks that repeat: in each round the stream goes through all of them."""
         write = self._writer()
         own = "" if number == 0 else _LETTERS[number - 1].upper()
+        before: list[Op] = []
+        if number:
+            # what a block takes in has a name of its own, by which its rounds are told from those of the block before
+            taken = replace(x, name=f"x{own}{self.where.suffix}")
+            before.append(Op(taken, "view", (x,)))
+            x = taken
         streams = [x]
         for at, block in enumerate(run.blocks):
             alone = len(run.blocks) == 1
@@ -149,7 +156,7 @@ class PartMaker:
         again = frozenset().union(*(self.stored.late_names(buffer) for buffer in found))
         again |= _recomputed(write.ops, recompute, {stream.name for stream in streams})
         block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
-        return Part((block_item,), found, streams[-1], again, tuple(write.fuse))
+        return Part((*before, block_item), found, streams[-1], again, tuple(write.fuse))
 
 
 def _recomputed(ops: Sequence[Op], recompute: str, streams: set[str]) -> frozenset[str]:

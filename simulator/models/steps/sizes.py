@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hw import Mark, Problems
 from simulator.models.description import Transformer
 from simulator.models.steps.layout import Parallel
@@ -19,7 +21,13 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
     if seq % split:
         problems.add(Mark("seq"), f"{seq} tokens are not shared evenly by {split} chips")
     attention = model.attention
-    for name, size in (("heads", attention.heads), ("d_ff", model.ffn.d_ff or 0)):
+    widths = {"heads": attention.heads, "d_ff": model.ffn.d_ff or 0}
+    if model.moe is not None:
+        widths |= {"d_expert": model.moe.d_expert, "d_shared": model.moe.d_shared}
+        if model.moe.experts % parallel.ep:
+            message = f"{model.moe.experts} experts are not shared evenly by {parallel.ep} chips"
+            problems.add(Mark("parallel.ep"), message)
+    for name, size in widths.items():
         if size % parallel.tp:
             problems.add(Mark("parallel.tp"), f"{name} {size} is not shared evenly by {parallel.tp} chips")
     problems.raise_if_any()
@@ -36,7 +44,40 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         "ff": model.ffn.d_ff or 0,
         "vocab": padded,
     }
+    sizes |= _latent_sizes(model) | _expert_sizes(model, parallel, at_once * seq)
     return {name: size for name, size in sizes.items() if size}
+
+
+def _latent_sizes(model: Transformer) -> dict[str, int]:
+    """The dims of MLA: narrow vectors, the rotated and the other part of a head of keys, and heads of values."""
+    latent = model.attention.latent
+    if latent is None:
+        return {}
+    return {
+        "head": model.attention.qk_dim,
+        "vhead": latent.v_head_dim,
+        "qrank": latent.q_lora_rank or 0,
+        "kvrank": latent.kv_lora_rank,
+        "rotated": latent.qk_rope_head_dim,
+        "plain": latent.qk_nope_head_dim,
+    }
+
+
+def _expert_sizes(model: Transformer, parallel: Parallel, tokens: int) -> dict[str, int]:
+    """The dims of experts; slots are what chips that share tokens can share evenly."""
+    moe = model.moe
+    if moe is None:
+        return {}
+    chips = parallel.replicas * parallel.cp
+    each = math.ceil(tokens * moe.top_k * parallel.imbalance / (moe.experts * chips))
+    return {
+        "experts": moe.experts,
+        "top": moe.top_k,
+        "slots": each * chips,
+        "eff": moe.d_expert,
+        "sff": moe.d_shared,
+        "one": 1,
+    }
 
 
 def microbatches(parallel: Parallel, batch: int) -> int:

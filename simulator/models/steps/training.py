@@ -23,8 +23,8 @@ from simulator.models.steps.chunk import Chunk
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.parts import PartMaker, Slice
 from simulator.models.steps.precision import PRECISIONS, Precision
+from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.sizes import microbatches, sizes_of
-from simulator.models.steps.transformer import Shapes
 from simulator.passes.rename import own_names, renamed
 
 _LAST = "Z"

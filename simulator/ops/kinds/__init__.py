@@ -7,6 +7,7 @@ from simulator.ops.kinds import (  # noqa: F401  (registers)
     collective,
     conv,
     data,
+    experts,
     layout,
     loss,
     matmul,

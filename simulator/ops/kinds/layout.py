@@ -1,21 +1,23 @@
-"""Op kinds that only say how tensors lie in memory: view, side, pack.
+"""Op kinds that say how tensors lie in memory: view, side, pack, and concat, which moves them.
 
 `y:bf16[M] = view(x:bf16[B,S,D])`: the bytes of x, or some of them, under another name and other dims: a reshape, a
 weight in the flat buffer of a layer. `dk:bf16[...] = side(dq, of=k)`: what an op made beside its output. `b:bf16[N] =
 pack(g, h)`: a buffer in which the inputs lie one behind the other, as gradients lie in a bucket.
-None of them is a kernel: who reads one reads what lies behind it (`simulator.ops.views`), and that stays for as long.
+None of these three is a kernel: who reads one reads what lies behind it (`simulator.ops.views`), and that stays for as long.
 Assumes: whoever wrote the tensors wrote them where the view or the buffer has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from simulator.graph.items import Op
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Kernel, beside
 from simulator.ops.options import name_of
 from simulator.ops.registry import Call, ShapeError, kind
+from simulator.ops.tiling import StreamTiling
 
 
 def _unissued(call: Call, *allowed: str) -> None:
@@ -55,6 +57,48 @@ def side(call: Call) -> Sequence[Kernel]:
     if "of" not in call.options:
         raise ShapeError("side needs of=, the name of what was made beside, as in dk:bf16[S,D] = side(dq, of=k)")
     return []
+
+
+def _part(place: int) -> str:
+    """What the gradient of a part is called beside that of the first."""
+    return f"part{place}"
+
+
+def _concat_backward(adjoint: Adjoint) -> None:
+    """The first part's gradient, and the others' beside it; of one that was broadcast, a sum."""
+    made = adjoint.emit("concat_backward", (adjoint.given, *adjoint.op.inputs), adjoint.op.inputs[0])
+    adjoint.give(0, made)
+    for place in range(1, len(adjoint.op.inputs)):
+        adjoint.take(place, made, _part(place))
+
+
+@kind("concat", (2, None), as_written=True, backward=_concat_backward)
+def concat(call: Call) -> Sequence[Kernel]:
+    """Inputs one behind the other along the last dim; one that lacks other dims stands for all of them. Each read once,
+    the output written; no FLOPs."""
+    if sum(shaped.sizes[-1] for shaped in call.inputs) != call.output.sizes[-1]:
+        raise ShapeError("concat puts its inputs one behind the other along the last dim: their sizes add up", "out")
+    live = 2.0 * call.output.access.item_bytes
+    return [call.kernel(tiling=StreamTiling(call.output.elements, live, len(call.reads)))]
+
+
+@kind("concat_backward", (3, None), as_written=True)
+def concat_backward(call: Call) -> Sequence[Kernel]:
+    """The gradient of what was put together, and its parts, make the gradient of the first part and, beside it, of each
+    other by its place (`side(da, of=part1)`). Reads the gradient alone; a sum where a part was broadcast."""
+    given, *parts = call.inputs
+    sides = [
+        replace(part.access, tensor=beside(call.op.name, _part(place))) for place, part in enumerate(parts[1:], start=1)
+    ]
+    unread = [replace(part.access, nbytes=0.0) for part in parts]
+    return [
+        call.kernel(
+            reads=tuple(dict.fromkeys((given.access, *unread))),
+            writes=(call.output.access, *sides),
+            vector_flops=float(given.elements - sum(part.elements for part in parts)),
+            vector_dtype=given.dtype,
+        )
+    ]
 
 
 def _all_inputs(op: Op) -> Sequence[str]:

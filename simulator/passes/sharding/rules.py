@@ -44,7 +44,8 @@ def sharding_findings(op: Op, kind: Kind, order: Order) -> Iterator[Finding]:
             yield from rule(op, op.inputs[0], read_axes(over))
         return
     if kind.as_written:
-        yield from _sums_taken(op)
+        if kind.partial != "own":
+            yield from _sums_taken(op)
         return
     loops = kind.loops(op)
     for find in (

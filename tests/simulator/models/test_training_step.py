@@ -105,7 +105,7 @@ def test_every_layout_does_the_same_matmuls(parallel: Parallel, micro: int, prec
     once = [each.kernel for each in result.plan.kernels if not each.kernel.recompute]
     flops = sum(kernel.matrix_flops for kernel in once) * parallel.chips
     assert flops == pytest.approx(alone(micro) * parallel.replicas, rel=1e-9)
-    assert result.lower_bound_s <= result.time_s * (1 + 1e-9)
+    assert result.lower_bound_s <= result.time_s * (1 + 1e-9) + 1e-12 * len(result.plan.program)
     assert result.time_s <= result.upper_bound_s * (1 + 1e-9) + 1e-12 * len(result.plan.program)
 
 

@@ -168,6 +168,18 @@ CASES |= {
     "view": [("y:bf16[60] = view(x:bf16[M,N])", 0, 0, 0), ("y:bf16[N] = view(x:bf16[M,N])", 0, 0, 0)],
     "side": [("y:bf16[M,N] = side(x:bf16[M,N], of=k)", 0, 0, 0)],
     "pack": [("y:bf16[80] = pack(x:bf16[M,N], z:bf16[E])", 0, 0, 0)],
+    "concat": [("y:bf16[B,M,26] = concat(a:bf16[B,M,N], b:bf16[M,D])", 0, 0, 2 * (180 + 96 + 3 * 6 * 26))],
+    "concat_backward": [
+        ("d:bf16[B,M,N] = concat_backward(dy:bf16[B,M,26], a:bf16[B,M,N], b:bf16[M,D])",
+         0, 3 * 6 * 26 - 180 - 96, 2 * (3 * 6 * 26 + 180 + 96)),
+    ],
+    "route": [("r:fp32[T,2] = route(s:fp32[T,E])", 0, 6 * 160, 4 * (160 + 16))],
+    "route_backward": [("d:fp32[T,E] = route_backward(s:fp32[T,E], r:fp32[T,2])", 0, 4 * 160, 4 * (160 + 16 + 160))],
+    "dispatch": [("e:bf16[E,3,D] = dispatch(x:bf16[T,D], r:fp32[T,2])", 0, 0, 2 * 2 * 960 + 64)],
+    "combine": [("y:bf16[T,D] = combine(e:bf16[E,3,D], r:fp32[T,2])", 0, 2 * 960, 2 * 960 + 64 + 2 * 128)],
+    "combine_backward": [
+        ("d:bf16[E,3,D] = combine_backward(e:bf16[E,3,D], r:fp32[T,2], dy:bf16[T,D])", 0, 3 * 960, 3 * 2 * 960 + 2 * 64),
+    ],
     "swiglu_backward": [("y:bf16[M,N] = swiglu_backward(g:bf16[M,N], u:bf16[M,N], d:bf16[M,N])", 0, 720, 5 * 120)],
     "softmax_backward": [("d:bf16[M,N] = softmax_backward(y:bf16[M,N], dy:bf16[M,N])", 0, 240, 360)],
     "layer_norm_backward": [

@@ -1,0 +1,64 @@
+"""The forward ops of a transformer's block.
+
+Model: a block takes the stream `x` and makes `y`: attention and a feed-forward network, each with a norm and a residual.
+Source: Vaswani et al. 2017; the modelling files named in `simulator.models.weights` for where norms stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simulator.graph.items import Tensor
+from simulator.models.blocks import Block
+from simulator.models.steps.attention import attention_ops
+from simulator.models.steps.experts import expert_ops
+from simulator.models.steps.pieces import enter, leave, network, norm
+from simulator.models.steps.shapes import Shapes
+from simulator.models.steps.writer import Writer
+
+
+def block_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str) -> Tensor:
+    """Write the ops of one block behind `x`; returns what it makes, called `out`."""
+    if shapes.model.parallel:
+        return _side_by_side(write, shapes, block, x, out)
+    model = shapes.model
+
+    def attend(inside: Tensor) -> Tensor:
+        return leave(write, shapes, attention_ops(write, shapes, block, inside), model.attention.out_bias)
+
+    def feed(inside: Tensor) -> Tensor:
+        return leave(write, shapes, _feed_forward(write, shapes, block, inside), model.ffn.bias)
+
+    h = _residual(write, shapes, x, "1", "h", attend)
+    return _residual(write, shapes, h, "2", out, feed)
+
+
+def _residual(
+    write: Writer, shapes: Shapes, x: Tensor, number: str, out: str, inner: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """x and what `inner` makes of it, with norms where the model has them."""
+    places = shapes.model.norm.places
+    inside = x if places == "post" else norm(write, shapes, x, f"n{number}")
+    made = inner(enter(write, shapes, inside))
+    if places == "sandwich":
+        made = norm(write, shapes, made, f"p{number}")
+    if places != "post":
+        return write.op("add", x, made, out=out, shape=shapes.stream)
+    total = write.op("add", x, made, out=f"t{number}", shape=shapes.stream)
+    return norm(write, shapes, total, out, f"n{number}")
+
+
+def _side_by_side(write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str) -> Tensor:
+    """Attention and feed-forward network on one normed input, their sums added up before they leave the region."""
+    inside = enter(write, shapes, norm(write, shapes, x, "n1"))
+    attended, fed = attention_ops(write, shapes, block, inside), _feed_forward(write, shapes, block, inside)
+    both = write.op("add", attended, fed, out="both", shape=shapes.inside, partial=attended.partial)
+    biased = bool(both.partial) and (shapes.model.attention.out_bias or shapes.model.ffn.bias)
+    return write.op("add", x, leave(write, shapes, both, biased), out=out, shape=shapes.stream)
+
+
+def _feed_forward(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Tensor:
+    """The block's network, or its experts."""
+    if block.has_experts and shapes.model.moe is not None:
+        return expert_ops(write, shapes, shapes.model.moe, x)
+    return network(write, shapes, x, "ff")

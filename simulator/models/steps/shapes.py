@@ -1,0 +1,44 @@
+"""The dims of a model's tensors under a layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulator.graph.items import Dim
+from simulator.models.description import Transformer
+from simulator.models.steps.layout import Layout, Parallel
+from simulator.models.steps.writer import dims
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Dims of a model's tensors under a layout."""
+
+    model: Transformer
+    layout: Layout
+    kv_axes: str
+
+    @classmethod
+    def of(cls, model: Transformer, parallel: Parallel) -> Shapes:
+        """The dims of a model under a parallelism."""
+        layout = Layout.of(parallel)
+        return cls(model, layout, layout.tensor if model.attention.kv_heads % parallel.tp == 0 else "")
+
+    @property
+    def stream(self) -> tuple[Dim, ...]:
+        """Tokens between tensor-parallel regions."""
+        return dims(("batch", self.layout.batch), ("seq", self.layout.rows), "model")
+
+    @property
+    def inside(self) -> tuple[Dim, ...]:
+        """Tokens inside a tensor-parallel region."""
+        return self.tokens("model")
+
+    def tokens(self, *last: str | tuple[str, str]) -> tuple[Dim, ...]:
+        """Tokens inside a tensor-parallel region, with other dims behind them."""
+        return dims(("batch", self.layout.batch), ("seq", self.layout.seq), *last)
+
+    def heads(self, heads: str, axes: str, seq: str = "seq", size: str = "head") -> tuple[Dim, ...]:
+        """Tokens by heads; `seq`: the sequence, sharded as inside a region unless it was gathered."""
+        split = self.layout.seq if seq == "seq" else ""
+        return dims(("batch", self.layout.batch), (heads, axes), ("seq", split), size)

@@ -1,0 +1,136 @@
+"""Steps of the catalogue's transformers: their graphs do what closed forms say, forwards and backwards.
+
+Law: matmuls are three times those of a forward pass; flash attention of heads of size d (values e) is one time forwards
+and (3d + 2e) / (d + e) times backwards, since it makes its scores again. However experts, latents, heads and tokens lie on
+chips, the FLOPs are the same, and the sharding planner has nothing to insert.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw import Mesh, System, load_chip, parse_topology
+from scenarios.models import load_model, model_names
+from simulator import RunOptions, bind, simulate
+from simulator.models import (
+    Attention,
+    Embedding,
+    Ffn,
+    Head,
+    Latent,
+    Moe,
+    Norm,
+    Position,
+    Transformer,
+    Work,
+    forward_flops,
+    parameters,
+)
+from simulator.models.steps.layout import Parallel
+from simulator.models.steps.training import Training, train_graph
+
+SEQ = 256
+EVEN = 1280
+"""Tokens that all experts of the catalogue can share evenly: slots are whole tokens."""
+
+
+def decoders() -> list[str]:
+    found = []
+    for name in model_names():
+        model = load_model(name).description
+        if isinstance(model, Transformer) and model.family == "decoder":
+            found.append(name)
+    return found
+
+
+def expected(model: Transformer, tokens: int) -> float:
+    """FLOPs of a forward and a backward pass over one sequence."""
+    counted = forward_flops(model, Work(tokens=tokens))
+    d, e = model.attention.qk_dim, model.attention.v_dim
+    return 3 * (counted.matmul + counted.vocabulary) + (1 + (3 * d + 2 * e) / (d + e)) * counted.attention
+
+
+@pytest.mark.parametrize("name", decoders())
+def test_a_step_does_what_closed_forms_say(name: str) -> None:
+    """Of some blocks: what repeats costs the same again."""
+    whole = load_model(name).description
+    assert isinstance(whole, Transformer)
+    model = replace(whole, layers=min(whole.layers, 6))
+    graph = train_graph(model, Parallel(), Training(batch=1, seq=EVEN))
+    got = sum(kernel.matrix_flops for kernel in bind(graph, System(load_chip("h100_sxm"))))
+    want = expected(model, EVEN)
+    print(f"{name}: {got:.6g} FLOPs, {got / want - 1:+.2e}")
+    assert got == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", decoders())
+def test_a_step_has_every_parameter(name: str) -> None:
+    whole = load_model(name).description
+    assert isinstance(whole, Transformer)
+    model = replace(whole, layers=min(whole.layers, 6))
+    graph = train_graph(model, Parallel(), Training(batch=1, seq=SEQ))
+    stored = sum(
+        graph.dims[str(op.inputs[0].dims[0].size)]
+        for op in graph.flat()
+        if op.kind == "view" and op.name.startswith("w") and op.inputs[0].name.startswith("storedw")
+    )
+    want = parameters(model).total
+    # left out: sinks (a number a head); a learned table has the rows that the sequence needs
+    rows = (model.position.longest or SEQ) - SEQ if model.position.kind == "learned" else 0
+    sinks = model.layers * model.attention.heads if model.attention.sinks else 0
+    print(f"{name}: {stored} parameters, {stored / want - 1:+.2e}")
+    assert stored == pytest.approx(want - rows * model.d_model - sinks, rel=1e-3)
+
+
+EXPERTS = Transformer(
+    name="experts",
+    family="decoder",
+    layers=3,
+    d_model=128,
+    attention=Attention(
+        heads=8,
+        kv_heads=8,
+        head_dim=48,
+        latent=Latent(q_lora_rank=64, kv_lora_rank=32, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=32),
+    ),
+    ffn=Ffn(d_ff=256),
+    norm=Norm(),
+    position=Position(),
+    head=Head(),
+    embedding=Embedding(vocab=512),
+    moe=Moe(experts=8, top_k=2, d_expert=64, shared_experts=1, d_shared=64, first_dense=1),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.builds(
+        Parallel,
+        dp=st.sampled_from([1, 2]),
+        tp=st.sampled_from([1, 2]),
+        cp=st.sampled_from([1, 2]),
+        ep=st.sampled_from([1, 2, 4]),
+        zero=st.integers(0, 3),
+        sequence=st.booleans(),
+    ),
+    st.sampled_from(["none", "selective", "full"]),
+)
+def test_experts_and_latents_cost_the_same_however_they_lie(parallel: Parallel, recompute: str) -> None:
+    chip = load_chip("h100_sxm")
+    system = System(chip)
+    if parallel.chips > 1:
+        system = System(chip, parse_topology(f"switch({parallel.chips}) over nvlink", chip.links), Mesh(parallel.mesh))
+    graph = train_graph(EXPERTS, parallel, Training(batch=parallel.replicas, seq=SEQ, recompute=recompute))
+    result = simulate(graph, system, RunOptions(overlap="full"))
+    assert result.plan.inserted == ()
+    once = [each.kernel for each in result.plan.kernels if not each.kernel.recompute]
+    got = sum(kernel.matrix_flops for kernel in once) * parallel.chips
+    # the router and MLA's narrow matmuls are the same on every chip of the tensor axis
+    assert got >= expected(EXPERTS, SEQ) * parallel.replicas * (1 - 1e-12)
+    if parallel.tp == 1:
+        assert got == pytest.approx(expected(EXPERTS, SEQ) * parallel.replicas, rel=1e-12)
+    assert result.lower_bound_s <= result.time_s * (1 + 1e-9) + 1e-12 * len(result.plan.program)
