@@ -18,7 +18,7 @@ from simulator.models.description import Transformer
 from simulator.models.graph_network import GraphNetwork, graph_weights
 from simulator.models.parameters import Model, parts
 from simulator.models.weights import Weight
-from simulator.ops.kinds.attention_mask import Mask
+from simulator.ops.kinds.attention.mask import Mask
 
 _VOCABULARY = "head.vocabulary"
 

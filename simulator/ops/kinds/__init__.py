@@ -1,8 +1,6 @@
 """The kinds of ops that ship, one file for each family; importing this registers them all."""
 
 from simulator.ops.kinds import (  # noqa: F401  (registers)
-    attention,
-    attention_backward,
     cache,
     collective,
     conv,
@@ -16,3 +14,4 @@ from simulator.ops.kinds import (  # noqa: F401  (registers)
     sparse,
     vector,
 )
+from simulator.ops.kinds.attention import backward, forward  # noqa: F401  (registers)

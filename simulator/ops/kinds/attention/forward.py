@@ -5,7 +5,7 @@ others heads or batch; fewer heads in k and v is grouped-query attention (GQA). 
 more coarsely than those of q, on chips that share the heads of q: a chip reads those that its own query heads need.
 Bytes per head with T = S and b bytes per element: standard (2Td + T^2)b + 2 T^2 b + (T^2 + 2Td)b; flash and linear 4Tdb.
 FLOPs per head: 2TS(d + e) on the matrix unit and 5TS of softmax on the vector unit; linear 4Tde.
-Masks (`causal=`, `window=`: `simulator.ops.kinds.attention_mask`): flash skips what is masked, pair by pair, and reads
+Masks (`causal=`, `window=`: `simulator.ops.kinds.attention.mask`): flash skips what is masked, pair by pair, and reads
 only keys and values in reach of a window; standard computes all pairs and masks them; linear costs the same causal, and
 has no window. Where queries are sharded FLOPs are the mean over the chips: that with the first has less to do than that
 with the last.
@@ -22,7 +22,7 @@ from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Access, Contraction, Kernel
-from simulator.ops.kinds.attention_mask import Mask
+from simulator.ops.kinds.attention.mask import Mask
 from simulator.ops.loops import Loops, named_loops
 from simulator.ops.options import OPTION_READERS, count
 from simulator.ops.registry import Call, Shaped, ShapeError, kind

@@ -15,7 +15,14 @@ from dataclasses import replace
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op
 from simulator.ops.kernel import Access, Contraction, Kernel, beside
-from simulator.ops.kinds.attention import ATTENTION_OPTIONS, Heads, attended, attention_loops, grouped, must_be_whole
+from simulator.ops.kinds.attention.forward import (
+    ATTENTION_OPTIONS,
+    Heads,
+    attended,
+    attention_loops,
+    grouped,
+    must_be_whole,
+)
 from simulator.ops.loops import Loops
 from simulator.ops.registry import Call, kind
 from simulator.ops.tiling import FlashTiling, StreamTiling
