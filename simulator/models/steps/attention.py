@@ -14,7 +14,7 @@ from __future__ import annotations
 from simulator.graph.items import Tensor
 from simulator.models.blocks import Block
 from simulator.models.description import Latent
-from simulator.models.steps.pieces import base_name, head_norm, keys_of_all, linear
+from simulator.models.steps.pieces import base_name, head_norm, heads_for_tokens, keys_of_all, linear
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer, dims
 
@@ -29,8 +29,12 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
     seen = attention.window if block.attention == "sliding" else None
     causal = attention.causal or None
     size = "head" if attention.latent is None else "vhead"
-    shape = shapes.heads("heads", axes, size=size)
+    if shapes.exchanges:
+        q = heads_for_tokens(write, shapes, q)
+    shape = (*q.dims[:-1], *dims(size))
     a = write.op("attention", q, k, v, out="a", shape=shape, causal=causal, window=seen)
+    if shapes.exchanges:
+        a = heads_for_tokens(write, shapes, a)
     bias = dims("model") if attention.out_bias else None
     return linear(write, a, "o", dims(("heads", axes), size, "model"), shapes.inside, bias)
 

@@ -228,15 +228,21 @@ class Stored:
         ops.append(Op(made, kind, (total,), (("over", buffer.data),)))
         return made
 
-    def stepped(self, buffer: Buffer, reduced: Tensor, optimizer: str) -> Iterator[Op]:
-        """The optimizer's step of a part."""
+    def squared(self, buffer: Buffer, reduced: Tensor) -> Op:
+        """The sum of the squares of a part's gradients: a chip's share of it."""
+        made = Tensor(f"norm{buffer.name}", "fp32", (), reduced.axes)
+        return Op(made, "reduce", (buffer.here(reduced),))
+
+    def stepped(self, buffer: Buffer, reduced: Tensor, optimizer: str, after: Sequence[str] = ()) -> Iterator[Op]:
+        """The optimizer's step of a part, when some other ops are over."""
         more, moments = self._more(buffer), self.precision.moments
         states = [buffer.tensor(name, moments, more) for name in STATES[optimizer]]
         if self.precision.master:
             states.append(buffer.tensor("master", self.precision.master, more))
         owned = self.owned(buffer)
         made = replace(owned, name=f"n{owned.name}")
-        yield Op(made, optimizer, (buffer.here(owned), buffer.here(reduced), *states))
+        told = (("after", f"[{', '.join(after)}]"),) if after else ()
+        yield Op(made, optimizer, (buffer.here(owned), buffer.here(reduced), *states), told)
 
 
 STATES: Mapping[str, tuple[str, ...]] = {"adamw": ("m", "v"), "sgd": ("momentum",)}

@@ -26,11 +26,19 @@ class Ends:
     gradient: Tensor | None
 
 
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """What steps the weights, and whether gradients are clipped by their norm before."""
+
+    kind: str
+    clips: bool = False
+
+
 class Chunk:
     """One chunk being built. `takes`: the stream that it takes in, None in the first; `is_last`: it ends in the loss."""
 
     def __init__(
-        self, parts: Sequence[Part], stored: Stored, optimizer: str, takes: Tensor | None, is_last: bool
+        self, parts: Sequence[Part], stored: Stored, optimizer: Optimizer, takes: Tensor | None, is_last: bool
     ) -> None:
         self.parts, self.stored, self.optimizer = parts, stored, optimizer
         self.forward: Items = tuple(item for part in parts for item in part.items)
@@ -97,22 +105,43 @@ class Chunk:
         return replace(block, items=tuple(waiting))
 
     def stepped(self) -> list[Op | Repeat]:
-        """Gradients that waited for the end of the backward pass reduced, then every part's weights stepped."""
-        reductions: list[Op | Repeat] = []
-        steps: list[Op | Repeat] = []
+        """Gradients that waited for the end of the backward pass reduced, their norm taken where they are clipped, then
+        every part's weights stepped."""
+        summed = {buffer.name: self._summed(buffer) for buffer in self.buffers}
+        items: list[Op | Repeat] = []
         for part in self.parts:
-            late: list[Op] = []
-            ops: list[Op] = []
+            late = [op for buffer in part.buffers for op in summed[buffer.name][0]]
+            items += part.for_each(late)
+        norms = self._norms(items, {name: made for name, (_, made) in summed.items()})
+        for part in self.parts:
+            steps: list[Op] = []
             for buffer in part.buffers:
-                packed = self.stored.packed(buffer)
-                more, summed = self.stored.finished(buffer, packed)
-                if self.stored.waits(buffer):
-                    more, summed = self.stored.reduced(buffer, packed)
-                    late += more
-                ops += self.stored.stepped(buffer, summed, self.optimizer)
-            reductions += part.for_each(late)
-            steps += part.for_each(ops)
-        return [*reductions, *steps]
+                steps += self.stored.stepped(buffer, summed[buffer.name][1], self.optimizer.kind, norms)
+            items += part.for_each(steps)
+        return items
+
+    def _summed(self, buffer: Buffer) -> tuple[list[Op], Tensor]:
+        """What is left to do for the gradients of all microbatches, and where they then are."""
+        packed = self.stored.packed(buffer)
+        if self.stored.waits(buffer):
+            return self.stored.reduced(buffer, packed)
+        return [], self.stored.finished(buffer, packed)[1]
+
+    def _norms(self, items: list[Op | Repeat], summed: Mapping[str, Tensor]) -> list[str]:
+        """The norms of all gradients, added to the items; returns what the optimizer waits for."""
+        if not self.optimizer.clips:
+            return []
+        awaited = []
+        for part in self.parts:
+            squares = [self.stored.squared(buffer, summed[buffer.name]) for buffer in part.buffers]
+            items += part.for_each(squares)
+            for op in squares:
+                awaited.append(op.name)
+                if op.output.partial:
+                    whole = replace(op.output, name=f"{op.name}s", partial="")
+                    items.append(Op(whole, "all_reduce", (op.output,), (("over", op.output.partial),)))
+                    awaited[-1] = whole.name
+        return awaited
 
 
 def _insert(items: list[Op | Repeat], ops: Sequence[Op], made: Collection[str]) -> None:

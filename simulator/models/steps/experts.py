@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from simulator.graph.items import Dim, Tensor
 from simulator.models.description import Moe
-from simulator.models.steps.pieces import linear, network
+from simulator.models.steps.pieces import linear, network, without
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer, dims
 
@@ -24,7 +24,7 @@ def expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
     own = layout.batch + layout.seq
     apart = dims("experts", ("slots", own), "model")
     e = write.op("dispatch", x, chosen, out="e", shape=apart)
-    here = dims(("experts", layout.experts), ("slots", _without(own, layout.experts)), "model")
+    here = dims(("experts", layout.experts), ("slots", without(own, layout.experts)), "model")
     if layout.experts:
         e = write.op("all_to_all", e, out="es", shape=here, over=layout.experts)
     made = _batched_network(write, shapes, e)
@@ -56,7 +56,3 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
     else:
         s = write.op("gelu", matmul(e, "eup", wide, hidden), out="eact", shape=hidden)
     return matmul(s, "ed", (experts, *dims(("eff", axes), "model")), e.dims, axes)
-
-
-def _without(axes: str, others: str) -> str:
-    return "".join(axis for axis in axes if axis not in others)

@@ -23,6 +23,9 @@ from hw.input import unknown
 AXES: Mapping[str, str] = {"tp": "T", "cp": "C", "ep": "E", "dp": "D", "pp": "P"}
 """The mesh axis of each kind of parallelism, in the order in which they lie on the topology unless said otherwise."""
 
+CONTEXTS = ("gather", "all_to_all")
+"""How chips that share a sequence attend to all of it: keys and values gathered, or heads exchanged for tokens."""
+
 SCHEDULES = ("gpipe", "1f1b", "interleaved", "zero_bubble")
 
 
@@ -36,7 +39,9 @@ class Parallel:
     `layers`: how many each pipeline chunk has, from the first; as even as can be where it is not said, the last and the
     first with fewer, since head and embedding stand there. `overlap_gradients`: gradients are reduced beside the backward
     pass, layer by layer, and not after it. `prefetch`: layers whose weights are gathered ahead of their turn (ZeRO-3); 0:
-    each when it is needed. `imbalance`: tokens of the fullest expert over those of the mean one.
+    each when it is needed. `imbalance`: tokens of the fullest expert over those of the mean one. `context`:
+    how chips of the context axis attend: over gathered keys and values (Llama 3), or each over some heads of the whole
+    sequence, exchanged for tokens (DeepSpeed-Ulysses).
     """
 
     dp: int = 1
@@ -54,6 +59,7 @@ class Parallel:
     prefetch: int = 1
     layers: tuple[int, ...] = ()
     imbalance: float = 1.0
+    context: Literal["gather", "all_to_all"] = "gather"
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -64,6 +70,8 @@ class Parallel:
             problems.add(Mark("parallel.zero"), f"zero is {self.zero}; it is 0, 1, 2 or 3")
         if self.schedule not in SCHEDULES:
             problems.add(Mark("parallel.schedule"), unknown("schedule", self.schedule, SCHEDULES))
+        if self.context not in CONTEXTS:
+            problems.add(Mark("parallel.context"), unknown("context", self.context, CONTEXTS))
         if not self.imbalance >= 1:
             problems.add(Mark("parallel.imbalance"), f"imbalance is {self.imbalance}; it must be 1 or more")
         for name in self.order:

@@ -88,10 +88,33 @@ def head_norm(write: Writer, x: Tensor, width: str = "head") -> Tensor:
     return write.op("rms_norm", x, write.weight(f"g{name}", dims(width)), out=f"{name}n", shape=x.dims)
 
 
+def heads_for_tokens(write: Writer, shapes: Shapes, x: Tensor) -> Tensor:
+    """Some heads of the whole sequence for all heads of some tokens, or the other way round."""
+    axes = shapes.layout.seq
+    spread = any(axis in dim.axes for dim in x.dims if dim.size == "seq" for axis in axes)
+    moved = {"seq": "" if spread else axes}
+    whole = tuple(
+        Dim(dim.size, moved["seq"])
+        if dim.size == "seq"
+        else Dim(dim.size, dim.axes + axes if spread else without(dim.axes, axes))
+        if dim.size in ("heads", "kv")
+        else dim
+        for dim in x.dims
+    )
+    return write.op("all_to_all", x, out=f"{base_name(write, x)}x", shape=whole, over=axes)
+
+
+def without(axes: str, others: str) -> str:
+    """Axes but for some others."""
+    return "".join(axis for axis in axes if axis not in others)
+
+
 def keys_of_all(write: Writer, shapes: Shapes, x: Tensor) -> Tensor:
     """Keys or values of the whole sequence."""
     if not shapes.layout.seq:
         return x
+    if shapes.exchanges:
+        return heads_for_tokens(write, shapes, x)
     whole = tuple(Dim(dim.size) if dim.size == "seq" else dim for dim in x.dims)
     return write.op("all_gather", x, out=f"{base_name(write, x)}c", shape=whole, over=shapes.layout.seq)
 

@@ -17,12 +17,16 @@ class Shapes:
     model: Transformer
     layout: Layout
     kv_axes: str
+    exchanges: bool = False
+    """Whether chips of the context axis exchange heads for tokens around attention."""
 
     @classmethod
     def of(cls, model: Transformer, parallel: Parallel) -> Shapes:
         """The dims of a model under a parallelism."""
         layout = Layout.of(parallel)
-        return cls(model, layout, layout.tensor if model.attention.kv_heads % parallel.tp == 0 else "")
+        attention = model.attention
+        kv_axes = layout.tensor if attention.kv_heads % parallel.tp == 0 else ""
+        return cls(model, layout, kv_axes, parallel.context == "all_to_all" and bool(layout.seq))
 
     @property
     def stream(self) -> tuple[Dim, ...]:

@@ -27,6 +27,11 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         if model.moe.experts % parallel.ep:
             message = f"{model.moe.experts} experts are not shared evenly by {parallel.ep} chips"
             problems.add(Mark("parallel.ep"), message)
+    if parallel.context == "all_to_all" and parallel.cp > 1:
+        kv = attention.heads if attention.latent is not None else attention.kv_heads
+        if kv % (parallel.tp * parallel.cp):
+            message = f"{kv} heads of keys are not exchanged evenly among {parallel.tp} x {parallel.cp} chips"
+            problems.add(Mark("parallel.context"), f"{message}; context: gather takes any")
     for name, size in widths.items():
         if size % parallel.tp:
             problems.add(Mark("parallel.tp"), f"{name} {size} is not shared evenly by {parallel.tp} chips")

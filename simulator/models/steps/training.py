@@ -19,7 +19,7 @@ from simulator.graph.items import Op, Repeat, every_op
 from simulator.graph.op_graph import OpGraph
 from simulator.models.description import Transformer
 from simulator.models.steps.buffers import STATES, Stored
-from simulator.models.steps.chunk import Chunk
+from simulator.models.steps.chunk import Chunk, Optimizer
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.parts import PartMaker, Slice
 from simulator.models.steps.precision import PRECISIONS, Precision
@@ -36,13 +36,15 @@ RECOMPUTE = ("none", "selective", "full")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What a step is: sequences of all replicas together, tokens of each, formats, optimizer, and what is recomputed:
-    'none', 'selective' (attention), 'full' (all but the blocks' inputs), or the number of blocks of which all is."""
+    'none', 'selective' (attention), 'full' (all but the blocks' inputs), or the number of blocks of which all is. `clip`:
+    gradients are clipped by their norm, so that nothing is stepped before all of them are read once more."""
 
     batch: int
     seq: int
     precision: Precision = PRECISIONS["mixed_bf16"]
     optimizer: str = "adamw"
     recompute: str | int = "none"
+    clip: bool = False
 
     def __post_init__(self) -> None:
         if self.optimizer not in STATES:
@@ -88,4 +90,5 @@ class _Step:
         """One chunk: some of the blocks, with what stands before and behind them."""
         maker = PartMaker(self.model, self.shapes, self.stored, self.sizes, self.training.recompute, where)
         takes = maker.taken if where.first else None
-        return Chunk(maker.parts(), self.stored, self.training.optimizer, takes, where.end == self.model.layers)
+        optimizer = Optimizer(self.training.optimizer, self.training.clip)
+        return Chunk(maker.parts(), self.stored, optimizer, takes, where.end == self.model.layers)

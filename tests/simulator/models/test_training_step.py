@@ -172,6 +172,26 @@ def test_each_overlap_that_is_switched_off_costs_time() -> None:
         assert together.time_s < apart.time_s < together.upper_bound_s
 
 
+def test_clipping_reads_all_gradients_once_more_before_anything_is_stepped() -> None:
+    plain, clipped = step(Parallel(dp=2, zero=1)), step(Parallel(dp=2, zero=1), clip=True)
+    moved = [sum(each.kernel.hbm_bytes for each in result.plan.kernels) for result in (plain, clipped)]
+    scalars = 4 * 3 * len(clipped.plan.kernels)
+    assert moved[1] - moved[0] == pytest.approx(4 * parameters(SMALL).total / 2, abs=scalars)
+    names = [each.kernel.kind for each in clipped.plan.kernels]
+    assert names.index("adamw") > max(at for at, kind in enumerate(names) if kind == "reduce")
+    assert clipped.plan.inserted == ()
+
+
+@pytest.mark.parametrize("tp", [1, 2])
+def test_heads_exchanged_for_tokens_do_the_same_matmuls_as_gathered_keys(tp: int) -> None:
+    equal = replace(SMALL, attention=Attention(heads=8, kv_heads=8, head_dim=32))
+    gather, exchange = (step(Parallel(cp=4, tp=tp, context=how), model=equal) for how in ("gather", "all_to_all"))
+    assert exchange.plan.inserted == ()
+    assert matrix_flops(exchange) == pytest.approx(matrix_flops(gather), rel=1e-12)
+    kinds = {each.kernel.kind for each in exchange.plan.kernels if each.kernel.communication is not None}
+    assert "all_to_all" in kinds
+
+
 def test_microbatches_keep_the_activations_of_one() -> None:
     one, four = step(Parallel(), 1), step(Parallel(), 4)
     ids = 4 * SEQ * 4 * 2
