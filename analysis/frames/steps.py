@@ -14,6 +14,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.words.causes import DOES
 
@@ -27,17 +28,18 @@ Keys = Sequence[str]
 class Steps:
     """Stretches in which nothing changes, ordered by group and time: group number, begin, end, amounts (one column each)."""
 
-    group: Any
-    begin: Any
-    end: Any
-    level: Any
+    group: NDArray[np.int64]
+    begin: NDArray[np.float64]
+    end: NDArray[np.float64]
+    level: NDArray[Any]
 
     @property
-    def seconds(self) -> Any:
+    def seconds(self) -> NDArray[np.float64]:
         """How long each lasts."""
-        return self.end - self.begin
+        lasted: NDArray[np.float64] = self.end - self.begin
+        return lasted
 
-    def where(self, chosen: Any) -> Steps:
+    def where(self, chosen: NDArray[Any]) -> Steps:
         """Only some of the steps."""
         return Steps(self.group[chosen], self.begin[chosen], self.end[chosen], self.level[chosen])
 
@@ -52,7 +54,7 @@ class Steps:
         return Steps(self.group[first], self.begin[first], self.end[last], self.level[first])
 
 
-def steps(group: Any, begin: Any, end: Any, amounts: Any) -> Steps:
+def steps(group: NDArray[Any], begin: NDArray[Any], end: NDArray[Any], amounts: NDArray[Any]) -> Steps:
     """The steps of intervals; `amounts` has a row per interval. Stretches between two intervals of a group count too."""
     times = np.concatenate([begin, end])
     narrow = np.asarray(group).astype(np.min_scalar_type(int(group.max(initial=0))))  # sorts four times as fast
@@ -91,7 +93,7 @@ def need_times(frame: pd.DataFrame) -> None:
         raise ValueError(f"'end' of row {frame.index[at]} is {end[at]:g} s, before its 'begin', {begin[at]:g} s")
 
 
-def _times(frame: pd.DataFrame, name: str) -> Any:
+def _times(frame: pd.DataFrame, name: str) -> NDArray[Any]:
     """A column of times, all finite and none negative."""
     column = frame[name].to_numpy()
     if column.dtype.kind not in "fiu":
@@ -107,7 +109,7 @@ def _times(frame: pd.DataFrame, name: str) -> Any:
     return column
 
 
-def grouped(frame: pd.DataFrame, by: str | Keys) -> tuple[Any, pd.DataFrame]:
+def grouped(frame: pd.DataFrame, by: str | Keys) -> tuple[NDArray[Any], pd.DataFrame]:
     """The group number of every row by the values of some columns, and a frame of those values, one row a group."""
     names = [by] if isinstance(by, str) else list(by)
     need(frame, names, "grouping")
@@ -117,12 +119,12 @@ def grouped(frame: pd.DataFrame, by: str | Keys) -> tuple[Any, pd.DataFrame]:
     return number, keys
 
 
-def _firsts(number: Any) -> Any:
+def _firsts(number: NDArray[Any]) -> NDArray[Any]:
     """Where each group number stands for the first time, in order of the numbers."""
     return np.unique(number, return_index=True)[1]
 
 
-def taken(keys: pd.DataFrame, group: Any) -> pd.DataFrame:
+def taken(keys: pd.DataFrame, group: NDArray[Any]) -> pd.DataFrame:
     """The keys of some groups, one row each."""
     rows: pd.DataFrame = keys.iloc[group].reset_index(drop=True)
     return rows
@@ -137,7 +139,7 @@ def activity(timeline: pd.DataFrame, by: str | Keys = "chip") -> tuple[Steps, pd
     return steps(number, begin, end, amounts), keys
 
 
-def does_codes(timeline: pd.DataFrame) -> Any:
+def does_codes(timeline: pd.DataFrame) -> NDArray[Any]:
     """The place of every row's `does` in `DOES`. Raises ValueError for another word."""
     import pandas as pd
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.accessor import add_accessor
 from analysis.frames.schema import conforming
@@ -72,7 +73,7 @@ def timeline_frame(result: Result, chips: Collection[int] | None = None) -> pd.D
     return _expanded(frame, folding.members, set(chips) if chips is not None else None)
 
 
-def _does(kernels: Sequence[PlannedKernel]) -> Any:
+def _does(kernels: Sequence[PlannedKernel]) -> NDArray[Any]:
     return np.asarray([DOES.index(what_it_does(planned)) for planned in kernels], dtype=np.int8)
 
 
@@ -184,7 +185,7 @@ def _expanded(frame: pd.DataFrame, members: Mapping[int, list[int]], wanted: set
     return result
 
 
-def _column(values: Sequence[int], task: Any) -> Any:
+def _column(values: Sequence[int], task: NDArray[Any]) -> NDArray[Any]:
     """A column of the program by row; no copy where every task is one row."""
     whole = np.asarray(values)  # an array.array shares its memory
     if whole.dtype == object:  # beyond 64 bits: a run of more than 106 days
@@ -192,12 +193,12 @@ def _column(values: Sequence[int], task: Any) -> Any:
     return whole if len(whole) == len(task) else whole[task]
 
 
-def _narrow(values: Any) -> Any:
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
     """Small whole numbers in as few bytes as they need."""
     return values.astype(np.min_scalar_type(int(values.max(initial=1)))) if len(values) else values
 
 
-def _waiting(result: Result, task: Any, queue: Any) -> Any:
+def _waiting(result: Result, task: NDArray[Any], queue: NDArray[Any]) -> NDArray[Any]:
     """Seconds that each row waited for the rest of its group, to seven digits."""
     waiting = np.zeros(len(task), dtype=np.float32)
     if result.plan.program.groups:
@@ -207,7 +208,7 @@ def _waiting(result: Result, task: Any, queue: Any) -> Any:
     return waiting
 
 
-def _slots(result: Result) -> tuple[Any, Any]:
+def _slots(result: Result) -> tuple[NDArray[Any], NDArray[Any]]:
     """Task and queue of every row: tasks in order, a group task once per queue."""
     program = result.plan.program
     if not program.groups:
@@ -217,7 +218,7 @@ def _slots(result: Result) -> tuple[Any, Any]:
     return slots[:, 0].copy(), slots[:, 1].copy()
 
 
-def _codes(names: list[str]) -> tuple[list[str], Any]:
+def _codes(names: list[str]) -> tuple[list[str], NDArray[Any]]:
     """Distinct names, and for each name its place among them, in the narrowest integers."""
     distinct = list(dict.fromkeys(names))
     place = {name: at for at, name in enumerate(distinct)}

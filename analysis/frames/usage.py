@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.steps import grouped, need, steps, taken
 from simulator import PS_PER_S, RESOURCE_CAUSES, Network, Plan, Result, rates_of
@@ -61,7 +62,7 @@ def usage_frame(result: Result) -> pd.DataFrame:
     return frame
 
 
-def _demands(plan: Plan, task: Any) -> tuple[Any, Any, Any]:
+def _demands(plan: Plan, task: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """For every stretch of a task and every resource that the task uses: resource, number of the stretch, ps alone."""
     shapes = plan.program.shapes
     counts = np.asarray([len(shape.demands) for shape in shapes], dtype=np.int64)
@@ -120,7 +121,7 @@ def utilisation(usage: pd.DataFrame, end: float | None = None, bins: int = 100) 
     return result
 
 
-def integral(begin: Any, end: Any, share: Any, at: Any) -> Any:
+def integral(begin: NDArray[Any], end: NDArray[Any], share: NDArray[Any], at: NDArray[Any]) -> NDArray[Any]:
     """Seconds of full use up to each instant of `at`, of one resource's stretches in order of time."""
     if not len(begin):
         return np.zeros(len(at))

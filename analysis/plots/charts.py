@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.steps import need
 from analysis.frames.timeline import timeline_frame
@@ -69,7 +70,7 @@ def plot_timeline(run: Result | pd.DataFrame, chips: Sequence[int] | None = None
     return styled(Figure(traces), _BASE + _LANE * max(1, len(lanes)), x, y).update_layout(barmode="overlay", bargap=0.2)
 
 
-def _bars(frame: pd.DataFrame, lane: Any, size: float, unit: str) -> list[Any]:
+def _bars(frame: pd.DataFrame, lane: NDArray[Any], size: float, unit: str) -> list[Any]:
     """A bar per slice, a trace per thing that slices do."""
     from plotly.graph_objects import Bar
 
@@ -95,7 +96,7 @@ def _bars(frame: pd.DataFrame, lane: Any, size: float, unit: str) -> list[Any]:
     return traces
 
 
-def _utilisation(frame: pd.DataFrame, lane: Any, size: float) -> list[Any]:
+def _utilisation(frame: pd.DataFrame, lane: NDArray[Any], size: float) -> list[Any]:
     """Each lane as areas as high as it is busy in each part of the time, one thing that slices do upon the other."""
     from plotly.graph_objects import Scatter
 
@@ -125,7 +126,7 @@ def _utilisation(frame: pd.DataFrame, lane: Any, size: float) -> list[Any]:
     return traces
 
 
-def _busy(begin: Any, end: Any, chosen: Any, edges: Any) -> Any:
+def _busy(begin: NDArray[Any], end: NDArray[Any], chosen: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
     """Time between neighbouring edges that the chosen slices take; some may lie inside others."""
     points = np.concatenate([begin[chosen], end[chosen]])
     order = np.argsort(points, kind="stable")

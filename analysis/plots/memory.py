@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.memory import memory_frame, memory_levels
 from analysis.frames.steps import need
@@ -85,7 +86,7 @@ def _capacity(figure: Figure, capacity: float, size: float, top: float) -> None:
         figure.add_hline(y=capacity / size, line={"dash": "dash", "width": 1.5, "color": OVERHEAD.colour})
 
 
-def _levels(frame: pd.DataFrame) -> tuple[list[str], Any, Any]:
+def _levels(frame: pd.DataFrame) -> tuple[list[str], NDArray[Any], NDArray[Any]]:
     """Owners, instants, and bytes by instant and owner; the largest owner lowest."""
     names = [without_round(str(name)) for name in frame["tensor"]]
     nbytes = frame["bytes"].to_numpy(dtype=float)
@@ -108,7 +109,7 @@ def _levels(frame: pd.DataFrame) -> tuple[list[str], Any, Any]:
     return owners, *_thinned(times, level)
 
 
-def _thinned(times: Any, level: Any) -> tuple[Any, Any]:
+def _thinned(times: NDArray[Any], level: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     if len(times) <= POINTS:
         return times, level
     part = np.minimum(POINTS - 1, (times / times[-1] * POINTS).astype(int))

@@ -21,6 +21,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.words.causes import CAUSES
 from analysis.words.ops import OpFigures
@@ -38,10 +39,10 @@ _TYPES = {1: "u1", 2: "u2", 4: "u4"}
 class Lanes:
     """Where the slices are: rows sorted by lane and begin, and the queue, first row and number of rows of each lane."""
 
-    task: Any
-    queue: Any
-    begin: Any
-    end: Any
+    task: NDArray[Any]
+    queue: NDArray[Any]
+    begin: NDArray[Any]
+    end: NDArray[Any]
     lanes: list[tuple[int, int, int]]
     tick_ps: int
 
@@ -87,7 +88,7 @@ def _notes(coarse: int, left_out: int) -> Iterator[str]:
         yield f"{left_out} more lane{'s' if left_out > 1 else ''} not drawn at all."
 
 
-def _bytes(header: dict[str, Any], columns: dict[str, Any]) -> bytes:
+def _bytes(header: dict[str, Any], columns: dict[str, NDArray[Any]]) -> bytes:
     """Header and columns; each column starts at a multiple of 4."""
     parts, places, at = [], {}, 0
     for name, column in columns.items():
@@ -124,12 +125,12 @@ def _lanes(result: Result) -> Lanes:
     return Lanes(task[place], queue[place], begin[place], end[place], used, tick)
 
 
-def _ticks(column: Sequence[int], tick: int) -> Any:
+def _ticks(column: Sequence[int], tick: int) -> NDArray[Any]:
     values = np.asarray(column)
     return (values // tick).astype(np.int64)
 
 
-def _rows(result: Result) -> tuple[Any, Any]:
+def _rows(result: Result) -> tuple[NDArray[Any], NDArray[Any]]:
     """Task and queue of every row: a task of a group has one row per member."""
     program = result.plan.program
     own = np.asarray(program.queue, dtype=np.int64)
@@ -167,7 +168,7 @@ def _lane(result: Result, queue: int, count: int, detailed: bool) -> dict[str, A
     }
 
 
-def _slice_columns(result: Result, lanes: Lanes, kept: int) -> dict[str, Any]:
+def _slice_columns(result: Result, lanes: Lanes, kept: int) -> dict[str, NDArray[Any]]:
     """The columns of the first `kept` rows. Begins are counted from the one before in their lane."""
     plan, program = result.plan, result.plan.program
     task, queue = lanes.task[:kept], lanes.queue[:kept]
@@ -194,12 +195,12 @@ def _slice_columns(result: Result, lanes: Lanes, kept: int) -> dict[str, Any]:
     }
 
 
-def _halves(name: str, values: Any) -> dict[str, Any]:
+def _halves(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """64-bit numbers as two 32-bit columns: the upper ones are nearly all 0."""
     return {f"{name}_low": (values & 0xFFFFFFFF).astype(np.uint32), f"{name}_high": (values >> 32).astype(np.uint32)}
 
 
-def _dependencies(result: Result, kept: int) -> dict[str, Any]:
+def _dependencies(result: Result, kept: int) -> dict[str, NDArray[Any]]:
     """How many tasks follow each task, and which, as distances; nothing where no slice is drawn."""
     successors = result.plan.program.successors if kept else []
     counts = np.fromiter(map(len, successors), dtype=np.int64, count=len(successors))
@@ -208,11 +209,11 @@ def _dependencies(result: Result, kept: int) -> dict[str, Any]:
     return {"followers": _narrow(counts), "distance": distance.astype(np.int32)}
 
 
-def _narrow(values: Any) -> Any:
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(_TYPES[np.min_scalar_type(int(values.max(initial=0))).itemsize])
 
 
-def _facts(result: Result, figures: Sequence[OpFigures]) -> tuple[list[tuple[object, ...]], Any]:
+def _facts(result: Result, figures: Sequence[OpFigures]) -> tuple[list[tuple[object, ...]], NDArray[np.int64]]:
     """What is worth knowing of a chunk of each kernel, each different one once, and its number by kernel.
 
     Kind, cause, FLOPs, HBM bytes, network bytes, tile, number of chunks; the rounds of a block share theirs.
@@ -226,7 +227,9 @@ def _facts(result: Result, figures: Sequence[OpFigures]) -> tuple[list[tuple[obj
     return list(known), np.asarray(numbers, dtype=np.int64)
 
 
-def _bins(result: Result, figures: Sequence[OpFigures], lanes: Lanes, coarse: Sequence[tuple[int, int, int]]) -> Any:
+def _bins(
+    result: Result, figures: Sequence[OpFigures], lanes: Lanes, coarse: Sequence[tuple[int, int, int]]
+) -> NDArray[Any]:
     """Per coarse lane, cause and part of the run, how much of it was busy, in 65535ths."""
     length = max(1, int(lanes.end.max(initial=1)))
     edges = np.linspace(0, length, BINS + 1)
@@ -242,7 +245,7 @@ def _bins(result: Result, figures: Sequence[OpFigures], lanes: Lanes, coarse: Se
     return np.rint(65535 * shares / (length / BINS)).astype(np.uint16).ravel()
 
 
-def busy(begin: Any, end: Any, edges: Any) -> Any:
+def busy(begin: NDArray[Any], end: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
     """Time between each two neighbouring edges that disjoint spans in order of time cover."""
     knots = np.stack((begin, end), axis=1).ravel()
     took = np.cumsum(end - begin)

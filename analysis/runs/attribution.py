@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from analysis.frames.steps import activity, outer
+from analysis.frames.steps import Steps, activity, outer
 from analysis.frames.timeline import timeline_frame
 from analysis.frames.usage import integral, usage_frame, wire_names
 from analysis.words.causes import DOES, NETWORK
@@ -72,7 +73,7 @@ def exposed_by_task(result: Result) -> pd.DataFrame:
     return credit.groupby(["task", "op"], observed=True, sort=False)["seconds"].sum().reset_index()
 
 
-def _place(steps: Any, group: Any, at: Any) -> Any:
+def _place(steps: Steps, group: NDArray[Any], at: NDArray[Any]) -> NDArray[Any]:
     """How many steps lie before an instant of a group, in the order of groups and time."""
     count = len(steps.group)
     order = np.lexsort(
@@ -100,7 +101,7 @@ def task_links(result: Result, usage: pd.DataFrame | None = None) -> pd.DataFram
     return found
 
 
-def _wires_of_tasks(plan: Plan) -> tuple[Any, Any]:
+def _wires_of_tasks(plan: Plan) -> tuple[NDArray[Any], NDArray[Any]]:
     """Every task with every wire that it uses."""
     program = plan.program
     is_wire = [each.cause == NETWORK.resource for each in program.resources]
@@ -113,7 +114,9 @@ def _wires_of_tasks(plan: Plan) -> tuple[Any, Any]:
     return np.repeat(tasks, counts[shape[tasks]]), np.asarray(flat, dtype=np.int64)
 
 
-def _busiest(result: Result, task: Any, wire: Any, usage: pd.DataFrame | None) -> tuple[Any, Any, Any]:
+def _busiest(
+    result: Result, task: NDArray[Any], wire: NDArray[Any], usage: pd.DataFrame | None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
     """Of the wires of each task, those that were busiest while it ran, and the part that each gets."""
     if not len(task):
         return task, wire, np.zeros(0)
@@ -129,7 +132,7 @@ def _busiest(result: Result, task: Any, wire: Any, usage: pd.DataFrame | None) -
     return task[top], wire[top], 1.0 / among[top]
 
 
-def _used(usage: pd.DataFrame, wire: Any, begin: Any, end: Any) -> Any:
+def _used(usage: pd.DataFrame, wire: NDArray[Any], begin: NDArray[Any], end: NDArray[Any]) -> NDArray[Any]:
     """Seconds of full use of wires between two instants each."""
     number = usage["resource"].cat.codes.to_numpy()
     first, last = np.searchsorted(number, wire), np.searchsorted(number, wire, side="right")

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.steps import Keys, grouped, outer
 from analysis.frames.timeline import timeline_frame
@@ -135,7 +136,7 @@ def _with_eta(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(eta=[eta(time, best, worst) for time, best, worst in rows])
 
 
-def _busiest_resource(result: Result, task: Any, number: Any, count: int) -> Any:
+def _busiest_resource(result: Result, task: NDArray[Any], number: NDArray[Any], count: int) -> NDArray[np.float64]:
     """For each group of tasks the work of its busiest resource, over its capacity (s)."""
     program = result.plan.program
     firsts = np.unique(task, return_index=True)[1]  # a collective has a row per chip, and its work once
@@ -145,4 +146,5 @@ def _busiest_resource(result: Result, task: Any, number: Any, count: int) -> Any
     for group, shape, many in zip(*pairs.tolist(), times.tolist(), strict=True):
         for resource, ps in program.shapes[shape].demands:
             work[group, resource] += ps * many
-    return work.max(axis=1, initial=0.0) / PS_PER_S
+    busiest: NDArray[np.float64] = work.max(axis=1, initial=0.0) / PS_PER_S
+    return busiest

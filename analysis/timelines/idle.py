@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.accessor import timeline_method
 from analysis.frames.steps import activity, outer
@@ -34,7 +35,7 @@ def idle_intervals(timeline: pd.DataFrame, end: float | None = None) -> pd.DataF
 
     happening, keys = activity(timeline)
     last = (float(timeline["end"].max()) if len(timeline) else 0.0) if end is None else end
-    busy = happening.where((happening.level > 0).any(axis=1))
+    busy = happening.where(np.any(happening.level > 0, axis=1))
     count = len(keys)
     # gaps lie between one busy stretch's end and the next one's begin; every chip has one before and one after
     group = np.concatenate([np.arange(count), busy.group])
@@ -89,7 +90,7 @@ def idle_by_cause(
     )
 
 
-def _released_by(tasks: pd.DataFrame, wanted: Any, dependencies: pd.DataFrame | None) -> pd.DataFrame:
+def _released_by(tasks: pd.DataFrame, wanted: NDArray[Any], dependencies: pd.DataFrame | None) -> pd.DataFrame:
     """For each wanted task the last thing that ended of what it waited for: freed (s), by, and that one's columns."""
     import pandas as pd
 
@@ -106,7 +107,7 @@ def _released_by(tasks: pd.DataFrame, wanted: Any, dependencies: pd.DataFrame | 
     return found.drop_duplicates("task")
 
 
-def _queue_before(tasks: pd.DataFrame, wanted: Any) -> pd.DataFrame:
+def _queue_before(tasks: pd.DataFrame, wanted: NDArray[Any]) -> pd.DataFrame:
     """The task before each wanted one in every queue in which it stands."""
     ordered = tasks.sort_values(["chip", "queue", "begin", "end", "task"], kind="stable")
     before = ordered.groupby(["chip", "queue"], observed=True)["task"].shift()

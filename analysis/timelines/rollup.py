@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.accessor import timeline_method
 from analysis.frames.steps import Keys, grouped, outer, steps
@@ -54,7 +55,7 @@ def labelled(timeline: pd.DataFrame, **patterns: str) -> pd.DataFrame:
     return timeline.assign(**columns)
 
 
-def _places(timeline: pd.DataFrame, names: list[str], codes: Any) -> tuple[Any, Any]:
+def _places(timeline: pd.DataFrame, names: list[str], codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Layer and round of every row: what the timeline says, else what its names do."""
     places = np.asarray([place_of(name) for name in names] or [NOWHERE], dtype=np.int32)[codes]
     if all(name in timeline.columns and timeline[name].dtype.kind in "if" for name in ("layer", "round")):
@@ -64,14 +65,14 @@ def _places(timeline: pd.DataFrame, names: list[str], codes: Any) -> tuple[Any, 
     return places[:, 0], places[:, 1]
 
 
-def _names(ops: pd.Series[Any]) -> tuple[list[str], Any]:
+def _names(ops: pd.Series[Any]) -> tuple[list[str], NDArray[Any]]:
     import pandas as pd
 
     held = pd.Categorical(ops)
     return [str(name) for name in held.categories], np.asarray(held.codes)
 
 
-def _spread(values: list[str], codes: Any) -> Any:
+def _spread(values: list[str], codes: NDArray[Any]) -> pd.Categorical[str]:
     """A value per name as a categorical per row."""
     import pandas as pd
 

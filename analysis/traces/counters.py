@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.memory import memory_frame, memory_levels
 from analysis.frames.usage import alike_of, integral, usage_frame
@@ -63,7 +64,7 @@ def _memory(result: Result, chips: list[int], points: int) -> Iterator[list[str]
         yield _events("HBM held", int(str(chip)), begin, held)
 
 
-def _stepped(rows: list[Any], end: float) -> tuple[Any, Any]:
+def _stepped(rows: list[Any], end: float) -> tuple[NDArray[Any], NDArray[Any]]:
     """Where a step function changes, and to what; it is 0 between its rows."""
     begin, stop, share = rows
     gap = np.append(begin[1:] > stop[:-1], stop[-1] < end)
@@ -73,13 +74,13 @@ def _stepped(rows: list[Any], end: float) -> tuple[Any, Any]:
     return times[order], values[order]
 
 
-def _binned(rows: list[Any], end: float, points: int) -> tuple[Any, Any]:
+def _binned(rows: list[Any], end: float, points: int) -> tuple[NDArray[Any], NDArray[Any]]:
     edges = np.linspace(0.0, end, points + 1)
     begin, stop, share = rows
     return edges[:-1], np.diff(integral(begin, stop, share, edges)) * points / end
 
 
-def _events(name: str, pid: int, times: Any, values: Any) -> list[str]:
+def _events(name: str, pid: int, times: NDArray[Any], values: NDArray[Any]) -> list[str]:
     head = f'{{"ph":"C","name":{json.dumps(name)},"pid":{pid},"ts":'
     pairs = zip((np.rint(times * 1e12) / _US).tolist(), values.tolist(), strict=True)
     return [f'{head}{ts!r},"args":{{"value":{value:.6g}}}}}' for ts, value in pairs]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.accessor import add_accessor
 from analysis.traces.reading.file import LIMIT_BYTES
@@ -82,7 +83,7 @@ def _frame(files: Sequence[TraceFile]) -> pd.DataFrame:
     )
 
 
-def _seconds(times_ps: list[int]) -> Any:
+def _seconds(times_ps: list[int]) -> NDArray[Any]:
     """Picoseconds as seconds."""
     return np.asarray(times_ps, dtype=np.float64) / 1e12
 

@@ -19,12 +19,13 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.frames.timeline import dependencies_frame, timeline_frame
 from analysis.traces.counters import counter_lines
@@ -180,7 +181,7 @@ def _place(chip: int, queue: int) -> str:
     return f'{chip},"tid":{queue + 1},"ts":'
 
 
-def _interned(columns: Sequence[Any], text: Any) -> tuple[Any, Any]:
+def _interned(columns: Sequence[NDArray[Any]], text: Callable[..., str]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The text of every distinct row of some columns, and which one each row has."""
     key = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
@@ -213,7 +214,7 @@ def flow_lines(timeline: pd.DataFrame, dependencies: pd.DataFrame) -> Iterator[l
         ]
 
 
-def _ends_of_flows(timeline: pd.DataFrame, dependencies: pd.DataFrame) -> tuple[Any, Any]:
+def _ends_of_flows(timeline: pd.DataFrame, dependencies: pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any]]:
     """The rows of both ends of every dependency: on one chip if both tasks are there, else the first rows of each."""
     task, chip = timeline["task"].to_numpy().astype(np.int64), timeline["chip"].to_numpy().astype(np.int64)
     count = int(task.max(initial=-1)) + 1
