@@ -21,25 +21,20 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_METHODS: dict[str, Callable[..., Any]] = {}
-"""The methods by name."""
+TIMELINE_METHODS: dict[str, Callable[..., Any]] = {}
+"""The methods of `timeline.overlapse` by name."""
 
 
 def timeline_method(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function of a timeline a method of `timeline.overlapse`. Raises ValueError for a name that is taken."""
 
     def added(function: Callable[P, R]) -> Callable[P, R]:
-        if name in _METHODS or name in dir(object):
+        if name in TIMELINE_METHODS or name in dir(object):
             raise ValueError(f"timeline.overlapse.{name} is there already")
-        _METHODS[name] = function
+        TIMELINE_METHODS[name] = function
         return function
 
     return added
-
-
-def without_method(name: str) -> None:
-    """Take a method of `timeline.overlapse` away again."""
-    del _METHODS[name]
 
 
 @cache
@@ -60,9 +55,9 @@ class TimelineAccessor:
             raise AttributeError(str(error)) from None
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        function = _METHODS.get(name)
+        function = TIMELINE_METHODS.get(name)
         if function is None:
-            raise AttributeError(f"timeline.overlapse has no '{name}': it has {', '.join(sorted(_METHODS))}")
+            raise AttributeError(f"timeline.overlapse has no '{name}': it has {', '.join(sorted(TIMELINE_METHODS))}")
         frame = self._frame
 
         @wraps(function)
@@ -76,7 +71,7 @@ class TimelineAccessor:
         return method
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *_METHODS]
+        return [*super().__dir__(), *TIMELINE_METHODS]
 
     def __repr__(self) -> str:
-        return f"<timeline of {len(self._frame):,} rows: {', '.join(sorted(_METHODS))}>"
+        return f"<timeline of {len(self._frame):,} rows: {', '.join(sorted(TIMELINE_METHODS))}>"

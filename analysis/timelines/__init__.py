@@ -4,7 +4,7 @@
 is also a method of `timeline.overlapse`, and so is what a user marks with `@timeline_method("name")`.
 """
 
-from analysis.frames.accessor import timeline_method, without_method
+from analysis.frames.accessor import TIMELINE_METHODS, timeline_method
 from analysis.frames.steps import steps
 from analysis.timelines.breakdown import PARTS, exposed_intervals, shares, temporal_breakdown
 from analysis.timelines.diff import diff_timelines
@@ -36,6 +36,6 @@ __all__ = [
     "labelled",
     "rollup",
     # Analyses of your own.
+    "TIMELINE_METHODS",
     "timeline_method",
-    "without_method",
 ]

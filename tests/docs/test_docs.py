@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from analysis import OP_WORDS, RUN_WORDS, Word
+from analysis.timelines import TIMELINE_METHODS
 from hw.input import parse_document
 from hw.network import WIRINGS
 from scenarios import run
@@ -34,8 +35,8 @@ def text_of(page: str) -> str:
 
 @pytest.fixture
 def registries() -> Iterator[None]:
-    """The tables of kinds, algorithms and wirings; what a page adds goes away, also if it fails half-way."""
-    tables: list[dict[str, Any]] = [KINDS, ALGORITHMS, WIRINGS]
+    """The tables of kinds, algorithms, wirings and analyses; what a page adds goes away, also if it fails half-way."""
+    tables: list[dict[str, Any]] = [KINDS, ALGORITHMS, WIRINGS, TIMELINE_METHODS]
     before = [dict(table) for table in tables]
     yield
     for table, rows in zip(tables, before, strict=True):

@@ -94,7 +94,7 @@ def test_rooms_import_each_other_through_doors(room: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_import_from_doors(page: Path) -> None:
-    code = [block for block in blocks(page.read_text("utf-8")) if block.language == "python"]
+    code = [block for block in blocks(page.read_text("utf-8")) if block.language in ("python", "py")]
     assert [f"{block.line}, {place}" for block in code for place in past_the_doors(block.text)] == []
 
 

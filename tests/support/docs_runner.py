@@ -11,6 +11,7 @@ Where lines are compared, `...` alone stands for any lines, and within a line fo
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -64,11 +65,15 @@ class Page:
     printed: str | None = None
 
     def run(self, text: str) -> None:
-        """Run all blocks. Raises AssertionError where something printed is not what the page says."""
-        for block in blocks(text):
-            _RULES.get(block.language, Page.other)(self, block)
-            if block.language != "python":
-                self.printed = None
+        """Run all blocks. Raises AssertionError where something printed is not what the page says.
+
+        Modules that the page writes are found, as beside a script, and forgotten when it ends.
+        """
+        with _own_modules():
+            for block in blocks(text):
+                _RULES.get(block.language, Page.other)(self, block)
+                if block.language != "python":
+                    self.printed = None
 
     def python(self, block: Block) -> None:
         """Run code in the page's namespace; errors name the page's own line."""
@@ -101,6 +106,18 @@ class Page:
         assert ".." not in path.parts
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text, encoding="utf-8")
+        importlib.invalidate_caches()  # it may be a module that is imported next
+
+
+@contextlib.contextmanager
+def _own_modules() -> Iterator[None]:
+    """While it lasts, modules of the current folder are found; then those that were imported are forgotten."""
+    here = os.getcwd()
+    with mock.patch.object(sys, "path", [here, *sys.path]):
+        yield
+    for name, module in list(sys.modules.items()):
+        if os.path.dirname(getattr(module, "__file__", None) or "") == here:
+            del sys.modules[name]
 
 
 _RULES = {"python": Page.python, "text": Page.text, "console": Page.console}
