@@ -36,7 +36,7 @@ _TYPES = {1: "u1", 2: "u2", 4: "u4"}
 
 
 @dataclass(slots=True)
-class Lanes:
+class DrawnLanes:
     """Where the slices are: rows sorted by lane and begin, and the queue, first row and number of rows of each lane."""
 
     task: NDArray[Any]
@@ -102,7 +102,7 @@ def _bytes(header: dict[str, Any], columns: dict[str, NDArray[Any]]) -> bytes:
     return b"".join([len(text).to_bytes(4, "little"), text, *parts])
 
 
-def _lanes(result: Result) -> Lanes:
+def _lanes(result: Result) -> DrawnLanes:
     """Every row of the run, sorted by chip, queue and begin; lanes of messages come last on their chip."""
     program = result.plan.program
     task, queue = _rows(result)
@@ -122,7 +122,7 @@ def _lanes(result: Result) -> Lanes:
         for number, first, count in zip(order, firsts, counts, strict=True)
         if count  # a queue without a task has nothing to show
     ]
-    return Lanes(task[place], queue[place], begin[place], end[place], used, tick)
+    return DrawnLanes(task[place], queue[place], begin[place], end[place], used, tick)
 
 
 def _ticks(column: Sequence[int], tick: int) -> NDArray[Any]:
@@ -144,7 +144,7 @@ def _rows(result: Result) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.repeat(np.arange(len(program)), counts), queue
 
 
-def _divided(lanes: Lanes) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+def _divided(lanes: DrawnLanes) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
     """The lanes drawn slice by slice, the first ones that fit together, and the others."""
     kept = 0
     for at, (_, _, count) in enumerate(lanes.lanes):
@@ -168,7 +168,7 @@ def _lane(result: Result, queue: int, count: int, detailed: bool) -> dict[str, A
     }
 
 
-def _slice_columns(result: Result, lanes: Lanes, kept: int) -> dict[str, NDArray[Any]]:
+def _slice_columns(result: Result, lanes: DrawnLanes, kept: int) -> dict[str, NDArray[Any]]:
     """The columns of the first `kept` rows. Begins are counted from the one before in their lane."""
     plan, program = result.plan, result.plan.program
     task, queue = lanes.task[:kept], lanes.queue[:kept]
@@ -228,7 +228,7 @@ def _facts(result: Result, figures: Sequence[OpFigures]) -> tuple[list[tuple[obj
 
 
 def _bins(
-    result: Result, figures: Sequence[OpFigures], lanes: Lanes, coarse: Sequence[tuple[int, int, int]]
+    result: Result, figures: Sequence[OpFigures], lanes: DrawnLanes, coarse: Sequence[tuple[int, int, int]]
 ) -> NDArray[Any]:
     """Per coarse lane, cause and part of the run, how much of it was busy, in 65535ths."""
     length = max(1, int(lanes.end.max(initial=1)))

@@ -26,7 +26,7 @@ from hw.input.errors import (
 from hw.input.files import is_folder
 from hw.input.unit_words import unit_meant
 from hw.input.units import UNITS, Dimension, parse, show
-from hw.input.validation import Efficiency, Quantity, Seconds, Sign, Spec, validate
+from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate
 
 __all__ = [
     # Errors, and where they are.
@@ -65,7 +65,7 @@ __all__ = [
     "walk",
     # Models.
     "Efficiency",
-    "Quantity",
+    "QuantityOf",
     "Seconds",
     "Sign",
     "Spec",

@@ -1,7 +1,7 @@
 """From plain data to frozen pydantic models, with every complaint at its line and column.
 
 `Spec` is the base of every description that a file can hold: frozen, no unknown keys. Quantities are annotated with
-their dimension (`Annotated[float, Quantity(Dimension.BANDWIDTH)]`), so that a field states its unit once and the check,
+their dimension (`Annotated[float, QuantityOf(Dimension.BANDWIDTH)]`), so that a field states its unit once and the check,
 the message and the JSON Schema follow from it.
 """
 
@@ -74,7 +74,7 @@ class Sign(Enum):
 
 
 @dataclass(frozen=True)
-class Quantity:
+class QuantityOf:
     """Pydantic annotation: text with a unit, or a number in base units, becomes a float in base units."""
 
     dimension: Dimension
@@ -94,15 +94,15 @@ class Quantity:
         return number
 
 
-Seconds = Annotated[float, Quantity(Dimension.TIME, Sign.NOT_NEGATIVE)]
+Seconds = Annotated[float, QuantityOf(Dimension.TIME, Sign.NOT_NEGATIVE)]
 """A time, not negative; from `2 us` or a number of seconds."""
-Bytes = Annotated[float, Quantity(Dimension.DATA)]
-BytesPerSecond = Annotated[float, Quantity(Dimension.BANDWIDTH)]
-FlopsPerSecond = Annotated[float, Quantity(Dimension.FLOP_RATE)]
-Hertz = Annotated[float, Quantity(Dimension.FREQUENCY)]
-Watts = Annotated[float, Quantity(Dimension.POWER, Sign.NOT_NEGATIVE)]
-UsdPerHour = Annotated[float, Quantity(Dimension.PRICE, Sign.NOT_NEGATIVE)]
-Efficiency = Annotated[float, Quantity(Dimension.RATIO, Sign.FRACTION)]
+Bytes = Annotated[float, QuantityOf(Dimension.DATA)]
+BytesPerSecond = Annotated[float, QuantityOf(Dimension.BANDWIDTH)]
+FlopsPerSecond = Annotated[float, QuantityOf(Dimension.FLOP_RATE)]
+Hertz = Annotated[float, QuantityOf(Dimension.FREQUENCY)]
+Watts = Annotated[float, QuantityOf(Dimension.POWER, Sign.NOT_NEGATIVE)]
+UsdPerHour = Annotated[float, QuantityOf(Dimension.PRICE, Sign.NOT_NEGATIVE)]
+Efficiency = Annotated[float, QuantityOf(Dimension.RATIO, Sign.FRACTION)]
 """A share of a rate, above 0 and at most 1; from `85 %` or a number."""
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -6,7 +6,7 @@ is known of each wiring; a new one is one object.
 """
 
 from hw.network.axes import Axis
-from hw.network.bisection import CLOSED_FORM, Cut, best_cut
+from hw.network.bisection import CLOSED_FORM, Bisection, best_cut
 from hw.network.facts import LevelFacts, diameter, level_facts, overall_cut
 from hw.network.graphs.file import GRAPH_SUFFIXES, MAX_LINKS, MAX_NODES, read_graph
 from hw.network.picture import Picture, drawn_level, map_places
@@ -57,7 +57,7 @@ __all__ = [
     "walk_from",
     # Facts.
     "CLOSED_FORM",
-    "Cut",
+    "Bisection",
     "LevelFacts",
     "best_cut",
     "diameter",

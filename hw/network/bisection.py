@@ -32,7 +32,7 @@ Bound = Literal["exact", "at most", "at least"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Bisection:
     """Bytes/s one way between halves, whether that is exact or a bound, and how it was found."""
 
     bytes_per_s: float
@@ -40,23 +40,23 @@ class Cut:
     method: str
 
     def __repr__(self) -> str:
-        return f"Cut({self.bound} {show(self.bytes_per_s, Dimension.BANDWIDTH)}, {self.method})"
+        return f"Bisection({self.bound} {show(self.bytes_per_s, Dimension.BANDWIDTH)}, {self.method})"
 
 
-def best_cut(wires: Sequence[Wire], chips: Sequence[str], unit: int = 1) -> Cut:
+def best_cut(wires: Sequence[Wire], chips: Sequence[str], unit: int = 1) -> Bisection:
     """The narrowest balanced cut of a graph that can be found; `unit` chips next to each other stay together."""
     graph = _Graph(wires, chips)
     units = len(chips) // unit
     halves = len(chips) // 2 if unit == 1 else units // 2 * unit
     if units < 2:
-        return Cut(0.0, "exact", "nothing to cut")
+        return Bisection(0.0, "exact", "nothing to cut")
     limit = EXACT_CHIPS if graph.switches else EXACT_CHIPS_ALONE
     if units <= limit:
         least = min(graph.exact(part) for part in _every_half(len(chips), unit))
-        return Cut(least, "exact", "every balanced cut tried")
+        return Bisection(least, "exact", "every balanced cut tried")
     starts = [_whole_units(order, unit)[:halves] for order in graph.orders()]
     least = min(graph.improved(set(part), unit == 1) for part in starts)
-    return Cut(least, "at most", f"the best of {len(starts)} balanced cuts, improved by swaps")
+    return Bisection(least, "at most", f"the best of {len(starts)} balanced cuts, improved by swaps")
 
 
 def _every_half(chips: int, unit: int) -> Iterator[set[int]]:

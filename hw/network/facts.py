@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hw.network.bisection import Cut
+from hw.network.bisection import Bisection
 from hw.network.topology import Level, Topology
 from hw.network.wirings.instance import instances
 from hw.network.wirings.registry import WIRINGS
@@ -25,7 +25,7 @@ class LevelFacts:
     level: Level
     instances: int
     hops: int
-    bisection: Cut
+    bisection: Bisection
 
     def __repr__(self) -> str:
         return f"LevelFacts({self.level.text}: {self.instances} of these, {self.hops} hops, {self.bisection})"
@@ -39,7 +39,7 @@ def diameter(facts: Sequence[LevelFacts]) -> int:
     return total
 
 
-def overall_cut(facts: Sequence[LevelFacts]) -> Cut | None:
+def overall_cut(facts: Sequence[LevelFacts]) -> Bisection | None:
     """The bisection of the outermost level that joins anything."""
     return next((each.bisection for each in reversed(facts) if each.level.children > 1), None)
 

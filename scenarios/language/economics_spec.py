@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from hw import Dimension
-from hw.input import Efficiency, Quantity, Seconds, Sign, Spec
+from hw.input import Efficiency, QuantityOf, Seconds, Sign, Spec
 
-PositiveSeconds = Annotated[float, Quantity(Dimension.TIME)]
-PositiveFlops = Annotated[float, Quantity(Dimension.WORK)]
-Usd = Annotated[float, Quantity(Dimension.MONEY)]
-Wage = Annotated[float, Quantity(Dimension.PRICE)]
-UsdPerJoule = Annotated[float, Quantity(Dimension.ENERGY_PRICE, Sign.NOT_NEGATIVE)]
+PositiveSeconds = Annotated[float, QuantityOf(Dimension.TIME)]
+PositiveFlops = Annotated[float, QuantityOf(Dimension.WORK)]
+Usd = Annotated[float, QuantityOf(Dimension.MONEY)]
+Wage = Annotated[float, QuantityOf(Dimension.PRICE)]
+UsdPerJoule = Annotated[float, QuantityOf(Dimension.ENERGY_PRICE, Sign.NOT_NEGATIVE)]
 Count = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
 
 

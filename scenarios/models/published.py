@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from hw.input import Dimension, Quantity, Sign, Spec
+from hw.input import Dimension, QuantityOf, Sign, Spec
 
 _PRINTED = re.compile(r"(?P<digits>\d{1,3}(,\d{3})+|\d{1,15})(\.(?P<decimals>\d{1,9}))? ?(?P<unit>[KMBT]?)")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -54,7 +54,7 @@ class Figure(Spec):
     """A printed number, and how far a count may lie from it; None: as far as its last digit leaves open."""
 
     value: PrintedNumber
-    tolerance: Annotated[float, Quantity(Dimension.RATIO, Sign.NOT_NEGATIVE)] | None = None
+    tolerance: Annotated[float, QuantityOf(Dimension.RATIO, Sign.NOT_NEGATIVE)] | None = None
     tables: bool = Field(default=False, description="tables that tokens look up are counted whole")
 
     @property

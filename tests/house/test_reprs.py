@@ -14,7 +14,7 @@ from analysis.runs import BesideWork, compare, levers, roofline_points, schedule
 from analysis.traces import TraceOptions
 from analysis.words import CAUSES
 from hw import Mark, Mesh, Problem, Problems, Router, System, load_chip, load_system, parse_topology
-from hw.input import Dimension, Quantity, Sign, UnknownNames, parse_document, validate
+from hw.input import Dimension, QuantityOf, Sign, UnknownNames, parse_document, validate
 from hw.network import WIRINGS, Canvas, Instance, Site, WiringShape, drawn_level, level_facts
 from hw.systems import Built, SystemBuilder, SystemSpec, system_file
 from scenarios import run
@@ -61,7 +61,7 @@ def examples() -> list[object]:
         instance, site, system_file("dgx_h100"), spec, Built(chip, system, True),
         SystemBuilder(spec, document, (), lambda _mark: Path(), problems),
         Mark("a.yaml", 3, 4), *problems.found, problems, document, UnknownNames("node", [f"n{at}" for at in range(9999)]),
-        Dimension.DATA, Sign.POSITIVE, Quantity(Dimension.TIME),
+        Dimension.DATA, Sign.POSITIVE, QuantityOf(Dimension.TIME),
         WORDS["mfu"], CAUSES["waiting"], summary, Summary(result.plan, lambda: result), op_figures(result)[0],
         schedule_path(result)[0], rooflines[0], levers(result.plan)[0], BesideWork(), compare(result, result),
         compare(result, result).changes[0], TraceOptions(), Story(),

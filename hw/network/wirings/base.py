@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hw.network.axes import Axis
-from hw.network.bisection import Cut
+from hw.network.bisection import Bisection
 from hw.network.routes import GraphRoutes, Path, TreeRoutes
 from hw.network.shape import WiringShape
 from hw.network.topology import Topology
@@ -71,7 +71,7 @@ class Wiring:
     ways: Ways | None = None
     search: type[TreeRoutes] | type[GraphRoutes] = GraphRoutes
     # facts
-    facts: Callable[[Instance], tuple[int, Cut]] = searched_facts
+    facts: Callable[[Instance], tuple[int, Bisection]] = searched_facts
     # pictures
     picture: Callable[[Canvas], Drawn] = neighbours_listed
     places: Callable[[Topology], dict[str, Place]] = in_a_circle

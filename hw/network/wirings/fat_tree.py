@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hw.network.bisection import Cut
+from hw.network.bisection import Bisection
 from hw.network.routes import TreeRoutes
 from hw.network.shape import WiringShape
 from hw.network.topology import Trunk
@@ -69,7 +69,7 @@ def _uplinks(site: Site, shape: WiringShape, under: tuple[str, Sequence[Plug]], 
 # Facts
 
 
-def _facts(instance: Instance) -> tuple[int, Cut]:
+def _facts(instance: Instance) -> tuple[int, Bisection]:
     """By leaves: with the spine on one side, a leaf with s children on the other costs the lesser of their wires and its
     uplinks; that is concave in s, so the narrowest cut takes whole leaves and one part of a leaf."""
     leaves, plugs = _leaves(instance), plug_rates(instance)

@@ -7,7 +7,7 @@ halves go as many links as there are pairs with an end in either.
 from __future__ import annotations
 
 from hw.network.axes import Axis
-from hw.network.bisection import Cut
+from hw.network.bisection import Bisection
 from hw.network.routes import Path
 from hw.network.shape import WiringShape
 from hw.network.topology import Topology
@@ -29,7 +29,7 @@ def _straight(topology: Topology, _axis: Axis, ends: tuple[int, int]) -> list[Pa
     return [topology.between(f"chip{ends[0]}", f"chip{ends[1]}")[:1]]
 
 
-def _facts(instance: Instance) -> tuple[int, Cut]:
+def _facts(instance: Instance) -> tuple[int, Bisection]:
     children = instance.level.children
     pairs = (children // 2) * ((children + 1) // 2)
     return min(1, children - 1), instance.cut(pairs * instance.level.inner * instance.slowest)

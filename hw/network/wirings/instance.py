@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hw.network.bisection import CLOSED_FORM, Bound, Cut
+from hw.network.bisection import CLOSED_FORM, Bisection, Bound
 from hw.network.topology import Level, Topology, Wire
 
 
@@ -39,11 +39,11 @@ class Instance:
         chips = self.topology.chip_numbers
         return len({wire.bytes_per_s for wire in self.wires.values() if wire.source in chips}) <= 1
 
-    def cut(self, bytes_per_s: float, bound: Bound = "exact", method: str = CLOSED_FORM) -> Cut:
+    def cut(self, bytes_per_s: float, bound: Bound = "exact", method: str = CLOSED_FORM) -> Bisection:
         """A cut by a formula; unlike chips make it a lower bound."""
         if not self.alike:
-            return Cut(bytes_per_s, "at least", f"{method}, every link at the slowest one's pace")
-        return Cut(bytes_per_s, bound, method)
+            return Bisection(bytes_per_s, "at least", f"{method}, every link at the slowest one's pace")
+        return Bisection(bytes_per_s, bound, method)
 
 
 def instances(topology: Topology, number: int) -> list[Instance]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from itertools import product
 
 from hw.network.axes import Axis
-from hw.network.bisection import Cut
+from hw.network.bisection import Bisection
 from hw.network.routes import Path
 from hw.network.shape import WiringShape
 from hw.network.topology import Topology
@@ -127,7 +127,7 @@ def lattice_cut(sizes: Sequence[int], weights: Sequence[int]) -> tuple[int, bool
     return wires, len({weight for _, weight in axes}) == 1
 
 
-def _facts(instance: Instance) -> tuple[int, Cut]:
+def _facts(instance: Instance) -> tuple[int, Bisection]:
     axes = instance.level.axes
     hops = sum(axis.size // 2 if wrapping(axis) else axis.size - 1 for axis in axes)
     wires, exact = lattice_cut([axis.size for axis in axes], [2 if wrapping(axis) else 1 for axis in axes])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from hw.network.bisection import Cut, best_cut
+from hw.network.bisection import Bisection, best_cut
 from hw.network.topology import Topology, Wire, node_prefix
 from hw.network.wirings.canvas import GAP, NEIGHBOURS, WIDTH, Canvas, Drawn, chosen
 from hw.network.wirings.instance import Instance
@@ -20,7 +20,7 @@ Place = tuple[float, float]
 # Facts
 
 
-def searched_facts(instance: Instance) -> tuple[int, Cut]:
+def searched_facts(instance: Instance) -> tuple[int, Bisection]:
     """Hops between the chips furthest apart, and the narrowest cut that can be found."""
     wires = list(instance.wires.values())
     cut = best_cut(wires, [f"chip{chip}" for chip in instance.chips], instance.level.inner)

@@ -6,7 +6,7 @@ children can.
 
 from __future__ import annotations
 
-from hw.network.bisection import CLOSED_FORM, Cut
+from hw.network.bisection import CLOSED_FORM, Bisection
 from hw.network.routes import TreeRoutes
 from hw.network.shape import WiringShape
 from hw.network.wirings.base import REDUCTION, Wiring
@@ -23,11 +23,11 @@ def _build(site: Site, shape: WiringShape) -> None:
             plug_in(site, plug, switch)
 
 
-def one_switch_facts(instance: Instance) -> tuple[int, Cut]:
+def one_switch_facts(instance: Instance) -> tuple[int, Bisection]:
     """What the narrower half can send: of all halves the one of the narrowest children."""
     children = instance.level.children
     rates = sorted(sum(child) for child in plug_rates(instance))
-    return min(1, children - 1), Cut(sum(rates[: children // 2]), "exact", CLOSED_FORM)
+    return min(1, children - 1), Bisection(sum(rates[: children // 2]), "exact", CLOSED_FORM)
 
 
 def _picture(canvas: Canvas) -> Drawn:

@@ -15,7 +15,7 @@ from hw import Dimension, Host, System, Topology
 from hw.input import show
 from hw.network import (
     CLOSED_FORM,
-    Cut,
+    Bisection,
     LevelFacts,
     diameter,
     drawn_level,
@@ -117,7 +117,7 @@ def _hops(count: int) -> str:
     return f"{count} hop{'' if count == 1 else 's'}"
 
 
-def _cut(cut: Cut) -> str:
+def _cut(cut: Bisection) -> str:
     bound = "" if cut.bound == "exact" else f"{cut.bound} "
     return f"{bound}{show(cut.bytes_per_s, _B_S)}"
 
