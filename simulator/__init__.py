@@ -43,6 +43,9 @@ from simulator.options import NETWORKS, Holds, RunOption, RunOptions, run_option
 from simulator.passes.binding import bind, bind_op, check_graph, tensor_bytes
 from simulator.passes.checks import Known
 from simulator.passes.fusion import fuse
+from simulator.passes.pipeline.assembly import Pipeline, Pipelined, pipelined
+from simulator.passes.pipeline.chunks import PipelineChunk
+from simulator.passes.pipeline.schedules import SCHEDULES, schedule
 from simulator.passes.planner import Dearer, Sharding, dearer_choices, plan_sharding
 from simulator.passes.planner_walk import Inserted
 from simulator.rates import rates_of
@@ -114,6 +117,13 @@ __all__ = [
     "plan_sharding",
     "split_problems",
     "tensor_bytes",
+    # A pipeline: stages along a mesh axis, microbatches in the order of a schedule.
+    "SCHEDULES",
+    "PipelineChunk",
+    "Pipeline",
+    "Pipelined",
+    "pipelined",
+    "schedule",
     # A run.
     "Result",
     "Holds",

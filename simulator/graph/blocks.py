@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from hw import Problem
+from hw import Problem, SpecError
 from hw.input import unknown
 from simulator.graph.items import MAX_OPS, MAX_ROUNDS, Repeat, every_block, op_count
 from simulator.graph.op_graph import OpGraph
-from simulator.graph.unroll import round_problems
+from simulator.graph.unroll import asks_for_rounds
 
 
 def block_problems(graph: OpGraph, broken_dims: Collection[str] = (), rounds: bool = True) -> list[Problem]:
@@ -21,7 +21,17 @@ def block_problems(graph: OpGraph, broken_dims: Collection[str] = (), rounds: bo
     found = [problem for block in blocks for problem in _counted(block, graph, broken_dims)]
     if found or any(block.count in broken_dims for block in blocks):
         return found
-    return list(_large(graph)) or (round_problems(graph.items, graph.dims) if rounds else [])
+    return list(_large(graph)) or (_round_problems(graph) if rounds else [])
+
+
+def _round_problems(graph: OpGraph) -> list[Problem]:
+    """Every reference to a round that cannot be; the graph is unrolled for it, and stays so."""
+    try:
+        if asks_for_rounds(graph.items):
+            graph.flat()
+    except SpecError as error:
+        return list(dict.fromkeys(error.problems))
+    return []
 
 
 def _counted(block: Repeat, graph: OpGraph, broken_dims: Collection[str]) -> Iterator[Problem]:

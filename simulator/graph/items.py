@@ -55,7 +55,7 @@ class Tensor:
     """A typed tensor: `name:dtype[dims]{U_axes}@memory`.
 
     `rounds`: of which rounds of the innermost blocks that make it, where an op asks for others than the last ones.
-    `written`: what it was called before its block was unrolled, "" if it still is.
+    `written`: what it was called before its block was unrolled, or its graph made into a pipeline, "" if it still is.
     """
 
     name: str

@@ -15,39 +15,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from hw import Problem, Problems
+from hw import Problems
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op, reference, rounds_of
 from simulator.graph.op_line import LineError, read_reference
+from simulator.graph.scopes import Home, Place, Turn, TurnScope, in_common
 
 _NUMBERED = ("on", "from", "to", "root", "shift", "priority")
 """Options in which `round` stands for the number of the round."""
 
 _SAID = re.compile(r"\bround\b(?:\s*([+-]\s*\d{1,6}))?")
 
-_Place = tuple[int, ...]
-"""A block by its place: that of its item in the graph, then in the block around it, and so on; () is no block."""
-
-_Scope = dict[str, Tensor]
-
 
 def unrolled(items: Items, dims: Mapping[str, int]) -> tuple[Op, ...]:
     """All ops in program order, names numbered. Raises SpecError for a round that does not exist or has not been yet."""
     problems = Problems()
-    ops = tuple(_Unroller(items, dims, problems).ops(items, {}, _Turn()))
+    ops = tuple(_Unroller(items, dims, problems).ops(items, TurnScope(), Turn()))
     problems.raise_if_any()
     return ops
-
-
-def round_problems(items: Items, dims: Mapping[str, int]) -> list[Problem]:
-    """Every reference to a round that cannot be; empty where none is referred to."""
-    if not _asks_for_rounds(items):
-        return []
-    problems = Problems()
-    for _ in _Unroller(items, dims, problems).ops(items, {}, _Turn()):
-        pass
-    return list(dict.fromkeys(problems.found))
 
 
 def at_round(op: Op, number: int) -> Op:
@@ -72,26 +58,11 @@ def _told(raw: str, number: int) -> str:
     return _SAID.sub(lambda said: str(number + int((said[1] or "").replace(" ", "") or 0)), raw)
 
 
-def _asks_for_rounds(items: Items) -> bool:
+def asks_for_rounds(items: Items) -> bool:
+    """Whether any op speaks of a round by its number."""
     return any(
         any(tensor.rounds for tensor in op.inputs) or "@" in (op.option("after") or "") for op in every_op(items)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """Where the unrolling is: in which block, and in which round of it and of those around it."""
-
-    place: _Place = ()
-    path: tuple[int, ...] = ()
-
-    @property
-    def suffix(self) -> str:
-        return "".join(f".{number}" for number in self.path)
-
-    def into(self, item: int, number: int) -> _Turn:
-        """A round of a block that stands here."""
-        return _Turn((*self.place, item), (*self.path, number))
 
 
 class _RoundError(Exception):
@@ -102,31 +73,20 @@ class _RoundError(Exception):
         self.outside = outside
 
 
-@dataclass(slots=True)
-class _Home:
-    """The blocks in which a name lives."""
-
-    blocks: list[_Place] = field(default_factory=list)
-
-    def nearest(self, place: _Place) -> _Place:
-        """The one that shares most with a place; the first of equals."""
-        return max(self.blocks, key=lambda block: (_shared(block, place), bool(block)))
-
-
 class _Unroller:
     """Walks the blocks of one graph; what cannot be goes to `problems`."""
 
     def __init__(self, items: Items, dims: Mapping[str, int], problems: Problems) -> None:
         self.dims = dims
         self.problems = problems
-        self.keeps = _asks_for_rounds(items)  # scopes of past rounds are for who asks for them
-        self.blocks: dict[_Place, Repeat] = {}
-        self.homes: dict[str, _Home] = {}
-        self.scopes: dict[tuple[_Place, tuple[int, ...]], _Scope] = {}
+        self.keeps = asks_for_rounds(items)  # scopes of past rounds are for who asks for them
+        self.blocks: dict[Place, Repeat] = {}
+        self.homes: dict[str, Home] = {}
+        self.scopes: dict[tuple[Place, tuple[int, ...]], TurnScope] = {}
         if self.keeps:
             self._settle(items, ())
 
-    def ops(self, items: Items, scope: _Scope, turn: _Turn) -> Iterator[Op]:
+    def ops(self, items: Items, scope: TurnScope, turn: Turn) -> Iterator[Op]:
         """The ops of `items`; `scope` maps names as written to tensors as numbered, and is filled on the way."""
         for at, item in enumerate(items):
             if isinstance(item, Repeat):
@@ -134,44 +94,55 @@ class _Unroller:
                 continue
             inputs = tuple(self._input(item, place, tensor, scope, turn) for place, tensor in enumerate(item.inputs))
             output = _numbered(item.output, turn)
-            scope[item.name] = output
+            scope.own[item.name] = output
             options = (at_round(item, turn.path[-1]) if turn.path else item).options
             if any(key == "after" for key, _ in options):
                 options = tuple(self._waiting(item, options, scope, turn))
-            yield replace(item, output=output, inputs=inputs, options=options, turn=turn.path)
+            yield Op(output, item.kind, inputs, options, item.source, turn.path)
 
-    def _block(self, block: Repeat, scope: _Scope, turn: _Turn, at: int) -> Iterator[Op]:
-        outside = dict(scope)
-        inner: _Scope = {}
+    def _block(self, block: Repeat, scope: TurnScope, turn: Turn, at: int) -> Iterator[Op]:
+        before: dict[str, Tensor] = {}
+        inner = TurnScope()
         count = rounds_of(block, self.dims)
         turns = range(count - 1, -1, -1) if block.reverse else range(count)
         for number in turns:
             first = number == turns[0]
-            carried = {} if first else {start: inner[end] for start, end in block.carry if end in inner}
-            inner = {**outside, **carried}  # (an op that is wrong makes nothing to carry)
-            for start, _ in block.carry if first else ():
-                typed = _typed_inside(block, start)
-                if start not in inner and typed is not None:
-                    inner[start] = _numbered(typed, turn)
+            # (an op that is wrong makes nothing to carry)
+            carried = {start: before[end] for start, end in block.carry if end in before}
+            if first:
+                carried = dict(self._taken_in(block, scope, turn))
+            inner = TurnScope(carried, scope)
+            before = inner.own
             here = turn.into(at, number)
             if self.keeps:
                 self.scopes[here.place, here.path] = inner
             yield from self.ops(block.items, inner, here)
-        scope.update({name: tensor for name, tensor in inner.items() if name not in outside})
+        scope.own.update({name: tensor for name, tensor in inner.own.items() if scope.find(name) is None})
 
-    def _input(self, op: Op, place: int, tensor: Tensor, scope: _Scope, turn: _Turn) -> Tensor:
+    @staticmethod
+    def _taken_in(block: Repeat, scope: TurnScope, turn: Turn) -> Iterator[tuple[str, Tensor]]:
+        """What the first turn of a block knows under the names that are carried."""
+        for start, _ in block.carry:
+            known, typed = scope.find(start), _typed_inside(block, start)
+            if known is not None:
+                yield start, known
+            elif typed is not None:
+                yield start, _numbered(typed, turn)
+
+    def _input(self, op: Op, place: int, tensor: Tensor, scope: TurnScope, turn: Turn) -> Tensor:
         if tensor.rounds:
             try:
                 return self._of_round(tensor.name, tensor.rounds, turn)
             except _RoundError as error:
                 self.problems.add(op.source.at(f"in{place}"), str(error))
                 return replace(tensor, rounds=())
-        if tensor.name not in scope:
-            scope[tensor.name] = _numbered(tensor, turn)
-        return scope[tensor.name]
+        found = scope.find(tensor.name)
+        if found is None:
+            found = scope.own[tensor.name] = _numbered(tensor, turn)
+        return found
 
     def _waiting(
-        self, op: Op, options: Iterable[tuple[str, str]], scope: _Scope, turn: _Turn
+        self, op: Op, options: Iterable[tuple[str, str]], scope: TurnScope, turn: Turn
     ) -> Iterator[tuple[str, str]]:
         """The options of an op, the names inside `after=` numbered."""
         for key, raw in options:
@@ -183,13 +154,14 @@ class _Unroller:
             if names:
                 yield key, f"[{', '.join(names)}]" if raw.startswith("[") else ", ".join(names)
 
-    def _awaited(self, op: Op, written: str, scope: Mapping[str, Tensor], turn: _Turn) -> str | None:
+    def _awaited(self, op: Op, written: str, scope: TurnScope, turn: Turn) -> str | None:
         try:
             name, rounds = read_reference(written)
         except LineError:  # no name at all, which `simulator.passes.binding` tells
             return written
         if not rounds:
-            return scope[name].name if name in scope else name
+            known = scope.find(name)
+            return known.name if known is not None else name
         try:
             return self._of_round(name, rounds, turn).name
         except _RoundError as error:
@@ -197,7 +169,7 @@ class _Unroller:
                 self.problems.add(op.source.at("after"), str(error))
             return None
 
-    def _of_round(self, name: str, rounds: Sequence[Round], turn: _Turn) -> Tensor:
+    def _of_round(self, name: str, rounds: Sequence[Round], turn: Turn) -> Tensor:
         """What a name means in other rounds. Raises _RoundError."""
         asked = reference(name, rounds)
         home = self.homes[name].nearest(turn.place) if name in self.homes else ()
@@ -208,9 +180,9 @@ class _Unroller:
                 f"{asked}: '{name}' stands in {len(home)} block{'s' * (len(home) > 1)}, not in {len(rounds)}"
             )
         outer = len(home) - len(rounds)
-        path = [*turn.path[: min(outer, _shared(home, turn.place))]]
+        path = [*turn.path[: min(outer, in_common(home, turn.place))]]
         path += [self._last(home[: depth + 1]) for depth in range(len(path), outer)]
-        shared = _shared(home, turn.place)
+        shared = in_common(home, turn.place)
         beyond = sum(each.relative for depth, each in enumerate(rounds, start=outer) if depth >= shared)
         for depth, each in enumerate(rounds, start=outer):
             number = self._number(each, depth if depth < shared else -beyond, turn, asked)
@@ -220,7 +192,8 @@ class _Unroller:
                 message = f"{asked}: there is no round {number} of '{name}', its rounds are 0 to {count - 1}"
                 raise _RoundError(message, outside=each.relative)
             path.append(number)
-        found = self.scopes.get((home, tuple(path)), {}).get(name)
+        scope = self.scopes.get((home, tuple(path)))
+        found = scope.own.get(name) if scope is not None else None
         if found is None:
             numbers = ".".join(map(str, path))
             raise _RoundError(
@@ -229,7 +202,7 @@ class _Unroller:
         return found
 
     @staticmethod
-    def _number(each: Round, depth: int, turn: _Turn, asked: str) -> int:
+    def _number(each: Round, depth: int, turn: Turn, asked: str) -> int:
         """The number of a round; `depth`: of which block around the op that asks, from outside or (negative) inside."""
         if not each.relative:
             return each.at
@@ -237,16 +210,16 @@ class _Unroller:
             raise _RoundError(f"{asked}: 'round' is that of a block around the op, and there is none; write a number")
         return turn.path[depth] + each.at
 
-    def _last(self, place: _Place) -> int:
+    def _last(self, place: Place) -> int:
         """The number of a block's last turn."""
         block = self.blocks[place]
         return 0 if block.reverse else rounds_of(block, self.dims) - 1
 
     @staticmethod
-    def _where(turn: _Turn) -> str:
+    def _where(turn: Turn) -> str:
         return f"round {'.'.join(map(str, turn.path))}" if turn.path else "this op"
 
-    def _settle(self, items: Items, place: _Place) -> None:
+    def _settle(self, items: Items, place: Place) -> None:
         """Find every block, and where every name lives: where it is made, first typed, or carried."""
         for at, item in enumerate(items):
             if isinstance(item, Repeat):
@@ -259,23 +232,20 @@ class _Unroller:
             for tensor in (*item.inputs, item.output):
                 self._lives(tensor.name, place)
 
-    def _lives(self, name: str, place: _Place, carried: bool = False) -> None:
+    def _lives(self, name: str, place: Place, carried: bool = False) -> None:
         known = self.homes.get(name)
         if known is None:
-            self.homes[name] = _Home([place])
+            self.homes[name] = Home([place])
         elif carried and place not in known.blocks:
             known.blocks.append(place)
 
 
-def _numbered(tensor: Tensor, turn: _Turn) -> Tensor:
+def _numbered(tensor: Tensor, turn: Turn) -> Tensor:
     """A tensor under the name that it has in a round."""
-    return replace(tensor, name=tensor.name + turn.suffix, written=tensor.base) if turn.path else tensor
-
-
-def _shared(one: _Place, other: _Place) -> int:
-    """How many blocks two places have around them in common."""
-    pairs = zip(one, other, strict=False)
-    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    if not turn.path:
+        return tensor
+    name = tensor.name + turn.suffix
+    return Tensor(name, tensor.dtype, tensor.dims, tensor.partial, tensor.memory, tensor.rounds, tensor.base)
 
 
 def _typed_inside(block: Repeat, name: str) -> Tensor | None:

@@ -173,7 +173,7 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
         here = members.intersection(chips_of(given.on, system)) if given.on else members
         given = replace(given, on=Chips(tuple(sorted(here))))
     said: dict[str, Any] = {name: options[name] for name in ("recompute", "efficiency") if name in options}
-    if op.turn:
+    if op.turn or op.output.written:
         said |= {"written": (op.output.base,), "turn": op.turn}
     kernels = [_scheduled(kernel, given, said) for kernel in kind.lower(call)]
     something = all(shaped.elements for shaped in (*call.inputs, call.output))  # of which this chip has a part

@@ -143,7 +143,8 @@ class Planner:
             inputs.append(self._brought(declared, steps, op, there.setdefault(declared.name, {}), ops))
         made = plan.local.output if plan.after else op.output
         if plan.after:
-            made = replace(made, name=self._fresh(f"{op.name}.{'partial' if made.partial else 'local'}"))
+            name = self._fresh(f"{op.name}.{'partial' if made.partial else 'local'}")
+            made = replace(made, name=name, written="")
             self.renamed[op.name] = made.name
         ops.append(replace(op, inputs=tuple(inputs), output=made))
         if plan.after:

@@ -31,7 +31,7 @@ class Stamps:
 
     def kernels(self, op: Op) -> list[Kernel]:
         """The kernels of an op. Raises what binding raises."""
-        if not op.turn:
+        if not op.turn and not op.output.written:
             return self._bind(op)
         names = _names(op)
         # a tensor that stands twice must stand twice in the first one, too

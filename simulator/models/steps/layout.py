@@ -19,14 +19,13 @@ from typing import Literal
 
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import unknown
+from simulator.passes.pipeline.schedules import SCHEDULES
 
 AXES: Mapping[str, str] = {"tp": "T", "cp": "C", "ep": "E", "dp": "D", "pp": "P"}
 """The mesh axis of each kind of parallelism, in the order in which they lie on the topology unless said otherwise."""
 
 CONTEXTS = ("gather", "all_to_all")
 """How chips that share a sequence attend to all of it: keys and values gathered, or heads exchanged for tokens."""
-
-SCHEDULES = ("gpipe", "1f1b", "interleaved", "zero_bubble")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

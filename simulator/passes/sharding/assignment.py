@@ -54,7 +54,9 @@ def inserted_op(step: Step, source: Tensor, name: str, served: Op, first: bool =
     first op of all for an input waits (`after=`) for what the served op waits for. A view is not issued at all."""
     inherited = () if KINDS[step.kind].view else (*_INHERITED, "after") if first else _INHERITED
     options = tuple((key, raw) for key, raw in served.options if key in inherited)
-    return Op(replace(step.made, name=name), step.kind, (source,), (("over", step.over), *options), served.source)
+    return Op(
+        replace(step.made, name=name, written=""), step.kind, (source,), (("over", step.over), *options), served.source
+    )
 
 
 def plan_seconds(op: Op, plan: OpPlan, have: Collection[tuple[str, Layout]], cost: Callable[[Op], float]) -> float:

@@ -1,0 +1,164 @@
+"""Copies of a chunk for its microbatches: every op once under other names, none of them read again from text.
+
+Model: chunk c, microbatch m: `h` becomes `h.s<c>.m<m>`; what microbatches share `w.s<c>`. An accumulator that a microbatch
+takes in is what the one before made of it. Blocks stay blocks: a name that a block shares with one of another microbatch
+is that of the same round there (`w@round`), unless it says its rounds already.
+Ops keep their names without these endings as what they are called (`Tensor.written`), as rounds of a block do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from simulator.graph.items import Items, Op, Repeat, Round, Tensor, reference
+from simulator.graph.op_line import read_reference
+from simulator.passes.pipeline.chunks import Path, PipelineChunk, Section, homes, made_in, named_in
+
+Options = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An op of a chunk, its options but for `after` with the place where it runs, and what it waits for."""
+
+    op: Op
+    options: Options
+    after: tuple[tuple[str, tuple[Round, ...]], ...]
+    listed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateBlock:
+    """A block of a chunk."""
+
+    block: Repeat
+    items: Templates
+
+
+Templates = tuple[Template | TemplateBlock, ...]
+
+
+def _templates(items: Items, place: Options) -> Templates:
+    """Items as they are copied: options that all copies have in common are put together once."""
+    found: list[Template | TemplateBlock] = []
+    for item in items:
+        if isinstance(item, Repeat):
+            found.append(TemplateBlock(item, _templates(item.items, place)))
+            continue
+        if place and item.option("on") is not None:
+            raise ValueError(f"{item.name}: on= is the pipeline's to say, which puts every op of a chunk on its stage")
+        raw = item.option("after") or ""
+        names = [each.strip() for each in raw.strip("[]").split(",") if each.strip()]
+        kept = tuple(option for option in item.options if option[0] != "after")
+        found.append(Template(item, (*kept, *place), tuple(map(read_reference, names)), raw.startswith("[")))
+    return tuple(found)
+
+
+@dataclass
+class Copies:
+    """The copies of one chunk. `number`: of the chunk; `place`: the options that put an op on its stage."""
+
+    chunk: PipelineChunk
+    number: int
+    place: Options
+    accumulated: dict[str, str] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._templates: dict[tuple[Section, bool], Templates] = {}
+        self._homes = {last: homes(self.chunk, last) for last in (False, True)}
+        self._shared = self.chunk.shared | named_in(self.chunk.begin)
+        self._starts = {end: start for start, end in self.chunk.carried.items()}
+        self._home_copy: dict[str, tuple[Section, int]] = {}
+        self._ending: frozenset[str] = frozenset()
+
+    def copy(self, section: Section, microbatch: int = -1, last: bool = False, after: Sequence[str] = ()) -> Items:
+        """A part of the chunk for a microbatch; 'begin' and 'end' are of none. `after`: what its first op waits for."""
+        key = (section, last)
+        if key not in self._templates:
+            self._templates[key] = _templates(self.chunk.section(section, last), self.place)
+        if section == "end":
+            self._ending = made_in(self.chunk.end)
+        copy = _Copy(self, section, microbatch, self._homes[last], list(after))
+        made = tuple(copy.items(self._templates[key], ()))
+        for end in self._starts.keys() & copy.made:
+            self.accumulated[self._starts[end]] = self.name(end, microbatch)
+        self.newest.update(dict.fromkeys(copy.made, microbatch))
+        return made
+
+    def name(self, name: str, microbatch: int) -> str:
+        """What a name of the chunk is called for a microbatch; for none (-1), what the newest one made of it."""
+        if name in self.chunk.carried:
+            return self.accumulated.get(name, f"{name}.s{self.number}")
+        if name in self._shared:
+            return f"{name}.s{self.number}"
+        if microbatch < 0 and name not in self._ending:
+            microbatch = self.newest.get(name, -1)
+        return f"{name}.s{self.number}" if microbatch < 0 else f"{name}.s{self.number}.m{microbatch}"
+
+    def is_elsewhere(self, name: str, copy: tuple[Section, int]) -> bool:
+        """Whether a name that a block shares with those of other copies lives in one of those: all but the first."""
+        if name in self.accumulated:
+            return True
+        if name not in self._shared and name not in self.chunk.carried:
+            return False
+        return self._home_copy.setdefault(name, copy) != copy
+
+
+@dataclass
+class _Copy:
+    """One copy of a part of a chunk."""
+
+    copies: Copies
+    section: Section
+    microbatch: int
+    homes: Mapping[str, tuple[Section, Path]]
+    after: list[str]
+    made: set[str] = field(default_factory=set)
+    known: dict[tuple[str, tuple[Round, ...], Path], Tensor] = field(default_factory=dict)
+
+    def items(self, templates: Templates, path: Path) -> Iterator[Op | Repeat]:
+        """The items under the names of this copy."""
+        for at, each in enumerate(templates):
+            if isinstance(each, TemplateBlock):
+                block = each.block
+                inner = tuple(self.items(each.items, (*path, at)))
+                carry = tuple((self._name(start), self._name(end)) for start, end in block.carry)
+                yield Repeat(block.count, inner, carry, block.reverse, block.source)
+                continue
+            inputs = tuple([self._tensor(tensor, path) for tensor in each.op.inputs])
+            options = each.options
+            if each.after or self.after:
+                options = (*options, ("after", self._awaited(each, path)))
+            output = self._tensor(each.op.output, path)
+            self.made.add(each.op.name)
+            yield Op(output, each.op.kind, inputs, options, each.op.source)
+
+    def _name(self, name: str) -> str:
+        return self.copies.name(name, self.microbatch)
+
+    def _tensor(self, tensor: Tensor, path: Path) -> Tensor:
+        key = (tensor.name, tensor.rounds, path)
+        found = self.known.get(key)
+        if found is None:
+            rounds = tensor.rounds or self._rounds(tensor.name, path)
+            name = self._name(tensor.name)
+            found = Tensor(name, tensor.dtype, tensor.dims, tensor.partial, tensor.memory, rounds, tensor.base)
+            self.known[key] = found
+        return found
+
+    def _rounds(self, name: str, path: Path) -> tuple[Round, ...]:
+        """The rounds to add to a name that lives in this block, but in that of another copy."""
+        if not path or self.homes.get(name) != (self.section, path):
+            return ()
+        if not self.copies.is_elsewhere(name, (self.section, self.microbatch)):
+            return ()
+        return (Round(0, relative=True),) * len(path)
+
+    def _awaited(self, template: Template, path: Path) -> str:
+        """`after=` of an op under the names of this copy; the first op also waits for what the copy is to wait for."""
+        names = [reference(self._name(name), rounds or self._rounds(name, path)) for name, rounds in template.after]
+        names += self.after
+        self.after = []
+        return f"[{', '.join(names)}]" if template.listed or len(names) > 1 else names[0]
