@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from analysis.frames.schema import conforming
 from analysis.frames.steps import need_times
+from hw.input import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ class TimelineAccessor:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function = TIMELINE_METHODS.get(name)
         if function is None:
-            raise AttributeError(f"timeline.overlapse has no '{name}': it has {', '.join(sorted(TIMELINE_METHODS))}")
+            raise AttributeError(f"timeline.overlapse: {unknown('analysis', name, TIMELINE_METHODS)}")
         frame = self._frame
 
         @wraps(function)
