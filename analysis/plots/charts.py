@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 
 from analysis.frames.steps import need
 from analysis.frames.timeline import timeline_frame
-from analysis.plots.memory import plot_memory
-from analysis.plots.roofline import plot_roofline
-from analysis.plots.save import save
 from analysis.plots.style import CAUSE_COLOURS, DOES_COLOURS, IDLE_COLOUR, faded, inert, styled, time_unit
 from analysis.timelines.breakdown import PARTS, temporal_breakdown
 from analysis.words.causes import DOES, NETWORK, OVERHEAD, cause_of
@@ -33,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
 
-__all__ = ["plot_breakdown", "plot_memory", "plot_roofline", "plot_sweep", "plot_timeline", "plot_tornado", "save"]
 
 MAX_BARS = 4000
 """Slices that are drawn one by one; where there are more, a lane shows how busy it is in each part of the time."""

@@ -4,7 +4,8 @@
 """
 
 from analysis.report.html import study_html, summary_html, what_if_html
-from analysis.report.report import Story, report_html
+from analysis.report.report import report_html
+from analysis.report.story import Story
 
 __all__ = [
     # The page.

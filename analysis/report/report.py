@@ -36,7 +36,6 @@ from simulator import Result
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["Story", "report_html"]
 
 SCRIPTS = ("units", "theme", "model", "coverage", "painter", "timeline", "panel", "input", "charts", "main")
 """The scripts of the page in the order in which they depend on each other; together they are one function."""

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from hw.chips.chip import Chip, chip_invariants, self_check
 from hw.chips.links import link_problems, links_of
-from hw.input.document import Document, Key, is_file, read_document
-from hw.input.errors import Mark, Problem, Problems, SpecError, unknown
+from hw.input.document import Document, Key, read_document
+from hw.input.errors import Mark, Problem, Problems, SpecError
+from hw.input.files import is_file
 from hw.input.validation import validate
+from hw.input.wording import unknown
 
 _CATALOG = Path(__file__).parent.parent / "catalog"
 

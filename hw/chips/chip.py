@@ -17,7 +17,6 @@ from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_v
 
 from hw.chips.memory import COMMON_MEMORIES, Memory, hierarchy_problems, name_problems
 from hw.input.document import Key
-from hw.input.errors import unknown
 from hw.input.units import Dimension, show
 from hw.input.validation import (
     BytesPerSecond,
@@ -30,6 +29,7 @@ from hw.input.validation import (
     UsdPerHour,
     Watts,
 )
+from hw.input.wording import unknown
 
 DTYPES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4", "fp4", "int32")
 """Number formats that a peak can be quoted for."""

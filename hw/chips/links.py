@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 from hw.chips.host import HOST_LINK
 from hw.input.document import Document
-from hw.input.errors import unknown
+from hw.input.wording import unknown
 
 _SECTION = "links."
 

@@ -16,9 +16,9 @@ from itertools import pairwise
 from pydantic import Field
 
 from hw.input.document import Key
-from hw.input.errors import nearest
 from hw.input.units import Dimension, show
 from hw.input.validation import Bytes, BytesPerSecond, Seconds, Spec
+from hw.input.wording import nearest
 
 COMMON_MEMORIES = ("on_chip", "hbm", "host", "disk")
 """Memories that have a name of their own in every chip file, nearest first."""

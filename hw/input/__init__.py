@@ -4,29 +4,13 @@
 quantity and `show` prints one; `validate(Model, document, problems)` checks; what is wrong is collected in `Problems`.
 """
 
-from hw.input.document import MAX_BYTES, MAX_DEPTH, Document, Key, is_file, parse_document, read_document, walk
-from hw.input.errors import (
-    MOST_TOLD,
-    Mark,
-    Problem,
-    Problems,
-    RunError,
-    SpecError,
-    UnknownNames,
-    chips_named,
-    cut,
-    did_you_mean,
-    few,
-    first_problems,
-    nearest,
-    printable,
-    shown,
-    unknown,
-)
-from hw.input.files import is_folder
+from hw.input.document import MAX_BYTES, MAX_DEPTH, Document, Key, parse_document, read_document, walk
+from hw.input.errors import Mark, Problem, Problems, RunError, SpecError, UnknownNames, first_problems
+from hw.input.files import is_file, is_folder
 from hw.input.unit_words import unit_meant
 from hw.input.units import UNITS, Dimension, parse, show
 from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate
+from hw.input.wording import MOST_TOLD, chips_named, cut, did_you_mean, few, nearest, printable, shown, unknown
 
 __all__ = [
     # Errors, and where they are.

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hw.input.errors import Mark, Problem, SpecError, cut
-from hw.input.files import is_file, read_text
-
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "Document", "Key", "is_file", "parse_document", "read_document", "walk"]
+from hw.input.errors import Mark, Problem, SpecError
+from hw.input.files import read_text
+from hw.input.wording import cut
 
 Key = tuple[str | int, ...]
 """Where something stands in a document: the keys and list positions that lead to it."""

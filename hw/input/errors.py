@@ -13,36 +13,11 @@ from dataclasses import dataclass, field
 
 from hw.input.wording import (
     MOST_TOLD,
-    chips_named,
     cut,
-    did_you_mean,
-    few,
-    nearest,
     path_shown,
     printable,
-    shown,
     unknown,
 )
-
-__all__ = [
-    "MOST_TOLD",
-    "Mark",
-    "Problem",
-    "Problems",
-    "RunError",
-    "SpecError",
-    "UnknownNames",
-    "chips_named",
-    "cut",
-    "did_you_mean",
-    "few",
-    "first_problems",
-    "nearest",
-    "path_shown",
-    "printable",
-    "shown",
-    "unknown",
-]
 
 
 @dataclass(frozen=True, slots=True, order=True)

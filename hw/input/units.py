@@ -14,8 +14,8 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from hw.input.errors import nearest, shown
 from hw.input.unit_words import unit_meant
+from hw.input.wording import nearest, shown
 
 
 class Dimension(Enum):

@@ -18,8 +18,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from hw.input.document import Document, Key
-from hw.input.errors import Problems, cut, shown, unknown
+from hw.input.errors import Problems
 from hw.input.units import Dimension, parse
+from hw.input.wording import cut, shown, unknown
 
 
 class Spec(BaseModel):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hw.chips.chip import Link
 from hw.chips.host import HOST_LINK
-from hw.input.errors import unknown
+from hw.input.wording import unknown
 from hw.network.axes import Axis
 from hw.network.shape import WiringShape
 from hw.network.topology import Level, Node, Topology, Trunk, Wire, node_prefix

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hw.input.errors import unknown
+from hw.input.wording import unknown
 from hw.network.graphs.data import graph_from
 from hw.network.graphs.file import GRAPH_SUFFIXES, MAX_LINKS, read_graph
 from hw.network.graphs.graph import Graph

@@ -25,7 +25,8 @@ from hw.chips.catalogue import (
 from hw.chips.chip import Chip
 from hw.chips.links import link_problems, links_of
 from hw.input.document import Document, Key
-from hw.input.errors import Mark, Problems, SpecError, shown, unknown
+from hw.input.errors import Mark, Problems, SpecError
+from hw.input.wording import shown, unknown
 from hw.network.text import parse_topology
 from hw.network.topology import MAX_CHIPS, Topology
 from hw.systems.groups import read_groups

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hw.input.errors import shown
+from hw.input.wording import shown
 from hw.systems.mesh import Mesh, group_problems
 
 Entry = int | None

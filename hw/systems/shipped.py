@@ -11,9 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from hw.chips.catalogue import is_path
-from hw.input.document import Document, is_file, read_document
-from hw.input.errors import Mark, Problem, Problems, SpecError, unknown
+from hw.input.document import Document, read_document
+from hw.input.errors import Mark, Problem, Problems, SpecError
+from hw.input.files import is_file
 from hw.input.validation import validate
+from hw.input.wording import unknown
 from hw.systems.build import SystemBuilder
 from hw.systems.spec import SystemFile
 from hw.systems.system import System

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hw.input.errors import Mark, Problems, UnknownNames, few
+from hw.input.errors import Mark, Problems, UnknownNames
 from hw.input.files import read_text
+from hw.input.wording import few
 from hw.network.graphs.graph import CHIP, Graph, GraphLink
 from hw.network.topology import MAX_CHIPS
 

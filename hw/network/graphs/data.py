@@ -13,8 +13,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hw.input.document import Document, Key
-from hw.input.errors import Mark, Problems, SpecError, shown
+from hw.input.errors import Mark, Problems, SpecError
 from hw.input.validation import BytesPerSecond, Seconds, Spec, validate
+from hw.input.wording import shown
 from hw.network.graphs.check import check_links, finished
 from hw.network.graphs.graph import CHIP, Graph, GraphLink
 
