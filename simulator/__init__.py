@@ -11,11 +11,15 @@ This room knows nothing of files, plots or money. Front door:
 
 import simulator.ops.kinds  # noqa: F401  (registers them)
 from simulator.builder import GraphBuilder
-from simulator.collectives.algorithms import ALGORITHMS, algorithm
-from simulator.collectives.canonical import CANONICAL, Ask, canonical
 from simulator.collectives.choice import choices, choose
+from simulator.collectives.composed import staged
 from simulator.collectives.flight import in_stages
-from simulator.collectives.transfer import Group, Message, Transfer
+from simulator.collectives.form import Form
+from simulator.collectives.group import Group
+from simulator.collectives.registry import ALGORITHMS, CANONICAL, Algorithm, add_algorithm, canonical
+from simulator.collectives.request import CollectiveRequest
+from simulator.collectives.rounds import MessageRound
+from simulator.collectives.transfer import Message, Transfer
 from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.engine.causes import RESOURCE_CAUSES, resource_cause
 from simulator.engine.engine import Engine, Order
@@ -89,18 +93,22 @@ __all__ = [
     "kind",
     "named_loops",
     "option_readers",
-    # Collectives. `algorithm` adds one.
+    # Collectives. `add_algorithm` adds one.
     "ALGORITHMS",
     "CANONICAL",
-    "Ask",
+    "Algorithm",
+    "CollectiveRequest",
+    "Form",
     "Group",
     "Message",
+    "MessageRound",
     "Transfer",
-    "algorithm",
+    "add_algorithm",
     "canonical",
     "choices",
     "choose",
     "in_stages",
+    "staged",
     # Passes over a graph.
     "FUSE",
     "Cost",

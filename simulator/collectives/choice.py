@@ -1,30 +1,32 @@
 """The choice of an algorithm for a collective.
 
-Model: `canonical` is the textbook's way (`simulator.collectives.canonical`); `auto` takes the cheapest of all of
-`simulator.collectives.algorithms` that fit, by their time alone (latency, and the slowest wire of each phase); a name
-takes that one wherever it fits. Unequal shards are moved by few of them.
+Model: `canonical` is the textbook's way; `auto` takes the cheapest of all that are registered and fit
+(`simulator.collectives.registry`), by their time alone (latency, and the slowest wire of each phase); a name takes that one
+wherever it fits. Unequal shards are moved by few of them. What is chosen brings both of its forms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import simulator.collectives.algorithms
+import simulator.collectives.axes  # noqa: F401  (both are registered so)
 from hw.network import ROUTES
-from simulator.collectives.algorithms import ALGORITHMS, GATHERS, direct
-from simulator.collectives.canonical import Ask, canonical, canonical_name
-from simulator.collectives.transfer import Group, Transfer
-from simulator.collectives.uneven import direct_gather, one_way_gather, passed_gather
-
-_PASSED = {"ring": "ring", "line": "line", "one_way_ring": "ring_one_way"}
-"""What passes unequal shards on, by kind of wiring."""
-
-_UNEQUAL = {"ring": passed_gather, "ring_one_way": one_way_gather, "direct": direct_gather}
-"""How the algorithms that can move unequal shards do that."""
+from simulator.collectives.algorithms.gathers import textbook_label
+from simulator.collectives.axis_forms import forms_of
+from simulator.collectives.form import GATHERS, Form
+from simulator.collectives.group import Group
+from simulator.collectives.registry import ALGORITHMS, CANONICAL, Algorithm
+from simulator.collectives.request import CollectiveRequest
+from simulator.collectives.rounds import Rounds
+from simulator.collectives.transfer import Transfer
 
 MOST_LOOKED_UP = 500_000
 """Wires on all routes of an algorithm beyond which `auto` leaves it out. What needs so many loses to whole shards
 passed to neighbours, unless latency is all there is."""
+
+Seconds = Callable[[Transfer], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,15 @@ class Choice:
     algorithm: str
     reason: str
     transfer: Transfer
+    form: Form | None = None
+
+    def rounds(self, group: Group, request: CollectiveRequest) -> Rounds:
+        """Its messages. Raises ValueError if they are not known."""
+        if self.form is None or self.form.rounds is None:
+            raise ValueError(
+                f"algorithm '{self.algorithm}' does not say its messages: give its form rounds, or run it as a task"
+            )
+        return self.form.rounds(group, request)
 
 
 def choices() -> tuple[str, ...]:
@@ -41,69 +52,83 @@ def choices() -> tuple[str, ...]:
     return ("canonical", "auto", *ALGORITHMS)
 
 
-def choose(group: Group, ask: Ask, wanted: str, seconds: Callable[[Transfer], float]) -> Choice:
+def choose(group: Group, request: CollectiveRequest, wanted: str, seconds: Seconds) -> Choice:
     """The algorithm `wanted` ('canonical', 'auto', or a name) for a collective; canonical where the named does not
     fit."""
     if group.size == 1:
         return Choice("none", "one chip", Transfer())
-    if parts := ask.held or ask.shares:
-        return _choose_unequal(group, ask, parts, wanted, seconds)
-    textbook = _textbook(group, ask, seconds)
+    if request.parts:
+        return _choose_unequal(group, request, wanted, seconds)
+    textbook = _textbook(group, request, seconds)
     if wanted == "canonical":
         return textbook
-    if wanted != "auto":
-        named = ALGORITHMS[wanted]
-        if ask.kind not in named.kinds or not named.fits(group):
-            wants = f" (it wants {named.wants})" if named.wants else ""
-            return Choice(textbook.algorithm, f"{wanted} does not fit here{wants}; the textbook's", textbook.transfer)
-        return Choice(wanted, "as asked", named.transfer(group, ask))
+    if wanted == "auto":
+        return _cheapest(group, request, textbook, seconds)
+    named = ALGORITHMS[wanted]
+    if request.kind in named.kinds and named.fits(group):
+        return _carried(named.form, wanted, "as asked", group, request)
+    wants = f" (it wants {named.wants})" if named.wants else ""
+    return replace(textbook, reason=f"{wanted} does not fit here{wants}; the textbook's")
+
+
+def _carried(form: Form, name: str, reason: str, group: Group, request: CollectiveRequest) -> Choice:
+    return Choice(name, reason, form.transfer(group, request), form)
+
+
+def _cheapest(group: Group, request: CollectiveRequest, textbook: Choice, seconds: Seconds) -> Choice:
     best, least = textbook, seconds(textbook.transfer)
-    fitting = [each for each in ALGORITHMS.values() if ask.kind in each.kinds and each.fits(group)]
-    left_out = [each.name for each in fitting if each.routes(group) * _route_length(group) > MOST_LOOKED_UP]
-    for each in fitting:
-        if each.name not in left_out:
-            transfer = each.transfer(group, ask)
-            took = seconds(transfer)
-            if took < least * (1 - 1e-9):
-                best, least = Choice(each.name, "", transfer), took
+    left_out = []
+    for each in ALGORITHMS.values():
+        if request.kind not in each.kinds or not each.fits(group):
+            continue
+        if not _affordable(each, group):
+            left_out.append(each.name)
+            continue
+        tried = _carried(each.form, each.name, "", group, request)
+        took = seconds(tried.transfer)
+        if took < least * (1 - 1e-9):
+            best, least = tried, took
     spared = seconds(textbook.transfer) - least
     why = f"the cheapest, {spared * 1e6:.4g} us less than {textbook.algorithm}" if spared else "the cheapest"
     if left_out:
         why += f"; {', '.join(left_out)} not tried on so many chips"
-    return Choice(best.algorithm, why, best.transfer)
+    return replace(best, reason=why)
 
 
-def _textbook(group: Group, ask: Ask, seconds: Callable[[Transfer], float]) -> Choice:
+def _textbook(group: Group, request: CollectiveRequest, seconds: Seconds) -> Choice:
     """The textbook's way; the textbook has none for chips without a wiring of their own: the cheaper of two that route."""
-    textbook = Choice(canonical_name(group), "the textbook's", canonical(group, ask))
-    if [piece.kind for piece in group.pieces] != [ROUTES] or ask.kind not in GATHERS:
+    textbook = _carried(CANONICAL[request.kind], textbook_label(group), "the textbook's", group, request)
+    if [piece.kind for piece in group.pieces] != [ROUTES] or request.kind not in GATHERS:
         return textbook
     ways = [replace(textbook, reason="no wiring of its own; the cheaper of ring and direct")]
-    if ALGORITHMS["direct"].routes(group) * _route_length(group) <= MOST_LOOKED_UP:
-        ways.append(replace(ways[0], algorithm="direct", transfer=direct(group, ask)))
+    direct = ALGORITHMS["direct"]
+    if _affordable(direct, group):
+        ways.append(_carried(direct.form, direct.name, ways[0].reason, group, request))
     return min(ways, key=lambda choice: seconds(choice.transfer))
 
 
-def _choose_unequal(
-    group: Group, ask: Ask, parts: Sequence[float], wanted: str, seconds: Callable[[Transfer], float]
-) -> Choice:
+def _choose_unequal(group: Group, request: CollectiveRequest, wanted: str, seconds: Seconds) -> Choice:
     """The same where shards are unequal: only some algorithms can move those."""
-    name = _PASSED.get(group.line.axis.kind, "direct") if ask.kind in GATHERS else "direct"
-    textbook = Choice(name, "the textbook's", canonical(group, ask))
-    ways = _UNEQUAL if ask.kind in GATHERS else {}
-    back = ask.kind == "reduce_scatter"
+    gathers = request.kind in GATHERS
+    along = forms_of(group.as_one.axis.kind)
+    name = along.label if gathers and along.passes_on else "direct"
+    textbook = _carried(CANONICAL[request.kind], name, "the textbook's", group, request)
+    ways = {each.name: each.unequal for each in ALGORITHMS.values() if each.unequal and request.kind in each.kinds}
     if wanted in ways:
-        return Choice(wanted, "as asked", ways[wanted](group, parts, ask.nbytes, back))
+        return _carried(ways[wanted], wanted, "as asked", group, request)
+    if wanted == "canonical":
+        return textbook
     if wanted != "auto":
-        reason = textbook.reason if wanted == "canonical" else f"{wanted} moves equal shards; the textbook's"
-        return replace(textbook, reason=reason)
-    found = [
-        textbook,
-        *(Choice(name, "the cheapest", way(group, parts, ask.nbytes, back)) for name, way in ways.items()),
-    ]
+        return replace(textbook, reason=f"{wanted} moves equal shards; the textbook's")
+    found = [textbook, *(_carried(form, name, "the cheapest", group, request) for name, form in ways.items())]
     return min(found, key=lambda choice: seconds(choice.transfer))
+
+
+def _affordable(algorithm: Algorithm, group: Group) -> bool:
+    """Whether there are not too many routes to look up."""
+    return algorithm.routes(group) * _route_length(group) <= MOST_LOOKED_UP
 
 
 def _route_length(group: Group) -> float:
     """About how many wires a route between two chips of a group has: along rings and lines a quarter of their chips."""
-    return sum(piece.size / 4 if piece.kind in ("ring", "line") else 2.0 for piece in group.pieces)
+    return sum(piece.size / 4 if forms_of(piece.kind).lattice else 2.0 for piece in group.pieces)

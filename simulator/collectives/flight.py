@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from simulator.collectives.transfer import Group, Loads, Message, Transfer, added, way_of
-
-_ORDERED = ("ring", "line", "switch", "fat_tree", "full", "one_way_ring")
-"""Kinds of axes along which chips have an order that is not a matter of choice."""
+from simulator.collectives.axis_forms import forms_of
+from simulator.collectives.group import Group
+from simulator.collectives.transfer import Loads, Message, Transfer, added, way_of
 
 Histogram = Mapping[float, float]
 """Bytes (or a number of messages) by seconds of latency."""
@@ -92,7 +91,7 @@ def in_order(group: Group) -> bool:
     """Whether the order of a group's chips follows from their wiring. Where it was looked for, equally good ones differ in
     which of their hops is long: then every hop counts as the longest."""
     levels = group.topology.levels
-    return all(piece.kind in _ORDERED and not levels[piece.level].drawn for piece in group.pieces)
+    return all(forms_of(piece.kind).ordered and not levels[piece.level].drawn for piece in group.pieces)
 
 
 def passed_round(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> Transfer:

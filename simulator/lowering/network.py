@@ -2,7 +2,7 @@
 
 A collective over mesh axes has one group for each place along the other axes, all at once; a send and its recv are one
 transfer of two chips. What one kind, size and set of axes asks is worked out once.
-By messages it also brings those that carry it out (`simulator.collectives.rounds.build`), each with its own traffic.
+By messages it also brings those that carry it out (`simulator.collectives.rounds`), each with its own traffic.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from hw import Router, RunError, System, Wire
 from hw.network import ROUTES, walk_from
-from simulator.collectives.canonical import Ask
-from simulator.collectives.choice import choose
-from simulator.collectives.rounds.build import rounds
-from simulator.collectives.rounds.joined import merged
-from simulator.collectives.rounds.one_axis import Messages
+from simulator.collectives.choice import Choice, choose
+from simulator.collectives.group import Group
+from simulator.collectives.request import CollectiveRequest
+from simulator.collectives.rounds import Messages, merged
 from simulator.collectives.tour import toured
-from simulator.collectives.transfer import Group, Transfer, way_of
+from simulator.collectives.transfer import Transfer, way_of
 from simulator.lowering.efficiency import WireRates
 from simulator.lowering.host_ports import HostPorts
 from simulator.ops.kernel import Communication
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The chips that one task joins (a message's sender comes first), its transfer, and its algorithm."""
+    """The chips that one task joins (a message's sender comes first), its transfer, and how that was chosen."""
 
     members: Sequence[int]
     transfer: Transfer
-    algorithm: str = ""
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +168,8 @@ class Network:
             if len(joined.members) < 2:
                 continue
             group = self._group(joined.members, communication)
-            steps = rounds(group, _ask(communication, number, joined.members, group), joined.algorithm)
+            assert joined.choice is not None
+            steps = joined.choice.rounds(group, _request(communication, number, joined.members, group))
             parts.append(steps)
             different.update({id(step.messages): len(step.messages) for step in steps})
             if sum(different.values()) > MAX_MESSAGES:
@@ -233,8 +233,8 @@ class Network:
         choices: dict[str, str] = {}
         for number, members in enumerate(self.system.groups(communication.axes)):
             group = self._group(members, communication)
-            choice = choose(group, _ask(communication, number, members, group), wanted, self.seconds)
-            groups.append(Joined(members, choice.transfer, choice.algorithm))
+            choice = choose(group, _request(communication, number, members, group), wanted, self.seconds)
+            groups.append(Joined(members, choice.transfer, choice))
             choices[choice.algorithm] = choice.reason
         return Traffic(tuple(groups), ", ".join(choices), "; ".join(dict.fromkeys(choices.values())))
 
@@ -260,16 +260,16 @@ def _part(whole: Communication, chunks: int) -> Communication:
     return replace(whole, nbytes=whole.nbytes / chunks, group_bytes=each)
 
 
-def _ask(sent: Communication, number: int, members: Sequence[int], group: Group) -> Ask:
+def _request(sent: Communication, number: int, members: Sequence[int], group: Group) -> CollectiveRequest:
     """What is asked of a group: places among its members as written become places in the order of its wiring."""
     nbytes = sent.group_bytes[number] if sent.group_bytes else sent.nbytes
     if group.chips is members:
-        return Ask(sent.kind, nbytes, sent.root, sent.shift, sent.shares, sent.held)
+        return CollectiveRequest(sent.kind, nbytes, sent.root, sent.shift, sent.shares, sent.held)
     place = {chip: at for at, chip in enumerate(members)}
     shares, held = (
         tuple(parts[place[chip]] for chip in group.chips) if parts else () for parts in (sent.shares, sent.held)
     )
-    return Ask(sent.kind, nbytes, group.place_of[members[sent.root]], sent.shift, shares, held)
+    return CollectiveRequest(sent.kind, nbytes, group.place_of[members[sent.root]], sent.shift, shares, held)
 
 
 def _pattern(messages: Messages, router: Router) -> Traffic:

@@ -7,7 +7,7 @@ reduction hide behind its bytes and are not charged to the vector unit. Over one
 what its n-th send gives, in one transfer that starts when both have come. With `over=P` these are places along a mesh
 axis: every chip at place `from` sends to the one at place `to` whose place along all other axes is the same.
 `shares=` on those that share out or put together says what part each place has (`simulator.passes.parts`); V is then
-the array. How long they take on a wiring stands in `simulator.collectives.canonical`.
+the array. How long they take on a wiring stands in `simulator.collectives.algorithms`.
 """
 
 from __future__ import annotations

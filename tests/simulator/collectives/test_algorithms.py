@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import Chip, Link, Router, System, Topology, parse_topology
-from simulator import ALGORITHMS, CANONICAL, Ask, Group, Network, RunOptions, canonical, choose
-from simulator.collectives.streams import double_tree
+from simulator import ALGORITHMS, CANONICAL, CollectiveRequest, Group, Network, RunOptions, canonical, choose
+from simulator.collectives.algorithms.tree import double_tree
 from tests.support.strategies import chip_with, many, run, show_error
 
 ALPHA, W_RING, W_SWITCH = 1e-6, 4.5e10, 18 * 25e9
@@ -76,8 +76,8 @@ def test_every_chip_receives_at_least_what_it_lacks(name: str, text: str) -> Non
     for kind in GATHERS if name == "canonical" else ALGORITHMS[name].kinds:
         if name != "canonical" and not ALGORITHMS[name].fits(group):
             continue
-        carry = canonical if name == "canonical" else ALGORITHMS[name].transfer
-        transfer = carry(group, Ask(kind, 1e6))
+        carry = canonical if name == "canonical" else ALGORITHMS[name].form.transfer
+        transfer = carry(group, CollectiveRequest(kind, 1e6))
         into, out = defaultdict[str, float](float), defaultdict[str, float](float)
         for phase in transfer.phases:
             for number, nbytes in phase.items():
@@ -182,7 +182,7 @@ def test_the_cheapest_is_never_slower_than_the_textbooks_or_any_other(kind: str,
     network = Network(system, RunOptions())
     group = everyone(parse_topology(text, system.chip.links))
     for nbytes in (1e3, 1e6, 1e9):
-        ask = Ask(kind, nbytes)
+        ask = CollectiveRequest(kind, nbytes)
         best = choose(group, ask, "auto", network.seconds)
         assert best.reason
         assert best.algorithm
@@ -286,7 +286,7 @@ def test_messages_go_axis_by_axis_the_short_way_round(kind: str, text: str) -> N
                     at = after
             here += ahead * axis.stride
     got: dict[tuple[str, str], float] = defaultdict(float)
-    for number, nbytes in canonical(group, Ask(kind, 1e6, root=1, shift=3)).wires.items():
+    for number, nbytes in canonical(group, CollectiveRequest(kind, 1e6, root=1, shift=3)).wires.items():
         wire = topology.wires[number]
         got[wire.source, wire.target] += nbytes
     assert {ends: nbytes for ends, nbytes in got.items() if nbytes} == pytest.approx(dict(want))
@@ -297,12 +297,14 @@ def test_messages_go_axis_by_axis_the_short_way_round(kind: str, text: str) -> N
 def test_bytes_scale_and_a_reduce_to_is_a_broadcast_backwards(kind: str, text: str) -> None:
     topology = parse_topology(text, LINKS)
     group = everyone(topology)
-    one, more = (canonical(group, Ask(kind, nbytes, root=1)) for nbytes in (1e6, 3e6))
+    one, more = (canonical(group, CollectiveRequest(kind, nbytes, root=1)) for nbytes in (1e6, 3e6))
     # more bytes of near chips hide more of the latency of far ones
     assert 0 < more.latency_s <= one.latency_s * (1 + 1e-9)
     assert more.wires == pytest.approx({wire: 3 * nbytes for wire, nbytes in one.wires.items()})
     if kind == "reduce_to" or (kind == "gather_to" and len(group.pieces) == 1):  # more axes are taken in another order
-        there = canonical(group, Ask({"reduce_to": "broadcast", "gather_to": "scatter"}[kind], 1e6, root=1))
+        there = canonical(
+            group, CollectiveRequest({"reduce_to": "broadcast", "gather_to": "scatter"}[kind], 1e6, root=1)
+        )
         assert ends(topology, one.wires, 1) == pytest.approx(ends(topology, there.wires, -1))
 
 

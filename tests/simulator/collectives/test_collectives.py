@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import Chip, Link, Mesh, Router, RunError, System, Topology, load_chip, parse_topology
-from simulator import Ask, Group, RunOptions, Transfer, canonical
+from simulator import CollectiveRequest, Group, RunOptions, Transfer, canonical
 from tests.support.strategies import chip_with, many, run, show_error
 
 FULL = RunOptions(overlap="full")
@@ -48,7 +48,7 @@ def collective(kind: str, topology: Topology, nbytes: float, root: int = 0) -> T
     """The textbook's transfer among all chips."""
     pieces = tuple(axis for axis in topology.axes if axis.size > 1)
     group = Group(topology, Router(topology), range(topology.size), pieces)
-    return canonical(group, Ask(kind, nbytes, root))
+    return canonical(group, CollectiveRequest(kind, nbytes, root))
 
 
 def closed_form(kind: str, topology: str, n: int, nbytes: float, alpha: float) -> float:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from hw import Chip, RunError, System
 from simulator import OpGraph, Program, Result, RunOptions, lower, parse_graph, simulate
-from simulator.collectives.rounds import build as rounds
+from simulator.collectives import rounds
 from tests.support import oracle
 from tests.support.oracle import OracleTask
 from tests.support.strategies import chip_with, many, show_error

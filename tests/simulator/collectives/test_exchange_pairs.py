@@ -1,7 +1,7 @@
 """The closed form of an all-to-all is what its messages ask, written down one by one.
 
-By another road than `simulator.collectives.exchange`: every pair of chips is a message over its route, and the wires
-and their latency are counted message by message, with no knowledge of axes or levels.
+By another road than `simulator.collectives.algorithms.exchange`: every pair of chips is a message over its route, and the
+wires and their latency are counted message by message, with no knowledge of axes or levels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from hw import Mesh, Router, System, Topology, load_chip, parse_topology
 from simulator import Group, Message
-from simulator.collectives.exchange import exchange
+from simulator.collectives.algorithms.exchange import exchange
 from simulator.collectives.flight import at_once
 
 H100 = load_chip("h100_sxm")

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Mesh, Router, System, load_chip
-from simulator import Ask, Group, RunOptions, bind, canonical, parse_graph, print_items, simulate
-from simulator.collectives.canonical import exchanged
+from simulator import CollectiveRequest, Group, RunOptions, bind, canonical, parse_graph, print_items, simulate
+from simulator.collectives.algorithms.exchange import exchanged
 from simulator.collectives.flight import by_routes
 from tests.support.planning import problems_of
 from tests.support.strategies import chip_with, many, run
@@ -77,7 +77,7 @@ def test_equal_messages_ask_what_the_closed_form_asks(topology: str) -> None:
     system = many(topology, {"X": size})
     assert system.topology is not None
     group = Group(system.topology, Router(system.topology, "split"), tuple(range(size)), system.pieces("X"))
-    ask = Ask("all_to_all", 1e6)
+    ask = CollectiveRequest("all_to_all", 1e6)
     form, routed = canonical(group, ask), by_routes(group, exchanged(group, ask))
     assert routed.wires == pytest.approx({wire: nbytes for wire, nbytes in form.wires.items() if nbytes})
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from simulator.collectives.rounds import build as rounds
+from simulator.collectives import rounds
 
 
 @pytest.fixture(scope="module")

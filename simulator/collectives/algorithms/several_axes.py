@@ -20,13 +20,17 @@ from itertools import groupby
 import numpy as np
 
 from hw import Axis
-from simulator.collectives.one_axis import balanced_gather, forms
-from simulator.collectives.transfer import Group, Transfer, added
+from simulator.collectives.axes.leaves import leaves_of
+from simulator.collectives.axes.ring import balanced_gather, balanced_rounds
+from simulator.collectives.axis_forms import forms_of
+from simulator.collectives.group import Group
+from simulator.collectives.rounds import Rounds, append, merged, slices
+from simulator.collectives.transfer import Transfer, added
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A gather of `nbytes` along one axis, on all of its lines; `balanced`: both ways of a ring carry as much."""
+    """A gather of `nbytes` along one axis, in all groups along it; `balanced`: both ways of a ring carry as much."""
 
     piece: Axis
     nbytes: float
@@ -109,17 +113,19 @@ def _parts(group: Group, pieces: Sequence[Axis], orders: Sequence[Sequence[Axis]
 
 
 def _slowest(group: Group, piece: Axis) -> float:
-    wires = (wire for line in group.along(piece) for wire in (*line.steps(True), *line.steps(False)))
+    wires = (wire for along in group.along(piece) for wire in (*along.steps(True), *along.steps(False)))
     return min(group.bytes_per_s(wire) for wire in wires)
 
 
-def along(group: Group, leg: Leg, scatter: bool = False) -> Transfer:
-    """One leg, on all of its lines side by side."""
-    lines = [
-        balanced_gather(line, leg.nbytes) if leg.balanced else forms(line).gather(line, leg.nbytes, scatter)
-        for line in group.along(leg.piece)
-    ]
-    return side_by_side(lines)
+def leg_transfer(group: Group, leg: Leg, scatter: bool) -> Transfer:
+    """What one leg asks, in all groups along its axis."""
+    gather = forms_of(leg.piece.kind).gather
+    return side_by_side(
+        [
+            balanced_gather(along, leg.nbytes) if leg.balanced else gather(along, leg.nbytes, scatter)
+            for along in group.along(leg.piece)
+        ]
+    )
 
 
 def side_by_side(lines: Sequence[Transfer]) -> Transfer:
@@ -149,7 +155,7 @@ def _side_by_side(group: Group, stage: Stage, scatter: bool) -> Transfer:
     """The branches of a stage together."""
     found = []
     for branch in stage.branches:
-        legs = [along(group, leg, scatter) for leg in branch]
+        legs = [leg_transfer(group, leg, scatter) for leg in branch]
         loads = added(*(phase for leg in legs for phase in leg.phases))
         found.append(Transfer((loads,), sum(leg.latency_s for leg in legs), sum(leg.sent_bytes for leg in legs)))
     loads = added(*(each.phases[0] for each in found))
@@ -160,12 +166,70 @@ def _even(group: Group, stage: Stage) -> Transfer:
     """V / sum(W_both) and half of every ring's hops: the sum over the branches, to the last digit."""
     pieces = [leg.piece for leg in stage.branches[0]]
     wires = {
-        piece: [wire for line in group.along(piece) for wire in (*line.steps(True), *line.steps(False))]
+        piece: [wire for along in group.along(piece) for wire in (*along.steps(True), *along.steps(False))]
         for piece in pieces
     }
     paces = {piece: min(group.bytes_per_s(wire) for wire in here) for piece, here in wires.items()}
     both = sum(2 * pace for pace in paces.values())
     loads = {wire: stage.even_bytes * paces[piece] / both for piece, here in wires.items() for wire in here}
-    hops = sum(piece.size // 2 * group.line.hop_s(wires[piece]) for piece in pieces)
+    hops = sum(piece.size // 2 * group.as_one.hop_s(wires[piece]) for piece in pieces)
     size = math.prod(piece.size for piece in pieces)
     return Transfer((loads,), hops, stage.even_bytes * (size - 1) / size)
+
+
+# By messages
+
+
+def pipelined(group: Group, stages: Sequence[Stage], scatter: bool) -> Rounds:
+    """Slices through stages; the branches of a stage side by side, each leg after leg. A scatter goes backwards."""
+    order = [stage.backwards() for stage in stages[::-1]] if scatter else stages
+    legs = [leg for stage in order for branch in stage.branches for leg in branch]
+    count = 1
+    if len(legs) > 1 or _has_two_stages(group, legs[0]):
+        count = slices(sum(len(each.messages) for leg in legs for each in _leg(group, leg, scatter, 1)))
+    # slices have the same messages, so that what is alike is found once
+    found = {id(leg): _leg(group, leg, scatter, count) for leg in legs}
+    ahead = _ahead(group, stages, scatter, count)
+    rounds: Rounds = []
+    ended: list[tuple[int, ...]] = []
+    for at in range(count):
+        after = ended[at - ahead] if at >= ahead else ()
+        lane = 0
+        for stage in order:
+            brought: tuple[int, ...] = ()
+            for branch in stage.branches:
+                before = after
+                for leg in branch:
+                    before = append(rounds, found[id(leg)], before, lane)
+                    lane += 2
+                brought += before
+            after = brought
+        ended.append(after)
+    return rounds
+
+
+def _ahead(group: Group, stages: Sequence[Stage], scatter: bool, count: int) -> int:
+    """How many slices may be on their way at once: as many as keep the wires busy, so that no branch runs ahead and takes
+    from wires what the others need for the whole to end together."""
+    if all(len(stage.branches) == 1 for stage in stages):
+        return count
+    whole = gathered(group, stages, scatter)
+    slice_s = max(moved / group.bytes_per_s(wire) for wire, moved in whole.phases[0].items()) / count
+    deep = sum(max(len(branch) for branch in stage.branches) for stage in stages)
+    return 2 * deep + math.ceil(whole.latency_s / slice_s)
+
+
+def _leg(group: Group, leg: Leg, scatter: bool, count: int) -> Rounds:
+    build = forms_of(leg.piece.kind).gather_rounds
+    nbytes = leg.nbytes / count
+    return merged(
+        [
+            balanced_rounds(along, nbytes, scatter) if leg.balanced else build(along, nbytes, scatter)
+            for along in group.along(leg.piece)
+        ]
+    )
+
+
+def _has_two_stages(group: Group, leg: Leg) -> bool:
+    """Whether a leg has two stages: across the leaves of a tree and inside them."""
+    return leg.piece.kind == "fat_tree" and any(leaves_of(along) for along in group.along(leg.piece))

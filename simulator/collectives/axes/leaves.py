@@ -13,26 +13,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simulator.collectives.flight import at_once
-from simulator.collectives.transfer import Line, Message, Transfer, added
+from simulator.collectives.group import AxisGroup
+from simulator.collectives.transfer import Message, Transfer, added
 
 Leaves = Sequence[Sequence[int]]
 
 
-def leaves_of(line: Line) -> Leaves | None:
+def leaves_of(along: AxisGroup) -> Leaves | None:
     """The chips behind each crowded trunk; None where everyone can send to everyone at the pace of the ports."""
-    topology, level, here = line.topology, line.axis.level, set(line.chips)
-    trunks = [trunk for trunk in topology.trunks(level) if 0 < len(here.intersection(trunk.chips)) < line.size]
+    topology, level, here = along.topology, along.axis.level, set(along.chips)
+    trunks = [trunk for trunk in topology.trunks(level) if 0 < len(here.intersection(trunk.chips)) < along.size]
     if not trunks:
         return None
-    port = min(line.group.bytes_per_s(topology.port_out(chip, level)) for chip in line.chips)
+    port = min(along.group.bytes_per_s(topology.port_out(chip, level)) for chip in along.chips)
     crowded = []
     for trunk in trunks:
         behind = len(here.intersection(trunk.chips))
-        rate = sum(line.group.bytes_per_s(wire) for wire in trunk.up)
-        if behind * (line.size - behind) * port > (line.size - 1) * rate * (1 + 1e-9):
+        rate = sum(along.group.bytes_per_s(wire) for wire in trunk.up)
+        if behind * (along.size - behind) * port > (along.size - 1) * rate * (1 + 1e-9):
             crowded.append(frozenset(trunk.chips))
     by_trunk: dict[tuple[bool, ...], list[int]] = {}
-    for chip in line.chips:
+    for chip in along.chips:
         by_trunk.setdefault(tuple(chip in trunk for trunk in crowded), []).append(chip)
     leaves = list(by_trunk.values())
     # single chips have nobody to pass a shard on to: then everyone sends to everyone after all
@@ -60,8 +61,8 @@ def stages(leaves: Leaves, shard: float, scatter: bool) -> tuple[list[Message], 
     return across, inside
 
 
-def crossing(line: Line, leaves: Leaves, nbytes: float, scatter: bool) -> Transfer:
+def crossing(along: AxisGroup, leaves: Leaves, nbytes: float, scatter: bool) -> Transfer:
     """Both stages, pipelined: their bytes side by side, their latencies one after the other."""
-    found = [at_once(line.group, messages) for messages in stages(leaves, nbytes / line.size, scatter)]
+    found = [at_once(along.group, messages) for messages in stages(leaves, nbytes / along.size, scatter)]
     loads = added(*(each for each, _ in found))
-    return Transfer((loads,), sum(latency for _, latency in found), nbytes * (line.size - 1) / line.size)
+    return Transfer((loads,), sum(latency for _, latency in found), nbytes * (along.size - 1) / along.size)

@@ -13,6 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hw import Axis
+from simulator.collectives.axis_forms import forms_of
+from simulator.collectives.group import AxisGroup, Group
+
 Place = tuple[int, ...]
 
 
@@ -41,3 +45,28 @@ def _there_and_back(rows: int, columns: int) -> list[tuple[int, int]]:
     """(row, column): through all columns but the first, row by row, and back along the first."""
     there = [(row, column if row % 2 == 0 else columns - column) for row in range(rows) for column in range(1, columns)]
     return [*there, *((row, 0) for row in reversed(range(rows)))]
+
+
+def goes_round(group: Group) -> bool:
+    """Whether a ring goes through a group: over links between neighbours if it is a lattice, else over routes."""
+    return not _one_lattice(group) or _around(group) is not None
+
+
+def ring_through(group: Group) -> AxisGroup:
+    """All chips along one axis: their own, around a lattice over links between neighbours, or in their order over routes."""
+    order = _around(group) if _one_lattice(group) else None
+    if order is None:
+        return group.as_one
+    strides = [piece.stride for piece in group.pieces]
+    places = [sum(at * stride for at, stride in zip(place, strides, strict=True)) for place in order]
+    return AxisGroup(group, [group.chips[place] for place in places], Axis("graph", group.size, 1, 0))
+
+
+def _one_lattice(group: Group) -> bool:
+    """Whether a group lies along several axes of one torus or grid."""
+    lattice = all(forms_of(piece.kind).lattice for piece in group.pieces)
+    return lattice and len(group.pieces) > 1 and len({piece.level for piece in group.pieces}) == 1
+
+
+def _around(group: Group) -> list[Place] | None:
+    return ring_order([piece.size for piece in group.pieces], [piece.kind == "ring" for piece in group.pieces])

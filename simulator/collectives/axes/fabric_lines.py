@@ -1,7 +1,7 @@
 """A line of chips on a fabric (a switch or a tree): its ports, the trunks that its chips share, and how far they are apart.
 
 Model: everyone reaches everyone through the fabric in one hop, whose latency is that of the route; chips behind the same
-trunks are equally far. Bytes and times over these wires are in `simulator.collectives.one_axis`.
+trunks are equally far. Bytes and times over these wires are in `simulator.collectives.axes.fabric`.
 """
 
 from __future__ import annotations
@@ -9,51 +9,51 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from simulator.collectives.transfer import Line
+from simulator.collectives.group import AxisGroup
 
 
-def ports(line: Line) -> list[int]:
+def ports(along: AxisGroup) -> list[int]:
     """The wires from the chips of a line into its fabric, and from there to them."""
-    level, topology = line.axis.level, line.topology
-    return [port(chip, level) for chip in line.chips for port in (topology.port_out, topology.port_in)]
+    level, topology = along.axis.level, along.topology
+    return [port(chip, level) for chip in along.chips for port in (topology.port_out, topology.port_in)]
 
 
-def shared_trunks(line: Line) -> list[tuple[tuple[int, ...], int]]:
+def shared_trunks(along: AxisGroup) -> list[tuple[tuple[int, ...], int]]:
     """The wires of each trunk, one way, that some chips of the line, but not all, are behind, and how many are."""
-    here = set(line.chips)
+    here = set(along.chips)
     found = []
-    for trunk in line.topology.trunks(line.axis.level):
+    for trunk in along.topology.trunks(along.axis.level):
         behind = len(here.intersection(trunk.chips))
         if 0 < behind < len(here):
             found += [(trunk.up, behind), (trunk.down, behind)]
     return found
 
 
-def fabric_latency(line: Line) -> float:
+def fabric_latency(along: AxisGroup) -> float:
     """A hop through the fabric: between the two chips that are farthest apart in it."""
-    return max(fabric_distances(line), default=0.0)
+    return max(fabric_distances(along), default=0.0)
 
 
-def fabric_distances(line: Line) -> Mapping[float, int]:
+def fabric_distances(along: AxisGroup) -> Mapping[float, int]:
     """How many chips are how far from one of them through a fabric, in seconds; from one that is far from others."""
-    trunks = line.topology.trunks(line.axis.level)
-    if line.topology.levels[line.axis.level].drawn:
-        return _drawn_distances(line)
+    trunks = along.topology.trunks(along.axis.level)
+    if along.topology.levels[along.axis.level].drawn:
+        return _drawn_distances(along)
     if not trunks:
-        return {_through_switch(line): line.size - 1}
+        return {_through_switch(along): along.size - 1}
     # chips behind the same trunks are equally far: one for each is enough
     behind: dict[int, list[int]] = {}
     for at, trunk in enumerate(trunks):
         for chip in trunk.chips:
             behind.setdefault(chip, []).append(at)
-    first = _loneliest(line.chips, behind)
-    others = [chip for chip in line.chips if chip != first]
+    first = _loneliest(along.chips, behind)
+    others = [chip for chip in along.chips if chip != first]
     alike: dict[tuple[int, ...], list[int]] = {}
     for chip in others:
         alike.setdefault(tuple(behind.get(chip, ())), []).append(chip)
     found: dict[float, int] = {}
     for chips in alike.values():
-        latency = line.router.route(first, chips[0]).latency_s
+        latency = along.router.route(first, chips[0]).latency_s
         found[latency] = found.get(latency, 0) + len(chips)
     return found
 
@@ -65,23 +65,23 @@ def _loneliest(chips: Sequence[int], behind: Mapping[int, Sequence[int]]) -> int
     return min(chips, key=lambda chip: max((near[trunk] for trunk in behind.get(chip, ())), default=0))
 
 
-def _drawn_distances(line: Line) -> Mapping[float, int]:
+def _drawn_distances(along: AxisGroup) -> Mapping[float, int]:
     """The same in a tree of any form: the chip that is farthest from any is one of the two that are farthest apart."""
 
     def away(chip: int) -> list[tuple[float, int]]:
-        return [(line.router.route(chip, other).latency_s, other) for other in line.chips if other != chip]
+        return [(along.router.route(chip, other).latency_s, other) for other in along.chips if other != chip]
 
     found: dict[float, int] = {}
-    for latency, _ in away(max(away(line.chips[0]))[1]):
+    for latency, _ in away(max(away(along.chips[0]))[1]):
         found[latency] = found.get(latency, 0) + 1
     return found
 
 
-def _through_switch(line: Line) -> float:
+def _through_switch(along: AxisGroup) -> float:
     """Up by one chip's port and down by another's: a switch of a graph file takes its time both ways."""
-    topology, level = line.topology, line.axis.level
+    topology, level = along.topology, along.axis.level
     up, down = (
-        [topology.wires[port(chip, level)] for chip in line.chips] for port in (topology.port_out, topology.port_in)
+        [topology.wires[port(chip, level)] for chip in along.chips] for port in (topology.port_out, topology.port_in)
     )
     if len({wire.latency_s for wire in up}) == len({wire.latency_s for wire in down}) == 1:
         return up[0].latency_s + down[0].latency_s + max(wire.message_s for wire in (*up, *down))
@@ -97,3 +97,20 @@ def _through_switch(line: Line) -> float:
 
 def _slowest(latencies: Sequence[float]) -> list[int]:
     return sorted(range(len(latencies)), key=lambda at: -latencies[at])[:2]
+
+
+def by_leaf(along: AxisGroup, first: int) -> list[int]:
+    """The chips of a fabric switch by switch, that of chip `first` first, then near ones: neighbours in a tree then share
+    a switch, whatever the chips' numbers."""
+    topology, level = along.topology, along.axis.level
+    leaves: dict[str, list[int]] = {}
+    for chip in along.chips:
+        leaves.setdefault(topology.wires[topology.port_out(chip, level)].target, []).append(chip)
+    own = topology.wires[topology.port_out(first, level)].target
+
+    def near(leaf: str) -> tuple[bool, float, int]:
+        chips = leaves[leaf]
+        far = 0.0 if leaf == own else along.router.route(first, chips[0]).latency_s
+        return leaf != own, far, -len(chips)
+
+    return [chip for leaf in sorted(leaves, key=near) for chip in leaves[leaf]]

@@ -1,13 +1,52 @@
-"""Rounds of messages put together: after one another, and side by side.
+"""Rounds of messages: how a collective is carried out step by step, and how rounds are put together.
 
-Model: a round names the ones that it waits for by their places in the list, so that what is appended shifts its own.
+Model: a message waits for what its sender passes on, for its latency, and for its lane, one message at a time; different
+lanes do not wait for each other. A round names the ones that it waits for by their places in the list, so that what is
+appended shifts its own. What streams is cut into slices that follow each other through its stages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from simulator.collectives.rounds.one_axis import Messages, Round, Rounds
+from simulator.collectives.transfer import Message
+
+SLICES = 32
+"""Pieces, at least, into which what streams is cut."""
+
+MOST_SLICES = 256
+PIPELINED = 80_000
+"""Messages up to which more pieces are cut, so that filling the pipeline costs little."""
+
+Messages = tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRound:
+    """Messages of one step. `after`: the rounds whose messages to a sender must have come before it sends; with `gate`
+    those to everyone."""
+
+    messages: Messages
+    lane: int = 0
+    after: tuple[int, ...] = ()
+    gate: bool = False
+
+
+Rounds = list[MessageRound]
+
+
+def slices(messages: int) -> int:
+    """Into how many pieces stages of so many messages are cut."""
+    return min(MOST_SLICES, max(SLICES, PIPELINED // max(1, messages)))
+
+
+def chain(rounds: Rounds, messages: Sequence[Messages], lane: int, after: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Append rounds of one lane, each passing on what the one before brought; returns the last one's number."""
+    for each in messages:
+        rounds.append(MessageRound(each, lane, after))
+        after = (len(rounds) - 1,)
+    return after
 
 
 def append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gate: bool = False) -> tuple[int, ...]:
@@ -16,9 +55,11 @@ def append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gate
     start = len(rounds)
     for each in more:
         if each.after:
-            rounds.append(Round(each.messages, lane + each.lane, tuple(at + start for at in each.after), each.gate))
+            rounds.append(
+                MessageRound(each.messages, lane + each.lane, tuple(at + start for at in each.after), each.gate)
+            )
         else:
-            rounds.append(Round(each.messages, lane + each.lane, after, gate and bool(after)))
+            rounds.append(MessageRound(each.messages, lane + each.lane, after, gate and bool(after)))
     return tuple(range(start, len(rounds)))
 
 
@@ -35,7 +76,7 @@ def merged(parts: Sequence[Rounds]) -> Rounds:
             key = tuple(id(step.messages) for step in steps)
             if key not in seen:
                 seen[key] = tuple(message for step in steps for message in step.messages)
-            together.append(Round(seen[key], steps[0].lane, steps[0].after, steps[0].gate))
+            together.append(MessageRound(seen[key], steps[0].lane, steps[0].after, steps[0].gate))
         append(result, together, (), 0)
     return result
 

@@ -1,0 +1,68 @@
+"""Forms made of parts: an all-reduce of its two halves, and stages of messages one after the other.
+
+Model: an all-reduce is a reduce-scatter, then an all-gather, which begins when the former is over everywhere; by messages
+each half has lanes of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from simulator.collectives.flight import in_stages
+from simulator.collectives.form import Form
+from simulator.collectives.group import Group
+from simulator.collectives.request import CollectiveRequest
+from simulator.collectives.rounds import MessageRound, Rounds, append, ends
+from simulator.collectives.transfer import Message, Transfer
+
+HalfTransfer = Callable[[Group, float, bool], Transfer]
+"""A gather of so many bytes, or a scatter where it is to go backwards."""
+
+HalfRounds = Callable[[Group, float, bool], Rounds]
+"""The same by messages."""
+
+
+def gathering(transfer: HalfTransfer, rounds: HalfRounds) -> Form:
+    """All-gather, reduce-scatter, and all-reduce as the one after the other."""
+    return Form(in_halves(transfer), rounds_in_halves(rounds))
+
+
+def in_halves(half: HalfTransfer) -> Callable[[Group, CollectiveRequest], Transfer]:
+    """The closed form alone."""
+
+    def transfer(group: Group, request: CollectiveRequest) -> Transfer:
+        if request.kind == "all_reduce":
+            return half(group, request.nbytes, True).then(half(group, request.nbytes, False))
+        return half(group, request.nbytes, request.scatters)
+
+    return transfer
+
+
+def rounds_in_halves(half: HalfRounds) -> Callable[[Group, CollectiveRequest], Rounds]:
+    """The messages alone."""
+
+    def rounds(group: Group, request: CollectiveRequest) -> Rounds:
+        if request.kind != "all_reduce":
+            return half(group, request.nbytes, request.scatters)
+        found = half(group, request.nbytes, True)
+        lane = 1 + max(each.lane for each in found)
+        append(found, half(group, request.nbytes, False), ends(found), lane, gate=True)
+        return found
+
+    return rounds
+
+
+def staged(stages: Callable[[Group, CollectiveRequest], Sequence[Sequence[Message]]]) -> Form:
+    """Both forms of messages that go stage by stage, each stage when the one before is over everywhere."""
+
+    def transfer(group: Group, request: CollectiveRequest) -> Transfer:
+        return in_stages(group, stages(group, request))
+
+    def rounds(group: Group, request: CollectiveRequest) -> Rounds:
+        result: Rounds = []
+        for lane, messages in enumerate(stages(group, request)):
+            after = (len(result) - 1,) if result else ()
+            result.append(MessageRound(tuple(messages), lane, after, gate=bool(after)))
+        return result
+
+    return Form(transfer, rounds)

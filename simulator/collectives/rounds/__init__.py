@@ -1,1 +1,0 @@
-"""Collectives message by message: `build` carries out each algorithm, round by round."""

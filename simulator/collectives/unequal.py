@@ -1,0 +1,171 @@
+"""Gathers and scatters of unequal shards: their messages, and their closed form.
+
+With V the bytes of the whole array, p_i the part of it that is at place i (or goes there), a part of 0 included:
+- passed on, on a ring: whole shards both ways round, as with equal ones: in hop h every chip passes on the shard from h-1
+  places before it, floor(n/2) hops one way and (n-1)//2 the other. Line: n-1 hops both ways, of what lies behind.
+  They stream: a wire is busy with the sum of what it carries, and the hops' latencies follow each other.
+- one way round: the same n-1 hops the one way: a wire carries all of V but the shard that ends where it leads.
+- direct: every chip sends its shard to every other straight away, over its own route: (n-1) p_i V out of chip i.
+A reduce-scatter is the gather, backwards; one way round it goes forward too. An equal part for everyone has the forms
+of `simulator.collectives.axes`.
+Source: ring and direct gathers of blocks of unequal sizes (MPI_Allgatherv, MPI_Reduce_scatter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from hw import Axis
+from simulator.collectives.flight import at_once, by_routes, most_sent
+from simulator.collectives.form import Form
+from simulator.collectives.group import AxisGroup, Group
+from simulator.collectives.request import CollectiveRequest
+from simulator.collectives.rounds import MessageRound, Rounds, chain, slices
+from simulator.collectives.transfer import Message, Transfer
+
+Lanes = tuple[list[list[Message]], list[list[Message]]]
+"""Messages hop by hop, one way and the other."""
+
+_NEIGHBOURS = ("ring", "line")
+
+
+# Everyone to everyone
+
+
+def to_every(group: Group, request: CollectiveRequest) -> list[Message]:
+    """Each chip sends its part to every other; backwards: gets its part from every other."""
+    shards = [(chip, part * request.nbytes) for chip, part in zip(group.chips, request.parts, strict=True) if part]
+    found = [Message(here, there, shard) for here, shard in shards for there in group.chips if here != there]
+    if request.scatters:
+        return [Message(there, here, nbytes) for here, there, nbytes, _ in found]
+    return found
+
+
+def _direct(group: Group, request: CollectiveRequest) -> Transfer:
+    return by_routes(group, to_every(group, request))
+
+
+def _direct_rounds(group: Group, request: CollectiveRequest) -> Rounds:
+    return [MessageRound(tuple(to_every(group, request)))]
+
+
+# From neighbour to neighbour
+
+
+def _lanes(along: AxisGroup, parts: Sequence[float], nbytes: float, back: bool, one_way: bool = False) -> Lanes:
+    """Shards passed on from neighbour to neighbour, hop by hop; back: sums passed on towards where they belong.
+
+    `one_way`: all the way round in one direction.
+    """
+    size, is_round = along.size, along.axis.kind != "line" or one_way
+    ahead, behind = size - 1, size - 1
+    if one_way:
+        behind = 0
+    elif is_round:
+        ahead, behind = size // 2, (size - 1) // 2
+    lanes: Lanes = ([], [])
+    for lane, step, hops in zip(lanes, (1, -1), (ahead, behind), strict=True):
+        for hop in range(hops):
+            messages = []
+            for at in range(size):
+                # at a chip is the shard that set out `hop` places before it
+                start, there = at - step * hop, at + step
+                part = parts[start % size]
+                reached = is_round or (0 <= start < size and 0 <= there < size)
+                if part and reached:
+                    messages.append(_passed_on(along, at, there % size, part * nbytes, back))
+            lane.append(messages)
+        if back:
+            lane.reverse()
+    return lanes
+
+
+def _passed_on(along: AxisGroup, here: int, there: int, nbytes: float, back: bool) -> Message:
+    """A shard from one place to the next, or a sum the other way. Between neighbours on a ring or a line it takes one link,
+    the first where two lead there; else its route."""
+    source, target = (along.chips[there], along.chips[here]) if back else (along.chips[here], along.chips[there])
+    if along.axis.kind not in _NEIGHBOURS:
+        return Message(source, target, nbytes)
+    return Message(source, target, nbytes, along.way(along.topology.between(f"chip{source}", f"chip{target}")[0]))
+
+
+def _both_ways(group: Group, request: CollectiveRequest) -> Lanes:
+    return _lanes(group.as_one, request.parts, request.nbytes, request.scatters)
+
+
+def _one_way(group: Group, request: CollectiveRequest) -> Lanes:
+    """Shards passed on one way round, each over a route that does not split. Sums go the same way, for links may lead one
+    way: what is for a chip sets out at the next one, so it is passed on as a shard of that chip's would be."""
+    parts = request.parts
+    moved = (parts[-1], *parts[:-1]) if request.scatters else parts
+    forward, none = _lanes(_over_routes(group), moved, request.nbytes, False, one_way=True)
+    return [group.unsplit(hop) for hop in forward], none
+
+
+def _over_routes(group: Group) -> AxisGroup:
+    """The chips in their order as a ring over routes, whatever they are wired as."""
+    return replace(group, pieces=(Axis("graph", group.size, 1, 0),)).as_one
+
+
+def _streamed(along: AxisGroup, lanes: Lanes) -> Transfer:
+    hops = max(len(lane) for lane in lanes)
+    messages = [message for lane in lanes for hop in lane for message in hop]
+    loads, latency = at_once(along.group, messages)
+    hop_s = along.hop_s(loads) if along.axis.kind in _NEIGHBOURS else latency
+    return Transfer((loads,), hops * hop_s, most_sent(messages))
+
+
+def _passed_transfer(group: Group, request: CollectiveRequest) -> Transfer:
+    """Whole shards from neighbour to neighbour; round over routes where there is no ring or line."""
+    if group.as_one.axis.kind == "one_way_ring":
+        return _one_way_ring(group, request)
+    return _streamed(group.as_one, _both_ways(group, request))
+
+
+def _one_way_transfer(group: Group, request: CollectiveRequest) -> Transfer:
+    """Whole shards one way round, over routes."""
+    return _streamed(_over_routes(group), _one_way(group, request))
+
+
+def _one_way_ring(group: Group, request: CollectiveRequest) -> Transfer:
+    """Whole shards from each chip to the next, where there is no other way: a wire carries all shards but the one that is
+    at home where it leads; back: all sums but those of the chip that it comes from."""
+    along, parts, size = group.as_one, request.parts, group.size
+    wires = along.steps(True)
+    home = 0 if request.scatters else 1
+    moved = [(1.0 - parts[(at + home) % size]) * request.nbytes for at in range(size)]
+    return Transfer((dict(zip(wires, moved, strict=True)),), (size - 1) * along.hop_s(wires), max(moved))
+
+
+def _sliced(lanes_of: Callable[[Group, CollectiveRequest], Lanes], group: Group, request: CollectiveRequest) -> Rounds:
+    """In slices from neighbour to neighbour: a large shard is not held up at every hop."""
+    lanes = lanes_of(group, request)
+    count = slices(sum(len(messages) for hops in lanes for messages in hops))
+    result: Rounds = []
+    for lane, hops in enumerate(lanes):
+        before: list[tuple[int, ...]] = [()] * count
+        for messages in hops:
+            cut = tuple(each._replace(nbytes=each.nbytes / count) for each in messages)
+            # hop by hop, so that nobody waits for a slice while there is another one to send
+            before = [chain(result, [cut] if cut else [], lane, after) for after in before]
+    return result
+
+
+def _passed_rounds(group: Group, request: CollectiveRequest) -> Rounds:
+    one_way = group.as_one.axis.kind == "one_way_ring"
+    return _sliced(_one_way if one_way else _both_ways, group, request)
+
+
+def _one_way_rounds(group: Group, request: CollectiveRequest) -> Rounds:
+    return _sliced(_one_way, group, request)
+
+
+DIRECT = Form(_direct, _direct_rounds)
+"""Every chip sends its shard to every other."""
+
+PASSED_ON = Form(_passed_transfer, _passed_rounds)
+"""Shards go both ways from neighbour to neighbour, or one way where links lead one way."""
+
+ONE_WAY = Form(_one_way_transfer, _one_way_rounds)
+"""Shards go one way round, over routes."""

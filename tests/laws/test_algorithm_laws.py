@@ -1,0 +1,159 @@
+"""Law 7 over the registry: every way to carry out a collective is one thing in two forms, on every wiring where it fits.
+
+What is registered is under the law by that alone: the textbook's forms by kind (`CANONICAL`), all of `ALGORITHMS`, and what
+moves unequal shards. Alone, the closed form and the messages put equal bytes on every wire, exactly. Without latency they
+take the same time but for the filling of what streams, a slice for each stage that follows another; a hop of latency more
+costs both alike, but for one hop where pieces wait for each other. Where the closed form is an approximation the gap that was
+measured is listed (`GAPS`).
+Source: DESIGN section 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networkx as nx
+import pytest
+
+from hw import System
+from simulator import (
+    ALGORITHMS,
+    CANONICAL,
+    Communication,
+    Network,
+    RunOptions,
+    Traffic,
+)
+from tests.support.wirings import Wired
+
+TEXTBOOK = "canonical"
+EQUAL = [
+    *((TEXTBOOK, kind) for kind in CANONICAL),
+    *((each.name, kind) for each in ALGORITHMS.values() for kind in each.kinds),
+]
+"""Every registered form, by name and kind."""
+
+UNEQUAL = [
+    *((TEXTBOOK, kind) for kind in ("all_gather", "reduce_scatter", "all_to_all", "gather_to", "scatter")),
+    *((each.name, kind) for each in ALGORITHMS.values() if each.unequal for kind in each.kinds if kind != "all_reduce"),
+]
+"""Those that move unequal shards."""
+
+
+def _over(text: str, *sizes: int) -> Wired:
+    return Wired(f"{text} over nvlink", sizes)
+
+
+def _drawn(*edges: tuple[int, int, float], one_way: bool = False) -> Wired:
+    graph: Any = nx.DiGraph() if one_way else nx.Graph()
+    graph.add_nodes_from(range(1 + max(max(here, there) for here, there, _ in edges)))
+    for here, there, rate in edges:
+        graph.add_edge(here, there, bandwidth=rate)
+    return Wired(graph, (len(graph),))
+
+
+def _levels(node: str, above: str, inner: int, outer: int) -> Wired:
+    return Wired([f"{node}({inner}) over nvlink", f"{above} over infiniband"], (inner, outer))
+
+
+WIRINGS: dict[str, Wired] = {
+    **{f"ring of {size}": _over(f"ring({size})", size) for size in (2, 3, 4, 7)},
+    **{f"line of {size}": _over(f"line({size})", size) for size in (2, 5)},
+    "torus": _over("torus(4,4)", 4, 4),
+    "torus of rings of two": _over("torus(2,3)", 2, 3),
+    "torus 3-D": _over("torus(2,2,4)", 2, 2, 4),
+    "half torus": _over("torus(4,3,wrap=[yes,no])", 4, 3),
+    "grid": _over("grid(3,2)", 3, 2),
+    "odd grid": _over("grid(3,3)", 3, 3),
+    "full": _over("full(5)", 5),
+    **{f"switch of {size}": _over(f"switch({size})", size) for size in (2, 6, 8)},
+    "switch that adds": _over("switch(8,in_switch_reduction=yes)", 8),
+    "wide tree": _over("fat_tree(8,leaf=4)", 8),
+    "thin tree": _over("fat_tree(8,leaf=4,oversubscription=4)", 8),
+    "tree with a short leaf": _over("fat_tree(10,leaf=4,oversubscription=4,spines=2)", 10),
+    "tree that adds": _over("fat_tree(8,leaf=4,in_switch_reduction=yes)", 8),
+    "dragonfly": _over("dragonfly(2,2,2)", 8),
+    "nodes": _levels("switch", "switch(3)", 4, 3),
+    "nodes that share NICs": _levels("switch", "switch(3,nics=2)", 4, 3),
+    "nodes on a tree of rails": _levels("switch", "fat_tree(3,leaf=2,rails=yes,oversubscription=2)", 4, 3),
+    "rings in a line": _levels("ring", "line(3)", 4, 3),
+    "full meshes on a switch": _levels("full", "switch(2)", 4, 2),
+    "ring one way": _drawn(*((at, (at + 1) % 5, 5e10) for at in range(5)), one_way=True),
+    "grid of unlike widths": _drawn(
+        (0, 1, 5e10), (1, 2, 1e11), (3, 4, 5e10), (4, 5, 5e10), (0, 3, 1e11), (1, 4, 5e10), (2, 5, 5e10)
+    ),
+    "graph": _drawn((0, 1, 5e10), (1, 2, 5e10), (2, 0, 1e11), (2, 3, 5e10), (3, 4, 5e10), (1, 4, 5e10), (1, 3, 5e10)),
+    "some of a torus": Wired("torus(3,4) over nvlink", (3, 4), {"A": (0, 1, 2, 5, 7)}),
+    "some of a ring": Wired("ring(6) over nvlink", (6,), {"A": (0, 2, 3, 5)}),
+    "half a ring": Wired("ring(6) over nvlink", (6,), {"A": (1, 2, 3)}),
+}
+
+
+def over_of(wired: Wired) -> str:
+    """What a collective goes over: the named group if there is one, else all axes."""
+    return next(iter(wired.groups), wired.axes)
+
+
+def bytes_of(traffic: Traffic, by_messages: bool) -> dict[int, float]:
+    """Bytes by wire, of one task or of its messages."""
+    groups = [group for step in traffic.steps for group in step.pattern.groups] if by_messages else traffic.groups
+    found: dict[int, float] = {}
+    for group in groups:
+        for loads in group.transfer.phases:
+            for wire, nbytes in loads.items():
+                found[wire] = found.get(wire, 0.0) + nbytes
+    return found
+
+
+def assert_same_bytes(traffic: Traffic) -> None:
+    charged, sent = bytes_of(traffic, False), bytes_of(traffic, True)
+    most = max(charged.values())
+    for wire in {*charged, *sent}:
+        assert charged.get(wire, 0.0) == pytest.approx(sent.get(wire, 0.0), rel=1e-9, abs=1e-12 * most), wire
+
+
+def parts_for(size: int) -> tuple[float, ...]:
+    """Unequal parts, the second of them nothing; they add up to 1 exactly."""
+    counts = [0] * size
+    for at in range(32):
+        counts[(at * at + at // 3) % size] += 1
+    counts[0] += counts[1]
+    counts[1] = 0
+    return tuple(count / 32 for count in counts)
+
+
+def asked(system: System, over: str, kind: str, unequal: bool) -> Communication:
+    size = len(system.groups(over)[0])
+    held = parts_for(size) if unequal else ()
+    return Communication(kind=kind, axes=over, nbytes=1e6, root=size - 1, held=held)
+
+
+def assert_forms_agree(name: str, kind: str, unequal: bool) -> None:
+    tried = 0
+    for wired in WIRINGS.values():
+        system, over = wired.system(1e-6), over_of(wired)
+        traffic = Network(system, RunOptions(collectives=name)).traffic(asked(system, over, kind, unequal), True)
+        taken = name == TEXTBOOK or traffic.reason == "as asked"
+        if taken and traffic.steps:
+            assert_same_bytes(traffic)
+            tried += 1
+    assert tried, f"no wiring here suits {name}"
+
+
+@pytest.mark.parametrize(("name", "kind"), EQUAL)
+def test_both_forms_put_the_same_bytes_on_every_wire(name: str, kind: str) -> None:
+    assert_forms_agree(name, kind, unequal=False)
+
+
+@pytest.mark.parametrize(("name", "kind"), UNEQUAL)
+def test_both_forms_of_unequal_shards_put_the_same_bytes_on_every_wire(name: str, kind: str) -> None:
+    assert_forms_agree(name, kind, unequal=True)
+
+
+def test_everything_that_is_shipped_says_its_messages() -> None:
+    forms = [*CANONICAL.values(), *(each.form for each in ALGORITHMS.values())]
+    forms += [each.unequal for each in ALGORITHMS.values() if each.unequal]
+    assert all(form.rounds for form in forms)
+
+
+# Time
