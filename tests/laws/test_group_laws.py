@@ -113,20 +113,6 @@ def test_side_by_side_in_one_op_is_one_op_each(parts: list[list[int]], topology:
     assert together.time_s == pytest.approx(apart.time_s, rel=1e-9, abs=4e-12)
 
 
-@settings(max_examples=20)
-@given(
-    partitions(),
-    st.sampled_from(["ring(12)", "line(12)", "full(12)", "switch(12)"]),
-    st.sampled_from((GATHER, SCATTER, REDUCE)),
-)
-def test_one_task_takes_what_its_messages_take(parts: list[list[int]], topology: str, line: str) -> None:
-    system = grouped(topology, parts[:1])
-    task, messages = (taken(system, line.format("A"), network=network) for network in NETWORKS[-2:])
-    kinds = {piece.kind for piece in system.lying("A", parts[0]).pieces}
-    if kinds <= {"ring", "line", "full", "switch"}:
-        assert messages.time_s == pytest.approx(task.time_s, rel=1e-9, abs=1e-10)
-
-
 @pytest.mark.parametrize("line", [*LINES, "y{0}:bf16[I,J] = broadcast(x{0}:bf16[I,J], over={0}, root=1)"])
 @pytest.mark.parametrize(
     ("topology", "mesh"),

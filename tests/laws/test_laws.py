@@ -1,10 +1,7 @@
 """Laws 1 to 9 of the model, over random programs on every kind of wiring, folded and full, as tasks and as messages.
 
-Each test says its law; "equal" is 1e-9 or a picosecond a task. Alone, one task and its messages put equal bytes on every
-wire. Without latency they take the same time but for the filling of what streams; where the form is the textbook's
-approximation (several axes that do not all wrap, graphs, routes) within 10 %; for chips that form no wiring, and for what
-goes side by side over several axes, within a quarter. Their latencies differ by at most one for every hop; by a tenth of
-one in all where the form is exact.
+Each test says its law; "equal" is 1e-9 or a picosecond a task. That one task and its messages are one thing in two forms
+stands in tests/laws/test_algorithm_laws.py, which goes over all that is registered.
 Source: DESIGN section 3. That something faster may make a run slower is no breach: Graham 1969, benchmarks/faster_is_slower.
 """
 
@@ -21,8 +18,7 @@ from hypothesis import strategies as st
 
 from analysis import Summary, timeline_frame, usage_frame
 from hw import Mesh, System, Topology
-from hw.network import ROUTES
-from simulator import Plan, Result, RunOptions, Simulation, parse_graph, simulate
+from simulator import Result, RunOptions, Simulation, parse_graph, simulate
 from tests.support.wirings import (
     ALGORITHM_NAMES,
     DIMS,
@@ -152,81 +148,9 @@ def test_folded_is_full_task_by_task(case: Case) -> None:
 # One task is its messages
 
 
-def loads_of(plan: Plan, by_messages: bool) -> dict[int, float]:
-    """Bytes by wire, of one task or of its messages."""
-    traffic = plan.kernels[0].traffic
-    groups = [group for step in traffic.steps for group in step.pattern.groups] if by_messages else traffic.groups
-    found: dict[int, float] = {}
-    for loads in (loads for group in groups for loads in group.transfer.phases):
-        for wire, nbytes in loads.items():
-            found[wire] = found.get(wire, 0.0) + nbytes
-    return found
-
-
-def hops_of(plan: Plan) -> tuple[int, float, float]:
-    """The messages one after the other on the longest way; the longest latency, and the bytes of the largest message."""
-    deep: list[int] = []
-    for step in plan.kernels[0].traffic.steps:
-        deep.append(1 + max((deep[before] for before in step.after), default=0))
-    transfers = [group.transfer for step in plan.kernels[0].traffic.steps for group in step.pattern.groups]
-    return max(deep), max(each.latency_s for each in transfers), max(each.sent_bytes for each in transfers)
-
-
-def form_gap(system: System, over: str, kind: str, algorithm: str) -> float:
-    """How far the two forms may be apart without latency, as a share, but for the filling of what streams."""
-    kinds = [piece.kind for chips in system.groups(over) for piece in system.lying(over, chips).pieces]
-    if ROUTES in kinds:
-        return 0.25
-    own = {"ring", "line", "switch", "full", "one_way_ring"}
-    if set(kinds) == {"fat_tree"}:
-        return 0.05  # shards that cross between unlike leaves
-    one_axis = all(len(system.lying(over, chips).pieces) == 1 for chips in system.groups(over))
-    if set(kinds) <= own and one_axis:
-        return 0.01
-    if kind in ("scatter", "gather_to", "permute"):
-        return 0.25  # side by side over routes: messages that go several ways at once leave wires idle
-    exact = set(kinds) == {"ring"} and kind in ("all_gather", "reduce_scatter", "all_reduce", "all_to_all")
-    return 0.01 if exact and algorithm == "all axes at once" else 0.10
-
-
 def of_one(wired: Wired, kind: str, over: str, alpha: float, options: dict[str, Any]) -> Result:
     graph = parse_graph([KINDS[kind].format(at=0, o=over, more="")], DIMS)
     return simulate(graph, wired.system(alpha), RunOptions(overlap="full", **options))
-
-
-def two_forms(wired: Wired, kind: str, over: str, alpha: float, algorithm: str) -> list[Result]:
-    return [
-        of_one(wired, kind, over, alpha, {"collectives": algorithm, "network": network})
-        for network in ("task", "messages")
-    ]
-
-
-@laws(250)
-@given(wirings(groups=True), st.sampled_from(sorted(KINDS)), st.sampled_from(ALGORITHM_NAMES), st.data())
-def test_a_collective_and_its_messages_move_the_same_in_the_same_time(
-    wired: Wired, kind: str, algorithm: str, data: st.DataObject
-) -> None:
-    over = data.draw(st.sampled_from([wired.axes, *wired.groups]))
-    task, messages = two_forms(wired, kind, over, 0.0, algorithm)
-    traffic = messages.plan.kernels[0].traffic
-    if not traffic.steps:
-        return
-    carried, sent = loads_of(task.plan, False), loads_of(messages.plan, True)
-    for wire in {*carried, *sent}:
-        assert abs(carried.get(wire, 0.0) - sent.get(wire, 0.0)) <= 1e-6 * max(carried.values())
-    hops, _, chunk = hops_of(messages.plan)
-    narrow = min(wire.bytes_per_s for wire in wired.topology(0.0).wires)
-    streams = kind in ("broadcast", "reduce_to") or len(traffic.steps) > 4 * wired.system().size
-    filling = hops * chunk / narrow if streams else 0.0
-    share = form_gap(wired.system(), over, kind, traffic.algorithm)
-    if isinstance(wired.written, nx.Graph):
-        share = max(share, 0.10)  # links of several widths
-    assert abs(messages.time_s - task.time_s) <= share * task.time_s * (1 + 1e-9) + filling
-    late_task, late_messages = two_forms(wired, kind, over, 5e-6, algorithm)
-    hops, farthest, _ = hops_of(late_messages.plan)
-    later = late_task.time_s - task.time_s, late_messages.time_s - messages.time_s
-    exact = share <= 0.01 and not streams
-    assert abs(later[0] - later[1]) <= (0.1 if exact else hops) * farthest + filling + 0.01 * task.time_s
 
 
 SAME = ("lower_bound", "upper_bound", "t_math", "t_vector", "t_memory", "t_network", "t_host", "flops", "hbm_bytes")

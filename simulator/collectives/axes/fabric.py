@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from simulator.collectives.axes.at_once import everyone, shared_crossings
+from simulator.collectives.axes.everyone import everyone, shared_crossings
 from simulator.collectives.axes.fabric_lines import by_leaf, fabric_distances, ports, shared_trunks
 from simulator.collectives.axes.leaves import crossing, leaves_of, stages
 from simulator.collectives.axis_forms import AxisForms, Distances, Stream, Streams, add_axis_forms

@@ -7,7 +7,7 @@ Source: DESIGN section 3.
 
 from __future__ import annotations
 
-from simulator.collectives.axes.at_once import everyone, route_distances, shared_crossings
+from simulator.collectives.axes.everyone import everyone, route_distances, shared_crossings
 from simulator.collectives.axis_forms import AxisForms, Stream, Streams, add_axis_forms
 from simulator.collectives.group import AxisGroup
 from simulator.collectives.transfer import Message, Transfer

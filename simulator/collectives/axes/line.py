@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from simulator.collectives.axes.at_once import route_distances
+from simulator.collectives.axes.everyone import route_distances
 from simulator.collectives.axes.passing import beyond, over_wires
 from simulator.collectives.axis_forms import AxisForms, Crossings, Distances, Stream, Streams, add_axis_forms
 from simulator.collectives.flight import passed_on

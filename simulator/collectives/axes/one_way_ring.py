@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from simulator.collectives.axes.at_once import route_distances
+from simulator.collectives.axes.everyone import route_distances
 from simulator.collectives.axes.passing import beyond, over_wires, passed_s
 from simulator.collectives.axis_forms import AxisForms, Crossings, add_axis_forms
 from simulator.collectives.group import AxisGroup

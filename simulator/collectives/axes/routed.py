@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hw.network import ROUTES
-from simulator.collectives.axes.at_once import route_distances, shared_crossings
+from simulator.collectives.axes.everyone import route_distances, shared_crossings
 from simulator.collectives.axis_forms import AxisForms, add_axis_forms
 from simulator.collectives.flight import at_once, passed_round
 from simulator.collectives.group import AxisGroup
