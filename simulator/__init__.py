@@ -39,6 +39,9 @@ from simulator.lowering.network import Network, Traffic
 from simulator.lowering.plan import Plan, PlannedKernel, Variant
 from simulator.lowering.resources import SystemResources
 from simulator.lowering.variants import FUSE
+from simulator.models.steps.layout import Parallel
+from simulator.models.steps.precision import PRECISIONS, Precision, precision_of
+from simulator.models.steps.training import Training, train_graph
 from simulator.ops.kernel import Communication, Contraction, Kernel, Work
 from simulator.ops.loops import named_loops
 from simulator.ops.options import OPTION_READERS
@@ -140,6 +143,13 @@ __all__ = [
     "run_options",
     "Simulation",
     "simulate",
+    # Steps of whole models (descriptions are in `simulator.models`).
+    "PRECISIONS",
+    "Parallel",
+    "Precision",
+    "Training",
+    "precision_of",
+    "train_graph",
     # A plan: the graph on the system.
     "NETWORKS",
     "Folding",

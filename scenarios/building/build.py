@@ -14,6 +14,7 @@ from typing import Any
 
 from hw import Problems, SpecError, System
 from hw.input import Document, Key, UnknownNames, shown, unknown, validate
+from scenarios.building.model_workload import build_model, has_model
 from scenarios.building.run_options import read_options
 from scenarios.building.system import build_system
 from scenarios.claims.claims import Claim, read_claims
@@ -115,16 +116,22 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     built = build_system(document, path, problems)
     known = Known(chip=built.chip is not None, mesh=built.wired)
     sharding = run.sharding if run else "canonical"
-    graph, unread = _graph(workload, built.system, known, sharding, document, problems)
+    system = built.system
+    if has_model(document):
+        graph, laid = build_model(workload, document, path, system if built.chip is not None else None, problems)
+        system = laid or system
+        unread: frozenset[str] = frozenset()
+    else:
+        graph, unread = _graph(workload, system, known, sharding, document, problems)
     options = read_options(run, built.system if built.listed else None, document, problems)
     system_known = built.chip is not None and built.wired
-    loaders = read_loaders(document, graph, unread, built.system if system_known else None, problems)
+    loaders = read_loaders(document, graph, unread, system if system_known else None, problems)
     economics = _section(EconomicsSpec, "economics", document, problems)
     check_baseline(economics, document, path, problems)
     points = read_points(study, document, problems) if study is not None else None
     scopes = Scopes(document, path, study, points)
     claims = read_claims(document, problems, scopes.of_claim)
-    _check_named_ops(_asked(claims, unread), graph, built.system, options, document, problems)
+    _check_named_ops(_asked(claims, unread), graph, system, options, document, problems)
     check_money_claims(claims, economics, document, problems)
     read_sort(scopes, document, problems)
     condition = read_condition(study, document, problems, scopes.of_condition)
@@ -137,7 +144,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
         str(data.get("about", "")),
         path,
         document,
-        built.system,
+        system,
         graph,
         options,
         study,
@@ -220,6 +227,9 @@ def _graph(
     if not isinstance(document.data.get("workload"), dict):
         return None, frozenset()
     workload = document.data["workload"]
+    if "ops" not in workload and spec is not None:
+        problems.add(document.value_mark(("workload",)), "workload wants ops, or a model")
+        return None, frozenset()
     dims, broken = _dims(workload.get("dims"), document, problems)
     items: Items = ()
     unread: frozenset[str] = frozenset()

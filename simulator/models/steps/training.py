@@ -63,6 +63,7 @@ class _Step:
 
     def __init__(self, model: Transformer, parallel: Parallel, training: Training) -> None:
         self.model, self.parallel, self.training = model, parallel, training
+        parallel.cut(model.layers)  # or says why not
         self.microbatches = microbatches(parallel, training.batch)
         self.stored = Stored(parallel, training.precision, adds_up=self.microbatches > 1)
         self.shapes = Shapes.of(model, parallel)
