@@ -18,7 +18,7 @@ What one kernel of a group asks for, and what it spills, is worked out in `simul
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hw import System
@@ -129,22 +129,38 @@ def _stranger(kernels: Sequence[Kernel], group: Sequence[int], last: int) -> Ker
     return None
 
 
-def _base_name(kernel: Kernel, names: Collection[str]) -> str:
-    """The name under which a group knows the op of a kernel: its own, or that without the number of its round."""
-    return kernel.ops[0] if kernel.ops[0] in names else kernel.base_ops[0]
+def _known_as(kernel: Kernel) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The names by which a group may know the op of a kernel, with the round that each leaves open: its own, which names a
+    round outright ([a.1, b.1]), that without the numbers of its rounds, and that with which it is written."""
+    own = kernel.ops[0]
+    yield own, ()
+    if kernel.turn:
+        yield own.removesuffix("".join(f".{number}" for number in kernel.turn)), kernel.turn
+    yield kernel.base_ops[0], kernel.turn
 
 
-def _rounds(kernels: Sequence[Kernel], names: Sequence[str]) -> tuple[dict[tuple[int, ...], list[int]], set[str]]:
-    """The kernels that carry out the named ops, by the round of the block they stand in; and the names found."""
-    rounds: dict[tuple[int, ...], list[int]] = {}
-    found: set[str] = set()
-    for at, kernel in enumerate(kernels):
-        name = _base_name(kernel, names)
-        if name in names:
-            found.add(name)
-            turn = () if kernel.ops[0] == name else kernel.turn  # a round may be named outright: [a.1, b.1]
-            rounds.setdefault(turn, []).append(at)
-    return rounds, found
+class _Index:
+    """Kernels by the names that a group may know them by."""
+
+    def __init__(self, kernels: Sequence[Kernel]) -> None:
+        self.places: dict[str, dict[int, tuple[int, ...]]] = {}
+        for at, kernel in enumerate(kernels):
+            for name, turn in _known_as(kernel):
+                self.places.setdefault(name, {}).setdefault(at, turn)
+
+    def rounds(self, names: Sequence[str]) -> dict[tuple[int, ...], dict[int, str]]:
+        """The kernels that carry out the named ops, with the name of each, by the round of the block they stand in."""
+        named: dict[int, tuple[tuple[int, ...], str]] = {}
+        for name in names:
+            for at, turn in self.places.get(name, {}).items():
+                # an op that is named outright is not named by its block's name, too
+                if at not in named or not turn:
+                    named[at] = turn, name
+        found: dict[tuple[int, ...], dict[int, str]] = {}
+        for at in sorted(named):
+            turn, name = named[at]
+            found.setdefault(turn, {})[at] = name
+        return found
 
 
 def _explicit(
@@ -152,16 +168,18 @@ def _explicit(
 ) -> list[tuple[int, ...]]:
     groups: list[tuple[int, ...]] = []
     taken: set[int] = set()
+    index = _Index(kernels)
     for number, names in enumerate(rule):
-        rounds, found = _rounds(kernels, names)
-        missing = [name for name in names if name not in found]
+        rounds = index.rounds(names)
+        missing = [name for name in names if name not in index.places]
         if missing:
             raise FusionError(number, f"fuse: there is no op '{missing[0]}' that makes a kernel")
-        for group in rounds.values():
-            if taken & set(group):
+        for named in rounds.values():
+            group = list(named)
+            if taken.intersection(group):
                 raise FusionError(number, "fuse: an op stands in two groups")
             taken.update(group)
-            if {_base_name(kernels[at], names) for at in group} != set(names):
+            if set(named.values()) != set(names):
                 raise FusionError(number, f"fuse: {', '.join(names)} do not stand in one block")
             if len({places[at] for at in group}) > 1:
                 raise FusionError(number, f"fuse: {', '.join(names)} do not all run on the same chips")

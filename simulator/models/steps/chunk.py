@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
-from simulator.models.steps.buffers import Buffer, Stored
+from simulator.models.steps.buffers import HERE, Buffer, Stored
 from simulator.models.steps.parts import Part
 from simulator.passes.differentiate import differentiate
+from simulator.passes.pipeline.chunks import PipelineChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,31 @@ class Chunk:
         ]
         return replace(block, items=tuple(waiting))
 
+    def for_pipeline(self, splits: bool) -> PipelineChunk:
+        """The chunk as a pipeline takes it; `splits`: its backward pass in two, the gradients of weights last."""
+        others, final = self.backward(last=False), self.backward(last=True)
+        takes, makes, gives, gradient = self.ends.takes, self.ends.makes, self.ends.gives, self.ends.gradient
+        plain, late = self._split(others) if splits else (others, [])
+        last, last_late = self._split(final) if splits else (final, [])
+        return PipelineChunk(
+            forward=self.forward,
+            backward=tuple(plain),
+            weights=tuple(late),
+            begin=tuple(self.declared()),
+            end=tuple(self.stepped()),
+            takes=(takes.name,) if takes is not None else (),
+            makes=(makes.name,) if gradient is not None else (),
+            takes_back=(gradient.name,) if gradient is not None else (),
+            makes_back=(gives.name,) if gives is not None else (),
+            last={"backward": tuple(last), "weights": tuple(last_late)} if splits else {"backward": tuple(last)},
+            fuse=tuple(self.fuse),
+        )
+
+    def _split(self, items: Sequence[Op | Repeat]) -> tuple[list[Op | Repeat], list[Op | Repeat]]:
+        return split_backward(
+            items, {self.back.of[weight.name].name for buffer in self.buffers for weight in buffer.weights}
+        )
+
     def stepped(self) -> list[Op | Repeat]:
         """Gradients that waited for the end of the backward pass reduced, their norm taken where they are clipped, then
         every part's weights stepped."""
@@ -142,6 +168,36 @@ class Chunk:
                     items.append(Op(whole, "all_reduce", (op.output,), (("over", op.output.partial),)))
                     awaited[-1] = whole.name
         return awaited
+
+
+def split_backward(
+    items: Sequence[Op | Repeat], weights: Collection[str]
+) -> tuple[list[Op | Repeat], list[Op | Repeat]]:
+    """A backward pass in two: the gradients of activations, then those of `weights` (by name) and what becomes of them. A
+    block becomes two, of which the second reads what the first left in the same round."""
+    late = set(weights)
+    for op in every_op(tuple(items)):
+        if late.intersection(tensor.name for tensor in op.inputs):
+            late.add(op.name)
+    first: list[Op | Repeat] = []
+    second: list[Op | Repeat] = []
+    for item in items:
+        if isinstance(item, Op):
+            (second if item.name in late else first).append(item)
+            continue
+        soon = tuple(op for op in item.items if isinstance(op, Op) and op.name not in late)
+        left = {op.name for op in soon} | {start for start, _ in item.carry}
+        rest = tuple(_elsewhere(op, left) for op in item.items if isinstance(op, Op) and op.name in late)
+        first.append(replace(item, items=soon))
+        if rest:
+            second.append(replace(item, items=rest, carry=()))
+    return first, second
+
+
+def _elsewhere(op: Op, left: Collection[str]) -> Op:
+    """An op in a block of its own, which asks for what another block left in the same round."""
+    inputs = (replace(each, rounds=HERE) if each.name in left and not each.rounds else each for each in op.inputs)
+    return replace(op, inputs=tuple(inputs))
 
 
 def _insert(items: list[Op | Repeat], ops: Sequence[Op], made: Collection[str]) -> None:

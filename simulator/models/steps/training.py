@@ -25,6 +25,7 @@ from simulator.models.steps.parts import PartMaker, Slice
 from simulator.models.steps.precision import PRECISIONS, Precision
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.sizes import microbatches, sizes_of
+from simulator.passes.pipeline.assembly import Pipeline, pipelined
 from simulator.passes.rename import own_names, renamed
 
 _LAST = "Z"
@@ -71,6 +72,10 @@ class _Step:
 
     def graph(self) -> OpGraph:
         """All chunks put together."""
+        return self._whole() if self.parallel.chunks == 1 else self._pipelined()
+
+    def _whole(self) -> OpGraph:
+        """Without a pipeline: every microbatch through the whole model."""
         chunk = self.chunk(Slice(0, self.model.layers))
         declared = chunk.declared()
         last = (*chunk.forward, *chunk.backward(last=True))
@@ -86,6 +91,34 @@ class _Step:
         items += renamed((*last, *chunk.stepped()), names)
         dims = {**self.sizes, **chunk.dims(self.sizes)}
         return OpGraph(dims, tuple(items), fuse=[list(group) for group in fuse] or "none")
+
+    def _pipelined(self) -> OpGraph:
+        """A pipeline of chunks, in the order of its schedule. Raises SpecError for what cannot be one."""
+        chunks, dims = self._chunks()
+        parallel = self.parallel
+        pipeline = Pipeline(stages=parallel.pp, microbatches=self.microbatches, schedule=parallel.schedule)
+        splits = parallel.schedule == "zero_bubble"
+        try:
+            made = pipelined([chunk.for_pipeline(splits) for chunk in chunks], pipeline)
+        except ValueError as error:
+            raise SpecError([Problem(Mark("parallel.schedule"), str(error))]) from None
+        return OpGraph({**self.sizes, **dims}, made.items, fuse=[list(group) for group in made.fuse] or "none")
+
+    def _chunks(self) -> tuple[list[Chunk], dict[str, int]]:
+        """The chunks of a pipeline and the sizes of their buffers, whose dims have the names of one chunk where all are
+        alike, else a number each."""
+        counts = self.parallel.cut(self.model.layers)
+        firsts = [sum(counts[:at]) for at in range(len(counts))]
+        for numbered in (False, True):
+            chunks = [
+                self.chunk(Slice(first, first + count, at if numbered else None))
+                for at, (first, count) in enumerate(zip(firsts, counts, strict=True))
+            ]
+            sizes = [chunk.dims(self.sizes) for chunk in chunks]
+            dims = {name: size for each in sizes for name, size in each.items()}
+            if all(each.items() <= dims.items() for each in sizes):
+                break
+        return chunks, dims
 
     def chunk(self, where: Slice) -> Chunk:
         """One chunk: some of the blocks, with what stands before and behind them."""

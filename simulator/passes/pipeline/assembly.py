@@ -136,7 +136,7 @@ class _Assembly:
         sent, got = self._tensor(step.chunk, made, step.microbatch), self._tensor(there, taken, step.microbatch)
         source, target = step.chunk % stages, there % stages
         if source == target:
-            yield Op(got, "view", (sent,), self._place(there))
+            yield Op(got, "view", (sent,))
             return
         ends = (("over", axis), ("from", str(source)), ("to", str(target)))
         token = Tensor(f"{sent.name}.sent", sent.dtype, sent.dims, sent.partial, sent.memory, (), f"{made}.sent")

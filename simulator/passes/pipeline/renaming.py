@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, reference
 from simulator.graph.op_line import read_reference
+from simulator.ops.registry import find_kind
 from simulator.passes.pipeline.chunks import Path, PipelineChunk, Section, homes, made_in, named_in
 
 Options = tuple[tuple[str, str], ...]
@@ -51,7 +52,8 @@ def _templates(items: Items, place: Options) -> Templates:
         raw = item.option("after") or ""
         names = [each.strip() for each in raw.strip("[]").split(",") if each.strip()]
         kept = tuple(option for option in item.options if option[0] != "after")
-        found.append(Template(item, (*kept, *place), tuple(map(read_reference, names)), raw.startswith("[")))
+        issued = () if find_kind(item).view else place  # nothing issues a view
+        found.append(Template(item, (*kept, *issued), tuple(map(read_reference, names)), raw.startswith("[")))
     return tuple(found)
 
 
