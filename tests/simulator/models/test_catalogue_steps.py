@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hw import Mesh, System, load_chip, parse_topology
 from scenarios.models import load_model, model_names
-from simulator import RunOptions, bind, simulate
+from simulator import Parallel, RunOptions, Training, bind, simulate, train_graph
 from simulator.models import (
     Attention,
     Embedding,
@@ -30,8 +30,6 @@ from simulator.models import (
     forward_flops,
     parameters,
 )
-from simulator.models.steps.layout import Parallel
-from simulator.models.steps.training import Training, train_graph
 
 SEQ = 256
 EVEN = 1280

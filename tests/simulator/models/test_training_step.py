@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from analysis import Summary
 from analysis.runs import holdings
 from hw import Mesh, System, load_chip, parse_topology
-from simulator import Result, RunOptions, simulate
+from simulator import PRECISIONS, Parallel, Result, RunOptions, Training, simulate, train_graph
 from simulator.models import (
     Attention,
     Embedding,
@@ -31,9 +31,6 @@ from simulator.models import (
     forward_flops,
     parameters,
 )
-from simulator.models.steps.layout import Parallel
-from simulator.models.steps.precision import PRECISIONS
-from simulator.models.steps.training import Training, train_graph
 
 SMALL = Transformer(
     name="small",

@@ -1,0 +1,125 @@
+"""Training steps in pipelines: the same work as without one, whatever the schedule, and laws of every run.
+
+Laws: all stages together do the matmuls of the whole model for every microbatch; weights lie on their stage; 1F1B holds
+fewer activations than GPipe; zero bubble waits less; folded and unfolded runs are equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis import Summary
+from hw import SpecError
+from simulator import Parallel, Result, RunOptions, Training, simulate, train_graph
+from simulator.models import Transformer, parameters
+from tests.simulator.models.test_catalogue_steps import EXPERTS
+from tests.simulator.models.test_training_step import SEQ, SMALL, alone, step, system_for
+
+
+def flops_of_all(result: Result) -> float:
+    """Matmul FLOPs of all chips: of a kernel, on the chips of its stage."""
+    plan = result.plan
+    members = {chip: len(plan.members(chip)) for chip in plan.simulated}
+    return sum(
+        planned.kernel.matrix_flops * sum(members[chip] for chip in planned.chips)
+        for planned in plan.kernels
+        if not planned.kernel.recompute
+    )
+
+
+def peak(result: Result) -> float:
+    value = Summary(result.plan, lambda: result)["peak_memory"]
+    assert isinstance(value, (int, float))
+    return value
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.builds(
+        Parallel,
+        pp=st.sampled_from([2, 4]),
+        dp=st.sampled_from([1, 2]),
+        tp=st.sampled_from([1, 2]),
+        zero=st.integers(0, 3),
+        schedule=st.sampled_from(["gpipe", "1f1b", "zero_bubble"]),
+    ),
+    st.integers(1, 4),
+    st.sampled_from(["none", "full"]),
+)
+def test_a_pipeline_does_the_work_of_the_whole_model(parallel: Parallel, micro: int, recompute: str) -> None:
+    result = step(parallel, micro, recompute=recompute)
+    assert result.plan.inserted == ()
+    assert flops_of_all(result) == pytest.approx(alone(micro) * parallel.replicas, rel=1e-9)
+    assert result.lower_bound_s <= result.time_s * (1 + 1e-9) + 1e-12 * len(result.plan.program)
+
+
+@pytest.mark.parametrize("interleave", [1, 2])
+def test_interleaved_chunks_do_it_too(interleave: int) -> None:
+    result = step(Parallel(pp=2, interleave=interleave, schedule="interleaved"), 4)
+    assert flops_of_all(result) == pytest.approx(alone(4), rel=1e-9)
+
+
+def test_dense_and_expert_blocks_in_one_pipeline() -> None:
+    """Chunks whose blocks differ have buffers of their own sizes."""
+    parallel = Parallel(pp=3, ep=2)
+    graph = train_graph(EXPERTS, parallel, Training(batch=4, seq=SEQ))
+    result = simulate(graph, system_for(parallel), RunOptions(overlap="full"))
+    whole = simulate(
+        train_graph(EXPERTS, Parallel(), Training(batch=1, seq=SEQ)), system_for(Parallel()), RunOptions(overlap="full")
+    )
+    assert flops_of_all(result) == pytest.approx(4 * flops_of_all(whole), rel=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "zero_bubble"])
+def test_folded_and_unfolded_steps_are_equal(schedule: Any) -> None:
+    parallel = Parallel(pp=2, dp=2, tp=2, zero=1, schedule=schedule)
+    graph = train_graph(SMALL, parallel, Training(batch=4, seq=SEQ))
+    folded, unfolded = (
+        simulate(graph, system_for(parallel), RunOptions(overlap="full", fold=fold)) for fold in (True, False)
+    )
+    assert len(folded.plan.simulated) == 2
+    assert folded.time_s == pytest.approx(unfolded.time_s, rel=1e-9)
+
+
+WIDE = replace(SMALL, layers=8, d_model=1024, ffn=replace(SMALL.ffn, d_ff=4096))
+"""A model in which activations and matmuls count."""
+
+
+def test_memory_and_bubbles_of_schedules() -> None:
+    def of(schedule: Any, micro: int = 16) -> Result:
+        return step(Parallel(pp=4, schedule=schedule, microbatch=8), micro, model=WIDE)
+
+    gpipe, one, zero = of("gpipe"), of("1f1b"), of("zero_bubble")
+    assert peak(one) < peak(gpipe)
+    assert zero.time_s < one.time_s
+    # the same bubble, but for what 1F1B waits for a microbatch that is on its way between stages
+    assert one.time_s == pytest.approx(gpipe.time_s, rel=0.01)
+
+
+def test_weights_lie_on_their_stage() -> None:
+    """Stages of one model hold its parameters once, 18 B each, beside activations and gradients of a part."""
+    deep = replace(WIDE, layers=16)
+    alone_bytes = peak(step(Parallel(), model=deep))
+    staged = peak(step(Parallel(pp=4), 4, model=deep))
+    assert staged < alone_bytes / 2
+    assert parameters(deep).total * 18 < alone_bytes
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"pp": 8}, "parallel.pp"),
+        ({"pp": 2, "layers": (1, 1)}, "parallel.layers"),
+        ({"pp": 2, "interleave": 2, "schedule": "interleaved"}, "parallel.schedule"),
+    ],
+)
+def test_what_cannot_be_a_pipeline(how: dict[str, Any], told: str) -> None:
+    model: Transformer = SMALL
+    with pytest.raises(SpecError) as caught:
+        train_graph(model, Parallel(**how), Training(batch=3, seq=SEQ))
+    assert [problem.mark.file for problem in caught.value.problems] == [told]
