@@ -44,7 +44,7 @@ SAMPLE = (
         "what a disk gives does not cross the PCIe uplink",
         "        yield self._uplink(chip, way)\n",
         '        if memory == "host":\n            yield self._uplink(chip, way)\n',
-        ("tests/simulator/ops", "tests/hw/test_host.py"),
+        ("tests/hw/test_host.py",),
     ),
     # The engine
     Mutant(
@@ -88,7 +88,7 @@ SAMPLE = (
         "groups side by side do not add up on the wire that they share, in the upper bound",
         "serial_ps += max(seconds, planned.network_s, planned.host_s) * scale",
         "serial_ps += seconds * scale",
-        ("tests/laws/test_laws.py", "tests/simulator/engine"),
+        ("tests/simulator/collectives/test_contention.py", "tests/laws/test_laws.py"),
     ),
     Mutant(
         "a kernel that a host holds up counts as any other",

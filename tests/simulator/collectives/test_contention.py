@@ -84,6 +84,20 @@ def test_an_all_gather_shares_a_wire_with_a_stranger(share: float, alpha: float,
     check("the all-gather", got["g"], 2 * alpha + (gathered / 2 + min(left, gathered / 2)) / W_RING)
 
 
+@pytest.mark.parametrize("fold", [True, False])
+def test_groups_of_one_gather_that_share_a_nic_take_as_long_as_both(fold: bool) -> None:
+    """Four nodes of two chips with one NIC each, gathered from node to node: 3/4 V a chip, two chips behind a NIC. One
+    after the other, the upper bound, are that and V + V/4 in HBM."""
+    chip = chip_with("h100_sxm", {"links.infiniband.latency": 0.0})
+    system = many(["switch(2) over nvlink", "switch(4,nics=1) over infiniband"], {"X": 2, "Y": 4}, chip)
+    lines = ["y:bf16[I,J] = all_gather(x:bf16[I_Y,J], over=Y)"]
+    result = simulate(parse_graph(lines, {"I": 4096, "J": 4096}), system, RunOptions(fold=fold))
+    nbytes = 2 * 4096**2
+    nic_s = 2 * nbytes * 3 / 4 / chip.links["infiniband"].bytes_per_s
+    assert result.time_s == pytest.approx(nic_s, rel=1e-9)
+    assert result.upper_bound_s == pytest.approx(nic_s + 1.25 * nbytes / chip.hbm.bytes_per_s, rel=1e-9)
+
+
 def test_a_collective_is_one_task_beside_a_stranger_and_goes_by_messages_by_name_only() -> None:
     lines = ["g:bf16[4000000] = all_gather(a:bf16[4000000_X], over=X)", *send("q", 0, 1, 10**6)]
     system = many("ring(4)", {"X": 4}, tpu())
