@@ -69,7 +69,15 @@ def api_page(door: str, names: list[str]) -> str:
             links.append(f"- [`{name}`][{home}]")
         else:
             own.append(f"::: {home}")
-    return "\n\n".join([f"# {door}", f"::: {door}", "\n".join(links), *own, ""])
+    return "\n\n".join(
+        [
+            f"# {door}",
+            f"::: {door}\n    options: {{show_root_heading: false, show_root_toc_entry: false}}",
+            "\n".join(links),
+            *own,
+            "",
+        ]
+    )
 
 
 def library() -> str:

@@ -109,10 +109,10 @@ SAMPLE = (
         ("tests/simulator/engine/test_folding.py", "tests/laws"),
     ),
     Mutant(
-        "latencies of groups look alike to folding",
-        "            group.transfer.latency_s,\n",
-        "",
-        ("tests/simulator/engine/test_folding.py", "tests/laws"),
+        "groups over unlike wires look alike to folding",
+        "_counted((nbytes, self.wires[wire]) for wire",
+        "_counted((nbytes, 0) for wire",
+        ("tests/simulator/engine/test_folding.py", "tests/simulator/engine/test_folding_random.py", "tests/laws"),
     ),
     Mutant(
         "only the first of several collectives goes message by message",
@@ -129,8 +129,8 @@ SAMPLE = (
     ),
     Mutant(
         "an antipode's messages all go one way round",
-        "+ line.size / 4",
-        "+ line.size / 2",
+        "+ along.size / 4",
+        "+ along.size / 2",
         ("tests/simulator/collectives/test_exchange_pairs.py", "tests/laws"),
     ),
     # Ops and passes
@@ -185,8 +185,8 @@ SAMPLE = (
     ),
     Mutant(
         "communication beside vector work is exposed",
-        'elif words & {"t_math", "t_vector"}:',
-        'elif words & {"t_math"}:',
+        'word="t_vector",\n    resource="vector",\n    does="compute",',
+        'word="t_vector",\n    resource="vector",\n    does="other",',
         ("tests/analysis/test_analyses.py", "tests/analysis/test_frames.py", "tests/scenarios/test_scenarios.py"),
     ),
     Mutant(

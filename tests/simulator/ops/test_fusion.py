@@ -273,6 +273,15 @@ def test_the_largest_intermediate_is_spilled_and_the_others_stay() -> None:
     assert joined.hbm_bytes == (2 + 4 + 2 * 4) * million
 
 
+@pytest.mark.parametrize(("item_bytes", "spilled"), [(2 + 4, False), (2 + 4 - 1, True)])
+def test_what_an_op_reads_and_what_it_makes_are_on_chip_at_once(item_bytes: int, spilled: bool) -> None:
+    """Also where the op is the last that reads it: a tile of a in bf16 and one of b in fp32, each twice over."""
+    lines = ["a:bf16[M,N] = relu(x:bf16[M,N])", "b:fp32[M,N] = cast(a)", "z:fp32[M,N] = relu(b)"]
+    room = System(chip_with("tpu_v5e", {"on_chip.capacity": 2 * 128 * 128 * item_bytes}))
+    (joined,) = kernels(lines, "elementwise", room, M=1024, N=1024)
+    assert joined.spilled_bytes == (2 * 4 * 1024 * 1024 if spilled else 0)
+
+
 # Mistakes
 
 
