@@ -14,7 +14,7 @@ from typing import Any
 
 from hw import Problems, SpecError, System
 from hw.input import Document, Key, UnknownNames, shown, unknown, validate
-from scenarios.building.model_workload import build_model, has_model
+from scenarios.building.model_workload import ModelRun, build_model, check_plain, has_model
 from scenarios.building.run_options import read_options
 from scenarios.building.system import build_system
 from scenarios.claims.claims import Claim, read_claims
@@ -52,7 +52,8 @@ _DIM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario that can be run. `document` keeps the place of every value; `path` is the file it came from."""
+    """A scenario that can be run. `document` keeps the place of every value; `path` is the file it came from; `model`: the
+    model that its workload is, None where it is ops."""
 
     name: str
     about: str
@@ -66,6 +67,7 @@ class Scenario:
     claims: tuple[Claim, ...]
     loaders: Loaders
     economics: EconomicsSpec | None
+    model: ModelRun | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ class Scenario:
         return build_scenario(document, self.path)
 
     def _is_size(self, name: str, size: Any) -> bool:
-        return name in self.graph.dims and type(size) is int and 1 <= size <= MAX_DIM
+        return self.model is None and name in self.graph.dims and type(size) is int and 1 <= size <= MAX_DIM
 
 
 _ASKS = ("study", "expect")
@@ -116,12 +118,11 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     built = build_system(document, path, problems)
     known = Known(chip=built.chip is not None, mesh=built.wired)
     sharding = run.sharding if run else "canonical"
-    system = built.system
+    system, model, unread = built.system, None, frozenset[str]()
     if has_model(document):
-        graph, laid = build_model(workload, document, path, system if built.chip is not None else None, problems)
-        system = laid or system
-        unread: frozenset[str] = frozenset()
+        graph, system, model = build_model(workload, document, path, built, problems)
     else:
+        check_plain(document, problems)
         graph, unread = _graph(workload, system, known, sharding, document, problems)
     options = read_options(run, built.system if built.listed else None, document, problems)
     system_known = built.chip is not None and built.wired
@@ -152,6 +153,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
         claims,
         loaders,
         economics,
+        model,
     )
 
 

@@ -1,30 +1,55 @@
-"""A model's step as the workload of a scenario: read, laid on the system, built as an op graph.
+"""A model as the workload of a scenario: read, laid on the system, built as an op graph.
 
 Model: `workload.parallel` says how many chips share each kind of work; the mesh of the system follows from it, innermost
-axis first. Data parallelism is what the others leave of the system's chips unless it is said.
+axis first. Data parallelism is what the others leave of the system's chips unless it is said. What can be done with a
+model is one table, `scenarios.language.model_spec.MODES`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hw import Mesh, Problem, Problems, SpecError, System
-from hw.input import Document, Key
-from hw.systems import mesh_problems
-from scenarios.language.model_spec import ParallelSpec, RecomputedBlocks
+from hw.input import Document, Key, unknown
+from hw.systems import Built, folder_of, mesh_problems
+from scenarios.language.model_spec import DEFAULT_MODE, MODES, OF_ANY_MODEL, Mode, ParallelSpec, RecomputedBlocks
 from scenarios.language.scenario_spec import WorkloadSpec
-from scenarios.models import read_model
-from simulator import OpGraph, Parallel, Training, precision_of, train_graph
+from scenarios.models import LoadedModel, read_model
+from simulator import OpGraph, Parallel, precision_of
 from simulator.models import Transformer
 
 _AT = ("workload",)
-_PLAIN = ("dims", "ops", "split", "uneven")
-"""Keys of a workload that is written out."""
+_WAYS = ("tp", "pp", "cp", "ep")
+"""Kinds of parallelism that are 1 where they are not said."""
 
-_OTHERS = ("tp", "pp", "cp", "ep")
+_OF_MODELS = {*OF_ANY_MODEL, *(key for mode in MODES.values() for key in mode.keys)}
+_OF_OPS = tuple(key for key in WorkloadSpec.model_fields if key not in _OF_MODELS)
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """A model that is run: what it is, what is done with it, and how it lies on the chips. `how` is the record of its mode;
+    `is_left`: whether its replicas are what was left of the system's chips."""
+
+    model: LoadedModel
+    mode: str
+    parallel: Parallel
+    how: Any
+    is_left: bool
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one run, of all replicas together."""
+        return int(self.how.tokens)
+
+    def __repr__(self) -> str:
+        return f"ModelRun({self.mode} {self.model.name}, {self.tokens} tokens on {self.parallel.chips} chips)"
 
 
 def has_model(document: Document) -> bool:
@@ -33,96 +58,147 @@ def has_model(document: Document) -> bool:
     return isinstance(workload, dict) and workload.get("model") is not None
 
 
+def check_plain(document: Document, problems: Problems) -> None:
+    """Refuse what only goes with a model in a workload that has none."""
+    workload = document.data.get("workload")
+    if not isinstance(workload, dict) or "ops" not in workload:
+        return
+    for key in workload:
+        if key in _OF_MODELS:
+            problems.add(document.key_mark((*_AT, key)), f"{key} is of a model, and workload.model is missing")
+
+
 def build_model(
-    spec: WorkloadSpec | None, document: Document, path: Path, system: System | None, problems: Problems
-) -> tuple[OpGraph | None, System | None]:
-    """The graph of a model's step, and the system under the mesh that its parallelism means. What is wrong is added to the
-    problems; None then. A workload or a system that is wrong itself, which has been told, is None."""
+    spec: WorkloadSpec | None, document: Document, path: Path, built: Built, problems: Problems
+) -> tuple[OpGraph | None, System, ModelRun | None]:
+    """The graph of what is done with a model, the system under the mesh that its parallelism means, and what it is. What
+    is wrong is added to the problems, and the graph is None then."""
+    reader = _Reader(document, problems)
     before = len(problems.found)
-    _check_keys(document, problems)
-    loaded = read_model(document, (*_AT, "model"), problems, path.parent)
-    if loaded is None or spec is None or system is None:
-        return None, system
-    parallel = _parallel(spec.parallel, document, system, problems)
-    if parallel is None:
-        return None, system
-    document.notes = (*document.notes, *loaded.notes)
+    mode = reader.mode()
+    loaded = reader.model(path)
+    parallel = reader.parallel(spec.parallel, built) if spec is not None else None
+    system = built.system
+    if parallel is not None and built.wired:
+        system = reader.laid(parallel, system)
+    how = reader.how(mode, spec) if mode is not None and spec is not None else None
+    if mode is None or loaded is None or parallel is None or how is None or spec is None:
+        return None, system, None
     if not isinstance(loaded.description, Transformer):
-        where = document.value_mark((*_AT, "model"))
-        problems.add(where, f"{loaded.name} is no transformer; steps are built of transformers")
-    laid = _laid(parallel, document, system, problems)
-    if len(problems.found) > before or laid is None or not isinstance(loaded.description, Transformer):
-        return None, system
-    try:
-        return train_graph(loaded.description, parallel, _training(spec)), laid
-    except SpecError as error:
-        problems.extend(SpecError([_placed(each, document) for each in error.problems]))
-        return None, system
+        reader.add("model", f"{loaded.name} is no transformer; steps are built of transformers")
+    if len(problems.found) > before or not built.wired:
+        return None, system, None
+    document.notes = (*document.notes, *loaded.notes)
+    graph = reader.tried(lambda: mode.graph(loaded.description, parallel, how))
+    run = ModelRun(loaded, document.data["workload"].get("mode", DEFAULT_MODE), parallel, how, spec.parallel.dp is None)
+    return graph, system, run
 
 
-def _check_keys(document: Document, problems: Problems) -> None:
-    """What a model needs and what does not go with one."""
-    data = document.data["workload"]
-    for key in _PLAIN:
-        if key in data:
-            problems.add(
-                document.key_mark((*_AT, key)), f"{key} is for ops that are written out; a model makes its own"
-            )
-    for key in ("batch", "seq"):
-        if data.get(key) is None:
-            problems.add(document.value_mark((*_AT, "model")), f"a model needs {key}")
-    system = document.data.get("system")
-    if isinstance(system, dict) and "mesh" in system:
-        where = document.key_mark(("system", "mesh"))
-        problems.add(where, "the mesh of a model's system follows from workload.parallel; leave it out")
-    if data.get("mode") in ("prefill", "decode"):
-        problems.add(document.value_mark((*_AT, "mode")), f"mode {data['mode']} is not built yet; train is")
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the parts of a model's workload; each on its own, so that one mistake hides no other."""
 
+    document: Document
+    problems: Problems
 
-def _parallel(spec: ParallelSpec, document: Document, system: System, problems: Problems) -> Parallel | None:
-    """The parallelism, with the replicas that are left."""
-    others = math.prod(getattr(spec, name) for name in _OTHERS)
-    replicas = spec.dp or max(1, system.size // others)
-    told = ", ".join(f"{name} {getattr(spec, name)}" for name in _OTHERS if getattr(spec, name) > 1)
-    if replicas * others != system.size:
-        where = document.value_mark((*_AT, "parallel")) if spec.model_fields_set else document.value_mark(("system",))
-        asked = f"dp {spec.dp}, {told}" if spec.dp and told else told or f"dp {spec.dp}"
-        problems.add(where, f"{asked} is {replicas * others} chips; the system has {system.size}")
-        return None
-    given: dict[str, Any] = {**spec.model_dump(exclude_none=True), "dp": replicas}
-    for name in ("layers", "order"):
-        if name in given:
-            given[name] = tuple(given[name])
-    try:
-        return Parallel(**given)
-    except SpecError as error:
-        problems.extend(SpecError([_placed(each, document) for each in error.problems]))
-        return None
+    def add(self, key: str, message: str) -> None:
+        """Say what is wrong with a key of the workload."""
+        self.problems.add(self.document.value_mark((*_AT, key)), message)
 
+    def tried(self, make: Callable[[], Made]) -> Made | None:
+        """What a function makes; None after adding its problems, each at the key that it is about."""
+        try:
+            return make()
+        except SpecError as error:
+            for each in error.problems:
+                self.problems.found.append(self._placed(each))
+            return None
 
-def _laid(parallel: Parallel, document: Document, system: System, problems: Problems) -> System | None:
-    """The system under the mesh of a parallelism; None after telling why it does not fit the wiring."""
-    found = list(mesh_problems(parallel.mesh, system.topology))
-    for _, message in found:
-        problems.add(document.value_mark((*_AT, "parallel")), message)
-    return None if found else replace(system, mesh=Mesh(parallel.mesh))
+    def _placed(self, problem: Problem) -> Problem:
+        """A problem whose mark names a key below `workload`, at that key's place."""
+        key: Key = (*_AT, *problem.mark.file.split("."))
+        return Problem(self.document.value_mark(key), problem.message)
 
+    def mode(self) -> Mode | None:
+        """What is done with the model, after checking which keys are there."""
+        workload = self.document.data["workload"]
+        for key in workload:
+            if key in _OF_OPS:
+                where = self.document.key_mark((*_AT, key))
+                self.problems.add(where, f"{key} is for ops that are written out; a model makes its own")
+        given = workload.get("mode", DEFAULT_MODE)
+        mode = MODES.get(given) if isinstance(given, str) else None
+        if mode is None:
+            self.add("mode", unknown("mode", str(given), MODES))
+            return None
+        for key in mode.needs:
+            if workload.get(key) is None:
+                self.problems.add(self.document.value_mark(_AT), f"'workload.{key}' is missing: {given} needs it")
+        for key in workload:
+            if key in _OF_MODELS and key not in (*OF_ANY_MODEL, *mode.keys):
+                of = " and ".join(name for name, each in MODES.items() if key in each.keys)
+                self.problems.add(self.document.key_mark((*_AT, key)), f"{given} has no {key}; it is of {of}")
+        return mode
 
-def _training(spec: WorkloadSpec) -> Training:
-    recompute = spec.recompute.blocks if isinstance(spec.recompute, RecomputedBlocks) else spec.recompute
-    return Training(
-        batch=spec.batch or 1,
-        seq=spec.seq or 1,
-        precision=precision_of(spec.precision),
-        optimizer=spec.optimizer,
-        recompute=recompute,
-        clip=spec.clip,
-    )
+    def model(self, path: Path) -> LoadedModel | None:
+        """The model that is named, or written inline."""
+        key = (*_AT, "model")
+        return read_model(self.document, key, self.problems, folder_of(self.document.value_mark(key), path.parent))
 
+    def parallel(self, spec: ParallelSpec, built: Built) -> Parallel | None:
+        """The parallelism, with the replicas that are left of a system that is known."""
+        ways = {name: getattr(spec, name) for name in _WAYS if getattr(spec, name) > 1}
+        if spec.dp is not None:
+            ways["dp"] = spec.dp
+        asked, chips = math.prod(ways.values()), built.system.size if built.wired else 0
+        told = " x ".join(f"{name} {count}" for name, count in ways.items())
+        wrong = ""
+        if chips and spec.dp is not None and asked != chips:
+            wrong = f"{told} is {asked} chips; the system has {chips}"
+        elif chips and chips % asked:
+            wrong = f"{told} is {asked} chips, which do not divide the system's {chips}"
+        if wrong:
+            self.add("parallel", wrong)
+        replicas = spec.dp or max(1, chips // asked)
+        given: dict[str, Any] = {**spec.model_dump(exclude_unset=True, exclude_none=True), "dp": replicas}
+        given |= {name: tuple(given[name]) for name in ("layers", "order") if name in given}
+        parallel = self.tried(lambda: Parallel(**given))
+        return None if wrong else parallel
 
-def _placed(problem: Problem, document: Document) -> Problem:
-    """A problem of a step, whose mark names a key below `workload`, at that key's place."""
-    key: Key = (*_AT, *problem.mark.file.split("."))
-    while key not in document.values and len(key) > len(_AT):
-        key = key[:-1]
-    return Problem(document.value_mark(key), problem.message)
+    def laid(self, parallel: Parallel, system: System) -> System:
+        """The system under the mesh of a parallelism, unless one is written, which must be that."""
+        section = self.document.data.get("system")
+        if isinstance(section, dict) and "mesh" in section:
+            self._check_mesh(parallel, system)
+            return system
+        for name in system.mesh.named:
+            if name in parallel.mesh:
+                where = self.document.key_mark(("system", "groups", name))
+                self.problems.add(where, f"group {name} has the name of a mesh axis that the parallelism makes")
+        found = [message for _, message in mesh_problems(parallel.mesh, system.topology)]
+        for message in found:
+            self.add("parallel", message)
+        return system if found else replace(system, mesh=Mesh(parallel.mesh, system.mesh.named))
+
+    def _check_mesh(self, parallel: Parallel, system: System) -> None:
+        """Whether a mesh that is written is the one that the parallelism makes, but for axes of one chip."""
+        written = {axis: size for axis, size in system.mesh.axes.items() if size > 1}
+        if written != dict(parallel.mesh):
+            made = ", ".join(f"{axis}: {size}" for axis, size in parallel.mesh.items())
+            message = f"the parallelism of the workload makes the mesh {{{made}}}; leave it out, it follows"
+            self.problems.add(self.document.value_mark(("system", "mesh")), message)
+
+    def how(self, mode: Mode, spec: WorkloadSpec) -> Any:
+        """The record of a mode."""
+        given = {name: getattr(spec, name) for name in mode.keys if name in spec.model_fields_set}
+        given = {name: value for name, value in given.items() if value is not None}
+        if isinstance(blocks := given.get("recompute"), RecomputedBlocks):
+            given["recompute"] = blocks.blocks
+        if "precision" in given:
+            named = given.pop("precision")
+            precision = self.tried(lambda: precision_of(named))
+            if precision is not None:
+                given["precision"] = precision
+        if any(name not in given for name in mode.needs):
+            return None
+        return self.tried(lambda: mode.record(**mode.fixed, **given))

@@ -1,47 +1,82 @@
-"""A whole model as a workload: its step, its parallelism, what is recomputed, and in which formats.
+"""A whole model as a workload: its mode, its parallelism, what is recomputed, and in which formats.
 
-Model: the keys of DESIGN section 9. What a model is stands in `scenarios.models`; what the numbers mean, and what they may
-be together, in `simulator.models.steps`.
+Model: what a model is stands in `scenarios.models`; what the numbers mean, and what they may be together, in
+`simulator.models.steps`. `MODES` is the one table of what can be done with a model: the record that says it, the function
+that makes its op graph, and the keys it must have. The keys that it may have are the fields of the record.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hw.input import Spec
+from simulator import Training, train_graph
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12, strict=True)]
+"""A whole number of something, at least one."""
 
-MODES = ("train", "prefill", "decode")
+Flag = Annotated[bool, Field(strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What can be done with a model. `record` says it, with `fixed` as some of its fields; `graph` makes the op graph from
+    a description, a parallelism and such a record; `needs`: the keys that must be said."""
+
+    record: Callable[..., Any]
+    graph: Callable[..., Any]
+    needs: tuple[str, ...]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of a workload that it takes, beside those of any model."""
+        record: Any = self.record
+        return tuple(each.name for each in fields(record) if each.name not in self.fixed)
+
+
+MODES: Mapping[str, Mode] = {
+    "train": Mode(Training, train_graph, ("batch", "seq")),
+}
+"""What can be done with a model, by name."""
+
+DEFAULT_MODE = "train"
+
+OF_ANY_MODEL = ("model", "mode", "parallel")
+"""The keys of a workload that is a model, whatever is done with it."""
 
 
 class ParallelSpec(Spec):
     """How many chips share each kind of work; `dp` is what the others leave of the system where it is not said."""
 
-    dp: Count | None = Field(default=None, description="data parallel: replicas; what is left of the chips")
+    dp: Count | None = Field(default=None, description="data parallel: replicas (default: what is left of the chips)")
     tp: Count = Field(default=1, description="tensor parallel: heads, widths and the vocabulary")
     pp: Count = Field(default=1, description="pipeline stages")
     cp: Count = Field(default=1, description="context parallel: tokens of a sequence")
     ep: Count = Field(default=1, description="expert parallel: experts, and replicas outside of them")
-    zero: Annotated[int, Field(ge=0, le=3)] = Field(
+    zero: Annotated[int, Field(ge=0, le=3, strict=True)] = Field(
         default=0, description="sharded over replicas: 1 the optimizer, 2 gradients too, 3 weights too (FSDP)"
     )
     microbatch: Count = Field(default=1, description="sequences of a replica that are computed at once")
     schedule: Literal["gpipe", "1f1b", "interleaved", "zero_bubble"] = "1f1b"
     interleave: Count = Field(default=1, description="pipeline chunks a stage")
-    layers: list[int] | None = Field(default=None, description="blocks of each pipeline chunk, from the first")
-    sequence: bool = Field(default=True, description="tokens sharded over tensor-parallel chips between their regions")
+    layers: list[Annotated[int, Field(ge=0, strict=True)]] | None = Field(
+        default=None, description="blocks of each pipeline chunk, from the first"
+    )
+    sequence: Flag = Field(default=True, description="tokens sharded over tensor-parallel chips between their regions")
     order: list[str] | None = Field(default=None, description="axes from the innermost: [tp, cp, ep, dp, pp]")
     context: Literal["gather", "all_to_all"] = Field(
         default="gather", description="keys gathered, or heads exchanged for tokens, over context-parallel chips"
     )
-    imbalance: Annotated[float, Field(ge=1)] = Field(
+    imbalance: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = Field(
         default=1.0, description="tokens of the fullest expert, over the mean"
     )
-    overlap_gradients: bool = Field(default=True, description="gradients are reduced beside the backward pass")
-    prefetch: Annotated[int, Field(ge=0)] = Field(
+    overlap_gradients: Flag = Field(default=True, description="gradients are reduced beside the backward pass")
+    prefetch: Annotated[int, Field(ge=0, le=10_000, strict=True)] = Field(
         default=1, description="layers gathered ahead of their turn (zero: 3)"
     )
 
@@ -49,7 +84,7 @@ class ParallelSpec(Spec):
 class RecomputedBlocks(Spec):
     """So many blocks, from the first, of which all is recomputed."""
 
-    blocks: Annotated[int, Field(ge=0)]
+    blocks: Annotated[int, Field(ge=0, le=10**6, strict=True)]
 
 
 Recompute = Literal["none", "selective", "full"] | RecomputedBlocks

@@ -13,7 +13,7 @@ from pydantic import Field
 from hw.input import Spec
 from hw.systems import SystemSpec
 from scenarios.language.economics_spec import EconomicsSpec
-from scenarios.language.model_spec import Count, ModelReference, ParallelSpec, Recompute
+from scenarios.language.model_spec import DEFAULT_MODE, MODES, Count, ModelReference, ParallelSpec, Recompute
 from scenarios.language.process_spec import LoaderSpec
 from scenarios.language.run_spec import RunSpec
 from scenarios.language.study_spec import StudySpec
@@ -29,14 +29,18 @@ class WorkloadSpec(Spec):
     model: ModelReference | None = Field(
         default=None, description="a whole model instead of ops: a name, a model file or config.json, or a mapping"
     )
-    mode: Literal["train", "prefill", "decode"] = "train"
+    mode: str = Field(
+        default=DEFAULT_MODE, description="what is done with the model", json_schema_extra={"enum": list(MODES)}
+    )
     batch: Count | None = Field(default=None, description="sequences a step, of all replicas together")
     seq: Count | None = Field(default=None, description="tokens of a sequence")
     parallel: ParallelSpec = ParallelSpec()
     recompute: Recompute = Field(default="none", description="what the backward pass computes again")
-    precision: str | dict[str, str] = Field(default="mixed_bf16", description="formats by name, or part by part")
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    clip: bool = Field(default=False, description="gradients clipped by their norm")
+    precision: str | dict[str, str] | None = Field(
+        default=None, description="formats by name, or part by part (default: mixed_bf16 in training, else bf16)"
+    )
+    optimizer: str = Field(default="adamw", description="adamw or sgd")
+    clip: bool = Field(default=False, strict=True, description="gradients clipped by their norm")
     fuse: Literal["none", "elementwise"] | list[list[str]] = "none"
     uneven: Literal["refuse", "pad"] = Field(default="refuse", description="a dim that does not divide over its chips")
     split: Literal["equal", "proportional"] | dict[str, list[float]] = Field(

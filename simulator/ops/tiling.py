@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simulator.ops.kernel import Tile
+from simulator.ops.kernel import Tile, Tiling
 
 ACCUMULATOR_BYTES = 4.0
 
@@ -129,3 +129,16 @@ class FlashTiling:
                 steps = self.heads * passes * _ceil(seen, bk)
                 times = max(1.0, passes * seen / self.keys)
                 yield Tile(steps, (1.0, times, times, *(1.0,) * self.extra), f"{bq}q x {bk}k")
+
+
+@dataclass(frozen=True, slots=True)
+class WiderTiling:
+    """The tiling of a kernel that has `extra` reads more behind its own, which happen once."""
+
+    base: Tiling
+    extra: int
+
+    def tiles(self, on_chip_bytes: float, unit: tuple[int, int]) -> Iterator[Tile]:
+        """The same tiles, with more reads."""
+        for tile in self.base.tiles(on_chip_bytes, unit):
+            yield Tile(tile.steps, (*tile.rereads, *(1.0,) * self.extra), tile.label)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from simulator.graph.items import Op
 from simulator.ops.kernel import Access, Kernel
 from simulator.ops.registry import find_kind
+from simulator.ops.tiling import WiderTiling
 
 Behind = Mapping[str, Sequence[str]]
 """The tensors behind each view, by the view's name."""
@@ -34,9 +35,12 @@ def seen_through(kernel: Kernel, behind: Behind) -> Kernel:
     if not behind:
         return kernel
     after = (name for awaited in kernel.schedule.after for name in behind.get(awaited, (awaited,)))
+    reads = tuple(_through(kernel.reads, behind))
+    more = len(reads) - len(kernel.reads)
     return replace(
         kernel,
-        reads=tuple(_through(kernel.reads, behind)),
+        reads=reads,
+        tiling=WiderTiling(kernel.tiling, more) if more and kernel.tiling is not None else kernel.tiling,
         schedule=replace(kernel.schedule, after=tuple(after)),
         grown=tuple((name, behind.get(into, (into,))[0]) for name, into in kernel.grown),
         parts=tuple(seen_through(part, behind) for part in kernel.parts),
@@ -44,7 +48,10 @@ def seen_through(kernel: Kernel, behind: Behind) -> Kernel:
 
 
 def _through(reads: Iterable[Access], behind: Behind) -> Iterator[Access]:
+    awaited: list[Access] = []
     for access in reads:
         first, *others = behind.get(access.tensor, (access.tensor,))
         yield replace(access, tensor=first)
-        yield from (replace(access, tensor=other, nbytes=0.0) for other in others)
+        awaited += [replace(access, tensor=other, nbytes=0.0) for other in others]
+    # last, so that each read keeps its place among those that a tiling counts
+    yield from awaited

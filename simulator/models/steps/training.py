@@ -53,6 +53,11 @@ class Training:
         if isinstance(self.recompute, str) and self.recompute not in RECOMPUTE:
             raise SpecError([Problem(Mark("recompute"), unknown("recompute", self.recompute, RECOMPUTE))])
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of a step, of all replicas together."""
+        return self.batch * self.seq
+
 
 def train_graph(model: Transformer, parallel: Parallel, training: Training) -> OpGraph:
     """The op graph of one step. Raises SpecError where batch, sequence or layers do not divide."""
