@@ -28,6 +28,7 @@ from simulator.graph.dtypes import DTYPE_BYTES, check_dtype, usable_dtype
 from simulator.graph.items import MEMORIES, Dim, Items, Op, Repeat, Round, Tensor
 from simulator.graph.op_graph import FuseRule, OpGraph
 from simulator.graph.op_line import LineError, line_name, option_of, read_line, with_option
+from simulator.graph.owners import OWNERS, Owner, Roles
 from simulator.graph.split import Cut, split_problems
 from simulator.graph.text import parse_graph, print_items, print_op, read_graph_items, read_items
 from simulator.lowering.cost import Cost
@@ -68,7 +69,10 @@ __all__ = [
     "GraphBuilder",
     "Items",
     "Op",
+    "OWNERS",
     "OpGraph",
+    "Owner",
+    "Roles",
     "Repeat",
     "Round",
     "Tensor",

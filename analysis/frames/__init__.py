@@ -3,7 +3,7 @@
 Their columns are said at the top of each module; the same names stand at `analysis` itself.
 """
 
-from analysis.frames.memory import memory_at_peak, memory_frame, memory_levels
+from analysis.frames.memory import memory_at_peak, memory_frame, memory_levels, memory_owners
 from analysis.frames.tables import check_table, write_table
 from analysis.frames.timeline import as_timeline, dependencies_frame, ops_frame, read_timeline, timeline_frame
 from analysis.frames.usage import busy_seconds, usage_frame, utilisation
@@ -20,6 +20,7 @@ __all__ = [
     "memory_at_peak",
     "memory_frame",
     "memory_levels",
+    "memory_owners",
     "usage_frame",
     "utilisation",
     # Files.

@@ -11,14 +11,16 @@ import numpy as np
 
 from analysis.frames.steps import grouped, need, steps, taken
 from analysis.words.memory import holdings
-from simulator import Result
+from analysis.words.owners import tensor_owners
+from simulator import OWNERS, Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def memory_frame(result: Result) -> pd.DataFrame:
-    """Columns: tensor (categorical), chip, bytes, begin, end (s), given (it was there before the run), alike.
+    """Columns: tensor (categorical), chip, bytes, begin, end (s), given (it was there before the run), alike, owner
+    (categorical: weights, gradients, activations and so on).
 
     Of alike chips that were folded one has rows; `alike` says for how many chips it stands, itself included.
     """
@@ -26,6 +28,7 @@ def memory_frame(result: Result) -> pd.DataFrame:
 
     rows = list(holdings(result))
     made = {op.name for op in result.plan.graph.flat()}
+    owners = tensor_owners(result.plan)
     return pd.DataFrame(
         {
             "tensor": pd.Categorical([row.tensor for row in rows]),
@@ -35,6 +38,7 @@ def memory_frame(result: Result) -> pd.DataFrame:
             "end": np.asarray([row.end_s for row in rows], dtype=np.float64),
             "given": np.asarray([row.tensor not in made for row in rows], dtype=bool),
             "alike": np.asarray([len(result.plan.members(row.chip)) for row in rows], dtype=np.int32),
+            "owner": pd.Categorical([owners[row.tensor] for row in rows], categories=OWNERS),
         }
     )
 
@@ -60,3 +64,15 @@ def memory_at_peak(memory: pd.DataFrame) -> pd.DataFrame:
     chip, at = levels["chip"].iloc[top], float(levels["begin"].iloc[top])
     alive: pd.DataFrame = memory[(memory["chip"] == chip) & (memory["begin"] <= at) & (memory["end"] > at)]
     return alive.assign(at=at).sort_values("bytes", ascending=False, kind="stable")
+
+
+def memory_owners(memory: pd.DataFrame) -> pd.DataFrame:
+    """Who holds how much of each chip when that is fullest (the first such instant): chip, owner, bytes, at (s)."""
+
+    need(memory, ["chip", "bytes", "begin", "end", "owner"], "a memory frame")
+    levels = memory_levels(memory)
+    fullest = levels.loc[levels.groupby("chip", sort=True)["bytes"].idxmax(), ["chip", "begin"]]
+    beside = memory.merge(fullest.rename(columns={"begin": "at"}), on="chip")
+    alive = beside[(beside["begin"] <= beside["at"]) & (beside["end"] > beside["at"])]
+    found: pd.DataFrame = alive.groupby(["chip", "owner", "at"], observed=True, sort=True)["bytes"].sum().reset_index()
+    return found[["chip", "owner", "bytes", "at"]]

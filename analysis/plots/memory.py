@@ -1,4 +1,4 @@
-"""HBM over time as stacked areas: which tensors the fullest chip holds."""
+"""HBM over time as stacked areas: whose tensors the fullest chip holds, or which ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 
 
 def plot_memory(run: Result | pd.DataFrame, capacity: float | None = None) -> Figure:
-    """What the chip that gets fullest holds over time; the rounds of a block are one owner. `capacity` (B) is a line.
+    """What the chip that gets fullest holds over time: by owner where the graph says whose its tensors are, else by tensor,
+    rounds of a block taken together. `capacity` (B) is a line.
 
     `run`: a result, which knows its chips' capacity, or a frame of `memory_frame`. Raises ValueError for missing columns.
     """
@@ -44,7 +45,7 @@ def plot_memory(run: Result | pd.DataFrame, capacity: float | None = None) -> Fi
         frame = frame[frame["chip"] == fullest]
         if system is not None and capacity is None:
             capacity = system.chip_at(fullest).hbm.capacity_bytes
-    owners, times, held = _levels(frame)
+    owners, times, held = _levels(frame, _named(run, frame))
     top = float(held.sum(axis=1).max(initial=0.0))
     size, unit = next(((size, name) for size, name in _UNITS if top >= size), (1.0, "B"))
     scale, time_name = time_unit(float(times.max(initial=0.0)))
@@ -86,9 +87,15 @@ def _capacity(figure: Figure, capacity: float, size: float, top: float) -> None:
         figure.add_hline(y=capacity / size, line={"dash": "dash", "width": 1.5, "color": OVERHEAD.colour})
 
 
-def _levels(frame: pd.DataFrame) -> tuple[list[str], NDArray[Any], NDArray[Any]]:
+def _named(run: Result | pd.DataFrame, frame: pd.DataFrame) -> list[str]:
+    """What each row is counted under."""
+    if isinstance(run, Result) and run.plan.graph.roles:
+        return [str(owner) for owner in frame["owner"]]
+    return [without_round(str(name)) for name in frame["tensor"]]
+
+
+def _levels(frame: pd.DataFrame, names: list[str]) -> tuple[list[str], NDArray[Any], NDArray[Any]]:
     """Owners, instants, and bytes by instant and owner; the largest owner lowest."""
-    names = [without_round(str(name)) for name in frame["tensor"]]
     nbytes = frame["bytes"].to_numpy(dtype=float)
     total: dict[str, float] = {}
     spans = (frame["end"] - frame["begin"]).to_numpy(dtype=float)

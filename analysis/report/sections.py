@@ -10,7 +10,7 @@ from analysis.frames.timeline import timeline_frame
 from analysis.plots.page import in_text
 from analysis.plots.topology import WireLoad, wire_loads
 from analysis.report.markup import Html, bar, chart, folded, legend, paragraph, stack, swatch, table
-from analysis.report.story import Telling, percent, time_text
+from analysis.report.story import Telling, held_by, percent, time_text
 from analysis.runs.collectives import choices, folding_line
 from analysis.runs.critical_path import PATH_CAUSES, path_work_ps
 from analysis.timelines.breakdown import PARTS, shares, temporal_breakdown
@@ -165,7 +165,8 @@ def _memory(telling: Telling, charts: Charts) -> str:
         return ""
     peak, capacity = fullest(telling.summary)
     fits = "" if telling.summary["fits"] else " It does not fit."
-    words = f"At most {show(peak, Dimension.DATA)} of {show(capacity, Dimension.DATA)} on one chip."
+    held = held_by(telling.summary.result)
+    words = f"At most {show(peak, Dimension.DATA)} of {show(capacity, Dimension.DATA)} on one chip{held}."
     return chart("memory", charts["memory"]["layout"]["height"]) + paragraph(words + fits, "caption")
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from analysis.frames.memory import memory_frame, memory_owners
 from analysis.report.packed_timeline import Packed, packed
 from analysis.runs.critical_path import Segment, schedule_path
 from analysis.words.ops import OpFigures, op_figures
 from analysis.words.summary import Summary
 from hw import Dimension
 from hw.input import show
+from simulator import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,3 +91,16 @@ def time_text(seconds: float) -> str:
 def percent(share: float) -> str:
     """A share as a person reads it."""
     return f"{100 * share:.1f} %"
+
+
+def held_by(result: Result) -> str:
+    """Who holds what of the fullest chip's memory, largest first, where the graph says it."""
+    if not result.plan.graph.roles:
+        return ""
+    held = memory_owners(memory_frame(result))
+    if held.empty:
+        return ""
+    fullest = held.groupby("chip")["bytes"].sum().idxmax()
+    most = held[held["chip"] == fullest].sort_values("bytes", ascending=False)
+    rows = zip(most["owner"].tolist(), most["bytes"].tolist(), strict=True)
+    return f": {', '.join(f'{owner} {show(nbytes, Dimension.DATA)}' for owner, nbytes in rows)}"

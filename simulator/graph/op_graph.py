@@ -7,11 +7,12 @@ the graph with all blocks unrolled (`simulator.graph.unroll`); everything downst
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 from simulator.graph.items import Items, Op, every_op
+from simulator.graph.owners import Owner, Roles, owners_of
 from simulator.graph.unroll import unrolled
 
 FuseRule = str | Sequence[Sequence[str]]
@@ -27,7 +28,8 @@ class OpGraph:
 
     `fuse` is 'none', 'elementwise' or groups of op names (`simulator.passes.fusion`). `uneven`: whether a dim that does not
     divide over its chips is refused, or padded so that each of them has as many elements as the first. `split`: whether
-    unlike chips share a dim out equally, in proportion to their speed, or by weights along a mesh axis.
+    unlike chips share a dim out equally, in proportion to their speed, or by weights along a mesh axis. `roles`: whose
+    memory tensors take, by what they are called as written (`simulator.graph.owners`); no text says it.
     """
 
     dims: Mapping[str, int]
@@ -35,6 +37,7 @@ class OpGraph:
     fuse: FuseRule = "none"
     uneven: Literal["refuse", "pad"] = "refuse"
     split: SplitRule = "equal"
+    roles: Roles = field(default_factory=dict, compare=False)
 
     def with_dims(self, **sizes: int) -> OpGraph:
         """The same graph with some dims of another size."""
@@ -48,6 +51,11 @@ class OpGraph:
     def sharing_out(self) -> tuple[Op, ...]:
         """The ops that say how a dim is shared out (`shares=`), in program order, blocks entered once."""
         return tuple(op for op in self.every_op() if op.option("shares") is not None)
+
+    @cached_property
+    def owners(self) -> dict[str, Owner]:
+        """Whose memory each tensor takes, by its name in `flat`."""
+        return owners_of(self.flat(), self.roles)
 
     def flat(self) -> tuple[Op, ...]:
         """All ops in program order with blocks unrolled and names numbered. Raises SpecError where a round is asked for

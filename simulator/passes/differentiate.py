@@ -28,10 +28,13 @@ _HERE = (Round(0, relative=True),)
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
-    """The items of a backward pass, and the gradients that they end in, by the name of their tensor."""
+    """The items of a backward pass, and the gradients that they end in, by the name of their tensor. `stands_for`: by its
+    name, what a tensor is a part of the gradient of; `remade`: what it is made once more."""
 
     items: Items
     of: Mapping[str, Tensor] = field(default_factory=dict)
+    stands_for: Mapping[str, str] = field(default_factory=dict)
+    remade: Mapping[str, str] = field(default_factory=dict)
 
     def ops_for(self, names: Collection[str]) -> frozenset[str]:
         """The ops that nothing needs but the gradients of some tensors: the weights' part of a backward pass."""
@@ -67,6 +70,8 @@ class _Walk:
         self.made: dict[str, Op] = {}
         self.again: dict[str, Tensor] = {}
         self.names: set[str] = set()
+        self.stands_for: dict[str, str] = {}
+        self.remade: dict[str, str] = {}
         self.out: list[Op | Repeat] = []
         self.users: Counter[str] = Counter()
 
@@ -81,7 +86,7 @@ class _Walk:
             elif item.name in self.needed and item.name in self.parts:
                 self._op(item)
         ends = {name: self._gathered(name, weights=True) for name in self._ends()}
-        return Gradients(tuple(self.out), ends)
+        return Gradients(tuple(self.out), ends, self.stands_for, self.remade)
 
     def _leading(self, items: Items) -> frozenset[str]:
         """The tensors whose gradient leads to one that is wanted."""
@@ -134,6 +139,7 @@ class _Walk:
             op = self.made[tensor.name]
             inputs = tuple(self._remade(self._saved(each), before) for each in op.inputs)
             output = replace(op.output, name=self._fresh(f"r{op.name}"))
+            self.remade[output.name] = op.name
             before.append(replace(op, output=output, inputs=inputs, options=_marked(op)))
             self.again[tensor.name] = output
         return self.again[tensor.name]
@@ -145,10 +151,10 @@ class _Walk:
         for at, part in enumerate(parts[1:], start=2):
             total, part = self._alike(total, part, name)
             last = at == len(parts)
-            called = self._fresh(f"d{name}" if last else f"d{name}_{at}")
+            called = self._told(self._fresh(f"d{name}" if last else f"d{name}_{at}"), name)
             total = self._add("add", (total, part), called, total)
         if total.partial and not weights and not takes_sums:
-            total = self._summed(total, total.partial, self._fresh(f"d{name}_whole"))
+            total = self._summed(total, total.partial, self._told(self._fresh(f"d{name}_whole"), name))
         self.parts[name] = [total]
         return total
 
@@ -157,7 +163,7 @@ class _Walk:
         whole = []
         for tensor, beside in ((one, other), (other, one)):
             own = "".join(axis for axis in tensor.partial if axis not in beside.partial)
-            whole.append(self._summed(tensor, own, self._fresh(f"d{name}_whole")) if own else tensor)
+            whole.append(self._summed(tensor, own, self._told(self._fresh(f"d{name}_whole"), name)) if own else tensor)
         return whole[0], whole[1]
 
     def _summed(self, tensor: Tensor, axes: str, name: str) -> Tensor:
@@ -173,7 +179,13 @@ class _Walk:
 
     def _named(self, tensor: str, user: str) -> str:
         """The name of what the op `user` makes of the gradient of a tensor: of a tensor with one user it is the whole."""
-        return self._fresh(f"d{tensor}" if self.users[tensor] == 1 else f"d{tensor}_{user}")
+        found = self._fresh(f"d{tensor}" if self.users[tensor] == 1 else f"d{tensor}_{user}")
+        return self._told(found, tensor)
+
+    def _told(self, name: str, tensor: str) -> str:
+        """A name, remembered as that of a part of a tensor's gradient."""
+        self.stands_for[name] = tensor
+        return name
 
     def _fresh(self, name: str) -> str:
         """A name that no op of this walk has."""
@@ -193,6 +205,7 @@ class _Walk:
             return
         inner = _Walk(given, self._wanted_in(block), self.recompute, inside=True)
         inner.names = self.names  # a name is one thing, inside a block and outside
+        inner.stands_for, inner.remade = self.stands_for, self.remade
         round_of = inner.back(block.items)
         carry = []
         for end, start in carried.items():

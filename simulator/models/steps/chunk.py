@@ -11,8 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
+from simulator.graph.owners import Owner
 from simulator.models.steps.buffers import HERE, Buffer, Stored
 from simulator.models.steps.parts import Part
+from simulator.models.steps.roles import step_roles
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import PipelineChunk
 
@@ -62,6 +64,13 @@ class Chunk:
     def fuse(self) -> list[tuple[str, ...]]:
         """The ops that are one kernel."""
         return [group for part in self.parts for group in part.fuse]
+
+    def roles(self) -> dict[str, Owner]:
+        """Whose memory the tensors of the chunk take."""
+        found = step_roles(self.parts, self.stored, self.back, self.back.items, self.optimizer.kind)
+        if self.ends.gradient is not None:
+            found[self.ends.gradient.name] = "temporaries"
+        return found
 
     def dims(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the buffers' dims."""

@@ -18,6 +18,7 @@ def embedding_ops(write: Writer, shapes: Shapes, out: str) -> Tensor:
     """From the numbers of tokens to the stream."""
     model, axes = shapes.model, shapes.layout.tensor
     ids = write.tensor("ids", shapes.tokens(), "int32")
+    write.owned("inputs", ids)
     table = write.weight("table", dims(("vocab", axes), "model"))
     extra = model.position.kind == "learned" or (model.embedding is not None and model.embedding.scaled)
     normed = model.embedding is not None and model.embedding.norm
@@ -41,7 +42,9 @@ def head_ops(write: Writer, shapes: Shapes, x: Tensor, tied: Tensor | None) -> T
         x = norm(write, shapes, x, "nf")
     inside = enter(write, shapes, x)
     w = tied or write.weight("wvocab", dims("model", ("vocab", axes)))
-    return write.op("matmul", inside, w, out="logits", shape=shapes.tokens(("vocab", axes)))
+    logits = write.op("matmul", inside, w, out="logits", shape=shapes.tokens(("vocab", axes)))
+    write.owned("logits and loss", logits)
+    return logits
 
 
 def loss_ops(write: Writer, shapes: Shapes, logits: Tensor, dtype: str) -> Tensor:
@@ -49,8 +52,11 @@ def loss_ops(write: Writer, shapes: Shapes, logits: Tensor, dtype: str) -> Tenso
     if dtype != logits.dtype:
         logits = write.op("cast", logits, out="logits32", shape=logits.dims, dtype=dtype)
     labels = write.tensor("labels", shapes.tokens(), "int32")
+    write.owned("inputs", labels)
     axes = shapes.layout.tensor
     loss = write.op("cross_entropy", logits, labels, out="loss", shape=shapes.tokens(), partial=axes, dtype=dtype)
+    write.owned("logits and loss", logits, loss)
     if axes:
-        write.op("all_reduce", loss, out="lossr", shape=shapes.tokens(), over=axes, dtype=dtype)
+        whole = write.op("all_reduce", loss, out="lossr", shape=shapes.tokens(), over=axes, dtype=dtype)
+        write.owned("logits and loss", whole)
     return loss

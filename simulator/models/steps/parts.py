@@ -7,10 +7,11 @@ and the head behind the last. Without a pipeline there is one chunk, the whole m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from simulator.graph.items import Items, Op, Repeat, Tensor
+from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, runs
 from simulator.models.description import Transformer
 from simulator.models.steps.block import block_ops
@@ -24,14 +25,15 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a model: forward items, its buffers, what they make, what of it is run again in the backward pass, and
-    which ops are one kernel."""
+    """A part of a model: forward items, its buffers, what they make, what of it is run again in the backward pass, which
+    ops are one kernel, and whose memory is taken by what is no activation."""
 
     items: Items
     buffers: tuple[Buffer, ...]
     makes: Tensor
     again: frozenset[str] = frozenset()
     fuse: tuple[tuple[str, ...], ...] = ()
+    roles: Roles = field(default_factory=dict)
 
     @property
     def rounds(self) -> int | str | None:
@@ -132,7 +134,7 @@ class PartMaker:
         """A part without a block."""
         found = buffers(name, write.weights, self.stored.parallel, self.sizes, repeated=False)
         views = [op for buffer in found for op in self.stored.views(buffer, "")]
-        return Part((*views, *write.ops), found, makes, fuse=tuple(write.fuse))
+        return Part((*views, *write.ops), found, makes, fuse=tuple(write.fuse), roles=write.roles)
 
     def _run(self, run: Run, x: Tensor, number: int, recompute: str) -> Part:
         """Blocks that repeat: in each round the stream goes through all of them."""
@@ -156,7 +158,7 @@ class PartMaker:
         again = frozenset().union(*(self.stored.late_names(buffer) for buffer in found))
         again |= _recomputed(write.ops, recompute, {stream.name for stream in streams})
         block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
-        return Part((*before, block_item), found, streams[-1], again, tuple(write.fuse))
+        return Part((*before, block_item), found, streams[-1], again, tuple(write.fuse), write.roles)
 
 
 def _recomputed(ops: Sequence[Op], recompute: str, streams: set[str]) -> frozenset[str]:

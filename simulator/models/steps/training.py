@@ -95,7 +95,9 @@ class _Step:
             fuse += [tuple(names[name] for name in group) for group in fuse]
         items += renamed((*last, *chunk.stepped()), names)
         dims = {**self.sizes, **chunk.dims(self.sizes)}
-        return OpGraph(dims, tuple(items), fuse=[list(group) for group in fuse] or "none")
+        roles = chunk.roles()
+        roles |= {called: roles[name] for name, called in names.items() if name in roles}
+        return OpGraph(dims, tuple(items), fuse=[list(group) for group in fuse] or "none", roles=roles)
 
     def _pipelined(self) -> OpGraph:
         """A pipeline of chunks, in the order of its schedule. Raises SpecError for what cannot be one."""
@@ -107,7 +109,9 @@ class _Step:
             made = pipelined([chunk.for_pipeline(splits) for chunk in chunks], pipeline)
         except ValueError as error:
             raise SpecError([Problem(Mark("parallel.schedule"), str(error))]) from None
-        return OpGraph({**self.sizes, **dims}, made.items, fuse=[list(group) for group in made.fuse] or "none")
+        roles = {name: owner for chunk in chunks for name, owner in chunk.roles().items()}
+        fuse = [list(group) for group in made.fuse] or "none"
+        return OpGraph({**self.sizes, **dims}, made.items, fuse=fuse, roles=roles)
 
     def _chunks(self) -> tuple[list[Chunk], dict[str, int]]:
         """The chunks of a pipeline and the sizes of their buffers, whose dims have the names of one chunk where all are

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from simulator.graph.items import Dim, Op, Tensor
+from simulator.graph.owners import Owner
 
 WeightGroup = Literal["dense", "expert"]
 """Weights that all data-parallel chips have, and those of experts."""
@@ -24,7 +25,7 @@ def dims(*parts: str | tuple[str, str]) -> tuple[Dim, ...]:
 @dataclass
 class Writer:
     """Ops in program order. `suffix` is put behind every name; `weights` are the weights that were asked for, by group;
-    `fuse` the groups of ops that are one kernel."""
+    `fuse` the groups of ops that are one kernel; `roles` whose memory tensors take that are no activations."""
 
     dtype: str
     weight_dtype: str
@@ -32,6 +33,7 @@ class Writer:
     ops: list[Op] = field(default_factory=list)
     weights: list[tuple[WeightGroup, Tensor]] = field(default_factory=list)
     fuse: list[tuple[str, ...]] = field(default_factory=list)
+    roles: dict[str, Owner] = field(default_factory=dict)
 
     def tensor(self, name: str, shape: Iterable[Dim], dtype: str = "") -> Tensor:
         """A tensor of the activations' dtype unless another is said."""
@@ -58,6 +60,10 @@ class Writer:
         told = tuple((key.rstrip("_"), _text(value)) for key, value in options.items() if value is not None)
         self.ops.append(Op(made, kind, inputs, told))
         return made
+
+    def owned(self, owner: Owner, *tensors: Tensor) -> None:
+        """Some tensors take memory of an owner other than activations."""
+        self.roles.update((each.name, owner) for each in tensors)
 
     def together(self, *tensors: Tensor) -> None:
         """The ops that make some tensors are one kernel."""

@@ -1,0 +1,70 @@
+"""Whose memory each tensor of a training step takes.
+
+Model: weights are what is stored and what the optimizer makes of it; what is gathered of them is a communication buffer.
+Gradients of weights are gradients from where they are made, and so is all that is packed, summed or reduced of them; those
+of activations are temporaries, those of logits belong to logits and loss. What is recomputed has the owner of what it is
+made of the first time.
+Source: the categories of PyTorch's memory profiler (torch.profiler, Category), master weights and buffers apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from simulator.graph.items import Items, Op, every_op
+from simulator.graph.owners import Owner
+from simulator.models.steps.buffers import STATES, Buffer, Stored
+from simulator.models.steps.parts import Part
+from simulator.passes.differentiate import Gradients
+
+
+def step_roles(
+    parts: Iterable[Part], stored: Stored, back: Gradients, backward: Items, optimizer: str
+) -> dict[str, Owner]:
+    """The owners of all tensors of a chunk's step."""
+    found: dict[str, Owner] = {}
+    for part in parts:
+        for op in every_op(part.items):
+            found |= dict.fromkeys((each.name for each in op.inputs), "activations")
+            found[op.name] = "activations"
+    for part in parts:
+        for buffer in part.buffers:
+            found |= buffer_roles(buffer, stored, back, optimizer)
+        found |= part.roles
+    return found | _backward_roles(every_op(backward), back, found)
+
+
+def buffer_roles(buffer: Buffer, stored: Stored, back: Gradients, optimizer: str) -> dict[str, Owner]:
+    """The owners of what a buffer is stored, gathered, reduced and stepped as."""
+    owned, whole, main = stored.owned(buffer).name, stored.whole(buffer).name, stored.main(buffer).name
+    found: dict[str, Owner] = {}
+    gathered: Owner = "communication buffers" if stored.is_shared(buffer) else "weights"
+    found |= dict.fromkeys((whole, *(weight.name for weight in buffer.weights)), gathered)
+    found |= dict.fromkeys((owned, f"stored{owned}", f"n{owned}"), "weights")
+    found |= dict.fromkeys((main, f"stored{main}"), "gradients")
+    ops, packed = stored.collected(buffer, back.of)
+    more = [op for last in (False, True) for op in stored.finished(buffer, packed, last)[0]]
+    more += stored.reduced(buffer, packed)[0]
+    found |= dict.fromkeys((op.name for op in (*ops, *more)), "gradients")
+    found |= dict.fromkeys((f"{state}{buffer.name}" for state in STATES[optimizer]), "optimizer")
+    found[f"master{buffer.name}"] = "master weights"
+    return found
+
+
+def _backward_roles(ops: Iterable[Op], back: Gradients, known: Mapping[str, Owner]) -> dict[str, Owner]:
+    """The owners of what the backward pass makes beside what becomes of its gradients."""
+    of_gradient: dict[Owner, Owner] = {
+        "weights": "gradients",
+        "communication buffers": "gradients",
+        "logits and loss": "logits and loss",
+    }
+    found: dict[str, Owner] = {}
+    for op in ops:
+        if op.name in known:
+            continue
+        if op.name in back.remade:
+            found[op.name] = known[back.remade[op.name]]
+        else:
+            stands_for = known.get(back.stands_for.get(op.name, ""), "activations")
+            found[op.name] = of_gradient.get(stands_for, "temporaries")
+    return found
