@@ -11,7 +11,7 @@ DeepSeek-AI 2024 (DeepSeek-V2), equations 1 to 19.
 
 from __future__ import annotations
 
-from simulator.graph.items import Tensor
+from simulator.graph.items import Dim, Tensor
 from simulator.models.blocks import Block
 from simulator.models.description import Latent
 from simulator.models.steps.pieces import base_name, head_norm, heads_for_tokens, keys_of_all, linear
@@ -25,7 +25,8 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
     if attention.latent is not None:
         q, k, v = _latent(write, shapes, attention.latent, x)
     else:
-        q, k, v = _queries_keys_values(write, shapes, x)
+        q, k, v = queries_keys_values(write, shapes, x)
+    k, v = keys_of_all(write, shapes, k), keys_of_all(write, shapes, v)
     seen = attention.window if block.attention == "sliding" else None
     causal = attention.causal or None
     size = "head" if attention.latent is None else "vhead"
@@ -35,19 +36,26 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
     a = write.op("attention", q, k, v, out="a", shape=shape, causal=causal, window=seen)
     if shapes.exchanges:
         a = heads_for_tokens(write, shapes, a)
+    return heads_joined(write, shapes, a)
+
+
+def heads_joined(write: Writer, shapes: Shapes, a: Tensor) -> Tensor:
+    """From what each head makes to the sums of the output's matmul."""
+    attention, axes = shapes.model.attention, shapes.layout.tensor
     bias = dims("model") if attention.out_bias else None
+    size = "head" if attention.latent is None else "vhead"
     return linear(write, a, "o", dims(("heads", axes), size, "model"), shapes.inside, bias)
 
 
-def _queries_keys_values(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values, normed and rotated where the model does that; keys and values of the whole sequence."""
+def queries_keys_values(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of a chip's tokens, normed and rotated where the model does that."""
     q = _heads(write, shapes, x, "q", "heads", shapes.layout.tensor)
     k, v = (_heads(write, shapes, x, name, "kv", shapes.kv_axes) for name in ("k", "v"))
     if shapes.model.attention.qk_norm != "none":
         q, k = (head_norm(write, each) for each in (q, k))
     if shapes.model.position.kind == "rope":
         q, k = (write.op("rope", each, out=f"{base_name(write, each)}r", shape=each.dims) for each in (q, k))
-    return q, keys_of_all(write, shapes, k), keys_of_all(write, shapes, v)
+    return q, k, v
 
 
 def _heads(write: Writer, shapes: Shapes, x: Tensor, name: str, heads: str, axes: str) -> Tensor:
@@ -58,25 +66,38 @@ def _heads(write: Writer, shapes: Shapes, x: Tensor, name: str, heads: str, axes
 
 def _latent(write: Writer, shapes: Shapes, latent: Latent, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of MLA, by heads."""
-    axes = shapes.layout.tensor
-    q = _latent_queries(write, shapes, latent, x)
+    q = latent_queries(write, shapes, latent, x)
+    return q, *expanded(write, shapes, *narrow_keys(write, shapes, x))
+
+
+def narrow_keys(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What keys and values of all heads are made of, and the rotated part of keys: what a cache keeps of a token."""
     narrow = linear(write, x, "kva", dims("model", "kvrank"), shapes.tokens("kvrank"))
     narrow = head_norm(write, narrow, "kvrank")
     rotated = linear(write, x, "kr", dims("model", "rotated"), shapes.tokens("rotated"))
-    rotated = write.op("rope", rotated, out="krr", shape=rotated.dims)
-    plain = linear(
-        write, narrow, "kn", dims("kvrank", ("heads", axes), "plain"), shapes.heads("heads", axes, size="plain")
-    )
-    v = linear(write, narrow, "v", dims("kvrank", ("heads", axes), "vhead"), shapes.heads("heads", axes, size="vhead"))
-    k = write.op("concat", plain, rotated, out="k", shape=shapes.heads("heads", axes))
-    q = write.op("rope", q, out="qr", shape=q.dims)
-    return q, keys_of_all(write, shapes, k), keys_of_all(write, shapes, v)
+    return narrow, write.op("rope", rotated, out="krr", shape=rotated.dims)
 
 
-def _latent_queries(write: Writer, shapes: Shapes, latent: Latent, x: Tensor) -> Tensor:
+def expanded(write: Writer, shapes: Shapes, narrow: Tensor, rotated: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values of every head."""
     axes = shapes.layout.tensor
-    heads = shapes.heads("heads", axes)
+    batch, tokens, _ = narrow.dims
+
+    def heads(size: str) -> tuple[Dim, ...]:
+        return (batch, *dims(("heads", axes)), tokens, *dims(size))
+
+    plain = linear(write, narrow, "kn", dims("kvrank", ("heads", axes), "plain"), heads("plain"))
+    v = linear(write, narrow, "v", dims("kvrank", ("heads", axes), "vhead"), heads("vhead"))
+    return write.op("concat", plain, rotated, out="k", shape=heads("head")), v
+
+
+def latent_queries(write: Writer, shapes: Shapes, latent: Latent, x: Tensor) -> Tensor:
+    """Queries of MLA, rotated."""
+    axes = shapes.layout.tensor
+    heads, wide = shapes.heads("heads", axes), dims(("heads", axes), "head")
     if latent.q_lora_rank is None:
-        return linear(write, x, "q", dims("model", ("heads", axes), "head"), heads)
-    narrow = head_norm(write, linear(write, x, "qa", dims("model", "qrank"), shapes.tokens("qrank")), "qrank")
-    return linear(write, narrow, "q", dims("qrank", ("heads", axes), "head"), heads)
+        q = linear(write, x, "q", (*dims("model"), *wide), heads)
+    else:
+        narrow = head_norm(write, linear(write, x, "qa", dims("model", "qrank"), shapes.tokens("qrank")), "qrank")
+        q = linear(write, narrow, "q", (*dims("qrank"), *wide), heads)
+    return write.op("rope", q, out="qr", shape=q.dims)

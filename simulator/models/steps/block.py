@@ -1,6 +1,7 @@
 """The forward ops of a transformer's block.
 
 Model: a block takes the stream `x` and makes `y`: attention and a feed-forward network, each with a norm and a residual.
+Attention is training's unless another is given: inference attends over a cache.
 Source: Vaswani et al. 2017; the modelling files named in `simulator.models.weights` for where norms stand.
 """
 
@@ -17,14 +18,20 @@ from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer
 
 
-def block_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str) -> Tensor:
+Attend = Callable[[Writer, Shapes, Block, Tensor], Tensor]
+"""Ops from tokens inside a region to the sums of the matmul behind attention."""
+
+
+def block_ops(
+    write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str, attention: Attend = attention_ops
+) -> Tensor:
     """Write the ops of one block behind `x`; returns what it makes, called `out`."""
     if shapes.model.parallel:
-        return _side_by_side(write, shapes, block, x, out)
+        return _side_by_side(write, shapes, block, x, out, attention)
     model = shapes.model
 
     def attend(inside: Tensor) -> Tensor:
-        return leave(write, shapes, attention_ops(write, shapes, block, inside), model.attention.out_bias)
+        return leave(write, shapes, attention(write, shapes, block, inside), model.attention.out_bias)
 
     def feed(inside: Tensor) -> Tensor:
         return leave(write, shapes, _feed_forward(write, shapes, block, inside), model.ffn.bias)
@@ -48,10 +55,12 @@ def _residual(
     return norm(write, shapes, total, out, f"n{number}")
 
 
-def _side_by_side(write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str) -> Tensor:
+def _side_by_side(
+    write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str, attention: Attend
+) -> Tensor:
     """Attention and feed-forward network on one normed input, their sums added up before they leave the region."""
     inside = enter(write, shapes, norm(write, shapes, x, "n1"))
-    attended, fed = attention_ops(write, shapes, block, inside), _feed_forward(write, shapes, block, inside)
+    attended, fed = attention(write, shapes, block, inside), _feed_forward(write, shapes, block, inside)
     both = write.op("add", attended, fed, out="both", shape=shapes.inside, partial=attended.partial)
     biased = bool(both.partial) and (shapes.model.attention.out_bias or shapes.model.ffn.bias)
     return write.op("add", x, leave(write, shapes, both, biased), out=out, shape=shapes.stream)

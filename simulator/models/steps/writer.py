@@ -7,7 +7,7 @@ what their gradient is a sum over.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from simulator.graph.items import Dim, Op, Tensor
@@ -25,19 +25,21 @@ def dims(*parts: str | tuple[str, str]) -> tuple[Dim, ...]:
 @dataclass
 class Writer:
     """Ops in program order. `suffix` is put behind every name; `weights` are the weights that were asked for, by group;
-    `fuse` the groups of ops that are one kernel; `roles` whose memory tensors take that are no activations."""
+    `fuse` the groups of ops that are one kernel; `roles` whose memory tensors take that are no activations; `memory` is
+    where what is made lives, unless another is said."""
 
     dtype: str
     weight_dtype: str
     suffix: str = ""
+    memory: str = "hbm"
     ops: list[Op] = field(default_factory=list)
     weights: list[tuple[WeightGroup, Tensor]] = field(default_factory=list)
     fuse: list[tuple[str, ...]] = field(default_factory=list)
     roles: dict[str, Owner] = field(default_factory=dict)
 
-    def tensor(self, name: str, shape: Iterable[Dim], dtype: str = "") -> Tensor:
-        """A tensor of the activations' dtype unless another is said."""
-        return Tensor(f"{name}{self.suffix}", dtype or self.dtype, tuple(shape))
+    def tensor(self, name: str, shape: Iterable[Dim], dtype: str = "", memory: str = "") -> Tensor:
+        """A tensor of the activations' dtype, in their memory, unless another is said."""
+        return Tensor(f"{name}{self.suffix}", dtype or self.dtype, tuple(shape), memory=memory or self.memory)
 
     def weight(self, name: str, shape: Iterable[Dim], group: WeightGroup = "dense") -> Tensor:
         """A weight."""
@@ -53,10 +55,11 @@ class Writer:
         shape: Iterable[Dim],
         partial: str = "",
         dtype: str = "",
+        memory: str = "",
         **options: object,
     ) -> Tensor:
         """Add an op; returns what it makes. Option `from_=` means `from=`."""
-        made = Tensor(f"{out}{self.suffix}", dtype or self.dtype, tuple(shape), partial)
+        made = replace(self.tensor(out, shape, dtype, memory), partial=partial)
         told = tuple((key.rstrip("_"), _text(value)) for key, value in options.items() if value is not None)
         self.ops.append(Op(made, kind, inputs, told))
         return made

@@ -6,7 +6,10 @@ sliding window), and its output is the cache as it is then.
 Bytes: the new elements read once, and written once; the cache is not moved. No FLOPs.
 Memory: output and cache are one; only what an append adds is counted again (`Kernel.grown`), and the cache stays until
 the last reader of what it grew into is done.
-Assumes: room for what is added was set aside behind the cache (or in a page of it).
+A cache may be sharded along the dim that is written along, as its output then is. What is new is whole, and is written by
+the chip that has its place, or is sharded alike, and each chip writes its own.
+Assumes: room for what is added was set aside behind the cache (or in a page of it); of chips that share a cache, the one
+that writes what is new counts, so all of it is counted on each.
 """
 
 from __future__ import annotations
@@ -64,18 +67,20 @@ def _written_place(op: Op) -> int | None:
 
 
 def _by_place(op: Op) -> Loops:
-    """One loop for each place; that along which is written is one more in each tensor."""
+    """One loop for each place; what is new has its own along the place that is written, unless it is cut as the cache is."""
     own = _written_place(op)
+    cache, new = op.inputs[0], op.inputs[-1]
+    apart = own is not None and own < len(new.dims) and set(new.dims[own].axes) != set(cache.dims[own].axes)
     return [
-        [f"{place}" if place != own else f"{place} of {tensor.name}" for place in range(len(tensor.dims))]
-        for tensor in (*op.inputs, op.output)
+        [f"{place} of what is new" if tensor is new and apart and place == own else f"{place}" for place in places]
+        for tensor, places in ((each, range(len(each.dims))) for each in (*op.inputs, op.output))
     ]
 
 
 def _along(op: Op) -> Sequence[str]:
-    """What is written along must be whole: the new tokens belong behind all others."""
+    """What is new must be whole where the cache is not cut along it alike."""
     own = _written_place(op)
-    return [names[own] for names in _by_place(op) if own is not None and own < len(names)]
+    return [f"{own} of what is new"] if own is not None else []
 
 
 @kind("append", (2, 2), loops=_by_place, row_dims=_along)
@@ -83,7 +88,7 @@ def append(call: Call) -> Sequence[Kernel]:
     """cache[..,C,..] and new[..,T,..] make the grown cache [..,C+T,..] in place: writes T alone."""
     _check_places(call)
     at = _grown_place(call.op)
-    cache, new, out = (shaped.sizes for shaped in (*call.inputs, call.output))
+    cache, new, out = (shaped.whole for shaped in (*call.inputs, call.output))
     fits = at is not None and all(
         after == before + more if place == at else before == more == after
         for place, (before, more, after) in enumerate(zip(cache, new, out, strict=True))
@@ -100,7 +105,7 @@ def append(call: Call) -> Sequence[Kernel]:
 def update(call: Call) -> Sequence[Kernel]:
     """new, no larger than the cache in one dim and as large in the others, written over a part of the cache in place."""
     _check_places(call)
-    cache, new, out = (shaped.sizes for shaped in (*call.inputs, call.output))
+    cache, new, out = (shaped.whole for shaped in (*call.inputs, call.output))
     smaller = [more < before for before, more in zip(cache, new, strict=True)]
     if cache != out or sum(smaller) > 1 or any(more > before for before, more in zip(cache, new, strict=True)):
         shapes = f"{list(cache)}, {list(new)} and {list(out)}"

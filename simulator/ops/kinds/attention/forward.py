@@ -9,7 +9,12 @@ Masks (`causal=`, `window=`: `simulator.ops.kinds.attention.mask`): flash skips 
 only keys and values in reach of a window; standard computes all pairs and masks them; linear costs the same causal, and
 has no window. Where queries are sharded FLOPs are the mean over the chips: that with the first has less to do than that
 with the last.
-Source: Dao et al. 2022 (FlashAttention); Katharopoulos et al. 2020 (linear attention).
+Keys sharded over X make partial sums over X, where the output says so (`{U_X}`): each chip attends over the keys that it
+has, and a reduction merges what they found. One tensor may be keys and values: its first e numbers a row are the values
+if the output has e of them (the latent of MLA, absorbed), and it is read once.
+Assumes: the two numbers a row by which parts of a softmax are merged travel with them for nothing.
+Source: Dao et al. 2022 (FlashAttention); Katharopoulos et al. 2020 (linear attention); Dao et al. 2023 (Flash-Decoding:
+parts of the keys); DeepSeek-AI 2024 (DeepSeek-V2, absorbed matrices).
 """
 
 from __future__ import annotations
@@ -61,14 +66,24 @@ def attended(call: Call) -> Heads:
     if min(len(q), len(k), len(v)) < 2:
         raise ShapeError("attention takes q[...,T,d], k[...,S,d], v[...,S,e]: at least a sequence and a head size")
     _check_whole(call)
-    if call.output.sizes != (*q[:-1], v[-1]):
-        wanted = ",".join(map(str, (*q[:-1], v[-1])))
+    e = _value_size(call)
+    if call.output.sizes != (*q[:-1], e):
+        wanted = ",".join(map(str, (*q[:-1], e)))
         raise ShapeError(f"the output is [{wanted}], not [{','.join(map(str, call.output.sizes))}]", "out")
     needed = [_needed_heads(call, at) for at in (1, 2)]
     reads = (call.inputs[0].access, *map(_part_read, call.inputs[1:], needed))
     mask = _mask(call)
     reached = mask.reached(q[-2], call.inputs[0].begins(len(q) - 2))
-    return Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], v[-1], mask, reached, tuple(dict.fromkeys(reads)))
+    # of keys that chips share each reads its part
+    reached = -(-reached * k[-2] // mask.keys)
+    return Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], e, mask, reached, tuple(dict.fromkeys(reads)))
+
+
+def _value_size(call: Call) -> int:
+    """Numbers of a value: all of v's row, or the first ones of a row that is a key, too."""
+    _, k, v = call.inputs
+    said = call.output.sizes[-1] if call.output.sizes else 0
+    return said if k.name == v.name and 0 < said < v.sizes[-1] else v.sizes[-1]
 
 
 def _mask(call: Call) -> Mask:
@@ -179,7 +194,8 @@ def _flash(call: Call, h: Heads) -> list[Kernel]:
         Contraction(h.heads, h.queries, h.keys, h.d, h.share),
         Contraction(h.heads, h.queries, h.e, h.keys, h.share),
     )
-    head_bytes, value_bytes = h.d * DTYPE_BYTES[q.dtype], h.e * DTYPE_BYTES[v.dtype]
+    apart = k.name != v.name
+    head_bytes, value_bytes = h.d * DTYPE_BYTES[q.dtype], h.e * DTYPE_BYTES[v.dtype] if apart else 0.0
     tiling = FlashTiling(h.kv_heads, h.rows, h.reached, head_bytes, value_bytes, h.mask.span, h.rows / (h.queries or 1))
     seen = {each.name: h.reached / h.keys for each in (k, v) if each.name != q.name}
     return [
@@ -190,7 +206,7 @@ def _flash(call: Call, h: Heads) -> list[Kernel]:
             vector_flops=5.0 * h.heads * h.queries * h.keys * h.share,
             vector_dtype=call.output.dtype,
             contractions=contractions,
-            tiling=tiling if len(h.reads) == 3 else None,
+            tiling=tiling if len(h.reads) == 2 + apart else None,
             row_elements=h.keys,
         )
     ]
@@ -260,9 +276,12 @@ def attention_loops(op: Op) -> Loops:
 
 
 def must_be_whole(op: Op) -> list[str]:
-    """What must be whole on a chip: the sequence of keys, the head size, and heads of k and v that are not q's."""
+    """What must be whole on a chip: the head size, heads of k and v that are not q's, and the sequence of keys, unless the
+    output is said to be sums over those chips."""
     loops = attention_loops(op)
     made = set(loops[-1])
+    if _KEYS in loops[1] and op.output.partial and set(op.inputs[1].dims[-2].axes) == set(op.output.partial):
+        made.add(_KEYS)
     return sorted({name for names in loops[:-1] for name in names if name not in made})
 
 
