@@ -21,7 +21,7 @@ from simulator.models.steps.writer import Writer, dims
 
 def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Tensor:
     """From tokens inside a region to the sums of the output's matmul."""
-    attention, axes = shapes.model.attention, shapes.layout.tensor
+    attention = shapes.model.attention
     if attention.latent is not None:
         q, k, v = _latent(write, shapes, attention.latent, x)
     else:

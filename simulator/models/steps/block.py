@@ -17,7 +17,6 @@ from simulator.models.steps.pieces import enter, leave, network, norm
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer
 
-
 Attend = Callable[[Writer, Shapes, Block, Tensor], Tensor]
 """Ops from tokens inside a region to the sums of the matmul behind attention."""
 
@@ -55,9 +54,7 @@ def _residual(
     return norm(write, shapes, total, out, f"n{number}")
 
 
-def _side_by_side(
-    write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str, attention: Attend
-) -> Tensor:
+def _side_by_side(write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str, attention: Attend) -> Tensor:
     """Attention and feed-forward network on one normed input, their sums added up before they leave the region."""
     inside = enter(write, shapes, norm(write, shapes, x, "n1"))
     attended, fed = attention(write, shapes, block, inside), _feed_forward(write, shapes, block, inside)

@@ -9,6 +9,8 @@ Source: Shazeer et al. 2017; Lepikhin et al. 2021 (GShard); Dai et al. 2024 (Dee
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simulator.graph.items import Dim, Tensor
 from simulator.models.description import Moe
 from simulator.models.steps.pieces import linear, network, without
@@ -22,9 +24,9 @@ def expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
     scores = linear(write, x, "router", dims("model", "experts"), shapes.tokens("experts"))
     chosen = write.op("route", scores, out="chosen", shape=shapes.tokens("top"))
     own = layout.batch + layout.seq
-    apart = dims("experts", ("slots", own), "model")
+    apart = dims(shapes.used, ("slots", own), "model")
     e = write.op("dispatch", x, chosen, out="e", shape=apart)
-    here = dims(("experts", layout.experts), ("slots", without(own, layout.experts)), "model")
+    here = dims((shapes.used, layout.experts), ("slots", without(own, layout.experts)), "model")
     if layout.experts:
         e = write.op("all_to_all", e, out="es", shape=here, over=layout.experts)
     made = _batched_network(write, shapes, e)
@@ -44,11 +46,16 @@ def expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
 def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
     """The experts' networks, one batched matmul for each weight."""
     axes, ffn = shapes.layout.tensor, shapes.model.ffn
-    experts, slots, _ = e.dims
-    wide, hidden = (experts, *dims("model", ("eff", axes))), (experts, slots, *dims(("eff", axes)))
+    used, slots, _ = e.dims
+    experts = replace(used, size="experts")
+    wide, hidden = (experts, *dims("model", ("eff", axes))), (used, slots, *dims(("eff", axes)))
 
     def matmul(x: Tensor, out: str, weight: tuple[Dim, ...], shape: tuple[Dim, ...], partial: str = "") -> Tensor:
-        return write.op("matmul", x, write.weight(f"w{out}", weight, "expert"), out=out, shape=shape, partial=partial)
+        w = write.weight(f"w{out}", weight, "expert")
+        if shapes.used != "experts":
+            # of experts that no token goes to nothing is read
+            w = write.op("view", w, out=f"u{out}", shape=(x.dims[0], *weight[1:]), dtype=w.dtype, memory=w.memory)
+        return write.op("matmul", x, w, out=out, shape=shape, partial=partial)
 
     if ffn.gated:
         gate, up = matmul(e, "egate", wide, hidden), matmul(e, "eup", wide, hidden)

@@ -19,6 +19,8 @@ class Shapes:
     kv_axes: str
     exchanges: bool = False
     """Whether chips of the context axis exchange heads for tokens around attention."""
+    used: str = "experts"
+    """The dim of the experts that some token goes to: all of them, unless tokens are few."""
 
     @classmethod
     def of(cls, model: Transformer, parallel: Parallel) -> Shapes:

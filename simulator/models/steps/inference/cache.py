@@ -60,7 +60,9 @@ class CacheMaker:
         window = self.attention.window if kind == "sliding" else None
         mark = f"{'w' if window else ''}{step.suffix}"
         before = min(step.context, window or step.context)
-        had = earlier.kept if earlier is not None else self._dim("had" + mark, before)
+        had = earlier.kept if earlier is not None else None
+        if had is None and before:
+            had = self._dim("had" + mark, before)
         if step.tokens == 1 and self.chips > 1:
             # allocated in full, so that all chips have as much of it
             room = -(-min(self.last, window or self.last) // self.chips) * self.chips
@@ -72,14 +74,12 @@ class CacheMaker:
             return Cached(had, had, had, in_place=True)
         else:
             after = before + step.tokens
-            keys = self._dim("keys" + mark, after) or had
+            keys = self._dim("keys" + mark, after)
         kept = self._dim("kept" + mark, window) if window is not None and window < after else keys
-        return Cached(had, keys, kept or keys)
+        return Cached(had, keys, kept)
 
-    def _dim(self, name: str, size: int) -> Dim | None:
-        """A dim of so many tokens, shared as the cache is; None where there are none."""
-        if not size:
-            return None
+    def _dim(self, name: str, size: int) -> Dim:
+        """A dim of so many tokens, shared as the cache is."""
         self.sizes[name] = size
         return Dim(name, self.shares)
 
@@ -149,12 +149,16 @@ class CacheAttention:
         q, k, v = inputs
         attention, alone = shapes.model.attention, self.step.tokens == 1
         seen = attention.window if block.attention == "sliding" else None
-        told = {} if alone else {"causal": attention.causal or None, "window": seen}
+        causal = attention.causal or None
+        if alone:
+            # the cache holds what the token sees
+            causal = seen = None
         shares = k.dims[-2].axes
         if shares and not alone:
             k, v = self._of_all(write, k), self._of_all(write, v)
             shares = ""
-        a = write.op("attention", q, k, v, out="a", shape=(*q.dims[:-1], *dims(size)), partial=shares, **told)
+        shape = (*q.dims[:-1], *dims(size))
+        a = write.op("attention", q, k, v, out="a", shape=shape, partial=shares, causal=causal, window=seen)
         if not shares:
             return a
         return write.op("all_reduce", a, out="ar", shape=a.dims, over=shares)

@@ -5,6 +5,7 @@ one of training; without gradients nothing follows it. Along a pipeline the batc
 other; a stage sends the stream to the next, hop by hop in queues of their own, and the last one the next tokens back to
 the first. Heads of keys that are fewer than the chips of the tensor axis are copied, so that each has one, where their
 number divides; else they stand whole on all.
+Experts that no token goes to are not read: of E experts, k a token, T tokens go to E (1 - (1 - k/E)^T), as expected.
 Law: matmuls are 2 FLOPs a parameter and token, attention's and the vocabulary's apart.
 Source: Pope et al. 2023; Kwon et al. 2023 (vLLM) for copied heads; Pope et al. 2023, section 3.3, for a sharded cache.
 """
@@ -12,12 +13,12 @@ Source: Pope et al. 2023; Kwon et al. 2023 (vLLM) for copied heads; Pope et al. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.models.blocks import blocks
-from simulator.models.description import Transformer
+from simulator.models.description import Moe, Transformer
 from simulator.models.steps.buffers import HERE
 from simulator.models.steps.inference.cache import CacheMaker
 from simulator.models.steps.inference.passes import LAST, Passed, PassMaker, Stage
@@ -52,7 +53,7 @@ class _Run:
         spread = replace(spread, microbatch=at_once, context="gather")
         self.sizes = sizes_of(model, spread, inference.batch // self.in_flight, inference.passes[0].tokens)
         self.sizes[LAST] = 1
-        self.shapes = self._shapes(Layout.of(spread))
+        self.shapes = self._shapes(spread)
 
     def _parts(self) -> int:
         """Into how many parts the batch of a replica is cut."""
@@ -67,15 +68,21 @@ class _Run:
             raise refuse("in_flight", f"{each} sequences of a replica are not cut into {parts} parts evenly")
         return parts
 
-    def _shapes(self, layout: Layout) -> Shapes:
+    def _shapes(self, spread: Parallel) -> Shapes:
         """Dims of tensors; heads of keys that are too few are copied. MLA caches rows that all heads share."""
+        layout = Layout.of(spread)
         heads, chips = self.model.attention.kv_heads, self.parallel.tp
         if self.model.attention.latent is not None:
             latent = self.model.attention.latent
             self.sizes["latent"] = latent.kv_lora_rank + latent.qk_rope_head_dim
         elif heads < chips and chips % heads == 0:
             self.sizes["kv"] = heads = chips
-        return Shapes(self.model, layout, layout.tensor if heads % chips == 0 else "")
+        used = "experts"
+        if self.model.moe is not None:
+            tokens = self.sizes["batch"] * self.sizes["seq"]
+            self.sizes |= used_experts(self.model.moe, spread, tokens)
+            used = "used" if self.sizes["used"] < self.model.moe.experts else "experts"
+        return Shapes(self.model, layout, layout.tensor if heads % chips == 0 else "", used=used)
 
     # --- passes
 
@@ -99,9 +106,7 @@ class _Run:
         for step in passes:
             found = {kind: caches.next(kind, step, before.caches[kind] if before else None) for kind in kinds}
             earlier = before.step.suffix if before else None
-            before = PassMaker(
-                self.shapes, self.inference.precision, step, earlier, found, self.inference.activations
-            )
+            before = PassMaker(self.shapes, self.inference.precision, step, earlier, found, self.inference.activations)
             yield before
 
     # --- all of it
@@ -185,6 +190,15 @@ class _Weights:
                     yield replace(item, inputs=tuple(of(tensor, inside) for tensor in item.inputs))
 
         return tuple(walk(items, inside=False))
+
+
+def used_experts(moe: Moe, parallel: Parallel, tokens: int) -> dict[str, int]:
+    """How many experts some token goes to, as expected where each token chooses at random, and the slots of each."""
+    expected = moe.experts * (1 - (1 - moe.top_k / moe.experts) ** tokens)
+    used = parallel.ep * min(moe.experts // parallel.ep, max(1, round(expected / parallel.ep)))
+    chips = parallel.replicas * parallel.cp
+    slots = max(1, round(tokens * moe.top_k * parallel.imbalance / (used * chips)))
+    return {"used": used, "slots": slots * chips}
 
 
 _UNISSUED = ("view", "side", "pack")
