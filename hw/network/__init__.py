@@ -18,8 +18,12 @@ from hw.network.text import parse_topology
 from hw.network.topology import MAX_CHIPS, Level, Node, Topology, Trunk, Wire
 from hw.network.wirings import WIRINGS, Canvas, Instance, Site, Wiring, add_wiring, written_wirings
 from hw.network.wirings.canvas import WIDTH as PICTURE_WIDTH
-from hw.network.wirings.custom import ROUTED
+from hw.network.wirings.custom import GRAPH as _GRAPH
+from hw.network.wirings.custom import ROUTED, routed_axis
 from hw.network.wirings.fat_tree import tree_cut
+
+GRAPH = _GRAPH.name
+"""The kind of the axis of a graph in which no wiring was recognised."""
 
 ROUTES = ROUTED.name
 """The kind of the axis of chips that form no wiring."""
@@ -49,11 +53,13 @@ __all__ = [
     "MAX_NODES",
     "read_graph",
     # Routes.
+    "GRAPH",
     "ROUTES",
     "ROUTINGS",
     "Route",
     "Router",
     "Routing",
+    "routed_axis",
     "walk_from",
     # Facts.
     "CLOSED_FORM",

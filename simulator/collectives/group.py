@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hw import Axis, Router, Topology
+from hw.network import GRAPH, WIRINGS, routed_axis
 from simulator.collectives.transfer import Message, Way
 
 
@@ -39,13 +40,13 @@ class Group:
         """All of it along one axis: its own if it has just one, else its chips in order, over routes."""
         if len(self.pieces) == 1:
             return AxisGroup(self, self.chips, self.pieces[0])
-        return AxisGroup(self, self.chips, Axis("graph", self.size, 1, 0))
+        return AxisGroup(self, self.chips, routed_axis(self.size))
 
     @cached_property
     def one_sided(self) -> Router:
         """Routes that never split: between the two chips of a ring of two, a shard takes one link. In a graph that is no
         known wiring they do: which of its links would come first is a matter of names."""
-        if any(piece.kind == "graph" for piece in self.pieces) and self.topology.levels[0].drawn:
+        if any(piece.kind == GRAPH for piece in self.pieces) and self.topology.levels[0].drawn:
             return self.router
         return Router(self.topology, "single", by_axes=True)
 
@@ -130,7 +131,8 @@ class AxisGroup:
         """The wire from each chip to its neighbour; on a line the last one has none."""
         chips, size = self.chips, self.size
         ends = range(size)
-        if self.axis.kind == "line":
+        wiring = WIRINGS[self.axis.kind]
+        if wiring.neighbours and not wiring.wraps:
             ends = range(size - 1) if forward else range(1, size)
         found = []
         for at in ends:

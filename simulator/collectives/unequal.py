@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hw import Axis
+from hw.network import WIRINGS, routed_axis
 from simulator.collectives.flight import at_once, by_routes, most_sent
 from simulator.collectives.form import Form
 from simulator.collectives.group import AxisGroup, Group
@@ -26,8 +26,6 @@ from simulator.collectives.transfer import Message, Transfer
 
 Lanes = tuple[list[list[Message]], list[list[Message]]]
 """Messages hop by hop, one way and the other."""
-
-_NEIGHBOURS = ("ring", "line")
 
 
 # Everyone to everyone
@@ -58,7 +56,8 @@ def _lanes(along: AxisGroup, parts: Sequence[float], nbytes: float, back: bool, 
 
     `one_way`: all the way round in one direction.
     """
-    size, is_round = along.size, along.axis.kind != "line" or one_way
+    wiring = WIRINGS[along.axis.kind]
+    size, is_round = along.size, wiring.wraps or not wiring.neighbours or one_way
     ahead, behind = size - 1, size - 1
     if one_way:
         behind = 0
@@ -85,7 +84,7 @@ def _passed_on(along: AxisGroup, here: int, there: int, nbytes: float, back: boo
     """A shard from one place to the next, or a sum the other way. Between neighbours on a ring or a line it takes one link,
     the first where two lead there; else its route."""
     source, target = (along.chips[there], along.chips[here]) if back else (along.chips[here], along.chips[there])
-    if along.axis.kind not in _NEIGHBOURS:
+    if not WIRINGS[along.axis.kind].neighbours:
         return Message(source, target, nbytes)
     return Message(source, target, nbytes, along.way(along.topology.between(f"chip{source}", f"chip{target}")[0]))
 
@@ -105,20 +104,20 @@ def _one_way(group: Group, request: CollectiveRequest) -> Lanes:
 
 def _over_routes(group: Group) -> AxisGroup:
     """The chips in their order as a ring over routes, whatever they are wired as."""
-    return replace(group, pieces=(Axis("graph", group.size, 1, 0),)).as_one
+    return replace(group, pieces=(routed_axis(group.size),)).as_one
 
 
 def _streamed(along: AxisGroup, lanes: Lanes) -> Transfer:
     hops = max(len(lane) for lane in lanes)
     messages = [message for lane in lanes for hop in lane for message in hop]
     loads, latency = at_once(along.group, messages)
-    hop_s = along.hop_s(loads) if along.axis.kind in _NEIGHBOURS else latency
+    hop_s = along.hop_s(loads) if WIRINGS[along.axis.kind].neighbours else latency
     return Transfer((loads,), hops * hop_s, most_sent(messages))
 
 
 def _passed_transfer(group: Group, request: CollectiveRequest) -> Transfer:
     """Whole shards from neighbour to neighbour; round over routes where there is no ring or line."""
-    if group.as_one.axis.kind == "one_way_ring":
+    if WIRINGS[group.as_one.axis.kind].one_way:
         return _one_way_ring(group, request)
     return _streamed(group.as_one, _both_ways(group, request))
 
@@ -153,7 +152,7 @@ def _sliced(lanes_of: Callable[[Group, CollectiveRequest], Lanes], group: Group,
 
 
 def _passed_rounds(group: Group, request: CollectiveRequest) -> Rounds:
-    one_way = group.as_one.axis.kind == "one_way_ring"
+    one_way = WIRINGS[group.as_one.axis.kind].one_way
     return _sliced(_one_way if one_way else _both_ways, group, request)
 
 

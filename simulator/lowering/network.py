@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hw import Router, RunError, System, Wire
-from hw.network import ROUTES, walk_from
+from hw.network import GRAPH, ROUTES, walk_from
 from simulator.collectives.choice import Choice, choose
 from simulator.collectives.group import Group
 from simulator.collectives.request import CollectiveRequest
@@ -204,7 +204,7 @@ class Network:
             if key not in self._tours:
                 self._tours[key] = toured(router, lies.chips, root)
             order = self._tours[key]
-        elif kinds == ["graph"] and root is not None:
+        elif kinds == [GRAPH] and root is not None:
             order = self._chain(chips, root)
         return Group(router.topology, router, order, lies.pieces, self.rates)
 

@@ -39,14 +39,14 @@ class Wiring:
 
     Written: `example` stands for what is between its brackets (a wiring without one cannot be written, only recognised),
     `sizes` how many it takes at least and at most, `options` which.
-    Built: `build` lays its wires; `axes` names the kind of each of its axes (None: it has one, of its own
-    kind); `ports` a chip needs (None: whatever the other levels over the link leave); `shared`: whether one
-    fabric joins all chips; `inside`: it cannot join whole nodes; `pairs`: its links that join each with each,
-    which grow with the square of its size. An axis of its kind: `neighbours`: chips next to each other are
-    joined, so it cannot be cut, and a run of them is a line; `wraps`: the last is next to the first;
-    `fabric`: all reach each other through switches, by one port each; `any_places`: whichever of its chips
-    are taken are wired as the whole is; `ways`: the shortest ways along it, None to search level by level
-    with `search`.
+    Built: `build` lays its wires; `axes` names the kind of each of its axes (None: it has one, of its own kind); `ports` a
+    chip needs (None: whatever the other levels over the link leave); `shared`: whether one fabric joins all chips;
+    `inside`: it cannot join whole nodes; `pairs`: its links that join each with each, which grow with the square of its
+    size.
+    An axis of its kind: `neighbours`: chips next to each other are joined, so it cannot be cut, and a run of them is a
+    line; `wraps`: the last is next to the first; `one_way`: links lead on round it and not back; `fabric`: all reach each
+    other through switches, by one port each; `any_places`: whichever of its chips are taken are wired as the whole is;
+    `ways`: the shortest ways along it, None to search level by level with `search`.
     Facts: hops across it, and what its wires carry one way between halves.
     Pictures: `picture` in text; `places` of chips on a map.
     """
@@ -66,6 +66,7 @@ class Wiring:
     # what an axis of its kind is
     neighbours: bool = False
     wraps: bool = False
+    one_way: bool = False
     fabric: bool = False
     any_places: bool = False
     ways: Ways | None = None

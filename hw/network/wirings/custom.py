@@ -6,6 +6,7 @@ it may be recognised as is said by `hw.network.recognition`.
 
 from __future__ import annotations
 
+from hw.network.axes import Axis
 from hw.network.wirings.base import Wiring
 
 GRAPH = Wiring(name="graph", example="", inside=True)
@@ -13,3 +14,8 @@ GRAPH = Wiring(name="graph", example="", inside=True)
 
 ROUTED = Wiring(name="routes", example="")
 """Chips that form no wiring: routes lead from each to each, through whatever lies between."""
+
+
+def routed_axis(size: int) -> Axis:
+    """Chips in some order, of which no more is known than that routes lead from each to each."""
+    return Axis(GRAPH.name, size, 1, 0)

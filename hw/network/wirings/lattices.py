@@ -253,5 +253,5 @@ TORUS = Wiring(
     picture=_plane,
     places=_rows_and_columns,
 )
-ONE_WAY_RING = Wiring(name="one_way_ring", example="")
+ONE_WAY_RING = Wiring(name="one_way_ring", example="", one_way=True)
 """Links lead from each chip to the next, and not back: a graph may be one, but it cannot be written."""

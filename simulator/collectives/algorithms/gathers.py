@@ -9,6 +9,7 @@ Source: DESIGN section 3; "How to Scale Your Model", chapters on sharding and GP
 
 from __future__ import annotations
 
+from hw.network import WIRINGS
 from simulator.collectives.algorithms.several_axes import gather_stages, gathered, pipelined
 from simulator.collectives.axis_forms import AxisForms, forms_of
 from simulator.collectives.composed import rounds_in_halves
@@ -56,7 +57,8 @@ def textbook_label(group: Group) -> str:
         return "hierarchical"
     if len(group.pieces) == 1:
         return forms_of(group.pieces[0].kind).label
-    return "all axes at once" if {piece.kind for piece in group.pieces} == {"ring"} else "split over the axes"
+    wrapped = all(WIRINGS[piece.kind].wraps for piece in group.pieces)
+    return "all axes at once" if wrapped else "split over the axes"
 
 
 for _kind in GATHERS:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hw import Axis
+from hw.network import WIRINGS, routed_axis
 from simulator.collectives.axis_forms import forms_of
 from simulator.collectives.group import AxisGroup, Group
 
@@ -59,7 +59,7 @@ def ring_through(group: Group) -> AxisGroup:
         return group.as_one
     strides = [piece.stride for piece in group.pieces]
     places = [sum(at * stride for at, stride in zip(place, strides, strict=True)) for place in order]
-    return AxisGroup(group, [group.chips[place] for place in places], Axis("graph", group.size, 1, 0))
+    return AxisGroup(group, [group.chips[place] for place in places], routed_axis(group.size))
 
 
 def _one_lattice(group: Group) -> bool:
@@ -69,4 +69,4 @@ def _one_lattice(group: Group) -> bool:
 
 
 def _around(group: Group) -> list[Place] | None:
-    return ring_order([piece.size for piece in group.pieces], [piece.kind == "ring" for piece in group.pieces])
+    return ring_order([piece.size for piece in group.pieces], [WIRINGS[piece.kind].wraps for piece in group.pieces])

@@ -20,6 +20,7 @@ from itertools import groupby
 import numpy as np
 
 from hw import Axis
+from hw.network import WIRINGS
 from simulator.collectives.axes.leaves import leaves_of
 from simulator.collectives.axes.ring import balanced_gather, balanced_rounds
 from simulator.collectives.axis_forms import forms_of
@@ -77,7 +78,7 @@ def _level(group: Group, pieces: tuple[Axis, ...], nbytes: float) -> Stage:
     if len(pieces) == 1:
         return Stage(((Leg(pieces[0], nbytes),),))
     orders = [[*pieces[turn:], *pieces[:turn]] for turn in range(len(pieces))]
-    wrapped = all(piece.kind == "ring" for piece in pieces)
+    wrapped = all(WIRINGS[piece.kind].wraps for piece in pieces)
     size = math.prod(piece.size for piece in pieces)
     parts = _parts(group, pieces, orders) if wrapped else [1.0 / len(pieces)] * len(pieces)
     whole = nbytes * size / (size - 1) if wrapped else nbytes
@@ -232,4 +233,4 @@ def _leg(group: Group, leg: Leg, scatter: bool, count: int) -> Rounds:
 
 def _has_two_stages(group: Group, leg: Leg) -> bool:
     """Whether a leg has two stages: across the leaves of a tree and inside them."""
-    return leg.piece.kind == "fat_tree" and any(leaves_of(along) for along in group.along(leg.piece))
+    return WIRINGS[leg.piece.kind].fabric and any(leaves_of(along) for along in group.along(leg.piece))

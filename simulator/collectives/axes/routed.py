@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hw.network import ROUTES
+from hw.network import GRAPH, ROUTES
 from simulator.collectives.axes.everyone import route_distances, shared_crossings
 from simulator.collectives.axis_forms import AxisForms, add_axis_forms
 from simulator.collectives.flight import at_once, passed_round
@@ -52,7 +52,7 @@ def _exchange(along: AxisGroup, nbytes: float) -> Transfer:
 
 ROUTED = add_axis_forms(
     AxisForms(
-        kinds=("graph", ROUTES),
+        kinds=(GRAPH, ROUTES),
         label="ring over routes",
         gather=_gather,
         gather_rounds=_gather_rounds,
