@@ -30,6 +30,7 @@ from analysis.timelines import temporal_breakdown
 from analysis.traces import read_trace, write_trace
 from analysis.words import (
     CAUSES,
+    MODEL_WORDS,
     MONEY_WORDS,
     OP_WORDS,
     RUN_WORDS,
@@ -39,6 +40,7 @@ from analysis.words import (
     Value,
     Word,
     bases,
+    bubble,
     combined,
     kind_labels,
     op_figures,
@@ -48,6 +50,7 @@ from analysis.words import (
 __all__ = [
     # The vocabulary, and a run in its words.
     "CAUSES",
+    "MODEL_WORDS",
     "MONEY_WORDS",
     "OP_WORDS",
     "RUN_WORDS",
@@ -57,6 +60,7 @@ __all__ = [
     "Value",
     "Word",
     "bases",
+    "bubble",
     "combined",
     "kind_labels",
     "op_figures",

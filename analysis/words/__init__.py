@@ -3,16 +3,18 @@
 `Summary(plan, run)["time"]`; the same names stand at `analysis` itself.
 """
 
+from analysis.words.bubble import bubble
 from analysis.words.causes import CAUSES, DOES, Cause
 from analysis.words.chip_kinds import kind_labels
 from analysis.words.ops import OpFigures, bases, combined, op_figures
 from analysis.words.summary import Summary, Value
-from analysis.words.words import MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
+from analysis.words.words import MODEL_WORDS, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
 
 __all__ = [
     # The vocabulary.
     "CAUSES",
     "DOES",
+    "MODEL_WORDS",
     "MONEY_WORDS",
     "OP_WORDS",
     "RUN_WORDS",
@@ -25,6 +27,7 @@ __all__ = [
     "Summary",
     "Value",
     "bases",
+    "bubble",
     "combined",
     "kind_labels",
     "op_figures",

@@ -96,7 +96,15 @@ MONEY_WORDS: Mapping[str, Word] = {
 }
 """Words that a run has if its scenario has an economics section, beside `cost` and the like."""
 
-RUN_WORDS: Mapping[str, Word] = {**WORDS, **MONEY_WORDS}
+MODEL_WORDS: Mapping[str, Word] = {
+    "bubble": Word(
+        Dimension.RATIO,
+        "share of the time in which the chip with the most arithmetic runs nothing: what a pipeline leaves empty",
+    ),
+}
+"""Words that the run of a model has, beside `tokens_per_s` and the like."""
+
+RUN_WORDS: Mapping[str, Word] = {**WORDS, **MONEY_WORDS, **MODEL_WORDS}
 """Every word that a whole run can have."""
 
 OP_WORDS: Mapping[str, Word] = {

@@ -127,7 +127,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     options = read_options(run, built.system if built.listed else None, document, problems)
     system_known = built.chip is not None and built.wired
     loaders = read_loaders(document, graph, unread, system if system_known else None, problems)
-    economics = _section(EconomicsSpec, "economics", document, problems)
+    economics = _economics(document, model, problems)
     check_baseline(economics, document, path, problems)
     points = read_points(study, document, problems) if study is not None else None
     scopes = Scopes(document, path, study, points)
@@ -220,6 +220,17 @@ def _check_texts(document: Document, problems: Problems) -> None:
 
 def _section(model: Any, name: str, document: Document, problems: Problems) -> Any:
     return validate(model, document, problems, (name,)) if name in document.data else None
+
+
+def _economics(document: Document, model: ModelRun | None, problems: Problems) -> EconomicsSpec | None:
+    """The section on money; a model says itself how many tokens a run has."""
+    section = document.data.get("economics")
+    if isinstance(section, dict) and has_model(document) and "tokens_per_run" not in section:
+        tokens = model.tokens if model is not None else 1
+        data = {**document.data, "economics": {**section, "tokens_per_run": tokens}}
+        document = Document(document.file, data, document.values, document.keys)
+    economics: EconomicsSpec | None = _section(EconomicsSpec, "economics", document, problems)
+    return economics
 
 
 def _graph(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
-from analysis import Summary
+from analysis import MODEL_WORDS, Summary, Value, bubble
+from analysis.economics import usd_per_million
 from hw import Problem, SpecError
 from scenarios.building.build import Scenario, load_scenario
 from scenarios.economics.cost_model import CostModel
 from scenarios.economics.money_words import MoneyWords, baseline_file
 from simulator import FUSE, Simulation
+
+OwnWord = Callable[[Summary], Value]
+"""How to work out a word that not every run has, or has in another way."""
 
 
 def first_line(error: Exception) -> str:
@@ -27,9 +32,29 @@ def summarise(scenario: Scenario) -> Summary:
     except SpecError as error:
         raise SpecError([_placed(problem, scenario) for problem in error.problems]) from None
     scenario.loaders.join(simulation)
-    money_words = money_words_of(scenario)
-    money = (money_words.own, money_words.words) if money_words else ()
-    return Summary(simulation.plan, simulation.run, scenario.loaders, *money)
+    own: dict[str, OwnWord] = {}
+    listed: list[str] = []
+    if scenario.model is not None:
+        own |= model_words(scenario.model.tokens)
+        listed += MODEL_WORDS
+    if (money_words := money_words_of(scenario)) is not None:
+        own |= money_words.own
+        listed += money_words.words
+    return Summary(simulation.plan, simulation.run, scenario.loaders, own, listed)
+
+
+def model_words(tokens: int) -> dict[str, OwnWord]:
+    """How to work out the words that a run has because it is of a model, which handles so many tokens."""
+
+    def cost_per_million(summary: Summary) -> Value:
+        cost = summary.built_in("cost")
+        return usd_per_million(cost, tokens) if isinstance(cost, float) else None
+
+    return {
+        "tokens_per_s": lambda summary: tokens / summary.result.time_s if summary.result.time_s else None,
+        "cost_per_million_tokens": cost_per_million,
+        "bubble": lambda summary: bubble(summary.result),
+    }
 
 
 def _placed(problem: Problem, scenario: Scenario) -> Problem:

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from scenarios.cli.commands.graph import register as register_graph
 from scenarios.cli.commands.imports import register as register_import
 from scenarios.cli.commands.study import register as register_study
 from scenarios.cli.commands.what_if import register as register_what_if
@@ -262,6 +263,7 @@ def _print_json(data: object) -> None:
 
 register_what_if(app, _reporting, _print_json)
 register_study(app, _reporting, _print_json)
+register_graph(app, _reporting, _print_json)
 register_import(app, _reporting, _print_json)
 
 

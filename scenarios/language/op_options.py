@@ -71,6 +71,9 @@ def _line(path: str, data: Mapping[str, Any]) -> tuple[Key, str]:
         if found == name:
             return place, text
         known.append(found)
+    workload = data.get(_WORKLOAD)
+    if isinstance(workload, Mapping) and "model" in workload:
+        raise ValueError(f"{path}: the ops of a model are made of its description; `overlapse graph` writes them out")
     raise ValueError(unknown("op", name, known))
 
 

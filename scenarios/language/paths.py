@@ -62,6 +62,9 @@ def _unknown_dim(parts: list[str], document: Document) -> str | None:
     dims = workload.get("dims", {}) if isinstance(workload, dict) else None
     if len(parts) == 2 or not isinstance(dims, dict) or ".".join(parts[2:]) in dims:
         return None
+    if isinstance(workload, dict) and "model" in workload:
+        dim = ".".join(parts[2:])
+        return f"there is no dim '{dim}' to set: the dims of a model follow from workload.batch, seq and so on"
     return unknown("dim", ".".join(parts[2:]), dims)
 
 

@@ -32,7 +32,7 @@ _SHORT = 24
 """A value as long as this stands for itself; digests are longer."""
 
 _NO_FILES = (*SAYS_NOTHING, "workload")
-"""Sections that refer to no files: what stands for a workload has been read when it comes here."""
+"""Sections that refer to no files: what stands for a workload has been read when it comes here, but for its model."""
 
 
 class ContentKeys:
@@ -47,7 +47,7 @@ class ContentKeys:
         self._remember(document.data)
         marked = {Path(mark.file).parent for mark in document.values.values() if is_file(Path(mark.file))}
         self._folders = tuple(sorted({path.parent, *marked}))
-        self._files = {id(part): self._files_of(part) for name, part in self._base.items() if name not in _NO_FILES}
+        self._files = {id(part): self._files_of(part) for part in _naming_files(self._base)}
 
     def key(self, values: Mapping[str, Any]) -> str:
         """The key of the document with other values at dotted paths."""
@@ -58,8 +58,7 @@ class ContentKeys:
         said = {name: part for name, part in data.items() if name not in SAYS_NOTHING}
         if self._asked is not None:
             said["asked"] = self._asked
-        parts = [part for name, part in sorted(said.items()) if name not in _NO_FILES]
-        files = (self._files.get(id(part)) or self._files_of(part) for part in parts)
+        files = (self._files.get(id(part)) or self._files_of(part) for part in _naming_files(said))
         whole = b"\0".join((VERSION.encode(), _VOCABULARY, self._digest(said), *files))
         return _sha256(whole).hexdigest()[:40]
 
@@ -109,6 +108,15 @@ class ContentKeys:
             with file.open("rb") as content:
                 self._contents[file] = hashlib.file_digest(content, "sha256").digest()
         return self._contents[file]
+
+
+def _naming_files(data: Mapping[str, Any]) -> list[Any]:
+    """The parts of a document that may name files."""
+    parts = [part for name, part in sorted(data.items()) if name not in _NO_FILES]
+    workload = data.get("workload")
+    if isinstance(workload, Mapping) and "model" in workload:
+        parts.append(workload["model"])
+    return parts
 
 
 _VOCABULARY = hashlib.sha256(" ".join(sorted(RUN_WORDS)).encode()).digest()

@@ -10,6 +10,7 @@ import pytest
 from hw import Problems, SpecError
 from scenarios import load_scenario, run, sweep
 from scenarios.models import load_model
+from scenarios.studies.content_keys import ContentKeys
 from simulator import Parallel, Training, check_graph, train_graph
 from simulator.models import Transformer, parameters
 
@@ -189,3 +190,41 @@ def test_the_graph_of_a_model_is_sound(file: str) -> None:
         found = Problems()
         check_graph(scenario.graph, scenario.system, found)
         assert found.found == []
+
+
+def test_a_model_has_tokens(file: str) -> None:
+    words = run(file, [TINY]).words
+    tokens = 8 * 512
+    assert words["tokens_per_s"] == pytest.approx(tokens / words.result.time_s, rel=1e-12)
+    cost = words["cost"]
+    assert isinstance(cost, float)
+    assert words["cost_per_million_tokens"] == pytest.approx(cost / tokens * 1e6, rel=1e-12)
+    paid = run(file, [TINY, "economics={utilisation: 50 %, training: {tokens: 4096000}}"]).words
+    assert paid["cost_per_million_tokens"] == pytest.approx(2 * cost / tokens * 1e6, rel=1e-12)
+    assert paid["training_time"] == pytest.approx(1000 * words.result.time_s, rel=1e-12)
+    assert paid["tokens_per_s"] == pytest.approx(tokens / words.result.time_s, rel=1e-12)
+
+
+def test_a_pipeline_has_a_bubble(file: str) -> None:
+    whole = "workload.parallel={pp: 2, tp: 4, microbatch: 1}"
+    few, many = (run(file, [TINY, whole, f"workload.batch={batch}"]).summary["bubble"] for batch in (2, 16))
+    assert isinstance(few, float)
+    assert isinstance(many, float)
+    assert many < few
+
+
+def test_paths_into_a_model_that_lead_nowhere(file: str) -> None:
+    found = problems(file, "study={vary: {workload.dims.batch: [1], ops.q.tiles: [1]}}")
+    assert any("there is no dim 'batch' to set: the dims of a model follow from" in each for each in found)
+    assert any("the ops of a model are made of its description" in each for each in found)
+
+
+def test_a_stored_row_is_of_the_model_file_as_it_was(file: str, tmp_path: Path) -> None:
+    model = tmp_path / "mine.yaml"
+    scenario = load_scenario(file, ["workload.model=llama3_8b"])
+    keys = []
+    for layers in (2, 3):
+        model.write_text(f"base: llama3_8b\nlayers: {layers}\n", encoding="utf-8")
+        for values in ({"workload.model": "mine.yaml"}, {"workload.model": {"base": "mine.yaml", "d_model": 4096}}):
+            keys.append(ContentKeys(scenario.document, scenario.path).key(values))
+    assert len(set(keys)) == 4

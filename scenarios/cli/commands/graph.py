@@ -1,0 +1,34 @@
+"""The command `graph`, put on the command's app. Everything heavy is imported inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated
+
+import typer
+
+_File = Annotated[str, typer.Argument(help="A scenario file, or library:NAME for a bundled one.")]
+_Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object: name, mesh, workload.")]
+
+
+def register(
+    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
+) -> None:
+    """Add the command. `reporting` turns the user's errors into messages and exit codes."""
+
+    @app.command()
+    def graph(file: _File, set_: _Set = None, json: _Json = False) -> None:
+        """The op graph that a scenario runs, as a workload that can be pasted into one: also that of a model."""
+        with reporting():
+            from scenarios.building.build import load_scenario
+            from scenarios.outcome.graph_text import graph_record, workload_lines
+
+            record = graph_record(load_scenario(file, tuple(set_ or ())))
+        if json:
+            print_json(record)
+            return
+        axes = ", ".join(f"{axis}: {size}" for axis, size in record["mesh"].items())
+        heading = [f"# system.mesh: {{{axes}}}"] if axes else []
+        typer.echo("\n".join([*heading, *workload_lines(record["workload"])]))
