@@ -162,7 +162,11 @@ def table(page: str, heading: str) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("headings", "words"), [(("Words of a run", "Words about money"), RUN_WORDS), (("Words about an op",), OP_WORDS)]
+    ("headings", "words"),
+    [
+        (("Words of a run", "Words about models", "Words about money"), RUN_WORDS),
+        (("Words about an op",), OP_WORDS),
+    ],
 )
 def test_every_word_has_its_unit_and_meaning(headings: tuple[str, ...], words: dict[str, Word]) -> None:
     rows: dict[str, tuple[str, str]] = {}
