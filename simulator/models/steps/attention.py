@@ -34,6 +34,9 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
         q = heads_for_tokens(write, shapes, q)
     shape = (*q.dims[:-1], *dims(size))
     a = write.op("attention", q, k, v, out="a", shape=shape, causal=causal, window=seen)
+    if write.eager and shapes.model.position.kind == "rope":
+        # attention's output is laid out as rotated queries are, by heads, so that tokens are copied side by side again
+        a = write.op("copy", a, out="at", shape=shape)
     if shapes.exchanges:
         a = heads_for_tokens(write, shapes, a)
     return heads_joined(write, shapes, a)

@@ -2,7 +2,8 @@
 
 Model: the table of tokens is sharded over the tensor axis by its rows; each chip looks up those that it has, and what the
 chips found is added up. The head's matmul makes logits sharded by vocabulary, of which the loss needs two sums a token.
-Logits are turned into the format of the loss first, as the reference implementations do.
+Logits are turned into the format of the loss first, as the reference implementations do. Without fused kernels
+(PyTorch's cross_entropy) log-probabilities are a tensor, which the backward pass reads, and so is their gradient.
 Source: Shoeybi et al. 2019 (Megatron-LM), section 3; Vaswani et al. 2017.
 """
 
@@ -49,14 +50,28 @@ def head_ops(write: Writer, shapes: Shapes, x: Tensor, tied: Tensor | None) -> T
 
 def loss_ops(write: Writer, shapes: Shapes, logits: Tensor, dtype: str) -> Tensor:
     """From logits to the loss of each token; returns what is differentiated: the loss before chips add their sums up."""
+    scores = logits
     if dtype != logits.dtype:
-        logits = write.op("cast", logits, out="logits32", shape=logits.dims, dtype=dtype)
+        scores = logits = write.op("cast", logits, out="logits32", shape=logits.dims, dtype=dtype)
+    if write.eager and not shapes.layout.tensor:
+        logits = write.op("softmax", logits, out="logprobs", shape=logits.dims, dtype=dtype, axis="vocab")
     labels = write.tensor("labels", shapes.tokens(), "int32")
     write.owned("inputs", labels)
     axes = shapes.layout.tensor
     loss = write.op("cross_entropy", logits, labels, out="loss", shape=shapes.tokens(), partial=axes, dtype=dtype)
-    write.owned("logits and loss", logits, loss)
+    write.owned("logits and loss", scores, logits, loss)
     if axes:
         whole = write.op("all_reduce", loss, out="lossr", shape=shapes.tokens(), over=axes, dtype=dtype)
         write.owned("logits and loss", whole)
+    return loss
+
+
+def squares_ops(write: Writer, shapes: Shapes, x: Tensor, dtype: str) -> Tensor:
+    """From the stream of a model without vocabulary to the squares whose mean stands for a loss."""
+    if shapes.model.norm.is_final:
+        x = norm(write, shapes, x, "nf")
+    wide = write.op("cast", x, out="out32", shape=x.dims, dtype=dtype)
+    # as a product of two, whose backward pass has as many tensors at once as that of PyTorch's square and mean
+    loss = write.op("mul", wide, wide, out="loss", shape=x.dims, dtype=dtype)
+    write.owned("logits and loss", wide, loss)
     return loss

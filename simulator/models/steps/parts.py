@@ -16,7 +16,7 @@ from simulator.models.blocks import Run, runs
 from simulator.models.description import Transformer
 from simulator.models.steps.block import block_ops
 from simulator.models.steps.buffers import Buffer, Stored, buffers
-from simulator.models.steps.ends import embedding_ops, head_ops, loss_ops
+from simulator.models.steps.ends import embedding_ops, head_ops, loss_ops, squares_ops
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer
 
@@ -76,12 +76,13 @@ class PartMaker:
     sizes: Mapping[str, int]
     recompute: str | int
     where: Slice
+    eager: bool = False
 
     def parts(self) -> list[Part]:
         """Embedding, runs of blocks, head and loss, as far as the chunk has them."""
         found: list[Part] = []
         stream = self.taken
-        if self.where.first == 0:
+        if self.where.first == 0 and self.model.embedding is not None:
             found.append(self._first())
             stream = found[-1].makes
         for number, run in enumerate(self._runs()):
@@ -114,7 +115,7 @@ class PartMaker:
 
     def _writer(self) -> Writer:
         precision = self.stored.precision
-        return Writer(precision.compute, precision.weights, self.where.suffix)
+        return Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager)
 
     def _first(self) -> Part:
         write = self._writer()
@@ -126,8 +127,11 @@ class PartMaker:
         table = None
         if self.model.embedding is not None and self.model.embedding.tied and self.where.first == 0:
             table = next(each for buffer in first.buffers for each in buffer.weights if each.name.startswith("table"))
-        logits = head_ops(write, self.shapes, y, table)
-        loss = loss_ops(write, self.shapes, logits, self.stored.precision.logits)
+        dtype = self.stored.precision.logits
+        if self.model.embedding is None:
+            loss = squares_ops(write, self.shapes, y, dtype)
+        else:
+            loss = loss_ops(write, self.shapes, head_ops(write, self.shapes, y, table), dtype)
         return self._part(f"Out{self.where.mark}", write, loss)
 
     def _part(self, name: str, write: Writer, makes: Tensor) -> Part:

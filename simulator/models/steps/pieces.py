@@ -74,7 +74,12 @@ def network(write: Writer, shapes: Shapes, x: Tensor, width: str, prefix: str = 
     if ffn.gated:
         gate = linear(write, x, f"{prefix}gate", wide, hidden, bias)
         up = linear(write, x, f"{prefix}up", wide, hidden, bias)
-        s = write.op("swiglu", gate, up, out=f"{prefix}s", shape=hidden)
+        if write.eager:
+            # the product keeps what it multiplies: one tensor more than a fused kernel
+            opened = write.op(ACTIVATIONS[ffn.activation], gate, out=f"{prefix}act", shape=hidden)
+            s = write.op("mul", opened, up, out=f"{prefix}s", shape=hidden)
+        else:
+            s = write.op("swiglu", gate, up, out=f"{prefix}s", shape=hidden)
     else:
         up = linear(write, x, f"{prefix}up", wide, hidden, bias)
         s = write.op(ACTIVATIONS[ffn.activation], up, out=f"{prefix}s", shape=hidden)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from hw import Mark, Problem, SpecError
 from hw.input import unknown
-from simulator.graph.items import Op, Repeat, every_op
+from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.op_graph import OpGraph
 from simulator.models.description import Transformer
 from simulator.models.steps.buffers import STATES, Stored
@@ -38,7 +38,8 @@ RECOMPUTE = ("none", "selective", "full")
 class Training:
     """What a step is: sequences of all replicas together, tokens of each, formats, optimizer, and what is recomputed:
     'none', 'selective' (attention), 'full' (all but the blocks' inputs), or the number of blocks of which all is. `clip`:
-    gradients are clipped by their norm, so that nothing is stepped before all of them are read once more."""
+    gradients are clipped by their norm, so that nothing is stepped before all of them are read once more. `eager`: ops are
+    those of PyTorch without a compiler, and the step's Python holds what the model returns until the step is over."""
 
     batch: int
     seq: int
@@ -46,6 +47,7 @@ class Training:
     optimizer: str = "adamw"
     recompute: str | int = "none"
     clip: bool = False
+    eager: bool = False
 
     def __post_init__(self) -> None:
         if self.optimizer not in STATES:
@@ -93,11 +95,18 @@ class _Step:
             shared = {op.name for op in every_op(tuple(declared))}
             names = {name: f"{name}{_LAST}" for name in own_names(last, shared)}
             fuse += [tuple(names[name] for name in group) for group in fuse]
-        items += renamed((*last, *chunk.stepped()), names)
+        held = (self._held(last),) if self.training.eager else ()
+        items += renamed((*last, *chunk.stepped(), *held), names)
         dims = {**self.sizes, **chunk.dims(self.sizes)}
         roles = chunk.roles()
         roles |= {called: roles[name] for name, called in names.items() if name in roles}
         return OpGraph(dims, tuple(items), fuse=[list(group) for group in fuse] or "none", roles=roles)
+
+    @staticmethod
+    def _held(last: Items) -> Op:
+        """What reads, when the step is over, what the model returned: that is held until then."""
+        made = [op.output for op in every_op(last) if op.name in ("logits", "nf")]
+        return Op(Tensor("returned", "fp32", ()), "custom", tuple(made), (("bytes", "0"),))
 
     def _pipelined(self) -> OpGraph:
         """A pipeline of chunks, in the order of its schedule. Raises SpecError for what cannot be one."""
@@ -131,7 +140,9 @@ class _Step:
 
     def chunk(self, where: Slice) -> Chunk:
         """One chunk: some of the blocks, with what stands before and behind them."""
-        maker = PartMaker(self.model, self.shapes, self.stored, self.sizes, self.training.recompute, where)
+        maker = PartMaker(
+            self.model, self.shapes, self.stored, self.sizes, self.training.recompute, where, self.training.eager
+        )
         takes = maker.taken if where.first else None
         optimizer = Optimizer(self.training.optimizer, self.training.clip)
         return Chunk(maker.parts(), self.stored, optimizer, takes, where.end == self.model.layers)

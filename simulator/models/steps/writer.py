@@ -25,8 +25,8 @@ def dims(*parts: str | tuple[str, str]) -> tuple[Dim, ...]:
 @dataclass
 class Writer:
     """Ops in program order. `suffix` is put behind every name; `weights` are the weights that were asked for, by group;
-    `fuse` the groups of ops that are one kernel; `roles` whose memory tensors take that are no activations; `memory` is
-    where what is made lives, unless another is said."""
+    `fuse` the groups of ops that are one kernel; `roles` whose memory tensors take that are no activations; `eager`: ops are
+    those of a framework without fused kernels; `memory` is where what is made lives, unless another is said."""
 
     dtype: str
     weight_dtype: str
@@ -36,6 +36,7 @@ class Writer:
     weights: list[tuple[WeightGroup, Tensor]] = field(default_factory=list)
     fuse: list[tuple[str, ...]] = field(default_factory=list)
     roles: dict[str, Owner] = field(default_factory=dict)
+    eager: bool = False
 
     def tensor(self, name: str, shape: Iterable[Dim], dtype: str = "", memory: str = "") -> Tensor:
         """A tensor of the activations' dtype, in their memory, unless another is said."""

@@ -1,0 +1,59 @@
+"""Steps of eager PyTorch: the same matmuls, more kept.
+
+Laws: without fused kernels a gated unit keeps one tensor of its width more a layer and rotated attention one of the
+model's; cross-entropy has 14 B a logit at once (bf16 logits, log-probabilities, their gradient and that of the logits in
+fp32); a model without a vocabulary has a step too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from analysis import memory_frame, memory_owners
+from simulator import Parallel, Result
+from simulator.models import Embedding, Head, parameters
+from tests.simulator.models.test_training_step import SEQ, SMALL, alone, matrix_flops, step
+
+
+def alive(result: Result, owner: str, at: float) -> float:
+    """What an owner holds at an instant."""
+    frame = memory_frame(result)
+    here = frame[(frame["owner"] == owner) & (frame["begin"] <= at) & (frame["end"] > at)]
+    return float(here["bytes"].sum())
+
+
+def loss_begins(result: Result) -> float:
+    frame = memory_frame(result)
+    return float(frame.loc[frame["tensor"] == "logits", "begin"].iloc[0])
+
+
+def test_eager_steps_do_the_same_matmuls() -> None:
+    assert matrix_flops(step(Parallel(), eager=True)) == pytest.approx(alone(1), rel=1e-12)
+    assert matrix_flops(step(Parallel(), 3, eager=True)) == pytest.approx(alone(3), rel=1e-12)
+
+
+def test_what_eager_kernels_keep_for_the_backward_pass() -> None:
+    plain, eager = step(Parallel()), step(Parallel(), eager=True)
+    kept = [alive(each, "activations", loss_begins(each)) for each in (plain, eager)]
+    more = 2 * SEQ * ((SMALL.ffn.d_ff or 0) + SMALL.d_model)
+    assert kept[1] - kept[0] == SMALL.layers * more
+
+
+def test_cross_entropy_has_14_bytes_a_logit() -> None:
+    wide = replace(SMALL, embedding=Embedding(vocab=65536))
+    owners = memory_owners(memory_frame(step(Parallel(), model=wide, eager=True)))
+    held = dict(zip(owners["owner"].astype(str), owners["bytes"], strict=True))
+    assert held["logits and loss"] == pytest.approx(14 * SEQ * 65536, rel=1e-4)
+
+
+def test_a_model_without_a_vocabulary_has_a_step() -> None:
+    blocks = replace(SMALL, embedding=None, head=Head(kind="none"))
+    result = step(Parallel(), model=blocks, eager=True)
+    table = 2 * 2 * 1024 * SMALL.d_model
+    vocabulary = 3 * 2 * SEQ * SMALL.d_model * 1024
+    assert matrix_flops(result) == pytest.approx(alone(1) - vocabulary, rel=1e-12)
+    frame = memory_frame(result)
+    weights = frame.loc[frame["owner"] == "weights", "bytes"].sum()
+    assert weights == pytest.approx(2 * parameters(SMALL).total - table)
