@@ -40,6 +40,8 @@ from simulator.lowering.network import Network, Traffic
 from simulator.lowering.plan import Plan, PlannedKernel, Variant
 from simulator.lowering.resources import SystemResources
 from simulator.lowering.variants import FUSE
+from simulator.models.steps.inference.graph import inference_graph
+from simulator.models.steps.inference.request import Inference
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.precision import PRECISIONS, Precision, precision_of
 from simulator.models.steps.training import Training, train_graph
@@ -149,9 +151,11 @@ __all__ = [
     "simulate",
     # Steps of whole models (descriptions are in `simulator.models`).
     "PRECISIONS",
+    "Inference",
     "Parallel",
     "Precision",
     "Training",
+    "inference_graph",
     "precision_of",
     "train_graph",
     # A plan: the graph on the system.

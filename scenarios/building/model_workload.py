@@ -19,7 +19,7 @@ from hw.systems import Built, folder_of, mesh_problems
 from scenarios.language.model_spec import DEFAULT_MODE, MODES, OF_ANY_MODEL, Mode, ParallelSpec, RecomputedBlocks
 from scenarios.language.scenario_spec import WorkloadSpec
 from scenarios.models import LoadedModel, read_model
-from simulator import OpGraph, Parallel, precision_of
+from simulator import OpGraph, Parallel
 from simulator.models import Transformer
 
 _AT = ("workload",)
@@ -196,7 +196,7 @@ class _Reader:
             given["recompute"] = blocks.blocks
         if "precision" in given:
             named = given.pop("precision")
-            precision = self.tried(lambda: precision_of(named))
+            precision = self.tried(lambda: mode.precision(named))
             if precision is not None:
                 given["precision"] = precision
         if any(name not in given for name in mode.needs):

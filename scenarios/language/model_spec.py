@@ -8,13 +8,13 @@ that makes its op graph, and the keys it must have. The keys that it may have ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hw.input import Spec
-from simulator import Training, train_graph
+from simulator import PRECISIONS, Inference, Precision, Training, inference_graph, precision_of, train_graph
 
 Count = Annotated[int, Field(ge=1, le=10**12, strict=True)]
 """A whole number of something, at least one."""
@@ -25,12 +25,14 @@ Flag = Annotated[bool, Field(strict=True)]
 @dataclass(frozen=True, slots=True)
 class Mode:
     """What can be done with a model. `record` says it, with `fixed` as some of its fields; `graph` makes the op graph from
-    a description, a parallelism and such a record; `needs`: the keys that must be said."""
+    a description, a parallelism and such a record; `needs`: the keys that must be said; `bf16`: what is meant by that
+    precision, of which others may change parts."""
 
     record: Callable[..., Any]
     graph: Callable[..., Any]
     needs: tuple[str, ...]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    bf16: Precision = PRECISIONS["bf16"]
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -38,9 +40,24 @@ class Mode:
         record: Any = self.record
         return tuple(each.name for each in fields(record) if each.name not in self.fixed)
 
+    def precision(self, given: str | Mapping[str, str]) -> Precision:
+        """A precision by name, or `bf16` with some parts changed. Raises SpecError."""
+        known = precision_of(given)
+        if given == "bf16":
+            return self.bf16
+        return known if isinstance(given, str) else replace(self.bf16, **given)
+
+
+def _inference(mode: str, needs: tuple[str, ...]) -> Mode:
+    (bf16,) = (each.default for each in fields(Inference) if each.name == "precision")
+    assert isinstance(bf16, Precision)
+    return Mode(Inference, inference_graph, needs, {"mode": mode}, bf16)
+
 
 MODES: Mapping[str, Mode] = {
     "train": Mode(Training, train_graph, ("batch", "seq")),
+    "prefill": _inference("prefill", ("batch", "seq")),
+    "decode": _inference("decode", ("batch", "context")),
 }
 """What can be done with a model, by name."""
 

@@ -6,7 +6,7 @@ The ops themselves are lines of text, read by `simulator.graph.text`; dims and e
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,17 @@ class WorkloadSpec(Spec):
     )
     batch: Count | None = Field(default=None, description="sequences a step, of all replicas together")
     seq: Count | None = Field(default=None, description="tokens of a sequence")
+    context: Annotated[int, Field(ge=0, le=10**12, strict=True)] | None = Field(
+        default=None, description="tokens of each sequence that are in the cache already (decode, chunks of a prompt)"
+    )
+    chunk: Count | None = Field(default=None, description="tokens of a prompt that are read at once (default: all)")
+    steps: Count = Field(default=1, description="tokens of each sequence that decode makes")
+    in_flight: Count | None = Field(
+        default=None, description="parts of the batch that follow each other through a pipeline (default: its stages)"
+    )
+    activations: Literal["hbm", "on_chip"] = Field(
+        default="hbm", description="where activations of inference live: as written to HBM, or kept on chip"
+    )
     parallel: ParallelSpec = ParallelSpec()
     recompute: Recompute = Field(default="none", description="what the backward pass computes again")
     precision: str | dict[str, str] | None = Field(

@@ -228,3 +228,38 @@ def test_a_stored_row_is_of_the_model_file_as_it_was(file: str, tmp_path: Path) 
         for values in ({"workload.model": "mine.yaml"}, {"workload.model": {"base": "mine.yaml", "d_model": 4096}}):
             keys.append(ContentKeys(scenario.document, scenario.path).key(values))
     assert len(set(keys)) == 4
+
+
+DECODE = ["workload={model: llama3_8b, mode: decode, batch: 64, context: 8192, parallel: {tp: 8}}"]
+
+
+def test_decoding_reads_weights_and_cache(file: str) -> None:
+    """Bytes of a step: every weight once but the table's, of which a row a sequence, and the cache; over 8 chips."""
+    count = parameters(load_model("llama3_8b").description).total - 128256 * 4096
+    cached = 64 * 8192 * 32 * 2 * 8 * 128
+    for precision, weight, kv in (("bf16", 2, 2), ("{weights: int8}", 1, 2), ("{weights: int8, kv: int8}", 1, 1)):
+        asked = [f"workload.precision={precision}", "workload.activations=on_chip"]
+        words = run(file, [*DECODE, *asked]).words
+        read = (count * weight + cached * kv) / 8
+        assert words["t_memory"] == pytest.approx(read / 3.35e12, rel=0.005)
+        assert words["tokens_per_s"] == pytest.approx(64 / words.result.time_s, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("workload.recompute=full", "decode has no recompute; it is of train"),
+        ("workload.seq=5", "seq is the length of a prompt; decode has context, the tokens in the cache"),
+        ("workload.context=", "'workload.context' is missing: decode needs it"),
+        ("workload.mode=prefill", "'workload.seq' is missing: prefill needs it"),
+    ],
+)
+def test_what_a_mode_has_not_is_told(file: str, override: str, told: str) -> None:
+    (problem,) = problems(file, *DECODE, override)
+    assert problem.split(": ", 1)[1] == told
+
+
+def test_prefill_in_chunks_is_the_same_arithmetic(file: str) -> None:
+    whole = ["workload={model: llama3_8b, mode: prefill, batch: 8, seq: 2048}"]
+    flops = [run(file, [*whole, *more]).summary["flops"] for more in ([], ["workload.chunk=512"])]
+    assert flops[1] == pytest.approx(flops[0], rel=0.01)  # no more than vectors that are read twice

@@ -17,7 +17,19 @@ from hypothesis import strategies as st
 from analysis import Summary
 from hw import Mesh, SpecError, System, load_chip, parse_topology
 from scenarios.models import load_model, model_names
-from simulator import OpGraph, Result, RunOptions, bind, parse_graph, print_items, simulate
+from simulator import (
+    Inference,
+    OpGraph,
+    Parallel,
+    Precision,
+    Result,
+    RunOptions,
+    bind,
+    inference_graph,
+    parse_graph,
+    print_items,
+    simulate,
+)
 from simulator.models import (
     Attention,
     Embedding,
@@ -32,9 +44,6 @@ from simulator.models import (
     forward_flops,
     parameters,
 )
-from simulator.models.steps.inference import Inference, inference_graph
-from simulator.models.steps.layout import Parallel
-from simulator.models.steps.precision import Precision
 
 SMALL = Transformer(
     name="small",
