@@ -178,7 +178,10 @@ def start(
     file: str, store: Path, jobs: int, export: Path | None = None, sizes: Sequence[str] = SIZES
 ) -> subprocess.Popen[bytes]:
     where = ["--store", str(store), "--jobs", str(jobs), *(["--export", str(export)] if export else [])]
-    command = [sys.executable, "-c", "from scenarios.cli import main; main()", "study", file, *sizes, *where]
+    # who starts the tests in the background leaves them a Ctrl-C that is ignored
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from scenarios.cli import main; main()"
+    command = [sys.executable, "-c", code, "study", file, *sizes, *where]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd=ROOT)
 
 
