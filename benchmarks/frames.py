@@ -11,7 +11,19 @@ from analysis.traces import write_trace_file
 from benchmarks.core import cpu_s, ring
 from benchmarks.table import Figure, Figures
 from hw import System, load_chip, parse_topology
-from simulator import Communication, Engine, Kernel, OpGraph, Plan, PlannedKernel, Result, RunOptions, Traffic, Variant
+from simulator import (
+    Communication,
+    Engine,
+    Kernel,
+    OpGraph,
+    Plan,
+    PlannedKernel,
+    PlannedKernels,
+    Result,
+    RunOptions,
+    Traffic,
+    Variant,
+)
 
 TASKS = 1_000_000
 OPS = ("matmul", "vector", "matmul2", "send")
@@ -24,12 +36,14 @@ def finished_run(tasks: int, contended: bool = False) -> Result:
     engine.run()
     chip = load_chip("tpu_v5e")
     plan = Plan(System(chip, parse_topology("ring(16)", chip.links)), OpGraph({}, ()), RunOptions(), program=program)
+    planned = []
     for name in OPS:
         communication = Communication(kind="send", nbytes=1.0) if name == "send" else None
         kernel = Kernel(name=name, ops=(name,), kind=name, communication=communication)
         times = {} if communication else {"matrix_unit": 1e-4}
         chips = tuple(range(16))
-        plan.kernels.append(PlannedKernel(kernel, (Variant(kernel, 1.0, "", 0.0, times),), Traffic(), 0.0, name, chips))
+        planned.append(PlannedKernel(kernel, (Variant(kernel, 1.0, "", 0.0, times),), Traffic(), 0.0, name, chips))
+    plan.kernels = PlannedKernels.listed(planned)
     return Result(plan, engine.begin, engine.end)
 
 

@@ -37,7 +37,7 @@ from simulator.lowering.folding import Folding, fold, unfolded
 from simulator.lowering.host_ports import HostPorts
 from simulator.lowering.lowering import lower
 from simulator.lowering.network import Network, Traffic
-from simulator.lowering.plan import Plan, PlannedKernel, Variant
+from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels, Variant
 from simulator.lowering.resources import SystemResources
 from simulator.lowering.variants import FUSE
 from simulator.models.steps.inference.graph import inference_graph
@@ -53,6 +53,7 @@ from simulator.options import NETWORKS, Holds, RunOption, RunOptions, run_option
 from simulator.passes.binding import bind, bind_op, check_graph, tensor_bytes
 from simulator.passes.checks import Known
 from simulator.passes.fusion import fuse
+from simulator.passes.kernels import Kernels
 from simulator.passes.pipeline.assembly import Pipeline, Pipelined, pipelined
 from simulator.passes.pipeline.chunks import PipelineChunk
 from simulator.passes.pipeline.schedules import SCHEDULES, schedule
@@ -98,6 +99,7 @@ __all__ = [
     "Communication",
     "Contraction",
     "Kernel",
+    "Kernels",
     "Work",
     "kind",
     "named_loops",
@@ -165,6 +167,7 @@ __all__ = [
     "Network",
     "Plan",
     "PlannedKernel",
+    "PlannedKernels",
     "SystemResources",
     "Traffic",
     "Variant",

@@ -6,11 +6,32 @@ The bounds are computed when asked for, without a simulation (`simulator.engine.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.engine.program import PS_PER_S
 from simulator.lowering.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Each task in each queue that it occupies, but for messages: its chip, the kernel that it carries out there, when it
+    began and ended (ps). Columns, in the order of tasks."""
+
+    task: Any
+    queue: Any
+    chip: Any
+    kernel: Any
+    begin: Any
+    end: Any
+
+    def of(self, chosen: Any) -> Places:
+        """Some of the rows: a mask, or their numbers."""
+        return Places(*(getattr(self, name)[chosen] for name in self.__slots__))
 
 
 class Result:
@@ -45,6 +66,26 @@ class Result:
     def eta(self) -> float:
         """Where between the bounds the run landed: 1 the lower, 0 the upper."""
         return eta(self.time_s, self.lower_bound_s, self.upper_bound_s)
+
+    @cached_property
+    def places(self) -> Places:
+        """Where and when every task ran, as columns."""
+        program = self.plan.program
+        task, queue = np.arange(len(program)), np.asarray(program.queue, dtype=np.int64)
+        if program.groups:
+            more = [(each, other) for each, queues in program.groups.items() for other in queues[1:]]
+            beside = np.asarray(more, dtype=np.int64)
+            task, queue = np.concatenate([task, beside[:, 0]]), np.concatenate([queue, beside[:, 1]])
+            order = np.argsort(task, kind="stable")
+            task, queue = task[order], queue[order]
+        if program.parts:
+            outer = ~np.asarray([each.inner for each in program.queues], dtype=bool)[queue]
+            task, queue = task[outer], queue[outer]
+        chip = np.asarray([each.chip for each in program.queues], dtype=np.int64)[queue]
+        kernel = np.asarray(program.kernel, dtype=np.int64)[task]
+        for at in np.flatnonzero(np.isin(kernel, list(self.plan.partner))) if self.plan.partner else ():
+            kernel[at] = self.plan.kernel_on(int(task[at]), int(chip[at]))
+        return Places(task, queue, chip, kernel, np.asarray(self.begin_ps)[task], np.asarray(self.end_ps)[task])
 
     @cached_property
     def waiting_ps(self) -> dict[tuple[int, int], int]:

@@ -27,7 +27,8 @@ def memory_frame(result: Result) -> pd.DataFrame:
     import pandas as pd
 
     rows = list(holdings(result))
-    made = {op.name for op in result.plan.graph.flat()}
+    flat = result.plan.graph.unrolled
+    made = {flat.name(value) for value in range(len(flat))}
     owners = tensor_owners(result.plan)
     return pd.DataFrame(
         {

@@ -22,12 +22,13 @@ class CollectiveChoice:
 
 def choices(plan: Plan) -> Iterator[CollectiveChoice]:
     """One row per collective, in program order."""
-    for planned in plan.kernels:
-        communication = planned.kernel.communication
+    kernels = plan.kernels
+    for at, code in enumerate(kernels.code):
+        sort = kernels.sorts[code]
+        communication, traffic = sort.kernel.communication, sort.traffic
         if communication is not None and not communication.pair:
-            traffic = planned.traffic
             yield CollectiveChoice(
-                planned.kernel.name,
+                kernels.kernels.names.kernel_name(at),
                 communication.kind,
                 communication.axes,
                 traffic.algorithm,

@@ -81,7 +81,7 @@ def _used(plan: Plan, wires: Sequence[Wire]) -> set[str]:
         if work:
             name = link.get(resource.name) or resource.name.partition(".")[2]
             found.add("pcie" if name.startswith("pcie.") else name)
-    if any(planned.traffic.groups for planned in plan.kernels):
+    if any(sort.traffic.groups for sort in plan.kernels.sorts):
         found.add("latency")
     return found
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from simulator import Result
 
@@ -27,28 +30,33 @@ class GanttLine:
 
 def gantt(result: Result, width: int, letter_of: Mapping[int, str], chips: Sequence[int]) -> list[GanttLine]:
     """The lines of the queues of `chips`, `width` characters each; `letter_of` maps kernels to letters."""
-    program = result.plan.program
+    queues, places = result.plan.program.queues, result.places
+    letters = sorted({*letter_of.values(), OTHER})
+    number = {letter: at for at, letter in enumerate(letters)}
+    of_kernel = np.full(len(result.plan.kernels), number[OTHER])
+    of_kernel[list(letter_of)] = [number[letter] for letter in letter_of.values()]
+    places = places.of(np.isin(places.chip, list(chips)) & (places.end > places.begin))
     makespan = max(result.end_ps, default=0)
-    lanes: dict[int, list[dict[str, float]]] = {}
-    for task in range(len(program)):
-        begin, end = result.begin_ps[task], result.end_ps[task]
-        for queue in program.queues_of(task):
-            kernel = result.plan.kernel_on(task, program.queues[queue].chip)
-            if program.queues[queue].chip in chips and end > begin and not program.queues[queue].inner:
-                cells = lanes.setdefault(queue, [{} for _ in range(width)])
-                _paint(cells, (begin * width / makespan, end * width / makespan), letter_of.get(kernel, OTHER))
-    return [
-        GanttLine(program.queues[queue].chip, program.queues[queue].name, "".join(map(_shown, lanes[queue])))
-        for queue in sorted(lanes, key=lambda queue: (program.queues[queue].chip, queue))
-    ]
+    lines = []
+    for queue in sorted(np.unique(places.queue).tolist(), key=lambda queue: (queues[queue].chip, queue)):
+        here = places.of(places.queue == queue)
+        begin, end = (column.astype(np.float64) * width / makespan for column in (here.begin, here.end))
+        cells = _painted(begin, end, of_kernel[here.kernel], (width, len(letters)))
+        shown = "".join(_shown(dict(zip(letters, cell, strict=True))) for cell in cells.tolist())
+        lines.append(GanttLine(queues[queue].chip, queues[queue].name, shown))
+    return lines
 
 
-def _paint(cells: list[dict[str, float]], span: tuple[float, float], letter: str) -> None:
-    begin, end = span
-    for at in range(int(begin), min(len(cells), int(end) + 1)):
-        covered = min(end, at + 1) - max(begin, at)
-        if covered > 0:
-            cells[at][letter] = cells[at].get(letter, 0.0) + covered
+def _painted(begin: Any, end: Any, letter: Any, size: tuple[int, int]) -> Any:
+    """How much of each cell each letter covers, of spans given in cells."""
+    first = begin.astype(np.int64)
+    count = np.minimum(size[0], end.astype(np.int64) + 1) - first
+    span = np.repeat(np.arange(len(begin)), count)
+    cell = np.arange(len(span)) - np.repeat(np.cumsum(count) - count, count) + first[span]
+    covered = np.minimum(end[span], cell + 1) - np.maximum(begin[span], cell)
+    cells = np.zeros(size)
+    np.add.at(cells, (cell, letter[span]), np.maximum(covered, 0.0))
+    return cells
 
 
 def _shown(cell: Mapping[str, float]) -> str:

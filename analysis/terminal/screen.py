@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,7 +15,8 @@ from analysis.terminal.gantt import LETTERS, OTHER, gantt
 from analysis.words.busy import busy_s
 from analysis.words.causes import CAUSES
 from analysis.words.chip_kinds import fullest
-from analysis.words.ops import OpFigures, combined, op_figures
+from analysis.words.ops import combined
+from analysis.words.rounds import Rounds, rounds_figures
 from analysis.words.summary import Summary
 from analysis.words.words import WORDS
 from hw import Chip, Dimension
@@ -37,28 +37,12 @@ def _number(value: object) -> float:
 
 def screen(name: str, about: str, summary: Summary, width: int) -> RenderableType:
     """Everything about a run that fits one screen of `width` columns."""
-    groups = _by_name(op_figures(summary.result))
+    groups = rounds_figures(summary.result)
     heaviest = sorted(groups, key=lambda group: -group.figures.time_s)[:SHOWN_OPS]
     parts: list[RenderableType] = [_heading(name, about, summary), _bounds(summary, width), Text()]
     parts += [_causes(summary, width), Text(), _ops(groups, heaviest, summary), Text()]
     parts += [_gantt_text(summary, heaviest, width), Text(), *_closing(summary)]
     return Group(*parts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rounds:
-    """The kernels of one op over all rounds of its block: their numbers, and their figures added up."""
-
-    kernels: tuple[int, ...]
-    figures: OpFigures
-
-
-def _by_name(rows: Sequence[OpFigures]) -> list[_Rounds]:
-    """Kernels that differ only in the round of their block, as one."""
-    places: dict[str, list[int]] = {}
-    for at, row in enumerate(rows):
-        places.setdefault(row.base, []).append(at)
-    return [_Rounds(tuple(at), combined(name, [rows[each] for each in at])) for name, at in places.items()]
 
 
 def _heading(name: str, about: str, summary: Summary) -> Text:
@@ -80,7 +64,7 @@ def _heading(name: str, about: str, summary: Summary) -> Text:
 
 def _peak(summary: Summary, chip: Chip) -> str:
     peaks = dict(chip.matrix_unit.peak_flops_per_s)
-    used = {planned.kernel.matrix_dtype for planned in summary.plan.kernels} & set(peaks)
+    used = {sort.kernel.matrix_dtype for sort in summary.plan.kernels.sorts} & set(peaks)
     dtype = sorted(used)[0] if used else next(iter(peaks))
     return f"{show({str(k): v for k, v in peaks.items()}[dtype], Dimension.FLOP_RATE)} {dtype}"
 
@@ -117,7 +101,7 @@ def _causes(summary: Summary, width: int) -> Table:
     return table
 
 
-def _ops(groups: Sequence[_Rounds], heaviest: Sequence[_Rounds], summary: Summary) -> Table:
+def _ops(groups: Sequence[Rounds], heaviest: Sequence[Rounds], summary: Summary) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     for column in ("", "op", "kind", "time", "share", "FLOP/B", "bound by", "tile"):
         figure = column in ("time", "share", "FLOP/B")
@@ -125,7 +109,8 @@ def _ops(groups: Sequence[_Rounds], heaviest: Sequence[_Rounds], summary: Summar
         least = _LEAST_WIDTH.get(column, 4)
         table.add_column(column, justify="right" if figure else "left", no_wrap=True, min_width=least)
     time = _number(summary["time"])
-    rest = [group for group in groups if group not in heaviest]
+    shown_names = {group.figures.name for group in heaviest}
+    rest = [group for group in groups if group.figures.name not in shown_names]
     together = combined("", [group.figures for group in rest]) if rest else None
     shown = [(group.kernels, group.figures.chip) for group in heaviest]
     if together is not None:
@@ -151,7 +136,7 @@ def _short(name: str, longest: int = 32) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
-def _gantt_text(summary: Summary, heaviest: Sequence[_Rounds], width: int) -> Text:
+def _gantt_text(summary: Summary, heaviest: Sequence[Rounds], width: int) -> Text:
     letters = {at: LETTERS[place] for place, group in enumerate(heaviest) for at in group.kernels}
     chips = sorted({lane.chip for lane in summary.plan.program.queues})[:SHOWN_CHIPS]
     label = 18

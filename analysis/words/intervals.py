@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 Interval = tuple[int, int]
 
@@ -40,3 +43,21 @@ def difference(first: Sequence[Interval], second: Sequence[Interval]) -> list[In
 def length(intervals: Iterable[Interval]) -> int:
     """Total time."""
     return sum(end - begin for begin, end in intervals)
+
+
+def covered(begin: Any, end: Any) -> int:
+    """The length of the union of intervals, given as columns."""
+    if not len(begin):
+        return 0
+    order = np.lexsort((end, begin))
+    begin, end = begin[order], end[order]
+    reached = np.maximum.accumulate(end)
+    first = begin.copy()
+    first[1:] = np.maximum(begin[1:], reached[:-1])
+    return int(np.maximum(end - first, 0).sum())
+
+
+def covered_without(begin: Any, end: Any, others: tuple[Any, Any]) -> int:
+    """The length of the union of intervals without that of others, all given as columns."""
+    both = np.concatenate([begin, others[0]]), np.concatenate([end, others[1]])
+    return covered(*both) - covered(*others)

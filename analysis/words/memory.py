@@ -8,11 +8,14 @@ of its inputs (a grown cache) counts with what was added, and that input stays a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from analysis.words.lives import NOWHERE, LastReads, Spans, Writes, last_reads, writes_of
 from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
 
@@ -27,143 +30,148 @@ class Holding:
     end_s: float
 
 
-def _inputs(plan: Plan) -> list[Tensor]:
-    """Every tensor in HBM that the graph takes in."""
-    made = {op.name for op in plan.graph.flat()}
-    found = {
-        tensor.name: tensor
-        for op in plan.graph.flat()
-        for tensor in op.inputs
-        if tensor.name not in made and tensor.memory == "hbm"
-    }
-    return list(found.values())
+class _Sizes:
+    """Bytes of values on simulated chips, worked out once for all of the same type."""
 
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._flat = plan.graph.unrolled
+        self.types: list[Tensor] = []
+        self._known: dict[Hashable, int] = {}
+        self._of_site = np.asarray([self._type(site.output) for site in self._flat.sites], dtype=np.int64)
+        of_tensor = np.asarray([self._type(tensor) for tensor in self._flat.tensors], dtype=np.int64)
+        self._of_given = of_tensor[np.asarray(self._flat.given, dtype=np.int64)]
+        self._bytes: dict[int, list[float]] = {}
 
-def _sizes(plan: Plan, tensors: Iterable[Tensor]) -> Mapping[tuple[str, int], float]:
-    """Local bytes of tensors by name and simulated chip."""
-    of_variant: dict[int, dict[str, float]] = {}
-    tensors = list(tensors)
-    for chip in plan.simulated:
-        variant = plan.split.variant_of[chip]
-        if variant not in of_variant:
+    def _type(self, tensor: Tensor) -> int:
+        key = tensor.dtype, tensor.dims, tensor.partial, tensor.memory
+        if key not in self._known:
+            self._known[key] = len(self.types)
+            self.types.append(tensor)
+        return self._known[key]
+
+    def type_of(self, values: Any) -> Any:
+        """The type of each value; -1 of what only kernels know."""
+        site = np.asarray(self._flat.site, dtype=np.int64)
+        found = np.full(len(values), -1)
+        given, made = values < 0, (values >= 0) & (values < len(site))
+        found[given] = self._of_given[-1 - values[given]]
+        found[made] = self._of_site[site[values[made]]]
+        return found
+
+    def by_type(self, chip: int) -> Any:
+        """Bytes of each type on a chip, at its number; NaN of what the chip has no part in, and of type -1."""
+        plan, variant = self._plan, self._plan.split.variant_of[chip]
+        if variant not in self._bytes:
             cut = plan.split.cuts[variant]
-            alike = {(each.dtype, each.dims): each for each in tensors}  # what names and rounds share is sized once
-            sized = {key: tensor_bytes(each, plan.graph, plan.system, cut) for key, each in alike.items()}
-            of_variant[variant] = {each.name: sized[each.dtype, each.dims] for each in tensors}
-    members = {each.name: plan.system.mesh.members(each.axes + each.partial) for each in tensors}
-    return {
-        (name, chip): nbytes
-        for chip in plan.simulated
-        for name, nbytes in of_variant[plan.split.variant_of[chip]].items()
-        if (here := members[name]) is None or chip in here
-    }
+            self._bytes[variant] = [tensor_bytes(each, plan.graph, plan.system, cut) for each in self.types]
+        chips = [plan.system.mesh.members(each.axes + each.partial) for each in self.types]
+        here = zip(self._bytes[variant], chips, strict=True)
+        return np.asarray([*(nbytes if on is None or chip in on else math.nan for nbytes, on in here), math.nan])
+
+    def on(self, value: Any, chip: Any) -> Any:
+        """What values take on chips; NaN where that is not known."""
+        types = self.type_of(value)
+        found = np.full(len(value), math.nan)
+        for each in np.unique(chip).tolist():
+            here = chip == each
+            found[here] = self.by_type(each)[types[here]]
+        return found
+
+    def given(self) -> Any:
+        """The values that the graph takes in, in the order in which they are first read."""
+        read = np.asarray(self._flat.reads, dtype=np.int64)
+        values, first = np.unique(read[read < 0], return_index=True)
+        return values[np.argsort(first)]
+
+    def in_memory(self, values: Any, memory: str) -> Any:
+        """Those of some values that are held in a memory."""
+        held = np.asarray([*(each.memory == memory for each in self.types), False], dtype=bool)
+        return values[held[self.type_of(values)]]
 
 
-def _given(plan: Plan) -> Mapping[tuple[str, int], float]:
-    """Local bytes of the inputs of the graph by name and simulated chip: those that run an op which reads it."""
-    readers: dict[str, set[tuple[int, ...]]] = {}
-    for planned in plan.kernels:
-        for access in planned.kernel.reads:
-            readers.setdefault(access.tensor, set()).add(planned.chips)
-    sizes = _sizes(plan, _inputs(plan))
-    return {
-        (name, chip): nbytes
-        for (name, chip), nbytes in sizes.items()
-        if any(chip in chips for chips in readers.get(name, ()))
-    }
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Tensors on chips as columns: value, chip, bytes, begin and end (s)."""
+
+    value: Any
+    chip: Any
+    nbytes: Any
+    begin_s: Any
+    end_s: Any
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Held]) -> _Held:
+        """Several, one after the other."""
+        return cls(*(np.concatenate([getattr(each, name) for each in parts]) for name in cls.__slots__))
 
 
 def holdings(result: Result) -> Iterator[Holding]:
     """Every tensor on every simulated chip, with its life span."""
-    plan = result.plan
-    end_of_run = result.time_s
-    given = _given(plan)
-    for (name, chip), nbytes in given.items():
-        yield Holding(name, chip, nbytes, 0.0, end_of_run)
-    spans = _spans(result)
-    last = _last_reads(plan, spans)
-    made = _sizes(plan, (op.output for op in plan.graph.flat()))
-    before = {name: into for planned in plan.kernels for name, into in planned.kernel.grown}
-    for at, planned in enumerate(plan.kernels):
-        for access in planned.kernel.writes:
-            for chip in planned.chips:
-                nbytes = made.get((access.tensor, chip), access.nbytes)  # what it takes, not what was moved
-                grown = (before.get(access.tensor, ""), chip)
-                nbytes -= made.get(grown, given.get(grown, 0.0))
-                if access.memory != "hbm" or not nbytes:
-                    continue
-                begin = spans[at, chip][0] / PS_PER_S
-                end = last.get((access.tensor, chip))
-                yield Holding(access.tensor, chip, nbytes, begin, end_of_run if end is None else end / PS_PER_S)
+    name = result.plan.kernels.kernels.names.value_name
+    held = _held(result)
+    columns = (getattr(held, each).tolist() for each in held.__slots__)
+    for value, *rest in zip(*columns, strict=True):
+        yield Holding(name(value), *rest)
 
 
-def _spans(result: Result) -> dict[tuple[int, int], tuple[int, int]]:
-    """First begin and last end of every kernel on every chip; the two ends of a transfer share its task."""
-    plan, program = result.plan, result.plan.program
-    chip_of = np.asarray([lane.chip for lane in program.queues], dtype=np.int64)
-    grouped = [(task, queue) for task, queues in program.groups.items() for queue in queues[1:]]
-    more = np.asarray(grouped, dtype=np.int64).reshape(-1, 2)
-    task = np.concatenate([np.arange(len(program)), more[:, 0]])
-    chip = chip_of[np.concatenate([np.asarray(program.queue, dtype=np.int64), more[:, 1]])]
-    kernel = np.asarray(program.kernel, dtype=np.int64)[task]
-    begin, end = np.asarray(result.begin_ps)[task], np.asarray(result.end_ps)[task]
-    spans: dict[tuple[int, int], tuple[int, int]] = {}
-    width = int(chip.max(initial=0)) + 1
-    place, row = np.unique(kernel * width + chip, return_inverse=True)
-    first, last = np.full(len(place), max(result.end_ps, default=0)), np.zeros(len(place), dtype=end.dtype)
-    np.minimum.at(first, row, begin)
-    np.maximum.at(last, row, end)
-    for at, since, until in zip(place.tolist(), first.tolist(), last.tolist(), strict=True):
-        carried, here = divmod(at, width)
-        for part in (carried, plan.partner.get(carried)):
-            if part is not None and here in plan.kernels[part].chips:
-                spans[part, here] = (since, until)
-    return spans
+def _held(result: Result) -> _Held:
+    sizes, spans = _Sizes(result.plan), Spans(result)
+    writes = writes_of(result.plan.kernels.kernels)
+    last = last_reads(result.plan, spans, writes)
+    return _Held.joined([*_given(result, sizes, last), _made(result, sizes, spans, writes, last)])
 
 
-def _last_reads(plan: Plan, spans: Mapping[tuple[int, int], tuple[int, int]]) -> dict[tuple[str, int], int]:
-    """When each chip has read each tensor for the last time."""
-    last: dict[tuple[str, int], int] = {}
-    for at, planned in enumerate(plan.kernels):
-        for access in planned.kernel.reads:
-            for chip in planned.chips:
-                end = spans[at, chip][1]
-                last[access.tensor, chip] = max(last.get((access.tensor, chip), 0), end)
-    run_ends = max((until for _, until in spans.values()), default=0)
-    for planned in reversed(plan.kernels):
-        for name, into in planned.kernel.grown:
-            for chip in planned.chips:
-                # what nobody reads stays to the end, and with it what it grew out of
-                end = last.get((name, chip), run_ends)
-                last[into, chip] = max(last.get((into, chip), 0), end)
-    return last
+def _given(result: Result, sizes: _Sizes, last: LastReads) -> Iterator[_Held]:
+    """What is there before the run on the chips that read it, and stays."""
+    values = sizes.in_memory(sizes.given(), "hbm")
+    types = sizes.type_of(values)
+    for chip in result.plan.simulated:
+        nbytes = sizes.by_type(chip)[types]
+        here = ~np.isnan(nbytes) & (last.of(values, np.full(len(values), chip)) >= 0)
+        begin = np.zeros(int(here.sum()))
+        yield _Held(values[here], np.full(len(begin), chip), nbytes[here], begin, begin + result.time_s)
+
+
+def _made(result: Result, sizes: _Sizes, spans: Spans, writes: Writes, last: LastReads) -> _Held:
+    """What kernels make, from the begin of the kernel to the last end of those that read it."""
+    rows, of = spans.rows(writes.kernel)
+    value, chip = writes.value[of], spans.chip[rows]
+    known = sizes.on(value, chip)
+    nbytes = np.where(np.isnan(known), writes.nbytes[of], known)  # what it takes, not what was moved
+    into = writes.into[of]
+    grown = into != NOWHERE
+    nbytes[grown] -= np.nan_to_num(sizes.on(into[grown], chip[grown]))
+    held = writes.hbm[of] & (nbytes != 0)
+    rows, value, chip = rows[held], value[held], chip[held]
+    end = last.of(value, chip)
+    end_s = np.where(end < 0, result.time_s, end / PS_PER_S)
+    return _Held(value, chip, nbytes[held], spans.begin[rows] / PS_PER_S, end_s)
 
 
 def near_bytes(plan: Plan) -> Mapping[str, float]:
     """Bytes of all tensors that are held in each memory on the chip, on the chip that holds most; they stay for the whole
     run."""
+    sizes = _Sizes(plan)
     near = {name for chip in plan.system.kinds for name in chip.near_memories}
-    tensors = (tensor for op in plan.graph.flat() for tensor in (*op.inputs, op.output))
-    held = {tensor.name: tensor for tensor in tensors if tensor.memory in near}
-    total: dict[tuple[str, int], float] = {}
-    for (name, chip), nbytes in _sizes(plan, held.values()).items():
-        key = (held[name].memory, chip)
-        total[key] = total.get(key, 0.0) + nbytes
-    return {memory: max(total.get((memory, chip), 0.0) for chip in plan.simulated) for memory, _ in total}
+    found: dict[str, float] = {}
+    for memory in dict.fromkeys(each.memory for each in sizes.types if each.memory in near):
+        values = np.concatenate([sizes.given(), np.arange(len(plan.graph.unrolled))])
+        counts = np.bincount(sizes.type_of(sizes.in_memory(values, memory)), minlength=len(sizes.types))
+        found[memory] = max(float(np.nansum(sizes.by_type(chip)[:-1] * counts)) for chip in plan.simulated)
+    return found
 
 
 def memory_peaks(result: Result) -> Mapping[int, float]:
     """The most HBM that each simulated chip holds at any time."""
-    events: dict[int, list[tuple[float, int, float]]] = {}
-    for held in holdings(result):
-        here = events.setdefault(held.chip, [])
-        # what ends makes room for what begins at the same instant
-        here.append((held.begin_s, 1, held.nbytes))
-        here.append((held.end_s, 0, -held.nbytes))
-    peaks: dict[int, float] = {}
-    for chip, here in events.items():
-        level = peaks[chip] = 0.0
-        for _, _, change in sorted(here):
-            level += change
-            peaks[chip] = max(peaks[chip], level)
-    return peaks
+    held = _held(result)
+    chip = np.concatenate([held.chip, held.chip])
+    at = np.concatenate([held.begin_s, held.end_s])
+    begins = np.arange(len(chip)) < len(held.chip)
+    change = np.concatenate([held.nbytes, -held.nbytes])
+    # what ends makes room for what begins at the same instant
+    order = np.lexsort((change, begins, at, chip))
+    chip, change = chip[order], change[order]
+    starts = np.flatnonzero(np.diff(chip, prepend=-1))
+    parts = zip(chip[starts].tolist(), np.split(change, starts[1:]), strict=True) if len(starts) else ()
+    return {here: max(0.0, float(np.cumsum(part).max())) for here, part in parts}

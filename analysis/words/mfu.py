@@ -9,11 +9,12 @@ Source: model and hardware FLOPs utilisation as in Chowdhery et al. 2022 (PaLM),
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from analysis.words.per_chip import totals
 from hw import Chip
-from simulator import Plan, Work, usable_dtype
+from simulator import Plan, PlannedKernel, usable_dtype
 
 _UNIT = "matrix_unit"
 
@@ -29,41 +30,29 @@ def hfu(plan: Plan, time_s: float) -> float:
 
 
 def _utilisation(plan: Plan, time_s: float, recomputed: bool) -> float:
-    peaks = _Peaks(plan.system.kinds)
     kind_of = plan.system.kind_of
-    ideal_s: dict[int, float] = {}
-    heaviest: Work | None = None
-    for planned in plan.kernels:
-        if not planned.kernel.matrix_flops:
-            continue
-        for work in planned.kernel.works:
-            if work.unit == _UNIT and (heaviest is None or work.flops > heaviest.flops):
-                heaviest = work
-        for chip in planned.chips:
-            works = plan.variant(planned, chip).kernel.works
-            ideal_s[chip] = ideal_s.get(chip, 0.0) + sum(
-                work.flops / peaks.of(kind_of[chip], work.dtype)
-                for work in works
-                if work.unit == _UNIT and (recomputed or not work.recompute)
-            )
+    works = [work for sort in plan.kernels.sorts if sort.kernel.matrix_flops for work in sort.kernel.works]
+    # of equals the first
+    heaviest = max((work for work in works if work.unit == _UNIT), key=lambda work: work.flops, default=None)
+
+    def ideal(sort: PlannedKernel, variant: int) -> float:
+        chip = plan.split.chips[variant]
+        return sum(
+            work.flops / _peak(chip, work.dtype)
+            for work in sort.variants[variant].kernel.works
+            if work.unit == _UNIT and (recomputed or not work.recompute)
+        )
+
+    ideal_s = totals(plan, ideal, lambda sort: bool(sort.kernel.matrix_flops))
     if heaviest is None or time_s <= 0:
         return 0.0
-    whole = [peaks.of(kind, heaviest.dtype) for kind in range(len(plan.system.kinds))]
+    whole = [_peak(chip, heaviest.dtype) for chip in plan.system.kinds]
     used = sum(seconds * whole[kind_of[chip]] * len(plan.members(chip)) for chip, seconds in ideal_s.items())
     return used / (time_s * sum(whole[kind] for kind in kind_of))
 
 
-class _Peaks:
-    """FLOP/s at which the matrix unit of each kind of chip serves a dtype; 0 if it cannot."""
-
-    def __init__(self, kinds: Sequence[Chip]) -> None:
-        self.kinds = kinds
-        self.known: dict[tuple[int, str], float] = {}
-
-    def of(self, kind: int, dtype: str) -> float:
-        """That of one kind."""
-        if (kind, dtype) not in self.known:
-            peaks: Mapping[Any, float] = self.kinds[kind].matrix_unit.peak_flops_per_s
-            served = usable_dtype(dtype, peaks)
-            self.known[kind, dtype] = peaks[served] if served else 0.0
-        return self.known[kind, dtype]
+def _peak(chip: Chip, dtype: str) -> float:
+    """FLOP/s at which the matrix unit of a chip serves a dtype; 0 if it cannot."""
+    peaks: Mapping[Any, float] = chip.matrix_unit.peak_flops_per_s
+    served = usable_dtype(dtype, peaks)
+    return peaks[served] if served else 0.0

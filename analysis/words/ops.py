@@ -6,7 +6,6 @@ Of unlike chips every word is that of the chip with the most of it, as the words
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -14,7 +13,7 @@ from operator import add
 
 from analysis.words.causes import CAUSES, HOST, NETWORK, OVERHEAD, cause_of
 from analysis.words.words import OP_WORDS
-from simulator import PS_PER_S, Plan, PlannedKernel, Result, Variant
+from simulator import PS_PER_S, PlannedKernel, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +24,6 @@ class Amounts:
     hbm_bytes: float = 0.0
     network_bytes: float = 0.0
     times_s: Mapping[str, float] = field(default_factory=dict)
-
-    def __add__(self, other: Amounts) -> Amounts:
-        times = dict(self.times_s)
-        for word, seconds in other.times_s.items():
-            times[word] = times.get(word, 0.0) + seconds
-        return Amounts(
-            self.flops + other.flops,
-            self.hbm_bytes + other.hbm_bytes,
-            self.network_bytes + other.network_bytes,
-            times,
-        )
 
 
 @dataclass(frozen=True)
@@ -132,74 +120,6 @@ def kernel_times(planned: PlannedKernel, variant: Variant, fixed_s: float) -> di
     return times
 
 
-def bases(plan: Plan) -> dict[str, str]:
-    """By name of a kernel, its name without the numbers of rounds: the same for all rounds of a block."""
-    return {planned.kernel.name: planned.kernel.base for planned in plan.kernels}
-
-
-def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
-    """One row per kernel, in program order. `kind`: as the chips of one kind (`System.kinds`) have it, time 0 where none of
-    them runs it; begin and end are those over all chips."""
-    plan, program = result.plan, result.plan.program
-    counted = {chip for chip in plan.simulated if kind in (None, plan.system.kind_of[chip])}
-    runs_on = [counted.intersection(planned.chips) for planned in plan.kernels]
-    busy: list[dict[int, int]] = [{} for _ in plan.kernels]
-    begin, end = [math.inf] * len(plan.kernels), [0.0] * len(plan.kernels)
-    fixed = [0] * len(plan.kernels)
-    for task in program.outer():
-        carried = program.kernel[task]
-        took, chips = result.end_ps[task] - result.begin_ps[task], program.chips_of(task)
-        for kernel in {carried, plan.partner.get(carried, carried)}:  # a transfer carries out a send and a recv
-            mine = busy[kernel]
-            for chip in chips:
-                if chip in runs_on[kernel]:
-                    mine[chip] = mine.get(chip, 0) + took
-            begin[kernel] = min(begin[kernel], result.begin_ps[task])
-            end[kernel] = max(end[kernel], result.end_ps[task])
-            fixed[kernel] = max(fixed[kernel], program.shapes[program.shape[task]].fixed_ps)
-    rows = []
-    for at, planned in enumerate(plan.kernels):
-        amounts = _amounts(planned, plan, runs_on[at] or counted, fixed[at] * planned.kernel.schedule.chunks / PS_PER_S)
-        since = 0.0 if math.isinf(begin[at]) else begin[at] / PS_PER_S
-        mine = dict(sorted(busy[at].items()))
-        row = OpFigures(
-            planned.kernel.name,
-            planned.kernel.kind,
-            plan.variant(planned, max(mine, key=lambda chip: mine[chip], default=min(amounts))).tile,
-            since,
-            end[at] / PS_PER_S,
-            mine,
-            amounts,
-            planned.kernel.base,
-        )
-        rows.append(row)
-    return rows
-
-
-def _amounts(planned: PlannedKernel, plan: Plan, chips: Iterable[int], fixed_s: float) -> dict[int, Amounts]:
-    """What each chip does of a kernel."""
-    made: dict[int, Amounts] = {}
-    found: dict[int, Amounts] = {}
-    for chip in sorted(chips):
-        sort = plan.split.variant_of[chip]
-        if sort not in made:
-            variant = planned.variants[sort]
-            times = kernel_times(planned, variant, fixed_s)
-            made[sort] = Amounts(variant.kernel.flops, variant.hbm_bytes, planned.traffic.sent_bytes, times)
-        found[chip] = made[sort]
-    return found
-
-
-def figures_of(name: str, result: Result) -> OpFigures | None:
-    """One op by its name, over all of its kernels; None if there is no such op."""
-    rows = [
-        row
-        for row, planned in zip(op_figures(result), result.plan.kernels, strict=True)
-        if name in planned.kernel.ops or name == planned.kernel.name
-    ]
-    return combined(name, rows) if rows else None
-
-
 def combined(name: str, rows: Sequence[OpFigures]) -> OpFigures:
     """Several kernels as one row: sums on each chip, from the first beginning to the last end."""
     busy: dict[int, int] = {}
@@ -229,6 +149,24 @@ def _summed(rows: Sequence[OpFigures]) -> dict[int, Amounts]:
     for chip, each in parts.items():
         alike = tuple(id(part) for part in each)
         if alike not in made:
-            made[alike] = reduce(add, each)
+            made[alike] = added(each)
         found[chip] = made[alike]
     return found
+
+
+def added(parts: Sequence[Amounts]) -> Amounts:
+    """Amounts added in order."""
+    if len(parts) == 1:
+        return parts[0]
+    words = dict.fromkeys(word for part in {id(part): part for part in parts}.values() for word in part.times_s)
+    return Amounts(
+        _running(part.flops for part in parts),
+        _running(part.hbm_bytes for part in parts),
+        _running(part.network_bytes for part in parts),
+        {word: _running(part.times_s.get(word, 0.0) for part in parts) for word in words},
+    )
+
+
+def _running(amounts: Iterable[float]) -> float:
+    """A sum, one number after the other."""
+    return reduce(add, amounts)

@@ -66,11 +66,11 @@ class CostModel:
     def flops(self) -> float:
         """The arithmetic of one run on all chips."""
         plan = self.summary.plan
-        return sum(
-            plan.variant(planned, chip).kernel.flops * len(plan.members(chip))
-            for planned in plan.kernels
-            for chip in planned.chips
-        )
+        of_sort = [
+            [plan.variant(sort, chip).kernel.flops * len(plan.members(chip)) for chip in sort.chips]
+            for sort in plan.kernels.sorts
+        ]
+        return sum(flops for sort in plan.kernels.code for flops in of_sort[sort])
 
     # One run
 

@@ -28,7 +28,7 @@ def _round_problems(graph: OpGraph) -> list[Problem]:
     """Every reference to a round that cannot be; the graph is unrolled for it, and stays so."""
     try:
         if asks_for_rounds(graph.items):
-            graph.flat()
+            len(graph.unrolled)
     except SpecError as error:
         return list(dict.fromkeys(error.problems))
     return []

@@ -1,7 +1,8 @@
 """Op graphs: a program over tensors, independent of any hardware.
 
 Model: sizes of the named dims, and ops and repeated blocks in program order (`simulator.graph.items`). `OpGraph.flat()` is
-the graph with all blocks unrolled (`simulator.graph.unroll`); everything downstream works on that.
+the graph with all blocks unrolled (`simulator.graph.unroll`), `OpGraph.unrolled` the same as columns; everything downstream
+works on that.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Items, Op, every_op
 from simulator.graph.owners import Owner, Roles, owners_of
 from simulator.graph.unroll import unrolled
@@ -60,8 +62,9 @@ class OpGraph:
     def flat(self) -> tuple[Op, ...]:
         """All ops in program order with blocks unrolled and names numbered. Raises SpecError where a round is asked for
         that there is not."""
-        return self._flat
+        return tuple(self.unrolled)
 
     @cached_property
-    def _flat(self) -> tuple[Op, ...]:
+    def unrolled(self) -> FlatOps:
+        """The same as columns: for whoever goes through many rounds. Raises the same."""
         return unrolled(self.items, self.dims)

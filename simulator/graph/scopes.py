@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from simulator.graph.items import Tensor
-
 Place = tuple[int, ...]
 """A block by its place: that of its item in the graph, then in the block around it, and so on; () is no block."""
 
 
 @dataclass(slots=True)
 class TurnScope:
-    """What names mean in one turn of a block (or outside of all blocks): its own, then those of the scope around it.
+    """What names mean in one turn of a block (or outside of all blocks), as values: its own, then those of the scope around.
 
     While a turn lasts nothing is added around it, so nothing is copied.
     """
 
-    own: dict[str, Tensor] = field(default_factory=dict)
+    own: dict[str, int] = field(default_factory=dict)
     around: TurnScope | None = None
 
-    def find(self, name: str) -> Tensor | None:
+    def find(self, name: str) -> int | None:
         """What a name means here; None if nothing."""
         scope: TurnScope | None = self
         while scope is not None:

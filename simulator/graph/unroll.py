@@ -13,49 +13,24 @@ An `after=` that asks for a round before the first or after the last has nothing
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw import Problems
+from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op, reference, rounds_of
 from simulator.graph.op_line import LineError, read_reference
+from simulator.graph.rounds import at_round, says_round
 from simulator.graph.scopes import Home, Place, Turn, TurnScope, in_common
 
-_NUMBERED = ("on", "from", "to", "root", "shift", "priority")
-"""Options in which `round` stands for the number of the round."""
 
-_SAID = re.compile(r"\bround\b(?:\s*([+-]\s*\d{1,6}))?")
-
-
-def unrolled(items: Items, dims: Mapping[str, int]) -> tuple[Op, ...]:
+def unrolled(items: Items, dims: Mapping[str, int]) -> FlatOps:
     """All ops in program order, names numbered. Raises SpecError for a round that does not exist or has not been yet."""
     problems = Problems()
-    ops = tuple(_Unroller(items, dims, problems).ops(items, TurnScope(), Turn()))
+    unroller = _Unroller(items, dims, problems)
+    unroller.ops(items, TurnScope(), Turn())
     problems.raise_if_any()
-    return ops
-
-
-def at_round(op: Op, number: int) -> Op:
-    """The op as it stands in a round of the block around it: options that say `round` (`on=round+1`) have its number."""
-    if not any(key in _NUMBERED and "round" in raw for key, raw in op.options):
-        return op
-    told = tuple((key, _told(raw, number) if key in _NUMBERED else raw) for key, raw in op.options)
-    return replace(op, options=told)
-
-
-def samples(items: Items, dims: Mapping[str, int], rounds: int | None = None) -> Iterator[Op]:
-    """Each op as written, blocks entered once; one whose options say `round` as it stands in the first and in the last."""
-    for item in items:
-        if isinstance(item, Repeat):
-            yield from samples(item.items, dims, rounds_of(item, dims))
-        else:
-            turns = () if rounds is None else (0, rounds - 1)
-            yield from dict.fromkeys(at_round(item, turn) for turn in turns) if turns else (item,)
-
-
-def _told(raw: str, number: int) -> str:
-    return _SAID.sub(lambda said: str(number + int((said[1] or "").replace(" ", "") or 0)), raw)
+    return unroller.flat
 
 
 def asks_for_rounds(items: Items) -> bool:
@@ -73,35 +48,75 @@ class _RoundError(Exception):
         self.outside = outside
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """An op as written, ready to be entered once a round. `names` are what it reads, `given` the numbers of those tensors
+    where nobody makes them; `varies`: it asks for other rounds, or its options are not the same in each."""
+
+    op: Op
+    site: int
+    names: tuple[str, ...]
+    given: tuple[int, ...]
+    varies: bool
+
+
 class _Unroller:
-    """Walks the blocks of one graph; what cannot be goes to `problems`."""
+    """Walks the blocks of one graph into `flat`; what cannot be goes to `problems`."""
 
     def __init__(self, items: Items, dims: Mapping[str, int], problems: Problems) -> None:
         self.dims = dims
         self.problems = problems
+        self.flat = FlatOps()
         self.keeps = asks_for_rounds(items)  # scopes of past rounds are for who asks for them
         self.blocks: dict[Place, Repeat] = {}
         self.homes: dict[str, Home] = {}
         self.scopes: dict[tuple[Place, tuple[int, ...]], TurnScope] = {}
+        self._lines: dict[Place, list[_Line | Repeat]] = {}
         if self.keeps:
             self._settle(items, ())
 
-    def ops(self, items: Items, scope: TurnScope, turn: Turn) -> Iterator[Op]:
-        """The ops of `items`; `scope` maps names as written to tensors as numbered, and is filled on the way."""
-        for at, item in enumerate(items):
-            if isinstance(item, Repeat):
-                yield from self._block(item, scope, turn, at)
+    def ops(self, items: Items, scope: TurnScope, turn: Turn) -> None:
+        """Enter the ops of `items`; `scope` maps names as written to values, and is filled on the way."""
+        number = self.flat.number_of_turn(turn.path)
+        for at, line in enumerate(self._prepared(items, turn.place)):
+            if isinstance(line, Repeat):
+                self._block(line, scope, turn, at)
                 continue
-            inputs = tuple(self._input(item, place, tensor, scope, turn) for place, tensor in enumerate(item.inputs))
-            output = _numbered(item.output, turn)
-            scope.own[item.name] = output
-            options = (at_round(item, turn.path[-1]) if turn.path else item).options
-            if any(key == "after" for key, _ in options):
-                options = tuple(self._waiting(item, options, scope, turn))
-            yield Op(output, item.kind, inputs, options, item.source, turn.path)
+            if line.varies:
+                self._varied(line, scope, turn)
+                continue
+            values = []
+            for place, name in enumerate(line.names):
+                value = scope.find(name)
+                if value is None:
+                    value = scope.own[name] = self.flat.add_given(line.given[place], number)
+                values.append(value)
+            scope.own[line.op.name] = self.flat.add(line.site, number, values)
 
-    def _block(self, block: Repeat, scope: TurnScope, turn: Turn, at: int) -> Iterator[Op]:
-        before: dict[str, Tensor] = {}
+    def _prepared(self, items: Items, place: Place) -> list[_Line | Repeat]:
+        """The items of a block, worked out when it is first entered."""
+        if place not in self._lines:
+            self._lines[place] = [item if isinstance(item, Repeat) else self._line(item) for item in items]
+        return self._lines[place]
+
+    def _line(self, op: Op) -> _Line:
+        varies = says_round(op) or op.option("after") is not None or any(tensor.rounds for tensor in op.inputs)
+        names = tuple(tensor.name for tensor in op.inputs)
+        return _Line(op, self.flat.add_site(op), names, tuple(map(self.flat.add_tensor, op.inputs)), varies)
+
+    def _varied(self, line: _Line, scope: TurnScope, turn: Turn) -> None:
+        """Enter an op that is another one in each round."""
+        op, flat = line.op, self.flat
+        values = [self._input(op, place, tensor, scope, turn) for place, tensor in enumerate(op.inputs)]
+        made = scope.own[op.name] = flat.add(line.site, flat.number_of_turn(turn.path), values)
+        options = (at_round(op, turn.path[-1]) if turn.path else op).options
+        if any(key == "after" for key, _ in options):
+            options = tuple(self._waiting(op, options, scope, turn))
+        if options != op.options:
+            flat.site[made] = flat.number_of_site(line.site, options)
+
+    def _block(self, block: Repeat, scope: TurnScope, turn: Turn, at: int) -> None:
+        before: dict[str, int] = {}
         inner = TurnScope()
         count = rounds_of(block, self.dims)
         turns = range(count - 1, -1, -1) if block.reverse else range(count)
@@ -116,30 +131,32 @@ class _Unroller:
             here = turn.into(at, number)
             if self.keeps:
                 self.scopes[here.place, here.path] = inner
-            yield from self.ops(block.items, inner, here)
-        scope.own.update({name: tensor for name, tensor in inner.own.items() if scope.find(name) is None})
+            self.ops(block.items, inner, here)
+        scope.own.update({name: value for name, value in inner.own.items() if scope.find(name) is None})
 
-    @staticmethod
-    def _taken_in(block: Repeat, scope: TurnScope, turn: Turn) -> Iterator[tuple[str, Tensor]]:
+    def _taken_in(self, block: Repeat, scope: TurnScope, turn: Turn) -> Iterator[tuple[str, int]]:
         """What the first turn of a block knows under the names that are carried."""
         for start, _ in block.carry:
             known, typed = scope.find(start), _typed_inside(block, start)
             if known is not None:
                 yield start, known
             elif typed is not None:
-                yield start, _numbered(typed, turn)
+                yield start, self._given(typed, turn)
 
-    def _input(self, op: Op, place: int, tensor: Tensor, scope: TurnScope, turn: Turn) -> Tensor:
+    def _input(self, op: Op, place: int, tensor: Tensor, scope: TurnScope, turn: Turn) -> int:
         if tensor.rounds:
             try:
                 return self._of_round(tensor.name, tensor.rounds, turn)
             except _RoundError as error:
                 self.problems.add(op.source.at(f"in{place}"), str(error))
-                return replace(tensor, rounds=())
+                return self._given(replace(tensor, rounds=()), Turn())
         found = scope.find(tensor.name)
         if found is None:
-            found = scope.own[tensor.name] = _numbered(tensor, turn)
+            found = scope.own[tensor.name] = self._given(tensor, turn)
         return found
+
+    def _given(self, tensor: Tensor, turn: Turn) -> int:
+        return self.flat.add_given(self.flat.add_tensor(tensor), self.flat.number_of_turn(turn.path))
 
     def _waiting(
         self, op: Op, options: Iterable[tuple[str, str]], scope: TurnScope, turn: Turn
@@ -161,16 +178,16 @@ class _Unroller:
             return written
         if not rounds:
             known = scope.find(name)
-            return known.name if known is not None else name
+            return self.flat.name(known) if known is not None else name
         try:
-            return self._of_round(name, rounds, turn).name
+            return self.flat.name(self._of_round(name, rounds, turn))
         except _RoundError as error:
             if not error.outside:
                 self.problems.add(op.source.at("after"), str(error))
             return None
 
-    def _of_round(self, name: str, rounds: Sequence[Round], turn: Turn) -> Tensor:
-        """What a name means in other rounds. Raises _RoundError."""
+    def _of_round(self, name: str, rounds: Sequence[Round], turn: Turn) -> int:
+        """The value that a name means in other rounds. Raises _RoundError."""
         asked = reference(name, rounds)
         home = self.homes[name].nearest(turn.place) if name in self.homes else ()
         if not home:
@@ -238,14 +255,6 @@ class _Unroller:
             self.homes[name] = Home([place])
         elif carried and place not in known.blocks:
             known.blocks.append(place)
-
-
-def _numbered(tensor: Tensor, turn: Turn) -> Tensor:
-    """A tensor under the name that it has in a round."""
-    if not turn.path:
-        return tensor
-    name = tensor.name + turn.suffix
-    return Tensor(name, tensor.dtype, tensor.dims, tensor.partial, tensor.memory, tensor.rounds, tensor.base)
 
 
 def _typed_inside(block: Repeat, name: str) -> Tensor | None:

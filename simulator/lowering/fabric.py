@@ -11,24 +11,21 @@ from collections.abc import Hashable, Mapping, Sequence
 from simulator.collectives.transfer import Transfer
 from simulator.lowering.folding import Folding, fold, unfolded
 from simulator.lowering.host_ports import FarBytes
-from simulator.lowering.network import Joined, Network, Traffic
-from simulator.lowering.plan import Plan, Variant
-from simulator.ops.kernel import Kernel
+from simulator.lowering.network import NO_TRAFFIC, Joined, Network, Traffic
+from simulator.lowering.plan import Plan, PlannedKernel, queue_name
+from simulator.lowering.sorts import Sort
 from simulator.passes.placement import Placement
 
 
 class Fabric:
-    """`traffic`: of each kernel that uses wires, by number; `class_of`: of each group of a traffic, its class."""
+    """`traffic`: of each sort of kernels that uses wires, by number; `class_of`: of each group of a traffic, its class."""
 
     traffic: dict[int, Traffic]
     folding: Folding
     class_of: Mapping[Traffic, Sequence[int]]
 
-    def __init__(
-        self, plan: Plan, network: Network, variants: Sequence[tuple[Variant, ...]], places: Sequence[Placement]
-    ) -> None:
-        self.plan, self.network, self.variants, self.places = plan, network, variants, places
-        self.kernels: list[Kernel] = [each[0].kernel for each in variants]
+    def __init__(self, plan: Plan, network: Network, sorts: Sequence[Sort]) -> None:
+        self.plan, self.network, self.sorts = plan, network, sorts
         self.traffic = {**self._hosted(), **self._joined()}
         self._fold()
 
@@ -39,7 +36,7 @@ class Fabric:
             index: self.network.traffic(
                 kernel.communication, by_messages and not kernel.communication.pair, kernel.schedule.chunks
             )
-            for index, kernel in enumerate(self.kernels)
+            for index, kernel in enumerate(sort.kernel for sort in self.sorts)
             if kernel.communication is not None and kernel.communication.kind != "recv"
         }
 
@@ -49,11 +46,11 @@ class Fabric:
             return {}
         known: dict[Hashable, Traffic] = {}
         found: dict[int, Traffic] = {}
-        for index, variants in enumerate(self.variants):
-            moved = [variant.far_bytes for variant in variants]
+        for index, sort in enumerate(self.sorts):
+            moved = [variant.far_bytes for variant in sort.variants]
             if not any(moved):
                 continue
-            placement = self.places[index]
+            placement = sort.place
             key = (placement, tuple(frozenset(each.items()) for each in moved))
             if key not in known:
                 known[key] = self._to_hosts(placement, moved)
@@ -86,17 +83,32 @@ class Fabric:
         size = self.plan.system.size
         some: list[list[int]] = [[] for _ in range(size)]
         # kernels of one placement run on the same chips, so one of them tells those apart
-        for number, placement in enumerate(dict.fromkeys(self.places)):
+        for number, placement in enumerate(dict.fromkeys(sort.place for sort in self.sorts)):
             if len(placement.chips) < size:
                 for chip in placement.chips:
                     some[chip].append(number)
         return [(variant, tuple(runs)) for variant, runs in zip(self.plan.split.variant_of, some, strict=True)]
 
-    def messages(self) -> dict[int, int]:
-        """How many messages each kernel has that goes by messages, alike ones counted once."""
+    def planned(self) -> list[PlannedKernel]:
+        """All that the system makes of each sort of kernels."""
+        first = self.folding.chip
+        places = {each.place for each in self.sorts}
+        chips = {place: tuple(chip for chip in place.chips if first[chip] == chip) for place in places}
+        found = []
+        for number, sort in enumerate(self.sorts):
+            kernel, asked = sort.kernel, self.traffic.get(number, NO_TRAFFIC)
+            joins, ways = (asked, NO_TRAFFIC) if kernel.communication is not None else (NO_TRAFFIC, asked)
+            network_s, host_s = (self.network.busiest_seconds(each) for each in (joins, ways))
+            queue = queue_name(kernel)
+            found.append(PlannedKernel(kernel, sort.variants, joins, network_s, queue, chips[sort.place], host_s))
+        return found
+
+    def messages(self) -> int:
+        """How many messages there are of all kernels that go by messages, alike ones counted once."""
         counts = {key: len(set(classes)) for key, classes in self.class_of.items()}
-        return {
-            index: sum(counts[step.pattern] for step in traffic.steps) * self.kernels[index].schedule.chunks
+        return sum(
+            sum(counts[step.pattern] for step in traffic.steps)
+            * self.sorts[index].kernel.schedule.chunks
+            * self.sorts[index].count
             for index, traffic in self.traffic.items()
-            if traffic.steps
-        }
+        )

@@ -11,7 +11,10 @@ carries on each resource what all of them ask there, and takes the time of one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from hw import Dimension, RunError, SpecError, System
 from hw.input import show
@@ -20,16 +23,18 @@ from simulator.engine.program import PS_PER_S, Queue, Shape
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.cost import Cost
 from simulator.lowering.fabric import Fabric
+from simulator.lowering.joins import Joins
 from simulator.lowering.messages import MessageTasks
-from simulator.lowering.network import NO_TRAFFIC, Joined, Network, Traffic
+from simulator.lowering.network import Network
 from simulator.lowering.pairs import Transfers, match_pairs
-from simulator.lowering.plan import Plan, PlannedKernel, Variants, queue_name
+from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels
 from simulator.lowering.resources import SystemResources
-from simulator.lowering.task_shapes import NOBODY, TaskShapes, Together
+from simulator.lowering.sorts import sorts_of
+from simulator.lowering.task_shapes import TaskShapes
 from simulator.lowering.variants import variants_of
-from simulator.ops.kernel import Communication, Kernel
+from simulator.ops.kernel import Communication
 from simulator.options import RunOptions
-from simulator.passes.placement import Placement, placements
+from simulator.passes.kernels import Kernels
 from simulator.passes.planner import Sharded, shard
 
 MAX_TASKS = 20_000_000
@@ -55,155 +60,120 @@ def _lowered(sharded: Sharded, system: System, options: RunOptions) -> Plan:
     """The plan of a graph that has all its collectives."""
     plan = Plan(system, sharded.graph, options, inserted=sharded.inserted)
     plan.split, variants = variants_of(plan)
-    kernels = variants[0]
     issue = _Issue(plan, variants)
-    messages = sum(issue.fabric.messages().values())
-    tasks = sum(kernel.schedule.chunks for kernel in kernels) * plan.classes + messages
+    messages = issue.fabric.messages()
+    tasks = sum(sort.kernel.schedule.chunks * sort.count for sort in issue.sorts) * plan.classes + messages
     if tasks > MAX_TASKS:
         way_out = "; run.network: task has one for each collective" if messages > tasks / 2 else ""
         most = f"{MAX_TASKS} is the most for one run{way_out}"
         raise RunError(f"{tasks} tasks on {plan.classes} chips are too many; {most}")
-    for index in range(len(kernels)):
+    for index in range(len(plan.kernels)):
         issue.add(index)
     return plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """How kernels of a sort are issued: the simulated chips, lanes and shape of each of their groups, the place of the group
+    that a chip is in, and chunks. The task of place p and chunk c is the p * chunks + c-th of its kernel."""
+
+    groups: tuple[tuple[tuple[int, ...], tuple[int, ...], int], ...]
+    place: Mapping[int, int]
+    chunks: int
 
 
 class _Issue:
     """Appends the tasks of kernels to a plan's program, in program order."""
 
-    def __init__(self, plan: Plan, variants: Sequence[Sequence[Kernel]]) -> None:
-        kernels = variants[0]
+    def __init__(self, plan: Plan, variants: Sequence[Kernels]) -> None:
         self.plan = plan
         self.program = plan.program
         self.resources = SystemResources(plan.system, plan.options, plan.program)
         self.network = Network(plan.system, plan.options)
-        self.kernels = kernels
-        self.partner = plan.partner = match_pairs(kernels)
-        self.places = placements(kernels, plan.system)
-        self.pair_tasks: dict[int, dict[tuple[int, ...], int]] = {}
+        self.kernels = variants[0]
+        self.partner = plan.partner = match_pairs(self.kernels)
+        self.sorts, code = sorts_of(plan, variants, self.resources)
         self.given, self.given_at = 0, -1
-        # where a tensor is made, or an op run: name -> chip -> tasks by chunk
-        self.makers: dict[str, dict[int, list[int]]] = {}
+        # by value the kernel that makes it, by kernel its first task
+        self.maker = array("i", [-1]) * self.kernels.values
+        self.first = array("q", [-1]) * len(self.kernels)
         self.lanes: dict[tuple[int, str], int] = {}
-        self._placed: dict[Placement, tuple[int, ...]] = {}
-        self._joins: dict[tuple[Traffic, Placement], dict[tuple[int, ...], Together]] = {}
-        self._hosts: dict[Traffic, dict[tuple[int, ...], Together]] = {}
-        variants_of_kernel = Variants(plan, self.resources)
-        planned = [variants_of_kernel.of(each) for each in zip(*variants, strict=True)]
-        self.variants = planned
-        self.fabric = Fabric(plan, self.network, planned, self.places)
+        # by sort; of an end of transfers by kernel
+        self._issued: dict[int, _Issued] = {}
+        self._ends: dict[int, _Issued] = {}
+        self._message_tasks: dict[int, MessageTasks] = {}
+        self.fabric = Fabric(plan, self.network, self.sorts)
         self.folding = plan.folding = self.fabric.folding
         self.shapes = TaskShapes(plan, self.resources, self.network, self.folding)
-        self.transfers = Transfers(kernels, self.partner, self.places, self.fabric, self.shapes)
         self.resources.add_chips(self.folding.chips)
         simulated = {wire: self.network.wires[wire] for wire in sorted(set(self.folding.wire))}
         self.resources.add_wires(simulated, self.network.rates)
+        plan.kernels = PlannedKernels(self.kernels, variants, self.fabric.planned(), code)
+        self.joins = Joins(plan, self.fabric, self.shapes)
+        self.transfers = Transfers(plan, self.fabric, self.shapes)
 
     def add(self, index: int) -> None:
-        """Plan one kernel and append its tasks."""
-        kernel = self.kernels[index]
-        communication, asked = kernel.communication, self.fabric.traffic.get(index, NO_TRAFFIC)
-        joins, ways = (asked, NO_TRAFFIC) if communication is not None else (NO_TRAFFIC, asked)
-        network_s, host_s = (self.network.busiest_seconds(each) for each in (joins, ways))
-        chips = self._simulated_of(self.places[index])
-        variants = self.variants[index]
-        self.plan.kernels.append(PlannedKernel(kernel, variants, joins, network_s, queue_name(kernel), chips, host_s))
-        if communication is None:
-            self._tasks(index, {**{(chip,): NOBODY for chip in chips}, **self._ways(ways)})
-        elif not communication.pair:
-            self._tasks(index, self._groups(index, communication))
+        """Append the tasks of a kernel."""
+        communication = self.plan.kernels.sort(index).kernel.communication
+        if communication is None or not communication.pair:
+            self._tasks(index)
         elif self.partner[index] > index:
             self._open_pairs(index)
         else:
             self._close_pairs(index, communication)
 
-    def _simulated_of(self, placement: Placement) -> tuple[int, ...]:
-        """The simulated chips of a placement."""
-        if placement not in self._placed:
-            first = self.folding.chip
-            self._placed[placement] = tuple(chip for chip in placement.chips if first[chip] == chip)
-        return self._placed[placement]
+    def _issued_as(self, index: int) -> _Issued:
+        """How a kernel is issued: worked out for the first of its sort."""
+        code = self.plan.kernels.code[index]
+        if code not in self._issued:
+            planned = self.plan.kernels.sorts[code]
+            groups = []
+            for group, alike in self.joins.of(index).items():
+                shape = self.shapes.number(planned, {chip: self._times(planned, chip) for chip in group}, alike)
+                groups.append((group, tuple(self._lane(chip, planned.queue) for chip in group), shape))
+            place = {chip: at for at, (group, _, _) in enumerate(groups) for chip in group}
+            self._issued[code] = _Issued(tuple(groups), place, planned.kernel.schedule.chunks)
+        return self._issued[code]
 
-    def _groups(self, index: int, communication: Communication) -> dict[tuple[int, ...], Together]:
-        """By the simulated chips that a group joins: all groups of its class that take part, its own first. Worked out
-        once for each traffic and placement. Raises RunError if only some of a group's chips can come."""
-        key = (self.plan.kernels[index].traffic, self.places[index])
-        if key not in self._joins:
-            self._joins[key] = self._joined(index, communication)
-        return self._joins[key]
-
-    def _joined(self, index: int, communication: Communication) -> dict[tuple[int, ...], Together]:
-        planned, here = self.plan.kernels[index], self.places[index].members
-        classes = self.fabric.class_of[planned.traffic]
-        joined: dict[int, list[Joined]] = {}
-        for number, group in enumerate(planned.traffic.groups):
-            present = here.intersection(group.members)
-            if present and len(present) < len(group.members):
-                raise RunError(self._never(planned.kernel, communication.axes, number, present))
-            if present:
-                joined.setdefault(classes[number], []).append(group)
-        return {self._simulated(groups[0].members): self.shapes.together(groups) for groups in joined.values()}
-
-    def _never(self, kernel: Kernel, axes: str, number: int, present: frozenset[int]) -> str:
-        """That members of a group never come, and how to say it if the others are meant alone."""
-        mesh = self.plan.system.mesh
-        members = self.plan.system.groups(axes)[number]
-        absent = ", ".join(str(chip) for chip in members if chip not in present)
-        named, whose = mesh.members(axes) is not None, "the group"
-        if named:
-            whose = f"group {axes[number]}"
-        written = bool(kernel.schedule.on) and not named
-        hint = "; to go over the first alone, name them in system.groups and write over= that name" if written else ""
-        return (
-            f"deadlock: {kernel.name} ({kernel.kind} over {axes}) waits for ever on chips "
-            f"{', '.join(map(str, sorted(present)))}: chips {absent} of {whose} do not have its input and never come{hint}"
-        )
-
-    def _ways(self, traffic: Traffic) -> dict[tuple[int, ...], Together]:
-        """By simulated chip, the ways to their hosts of all chips that it stands for; worked out once for each traffic."""
-        if traffic not in self._hosts:
-            joined: dict[tuple[int, ...], list[Joined]] = {}
-            for group in traffic.groups:
-                joined.setdefault(self._simulated(group.members), []).append(group)
-            self._hosts[traffic] = {chips: self.shapes.together(groups) for chips, groups in joined.items()}
-        return self._hosts[traffic]
-
-    def _simulated(self, chips: Iterable[int]) -> tuple[int, ...]:
-        """The simulated chips that stand for some chips."""
-        return tuple(dict.fromkeys(self.folding.chip[chip] for chip in chips))
-
-    def _tasks(self, index: int, joined: Mapping[tuple[int, ...], Together]) -> None:
+    def _tasks(self, index: int) -> None:
         """One task per class of groups of chips, and chunk."""
-        planned = self.plan.kernels[index]
-        made: dict[int, list[int]] = {}
-        for group, alike in joined.items():
-            needs = {chip: self._times(planned, chip) for chip in group}
-            shape = self.shapes.number(planned, needs, alike)
-            lanes = [self._lane(chip, planned.queue) for chip in group]
-            for chunk in range(planned.kernel.schedule.chunks):
-                before = self._before(planned.kernel, group, chunk)
-                task = self.program.add(lanes, shape, before, index, chunk)
-                self._prioritise(task, planned)
-                for chip in group:
-                    made.setdefault(chip, []).append(task)
-        self._remember(planned.kernel, made)
+        planned, issued, program = self.plan.kernels.sort(index), self._issued_as(index), self.program
+        priority = planned.kernel.schedule.priority
+        first = len(program)
+        for group, lanes, shape in issued.groups:
+            for chunk in range(issued.chunks):
+                task = program.add(lanes, shape, self._before(index, group, chunk), index, chunk)
+                if priority:
+                    program.priority[task] = priority
+        self._remember(index, first)
         if planned.traffic.steps:
-            self._messages(index, made)
+            self._messages(index, {chip: self._made_on(index, chip) for chip in issued.place})
+
+    def _made_on(self, index: int, chip: int) -> Sequence[int]:
+        """The tasks of a kernel on a chip by chunk; none where it does not run."""
+        issued = self._ends.get(index) or self._issued[self.plan.kernels.code[index]]
+        place = issued.place.get(chip)
+        if place is None:
+            return ()
+        first = self.first[index] + place * issued.chunks
+        return range(first, first + issued.chunks)
 
     def _messages(self, index: int, made: Mapping[int, Sequence[int]]) -> None:
         """The messages of a collective that goes by messages."""
-        planned = self.plan.kernels[index]
-        times = {chip: self._times(planned, chip) for chip in made}
-        messages = MessageTasks(
-            self.program,
-            self.folding,
-            planned,
-            self.shapes.message,
-            lambda chip, lane: self._inner(chip, planned.queue, lane),
-        )
-        messages.prepare(self.fabric.class_of, times, planned.kernel.fixed_s + self.plan.launch_s(made))
+        code = self.plan.kernels.code[index]
+        planned = self.plan.kernels.sorts[code]
+        if code not in self._message_tasks:
+            times = {chip: self._times(planned, chip) for chip in made}
+            messages = self._message_tasks[code] = MessageTasks(
+                self.program,
+                self.folding,
+                planned,
+                self.shapes.message,
+                lambda chip, lane: self._inner(chip, planned.queue, lane),
+            )
+            messages.prepare(self.fabric.class_of, times, planned.kernel.fixed_s + self.plan.launch_s(made))
         for chunk in range(planned.kernel.schedule.chunks):
-            messages.issue({chip: tasks[chunk] for chip, tasks in made.items()}, index, chunk)
+            self._message_tasks[code].issue({chip: tasks[chunk] for chip, tasks in made.items()}, index, chunk)
 
     def _inner(self, chip: int, queue: str, lane: str) -> int:
         number = self.lanes.get((chip, f"{queue}/{lane}"))
@@ -222,42 +192,42 @@ class _Issue:
     def _open_pairs(self, index: int) -> None:
         """The first end of transfers makes their tasks, one for each class of alike ones; each stands here in the queue of
         this end."""
-        planned = self.plan.kernels[index]
+        planned, first = self.plan.kernels.sort(index), len(self.program)
         # what it costs is known when the other end is: until then the shape is empty
         shape = self.program.intern(Shape.of(0, (), 1.0, 1.0))
-        made: dict[int, list[int]] = {}
-        tasks = self.pair_tasks[index] = {}
-        for ends in self.transfers.alike(index):
+        place: dict[int, int] = {}
+        for at, ends in enumerate(self.transfers.alike(index)):
             here, there = self.transfers.from_here(index, ends)
             lanes = [self._pair_lane(here, index), self._pair_lane(there, self.partner[index])]
-            task = tasks[ends] = self.program.add(lanes, shape, self._before(planned.kernel, (here,), 0), index)
+            task = self.program.add(lanes, shape, self._before(index, (here,), 0), index)
             self._prioritise(task, planned)
-            made[here] = [task]
-        self._remember(planned.kernel, made)
+            place[here] = at
+        self._ends[index] = _Issued((), place, 1)
+        self._remember(index, first)
 
     def _close_pairs(self, index: int, communication: Communication) -> None:
         """The second end adds what it waits for, its place in its queue, and the cost of the whole."""
-        planned, first = self.plan.kernels[index], self.plan.kernels[self.partner[index]]
-        other = first.kernel.communication
+        planned, other_end = self.plan.kernels.sort(index), self.plan.kernels.sort(self.partner[index])
+        other = other_end.kernel.communication
         if other is None or (other.nbytes, other.group_bytes) != (communication.nbytes, communication.group_bytes):
             sizes = " and ".join(show(each.nbytes, Dimension.DATA) for each in (other, communication) if each)
-            raise RunError(
-                f"{first.kernel.name} and {planned.kernel.name} are one transfer but differ in bytes: {sizes}"
-            )
-        sender = planned if communication.kind == "send" else first
-        made: dict[int, list[int]] = {}
-        tasks = self.pair_tasks.pop(self.partner[index])
-        for ends, alike in self.transfers.alike(index).items():
+            names = (self.kernels[each].name for each in (self.partner[index], index))
+            raise RunError(f"{' and '.join(names)} are one transfer but differ in bytes: {sizes}")
+        sender = planned if communication.kind == "send" else other_end
+        place: dict[int, int] = {}
+        first = self.first[self.partner[index]]
+        for at, (ends, alike) in enumerate(self.transfers.alike(index).items()):
             here, there = self.transfers.from_here(index, ends)
-            task = tasks[ends]
-            for before in self._before(planned.kernel, (here,), 0):
+            task = first + at
+            for before in self._before(index, (here,), 0):
                 self.program.wait(task, before)
             self.program.places[task, self._pair_lane(here, index)] = self._place_here()
             self._prioritise(task, planned)
-            needs = {here: self._times(planned, here), there: self._times(first, there)}
+            needs = {here: self._times(planned, here), there: self._times(other_end, there)}
             self.program.shape[task] = self.program.intern(self.shapes.shape(sender, needs, alike))
-            made[here] = [task]
-        self._remember(planned.kernel, made)
+            place[here] = at
+        self._ends[index] = _Issued((), place, 1)
+        self._remember(index, first)
 
     def _place_here(self) -> float:
         """A place in a queue after all tasks so far and all places given so far, before the next task."""
@@ -266,27 +236,36 @@ class _Issue:
         return len(self.program) - 1 + (self.given + 1) / (self.given + 2)
 
     def _pair_lane(self, chip: int, index: int) -> int:
-        return self._lane(chip, self.kernels[index].schedule.queue or "p2p")
+        return self._lane(chip, self.plan.kernels.sort(index).kernel.schedule.queue or "p2p")
 
-    def _remember(self, kernel: Kernel, made: dict[int, list[int]]) -> None:
-        for name in (*(access.tensor for access in kernel.writes), *kernel.ops):
-            self.makers[name] = made
+    def _remember(self, index: int, first: int) -> None:
+        self.first[index] = first
+        for value in self.kernels.made_by(index):
+            self.maker[value] = index
 
-    def _before(self, kernel: Kernel, group: Iterable[int], chunk: int) -> list[int]:
-        """The tasks that chunk number `chunk` on the (simulated) chips `group` waits for."""
+    def _before(self, index: int, group: Sequence[int], chunk: int) -> list[int]:
+        """The tasks that chunk number `chunk` of a kernel on some (simulated) chips waits for."""
+        schedule = self.plan.kernels.sort(index).kernel.schedule
         found: dict[int, None] = {}
-        for access in kernel.reads:
-            for chip in group:
-                tasks = self.makers.get(access.tensor, {}).get(chip, [])
-                paired = len(tasks) == kernel.schedule.chunks > 1
+        for value in self.kernels.read_by(index):
+            maker = self.maker[value] if value >= 0 else -1
+            for chip in group if maker >= 0 else ():
+                tasks = self._made_on(maker, chip)
+                paired = len(tasks) == schedule.chunks > 1
                 found.update(dict.fromkeys(tasks[chunk : chunk + 1] if paired else tasks))
-        for name in kernel.schedule.after:
-            ran = self.makers.get(name, {})
-            for chip in group:
+        for name in schedule.after:
+            ran = self.maker[value] if (value := self._named.get(name, -1)) >= 0 else -1
+            for chip in group if ran >= 0 else ():
                 # where the op did not run itself, it has to be over wherever it ran
-                here = [ran[chip]] if chip in ran else ran.values()
-                found.update(dict.fromkeys(task for tasks in here for task in tasks))
+                places = (self._ends.get(ran) or self._issued[self.plan.kernels.code[ran]]).place
+                here = (chip,) if chip in places else tuple(places)
+                found.update(dict.fromkeys(task for each in here for task in self._made_on(ran, each)))
         return list(found)
+
+    @cached_property
+    def _named(self) -> Mapping[str, int]:
+        """The values of names."""
+        return self.kernels.values_named()
 
     def _lane(self, chip: int, name: str) -> int:
         number = self.lanes.get((chip, name))

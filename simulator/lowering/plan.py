@@ -7,8 +7,10 @@ each resource of a chip, the transfer on the wires, the queue and the chips it r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import overload
 
 from hw import Chip, System
 from simulator.engine.program import Program
@@ -21,6 +23,7 @@ from simulator.lowering.network import Traffic
 from simulator.lowering.resources import SystemResources
 from simulator.ops.kernel import Communication, Kernel, Tile
 from simulator.options import RunOptions
+from simulator.passes.kernels import Kernels, listed
 from simulator.passes.planner_walk import Inserted
 
 
@@ -81,6 +84,49 @@ class PlannedKernel:
         return self.slowest.times_s
 
 
+class PlannedKernels(Sequence[PlannedKernel]):
+    """The kernels of a plan, as columns: `sorts` are planned kernels, each for all that differ from it in names only, and
+    `code` says of which sort a kernel is. A planned kernel with names of its own is made when somebody asks for it."""
+
+    def __init__(
+        self, kernels: Kernels, variants: Sequence[Kernels], sorts: list[PlannedKernel], code: array[int]
+    ) -> None:
+        self.kernels = kernels
+        self._variants = variants
+        self.sorts = sorts
+        self.code = code
+
+    @classmethod
+    def listed(cls, planned: Sequence[PlannedKernel], like: Kernels | None = None) -> PlannedKernels:
+        """Planned kernels that are there as objects, each of a sort of its own; tensors have the values as in `like`."""
+        kernels = listed([each.kernel for each in planned], like)
+        count = len(planned[0].variants) if planned else 0
+        variants = [listed([each.variants[number].kernel for each in planned]) for number in range(count)]
+        return cls(kernels, variants, list(planned), array("i", range(len(planned))))
+
+    def sort(self, at: int) -> PlannedKernel:
+        """The sort of a kernel: all of it but names."""
+        return self.sorts[self.code[at]]
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    @overload
+    def __getitem__(self, at: int) -> PlannedKernel: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[PlannedKernel]: ...
+    def __getitem__(self, at: int | slice) -> PlannedKernel | list[PlannedKernel]:
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        sort, named = self.sort(at), self.kernels[at]
+        own = [named if each is self.kernels else each[at] for each in self._variants]
+        variants = zip(sort.variants, own, strict=True)
+        return replace(sort, kernel=named, variants=tuple(replace(each, kernel=mine) for each, mine in variants))
+
+    def __iter__(self) -> Iterator[PlannedKernel]:
+        return map(self.__getitem__, range(len(self)))
+
+
 @dataclass(slots=True)
 class Plan:
     """A graph lowered onto a system: kernels, program, and the options it was made with.
@@ -92,7 +138,7 @@ class Plan:
     system: System
     graph: OpGraph
     options: RunOptions
-    kernels: list[PlannedKernel] = field(default_factory=list)
+    kernels: PlannedKernels = field(default_factory=lambda: PlannedKernels.listed([]))
     partner: Mapping[int, int] = field(default_factory=dict)
     program: Program = field(default_factory=Program)
     folding: Folding | None = None
@@ -134,7 +180,7 @@ class Plan:
     def kernel_on(self, task: int, chip: int) -> int:
         """The kernel that a task carries out on a chip: of a transfer, the end that runs there."""
         kernel = self.program.kernel[task]
-        if kernel in self.partner and chip not in self.kernels[kernel].chips:
+        if kernel in self.partner and chip not in self.kernels.sort(kernel).chips:
             return self.partner[kernel]
         return kernel
 

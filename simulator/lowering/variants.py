@@ -13,24 +13,24 @@ from simulator.graph.shares import Held, largest, whole_units
 from simulator.graph.split import Able, Split, split_of
 from simulator.lowering.plan import Plan
 from simulator.lowering.resources import SystemResources
-from simulator.ops.kernel import Kernel
 from simulator.passes.binding import bind_checked, check_as_written
 from simulator.passes.fusion import FusionError, fuse
 from simulator.passes.holding import held_by
+from simulator.passes.kernels import Kernels, listed
 from simulator.passes.parts import own_cuts
 
 FUSE = "fuse"
 """The file of a mark that points at a group of `fuse`."""
 
 
-def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
+def variants_of(plan: Plan) -> tuple[Split, list[Kernels]]:
     """How dims are cut on unlike chips, and the kernels of each variant: as many, of the same names."""
     system, graph = plan.system, plan.graph
     resources = SystemResources(system, plan.options, plan.program)
     check_as_written(graph, system)
 
     @cache
-    def even() -> list[Kernel]:
+    def even() -> Kernels:
         return bind_checked(graph, system)
 
     @cache
@@ -50,14 +50,23 @@ def variants_of(plan: Plan) -> tuple[Split, list[list[Kernel]]]:
     cuts = {id(cut): cut for cut in split.cuts}
     made = {key: _fused(bind_checked(graph, system, cut) if cut else even(), plan) for key, cut in cuts.items()}
     variants = [made[id(cut)] for cut in split.cuts]
-    if any([kernel.name for kernel in each] != [kernel.name for kernel in variants[0]] for each in variants):
+    if not all(_of_the_same_names(each, variants[0]) for each in made.values()):
         raise RunError("the parts of unlike chips fuse differently; name the groups in fuse:, or split equally")
     return split, variants
 
 
-def _fused(kernels: list[Kernel], plan: Plan) -> list[Kernel]:
+def _of_the_same_names(one: Kernels, other: Kernels) -> bool:
+    """Whether kernels are as many, and of the same names; those that make the same in the same order are."""
+    if one is other or (one.made_at == other.made_at and one.makes == other.makes):
+        return True
+    return [kernel.name for kernel in one] == [kernel.name for kernel in other]
+
+
+def _fused(kernels: Kernels, plan: Plan) -> Kernels:
+    if plan.graph.fuse == "none":
+        return kernels
     try:
-        return fuse(kernels, plan.graph.fuse, plan.system, plan.options.tile_level)
+        return listed(fuse(list(kernels), plan.graph.fuse, plan.system, plan.options.tile_level), kernels)
     except FusionError as error:
         # the line is the number of the group, for whoever knows where that was written
         raise SpecError([Problem(Mark(FUSE, error.group + 1), str(error))]) from None

@@ -10,24 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from simulator.graph.items import Op
 from simulator.ops.kernel import Access, Kernel
-from simulator.ops.registry import find_kind
 from simulator.ops.tiling import WiderTiling
 
 Behind = Mapping[str, Sequence[str]]
 """The tensors behind each view, by the view's name."""
-
-
-def viewed(ops: Iterable[Op]) -> Behind:
-    """The tensors behind each view; `ops` in program order, blocks unrolled."""
-    behind: dict[str, Sequence[str]] = {}
-    for op in ops:
-        kind = find_kind(op)
-        if kind.view:
-            shown = (behind.get(name, (name,)) for name in kind.shows(op))
-            behind[op.name] = tuple(dict.fromkeys(name for names in shown for name in names))
-    return behind
 
 
 def seen_through(kernel: Kernel, behind: Behind) -> Kernel:

@@ -19,13 +19,13 @@ from hw.systems import group_problems, mesh_problems
 from simulator.graph.blocks import block_problems
 from simulator.graph.items import Op, Tensor
 from simulator.graph.op_graph import OpGraph
+from simulator.graph.rounds import samples
 from simulator.graph.split import Cut, split_problems
-from simulator.graph.unroll import samples
 from simulator.ops.kernel import Chips, Kernel, Schedule
 from simulator.ops.options import SCHEDULE_OPTIONS, read_axes
 from simulator.ops.registry import Call, Kind, Shaped, ShapeError, find_kind, read_options
-from simulator.ops.views import seen_through, viewed
 from simulator.passes.checks import Known, chip_findings, is_size, op_findings, size_findings, tensor_findings
+from simulator.passes.kernels import Kernels
 from simulator.passes.members import members_of, side_by_side
 from simulator.passes.parts import Cutting, cutting, even_cut, parts_moved, share_problems, unequal
 from simulator.passes.placement import chips_of
@@ -210,7 +210,7 @@ def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]
     """All kernels of a graph as it stands, in program order, blocks unrolled. Raises SpecError with every problem: also
     for what `simulator.passes.planner` would insert."""
     check_as_written(graph, system)
-    return bind_checked(graph, system, cut)
+    return list(bind_checked(graph, system, cut))
 
 
 def check_as_written(graph: OpGraph, system: System) -> None:
@@ -227,19 +227,15 @@ def check_as_written(graph: OpGraph, system: System) -> None:
     problems.raise_if_any()
 
 
-def bind_checked(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:
-    """The same of a graph in which `check_as_written` found nothing. Raises SpecError where a part's shapes do not
-    fit."""
+def bind_checked(graph: OpGraph, system: System, cut: Cut | None = None) -> Kernels:
+    """The same of a graph in which `check_as_written` found nothing, as columns. Raises SpecError where a part's shapes do
+    not fit."""
     problems = Problems()
-    ops = graph.flat()
-    behind = viewed(ops)
-    kernels: list[Kernel] = []
     here = cut or even_cut(graph, system)
-    stamps = Stamps(lambda op: bind_op(op, graph, system, here))
-    for op in ops:
-        try:
-            kernels += stamps.kernels(op)
-        except ShapeError as error:  # shapes of equal parts fit, those of this one do not
-            problems.add(op.source.at(error.part), str(error))
+
+    def failed(op: Op, error: ShapeError) -> None:  # shapes of equal parts fit, those of this one do not
+        problems.add(op.source.at(error.part), str(error))
+
+    kernels = Stamps(graph.unrolled, lambda op: bind_op(op, graph, system, here)).all(failed)
     problems.raise_if_any()
-    return [seen_through(kernel, behind) for kernel in kernels] if behind else kernels
+    return kernels

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from hw import RunError, System
 from hw.input import chips_named
 from simulator.ops.kernel import Chips, Communication, Kernel
+from simulator.passes.kernels import Kernels, listed
 
 
 def end_of(communication: Communication) -> int:
@@ -60,6 +62,11 @@ class _Placements:
             found = self.named[chips] = self.of(chips_of(chips, self.system))
         return found
 
+    def asked_by(self, kernel: Kernel) -> Placement | None:
+        """The placement that a kernel is written for; None for any."""
+        asked = [self.on(chips) for chips in _asked(kernel)]
+        return reduce(self.both, asked) if asked else None
+
     def both(self, one: Placement, other: Placement) -> Placement:
         """The chips of both."""
         if one is other:
@@ -72,24 +79,30 @@ class _Placements:
 
 def placements(kernels: Sequence[Kernel], system: System) -> list[Placement]:
     """The placement of each kernel. Raises RunError for one that can run nowhere."""
-    placed = _Placements(system)
-    everywhere = placed.of(frozenset(range(system.size)))
-    where: dict[str, Placement] = {}
+    return placed(listed(kernels), system)
+
+
+def placed(kernels: Kernels, system: System) -> list[Placement]:
+    """The same of kernels as columns."""
+    known = _Placements(system)
+    everywhere = known.of(frozenset(range(system.size)))
+    asked = [known.asked_by(template) for template in kernels.templates]
+    if all(each is None for each in asked):
+        return [everywhere] * len(kernels)  # what is made everywhere is read everywhere
+    where: dict[int, Placement] = {}
     result: list[Placement] = []
-    for kernel in kernels:
-        here = everywhere
-        for asked in _asked(kernel):
-            here = placed.both(here, placed.on(asked))
-        for access in kernel.reads:
-            there = where.get(access.tensor)
-            if there is not None:
-                here = placed.both(here, there)
+    for at, code in enumerate(kernels.code):
+        here = asked[code] or everywhere
+        for value in kernels.read_by(at):
+            there = where.get(value)
+            if there is not None and there is not here:
+                here = known.both(here, there)
         if not here.chips:
-            raise RunError(f"{kernel.name} ({kernel.kind}) can run nowhere: {_why(kernel, placed, where)}")
-        for access in kernel.writes:
-            where[access.tensor] = here
-        for name in kernel.ops:
-            where[name] = here
+            kernel = kernels[at]
+            named = {kernels.names.value_name(value): on for value, on in where.items()}
+            raise RunError(f"{kernel.name} ({kernel.kind}) can run nowhere: {_why(kernel, known, named)}")
+        for value in kernels.made_by(at):
+            where[value] = here
         result.append(here)
     return result
 

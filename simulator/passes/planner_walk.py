@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from hw import System
 from simulator.graph.items import Items, Op, Repeat, Tensor, rounds_of
 from simulator.graph.op_graph import FuseRule, OpGraph
-from simulator.graph.unroll import at_round
+from simulator.graph.rounds import at_round
 from simulator.ops.registry import KINDS, Kind
 from simulator.passes.binding import plannable, site
 from simulator.passes.parts import cutting

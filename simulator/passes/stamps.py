@@ -1,74 +1,240 @@
-"""A repeated block bound once: the ops of later rounds are those of the first under other names.
+"""Ops bound once: what differs in names only is stamped out.
 
-Model: two ops are alike if kind, options and the types of all tensors are the same; then their kernels differ in names only.
-A kernel is stamped out for an op by giving each name of the first op its counterpart. One whose kernels name anything
-beyond the tensors of their op is bound anew: nothing is read off a name.
+Model: two ops are alike if kind, options and the types of all tensors are the same, and a tensor that stands twice in one
+stands twice in the other; then their kernels differ in names only. A name of a kernel is that of a tensor of its op, or
+begins with the op's own name. An op whose kernels name anything else (what they wait for) is bound by itself: nothing is
+read off such a name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
+from array import array
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op, Tensor
-from simulator.ops.kernel import Access, Kernel
+from simulator.ops.kernel import Kernel
+from simulator.ops.registry import ShapeError, find_kind
+from simulator.ops.views import seen_through
+from simulator.passes.kernels import Kernels
+
+_OUT = -1
+"""The place of what an op makes; its inputs have places from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """A kernel of an op as it was bound, the number of its template (which sees through views), and where in the op its
+    tensors stand. `rests`: of names that the op made up, what follows its own, at places -2, -3, ..."""
+
+    kernel: Kernel
+    template: int
+    reads: tuple[int, ...]
+    makes: tuple[int, ...]
+    places: Mapping[str, int]
+    rests: tuple[str, ...]
 
 
 def _type(tensor: Tensor) -> Hashable:
     return tensor.dtype, tensor.dims, tensor.partial, tensor.memory
 
 
-def _names(op: Op) -> tuple[str, ...]:
-    return (*(tensor.name for tensor in op.inputs), op.output.name)
+def _named(kernel: Kernel) -> Iterator[str]:
+    """Every name in a kernel."""
+    yield kernel.name
+    yield from kernel.ops
+    for access in (*kernel.reads, *kernel.writes):
+        yield access.tensor
+    for pair in kernel.grown:
+        yield from pair
+    for part in kernel.parts:
+        yield from _named(part)
 
 
 class Stamps:
-    """Kernels by what is alike about ops. `bind` makes those of an op that is the first of its sort."""
+    """Makes the kernels of ops, bound with `bind`, as columns."""
 
-    def __init__(self, bind: Callable[[Op], list[Kernel]]) -> None:
+    def __init__(self, flat: FlatOps, bind: Callable[[Op], list[Kernel]]) -> None:
+        self._flat = flat
         self._bind = bind
-        self._known: dict[Hashable, tuple[tuple[str, ...], list[Kernel]]] = {}
+        self.kernels = Kernels(self)
+        # by kernel: its op, and its stamp
+        self._op = array("i")
+        self._stamp: list[_Stamp] = []
+        self._alone: dict[int, Kernel] = {}
+        self._types: dict[Hashable, int] = {}
+        self._type_of_site: list[int] = []
+        self._view: list[bool] = []
+        self._type_made: list[int] = []
+        of_tensor = [self._type(tensor) for tensor in flat.tensors]
+        self._type_given = [of_tensor[tensor] for tensor in flat.given]
+        self._known: dict[Hashable, list[_Stamp]] = {}
+        self._alike: dict[Hashable, list[_Stamp]] = {}
+        # by view, the tensors behind it: as values and as names
+        self._behind: dict[int, tuple[int, ...]] = {}
+        self._behind_names: dict[str, tuple[str, ...]] = {}
+        # what ops made beside their outputs: op and the rest of the name, by value and the other way round
+        self._made_up: list[tuple[int, str]] = []
+        self._beside: dict[tuple[int, str], int] = {}
+        self._bases: dict[tuple[int, int], str] = {}
 
-    def kernels(self, op: Op) -> list[Kernel]:
-        """The kernels of an op. Raises what binding raises."""
-        if not op.turn and not op.output.written:
-            return self._bind(op)
-        names = _names(op)
+    def all(self, failed: Callable[[Op, ShapeError], None]) -> Kernels:
+        """The kernels of all ops; `failed` is told of each that cannot be bound."""
+        for at in range(len(self._flat)):
+            try:
+                self._add(at)
+            except ShapeError as error:
+                failed(self._flat[at], error)
+        return self.kernels
+
+    def value_name(self, value: int) -> str:
+        """The name of a value."""
+        count = len(self._flat)
+        if value < count:
+            return self._flat.name(value)
+        op, rest = self._made_up[value - count]
+        return self._flat.name(op) + rest
+
+    def _type(self, tensor: Tensor) -> int:
+        return self._types.setdefault(_type(tensor), len(self._types))
+
+    def _add(self, at: int) -> None:
+        flat, made = self._flat, self._type_made
+        site, values = flat.site[at], flat.values_of(at)
+        for new in flat.sites[len(self._type_of_site) : site + 1]:
+            self._type_of_site.append(self._type(new.output))
+            self._view.append(find_kind(new).view)
+        made.append(self._type_of_site[site])
+        if self._view[site]:
+            self._look_through(at)
+        types = tuple([made[value] if value >= 0 else self._type_given[-1 - value] for value in values])
         # a tensor that stands twice must stand twice in the first one, too
-        places = tuple(names.index(name) for name in names)
-        key = (op.kind, op.options, tuple(_type(tensor) for tensor in op.inputs), _type(op.output), places)
-        known = self._known.get(key)
-        if known is None:
-            kernels = self._bind(op)
-            if _names_only(kernels, set(names)):
-                self._known[key] = names, kernels
-            return kernels
-        return _stamped(op, dict(zip(known[0], names, strict=True)), known[1])
+        twice = tuple(map(values.index, values)) if len(values) > 1 and len(set(values)) < len(values) else ()
+        # of how many tensors each view among them is one
+        shown = tuple([len(self._behind.get(value, ())) for value in values]) if self._behind else ()
+        key = site, types, twice, shown
+        stamps = self._known.get(key)
+        if stamps is None:
+            written = flat.sites[site]
+            alike = written.kind, written.options, types, made[at], twice, shown
+            stamps = self._alike.get(alike)
+            if stamps is None:
+                stamps = self._bound(at, alike)
+                if stamps is None:
+                    return
+            self._known[key] = stamps
+        if stamps:
+            self._enter(at, stamps)
 
+    def _look_through(self, at: int) -> None:
+        """Note what lies behind a view."""
+        op, values = self._flat[at], self._flat.values_of(at)
+        names = [tensor.name for tensor in op.inputs]
+        seen = [self._shown(name, names, values) for name in find_kind(op).shows(op)]
+        behind = tuple(dict.fromkeys(each for value in seen for each in self._behind.get(value, (value,))))
+        self._behind[at] = behind
+        self._behind_names[op.name] = tuple(map(self.value_name, behind))
 
-def _names_only(kernels: Sequence[Kernel], names: set[str]) -> bool:
-    """Whether kernels are one, called after its op, and name nothing but tensors of it."""
-    if len(kernels) != 1 or kernels[0].parts or kernels[0].grown or kernels[0].schedule.after:
-        return False
-    (kernel,) = kernels
-    accessed = {access.tensor for access in (*kernel.reads, *kernel.writes)}
-    return accessed | {kernel.name, *kernel.ops} <= names
-
-
-def _stamped(op: Op, named: Mapping[str, str], kernels: Sequence[Kernel]) -> list[Kernel]:
-    (first,) = kernels
-    return [
-        replace(
-            first,
-            name=named[first.name],
-            ops=tuple(named[name] for name in first.ops),
-            reads=tuple(_renamed(access, named) for access in first.reads),
-            writes=tuple(_renamed(access, named) for access in first.writes),
-            written=(op.output.base,),
-            turn=op.turn,
+    def _shown(self, name: str, inputs: Sequence[str], values: Sequence[int]) -> int:
+        """The value that a view shows: one of its inputs, or what the op that made one has made beside it."""
+        if name in inputs:
+            return values[inputs.index(name)]
+        beside = (
+            self._beside.get((value, name.removeprefix(each))) for each, value in zip(inputs, values, strict=True)
         )
-    ]
+        return next(value for value in beside if value is not None)
+
+    def _bound(self, at: int, alike: Hashable) -> list[_Stamp] | None:
+        """The stamps of an op that is the first of its sort; None if its kernels are like no other, and entered already."""
+        op = self._flat[at]
+        kernels = self._bind(op)
+        names = [tensor.name for tensor in op.inputs]
+        own = {*names, op.name}
+        made_up = dict.fromkeys(name for kernel in kernels for name in _named(kernel) if name not in own)
+        stamps = [self._stamp_of(kernel, names, op.name, list(made_up)) for kernel in kernels]
+        distinct = len(own) == len({*self._flat.values_of(at)}) + 1
+        waits = any(kernel.schedule.after for kernel in kernels)
+        if distinct and not waits and all(name.startswith(op.name) for name in made_up):
+            self._alike[alike] = stamps
+            return stamps
+        for number, kernel in enumerate(kernels, start=len(self.kernels)):
+            self._alone[number] = seen_through(kernel, self._behind_names)
+        self._enter(at, stamps)
+        return None
+
+    def _stamp_of(self, kernel: Kernel, inputs: Sequence[str], out: str, made_up: Sequence[str]) -> _Stamp:
+        into = {name: -2 - number for number, name in enumerate(made_up)}
+        given = {name: inputs.index(name) for name in inputs}
+        taken, made = {**into, out: _OUT, **given}, {**into, **given, out: _OUT}
+        makes = (*(made[access.tensor] for access in kernel.writes), *(made[name] for name in kernel.ops))
+        rests = tuple(name.removeprefix(out) for name in made_up)
+        reads = tuple(taken[access.tensor] for access in kernel.reads)
+        return _Stamp(
+            kernel, self.kernels.template(seen_through(kernel, self._behind_names)), reads, makes, taken, rests
+        )
+
+    def _enter(self, at: int, stamps: Sequence[_Stamp]) -> None:
+        """Append the kernels of an op."""
+        values, behind = self._flat.values_of(at), self._behind
+        place = {_OUT: at, **dict(enumerate(values))}
+        for number, rest in enumerate(stamps[0].rests):
+            place[-2 - number] = len(self._flat) + len(self._made_up)
+            self._made_up.append((at, rest))
+            self._beside[at, rest] = place[-2 - number]
+        for stamp in stamps:
+            reads = [place[each] for each in stamp.reads]
+            if behind:
+                seen = [behind.get(value, (value,)) for value in reads]
+                # as `seen_through` has it: what else lies behind the views comes last
+                reads = [*(first for first, *_ in seen), *(other for _, *others in seen for other in others)]
+            self.kernels.add(stamp.template, reads, [place[each] for each in stamp.makes])
+            self._op.append(at)
+            self._stamp.append(stamp)
+
+    def base(self, number: int) -> str:
+        """The name of a kernel without the numbers of rounds."""
+        key = self._flat.site[self._op[number]], self.kernels.code[number]
+        if key not in self._bases:
+            self._bases[key] = self.kernel(number).base
+        return self._bases[key]
+
+    def kernel_name(self, number: int) -> str:
+        """The name of a kernel."""
+        if number in self._alone:
+            return self._alone[number].name
+        stamp, flat, at = self._stamp[number], self._flat, self._op[number]
+        place = stamp.places[stamp.kernel.name]
+        if place >= 0:
+            return flat.name(flat.values_of(at)[place])
+        return flat.name(at) + (stamp.rests[-2 - place] if place != _OUT else "")
+
+    def kernel(self, number: int) -> Kernel:
+        """A kernel as an object, under its own names."""
+        if number in self._alone:
+            return self._alone[number]
+        flat, at, stamp = self._flat, self._op[number], self._stamp[number]
+        values, own = flat.values_of(at), flat.name(at)
+        named = {
+            name: flat.name(values[place]) if place >= 0 else own + (stamp.rests[-2 - place] if place != _OUT else "")
+            for name, place in stamp.places.items()
+        }
+        path = flat.turns[flat.turn[at]]
+        output = flat.sites[flat.site[at]].output
+        written = (output.base,) if path or output.written else ()
+        return seen_through(_renamed(stamp.kernel, named, written, path), self._behind_names)
 
 
-def _renamed(access: Access, named: Mapping[str, str]) -> Access:
-    return Access(named[access.tensor], access.nbytes, access.memory, access.item_bytes)
+def _renamed(kernel: Kernel, named: Mapping[str, str], written: tuple[str, ...], turn: tuple[int, ...]) -> Kernel:
+    """A kernel under other names. `written`: its op as written, `turn`: in which rounds it stands."""
+    return replace(
+        kernel,
+        name=named[kernel.name],
+        ops=tuple(named[name] for name in kernel.ops),
+        reads=tuple(replace(access, tensor=named[access.tensor]) for access in kernel.reads),
+        writes=tuple(replace(access, tensor=named[access.tensor]) for access in kernel.writes),
+        grown=tuple((named[name], named[into]) for name, into in kernel.grown),
+        parts=tuple(_renamed(part, named, written, turn) for part in kernel.parts),
+        written=written,
+        turn=turn,
+    )

@@ -24,7 +24,19 @@ from scenarios import compare as compare_scenarios
 from scenarios import load_scenario
 from scenarios.cli import app
 from scenarios.questions.compare import load_both
-from simulator import Engine, Kernel, OpGraph, Plan, PlannedKernel, Result, RunOptions, Simulation, Traffic, parse_graph
+from simulator import (
+    Engine,
+    Kernel,
+    OpGraph,
+    Plan,
+    PlannedKernel,
+    PlannedKernels,
+    Result,
+    RunOptions,
+    Simulation,
+    Traffic,
+    parse_graph,
+)
 from tests.support.programs import Case, cases
 from tests.support.strategies import CHAIN_DIMS, chains, many, one, run
 
@@ -55,10 +67,12 @@ def of_program(case: Case, order: Any) -> Result:
     program = case.program
     plan = Plan(one(), OpGraph({}, ()), RunOptions(order=order))
     plan.program = program
+    planned = []
     for task in range(len(program)):
         program.kernel[task] = task
         kernel = Kernel(name=f"t{task}", ops=(f"t{task}",), kind="custom")
-        plan.kernels.append(PlannedKernel(kernel, (), Traffic(), 0.0, "q", (0,)))
+        planned.append(PlannedKernel(kernel, (), Traffic(), 0.0, "q", (0,)))
+    plan.kernels = PlannedKernels.listed(planned)
     engine = Engine(program, order=order)
     engine.run()
     return Result(plan, engine.begin, engine.end)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.report import Story
 from hw import Mesh, System, load_chip, parse_topology
-from simulator import GraphBuilder, Result, RunOptions, simulate
+from simulator import GraphBuilder, PlannedKernels, Result, RunOptions, simulate
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -33,10 +33,13 @@ def evil_result() -> Result:
     """A run whose names are markup."""
     result = block(2)
     plan = result.plan
-    plan.kernels = [
-        replace(planned, kernel=replace(planned.kernel, name=f"{planned.kernel.name}{EVIL}"))
-        for planned in plan.kernels
-    ]
+    plan.kernels = PlannedKernels.listed(
+        [
+            replace(planned, kernel=replace(planned.kernel, name=f"{planned.kernel.name}{EVIL}"))
+            for planned in plan.kernels
+        ],
+        plan.kernels.kernels,
+    )
     return result
 
 

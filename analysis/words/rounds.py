@@ -1,0 +1,170 @@
+"""The figures of ops in a run: one row per kernel, or one for all rounds of a block; worked out over columns."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.words.ops import Amounts, OpFigures, added, kernel_times
+from simulator import PS_PER_S, Plan, Result
+
+_FEW = 200
+"""Rows up to which a plain sum is faster than a column."""
+
+
+def bases(plan: Plan) -> dict[str, str]:
+    """By name of a kernel, its name without the numbers of rounds: the same for all rounds of a block."""
+    return {planned.kernel.name: planned.kernel.base for planned in plan.kernels}
+
+
+def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
+    """One row per kernel, in program order. `kind`: as the chips of one kind (`System.kinds`) have it, time 0 where none of
+    them runs it; begin and end are those over all chips."""
+    spent = Spent(result, kind)
+    return [spent.figures([at], kernel.name, kernel.base) for at, kernel in enumerate(result.plan.kernels.kernels)]
+
+
+def figures_of(name: str, result: Result) -> OpFigures | None:
+    """One op by its name, over all of its kernels; None if there is no such op."""
+    kernels = result.plan.kernels.kernels
+    named = [at for at, kernel in enumerate(kernels) if name in kernel.ops or name == kernel.name]
+    return Spent(result).figures(named, name, name) if named else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The kernels of one op over all rounds of its block: their numbers, and their figures added up."""
+
+    kernels: Sequence[int]
+    figures: OpFigures
+
+
+def rounds_figures(result: Result) -> list[Rounds]:
+    """One row for all kernels that differ only in the rounds of their blocks, in the order in which they first come."""
+    kernels = result.plan.kernels.kernels
+    places: dict[str, list[int]] = {}
+    for at in range(len(kernels)):
+        places.setdefault(kernels.names.base(at), []).append(at)
+    spent = Spent(result)
+    return [Rounds(each, spent.figures(each, name, name)) for name, each in places.items()]
+
+
+class Spent:
+    """What each kernel took on each chip, as columns; `kind`: on the chips of one kind alone."""
+
+    def __init__(self, result: Result, kind: int | None = None) -> None:
+        self.plan = result.plan
+        kind_of = self.plan.system.kind_of
+        self.counted = frozenset(chip for chip in self.plan.simulated if kind in (None, kind_of[chip]))
+        places, count = result.places, len(self.plan.kernels)
+        self.begin, self.end, self.fixed = self._spans(result)
+        if kind is not None:
+            places = places.of(np.isin(places.chip, list(self.counted)))
+        order = np.lexsort((places.chip, places.kernel))
+        kernel, chip = places.kernel[order], places.chip[order]
+        first = np.flatnonzero((np.diff(kernel, prepend=-1) != 0) | (np.diff(chip, prepend=-1) != 0))
+        took = (places.end - places.begin)[order]
+        # by kernel, then chip: the rows of kernel i are row[i] to row[i + 1]
+        self.chip = chip[first]
+        self.took = np.add.reduceat(took, first) if len(first) else took
+        self.row = np.searchsorted(kernel[first], np.arange(count + 1))
+        self._amounts: dict[tuple[int, int, int], Amounts] = {}
+
+    def _spans(self, result: Result) -> tuple[Any, Any, Any]:
+        """First begin, last end and longest fixed time of each kernel (ps); both ends of a transfer have its task's."""
+        program, count = self.plan.program, len(self.plan.kernels)
+        places = result.places
+        begin, end = np.full(count, max(result.end_ps, default=0)), np.zeros(count, dtype=places.end.dtype)
+        fixed = np.zeros(count, dtype=places.end.dtype)
+        own = np.asarray([shape.fixed_ps for shape in program.shapes])[np.asarray(program.shape, dtype=np.int64)]
+        np.minimum.at(begin, places.kernel, places.begin)
+        np.maximum.at(end, places.kernel, places.end)
+        np.maximum.at(fixed, places.kernel, own[places.task])
+        return begin, end, fixed
+
+    def figures(self, kernels: Sequence[int], name: str, base: str) -> OpFigures:
+        """Some kernels as one row: sums on each chip, from the first beginning to the last end."""
+        at = np.asarray(kernels, dtype=np.int64)
+        sorts = self.plan.kernels.sorts
+        tiles = self._tiles(at)
+        return OpFigures(
+            name,
+            sorts[self.plan.kernels.code[kernels[0]]].kernel.kind,
+            tiles.pop() if len(tiles) == 1 else "",
+            int(self.begin[at].min()) / PS_PER_S,
+            int(self.end[at].max()) / PS_PER_S,
+            self._busy(at),
+            self._summed(at),
+            base,
+        )
+
+    def _rows(self, at: Any) -> Any:
+        """The numbers of the rows of some kernels, in order."""
+        since, until = self.row[at], self.row[at + 1]
+        count = until - since
+        return np.arange(int(count.sum())) + np.repeat(since - np.cumsum(count) + count, count)
+
+    def _busy(self, at: Any) -> dict[int, int]:
+        """By chip, how long some kernels took; chips in the order in which they first come."""
+        rows = self._rows(at)
+        busy: dict[int, int] = {}
+        if len(rows) < _FEW:
+            for chip, took in zip(self.chip[rows].tolist(), self.took[rows].tolist(), strict=True):
+                busy[chip] = busy.get(chip, 0) + took
+            return busy
+        chips, first, of = np.unique(self.chip[rows], return_index=True, return_inverse=True)
+        total = np.zeros(len(chips), dtype=self.took.dtype)
+        np.add.at(total, of, self.took[rows])
+        return {int(chips[each]): int(total[each]) for each in np.argsort(first)}
+
+    def _tiles(self, at: Any) -> set[str]:
+        """The tiles of some kernels, each on the chip on which it takes longest."""
+        plan, code = self.plan, self.plan.kernels.code
+        if len(plan.split.chips) == 1:
+            return {plan.kernels.sorts[each].variants[0].tile for each in {code[kernel] for kernel in at.tolist()}}
+        found = set()
+        for kernel in at.tolist():
+            busy = self._busy(np.asarray([kernel]))
+            chip = max(busy, key=lambda chip: busy[chip], default=min(self._chips(code[kernel])))
+            found.add(plan.variant(plan.kernels.sorts[code[kernel]], chip).tile)
+        return found
+
+    def _chips(self, sort: int) -> frozenset[int]:
+        """The chips whose amounts count for a sort of kernels: those that run it, else all."""
+        return self.counted.intersection(self.plan.kernels.sorts[sort].chips) or self.counted
+
+    def _summed(self, at: Any) -> dict[int, Amounts]:
+        """What each chip does of several kernels; chips that are alike in all of them share one object."""
+        code = np.asarray(self.plan.kernels.code)[at].tolist()
+        fixed = self.fixed[at].tolist()
+        alike = list(dict.fromkeys(zip(code, fixed, strict=True)))
+        runs = [self._chips(sort) for sort, _ in alike]
+        number = {each: place for place, each in enumerate(alike)}
+        order = [number[each] for each in zip(code, fixed, strict=True)]
+        variant_of = self.plan.split.variant_of
+        made: dict[Hashable, Amounts] = {}
+        found: dict[int, Amounts] = {}
+        for chip in (chip for each in runs for chip in sorted(each)):
+            if chip in found:
+                continue
+            here = tuple(chip in each for each in runs)
+            key = variant_of[chip], here
+            if key not in made:
+                parts = [self._amount(sort, variant_of[chip], fixed_ps) for sort, fixed_ps in alike]
+                made[key] = added([parts[place] for place in order if here[place]])
+            found[chip] = made[key]
+        return found
+
+    def _amount(self, sort: int, variant: int, fixed_ps: int) -> Amounts:
+        """What a chip does of a kernel."""
+        key = sort, variant, fixed_ps
+        if key not in self._amounts:
+            planned = self.plan.kernels.sorts[sort]
+            own = planned.variants[variant]
+            fixed_s = fixed_ps * planned.kernel.schedule.chunks / PS_PER_S
+            times = kernel_times(planned, own, fixed_s)
+            self._amounts[key] = Amounts(own.kernel.flops, own.hbm_bytes, planned.traffic.sent_bytes, times)
+        return self._amounts[key]

@@ -1,0 +1,132 @@
+"""A graph with its blocks unrolled, as columns: an op of a round is made as an object only when somebody asks for it.
+
+Model: an op is a site (an op as written, with its options as they are in that round) in a turn (the numbers of the rounds
+around it), and the values that it reads. Value v of 0 or more is what op v makes, value -1 - g is given from outside, the
+g-th that is. So what reads what is told by numbers, and a name is made up when it is read: what it is called as written
+and the numbers of the rounds.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import overload
+
+from simulator.graph.items import Op, Tensor
+
+Path = tuple[int, ...]
+"""The numbers of the rounds in which something stands, the outermost block's first."""
+
+Options = tuple[tuple[str, str], ...]
+"""The options of an op, as written."""
+
+
+def suffix(path: Path) -> str:
+    """What a name gets in a round."""
+    return "".join(f".{number}" for number in path)
+
+
+def numbered(tensor: Tensor, path: Path) -> Tensor:
+    """A tensor under the name that it has in a round."""
+    return replace(tensor, name=tensor.name + suffix(path), written=tensor.base) if path else tensor
+
+
+class FlatOps(Sequence[Op]):
+    """All ops of a graph in program order: `site`, `turn` and what they read, by number.
+
+    `sites` and `turns` are what those numbers mean; op i reads `reads[first[i]:first[i + 1]]`. `given` and `given_turn` are
+    what is given from outside, by number of `tensors` and of `turns`.
+    """
+
+    def __init__(self) -> None:
+        self.sites: list[Op] = []
+        self.turns: list[Path] = []
+        self.site = array("i")
+        self.turn = array("i")
+        self.first = array("q", [0])
+        self.reads = array("i")
+        self.tensors: list[Tensor] = []
+        self.given, self.given_turn = array("i"), array("i")
+        self._site_of: dict[tuple[int, Options], int] = {}
+        self._turn_of: dict[Path, int] = {}
+
+    def add_site(self, op: Op) -> int:
+        """Append an op as written; returns its number."""
+        self.sites.append(op)
+        return len(self.sites) - 1
+
+    def number_of_site(self, site: int, options: Options) -> int:
+        """The number of a site with other options."""
+        number = self._site_of.get((site, options))
+        if number is None:
+            number = self._site_of[site, options] = self.add_site(replace(self.sites[site], options=options))
+        return number
+
+    def number_of_turn(self, path: Path) -> int:
+        """The number of a turn."""
+        number = self._turn_of.setdefault(path, len(self.turns))
+        if number == len(self.turns):
+            self.turns.append(path)
+        return number
+
+    def add_tensor(self, tensor: Tensor) -> int:
+        """Append a tensor as written that no op makes; returns its number."""
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def add_given(self, tensor: int, turn: int) -> int:
+        """Append a tensor that is given in a turn; returns its value."""
+        self.given.append(tensor)
+        self.given_turn.append(turn)
+        return -len(self.given)
+
+    def add(self, site: int, turn: int, values: Iterable[int]) -> int:
+        """Append an op; returns the value that it makes."""
+        self.site.append(site)
+        self.turn.append(turn)
+        self.reads.extend(values)
+        self.first.append(len(self.reads))
+        return len(self.site) - 1
+
+    def values_of(self, at: int) -> array[int]:
+        """The values that an op reads."""
+        return self.reads[self.first[at] : self.first[at + 1]]
+
+    def written(self, value: int) -> tuple[Tensor, int]:
+        """A value as it is written, and the number of its turn."""
+        if value >= 0:
+            return self.sites[self.site[value]].output, self.turn[value]
+        return self.tensors[self.given[-1 - value]], self.given_turn[-1 - value]
+
+    def tensor(self, value: int) -> Tensor:
+        """A value as a tensor, under the name that it has in its round."""
+        written, turn = self.written(value)
+        return numbered(written, self.turns[turn])
+
+    def name(self, value: int) -> str:
+        """The name of a value."""
+        written, turn = self.written(value)
+        return written.name + suffix(self.turns[turn])
+
+    def __len__(self) -> int:
+        return len(self.site)
+
+    @overload
+    def __getitem__(self, at: int) -> Op: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Op]: ...
+    def __getitem__(self, at: int | slice) -> Op | list[Op]:
+        if isinstance(at, slice):
+            return [self._op(each) for each in range(*at.indices(len(self)))]
+        if not -len(self) <= at < len(self):
+            raise IndexError(at)
+        return self._op(at % len(self))
+
+    def __iter__(self) -> Iterator[Op]:
+        return map(self._op, range(len(self)))
+
+    def _op(self, at: int) -> Op:
+        site = self.sites[self.site[at]]
+        inputs = tuple(self.tensor(value) for value in self.values_of(at))
+        return replace(site, output=self.tensor(at), inputs=inputs, turn=self.turns[self.turn[at]])

@@ -1,0 +1,44 @@
+"""Sorts of kernels: those that differ in names only and run on the same chips, of which all else is worked out once."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from simulator.lowering.plan import Plan, Variant, Variants
+from simulator.lowering.resources import SystemResources
+from simulator.ops.kernel import Kernel
+from simulator.passes.kernels import Kernels
+from simulator.passes.placement import Placement, placed
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Kernels that differ in names only, as each sort of chip has them, on the same chips; `count`: how many there are."""
+
+    variants: tuple[Variant, ...]
+    place: Placement
+    count: int
+
+    @property
+    def kernel(self) -> Kernel:
+        """One of them."""
+        return self.variants[0].kernel
+
+
+def sorts_of(plan: Plan, variants: Sequence[Kernels], resources: SystemResources) -> tuple[list[Sort], array[int]]:
+    """The sorts of kernels in the order in which they first come, and of which sort each kernel is. `variants`: the kernels
+    as each sort of chip has them."""
+    places = placed(variants[0], plan.system)
+    number: dict[tuple[tuple[int, ...], Placement], int] = {}
+    alike = zip(zip(*(each.code for each in variants), strict=True), places, strict=True)
+    code = array("i", [number.setdefault(key, len(number)) for key in alike])
+    counts = Counter(code)
+    planned = Variants(plan, resources)
+    sorts = []
+    for at, (templates, place) in enumerate(number):
+        kernels = [each.templates[template] for each, template in zip(variants, templates, strict=True)]
+        sorts.append(Sort(planned.of(kernels), place, counts[at]))
+    return sorts, code

@@ -1,0 +1,164 @@
+"""Kernels as columns: which template each is of, and by number the tensors that it reads and makes.
+
+Model: kernels of one template differ in names only; what does not follow from names is worked out once for all of them.
+Tensors and ops are values (`simulator.graph.flat_ops`); beyond those, what kernels of one op pass to each
+other has values of its own. A kernel as an object, with its names, is made when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Protocol, overload
+
+from simulator.ops.kernel import Kernel
+
+
+class Naming(Protocol):
+    """Who knows what kernels and values are called."""
+
+    def kernel(self, number: int) -> Kernel:
+        """A kernel as an object, under its own names."""
+
+    def kernel_name(self, number: int) -> str:
+        """The name of a kernel."""
+
+    def base(self, number: int) -> str:
+        """The name of a kernel without the numbers of rounds."""
+
+    def value_name(self, value: int) -> str:
+        """The name of a value."""
+
+
+class Kernels(Sequence[Kernel]):
+    """Kernels in program order. Kernel i is of template `code[i]`; it reads `reads[read_at[i]:read_at[i + 1]]` and makes
+    `makes[made_at[i]:made_at[i + 1]]`: what it writes, and the ops that it carries out. `names`: what they are called."""
+
+    def __init__(self, names: Naming) -> None:
+        self.names = names
+        self.templates: list[Kernel] = []
+        self.code = array("i")
+        self.read_at, self.reads = array("q", [0]), array("i")
+        self.made_at, self.makes = array("q", [0]), array("i")
+
+    def template(self, kernel: Kernel) -> int:
+        """Append a template, given as one of its kernels; returns its number."""
+        self.templates.append(kernel)
+        return len(self.templates) - 1
+
+    def add(self, template: int, reads: Iterable[int], makes: Iterable[int]) -> None:
+        """Append a kernel."""
+        self.code.append(template)
+        self.reads.extend(reads)
+        self.read_at.append(len(self.reads))
+        self.makes.extend(makes)
+        self.made_at.append(len(self.makes))
+
+    def read_by(self, at: int) -> array[int]:
+        """The values that a kernel reads, one for each of its reads."""
+        return self.reads[self.read_at[at] : self.read_at[at + 1]]
+
+    def made_by(self, at: int) -> array[int]:
+        """The values that a kernel makes: one for each of its writes, then one for each of its ops."""
+        return self.makes[self.made_at[at] : self.made_at[at + 1]]
+
+    @property
+    def values(self) -> int:
+        """Values that are read or made are below this."""
+        return max(max(self.reads, default=-1), max(self.makes, default=-1)) + 1
+
+    def values_named(self) -> dict[str, int]:
+        """The value of every name that kernels read or make; of several the last."""
+        return {self.names.value_name(value): value for column in (self.reads, self.makes) for value in column}
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    @overload
+    def __getitem__(self, at: int) -> Kernel: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Kernel]: ...
+    def __getitem__(self, at: int | slice) -> Kernel | list[Kernel]:
+        if isinstance(at, slice):
+            return [self.names.kernel(each) for each in range(*at.indices(len(self)))]
+        if not -len(self) <= at < len(self):
+            raise IndexError(at)
+        return self.names.kernel(at % len(self))
+
+    def __iter__(self) -> Iterator[Kernel]:
+        return map(self.names.kernel, range(len(self)))
+
+
+class _Listed:
+    """The names of kernels that are there as objects."""
+
+    def __init__(self, kernels: Sequence[Kernel], like: Kernels | None) -> None:
+        self.kernel = kernels.__getitem__
+        self.values = values = like.values_named() if like is not None else {}
+        self._like = like
+        self._names = {value: name for name, value in values.items()}
+        self._free = max(values.values(), default=-1) + 1
+
+    def kernel_name(self, number: int) -> str:
+        return self.kernel(number).name
+
+    def base(self, number: int) -> str:
+        return self.kernel(number).base
+
+    def value_name(self, value: int) -> str:
+        if value not in self._names and self._like is not None:
+            return self._like.names.value_name(value)  # of what no kernel reads or makes
+        return self._names[value]
+
+    def value(self, name: str) -> int:
+        """The value of a name: one of its own where it has none yet."""
+        if name not in self.values:
+            self.values[name], self._names[self._free] = self._free, name
+            self._free += 1
+        return self.values[name]
+
+
+def listed(kernels: Sequence[Kernel], like: Kernels | None = None) -> Kernels:
+    """Kernels that are there as objects, as columns; what is in `like` has the same values as there."""
+    names = _Listed(kernels, like)
+    made = Kernels(names)
+    known: dict[Hashable, int] = {}
+    for kernel in kernels:
+        reads = [names.value(access.tensor) for access in kernel.reads]
+        makes = [names.value(name) for name in (*(access.tensor for access in kernel.writes), *kernel.ops)]
+        made.add(_template(made, known, kernel), reads, makes)
+    return made
+
+
+def _template(made: Kernels, known: dict[Hashable, int], kernel: Kernel) -> int:
+    alike = _but_for_names(kernel)
+    try:
+        number = known.get(alike)
+    except TypeError:  # a tiling of somebody's own that cannot be hashed
+        return made.template(kernel)
+    if number is None:
+        number = known[alike] = made.template(kernel)
+    return number
+
+
+def _but_for_names(kernel: Kernel) -> Hashable:
+    """All of a kernel but what it and its tensors are called."""
+    return (
+        kernel.kind,
+        tuple((access.nbytes, access.memory, access.item_bytes) for access in kernel.reads),
+        tuple((access.nbytes, access.memory, access.item_bytes) for access in kernel.writes),
+        (kernel.matrix_flops, kernel.matrix_dtype, kernel.vector_flops, kernel.vector_dtype),
+        (kernel.contractions, kernel.tiling, kernel.row_elements, kernel.fusable, kernel.reduces),
+        (kernel.fixed_s, kernel.communication, kernel.schedule, kernel.spilled_bytes),
+        (kernel.recompute, kernel.efficiency, kernel.members, len(kernel.ops), bool(kernel.parts)),
+        _grown(kernel),
+    )
+
+
+def _grown(kernel: Kernel) -> Hashable:
+    """What is written into the memory of what is read, by their places."""
+    writes, reads = ([access.tensor for access in each] for each in (kernel.writes, kernel.reads))
+    places = [
+        (name in writes and writes.index(name), into in reads and reads.index(into)) for name, into in kernel.grown
+    ]
+    return tuple(places)
