@@ -108,11 +108,19 @@ def last_reads(plan: Plan, spans: Spans, writes: Writes) -> LastReads:
     value, chip, end = np.asarray(kernels.reads, dtype=np.int64)[of], spans.chip[rows], spans.end[rows]
     last = LastReads(value, chip, end, plan.system.size)
     run_ends = int(spans.end.max(initial=0))
+    kept: dict[tuple[int, int], int] = {}
+    # from the end backwards: what grew out of something may itself be what another grew out of
     for at in np.flatnonzero(writes.into != NOWHERE)[::-1]:
         rows, _ = spans.rows(writes.kernel[at : at + 1])
         here = spans.chip[rows]
-        until = last.of(np.full(len(here), writes.value[at]), here)
-        value = np.concatenate([value, np.full(len(here), writes.into[at])])
-        chip, end = np.concatenate([chip, here]), np.concatenate([end, np.where(until < 0, run_ends, until)])
-        last = LastReads(value, chip, end, plan.system.size)
-    return last
+        made, into = int(writes.value[at]), int(writes.into[at])
+        until = last.of(np.full(len(here), made), here)
+        for place, end_of_reads in zip(here.tolist(), until.tolist(), strict=True):
+            stays = max(end_of_reads, kept.get((made, place), -1))
+            stays = run_ends if stays < 0 else stays
+            kept[into, place] = max(stays, kept.get((into, place), -1))
+    if not kept:
+        return last
+    more = np.asarray([(*key, stays) for key, stays in kept.items()], dtype=np.int64)
+    value, chip = np.concatenate([value, more[:, 0]]), np.concatenate([chip, more[:, 1]])
+    return LastReads(value, chip, np.concatenate([end, more[:, 2]]), plan.system.size)
