@@ -26,8 +26,8 @@ from analysis.frames.schema import conforming
 from analysis.frames.steps import need_times
 from analysis.frames.tables import plain_names
 from analysis.words.causes import CAUSES, DOES, what_it_does
+from analysis.words.columns.rounds import op_figures
 from analysis.words.ops import OpFigures, combined
-from analysis.words.rounds import op_figures
 from simulator import PS_PER_S, PlannedKernel, Result
 
 if TYPE_CHECKING:

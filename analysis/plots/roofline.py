@@ -11,8 +11,8 @@ from analysis.plots.style import CAUSE_COLOURS, inert, styled
 from analysis.runs.roofline import RooflinePoint, roofline_points
 from analysis.words.causes import MEMORY, cause_of
 from analysis.words.chip_kinds import kind_labels
+from analysis.words.columns.rounds import op_figures
 from analysis.words.ops import OpFigures
-from analysis.words.rounds import op_figures
 from hw import Chip, Dimension
 from hw.input import show
 from simulator import Result

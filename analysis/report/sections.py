@@ -17,8 +17,8 @@ from analysis.timelines.breakdown import PARTS, shares, temporal_breakdown
 from analysis.words.busy import busy_s
 from analysis.words.causes import CAUSES
 from analysis.words.chip_kinds import fullest, kind_labels
+from analysis.words.columns.rounds import bases
 from analysis.words.ops import OpFigures, combined
-from analysis.words.rounds import bases
 from analysis.words.words import word_named
 from hw import Dimension
 from hw.input import show

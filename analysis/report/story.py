@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from analysis.frames.memory import memory_frame, memory_owners
 from analysis.report.packed_timeline import Packed, packed
 from analysis.runs.critical_path import Segment, schedule_path
+from analysis.words.columns.rounds import op_figures
 from analysis.words.ops import OpFigures
-from analysis.words.rounds import op_figures
 from analysis.words.summary import Summary
 from hw import Dimension
 from hw.input import show

@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from analysis.runs.critical_path import PATH_CAUSES, path_work_ps, schedule_path
+from analysis.words.columns.rounds import op_figures
 from analysis.words.ops import OpFigures
-from analysis.words.rounds import op_figures
 from analysis.words.words import WORDS
 from simulator import PS_PER_S, Result
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from analysis.words.rounds import op_figures
+from analysis.words.columns.rounds import op_figures
 from hw import Chip
 from simulator import Result, usable_dtype
 

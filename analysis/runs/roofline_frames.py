@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from analysis.frames.steps import Keys, grouped, outer
 from analysis.frames.timeline import timeline_frame
 from analysis.timelines.rollup import labelled
+from analysis.words.columns.rounds import op_figures
 from analysis.words.ops import OpFigures
-from analysis.words.rounds import op_figures
 from hw import Chip
 from simulator import PS_PER_S, Result, Variant, eta, usable_dtype
 

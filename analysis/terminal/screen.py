@@ -15,8 +15,8 @@ from analysis.terminal.gantt import LETTERS, OTHER, gantt
 from analysis.words.busy import busy_s
 from analysis.words.causes import CAUSES
 from analysis.words.chip_kinds import fullest
+from analysis.words.columns.rounds import Rounds, rounds_figures
 from analysis.words.ops import combined
-from analysis.words.rounds import Rounds, rounds_figures
 from analysis.words.summary import Summary
 from analysis.words.words import WORDS
 from hw import Chip, Dimension

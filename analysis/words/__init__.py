@@ -6,8 +6,8 @@
 from analysis.words.bubble import bubble
 from analysis.words.causes import CAUSES, DOES, Cause
 from analysis.words.chip_kinds import kind_labels
+from analysis.words.columns.rounds import bases, op_figures
 from analysis.words.ops import OpFigures, combined
-from analysis.words.rounds import bases, op_figures
 from analysis.words.summary import Summary, Value
 from analysis.words.words import MODEL_WORDS, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
 

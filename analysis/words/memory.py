@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.words.lives import NOWHERE, LastReads, Spans, Writes, last_reads, writes_of
+from analysis.words.columns.lives import NOWHERE, LastReads, Spans, Writes, last_reads, writes_of
 from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
 

@@ -11,12 +11,12 @@ from functools import cached_property
 
 from analysis.words import per_chip
 from analysis.words.causes import HOST, OF_RESOURCES, OVERHEAD, WAITING
+from analysis.words.columns.rounds import figures_of
 from analysis.words.memory import memory_peaks, near_bytes
 from analysis.words.mfu import hfu, mfu
 from analysis.words.ops import largest_cause
 from analysis.words.per_chip import OnChips
 from analysis.words.processes import Beside, BesideWork, Nothing
-from analysis.words.rounds import figures_of
 from analysis.words.waiting import may_wait, waiting_ps
 from analysis.words.words import OP_WORDS, RUN_WORDS, WORDS
 from hw import Chip, System

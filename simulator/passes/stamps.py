@@ -143,7 +143,8 @@ class Stamps:
         beside = (
             self._beside.get((value, name.removeprefix(each))) for each, value in zip(inputs, values, strict=True)
         )
-        return next(value for value in beside if value is not None)
+        # what nobody made beside anything is the input itself
+        return next((value for value in beside if value is not None), values[0])
 
     def _bound(self, at: int, alike: Hashable) -> list[_Stamp] | None:
         """The stamps of an op that is the first of its sort; None if its kernels are like no other, and entered already."""
