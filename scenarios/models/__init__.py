@@ -7,12 +7,13 @@
 `read_model(document, at, problems)` does the same for a value of a scenario, and tells what is wrong at its place.
 """
 
-from scenarios.models.catalogue import LoadedModel, load_model, model_names, read_model
+from scenarios.models.catalogue import LoadedModel, in_catalogue, load_model, model_names, read_model
 from scenarios.models.published import Figure, Printed, Published, printed
 from scenarios.models.spec import SPECS, TransformerSpec
 from scenarios.models.table import COLUMNS, catalogue_table, listed_models, model_facts, model_lines, model_words
 
 __all__ = [
+    "in_catalogue",
     # One model.
     "LoadedModel",
     "load_model",

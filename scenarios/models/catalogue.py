@@ -45,6 +45,11 @@ class LoadedModel:
         return self.description.name
 
 
+def in_catalogue(path: Path) -> bool:
+    """Whether a file is one of the catalogue's."""
+    return path.resolve().parent == _CATALOGUE.resolve()
+
+
 def model_names() -> list[str]:
     """The names in the catalogue, sorted."""
     return list(_names())

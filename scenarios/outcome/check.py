@@ -8,15 +8,17 @@ from pathlib import Path
 from hw import RunError, SpecError
 from hw.input import cut, first_problems, is_file, is_folder, printable
 from scenarios.language.source import in_library
+from scenarios.models import in_catalogue
 from scenarios.outcome.outcome import run
 
 
 def scenario_files(paths: Iterable[str]) -> Iterator[str]:
     """Files as given; folders as all scenario files (*.yaml) below them, sorted. What is there and is no file (a folder, a
-    pipe that nobody may ever write to) is passed over."""
+    pipe that nobody may ever write to) is passed over, and so are the catalogue's models, which are no scenarios."""
     for path in paths:
         if path and not in_library(path) and is_folder(Path(path)):  # nothing is not the folder that one is in
-            yield from (str(file) for file in sorted(Path(path).rglob("*.yaml")) if is_file(file) or not file.exists())
+            found = (file for file in sorted(Path(path).rglob("*.yaml")) if is_file(file) or not file.exists())
+            yield from (str(file) for file in found if not in_catalogue(file))
         else:
             yield path
 
