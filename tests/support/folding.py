@@ -33,6 +33,8 @@ WORDS = (
     "t_network",
     "t_host",
     "t_overhead",
+    "mfu",
+    "hfu",
 )
 
 V5E, V5P = load_chip("tpu_v5e"), load_chip("tpu_v5p")

@@ -36,6 +36,8 @@ from simulator import (
     simulate,
 )
 from simulator.passes.binding import whole
+from simulator.passes.sharding.assignment import OpPlan, plan_seconds
+from simulator.passes.sharding.moves import Step
 from tests.simulator.sharding.test_planner_laws import MESHES, annotated, einsums, programs
 from tests.support.planning import MODES, XY, bytes_cost, system_of
 from tests.support.strategies import many, one, run
@@ -285,3 +287,18 @@ def test_sharding_keeps_the_work_of_every_kind(case: tuple[str, dict[str, int]],
     assert work * system.size >= alone * (1 - 1e-12)
     if not (asked.kind == "attention" and set(carried.output.dims[-1].axes) & split):
         assert work * system.size == pytest.approx(alone * same, rel=1e-12)
+
+
+def test_a_tensor_that_an_op_takes_twice_is_gathered_and_paid_once() -> None:
+    """A plan that brings both inputs of `add(x, x)` to every chip costs the addition and one gather, not two."""
+    gather, addition = parse_graph(
+        ["g:bf16[B,F] = all_gather(x:bf16[B_X,F], over=X)", "y:bf16[B,F] = add(g, g)"], {"B": 8, "F": 8}
+    ).items
+    assert isinstance(gather, Op)
+    assert isinstance(addition, Op)
+    (x,) = gather.inputs
+    step = Step("all_gather", "X", replace(gather.output, name="x"))
+    plan = OpPlan(addition, ((step,), (step,)), ())
+    assert (
+        plan_seconds(replace(addition, inputs=(x, x)), plan, (), lambda op: 1.0 if op.kind == "add" else 10.0) == 11.0
+    )
