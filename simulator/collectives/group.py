@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hw import Axis, Router, Topology
-from hw.network import GRAPH, WIRINGS, routed_axis
+from hw.network import GRAPH, ROUTES, WIRINGS, routed_axis
 from simulator.collectives.transfer import Message, Way
 
 
@@ -43,10 +43,29 @@ class Group:
         return AxisGroup(self, self.chips, routed_axis(self.size))
 
     @cached_property
+    def bends(self) -> bool:
+        """Whether it is a wiring of its own across axes of the topology, such as a ring round a block of a grid."""
+        return sum(places > 1 for _, places in self._spread) > len(self.pieces)
+
+    @cached_property
+    def strays(self) -> bool:
+        """Whether routes between its chips may leave it: it bends, or it is half of a ring or more, but not all of it, so
+        that the short way between its ends leads round the outside."""
+        outside = any(
+            WIRINGS[axis.kind].wraps and places < axis.size <= 2 * (places - 1) for axis, places in self._spread
+        )
+        return outside or self.bends
+
+    @cached_property
+    def _spread(self) -> list[tuple[Axis, int]]:
+        """Of each axis of the topology, in how many places along it there are chips."""
+        return [(axis, len({axis.place(chip) for chip in self.chips})) for axis in self.topology.axes]
+
+    @cached_property
     def one_sided(self) -> Router:
         """Routes that never split: between the two chips of a ring of two, a shard takes one link. In a graph that is no
         known wiring they do: which of its links would come first is a matter of names."""
-        if any(piece.kind == GRAPH for piece in self.pieces) and self.topology.levels[0].drawn:
+        if any(piece.kind in (GRAPH, ROUTES) for piece in self.pieces) and self.topology.levels[0].drawn:
             return self.router
         return Router(self.topology, "single", by_axes=True)
 

@@ -4,9 +4,11 @@ Model: an order costs what it keeps the busiest wire for, floor(n/2) shards one 
 all that goes along it), and among equals its longest hop. Up to `MOST_TRIED` chips all orders are tried. With more of
 them the search starts from each chip, goes on to the nearest that is left, where near is little wire time a byte, and, up to
 `MOST_IMPROVED`, then turns pieces round and moves chips as long as that makes it cheaper; the cheapest over all starts
-is taken. The order in which the chips are listed does not matter. Nor do their numbers where all orders are tried, for what
-ties by cost costs the same; beyond that as far as the search finds equally good ones, and beyond `MOST_SEARCHED` the
-chips follow each other by number.
+is taken. Orders that tie are told apart by what all their hops, near and far, ask of the wires, in sequence and both ways:
+that says what any algorithm costs that goes by the order (a tree, a ring one way, a reduction back along a chain), so those
+that still tie cost the same. The order in which the chips are listed does not matter. Nor do their numbers where all
+orders are tried; beyond that as far as the search finds equally good ones, and beyond `MOST_SEARCHED` the chips follow each
+other by number.
 Source: nearest neighbour and 2-opt with moves of one city (Or-opt), as for the travelling salesman.
 """
 
@@ -33,6 +35,9 @@ MOST_SEARCHED = 32
 _AT_ONCE = 4_000_000
 """Figures that are held at once while orders are compared."""
 
+_MOST_COMPARED = 100_000_000
+"""Figures of orders that tie up to which they are told apart: so many tie only where nearly all chips are alike."""
+
 
 def toured(router: Router, chips: Sequence[int], start: int | None = None) -> Sequence[int]:
     """The chips in the order of the cheapest ring through them, or chain from a `start`, as far as it is looked for."""
@@ -49,6 +54,16 @@ def toured(router: Router, chips: Sequence[int], start: int | None = None) -> Se
             found = [tour.improved(each) for each in found]
         order = tour.best(np.array(found))
     return [chips[at] for at in order]
+
+
+def turned(router: Router, chips: Sequence[int], is_ring: bool) -> Sequence[int]:
+    """Chips along a line or round a ring that a graph happens to have, from the end, or the chip and the way round, that
+    do not depend on what they are called: a tree, say, takes the two ends of a line for different ones."""
+    if not 3 <= len(chips) <= MOST_SEARCHED:
+        return chips
+    tour = _Tour(router, chips, is_ring)
+    there = np.arange(len(chips))
+    return [chips[at] for at in tour.first_of_equals(np.array([there, there[::-1]]))]
 
 
 class _Tour:
@@ -95,8 +110,18 @@ class _Tour:
     def best(self, orders: Any) -> Any:
         """The cheapest of some orders: of those that keep a wire busy for the least, that of the shortest hops."""
         busiest, latency = self.costs(orders)
-        equal = np.flatnonzero(busiest <= busiest.min() * (1 + 1e-9))  # sums in another order differ in the last digits
-        return orders[equal[np.argmin(latency[equal])]]
+        # sums in another order differ in the last digits
+        orders, latency = (each[busiest <= busiest.min() * (1 + 1e-9)] for each in (orders, latency))
+        return self.first_of_equals(orders[latency <= latency.min() * (1 + 1e-9)])
+
+    def first_of_equals(self, orders: Any) -> Any:
+        """Of orders that cost the same, one that is found whatever the chips are called: of a ring it may begin anywhere."""
+        if self.ring:
+            orders = np.concatenate([np.roll(orders, turn, 1) for turn in range(self.size)])
+        for figures in (self.latency[..., None], self.seconds.sum(2, keepdims=True), self.seconds):
+            if len(orders) > 1 and len(orders) * self.size**2 * figures.shape[2] <= _MOST_COMPARED:
+                orders = orders[_least(_sequences(orders, figures))]
+        return orders[0]
 
     def near(self, start: int) -> Iterator[list[int]]:
         """From a chip on to the nearest that is left; round a ring, either way."""
@@ -128,6 +153,27 @@ class _Tour:
         here, there = self._hops(orders)
         total = self.hop.sum(2)[here, there].sum(1)
         return self.costs(orders)[0] + total / self.hop.shape[2] / 100
+
+
+def _sequences(orders: Any, figures: Any) -> Any:
+    """Of each order, a number for each kind of figures: a sum over all pairs of places, each with a weight of its own, so
+    that what differs in sequence differs. Kinds (wires) are sorted, for they have no names here."""
+    size = orders.shape[1]
+    weights = np.random.default_rng(1).random((size, size))
+    total = np.zeros((len(orders), figures.shape[2]))
+    for one, two in permutations(range(size), 2):
+        total += weights[one, two] * figures[orders[:, one], orders[:, two]]
+    return np.sort(total, axis=1)
+
+
+def _least(rows: Any) -> Any:
+    """The rows that come first, compared number by number, to nine digits."""
+    left = np.arange(len(rows))
+    slack = 1e-9 * max(float(np.abs(rows).max()), 1e-300)
+    for column in range(rows.shape[1]):
+        here = rows[left, column]
+        left = left[here <= here.min() + slack]
+    return left
 
 
 def _changed(order: Sequence[int]) -> Iterator[list[int]]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hw import Router, RunError, System, Wire
-from hw.network import GRAPH, ROUTES, walk_from
+from hw.network import GRAPH, ROUTES, WIRINGS, walk_from
 from simulator.collectives.choice import Choice, choose
 from simulator.collectives.group import Group
 from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import Messages, merged
-from simulator.collectives.tour import toured
+from simulator.collectives.tour import toured, turned
 from simulator.collectives.transfer import Transfer, way_of
 from simulator.lowering.efficiency import WireRates
 from simulator.lowering.host_ports import HostPorts
@@ -163,11 +163,13 @@ class Network:
     def _with_messages(self, communication: Communication, whole: Traffic) -> Traffic:
         """The same with its messages, if anything moves."""
         parts = []
+        routers: dict[int, Router] = {}
         different: dict[int, int] = {}
         for number, joined in enumerate(whole.groups):
             if len(joined.members) < 2:
                 continue
             group = self._group(joined.members, communication)
+            routers.update(dict.fromkeys(joined.members, group.router))
             assert joined.choice is not None
             steps = joined.choice.rounds(group, _request(communication, number, joined.members, group))
             parts.append(steps)
@@ -179,13 +181,11 @@ class Network:
                 )
         if not any(step.messages for part in parts for step in part):
             return whole
-        router = self.router
-        assert router is not None
         patterns: dict[int, Traffic] = {}
         steps = merged(parts)
         for step in steps:
             if id(step.messages) not in patterns:
-                patterns[id(step.messages)] = _pattern(step.messages, router)
+                patterns[id(step.messages)] = _pattern(step.messages, routers)
         taken = tuple(Step(patterns[id(step.messages)], step.lane, step.after, step.gate) for step in steps)
         return replace(whole, steps=taken)
 
@@ -193,6 +193,10 @@ class Network:
         router = self.router
         assert router is not None
         lies = self.system.lying(communication.axes, chips)
+        if router.topology.levels[0].drawn and Group(router.topology, router, lies.chips, lies.pieces).bends:
+            # along which axis of a graph a message would go first is a matter of names: it goes all ways alike
+            router = self._sends
+            assert router is not None
         if communication.kind == "permute":
             # it goes by the places that are written
             return Group(router.topology, router, chips, lies.pieces, self.rates)
@@ -206,7 +210,22 @@ class Network:
             order = self._tours[key]
         elif kinds == [GRAPH] and root is not None:
             order = self._chain(chips, root)
+        elif len(kinds) == 1 and WIRINGS[kinds[0]].neighbours and self._some_of_graph(lies.chips):
+            order = self._turned(router, lies.chips, WIRINGS[kinds[0]].wraps)
         return Group(router.topology, router, order, lies.pieces, self.rates)
+
+    def _some_of_graph(self, chips: Sequence[int]) -> bool:
+        """Whether these are some chips of a graph, but not all: where the whole begins is known from its links."""
+        assert self.router is not None
+        level = self.router.topology.levels[0]
+        return bool(level.drawn) and len(chips) < level.children
+
+    def _turned(self, router: Router, chips: Sequence[int], is_ring: bool) -> Sequence[int]:
+        """Chips of a graph that stand in a line or a ring, from where names do not say."""
+        key = (tuple(chips), None)
+        if key not in self._tours:
+            self._tours[key] = turned(router, chips, is_ring)
+        return self._tours[key]
 
     def _chain(self, chips: Sequence[int], root: int) -> Sequence[int]:
         """Some chips of a graph in the order in which a chain from one of them goes through them."""
@@ -272,10 +291,11 @@ def _request(sent: Communication, number: int, members: Sequence[int], group: Gr
     return CollectiveRequest(sent.kind, nbytes, group.place_of[members[sent.root]], sent.shift, shares, held)
 
 
-def _pattern(messages: Messages, router: Router) -> Traffic:
+def _pattern(messages: Messages, routers: Mapping[int, Router]) -> Traffic:
+    """Messages that start together; `routers`: by chip, how messages of its group find their way."""
     groups = []
     for message in messages:
-        shares, latency_s = way_of(router, message)
+        shares, latency_s = way_of(routers[message.source], message)
         loads = {wire: share * message.nbytes for wire, share in shares.items()}
         also = message.way.also if message.way is not None else ()
         groups.append(Joined((message.source, message.target, *also), Transfer((loads,), latency_s, message.nbytes)))

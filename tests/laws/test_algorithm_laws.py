@@ -92,6 +92,8 @@ WIRINGS: dict[str, Wired] = {
     "graph": _drawn((0, 1, 5e10), (1, 2, 5e10), (2, 0, 1e11), (2, 3, 5e10), (3, 4, 5e10), (1, 4, 5e10), (1, 3, 5e10)),
     "some of a torus": Wired("torus(3,4) over nvlink", (3, 4), {"A": (0, 1, 2, 5, 7)}),
     "some of a ring": Wired("ring(6) over nvlink", (6,), {"A": (0, 2, 3, 5)}),
+    "most of a ring": Wired("ring(6) over nvlink", (6,), {"A": (0, 1, 2, 3)}),
+    "a ring round a block": Wired("grid(3,3) over nvlink", (3, 3), {"A": (0, 1, 2, 5, 8, 7, 6, 3)}),
     "half a ring": Wired("ring(6) over nvlink", (6,), {"A": (1, 2, 3)}),
 }
 

@@ -6,6 +6,7 @@ counts everything that differs along this axis: all chips further in where it co
 How long it takes is `simulator.collectives.flight`: a wire sends the bytes of near pairs while those of far ones are on
 their way. How far the messages of a wire go follows from how far pairs are apart along every axis, counted from the end
 of a line. Uneven ones (`shares`, a part of what each chip has for each target) go by their routes one by one.
+A group whose routes may leave it (half of a ring or more, a ring round a block) has no closed form either.
 Source: DESIGN section 3; "How to Scale Your Model", chapter on sharding (all-to-all on a torus: V max(axis) / (4 N W_both)).
 """
 
@@ -32,7 +33,7 @@ MOST_ROUTED = 512
 def _transfer(group: Group, request: CollectiveRequest) -> Transfer:
     """All-to-all of V bytes over all chips: V/N^2 from each to each, or by shares."""
     by_pairs = len(group.pieces) == 1 and not forms_of(group.pieces[0].kind).ordered
-    if request.parts or by_pairs:
+    if request.parts or by_pairs or group.strays:
         return by_routes(group, exchanged(group, request))
     # the closed form splits what goes to an antipode over both ways, axis by axis; who routes otherwise loads other wires
     if group.router.routing != "split" and group.size <= MOST_ROUTED:
