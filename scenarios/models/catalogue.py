@@ -8,6 +8,7 @@ told at the place where the user wrote it.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,9 +19,10 @@ from hw.input import Document, Key, Mark, Problem, Problems, SpecError, is_file,
 from scenarios.importers.config_json import config_document
 from scenarios.models.published import Published
 from scenarios.models.spec import SPECS, AnySpec
-from simulator.models import Model, description_problems
+from simulator.models import Model, description_problems, parameters
 
 _CATALOGUE = Path(__file__).parent
+_FIRST_KEYS = re.compile(r"^(\w+):", re.MULTILINE)
 _NESTED = 8
 """How many models may start from each other."""
 
@@ -45,9 +47,30 @@ class LoadedModel:
         return self.description.name
 
 
-def in_catalogue(path: Path) -> bool:
-    """Whether a file is one of the catalogue's."""
-    return path.resolve().parent == _CATALOGUE.resolve()
+def is_description(path: Path) -> bool:
+    """Whether a file describes a model, by its first keys: one of a family, or that starts from another model. What is no
+    readable text is none."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError):
+        return False
+    keys = set(_FIRST_KEYS.findall(text))
+    return bool(keys & {"family", "base"}) and not keys & {"system", "workload", "extends"}
+
+
+def published_counts(model: LoadedModel) -> list[tuple[bool, str]]:
+    """Of each count of parameters that is published, whether that of the description agrees, and what both are."""
+    if model.published is None:
+        return []
+    counted, compared = parameters(model.description), [("parameters", model.published.parameters)]
+    if model.published.active is not None:
+        compared.append(("parameters in use", model.published.active))
+    told = []
+    for what, figure in compared:
+        used = counted.active_with_tables if figure.tables else counted.active
+        count = counted.total if what == "parameters" else used
+        told.append((figure.agrees(count), f"{what}: {count:,} by the description, {figure.value} published"))
+    return told
 
 
 def model_names() -> list[str]:

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
 from hw import Problems, SpecError
 from hw.input import parse_document
+from scenarios.cli import app
 from scenarios.models import (
     SPECS,
     LoadedModel,
@@ -372,3 +374,15 @@ def test_a_loaded_model_is_frozen() -> None:
     assert isinstance(model, LoadedModel)
     with pytest.raises(dataclasses.FrozenInstanceError):
         model.hub = "elsewhere"  # type: ignore[misc]
+
+
+def test_checking_a_folder_checks_its_models(tmp_path: Path) -> None:
+    """Wherever they lie: a copy of the catalogue is no part of what is installed."""
+    right, wrong = tmp_path / "right.yaml", tmp_path / "wrong.yaml"
+    right.write_text("name: r\nbase: llama3_8b\npublished: {parameters: '8,030,261,248'}\n", "utf-8")
+    assert CliRunner().invoke(app, ["check", str(tmp_path)]).exit_code == 0
+    wrong.write_text("name: w\nbase: llama3_8b\nlayers: 31\npublished: {parameters: 8.0B}\n", "utf-8")
+    told = CliRunner().invoke(app, ["check", str(tmp_path)])
+    assert told.exit_code == 1
+    assert "parameters: 7,812,149,248 by the description, 8.0B published" in told.stdout
+    assert told.stdout.splitlines()[-1] == "1 passed, 1 failed (2 claims)"
