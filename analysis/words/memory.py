@@ -150,16 +150,51 @@ def _made(result: Result, sizes: _Sizes, spans: Spans, writes: Writes, last: Las
 
 
 def near_bytes(plan: Plan) -> Mapping[str, float]:
-    """Bytes of all tensors that are held in each memory on the chip, on the chip that holds most; they stay for the whole
-    run."""
-    sizes = _Sizes(plan)
+    """The most bytes that are held at once in each memory on the chip, on the chip that holds most: what the graph takes in
+    for the whole run, what an op makes until the last one in program order that reads it."""
+    sizes, lives = _Sizes(plan), _Lives(plan)
     near = {name for chip in plan.system.kinds for name in chip.near_memories}
     found: dict[str, float] = {}
     for memory in dict.fromkeys(each.memory for each in sizes.types if each.memory in near):
-        values = np.concatenate([sizes.given(), np.arange(len(plan.graph.unrolled))])
-        counts = np.bincount(sizes.type_of(sizes.in_memory(values, memory)), minlength=len(sizes.types))
-        found[memory] = max(float(np.nansum(sizes.by_type(chip)[:-1] * counts)) for chip in plan.simulated)
+        values = sizes.in_memory(np.concatenate([sizes.given(), np.arange(len(plan.graph.unrolled))]), memory)
+        types, begin, end = sizes.type_of(values), lives.begin(values), lives.end(values)
+        most = 0.0
+        for chip in plan.simulated:
+            nbytes = np.nan_to_num(sizes.by_type(chip)[types])
+            change = np.zeros(lives.steps + 1)
+            np.add.at(change, begin, nbytes)
+            np.add.at(change, end, -nbytes)
+            most = max(most, float(np.cumsum(change).max()))
+        found[memory] = most
     return found
+
+
+class _Lives:
+    """Between which steps of the program values are there: steps are kernels, and one behind the last."""
+
+    def __init__(self, plan: Plan) -> None:
+        kernels = plan.kernels.kernels
+        self.steps = len(kernels)
+        writes = writes_of(kernels)
+        reads = np.asarray(kernels.reads, dtype=np.int64)
+        read_at: Any = np.asarray(kernels.read_at, dtype=np.int64)
+        reader = np.repeat(np.arange(self.steps), np.diff(read_at))
+        self._lowest = int(min(reads.min(initial=0), 0))
+        highest = int(max(reads.max(initial=0), writes.value.max(initial=0), len(plan.graph.unrolled)))
+        # a value that no kernel makes, such as a view, is never there
+        self._made = np.full(highest - self._lowest + 1, self.steps)
+        np.minimum.at(self._made, writes.value - self._lowest, writes.kernel)
+        self._read = np.full(len(self._made), -1)
+        np.maximum.at(self._read, reads - self._lowest, reader)
+
+    def begin(self, values: Any) -> Any:
+        """The step at which each value is made; the first one of what the graph takes in."""
+        return np.where(values < 0, 0, self._made[values - self._lowest])
+
+    def end(self, values: Any) -> Any:
+        """The step behind the last that reads it; behind all others of what nobody reads, or the graph takes in."""
+        read = self._read[values - self._lowest]
+        return np.where((values < 0) | (read < 0), self.steps, read + 1)
 
 
 def memory_peaks(result: Result) -> Mapping[int, float]:

@@ -115,6 +115,16 @@ def test_a_tensor_in_a_level_moves_at_its_bandwidth() -> None:
     assert near_bytes(result.plan) == {"l2": 2 * 2**20}
 
 
+def test_what_an_op_makes_in_a_level_stays_until_it_is_read() -> None:
+    """An input stays; of a chain there are two at a time; what nobody reads stays to the end; a view holds nothing."""
+    chain = [f"a{at}:bf16[M,N]@l2 = relu({'x:bf16[M,N]@l2' if at == 0 else f'a{at - 1}'})" for at in range(6)]
+    lines = [*chain, "v:bf16[M]@l2 = view(a5)", "y:bf16[M]@l2 = relu(v)"]
+    one, row = 2 * 2**20, 2 * 1024
+    assert near_bytes(run(lines, {"M": 1024, "N": 1024}, leveled(), FULL).plan) == {"l2": 3 * one}
+    left = [chain[0], "b:bf16[M,N]@l2 = relu(x)", "y:bf16[M]@l2 = reduce(b)"]
+    assert near_bytes(run(left, {"M": 1024, "N": 1024}, leveled(), FULL).plan) == {"l2": 3 * one + row}
+
+
 def test_a_memory_that_no_chip_has_is_told_with_those_there_are() -> None:
     with pytest.raises(
         SpecError, match=r"^ops:1:18: unknown memory 'l3'. Allowed: disk, hbm, host, l2, on_chip, scratch"

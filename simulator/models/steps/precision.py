@@ -37,15 +37,25 @@ PRECISIONS: Mapping[str, Precision] = {
     "bf16": Precision(),
     "mixed_bf16": Precision(main_gradients="fp32", master="fp32"),
 }
-"""Precisions by name."""
+"""Precisions by name, of training and of inference."""
+
+NARROW: Mapping[str, Precision] = {
+    "int8": Precision(weights="int8"),
+    "int4": Precision(weights="int4"),
+    "fp8": Precision(weights="fp8", kv="fp8"),
+    "int8_kv8": Precision(weights="int8", kv="int8"),
+}
+"""Precisions of inference with narrow weights, by name: matmuls are as wide as activations, which are bf16, and read the
+narrow weights; `fp8` and `int8_kv8` have a narrow cache, too."""
 
 
 def precision_of(given: str | Mapping[str, str]) -> Precision:
     """A precision by name, or changes to `bf16` by the names of its fields. Raises SpecError."""
     if isinstance(given, str):
-        if given not in PRECISIONS:
-            raise SpecError([Problem(Mark("precision"), unknown("precision", given, PRECISIONS))])
-        return PRECISIONS[given]
+        known = {**PRECISIONS, **NARROW}
+        if given not in known:
+            raise SpecError([Problem(Mark("precision"), unknown("precision", given, known))])
+        return known[given]
     problems = Problems()
     names = [each.name for each in fields(Precision)]
     for name, dtype in given.items():

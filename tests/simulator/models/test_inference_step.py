@@ -322,6 +322,19 @@ def test_of_experts_those_are_read_that_tokens_go_to() -> None:
     assert read(4096) == every
 
 
+def test_every_tensor_has_its_owner() -> None:
+    graph = graph_of(MLA, Parallel(tp=2, pp=2), mode="prefill", batch=4, seq=128, chunk=64)
+    owners = graph.owners
+    for op in graph.flat():
+        for tensor in (op.output, *op.inputs):
+            base = tensor.base
+            if base.startswith(("w", "gn", "table")):
+                assert owners[tensor.name] == "weights", tensor.name
+            if base.startswith(("ccache", "ckept")):
+                assert owners[tensor.name] == "kv cache", tensor.name
+    assert {"weights", "kv cache", "logits and loss", "inputs", "activations"} <= set(owners.values())
+
+
 # When it happens
 
 

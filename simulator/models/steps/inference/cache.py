@@ -117,13 +117,15 @@ class CacheAttention:
             # the first pass leaves a copy of what it made, at most of the last window
             left = self._last(write, cached, new, f"{name}last") if trimmed else new
             kind = "copy" if self.dtype == new.dtype else "cast"
-            write.op(kind, left, out=f"{name}kept", shape=left.dims, dtype=self.dtype, memory="hbm")
+            kept = write.op(kind, left, out=f"{name}kept", shape=left.dims, dtype=self.dtype, memory="hbm")
+            write.owned("kv cache", kept)
             return new
         kind, out = "update" if cached.in_place else "append", f"{name}all" if trimmed else f"{name}kept"
         had, shape = self._had(write, cached, new, name), _with(new.dims, at, cached.keys)
         made = write.op(kind, had, new, out=out, shape=shape, dtype=self.dtype, memory="hbm")
+        write.owned("kv cache", had, made)
         if trimmed:
-            self._last(write, cached, made, f"{name}kept")
+            write.owned("kv cache", self._last(write, cached, made, f"{name}kept"))
         return made
 
     def _had(self, write: Writer, cached: Cached, new: Tensor, name: str) -> Tensor:

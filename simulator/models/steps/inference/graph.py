@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.graph.op_graph import OpGraph
+from simulator.graph.owners import Owner
 from simulator.models.blocks import blocks
 from simulator.models.description import Moe, Transformer
 from simulator.models.steps.buffers import HERE
@@ -62,6 +63,8 @@ class _Run:
             raise refuse("batch", f"batch {inference.batch} is not shared evenly by {parallel.replicas} replicas")
         each = inference.batch // parallel.replicas
         parts = inference.in_flight
+        if parts is None and parallel.microbatch > 1:
+            parts = -(-each // parallel.microbatch)
         if parts is None:
             parts = next(count for count in range(min(parallel.pp, each), 0, -1) if each % count == 0)
         if each % parts:
@@ -115,6 +118,7 @@ class _Run:
         """Passes, parts of the batch and stages put together."""
         items: list[Op | Repeat] = []
         fuse: list[list[str]] = []
+        roles: dict[str, Owner] = {}
         weights = _Weights()
         stages = self._stages()
         for maker in self._makers():
@@ -123,7 +127,9 @@ class _Run:
                 mark = f"m{part}" if self.in_flight > 1 else ""
                 items += self._part(maker, list(zip(stages, passed, strict=True)), mark, weights)
                 fuse += [[name + mark for name in group] for each in passed for group in each.fuse]
-        return OpGraph(self.sizes, tuple(items), fuse=fuse or "none")
+                roles |= {name + mark: owner for each in passed for name, owner in each.roles.items()}
+        roles |= dict.fromkeys(weights.names, "weights")
+        return OpGraph(self.sizes, tuple(items), fuse=fuse or "none", roles=roles)
 
     def _part(
         self, maker: PassMaker, passed: Iterable[tuple[Stage, Passed]], mark: str, weights: _Weights
@@ -168,13 +174,13 @@ class _Weights:
     """Weights that several passes read: typed where they are read first, meant by their round from then on."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self.names: set[str] = set()
 
     def shared(self, items: Items, weights: Iterable[str], suffix: str) -> Items:
         """Items whose weights are those of the passes before; `suffix`: what the names of the pass end in."""
         names = {name: name.removesuffix(suffix) for name in weights}
-        before = frozenset(self._known)
-        self._known.update(names.values())
+        before = frozenset(self.names)
+        self.names.update(names.values())
 
         def of(tensor: Tensor, inside: bool) -> Tensor:
             name = names.get(tensor.name)

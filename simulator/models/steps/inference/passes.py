@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor
+from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, runs
 from simulator.models.description import AttentionKind
 from simulator.models.steps.block import block_ops
@@ -44,14 +45,15 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A pass through a stage: its items, its names of weights, what it takes in (None in the first stage) and makes, and
-    which ops are one kernel."""
+    """A pass through a stage: its items, its names of weights, what it takes in (None in the first stage) and makes, which
+    ops are one kernel, and whose memory tensors take."""
 
     items: Items
     weights: frozenset[str]
     takes: Tensor | None
     makes: Tensor
     fuse: tuple[tuple[str, ...], ...]
+    roles: Roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class PassMaker:
             items += write.ops
         weights = frozenset(tensor.name for write in written for _, tensor in write.weights)
         fuse = tuple(group for write in written for group in write.fuse)
-        return Passed(tuple(items), weights, None if stage.first == 0 else taken, stream, fuse)
+        roles = {name: owner for write in written for name, owner in write.roles.items()}
+        return Passed(tuple(items), weights, None if stage.first == 0 else taken, stream, fuse, roles)
 
     def _writer(self, stage: Stage, written: list[Writer], own: str = "") -> Writer:
         """A writer; `own`: what tells the names of a block from those of others."""

@@ -42,8 +42,9 @@ class Inference:
     """Sequences of all replicas together; `seq`: tokens of a prompt (prefill); `context`: tokens that are in the cache
     already; `chunk`: tokens of a prompt that are read at once, all where it is not said; `steps`: tokens that are made, one
     behind the other (decode). `in_flight`: into how many parts the batch is cut that follow each other through a pipeline:
-    as many as it has stages where it is not said. `activations`: where they live: in HBM, each op writing what it makes, or
-    on chip, as compilers keep what is small in decode (whether it fits there is told)."""
+    as many as it has stages where neither it nor the sequences of one (`Parallel.microbatch`) are said. `activations`:
+    where they live: in HBM, each op writing what it makes, or on chip, as compilers keep what is small in decode (whether
+    it fits there is told)."""
 
     mode: Literal["prefill", "decode"]
     batch: int
