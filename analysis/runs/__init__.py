@@ -15,6 +15,7 @@ from analysis.runs.critical_path import (
     schedule_path,
 )
 from analysis.runs.elasticity import FACTORS, Lever, elasticity, levers
+from analysis.runs.hidden import Hidden, hidden_communication
 from analysis.runs.path_frames import path_frame, slack_frame
 from analysis.runs.roofline import RooflinePoint, roofline_points, roofs
 from analysis.runs.roofline_frames import eta_frame, points_frame
@@ -35,9 +36,11 @@ __all__ = [
     "slack_frame",
     # Time on links, and waiting for them.
     "NO_LINK",
+    "Hidden",
     "busy_s",
     "exposed_by_link",
     "exposed_links",
+    "hidden_communication",
     "task_links",
     "waiting_ps",
     "waiting_spans",

@@ -81,6 +81,7 @@ def run(
     with _reporting():
         from contextlib import nullcontext
 
+        from hw import RunError
         from scenarios.console.outputs import promised_in
         from scenarios.console.terminal import tell
         from scenarios.outcome.outcome import WRITTEN
@@ -88,6 +89,8 @@ def run(
 
         with promised_in(out, WRITTEN) if out is not None else nullcontext():
             outcome = run_scenario(file, set_ or ())
+            if outcome.misfit is not None:
+                raise RunError("\n".join(outcome.misfit.lines()))
             if json:
                 _print_json(outcome.as_json())
             else:

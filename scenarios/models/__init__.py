@@ -7,15 +7,30 @@
 `read_model(document, at, problems)` does the same for a value of a scenario, and tells what is wrong at its place.
 """
 
-from scenarios.models.catalogue import LoadedModel, in_catalogue, load_model, model_names, read_model
+from scenarios.models.catalogue import (
+    LoadedModel,
+    is_description,
+    load_model,
+    model_names,
+    published_counts,
+    read_model,
+)
 from scenarios.models.published import Figure, Printed, Published, printed
 from scenarios.models.spec import SPECS, TransformerSpec
-from scenarios.models.table import COLUMNS, catalogue_table, listed_models, model_facts, model_lines, model_words
+from scenarios.models.table import (
+    COLUMNS,
+    catalogue_table,
+    count_shown,
+    listed_models,
+    model_facts,
+    model_lines,
+    model_words,
+)
 
 __all__ = [
-    "in_catalogue",
     # One model.
     "LoadedModel",
+    "is_description",
     "load_model",
     "model_names",
     "read_model",
@@ -26,9 +41,11 @@ __all__ = [
     "Printed",
     "Published",
     "printed",
+    "published_counts",
     # What is told of one.
     "COLUMNS",
     "catalogue_table",
+    "count_shown",
     "listed_models",
     "model_facts",
     "model_lines",

@@ -35,6 +35,8 @@ from scenarios.claims.find_values import Value as FoundValue
 from scenarios.claims.scope import WordValues
 from scenarios.outcome.answers import FromTheStudy, StudyRows
 from scenarios.outcome.explain import reasons
+from scenarios.outcome.fitting import Misfit, misfit
+from scenarios.outcome.model_story import model_record
 from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
 from scenarios.outcome.split_notes import split_notes
 from scenarios.questions.crossover import Crossover, crossover
@@ -84,6 +86,11 @@ class Outcome:
     def sharding(self) -> ShardingStory:
         """The collectives that nobody wrote, and where the textbook's choice of them was dear."""
         return sharding_story(self.scenario.graph, self.words)
+
+    @cached_property
+    def misfit(self) -> Misfit | None:
+        """Why its model does not fit, and what would; None where it does, or there is none."""
+        return misfit(self.scenario, self.words)
 
     @cached_property
     def search(self) -> Found | None:
@@ -189,6 +196,8 @@ class Outcome:
             words["sharding"] = self.sharding.as_json()
         if (money_words := money_words_of(self.scenario)) is not None:
             words["economics"] = money_words.record(self.words)
+        if self.scenario.model is not None:
+            words["model"] = model_record(self.scenario.model)
         if self.search is not None:
             words["find_search"] = self.search.as_json()
         if self.rows:

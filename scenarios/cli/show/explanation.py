@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.text import Text
 
 from analysis import kind_labels
+from scenarios.building.model_workload import ModelRun
 from scenarios.console.terminal import console as terminal
 from scenarios.console.terminal import print_rows
 from scenarios.outcome.chip_figures import chip_figures
 from scenarios.outcome.explain import graph_lines, reasons
+from scenarios.outcome.model_story import communication_lines, model_lines
 from scenarios.outcome.outcome import Outcome
 from scenarios.outcome.provenance import chip_sources, provenance
 
@@ -31,6 +33,22 @@ def show_explanation(outcome: Outcome) -> None:
     console.print(Text("\nwhy it takes as long as it does", style="dim"))
     for reason in reasons(outcome.words, outcome.notes, outcome.sharding):
         console.print(Text(f"  {reason}"))
+    if outcome.scenario.model is not None:
+        _print_model(console, outcome, outcome.scenario.model)
+
+
+def _print_model(console: Console, outcome: Outcome, model: ModelRun) -> None:
+    """What the model is, which of its communication is hidden, and why it does not fit."""
+    console.print(Text("\nthe model", style="dim"))
+    for line in model_lines(model, outcome.words):
+        console.print(Text(f"  {line}"))
+    console.print(Text("\ncommunication, hidden or exposed", style="dim"))
+    for line in communication_lines(outcome.words):
+        console.print(Text(f"  {line}"))
+    if outcome.misfit is not None:
+        console.print()
+        for line in outcome.misfit.lines():
+            console.print(Text(line, style="red"))
 
 
 def show_sources(outcome: Outcome) -> None:

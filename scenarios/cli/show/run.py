@@ -11,6 +11,7 @@ from scenarios.cli.show.find import find_lines
 from scenarios.cli.show.study import show_study
 from scenarios.console.terminal import console as terminal
 from scenarios.console.terminal import print_whole
+from scenarios.outcome.model_story import model_lines
 from scenarios.outcome.outcome import Outcome
 from scenarios.studies.sweeps import points_of
 
@@ -23,6 +24,8 @@ def show_outcome(outcome: Outcome) -> None:
     console = terminal()
     scenario = outcome.scenario
     console.print(screen(scenario.name, scenario.about, outcome.words, console.width))
+    for at, line in enumerate(model_lines(scenario.model, outcome.words) if scenario.model is not None else ()):
+        console.print(Text.assemble(("" if at else "model        ", "dim"), line))
     if scenario.study is not None and scenario.study.find is not None and outcome.search is not None:
         console.print(find_lines(scenario.study.find, outcome.search))
     for note in outcome.notes:

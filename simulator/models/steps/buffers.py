@@ -22,6 +22,9 @@ from simulator.models.steps.writer import WeightGroup
 GATHER_QUEUE = "gather"
 """Weights are gathered in a queue of their own, so that they are not held up by gradients that are not ready yet."""
 
+SUM_QUEUE = "sum"
+"""Gradients that are reduced before they are added up are added up in a queue of their own."""
+
 HERE = (Round(0, relative=True),)
 """The same round of the block around the op."""
 
@@ -217,7 +220,10 @@ class Stored:
         if not self.has_main:
             return new
         total = replace(self.main(buffer), name=f"sum{buffer.name}")
-        ops.append(Op(total, "accumulate", (buffer.here(self.main(buffer)), new)))
+        # what waits for a reduction must not hold up the backward pass behind it
+        waits = self.sums_late(buffer) and self.parallel.overlap_gradients
+        told = (("queue", SUM_QUEUE),) if waits else ()
+        ops.append(Op(total, "accumulate", (buffer.here(self.main(buffer)), new), told))
         return total
 
     def _reduced(self, buffer: Buffer, total: Tensor, ops: list[Op]) -> Tensor:

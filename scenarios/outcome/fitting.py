@@ -1,0 +1,166 @@
+"""A model that does not fit: who needs what, and the smallest change with which it fits, really tried.
+
+Model: changes are tried from what costs least to what costs most: recomputing, sharing more out over replicas (ZeRO),
+smaller microbatches, then twice the tensor, pipeline or context parallelism in place of replicas; each alone, then two
+together, then all that recomputing and ZeRO can do with more and more of the others. The first that fits is the answer.
+Each is built and run; of those without a pipeline only if what is stored for the whole run fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, islice
+from typing import Any
+
+from analysis import Summary, memory_frame, memory_owners
+from hw import Dimension, RunError, SpecError
+from hw.input import show
+from scenarios.building.build import Scenario, build_scenario, without_questions
+from scenarios.building.model_workload import ModelRun
+from scenarios.building.run_one import summarise
+from scenarios.language.variants import changed
+from simulator import tensor_bytes
+
+MOST_TRIED = 24
+"""Changes that are tried before it is given up."""
+
+_WORKLOAD = "workload."
+_SPREAD = ("tp", "pp", "cp")
+
+Values = Mapping[str, Any]
+"""Values by their paths below `workload`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Why a model does not fit: the fullest chip's peak and capacity (B), who holds what then, and the change that helps
+    with what the peak is then; none if none of those `tried` did."""
+
+    model: str
+    chip: int
+    chip_name: str
+    peak: float
+    capacity: float
+    owners: Sequence[tuple[str, float]]
+    tried: int
+    change: str = ""
+    then: float = 0.0
+
+    def lines(self) -> Iterator[str]:
+        """The table, and the change."""
+        peak, capacity = show(self.peak, Dimension.DATA), show(self.capacity, Dimension.DATA)
+        yield f"{self.model} does not fit: chip {self.chip} ({self.chip_name}) needs {peak} of {capacity}"
+        width = max((len(owner) for owner, _ in self.owners), default=0)
+        for owner, nbytes in self.owners:
+            yield f"  {owner:<{width}}  {show(nbytes, Dimension.DATA)}"
+        if self.change:
+            yield f"smallest change that fits: {self.change} ({show(self.then, Dimension.DATA)})"
+        else:
+            yield f"none of {self.tried} changes that were tried fits: more chips, a smaller batch or sequence might"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, SI units."""
+        return {
+            "chip": self.chip,
+            "peak_memory": self.peak,
+            "capacity": self.capacity,
+            "owners": dict(self.owners),
+            "change": self.change or None,
+        }
+
+
+def misfit(scenario: Scenario, words: Summary) -> Misfit | None:
+    """Why the model of a scenario does not fit; None where it does, or there is none. Raises what a run raises."""
+    run = scenario.model
+    if run is None or not _over(words):
+        return None
+    chip, peak, capacity = _fullest(words)
+    held = memory_owners(memory_frame(words.result))
+    mine = held[held["chip"] == chip].sort_values("bytes", ascending=False)
+    owners = list(zip(mine["owner"].astype(str).tolist(), mine["bytes"].tolist(), strict=True))
+    name = scenario.system.chip_at(chip).name
+    found = Misfit(run.model.name, chip, name, peak, capacity, owners, 0)
+    tried = 0
+    for values in islice(_changes(run), MOST_TRIED):
+        tried += 1
+        then = _peak_with(scenario, values)
+        if then is not None:
+            told = ", ".join(f"{path.rpartition('.')[2]}: {value}" for path, value in values.items())
+            return replace(found, tried=tried, change=told, then=then)
+    return replace(found, tried=tried)
+
+
+def _over(words: Summary) -> bool:
+    _, peak, capacity = _fullest(words)
+    return peak > capacity
+
+
+def _fullest(words: Summary) -> tuple[int, float, float]:
+    """The chip that is fullest for its size, its peak and its capacity."""
+    peaks, system = words.memory_peaks, words.plan.system
+    chip = max(sorted(peaks), key=lambda each: peaks[each] / system.chip_at(each).hbm.capacity_bytes)
+    return chip, peaks[chip], system.chip_at(chip).hbm.capacity_bytes
+
+
+def _peak_with(scenario: Scenario, values: Values) -> float | None:
+    """The peak with other values of the workload; None where that cannot be run, or does not fit either."""
+    paths = {f"{_WORKLOAD}{path}": value for path, value in values.items()}
+    if "mesh" in scenario.document.data.get("system", {}):
+        paths["system.mesh"] = None  # it follows
+    try:
+        document = changed(without_questions(scenario.document), paths)
+        other = build_scenario(document, scenario.path)
+        if not _may_fit(other):
+            return None
+        words = summarise(other)
+        return None if _over(words) else _fullest(words)[1]
+    except (SpecError, RunError):
+        return None
+
+
+def _may_fit(scenario: Scenario) -> bool:
+    """Whether what a graph takes in, which is there for the whole run, leaves room. Stages of a pipeline take in different
+    things, which is left to the run."""
+    graph, system = scenario.graph, scenario.system
+    if scenario.model is None or scenario.model.parallel.pp > 1:
+        return True
+    made = {op.name for op in graph.flat()}
+    taken = {tensor.name: tensor for op in graph.flat() for tensor in op.inputs}
+    stored = [each for name, each in taken.items() if name not in made and each.memory == "hbm"]
+    room = min(chip.hbm.capacity_bytes for chip in system.kinds)
+    return sum(tensor_bytes(each, graph, system) for each in stored) <= room
+
+
+def _changes(run: ModelRun) -> Iterator[Values]:
+    """What is tried, in order; each only once."""
+    ways = [options for options in _ways(run) if options]
+    singles = [option for options in ways for option in options]
+    yield from singles
+    for one, other in combinations(ways, 2):
+        yield {**one[-1], **other[-1]}
+    base = {name: value for options in ways[:-1] for name, value in options[-1].items()}
+    times = 2
+    while run.parallel.dp % times == 0 and times <= run.parallel.dp:
+        for name in _SPREAD:
+            yield {**base, **_spread(run, name, times)}
+        times *= 2
+
+
+def _ways(run: ModelRun) -> Iterator[list[Values]]:
+    """What there is to change, one kind after the other, in each the cheapest first."""
+    parallel = run.parallel
+    if run.mode == "train":
+        kept = {"none": ("selective", "full"), "selective": ("full",)}.get(str(run.how.recompute), ())
+        yield [{"recompute": value} for value in kept]
+        shared = parallel.dp * parallel.ep * parallel.cp > 1
+        yield [{"parallel.zero": level} for level in range(parallel.zero + 1, 4) if shared]
+        sizes = dict.fromkeys(size for size in (parallel.microbatch // 2, 1) if 0 < size < parallel.microbatch)
+        yield [{"parallel.microbatch": size} for size in sizes]
+    yield [_spread(run, name, 2) for name in _SPREAD if parallel.dp % 2 == 0]
+
+
+def _spread(run: ModelRun, name: str, times: int) -> Values:
+    """So many times the chips along one axis, taken from the replicas."""
+    values = {f"parallel.{name}": run.parallel.extent(name) * times}
+    return values if run.is_left else {**values, "parallel.dp": run.parallel.dp // times}

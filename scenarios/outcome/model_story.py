@@ -1,0 +1,142 @@
+"""What is told of a run because it is of a model: what the model is, how it lies on the chips, what it came to.
+
+FLOPs of a token are those of the model in closed form, forwards, three times that in training; what is recomputed is not
+counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from analysis import RUN_WORDS, Summary
+from analysis.runs import hidden_communication
+from hw import Dimension
+from hw.input import show
+from scenarios.building.model_workload import ModelRun
+from scenarios.models import count_shown
+from simulator import PRECISIONS
+from simulator.models import Transformer, Work, forward_flops, parameters
+
+_WAYS = ("dp", "tp", "pp", "cp", "ep")
+_TRAINING = 3.0
+"""A backward pass costs twice a forward one."""
+
+_SHOWN = 6
+_LEAST = 0.005
+"""A share of what is exposed that is not worth a line."""
+
+
+def flops_per_token(run: ModelRun) -> float:
+    """FLOPs of the model for each token of a run, recomputation not counted."""
+    model = run.model.description
+    assert isinstance(model, Transformer)
+    if run.mode == "train":
+        works, times = [Work(run.how.seq)], _TRAINING
+    else:
+        works, times = [Work(each.tokens, each.context) for each in run.how.passes], 1.0
+    flops = sum(forward_flops(model, work).total for work in works)
+    return times * flops / sum(work.tokens for work in works)
+
+
+def model_lines(run: ModelRun, words: Summary) -> Iterator[str]:
+    """A few lines about the model, its layout, and its words."""
+    count = count_shown(parameters(run.model.description).total)
+    flops = show(flops_per_token(run), Dimension.WORK)
+    yield f"{run.model.name}, {count} parameters; {run.mode}: {_tokens(run)}, {flops} a token"
+    yield f"{_layout(run)}; {'; '.join(_choices(run))}"
+    told = {
+        "tokens/s": words["tokens_per_s"],
+        "MFU": words["mfu"],
+        "HFU": words["hfu"] if words["hfu"] != words["mfu"] else None,
+        "bubble": words["bubble"] if run.parallel.pp > 1 else None,
+        "exposed communication": words["exposed_network"] or None,
+    }
+    names = {"MFU": "mfu", "HFU": "hfu", "bubble": "bubble", "exposed communication": "exposed_network"}
+    shown = []
+    for name, value in told.items():
+        if value is None or isinstance(value, (str, bool)):
+            continue
+        dimension = RUN_WORDS[names[name]].dimension if name in names else None
+        text = (
+            _share(value) if dimension is Dimension.RATIO else show(value, dimension) if dimension else f"{value:,.0f}"
+        )
+        shown.append(f"{name} {text}")
+    yield ", ".join(shown)
+
+
+def _tokens(run: ModelRun) -> str:
+    sequences = f"{run.how.batch:,} x "
+    if run.mode == "train":
+        return f"{sequences}{run.how.seq:,} tokens a step = {run.tokens:,}"
+    if run.mode == "prefill":
+        return f"{sequences}{run.how.seq:,} tokens of prompts = {run.tokens:,}"
+    return f"{sequences}{run.how.steps:,} tokens behind {run.how.context:,} in the cache"
+
+
+def _layout(run: ModelRun) -> str:
+    """How it lies on the chips: 'dp 4 (what is left of 8 chips) x tp 2'."""
+    parallel = run.parallel
+    if parallel.chips == 1:
+        return "1 chip"
+    parts = []
+    for name in _WAYS:
+        size = parallel.extent(name)
+        left = f" (what is left of {parallel.chips} chips)" if name == "dp" and run.is_left else ""
+        if size > 1:
+            parts.append(f"{name} {size}{left}")
+    return " x ".join(parts)
+
+
+def _choices(run: ModelRun) -> Iterator[str]:
+    """What else was chosen."""
+    how, parallel = run.how, run.parallel
+    named = next((name for name, each in PRECISIONS.items() if each == how.precision), "")
+    formats = how.precision
+    yield named or f"weights {formats.weights}, activations {formats.compute}, cache {formats.kv}"
+    if run.mode != "train":
+        return
+    yield how.optimizer
+    if parallel.zero:
+        yield f"zero {parallel.zero}"
+    if parallel.pp > 1:
+        yield f"{parallel.schedule}, microbatches of {parallel.microbatch}"
+    if how.recompute != "none":
+        yield f"recompute {how.recompute if isinstance(how.recompute, str) else f'{how.recompute} blocks'}"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def model_record(run: ModelRun) -> dict[str, Any]:
+    """The same as plain data."""
+    return {
+        "name": run.model.name,
+        "parameters": parameters(run.model.description).total,
+        "mode": run.mode,
+        "tokens": run.tokens,
+        "flops_per_token": flops_per_token(run),
+        "parallel": {**asdict(run.parallel), "order": list(run.parallel.order), "layers": list(run.parallel.layers)},
+        "dp_is_what_is_left": run.is_left,
+    }
+
+
+def communication_lines(words: Summary) -> Iterator[str]:
+    """Which communication is hidden behind arithmetic, and which is not."""
+    found = hidden_communication(words.result)
+    bare = [each for each in found if each.exposed_s > _LEAST * each.time_s]
+    for each in bare[:_SHOWN]:
+        took, seen = show(each.time_s, Dimension.TIME), show(each.exposed_s, Dimension.TIME)
+        over = f" over {each.axes}" if each.axes else ""
+        how = f"{_share(each.share)} hidden" if each.share > _LEAST else "exposed, none of it hidden"
+        yield f"{each.op} ({each.kind}{over}) runs {took}, {seen} of it while nothing computes: {how}."
+    if len(bare) > _SHOWN:
+        rest = sum(each.exposed_s for each in bare[_SHOWN:])
+        yield f"{len(bare) - _SHOWN} more are exposed, for {show(rest, Dimension.TIME)} together."
+    behind = [each for each in found if each not in bare]
+    if behind:
+        names = ", ".join(f"{each.op} ({each.kind})" for each in behind[:_SHOWN])
+        more = f" and {len(behind) - _SHOWN} more" if len(behind) > _SHOWN else ""
+        yield f"Hidden behind arithmetic: {names}{more}."

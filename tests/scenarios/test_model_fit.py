@@ -1,0 +1,153 @@
+"""Models that do not fit: who needs what, the smallest change that fits, and how it is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from analysis.runs import hidden_communication
+from scenarios import run
+from scenarios.cli import app
+from scenarios.models import load_model
+from simulator.models import parameters
+
+TEXT = """
+name: m
+system: {base: dgx_h100, set: {hbm.capacity: CAPACITY}}
+workload:
+  model: {base: llama3_8b, layers: 4}
+  batch: 16
+  seq: 1024
+  parallel: {microbatch: 2}
+run: {overlap: full}
+"""
+COUNT = parameters(load_model({"base": "llama3_8b", "layers": 4}).description).total
+
+GB = 1e9
+
+
+def file_with(folder: Path, capacity: float) -> str:
+    path = folder / "m.yaml"
+    path.write_text(TEXT.replace("CAPACITY", f"{capacity / GB:.6f} GB"), "utf-8")
+    return str(path)
+
+
+def peak(file: str, *changes: str) -> float:
+    value = run(file, changes).words["peak_memory"]
+    assert isinstance(value, float)
+    return value
+
+
+def test_owners_add_up_to_the_peak(tmp_path: Path) -> None:
+    outcome = run(file_with(tmp_path, 20 * GB))
+    found = outcome.misfit
+    assert found is not None
+    held = dict(found.owners)
+    assert sum(held.values()) == pytest.approx(found.peak, rel=1e-9)
+    assert found.peak == outcome.words["peak_memory"]
+    assert outcome.words["fits"] is False
+    assert held["optimizer"] == pytest.approx(8 * COUNT, rel=1e-3)
+    assert held["weights"] == pytest.approx(2 * COUNT, rel=1e-3)
+    assert held["master weights"] == pytest.approx(4 * COUNT, rel=1e-3)
+    assert [nbytes for _, nbytes in found.owners] == sorted(held.values(), reverse=True)
+
+
+def test_what_fits_is_not_told(tmp_path: Path) -> None:
+    assert run(file_with(tmp_path, 200 * GB)).misfit is None
+
+
+STEPS = [
+    ("workload.recompute=selective", "recompute: selective"),
+    ("workload.recompute=full", "recompute: full"),
+    ("workload.parallel.zero=1", "zero: 1"),
+    ("workload.parallel.zero=2", "zero: 2"),
+    ("workload.parallel.zero=3", "zero: 3"),
+]
+
+
+def test_the_first_that_fits_is_the_answer(tmp_path: Path) -> None:
+    """With so much memory that a change fits and the cheaper ones do not, it is that one."""
+    wide = file_with(tmp_path, 500 * GB)
+    before = peak(wide)
+    seen = [before]
+    for change, told in STEPS:
+        then = peak(wide, change)
+        least = min(seen)
+        seen.append(then)
+        if then >= least:
+            continue
+        found = run(file_with(tmp_path, (then + least) / 2)).misfit
+        assert found is not None
+        assert found.change == told
+        assert found.then == pytest.approx(then, rel=1e-9)
+    assert len(set(seen)) > 3
+
+
+def test_two_together_where_one_is_not_enough(tmp_path: Path) -> None:
+    wide = file_with(tmp_path, 500 * GB)
+    both = peak(wide, "workload.recompute=full", "workload.parallel.zero=3")
+    found = run(file_with(tmp_path, both * 1.001)).misfit
+    assert found is not None
+    assert found.change
+    # really so: the scenario with that change fits
+    changes = [f"workload.{_path(each)}" for each in found.change.split(", ")]
+    assert run(file_with(tmp_path, both * 1.001), changes).misfit is None
+
+
+def _path(told: str) -> str:
+    name, _, value = told.partition(": ")
+    return f"{'' if name == 'recompute' else 'parallel.'}{name}={value}"
+
+
+def test_nothing_helps_a_chip_without_memory(tmp_path: Path) -> None:
+    found = run(file_with(tmp_path, 0.01 * GB)).misfit
+    assert found is not None
+    assert found.change == ""
+    assert "changes that were tried fits" in list(found.lines())[-1]
+
+
+def test_the_command_says_it_and_exits_with_3(tmp_path: Path) -> None:
+    file = file_with(tmp_path, 30 * GB)
+    result = CliRunner().invoke(app, ["run", file, "--json"])
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    assert result.stderr.startswith("cannot run: llama3_8b does not fit: chip 0 (h100_sxm) needs ")
+    assert "smallest change that fits: " in result.stderr
+    assert CliRunner().invoke(app, ["explain", file]).exit_code == 0
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(
+        "name: p\nsystem: {chip: tpu_v5e}\nworkload: {ops: ['y:bf16[100000,100000] = relu(x:bf16[100000,100000])']}\n"
+    )
+    assert CliRunner().invoke(app, ["run", str(plain)]).exit_code == 0
+
+
+def test_the_screen_tells_the_model(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["run", file_with(tmp_path, 200 * GB)], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert "16 x 1,024 tokens a step = 16,384" in result.stdout
+    assert "dp 8 (what is left of 8 chips)" in result.stdout
+
+
+def test_explain_says_what_is_hidden(tmp_path: Path) -> None:
+    file = file_with(tmp_path, 200 * GB)
+    longer, behind = "workload.seq=4096", "workload.parallel.overlap_gradients=false"
+    exposed = []
+    for overrides in ([longer], [longer, behind]):
+        told = [text for each in overrides for text in ("--set", each)]
+        screen = CliRunner().invoke(app, ["explain", file, *told], env={"COLUMNS": "200"}).stdout
+        assert "communication, hidden or exposed" in screen
+        assert "rL (all_reduce over D) runs " in screen or "Hidden behind arithmetic: rL" in screen
+        found = {each.op: each for each in hidden_communication(run(file, overrides).result)}
+        exposed.append(found["rL"].exposed_s)
+    assert exposed[1] > exposed[0]
+
+
+def test_sums_behind_reductions_hold_up_no_backward_pass(tmp_path: Path) -> None:
+    """From ZeRO-2 on gradients are reduced before they are added up: that must wait in no queue of the backward pass."""
+    file = file_with(tmp_path, 200 * GB)
+    for level in (2, 3):
+        result = run(file, ["workload.seq=4096", f"workload.parallel.zero={level}"]).result
+        found = {each.op: each for each in hidden_communication(result)}
+        assert found["rL"].share > 0.5
