@@ -15,7 +15,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hw.input import Document, Key, Mark, Problem, Problems, SpecError, is_file, read_document, unknown, validate
+from hw.input import (
+    MAX_BYTES,
+    Document,
+    Key,
+    Mark,
+    Problem,
+    Problems,
+    SpecError,
+    is_file,
+    read_document,
+    unknown,
+    validate,
+)
 from scenarios.importers.config_json import config_document
 from scenarios.models.published import Published
 from scenarios.models.spec import SPECS, AnySpec
@@ -49,8 +61,10 @@ class LoadedModel:
 
 def is_description(path: Path) -> bool:
     """Whether a file describes a model, by its first keys: one of a family, or that starts from another model. What is no
-    readable text is none."""
+    readable text, or a device that may never end, is none."""
     try:
+        if not is_file(path) or path.stat().st_size > MAX_BYTES:
+            return False
         text = path.read_text("utf-8")
     except (OSError, ValueError):
         return False
