@@ -39,9 +39,7 @@ def matmul_flops(name: str, parallel: str) -> float:
     assert scenario.graph is not None
     plan = Simulation(scenario.graph, scenario.system, scenario.options).plan
     members = {chip: len(plan.members(chip)) for chip in plan.simulated}
-    return sum(
-        planned.kernel.matrix_flops * sum(members[chip] for chip in planned.chips) for planned in plan.kernels
-    )
+    return sum(planned.kernel.matrix_flops * sum(members[chip] for chip in planned.chips) for planned in plan.kernels)
 
 
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
