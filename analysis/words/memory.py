@@ -3,7 +3,8 @@
 Model: inputs of the graph (weights, activations given) are there for the whole run, on the chips that read them; what an op
 makes is there from its begin to the end of the last op that reads it, or to the end of the run if nothing reads it. What a
 fused kernel keeps on chip is never there. Tensors in other memories do not count. What an op writes into the memory of one
-of its inputs (a grown cache) counts with what was added, and that input stays as long as it does.
+of its inputs (a grown cache, a buffer that is reduced where it is) counts with what was added, and that input stays as long
+as it does.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.words.columns.lives import NOWHERE, LastReads, Spans, Writes, last_reads, writes_of
+from analysis.words.columns.lives import LastReads, Spans, Writes, last_reads, writes_of
 from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
 
@@ -139,14 +140,23 @@ def _made(result: Result, sizes: _Sizes, spans: Spans, writes: Writes, last: Las
     value, chip = writes.value[of], spans.chip[rows]
     known = sizes.on(value, chip)
     nbytes = np.where(np.isnan(known), writes.nbytes[of], known)  # what it takes, not what was moved
-    into = writes.into[of]
-    grown = into != NOWHERE
-    nbytes[grown] -= np.nan_to_num(sizes.on(into[grown], chip[grown]))
+    nbytes = np.maximum(0.0, nbytes - _lent(sizes, writes, of, chip)) if len(writes.grown) else nbytes
     held = writes.hbm[of] & (nbytes != 0)
     rows, value, chip = rows[held], value[held], chip[held]
     end = last.of(value, chip)
     end_s = np.where(end < 0, result.time_s, end / PS_PER_S)
     return _Held(value, chip, nbytes[held], spans.begin[rows] / PS_PER_S, end_s)
+
+
+def _lent(sizes: _Sizes, writes: Writes, of: Any, chip: Any) -> Any:
+    """How much of the memory in which writes lie was there before, by place among the writes and chip."""
+    count = np.bincount(writes.grown, minlength=len(writes.kernel))
+    first = np.cumsum(count) - count
+    place = np.repeat(np.arange(len(of)), count[of])
+    number = np.arange(len(place)) - np.repeat(np.cumsum(count[of]) - count[of], count[of])
+    into = writes.into[first[of[place]] + number]
+    lent: Any = np.bincount(place, np.nan_to_num(sizes.on(into, chip[place])), minlength=len(of))
+    return lent
 
 
 def near_bytes(plan: Plan) -> Mapping[str, float]:

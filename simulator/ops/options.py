@@ -205,4 +205,5 @@ OPTION_READERS: Mapping[str, Reader] = {
     "access": _choice("once", "random"),
     "line": _quantity(Dimension.DATA),
     "recompute": _flag,
+    "in_place": _flag,
 }

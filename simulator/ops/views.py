@@ -29,7 +29,7 @@ def seen_through(kernel: Kernel, behind: Behind) -> Kernel:
         reads=reads,
         tiling=WiderTiling(kernel.tiling, more) if more and kernel.tiling is not None else kernel.tiling,
         schedule=replace(kernel.schedule, after=tuple(after)),
-        grown=tuple((name, behind.get(into, (into,))[0]) for name, into in kernel.grown),
+        grown=tuple((name, each) for name, into in kernel.grown for each in behind.get(into, (into,))),
         parts=tuple(seen_through(part, behind) for part in kernel.parts),
     )
 

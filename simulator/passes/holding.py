@@ -31,7 +31,7 @@ def held_by(kernels: Sequence[Kernel], graph: OpGraph, system: System, axis: str
     for kernel in kernels:
         for name, into in kernel.grown:
             # it lies in the memory of what it grew out of, which stays as long as it does
-            sizes[name] -= sizes[into]
+            sizes[name] = max(0.0, sizes[name] - sizes[into])
             ends[into] = max(ends[into], ends[name])
     extent = system.mesh.axes[axis]
     # what comes and goes at each step; bytes are whole numbers or halves, so that running sums are exact

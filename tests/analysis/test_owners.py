@@ -68,7 +68,7 @@ def test_what_is_stored_follows_from_the_precision(zero: int, micro: int) -> Non
     by_owner = kept.groupby("owner", observed=True)["bytes"].sum()
     share = count / dp if zero else count
     padded = 4 * dp * (SMALL.layers + 2)
-    assert by_owner["weights"] == pytest.approx(2 * share, abs=padded)
+    assert by_owner["weights"] == pytest.approx(2 * (share if zero == 3 else count), abs=padded)
     assert by_owner["optimizer"] == pytest.approx(8 * share, abs=padded)
     assert by_owner["master weights"] == pytest.approx(4 * share, abs=padded)
     assert by_owner["gradients"] == pytest.approx(4 * (count / dp if zero >= 2 else count), abs=padded)
@@ -95,11 +95,11 @@ def test_a_stage_holds_its_weights_alone() -> None:
 
 
 def test_gathered_weights_are_communication_buffers() -> None:
-    whole, table = 2 * parameters(SMALL).total, 2 * 1024 * SMALL.d_model
-    # the table of tokens is not read again in the backward pass
-    assert held(step(Parallel(dp=4, zero=1)))["communication buffers"] == pytest.approx(whole - table, rel=1e-3)
-    assert held(step(Parallel(dp=4, zero=3)))["communication buffers"] < whole
-    assert "communication buffers" not in held(step(Parallel(dp=4)))
+    whole = 2 * parameters(SMALL).total
+    assert 0 < held(step(Parallel(dp=4, zero=3)))["communication buffers"] < whole
+    # until ZeRO-2 they are gathered into the weights that every chip keeps
+    for zero in (0, 1, 2):
+        assert "communication buffers" not in held(step(Parallel(dp=4, zero=zero)))
 
 
 def test_a_graph_that_says_nothing_has_owners_by_rule() -> None:

@@ -13,18 +13,17 @@ import numpy as np
 
 from simulator import Kernels, Plan, Result
 
-NOWHERE = np.iinfo(np.int64).min
-"""Instead of a value: it grows out of nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """What kernels write, in program order: kernel, value, bytes moved, whether to HBM, and what it grows out of."""
+    """What kernels write, in program order: kernel, value, bytes moved, and whether to HBM. What lies in the memory of
+    something else: `grown`, the place of the write among all, and `into`, the value in whose memory it lies, one pair for
+    each of those."""
 
     kernel: Any
     value: Any
     nbytes: Any
     hbm: Any
+    grown: Any
     into: Any
 
 
@@ -40,14 +39,24 @@ def writes_of(kernels: Kernels) -> Writes:
     at = (np.cumsum(each) - each)[code[kernel]] + number
     nbytes = np.asarray([access.nbytes for access in accesses], dtype=np.float64)[at]
     hbm = np.asarray([access.memory == "hbm" for access in accesses], dtype=bool)[at]
-    into = np.full(len(kernel), NOWHERE)
-    for place, template in enumerate(templates):
+    grown, into = _grown(kernels, kernel, code[kernel], number)
+    return Writes(kernel, value, nbytes, hbm, grown, into)
+
+
+def _grown(kernels: Kernels, kernel: Any, code: Any, number: Any) -> tuple[Any, Any]:
+    """Which writes lie in the memory of which values, in program order; `kernel`, `code` (its template) and `number` (in
+    its kernel) of every write."""
+    found: list[tuple[Any, Any]] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
+    for place, template in enumerate(kernels.templates):
+        if not template.grown:
+            continue
+        writes, reads = ([access.tensor for access in each] for each in (template.writes, template.reads))
         for name, source in template.grown:
-            write = [access.tensor for access in template.writes].index(name)
-            read = [access.tensor for access in template.reads].index(source)
-            mine = (code[kernel] == place) & (number == write)
-            into[mine] = _read(kernels, kernel[mine], read)
-    return Writes(kernel, value, nbytes, hbm, into)
+            mine = np.flatnonzero((code == place) & (number == writes.index(name)))
+            found.append((mine, _read(kernels, kernel[mine], reads.index(source))))
+    grown, into = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.argsort(grown, kind="stable")
+    return grown[order], into[order]
 
 
 def _read(kernels: Kernels, kernel: Any, number: int) -> Any:
@@ -87,6 +96,16 @@ class LastReads:
         self._end = np.zeros(len(self._known), dtype=end.dtype)
         np.maximum.at(self._end, of, end)
 
+    def longer(self, value: Any, chip: Any, end: Any) -> LastReads:
+        """The same, but that some values are kept on some chips until some time at least."""
+        known_value, known_chip = self._known // self._chips + self._lowest, self._known % self._chips
+        return LastReads(
+            np.concatenate([known_value, value]),
+            np.concatenate([known_chip, chip]),
+            np.concatenate([self._end, end]),
+            self._chips,
+        )
+
     def _key(self, value: Any, chip: Any) -> Any:
         return (value - self._lowest) * self._chips + chip
 
@@ -107,20 +126,29 @@ def last_reads(plan: Plan, spans: Spans, writes: Writes) -> LastReads:
     rows, of = spans.rows(reader)
     value, chip, end = np.asarray(kernels.reads, dtype=np.int64)[of], spans.chip[rows], spans.end[rows]
     last = LastReads(value, chip, end, plan.system.size)
-    run_ends = int(spans.end.max(initial=0))
-    kept: dict[tuple[int, int], int] = {}
-    # from the end backwards: what grew out of something may itself be what another grew out of
-    for at in np.flatnonzero(writes.into != NOWHERE)[::-1]:
-        rows, _ = spans.rows(writes.kernel[at : at + 1])
-        here = spans.chip[rows]
-        made, into = int(writes.value[at]), int(writes.into[at])
-        until = last.of(np.full(len(here), made), here)
-        for place, end_of_reads in zip(here.tolist(), until.tolist(), strict=True):
-            stays = max(end_of_reads, kept.get((made, place), -1))
-            stays = run_ends if stays < 0 else stays
-            kept[into, place] = max(stays, kept.get((into, place), -1))
-    if not kept:
+    if not len(writes.grown):
         return last
-    more = np.asarray([(*key, stays) for key, stays in kept.items()], dtype=np.int64)
-    value, chip = np.concatenate([value, more[:, 0]]), np.concatenate([chip, more[:, 1]])
-    return LastReads(value, chip, np.concatenate([end, more[:, 2]]), plan.system.size)
+    return _kept(last, plan, spans, writes)
+
+
+def _kept(last: LastReads, plan: Plan, spans: Spans, writes: Writes) -> LastReads:
+    """Last reads, but that what something lies in stays as long as that does."""
+    rows, of = spans.rows(writes.kernel[writes.grown])
+    chip, made, into = spans.chip[rows], writes.value[writes.grown][of], writes.into[of]
+    value, place = np.concatenate([made, into]), np.concatenate([chip, chip])
+    end = last.of(value, place)
+    keys, which = np.unique(np.stack([value, place]), axis=1, return_inverse=True)
+    which = which.reshape(-1)
+    inner, outer = which[: len(made)], which[len(made) :]
+    until = np.full(keys.shape[1], -1, dtype=np.int64)
+    until[which] = end
+    # what nobody reads stays to the end, and so does what nobody reads but what lies in it
+    holds = np.zeros(len(until), dtype=bool)
+    holds[outer] = True
+    until[(until < 0) & ~holds] = int(spans.end.max(initial=0))
+    while True:
+        longer = until.copy()
+        np.maximum.at(longer, outer, until[inner])
+        if np.array_equal(longer, until):
+            return last.longer(keys[0], keys[1], until)
+        until = longer

@@ -5,7 +5,10 @@ views of the buffer, its gradients are packed into another. On a chip the buffer
 those that are whole on every chip of the tensor axis included, and is padded so that the data-parallel chips can share
 it. Gradients of weights that are whole over the tensor axis, but of which its chips saw other tokens or heads, are added
 up over it first.
-Source: Zhao et al. 2023 (FSDP, FlatParameter); Rajbhandari et al. 2020 (ZeRO).
+With ZeRO-1 and 2 each chip keeps all weights, and gathers what others have stepped into them; with ZeRO-1 it keeps all
+gradients until they are stepped, and with ZeRO-2 its share of them: (2 + 2 + K / N), (2 + (2 + K) / N) and, with ZeRO-3,
+(2 + 2 + K) / N bytes a parameter in bf16, K bytes of the optimizer's states, N chips.
+Source: Zhao et al. 2023 (FSDP, FlatParameter); Rajbhandari et al. 2020 (ZeRO, figure 1).
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ GATHER_QUEUE = "gather"
 
 SUM_QUEUE = "sum"
 """Gradients that are reduced before they are added up are added up in a queue of their own."""
+
+IN_PLACE = ("in_place", "true")
+"""A collective's input and output are one buffer."""
 
 HERE = (Round(0, relative=True),)
 """The same round of the block around the op."""
@@ -118,6 +124,10 @@ class Stored:
         """Whether data-parallel chips share the optimizer's work."""
         return self.parallel.zero > 0 and bool(buffer.data)
 
+    def keeps_whole(self, buffer: Buffer) -> bool:
+        """Whether a chip always has all weights of a part, and steps its share of them where they are."""
+        return self.is_shared(buffer) and self.parallel.zero < 3
+
     def gathers_late(self, buffer: Buffer) -> bool:
         """Whether weights are gathered only when they are needed, and thrown away afterwards."""
         return self.parallel.zero == 3 and bool(buffer.data) and buffer.repeated
@@ -127,10 +137,12 @@ class Stored:
 
     def declared(self, buffer: Buffer) -> Iterator[Op]:
         """What stands before the step: the stored weights under their names, gathered where that is not done late."""
-        owned = self.owned(buffer)
-        yield Op(owned, "view", (replace(owned, name=f"stored{owned.name}"),))
+        owned, whole = self.owned(buffer), self.whole(buffer)
+        keeps = whole if self.keeps_whole(buffer) else owned
+        yield Op(owned, "view", (replace(keeps, name=f"stored{keeps.name}"),))
         if self.is_shared(buffer) and not self.gathers_late(buffer):
-            yield Op(self.whole(buffer), "all_gather", (owned,), (("over", buffer.data), ("queue", GATHER_QUEUE)))
+            told = (("over", buffer.data), ("queue", GATHER_QUEUE))
+            yield Op(whole, "all_gather", (owned,), (*told, IN_PLACE) if self.keeps_whole(buffer) else told)
         if self.has_main:
             main = self.main(buffer)
             yield Op(main, "view", (replace(main, name=f"stored{main.name}"),))
@@ -231,7 +243,9 @@ class Stored:
             return total
         kind = "reduce_scatter" if self.is_shared(buffer) else "all_reduce"
         made = buffer.tensor("r", total.dtype, self._more(buffer))
-        ops.append(Op(made, kind, (total,), (("over", buffer.data),)))
+        # until ZeRO-2 a gradient stays whole until the weights are stepped: what is reduced is a part of it
+        told = () if self.sums_late(buffer) else (IN_PLACE,)
+        ops.append(Op(made, kind, (total,), (("over", buffer.data), *told)))
         return made
 
     def squared(self, buffer: Buffer, reduced: Tensor) -> Op:

@@ -40,7 +40,7 @@ def buffer_roles(buffer: Buffer, stored: Stored, back: Gradients, optimizer: str
     found: dict[str, Owner] = {}
     gathered: Owner = "communication buffers" if stored.is_shared(buffer) else "weights"
     found |= dict.fromkeys((whole, *(weight.name for weight in buffer.weights)), gathered)
-    found |= dict.fromkeys((owned, f"stored{owned}", f"n{owned}"), "weights")
+    found |= dict.fromkeys((owned, f"stored{owned}", f"stored{whole}", f"n{owned}"), "weights")
     found |= dict.fromkeys((main, f"stored{main}"), "gradients")
     ops, packed = stored.collected(buffer, back.of)
     more = [op for last in (False, True) for op in stored.finished(buffer, packed, last)[0]]

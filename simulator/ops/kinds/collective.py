@@ -3,6 +3,8 @@
 A collective reads its input from HBM and writes its output to HBM while it streams over the links; V is the gathered
 (or to-be-scattered) array on one chip, with what shards are padded by: a shard times the chips. The additions of a
 reduction hide behind its bytes and are not charged to the vector unit. Over one chip alone nothing moves.
+With `in_place=true` input and output are one buffer: the shard of which a gathered array is made is a part of it, what is
+scattered a part of what it was scattered from, and a sum lies where its input was (as NCCL does where the addresses say so).
 `send(x, from=0, to=1)` runs on chip `from`, `recv(from=0, to=1)` on chip `to`; the n-th recv of a pair of chips takes
 what its n-th send gives, in one transfer that starts when both have come. With `over=P` these are places along a mesh
 axis: every chip at place `from` sends to the one at place `to` whose place along all other axes is the same.
@@ -66,7 +68,8 @@ def _collective(call: Call, nbytes: float) -> list[Kernel]:
         algorithm=algorithm,
         **parts_moved(call, nbytes),
     )
-    kernel = call.kernel(communication=communication)
+    grown = ((call.op.name, call.inputs[0].name),) if call.options.get("in_place", False) else ()
+    kernel = call.kernel(communication=communication, grown=grown)
     return [kernel if chips > 1 else _in_place(kernel)]
 
 
@@ -100,19 +103,19 @@ def _unpermute(adjoint: Adjoint) -> None:
     )
 
 
-@kind("all_reduce", (1, 1), ("over", "algorithm"), network=True, backward=_same)
+@kind("all_reduce", (1, 1), ("over", "algorithm", "in_place"), network=True, backward=_same)
 def all_reduce(call: Call) -> Sequence[Kernel]:
     """Partial sums over the axes added up, the whole on every chip. V: the array."""
     return _collective(call, call.inputs[0].nbytes)
 
 
-@kind("all_gather", (1, 1), ("over", "algorithm", "shares"), network=True, backward=_ungather)
+@kind("all_gather", (1, 1), ("over", "algorithm", "shares", "in_place"), network=True, backward=_ungather)
 def all_gather(call: Call) -> Sequence[Kernel]:
     """Shards over the axes put together, the whole on every chip. V: the gathered array."""
     return _collective(call, _all_shards(call, call.inputs[0]))
 
 
-@kind("reduce_scatter", (1, 1), ("over", "algorithm", "shares"), network=True, backward=_unscatter)
+@kind("reduce_scatter", (1, 1), ("over", "algorithm", "shares", "in_place"), network=True, backward=_unscatter)
 def reduce_scatter(call: Call) -> Sequence[Kernel]:
     """Partial sums over the axes added up, a shard on every chip. V: the array before it is scattered."""
     return _collective(call, _all_shards(call, call.output))

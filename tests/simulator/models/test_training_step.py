@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import Summary
+from analysis import Summary, memory_frame
 from analysis.runs import holdings
 from hw import Mesh, System, load_chip, parse_topology
 from simulator import PRECISIONS, Parallel, Result, RunOptions, Training, simulate, train_graph
@@ -129,23 +129,47 @@ def test_recomputing_everything_adds_a_forward_pass_of_the_blocks() -> None:
     assert selective == pytest.approx(counted.attention, rel=1e-9)
 
 
-@pytest.mark.parametrize(("precision", "stored"), [("bf16", 10), ("mixed_bf16", 18)])
-def test_stored_bytes_a_parameter_fall_with_zero(precision: str, stored: int) -> None:
-    """What is there for the whole run: weights, moments, masters and summed gradients."""
+@pytest.mark.parametrize("precision", ["bf16", "mixed_bf16"])
+def test_stored_bytes_a_parameter_fall_with_zero(precision: str) -> None:
+    """What is there for the whole run: weights, moments, masters and summed gradients (Rajbhandari et al. 2020)."""
+    replicas = 4
+    count = parameters(SMALL).total
+    gradients, states = (4, 12) if precision == "mixed_bf16" else (0, 8)
+    small = 4 * SEQ * 4 * 2  # labels and the numbers of tokens are not parameters
 
     def held(zero: int) -> float:
-        result = step(Parallel(dp=4, zero=zero), precision=PRECISIONS[precision])
+        result = step(Parallel(dp=replicas, zero=zero), precision=PRECISIONS[precision])
         whole = [
             each for each in holdings(result) if each.begin_s == 0.0 and each.end_s == result.time_s and each.chip == 0
         ]
         return sum(each.nbytes for each in whole if each.tensor.startswith(("stored", "m", "v")))
 
-    count = parameters(SMALL).total
-    small = 4 * SEQ * 4 * 2  # labels and the numbers of tokens are not parameters
-    assert held(0) == pytest.approx(stored * count, abs=small)
-    gradients = 4 if precision == "mixed_bf16" else 0
-    assert held(1) == pytest.approx(gradients * count + (stored - gradients) * count / 4, abs=small)
-    assert held(3) == pytest.approx(stored * count / 4, abs=small)
+    assert held(0) == pytest.approx((2 + gradients + states) * count, abs=small)
+    assert held(1) == pytest.approx((2 + gradients + states / replicas) * count, abs=small)
+    assert held(2) == pytest.approx((2 + (gradients + states) / replicas) * count, abs=small)
+    assert held(3) == pytest.approx((2 + gradients + states) / replicas * count, abs=small)
+
+
+@pytest.mark.parametrize("micro", [1, 2])
+@pytest.mark.parametrize("overlap", [True, False])
+def test_gradients_stay_whole_until_the_step_up_to_zero_1(micro: int, overlap: bool) -> None:
+    """When the optimizer begins, a chip holds all gradients with ZeRO-0 and 1, and its share of them from ZeRO-2 on."""
+    replicas, count = 4, parameters(SMALL).total
+
+    def then(zero: int) -> float:
+        result = step(Parallel(dp=replicas, zero=zero, overlap_gradients=overlap), micro, precision=PRECISIONS["bf16"])
+        frame = memory_frame(result)
+        steps = result.plan.kernels.kernels
+        first = min(at for at, kernel in enumerate(steps) if kernel.kind == "adamw")
+        places = result.places
+        at = places.begin[(places.kernel == first) & (places.chip == 0)].min() * 1e-12
+        alive = frame[(frame["chip"] == 0) & (frame["begin"] <= at) & (frame["end"] > at)]
+        return float(alive.loc[alive["owner"] == "gradients", "bytes"].sum())
+
+    for zero in (0, 1):
+        assert then(zero) == pytest.approx(2 * count, rel=1e-3)
+    for zero in (2, 3):
+        assert then(zero) == pytest.approx(2 * count / replicas, rel=1e-3)
 
 
 def test_peak_memory_falls_with_sharding_and_recomputing() -> None:

@@ -1,4 +1,5 @@
-"""What is written into memory that is there already: a KV cache that grows by a token, or is written over.
+"""What is written into memory that is there already: a KV cache that grows by a token, or is written over, and buffers in
+which collectives work where they are.
 
 Model: the new elements are read once and written once; the output is the cache itself, of which only what was added takes
 memory of its own.
@@ -12,7 +13,7 @@ import pytest
 
 from analysis.runs import holdings, memory_peaks
 from simulator import Result, RunOptions
-from tests.support.strategies import one, run, show_error
+from tests.support.strategies import many, one, run, show_error
 
 FULL = RunOptions(overlap="full")
 DIMS: dict[str, Any] = {"B": 4, "K": 8, "H": 32, "C": 8191, "S": 8192, "R": 8193, "D": 128}
@@ -96,10 +97,52 @@ def test_what_makes_the_new_token_may_be_fused_with_writing_it_and_what_reads_th
 
 
 def test_heads_of_a_cache_may_be_sharded_and_its_tokens_may_not() -> None:
-    from tests.support.strategies import many
-
     two = many("line(2)", {"X": 2}, "h100_sxm")
     heads = run(["k2:bf16[B,K_X,S,D] = append(k:bf16[B,K_X,C,D], n:bf16[B,K_X,1,D])"], DIMS, two, FULL)
     assert bytes_of(heads) == {"k2": TOKEN}
     tokens = run(["k3:bf16[B,K,R,D] = append(k:bf16[B,K,S_X,D], n:bf16[B,K,1,D])"], DIMS, two, FULL)
     assert [planned.kernel.kind for planned in tokens.plan.kernels] == ["all_gather", "append"]
+
+
+WHOLE = 2 * 4096 * 1024
+SHARD = WHOLE // 4
+OVER = {"I": 4096, "J": 1024}
+
+
+@pytest.mark.parametrize(
+    ("line", "apart", "together"),
+    [
+        ("y:bf16[I,J] = all_gather(x:bf16[I_X,J], over=X{})", SHARD + WHOLE, WHOLE),
+        ("y:bf16[I_X,J] = reduce_scatter(x:bf16[I,J]{U_X}, over=X{})", WHOLE + SHARD, WHOLE),
+        ("y:bf16[I,J] = all_reduce(x:bf16[I,J]{U_X}, over=X{})", 2 * WHOLE, WHOLE),
+    ],
+)
+def test_a_collective_in_place_has_one_buffer(line: str, apart: int, together: int) -> None:
+    four = many("ring(4)", {"X": 4}, "h100_sxm")
+    found = [run([line.replace("over=X{}", f"over=X{told}")], OVER, four, FULL) for told in ("", ", in_place=true")]
+    assert [peak(result) for result in found] == [apart, together]
+    assert found[0].time_s == found[1].time_s
+
+
+def test_a_shard_of_what_was_scattered_keeps_the_whole_until_it_is_read() -> None:
+    lines = [
+        "g:bf16[I,J]{U_X} = scale(h:bf16[I,J]{U_X})",
+        "r:bf16[I_X,J] = reduce_scatter(g, over=X, in_place=true)",
+        "z:bf16[I_X,J] = relu(r)",
+        "e:bf16[I,J] = copy(h0:bf16[I,J])",
+    ]
+    result = run(lines, OVER, many("ring(4)", {"X": 4}, "h100_sxm"), FULL)
+    ends = {held.tensor: held.end_s for held in holdings(result)}
+    read = next(held.begin_s for held in holdings(result) if held.tensor == "z")
+    assert read < ends["g"] < result.time_s
+    assert "r" not in ends  # it takes nothing of its own
+
+
+def test_gathered_where_it_is_out_of_a_view_takes_nothing_more() -> None:
+    lines = [
+        "o:bf16[I_X,J] = view(stored:bf16[I,J])",
+        "w:bf16[I,J] = all_gather(o, over=X, in_place=true)",
+        "y:bf16[I,J] = relu(w)",
+    ]
+    result = run(lines, OVER, many("ring(4)", {"X": 4}, "h100_sxm"), FULL)
+    assert peak(result) == 2 * WHOLE
