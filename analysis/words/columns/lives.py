@@ -13,6 +13,7 @@ import numpy as np
 
 from simulator import Kernels, Plan, Result
 
+
 @dataclass(frozen=True, slots=True)
 class Writes:
     """What kernels write, in program order: kernel, value, bytes moved, and whether to HBM. What lies in the memory of
