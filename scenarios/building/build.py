@@ -21,7 +21,7 @@ from scenarios.claims.claims import Claim, read_claims
 from scenarios.claims.condition import Condition
 from scenarios.claims.find_values import read_condition
 from scenarios.claims.scope import Scopes, ops_named
-from scenarios.claims.sorting import read_sort
+from scenarios.claims.sorting import check_shown, read_sort
 from scenarios.economics.money_words import check_baseline, check_money_claims
 from scenarios.language.economics_spec import EconomicsSpec
 from scenarios.language.paths import link_problem, path_problem
@@ -135,6 +135,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     _check_named_ops(_asked(claims, unread), graph, system, options, document, problems)
     check_money_claims(claims, economics, document, problems)
     read_sort(scopes, document, problems)
+    check_shown(study, document, problems)
     condition = read_condition(study, document, problems, scopes.of_condition)
     _check_paths(study, built.system if system_known else None, document, problems)
     _check_texts(document, problems)

@@ -1,4 +1,4 @@
-"""The order of a study's rows: `sort: time`, `sort: -mfu`, `sort: cost / tokens_per_s`.
+"""The order of a study's rows: `sort: time`, `sort: -mfu`, `sort: cost / tokens_per_s`; and the words that are shown of them.
 
 Model: an expression over the words of a row and what varied in it, a path by its last part where only one ends so. The least
 comes first (names, maps and lists by their text), equals stay in the order of the points; rows for which it has no value,
@@ -11,11 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from analysis import RUN_WORDS
 from hw import Problems
-from hw.input import Document
+from hw.input import Document, unknown
 from scenarios.claims.scope import Scopes
 from scenarios.expressions.expression import Expression, Reference, parse_expression
 from scenarios.expressions.measure import TRUTH, Measure
+from scenarios.language.study_spec import StudySpec
 from scenarios.language.value_text import as_number
 
 SORT = ("study", "sort")
@@ -59,6 +61,13 @@ def read_sort(scopes: Scopes, document: Document, problems: Problems) -> Express
         problems.add(document.value_mark(SORT), f"sort: {error}")
         return None
     return expression
+
+
+def check_shown(study: StudySpec | None, document: Document, problems: Problems) -> None:
+    """Say which words are asked for in the table that no run has."""
+    for at, word in enumerate((study.show or ()) if study is not None else ()):
+        if word not in RUN_WORDS:
+            problems.add(document.value_mark(("study", "show", at)), unknown("word", word, RUN_WORDS))
 
 
 def path_of(name: str, paths: Sequence[str]) -> str:

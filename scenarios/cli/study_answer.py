@@ -1,7 +1,7 @@
 """`overlapse study`: what the command line adds to a scenario's study, where it runs, and what comes of it.
 
 `--vary a.b=values`, `--zip a.b=values` and `--random a.b=from:to` (also `samples=n`, `seed=n`) say what `study` says in a
-file, in the same words, and win over it path by path; `--sort WORD` is `study.sort`.
+file, in the same words, and win over it path by path; `--sort WORD` is `study.sort`, `--show WORD,WORD` is `study.show`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Asked:
     zipped: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
     sort: str | None = None
+    show: str | None = None
     store: Path | None = None
     jobs: int | None = None
     cluster: str | None = None
@@ -64,6 +65,9 @@ def load_asked(asked: Asked) -> Scenario:
             set_value(document, f"study.{place}", value, mark, Mark(option, number, len(dotted) + 2))
     if asked.sort is not None:
         set_value(document, "study.sort", asked.sort, Mark("--sort"), Mark("--sort"))
+    if asked.show is not None:
+        words = [word.strip() for word in asked.show.split(",")]
+        set_value(document, "study.show", words, Mark("--show"), Mark("--show"))
     try:
         scenario = build_scenario(document, path)
     except SpecError as error:
@@ -109,7 +113,7 @@ class StudyAnswer:
 
         out, spec = console(), self.outcome.scenario.study
         if self.study is not None:
-            show_study(out, self.study)
+            show_study(out, self.study, spec.show or () if spec is not None else ())
         if spec is not None and spec.find is not None and self.outcome.search is not None:
             out.print(find_lines(spec.find, self.outcome.search))
         if self.outcome.crossover is not None:

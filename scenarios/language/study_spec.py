@@ -120,6 +120,9 @@ class StudySpec(Spec):
     sort: str | None = Field(
         default=None, description="an expression over words and varied paths: the least first; -mfu: the largest first"
     )
+    show: list[str] | None = Field(
+        default=None, description="the words that the printed table has, in this order; by default those that say most"
+    )
     derive: dict[str, Any] | None = Field(
         default=None, description="dotted path -> expression of other values: 4 * D, max(B // 2, 1), ceil(log2(B))"
     )

@@ -37,10 +37,10 @@ _MAIN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 """Words that every table shows (`fits` only where one does not), by title, and how their values read."""
 
 
-def show_study(console: Console, study: Study) -> None:
-    """The table, then every error that it numbers, and how many there are."""
+def show_study(console: Console, study: Study, asked: Sequence[str] = ()) -> None:
+    """The table, with the words that are asked for, then every error that it numbers, and how many there are."""
     messages = Counter(row.error for row in study.rows if row.error)
-    table = study_table(study.paths, study.rows[:MOST_ROWS], list(messages))
+    table = study_table(study.paths, study.rows[:MOST_ROWS], list(messages), asked)
     files = any(_names_a_file(value) for row in study.rows[:MOST_ROWS] for value in row.inputs.values())
     width = console.width
     if files:  # a path in two pieces, or cut, cannot be opened: the table is as wide as it needs
@@ -61,9 +61,11 @@ def show_study(console: Console, study: Study) -> None:
     console.print(Text(f"{_rows(len(study.rows))}, {study.ran:,} run now{errors}", style="dim"))
 
 
-def study_table(paths: Sequence[str], rows: Sequence[StudyRow], messages: Sequence[str]) -> Table:
+def study_table(
+    paths: Sequence[str], rows: Sequence[StudyRow], messages: Sequence[str], asked: Sequence[str] = ()
+) -> Table:
     """One line per row: inputs under the last part of their path, then words, or the number of the error's message."""
-    columns = _columns([row for row in rows if not row.error])
+    columns = _asked(asked) if asked else _columns([row for row in rows if not row.error])
     numbers = {message: number for number, message in enumerate(messages, 1)}
     words = {
         title: ["" if row.words.get(word) is None else read(row.words[word]) for row in rows]
@@ -82,6 +84,12 @@ def study_table(paths: Sequence[str], rows: Sequence[StudyRow], messages: Sequen
         error = [Text(str(numbers.get(row.error, "")), style="red")] if numbers else []
         table.add_row(*inputs, *(cells[at] for cells in words.values()), *error)
     return table
+
+
+def _asked(words: Sequence[str]) -> dict[str, tuple[str, Callable[[Any], str]]]:
+    """The words that are asked for, in their order."""
+    plain = {word: (word.replace("_", " "), RUN_WORDS[word].text) for word in words}
+    return {word: _MAIN.get(word, column) for word, column in plain.items()}
 
 
 def _columns(rows: Sequence[StudyRow]) -> dict[str, tuple[str, Callable[[Any], str]]]:

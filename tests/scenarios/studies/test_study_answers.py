@@ -13,7 +13,7 @@ import pytest
 
 from hw import SpecError, load_chip
 from scenarios import crossover, find, load_scenario, run, sweep
-from tests.support.cases import MATMUL, written
+from tests.support.cases import MATMUL, overlapse, written
 
 V5E = load_chip("tpu_v5e")
 H100 = load_chip("h100_sxm")
@@ -264,6 +264,15 @@ def test_the_command_sorts_its_table_and_its_export(tmp_path: Path, capfd: pytes
     assert json.dumps(answers.as_json())
     with pytest.raises(SpecError, match=r"--sort:1:1: sort: unknown result word 'timee'"):
         answer(Asked(path, vary=("workload.dims.B=1024",), sort="timee"))
+
+
+def test_the_table_has_the_words_that_are_asked_for(tmp_path: Path) -> None:
+    path = written(tmp_path, MATMUL + "study: {vary: {workload.dims.B: [1024, 4096]}, show: [hbm_bytes, time]}\n")
+    assert overlapse("study", path).output.splitlines()[0].split() == ["B", "hbm", "bytes", "time"]
+    assert overlapse("study", path, "--show", "flops").output.splitlines()[0].split() == ["B", "flops"]
+    wrong = overlapse("study", path, "--show", "flops,tme")
+    assert wrong.exit_code == 2
+    assert "unknown word 'tme', did you mean" in wrong.output
 
 
 def test_a_row_whose_derived_values_cannot_be_worked_out_has_no_words(tmp_path: Path) -> None:
