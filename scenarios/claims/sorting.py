@@ -1,4 +1,4 @@
-"""The order of a study's rows (`sort: time`, `sort: -mfu`, `sort: cost / tokens_per_s`), and the words that are shown of them.
+"""The order of a study's rows (`sort: time`, `sort: -mfu`, `sort: cost / tokens_per_s`), and which words are shown of them.
 
 Model: an expression over the words of a row and what varied in it, a path by its last part where only one ends so. The least
 comes first (names, maps and lists by their text), equals stay in the order of the points; rows for which it has no value,
