@@ -16,14 +16,16 @@ from typing import Annotated
 
 import typer
 
+from scenarios.cli.commands.find import register as register_find
 from scenarios.cli.commands.graph import register as register_graph
 from scenarios.cli.commands.imports import register as register_import
+from scenarios.cli.commands.library import register as register_library
 from scenarios.cli.commands.study import register as register_study
 from scenarios.cli.commands.what_if import register as register_what_if
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Overlapse: how much time really elapses when compute and communication overlap.",
@@ -39,16 +41,33 @@ class Exit(IntEnum):
     CANNOT_RUN = 3
 
 
-File = Annotated[str, typer.Argument(help="A scenario file, or library:NAME for a bundled one.")]
+File = Annotated[str, typer.Argument(help="A scenario file, library:NAME for a bundled one, or - for standard input.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from hw import VERSION
+
+        typer.echo(f"overlapse {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """How much time really elapses when compute and communication overlap."""
 
 
 @contextmanager
 def _reporting() -> Iterator[None]:
     """Turn the errors that a user can cause into messages and exit codes."""
     from hw import RunError, SpecError
-    from hw.input import first_problems
+    from scenarios.cli.show.errors import located
     from scenarios.console.pager import paged
     from scenarios.console.terminal import tell
 
@@ -56,7 +75,7 @@ def _reporting() -> Iterator[None]:
         with paged():
             yield
     except SpecError as error:
-        for line in first_problems(error.problems):
+        for line in located(error.problems):
             tell(line)
         raise typer.Exit(Exit.WRONG_INPUT) from None
     except RunError as error:
@@ -249,15 +268,6 @@ def schema(
         _print_json(schema_of(what))
 
 
-@app.command(name="library")
-def list_library() -> None:
-    """List the bundled scenarios."""
-    from scenarios.language.source import library_names
-
-    for name, path in library_names().items():
-        typer.echo(f"library:{name:<32} {path.parent.name}")
-
-
 def _print_json(data: object) -> None:
     import json
 
@@ -266,8 +276,10 @@ def _print_json(data: object) -> None:
 
 register_what_if(app, _reporting, _print_json)
 register_study(app, _reporting, _print_json)
+register_find(app, _reporting, _print_json)
 register_graph(app, _reporting, _print_json)
 register_import(app, _reporting, _print_json)
+register_library(app, _reporting, _print_json)
 
 
 def main() -> None:

@@ -27,6 +27,15 @@ _STOPPED = 130
 
 
 @dataclass(frozen=True)
+class Said:
+    """A value that an option gives: its path in the scenario, and the option."""
+
+    path: str
+    value: Any
+    option: str
+
+
+@dataclass(frozen=True)
 class Asked:
     """What the command line says."""
 
@@ -41,6 +50,7 @@ class Asked:
     jobs: int | None = None
     cluster: str | None = None
     export: Path | None = None
+    question: tuple[Said, ...] = ()
 
 
 def load_asked(asked: Asked) -> Scenario:
@@ -63,6 +73,8 @@ def load_asked(asked: Asked) -> Scenario:
                 continue
             seen.add(place)
             set_value(document, f"study.{place}", value, mark, Mark(option, number, len(dotted) + 2))
+    for each in asked.question:
+        set_value(document, each.path, each.value, Mark(each.option), Mark(each.option))
     if asked.sort is not None:
         set_value(document, "study.sort", asked.sort, Mark("--sort"), Mark("--sort"))
     if asked.show is not None:

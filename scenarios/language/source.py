@@ -8,15 +8,19 @@ that of the file that gave it, so that errors and `explain` point at the line th
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hw import Mark, Problem, Problems, SpecError
-from hw.input import Document, Key, is_file, parse_document, read_document, unknown
+from hw.input import MAX_BYTES, Document, Key, is_file, parse_document, read_document, unknown
 from scenarios.language.chip_set import chips_of, leave_behind, restated, restated_by
 from scenarios.language.op_options import is_op_option, option_place, option_problem, option_said, with_op_option
 
+STDIN = "-"
+"""The reference of a scenario that comes by standard input."""
 _IN_LIBRARY = "library:"
 LIBRARY = Path(__file__).parent.parent / "library"
 """The folder of the bundled scenarios."""
@@ -70,8 +74,25 @@ def read_source(path: Path, overrides: Iterable[str] = ()) -> Document:
     return document
 
 
+def stdin_text() -> str:
+    """What comes by standard input. Raises SpecError where that is no text, or too long."""
+    return _text_of(sys.stdin.buffer)
+
+
+@cache
+def _text_of(stream: BinaryIO) -> str:
+    """All of a stream, which can be read once only: a message may need a line of it later."""
+    raw = stream.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise SpecError([Problem(Mark(STDIN), f"more than {MAX_BYTES // 2**20} MiB, the most that is read")])
+    try:
+        return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError:
+        raise SpecError([Problem(Mark(STDIN), "not a text in UTF-8")]) from None
+
+
 def _read(path: Path, seen: tuple[Path, ...]) -> Document:
-    document = read_document(path)
+    document = parse_document(stdin_text(), STDIN) if str(path) == STDIN else read_document(path)
     if not isinstance(document.data, dict):
         message = "a scenario is a mapping with name, system and workload"
         raise SpecError([Problem(document.value_mark(()), message)])

@@ -14,7 +14,7 @@ import pytest
 from analysis import WORDS
 from hw import chip_names
 from scenarios import LIBRARY, library_names, run, schema_of
-from tests.support.cases import overlapse
+from tests.support.cases import overlapse, problem_lines
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "examples"
@@ -118,7 +118,7 @@ def test_exit_3_for_what_cannot_be_run(tmp_path: Path) -> None:
 def test_the_five_mistakes_of_the_bad_example() -> None:
     shown = overlapse("run", str(SHARED / "bad.yaml"))
     assert shown.exit_code == 2
-    places = [line.split(": ", 1)[0].rsplit("bad.yaml:", 1)[1] for line in shown.stderr.splitlines()]
+    places = [line.split(": ", 1)[0].rsplit("bad.yaml:", 1)[1] for line in problem_lines(shown.stderr)]
     assert places == ["6:5", "7:19", "9:21", "12:21", "13:28"]
     for said in (
         "did you mean 'hbm.bandwidth'",

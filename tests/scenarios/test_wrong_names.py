@@ -10,7 +10,7 @@ import pytest
 from hw import SpecError, load_chip, load_system
 from hw.input import did_you_mean, nearest, unknown
 from scenarios import library_names, read_source, run
-from tests.support.cases import overlapse
+from tests.support.cases import overlapse, problem_lines
 
 GATHER = """\
 name: gather
@@ -31,7 +31,7 @@ def wrong(path: Path, text: str, *arguments: str) -> list[str]:
     path.write_text(text)
     shown = overlapse("run", str(path), *arguments)
     assert shown.exit_code == 2, shown.stdout
-    return shown.stderr.splitlines()
+    return problem_lines(shown.stderr)
 
 
 @pytest.fixture

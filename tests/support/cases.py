@@ -19,11 +19,20 @@ run: {overlap: full}
 """A scenario to add claims or a study to: 2 B D F FLOP, longer than its 2 (B D + D F + B F) bytes take."""
 
 
+EXCERPT = " " * 4
+"""How a line that shows a place begins."""
+
+
 def written(folder: Path, text: str, name: str = "scenario.yaml") -> str:
     """A file with a text; its path."""
     path = folder / name
     path.write_text(text)
     return str(path)
+
+
+def problem_lines(errors: str) -> list[str]:
+    """The lines of standard error that tell a problem each, without the lines of the file below them."""
+    return [line for line in errors.splitlines() if not line.startswith(EXCERPT)]
 
 
 def overlapse(*arguments: object) -> Result:
