@@ -34,8 +34,8 @@ class Shelved:
         return (first[0] if first else self.about).rstrip(".:")
 
     def has(self, word: str) -> bool:
-        """Whether a word stands in its name, its theme, or its text; capitals do not matter."""
-        return word.lower() in f"{self.name} {self.theme} {self.about}".lower()
+        """Whether a word stands in its name, its theme, or its text; capitals, hyphens and underscores do not matter."""
+        return _plain(word) in _plain(f"{self.name} {self.theme} {self.about}")
 
     def as_json(self) -> dict[str, str]:
         """Plain data."""
@@ -65,6 +65,10 @@ def library_file(names: Iterable[str]) -> Path:
         message = f"{len(found)} scenarios are meant, name one of them: {first}" + (", ..." if len(found) > 5 else "")
         raise SpecError([Problem(Mark("library"), message)])
     return known[found[0].name]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[-_\s]+", " ", text.lower())
 
 
 def _shelved(name: str, path: Path) -> Shelved:
