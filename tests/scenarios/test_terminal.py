@@ -152,7 +152,7 @@ def test_names_in_errors_cannot_control_the_terminal(tmp_path: Path, text: str) 
     )
     for command in ("run", "check"):
         shown = overlapse(command, str(path))
-        lines = (shown.stdout + shown.stderr).splitlines()
+        lines = [*shown.stdout.splitlines(), *problem_lines(shown.stderr)]
         assert shown.exit_code == 2
         assert len(lines) > 5
         assert not CONTROL.findall(shown.stdout + shown.stderr)
