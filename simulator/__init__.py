@@ -19,6 +19,7 @@ from simulator.collectives.group import Group
 from simulator.collectives.registry import ALGORITHMS, CANONICAL, Algorithm, add_algorithm, canonical
 from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import MessageRound
+from simulator.collectives.traffic import Traffic
 from simulator.collectives.transfer import Message, Transfer
 from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.engine.causes import RESOURCE_CAUSES, resource_cause
@@ -36,7 +37,7 @@ from simulator.lowering.efficiency import launch_of
 from simulator.lowering.folding import Folding, fold, unfolded
 from simulator.lowering.host_ports import HostPorts
 from simulator.lowering.lowering import lower
-from simulator.lowering.network import Network, Traffic
+from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels, Variant
 from simulator.lowering.resources import SystemResources
 from simulator.lowering.variants import FUSE

@@ -7,6 +7,7 @@ is known of each wiring; a new one is one object.
 
 from hw.network.axes import Axis
 from hw.network.bisection import CLOSED_FORM, Bisection, best_cut
+from hw.network.columns import WireColumns
 from hw.network.facts import LevelFacts, diameter, level_facts, overall_cut
 from hw.network.graphs.file import GRAPH_SUFFIXES, MAX_LINKS, MAX_NODES, read_graph
 from hw.network.picture import Picture, drawn_level, map_places
@@ -52,6 +53,8 @@ __all__ = [
     "MAX_LINKS",
     "MAX_NODES",
     "read_graph",
+    # Wires as columns.
+    "WireColumns",
     # Routes.
     "GRAPH",
     "ROUTES",

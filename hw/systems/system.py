@@ -18,6 +18,7 @@ from functools import cached_property
 from hw.chips.chip import Chip
 from hw.chips.host import Host
 from hw.network.axes import Axis
+from hw.network.columns import WireColumns, columns_of
 from hw.network.recognition.recognise import readings
 from hw.network.subwiring import Lying, local, lying
 from hw.network.text import parse_topology
@@ -153,6 +154,11 @@ class System:
             return lying(topology, members)
         # through a graph that is no known wiring a ring takes its own way
         return Lying(topology.along_wires(members), local(pieces))
+
+    @cached_property
+    def wires(self) -> WireColumns | None:
+        """Its wires as columns, if there are any."""
+        return columns_of(self.topology) if self.topology is not None else None
 
     @cached_property
     def _along(self) -> dict[str, list[tuple[int, ...]]]:

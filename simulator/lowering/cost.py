@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hw import System
+from simulator.collectives.traffic import Traffic
 from simulator.engine.program import alone_time
 from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.efficiency import launch_of
-from simulator.lowering.network import Network, Traffic
+from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, Variants
 from simulator.lowering.resources import SystemResources
 from simulator.ops.kernel import Kernel

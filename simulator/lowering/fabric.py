@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
+from simulator.collectives.traffic import NO_TRAFFIC, Joined, Traffic
 from simulator.collectives.transfer import Transfer
 from simulator.lowering.folding import Folding, fold, unfolded
 from simulator.lowering.host_ports import FarBytes
-from simulator.lowering.network import NO_TRAFFIC, Joined, Network, Traffic
+from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, PlannedKernel, queue_name
 from simulator.lowering.sorts import Sort
 from simulator.passes.placement import Placement

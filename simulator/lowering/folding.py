@@ -7,22 +7,32 @@ colour splits any more. That is the coarsest equitable partition of their incide
 counts, program order is the same on chips of one colour, and so the members of a class do the same at the same times:
 one of each is simulated, with what all members of a class of groups ask of one wire added up. Exact for any partition
 that is equitable, so giving up (every chip its own class) is always right too.
+A new colour is the old one with the multiset of those met: things that meet equally many are rows of a matrix, rows are
+sorted, and equal ones get equal numbers. Nothing is hashed down: equal numbers mean equal.
 Source: colour refinement, e.g. Berkholz, Bonsma, Grohe 2017; the incidence of groups and wires follows DESIGN section 3.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, chain, pairwise
+from typing import Any
 
-from simulator.lowering.network import Traffic
+import numpy as np
+
+from simulator.collectives.traffic import Traffic
+
+Colours = Any
+"""A numpy column of whole numbers from 0."""
+
+_FEW = 8
+"""Columns up to which rows are told apart column by column."""
+
 
 MAX_ROUNDS = 200
 """Refinements before folding is given up: long chains of unlike chips have hardly two alike."""
-
-Colours = list[int]
 
 
 @dataclass(frozen=True)
@@ -59,71 +69,137 @@ def fold(chips: Sequence[Hashable], wires: Sequence[Hashable], traffics: Sequenc
         before = colouring.count
         colouring.refine()
         if colouring.count == before:
-            return Folding(
-                _firsts(colouring.chips), _firsts(colouring.wires), [_firsts(each) for each in colouring.groups]
-            )
-        if len(set(colouring.chips)) == len(chips):
+            return Folding(firsts(colouring.chips), firsts(colouring.wires), colouring.firsts_of_groups())
+        if counted(colouring.chips) == len(chips):
             break  # all different: nothing to fold
     return unfolded(len(chips), len(wires), traffics)
 
 
 class _Colouring:
-    """Colours as small numbers; `count` is how many there are in all."""
+    """Colours as small numbers; `count` is how many there are in all.
+
+    The groups of all traffics stand one after the other. Who meets whom is a column of groups beside one of chips (with
+    their roles), and one of groups beside one of wires (with their bytes); both stay, only colours change.
+    """
 
     def __init__(self, chips: Sequence[Hashable], wires: Sequence[Hashable], traffics: Sequence[Traffic]) -> None:
-        self.traffics = traffics
-        self.chips, self.wires = _numbered(chips), _numbered(wires)
-        self.groups: list[Colours] = [[0] * len(traffic.groups) for traffic in traffics]
-        self.loads = [[group.transfer.wires for group in traffic.groups] for traffic in traffics]
-        self.count = self._count()
+        self.chips, self.wires = numbered(chips), numbered(wires)
+        groups = [group for traffic in traffics for group in traffic.groups]
+        self._starts = list(accumulate((len(traffic.groups) for traffic in traffics), initial=0))
+        self.groups = dense(np.repeat(np.arange(len(traffics)), np.diff(self._starts)))
+        self._latency = numbered([group.transfer.latency_s for group in groups])
+        joins = _column(len(group.members) for group in groups)
+        self._chip = _column(chain.from_iterable(group.members for group in groups))
+        self._role = _roles(traffics, joins)
+        loads = [traffic.loads.added() if traffic.in_phases else traffic.loads for traffic in traffics]
+        self._wire = _stacked([each.wire for each in loads])
+        self._nbytes = np.unique(_stacked([each.nbytes for each in loads]), return_inverse=True)[1]
+        self._joining = np.repeat(np.arange(len(groups)), joins)
+        self._using = _stacked([each.group + start for each, start in zip(loads, self._starts, strict=False)])
+        self._of_group = Meetings(self._joining, len(groups)), Meetings(self._using, len(groups))
+        self._of_chip, self._of_wire = Meetings(self._chip, len(chips)), Meetings(self._wire, len(wires))
 
-    def _count(self) -> int:
-        return len(set(self.chips)) + len(set(self.wires)) + sum(len(set(each)) for each in self.groups)
+    @property
+    def count(self) -> int:
+        """How many colours there are."""
+        return counted(self.chips) + counted(self.wires) + counted(self.groups)
 
     def refine(self) -> None:
         """One round: groups by what they join, then chips and wires by the groups they are in."""
-        self.groups = [
-            _numbered([self._met(traffic, at, number) for number in range(len(traffic.groups))])
-            for at, traffic in enumerate(self.traffics)
-        ]
-        in_groups: list[list[tuple[int, int, int]]] = [[] for _ in self.chips]
-        on_wire: list[list[tuple[int, int, float]]] = [[] for _ in self.wires]
-        for at, traffic in enumerate(self.traffics):
-            for number, (group, loads) in enumerate(zip(traffic.groups, self.loads[at], strict=True)):
-                colour = self.groups[at][number]
-                for place, chip in enumerate(group.members):
-                    in_groups[chip].append((at, colour, min(place, 1) if traffic.pair else 0))
-                for wire, nbytes in loads.items():
-                    on_wire[wire].append((at, colour, nbytes))
-        self.chips = _numbered(
-            [(colour, tuple(sorted(met))) for colour, met in zip(self.chips, in_groups, strict=True)]
-        )
-        self.wires = _numbered([(colour, tuple(sorted(met))) for colour, met in zip(self.wires, on_wire, strict=True)])
-        self.count = self._count()
+        members, loads = self._of_group
+        joined = members.refined(_both(self.groups, self._latency), 2 * self.chips[self._chip] + self._role)
+        self.groups = loads.refined(joined, _both(self._nbytes, self.wires[self._wire]))
+        self.chips = self._of_chip.refined(self.chips, 2 * self.groups[self._joining] + self._role)
+        self.wires = self._of_wire.refined(self.wires, _both(self._nbytes, self.groups[self._using]))
 
-    def _met(self, traffic: Traffic, at: int, number: int) -> Hashable:
-        group = traffic.groups[number]
-        # of a transfer the first sends, all others get
-        places = ((min(at, 1) if traffic.pair else 0, chip) for at, chip in enumerate(group.members))
-        return (
-            self.groups[at][number],
-            group.transfer.latency_s,
-            _counted((place, self.chips[chip]) for place, chip in places),
-            _counted((nbytes, self.wires[wire]) for wire, nbytes in self.loads[at][number].items()),
-        )
+    def firsts_of_groups(self) -> list[list[int]]:
+        """For each group of each traffic the first of its colour."""
+        return [firsts(self.groups[start:end]) for start, end in pairwise(self._starts)]
 
 
-def _counted(items: Iterable[tuple[float, int]]) -> frozenset[tuple[tuple[float, int], int]]:
-    return frozenset(Counter(items).items())
+def _column(numbers: Any) -> Colours:
+    return np.fromiter(numbers, np.int64)
 
 
-def _numbered(keys: Sequence[Hashable]) -> Colours:
+def _stacked(columns: Sequence[Any]) -> Any:
+    return np.concatenate(columns) if columns else np.zeros(0, np.int64)
+
+
+def _roles(traffics: Sequence[Traffic], joins: Colours) -> Colours:
+    """By group and member: of a transfer the first sends (0), all others get (1); members of a collective are alike (0)."""
+    in_pair = np.repeat([traffic.pair for traffic in traffics], [len(traffic.groups) for traffic in traffics])
+    role = np.repeat(in_pair.astype(np.int64), joins)
+    role[(np.cumsum(joins) - joins)[joins > 0]] = 0
+    return role
+
+
+def _both(one: Colours, other: Colours) -> Colours:
+    """Two columns of colours as one."""
+    return dense(one * counted(other) + other)
+
+
+# Columns of colours
+
+
+class Meetings:
+    """Who meets what: `owner` is the thing of each meeting, of `count` things."""
+
+    def __init__(self, owner: Colours, count: int) -> None:
+        order = np.argsort(owner, kind="stable")
+        many = np.bincount(owner, minlength=count)
+        first = np.cumsum(many) - many
+        self._blocks = []
+        for width in np.flatnonzero(np.bincount(many)):
+            things = np.flatnonzero(many == width)
+            self._blocks.append((things, order[first[things, None] + np.arange(width)]))
+
+    def refined(self, colours: Colours, met: Colours) -> Colours:
+        """The colours of things after one look at those of what each of them meets."""
+        found = np.empty_like(colours)
+        used = 0
+        for things, meetings in self._blocks:
+            here = rows_alike(colours[things], np.sort(met[meetings], axis=1))
+            found[things] = here + used
+            used += counted(here)
+        return found
+
+
+def rows_alike(colours: Colours, rows: Any) -> Colours:
+    """Equal rows that had one colour before have one number."""
+    if rows.shape[1] > _FEW:
+        return numbered([(colour, row.tobytes()) for colour, row in zip(colours.tolist(), rows, strict=True)])
+    found = dense(colours)
+    for column in rows.T:
+        found = dense(found * (1 + column.max()) + column)
+    return found
+
+
+def numbered(keys: Sequence[Hashable]) -> Colours:
     """Equal keys get equal numbers, in the order in which they first come."""
-    numbers: dict[Hashable, int] = {}
-    return [numbers.setdefault(key, len(numbers)) for key in keys]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.fromiter(map(numbers.__getitem__, keys), np.int64, len(keys))
 
 
-def _firsts(colours: Colours) -> list[int]:
+def dense(numbers: Colours) -> Colours:
+    """Numbers without gaps for numbers of any size, in their order."""
+    largest = int(numbers.max()) if len(numbers) else 0
+    if largest > 4 * len(numbers) + 1000:
+        return np.unique(numbers, return_inverse=True)[1]
+    there = np.zeros(largest + 1, np.int64)
+    there[numbers] = 1
+    return (np.cumsum(there) - 1)[numbers]
+
+
+def counted(colours: Colours) -> int:
+    """How many colours there are, of colours without gaps."""
+    return int(colours.max()) + 1 if len(colours) else 0
+
+
+def firsts(colours: Colours) -> list[int]:
     """For each place the first one of the same colour."""
-    first: dict[int, int] = {}
-    return [first.setdefault(colour, at) for at, colour in enumerate(colours)]
+    if not len(colours):
+        return []
+    first = np.empty(int(colours.max()) + 1, np.int64)
+    first[colours[::-1]] = np.arange(len(colours))[::-1]
+    found: list[int] = first[colours].tolist()
+    return found

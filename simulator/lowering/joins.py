@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from hw import RunError
+from simulator.collectives.traffic import NO_TRAFFIC, Joined, Traffic
 from simulator.lowering.fabric import Fabric
-from simulator.lowering.network import NO_TRAFFIC, Joined, Traffic
 from simulator.lowering.plan import Plan
 from simulator.lowering.task_shapes import NOBODY, TaskShapes, Together
 from simulator.ops.kernel import Communication, Kernel

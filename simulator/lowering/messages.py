@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from simulator.collectives.traffic import Joined, Step, Traffic
 from simulator.engine.program import Program, Shape
 from simulator.lowering.folding import Folding
-from simulator.lowering.network import Joined, Step, Traffic
 from simulator.lowering.plan import PlannedKernel
 
 _NOTHING = Shape(0, (), (), 0.0, 1.0)

@@ -11,13 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hw import Router, RunError, System, Wire
 from hw.network import GRAPH, ROUTES, WIRINGS, walk_from
-from simulator.collectives.choice import Choice, choose
+from simulator.collectives.choice import choose
 from simulator.collectives.group import Group
+from simulator.collectives.images import WORTH, has_images, images_of
 from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import Messages, merged
 from simulator.collectives.tour import toured, turned
+from simulator.collectives.traffic import Joined, Step, Traffic
 from simulator.collectives.transfer import Transfer, way_of
 from simulator.lowering.efficiency import WireRates
 from simulator.lowering.host_ports import HostPorts
@@ -27,68 +31,11 @@ if TYPE_CHECKING:
     from simulator.options import RunOptions
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """The chips that one task joins (a message's sender comes first), its transfer, and how that was chosen."""
-
-    members: Sequence[int]
-    transfer: Transfer
-    choice: Choice | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Traffic:
-    """All groups of a communication, the algorithm, and why it was chosen. `pair`: of two chips, one after the other.
-
-    `steps`: the messages that carry it out, if it goes by messages; the groups' transfers say what they do together.
-    """
-
-    groups: tuple[Joined, ...] = ()
-    algorithm: str = ""
-    reason: str = ""
-    pair: bool = False
-    steps: tuple[Step, ...] = ()
-
-    def times(self, count: int) -> Traffic:
-        """So many of it, one after the other: the bytes of all, the latency of each."""
-        made = {pattern: pattern.times(count) for pattern in dict.fromkeys(step.pattern for step in self.steps)}
-        groups = tuple(replace(group, transfer=group.transfer.times(count)) for group in self.groups)
-        steps = tuple(replace(step, pattern=made[step.pattern]) for step in self.steps)
-        return replace(self, groups=groups, steps=steps)
-
-    @property
-    def form(self) -> str:
-        """Whether it is one task or goes by messages."""
-        return "messages" if self.steps else "task"
-
-    @property
-    def wires(self) -> frozenset[int]:
-        """All wires that it uses."""
-        return frozenset(wire for group in self.groups for loads in group.transfer.phases for wire in loads)
-
-    @property
-    def sent_bytes(self) -> float:
-        """The most that one chip puts on its links."""
-        return max((group.transfer.sent_bytes for group in self.groups), default=0.0)
-
-
-NO_TRAFFIC = Traffic()
-"""Of a kernel that uses no wires."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Messages that start together: each a group of two chips. Equal ones share their `pattern`. With `gate` they start
-    when the steps `after` which they come are over everywhere, else when those have brought a sender what it passes on."""
-
-    pattern: Traffic
-    lane: int
-    after: tuple[int, ...]
-    gate: bool = False
-
-
 _CHAINS = ("broadcast", "reduce_to")
 """Collectives that go along a chain from chip to chip where the wiring has no form of its own."""
+
+MOST_LONE = 3
+"""Groups without an image after which the rest are priced one by one: few systems have more sorts of them."""
 
 MAX_MESSAGES = 4_000_000
 """Different messages of one collective beyond which it is refused in message form."""
@@ -114,6 +61,7 @@ class Network:
         self.wires: list[Wire] = [*joining, *self.host.wires]
         rates = WireRates(self.system, self.options, self.host.chips_of)
         self.rates = rates.all(self.wires)
+        self._rates = np.asarray(self.rates)
 
     def phase_seconds(self, transfer: Transfer) -> float:
         """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""
@@ -131,12 +79,11 @@ class Network:
         return self._busiest[traffic]
 
     def _busiest_seconds(self, traffic: Traffic) -> float:
-        total: dict[int, float] = {}
-        for group in traffic.groups:
-            for loads in group.transfer.phases:
-                for wire, nbytes in loads.items():
-                    total[wire] = total.get(wire, 0.0) + nbytes
-        return max((nbytes / self.rates[wire] for wire, nbytes in total.items()), default=0.0)
+        loads = traffic.loads
+        if not len(loads.wire):
+            return 0.0
+        total = np.bincount(loads.wire, weights=loads.nbytes)
+        return float((total / self._rates[: len(total)]).max())
 
     def traffic(self, communication: Communication, by_messages: bool = False, chunks: int = 1) -> Traffic:
         """What a communication asks, as one task or with the messages that carry it out: all bytes of its chunks, and the
@@ -247,15 +194,43 @@ class Network:
             raise RunError(str(error)) from None
 
     def _collective(self, communication: Communication) -> Traffic:
+        members = self.system.groups(communication.axes)
+        found: dict[int, Joined] = {}
+        lone = 0
+        for number, chips in enumerate(members):
+            if number in found:
+                continue
+            group = self._group(chips, communication)
+            found[number] = first = self._priced(communication, number, chips, group)
+            if lone < MOST_LONE and self._has_images(communication, members, group):
+                images = self._images(first, [at for at in range(number, len(members)) if at not in found], members)
+                found |= images
+                lone += not images
+        groups = [found[number] for number in range(len(members))]
+        reasons = {each.choice.algorithm: each.choice.reason for each in groups if each.choice is not None}
+        return Traffic(tuple(groups), ", ".join(reasons), "; ".join(dict.fromkeys(reasons.values())))
+
+    def _priced(self, communication: Communication, number: int, chips: Sequence[int], group: Group) -> Joined:
+        """One group of a collective by itself."""
         wanted = communication.algorithm or self.options.collectives
-        groups: list[Joined] = []
-        choices: dict[str, str] = {}
-        for number, members in enumerate(self.system.groups(communication.axes)):
-            group = self._group(members, communication)
-            choice = choose(group, _request(communication, number, members, group), wanted, self.seconds)
-            groups.append(Joined(members, choice.transfer, choice))
-            choices[choice.algorithm] = choice.reason
-        return Traffic(tuple(groups), ", ".join(choices), "; ".join(dict.fromkeys(choices.values())))
+        choice = choose(group, _request(communication, number, chips, group), wanted, self.seconds)
+        return Joined(chips, choice.transfer, choice)
+
+    def _has_images(self, communication: Communication, members: Sequence[Sequence[int]], group: Group) -> bool:
+        """Whether it is worth looking for groups that are images of one: groups over mesh axes, all of as many bytes."""
+        alike = not communication.group_bytes and self.system.mesh.members(communication.axes) is None
+        return alike and len(members) > 1 and len(members) * len(members[0]) >= WORTH and has_images(group)
+
+    def _images(self, first: Joined, others: Sequence[int], members: Sequence[Sequence[int]]) -> dict[int, Joined]:
+        """Of other groups, by their numbers, those that are images of a priced one."""
+        columns, choice = self.system.wires, first.choice
+        if columns is None or choice is None or not others:
+            return {}
+        images = images_of(columns, self._rates, [first.members, *(members[at] for at in others)])
+        transfers = images.transfers(first.transfer)
+        numbers = [others[at - 1] for at in images.groups.tolist()[1:]]
+        made = zip(numbers, list(transfers or ())[1:], strict=bool(transfers))
+        return {at: Joined(members[at], each, replace(choice, transfer=each)) for at, each in made}
 
     def _pair(self, communication: Communication) -> Traffic:
         axes, source, target = communication.axes, communication.source, communication.target

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from hw import RunError
 from hw.input import chips_named
+from simulator.collectives.traffic import Joined, Traffic
 from simulator.lowering.fabric import Fabric
-from simulator.lowering.network import Joined, Traffic
 from simulator.lowering.plan import Plan
 from simulator.lowering.task_shapes import TaskShapes, Together
 from simulator.ops.kernel import Communication, Kernel

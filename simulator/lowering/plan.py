@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import overload
 
 from hw import Chip, System
+from simulator.collectives.traffic import Traffic
 from simulator.engine.program import Program
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.split import Cut, Split
 from simulator.lowering.efficiency import launch_of
 from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FarBytes, far_bytes
-from simulator.lowering.network import Traffic
 from simulator.lowering.resources import SystemResources
 from simulator.ops.kernel import Communication, Kernel, Tile
 from simulator.options import RunOptions

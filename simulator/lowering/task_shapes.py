@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from simulator.collectives.traffic import Joined
 from simulator.engine.program import PS_PER_S, Shape, Stage, serial_time, to_ps
 from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FAR
-from simulator.lowering.network import Joined, Network
+from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, PlannedKernel, Variant
 from simulator.lowering.resources import SystemResources
 

@@ -55,7 +55,7 @@ def examples() -> list[object]:
     return [
         chip, load_chip("h100_sxm").matrix_unit.derived, chip.hbm, *chip.links.values(), system.host, system,
         system.mesh, Mesh({"X": 4}, {"A": range(4000)}), System(chip),
-        topology, topology.levels[0], topology.axes[0], topology.wires[0], many.trunks(1)[0],
+        topology, topology.levels[0], topology.axes[0], topology.wires[0], many.trunks(1)[0], system.wires,
         next(iter(topology.nodes.values())), Router(topology), Router(topology).route(0, 500), facts[1], facts[1].bisection,
         WIRINGS["torus"], WiringShape((4, 8), (("wrap", "[yes,no]"),)), drawn_level(topology, 0), Canvas(topology, 0),
         instance, site, system_file("dgx_h100"), spec, Built(chip, system, True),

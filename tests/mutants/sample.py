@@ -104,15 +104,27 @@ SAMPLE = (
     ),
     Mutant(
         "sender and receiver look alike to folding",
-        "in_groups[chip].append((at, colour, min(place, 1) if traffic.pair else 0))",
-        "in_groups[chip].append((at, colour, 0))",
+        "in_pair = np.repeat([traffic.pair for traffic in traffics],",
+        "in_pair = np.repeat([False for traffic in traffics],",
         ("tests/simulator/engine/test_folding.py", "tests/laws"),
     ),
     Mutant(
         "groups over unlike wires look alike to folding",
-        "_counted((nbytes, self.wires[wire]) for wire",
-        "_counted((nbytes, 0) for wire",
+        "loads.refined(joined, _both(self._nbytes, self.wires[self._wire]))",
+        "loads.refined(joined, self._nbytes)",
         ("tests/simulator/engine/test_folding.py", "tests/simulator/engine/test_folding_random.py", "tests/laws"),
+    ),
+    Mutant(
+        "groups behind unlike trunks are images of each other",
+        "for looks in (sight.inside, sight.ports, sight.trunks):",
+        "for looks in (sight.inside, sight.ports):",
+        ("tests/simulator/collectives/test_images.py",),
+    ),
+    Mutant(
+        "groups over slower wires are images of each other",
+        "self._figures = np.vstack([columns.figures, rates])",
+        "self._figures = columns.figures[3:]",
+        ("tests/simulator/collectives/test_images.py",),
     ),
     Mutant(
         "only the first of several collectives goes message by message",

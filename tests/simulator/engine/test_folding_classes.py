@@ -20,7 +20,7 @@ from simulator import (
     fold,
     unfolded,
 )
-from simulator.lowering.network import Joined
+from simulator.collectives.traffic import Joined
 from tests.support.folding import DIMS, LAWS, SYSTEMS, assert_same, contending
 from tests.support.strategies import run
 
