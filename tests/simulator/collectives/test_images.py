@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 import simulator.lowering.network as network_module
 from hw import Mesh, System, parse_topology
+from hw.network import ROUTINGS
 from simulator import Communication, Network, RunOptions, Traffic, choices
+from simulator.collectives.choice import choose
 from tests.support.strategies import chip_with
 from tests.support.wirings import KINDS, chip_of
 
@@ -61,7 +63,7 @@ def test_images_ask_what_their_groups_ask(data: st.DataObject) -> None:
     case = system(written, sizes, data.draw(st.none() | st.integers(0, 11)))
     axes = data.draw(st.sampled_from([*"XYZ"[: len(sizes)], "XY", *(["YZ", "XZ"] if len(sizes) > 2 else [])]))
     kind, wanted = data.draw(st.sampled_from(sorted(KINDS))), data.draw(st.sampled_from(choices()))
-    routing = data.draw(st.sampled_from(["split", "single", "minimal", "ecmp"]))
+    routing = data.draw(st.sampled_from(ROUTINGS))
     options = RunOptions(collectives=wanted, routing=routing)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(network_module, "WORTH", 10**9)
@@ -88,7 +90,6 @@ def test_alike_groups_are_priced_once(
     written: Any, sizes: tuple[int, ...], axes: str, priced: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = []
-    choose = network_module.choose
 
     def counting(*asks: Any) -> Any:
         counted.append(asks)
