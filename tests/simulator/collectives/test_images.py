@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 import simulator.lowering.network as network_module
 from hw import Mesh, System, parse_topology
 from hw.network import ROUTINGS
-from simulator import Communication, Network, RunOptions, Traffic, choices
-from simulator.collectives.choice import choose
+from simulator import Communication, Network, RunOptions, Traffic, choices, choose
 from tests.support.strategies import chip_with
 from tests.support.wirings import KINDS, chip_of
 
