@@ -53,6 +53,9 @@ class WorkloadSpec(Spec):
     optimizer: str = Field(default="adamw", description="adamw or sgd")
     clip: bool = Field(default=False, strict=True, description="gradients clipped by their norm")
     eager: bool = Field(default=False, strict=True, description="ops of PyTorch without a compiler, and what they keep")
+    engine: Literal["plain", "megatron"] = Field(
+        default="plain", description="whose training step: megatron adds gradients up in place and gathers again"
+    )
     fuse: Literal["none", "elementwise"] | list[list[str]] = "none"
     uneven: Literal["refuse", "pad"] = Field(default="refuse", description="a dim that does not divide over its chips")
     split: Literal["equal", "proportional"] | dict[str, list[float]] = Field(

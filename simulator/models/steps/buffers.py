@@ -14,7 +14,7 @@ Source: Zhao et al. 2023 (FSDP, FlatParameter); Rajbhandari et al. 2020 (ZeRO, f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.graph.items import Dim, Op, Round, Tensor
@@ -101,16 +101,27 @@ def _local_elements(tensor: Tensor, sizes: Mapping[str, int], extents: Mapping[s
 @dataclass(frozen=True, slots=True)
 class Stored:
     """How the buffers of a model are stored, gathered, reduced and stepped under a parallelism and a precision. `adds_up`:
-    whether gradients of several microbatches are added up."""
+    whether gradients of several microbatches are added up; `megatron`: as Megatron-LM does all that."""
 
     parallel: Parallel
     precision: Precision
     adds_up: bool = False
+    megatron: bool = False
 
     @property
     def has_main(self) -> bool:
         """Whether gradients are added to a buffer that is kept for them."""
-        return self.adds_up or self.precision.main_gradients is not None
+        return self.adds_up or self.megatron or self.precision.main_gradients is not None
+
+    def adds_each(self, buffer: Buffer) -> bool:
+        """Whether each gradient is added to its part of the buffer by itself, matmuls' by the matmul."""
+        return self.megatron and not self.sums_late(buffer)
+
+    def part_of_main(self, buffer: Buffer, like: Tensor) -> Op:
+        """The part of the buffer of sums that a gradient is added to, as a view."""
+        main = self.main(buffer)
+        made = replace(like, name=f"main{like.name}", dtype=main.dtype, rounds=(), written="")
+        return Op(made, "view", (buffer.here(main),))
 
     def whole(self, buffer: Buffer) -> Tensor:
         """The weights of a part as its ops read them."""
@@ -176,8 +187,11 @@ class Stored:
             return frozenset()
         return frozenset({self.whole(buffer).name, *(weight.name for weight in buffer.weights)})
 
-    def collected(self, buffer: Buffer, gradients: Mapping[str, Tensor]) -> tuple[list[Op], Tensor]:
-        """The gradients of a part in one buffer, still sums over data-parallel chips; and that buffer."""
+    def collected(
+        self, buffer: Buffer, gradients: Mapping[str, Tensor], added: Collection[str] = ()
+    ) -> tuple[list[Op], Tensor]:
+        """The gradients of a part in one buffer, still sums over data-parallel chips; and that buffer. `added`: those that
+        are added to their sums already, by their names."""
         ops: list[Op] = []
         parts: list[Tensor] = []
         scattered: list[Tensor] = []
@@ -186,12 +200,23 @@ class Stored:
             beyond = "".join(axis for axis in gradient.partial if axis not in buffer.data)
             (scattered if beyond else parts).append(gradient)
         parts += self._summed(buffer, scattered, ops)
+        if self.adds_each(buffer):
+            parts = [each if each.name in added else self._added(buffer, each, ops) for each in parts]
         packed = self.packed(buffer)
         ops.append(Op(packed, "pack", tuple(parts)))
         return ops, packed
 
+    def _added(self, buffer: Buffer, gradient: Tensor, ops: list[Op]) -> Tensor:
+        """A gradient added to its part of the sums."""
+        part = self.part_of_main(buffer, gradient)
+        total = replace(part.output, name=f"sum{gradient.name}")
+        ops += [part, Op(total, "accumulate", (part.output, gradient))]
+        return total
+
     def packed(self, buffer: Buffer) -> Tensor:
         """The gradients of a part as the backward pass makes them, sums over data-parallel chips."""
+        if self.adds_each(buffer):
+            return replace(self.main(buffer), name=f"sum{buffer.name}")
         return buffer.tensor("g", self.precision.gradients, partial=buffer.data)
 
     def _summed(self, buffer: Buffer, scattered: Sequence[Tensor], ops: list[Op]) -> list[Tensor]:
@@ -229,7 +254,7 @@ class Stored:
         return ops, made
 
     def _accumulated(self, buffer: Buffer, new: Tensor, ops: list[Op]) -> Tensor:
-        if not self.has_main:
+        if not self.has_main or self.adds_each(buffer):
             return new
         total = replace(self.main(buffer), name=f"sum{buffer.name}")
         # what waits for a reduction must not hold up the backward pass behind it

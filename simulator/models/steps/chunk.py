@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.owners import Owner
 from simulator.models.steps.buffers import HERE, Buffer, Stored
+from simulator.models.steps.megatron.added import added_by_matmuls
 from simulator.models.steps.parts import Part
 from simulator.models.steps.roles import step_roles
 from simulator.passes.differentiate import differentiate
@@ -38,12 +39,19 @@ class Optimizer:
 
 
 class Chunk:
-    """One chunk being built. `takes`: the stream that it takes in, None in the first; `is_last`: it ends in the loss."""
+    """One chunk being built. `takes`: the stream that it takes in, None in the first; `is_last`: it ends in the loss;
+    `held`: what is there for the whole step and nothing computes with."""
 
     def __init__(
-        self, parts: Sequence[Part], stored: Stored, optimizer: Optimizer, takes: Tensor | None, is_last: bool
+        self,
+        parts: Sequence[Part],
+        stored: Stored,
+        optimizer: Optimizer,
+        takes: Tensor | None,
+        is_last: bool,
+        held: Sequence[Tensor] = (),
     ) -> None:
-        self.parts, self.stored, self.optimizer = parts, stored, optimizer
+        self.parts, self.stored, self.optimizer, self.held = parts, stored, optimizer, held
         self.forward: Items = tuple(item for part in parts for item in part.items)
         makes = parts[-1].makes
         seed = makes if is_last else replace(makes, name=f"d{makes.name}")
@@ -52,6 +60,9 @@ class Chunk:
         if takes is not None:
             wanted.add(takes.name)
         self.back = differentiate(self.forward, {makes.name: seed}, wanted, again)
+        self.added: frozenset[str] = frozenset()
+        if stored.megatron:
+            self.back, self.added = added_by_matmuls(self.back, self.buffers, stored)
         gives = self.back.of.get(takes.name) if takes is not None else None
         self.ends = Ends(takes, makes, gives, None if is_last else seed)
 
@@ -67,18 +78,19 @@ class Chunk:
 
     def roles(self) -> dict[str, Owner]:
         """Whose memory the tensors of the chunk take."""
-        found = step_roles(self.parts, self.stored, self.back, self.back.items, self.optimizer.kind)
+        found = step_roles(self.parts, self.stored, self.back, self.added, self.optimizer.kind)
         if self.ends.gradient is not None:
             found[self.ends.gradient.name] = "temporaries"
+        found |= dict.fromkeys((each.name for each in self.held), "temporaries")
         return found
 
     def dims(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the buffers' dims."""
         found = {buffer.dim: buffer.size for buffer in self.buffers}
         for buffer in self.buffers:
-            ops, _ = self.stored.collected(buffer, self.back.of)
+            ops, _ = self.stored.collected(buffer, self.back.of, self.added)
             for op in ops:
-                for dim in op.output.dims:
+                for dim in op.output.dims if op.kind == "pack" else ():
                     if isinstance(dim.size, str) and dim.size not in found:
                         found[dim.size] = sum(_elements(tensor, sizes) for tensor in op.inputs)
         return found
@@ -97,7 +109,7 @@ class Chunk:
         late = {self.stored.owned(buffer).name for buffer in self.buffers if self.stored.gathers_late(buffer)}
         items = [self._prefetched(item, late) if isinstance(item, Repeat) else item for item in self.back.items]
         for buffer in self.buffers:
-            ops, packed = self.stored.collected(buffer, self.back.of)
+            ops, packed = self.stored.collected(buffer, self.back.of, self.added)
             more, _ = self.stored.finished(buffer, packed, last and not self.stored.waits(buffer))
             _insert(items, [*ops, *more], {self.back.of[weight.name].name for weight in buffer.weights})
         return items
@@ -153,6 +165,10 @@ class Chunk:
             for buffer in part.buffers:
                 steps += self.stored.stepped(buffer, summed[buffer.name][1], self.optimizer.kind, norms)
             items += part.for_each(steps)
+        if self.held:
+            # whoever reads it last keeps it so long
+            kept = Tensor(f"held{self.held[0].name}", "fp32", ())
+            items.append(Op(kept, "custom", tuple(self.held), (("bytes", "0"),)))
         return items
 
     def _summed(self, buffer: Buffer) -> tuple[list[Op], Tensor]:

@@ -48,8 +48,9 @@ def head_ops(write: Writer, shapes: Shapes, x: Tensor, tied: Tensor | None) -> T
     return logits
 
 
-def loss_ops(write: Writer, shapes: Shapes, logits: Tensor, dtype: str) -> Tensor:
-    """From logits to the loss of each token; returns what is differentiated: the loss before chips add their sums up."""
+def loss_ops(write: Writer, shapes: Shapes, logits: Tensor, dtype: str, in_place: bool = False) -> Tensor:
+    """From logits to the loss of each token; returns what is differentiated: the loss before chips add their sums up.
+    `in_place`: the gradient of the logits is written over them."""
     scores = logits
     if dtype != logits.dtype:
         scores = logits = write.op("cast", logits, out="logits32", shape=logits.dims, dtype=dtype)
@@ -58,7 +59,9 @@ def loss_ops(write: Writer, shapes: Shapes, logits: Tensor, dtype: str) -> Tenso
     labels = write.tensor("labels", shapes.tokens(), "int32")
     write.owned("inputs", labels)
     axes = shapes.layout.tensor
-    loss = write.op("cross_entropy", logits, labels, out="loss", shape=shapes.tokens(), partial=axes, dtype=dtype)
+    over = in_place or None
+    shape = shapes.tokens()
+    loss = write.op("cross_entropy", logits, labels, out="loss", shape=shape, partial=axes, dtype=dtype, in_place=over)
     write.owned("logits and loss", scores, logits, loss)
     if axes:
         whole = write.op("all_reduce", loss, out="lossr", shape=shapes.tokens(), over=axes, dtype=dtype)

@@ -131,14 +131,19 @@ class PartMaker:
         if self.model.embedding is None:
             loss = squares_ops(write, self.shapes, y, dtype)
         else:
-            loss = loss_ops(write, self.shapes, head_ops(write, self.shapes, y, table), dtype)
+            loss = loss_ops(write, self.shapes, head_ops(write, self.shapes, y, table), dtype, self.stored.megatron)
         return self._part(f"Out{self.where.mark}", write, loss)
+
+    def _gathered_again(self, ops: Sequence[Op]) -> frozenset[str]:
+        """What Megatron-LM keeps the chip's part of, and gathers once more in the backward pass."""
+        return frozenset(op.name for op in ops if op.kind == "all_gather") if self.stored.megatron else frozenset()
 
     def _part(self, name: str, write: Writer, makes: Tensor) -> Part:
         """A part without a block."""
         found = buffers(name, write.weights, self.stored.parallel, self.sizes, repeated=False)
         views = [op for buffer in found for op in self.stored.views(buffer, "")]
-        return Part((*views, *write.ops), found, makes, fuse=tuple(write.fuse), roles=write.roles)
+        again = self._gathered_again(write.ops)
+        return Part((*views, *write.ops), found, makes, again, fuse=tuple(write.fuse), roles=write.roles)
 
     def _run(self, run: Run, x: Tensor, number: int, recompute: str) -> Part:
         """Blocks that repeat: in each round the stream goes through all of them."""
@@ -160,7 +165,9 @@ class PartMaker:
         late = f"{streams[-1].name}@round-{self.stored.parallel.prefetch + 1}"
         views = [op for buffer in found for op in self.stored.views(buffer, late)]
         again = frozenset().union(*(self.stored.late_names(buffer) for buffer in found))
-        again |= _recomputed(write.ops, recompute, {stream.name for stream in streams})
+        again |= _recomputed(write.ops, recompute, {stream.name for stream in streams}) | self._gathered_again(
+            write.ops
+        )
         block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
         return Part((*before, block_item), found, streams[-1], again, tuple(write.fuse), write.roles)
 

@@ -9,9 +9,9 @@ Source: the categories of PyTorch's memory profiler (torch.profiler, Category), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from simulator.graph.items import Items, Op, every_op
+from simulator.graph.items import Op, every_op
 from simulator.graph.owners import Owner
 from simulator.models.steps.buffers import STATES, Buffer, Stored
 from simulator.models.steps.parts import Part
@@ -19,7 +19,7 @@ from simulator.passes.differentiate import Gradients
 
 
 def step_roles(
-    parts: Iterable[Part], stored: Stored, back: Gradients, backward: Items, optimizer: str
+    parts: Iterable[Part], stored: Stored, back: Gradients, added: Collection[str], optimizer: str
 ) -> dict[str, Owner]:
     """The owners of all tensors of a chunk's step."""
     found: dict[str, Owner] = {}
@@ -29,12 +29,14 @@ def step_roles(
             found[op.name] = "activations"
     for part in parts:
         for buffer in part.buffers:
-            found |= buffer_roles(buffer, stored, back, optimizer)
+            found |= buffer_roles(buffer, stored, back, added, optimizer)
         found |= part.roles
-    return found | _backward_roles(every_op(backward), back, found)
+    return found | _backward_roles(every_op(back.items), back, found)
 
 
-def buffer_roles(buffer: Buffer, stored: Stored, back: Gradients, optimizer: str) -> dict[str, Owner]:
+def buffer_roles(
+    buffer: Buffer, stored: Stored, back: Gradients, added: Collection[str], optimizer: str
+) -> dict[str, Owner]:
     """The owners of what a buffer is stored, gathered, reduced and stepped as."""
     owned, whole, main = stored.owned(buffer).name, stored.whole(buffer).name, stored.main(buffer).name
     found: dict[str, Owner] = {}
@@ -42,10 +44,13 @@ def buffer_roles(buffer: Buffer, stored: Stored, back: Gradients, optimizer: str
     found |= dict.fromkeys((whole, *(weight.name for weight in buffer.weights)), gathered)
     found |= dict.fromkeys((owned, f"stored{owned}", f"stored{whole}", f"n{owned}"), "weights")
     found |= dict.fromkeys((main, f"stored{main}"), "gradients")
-    ops, packed = stored.collected(buffer, back.of)
+    ops, packed = stored.collected(buffer, back.of, added)
     more = [op for last in (False, True) for op in stored.finished(buffer, packed, last)[0]]
     more += stored.reduced(buffer, packed)[0]
     found |= dict.fromkeys((op.name for op in (*ops, *more)), "gradients")
+    if stored.adds_each(buffer):
+        parts = (stored.part_of_main(buffer, back.of[weight.name]).name for weight in buffer.weights)
+        found |= dict.fromkeys(parts, "gradients")
     found |= dict.fromkeys((f"{state}{buffer.name}" for state in STATES[optimizer]), "optimizer")
     found[f"master{buffer.name}"] = "master weights"
     return found

@@ -12,6 +12,7 @@ Source: Kaplan et al. 2020 (6 P D); Narayanan et al. 2021; Chen et al. 2016 and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hw import Mark, Problem, SpecError
 from hw.input import unknown
@@ -21,6 +22,7 @@ from simulator.models.description import Transformer
 from simulator.models.steps.buffers import STATES, Stored
 from simulator.models.steps.chunk import Chunk, Optimizer
 from simulator.models.steps.layout import Parallel
+from simulator.models.steps.megatron.placeholders import placeholders
 from simulator.models.steps.parts import PartMaker, Slice
 from simulator.models.steps.precision import PRECISIONS, Precision
 from simulator.models.steps.shapes import Shapes
@@ -33,13 +35,18 @@ _LAST = "Z"
 
 RECOMPUTE = ("none", "selective", "full")
 
+ENGINES = ("plain", "megatron")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What a step is: sequences of all replicas together, tokens of each, formats, optimizer, and what is recomputed:
     'none', 'selective' (attention), 'full' (all but the blocks' inputs), or the number of blocks of which all is. `clip`:
     gradients are clipped by their norm, so that nothing is stepped before all of them are read once more. `eager`: ops are
-    those of PyTorch without a compiler, and the step's Python holds what the model returns until the step is over."""
+    those of PyTorch without a compiler, and the step's Python holds what the model returns until the step is over. `engine`:
+    'plain', or 'megatron': gradients are added up by the matmuls that make them, what is gathered over the tensor or context
+    axis is gathered once more in the backward pass, the gradient of logits is written over them, and buffers of the
+    libraries are held (`simulator.models.steps.megatron`)."""
 
     batch: int
     seq: int
@@ -48,12 +55,17 @@ class Training:
     recompute: str | int = "none"
     clip: bool = False
     eager: bool = False
+    engine: Literal["plain", "megatron"] = "plain"
 
     def __post_init__(self) -> None:
         if self.optimizer not in STATES:
             raise SpecError([Problem(Mark("optimizer"), unknown("optimizer", self.optimizer, STATES))])
         if isinstance(self.recompute, str) and self.recompute not in RECOMPUTE:
             raise SpecError([Problem(Mark("recompute"), unknown("recompute", self.recompute, RECOMPUTE))])
+        if self.engine not in ENGINES:
+            raise SpecError([Problem(Mark("engine"), unknown("engine", self.engine, ENGINES))])
+        if self.eager and self.engine != "plain":
+            raise SpecError([Problem(Mark("eager"), f"eager is of PyTorch's own ops; {self.engine} brings others")])
 
     @property
     def tokens(self) -> int:
@@ -73,7 +85,7 @@ class _Step:
         self.model, self.parallel, self.training = model, parallel, training
         parallel.cut(model.layers)  # or says why not
         self.microbatches = microbatches(parallel, training.batch)
-        self.stored = Stored(parallel, training.precision, adds_up=self.microbatches > 1)
+        self.stored = Stored(parallel, training.precision, self.microbatches > 1, training.engine == "megatron")
         self.shapes = Shapes.of(model, parallel)
         self.sizes = sizes_of(model, parallel, training.batch, training.seq)
 
@@ -144,5 +156,8 @@ class _Step:
             self.model, self.shapes, self.stored, self.sizes, self.training.recompute, where, self.training.eager
         )
         takes = maker.taken if where.first else None
-        optimizer = Optimizer(self.training.optimizer, self.training.clip)
-        return Chunk(maker.parts(), self.stored, optimizer, takes, where.end == self.model.layers)
+        optimizer, parts = Optimizer(self.training.optimizer, self.training.clip), maker.parts()
+        # of several chunks of a stage the first holds what the chip's libraries hold
+        holds = self.stored.megatron and (where.number or 0) < self.parallel.pp
+        held = placeholders(parts, self.shapes, self.sizes, self.parallel, where.mark) if holds else ()
+        return Chunk(parts, self.stored, optimizer, takes, where.end == self.model.layers, held)

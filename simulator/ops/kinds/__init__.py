@@ -9,6 +9,7 @@ from simulator.ops.kinds import (  # noqa: F401  (registers)
     layout,
     loss,
     matmul,
+    matmul_add,
     optimizer,
     reshard,
     sparse,

@@ -3,7 +3,8 @@
 `loss:fp32[B,S] = cross_entropy(logits:fp32[B,S,V], labels:int32[B,S])`: 5 FLOP a logit (maximum, subtract, exp, sum, the
 label's), read once. Where the vocabulary is sharded (`V_T`) each chip has its part of the sums, `{U_T}`, which an
 all_reduce of a number a token adds up; the maximum over all chips, another such, is left out.
-`dlogits = cross_entropy_backward(logits, labels)`: softmax minus one at the label, 4 FLOP a logit.
+`dlogits = cross_entropy_backward(logits, labels)`: softmax minus one at the label, 4 FLOP a logit; with `in_place=true`
+(also on the loss, for its backward pass) it is written over the logits, as Megatron-LM's is.
 Source: Shoeybi et al. 2019 (Megatron-LM), section 3, for the loss over a sharded vocabulary.
 """
 
@@ -19,10 +20,11 @@ from simulator.ops.tiling import StreamTiling
 
 
 def _backward(adjoint: Adjoint) -> None:
-    adjoint.make(0, "cross_entropy_backward", *adjoint.op.inputs)
+    options = [(key, raw) for key, raw in adjoint.op.options if key == "in_place"]
+    adjoint.make(0, "cross_entropy_backward", *adjoint.op.inputs, options=options)
 
 
-@kind("cross_entropy", (2, 2), backward=_backward)
+@kind("cross_entropy", (2, 2), ("in_place",), backward=_backward)
 def cross_entropy(call: Call) -> Sequence[Kernel]:
     """logits[T...,V] and labels[T...] make the loss of every token [T...]."""
     logits, labels = call.inputs
@@ -39,17 +41,19 @@ def cross_entropy(call: Call) -> Sequence[Kernel]:
     ]
 
 
-@kind("cross_entropy_backward", (2, 2))
+@kind("cross_entropy_backward", (2, 2), ("in_place",))
 def cross_entropy_backward(call: Call) -> Sequence[Kernel]:
     """logits[T...,V] and labels[T...] make the gradient of the logits."""
     logits, labels = call.inputs
     if call.output.whole != logits.whole or logits.whole[:-1] != labels.whole:
         raise ShapeError("cross_entropy_backward takes logits[T,V] and labels[T] and makes dlogits[T,V]")
     live = DTYPE_BYTES[logits.dtype] + DTYPE_BYTES[call.output.dtype]
+    over = call.options.get("in_place", False)
     return [
         call.kernel(
             vector_flops=4.0 * logits.elements,
             vector_dtype=logits.dtype,
             tiling=StreamTiling(logits.elements, live, len(call.reads)),
+            grown=((call.op.name, logits.name),) if over else (),
         )
     ]

@@ -206,6 +206,10 @@ CASES |= {
     "embedding_backward": [
         ("d:bf16[V,D] = embedding_backward(i:int32[M], dy:bf16[M,D])", 0, 96, 6 * 4 + 2 * 96 * 2 + 16000 * 2),
     ],
+    "matmul_add": [
+        ("s:fp32[M,N] = matmul_add(x:bf16[B,M], y:bf16[B,N], t:fp32[M,N])",
+         2 * 3 * 6 * 10, 0, 2 * (3 * 6 + 3 * 10) + 2 * 4 * 6 * 10),
+    ],
     "accumulate": [("s:fp32[N] = accumulate(g:fp32[N], n:bf16[N])", 0, 10, 10 * (4 + 2 + 4))],
     "adamw": [
         ("n:bf16[N] = adamw(w:bf16[N], g:fp32[N], m:fp32[N], v:fp32[N], p:fp32[N])", 0, 130, 10 * (16 + 2 + 12)),

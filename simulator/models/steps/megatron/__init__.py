@@ -1,0 +1,1 @@
+"""What Megatron-LM does otherwise in a training step, and what it holds."""
