@@ -6,6 +6,7 @@
 from hw.chips.catalogue import build_chip, chip_document, chip_names, is_path, load_chip, override
 from hw.chips.chip import MEASURED, Chip, Derivation, Link
 from hw.chips.host import HOST_LINK, Host
+from hw.chips.kernel_times import AttentionTimes, KernelTimes, MatmulTimes, PassTimes, kernel_times_names, load_kernel_times
 from hw.chips.memory import Memory
 
 __all__ = [
@@ -17,6 +18,13 @@ __all__ = [
     "Host",
     "Link",
     "Memory",
+    # How long kernels take.
+    "AttentionTimes",
+    "KernelTimes",
+    "MatmulTimes",
+    "PassTimes",
+    "kernel_times_names",
+    "load_kernel_times",
     # The catalogue.
     "build_chip",
     "chip_document",

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_validator
 
+from hw.chips.kernel_times import NamedKernelTimes
 from hw.chips.memory import COMMON_MEMORIES, Memory, hierarchy_problems, name_problems
 from hw.input.document import Key
 from hw.input.units import Dimension, show
@@ -59,9 +60,11 @@ class Derivation(Spec):
 
 
 class MatrixUnit(Spec):
-    """Systolic arrays or tensor cores, all of the chip's together. `tile` is [contraction, columns] for padding."""
+    """Systolic arrays or tensor cores, all of the chip's together. `tile` is [contraction, columns] for padding; `cores`:
+    the whole units of the chip that kernels hold (SMs of a GPU)."""
 
     peak_flops_per_s: Peaks = Field(alias="peak")
+    cores: int = Field(default=1, gt=0, le=100_000, strict=True, description="whole units that kernels hold: a GPU's SMs")
     tile: tuple[int, int] = (128, 128)
     derived: Derivation | None = None
 
@@ -108,7 +111,8 @@ MEASURED = ("matrix_unit", "vector_unit", "hbm", "on_chip", "host", "disk")
 
 class Measured(Spec):
     """Efficiencies (measured over data sheet) and the launch time of a kernel, from measurements of this chip. Links have
-    theirs by their names: `nvlink`, `infinity_fabric`, whatever the chip calls them."""
+    theirs by their names: `nvlink`, `infinity_fabric`, whatever the chip calls them. Where `kernels` are known, they say
+    how long kernels take, and the efficiencies of units and HBM do not."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Efficiency] = Field(init=False)
@@ -120,6 +124,9 @@ class Measured(Spec):
     host: Efficiency = 1.0
     disk: Efficiency = 1.0
     launch_s: Seconds = Field(alias="launch", default=0.0)
+    kernels: NamedKernelTimes | None = Field(
+        default=None, description="how long kernels take: the name of an architecture (hw/kernels), or its parameters"
+    )
 
     @property
     def links(self) -> Mapping[str, float]:

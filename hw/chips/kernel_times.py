@@ -1,0 +1,115 @@
+"""How long kernels take on chips of one architecture: few physical parameters, from measurements.
+
+Model: rates are shares of what a chip's data sheet says, fixed times are seconds, tiles and rows are the library's. So the
+same parameters speak of every chip of an architecture, of more cores or a faster HBM. `simulator.measured` has the
+formulas; `overlapse calibrate` finds the parameters in timings of single operators. Nothing here knows a workload.
+Assumes: libraries choose their kernels as they did where this was measured.
+A chip's file names an architecture (`kernels: hopper`) or gives the parameters themselves.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from hw.input.document import read_document
+from hw.input.errors import Problems
+from hw.input.validation import Efficiency, Frozen, Seconds, Spec, validate
+from hw.input.wording import unknown
+
+_FOLDER = Path(__file__).parent.parent / "kernels"
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class MatmulTimes(Spec):
+    """Matmuls and convolutions: tiles of the output in waves over the cores."""
+
+    rate: Annotated[dict[str, Efficiency], Frozen] = Field(
+        description="share of a core's peak that a long tile reaches, by dtype; of others that of bf16"
+    )
+    tiles: tuple[tuple[Count, Count], ...] = Field(
+        min_length=1, description="rows and columns of the output that one core makes at once; each either way round"
+    )
+    depth: Count = Field(default=64, description="elements of the contraction are taken in multiples of this")
+    feed: Positive = Field(description="bytes that reach the cores in a second, over the bandwidth of the on-chip memory")
+    tile_s: Seconds = Field(alias="tile", description="time of a tile beside its arithmetic: filling, emptying")
+    split_s: Seconds = Field(alias="split", description="time to add up tiles whose contraction was split over cores")
+    most_splits: Count = Field(default=16, description="parts that a contraction is split into at most")
+    least_depth: Count = Field(default=256, description="elements of the contraction that a part has at least")
+    unaligned: Efficiency = Field(
+        default=1.0, description="share of its rate where a row of an operand or of the output is no multiple of `align`"
+    )
+    align: Count = Field(default=16, description="bytes that rows are multiples of for the fast kernels")
+    corner: Positive = Field(default=6.0, description="of arithmetic and feeding in a core: n of (a^n + b^n)^(1/n)")
+
+
+class AttentionTimes(Spec):
+    """Fused attention: blocks of queries over the cores, each going along its keys."""
+
+    rate: Efficiency = Field(description="share of the matrix unit's peak")
+    pair: Positive = Field(description="FLOP on the vector unit, of fp32, that the softmax of one query and key is worth")
+    rows: Count = Field(default=128, description="queries of a block")
+    keys: Count = Field(default=128, description="keys that a block takes at once")
+    tail: NotNegative = Field(description="part of the longest block by which the last core ends late where lengths differ")
+    corner: Positive = Field(default=2.0, description="of matmuls and softmax in a core: n of (a^n + b^n)^(1/n)")
+    kernels: Count = Field(default=1, description="kernels of one op")
+    passes: NotNegative = Field(default=0.0, description="further passes over its tensors, in kernels beside the main one")
+
+
+class PassTimes(Spec):
+    """Kernels bound by memory: how often their tensors pass through it, and what rows cost."""
+
+    kernels: Count = Field(default=1, description="kernels that the library makes of the op")
+    passes: Positive = Field(default=1.0, description="HBM traffic over that of each tensor once; slow lanes count as more")
+    row_s: Seconds = Field(alias="row", default=0.0, description="time of one core for each row beside its bytes")
+    long: NotNegative = Field(default=0.0, description="further passes over rows too long to be held on chip")
+
+
+class KernelTimes(Spec):
+    """Kernels of one architecture; shares are of a chip's own data sheet."""
+
+    name: str = ""
+    about: str = ""
+    source: str = Field(min_length=1, description="what was measured, where, when and how")
+    start_s: Seconds = Field(alias="start", description="from the end of a kernel until the next one of a stream is at work")
+    hbm: Efficiency = Field(description="share of HBM's bandwidth that long streams reach")
+    corner: Positive = Field(default=4.0, description="of cores and HBM: n of (a^n + b^n)^(1/n)")
+    short_row: Count = Field(default=1024, description="elements of a row up to which it stays on chip")
+    long_row: Count = Field(default=8192, description="elements of a row from which nothing of it stays on chip")
+    matmul: MatmulTimes
+    attention: AttentionTimes
+    attention_backward: AttentionTimes
+    kinds: Annotated[dict[str, PassTimes], Frozen] = Field(
+        default_factory=dict, description="by kind of op; one that is not here passes once, in one kernel"
+    )
+
+
+def kernel_times_names() -> list[str]:
+    """The architectures whose kernels ship, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+@lru_cache(maxsize=16)
+def load_kernel_times(name: str) -> KernelTimes:
+    """The kernels of a shipped architecture. Raises ValueError for a name that there is not."""
+    if name not in kernel_times_names():
+        raise ValueError(unknown("architecture", name, kernel_times_names()))
+    problems = Problems()
+    found = validate(KernelTimes, read_document(_FOLDER / f"{name}.yaml", f"hw/kernels/{name}.yaml"), problems)
+    problems.raise_if_any()
+    assert found is not None
+    return found.model_copy(update={"name": name})
+
+
+def _named(value: object) -> object:
+    return load_kernel_times(value) if isinstance(value, str) else value
+
+
+NamedKernelTimes = Annotated[KernelTimes, BeforeValidator(_named, json_schema_input_type=str | KernelTimes)]
+"""The name of a shipped architecture, or the parameters themselves."""

@@ -1,0 +1,42 @@
+"""Fused attention as a GPU library carries it out: blocks of queries over the cores, each going along its keys.
+
+Model: the matmuls of a pair of query and key, and its softmax on the vector unit, overlap in part. Blocks of full
+length fill waves; where a mask makes them unlike, cores take the next block when they are done, and the last ends late by
+a part of the longest. Few queries (decoding) are bound by reading keys and values, whose parts are then joined by a
+second kernel. The backward pass has kernels before and after its own (row sums; gradients of queries in fp32).
+Source: Dao 2023 (FlashAttention-2); Shah et al. 2024 (FlashAttention-3), on what softmax costs beside matmuls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hw.chips import AttentionTimes
+from simulator.measured.device import Device, joint
+from simulator.ops.kernel import Contraction
+
+
+def attention_s(parts: Sequence[Contraction], dtype: str, device: Device, times: AttentionTimes) -> float:
+    """Seconds on the cores, HBM not counted."""
+    first = parts[0]
+    rows, keys = first.m, _keys(parts)
+    blocks = first.batch * -(-rows // times.rows)
+    # of one block along all keys: whole steps of keys, whole blocks of queries
+    pairs = times.rows * (-(-keys // times.keys) * times.keys)
+    of_pair = sum(part.flops for part in parts) / (first.batch * rows * keys * first.share)
+    core_s = joint(
+        pairs * of_pair * device.cores / (device.peak(dtype) * times.rate),
+        pairs * times.pair * device.cores / device.vector_flops_per_s,
+        times.corner,
+    )
+    if first.share >= 1.0:
+        return -(-blocks // device.cores) * core_s
+    # a block on the diagonal is done in whole steps of keys: half a step more than its unmasked pairs
+    mean = min(1.0, first.share + times.keys / (2.0 * keys))
+    longest = min(1.0, 2.0 * mean)
+    return (blocks * mean / device.cores + times.tail * longest) * core_s
+
+
+def _keys(parts: Sequence[Contraction]) -> int:
+    """The keys of every query: of scores the columns."""
+    return parts[0].n

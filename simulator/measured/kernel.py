@@ -1,0 +1,87 @@
+"""The time of one kernel on a measured chip: its cores and HBM at once, after a start.
+
+Model: T = start + (cores^n + hbm^n)^(1/n). The cores' part is that of tiles in waves for a contraction, of blocks of queries
+for fused attention; all other kernels are passes over memory. Never below what the data sheet allows.
+Provenance: `by` says whether the kind was measured ("measured") or passes once as a kind that was not ("profile").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hw.chips import AttentionTimes, KernelTimes, PassTimes
+from simulator.graph.dtypes import DTYPE_BYTES
+from simulator.measured.attention import attention_s
+from simulator.measured.device import Device, joint
+from simulator.measured.matmul import matmul_s
+from simulator.ops.kernel import Kernel
+
+_ONCE = PassTimes()
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """Seconds before a kernel is at work, and at work; `by`: what the figure rests on."""
+
+    start_s: float
+    busy_s: float
+    by: str = "measured"
+
+    @property
+    def seconds(self) -> float:
+        """Both together."""
+        return self.start_s + self.busy_s
+
+
+def kernel_time(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTime:
+    """The time of a kernel alone."""
+    fused: Mapping[str, AttentionTimes] = {
+        "attention": times.attention,
+        "attention_backward": times.attention_backward,
+    }
+    # standard attention has kernels for matmuls and for softmax: only the fused one has both at once
+    if kernel.kind in fused and kernel.contractions and kernel.vector_flops:
+        return _attention(kernel, device, times, fused[kernel.kind])
+    contracts = any(work.contractions for work in kernel.works)
+    return _contraction(kernel, device, times) if contracts else _passes(kernel, device, times)
+
+
+def _hbm_s(nbytes: float, device: Device, times: KernelTimes) -> float:
+    return nbytes / (device.hbm_bytes_per_s * times.hbm)
+
+
+def _attention(kernel: Kernel, device: Device, times: KernelTimes, own: AttentionTimes) -> KernelTime:
+    cores = attention_s(kernel.contractions, kernel.matrix_dtype, device, own)
+    first = kernel.contractions[0]
+    split = kernel.kind == "attention" and first.m < own.rows
+    if split:
+        # parts of the keys go to all cores; what is left is the chip's rate
+        cores = min(cores, _even_s(kernel, device, own))
+    kernels = own.kernels + split
+    hbm = _hbm_s(kernel.hbm_bytes, device, times)
+    beside = own.passes * hbm
+    return KernelTime(times.start_s * kernels, joint(cores, hbm, times.corner) + beside)
+
+
+def _even_s(kernel: Kernel, device: Device, own: AttentionTimes) -> float:
+    pairs = sum(part.batch * part.m * part.n * part.share for part in kernel.contractions[:1])
+    flops = kernel.matrix_flops / (device.peak(kernel.matrix_dtype) * own.rate)
+    return joint(flops, pairs * own.pair / device.vector_flops_per_s, own.corner)
+
+
+def _contraction(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTime:
+    parts = [(part, work.dtype) for work in kernel.works for part in work.contractions]
+    cores = sum(matmul_s(part, dtype, DTYPE_BYTES[dtype], device, times.matmul) for part, dtype in parts)
+    return KernelTime(times.start_s, joint(cores, _hbm_s(kernel.hbm_bytes, device, times), times.corner))
+
+
+def _passes(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTime:
+    own = times.kinds.get(kernel.kind, _ONCE)
+    row = kernel.row_elements
+    long = (row - times.short_row) / (times.long_row - times.short_row) if own.long else 0.0
+    passes = own.passes + own.long * min(1.0, max(0.0, long))
+    elements = max((access.nbytes / access.item_bytes for access in kernel.reads), default=0.0)
+    rows_s = elements / max(1, row) * own.row_s / device.cores
+    by = "measured" if kernel.kind in times.kinds else "profile"
+    return KernelTime(times.start_s * own.kernels, passes * _hbm_s(kernel.hbm_bytes, device, times) + rows_s, by)

@@ -1,0 +1,52 @@
+"""A matmul as a GPU library carries it out: tiles of the output, in waves over the cores.
+
+Model: each core makes one tile of the output at a time, going along the contraction: its matrix unit works at a share of
+its peak, and is fed with a strip of both operands by the on-chip memory. Tiles that do not fill the last wave leave cores
+idle. Where there are few tiles the contraction is split over cores, whose sums are then added. Of all tiles and splits the
+library finds the fastest. A partly filled tile takes as long as a full one.
+A convolution is the matmul that it amounts to (implicit GEMM): positions x channels out, contraction channels x window.
+Assumes: rows of the operands lie along the contraction or along n. Law: no faster than the peak, never faster for more.
+Source: NVIDIA, Matrix Multiplication Background User's Guide (tiles, waves, alignment); CUTLASS, efficient GEMM.
+"""
+
+from __future__ import annotations
+
+from hw.chips import MatmulTimes
+from simulator.measured.device import Device, joint
+from simulator.ops.kernel import Contraction
+
+_PARTIAL_BYTES = 8.0
+"""Of an element of the output in a split: a sum in fp32, written and read again."""
+
+
+def matmul_s(part: Contraction, dtype: str, item_bytes: float, device: Device, times: MatmulTimes) -> float:
+    """Seconds on the cores, HBM not counted."""
+    tiles = dict.fromkeys(turned for rows, columns in times.tiles for turned in ((rows, columns), (columns, rows)))
+    return min(_tiled_s(part, tile, dtype, item_bytes, device, times) for tile in tiles)
+
+
+def _tiled_s(
+    part: Contraction, tile: tuple[int, int], dtype: str, item_bytes: float, device: Device, times: MatmulTimes
+) -> float:
+    """With one tile, in as many parts of the contraction as are fastest."""
+    rows, columns = tile
+    count = part.batch * -(-part.m // rows) * -(-part.n // columns)
+    rate = device.peak(dtype) / device.cores * times.rate.get(dtype, times.rate.get("bf16", 1.0))
+    if (part.n * item_bytes) % times.align or (part.k * item_bytes) % times.align:
+        rate *= times.unaligned
+    feed = device.on_chip_bytes_per_s * times.feed / device.cores
+    best = float("inf")
+    for splits in range(1, times.most_splits + 1):
+        depth = -(-part.k // splits)
+        if splits > 1:
+            depth = max(times.least_depth, -(-depth // times.depth) * times.depth)
+        waves = -(-count * splits // device.cores)
+        math_s = 2.0 * rows * columns * depth * part.share / rate
+        feed_s = (rows + columns) * depth * part.share * item_bytes / feed
+        out_s = rows * columns * (item_bytes if splits == 1 else _PARTIAL_BYTES) / feed
+        # writes of a tile go on while the next one begins; only the last wave's are waited for
+        busy = waves * (joint(math_s, feed_s, times.corner) + times.tile_s) + out_s
+        best = min(best, busy + (times.split_s if splits > 1 else 0.0))
+        if waves > 1 and splits > 1:
+            break
+    return best
