@@ -94,8 +94,8 @@ class RunOptions:
     calibration: Calibration = field(
         default="spec",
         metadata=_written(
-            "the data sheet, or `measured`: every chip's own efficiencies, padding and launch time; "
-            "each can also be set by itself, and then wins",
+            "the data sheet, or `measured`: how long every chip's kernels were measured to take, else its efficiencies, "
+            "padding and launch time, which can also be set by themselves, and then win",
             Holds.WORD,
             lambda: get_args(Calibration),
         ),

@@ -6,7 +6,14 @@
 from hw.chips.catalogue import build_chip, chip_document, chip_names, is_path, load_chip, override
 from hw.chips.chip import MEASURED, Chip, Derivation, Link
 from hw.chips.host import HOST_LINK, Host
-from hw.chips.kernel_times import AttentionTimes, KernelTimes, MatmulTimes, PassTimes, kernel_times_names, load_kernel_times
+from hw.chips.kernel_times import (
+    AttentionTimes,
+    KernelTimes,
+    MatmulTimes,
+    PassTimes,
+    kernel_times_names,
+    load_kernel_times,
+)
 from hw.chips.memory import Memory
 
 __all__ = [

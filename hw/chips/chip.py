@@ -64,7 +64,9 @@ class MatrixUnit(Spec):
     the whole units of the chip that kernels hold (SMs of a GPU)."""
 
     peak_flops_per_s: Peaks = Field(alias="peak")
-    cores: int = Field(default=1, gt=0, le=100_000, strict=True, description="whole units that kernels hold: a GPU's SMs")
+    cores: int = Field(
+        default=1, gt=0, le=100_000, strict=True, description="whole units that kernels hold: a GPU's SMs"
+    )
     tile: tuple[int, int] = (128, 128)
     derived: Derivation | None = None
 

@@ -37,13 +37,18 @@ class MatmulTimes(Spec):
         min_length=1, description="rows and columns of the output that one core makes at once; each either way round"
     )
     depth: Count = Field(default=64, description="elements of the contraction are taken in multiples of this")
-    feed: Positive = Field(description="bytes that reach the cores in a second, over the bandwidth of the on-chip memory")
+    feed: Positive = Field(
+        description="bytes that reach the cores in a second, over the bandwidth of the on-chip memory"
+    )
     tile_s: Seconds = Field(alias="tile", description="time of a tile beside its arithmetic: filling, emptying")
     split_s: Seconds = Field(alias="split", description="time to add up tiles whose contraction was split over cores")
     most_splits: Count = Field(default=16, description="parts that a contraction is split into at most")
     least_depth: Count = Field(default=256, description="elements of the contraction that a part has at least")
     unaligned: Efficiency = Field(
-        default=1.0, description="share of its rate where a row of an operand or of the output is no multiple of `align`"
+        default=1.0, description="share of its rate and feed where rows of the output are no multiple of `align`"
+    )
+    unaligned_depth: Efficiency | None = Field(
+        default=None, description="the same where rows along the contraction are none; else as `unaligned`"
     )
     align: Count = Field(default=16, description="bytes that rows are multiples of for the fast kernels")
     corner: Positive = Field(default=6.0, description="of arithmetic and feeding in a core: n of (a^n + b^n)^(1/n)")
@@ -53,21 +58,33 @@ class AttentionTimes(Spec):
     """Fused attention: blocks of queries over the cores, each going along its keys."""
 
     rate: Efficiency = Field(description="share of the matrix unit's peak")
-    pair: Positive = Field(description="FLOP on the vector unit, of fp32, that the softmax of one query and key is worth")
+    pair: Positive = Field(
+        description="FLOP on the vector unit, of fp32, that the softmax of one query and key is worth"
+    )
     rows: Count = Field(default=128, description="queries of a block")
     keys: Count = Field(default=128, description="keys that a block takes at once")
-    tail: NotNegative = Field(description="part of the longest block by which the last core ends late where lengths differ")
+    tail: NotNegative = Field(
+        description="part of the longest block by which the last core ends late where lengths differ"
+    )
     corner: Positive = Field(default=2.0, description="of matmuls and softmax in a core: n of (a^n + b^n)^(1/n)")
     kernels: Count = Field(default=1, description="kernels of one op")
-    passes: NotNegative = Field(default=0.0, description="further passes over its tensors, in kernels beside the main one")
+    passes: NotNegative = Field(
+        default=0.0, description="further passes over its tensors, in kernels beside the main one"
+    )
 
 
 class PassTimes(Spec):
     """Kernels bound by memory: how often their tensors pass through it, and what rows cost."""
 
     kernels: Count = Field(default=1, description="kernels that the library makes of the op")
-    passes: Positive = Field(default=1.0, description="HBM traffic over that of each tensor once; slow lanes count as more")
+    passes: Positive = Field(
+        default=1.0, description="HBM traffic over that of each tensor once; slow lanes count as more"
+    )
     row_s: Seconds = Field(alias="row", default=0.0, description="time of one core for each row beside its bytes")
+    least_s: Seconds = Field(
+        alias="least", default=0.0, description="time of a single block of elements: what few elements take"
+    )
+    fixed_s: Seconds = Field(alias="fixed", default=0.0, description="time beside all that, whatever the size")
     long: NotNegative = Field(default=0.0, description="further passes over rows too long to be held on chip")
 
 
@@ -77,12 +94,17 @@ class KernelTimes(Spec):
     name: str = ""
     about: str = ""
     source: str = Field(min_length=1, description="what was measured, where, when and how")
-    start_s: Seconds = Field(alias="start", description="from the end of a kernel until the next one of a stream is at work")
+    start_s: Seconds = Field(
+        alias="start", description="from the end of a kernel until the next one of a stream is at work"
+    )
     hbm: Efficiency = Field(description="share of HBM's bandwidth that long streams reach")
     corner: Positive = Field(default=4.0, description="of cores and HBM: n of (a^n + b^n)^(1/n)")
     short_row: Count = Field(default=1024, description="elements of a row up to which it stays on chip")
     long_row: Count = Field(default=8192, description="elements of a row from which nothing of it stays on chip")
     matmul: MatmulTimes
+    convolution: MatmulTimes | None = Field(
+        default=None, description="as the matmul that it amounts to; else as `matmul`"
+    )
     attention: AttentionTimes
     attention_backward: AttentionTimes
     kinds: Annotated[dict[str, PassTimes], Frozen] = Field(

@@ -17,10 +17,11 @@ from simulator.collectives.traffic import Traffic
 from simulator.engine.program import Program
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.split import Cut, Split
-from simulator.lowering.efficiency import launch_of
+from simulator.lowering.efficiency import efficiency_of, launch_of
 from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FarBytes, far_bytes
 from simulator.lowering.resources import SystemResources
+from simulator.measured import kernel_times_of, timed
 from simulator.ops.kernel import Communication, Kernel, Tile
 from simulator.options import RunOptions
 from simulator.passes.kernels import Kernels, listed
@@ -30,7 +31,9 @@ from simulator.passes.planner_walk import Inserted
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A kernel as one sort of chip has it: its share of the work, pipeline steps, tile, HBM bytes with re-reads, seconds by
-    resource of the chip, bytes to and from its host; all chunks. `latency_s`: until its memories answer, for each chunk.
+    resource of the chip, bytes to and from its host; all chunks. `latency_s`: until it is at work, for each chunk: its
+    start, where that was measured, and until its memories answer. `by`: what its times rest on, the `data sheet`, a kernel of its
+    kind that was `measured`, or the `profile` of kernels like it.
     `sort`: a number that variants have in common which differ in names only; -1 of one that is like no other."""
 
     kernel: Kernel
@@ -41,6 +44,7 @@ class Variant:
     far_bytes: FarBytes = field(default_factory=dict)
     latency_s: float = 0.0
     sort: int = -1
+    by: str = "data sheet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,7 @@ class Variants:
         )
 
     def _variant(self, at: int, kernel: Kernel, chip: Chip) -> Variant:
-        key = (at, *_figures(kernel))
+        key = (at, *_figures(kernel), *(_told_apart(kernel) if self._plan.options.calibration == "measured" else ()))
         try:
             known = self._known.get(key)
         except TypeError:  # a tiling of somebody's own that cannot be hashed
@@ -224,6 +228,11 @@ def _figures(kernel: Kernel) -> tuple[object, ...]:
     )
 
 
+def _told_apart(kernel: Kernel) -> tuple[object, ...]:
+    """What the times of kernels that were measured depend on beside these figures."""
+    return kernel.kind, kernel.row_elements, tuple(access.item_bytes for access in kernel.reads)
+
+
 def queue_name(kernel: Kernel) -> str:
     """The queue that issues a kernel."""
     return kernel.schedule.queue or _queue_name(kernel.communication)
@@ -236,7 +245,15 @@ def _variant(kernel: Kernel, plan: Plan, resources: SystemResources, chip: Chip)
     written = sum(access.nbytes for access in kernel.writes if access.memory == "hbm")
     times_s = resources.kernel_seconds(kernel, tile.rereads, chip)
     latency_s = resources.latency_s(kernel, chip) if plan.options.memory_latency else 0.0
-    return Variant(kernel, steps, tile.label, read + written, times_s, far_bytes(kernel, tile.rereads), latency_s)
+    found = Variant(kernel, steps, tile.label, read + written, times_s, far_bytes(kernel, tile.rereads), latency_s)
+    options = plan.options
+    times = kernel_times_of(options, chip)
+    measured = timed(kernel, times_s, chip, times, lambda name: efficiency_of(options, chip, name))
+    if measured is None:
+        return found
+    return replace(
+        found, steps=math.inf, times_s=measured.times_s, latency_s=latency_s + measured.start_s, by=measured.by
+    )
 
 
 def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:

@@ -16,6 +16,7 @@ from simulator.engine.program import Program, Resource
 from simulator.graph.dtypes import usable_dtype
 from simulator.lowering.efficiency import efficiency_of
 from simulator.lowering.host_ports import HOST_LEVEL
+from simulator.measured import kernel_times_of
 from simulator.ops.kernel import Access, Kernel
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ class SystemResources:
         """Seconds that each of a chip's resources needs for a kernel, alone; reads happen `rereads` times."""
         needs: dict[str, float] = {}
         rates = {name: per_s for name, _, per_s in self.chip_resources(chip)}
-        tile = chip.matrix_unit.tile if self._options.pads else None
+        # tiles are part of how long a kernel was measured to take
+        padded = self._options.padding if kernel_times_of(self._options, chip) is not None else self._options.pads
+        tile = chip.matrix_unit.tile if padded else None
         for work in kernel.works:
             seconds = self._unit(chip, work.unit, work.issued_flops(tile) / work.efficiency, work.dtype)
             needs[work.unit] = needs.get(work.unit, 0.0) + seconds

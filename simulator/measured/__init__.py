@@ -1,9 +1,12 @@
 """How long kernels take on a measured chip: what `run.calibration: measured` makes of them.
 
-`kernel_time(kernel, device, times)` is the time of one kernel alone; `Device` is a chip as kernels see it.
+`kernel_time(kernel, device, times)` is the time of one kernel alone; `Device` is a chip as kernels see it;
+`matmul_s` what a matmul takes of the cores; `timed` what lowering makes of all that.
 """
 
 from simulator.measured.device import Device
 from simulator.measured.kernel import KernelTime, kernel_time
+from simulator.measured.matmul import matmul_s
+from simulator.measured.needs import Timed, kernel_times_of, timed
 
-__all__ = ["Device", "KernelTime", "kernel_time"]
+__all__ = ["Device", "KernelTime", "Timed", "kernel_time", "kernel_times_of", "matmul_s", "timed"]

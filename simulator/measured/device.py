@@ -12,7 +12,7 @@ from simulator.graph.dtypes import usable_dtype
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Cores, dense FLOP/s of the whole chip by dtype, FLOP/s of the vector unit, bytes/s of HBM and of the on-chip memory."""
+    """Cores, dense FLOP/s of all together by dtype, FLOP/s of the vector unit, bytes/s of HBM and of the on-chip memory."""
 
     cores: int
     matrix_flops_per_s: Mapping[str, float]
@@ -23,12 +23,12 @@ class Device:
     @classmethod
     def of(cls, chip: Chip, faster: Callable[[str], float] = lambda _name: 1.0) -> Device:
         """`faster`: by resource, what its data sheet's rate is multiplied with."""
-        vector = chip.vector_unit.peak_flops_per_s
+        vector: Mapping[str, float] = {str(name): rate for name, rate in chip.vector_unit.peak_flops_per_s.items()}
         served = usable_dtype("fp32", vector)
         near = chip.on_chip.bytes_per_s if chip.on_chip is not None else math.inf
         return cls(
             chip.matrix_unit.cores,
-            {name: rate * faster("matrix_unit") for name, rate in chip.matrix_unit.peak_flops_per_s.items()},
+            {str(name): rate * faster("matrix_unit") for name, rate in chip.matrix_unit.peak_flops_per_s.items()},
             (vector[served] if served is not None else math.inf) * faster("vector_unit"),
             chip.hbm.bytes_per_s * faster("hbm"),
             near * faster("on_chip"),

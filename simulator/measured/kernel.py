@@ -19,6 +19,8 @@ from simulator.ops.kernel import Kernel
 
 _ONCE = PassTimes()
 
+_CONVOLUTIONS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight")
+
 
 @dataclass(frozen=True, slots=True)
 class KernelTime:
@@ -72,7 +74,8 @@ def _even_s(kernel: Kernel, device: Device, own: AttentionTimes) -> float:
 
 def _contraction(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTime:
     parts = [(part, work.dtype) for work in kernel.works for part in work.contractions]
-    cores = sum(matmul_s(part, dtype, DTYPE_BYTES[dtype], device, times.matmul) for part, dtype in parts)
+    own = times.convolution if times.convolution is not None and kernel.kind in _CONVOLUTIONS else times.matmul
+    cores = sum(matmul_s(part, dtype, DTYPE_BYTES[dtype], device, own) for part, dtype in parts)
     return KernelTime(times.start_s, joint(cores, _hbm_s(kernel.hbm_bytes, device, times), times.corner))
 
 
@@ -84,4 +87,5 @@ def _passes(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTime:
     elements = max((access.nbytes / access.item_bytes for access in kernel.reads), default=0.0)
     rows_s = elements / max(1, row) * own.row_s / device.cores
     by = "measured" if kernel.kind in times.kinds else "profile"
-    return KernelTime(times.start_s * own.kernels, passes * _hbm_s(kernel.hbm_bytes, device, times) + rows_s, by)
+    work_s = joint(passes * _hbm_s(kernel.hbm_bytes, device, times) + rows_s, own.least_s, times.corner)
+    return KernelTime(times.start_s * own.kernels, work_s + own.fixed_s, by)

@@ -32,9 +32,9 @@ def _tiled_s(
     rows, columns = tile
     count = part.batch * -(-part.m // rows) * -(-part.n // columns)
     rate = device.peak(dtype) / device.cores * times.rate.get(dtype, times.rate.get("bf16", 1.0))
-    if (part.n * item_bytes) % times.align or (part.k * item_bytes) % times.align:
-        rate *= times.unaligned
     feed = device.on_chip_bytes_per_s * times.feed / device.cores
+    slowed = _unaligned(part, item_bytes, times)
+    rate, feed = rate * slowed, feed * slowed
     best = float("inf")
     for splits in range(1, times.most_splits + 1):
         depth = -(-part.k // splits)
@@ -50,3 +50,12 @@ def _tiled_s(
         if waves > 1 and splits > 1:
             break
     return best
+
+
+def _unaligned(part: Contraction, item_bytes: float, times: MatmulTimes) -> float:
+    """What is left of the rate where rows in memory do not begin at whole lines."""
+    depth = times.unaligned if times.unaligned_depth is None else times.unaligned_depth
+    return min(
+        times.unaligned if (part.n * item_bytes) % times.align else 1.0,
+        depth if (part.k * item_bytes) % times.align else 1.0,
+    )

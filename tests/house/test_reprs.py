@@ -14,6 +14,7 @@ from analysis.runs import BesideWork, Hidden, compare, levers, roofline_points, 
 from analysis.traces import TraceOptions
 from analysis.words import CAUSES
 from hw import Mark, Mesh, Problem, Problems, Router, System, load_chip, load_system, parse_topology
+from hw.chips import load_kernel_times
 from hw.input import Dimension, QuantityOf, Sign, UnknownNames, parse_document, validate
 from hw.network import WIRINGS, Canvas, Instance, Site, WiringShape, drawn_level, level_facts
 from hw.systems import Built, SystemBuilder, SystemSpec, system_file
@@ -52,7 +53,9 @@ def examples() -> list[object]:
     site = Site(
         range(8), 1, 0, "nvlink", lambda _chip: chip.links["ici"], lambda _link: 1.0, wires=list(topology.wires)
     )
+    kernels = load_kernel_times("hopper")
     return [
+        kernels, kernels.matmul, kernels.attention, kernels.kinds["adamw"],
         chip, load_chip("h100_sxm").matrix_unit.derived, chip.hbm, *chip.links.values(), system.host, system,
         system.mesh, Mesh({"X": 4}, {"A": range(4000)}), System(chip),
         topology, topology.levels[0], topology.axes[0], topology.wires[0], many.trunks(1)[0], system.wires,

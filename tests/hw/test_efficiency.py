@@ -182,9 +182,9 @@ def test_folded_is_full_where_chips_have_efficiencies_of_their_own() -> None:
 
 
 def test_a_lever_speeds_up_what_was_measured() -> None:
-    options = RunOptions(overlap="full", calibration="measured")
+    chip, options = load_chip("b200"), RunOptions(overlap="full", calibration="measured")
     ops = parse_graph(["y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])"], {"B": 4096, "D": 8192, "F": 8192})
-    result = simulate(ops, System(H100), options)
+    result = simulate(ops, System(chip), options)
     unit = next(lever for lever in levers(result.plan) if lever.name == "matrix_unit")
-    system, faster = unit.pull(System(H100), options, 2.0)
+    system, faster = unit.pull(System(chip), options, 2.0)
     assert simulate(ops, system, faster).time_s == pytest.approx(result.time_s / 2, rel=1e-6)
