@@ -32,8 +32,8 @@ from simulator.passes.planner_walk import Inserted
 class Variant:
     """A kernel as one sort of chip has it: its share of the work, pipeline steps, tile, HBM bytes with re-reads, seconds by
     resource of the chip, bytes to and from its host; all chunks. `latency_s`: until it is at work, for each chunk: its
-    start, where that was measured, and until its memories answer. `by`: what its times rest on, the `data sheet`, a kernel of its
-    kind that was `measured`, or the `profile` of kernels like it.
+    start, where that was measured, and until its memories answer. `by`: what its times rest on: the `data sheet`, a
+    kernel of its kind that was `measured`, or the `profile` of kernels like it.
     `sort`: a number that variants have in common which differ in names only; -1 of one that is like no other."""
 
     kernel: Kernel
