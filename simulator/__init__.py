@@ -44,7 +44,7 @@ from simulator.lowering.variants import FUSE
 from simulator.models.steps.inference.graph import inference_graph
 from simulator.models.steps.inference.request import Inference
 from simulator.models.steps.layout import Parallel
-from simulator.models.steps.precision import PRECISIONS, Precision, precision_of
+from simulator.models.steps.precision import NAMED_PRECISIONS, PRECISIONS, Precision, precision_of
 from simulator.models.steps.training import Training, train_graph
 from simulator.ops.kernel import Communication, Contraction, Kernel, Work
 from simulator.ops.loops import named_loops
@@ -153,6 +153,7 @@ __all__ = [
     "Simulation",
     "simulate",
     # Steps of whole models (descriptions are in `simulator.models`).
+    "NAMED_PRECISIONS",
     "PRECISIONS",
     "Inference",
     "Parallel",

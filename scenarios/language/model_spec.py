@@ -8,7 +8,7 @@ that makes its op graph, and the keys it must have. The keys that it may have ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -25,13 +25,14 @@ Flag = Annotated[bool, Field(strict=True)]
 @dataclass(frozen=True, slots=True)
 class Mode:
     """What can be done with a model. `record` says it, with `fixed` as some of its fields; `graph` makes the op graph from
-    a description, a parallelism and such a record; `needs`: the keys that must be said; `bf16`: what is meant by that
-    precision, of which others may change parts."""
+    a description, a parallelism and such a record; `needs`: the keys that must be said; `use`: what its precisions are
+    for; `bf16`: what is meant by that precision, of which others may change parts."""
 
     record: Callable[..., Any]
     graph: Callable[..., Any]
     needs: tuple[str, ...]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    use: Literal["training", "inference"] = "training"
     bf16: Precision = PRECISIONS["bf16"]
 
     @property
@@ -41,17 +42,14 @@ class Mode:
         return tuple(each.name for each in fields(record) if each.name not in self.fixed)
 
     def precision(self, given: str | Mapping[str, str]) -> Precision:
-        """A precision by name, or `bf16` with some parts changed. Raises SpecError."""
-        known = precision_of(given)
-        if given == "bf16":
-            return self.bf16
-        return known if isinstance(given, str) else replace(self.bf16, **given)
+        """A precision by name, or one (`base`, else `bf16`) with some parts changed. Raises SpecError."""
+        return precision_of(given, self.use, {"bf16": self.bf16})
 
 
 def _inference(mode: str, needs: tuple[str, ...]) -> Mode:
     (bf16,) = (each.default for each in fields(Inference) if each.name == "precision")
     assert isinstance(bf16, Precision)
-    return Mode(Inference, inference_graph, needs, {"mode": mode}, bf16)
+    return Mode(Inference, inference_graph, needs, {"mode": mode}, "inference", bf16)
 
 
 MODES: Mapping[str, Mode] = {

@@ -16,7 +16,7 @@ from hw import Dimension
 from hw.input import show
 from scenarios.building.model_workload import ModelRun
 from scenarios.models import count_shown
-from simulator import PRECISIONS
+from simulator import NAMED_PRECISIONS
 from simulator.models import Transformer, Work, forward_flops, parameters
 
 _WAYS = ("dp", "tp", "pp", "cp", "ep")
@@ -92,9 +92,11 @@ def _layout(run: ModelRun) -> str:
 def _choices(run: ModelRun) -> Iterator[str]:
     """What else was chosen."""
     how, parallel = run.how, run.parallel
-    named = next((name for name, each in PRECISIONS.items() if each == how.precision), "")
+    known = NAMED_PRECISIONS["training" if run.mode == "train" else "inference"]
+    named = next((name for name, each in known.items() if each == how.precision), "")
     formats = how.precision
-    yield named or f"weights {formats.weights}, activations {formats.compute}, cache {formats.kv}"
+    last = f"optimizer {formats.moments}" if run.mode == "train" else f"cache {formats.kv}"
+    yield named or f"weights {formats.weights}, activations {formats.compute}, {last}"
     if run.mode != "train":
         return
     yield how.optimizer

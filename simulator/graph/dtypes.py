@@ -34,6 +34,11 @@ _FALLBACKS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def is_narrow(dtype: str) -> bool:
+    """Whether numbers are so narrow that nothing is added up in them: gradients are wider."""
+    return DTYPE_BYTES[dtype] < DTYPE_BYTES["bf16"]
+
+
 def widest(dtypes: Iterable[str]) -> str:
     """The widest of some dtypes; the first of equals."""
     return max(dtypes, key=lambda dtype: DTYPE_BYTES[dtype])

@@ -1,7 +1,8 @@
 """How an op is differentiated: what a kind's backward rule sees, and what it may ask for.
 
 Model: reverse mode. The rule of a kind is told the gradient of the op's output and makes, for each input that wants one,
-ops whose sum is the gradient of that input. A gradient has the dims, the shards and the dtype of its tensor. Axes that
+ops whose sum is the gradient of that input. A gradient has the dims, the shards and the dtype of its tensor; that of a
+tensor in a narrow format is as wide as what it is made of. Axes that
 shard a loop which a backward op sums over leave partial sums over them: of the weights of a layer over the axes that
 shard its tokens, of its activations over those that shard its weights.
 Source: Griewank and Walther, "Evaluating Derivatives" (2008), for reverse mode; the rules stand beside each kind.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from simulator.graph.dtypes import is_narrow
 from simulator.graph.items import Op, Tensor
 
 Options = Sequence[tuple[str, str]]
@@ -62,7 +64,8 @@ class Adjoint:
     ) -> Tensor:
         """Add an op whose output is a gradient of `like`; its partial sums are those that follow unless they are said."""
         sums = "".join(like_partial(inputs, like)) if partial is None else partial
-        out = replace(like, name=self.named(like), partial=sums, rounds=(), written="")
+        dtype = self.given.dtype if is_narrow(like.dtype) else like.dtype
+        out = replace(like, name=self.named(like), dtype=dtype, partial=sums, rounds=(), written="")
         self.ops.append(Op(out, kind, tuple(inputs), tuple(options)))
         return out
 

@@ -49,6 +49,11 @@ class Buffer:
     repeated: bool
 
     @property
+    def dtype(self) -> str:
+        """The format of its weights."""
+        return self.weights[0].dtype
+
+    @property
     def dim(self) -> str:
         """The name of its dim."""
         return f"params{self.name}"
@@ -125,11 +130,11 @@ class Stored:
 
     def whole(self, buffer: Buffer) -> Tensor:
         """The weights of a part as its ops read them."""
-        return buffer.tensor("w", self.precision.weights)
+        return buffer.tensor("w", buffer.dtype)
 
     def owned(self, buffer: Buffer) -> Tensor:
         """The weights of a part that a chip steps: its share of them with ZeRO."""
-        return buffer.tensor("o" if self.is_shared(buffer) else "w", self.precision.weights, self._more(buffer))
+        return buffer.tensor("o" if self.is_shared(buffer) else "w", buffer.dtype, self._more(buffer))
 
     def is_shared(self, buffer: Buffer) -> bool:
         """Whether data-parallel chips share the optimizer's work."""

@@ -55,7 +55,7 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
         if shapes.used != "experts":
             # of experts that no token goes to nothing is read
             w = write.op("view", w, out=f"u{out}", shape=(x.dims[0], *weight[1:]), dtype=w.dtype, memory=w.memory)
-        return write.op("matmul", x, w, out=out, shape=shape, partial=partial)
+        return write.op("matmul", write.operand(x), write.operand(w), out=out, shape=shape, partial=partial)
 
     if ffn.gated:
         gate, up = matmul(e, "egate", wide, hidden), matmul(e, "eup", wide, hidden)

@@ -114,16 +114,26 @@ class PartMaker:
         return "full" if run.first < self._remade_until else "none"
 
     def _writer(self) -> Writer:
+        """For blocks."""
         precision = self.stored.precision
-        return Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager)
+        made = Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager)
+        made.matmul = precision.matmul
+        return made
+
+    def _end_writer(self) -> Writer:
+        """For embedding and head."""
+        precision = self.stored.precision
+        return Writer(
+            precision.compute, precision.vocabulary or precision.weights, self.where.suffix, eager=self.eager
+        )
 
     def _first(self) -> Part:
-        write = self._writer()
+        write = self._end_writer()
         x = embedding_ops(write, self.shapes, "x")
         return self._part(f"In{self.where.mark}", write, x)
 
     def _last(self, y: Tensor, first: Part) -> Part:
-        write = self._writer()
+        write = self._end_writer()
         table = None
         if self.model.embedding is not None and self.model.embedding.tied and self.where.first == 0:
             table = next(each for buffer in first.buffers for each in buffer.weights if each.name.startswith("table"))
@@ -165,9 +175,8 @@ class PartMaker:
         late = f"{streams[-1].name}@round-{self.stored.parallel.prefetch + 1}"
         views = [op for buffer in found for op in self.stored.views(buffer, late)]
         again = frozenset().union(*(self.stored.late_names(buffer) for buffer in found))
-        again |= _recomputed(write.ops, recompute, {stream.name for stream in streams}) | self._gathered_again(
-            write.ops
-        )
+        again |= write.cast_weights | self._gathered_again(write.ops)
+        again |= _recomputed(write.ops, recompute, {stream.name for stream in streams})
         block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
         return Part((*before, block_item), found, streams[-1], again, tuple(write.fuse), write.roles)
 

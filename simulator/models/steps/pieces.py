@@ -15,6 +15,9 @@ from simulator.models.steps.writer import Writer, dims
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu", "relu": "relu", "silu": "silu", "clamped_silu": "silu"}
 """The op of each activation."""
 
+CHOOSES = ("router", "shgate")
+"""Matmuls that are as wide as activations whatever others are: few numbers, on which much depends."""
+
 
 def norm(write: Writer, shapes: Shapes, x: Tensor, out: str, named: str = "") -> Tensor:
     """A norm over the width of the model; its weights are named after it, or after `named`."""
@@ -51,8 +54,11 @@ def linear(
     shape: tuple[Dim, ...],
     bias: tuple[Dim, ...] | None = None,
 ) -> Tensor:
-    """A matmul with weight `w<out>`; with a bias, which the same kernel adds. Axes that it contracts leave partial sums."""
+    """A matmul with weight `w<out>`; with a bias, which the same kernel adds. Axes that it contracts leave partial sums.
+    Operands are cast to the format of matmuls, but for what chooses experts."""
     w = write.weight(f"w{out}", weight)
+    if out not in CHOOSES:
+        x, w = write.operand(x), write.operand(w)
     kept = {dim.size for dim in shape}
     partial = "".join(dim.axes for dim in weight if dim.size not in kept)
     # the bias of sums over chips is added when they are whole

@@ -1,29 +1,42 @@
 """What is stored and computed in which number format.
 
-Model: one record says it all. `compute` is the format of activations and of matmuls, `weights` that of the copy which they
-read, `gradients` what the backward pass makes, `main_gradients` what gradients of several microbatches are added up in
-(the same where it is not said), `moments` and `master` the optimizer's states, `logits` what the loss is computed from,
-`kv` the cache of keys and values.
-Bytes a parameter with AdamW: fp32 4 + 4 + 8 = 16; bf16 2 + 2 + 8 = 12; mixed_bf16 2 + 4 + 4 + 8 = 18.
-Source: Micikevicius et al. 2018 (mixed precision); Narayanan et al. 2021 and Megatron-LM's distributed optimizer for 18 B.
+Model: one record says it all. `compute` is the format of activations, `weights` that of the copy which matmuls read, `matmul`
+that in which the matmuls of blocks take both operands (as wide as activations where it is not said), `vocabulary` that of
+the weights of embedding and head (as the others), `gradients` what the backward pass makes, `main_gradients` what gradients of
+several microbatches are added up in (the same where it is not said), `moments` and `master` the optimizer's states, `logits`
+what the loss is computed from, `kv` the cache of keys and values.
+In fp8 the three matmuls of every linear layer of a block, forwards and both backwards, take operands in fp8: inputs and
+gradients of outputs are cast to it, each once, and what is kept for the backward pass is the narrow copy. Attention,
+norms, router, embedding and head stay as wide as activations.
+Bytes a parameter with AdamW: fp32 4 + 4 + 8 = 16; bf16 2 + 2 + 8 = 12; mixed_bf16 2 + 4 + 4 + 8 = 18; fp8 1 + 4 + 4 + 8
+= 17, with moments in bf16 13.
+Assumes: scales of blocks of numbers are few bytes, and not counted.
+Source: Micikevicius et al. 2018 (mixed precision); Narayanan et al. 2021 and Megatron-LM's distributed optimizer for 18 B;
+DeepSeek-AI 2024 (DeepSeek-V3, section 3.3: fp8 for Fprop, Dgrad and Wgrad, what stays wide, moments in bf16).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import unknown
 from simulator.graph.dtypes import DTYPE_BYTES
 
+Use = Literal["training", "inference"]
+"""What a precision is for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precision:
-    """The formats of one run; `master` and `main_gradients` may be absent."""
+    """The formats of one run; `master`, `main_gradients`, `matmul` and `vocabulary` may be absent."""
 
     compute: str = "bf16"
     weights: str = "bf16"
+    matmul: str | None = None
+    vocabulary: str | None = None
     gradients: str = "bf16"
     main_gradients: str | None = None
     moments: str = "fp32"
@@ -39,6 +52,12 @@ PRECISIONS: Mapping[str, Precision] = {
 }
 """Precisions by name, of training and of inference."""
 
+TRAINED: Mapping[str, Precision] = {
+    **PRECISIONS,
+    "fp8": Precision(weights="fp8", matmul="fp8", vocabulary="bf16", main_gradients="fp32", master="fp32"),
+}
+"""Precisions of training, by name."""
+
 NARROW: Mapping[str, Precision] = {
     "int8": Precision(weights="int8"),
     "int4": Precision(weights="int4"),
@@ -48,20 +67,64 @@ NARROW: Mapping[str, Precision] = {
 """Precisions of inference with narrow weights, by name: matmuls are as wide as activations, which are bf16, and read the
 narrow weights; `fp8` and `int8_kv8` have a narrow cache, too."""
 
+NAMED_PRECISIONS: Mapping[Use, Mapping[str, Precision]] = {
+    "training": TRAINED,
+    "inference": {**PRECISIONS, **NARROW},
+}
+"""Precisions by name, for each use."""
 
-def precision_of(given: str | Mapping[str, str]) -> Precision:
-    """A precision by name, or changes to `bf16` by the names of its fields. Raises SpecError."""
-    if isinstance(given, str):
-        known = {**PRECISIONS, **NARROW}
-        if given not in known:
-            raise SpecError([Problem(Mark("precision"), unknown("precision", given, known))])
-        return known[given]
+OF_TRAINING = ("vocabulary", "gradients", "main_gradients", "moments", "master", "logits")
+OF_INFERENCE = ("kv",)
+"""Parts that only one use has."""
+
+FLOATS = tuple(name for name in DTYPE_BYTES if "int" not in name and name != "bool")
+
+
+def precision_of(
+    given: str | Mapping[str, str], use: Use = "inference", named: Mapping[str, Precision] | None = None
+) -> Precision:
+    """A precision by name, or changes to one (`base`; bf16) by the names of its fields, for some use; `named`: other
+    precisions by name. Raises SpecError with everything that is wrong."""
+    known = {**NAMED_PRECISIONS[use], **(named or {})}
     problems = Problems()
-    names = [each.name for each in fields(Precision)]
-    for name, dtype in given.items():
-        if name not in names:
-            problems.add(Mark(f"precision.{name}"), unknown("part of a precision", name, names))
-        elif dtype not in DTYPE_BYTES:
-            problems.add(Mark(f"precision.{name}"), unknown("dtype", dtype, DTYPE_BYTES))
+    name = given if isinstance(given, str) else given.get("base", "bf16")
+    if name not in known:
+        key = "precision" if isinstance(given, str) else "precision.base"
+        raise SpecError([Problem(Mark(key), _unknown_name(name, use, known))])
+    if isinstance(given, str):
+        return known[name]
+    changes = {part: dtype for part, dtype in given.items() if part != "base"}
+    for part, dtype in changes.items():
+        for message in _wrong_part(part, dtype, use):
+            problems.add(Mark(f"precision.{part}"), message)
     problems.raise_if_any()
-    return replace(PRECISIONS["bf16"], **given)
+    made = replace(known[name], **changes)
+    if made.matmul is not None and DTYPE_BYTES[made.matmul] > DTYPE_BYTES[made.compute]:
+        message = f"matmuls in {made.matmul} are wider than activations in {made.compute}"
+        raise SpecError([Problem(Mark("precision.matmul"), message)])
+    return made
+
+
+def _unknown_name(name: str, use: Use, known: Collection[str]) -> str:
+    """What to say of a name that is none of this use."""
+    for other, table in NAMED_PRECISIONS.items():
+        if other != use and name in table:
+            return f"{name} is a precision of {other}; {use} has {', '.join(known)}"
+    return unknown("precision", name, known)
+
+
+def _wrong_part(part: str, dtype: str, use: Use) -> Iterator[str]:
+    """What is wrong with a part of a precision."""
+    beyond = OF_INFERENCE if use == "training" else OF_TRAINING
+    names = [each.name for each in fields(Precision)]
+    if part not in names:
+        yield unknown("part of a precision", part, [*names, "base"])
+    elif part in beyond:
+        other = "inference" if use == "training" else "training"
+        yield f"{part} is of {other}; {use} has {', '.join(name for name in names if name not in beyond)}"
+    elif dtype not in DTYPE_BYTES:
+        yield unknown("dtype", dtype, DTYPE_BYTES)
+    elif dtype not in FLOATS and use == "training":
+        yield f"{part} in {dtype}: what is trained takes small steps, which whole numbers have not; {', '.join(FLOATS)}"
+    elif dtype not in FLOATS and part == "compute":
+        yield f"activations in {dtype} are not known here; matmul: {dtype} has matmuls take them so"

@@ -26,7 +26,8 @@ def dims(*parts: str | tuple[str, str]) -> tuple[Dim, ...]:
 class Writer:
     """Ops in program order. `suffix` is put behind every name; `weights` are the weights that were asked for, by group;
     `fuse` the groups of ops that are one kernel; `roles` whose memory tensors take that are no activations; `eager`: ops are
-    those of a framework without fused kernels; `memory` is where what is made lives, unless another is said."""
+    those of a framework without fused kernels; `memory` is where what is made lives, unless another is said; `matmul` is the
+    format in which matmuls take both operands, `narrowed` what was cast to it already, by name."""
 
     dtype: str
     weight_dtype: str
@@ -37,6 +38,8 @@ class Writer:
     fuse: list[tuple[str, ...]] = field(default_factory=list)
     roles: dict[str, Owner] = field(default_factory=dict)
     eager: bool = False
+    matmul: str | None = None
+    narrowed: dict[str, Tensor] = field(default_factory=dict)
 
     def tensor(self, name: str, shape: Iterable[Dim], dtype: str = "", memory: str = "") -> Tensor:
         """A tensor of the activations' dtype, in their memory, unless another is said."""
@@ -64,6 +67,21 @@ class Writer:
         told = tuple((key.rstrip("_"), _text(value)) for key, value in options.items() if value is not None)
         self.ops.append(Op(made, kind, inputs, told))
         return made
+
+    def operand(self, x: Tensor) -> Tensor:
+        """A tensor as a matmul takes it: cast to the format of matmuls, once for all that read it."""
+        if self.matmul is None or x.dtype == self.matmul:
+            return x
+        if x.name not in self.narrowed:
+            name = f"{x.name.removesuffix(self.suffix) if self.suffix else x.name}cast"
+            self.narrowed[x.name] = self.op("cast", x, out=name, shape=x.dims, dtype=self.matmul)
+        return self.narrowed[x.name]
+
+    @property
+    def cast_weights(self) -> frozenset[str]:
+        """The names of weights that were cast for matmuls."""
+        weights = {tensor.name for _, tensor in self.weights}
+        return frozenset(cast.name for name, cast in self.narrowed.items() if name in weights)
 
     def owned(self, owner: Owner, *tensors: Tensor) -> None:
         """Some tensors take memory of an owner other than activations."""

@@ -11,7 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from simulator.graph.dtypes import DTYPE_BYTES
+from simulator.graph.dtypes import DTYPE_BYTES, is_narrow
+from simulator.graph.items import Op, Tensor
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Contraction, Kernel
 from simulator.ops.kinds.matmul_loops import matmul_loops, read_loops
@@ -59,10 +60,22 @@ def _loops(call: Call) -> Loops:
 
 
 def _matmul_backward(adjoint: Adjoint) -> None:
-    """Two matmuls, each as large as that of the forward pass."""
+    """Two matmuls, each as large as that of the forward pass, in the format of that one's operands."""
     a, b = adjoint.op.inputs
-    adjoint.make(0, "matmul", adjoint.given, b)
-    adjoint.make(1, "matmul", a, adjoint.given)
+    given = _as_operand(adjoint, a, b)
+    adjoint.make(0, "matmul", given, b)
+    adjoint.make(1, "matmul", a, given)
+
+
+def _as_operand(adjoint: Adjoint, a: Tensor, b: Tensor) -> Tensor:
+    """The gradient of the output as the backward matmuls take it: cast where both operands are in one narrow format."""
+    given = adjoint.given
+    if a.dtype != b.dtype or not is_narrow(a.dtype) or a.dtype == given.dtype:
+        return given
+    name = adjoint.named(adjoint.op.output)
+    narrow = replace(given, name=name, dtype=a.dtype, rounds=(), written="")
+    adjoint.ops.append(Op(narrow, "cast", (given,)))
+    return narrow
 
 
 @kind("matmul", (2, 2), partial="one", loops=matmul_loops, backward=_matmul_backward)

@@ -100,6 +100,14 @@ def _mul_backward(adjoint: Adjoint) -> None:
             _to_input(adjoint, place, adjoint.emit("mul", (adjoint.given, other), adjoint.op.output))
 
 
+def _cast_backward(adjoint: Adjoint) -> None:
+    """A cast back; nothing where the gradient is as wide as the input."""
+    if adjoint.given.dtype == adjoint.op.inputs[0].dtype:
+        adjoint.give(0, adjoint.given)
+    else:
+        adjoint.make(0, "cast", adjoint.given)
+
+
 def _swiglu_backward(adjoint: Adjoint) -> None:
     """Both gradients by one kernel."""
     gate, up = adjoint.op.inputs
@@ -118,7 +126,7 @@ _BACKWARD: dict[str, Backward] = {
     "square": _by_op("mul"),
     "neg": _linear("neg"),
     "scale": _linear("scale"),
-    "cast": _linear("cast"),
+    "cast": _cast_backward,
     "rope": _linear("rope"),
     "add": _add_backward,
     "sub": _sub_backward,

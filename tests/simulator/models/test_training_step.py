@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from analysis import Summary, memory_frame
 from analysis.runs import holdings
 from hw import Mesh, System, load_chip, parse_topology
-from simulator import PRECISIONS, Parallel, Result, RunOptions, Training, simulate, train_graph
+from simulator import PRECISIONS, Parallel, Result, RunOptions, Training, precision_of, simulate, train_graph
 from simulator.models import (
     Attention,
     Embedding,
@@ -93,11 +93,11 @@ LAYOUTS = st.builds(
 @given(
     LAYOUTS,
     st.integers(1, 3),
-    st.sampled_from(["fp32", "bf16", "mixed_bf16"]),
+    st.sampled_from(["fp32", "bf16", "mixed_bf16", "fp8"]),
     st.sampled_from(["none", "selective", "full"]),
 )
 def test_every_layout_does_the_same_matmuls(parallel: Parallel, micro: int, precision: str, recompute: str) -> None:
-    result = step(parallel, micro, precision=PRECISIONS[precision], recompute=recompute)
+    result = step(parallel, micro, precision=precision_of(precision, "training"), recompute=recompute)
     assert result.plan.inserted == ()
     once = [each.kernel for each in result.plan.kernels if not each.kernel.recompute]
     flops = sum(kernel.matrix_flops for kernel in once) * parallel.chips

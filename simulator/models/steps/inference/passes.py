@@ -92,7 +92,8 @@ class PassMaker:
     def _writer(self, stage: Stage, written: list[Writer], own: str = "") -> Writer:
         """A writer; `own`: what tells the names of a block from those of others."""
         suffix = own + stage.mark + self.step.suffix
-        made = Writer(self.precision.compute, self.precision.weights, suffix, self.memory)
+        precision = self.precision
+        made = Writer(precision.compute, precision.weights, suffix, self.memory, matmul=precision.matmul)
         written.append(made)
         return made
 
