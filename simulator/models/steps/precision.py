@@ -1,10 +1,10 @@
 """What is stored and computed in which number format.
 
-Model: one record says it all. `compute` is the format of activations, `weights` that of the copy which matmuls read, `matmul`
-that in which the matmuls of blocks take both operands (as wide as activations where it is not said), `vocabulary` that of
-the weights of embedding and head (as the others), `gradients` what the backward pass makes, `main_gradients` what gradients of
-several microbatches are added up in (the same where it is not said), `moments` and `master` the optimizer's states, `logits`
-what the loss is computed from, `kv` the cache of keys and values.
+Model: one record says it all. `compute` is the format of activations, `weights` that of the copy which matmuls read,
+`matmul` that in which the matmuls of blocks take both operands (as wide as activations where it is not said),
+`vocabulary` that of the weights of embedding and head (as the others), `gradients` what the backward pass makes,
+`main_gradients` what gradients of several microbatches are added up in (the same where it is not said), `moments` and
+`master` the optimizer's states, `logits` what the loss is computed from, `kv` the cache of keys and values.
 In fp8 the three matmuls of every linear layer of a block, forwards and both backwards, take operands in fp8: inputs and
 gradients of outputs are cast to it, each once, and what is kept for the backward pass is the narrow copy. Attention,
 norms, router, embedding and head stay as wide as activations.

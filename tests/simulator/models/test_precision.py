@@ -1,7 +1,7 @@
 """Training and inference in fp8: which matmuls are narrow, what is cast, kept and stored, and what is refused.
 
-Laws: a precision changes no FLOP of a matmul; in fp8 the linear layers of blocks, forwards and backwards, are counted in fp8,
-attention, router, embedding and head in bf16; a cast reads 2 bytes and writes 1 of every number.
+Laws: a precision changes no FLOP of a matmul; in fp8 the linear layers of blocks, forwards and backwards, are counted in
+fp8, attention, router, embedding and head in bf16; a cast reads 2 bytes and writes 1 of every number.
 Source: DeepSeek-AI 2024 (DeepSeek-V3), section 3.3.
 """
 
