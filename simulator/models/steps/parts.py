@@ -123,9 +123,7 @@ class PartMaker:
     def _end_writer(self) -> Writer:
         """For embedding and head."""
         precision = self.stored.precision
-        return Writer(
-            precision.compute, precision.vocabulary or precision.weights, self.where.suffix, eager=self.eager
-        )
+        return Writer(precision.compute, precision.vocabulary or precision.weights, self.where.suffix, eager=self.eager)
 
     def _first(self) -> Part:
         write = self._end_writer()
