@@ -7,7 +7,7 @@ Source: DeepSeek-AI 2024 (DeepSeek-V3), section 3.3.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -23,8 +23,8 @@ FP8 = precision_of("fp8", "training")
 MIXED = precision_of("mixed_bf16", "training")
 
 
-def flops_by_dtype(result: Result) -> Counter[str]:
-    found: Counter[str] = Counter()
+def flops_by_dtype(result: Result) -> dict[str, float]:
+    found: defaultdict[str, float] = defaultdict(float)
     for planned in result.plan.kernels:
         if planned.kernel.matrix_flops:
             found[planned.kernel.matrix_dtype] += planned.kernel.matrix_flops
