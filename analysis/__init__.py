@@ -17,6 +17,7 @@ from analysis.frames import (
     memory_frame,
     memory_levels,
     memory_owners,
+    memory_reserved,
     ops_frame,
     read_timeline,
     timeline_frame,
@@ -27,7 +28,7 @@ from analysis.frames import (
 from analysis.runs.collectives import network_record
 from analysis.terminal import screen
 from analysis.timelines import temporal_breakdown
-from analysis.traces import read_trace, write_trace
+from analysis.traces import memory_snapshot, read_trace, write_memory_snapshot, write_trace
 from analysis.words import (
     CAUSES,
     MODEL_WORDS,
@@ -73,6 +74,7 @@ __all__ = [
     "memory_frame",
     "memory_levels",
     "memory_owners",
+    "memory_reserved",
     "network_record",
     "ops_frame",
     "read_timeline",
@@ -81,7 +83,9 @@ __all__ = [
     "usage_frame",
     "utilisation",
     # Traces.
+    "memory_snapshot",
     "read_trace",
+    "write_memory_snapshot",
     "write_trace",
     # Tables and the terminal.
     "check_table",

@@ -3,6 +3,7 @@
 Their columns are said at the top of each module; the same names stand at `analysis` itself.
 """
 
+from analysis.frames.allocator import memory_reserved
 from analysis.frames.memory import memory_at_peak, memory_frame, memory_levels, memory_owners
 from analysis.frames.tables import check_table, write_table
 from analysis.frames.timeline import as_timeline, dependencies_frame, ops_frame, read_timeline, timeline_frame
@@ -21,6 +22,7 @@ __all__ = [
     "memory_frame",
     "memory_levels",
     "memory_owners",
+    "memory_reserved",
     "usage_frame",
     "utilisation",
     # Files.

@@ -27,8 +27,6 @@ def memory_frame(result: Result) -> pd.DataFrame:
     import pandas as pd
 
     rows = list(holdings(result))
-    flat = result.plan.graph.unrolled
-    made = {flat.name(value) for value in range(len(flat))}
     owners = tensor_owners(result.plan)
     return pd.DataFrame(
         {
@@ -37,7 +35,7 @@ def memory_frame(result: Result) -> pd.DataFrame:
             "bytes": np.asarray([row.nbytes for row in rows], dtype=np.float64),
             "begin": np.asarray([row.begin_s for row in rows], dtype=np.float64),
             "end": np.asarray([row.end_s for row in rows], dtype=np.float64),
-            "given": np.asarray([row.tensor not in made for row in rows], dtype=bool),
+            "given": np.asarray([row.given for row in rows], dtype=bool),
             "alike": np.asarray([len(result.plan.members(row.chip)) for row in rows], dtype=np.int32),
             "owner": pd.Categorical([owners[row.tensor] for row in rows], categories=OWNERS),
         }

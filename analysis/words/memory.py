@@ -22,13 +22,14 @@ from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A tensor on a chip: bytes, and from when to when."""
+    """A tensor on a chip: bytes, from when to when, and whether it was there before the run."""
 
     tensor: str
     chip: int
     nbytes: float
     begin_s: float
     end_s: float
+    given: bool
 
 
 class _Sizes:
@@ -112,8 +113,8 @@ def holdings(result: Result) -> Iterator[Holding]:
     name = result.plan.kernels.kernels.names.value_name
     held = _held(result)
     columns = (getattr(held, each).tolist() for each in held.__slots__)
-    for value, *rest in zip(*columns, strict=True):
-        yield Holding(name(value), *rest)
+    for value, chip, nbytes, begin_s, end_s in zip(*columns, strict=True):
+        yield Holding(name(value), chip, nbytes, begin_s, end_s, value < 0)
 
 
 def _held(result: Result) -> _Held:

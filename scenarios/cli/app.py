@@ -93,7 +93,8 @@ def run(
     set_: Set = None,
     json: Json = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for timeline.csv, trace.json, summary.json, report.html.")
+        Path | None,
+        typer.Option("--out", help="Folder for timeline.csv, trace.json, summary.json, report.html, memory.pickle."),
     ] = None,
 ) -> None:
     """Run a scenario and show where the time went."""

@@ -23,6 +23,7 @@ from analysis import (
     ops_frame,
     timeline_frame,
     usage_frame,
+    write_memory_snapshot,
     write_table,
     write_trace,
 )
@@ -49,7 +50,7 @@ from simulator import Result
 if TYPE_CHECKING:
     import pandas as pd
 
-WRITTEN = ("timeline.csv", "trace.json", "summary.json", "report.html")
+WRITTEN = ("timeline.csv", "trace.json", "summary.json", "report.html", "memory.pickle")
 """The files that `write` writes."""
 
 
@@ -207,7 +208,8 @@ class Outcome:
         return words
 
     def write(self, folder: Path) -> list[Path]:
-        """Write timeline.csv, trace.json, summary.json and report.html into `folder`; their paths. Raises OSError."""
+        """Write timeline.csv, trace.json, summary.json, report.html and memory.pickle (the fullest chip's memory, for
+        PyTorch's viewer) into `folder`; their paths. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / name for name in WRITTEN]
         write_table(self.timeline, paths[0])
@@ -215,6 +217,7 @@ class Outcome:
             write_trace(self.result, out)
         paths[2].write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
         paths[3].write_text(self.report(), encoding="utf-8")
+        write_memory_snapshot(self.result, paths[4])
         return paths
 
     def report(self) -> str:
