@@ -23,7 +23,7 @@ import numpy as np
 
 from analysis.frames.steps import outer
 from analysis.frames.timeline import timeline_frame
-from analysis.traces.reading.rows import ZERO
+from analysis.traces.reading.file import ZERO
 from simulator import Result
 
 if TYPE_CHECKING:

@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from analysis.frames.accessor import add_accessor
 from analysis.traces.reading.file import LIMIT_BYTES
-from analysis.traces.reading.rows import TraceFile, read_file
 from analysis.words.causes import DOES
 from hw import Mark, Problem, SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from analysis.traces.reading.rows import TraceFile
 
 _FAR_APART_PS = 3600 * 10**12
 """Files further apart than this hardly show one run."""
@@ -116,6 +117,8 @@ def _patterns(network: Sequence[str]) -> list[re.Pattern[str]]:
 
 def _files(paths: Sequence[Path], network: Sequence[str], limit_bytes: int) -> list[TraceFile]:
     """All files. Raises SpecError with everything that is wrong with any."""
+    from analysis.traces.reading.rows import read_file  # late: most runs read no trace, and its many patterns take long
+
     problems: list[Problem] = []
     patterns: list[re.Pattern[str]] = []
     try:

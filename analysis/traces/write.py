@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from analysis.frames.timeline import dependencies_frame, timeline_frame
 from analysis.traces.counters import counter_lines
-from analysis.traces.reading.rows import MESSAGE, ZERO
+from analysis.traces.reading.file import MESSAGE, ZERO
 from simulator import Result
 
 if TYPE_CHECKING:

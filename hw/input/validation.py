@@ -26,7 +26,7 @@ from hw.input.wording import cut, shown, unknown
 class Spec(BaseModel):
     """Base of the descriptions that a file can hold: frozen data, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # built when one is first read
 
     def __repr__(self) -> str:
         given = (

@@ -11,16 +11,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hw import Mesh, Problem, Problems, SpecError, System
 from hw.input import Document, Key, unknown
 from hw.systems import Built, folder_of, mesh_problems
 from scenarios.language.model_spec import DEFAULT_MODE, MODES, OF_ANY_MODEL, Mode, ParallelSpec, RecomputedBlocks
 from scenarios.language.scenario_spec import WorkloadSpec
-from scenarios.models import LoadedModel, read_model
 from simulator import OpGraph, Parallel
 from simulator.models import Transformer
+
+if TYPE_CHECKING:
+    from scenarios.models import LoadedModel
 
 _AT = ("workload",)
 _WAYS = ("tp", "pp", "cp", "ep")
@@ -143,6 +145,8 @@ class _Reader:
     def model(self, path: Path) -> LoadedModel | None:
         """The model that is named, or written inline."""
         key = (*_AT, "model")
+        from scenarios.models import read_model  # late: most runs are of no model
+
         return read_model(self.document, key, self.problems, folder_of(self.document.value_mark(key), path.parent))
 
     def parallel(self, spec: ParallelSpec, built: Built) -> Parallel | None:

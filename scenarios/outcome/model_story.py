@@ -15,7 +15,6 @@ from analysis.runs import hidden_communication
 from hw import Dimension
 from hw.input import show
 from scenarios.building.model_workload import ModelRun
-from scenarios.models import count_shown
 from simulator import NAMED_PRECISIONS
 from simulator.models import Transformer, Work, forward_flops, parameters
 
@@ -42,6 +41,8 @@ def flops_per_token(run: ModelRun) -> float:
 
 def model_lines(run: ModelRun, words: Summary) -> Iterator[str]:
     """A few lines about the model, its layout, and its words."""
+    from scenarios.models import count_shown  # late: most runs are of no model
+
     count = count_shown(parameters(run.model.description).total)
     flops = show(flops_per_token(run), Dimension.WORK)
     yield f"{run.model.name}, {count} parameters; {run.mode}: {_tokens(run)}, {flops} a token"

@@ -20,6 +20,12 @@ from typing import BinaryIO
 
 from hw import Mark, Problem, SpecError
 
+ZERO = "overlapse_zero_us"
+"""Where our own traces say, in otherData, at which of their microseconds the run began."""
+
+MESSAGE = "message"
+"""What our own traces add to the category of a message."""
+
 LIMIT_BYTES = 2 << 30
 """Bytes of text, unpacked, that a trace may have: some five million slices."""
 

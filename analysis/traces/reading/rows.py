@@ -18,18 +18,12 @@ from typing import Any
 from analysis.timelines.rollup import NOWHERE, place_of
 from analysis.traces.reading.does import does
 from analysis.traces.reading.events import Events, events_in, exact, picoseconds, told
-from analysis.traces.reading.file import NO_MEMORY, READS, refusal, trace_text
+from analysis.traces.reading.file import MESSAGE, NO_MEMORY, READS, ZERO, refusal, trace_text
 from analysis.traces.reading.lanes import DeviceLanes, DeviceSlice, chip_numbers, lanes_of, whole
 from analysis.traces.reading.roles import Role
 from analysis.traces.reading.text import TraceText, events_of
 from analysis.words.causes import DOES
 from hw.input import few
-
-ZERO = "overlapse_zero_us"
-"""Where our own traces say, in otherData, at which of their microseconds the run began."""
-
-MESSAGE = "message"
-"""What our own traces add to the category of a message."""
 
 _PS_PER_NS = 1000
 _MOST_NAMED = 5
