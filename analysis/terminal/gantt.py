@@ -38,7 +38,9 @@ def gantt(result: Result, width: int, letter_of: Mapping[int, str], chips: Seque
     places = places.of(np.isin(places.chip, list(chips)) & (places.end > places.begin))
     makespan = max(result.end_ps, default=0)
     lines = []
-    for queue in sorted(np.flatnonzero(np.bincount(places.queue)).tolist(), key=lambda queue: (queues[queue].chip, queue)):
+    for queue in sorted(
+        np.flatnonzero(np.bincount(places.queue)).tolist(), key=lambda queue: (queues[queue].chip, queue)
+    ):
         here = places.of(places.queue == queue)
         begin, end = (column.astype(np.float64) * width / makespan for column in (here.begin, here.end))
         cells = _painted(begin, end, of_kernel[here.kernel], (width, len(letters)))
