@@ -84,8 +84,9 @@ class ParallelSpec(Spec):
     )
     sequence: Flag = Field(default=True, description="tokens sharded over tensor-parallel chips between their regions")
     order: list[str] | None = Field(default=None, description="axes from the innermost: [tp, cp, ep, dp, pp]")
-    context: Literal["gather", "all_to_all"] = Field(
-        default="gather", description="keys gathered, or heads exchanged for tokens, over context-parallel chips"
+    context: Literal["gather", "all_to_all", "ring"] = Field(
+        default="gather",
+        description="over context-parallel chips keys are gathered, heads exchanged for tokens, or keys passed round",
     )
     imbalance: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = Field(
         default=1.0, description="tokens of the fullest expert, over the mean"

@@ -27,6 +27,15 @@ _HERE = (Round(0, relative=True),)
 
 
 @dataclass(frozen=True, slots=True)
+class Remake:
+    """How the backward pass makes a tensor again, otherwise than the forward pass did; `ahead`: what else is made again
+    before an op that reads it, so that it is there when its own turn comes."""
+
+    op: Op
+    ahead: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Gradients:
     """The items of a backward pass, and the gradients that they end in, by the name of their tensor. `stands_for`: by its
     name, what a tensor is a part of the gradient of; `remade`: what it is made once more."""
@@ -52,10 +61,14 @@ def differentiate(
     seeds: Mapping[str, Tensor],
     wanted: Collection[str],
     recompute: Collection[str] = (),
+    remakes: Mapping[str, Remake] | None = None,
 ) -> Gradients:
     """The backward pass of some ops and blocks: from gradients of what they make (`seeds`, by name) to those of the
-    tensors `wanted`. Raises RunError for an op of a kind that has no rule."""
-    return _Walk(seeds, wanted, recompute, inside=False).back(items)
+    tensors `wanted`. `remakes`: how some of what is recomputed is made again. Raises RunError for an op of a kind that has
+    no rule."""
+    walk = _Walk(seeds, wanted, recompute, inside=False)
+    walk.remakes = remakes or {}
+    return walk.back(items)
 
 
 class _Walk:
@@ -66,6 +79,7 @@ class _Walk:
     ) -> None:
         self.wanted, self.recompute, self.inside = frozenset(wanted), frozenset(recompute), inside
         self.seeds = seeds
+        self.remakes: Mapping[str, Remake] = {}
         self.parts: dict[str, list[Tensor]] = {name: [tensor] for name, tensor in seeds.items()}
         self.made: dict[str, Op] = {}
         self.again: dict[str, Tensor] = {}
@@ -129,6 +143,9 @@ class _Walk:
         """Ops of the backward pass behind those that must be run again for them, each once."""
         before: list[Op] = []
         ready = [replace(op, inputs=tuple(self._remade(tensor, before) for tensor in op.inputs)) for op in ops]
+        for name in dict.fromkeys(tensor.name for op in ops for tensor in op.inputs if tensor.name in self.remakes):
+            for other in self.remakes[name].ahead:
+                self._remade(self._saved(self.made[other].output), before)
         return [*before, *ready]
 
     def _remade(self, tensor: Tensor, before: list[Op]) -> Tensor:
@@ -136,7 +153,8 @@ class _Walk:
         if tensor.name not in self.recompute or tensor.name not in self.made:
             return tensor
         if tensor.name not in self.again:
-            op = self.made[tensor.name]
+            remake = self.remakes.get(tensor.name)
+            op = remake.op if remake is not None else self.made[tensor.name]
             inputs = tuple(self._remade(self._saved(each), before) for each in op.inputs)
             output = replace(op.output, name=self._fresh(f"r{op.name}"))
             self.remade[output.name] = op.name
@@ -206,6 +224,7 @@ class _Walk:
         inner = _Walk(given, self._wanted_in(block), self.recompute, inside=True)
         inner.names = self.names  # a name is one thing, inside a block and outside
         inner.stands_for, inner.remade = self.stands_for, self.remade
+        inner.remakes = self.remakes
         round_of = inner.back(block.items)
         carry = []
         for end, start in carried.items():

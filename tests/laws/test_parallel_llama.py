@@ -26,6 +26,7 @@ LAYOUTS = {
     "pipeline": ("llama3_8b_pipeline", "pp: 8, layers: [4, 4, 4, 4, 4, 4, 4, 4]"),
     "uneven pipeline": ("llama3_8b_pipeline", "pp: 8, layers: [5, 5, 4, 4, 4, 4, 4, 2]"),
     "context": ("llama3_8b_context", "cp: 8, zero: 3"),
+    "ring": ("llama3_8b_context", "cp: 8, zero: 3, context: ring"),
     "exchanged heads": ("llama3_8b_context", "cp: 8, zero: 3, context: all_to_all"),
     "all": ("llama3_8b_zero", "tp: 2, pp: 2, cp: 2, zero: 1"),
 }

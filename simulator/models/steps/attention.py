@@ -1,7 +1,8 @@
 """The attention of a block: its forward ops, in the order in which the reference implementations run them.
 
 Model: heads of keys and values that are fewer than the chips of the tensor axis stand whole on each of them. With a
-context axis keys and values are gathered over it before attention. Multi-head latent attention (MLA): queries through a
+context axis keys and values are gathered over it before attention, heads are exchanged for tokens, or keys and values go
+round (`simulator.models.steps.context.ring`). Multi-head latent attention (MLA): queries through a
 narrow vector (or at once); keys and values of all heads from one narrow vector and a rotated part that all heads share,
 expanded for each head.
 Assumes: sinks (a number a head) and caps of scores cost nothing beside the scores.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from simulator.graph.items import Dim, Tensor
 from simulator.models.blocks import Block
 from simulator.models.description import Latent
+from simulator.models.steps.context.ring import ring_attention
 from simulator.models.steps.pieces import base_name, head_norm, heads_for_tokens, keys_of_all, linear
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer, dims
@@ -26,10 +28,12 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
         q, k, v = _latent(write, shapes, attention.latent, x)
     else:
         q, k, v = queries_keys_values(write, shapes, x)
+    size = "head" if attention.latent is None else "vhead"
+    if shapes.ring:
+        return heads_joined(write, shapes, ring_attention(write, shapes, q, k, v, size))
     k, v = keys_of_all(write, shapes, k), keys_of_all(write, shapes, v)
     seen = attention.window if block.attention == "sliding" else None
     causal = attention.causal or None
-    size = "head" if attention.latent is None else "vhead"
     if shapes.exchanges:
         q = heads_for_tokens(write, shapes, q)
     shape = (*q.dims[:-1], *dims(size))

@@ -59,7 +59,8 @@ class Chunk:
         wanted = {weight.name for buffer in self.buffers for weight in buffer.weights}
         if takes is not None:
             wanted.add(takes.name)
-        self.back = differentiate(self.forward, {makes.name: seed}, wanted, again)
+        remakes = {name: remake for part in parts for name, remake in part.remakes.items()}
+        self.back = differentiate(self.forward, {makes.name: seed}, wanted, again, remakes)
         self.added: frozenset[str] = frozenset()
         if stored.megatron:
             self.back, self.added = added_by_matmuls(self.back, self.buffers, stored)

@@ -24,8 +24,9 @@ from simulator.passes.pipeline.schedules import SCHEDULES
 AXES: Mapping[str, str] = {"tp": "T", "cp": "C", "ep": "E", "dp": "D", "pp": "P"}
 """The mesh axis of each kind of parallelism, in the order in which they lie on the topology unless said otherwise."""
 
-CONTEXTS = ("gather", "all_to_all")
-"""How chips that share a sequence attend to all of it: keys and values gathered, or heads exchanged for tokens."""
+CONTEXTS = ("gather", "all_to_all", "ring")
+"""How chips that share a sequence attend to all of it: keys and values gathered, heads exchanged for tokens, or keys and
+values passed round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +40,8 @@ class Parallel:
     first with fewer, since head and embedding stand there. `overlap_gradients`: gradients are reduced beside the backward
     pass, layer by layer, and not after it. `prefetch`: layers whose weights are gathered ahead of their turn (ZeRO-3); 0:
     each when it is needed. `imbalance`: tokens of the fullest expert over those of the mean one. `context`:
-    how chips of the context axis attend: over gathered keys and values (Llama 3), or each over some heads of the whole
-    sequence, exchanged for tokens (DeepSpeed-Ulysses).
+    how chips of the context axis attend: over gathered keys and values (Llama 3), each over some heads of the whole
+    sequence, exchanged for tokens (DeepSpeed-Ulysses), or over keys and values that go round (ring attention).
     """
 
     dp: int = 1
@@ -58,7 +59,7 @@ class Parallel:
     prefetch: int = 1
     layers: tuple[int, ...] = ()
     imbalance: float = 1.0
-    context: Literal["gather", "all_to_all"] = "gather"
+    context: Literal["gather", "all_to_all", "ring"] = "gather"
 
     def __post_init__(self) -> None:
         problems = Problems()

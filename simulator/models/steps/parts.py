@@ -19,6 +19,7 @@ from simulator.models.steps.buffers import Buffer, Stored, buffers
 from simulator.models.steps.ends import embedding_ops, head_ops, loss_ops, squares_ops
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer
+from simulator.passes.differentiate import Remake
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -26,7 +27,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of a model: forward items, its buffers, what they make, what of it is run again in the backward pass, which
-    ops are one kernel, and whose memory is taken by what is no activation."""
+    ops are one kernel, whose memory is taken by what is no activation, and what is made again in another way."""
 
     items: Items
     buffers: tuple[Buffer, ...]
@@ -34,6 +35,7 @@ class Part:
     again: frozenset[str] = frozenset()
     fuse: tuple[tuple[str, ...], ...] = ()
     roles: Roles = field(default_factory=dict)
+    remakes: Mapping[str, Remake] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int | str | None:
@@ -173,16 +175,16 @@ class PartMaker:
         late = f"{streams[-1].name}@round-{self.stored.parallel.prefetch + 1}"
         views = [op for buffer in found for op in self.stored.views(buffer, late)]
         again = frozenset().union(*(self.stored.late_names(buffer) for buffer in found))
-        again |= write.cast_weights | self._gathered_again(write.ops)
+        again |= write.cast_weights | self._gathered_again(write.ops) | frozenset(write.remakes)
         again |= _recomputed(write.ops, recompute, {stream.name for stream in streams})
         block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
-        return Part((*before, block_item), found, streams[-1], again, tuple(write.fuse), write.roles)
+        return Part((*before, block_item), found, streams[-1], again, tuple(write.fuse), write.roles, write.remakes)
 
 
 def _recomputed(ops: Sequence[Op], recompute: str, streams: set[str]) -> frozenset[str]:
     """What of a block is run again in the backward pass: nothing, attention, or all but what blocks take in."""
     if recompute == "selective":
-        return frozenset(op.name for op in ops if op.kind == "attention")
+        return frozenset(op.name for op in ops if op.kind in ("attention", "attention_block"))
     if recompute == "full":
         return frozenset(op.name for op in ops if op.name not in streams)
     return frozenset()

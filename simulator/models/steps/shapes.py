@@ -19,6 +19,8 @@ class Shapes:
     kv_axes: str
     exchanges: bool = False
     """Whether chips of the context axis exchange heads for tokens around attention."""
+    ring: int = 0
+    """How many chips of the context axis pass keys and values round; 0 where they do not."""
     used: str = "experts"
     """The dim of the experts that some token goes to: all of them, unless tokens are few."""
 
@@ -28,7 +30,8 @@ class Shapes:
         layout = Layout.of(parallel)
         attention = model.attention
         kv_axes = layout.tensor if attention.kv_heads % parallel.tp == 0 else ""
-        return cls(model, layout, kv_axes, parallel.context == "all_to_all" and bool(layout.seq))
+        ring = parallel.cp if parallel.context == "ring" and layout.seq else 0
+        return cls(model, layout, kv_axes, parallel.context == "all_to_all" and bool(layout.seq), ring)
 
     @property
     def stream(self) -> tuple[Dim, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from hw import Mark, Problems
 from simulator.models.description import Transformer
@@ -32,6 +33,8 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         if kv % (parallel.tp * parallel.cp):
             message = f"{kv} heads of keys are not exchanged evenly among {parallel.tp} x {parallel.cp} chips"
             problems.add(Mark("parallel.context"), f"{message}; context: gather takes any")
+    for message in _ring_problems(model, parallel, seq):
+        problems.add(Mark("parallel.context"), f"{message}; context: gather takes any")
     for name, size in widths.items():
         if size % parallel.tp:
             problems.add(Mark("parallel.tp"), f"{name} {size} is not shared evenly by {parallel.tp} chips")
@@ -51,6 +54,16 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
     }
     sizes |= _latent_sizes(model) | _expert_sizes(model, parallel, at_once * seq)
     return {name: size for name, size in sizes.items() if size}
+
+
+def _ring_problems(model: Transformer, parallel: Parallel, seq: int) -> Iterator[str]:
+    """What is wrong with keys and values that go round."""
+    if parallel.context != "ring" or parallel.cp == 1:
+        return
+    if "sliding" in model.attention.kinds:
+        yield "a ring has no sliding windows"
+    if model.attention.causal and seq % (2 * parallel.cp):
+        yield f"{seq} tokens are not cut into 2 x {parallel.cp} pieces, a first and a last one for each chip"
 
 
 def _latent_sizes(model: Transformer) -> dict[str, int]:

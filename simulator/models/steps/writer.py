@@ -12,6 +12,7 @@ from typing import Literal
 
 from simulator.graph.items import Dim, Op, Tensor
 from simulator.graph.owners import Owner
+from simulator.passes.differentiate import Remake
 
 WeightGroup = Literal["dense", "expert"]
 """Weights that all data-parallel chips have, and those of experts."""
@@ -27,7 +28,8 @@ class Writer:
     """Ops in program order. `suffix` is put behind every name; `weights` are the weights that were asked for, by group;
     `fuse` the groups of ops that are one kernel; `roles` whose memory tensors take that are no activations; `eager`: ops are
     those of a framework without fused kernels; `memory` is where what is made lives, unless another is said; `matmul` is the
-    format in which matmuls take both operands, `narrowed` what was cast to it already, by name."""
+    format in which matmuls take both operands, `narrowed` what was cast to it already, by name; `remakes`: what the backward
+    pass makes again in another way, by name."""
 
     dtype: str
     weight_dtype: str
@@ -40,6 +42,7 @@ class Writer:
     eager: bool = False
     matmul: str | None = None
     narrowed: dict[str, Tensor] = field(default_factory=dict)
+    remakes: dict[str, Remake] = field(default_factory=dict)
 
     def tensor(self, name: str, shape: Iterable[Dim], dtype: str = "", memory: str = "") -> Tensor:
         """A tensor of the activations' dtype, in their memory, unless another is said."""

@@ -15,4 +15,4 @@ from simulator.ops.kinds import (  # noqa: F401  (registers)
     sparse,
     vector,
 )
-from simulator.ops.kinds.attention import backward, forward  # noqa: F401  (registers)
+from simulator.ops.kinds.attention import backward, block, forward  # noqa: F401  (registers)

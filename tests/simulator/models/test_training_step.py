@@ -82,6 +82,7 @@ LAYOUTS = st.builds(
     dp=st.sampled_from([1, 2]),
     tp=st.sampled_from([1, 2, 4]),
     cp=st.sampled_from([1, 2]),
+    context=st.sampled_from(["gather", "ring"]),
     zero=st.integers(0, 3),
     sequence=st.booleans(),
     prefetch=st.integers(0, 2),

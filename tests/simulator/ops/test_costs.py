@@ -135,6 +135,16 @@ CASES |= {
          2 * 2 * 12 * 16 * 20 + 4 * 2 * 8 * 16 * 20, 0,
          (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20) * 2),
     ],
+    "attention_block": [
+        ("o:bf16[H,T,E] = attention_block(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E])",
+         4 * 2 * 8 * 12 * (16 + 20), 5 * 4 * 8 * 12, (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20) * 2),
+        ("o:bf16[H,T,E] = attention_block(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], before:bf16[H,T,E], share=1/2, "
+         "last=true)",
+         4 * 2 * 8 * 12 * (16 + 20) / 2, 5 * 4 * 8 * 12 / 2 + 3 * 4 * 8 * 20,
+         (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 2 * 4 * 8 * 20) * 2),
+        ("o:bf16[H,T,E] = attention_block(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], causal=true)",
+         4 * 2 * 68 * (16 + 20), 5 * 4 * 68, (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20) * 2),
+    ],
     "softmax": [("y:bf16[M,N] = softmax(x:bf16[M,N])", 0, 300, 240),
                 ("y:bf16[M,N] = softmax(x:bf16[M,N], axis=M)", 0, 300, 240)],
     "layer_norm": [("y:bf16[M,N] = layer_norm(x:bf16[M,N], g:bf16[N], b:bf16[N])", 0, 420, 280)],
@@ -198,6 +208,15 @@ CASES |= {
         ("d:bf16[H,T,D] = attention_backward(q:bf16[H,T,D], k:bf16[H,T,D], v:bf16[H,T,D], o:bf16[H,T,D], do:bf16[H,T,D], "
          "kind=linear)",
          2 * 4 * 4 * 8 * 16 * 16, 0, 8 * 4 * 8 * 16 * 2),
+    ],
+    "attention_block_backward": [
+        ("d:bf16[H,T,D] = attention_block_backward(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], do:bf16[H,T,E], share=1/4)",
+         4 * 2 * 8 * 12 * (3 * 16 + 2 * 20) / 4, 5 * 4 * 8 * 12 / 4,
+         2 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 4 * 8 * 20)),
+        ("d:bf16[H,T,D] = attention_block_backward(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], do:bf16[H,T,E], "
+         "o:bf16[H,T,E], causal=true)",
+         4 * 2 * 68 * (3 * 16 + 2 * 20), 5 * 4 * 68,
+         2 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 2 * 4 * 8 * 20)),
     ],
     "cross_entropy": [("l:fp32[M] = cross_entropy(x:fp32[M,V], i:int32[M])", 0, 5 * 6000, 6000 * 4 + 6 * 4 + 6 * 4)],
     "cross_entropy_backward": [

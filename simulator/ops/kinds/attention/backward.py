@@ -41,7 +41,7 @@ def _loops(op: Op) -> Loops:
     return [q, k, v, o, o, q]
 
 
-def _sides(call: Call) -> tuple[Access, Access]:
+def sides(call: Call) -> tuple[Access, Access]:
     """dk and dv: as large as k and v on the chip."""
     k, v = call.inputs[1:3]
     name = call.op.name
@@ -56,10 +56,15 @@ def _matmuls(h: Heads, *sizes: tuple[int, int]) -> tuple[Contraction, ...]:
     return tuple(Contraction(h.heads, h.queries, n, k, h.share) for n, k in sizes)
 
 
+def five_matmuls(h: Heads) -> tuple[Contraction, ...]:
+    """Scores again, do v, and dv, dq, dk."""
+    return _matmuls(h, (h.keys, h.d), (h.keys, h.e), (h.e, h.keys), (h.d, h.keys), (h.d, h.keys))
+
+
 def _flash(call: Call, h: Heads) -> list[Kernel]:
     """One kernel; scores are made again on chip."""
     q, k, v, o, do = call.inputs
-    contractions = _matmuls(h, (h.keys, h.d), (h.keys, h.e), (h.e, h.keys), (h.d, h.keys), (h.d, h.keys))
+    contractions = five_matmuls(h)
     item = DTYPE_BYTES[q.dtype]
     # beside queries, keys and values: their gradients, and those of the output
     tiling = FlashTiling(
@@ -71,10 +76,10 @@ def _flash(call: Call, h: Heads) -> list[Kernel]:
     return [
         call.kernel(
             reads=reads,
-            writes=(call.output.access, *_sides(call)),
+            writes=(call.output.access, *sides(call)),
             matrix_flops=sum(contraction.flops for contraction in contractions),
             matrix_dtype=call.input_dtype,
-            vector_flops=_VECTOR_FLOPS * h.heads * h.queries * h.keys * h.share,
+            vector_flops=VECTOR_FLOPS * h.heads * h.queries * h.keys * h.share,
             vector_dtype=call.output.dtype,
             contractions=contractions,
             tiling=tiling if len(reads) == _ALL_READS else None,
@@ -91,7 +96,7 @@ def _standard(call: Call, h: Heads) -> list[Kernel]:
     weights = Access(beside(o.name, "weights"), pairs * item, item_bytes=item)
     dweights = replace(weights, tensor=beside(name, "weights"))
     dscores = replace(weights, tensor=beside(name, "scores"))
-    dk, dv = _sides(call)
+    dk, dv = sides(call)
     dtype = call.input_dtype
 
     def matmuls(part: str, reads: tuple[Access, ...], writes: tuple[Access, ...], *of: Contraction) -> Kernel:
@@ -128,7 +133,7 @@ def _linear(call: Call, h: Heads) -> list[Kernel]:
     contractions = (state, state, context, context)
     return [
         call.kernel(
-            writes=(call.output.access, *_sides(call)),
+            writes=(call.output.access, *sides(call)),
             matrix_flops=sum(contraction.flops for contraction in contractions),
             matrix_dtype=call.input_dtype,
             contractions=contractions,
@@ -137,7 +142,7 @@ def _linear(call: Call, h: Heads) -> list[Kernel]:
     ]
 
 
-_VECTOR_FLOPS = 5.0
+VECTOR_FLOPS = 5.0
 """A pair: its weight again (subtract the given logarithm of the row's sum, exp), 2; the gradient of its score (subtract the
 row's sum of do o, times the weight, scale), 3."""
 

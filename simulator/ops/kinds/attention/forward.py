@@ -37,7 +37,7 @@ from simulator.ops.tiling import FlashTiling, MatmulTiling, StreamTiling
 @dataclass(frozen=True, slots=True)
 class Heads:
     """The sizes of an attention call on one chip; `kv_heads` are those that its query heads need, as `reads` has them,
-    and `reached` the keys in reach of its queries."""
+    and `reached` the keys in reach of its queries; `covered`: the share of its pairs that is not masked, where said."""
 
     heads: int
     kv_heads: int
@@ -48,6 +48,7 @@ class Heads:
     mask: Mask
     reached: int
     reads: tuple[Access, ...]
+    covered: float | None = None
 
     @property
     def rows(self) -> int:
@@ -57,6 +58,8 @@ class Heads:
     @property
     def share(self) -> float:
         """The share of the pairs that is not masked, over all chips."""
+        if self.covered is not None:
+            return self.covered
         return self.mask.pairs / (self.mask.queries * self.mask.keys)
 
 
@@ -187,7 +190,7 @@ def _standard(call: Call, h: Heads) -> list[Kernel]:
     ]
 
 
-def _flash(call: Call, h: Heads) -> list[Kernel]:
+def flash(call: Call, h: Heads) -> list[Kernel]:
     """One kernel: scores stay on chip. The query heads of a group share their keys, so their rows are one tall block."""
     q, k, v = call.inputs
     contractions = (
@@ -233,7 +236,7 @@ def _linear(call: Call, h: Heads) -> list[Kernel]:
     ]
 
 
-_VARIANTS = {"standard": _standard, "flash": _flash, "linear": _linear}
+_VARIANTS = {"standard": _standard, "flash": flash, "linear": _linear}
 
 
 def _partners(first: Tensor, other: Tensor) -> list[int | None]:

@@ -1,0 +1,1 @@
+"""How chips that share a sequence attend to all of it."""
