@@ -96,6 +96,24 @@ BENCHMARKS = (
         measure=lambda: studies.rows_a_second(studies.rates()),
         profile=lambda: studies.profile(studies.rates()),
     ),
+    Benchmark(
+        name="study-both",
+        what="study of rows that differ in dims and rates, one core",
+        goals={"rows/s": 3000},
+        measure=lambda: studies.rows_a_second(studies.both()),
+        profile=lambda: studies.profile(studies.both()),
+    ),
+    Benchmark(
+        name="study-decoder",
+        what="study of a decoder block of 15 kernels, rates, one core",
+        measure=lambda: studies.rows_a_second(studies.rates(), studies.DECODER),
+    ),
+    Benchmark(
+        name="study-bounds",
+        what="lower bounds of 10,000 rows, nothing simulated",
+        goals={"CPU s": 1},
+        measure=studies.bounds,
+    ),
     Benchmark(name="what-if", what="what-if on the quickstart", goals={"CPU s": 2}, measure=studies.levers),
     command("messages", "ring all-reduce of 512 chips as messages, unfolded", scenario=MESSAGES, cpu_s=2.5),
     Benchmark(

@@ -1,12 +1,14 @@
-"""Rows a second of a study on one core: rows that differ in dims only, and rows that differ in rates only; and what-if.
+"""Rows a second of a study on one core: rows that differ in dims only, in rates only, or in both; lower bounds; and what-if.
 
-The scenario is small (a stack of four matmuls), so what is measured is what a row costs beside its engine. No store, no
-workers.
+The scenario is small (four layers of two matmuls), so what is measured is what a row costs beside its engine. No store, no
+workers. Rows that differ in numbers alone are worked out together (`scenarios.studies.batches`): how many rows a second
+that gives depends on how many of them go the same way, so one study is of a decoder block, where tiles are chosen.
 """
 
 from __future__ import annotations
 
 import cProfile
+import math
 import pstats
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +19,9 @@ from benchmarks.table import Figure, Figures
 from scenarios import load_scenario, sweep, what_if
 
 REFERENCE = "library:stack_of_four"
+DECODER = "library:llama3_8b_block"
 ROWS = 1_000
+BOUNDS = 10_000
 Values = Mapping[str, Sequence[Any]]
 
 
@@ -32,13 +36,27 @@ def rates() -> Values:
     return {"system.set.hbm.bandwidth": [1e12 + 1e9 * at for at in range(ROWS)]}
 
 
-def rows_a_second(values: Values) -> Figures:
+def both() -> Values:
+    """Sizes by bandwidths, a grid of a thousand."""
+    (size, sizes), (rate, speeds) = *dims().items(), *rates().items()
+    return {size: sizes[:40], rate: speeds[:: ROWS // 25]}
+
+
+def rows_a_second(values: Values, reference: str = REFERENCE) -> Figures:
     """By CPU seconds of this process, once what is imported late is there."""
+    scenario = load_scenario(reference)
+    sweep(scenario, {path: column[:2] for path, column in values.items()}, jobs=1)
+    spent = cpu_s(lambda: sweep(scenario, dict(values), jobs=1))
+    return {"rows/s": Figure(math.prod(map(len, values.values())) / spent)}
+
+
+def bounds() -> Figures:
+    """Lower bounds alone, of sizes by bandwidths: nothing is simulated."""
     scenario = load_scenario(REFERENCE)
-    path, column = next(iter(values.items()))
-    sweep(scenario, {path: list(column[:2])}, jobs=1)
-    spent = cpu_s(lambda: sweep(scenario, {path: list(column)}, jobs=1))
-    return {"rows/s": Figure(len(column) / spent)}
+    (size, sizes), (rate, speeds) = *dims().items(), *rates().items()
+    grid = {size: sizes[:100], rate: speeds[: BOUNDS // 100], "words": ["lower_bound"]}
+    sweep(scenario, {**grid, rate: speeds[:2]}, jobs=1)
+    return {"CPU s": Figure(cpu_s(lambda: sweep(scenario, grid, jobs=1)))}
 
 
 def profile(values: Values) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import array_of, largest
 from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.engine.program import PS_PER_S
 from simulator.lowering.plan import Plan
@@ -45,7 +46,7 @@ class Result:
     @property
     def time_s(self) -> float:
         """When the last task ended."""
-        return max(self.end_ps, default=0) / PS_PER_S
+        return largest(self.end_ps, default=0) / PS_PER_S
 
     @cached_property
     def lower_bound_s(self) -> float:
@@ -85,7 +86,7 @@ class Result:
         kernel = np.asarray(program.kernel, dtype=np.int64)[task]
         for at in np.flatnonzero(np.isin(kernel, list(self.plan.partner))) if self.plan.partner else ():
             kernel[at] = self.plan.kernel_on(int(task[at]), int(chip[at]))
-        return Places(task, queue, chip, kernel, np.asarray(self.begin_ps)[task], np.asarray(self.end_ps)[task])
+        return Places(task, queue, chip, kernel, array_of(self.begin_ps)[task], array_of(self.end_ps)[task])
 
     @cached_property
     def waiting_ps(self) -> dict[tuple[int, int], int]:

@@ -155,19 +155,19 @@ def effective_usd_per_h(usd_per_h: float, lost: float) -> float:
 
 def _finite(**amounts: float) -> None:
     for name, amount in amounts.items():
-        if not math.isfinite(amount):
+        if not -math.inf < amount < math.inf:
             raise ValueError(f"{name} is {amount}; it must be a finite number")
 
 
 def _positive(**amounts: float) -> None:
     for name, amount in amounts.items():
-        if not (math.isfinite(amount) and amount > 0):
+        if not 0 < amount < math.inf:
             raise ValueError(f"{name} is {amount}; it must be more than 0")
 
 
 def _not_negative(**amounts: float) -> None:
     for name, amount in amounts.items():
-        if not (math.isfinite(amount) and amount >= 0):
+        if not 0 <= amount < math.inf:
             raise ValueError(f"{name} is {amount}; it must be 0 or more")
 
 

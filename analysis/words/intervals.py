@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import number_of, order_of
+
 Interval = tuple[int, int]
 
 
@@ -49,12 +51,13 @@ def covered(begin: Any, end: Any) -> int:
     """The length of the union of intervals, given as columns."""
     if not len(begin):
         return 0
-    order = np.lexsort((end, begin))
+    order = order_of(end, begin)
     begin, end = begin[order], end[order]
     reached = np.maximum.accumulate(end)
     first = begin.copy()
     first[1:] = np.maximum(begin[1:], reached[:-1])
-    return int(np.maximum(end - first, 0).sum())
+    total: int = number_of(np.maximum(end - first, 0).sum())
+    return total
 
 
 def covered_without(begin: Any, end: Any, others: tuple[Any, Any]) -> int:

@@ -9,7 +9,6 @@ as it does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from analysis.words.columns.lives import LastReads, Spans, Writes, last_reads, writes_of
+from hw.rows import array_of, largest, order_of
 from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
 
@@ -61,24 +61,28 @@ class _Sizes:
         found[made] = self._of_site[site[values[made]]]
         return found
 
-    def by_type(self, chip: int) -> Any:
-        """Bytes of each type on a chip, at its number; NaN of what the chip has no part in, and of type -1."""
+    def by_type(self, chip: int) -> tuple[Any, Any]:
+        """Bytes of each type on a chip, at its number, and whether it has a part in it; none in type -1."""
         plan, variant = self._plan, self._plan.split.variant_of[chip]
         if variant not in self._bytes:
             cut = plan.split.cuts[variant]
             self._bytes[variant] = [tensor_bytes(each, plan.graph, plan.system, cut) for each in self.types]
         chips = [plan.system.mesh.members(each.axes + each.partial) for each in self.types]
-        here = zip(self._bytes[variant], chips, strict=True)
-        return np.asarray([*(nbytes if on is None or chip in on else math.nan for nbytes, on in here), math.nan])
+        here = [*(on is None or chip in on for on in chips), False]
+        nbytes = array_of([*self._bytes[variant], 0.0], np.float64)
+        return np.where(here, nbytes, 0.0), np.asarray(here, dtype=bool)
 
-    def on(self, value: Any, chip: Any) -> Any:
-        """What values take on chips; NaN where that is not known."""
+    def on(self, value: Any, chip: Any) -> tuple[Any, Any]:
+        """What values take on chips, and whether that is known; 0 where it is not."""
         types = self.type_of(value)
-        found = np.full(len(value), math.nan)
+        known = np.zeros(len(value), dtype=bool)
+        found: Any = np.zeros(len(value))
         for each in np.unique(chip).tolist():
             here = chip == each
-            found[here] = self.by_type(each)[types[here]]
-        return found
+            nbytes, has = self.by_type(each)
+            found = found.astype(np.result_type(found, nbytes))
+            found[here], known[here] = nbytes[types[here]], has[types[here]]
+        return found, known
 
     def given(self) -> Any:
         """The values that the graph takes in, in the order in which they are first read."""
@@ -129,23 +133,25 @@ def _given(result: Result, sizes: _Sizes, last: LastReads) -> Iterator[_Held]:
     values = sizes.in_memory(sizes.given(), "hbm")
     types = sizes.type_of(values)
     for chip in result.plan.simulated:
-        nbytes = sizes.by_type(chip)[types]
-        here = ~np.isnan(nbytes) & (last.of(values, np.full(len(values), chip)) >= 0)
+        nbytes, known = (column[types] for column in sizes.by_type(chip))
+        here = known & (last.of(values, np.full(len(values), chip)) >= 0)
         begin = np.zeros(int(here.sum()))
-        yield _Held(values[here], np.full(len(begin), chip), nbytes[here], begin, begin + result.time_s)
+        end = array_of([result.time_s] * len(begin), np.float64)
+        yield _Held(values[here], np.full(len(begin), chip), nbytes[here], begin, end)
 
 
 def _made(result: Result, sizes: _Sizes, spans: Spans, writes: Writes, last: LastReads) -> _Held:
     """What kernels make, from the begin of the kernel to the last end of those that read it."""
     rows, of = spans.rows(writes.kernel)
     value, chip = writes.value[of], spans.chip[rows]
-    known = sizes.on(value, chip)
-    nbytes = np.where(np.isnan(known), writes.nbytes[of], known)  # what it takes, not what was moved
+    sized, known = sizes.on(value, chip)
+    nbytes = np.where(known, sized, writes.nbytes[of])  # what it takes, not what was moved
     nbytes = np.maximum(0.0, nbytes - _lent(sizes, writes, of, chip)) if len(writes.grown) else nbytes
-    held = writes.hbm[of] & (nbytes != 0)
+    held = writes.hbm[of] & (nbytes != 0).astype(bool)
     rows, value, chip = rows[held], value[held], chip[held]
     end = last.of(value, chip)
-    end_s = np.where(end < 0, result.time_s, end / PS_PER_S)
+    to_the_end = array_of([result.time_s] * len(end), np.float64)
+    end_s = np.where((end < 0).astype(bool), to_the_end, end / PS_PER_S)
     return _Held(value, chip, nbytes[held], spans.begin[rows] / PS_PER_S, end_s)
 
 
@@ -156,7 +162,9 @@ def _lent(sizes: _Sizes, writes: Writes, of: Any, chip: Any) -> Any:
     place = np.repeat(np.arange(len(of)), count[of])
     number = np.arange(len(place)) - np.repeat(np.cumsum(count[of]) - count[of], count[of])
     into = writes.into[first[of[place]] + number]
-    lent: Any = np.bincount(place, np.nan_to_num(sizes.on(into, chip[place])), minlength=len(of))
+    nbytes, _ = sizes.on(into, chip[place])
+    lent = np.full(len(of), 0.0, dtype=nbytes.dtype)
+    np.add.at(lent, place, nbytes)
     return lent
 
 
@@ -171,11 +179,11 @@ def near_bytes(plan: Plan) -> Mapping[str, float]:
         types, begin, end = sizes.type_of(values), lives.begin(values), lives.end(values)
         most = 0.0
         for chip in plan.simulated:
-            nbytes = np.nan_to_num(sizes.by_type(chip)[types])
-            change = np.zeros(lives.steps + 1)
+            nbytes = sizes.by_type(chip)[0][types]
+            change = np.full(lives.steps + 1, 0.0, dtype=nbytes.dtype)
             np.add.at(change, begin, nbytes)
             np.add.at(change, end, -nbytes)
-            most = max(most, float(np.cumsum(change).max()))
+            most = largest([most, *np.cumsum(change).tolist()])
         found[memory] = most
     return found
 
@@ -216,8 +224,8 @@ def memory_peaks(result: Result) -> Mapping[int, float]:
     begins = np.arange(len(chip)) < len(held.chip)
     change = np.concatenate([held.nbytes, -held.nbytes])
     # what ends makes room for what begins at the same instant
-    order = np.lexsort((change, begins, at, chip))
+    order = order_of(change, begins, at, chip)
     chip, change = chip[order], change[order]
     starts = np.flatnonzero(np.diff(chip, prepend=-1))
     parts = zip(chip[starts].tolist(), np.split(change, starts[1:]), strict=True) if len(starts) else ()
-    return {here: max(0.0, float(np.cumsum(part).max())) for here, part in parts}
+    return {here: largest([0.0, *np.cumsum(part).tolist()]) for here, part in parts}

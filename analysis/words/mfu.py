@@ -32,8 +32,10 @@ def hfu(plan: Plan, time_s: float) -> float:
 def _utilisation(plan: Plan, time_s: float, recomputed: bool) -> float:
     kind_of = plan.system.kind_of
     works = [work for sort in plan.kernels.sorts if sort.kernel.matrix_flops for work in sort.kernel.works]
+    heavy = [work for work in works if work.unit == _UNIT]
+    alike = len({work.dtype for work in heavy}) == 1  # then it does not matter which is the heaviest
     # of equals the first
-    heaviest = max((work for work in works if work.unit == _UNIT), key=lambda work: work.flops, default=None)
+    heaviest = heavy[0] if alike else max(heavy, key=lambda work: work.flops, default=None)
 
     def ideal(sort: PlannedKernel, variant: int) -> float:
         chip = plan.split.chips[variant]

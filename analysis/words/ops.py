@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from operator import add
+from operator import add, itemgetter
 
 from analysis.words.causes import CAUSES, HOST, NETWORK, OVERHEAD, cause_of
 from analysis.words.words import OP_WORDS
+from hw.rows import rowwise
 from simulator import PS_PER_S, PlannedKernel, Variant
 
 
@@ -105,7 +106,13 @@ class OpFigures:
 
 def largest_cause(times_s: Mapping[str, float]) -> str:
     """The cause with the largest time; the first of equals."""
-    return max(CAUSES, key=lambda cause: times_s.get(CAUSES[cause].word, 0.0))
+    causes = list(CAUSES)
+
+    def most(*times: float) -> str:
+        return max(zip(times, causes, strict=True), key=itemgetter(0))[1]
+
+    named: str = rowwise(most, *(times_s.get(cause.word, 0.0) for cause in CAUSES.values()))
+    return named
 
 
 def kernel_times(planned: PlannedKernel, variant: Variant, fixed_s: float) -> dict[str, float]:

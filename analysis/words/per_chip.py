@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.words.causes import COMPUTE, MEMORY, NETWORK, what_it_does
 from analysis.words.intervals import covered, covered_without
+from hw.rows import array_of, number_of
 from simulator import PS_PER_S, Plan, PlannedKernel, Result
 
 OnChips = Mapping[int, float]
@@ -49,9 +50,10 @@ def _first_and_sum(worth: Sequence[float | None], code: Sequence[int]) -> tuple[
     first = next(at for at, sort in enumerate(code) if worth[sort] is not None)
     if len(code) < _FEW:
         return first, sum((value for sort in code if (value := worth[sort]) is not None), 0.0)
-    column = np.asarray([np.nan if each is None else each for each in worth])[np.asarray(code)]
+    counts = np.asarray([each is not None for each in worth])[np.asarray(code)]
+    column = array_of([each or 0.0 for each in worth])[np.asarray(code)]
     # a running sum adds in order, as one number after the other would
-    return first, float(np.cumsum(column[~np.isnan(column)])[-1])
+    return first, number_of(np.cumsum(column[counts])[-1])
 
 
 def flops(plan: Plan) -> OnChips:
@@ -91,7 +93,7 @@ def overhead_s(plan: Plan, run: Callable[[], Result]) -> OnChips:
                 total[chip] = total.get(chip, 0) + own
         return {chip: time / PS_PER_S for chip, time in total.items()}
     places = run().places
-    own = np.asarray(fixed)[np.asarray(program.shape, dtype=np.int64)[places.task]]
+    own = array_of(fixed)[np.asarray(program.shape, dtype=np.int64)[places.task]]
     places, own = places.of(own > 0), own[own > 0]
     end = np.minimum(places.begin + own, places.end)
     return {chip: covered(places.begin[rows], end[rows]) / PS_PER_S for chip, rows in _by_chip(places.chip)}

@@ -21,6 +21,7 @@ from analysis.words.waiting import may_wait, waiting_ps
 from analysis.words.words import OP_WORDS, RUN_WORDS, WORDS
 from hw import Chip, System
 from hw.input import unknown
+from hw.rows import largest
 from simulator import PS_PER_S, OpGraph, Plan, Result, RunOptions, Simulation, eta
 
 Value = float | str | bool | None
@@ -119,7 +120,7 @@ class Summary:
     def _work_s(self) -> Mapping[str, float]:
         """The t_ times that follow from work over capacity, on the busiest chip or link."""
         times = {word: time for word, (time, _) in self._busiest.items()}
-        times[HOST.word] = max(times[HOST.word], self._beside.host_s)
+        times[HOST.word] = largest([times[HOST.word], self._beside.host_s])
         return times
 
     @cached_property
@@ -145,7 +146,8 @@ class Summary:
     @property
     def lower_bound_s(self) -> float:
         """The busiest resource's total work over its capacity."""
-        return max(self._work_s.values())
+        most: float = largest(self._work_s.values())
+        return most
 
     @property
     def bounds_s(self) -> tuple[float, float]:
@@ -177,7 +179,8 @@ class Summary:
 
     def most(self, word: str) -> float:
         """A word of `PER_CHIP` of the chip with the most of it; 0 where no chip has any."""
-        return max(self.on_chips(word).values(), default=0.0)
+        most: float = largest(self.on_chips(word).values(), default=0.0)
+        return most
 
     def chip_of(self, word: str) -> int | None:
         """The chip that a word speaks of: the first with the most of it. None of words about the system or its links."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from hw.input.unit_words import unit_meant
 from hw.input.wording import nearest, shown
+from hw.rows import Rows, rowwise
 
 
 class Dimension(Enum):
@@ -110,6 +111,8 @@ def parse(value: object, dimension: Dimension) -> float:
     Raises ValueError with a message for the user: no number, an unknown unit (with the nearest one), another
     dimension, or not finite. The message holds `{key}` where the name of the setting belongs.
     """
+    if type(value) is Rows:
+        return rowwise(lambda each: parse(each, dimension), value)
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"{shown(value)} is not a quantity; {{key}} wants {_wanted(dimension)}")
     if not isinstance(value, str):

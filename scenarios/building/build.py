@@ -22,6 +22,7 @@ from scenarios.claims.condition import Condition
 from scenarios.claims.find_values import read_condition
 from scenarios.claims.scope import Scopes, ops_named
 from scenarios.claims.sorting import check_shown, read_sort
+from scenarios.claims.study_words import check_words
 from scenarios.economics.money_words import check_baseline, check_money_claims
 from scenarios.language.economics_spec import EconomicsSpec
 from scenarios.language.paths import link_problem, path_problem
@@ -88,7 +89,8 @@ class Scenario:
         return build_scenario(document, self.path)
 
     def _is_size(self, name: str, size: Any) -> bool:
-        return self.model is None and name in self.graph.dims and type(size) is int and 1 <= size <= MAX_DIM
+        whole = isinstance(size, int) and not isinstance(size, bool)
+        return self.model is None and name in self.graph.dims and whole and 1 <= size <= MAX_DIM
 
 
 _ASKS = ("study", "expect")
@@ -134,6 +136,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     claims = read_claims(document, problems, scopes.of_claim)
     _check_named_ops(_asked(claims, unread), graph, system, options, document, problems)
     check_money_claims(claims, economics, document, problems)
+    check_words(study, document, problems)
     read_sort(scopes, document, problems)
     check_shown(study, document, problems)
     condition = read_condition(study, document, problems, scopes.of_condition)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
 from analysis import MODEL_WORDS, Summary, Value, bubble
 from analysis.economics import usd_per_million
-from hw import Problem, SpecError
+from hw import Mark, Problem, SpecError
 from scenarios.building.build import Scenario, load_scenario
 from scenarios.economics.cost_model import CostModel
 from scenarios.economics.money_words import MoneyWords, baseline_file
@@ -55,6 +55,18 @@ def model_words(tokens: int) -> dict[str, OwnWord]:
         "cost_per_million_tokens": cost_per_million,
         "bubble": lambda summary: bubble(summary.result),
     }
+
+
+def words_of(scenario: Scenario, asked: Sequence[str] | None = None) -> dict[str, Value]:
+    """Some words of a scenario's run (None: every one about the whole run). It is run only where one of them needs that.
+    Raises SpecError, also for an op that there is not, or RunError."""
+    summary = summarise(scenario)
+    if asked is None:
+        return dict(summary.as_dict())
+    try:
+        return {word: summary[word] for word in asked}
+    except KeyError as error:
+        raise SpecError([Problem(Mark("words"), str(error.args[0]))]) from None
 
 
 def _placed(problem: Problem, scenario: Scenario) -> Problem:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from analysis import RUN_WORDS
 from hw import Problems
 from hw.input import Document, unknown
-from scenarios.claims.scope import Scopes
+from scenarios.claims.scope import FIND, Scopes
 from scenarios.expressions.expression import Expression, Reference, parse_expression
 from scenarios.expressions.measure import TRUTH, Measure
 from scenarios.language.study_spec import StudySpec
@@ -53,7 +53,10 @@ def read_sort(scopes: Scopes, document: Document, problems: Problems) -> Express
         def measured(reference: Reference) -> Measure:
             if reference.of or reference.word.startswith("ops."):
                 raise ValueError(f"{reference} is not in a row: rows have words about the whole run, and what varied")
-            return scope.measure(Reference(path_of(reference.word, paths), "rows", (0,)))
+            named = path_of(reference.word, paths)
+            if study.words is not None and named not in (*study.words, *paths, FIND):
+                raise ValueError(f"{reference} is not in a row: it is none of the study's words")
+            return scope.measure(Reference(named, "rows", (0,)))
 
         if expression.measure(measured) is TRUTH and not expression.is_name:
             raise ValueError(f"'{expression.text[:60]}' is only true or false: rows are sorted by what it compares")
@@ -64,10 +67,13 @@ def read_sort(scopes: Scopes, document: Document, problems: Problems) -> Express
 
 
 def check_shown(study: StudySpec | None, document: Document, problems: Problems) -> None:
-    """Say which words are asked for in the table that no run has."""
-    for at, word in enumerate((study.show or ()) if study is not None else ()):
-        if word not in RUN_WORDS:
-            problems.add(document.value_mark(("study", "show", at)), unknown("word", word, RUN_WORDS))
+    """Say which words are asked for in the table that no row has."""
+    if study is None:
+        return
+    known = RUN_WORDS if study.words is None else study.words
+    for at, word in enumerate(study.show or ()):
+        if word not in known:
+            problems.add(document.value_mark(("study", "show", at)), unknown("word", word, known))
 
 
 def path_of(name: str, paths: Sequence[str]) -> str:

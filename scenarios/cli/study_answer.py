@@ -1,7 +1,8 @@
 """`overlapse study`: what the command line adds to a scenario's study, where it runs, and what comes of it.
 
 `--vary a.b=values`, `--zip a.b=values` and `--random a.b=from:to` (also `samples=n`, `seed=n`) say what `study` says in a
-file, in the same words, and win over it path by path; `--sort WORD` is `study.sort`, `--show WORD,WORD` is `study.show`.
+file, in the same words, and win over it path by path; `--sort WORD` is `study.sort`, `--show WORD,WORD` is `study.show`,
+and `--words WORD,WORD` is `study.words`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Asked:
     random: tuple[str, ...] = ()
     sort: str | None = None
     show: str | None = None
+    words: str | None = None
     store: Path | None = None
     jobs: int | None = None
     cluster: str | None = None
@@ -80,6 +82,9 @@ def load_asked(asked: Asked) -> Scenario:
     if asked.show is not None:
         words = [word.strip() for word in asked.show.split(",")]
         set_value(document, "study.show", words, Mark("--show"), Mark("--show"))
+    if asked.words is not None:
+        words = [word.strip() for word in asked.words.split(",") if word.strip()]
+        set_value(document, "study.words", words, Mark("--words"), Mark("--words"))
     try:
         scenario = build_scenario(document, path)
     except SpecError as error:

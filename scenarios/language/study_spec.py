@@ -123,6 +123,16 @@ class StudySpec(Spec):
     show: list[str] | None = Field(
         default=None, description="the words that the printed table has, in this order; by default those that say most"
     )
+    words: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="the words of a row, all about the run unless said: where none of them needs it, no row is simulated",
+    )
     derive: dict[str, Any] | None = Field(
         default=None, description="dotted path -> expression of other values: 4 * D, max(B // 2, 1), ceil(log2(B))"
     )
+
+    @property
+    def asked(self) -> tuple[str, ...] | None:
+        """The words of a row, each once; None for every word about the run."""
+        return tuple(dict.fromkeys(self.words)) if self.words is not None else None

@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +23,8 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
-from scenarios.studies.worker import Job, Ran, run_point, run_points
+from scenarios.studies.batches import MOST_ROWS
+from scenarios.studies.worker import Job, Ran, run_each, run_points
 
 Task = tuple[int, Mapping[str, Any]]
 """A point's number and its values."""
@@ -31,7 +32,7 @@ Task = tuple[int, Mapping[str, Any]]
 Done = tuple[int, Ran]
 
 _CHUNK_S = 0.05
-_MOST_IN_CHUNK = 64
+_MOST_IN_CHUNK = MOST_ROWS
 _CHUNKS_OUT = 3
 """Per worker: one that runs, and others that wait so that it need not."""
 
@@ -39,6 +40,7 @@ _RETRIES = 2
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^\s/:]+:\d+")
 _CONNECT_S = 10.0
 _TRIAL_S = 0.5
+_GROWS = 4
 _PAYS_S = 4.0
 """Work that must be left for a pool to be worth its start."""
 
@@ -62,23 +64,32 @@ def cpu_count() -> int:
 
 
 def run_here(job: Job, tasks: Iterable[Task]) -> Iterator[Done]:
-    """Run points one after the other in this process."""
-    for number, inputs in tasks:
-        yield number, run_point(job, inputs)
+    """Run points in this process."""
+    left = list(tasks)
+    for begin in range(0, len(left), MOST_ROWS):
+        yield from _run_some(job, left[begin : begin + MOST_ROWS])
+
+
+def _run_some(job: Job, tasks: Sequence[Task]) -> Iterator[Done]:
+    """Run points together; results under their numbers, as they are ready."""
+    for at, ran in run_each(job, [inputs for _, inputs in tasks]):
+        yield tasks[at][0], ran
 
 
 def run_where_it_pays(job: Job, tasks: Iterable[Task]) -> Iterator[Done]:
     """Run the first points here, and the others in a process pool if that saves more time than it takes to start."""
     left, begin, ran, cpus = deque(tasks), time.perf_counter(), 0, cpu_count()
+    some = 1
     while left:
         spent = time.perf_counter() - begin
         if cpus > 1 and ran and spent > _TRIAL_S and spent / ran * len(left) > _PAYS_S:
             with process_pool(cpus) as workers:
                 yield from run_on(workers, job, left)
             return
-        number, inputs = left.popleft()
-        yield number, run_point(job, inputs)
-        ran += 1
+        # ever more at a time: together they cost less each, but one may take long
+        yield from _run_some(job, [left.popleft() for _ in range(min(some, len(left)))])
+        ran += some
+        some = min(_GROWS * some, MOST_ROWS)
 
 
 class _Pool(ProcessPoolExecutor):

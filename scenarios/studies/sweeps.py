@@ -29,6 +29,7 @@ from scenarios.building.system import notes_of
 from scenarios.claims.find_values import read_condition
 from scenarios.claims.scope import Scopes
 from scenarios.claims.sorting import read_sort, sorted_rows
+from scenarios.claims.study_words import check_words
 from scenarios.console.progress import bar, silent
 from scenarios.expressions.expression import Expression
 from scenarios.language.study_spec import StudySpec
@@ -42,7 +43,7 @@ from scenarios.studies.worker import WRONG_INPUT, Job, Ran
 if TYPE_CHECKING:
     import pandas as pd
 
-_PARTS = ("vary", "zip", "random", "derive", "find", "sort")
+_PARTS = ("vary", "zip", "random", "derive", "find", "sort", "words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,14 @@ class StudyRow:
 @dataclass(frozen=True)
 class Study:
     """The finished runs of a study. `ran`: how many were run for it; the others were known or the same. `warning`: what
-    should be known of rows that a store had and that were not used."""
+    should be known of rows that a store had and that were not used. `asked`: the words that rows have; None for all."""
 
     name: str
     paths: tuple[str, ...]
     rows: list[StudyRow]
     ran: int
     warning: str = ""
+    asked: tuple[str, ...] | None = None
 
     @property
     def exit(self) -> int:
@@ -88,7 +90,8 @@ class Study:
     @property
     def words(self) -> list[str]:
         """The words that its rows have, in the order of the vocabulary."""
-        return list(dict.fromkeys([*WORDS, *(word for row in self.rows for word in row.words)]))
+        listed = WORDS if self.asked is None else self.asked
+        return list(dict.fromkeys([*listed, *(word for row in self.rows for word in row.words)]))
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -184,6 +187,7 @@ def asking(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
     )
     problems = Problems()
     spec = validate(StudySpec, document, problems, ("study",))
+    check_words(spec, document, problems)
     problems.raise_if_any()
     scopes = Scopes(document, scenario.path, spec, None)
     condition = read_condition(spec, document, problems, scopes.of_condition)
@@ -231,6 +235,13 @@ def run_study(scenario: Scenario, how: HowToRun) -> Study:
         return _Run(scenario, points, how, store).study()
 
 
+def _asked_beside(scenario: Scenario) -> Any:
+    """What rows are asked beside their run, as plain data: what is looked for, and which words."""
+    search, words = search_of(scenario), scenario.study.asked if scenario.study is not None else None
+    said = search.said() if search is not None else None
+    return said if words is None else {"find": said, "words": list(words)}
+
+
 class _Run:
     """A study on its way: its points, the keys of what they run, and what is known."""
 
@@ -238,8 +249,7 @@ class _Run:
         self.scenario, self.how, self.store = scenario, how, store
         self.points = list(points)
         self.by = sort_of(scenario, points)
-        search = search_of(scenario)
-        keys = ContentKeys(scenario.document, scenario.path, search.said() if search is not None else None)
+        keys = ContentKeys(scenario.document, scenario.path, _asked_beside(scenario))
         self.inputs = [points.resolved(point.inputs) for point in self.points]
         self.keys = [
             "" if point.error else keys.key(inputs) for point, inputs in zip(self.points, self.inputs, strict=True)
@@ -261,7 +271,8 @@ class _Run:
         if self.by is not None:
             rows = sorted_rows(rows, self.by)
         warning = self.store.warning if self.store is not None else ""
-        return Study(self.scenario.name, self.paths, rows, len(tasks), warning)
+        asked = self.scenario.study.asked if self.scenario.study is not None else None
+        return Study(self.scenario.name, self.paths, rows, len(tasks), warning, asked)
 
     def _results(self, tasks: list[Task]) -> Generator[Done, None, None]:
         if tasks:

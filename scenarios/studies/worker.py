@@ -10,17 +10,19 @@ import json
 import os
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from hw import RunError, SpecError
+from hw.rows import sums_in_order
 from scenarios.building.build import Scenario, build_scenario, without_questions
-from scenarios.building.run_one import first_line, summarise
+from scenarios.building.run_one import first_line, words_of
 from scenarios.claims.scope import FIND
 from scenarios.questions.find import CannotTryError, Search, search_of
 from scenarios.questions.other_runs import OtherRuns
+from scenarios.studies.batches import Batches
 
 WRONG_INPUT, CANNOT_RUN = 2, 3
 """Exit codes: the input is wrong, the run cannot be done."""
@@ -52,35 +54,70 @@ class Job:
     @classmethod
     def of(cls, scenario: Scenario) -> Job:
         """The job of running variants of a scenario, and of finding in each what the scenario looks for."""
-        asked = (without_questions(scenario.document), scenario.path, search_of(scenario))
+        wanted = scenario.study.asked if scenario.study is not None else None
+        asked = (without_questions(scenario.document), scenario.path, search_of(scenario), wanted)
         return cls(pickle.dumps(asked), os.urandom(8))
 
 
+@dataclass
+class _Work:
+    """What a job says, read: the scenario as it stands, its points together, the words wanted, and what is looked for."""
+
+    base: Scenario
+    batches: Batches
+    asked: Sequence[str] | None
+    search: Search | None
+    others: OtherRuns
+
+
 @lru_cache(maxsize=2)
-def _scenario(job: Job) -> tuple[Scenario, Search | None, OtherRuns]:
-    """The scenario as it stands, and what is looked for, read once in each process. Raises SpecError."""
-    document, path, search = pickle.loads(job.blob)
-    return build_scenario(document, path), search, OtherRuns()
+def _work(job: Job) -> _Work:
+    """What a job says, read once in each process. Raises SpecError."""
+    document, path, search, asked = pickle.loads(job.blob)
+    base = build_scenario(document, path)
+    return _Work(base, Batches(base, asked), asked, search, OtherRuns())
 
 
 def run_points(job: Job, points: Sequence[Mapping[str, Any]]) -> tuple[list[Ran], float]:
-    """Run points one after the other; also the seconds that it took."""
+    """Run points; also the seconds that it took."""
     begin = time.perf_counter()
-    return [run_point(job, point) for point in points], time.perf_counter() - begin
+    done = dict(run_each(job, points))
+    return [done[number] for number in range(len(points))], time.perf_counter() - begin
+
+
+def run_each(job: Job, points: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Ran]]:
+    """Run points, those together that are alike; each under its number, as it is ready."""
+    try:
+        work = _work(job)
+        together = work.search is None and sums_in_order()
+    except SpecError:
+        together = False
+    alone: Iterator[tuple[int, Any]] = ((number, None) for number in range(len(points)))
+    for number, words in work.batches.run(points) if together else alone:
+        ran = _of_words(words) if words is not None else None
+        yield number, ran or run_point(job, points[number])
+
+
+def _of_words(words: Mapping[str, Any]) -> Ran | None:
+    """A run from its words; None where one of them is no number: what is wrong is for its own run to say."""
+    try:
+        return Ran(json.dumps(words, allow_nan=False))
+    except ValueError:
+        return None
 
 
 def run_point(job: Job, inputs: Mapping[str, Any]) -> Ran:
     """Run one point. Whatever goes wrong is in the result."""
     try:
-        base, search, others = _scenario(job)
+        work = _work(job)
     except SpecError as error:  # a worker elsewhere may lack a file that the scenario refers to
         said = f"the scenario cannot be read where it should run: {first_line(error)}"
         return Ran("", said, lasting=False, exit=WRONG_INPUT)
     try:
-        scenario = base.having_all(inputs)
-        words, said, code = _words(scenario)
-        if search is not None:
-            words[FIND], not_found = _found(search, scenario, inputs, others)
+        scenario = work.base.having_all(inputs)
+        words, said, code = _words(scenario, work.asked)
+        if work.search is not None:
+            words[FIND], not_found = _found(work.search, scenario, inputs, work.others)
             said, code = "; ".join(filter(None, (said, not_found))), code or (WRONG_INPUT if not_found else 0)
         return Ran(json.dumps(words, allow_nan=False) if words else "", said, exit=code)
     except SpecError as error:
@@ -92,10 +129,10 @@ def run_point(job: Job, inputs: Mapping[str, Any]) -> Ran:
         return Ran("", said, lasting=False, exit=CANNOT_RUN)
 
 
-def _words(scenario: Scenario) -> tuple[dict[str, Any], str, int]:
+def _words(scenario: Scenario, asked: Sequence[str] | None) -> tuple[dict[str, Any], str, int]:
     """The words of a run; or none, why, and the exit code for that."""
     try:
-        return dict(summarise(scenario).as_dict()), "", 0
+        return words_of(scenario, asked), "", 0
     except SpecError as error:
         return {}, first_line(error), WRONG_INPUT
     except RunError as error:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hw.rows import largest
 from simulator.engine.program import PS_PER_S, Program
 
 
 def lower_bound_s(program: Program) -> float:
     """Seconds that the busiest resource needs for all of its work."""
-    return max(program.work_ps(), default=0.0) / PS_PER_S
+    return largest(program.work_ps(), default=0.0) / PS_PER_S
 
 
 def upper_bound_s(program: Program) -> float:
@@ -31,12 +32,12 @@ def upper_bound_s(program: Program) -> float:
     free: dict[int, float] = {}
     for task in _in_order(program):
         chips = [chip_of[queue] for queue in program.queues_of(task)]
-        begin = max(reached[task], *(free.get(chip, 0.0) for chip in chips))
+        begin = largest([reached[task], *(free.get(chip, 0.0) for chip in chips)])
         end = begin + serial[program.shape[task]]
         free.update(dict.fromkeys(chips, end))
         for after in program.successors[task]:
-            reached[after] = max(reached[after], end)
-    return max(free.values(), default=0.0) / PS_PER_S
+            reached[after] = largest([reached[after], end])
+    return largest(free.values(), default=0.0) / PS_PER_S
 
 
 def dependency_bound_s(program: Program) -> float:
@@ -46,9 +47,9 @@ def dependency_bound_s(program: Program) -> float:
     longest = 0.0
     for task in _in_order(program):
         end = reached[task] + ideal[program.shape[task]]
-        longest = max(longest, end)
+        longest = largest([longest, end])
         for after in program.successors[task]:
-            reached[after] = max(reached[after], end)
+            reached[after] = largest([reached[after], end])
     return longest / PS_PER_S
 
 
@@ -64,4 +65,4 @@ def eta(time_s: float, lower_s: float, upper_s: float) -> float:
     """The share of the way from the upper bound down to the lower one that a run has come."""
     gap = upper_s - lower_s
     # bounds that differ by less than the clock's picosecond meet
-    return 1.0 if gap <= max(1e-12, 1e-9 * upper_s) else (upper_s - time_s) / gap
+    return 1.0 if gap <= largest([1e-12, 1e-9 * upper_s]) else (upper_s - time_s) / gap

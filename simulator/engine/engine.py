@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from simpy.events import NORMAL, Event
 
+from hw.rows import largest
 from simulator.engine.clock import Clock
 from simulator.engine.fluid_pool import Pool, Use
 from simulator.engine.program import ADDED, Program
@@ -130,7 +131,7 @@ class Engine:
     @property
     def makespan_ps(self) -> int:
         """When the last task ended; not `env.now`, which stale events and user processes move on."""
-        return max(self.end, default=0)
+        return largest(self.end, default=0)
 
     def waiting_tasks(self) -> list[int]:
         """Tasks that never ended, in program order."""
@@ -270,7 +271,7 @@ def _binding(program: Program, shared: Collection[int]) -> set[int]:
     A queue runs one task at a time, so the sum over queues of the largest demand is an upper bound of the load; a group
     task counts in its first queue. Resources that user processes share can always bind.
     """
-    largest: dict[tuple[int, int], float] = {}
+    most: dict[tuple[int, int], float] = {}
     seen: set[tuple[int, int]] = set()
     for queue, number in zip(program.queue, program.shape, strict=True):
         if (queue, number) in seen:
@@ -281,8 +282,8 @@ def _binding(program: Program, shared: Collection[int]) -> set[int]:
             continue  # its messages ask
         for resource, time in shape.demands:
             place = (resource, queue)
-            largest[place] = max(largest.get(place, 0.0), time / shape.alone_ps)
+            most[place] = largest([most.get(place, 0.0), time / shape.alone_ps])
     total: dict[int, float] = {}
-    for (resource, _), load in largest.items():
+    for (resource, _), load in most.items():
         total[resource] = total.get(resource, 0.0) + load
     return {resource for resource, load in total.items() if load > 1.0 + ADDED} | set(shared)

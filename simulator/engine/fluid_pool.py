@@ -17,6 +17,7 @@ from typing import Any
 
 from simpy.events import NORMAL, Event, EventPriority
 
+from hw.rows import smallest
 from simulator.engine.clock import Clock
 from simulator.engine.fairness import FlowShape, fair_rates
 from simulator.engine.program import ADDED
@@ -40,7 +41,7 @@ class Use:
         self.cap = 1.0 / alone_ps if alone_ps > 0 else 0.0
         self.weight = weight
         # a demand that stands for several alike tasks can be more than the resource gives in the time of one
-        self.alone_rate = min([self.cap, *(1.0 / time for _, time in demands if time > 0.0)])
+        self.alone_rate = smallest([self.cap, *(1.0 / time for _, time in demands if time > 0.0)])
         self.top = self.cap * weight
         self.per_level = tuple((resource, time / weight) for resource, time in demands)
         # the resources that this flow ties together; one alone ties nothing

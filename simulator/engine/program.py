@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
+from hw.rows import Memo, batch_of, largest
+
 PS_PER_S = 1e12
 """Picoseconds in a second."""
 
@@ -76,7 +78,7 @@ class Shape:
     def of(cls, fixed_ps: int, stages: Iterable[Stage], steps: float, weight: float) -> Shape:
         """The shape of a task that pipelines its stages over `steps` tiles (`math.inf`: perfect overlap)."""
         return cls.lasting(
-            fixed_ps, [(stage, max((t for _, t in stage), default=0.0)) for stage in stages], steps, weight
+            fixed_ps, [(stage, largest((t for _, t in stage), default=0.0)) for stage in stages], steps, weight
         )
 
     @classmethod
@@ -109,21 +111,21 @@ class Shape:
         """Its time with perfect overlap inside: fixed time and the slowest stage. Of one that opens, what keeps its busiest
         resource busy: its messages may hide their latency behind each other's bytes, and the phases of the closed form."""
         if self.opens:
-            return max((time for _, time in self.demands), default=0.0)
-        return self.fixed_ps + max(self.stage_ps, default=0.0)
+            return largest((time for _, time in self.demands), default=0.0)
+        return self.fixed_ps + largest(self.stage_ps, default=0.0)
 
 
 def serial_time(stages: Iterable[tuple[Stage, float]]) -> float:
     """All stages one after the other; what several alike tasks ask of one resource can be more than the time of one."""
-    return sum(max(time, *(here for _, here in stage)) for stage, time in stages)
+    return sum(largest([time, *(here for _, here in stage)]) for stage, time in stages)
 
 
 def alone_time(times: Sequence[float], steps: float) -> float:
     """T = max + (sum - max) / k: a pipeline of k tiles over its stages. k = 1 the sum, k = inf the max."""
     if not times:
         return 0.0
-    longest = max(times)
-    return longest if math.isinf(steps) else longest + (sum(times) - longest) / steps
+    longest: float = largest(times)
+    return longest if steps == math.inf else longest + (sum(times) - longest) / steps
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ class Program:
     parts: dict[int, tuple[tuple[int, ...], int]] = field(default_factory=dict)
     kernel: array[int] = field(default_factory=lambda: array("i"))
     chunk: array[int] = field(default_factory=lambda: array("i"))
-    _interned: dict[Shape, int] = field(default_factory=dict)
+    _interned: Memo[Shape, int] = field(default_factory=Memo)
 
     def __len__(self) -> int:
         return len(self.shape)
@@ -157,7 +159,7 @@ class Program:
         """The number of a shape, the same for equal ones."""
         number = self._interned.get(shape)
         if number is None:
-            number = self._interned[shape] = len(self.shapes)
+            number = self._interned.put(shape, len(self.shapes))
             self.shapes.append(shape)
         return number
 
@@ -250,7 +252,8 @@ class Program:
         """A column for a time per task, -1 each: 64-bit where even a run without any overlap fits, else unlimited."""
         longest = [shape.early_ps + shape.fixed_ps + sum(shape.stage_ps) + 1 for shape in self.shapes]
         total = sum(longest[number] * count for number, count in _counts(self.shape).items())
-        return array("q", [-1]) * len(self) if total < _INT64 else [-1] * len(self)
+        plain = batch_of(total) is None and total < _INT64
+        return array("q", [-1]) * len(self) if plain else [-1] * len(self)
 
     def work_ps(self) -> list[float]:
         """Total time that each resource needs for all tasks, alone at full capacity."""

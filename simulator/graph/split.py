@@ -20,6 +20,7 @@ from itertools import pairwise
 
 from hw import Chip, System
 from hw.input import shown
+from hw.rows import Memo
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.shares import filled
 
@@ -40,7 +41,7 @@ class Cut:
     place: Mapping[str, int]
     extent: Callable[[str], int]
     own: Own = field(default_factory=dict)
-    _sizes: dict[tuple[int, str, str | int], int] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _sizes: Memo[tuple[int, str, str | int], int] = field(default_factory=Memo, init=False, compare=False, repr=False)
 
     def parts(self, dim: str | int, axes: str) -> Weights:
         """The weights by which a dim over `axes` is cut unevenly, by the axes that they are along."""
@@ -55,9 +56,8 @@ class Cut:
         if not axes:
             return size
         key = (size, axes, dim)
-        if key not in self._sizes:
-            self._sizes[key] = self._size(size, axes, dim)
-        return self._sizes[key]
+        known = self._sizes.get(key)
+        return self._sizes.put(key, self._size(size, axes, dim)) if known is None else known
 
     def _size(self, size: int, axes: str, dim: str | int) -> int:
         uneven = self.parts(dim, axes)
@@ -73,6 +73,8 @@ class Cut:
     def begins(self, size: int, axes: str, dim: str | int = "") -> Sequence[int]:
         """Where along a dim over `axes` the parts begin that are as large as the chip's; those of parts that are cut evenly
         are a range."""
+        if not axes and size:
+            return range(1)  # the whole dim is one part, however large it is
         part, uneven = self.size(size, axes, dim), self.parts(dim, axes)
         if not uneven:
             return range(0, size, part or 1)

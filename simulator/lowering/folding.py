@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import numbered as numbered_keys
 from simulator.collectives.traffic import Traffic
 
 Colours = Any
@@ -176,8 +177,7 @@ def rows_alike(colours: Colours, rows: Any) -> Colours:
 
 def numbered(keys: Sequence[Hashable]) -> Colours:
     """Equal keys get equal numbers, in the order in which they first come."""
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.fromiter(map(numbers.__getitem__, keys), np.int64, len(keys))
+    return np.asarray(numbered_keys(keys), dtype=np.int64)
 
 
 def dense(numbers: Colours) -> Colours:

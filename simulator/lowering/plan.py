@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import overload
 
 from hw import Chip, System
+from hw.rows import Memo, largest, rowwise
 from simulator.collectives.traffic import Traffic
 from simulator.engine.program import Program
 from simulator.graph.op_graph import OpGraph
@@ -22,7 +23,7 @@ from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FarBytes, far_bytes
 from simulator.lowering.resources import SystemResources
 from simulator.measured import kernel_times_of, timed
-from simulator.ops.kernel import Communication, Kernel, Tile
+from simulator.ops.kernel import Communication, Kernel, Tile, Tiling
 from simulator.options import RunOptions
 from simulator.passes.kernels import Kernels, listed
 from simulator.passes.planner_walk import Inserted
@@ -65,6 +66,8 @@ class PlannedKernel:
     @property
     def slowest(self) -> Variant:
         """The variant of the chip that takes longest."""
+        if len(self.variants) == 1:
+            return self.variants[0]
         return max(self.variants, key=lambda variant: max(variant.times_s.values(), default=0.0))
 
     @property
@@ -194,7 +197,7 @@ class Variants:
 
     def __init__(self, plan: Plan, resources: SystemResources) -> None:
         self._plan, self._resources = plan, resources
-        self._known: dict[tuple[object, ...], Variant] = {}
+        self._known: Memo[tuple[object, ...], Variant] = Memo()
 
     def of(self, kernels: Sequence[Kernel]) -> tuple[Variant, ...]:
         """The variants of one kernel, given as each sort of chip has it."""
@@ -211,7 +214,7 @@ class Variants:
             return _variant(kernel, self._plan, self._resources, chip)
         if known is None:
             made = _variant(kernel, self._plan, self._resources, chip)
-            known = self._known[key] = replace(made, sort=len(self._known))
+            known = self._known.put(key, replace(made, sort=len(self._known)))
         return known if known.kernel is kernel else replace(known, kernel=kernel)
 
 
@@ -269,14 +272,19 @@ def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:
         return math.inf, whole
 
     near = chip.near_memories
+    nbytes = tuple(access.nbytes if access.memory not in near else 0.0 for access in kernel.reads)
+    best = rowwise(_best_tile, kernel.tiling, level.capacity_bytes, chip.matrix_unit.tile, nbytes)
+    return largest([1.0, best.steps / given.chunks]), best
+
+
+def _best_tile(tiling: Tiling, on_chip_bytes: float, unit: tuple[int, int], nbytes: Sequence[float]) -> Tile:
+    """The tile of the least traffic, then of most steps, the first of equals; `nbytes`: what each read moves."""
 
     def rank(tile: Tile) -> tuple[float, float]:
-        moved = zip(kernel.reads, tile.rereads, strict=True)
-        traffic = (access.nbytes * times for access, times in moved if access.memory not in near)
-        return sum(traffic), -tile.steps
+        traffic = sum(moved * times for moved, times in zip(nbytes, tile.rereads, strict=True))
+        return traffic, -tile.steps
 
-    best = min(kernel.tiling.tiles(level.capacity_bytes, chip.matrix_unit.tile), key=rank)
-    return max(1.0, best.steps / given.chunks), best
+    return min(tiling.tiles(on_chip_bytes, unit), key=rank)
 
 
 def _queue_name(communication: Communication | None) -> str:

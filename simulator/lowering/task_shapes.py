@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hw.rows import Memo, largest
 from simulator.collectives.traffic import Joined
 from simulator.engine.program import PS_PER_S, Shape, Stage, serial_time, to_ps
 from simulator.lowering.folding import Folding
@@ -49,7 +50,7 @@ class TaskShapes:
         self.resources = resources
         self.network = network
         self.folding = folding
-        self._numbers: dict[tuple[object, ...], int] = {}
+        self._numbers: Memo[tuple[object, ...], int] = Memo()
 
     def together(self, alike: Sequence[Joined]) -> Together:
         """What all groups of a class ask of each wire that stands for its class, and what one of them takes alone."""
@@ -62,7 +63,7 @@ class TaskShapes:
                         total[wire] = total.get(wire, 0.0) + nbytes
         transfer = alike[0].transfer
         wires = tuple((self.resources.of_wire[wire], nbytes / rates[wire]) for wire, nbytes in total.items())
-        streamed = max(transfer.wires.values(), default=0.0)
+        streamed = largest(transfer.wires.values(), default=0.0)
         return Together(tuple(alike), wires, self.network.phase_seconds(transfer), transfer.latency_s, streamed)
 
     def number(self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], together: Together) -> int:
@@ -82,7 +83,7 @@ class TaskShapes:
             shape = replace(self.shape(planned, needs, together), opens=bool(planned.traffic.steps))
             number = self.program.intern(shape)
             if min(sorts) >= 0:
-                self._numbers[key] = number
+                self._numbers.put(key, number)
         return number
 
     def shape(self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], together: Together) -> Shape:
@@ -97,7 +98,7 @@ class TaskShapes:
             seconds = together.seconds
             stages.append((together.demands(scale), seconds * scale))
             # the groups of an op go side by side: as long as the wire that they keep busiest together
-            serial_ps += max(seconds, planned.network_s, planned.host_s) * scale
+            serial_ps += largest([seconds, planned.network_s, planned.host_s]) * scale
             if kernel.communication is not None:
                 streamed = together.streamed / kernel.schedule.chunks
                 self._take_units(stages, needs, seconds * scale)
@@ -128,12 +129,14 @@ class TaskShapes:
     def _kernel_weight(self, shape: Shape, variant: Variant, chip: int) -> float:
         """The bytes that the chip's HBM could move while the task runs alone: so kernels of a chip are slowed alike. One
         that a host or a disk holds up is a stream, and counts its bytes, as others on the way there do."""
-        slowest = max(shape.demands, key=lambda demand: demand[1], default=None)
-        if slowest is not None and self.program.resources[slowest[0]].cause == "host":
+        resources = self.program.resources
+        hosted = any(resources[resource].cause == "host" for resource, _ in shape.demands)
+        slowest = max(shape.demands, key=lambda demand: demand[1]) if hosted else None
+        if slowest is not None and resources[slowest[0]].cause == "host":
             accesses = (*variant.kernel.reads, *variant.kernel.writes)
             streams = [access.nbytes for access in accesses if access.memory in FAR]
             return max(streams, default=0.0) / variant.kernel.schedule.chunks or 1.0
-        hbm = self.program.resources[self.resources.of_chip[chip, "hbm"]]
+        hbm = resources[self.resources.of_chip[chip, "hbm"]]
         return shape.alone_ps / PS_PER_S * hbm.per_s or 1.0
 
     def _chip_stages(
@@ -147,7 +150,7 @@ class TaskShapes:
                 stages.setdefault(stage, []).append((self.resources.of_chip[chip, name], seconds * scale))
         if alone is not None:
             return [(stage, alone[name] * scale) for name, stage in stages.items()]
-        return [(stage, max(time for _, time in stage)) for stage in stages.values()]
+        return [(stage, largest(time for _, time in stage)) for stage in stages.values()]
 
     def _take_units(self, stages: list[tuple[Stage, float]], needs: Iterable[int], ps: float) -> None:
         """The share of its units that a chip gives to a collective while that runs."""

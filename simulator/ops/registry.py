@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hw.input import unknown
+from hw.rows import distinct
 from simulator.graph.dtypes import DTYPE_BYTES, widest
 from simulator.graph.items import Op, Tensor
 from simulator.graph.split import Cut
@@ -104,7 +105,7 @@ class Call:
     @staticmethod
     def distinct(*shaped: Shaped) -> tuple[Access, ...]:
         """The accesses of some tensors, each once."""
-        return tuple(dict.fromkeys(each.access for each in shaped))
+        return tuple(distinct(each.access for each in shaped))
 
     @property
     def input_dtype(self) -> str:

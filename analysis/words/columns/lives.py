@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import array_of, number_of
 from simulator import Kernels, Plan, Result
 
 
@@ -38,7 +39,7 @@ def writes_of(kernels: Kernels) -> Writes:
     value = np.asarray(kernels.makes, dtype=np.int64)[np.asarray(kernels.made_at, dtype=np.int64)[kernel] + number]
     accesses = [access for template in templates for access in template.writes]
     at = (np.cumsum(each) - each)[code[kernel]] + number
-    nbytes = np.asarray([access.nbytes for access in accesses], dtype=np.float64)[at]
+    nbytes = array_of([access.nbytes for access in accesses], np.float64)[at]
     hbm = np.asarray([access.memory == "hbm" for access in accesses], dtype=bool)[at]
     grown, into = _grown(kernels, kernel, code[kernel], number)
     return Writes(kernel, value, nbytes, hbm, grown, into)
@@ -141,12 +142,12 @@ def _kept(last: LastReads, plan: Plan, spans: Spans, writes: Writes) -> LastRead
     keys, which = np.unique(np.stack([value, place]), axis=1, return_inverse=True)
     which = which.reshape(-1)
     inner, outer = which[: len(made)], which[len(made) :]
-    until = np.full(keys.shape[1], -1, dtype=np.int64)
+    until = np.full(keys.shape[1], -1, dtype=end.dtype)
     until[which] = end
     # what nobody reads stays to the end, and so does what nobody reads but what lies in it
     holds = np.zeros(len(until), dtype=bool)
     holds[outer] = True
-    until[(until < 0) & ~holds] = int(spans.end.max(initial=0))
+    until[(until < 0).astype(bool) & ~holds] = number_of(spans.end.max(initial=0))
     while True:
         longer = until.copy()
         np.maximum.at(longer, outer, until[inner])

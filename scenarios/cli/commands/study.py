@@ -27,6 +27,9 @@ _Sort = Annotated[
     str | None, typer.Option("--sort", help="The order of the rows: time, -mfu, cost / tokens_per_s; the least first.")
 ]
 _Show = Annotated[str | None, typer.Option("--show", help="The words of the table: time,peak_memory,training_cost.")]
+_Words = Annotated[
+    str | None, typer.Option("--words", help="The words of a row: time,mfu. Where none needs it, no row is simulated.")
+]
 _Store = Annotated[
     Path | None, typer.Option("--store", help="A file that keeps finished runs; the same study goes on from there.")
 ]
@@ -50,6 +53,7 @@ def register(
         random: _Random = None,
         sort: _Sort = None,
         show: _Show = None,
+        words: _Words = None,
         store: _Store = None,
         jobs: _Jobs = None,
         cluster: _Cluster = None,
@@ -62,7 +66,7 @@ def register(
             from scenarios.cli.study_answer import Asked, answer
 
             added = (tuple(set_ or ()), tuple(vary or ()), tuple(zip_ or ()), tuple(random or ()))
-            answers = answer(Asked(file, *added, sort, show, store, jobs, cluster, export))
+            answers = answer(Asked(file, *added, sort, show, words, store, jobs, cluster, export))
             if json:
                 print_json(answers.as_json())
             else:

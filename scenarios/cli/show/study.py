@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from analysis import RUN_WORDS, WORDS
+from analysis import RUN_WORDS, WORDS, word_named
 from hw import Dimension
 from hw.input import cut, show
 from hw.network import GRAPH_SUFFIXES
@@ -40,6 +40,8 @@ _MAIN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 def show_study(console: Console, study: Study, asked: Sequence[str] = ()) -> None:
     """The table, with the words that are asked for, then every error that it numbers, and how many there are."""
     messages = Counter(row.error for row in study.rows if row.error)
+    if study.asked is not None:
+        asked = asked or study.words
     table = study_table(study.paths, study.rows[:MOST_ROWS], list(messages), asked)
     files = any(_names_a_file(value) for row in study.rows[:MOST_ROWS] for value in row.inputs.values())
     width = console.width
@@ -88,7 +90,7 @@ def study_table(
 
 def _asked(words: Sequence[str]) -> dict[str, tuple[str, Callable[[Any], str]]]:
     """The words that are asked for, in their order."""
-    plain = {word: (word.replace("_", " "), RUN_WORDS[word].text) for word in words}
+    plain = {word: (word.replace("_", " "), word_named(word).text if word != FIND else _cell) for word in words}
     return {word: _MAIN.get(word, column) for word, column in plain.items()}
 
 

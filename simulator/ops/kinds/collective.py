@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from hw.input import unknown
+from hw.rows import distinct
 from simulator.collectives.choice import choices
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Communication, Kernel
@@ -47,7 +48,7 @@ def parts_moved(call: Call, nbytes: float) -> dict[str, Any]:
     of_group: tuple[float, ...] = call.options.get("group_bytes", (nbytes,))
     return {
         "nbytes": max(of_group),
-        "group_bytes": of_group if len(set(of_group)) > 1 else (),
+        "group_bytes": of_group if len(distinct(of_group)) > 1 else (),
         "held": call.options.get("held", ()),
         "shares": call.options.get("given", ()),
     }

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hw.rows import distinct
 from simulator.graph.items import Op
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Kernel, beside
@@ -93,7 +94,7 @@ def concat_backward(call: Call) -> Sequence[Kernel]:
     unread = [replace(part.access, nbytes=0.0) for part in parts]
     return [
         call.kernel(
-            reads=tuple(dict.fromkeys((given.access, *unread))),
+            reads=tuple(distinct((given.access, *unread))),
             writes=(call.output.access, *sides),
             vector_flops=float(given.elements - sum(part.elements for part in parts)),
             vector_dtype=given.dtype,

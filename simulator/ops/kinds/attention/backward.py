@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hw.rows import distinct
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op
 from simulator.ops.kernel import Access, Contraction, Kernel, beside
@@ -72,7 +73,7 @@ def _flash(call: Call, h: Heads) -> list[Kernel]:
     )
     seen = {each.name: h.reached / h.keys for each in (k, v) if each.name != q.name}
     near = (replace(access, nbytes=access.nbytes * seen.get(access.tensor, 1.0)) for access in h.reads)
-    reads = tuple(dict.fromkeys((*near, o.access, do.access)))
+    reads = tuple(distinct((*near, o.access, do.access)))
     return [
         call.kernel(
             reads=reads,

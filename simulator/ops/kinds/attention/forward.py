@@ -23,6 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from hw.rows import distinct
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor
 from simulator.ops.adjoint import Adjoint
@@ -79,7 +80,7 @@ def attended(call: Call) -> Heads:
     reached = mask.reached(q[-2], call.inputs[0].begins(len(q) - 2))
     # of keys that chips share each reads its part
     reached = -(-reached * k[-2] // mask.keys)
-    return Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], e, mask, reached, tuple(dict.fromkeys(reads)))
+    return Heads(math.prod(q[:-2]), needed[0], q[-2], k[-2], q[-1], e, mask, reached, tuple(distinct(reads)))
 
 
 def _value_size(call: Call) -> int:
