@@ -56,6 +56,9 @@ class WorkloadSpec(Spec):
     engine: Literal["plain", "megatron"] = Field(
         default="plain", description="whose training step: megatron adds gradients up in place and gathers again"
     )
+    offload: list[Literal["optimizer", "activations"]] = Field(
+        default=[], description="what lives in the memory of the host, and goes over PCIe"
+    )
     fuse: Literal["none", "elementwise"] | list[list[str]] = "none"
     uneven: Literal["refuse", "pad"] = Field(default="refuse", description="a dim that does not divide over its chips")
     split: Literal["equal", "proportional"] | dict[str, list[float]] = Field(

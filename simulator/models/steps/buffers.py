@@ -106,12 +106,14 @@ def _local_elements(tensor: Tensor, sizes: Mapping[str, int], extents: Mapping[s
 @dataclass(frozen=True, slots=True)
 class Stored:
     """How the buffers of a model are stored, gathered, reduced and stepped under a parallelism and a precision. `adds_up`:
-    whether gradients of several microbatches are added up; `megatron`: as Megatron-LM does all that."""
+    whether gradients of several microbatches are added up; `megatron`: as Megatron-LM does all that; `offload`: what
+    lives in the host's memory."""
 
     parallel: Parallel
     precision: Precision
     adds_up: bool = False
     megatron: bool = False
+    offload: tuple[str, ...] = ()
 
     @property
     def has_main(self) -> bool:
@@ -283,7 +285,7 @@ class Stored:
         made = Tensor(f"norm{buffer.name}", "fp32", (), reduced.axes)
         return Op(made, "reduce", (buffer.here(reduced),))
 
-    def stepped(self, buffer: Buffer, reduced: Tensor, optimizer: str, after: Sequence[str] = ()) -> Iterator[Op]:
+    def stepped(self, buffer: Buffer, reduced: Tensor, optimizer: str, after: Sequence[str] = ()) -> Op:
         """The optimizer's step of a part, when some other ops are over."""
         more, moments = self._more(buffer), self.precision.moments
         states = [buffer.tensor(name, moments, more) for name in STATES[optimizer]]
@@ -292,7 +294,7 @@ class Stored:
         owned = self.owned(buffer)
         made = replace(owned, name=f"n{owned.name}")
         told = (("after", f"[{', '.join(after)}]"),) if after else ()
-        yield Op(made, optimizer, (buffer.here(owned), buffer.here(reduced), *states), told)
+        return Op(made, optimizer, (buffer.here(owned), buffer.here(reduced), *states), told)
 
 
 STATES: Mapping[str, tuple[str, ...]] = {"adamw": ("m", "v"), "sgd": ("momentum",)}

@@ -14,6 +14,8 @@ from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.owners import Owner
 from simulator.models.steps.buffers import HERE, Buffer, Stored
 from simulator.models.steps.megatron.added import added_by_matmuls
+from simulator.models.steps.offloading.activations import activations_on_host
+from simulator.models.steps.offloading.optimizer import stepped_from_host
 from simulator.models.steps.parts import Part
 from simulator.models.steps.roles import step_roles
 from simulator.passes.differentiate import differentiate
@@ -65,6 +67,10 @@ class Chunk:
         if stored.megatron:
             self.back, self.added = added_by_matmuls(self.back, self.buffers, stored)
         gives = self.back.of.get(takes.name) if takes is not None else None
+        self.fetched: Mapping[str, str] = {}
+        if "activations" in stored.offload:
+            moved = activations_on_host(self.forward, self.back)
+            self.forward, self.back, self.fetched = moved.forward, moved.back, moved.fetched
         self.ends = Ends(takes, makes, gives, None if is_last else seed)
 
     @property
@@ -83,6 +89,7 @@ class Chunk:
         if self.ends.gradient is not None:
             found[self.ends.gradient.name] = "temporaries"
         found |= dict.fromkeys((each.name for each in self.held), "temporaries")
+        found |= {copy: found[name] for copy, name in self.fetched.items()}
         return found
 
     def dims(self, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -116,12 +123,14 @@ class Chunk:
         return items
 
     def _prefetched(self, block: Repeat, late: Collection[str]) -> Repeat:
-        """A block of the backward pass whose gathers of weights wait for the rounds before, as in the forward pass."""
+        """A block of the backward pass whose gathers of weights, and fetching of activations, wait for the rounds before, as
+        in the forward pass."""
         end = next(iter(dict(block.carry).values()))
         waits = ("after", f"{end}@round+{self.stored.parallel.prefetch + 1}")
         waiting = [
             replace(op, options=(*op.options, waits))
-            if isinstance(op, Op) and op.kind == "all_gather" and op.inputs[0].name in late
+            if isinstance(op, Op)
+            and (op.name in self.fetched or (op.kind == "all_gather" and op.inputs[0].name in late))
             else op
             for op in block.items
         ]
@@ -164,7 +173,8 @@ class Chunk:
         for part in self.parts:
             steps: list[Op] = []
             for buffer in part.buffers:
-                steps += self.stored.stepped(buffer, summed[buffer.name][1], self.optimizer.kind, norms)
+                step = self.stored.stepped(buffer, summed[buffer.name][1], self.optimizer.kind, norms)
+                steps += stepped_from_host(step) if "optimizer" in self.stored.offload else [step]
             items += part.for_each(steps)
         if self.held:
             # whoever reads it last keeps it so long

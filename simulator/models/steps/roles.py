@@ -53,6 +53,9 @@ def buffer_roles(
         found |= dict.fromkeys(parts, "gradients")
     found |= dict.fromkeys((f"{state}{buffer.name}" for state in STATES[optimizer]), "optimizer")
     found[f"master{buffer.name}"] = "master weights"
+    if "optimizer" in stored.offload:
+        states = [*STATES[optimizer], "master"]
+        found |= {f"in{state}{buffer.name}": found[f"{state}{buffer.name}"] for state in states}
     return found
 
 

@@ -37,6 +37,8 @@ RECOMPUTE = ("none", "selective", "full")
 
 ENGINES = ("plain", "megatron")
 
+OFFLOADED = ("optimizer", "activations")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
@@ -46,7 +48,8 @@ class Training:
     those of PyTorch without a compiler, and the step's Python holds what the model returns until the step is over. `engine`:
     'plain', or 'megatron': gradients are added up by the matmuls that make them, what is gathered over the tensor or context
     axis is gathered once more in the backward pass, the gradient of logits is written over them, and buffers of the
-    libraries are held (`simulator.models.steps.megatron`)."""
+    libraries are held (`simulator.models.steps.megatron`). `offload`: what lives in the memory of the host, 'optimizer' or
+    'activations' or both (`simulator.models.steps.offloading`)."""
 
     batch: int
     seq: int
@@ -56,6 +59,7 @@ class Training:
     clip: bool = False
     eager: bool = False
     engine: Literal["plain", "megatron"] = "plain"
+    offload: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.optimizer not in STATES:
@@ -64,6 +68,9 @@ class Training:
             raise SpecError([Problem(Mark("recompute"), unknown("recompute", self.recompute, RECOMPUTE))])
         if self.engine not in ENGINES:
             raise SpecError([Problem(Mark("engine"), unknown("engine", self.engine, ENGINES))])
+        for each in self.offload:
+            if each not in OFFLOADED:
+                raise SpecError([Problem(Mark("offload"), unknown("thing to offload", each, OFFLOADED))])
         if self.eager and self.engine != "plain":
             raise SpecError([Problem(Mark("eager"), f"eager is of PyTorch's own ops; {self.engine} brings others")])
 
@@ -85,7 +92,8 @@ class _Step:
         self.model, self.parallel, self.training = model, parallel, training
         parallel.cut(model.layers)  # or says why not
         self.microbatches = microbatches(parallel, training.batch)
-        self.stored = Stored(parallel, training.precision, self.microbatches > 1, training.engine == "megatron")
+        megatron, several = training.engine == "megatron", self.microbatches > 1
+        self.stored = Stored(parallel, training.precision, several, megatron, tuple(training.offload))
         self.shapes = Shapes.of(model, parallel)
         self.sizes = sizes_of(model, parallel, training.batch, training.seq)
 

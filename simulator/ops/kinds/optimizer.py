@@ -6,7 +6,7 @@ stepped and the weights are written from them.
 Bytes: every input read and every state written once: with bf16 weights, fp32 gradients, moments and masters AdamW moves
 4 x 4 + 3 x 4 + 2 = 30 B a parameter. FLOPs per element: AdamW 13 (two moments 3 + 4, a root, a division, a sum, the
 step 2, weight decay 1), SGD with momentum 4.
-Memory: all states are updated where they are.
+Memory: all states are updated where they are; `side(w2, of=state0)` is the first of them.
 Source: Loshchilov, Hutter 2019 (AdamW); Micikevicius et al. 2018 (master weights); PyTorch's fused implementations.
 """
 
@@ -37,7 +37,7 @@ def _in_place(call: Call, states: Sequence[Shaped], flops: float, master: bool =
     if out.dtype != first.dtype or out.tensor.memory != first.tensor.memory:
         there = f"{first.dtype} in {first.tensor.memory}"
         raise ShapeError(f"{call.op.kind} is in place: its output is {there}, as {first.name} is", "out")
-    written = [replace(state.access, tensor=beside(call.op.name, str(at))) for at, state in enumerate(states)]
+    written = [replace(state.access, tensor=beside(call.op.name, f"state{at}")) for at, state in enumerate(states)]
     grown = [(access.tensor, state.name) for access, state in zip(written, states, strict=True)]
     live = sum(DTYPE_BYTES[shaped.dtype] for shaped in call.inputs)
     unread = replace(first.access, nbytes=0.0)

@@ -1,0 +1,1 @@
+"""What of a training step lives in the memory of the host."""
