@@ -41,6 +41,7 @@ from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels, Variant
 from simulator.lowering.resources import SystemResources
 from simulator.lowering.variants import FUSE
+from simulator.models.steps.forward import Forward, forward_graph
 from simulator.models.steps.inference.graph import inference_graph
 from simulator.models.steps.inference.request import Inference
 from simulator.models.steps.layout import Parallel
@@ -155,10 +156,12 @@ __all__ = [
     # Steps of whole models (descriptions are in `simulator.models`).
     "NAMED_PRECISIONS",
     "PRECISIONS",
+    "Forward",
     "Inference",
     "Parallel",
     "Precision",
     "Training",
+    "forward_graph",
     "inference_graph",
     "precision_of",
     "train_graph",

@@ -97,6 +97,7 @@ MONEY_WORDS: Mapping[str, Word] = {
 """Words that a run has if its scenario has an economics section, beside `cost` and the like."""
 
 MODEL_WORDS: Mapping[str, Word] = {
+    "samples_per_s": Word(Dimension.RATE, "sequences, images or graphs per second of the whole system"),
     "bubble": Word(
         Dimension.RATIO,
         "share of the time in which the chip with the most arithmetic runs nothing: what a pipeline leaves empty",

@@ -231,8 +231,9 @@ def _economics(document: Document, model: ModelRun | None, problems: Problems) -
     section = document.data.get("economics")
     if isinstance(section, dict) and has_model(document) and "tokens_per_run" not in section:
         tokens = model.tokens if model is not None else 1
-        data = {**document.data, "economics": {**section, "tokens_per_run": tokens}}
-        document = Document(document.file, data, document.values, document.keys)
+        if tokens:
+            data = {**document.data, "economics": {**section, "tokens_per_run": tokens}}
+            document = Document(document.file, data, document.values, document.keys)
     economics: EconomicsSpec | None = _section(EconomicsSpec, "economics", document, problems)
     return economics
 

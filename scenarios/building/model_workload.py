@@ -19,7 +19,7 @@ from hw.systems import Built, folder_of, mesh_problems
 from scenarios.language.model_spec import DEFAULT_MODE, MODES, OF_ANY_MODEL, Mode, ParallelSpec, RecomputedBlocks
 from scenarios.language.scenario_spec import WorkloadSpec
 from simulator import OpGraph, Parallel
-from simulator.models import Transformer
+from simulator.models import Sample, sample_of
 
 if TYPE_CHECKING:
     from scenarios.models import LoadedModel
@@ -46,12 +46,23 @@ class ModelRun:
     is_left: bool
 
     @property
+    def sample(self) -> Sample:
+        """What one of its batch is."""
+        return sample_of(self.model.description, getattr(self.how, "seq", 0))
+
+    @property
+    def samples(self) -> int:
+        """Sequences, images or graphs of one run, of all replicas together."""
+        return int(self.how.batch)
+
+    @property
     def tokens(self) -> int:
-        """Tokens of one run, of all replicas together."""
-        return int(self.how.tokens)
+        """Tokens of one run, of all replicas together; 0 of a model that reads none."""
+        return int(self.how.tokens) or self.samples * self.sample.tokens
 
     def __repr__(self) -> str:
-        return f"ModelRun({self.mode} {self.model.name}, {self.tokens} tokens on {self.parallel.chips} chips)"
+        of = f"{self.samples} {self.sample.name}s" if not self.tokens else f"{self.tokens} tokens"
+        return f"ModelRun({self.mode} {self.model.name}, {of} on {self.parallel.chips} chips)"
 
 
 def has_model(document: Document) -> bool:
@@ -83,11 +94,9 @@ def build_model(
     system = built.system
     if parallel is not None and built.wired:
         system = reader.laid(parallel, system)
-    how = reader.how(mode, spec) if mode is not None and spec is not None else None
+    how = reader.how(mode, spec, loaded) if mode is not None and spec is not None else None
     if mode is None or loaded is None or parallel is None or how is None or spec is None:
         return None, system, None
-    if not isinstance(loaded.description, Transformer):
-        reader.add("model", f"{loaded.name} is no transformer; steps are built of transformers")
     if len(problems.found) > before or not built.wired:
         return None, system, None
     document.notes = (*document.notes, *loaded.notes)
@@ -133,9 +142,6 @@ class _Reader:
         if mode is None:
             self.add("mode", unknown("mode", str(given), MODES))
             return None
-        for key in mode.needs:
-            if workload.get(key) is None:
-                self.problems.add(self.document.value_mark(_AT), f"'workload.{key}' is missing: {given} needs it")
         for key in workload:
             if key in _OF_MODELS and key not in (*OF_ANY_MODEL, *mode.keys):
                 of = " and ".join(name for name, each in MODES.items() if key in each.keys)
@@ -192,8 +198,14 @@ class _Reader:
             message = f"the parallelism of the workload makes the mesh {{{made}}}; leave it out, it follows"
             self.problems.add(self.document.value_mark(("system", "mesh")), message)
 
-    def how(self, mode: Mode, spec: WorkloadSpec) -> Any:
-        """The record of a mode."""
+    def how(self, mode: Mode, spec: WorkloadSpec, loaded: LoadedModel | None) -> Any:
+        """The record of a mode, after checking that what the model needs is there."""
+        needs = mode.needs_of(loaded.description, mode.needs) if loaded is not None else mode.needs
+        missing = [key for key in needs if self.document.data["workload"].get(key) is None]
+        # what a model needs that is not known is not known either
+        for key in missing if loaded is not None else ():
+            named = self.document.data["workload"].get("mode", DEFAULT_MODE)
+            self.problems.add(self.document.value_mark(_AT), f"'workload.{key}' is missing: {named} needs it")
         given = {name: getattr(spec, name) for name in mode.keys if name in spec.model_fields_set}
         given = {name: value for name, value in given.items() if value is not None}
         if isinstance(blocks := given.get("recompute"), RecomputedBlocks):
@@ -203,6 +215,6 @@ class _Reader:
             precision = self.tried(lambda: mode.precision(named))
             if precision is not None:
                 given["precision"] = precision
-        if any(name not in given for name in mode.needs):
+        if missing:
             return None
         return self.tried(lambda: mode.record(**mode.fixed, **given))

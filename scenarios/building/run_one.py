@@ -35,7 +35,7 @@ def summarise(scenario: Scenario) -> Summary:
     own: dict[str, OwnWord] = {}
     listed: list[str] = []
     if scenario.model is not None:
-        own |= model_words(scenario.model.tokens)
+        own |= model_words(scenario.model.tokens, scenario.model.samples)
         listed += MODEL_WORDS
     if (money_words := money_words_of(scenario)) is not None:
         own |= money_words.own
@@ -43,15 +43,20 @@ def summarise(scenario: Scenario) -> Summary:
     return Summary(simulation.plan, simulation.run, scenario.loaders, own, listed)
 
 
-def model_words(tokens: int) -> dict[str, OwnWord]:
-    """How to work out the words that a run has because it is of a model, which handles so many tokens."""
+def model_words(tokens: int, samples: int) -> dict[str, OwnWord]:
+    """How to work out the words that a run has because it is of a model, which handles so many tokens (0: it reads none),
+    and so many sequences, images or graphs."""
 
     def cost_per_million(summary: Summary) -> Value:
         cost = summary.built_in("cost")
-        return usd_per_million(cost, tokens) if isinstance(cost, float) else None
+        return usd_per_million(cost, tokens) if tokens and isinstance(cost, float) else None
+
+    def per_s(count: int) -> OwnWord:
+        return lambda summary: count / summary.result.time_s if count and summary.result.time_s else None
 
     return {
-        "tokens_per_s": lambda summary: tokens / summary.result.time_s if summary.result.time_s else None,
+        "tokens_per_s": per_s(tokens),
+        "samples_per_s": per_s(samples),
         "cost_per_million_tokens": cost_per_million,
         "bubble": lambda summary: bubble(summary.result),
     }

@@ -7,14 +7,25 @@ that makes its op graph, and the keys it must have. The keys that it may have ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hw.input import Spec
-from simulator import PRECISIONS, Inference, Precision, Training, inference_graph, precision_of, train_graph
+from simulator import (
+    PRECISIONS,
+    Forward,
+    Inference,
+    Precision,
+    Training,
+    forward_graph,
+    inference_graph,
+    precision_of,
+    train_graph,
+)
+from simulator.models import Model, sample_of
 
 Count = Annotated[int, Field(ge=1, le=10**12, strict=True)]
 """A whole number of something, at least one."""
@@ -25,8 +36,8 @@ Flag = Annotated[bool, Field(strict=True)]
 @dataclass(frozen=True, slots=True)
 class Mode:
     """What can be done with a model. `record` says it, with `fixed` as some of its fields; `graph` makes the op graph from
-    a description, a parallelism and such a record; `needs`: the keys that must be said; `use`: what its precisions are
-    for; `bf16`: what is meant by that precision, of which others may change parts."""
+    a description, a parallelism and such a record; `needs`: the keys that must be said, `needs_of` which of them a model
+    has; `use`: what its precisions are for; `bf16`: what is meant by that precision, of which others may change parts."""
 
     record: Callable[..., Any]
     graph: Callable[..., Any]
@@ -34,6 +45,7 @@ class Mode:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     use: Literal["training", "inference"] = "training"
     bf16: Precision = PRECISIONS["bf16"]
+    needs_of: Callable[[Model, Sequence[str]], Sequence[str]] = field(default=lambda _model, needs: needs)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -46,14 +58,27 @@ class Mode:
         return precision_of(given, self.use, {"bf16": self.bf16})
 
 
-def _inference(mode: str, needs: tuple[str, ...]) -> Mode:
-    (bf16,) = (each.default for each in fields(Inference) if each.name == "precision")
+def _default(record: type[Forward] | type[Inference]) -> Precision:
+    """The precision of a record where none is said."""
+    (bf16,) = (each.default for each in fields(record) if each.name == "precision")
     assert isinstance(bf16, Precision)
-    return Mode(Inference, inference_graph, needs, {"mode": mode}, "inference", bf16)
+    return bf16
+
+
+def _inference(mode: str, needs: tuple[str, ...]) -> Mode:
+    return Mode(Inference, inference_graph, needs, {"mode": mode}, "inference", _default(Inference))
+
+
+def _read(model: Model, needs: Sequence[str]) -> Sequence[str]:
+    """What of a mode's keys a model needs: an image has no length to be said, a graph is no batch."""
+    sample = sample_of(model, 0)
+    without = {"sequence": (), "image": ("seq",), "graph": ("seq", "batch")}[sample.name]
+    return [key for key in needs if key not in without]
 
 
 MODES: Mapping[str, Mode] = {
-    "train": Mode(Training, train_graph, ("batch", "seq")),
+    "train": Mode(Training, train_graph, ("batch", "seq"), needs_of=_read),
+    "forward": Mode(Forward, forward_graph, ("batch", "seq"), {}, "inference", _default(Forward), _read),
     "prefill": _inference("prefill", ("batch", "seq")),
     "decode": _inference("decode", ("batch", "context")),
 }

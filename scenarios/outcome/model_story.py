@@ -1,7 +1,7 @@
 """What is told of a run because it is of a model: what the model is, how it lies on the chips, what it came to.
 
-FLOPs of a token are those of the model in closed form, forwards, three times that in training; what is recomputed is not
-counted.
+FLOPs of a token (of an image, or a graph, where there are none) are those of the model in closed form, forwards, three
+times that in training, but for gradients of what is read; what is recomputed is not counted.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from analysis.runs import hidden_communication
 from hw import Dimension
 from hw.input import show
 from scenarios.building.model_workload import ModelRun
-from simulator import NAMED_PRECISIONS
-from simulator.models import Transformer, Work, forward_flops, parameters
+from simulator import NAMED_PRECISIONS, Inference
+from simulator.models import Work, forward_flops, parameters, training_flops
 
 _WAYS = ("dp", "tp", "pp", "cp", "ep")
-_TRAINING = 3.0
-"""A backward pass costs twice a forward one."""
-
 _SHOWN = 6
 _LEAST = 0.005
 """A share of what is exposed that is not worth a line."""
 
 
-def flops_per_token(run: ModelRun) -> float:
-    """FLOPs of the model for each token of a run, recomputation not counted."""
+def flops_per_sample(run: ModelRun) -> float:
+    """FLOPs of the model for each sequence, image or graph of a run, recomputation not counted."""
     model = run.model.description
-    assert isinstance(model, Transformer)
-    if run.mode == "train":
-        works, times = [Work(run.how.seq)], _TRAINING
-    else:
-        works, times = [Work(each.tokens, each.context) for each in run.how.passes], 1.0
-    flops = sum(forward_flops(model, work).total for work in works)
-    return times * flops / sum(work.tokens for work in works)
+    if isinstance(run.how, Inference):
+        return sum(forward_flops(model, Work(each.tokens, each.context)).total for each in run.how.passes)
+    work = Work(run.sample.tokens)
+    return training_flops(model, work) if run.mode == "train" else forward_flops(model, work).total
+
+
+def _flops_of(run: ModelRun) -> tuple[float, str]:
+    """FLOPs of a token, or of what there is instead, and its name."""
+    flops = flops_per_sample(run)
+    return (flops * run.samples / run.tokens, "token") if run.tokens else (flops, run.sample.name)
 
 
 def model_lines(run: ModelRun, words: Summary) -> Iterator[str]:
@@ -44,18 +44,21 @@ def model_lines(run: ModelRun, words: Summary) -> Iterator[str]:
     from scenarios.models import count_shown  # late: most runs are of no model
 
     count = count_shown(parameters(run.model.description).total)
-    flops = show(flops_per_token(run), Dimension.WORK)
-    yield f"{run.model.name}, {count} parameters; {run.mode}: {_tokens(run)}, {flops} a token"
+    flops, each = _flops_of(run)
+    an = "an" if each == "image" else "a"
+    shown = show(flops, Dimension.WORK)
+    yield f"{run.model.name}, {count} parameters; {run.mode}: {_batch(run)}, {shown} {an} {each}"
     yield f"{_layout(run)}; {'; '.join(_choices(run))}"
     told = {
-        "tokens/s": words["tokens_per_s"],
+        f"{run.sample.name}s/s": words["samples_per_s"] if run.sample.name != "sequence" else None,
+        "tokens/s": words["tokens_per_s"] if run.sample.name == "sequence" else None,
         "MFU": words["mfu"],
         "HFU": words["hfu"] if words["hfu"] != words["mfu"] else None,
         "bubble": words["bubble"] if run.parallel.pp > 1 else None,
         "exposed communication": words["exposed_network"] or None,
     }
     names = {"MFU": "mfu", "HFU": "hfu", "bubble": "bubble", "exposed communication": "exposed_network"}
-    shown = []
+    parts = []
     for name, value in told.items():
         if value is None or isinstance(value, (str, bool)):
             continue
@@ -63,13 +66,15 @@ def model_lines(run: ModelRun, words: Summary) -> Iterator[str]:
         text = (
             _share(value) if dimension is Dimension.RATIO else show(value, dimension) if dimension else f"{value:,.0f}"
         )
-        shown.append(f"{name} {text}")
-    yield ", ".join(shown)
+        parts.append(f"{name} {text}")
+    yield ", ".join(parts)
 
 
-def _tokens(run: ModelRun) -> str:
+def _batch(run: ModelRun) -> str:
     sequences = f"{run.how.batch:,} x "
-    if run.mode == "train":
+    if run.sample.name != "sequence":
+        return f"{run.samples:,} {run.sample.name}{'s' if run.samples > 1 else ''} a step"
+    if run.mode in ("train", "forward"):
         return f"{sequences}{run.how.seq:,} tokens a step = {run.tokens:,}"
     if run.mode == "prefill":
         return f"{sequences}{run.how.seq:,} tokens of prompts = {run.tokens:,}"
@@ -120,7 +125,9 @@ def model_record(run: ModelRun) -> dict[str, Any]:
         "parameters": parameters(run.model.description).total,
         "mode": run.mode,
         "tokens": run.tokens,
-        "flops_per_token": flops_per_token(run),
+        "samples": run.samples,
+        "flops_per_sample": flops_per_sample(run),
+        "flops_per_token": flops_per_sample(run) * run.samples / run.tokens if run.tokens else None,
         "parallel": {**asdict(run.parallel), "order": list(run.parallel.order), "layers": list(run.parallel.layers)},
         "dp_is_what_is_left": run.is_left,
     }

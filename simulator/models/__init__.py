@@ -9,7 +9,7 @@ Nothing here knows of hardware, batch or parallelism. The catalogue of models is
 
 from simulator.models.blocks import Block, Run, alike, blocks, runs, shortest_kinds
 from simulator.models.checks import description_problems
-from simulator.models.convolution import BOTTLENECK_EXPANSION, ConvNet, Layer, Stage, layers
+from simulator.models.convolution import BOTTLENECK_EXPANSION, ConvNet, Layer, Stage, Unit, layers, units
 from simulator.models.description import (
     Activation,
     Attention,
@@ -30,7 +30,17 @@ from simulator.models.description import (
     Router,
     Transformer,
 )
-from simulator.models.flops import Flops, Work, attention_mask, flops_per_token, forward_flops
+from simulator.models.flops import (
+    Flops,
+    Sample,
+    Work,
+    attention_mask,
+    first_flops,
+    flops_per_token,
+    forward_flops,
+    sample_of,
+    training_flops,
+)
 from simulator.models.graph_network import GraphNetwork, graph_weights
 from simulator.models.parameters import Model, Parameters, Part, parameters, parts
 from simulator.models.weights import Weight, block_weights, input_weights, output_weights
@@ -71,6 +81,8 @@ __all__ = [
     "shortest_kinds",
     "Layer",
     "layers",
+    "Unit",
+    "units",
     "Weight",
     "block_weights",
     "input_weights",
@@ -84,6 +96,10 @@ __all__ = [
     "Flops",
     "Work",
     "attention_mask",
+    "first_flops",
     "flops_per_token",
     "forward_flops",
+    "training_flops",
+    "Sample",
+    "sample_of",
 ]

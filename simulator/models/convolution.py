@@ -85,19 +85,54 @@ class Layer:
         return 2 * self.in_channels * self.kernel**2 * self.out_channels * self.out_size**2
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Layers that stand together (a residual block, a convolution, a pool), `repeat` times in a row."""
+
+    layers: tuple[Layer, ...]
+    repeat: int = 1
+
+    @property
+    def reads(self) -> str:
+        """The layer (or image) before it."""
+        return self.layers[0].reads
+
+
 def layers(model: ConvNet) -> tuple[Layer, ...]:
     """Every layer, in the order in which they run."""
+    return tuple(layer for _, turn in _turns(model) for layer in turn)
+
+
+def units(model: ConvNet) -> tuple[Unit, ...]:
+    """The same as units: turns of a stage that are alike are one, repeated. A graph needs a block of ops for each."""
+    found: list[Unit] = []
+    stage_before = -1
+    for stage, turn in _turns(model):
+        before = found[-1] if found else None
+        if before is not None and stage == stage_before and list(map(_shape, turn)) == list(map(_shape, before.layers)):
+            found[-1] = replace(before, repeat=before.repeat + 1)
+        else:
+            found.append(Unit(turn))
+        stage_before = stage
+    return tuple(found)
+
+
+def _shape(layer: Layer) -> Layer:
+    """A layer without names."""
+    return replace(layer, name="", reads="", adds=layer.adds and "around")
+
+
+def _turns(model: ConvNet) -> Iterator[tuple[int, tuple[Layer, ...]]]:
+    """The layers of each turn of each stage, with the number of the stage."""
     at = _At("image", model.channels, model.image)
-    found: list[Layer] = []
     for number, stage in enumerate(model.stages):
         for turn in range(stage.repeat):
             name = f"stages.{number}.{turn}" if stage.repeat > 1 else f"stages.{number}"
             # only the first of a stage may shrink the image
             stride = stage.stride if turn == 0 or stage.kind not in _RESIDUAL else 1
             made = tuple(_MAKERS[stage.kind](stage, name, at, stride))
-            found += made
+            yield number, made
             at = _At(made[-1].name, made[-1].out_channels, made[-1].out_size)
-    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

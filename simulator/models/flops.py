@@ -2,7 +2,8 @@
 
 Model: two FLOPs for every weight of a matmul that a row meets, so 2 P a token where P counts matrices in use; attention is
 2 (d_qk + d_v) a head for every pair of a query and a key that it sees. The vocabulary's matmul is told apart, as papers do.
-Work on the vector unit (softmax, norms, activations) is not counted. A backward pass costs twice as much.
+Work on the vector unit (softmax, norms, activations, sums over neighbours) is not counted. A backward pass costs twice as
+much, but for the first layer where it is a matmul: images, and features of nodes, get no gradient.
 Assumes: what a mask hides is not computed (flash attention) unless `masked_too`; MLA expands its latent to all heads.
 Source: Kaplan et al. 2020, table 1; Narayanan et al. 2021, appendix; Dao et al. 2022 for masks.
 """
@@ -17,7 +18,7 @@ from simulator.models.convolution import ConvNet, layers
 from simulator.models.description import Transformer
 from simulator.models.graph_network import GraphNetwork, graph_weights
 from simulator.models.parameters import Model, parts
-from simulator.models.weights import Weight
+from simulator.models.weights import Weight, input_weights
 from simulator.ops.kinds.attention.mask import Mask
 
 _VOCABULARY = "head.vocabulary"
@@ -75,6 +76,63 @@ def _(model: ConvNet, _work: Work) -> Flops:
 def _(model: GraphNetwork, _work: Work) -> Flops:
     matrices = (weight for weight in graph_weights(model) if weight.use == "matmul")
     return Flops(float(sum(2 * weight.size * model.nodes for weight in matrices)))
+
+
+@singledispatch
+def first_flops(model: Model) -> float:
+    """FLOPs, forwards, of matmuls with what one image or graph is: nothing makes a gradient of that. Tables of tokens have
+    none."""
+    raise TypeError(f"{type(model).__name__} is no description of a model")
+
+
+@first_flops.register
+def _(model: Transformer) -> float:
+    return float(sum(2 * weight.size * _patches(model) for weight in input_weights(model) if weight.use == "matmul"))
+
+
+@first_flops.register
+def _(model: ConvNet) -> float:
+    return float(next((layer.flops for layer in layers(model) if layer.flops), 0))
+
+
+@first_flops.register
+def _(model: GraphNetwork) -> float:
+    matrices = 1 if model.layer == "gcn" else 2
+    return float(2 * matrices * model.features * model.widths[0] * model.nodes)
+
+
+def training_flops(model: Model, work: Work) -> float:
+    """FLOPs of a forward and a backward pass over one sequence, image or graph; nothing is computed twice."""
+    return 3 * forward_flops(model, work).total - first_flops(model)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One of a batch: what it is called, and how many tokens it has, if it has tokens."""
+
+    name: str
+    tokens: int = 0
+
+
+@singledispatch
+def sample_of(model: Model, _seq: int) -> Sample:
+    """What one of a batch is, where sequences are so long."""
+    raise TypeError(f"{type(model).__name__} is no description of a model")
+
+
+@sample_of.register
+def _(model: Transformer, seq: int) -> Sample:
+    return Sample("image", model.patches.tokens) if model.patches is not None else Sample("sequence", seq)
+
+
+@sample_of.register
+def _(model: ConvNet, _seq: int) -> Sample:
+    return Sample("image")
+
+
+@sample_of.register
+def _(model: GraphNetwork, _seq: int) -> Sample:
+    return Sample("graph")
 
 
 def flops_per_token(model: Transformer, seq: int) -> Flops:

@@ -122,7 +122,9 @@ class _Walk:
         kind = find_kind(op)
         if kind.backward is None:
             raise RunError(f"{op.name}: {op.kind} cannot be differentiated")
-        given = self._gathered(op.name, weights=False, takes_sums=op.kind in _TAKES_SUMS)
+        # what is only a weight in another format, or rows of it, has a gradient that is left as a sum as the weight's is
+        of_weight = op.kind in ("cast", "embedding") and op.inputs[0].name in self.wanted
+        given = self._gathered(op.name, weights=False, takes_sums=of_weight or op.kind in _TAKES_SUMS)
         wants = [tensor.name in self.needed for tensor in op.inputs]
         if not any(wants):
             return

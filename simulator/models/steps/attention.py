@@ -56,6 +56,8 @@ def heads_joined(write: Writer, shapes: Shapes, a: Tensor) -> Tensor:
 
 def queries_keys_values(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of a chip's tokens, normed and rotated where the model does that."""
+    if shapes.model.attention.fused:
+        x = write.narrow(x)
     q = _heads(write, shapes, x, "q", "heads", shapes.layout.tensor)
     k, v = (_heads(write, shapes, x, name, "kv", shapes.kv_axes) for name in ("k", "v"))
     if shapes.model.attention.qk_norm != "none":

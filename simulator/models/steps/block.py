@@ -49,8 +49,8 @@ def _residual(
     if places == "sandwich":
         made = norm(write, shapes, made, f"p{number}")
     if places != "post":
-        return write.op("add", x, made, out=out, shape=shapes.stream)
-    total = write.op("add", x, made, out=f"t{number}", shape=shapes.stream)
+        return write.op("add", x, made, out=out, shape=shapes.stream, dtype=write.wide)
+    total = write.op("add", x, made, out=f"t{number}", shape=shapes.stream, dtype=write.wide)
     return norm(write, shapes, total, out, f"n{number}")
 
 
@@ -60,7 +60,8 @@ def _side_by_side(write: Writer, shapes: Shapes, block: Block, x: Tensor, out: s
     attended, fed = attention(write, shapes, block, inside), _feed_forward(write, shapes, block, inside)
     both = write.op("add", attended, fed, out="both", shape=shapes.inside, partial=attended.partial)
     biased = bool(both.partial) and (shapes.model.attention.out_bias or shapes.model.ffn.bias)
-    return write.op("add", x, leave(write, shapes, both, biased), out=out, shape=shapes.stream)
+    left = leave(write, shapes, both, biased)
+    return write.op("add", x, left, out=out, shape=shapes.stream, dtype=write.wide)
 
 
 def _feed_forward(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Tensor:

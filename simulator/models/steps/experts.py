@@ -21,6 +21,7 @@ from simulator.models.steps.writer import Writer, dims
 def expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
     """From tokens inside a region to the sums of the experts' last matmuls."""
     layout = shapes.layout
+    x = write.narrow(x)
     scores = linear(write, x, "router", dims("model", "experts"), shapes.tokens("experts"))
     chosen = write.op("route", scores, out="chosen", shape=shapes.tokens("top"))
     own = layout.batch + layout.seq

@@ -16,7 +16,9 @@ from simulator.models.blocks import Run, runs
 from simulator.models.description import Transformer
 from simulator.models.steps.block import block_ops
 from simulator.models.steps.buffers import Buffer, Stored, buffers
-from simulator.models.steps.ends import embedding_ops, head_ops, loss_ops, squares_ops
+from simulator.models.steps.ends.images import image_ops
+from simulator.models.steps.ends.losses import LossFormat, model_loss, model_outputs
+from simulator.models.steps.ends.tokens import embedding_ops
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer
 from simulator.passes.differentiate import Remake
@@ -27,7 +29,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of a model: forward items, its buffers, what they make, what of it is run again in the backward pass, which
-    ops are one kernel, whose memory is taken by what is no activation, and what is made again in another way."""
+    ops are one kernel, whose memory is taken by what is no activation, and what is made again in another way. `returns`:
+    what the model hands to whoever called it, in the part that ends in a loss."""
 
     items: Items
     buffers: tuple[Buffer, ...]
@@ -36,6 +39,7 @@ class Part:
     fuse: tuple[tuple[str, ...], ...] = ()
     roles: Roles = field(default_factory=dict)
     remakes: Mapping[str, Remake] = field(default_factory=dict)
+    returns: str = ""
 
     @property
     def rounds(self) -> int | str | None:
@@ -70,7 +74,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class PartMaker:
-    """Makes the parts of a chunk."""
+    """Makes the parts of a chunk. `has_loss`: it ends in a loss, and not in what the model tells."""
 
     model: Transformer
     shapes: Shapes
@@ -79,12 +83,13 @@ class PartMaker:
     recompute: str | int
     where: Slice
     eager: bool = False
+    has_loss: bool = True
 
     def parts(self) -> list[Part]:
         """Embedding, runs of blocks, head and loss, as far as the chunk has them."""
         found: list[Part] = []
         stream = self.taken
-        if self.where.first == 0 and self.model.embedding is not None:
+        if self.where.first == 0 and (self.model.embedding is not None or self.model.patches is not None):
             found.append(self._first())
             stream = found[-1].makes
         for number, run in enumerate(self._runs()):
@@ -97,7 +102,8 @@ class PartMaker:
     @property
     def taken(self) -> Tensor:
         """What the chunk takes in where it is not the first."""
-        return self._writer().tensor("x", self.shapes.stream)
+        write = self._writer()
+        return write.tensor("x", self.shapes.stream, write.wide)
 
     def _runs(self) -> list[Run]:
         """Runs of blocks, cut where recomputing ends."""
@@ -119,17 +125,19 @@ class PartMaker:
         """For blocks."""
         precision = self.stored.precision
         made = Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager)
-        made.matmul = precision.matmul
+        made.matmul, made.wide = precision.matmul, precision.wide
         return made
 
     def _end_writer(self) -> Writer:
         """For embedding and head."""
         precision = self.stored.precision
-        return Writer(precision.compute, precision.vocabulary or precision.weights, self.where.suffix, eager=self.eager)
+        stored = precision.vocabulary or precision.weights
+        return Writer(precision.compute, stored, self.where.suffix, eager=self.eager, wide=precision.wide)
 
     def _first(self) -> Part:
         write = self._end_writer()
-        x = embedding_ops(write, self.shapes, "x")
+        patches = self.model.patches
+        x = embedding_ops(write, self.shapes, "x") if patches is None else image_ops(write, self.shapes, patches, "x")
         return self._part(f"In{self.where.mark}", write, x)
 
     def _last(self, y: Tensor, first: Part) -> Part:
@@ -137,12 +145,12 @@ class PartMaker:
         table = None
         if self.model.embedding is not None and self.model.embedding.tied and self.where.first == 0:
             table = next(each for buffer in first.buffers for each in buffer.weights if each.name.startswith("table"))
-        dtype = self.stored.precision.logits
-        if self.model.embedding is None:
-            loss = squares_ops(write, self.shapes, y, dtype)
+        if self.has_loss:
+            dtype, in_place = self.stored.precision.logits, self.stored.megatron
+            made, told = model_loss(write, self.shapes, y, table, LossFormat(dtype, in_place))
         else:
-            loss = loss_ops(write, self.shapes, head_ops(write, self.shapes, y, table), dtype, self.stored.megatron)
-        return self._part(f"Out{self.where.mark}", write, loss)
+            made = told = model_outputs(write, self.shapes, y, table)[0]
+        return replace(self._part(f"Out{self.where.mark}", write, made), returns=told.name)
 
     def _gathered_again(self, ops: Sequence[Op]) -> frozenset[str]:
         """What Megatron-LM keeps the chip's part of, and gathers once more in the backward pass."""

@@ -25,13 +25,14 @@ def norm(write: Writer, shapes: Shapes, x: Tensor, out: str, named: str = "") ->
     weights = [write.weight(f"g{named or out}", dims("model"))]
     if given.has_bias:
         weights.append(write.weight(f"b{named or out}", dims("model")))
-    return write.op(f"{given.kind}_norm", x, *weights, out=out, shape=x.dims)
+    return write.op(f"{given.kind}_norm", x, *weights, out=out, shape=x.dims, dtype=write.wide)
 
 
 def enter(write: Writer, shapes: Shapes, x: Tensor) -> Tensor:
     """Tokens at the beginning of a tensor-parallel region: gathered over its chips where they were sharded."""
     if not shapes.layout.sequence:
         return x
+    x = write.narrow(x)
     return write.op("all_gather", x, out=f"{base_name(write, x)}g", shape=shapes.inside, over=shapes.layout.tensor)
 
 
@@ -57,8 +58,8 @@ def linear(
     """A matmul with weight `w<out>`; with a bias, which the same kernel adds. Axes that it contracts leave partial sums.
     Operands are cast to the format of matmuls, but for what chooses experts."""
     w = write.weight(f"w{out}", weight)
-    if out not in CHOOSES:
-        x, w = write.operand(x), write.operand(w)
+    cast = write.narrow if out in CHOOSES else write.operand
+    x, w = cast(x, out), cast(w)
     kept = {dim.size for dim in shape}
     partial = "".join(dim.axes for dim in weight if dim.size not in kept)
     # the bias of sums over chips is added when they are whole
@@ -76,6 +77,8 @@ def network(write: Writer, shapes: Shapes, x: Tensor, width: str, prefix: str = 
     a prefix where the block has another such network."""
     ffn, axes = shapes.model.ffn, shapes.layout.tensor
     wide, hidden = dims("model", (width, axes)), shapes.tokens((width, axes))
+    if ffn.fused:
+        x = write.narrow(x)
     bias = dims((width, axes)) if ffn.bias else None
     if ffn.gated:
         gate = linear(write, x, f"{prefix}gate", wide, hidden, bias)

@@ -8,8 +8,10 @@ Model: one record says it all. `compute` is the format of activations, `weights`
 In fp8 the three matmuls of every linear layer of a block, forwards and both backwards, take operands in fp8: inputs and
 gradients of outputs are cast to it, each once, and what is kept for the backward pass is the narrow copy. Attention,
 norms, router, embedding and head stay as wide as activations.
-Bytes a parameter with AdamW: fp32 4 + 4 + 8 = 16; bf16 2 + 2 + 8 = 12; mixed_bf16 2 + 4 + 4 + 8 = 18; fp8 1 + 4 + 4 + 8
-= 17, with moments in bf16 13.
+Weights that are wider than activations are cast to them for the matmuls of each step, and what no matmul makes (norms, sums,
+embeddings) is as wide as the weights, as torch.autocast has it.
+Bytes a parameter with AdamW: fp32 and amp_bf16 4 + 4 + 8 = 16; bf16 2 + 2 + 8 = 12; mixed_bf16 2 + 4 + 4 + 8 = 18; fp8
+1 + 4 + 4 + 8 = 17, with moments in bf16 13.
 Assumes: scales of blocks of numbers are few bytes, and not counted.
 Source: Micikevicius et al. 2018 (mixed precision); Narayanan et al. 2021 and Megatron-LM's distributed optimizer for 18 B;
 DeepSeek-AI 2024 (DeepSeek-V3, section 3.3: fp8 for Fprop, Dgrad and Wgrad, what stays wide, moments in bf16).
@@ -23,7 +25,7 @@ from typing import Literal
 
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import unknown
-from simulator.graph.dtypes import DTYPE_BYTES
+from simulator.graph.dtypes import DTYPE_BYTES, widest
 
 Use = Literal["training", "inference"]
 """What a precision is for."""
@@ -44,10 +46,16 @@ class Precision:
     logits: str = "fp32"
     kv: str = "bf16"
 
+    @property
+    def wide(self) -> str:
+        """The format of what no matmul makes."""
+        return widest((self.compute, self.weights, self.vocabulary or self.weights))
+
 
 PRECISIONS: Mapping[str, Precision] = {
     "fp32": Precision(compute="fp32", weights="fp32", gradients="fp32", kv="fp32"),
     "bf16": Precision(),
+    "amp_bf16": Precision(weights="fp32", gradients="fp32"),
     "mixed_bf16": Precision(main_gradients="fp32", master="fp32"),
 }
 """Precisions by name, of training and of inference."""

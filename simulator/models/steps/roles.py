@@ -22,11 +22,8 @@ def step_roles(
     parts: Iterable[Part], stored: Stored, back: Gradients, added: Collection[str], optimizer: str
 ) -> dict[str, Owner]:
     """The owners of all tensors of a chunk's step."""
-    found: dict[str, Owner] = {}
-    for part in parts:
-        for op in every_op(part.items):
-            found |= dict.fromkeys((each.name for each in op.inputs), "activations")
-            found[op.name] = "activations"
+    parts = list(parts)
+    found = forward_roles(parts, stored)
     for part in parts:
         for buffer in part.buffers:
             found |= buffer_roles(buffer, stored, back, added, optimizer)
@@ -34,15 +31,36 @@ def step_roles(
     return found | _backward_roles(every_op(back.items), back, found)
 
 
+def forward_roles(parts: Iterable[Part], stored: Stored) -> dict[str, Owner]:
+    """The owners of all tensors of a forward pass."""
+    found: dict[str, Owner] = {}
+    parts = list(parts)
+    for part in parts:
+        for op in every_op(part.items):
+            found |= dict.fromkeys((each.name for each in op.inputs), "activations")
+            found[op.name] = "activations"
+    for part in parts:
+        for buffer in part.buffers:
+            found |= _weight_roles(buffer, stored)
+        found |= part.roles
+    return found
+
+
+def _weight_roles(buffer: Buffer, stored: Stored) -> dict[str, Owner]:
+    """The owners of what a buffer is stored and gathered as."""
+    owned, whole = stored.owned(buffer).name, stored.whole(buffer).name
+    found: dict[str, Owner] = {}
+    gathered: Owner = "communication buffers" if stored.is_shared(buffer) else "weights"
+    found |= dict.fromkeys((whole, *(weight.name for weight in buffer.weights)), gathered)
+    return found | dict.fromkeys((owned, f"stored{owned}", f"stored{whole}", f"n{owned}"), "weights")
+
+
 def buffer_roles(
     buffer: Buffer, stored: Stored, back: Gradients, added: Collection[str], optimizer: str
 ) -> dict[str, Owner]:
     """The owners of what a buffer is stored, gathered, reduced and stepped as."""
-    owned, whole, main = stored.owned(buffer).name, stored.whole(buffer).name, stored.main(buffer).name
-    found: dict[str, Owner] = {}
-    gathered: Owner = "communication buffers" if stored.is_shared(buffer) else "weights"
-    found |= dict.fromkeys((whole, *(weight.name for weight in buffer.weights)), gathered)
-    found |= dict.fromkeys((owned, f"stored{owned}", f"stored{whole}", f"n{owned}"), "weights")
+    main = stored.main(buffer).name
+    found = _weight_roles(buffer, stored)
     found |= dict.fromkeys((main, f"stored{main}"), "gradients")
     ops, packed = stored.collected(buffer, back.of, added)
     more = [op for last in (False, True) for op in stored.finished(buffer, packed, last)[0]]

@@ -23,15 +23,19 @@ class Shapes:
     """How many chips of the context axis pass keys and values round; 0 where they do not."""
     used: str = "experts"
     """The dim of the experts that some token goes to: all of them, unless tokens are few."""
+    places: str = "seq"
+    """The dim of the rows of a table of positions: as many as tokens, unless sequences are shorter."""
 
     @classmethod
-    def of(cls, model: Transformer, parallel: Parallel) -> Shapes:
-        """The dims of a model under a parallelism."""
+    def of(cls, model: Transformer, parallel: Parallel, seq: int = 0) -> Shapes:
+        """The dims of a model under a parallelism, for sequences of so many tokens (0: the longest)."""
         layout = Layout.of(parallel)
         attention = model.attention
         kv_axes = layout.tensor if attention.kv_heads % parallel.tp == 0 else ""
+        exchanges = parallel.context == "all_to_all" and bool(layout.seq)
         ring = parallel.cp if parallel.context == "ring" and layout.seq else 0
-        return cls(model, layout, kv_axes, parallel.context == "all_to_all" and bool(layout.seq), ring)
+        longer = model.embedding is not None and 0 < seq < (model.position.longest or 0)
+        return cls(model, layout, kv_axes, exchanges, ring, places="places" if longer else "seq")
 
     @property
     def stream(self) -> tuple[Dim, ...]:

@@ -20,7 +20,9 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         problems.add(Mark("batch"), message)
     split = parallel.cp * (parallel.tp if parallel.sequence else 1)
     if seq % split:
-        problems.add(Mark("seq"), f"{seq} tokens are not shared evenly by {split} chips")
+        told = f"{seq} tokens are not shared evenly by {split} chips"
+        whole = "; sequence: false keeps them whole between tensor-parallel regions" if seq % parallel.cp == 0 else ""
+        problems.add(Mark("seq"), told + whole)
     attention = model.attention
     widths = {"heads": attention.heads, "d_ff": model.ffn.d_ff or 0}
     if model.moe is not None:
@@ -52,7 +54,7 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         "ff": model.ffn.d_ff or 0,
         "vocab": padded,
     }
-    sizes |= _latent_sizes(model) | _expert_sizes(model, parallel, at_once * seq)
+    sizes |= _latent_sizes(model) | _expert_sizes(model, parallel, at_once * seq) | _end_sizes(model)
     return {name: size for name, size in sizes.items() if size}
 
 
@@ -64,6 +66,19 @@ def _ring_problems(model: Transformer, parallel: Parallel, seq: int) -> Iterator
         yield "a ring has no sliding windows"
     if model.attention.causal and seq % (2 * parallel.cp):
         yield f"{seq} tokens are not cut into 2 x {parallel.cp} pieces, a first and a last one for each chip"
+
+
+def _end_sizes(model: Transformer) -> dict[str, int]:
+    """The dims of what stands before the first block and behind the last."""
+    found = {"classes": model.head.classes, "two": 2 if model.head.pairs else 0}
+    if model.embedding is not None:
+        learned = model.position.kind == "learned"
+        found |= {"segments": model.embedding.segments, "places": (model.position.longest or 0) if learned else 0}
+    if model.patches is not None:
+        patches, grid = model.patches, model.patches.image // model.patches.patch
+        found |= {"colours": patches.channels, "side": patches.image, "patch": patches.patch, "grid": grid}
+        found["patches"] = grid**2
+    return found
 
 
 def _latent_sizes(model: Transformer) -> dict[str, int]:

@@ -1,11 +1,11 @@
-"""A training step of a transformer as an op graph: forward, backward, gradients, optimizer.
+"""A training step of a model as an op graph: forward, backward, gradients, optimizer.
 
 Model: the blocks of a run are one block of ops, repeated; its backward pass is that block walked backwards
 (`simulator.passes.differentiate`). Gradients are reduced over data-parallel chips part by part, in the queue of their
 axes, beside the backward pass of the parts before. Several microbatches are one repeated block of both passes whose
 gradients are added up, and a last one whose gradients are reduced.
 Law: forward and backward matmuls are 6 FLOPs a parameter and token, attention and the vocabulary's apart; what is
-recomputed comes on top.
+recomputed comes on top. Nothing makes a gradient of what a model reads, images and features of nodes included.
 Source: Kaplan et al. 2020 (6 P D); Narayanan et al. 2021; Chen et al. 2016 and Korthikanti et al. 2022 for recomputation.
 """
 
@@ -18,15 +18,15 @@ from hw import Mark, Problem, SpecError
 from hw.input import unknown
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.op_graph import OpGraph
-from simulator.models.description import Transformer
+from simulator.models.parameters import Model
 from simulator.models.steps.buffers import STATES, Stored
 from simulator.models.steps.chunk import Chunk, Optimizer
-from simulator.models.steps.layout import Parallel
+from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.megatron.placeholders import placeholders
-from simulator.models.steps.parts import PartMaker, Slice
+from simulator.models.steps.parts import Slice
 from simulator.models.steps.precision import PRECISIONS, Precision
-from simulator.models.steps.shapes import Shapes
-from simulator.models.steps.sizes import microbatches, sizes_of
+from simulator.models.steps.stacks.families import stack_of
+from simulator.models.steps.stacks.stack import Asked
 from simulator.passes.pipeline.assembly import Pipeline, pipelined
 from simulator.passes.rename import own_names, renamed
 
@@ -42,8 +42,9 @@ OFFLOADED = ("optimizer", "activations")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What a step is: sequences of all replicas together, tokens of each, formats, optimizer, and what is recomputed:
-    'none', 'selective' (attention), 'full' (all but the blocks' inputs), or the number of blocks of which all is. `clip`:
+    """What a step is: sequences (or images) of all replicas together, tokens of each where they do not follow from the
+    model, formats, optimizer, and what is recomputed: 'none', 'selective' (attention), 'full' (all but the blocks' inputs),
+    or the number of blocks of which all is. `clip`:
     gradients are clipped by their norm, so that nothing is stepped before all of them are read once more. `eager`: ops are
     those of PyTorch without a compiler, and the step's Python holds what the model returns until the step is over. `engine`:
     'plain', or 'megatron': gradients are added up by the matmuls that make them, what is gathered over the tensor or context
@@ -51,8 +52,8 @@ class Training:
     libraries are held (`simulator.models.steps.megatron`). `offload`: what lives in the memory of the host, 'optimizer' or
     'activations' or both (`simulator.models.steps.offloading`)."""
 
-    batch: int
-    seq: int
+    batch: int = 1
+    seq: int = 0
     precision: Precision = PRECISIONS["mixed_bf16"]
     optimizer: str = "adamw"
     recompute: str | int = "none"
@@ -76,11 +77,11 @@ class Training:
 
     @property
     def tokens(self) -> int:
-        """Tokens of a step, of all replicas together."""
+        """Tokens of a step, of all replicas together, as far as they are said."""
         return self.batch * self.seq
 
 
-def train_graph(model: Transformer, parallel: Parallel, training: Training) -> OpGraph:
+def train_graph(model: Model, parallel: Parallel, training: Training) -> OpGraph:
     """The op graph of one step. Raises SpecError where batch, sequence or layers do not divide."""
     return _Step(model, parallel, training).graph()
 
@@ -88,14 +89,16 @@ def train_graph(model: Transformer, parallel: Parallel, training: Training) -> O
 class _Step:
     """One step being built."""
 
-    def __init__(self, model: Transformer, parallel: Parallel, training: Training) -> None:
-        self.model, self.parallel, self.training = model, parallel, training
-        parallel.cut(model.layers)  # or says why not
-        self.microbatches = microbatches(parallel, training.batch)
-        megatron, several = training.engine == "megatron", self.microbatches > 1
+    def __init__(self, model: Model, parallel: Parallel, training: Training) -> None:
+        self.parallel, self.training = parallel, training
+        megatron = training.engine == "megatron"
+        asked = Asked(training.batch, training.seq, training.recompute, training.eager, megatron=megatron)
+        self.stack = stack_of(model, parallel, asked)
+        self.sizes = self.stack.sizes
+        parallel.cut(self.stack.layers)  # or says why not
+        self.microbatches = self.stack.microbatches
+        several = self.microbatches > 1
         self.stored = Stored(parallel, training.precision, several, megatron, tuple(training.offload))
-        self.shapes = Shapes.of(model, parallel)
-        self.sizes = sizes_of(model, parallel, training.batch, training.seq)
 
     def graph(self) -> OpGraph:
         """All chunks put together."""
@@ -103,7 +106,7 @@ class _Step:
 
     def _whole(self) -> OpGraph:
         """Without a pipeline: every microbatch through the whole model."""
-        chunk = self.chunk(Slice(0, self.model.layers))
+        chunk = self.chunk(Slice(0, self.stack.layers))
         declared = chunk.declared()
         last = (*chunk.forward, *chunk.backward(last=True))
         fuse = chunk.fuse
@@ -115,7 +118,7 @@ class _Step:
             shared = {op.name for op in every_op(tuple(declared))}
             names = {name: f"{name}{_LAST}" for name in own_names(last, shared)}
             fuse += [tuple(names[name] for name in group) for group in fuse]
-        held = (self._held(last),) if self.training.eager else ()
+        held = (self._held(last, chunk.parts[-1].returns),) if self.training.eager else ()
         items += renamed((*last, *chunk.stepped(), *held), names)
         dims = {**self.sizes, **chunk.dims(self.sizes)}
         roles = chunk.roles()
@@ -123,9 +126,9 @@ class _Step:
         return OpGraph(dims, tuple(items), fuse=[list(group) for group in fuse] or "none", roles=roles)
 
     @staticmethod
-    def _held(last: Items) -> Op:
+    def _held(last: Items, returned: str) -> Op:
         """What reads, when the step is over, what the model returned: that is held until then."""
-        made = [op.output for op in every_op(last) if op.name in ("logits", "nf")]
+        made = [op.output for op in every_op(last) if op.name == returned]
         return Op(Tensor("returned", "fp32", ()), "custom", tuple(made), (("bytes", "0"),))
 
     def _pipelined(self) -> OpGraph:
@@ -145,7 +148,7 @@ class _Step:
     def _chunks(self) -> tuple[list[Chunk], dict[str, int]]:
         """The chunks of a pipeline and the sizes of their buffers, whose dims have the names of one chunk where all are
         alike, else a number each."""
-        counts = self.parallel.cut(self.model.layers)
+        counts = self.parallel.cut(self.stack.layers)
         firsts = [sum(counts[:at]) for at in range(len(counts))]
         for numbered in (False, True):
             chunks = [
@@ -160,12 +163,11 @@ class _Step:
 
     def chunk(self, where: Slice) -> Chunk:
         """One chunk: some of the blocks, with what stands before and behind them."""
-        maker = PartMaker(
-            self.model, self.shapes, self.stored, self.sizes, self.training.recompute, where, self.training.eager
-        )
+        maker = self.stack.maker(where, self.stored)
         takes = maker.taken if where.first else None
         optimizer, parts = Optimizer(self.training.optimizer, self.training.clip), maker.parts()
         # of several chunks of a stage the first holds what the chip's libraries hold
         holds = self.stored.megatron and (where.number or 0) < self.parallel.pp
-        held = placeholders(parts, self.shapes, self.sizes, self.parallel, where.mark) if holds else ()
-        return Chunk(parts, self.stored, optimizer, takes, where.end == self.model.layers, held)
+        layout = Layout.of(self.parallel)
+        held = placeholders(parts, layout, self.sizes, self.parallel, where.mark) if holds else ()
+        return Chunk(parts, self.stored, optimizer, takes, where.end == self.stack.layers, held)

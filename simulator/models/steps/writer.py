@@ -1,7 +1,9 @@
 """Ops written one after the other, with tensors typed as they come: what the builders of models write with.
 
 Model: a `Writer` collects ops; each call makes one and returns its output. Weights are told apart from other inputs, with
-what their gradient is a sum over.
+what their gradient is a sum over. Where weights are wider than activations, matmuls take both in the narrow format, cast
+anew in each step, and all else goes on in the wide one: what mixes the two is wide (torch.autocast).
+Source: PyTorch's aten/src/ATen/autocast_mode.h for what is cast.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from simulator.graph.dtypes import DTYPE_BYTES, widest
 from simulator.graph.items import Dim, Op, Tensor
 from simulator.graph.owners import Owner
 from simulator.passes.differentiate import Remake
@@ -28,8 +31,9 @@ class Writer:
     """Ops in program order. `suffix` is put behind every name; `weights` are the weights that were asked for, by group;
     `fuse` the groups of ops that are one kernel; `roles` whose memory tensors take that are no activations; `eager`: ops are
     those of a framework without fused kernels; `memory` is where what is made lives, unless another is said; `matmul` is the
-    format in which matmuls take both operands, `narrowed` what was cast to it already, by name; `remakes`: what the backward
-    pass makes again in another way, by name."""
+    format in which matmuls take both operands, `narrowed` what was cast to it already, by name, `casts` what was cast to
+    that of activations; `wide`: the format of what no matmul makes, the wider one of activations and weights; `remakes`:
+    what the backward pass makes again in another way, by name."""
 
     dtype: str
     weight_dtype: str
@@ -43,6 +47,22 @@ class Writer:
     matmul: str | None = None
     narrowed: dict[str, Tensor] = field(default_factory=dict)
     remakes: dict[str, Remake] = field(default_factory=dict)
+    casts: dict[str, Tensor] = field(default_factory=dict)
+    wide: str = ""
+
+    def __post_init__(self) -> None:
+        self.wide = self.wide or widest((self.dtype, self.weight_dtype))
+
+    def narrow(self, x: Tensor, user: str = "") -> Tensor:
+        """A tensor as wide as activations: cast where it is wider, once, or (without a compiler) for each `user`; a weight,
+        which has none, once."""
+        if DTYPE_BYTES[x.dtype] <= DTYPE_BYTES[self.dtype]:
+            return x
+        base = x.name.removesuffix(self.suffix) if self.suffix else x.name
+        name = f"{base}c{user if self.eager else ''}"
+        if name not in self.casts:
+            self.casts[name] = self.op("cast", x, out=name, shape=x.dims, partial=x.partial, memory=x.memory)
+        return self.casts[name]
 
     def tensor(self, name: str, shape: Iterable[Dim], dtype: str = "", memory: str = "") -> Tensor:
         """A tensor of the activations' dtype, in their memory, unless another is said."""
@@ -71,10 +91,11 @@ class Writer:
         self.ops.append(Op(made, kind, inputs, told))
         return made
 
-    def operand(self, x: Tensor) -> Tensor:
-        """A tensor as a matmul takes it: cast to the format of matmuls, once for all that read it."""
+    def operand(self, x: Tensor, user: str = "") -> Tensor:
+        """A tensor as a matmul takes it: cast to the format of matmuls, once for all that read it, or as wide as
+        activations."""
         if self.matmul is None or x.dtype == self.matmul:
-            return x
+            return self.narrow(x, user)
         if x.name not in self.narrowed:
             name = f"{x.name.removesuffix(self.suffix) if self.suffix else x.name}cast"
             self.narrowed[x.name] = self.op("cast", x, out=name, shape=x.dims, dtype=self.matmul)

@@ -3,7 +3,6 @@
 from simulator.ops.kinds import (  # noqa: F401  (registers)
     cache,
     collective,
-    conv,
     data,
     experts,
     layout,
@@ -16,3 +15,5 @@ from simulator.ops.kinds import (  # noqa: F401  (registers)
     vector,
 )
 from simulator.ops.kinds.attention import backward, block, forward  # noqa: F401  (registers)
+from simulator.ops.kinds.convolution import backward as convolution_backward  # noqa: F401  (registers)
+from simulator.ops.kinds.convolution import batch_norm  # noqa: F401  (registers)

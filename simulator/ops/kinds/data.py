@@ -56,18 +56,21 @@ def embedding(call: Call) -> Sequence[Kernel]:
     return _rows(call)
 
 
-@kind("embedding_backward", (2, 2))
+@kind("embedding_backward", (2, 2), partial="one")
 def embedding_backward(call: Call) -> Sequence[Kernel]:
     """ids[T...], dy[T...,D] -> dtable[V,D]: the gradient of a table, zeroed whole, then rows added where ids say (each read
-    and written once). One FLOP an element of dy."""
+    and written once). One FLOP an element of dy. Of a table that several chips share each has its part of the rows: ids
+    are spread evenly over it, as in the forward pass."""
     ids, rows = call.inputs
-    if rows.whole[: len(ids.whole)] != ids.whole or len(call.output.sizes) != 2:
+    made = call.output
+    if rows.whole[: len(ids.whole)] != ids.whole or len(made.sizes) != 2:
         raise ShapeError("embedding_backward takes ids[T] and dy[T,D] and makes dtable[V,D]")
-    touched = Access(rows.name, 2 * rows.nbytes, rows.tensor.memory)
+    here = made.sizes[0] / made.whole[0]
+    touched = Access(rows.name, 2 * rows.nbytes * here, rows.tensor.memory)
     return [
         call.kernel(
             reads=(ids.access, touched),
-            vector_flops=float(rows.elements),
+            vector_flops=rows.elements * here,
             vector_dtype=rows.dtype,
             tiling=StreamTiling(rows.elements, 2 * DTYPE_BYTES[rows.dtype], 2),
         )

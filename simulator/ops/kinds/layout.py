@@ -1,9 +1,10 @@
-"""Op kinds that say how tensors lie in memory: view, side, pack, and concat, which moves them.
+"""Op kinds that say how tensors lie in memory: view, side, first, pack, and concat, which moves them.
 
 `y:bf16[M] = view(x:bf16[B,S,D])`: the bytes of x, or some of them, under another name and other dims: a reshape, a
 weight in the flat buffer of a layer. `dk:bf16[...] = side(dq, of=k)`: what an op made beside its output. `b:bf16[N] =
-pack(g, h)`: a buffer in which the inputs lie one behind the other, as gradients lie in a bucket.
-None of these three is a kernel: who reads one reads what lies behind it (`simulator.ops.views`), and that stays for as long.
+pack(g, h)`: a buffer in which the inputs lie one behind the other, as gradients lie in a bucket. `y:bf16[B,D] =
+first(x:bf16[B,S,D])`: the first element along the dim that y lacks, such as the class token of a sequence.
+None of these four is a kernel: who reads one reads what lies behind it (`simulator.ops.views`), and that stays for as long.
 Assumes: whoever wrote the tensors wrote them where the view or the buffer has them.
 """
 
@@ -12,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hw.input import unknown
 from hw.rows import distinct
-from simulator.graph.items import Op
+from simulator.graph.items import Op, Tensor
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Kernel, beside
 from simulator.ops.options import name_of
@@ -60,6 +62,35 @@ def side(call: Call) -> Sequence[Kernel]:
     return []
 
 
+def _first_backward(adjoint: Adjoint) -> None:
+    adjoint.make(0, "first_backward", adjoint.given)
+
+
+@kind("first", (1, 1), as_written=True, view=True, backward=_first_backward)
+def first(call: Call) -> Sequence[Kernel]:
+    """The first element along a dim that the output lacks; that dim must stand whole on the chip. No kernel."""
+    _unissued(call)
+    _lacking(call.inputs[0].tensor, call.output.tensor)
+    return []
+
+
+@kind("first_backward", (1, 1), as_written=True)
+def first_backward(call: Call) -> Sequence[Kernel]:
+    """The gradient of the first element makes that of all of them: zeros written, and the one read. No FLOPs."""
+    _lacking(call.output.tensor, call.inputs[0].tensor)
+    live = 2.0 * call.output.access.item_bytes
+    return [call.kernel(tiling=StreamTiling(call.output.elements, live, len(call.reads)))]
+
+
+def _lacking(whole: Tensor, part: Tensor) -> None:
+    """Raise ShapeError unless `part` lacks exactly one dim of `whole`, which stands whole on the chip."""
+    gone = [at for at in range(len(whole.dims)) if (*whole.dims[:at], *whole.dims[at + 1 :]) == part.dims]
+    if not gone:
+        raise ShapeError(f"{part.type_text} is not {whole.type_text} without one dim", "out")
+    if all(whole.dims[at].axes for at in gone):
+        raise ShapeError(f"the first element of a dim lies on one chip alone where it is {whole.dims[gone[0]]}", "in0")
+
+
 def _part(place: int) -> str:
     """What the gradient of a part is called beside that of the first."""
     return f"part{place}"
@@ -73,14 +104,30 @@ def _concat_backward(adjoint: Adjoint) -> None:
         adjoint.take(place, made, _part(place))
 
 
-@kind("concat", (2, None), as_written=True, backward=_concat_backward)
+@kind("concat", (2, None), ("axis",), as_written=True, backward=_concat_backward)
 def concat(call: Call) -> Sequence[Kernel]:
-    """Inputs one behind the other along the last dim; one that lacks other dims stands for all of them. Each read once,
-    the output written; no FLOPs."""
-    if sum(shaped.sizes[-1] for shaped in call.inputs) != call.output.sizes[-1]:
-        raise ShapeError("concat puts its inputs one behind the other along the last dim: their sizes add up", "out")
+    """Inputs one behind the other along the last dim, or the one called `axis=`, whose other inputs are called otherwise
+    at the same place; one that lacks other dims stands for all of them, and one that lacks this one is one row. Each read
+    once, the output written; no FLOPs."""
+    place = _joined(call)
+    back = len(call.output.sizes) - place
+    counts = [shaped.sizes[-back] if len(shaped.sizes) >= back else 1 for shaped in call.inputs]
+    if sum(counts) != call.output.sizes[place]:
+        name = call.options.get("axis", "the last dim")
+        raise ShapeError(f"concat puts its inputs one behind the other along {name}: their sizes add up", "out")
     live = 2.0 * call.output.access.item_bytes
     return [call.kernel(tiling=StreamTiling(call.output.elements, live, len(call.reads)))]
+
+
+def _joined(call: Call) -> int:
+    """The place of the dim along which inputs are put together: that of `axis=`, its name or its number, or the last."""
+    names = [str(dim.size) for dim in call.output.tensor.dims]
+    said = str(call.options.get("axis", -1))
+    if said.lstrip("-").isdigit() and -len(names) <= int(said) < len(names):
+        return int(said) % len(names)
+    if said not in names:
+        raise ShapeError(unknown("dim", said, names), "axis")
+    return len(names) - 1 - names[::-1].index(said)
 
 
 @kind("concat_backward", (3, None), as_written=True)

@@ -12,8 +12,8 @@ from dataclasses import replace
 from simulator.graph.dtypes import DTYPE_BYTES, widest
 from simulator.graph.items import Op, Tensor
 from simulator.ops.adjoint import Adjoint, Backward
-from simulator.ops.kernel import Access, Kernel, beside
-from simulator.ops.loops import Loops, from_the_left, line_up, named_loops, reduced_loops
+from simulator.ops.kernel import Kernel, beside
+from simulator.ops.loops import from_the_left, line_up, named_loops, reduced_loops
 from simulator.ops.registry import Call, Shaped, ShapeError, kind
 from simulator.ops.tiling import StreamTiling
 
@@ -29,7 +29,8 @@ x/2 (1 + tanh(c (x + a x^3))); rope: two products and a sum against given sines;
 _LINEAR = {"neg", "scale", "cast", "add", "sub"}
 
 
-def _streamed(call: Call, row: int = 1) -> StreamTiling:
+def streamed(call: Call, row: int = 1) -> StreamTiling:
+    """The tiling of a kernel that streams its tensors."""
     live = sum(DTYPE_BYTES[shaped.dtype] for shaped in (*call.inputs, call.output))
     elements = max(shaped.elements for shaped in (*call.inputs, call.output))
     return StreamTiling(elements, live, len(call.reads), row)
@@ -53,7 +54,7 @@ def _elementwise(call: Call, flops_per_element: float) -> list[Kernel]:
         call.kernel(
             vector_flops=flops_per_element * call.output.elements,
             vector_dtype=call.input_dtype,
-            tiling=_streamed(call),
+            tiling=streamed(call),
             fusable=True,
         )
     ]
@@ -75,9 +76,14 @@ def _linear(kind: str) -> Backward:
 
 
 def _to_input(adjoint: Adjoint, place: int, found: Tensor) -> None:
-    """What has the dims of the output is the gradient of an input; of one that was broadcast it is summed up first."""
-    if [dim.size for dim in found.dims] == [dim.size for dim in adjoint.op.inputs[place].dims]:
-        adjoint.give(place, found)
+    """What has the dims of the output is the gradient of an input; of one that was broadcast it is summed up first, of one
+    of another dtype it is cast."""
+    like = adjoint.op.inputs[place]
+    if [dim.size for dim in found.dims] == [dim.size for dim in like.dims]:
+        if found.dtype == like.dtype:
+            adjoint.give(place, found)
+        else:
+            adjoint.make(place, "cast", found)
     else:
         adjoint.make(place, "reduce", found)
 
@@ -174,7 +180,8 @@ def swiglu_backward(call: Call) -> Sequence[Kernel]:
     ]
 
 
-def _same_shape(call: Call) -> Shaped:
+def same_shape(call: Call) -> Shaped:
+    """The first input, whose dims the output must have. Raises ShapeError."""
     first = call.inputs[0]
     if first.whole != call.output.whole or line_up(first.tensor.dims, call.output.tensor.dims) is None:
         message = f"the output must have the dims of {first.name}:{first.tensor.type_text}"
@@ -200,7 +207,7 @@ def _place(op: Op) -> int | None:
 
 
 def _normalised(call: Call, flops_per_element: float) -> list[Kernel]:
-    first = _same_shape(call)
+    first = same_shape(call)
     if not first.sizes:
         raise ShapeError(f"{call.op.kind} needs a tensor with at least one dim", "in0")
     place = _place(call.op)
@@ -213,7 +220,7 @@ def _normalised(call: Call, flops_per_element: float) -> list[Kernel]:
         call.kernel(
             vector_flops=flops_per_element * first.elements,
             vector_dtype=call.input_dtype,
-            tiling=_streamed(call, row),
+            tiling=streamed(call, row),
             row_elements=row,
             reduces=True,
         )
@@ -286,66 +293,12 @@ def rms_norm(call: Call) -> Sequence[Kernel]:
     return _normalised(call, 4.0)
 
 
-def _channels(op: Op) -> Loops:
-    """What is given for each channel has the loop of the second dim, whatever else has its size."""
-    loops = list(named_loops(op))
-    if len(op.inputs[0].dims) > 1:
-        channel = op.inputs[0].dims[1].size
-        for at, tensor in enumerate(op.inputs[1:], start=1):
-            if [dim.size for dim in tensor.dims] == [channel]:
-                loops[at] = [loops[0][1]]
-    return loops
+def _reduce_backward(adjoint: Adjoint) -> None:
+    """Every term has the gradient of the sum (times what a mean divides by)."""
+    adjoint.make(0, "scale", adjoint.given)
 
 
-@kind("batch_norm", (1, 5), ("train",), loops=_channels)
-def batch_norm(call: Call) -> Sequence[Kernel]:
-    """2 FLOP per element (scale and shift with known statistics). `train=true`: 3 more (sum, subtract, square) for the
-    statistics, a reduction over the whole batch that must end before the first output, and so a pass of its own.
-
-    Passes over the tensor: alone 3 (read for the statistics, read to normalise, write); with known statistics 2. Fused
-    with its neighbours it is two kernels: whatever makes the input writes it and adds up the statistics on the way, and
-    what follows begins with normalising: the input is written once and read once, the output stays on chip. The
-    statistics, some numbers a channel, are not counted."""
-    first = _same_shape(call)
-    if not call.options.get("train", False):
-        return [_normalising(call, first)]
-    statistics = Access(f"{call.op.name}/statistics", 0.0)
-    counting = call.kernel(
-        name=statistics.tensor,
-        reads=(first.access,),
-        writes=(statistics,),
-        vector_flops=3.0 * first.elements,
-        vector_dtype=call.input_dtype,
-        tiling=StreamTiling(first.elements, DTYPE_BYTES[first.dtype], 1),
-        reduces=True,
-    )
-    normalising = _normalising(call, first)
-    whole = replace(
-        normalising,
-        reads=(replace(first.access, nbytes=2 * first.nbytes), *call.reads[1:]),
-        vector_flops=counting.vector_flops + normalising.vector_flops,
-        fusable=False,
-        reduces=True,
-        parts=(counting, _after(normalising, statistics)),
-    )
-    return [whole]
-
-
-def _after(kernel: Kernel, first: Access) -> Kernel:
-    """An element-wise kernel that waits for one thing more."""
-    tiling = kernel.tiling
-    assert isinstance(tiling, StreamTiling), "element-wise kernels are streams"
-    return replace(kernel, reads=(*kernel.reads, first), tiling=replace(tiling, reads=tiling.reads + 1))
-
-
-def _normalising(call: Call, first: Shaped) -> Kernel:
-    """Scale and shift with statistics that are known."""
-    return call.kernel(
-        vector_flops=2.0 * first.elements, vector_dtype=call.input_dtype, tiling=_streamed(call), fusable=True
-    )
-
-
-@kind("reduce", (1, 1), partial="every", loops=reduced_loops)
+@kind("reduce", (1, 1), partial="every", loops=reduced_loops, backward=_reduce_backward)
 def reduce(call: Call) -> Sequence[Kernel]:
     """A sum over the dims that the output lacks (of those called alike, the last): elements in minus elements out FLOP."""
     first = call.inputs[0]
@@ -356,7 +309,7 @@ def reduce(call: Call) -> Sequence[Kernel]:
         call.kernel(
             vector_flops=float(max(0, first.elements - call.output.elements)),
             vector_dtype=call.input_dtype,
-            tiling=_streamed(call),
+            tiling=streamed(call),
             row_elements=max(1, first.elements // max(1, call.output.elements)),
             reduces=True,
         )
@@ -373,7 +326,7 @@ def dot(call: Call) -> Sequence[Kernel]:
         call.kernel(
             vector_flops=2.0 * x.elements - 1.0,
             vector_dtype=widest((x.dtype, y.dtype)),
-            tiling=_streamed(call),
+            tiling=streamed(call),
             reduces=True,
         )
     ]

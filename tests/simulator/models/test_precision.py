@@ -119,7 +119,7 @@ def test_all_that_is_wrong_with_a_precision_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("given", "use", "message"),
     [
-        ("int8", "training", "int8 is a precision of inference; training has fp32, bf16, mixed_bf16, fp8"),
+        ("int8", "training", "int8 is a precision of inference; training has fp32, bf16, amp_bf16, mixed_bf16, fp8"),
         ({"base": "int4"}, "training", "int4 is a precision of inference"),
         ("fp9", "training", "unknown precision 'fp9', did you mean 'fp8'"),
         ({"master": "fp32"}, "inference", "master is of training; inference has compute, weights, matmul, kv"),

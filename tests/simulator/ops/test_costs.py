@@ -107,6 +107,11 @@ CASES |= {
         ("y:bf16[M,E] = sparse_matmul(a:bf16[M,K], x:bf16[K,E], density=1, access=random, line=64 B, unit=matrix)",
          2 * 84 * 20, 0, 84 * (2 + 4) + 7 * 4 + 84 * 64 + 120 * 2),
     ],
+    "aggregate": [
+        ("y:bf16[M,D] = aggregate(e:int32[S], h:bf16[N,D])", 0, 12 * 16, 12 * 4 + (10 + 6) * 16 * 2),
+        ("y:bf16[M,D] = aggregate(e:int32[S], h:bf16[N,D], w:fp32[S], access=random)",
+         0, 2 * 12 * 16, 12 * (4 + 4 + 32) + 6 * 16 * 2),
+    ],
     "conv2d": [
         ("y:bf16[2,5,9,9] = conv2d(x:bf16[2,3,9,9], w:bf16[5,3,3,3], pad=1)", 2 * 810 * 27, 0, (486 + 135 + 810) * 2),
         ("y:bf16[2,5,4,4] = conv2d(x:bf16[2,3,9,9], w:bf16[5,3,3,3], b:bf16[5], stride=2)",
@@ -118,8 +123,36 @@ CASES |= {
     ],
     "max_pool2d": [
         ("y:bf16[2,3,4,4] = max_pool2d(x:bf16[2,3,9,9], window=2)", 0, 96 * 3, (486 + 96) * 2),
+        ("y:bf16[2,3,4,4] = max_pool2d(x:bf16[2,3,9,9], window=2, indices=true)", 0, 96 * 3, (486 + 96) * 2 + 96 * 8),
         ("y:bf16[2,3,5,9] = max_pool2d(x:bf16[2,3,9,9], window=[3, 1], stride=[2, 1], pad=[1, 0])", 0, 270 * 2, 756 * 2),
     ],
+    "conv2d_backward_input": [
+        ("d:bf16[2,3,9,9] = conv2d_backward_input(dy:bf16[2,5,4,4], w:bf16[5,3,3,3], stride=2)",
+         2 * 160 * 27, 0, (160 + 135 + 486) * 2),
+        ("d:bf16[2,6,9,9] = conv2d_backward_input(dy:bf16[2,6,9,9], w:bf16[6,1,3,3], pad=1, groups=6)",
+         2 * 2 * 6 * 81 * 9, 0, (972 + 54 + 972) * 2),
+    ],
+    "conv2d_backward_weight": [
+        ("d:fp32[5,3,3,3] = conv2d_backward_weight(x:bf16[2,3,9,9], dy:bf16[2,5,4,4], stride=2)",
+         2 * 160 * 27, 0, (160 + 486) * 2 + 135 * 4),
+        ("d:bf16[4,3,3,3] = conv2d_backward_weight(x:bf16[2,6,9,9], dy:bf16[2,4,4,9], stride=[2, 1], pad=[0, 2], "
+         "dilation=[1, 2], groups=2)", 2 * 2 * 4 * 36 * 27, 0, (972 + 108 + 288) * 2),
+    ],
+    "max_pool2d_backward": [
+        ("d:bf16[2,3,9,9] = max_pool2d_backward(x:bf16[2,3,9,9], dy:bf16[2,3,4,4], window=2)",
+         0, 96 * 4, (486 + 96 + 486) * 2),
+        ("d:bf16[2,3,9,9] = max_pool2d_backward(i:int64[2,3,4,4], dy:bf16[2,3,4,4], window=2, indices=true)",
+         0, 96, 96 * 10 + 486 * 2),
+    ],
+    "avg_pool2d_backward": [
+        ("d:bf16[2,3,9,9] = avg_pool2d_backward(dy:fp32[2,3,1,1], window=9)", 0, 6 * 81, 486 * 2 + 6 * 4),
+    ],
+    "batch_norm_backward": [
+        ("d:bf16[B,M,N] = batch_norm_backward(x:bf16[B,M,N], g:fp32[M], dy:bf16[B,M,N])",
+         0, 9 * 180, 5 * 360 + 3 * 24),
+    ],
+    "first": [("y:bf16[B,N] = first(x:bf16[B,M,N])", 0, 0, 0)],
+    "first_backward": [("d:bf16[B,M,N] = first_backward(dy:bf16[B,N])", 0, 0, 2 * (180 + 30))],
     "avg_pool2d": [("y:fp32[2,3,1,1] = avg_pool2d(x:bf16[2,3,9,9], window=9)", 0, 6 * 81, 486 * 2 + 6 * 4)],
     "append": [("c:bf16[H,S,D] = append(k:bf16[H,T,D], n:fp32[H,4,D])", 0, 0, 4 * 4 * 16 * (4 + 2))],
     "update": [("c:bf16[H,S,D] = update(k:bf16[H,S,D], n:bf16[H,1,D])", 0, 0, 2 * 4 * 16 * 2)],
@@ -178,7 +211,10 @@ CASES |= {
     "view": [("y:bf16[60] = view(x:bf16[M,N])", 0, 0, 0), ("y:bf16[N] = view(x:bf16[M,N])", 0, 0, 0)],
     "side": [("y:bf16[M,N] = side(x:bf16[M,N], of=k)", 0, 0, 0)],
     "pack": [("y:bf16[80] = pack(x:bf16[M,N], z:bf16[E])", 0, 0, 0)],
-    "concat": [("y:bf16[B,M,26] = concat(a:bf16[B,M,N], b:bf16[M,D])", 0, 0, 2 * (180 + 96 + 3 * 6 * 26))],
+    "concat": [
+        ("y:bf16[B,M,26] = concat(a:bf16[B,M,N], b:bf16[M,D])", 0, 0, 2 * (180 + 96 + 3 * 6 * 26)),
+        ("y:bf16[7,N] = concat(a:bf16[M,N], b:bf16[N], axis=0)", 0, 0, 2 * (60 + 10 + 70)),
+    ],
     "concat_backward": [
         ("d:bf16[B,M,N] = concat_backward(dy:bf16[B,M,26], a:bf16[B,M,N], b:bf16[M,D])",
          0, 3 * 6 * 26 - 180 - 96, 2 * (3 * 6 * 26 + 180 + 96)),

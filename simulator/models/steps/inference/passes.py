@@ -16,7 +16,8 @@ from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, runs
 from simulator.models.description import AttentionKind
 from simulator.models.steps.block import block_ops
-from simulator.models.steps.ends import embedding_ops, head_ops
+from simulator.models.steps.ends.heads import head_ops
+from simulator.models.steps.ends.tokens import embedding_ops
 from simulator.models.steps.inference.cache import CacheAttention, Cached
 from simulator.models.steps.inference.request import Pass
 from simulator.models.steps.precision import Precision
@@ -72,7 +73,8 @@ class PassMaker:
         """The pass through one stage."""
         items: list[Op | Repeat] = []
         written: list[Writer] = []
-        stream = taken = self._writer(stage, written).tensor("x", self.shapes.stream)
+        write = self._writer(stage, written)
+        stream = taken = write.tensor("x", self.shapes.stream, write.wide)
         if stage.first == 0:
             write = self._writer(stage, written)
             stream = embedding_ops(write, self.shapes, "x")
@@ -93,7 +95,9 @@ class PassMaker:
         """A writer; `own`: what tells the names of a block from those of others."""
         suffix = own + stage.mark + self.step.suffix
         precision = self.precision
-        made = Writer(precision.compute, precision.weights, suffix, self.memory, matmul=precision.matmul)
+        made = Writer(
+            precision.compute, precision.weights, suffix, self.memory, matmul=precision.matmul, wide=precision.wide
+        )
         written.append(made)
         return made
 
@@ -104,7 +108,7 @@ class PassMaker:
         own, stage = where
         if own:
             # what a block takes in has a name of its own, by which its rounds are told from those of the block before
-            taken = self._writer(stage, written, own).tensor("x", self.shapes.stream)
+            taken = self._writer(stage, written, own).tensor("x", self.shapes.stream, x.dtype)
             items.append(Op(taken, "view", (x,)))
             x = taken
         attention = CacheAttention(self.step, self.earlier, self.caches, self.precision.kv)
@@ -123,9 +127,9 @@ class PassMaker:
         layout, axes = self.shapes.layout, self.shapes.layout.tensor
         if self.step.tokens > 1:
             shape = (x.dims[0], *dims(LAST, "model"))
-            x = write.op("view", x, out="xlast", shape=shape)
+            x = write.op("view", x, out="xlast", shape=shape, dtype=x.dtype)
             if layout.rows:
-                x = write.op("broadcast", x, out="xhead", shape=shape, over=layout.rows)
+                x = write.op("broadcast", x, out="xhead", shape=shape, over=layout.rows, dtype=x.dtype)
         alone = replace(self.shapes, layout=replace(layout, rows="", seq=""))
         before = len(write.ops)
         embedding = self.shapes.model.embedding

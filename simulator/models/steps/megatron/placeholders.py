@@ -18,9 +18,8 @@ from dataclasses import replace
 
 from simulator.graph.items import Dim, Op, Tensor, every_op
 from simulator.models.steps.buffers import Buffer
-from simulator.models.steps.layout import AXES, Parallel
+from simulator.models.steps.layout import AXES, Layout, Parallel
 from simulator.models.steps.parts import Part
-from simulator.models.steps.shapes import Shapes
 
 WORKSPACE = 32 * 2**20
 """Bytes of a workspace."""
@@ -30,7 +29,7 @@ STREAMS = 4
 
 
 def placeholders(
-    parts: Sequence[Part], shapes: Shapes, sizes: Mapping[str, int], parallel: Parallel, mark: str
+    parts: Sequence[Part], layout: Layout, sizes: Mapping[str, int], parallel: Parallel, mark: str
 ) -> list[Tensor]:
     """The tensors that a chip holds so for the parts of a chunk; `mark`: of the chunk."""
     has_experts = any(_is_of_experts(buffer) for part in parts for buffer in part.buffers)
@@ -42,7 +41,7 @@ def placeholders(
     if gradients:
         dtype = next(weight.dtype for part in parts for buffer in part.buffers for weight in buffer.weights)
         found.append(Tensor(f"placeholders{mark}", dtype, (Dim(gradients),)))
-    gathered = next((op.output for part in parts for op in _of_head(part) if shapes.layout.sequence), None)
+    gathered = next((op.output for part in parts for op in _of_head(part) if layout.sequence), None)
     if gathered is not None:
         found.append(replace(gathered, name=f"gathered{mark}"))
     return found

@@ -9,6 +9,7 @@ Pooling: x[N,C,H,W] -> y[N,C,P,Q]; a maximum takes RS - 1 comparisons an element
 a division, windows over the edge counted in full; on the vector unit.
 Bytes: every input once, the output once. A chip that makes some rows or columns of the output reads what their windows
 cover of the input.
+Gradients stand in `simulator.ops.kinds.convolution.backward`.
 Source: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning"; PyTorch's Conv2d and MaxPool2d.
 """
 
@@ -20,7 +21,8 @@ from dataclasses import dataclass, replace
 
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op
-from simulator.ops.kernel import Contraction, Kernel
+from simulator.ops.adjoint import Adjoint
+from simulator.ops.kernel import Access, Contraction, Kernel, beside
 from simulator.ops.kinds.matmul import contract
 from simulator.ops.loops import Loops
 from simulator.ops.registry import Call, Shaped, ShapeError, kind
@@ -31,9 +33,12 @@ Pair = tuple[int, int]
 
 _ONE = (1, 1)
 
+INDICES = "indices"
+"""What a pooling keeps beside its output of where the largest elements were."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Windows:
+class Windows:
     """Where the windows of a call stand: their reach, step and edge, and how many there are, down and across."""
 
     reach: Pair
@@ -66,12 +71,17 @@ class _Windows:
             yield min(size, last * step - edge + self.reach[at]) - max(0, start * step - edge)
 
 
-def _windows(call: Call, window: Pair, stride: Pair) -> _Windows:
-    """The windows of a call. Raises ShapeError unless the output has a place for each."""
+def windows_over(call: Call, sizes: Sequence[int], window: Pair, stride: Pair) -> Windows:
+    """The windows of a call over an image [N,C,H,W]."""
     pad, dilation = call.options.get("pad", (0, 0)), call.options.get("dilation", _ONE)
     down, across = (apart * (length - 1) + 1 for length, apart in zip(window, dilation, strict=True))
+    return Windows((down, across), stride, pad, (sizes[2], sizes[3]))
+
+
+def _windows(call: Call, window: Pair, stride: Pair) -> Windows:
+    """The windows of a call. Raises ShapeError unless the output has a place for each."""
     sizes = call.inputs[0].sizes
-    windows = _Windows((down, across), stride, pad, (sizes[2], sizes[3]))
+    windows = windows_over(call, sizes, window, stride)
     made = (*call.output.sizes[:2], *call.output.whole[2:])
     lead = (sizes[0], call.inputs[1].sizes[0] if len(call.inputs) > 1 else sizes[1])
     if min(windows.places) >= 1 and made == (*lead, *windows.places):
@@ -115,7 +125,23 @@ def _groups(call: Call) -> int:
     return here
 
 
-@kind("conv2d", (2, 3), ("stride", "pad", "dilation", "groups"), row_dims=_convolved_whole, loops=_convolved)
+def _conv_backward(adjoint: Adjoint) -> None:
+    """Two convolutions, each as large as that of the forward pass, and a sum for the bias."""
+    x, w = adjoint.op.inputs[:2]
+    adjoint.make(0, "conv2d_backward_input", adjoint.given, w, options=adjoint.op.options)
+    adjoint.make(1, "conv2d_backward_weight", x, adjoint.given, options=adjoint.op.options)
+    if len(adjoint.op.inputs) == 3:
+        adjoint.make(2, "reduce", adjoint.given)
+
+
+@kind(
+    "conv2d",
+    (2, 3),
+    ("stride", "pad", "dilation", "groups"),
+    row_dims=_convolved_whole,
+    loops=_convolved,
+    backward=_conv_backward,
+)
 def conv2d(call: Call) -> Sequence[Kernel]:
     """x[N,C,H,W] with w[K,C/groups,R,S] -> y[N,K,P,Q], optional bias[K]; see the module for positions and FLOPs."""
     x, w, y = call.inputs[0].sizes, call.inputs[1].sizes, call.output.sizes
@@ -160,13 +186,51 @@ def _pool(call: Call, mean: bool) -> list[Kernel]:
     ]
 
 
-@kind("max_pool2d", (1, 1), ("window", "stride", "pad", "dilation"), row_dims=_pooled_whole, loops=_pooled)
+def _max_pool_backward(adjoint: Adjoint) -> None:
+    """The gradient goes to the largest element of each window, found again in x, or by what the pooling kept of where."""
+    known, y, options = adjoint.op.inputs[0], adjoint.op.output, window_options(adjoint.op)
+    if adjoint.op.option(INDICES) == "true":
+        known = adjoint.emit("side", (y,), replace(y, dtype="int64"), [("of", INDICES)])
+        options.append((INDICES, "true"))
+    adjoint.make(0, "max_pool2d_backward", known, adjoint.given, options=options)
+
+
+def _avg_pool_backward(adjoint: Adjoint) -> None:
+    adjoint.make(0, "avg_pool2d_backward", adjoint.given, options=window_options(adjoint.op))
+
+
+def window_options(op: Op) -> list[tuple[str, str]]:
+    """What an op says of its windows; a pooling without a stride has that of its window."""
+    told = [(key, raw) for key, raw in op.options if key in ("window", "stride", "pad", "dilation")]
+    return told if op.option("stride") else [*told, ("stride", op.option("window") or "")]
+
+
+@kind(
+    "max_pool2d",
+    (1, 1),
+    ("window", "stride", "pad", "dilation", "indices"),
+    row_dims=_pooled_whole,
+    loops=_pooled,
+    backward=_max_pool_backward,
+)
 def max_pool2d(call: Call) -> Sequence[Kernel]:
-    """The largest element of each window. `window=` is needed; `stride=` is the window unless said."""
-    return _pool(call, mean=False)
+    """The largest element of each window. `window=` is needed; `stride=` is the window unless said. `indices=true` writes
+    where it was found beside it, int64 as PyTorch does, for the backward pass."""
+    (kernel,) = _pool(call, mean=False)
+    if not call.options.get("indices", False):
+        return [kernel]
+    where = Access(beside(call.op.name, INDICES), call.output.elements * DTYPE_BYTES["int64"], item_bytes=8.0)
+    return [replace(kernel, writes=(*kernel.writes, where))]
 
 
-@kind("avg_pool2d", (1, 1), ("window", "stride", "pad"), row_dims=_pooled_whole, loops=_pooled)
+@kind(
+    "avg_pool2d",
+    (1, 1),
+    ("window", "stride", "pad"),
+    row_dims=_pooled_whole,
+    loops=_pooled,
+    backward=_avg_pool_backward,
+)
 def avg_pool2d(call: Call) -> Sequence[Kernel]:
     """The mean of each window. `window=` is needed; `stride=` is the window unless said."""
     return _pool(call, mean=True)

@@ -1,0 +1,74 @@
+"""What all families of models have in common when a step is built of them.
+
+Model: a stack is cut into chunks, one for each stage of a pipeline; its maker makes the parts of one. What a step is asked
+for beside the model and its parallelism is an `Asked`, the same for training and for a forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hw import Mark, Problems
+from simulator.graph.items import Tensor
+from simulator.models.steps.buffers import Stored
+from simulator.models.steps.layout import Parallel
+from simulator.models.steps.parts import Part, Slice
+
+
+class Maker(Protocol):
+    """Makes the parts of a chunk."""
+
+    @property
+    def taken(self) -> Tensor:
+        """What the chunk takes in where it is not the first."""
+        ...
+
+    def parts(self) -> list[Part]:
+        """Its parts, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a step is asked for. `seq`: tokens of a sequence, 0 for models that read none; `trains`: whether it ends in a
+    loss, and statistics of norms are those of the batch; `megatron`: as Megatron-LM runs it."""
+
+    batch: int
+    seq: int
+    recompute: str | int = "none"
+    eager: bool = False
+    trains: bool = True
+    megatron: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A model as layers that can be cut into chunks; `microbatches`: how many a step has; `sizes`: of its dims;
+    `maker`: makes the parts of a chunk."""
+
+    layers: int
+    microbatches: int
+    sizes: Mapping[str, int]
+    maker: Callable[[Slice, Stored], Maker]
+
+
+def refuse_ways(parallel: Parallel, what: str, *ways: str) -> Problems:
+    """Problems, so far of kinds of parallelism that a family of models does not have."""
+    problems = Problems()
+    for way in ways:
+        if parallel.extent(way) > 1:
+            problems.add(Mark(f"parallel.{way}"), f"{way} is {parallel.extent(way)}: {what}")
+    if parallel.interleave > 1 and "pp" in ways:
+        problems.add(Mark("parallel.interleave"), f"interleave is {parallel.interleave}: {what}")
+    return problems
+
+
+def refuse_blocks(problems: Problems, asked: Asked, allowed: Sequence[str]) -> None:
+    """Say what is of the blocks of transformers alone: most of recomputing, and Megatron-LM."""
+    if asked.megatron:
+        problems.add(Mark("engine"), "engine megatron has the blocks of transformers; here plain")
+    if asked.recompute not in allowed:
+        known = " or ".join(allowed)
+        problems.add(Mark("recompute"), f"recompute {asked.recompute} is of the blocks of transformers; here {known}")

@@ -1,0 +1,44 @@
+"""A transformer as a stack: one that reads tokens, or patches of images.
+
+Model: tokens of a sequence are asked for, those of an image follow from the model.
+"""
+
+from __future__ import annotations
+
+from hw import Mark, Problem, Problems, SpecError
+from simulator.models.description import Transformer
+from simulator.models.steps.buffers import Stored
+from simulator.models.steps.layout import Parallel
+from simulator.models.steps.parts import PartMaker, Slice
+from simulator.models.steps.shapes import Shapes
+from simulator.models.steps.sizes import microbatches, sizes_of
+from simulator.models.steps.stacks.stack import Asked, Stack
+
+
+def sequence_of(model: Transformer, seq: int) -> int:
+    """Tokens of one sequence, or of one image. Raises SpecError where they are missing, too many, or asked for in vain."""
+    if model.patches is not None:
+        tokens = model.patches.tokens
+        if seq not in (0, tokens):
+            raise SpecError([Problem(Mark("seq"), f"{model.name} reads images of {tokens} tokens each; leave seq out")])
+        return tokens
+    problems = Problems()
+    longest = model.position.longest if model.position.kind == "learned" else None
+    if seq < 1:
+        problems.add(Mark("seq"), f"seq is missing: the tokens of a sequence of {model.name}")
+    elif longest is not None and seq > longest:
+        problems.add(Mark("seq"), f"{seq} tokens; {model.name} has learned positions for {longest}")
+    problems.raise_if_any()
+    return seq
+
+
+def transformer_stack(model: Transformer, parallel: Parallel, asked: Asked) -> Stack:
+    """The blocks of a transformer with what stands before and behind them."""
+    seq = sequence_of(model, asked.seq)
+    shapes = Shapes.of(model, parallel, seq)
+    sizes = sizes_of(model, parallel, asked.batch, seq)
+
+    def maker(where: Slice, stored: Stored) -> PartMaker:
+        return PartMaker(model, shapes, stored, sizes, asked.recompute, where, asked.eager, asked.trains)
+
+    return Stack(model.layers, microbatches(parallel, asked.batch), sizes, maker)
