@@ -149,7 +149,10 @@ def test_studies_reach_every_key(file: str) -> None:
         ("workload.parallel={tp: 4, dp: 4}", "tp 4 x dp 4 is 16 chips; the system has 8"),
         ("workload.batch=63", "batch 63 is no multiple of 8 replicas x microbatch 1"),
         ("workload.model=resnet50", "resnet50 reads images and has no tokens; leave seq out"),
-        ("workload.precision=bf17", "unknown precision 'bf17', did you mean 'bf16'? Allowed: amp_bf16, bf16, fp32, fp8, "),
+        (
+            "workload.precision=bf17",
+            "unknown precision 'bf17', did you mean 'bf16'? Allowed: amp_bf16, bf16, fp32, fp8, ",
+        ),
         ("workload.precision={logits: fp31}", "unknown dtype 'fp31', did you mean 'fp32'? Allowed: "),
         ("workload.precision={kv: int8}", "kv is of inference; training has compute, "),
         ("workload.optimizer=adamv", "unknown optimizer 'adamv', did you mean 'adamw'? Allowed: adamw, sgd"),
