@@ -101,6 +101,9 @@ class ParallelSpec(Spec):
     zero: Annotated[int, Field(ge=0, le=3, strict=True)] = Field(
         default=0, description="sharded over replicas: 1 the optimizer, 2 gradients too, 3 weights too (FSDP)"
     )
+    shard: Count | None = Field(
+        default=None, description="replicas among which zero shares out, the others have copies (default: all of them)"
+    )
     microbatch: Count = Field(default=1, description="sequences of a replica that are computed at once")
     schedule: Literal["gpipe", "1f1b", "interleaved", "zero_bubble"] = "1f1b"
     interleave: Count = Field(default=1, description="pipeline chunks a stage")

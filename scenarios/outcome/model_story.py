@@ -107,7 +107,8 @@ def _choices(run: ModelRun) -> Iterator[str]:
         return
     yield how.optimizer
     if parallel.zero:
-        yield f"zero {parallel.zero}"
+        groups = f" among {parallel.shard} of {parallel.dp} replicas" if parallel.copies > 1 else ""
+        yield f"zero {parallel.zero}{groups}"
     if parallel.pp > 1:
         yield f"{parallel.schedule}, microbatches of {parallel.microbatch}"
     if how.recompute != "none":

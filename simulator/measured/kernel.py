@@ -41,6 +41,8 @@ def kernel_time(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTim
     fused: Mapping[str, AttentionTimes] = {
         "attention": times.attention,
         "attention_backward": times.attention_backward,
+        "attention_block": times.attention,
+        "attention_block_backward": times.attention_backward,
     }
     # standard attention has kernels for matmuls and for softmax: only the fused one has both at once
     if kernel.kind in fused and kernel.contractions and kernel.vector_flops:

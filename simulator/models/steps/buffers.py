@@ -1,26 +1,26 @@
 """Weights in buffers: each part of a model keeps its weights in one flat buffer, as FSDP and Megatron do.
 
-Model: a part is what is stored, gathered, reduced and stepped together: a block, the embedding, the head. Its weights are
-views of the buffer, its gradients are packed into another. On a chip the buffer holds the chip's shards of all weights,
-those that are whole on every chip of the tensor axis included, and is padded so that the data-parallel chips can share
-it. Gradients of weights that are whole over the tensor axis, but of which its chips saw other tokens or heads, are added
-up over it first.
-With ZeRO-1 and 2 each chip keeps all weights, and gathers what others have stepped into them; with ZeRO-1 it keeps all
-gradients until they are stepped, and with ZeRO-2 its share of them: (2 + 2 + K / N), (2 + (2 + K) / N) and, with ZeRO-3,
-(2 + 2 + K) / N bytes a parameter in bf16, K bytes of the optimizer's states, N chips.
-Source: Zhao et al. 2023 (FSDP, FlatParameter); Rajbhandari et al. 2020 (ZeRO, figure 1).
+Model: a part is what is stored, gathered, reduced and stepped together: a block, the embedding, the head. Its weights
+are views of the buffer, its gradients are packed into another. On a chip the buffer holds the chip's shards of all
+weights, those that are whole on every chip of the tensor axis included, and is padded so that the data-parallel chips
+can share it. Where groups of replicas have copies of what is shared out inside them (hybrid sharding), gradients are
+scattered inside a group and each share is added up over the groups. Gradients of weights that are whole over the
+tensor axis, but of which its chips saw other tokens or heads, are added up over it first. With ZeRO-1 and 2 each chip
+keeps all weights, and gathers what others have stepped into them; with ZeRO-1 it keeps all gradients until they are
+stepped, and with ZeRO-2 its share of them: (2 + 2 + K / N), (2 + (2 + K) / N) and, with ZeRO-3, (2 + 2 + K) / N bytes
+a parameter in bf16, K bytes of the optimizer's states, N chips.
+Source: Zhao et al. 2023 (FSDP, FlatParameter and hybrid sharding); Rajbhandari et al. 2020 (ZeRO, figure 1).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from simulator.graph.items import Dim, Op, Round, Tensor
-from simulator.models.steps.layout import AXES, Layout, Parallel
+from simulator.graph.items import Dim, Op, Tensor
+from simulator.models.steps.layout import Parallel
 from simulator.models.steps.precision import Precision
-from simulator.models.steps.writer import WeightGroup
+from simulator.models.steps.storage.buffer import Buffer
 
 GATHER_QUEUE = "gather"
 """Weights are gathered in a queue of their own, so that they are not held up by gradients that are not ready yet."""
@@ -30,77 +30,6 @@ SUM_QUEUE = "sum"
 
 IN_PLACE = ("in_place", "true")
 """A collective's input and output are one buffer."""
-
-HERE = (Round(0, relative=True),)
-"""The same round of the block around the op."""
-
-
-@dataclass(frozen=True, slots=True)
-class Buffer:
-    """The weights of one group of a part. `name`: of the part; `sharded`: the axes over which a chip has its own weights;
-    `data`: those over which gradients are summed; `size`: elements over all chips of `sharded`; `repeated`: whether there
-    is one for each round of a block."""
-
-    name: str
-    weights: tuple[Tensor, ...]
-    sharded: str
-    data: str
-    size: int
-    repeated: bool
-
-    @property
-    def dtype(self) -> str:
-        """The format of its weights."""
-        return self.weights[0].dtype
-
-    @property
-    def dim(self) -> str:
-        """The name of its dim."""
-        return f"params{self.name}"
-
-    def tensor(self, name: str, dtype: str, more: str = "", partial: str = "") -> Tensor:
-        """A tensor as large as the buffer, sharded over `more` axes, too."""
-        return Tensor(f"{name}{self.name}", dtype, (Dim(self.dim, self.sharded + more),), partial)
-
-    def here(self, tensor: Tensor) -> Tensor:
-        """A tensor of the buffer as the ops of a part ask for it."""
-        return replace(tensor, rounds=HERE) if self.repeated else tensor
-
-
-def buffers(
-    name: str,
-    weights: Sequence[tuple[WeightGroup, Tensor]],
-    parallel: Parallel,
-    sizes: Mapping[str, int],
-    repeated: bool,
-) -> tuple[Buffer, ...]:
-    """The buffers of a part: one of its dense weights, and one of its experts' if it has any."""
-    layout = Layout.of(parallel)
-    extents = {AXES[each]: parallel.extent(each) for each in AXES}
-    found = []
-    for group, sharded, data in (
-        ("dense", layout.tensor, layout.data),
-        ("expert", layout.experts + layout.tensor, layout.expert_data),
-    ):
-        members = tuple(tensor for of, tensor in weights if of == group)
-        if not members:
-            continue
-        local = sum(_local_elements(tensor, sizes, extents) for tensor in members)
-        shares = math.prod(extents[axis] for axis in data)
-        padded = -(-local // shares) * shares
-        size = padded * math.prod(extents[axis] for axis in sharded)
-        called = name if group == "dense" else f"{name}X"
-        found.append(Buffer(called, members, sharded, data, size, repeated))
-    return tuple(found)
-
-
-def _local_elements(tensor: Tensor, sizes: Mapping[str, int], extents: Mapping[str, int]) -> int:
-    """Elements of a tensor on one chip."""
-    count = 1
-    for dim in tensor.dims:
-        whole = sizes[dim.size] if isinstance(dim.size, str) else dim.size
-        count *= -(-whole // math.prod(extents[axis] for axis in dim.axes))
-    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +98,8 @@ class Stored:
         """The buffer in which gradients are added up: a chip's share of them from ZeRO-2 on."""
         dtype = self.precision.main_gradients or self.precision.gradients
         if self.sums_late(buffer):
-            return buffer.tensor("main", dtype, buffer.data)
-        return buffer.tensor("main", dtype, partial=buffer.data)
+            return buffer.tensor("main", dtype, buffer.data, partial=buffer.copies)
+        return buffer.tensor("main", dtype, partial=buffer.sums)
 
     def sums_late(self, buffer: Buffer) -> bool:
         """Whether gradients are reduced before they are added up, so that a chip keeps its share of them only."""
@@ -204,7 +133,7 @@ class Stored:
         scattered: list[Tensor] = []
         for weight in buffer.weights:
             gradient = gradients[weight.name]
-            beyond = "".join(axis for axis in gradient.partial if axis not in buffer.data)
+            beyond = "".join(axis for axis in gradient.partial if axis not in buffer.sums)
             (scattered if beyond else parts).append(gradient)
         parts += self._summed(buffer, scattered, ops)
         if self.adds_each(buffer):
@@ -224,29 +153,30 @@ class Stored:
         """The gradients of a part as the backward pass makes them, sums over data-parallel chips."""
         if self.adds_each(buffer):
             return replace(self.main(buffer), name=f"sum{buffer.name}")
-        return buffer.tensor("g", self.precision.gradients, partial=buffer.data)
+        return buffer.tensor("g", self.precision.gradients, partial=buffer.sums)
 
     def _summed(self, buffer: Buffer, scattered: Sequence[Tensor], ops: list[Op]) -> list[Tensor]:
         """Gradients that are sums over more axes than those of data, added up over those together."""
         if not scattered:
             return []
-        axes = "".join(axis for axis in scattered[0].partial if axis not in buffer.data)
+        axes = "".join(axis for axis in scattered[0].partial if axis not in buffer.sums)
         dim = Dim(f"shared{buffer.name}")
-        packed = Tensor(f"q{buffer.name}", self.precision.gradients, (dim,), axes + buffer.data)
+        packed = Tensor(f"q{buffer.name}", self.precision.gradients, (dim,), axes + buffer.sums)
         ops.append(Op(packed, "pack", tuple(scattered)))
-        whole = replace(packed, name=f"qr{buffer.name}", partial=buffer.data)
+        whole = replace(packed, name=f"qr{buffer.name}", partial=buffer.sums)
         ops.append(Op(whole, "all_reduce", (packed,), (("over", axes),)))
         return [whole]
 
     def waits(self, buffer: Buffer) -> bool:
         """Whether gradients are reduced when the whole backward pass is over."""
-        return bool(buffer.data) and not self.parallel.overlap_gradients and not self.sums_late(buffer)
+        return bool(buffer.sums) and not self.parallel.overlap_gradients and not self.sums_late(buffer)
 
     def reduced(self, buffer: Buffer, packed: Tensor) -> tuple[list[Op], Tensor]:
         """Complete sums reduced over data-parallel chips, by themselves."""
         before, total = self.finished(buffer, packed, last=False)
         ops: list[Op] = []
-        return ops, self._reduced(buffer, buffer.here(total if before else packed), ops)
+        made = self._reduced(buffer, buffer.here(total if before else packed), ops)
+        return ops, self._across(buffer, made, ops)
 
     def finished(self, buffer: Buffer, packed: Tensor, last: bool = True) -> tuple[list[Op], Tensor]:
         """What becomes of a microbatch's gradients: added to those before, reduced over data-parallel chips; `last`: whether
@@ -258,7 +188,7 @@ class Stored:
             if step == self._reduced and not last and not self.sums_late(buffer):
                 continue
             made = step(buffer, made, ops)
-        return ops, made
+        return ops, self._across(buffer, made, ops) if last else made
 
     def _accumulated(self, buffer: Buffer, new: Tensor, ops: list[Op]) -> Tensor:
         if not self.has_main or self.adds_each(buffer):
@@ -274,10 +204,18 @@ class Stored:
         if not buffer.data:
             return total
         kind = "reduce_scatter" if self.is_shared(buffer) else "all_reduce"
-        made = buffer.tensor("r", total.dtype, self._more(buffer))
+        made = buffer.tensor("r", total.dtype, self._more(buffer), partial=buffer.copies)
         # until ZeRO-2 a gradient stays whole until the weights are stepped: what is reduced is a part of it
         told = () if self.sums_late(buffer) else (IN_PLACE,)
         ops.append(Op(made, kind, (total,), (("over", buffer.data), *told)))
+        return made
+
+    def _across(self, buffer: Buffer, total: Tensor, ops: list[Op]) -> Tensor:
+        """What is summed inside groups of replicas, summed over the groups."""
+        if not buffer.copies:
+            return total
+        made = buffer.tensor("c", total.dtype, self._more(buffer))
+        ops.append(Op(made, "all_reduce", (total,), (("over", buffer.copies), IN_PLACE)))
         return made
 
     def squared(self, buffer: Buffer, reduced: Tensor) -> Op:

@@ -1,9 +1,10 @@
 """How a model lies on chips: its parallelism, as the axes of a mesh, and which of them shard what.
 
-Model: parallelism is a mesh. Axis T shards heads, the width of feed-forward networks and the vocabulary (tensor), C the
-sequence (context), E the experts, and beside them, outside of experts, the batch (expert), D the batch (data), P the
-layers (pipeline). What is alike on several chips is simulated once, so a mesh costs what is distinct in it. With
-`sequence` the tokens between two tensor-parallel regions are sharded over T as well.
+Model: parallelism is a mesh. Axis T shards heads, the width of feed-forward networks and the vocabulary (tensor), C
+the sequence (context), E the experts, and beside them, outside of experts, the batch (expert), D the batch (data), P
+the layers (pipeline); R stands beside D where replicas share out in groups only. What is alike on several chips is
+simulated once, so a mesh costs what is distinct in it. With `sequence` the tokens between two tensor-parallel regions
+are sharded over T as well.
 Data-parallel in what concerns weights are all axes that shard tokens: a gradient is a sum over D, E and C, that of an
 expert over D and C.
 Source: Shoeybi et al. 2019 (tensor); Korthikanti et al. 2022 (sequence); Rajbhandari et al. 2020 (ZeRO); Lepikhin et al.
@@ -13,7 +14,7 @@ Source: Shoeybi et al. 2019 (tensor); Korthikanti et al. 2022 (sequence); Rajbha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,9 @@ from simulator.passes.pipeline.schedules import SCHEDULES
 
 AXES: Mapping[str, str] = {"tp": "T", "cp": "C", "ep": "E", "dp": "D", "pp": "P"}
 """The mesh axis of each kind of parallelism, in the order in which they lie on the topology unless said otherwise."""
+
+COPIES = "R"
+"""The mesh axis of groups of replicas that have copies, right outside of that of data."""
 
 CONTEXTS = ("gather", "all_to_all", "ring")
 """How chips that share a sequence attend to all of it: keys and values gathered, heads exchanged for tokens, or keys and
@@ -42,6 +46,8 @@ class Parallel:
     each when it is needed. `imbalance`: tokens of the fullest expert over those of the mean one. `context`:
     how chips of the context axis attend: over gathered keys and values (Llama 3), each over some heads of the whole
     sequence, exchanged for tokens (DeepSpeed-Ulysses), or over keys and values that go round (ring attention).
+    `shard`: replicas among which ZeRO shares out, the innermost ones; groups of so many hold copies (hybrid sharding, HSDP);
+    all replicas where it is not said.
     """
 
     dp: int = 1
@@ -60,6 +66,7 @@ class Parallel:
     layers: tuple[int, ...] = ()
     imbalance: float = 1.0
     context: Literal["gather", "all_to_all", "ring"] = "gather"
+    shard: int | None = None
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -74,12 +81,37 @@ class Parallel:
             problems.add(Mark("parallel.context"), unknown("context", self.context, CONTEXTS))
         if not self.imbalance >= 1:
             problems.add(Mark("parallel.imbalance"), f"imbalance is {self.imbalance}; it must be 1 or more")
+        if self.shard is not None:
+            for message in self._wrong_shard(self.shard):
+                problems.add(Mark("parallel.shard"), message)
         for name in self.order:
             if name not in AXES:
                 problems.add(Mark("parallel.order"), unknown("axis", name, AXES))
         if not problems.found and sorted(self.order) != sorted(AXES):
             problems.add(Mark("parallel.order"), f"order names each of {', '.join(AXES)} once")
         problems.raise_if_any()
+
+    def _wrong_shard(self, shard: int) -> Iterator[str]:
+        """What is wrong with groups of so many replicas."""
+        if shard < 1 or self.dp % max(shard, 1):
+            yield f"{self.dp} replicas are not grouped by {shard}"
+        elif shard < self.dp and not self.zero:
+            yield f"nothing is shared out among {shard} replicas: shard goes with zero: 1, 2 or 3"
+
+    @property
+    def copies(self) -> int:
+        """How many groups of replicas have copies of what they share out."""
+        return self.dp // self.shard if self.shard else 1
+
+    @property
+    def extents(self) -> Mapping[str, int]:
+        """How many chips lie along each mesh axis, those of one chip included, from the innermost axis outwards."""
+        found: dict[str, int] = {}
+        for name in self.order:
+            found[AXES[name]] = self.extent(name) // (self.copies if name == "dp" else 1)
+            if name == "dp":
+                found[COPIES] = self.copies
+        return found
 
     @property
     def chips(self) -> int:
@@ -123,11 +155,12 @@ class Parallel:
     @property
     def mesh(self) -> Mapping[str, int]:
         """The mesh, from the innermost axis outwards; axes of one chip are left out."""
-        return {AXES[name]: self.extent(name) for name in self.order if self.extent(name) > 1}
+        return {axis: size for axis, size in self.extents.items() if size > 1}
 
     def axes(self, *names: str) -> str:
         """The mesh axes of some kinds of parallelism, those of one chip left out."""
-        return "".join(AXES[name] for name in names if self.extent(name) > 1)
+        asked = "".join(AXES[name] + (COPIES if name == "dp" else "") for name in names)
+        return "".join(axis for axis in asked if self.extents[axis] > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +168,8 @@ class Layout:
     """The mesh axes that shard each dim of activations and weights.
 
     `rows`: those of the sequence between tensor-parallel regions, `seq`: inside them. `data`: those over which a gradient
-    is a sum, `expert_data`: the same of an expert.
+    is a sum and ZeRO shares out, `expert_data`: the same of an expert; `copies`: those over which a gradient is a sum, too,
+    and nothing is shared out.
     """
 
     batch: str = ""
@@ -145,6 +179,7 @@ class Layout:
     experts: str = ""
     data: str = ""
     expert_data: str = ""
+    copies: str = ""
 
     @classmethod
     def of(cls, parallel: Parallel) -> Layout:
@@ -157,8 +192,9 @@ class Layout:
             seq=seq,
             tensor=tensor,
             experts=parallel.axes("ep"),
-            data=parallel.axes("cp", "ep", "dp"),
-            expert_data=parallel.axes("cp", "dp"),
+            data=parallel.axes("cp", "ep", "dp").replace(COPIES, ""),
+            expert_data=parallel.axes("cp", "dp").replace(COPIES, ""),
+            copies=COPIES if parallel.copies > 1 else "",
         )
 
     @property

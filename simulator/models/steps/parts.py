@@ -15,11 +15,12 @@ from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, runs
 from simulator.models.description import Transformer
 from simulator.models.steps.block import block_ops
-from simulator.models.steps.buffers import Buffer, Stored, buffers
+from simulator.models.steps.buffers import Stored
 from simulator.models.steps.ends.images import image_ops
 from simulator.models.steps.ends.losses import LossFormat, model_loss, model_outputs
 from simulator.models.steps.ends.tokens import embedding_ops
 from simulator.models.steps.shapes import Shapes
+from simulator.models.steps.storage.buffer import Buffer, buffers
 from simulator.models.steps.writer import Writer
 from simulator.passes.differentiate import Remake
 

@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable, Mapping
 
 from simulator.graph.items import Op, every_op
 from simulator.graph.owners import Owner
-from simulator.models.steps.buffers import STATES, Buffer, Stored
+from simulator.models.steps.buffers import STATES, Stored
 from simulator.models.steps.parts import Part
+from simulator.models.steps.storage.buffer import Buffer
 from simulator.passes.differentiate import Gradients
 
 

@@ -26,10 +26,10 @@ from simulator.models.steps.attention import (
     narrow_keys,
     queries_keys_values,
 )
-from simulator.models.steps.buffers import HERE
 from simulator.models.steps.inference.request import Pass
 from simulator.models.steps.pieces import base_name, keys_of_all
 from simulator.models.steps.shapes import Shapes
+from simulator.models.steps.storage.buffer import HERE
 from simulator.models.steps.writer import Writer, dims
 
 

@@ -20,13 +20,13 @@ from simulator.graph.op_graph import OpGraph
 from simulator.graph.owners import Owner
 from simulator.models.blocks import blocks
 from simulator.models.description import Moe, Transformer
-from simulator.models.steps.buffers import HERE
 from simulator.models.steps.inference.cache import CacheMaker
 from simulator.models.steps.inference.passes import LAST, Passed, PassMaker, Stage
 from simulator.models.steps.inference.request import Inference, refuse
 from simulator.models.steps.layout import AXES, Layout, Parallel
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.sizes import sizes_of
+from simulator.models.steps.storage.buffer import HERE
 from simulator.passes.rename import own_names, renamed
 
 _PIPELINE = AXES["pp"]

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
-from simulator.models.steps.buffers import Buffer, Stored
+from simulator.models.steps.buffers import Stored
+from simulator.models.steps.storage.buffer import Buffer
 from simulator.passes.differentiate import Gradients
 
 
@@ -23,7 +24,7 @@ def added_by_matmuls(back: Gradients, buffers: Sequence[Buffer], stored: Stored)
     of = dict(back.of)
     for buffer, weight in _of_blocks(buffers, stored):
         made = back.of[weight.name]
-        if kinds.get(made.name) != "matmul" or set(made.partial) != set(buffer.data):
+        if kinds.get(made.name) != "matmul" or set(made.partial) != set(buffer.sums):
             continue
         into[made.name] = part = stored.part_of_main(buffer, made)
         of[weight.name] = replace(made, dtype=part.output.dtype)

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from simulator.graph.items import Dim, Op, Tensor, every_op
-from simulator.models.steps.buffers import Buffer
-from simulator.models.steps.layout import AXES, Layout, Parallel
+from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.parts import Part
+from simulator.models.steps.storage.buffer import Buffer
 
 WORKSPACE = 32 * 2**20
 """Bytes of a workspace."""
@@ -35,7 +35,7 @@ def placeholders(
     has_experts = any(_is_of_experts(buffer) for part in parts for buffer in part.buffers)
     workspaces = WORKSPACE * (3 + STREAMS * has_experts)
     found = [Tensor(f"workspaces{mark}", "int8", (Dim(workspaces),))]
-    extents = {AXES[each]: parallel.extent(each) for each in AXES}
+    extents = parallel.extents
     distinct = dict.fromkeys(shape for part in parts for shape in _shapes(part, sizes, extents))
     gradients = sum(rows * columns for rows, columns in distinct)
     if gradients:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
-from simulator.models.steps.buffers import HERE
+from simulator.models.steps.storage.buffer import HERE
 from simulator.ops.registry import find_kind
 from simulator.passes.differentiate import Gradients
 

@@ -17,7 +17,8 @@ from typing import Any
 from hw import Mark
 from simulator.graph.items import Dim, Op, Repeat, Tensor
 from simulator.models.convolution import ConvNet, Layer, Unit, units
-from simulator.models.steps.buffers import Stored, buffers
+from simulator.models.steps.buffers import Stored
+from simulator.models.steps.storage.buffer import buffers
 from simulator.models.steps.ends.losses import LossFormat, loss_ops, squares_ops
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.parts import Part, Slice

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from hw import Mark
 from simulator.graph.items import Dim, Tensor
 from simulator.models.graph_network import GraphNetwork
-from simulator.models.steps.buffers import Stored, buffers
+from simulator.models.steps.buffers import Stored
+from simulator.models.steps.storage.buffer import buffers
 from simulator.models.steps.ends.losses import LossFormat, loss_ops
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.parts import Part, Slice
