@@ -18,11 +18,11 @@ from hw import Mark
 from simulator.graph.items import Dim, Op, Repeat, Tensor
 from simulator.models.convolution import ConvNet, Layer, Unit, units
 from simulator.models.steps.buffers import Stored
-from simulator.models.steps.storage.buffer import buffers
 from simulator.models.steps.ends.losses import LossFormat, loss_ops, squares_ops
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.parts import Part, Slice
 from simulator.models.steps.stacks.stack import Asked, Stack, refuse_blocks, refuse_ways
+from simulator.models.steps.storage.buffer import buffers
 from simulator.models.steps.writer import Writer, dims
 
 

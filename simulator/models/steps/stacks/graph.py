@@ -17,11 +17,11 @@ from hw import Mark
 from simulator.graph.items import Dim, Tensor
 from simulator.models.graph_network import GraphNetwork
 from simulator.models.steps.buffers import Stored
-from simulator.models.steps.storage.buffer import buffers
 from simulator.models.steps.ends.losses import LossFormat, loss_ops
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.parts import Part, Slice
 from simulator.models.steps.stacks.stack import Asked, Stack, refuse_blocks, refuse_ways
+from simulator.models.steps.storage.buffer import buffers
 from simulator.models.steps.writer import Writer, dims
 
 
