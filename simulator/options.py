@@ -22,6 +22,8 @@ Overlap = Literal["full", "none", "auto"]
 QueueOrder = Literal["program", "ready"]
 Calibration = Literal["spec", "measured"]
 ShardingMode = Literal["canonical", "auto", "written"]
+Clocks = Literal["sustained", "burst"]
+Dispatch = Literal["graph", "compiled", "eager"]
 NetworkForm = Literal["task", "messages"]
 
 NETWORKS: tuple[NetworkForm, ...] = get_args(NetworkForm)
@@ -98,6 +100,24 @@ class RunOptions:
             "padding and launch time, which can also be set by themselves, and then win",
             Holds.WORD,
             lambda: get_args(Calibration),
+        ),
+    )
+    clocks: Clocks = field(
+        default="sustained",
+        metadata=_written(
+            "of a matrix unit whose kernels were measured: `sustained`, what its power leaves in a step that goes on and "
+            "on, or `burst`, the first milliseconds",
+            Holds.WORD,
+            lambda: get_args(Clocks),
+        ),
+    )
+    dispatch: Dispatch = field(
+        default="graph",
+        metadata=_written(
+            "who issues kernels: `graph`: the chip itself, as captured; else its host, op by op, for as long as was "
+            "measured: `eager`, or what a compiler has made (`compiled`: also fewer passes over memory)",
+            Holds.WORD,
+            lambda: get_args(Dispatch),
         ),
     )
     padding: bool | None = field(

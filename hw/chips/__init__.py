@@ -8,6 +8,7 @@ from hw.chips.chip import MEASURED, Chip, Derivation, Link
 from hw.chips.host import HOST_LINK, Host
 from hw.chips.kernel_times import (
     AttentionTimes,
+    DispatchTimes,
     KernelTimes,
     MatmulTimes,
     PassTimes,
@@ -27,6 +28,7 @@ __all__ = [
     "Memory",
     # How long kernels take.
     "AttentionTimes",
+    "DispatchTimes",
     "KernelTimes",
     "MatmulTimes",
     "PassTimes",

@@ -80,12 +80,32 @@ class PassTimes(Spec):
     passes: Positive = Field(
         default=1.0, description="HBM traffic over that of each tensor once; slow lanes count as more"
     )
-    row_s: Seconds = Field(alias="row", default=0.0, description="time of one core for each row beside its bytes")
+    compiled: bool = Field(
+        default=False, strict=True, description="a compiler makes one kernel of it, with each tensor once"
+    )
+    element_s: Seconds = Field(
+        alias="element", default=0.0, description="time of one core for each element beside its bytes"
+    )
+    row_s: Seconds = Field(alias="row", default=0.0, description="time of one core for each row")
+    long_s: Seconds = Field(
+        alias="long", default=0.0, description="time of one core for each element of rows too long to be held on chip"
+    )
     least_s: Seconds = Field(
         alias="least", default=0.0, description="time of a single block of elements: what few elements take"
     )
     fixed_s: Seconds = Field(alias="fixed", default=0.0, description="time beside all that, whatever the size")
-    long: NotNegative = Field(default=0.0, description="further passes over rows too long to be held on chip")
+
+
+class DispatchTimes(Spec):
+    """What the host does for one kernel before it is issued; of the host and the framework that were measured."""
+
+    eager_s: Seconds = Field(alias="eager", default=0.0, description="of a framework that goes op by op")
+    recorded_s: Seconds | None = Field(
+        alias="recorded",
+        default=None,
+        description="the same where it keeps what a backward pass needs; else as `eager`",
+    )
+    compiled_s: Seconds = Field(alias="compiled", default=0.0, description="of what a compiler has made")
 
 
 class KernelTimes(Spec):
@@ -98,9 +118,13 @@ class KernelTimes(Spec):
         alias="start", description="from the end of a kernel until the next one of a stream is at work"
     )
     hbm: Efficiency = Field(description="share of HBM's bandwidth that long streams reach")
+    sustained: Efficiency = Field(
+        default=1.0, description="share of the matrix unit's rate that power leaves under sustained load (`run.clocks`)"
+    )
     corner: Positive = Field(default=4.0, description="of cores and HBM: n of (a^n + b^n)^(1/n)")
     short_row: Count = Field(default=1024, description="elements of a row up to which it stays on chip")
     long_row: Count = Field(default=8192, description="elements of a row from which nothing of it stays on chip")
+    dispatch: DispatchTimes = DispatchTimes()
     matmul: MatmulTimes
     convolution: MatmulTimes | None = Field(
         default=None, description="as the matmul that it amounts to; else as `matmul`"

@@ -14,6 +14,7 @@ RESOURCE_CAUSES = ("math", "vector", "memory", "network", "host")
 _OF_CHIP: Mapping[str, str] = {
     "matrix_unit": "math",
     "vector_unit": "vector",
+    "dispatch": "host",
     "host": "host",
     "disk": "host",
     "pcie": "host",

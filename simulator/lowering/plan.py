@@ -22,7 +22,7 @@ from simulator.lowering.efficiency import efficiency_of, launch_of
 from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FarBytes, far_bytes
 from simulator.lowering.resources import SystemResources
-from simulator.measured import kernel_times_of, timed
+from simulator.measured import Asked, timed
 from simulator.ops.kernel import Communication, Kernel, Tile, Tiling
 from simulator.options import RunOptions
 from simulator.passes.kernels import Kernels, listed
@@ -224,6 +224,7 @@ def _figures(kernel: Kernel) -> tuple[object, ...]:
         tuple((access.nbytes, access.memory) for access in kernel.reads),
         tuple((access.nbytes, access.memory) for access in kernel.writes),
         kernel.works,
+        kernel.host_s,
         kernel.tiling,
         kernel.schedule.tiles,
         kernel.schedule.chunks,
@@ -250,8 +251,7 @@ def _variant(kernel: Kernel, plan: Plan, resources: SystemResources, chip: Chip)
     latency_s = resources.latency_s(kernel, chip) if plan.options.memory_latency else 0.0
     found = Variant(kernel, steps, tile.label, read + written, times_s, far_bytes(kernel, tile.rereads), latency_s)
     options = plan.options
-    times = kernel_times_of(options, chip)
-    measured = timed(kernel, times_s, chip, times, lambda name: efficiency_of(options, chip, name))
+    measured = timed(kernel, times_s, chip, Asked(options, lambda name: efficiency_of(options, chip, name)))
     if measured is None:
         return found
     return replace(

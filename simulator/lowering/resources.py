@@ -1,7 +1,8 @@
 """The resources of a system as the engine sees them, and a kernel's amounts turned into seconds on them.
 
 Per chip: matrix_unit and vector_unit (1 second of unit per second), every memory that it has, and
-the two directions of pcie; then every wire. A rate is the data sheet's times the efficiency that the run asks for.
+the two directions of pcie, and what issues its kernels; then every wire. A rate is the data sheet's
+times the efficiency that the run asks for.
 What each counts as stands in `simulator.engine.causes`.
 """
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _PATHS = {"host": ("host", "pcie.{way}"), "disk": ("disk", "pcie.{way}")}
 """What an access to a memory crosses; a memory crosses itself unless it stands here."""
+
+
+DISPATCH = "dispatch"
+"""What a chip's host does to issue kernels: 1 second of it per second."""
 
 
 class SystemResources:
@@ -55,6 +60,8 @@ class SystemResources:
         """(name, cause, amount per second) of every resource of a chip."""
         for unit in ("matrix_unit", "vector_unit"):
             yield unit, resource_cause(unit), 1.0
+        if self._options.dispatch != "graph":
+            yield DISPATCH, resource_cause(DISPATCH), efficiency_of(self._options, chip, DISPATCH)
         for name, memory in chip.memories.items():
             if name not in self._shared:
                 yield name, resource_cause(name), self._rate(chip, name, memory.bytes_per_s)
@@ -79,6 +86,8 @@ class SystemResources:
             _move(needs, rates, access, (access.nbytes * times, "in"))
         for access in kernel.writes:
             _move(needs, rates, access, (access.nbytes, "out"))
+        if kernel.host_s:
+            needs[DISPATCH] = kernel.host_s / rates[DISPATCH]
         return {name: time for name, time in needs.items() if time > 0.0}
 
     def latency_s(self, kernel: Kernel, chip: Chip) -> float:

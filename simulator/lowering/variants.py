@@ -13,7 +13,9 @@ from simulator.graph.shares import Held, largest, whole_units
 from simulator.graph.split import Able, Split, split_of
 from simulator.lowering.plan import Plan
 from simulator.lowering.resources import SystemResources
+from simulator.measured import costs_of
 from simulator.passes.binding import bind_checked, check_as_written
+from simulator.passes.dispatch import dispatched
 from simulator.passes.fusion import FusionError, fuse
 from simulator.passes.holding import held_by
 from simulator.passes.kernels import Kernels, listed
@@ -48,7 +50,7 @@ def variants_of(plan: Plan) -> tuple[Split, list[Kernels]]:
 
     split = split_of(graph, system, Able(alone_s, most), own_cuts(graph))
     cuts = {id(cut): cut for cut in split.cuts}
-    made = {key: _fused(bind_checked(graph, system, cut) if cut else even(), plan) for key, cut in cuts.items()}
+    made = {key: _issued(bind_checked(graph, system, cut) if cut else even(), plan) for key, cut in cuts.items()}
     variants = [made[id(cut)] for cut in split.cuts]
     if not all(_of_the_same_names(each, variants[0]) for each in made.values()):
         raise RunError("the parts of unlike chips fuse differently; name the groups in fuse:, or split equally")
@@ -60,6 +62,16 @@ def _of_the_same_names(one: Kernels, other: Kernels) -> bool:
     if one is other or (one.made_at == other.made_at and one.makes == other.makes):
         return True
     return [kernel.name for kernel in one] == [kernel.name for kernel in other]
+
+
+def _issued(kernels: Kernels, plan: Plan) -> Kernels:
+    """Fused, and each kernel issued by the host, where that takes time. Hosts of unlike chips are taken for the slowest."""
+    fused, options = _fused(kernels, plan), plan.options
+    if options.dispatch == "graph":
+        return fused
+    recorded = any("backward" in kernel.kind for kernel in fused.templates)
+    costs = [costs_of(options, chip, recorded) for chip in plan.system.kinds]
+    return dispatched(fused, plan.system, lambda kernel: max(cost(kernel) for cost in costs))
 
 
 def _fused(kernels: Kernels, plan: Plan) -> Kernels:

@@ -7,6 +7,6 @@
 from simulator.measured.device import Device
 from simulator.measured.kernel import KernelTime, kernel_time
 from simulator.measured.matmul import matmul_s
-from simulator.measured.needs import Timed, kernel_times_of, timed
+from simulator.measured.needs import Asked, Timed, costs_of, kernel_times_of, timed
 
-__all__ = ["Device", "KernelTime", "Timed", "kernel_time", "kernel_times_of", "matmul_s", "timed"]
+__all__ = ["Asked", "Device", "KernelTime", "Timed", "costs_of", "kernel_time", "kernel_times_of", "matmul_s", "timed"]

@@ -36,8 +36,16 @@ class KernelTime:
         return self.start_s + self.busy_s
 
 
-def kernel_time(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTime:
-    """The time of a kernel alone."""
+def library_kernels(kernel: Kernel, times: KernelTimes, compiled: bool = False) -> int:
+    """How many kernels a library makes of it."""
+    fused = {"attention": times.attention, "attention_backward": times.attention_backward}
+    if kernel.kind in fused and kernel.contractions and kernel.vector_flops:
+        return fused[kernel.kind].kernels
+    return 1 if any(work.contractions for work in kernel.works) else _pass(kernel, times, compiled).kernels
+
+
+def kernel_time(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool = False) -> KernelTime:
+    """The time of a kernel alone; `compiled`: as a compiler makes it, where it does."""
     fused: Mapping[str, AttentionTimes] = {
         "attention": times.attention,
         "attention_backward": times.attention_backward,
@@ -48,7 +56,7 @@ def kernel_time(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTim
     if kernel.kind in fused and kernel.contractions and kernel.vector_flops:
         return _attention(kernel, device, times, fused[kernel.kind])
     contracts = any(work.contractions for work in kernel.works)
-    return _contraction(kernel, device, times) if contracts else _passes(kernel, device, times)
+    return _contraction(kernel, device, times) if contracts else _passes(kernel, device, times, compiled)
 
 
 def _hbm_s(nbytes: float, device: Device, times: KernelTimes) -> float:
@@ -81,13 +89,17 @@ def _contraction(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTi
     return KernelTime(times.start_s, joint(cores, _hbm_s(kernel.hbm_bytes, device, times), times.corner))
 
 
-def _passes(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTime:
+def _pass(kernel: Kernel, times: KernelTimes, compiled: bool) -> PassTimes:
     own = times.kinds.get(kernel.kind, _ONCE)
-    row = kernel.row_elements
-    long = (row - times.short_row) / (times.long_row - times.short_row) if own.long else 0.0
-    passes = own.passes + own.long * min(1.0, max(0.0, long))
+    return _ONCE if compiled and own.compiled else own
+
+
+def _passes(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool) -> KernelTime:
+    own = _pass(kernel, times, compiled)
+    row = max(1, kernel.row_elements)
+    long = min(1.0, max(0.0, (row - times.short_row) / (times.long_row - times.short_row)))
     elements = max((access.nbytes / access.item_bytes for access in kernel.reads), default=0.0)
-    rows_s = elements / max(1, row) * own.row_s / device.cores
+    lanes_s = elements * (own.element_s + own.row_s / row + own.long_s * long) / device.cores
     by = "measured" if kernel.kind in times.kinds else "profile"
-    work_s = joint(passes * _hbm_s(kernel.hbm_bytes, device, times) + rows_s, own.least_s, times.corner)
+    work_s = joint(own.passes * _hbm_s(kernel.hbm_bytes, device, times) + lanes_s, own.least_s, times.corner)
     return KernelTime(times.start_s * own.kernels, work_s + own.fixed_s, by)

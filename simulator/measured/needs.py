@@ -17,11 +17,30 @@ from hw import Chip
 from hw.chips import KernelTimes
 from simulator.engine.causes import resource_cause
 from simulator.measured.device import Device
-from simulator.measured.kernel import kernel_time
+from simulator.measured.kernel import kernel_time, library_kernels
 from simulator.ops.kernel import Kernel
 
 if TYPE_CHECKING:
     from simulator.options import RunOptions
+
+
+def costs_of(options: RunOptions, chip: Chip, recorded: bool) -> Callable[[Kernel], float]:
+    """Seconds of a chip's host for each kernel that it issues; `recorded`: of a step with a backward pass."""
+    times = kernel_times_of(options, chip)
+    if times is None:
+        return lambda _kernel: 0.0
+    own, compiled = times.dispatch, options.dispatch == "compiled"
+    eager = own.recorded_s if recorded and own.recorded_s is not None else own.eager_s
+    one = own.compiled_s if compiled else eager
+    return lambda kernel: one * library_kernels(kernel, times, compiled)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run asks for: its options, and by resource what it multiplies the data sheet's rate with."""
+
+    options: RunOptions
+    faster: Callable[[str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +58,15 @@ def kernel_times_of(options: RunOptions, chip: Chip) -> KernelTimes | None:
     return measured.kernels if measured is not None else None
 
 
-def timed(
-    kernel: Kernel, needs: Mapping[str, float], chip: Chip, times: KernelTimes | None, faster: Callable[[str], float]
-) -> Timed | None:
-    """A kernel as it was measured, given its `needs` by the data sheet, and what rates of that a run multiplies; None where
-    the times do not speak of it."""
+def timed(kernel: Kernel, needs: Mapping[str, float], chip: Chip, asked: Asked) -> Timed | None:
+    """A kernel as it was measured, given its `needs` by the data sheet; None where that does not speak of it."""
+    times = kernel_times_of(asked.options, chip)
     far = any(resource_cause(name) == "host" for name in needs)
     if times is None or kernel.communication is not None or far or not needs:
         return None
-    found = kernel_time(kernel, Device.of(chip, faster), times)
+    left = times.sustained if asked.options.clocks == "sustained" else 1.0
+    rates = {"matrix_unit": left}
+    device = Device.of(chip, lambda name: asked.faster(name) * rates.get(name, 1.0))
+    found = kernel_time(kernel, device, times, asked.options.dispatch == "compiled")
     slowest = max(needs, key=lambda name: needs[name])
     return Timed({**needs, slowest: max(found.busy_s, needs[slowest])}, found.start_s, found.by)

@@ -140,8 +140,8 @@ class Kernel:
     `recompute`: it does again what was thrown away, so its work is none of the model's.
     `efficiency`: what part of the peaks of the units it reaches, as its op says. `grown`: (tensor, tensor) for each that
     it writes into the memory of one that it reads. `parts`: the kernels that it falls into where one of them is fused.
-    `written`: what its ops are called without the numbers of rounds, where that is something else; `turn`: those numbers;
-    `template`: of a fused kernel, its own name without them.
+    `host_s`: work of the host that issues kernels. `written`: what its ops are called without the numbers of rounds, where
+    that is something else; `turn`: those numbers; `template`: of a fused kernel, its own name without them.
     """
 
     name: str
@@ -159,6 +159,7 @@ class Kernel:
     fusable: bool = False
     reduces: bool = False
     fixed_s: float = 0.0
+    host_s: float = 0.0
     communication: Communication | None = None
     schedule: Schedule = Schedule()
     spilled_bytes: float = 0.0

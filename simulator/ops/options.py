@@ -206,4 +206,5 @@ OPTION_READERS: Mapping[str, Reader] = {
     "line": _quantity(Dimension.DATA),
     "recompute": _flag,
     "in_place": _flag,
+    "logprobs": _flag,
 }

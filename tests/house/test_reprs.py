@@ -55,7 +55,7 @@ def examples() -> list[object]:
     )
     kernels = load_kernel_times("hopper")
     return [
-        kernels, kernels.matmul, kernels.attention, kernels.kinds["adamw"],
+        kernels, kernels.matmul, kernels.attention, kernels.kinds["adamw"], kernels.dispatch,
         chip, load_chip("h100_sxm").matrix_unit.derived, chip.hbm, *chip.links.values(), system.host, system,
         system.mesh, Mesh({"X": 4}, {"A": range(4000)}), System(chip),
         topology, topology.levels[0], topology.axes[0], topology.wires[0], many.trunks(1)[0], system.wires,

@@ -5,12 +5,15 @@ label's), read once. Where the vocabulary is sharded (`V_T`) each chip has its p
 all_reduce of a number a token adds up; the maximum over all chips, another such, is left out.
 `dlogits = cross_entropy_backward(logits, labels)`: softmax minus one at the label, 4 FLOP a logit; with `in_place=true`
 (also on the loss, for its backward pass) it is written over the logits, as Megatron-LM's is.
+With `logprobs=true` the first input holds log-probabilities, made by an op before (PyTorch's log_softmax, then nll_loss):
+only the labels' are read, and the gradient is written as zeros but for them.
 Source: Shoeybi et al. 2019 (Megatron-LM), section 3, for the loss over a sharded vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.ops.adjoint import Adjoint
@@ -20,16 +23,26 @@ from simulator.ops.tiling import StreamTiling
 
 
 def _backward(adjoint: Adjoint) -> None:
-    options = [(key, raw) for key, raw in adjoint.op.options if key == "in_place"]
+    options = [(key, raw) for key, raw in adjoint.op.options if key in ("in_place", "logprobs")]
     adjoint.make(0, "cross_entropy_backward", *adjoint.op.inputs, options=options)
 
 
-@kind("cross_entropy", (2, 2), ("in_place",), backward=_backward)
+@kind("cross_entropy", (2, 2), ("in_place", "logprobs"), backward=_backward)
 def cross_entropy(call: Call) -> Sequence[Kernel]:
     """logits[T...,V] and labels[T...] make the loss of every token [T...]."""
     logits, labels = call.inputs
     if call.output.whole != labels.whole or logits.whole[:-1] != labels.whole:
         raise ShapeError("cross_entropy takes logits[T,V] and labels[T] and makes the loss of each token, [T]")
+    if call.options.get("logprobs", False):
+        seen = replace(logits.access, nbytes=labels.elements * DTYPE_BYTES[logits.dtype])
+        return [
+            call.kernel(
+                reads=(seen, labels.access),
+                vector_flops=float(labels.elements),
+                vector_dtype=logits.dtype,
+                reduces=True,
+            )
+        ]
     return [
         call.kernel(
             vector_flops=5.0 * logits.elements,
@@ -41,7 +54,7 @@ def cross_entropy(call: Call) -> Sequence[Kernel]:
     ]
 
 
-@kind("cross_entropy_backward", (2, 2), ("in_place",))
+@kind("cross_entropy_backward", (2, 2), ("in_place", "logprobs"))
 def cross_entropy_backward(call: Call) -> Sequence[Kernel]:
     """logits[T...,V] and labels[T...] make the gradient of the logits."""
     logits, labels = call.inputs
@@ -49,11 +62,15 @@ def cross_entropy_backward(call: Call) -> Sequence[Kernel]:
         raise ShapeError("cross_entropy_backward takes logits[T,V] and labels[T] and makes dlogits[T,V]")
     live = DTYPE_BYTES[logits.dtype] + DTYPE_BYTES[call.output.dtype]
     over = call.options.get("in_place", False)
+    grown = ((call.op.name, logits.name),) if over else ()
+    if call.options.get("logprobs", False):
+        reads = (replace(logits.access, nbytes=0.0), labels.access)
+        return [call.kernel(reads=reads, vector_flops=float(labels.elements), vector_dtype=logits.dtype, grown=grown)]
     return [
         call.kernel(
             vector_flops=4.0 * logits.elements,
             vector_dtype=logits.dtype,
             tiling=StreamTiling(logits.elements, live, len(call.reads)),
-            grown=((call.op.name, logits.name),) if over else (),
+            grown=grown,
         )
     ]

@@ -105,7 +105,9 @@ def test_all_rates_and_fixed_times_scaled_scale_the_time(line: str, by: float) -
         update={"tile_s": HOPPER.matmul.tile_s / by, "split_s": HOPPER.matmul.split_s / by}
     )
     kinds = {
-        name: each.model_copy(update={key: getattr(each, key) / by for key in ("row_s", "least_s", "fixed_s")})
+        name: each.model_copy(
+            update={key: getattr(each, key) / by for key in ("element_s", "row_s", "long_s", "least_s", "fixed_s")}
+        )
         for name, each in HOPPER.kinds.items()
     }
     update = {"start_s": HOPPER.start_s / by, "matmul": matmul, "kinds": kinds}

@@ -254,9 +254,13 @@ CASES |= {
          4 * 2 * 68 * (3 * 16 + 2 * 20), 5 * 4 * 68,
          2 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 2 * 4 * 8 * 20)),
     ],
-    "cross_entropy": [("l:fp32[M] = cross_entropy(x:fp32[M,V], i:int32[M])", 0, 5 * 6000, 6000 * 4 + 6 * 4 + 6 * 4)],
+    "cross_entropy": [
+        ("l:fp32[M] = cross_entropy(x:fp32[M,V], i:int32[M])", 0, 5 * 6000, 6000 * 4 + 6 * 4 + 6 * 4),
+        ("l:fp32[M] = cross_entropy(x:fp32[M,V], i:int32[M], logprobs=true)", 0, 6, 3 * 6 * 4),
+    ],
     "cross_entropy_backward": [
         ("d:bf16[M,V] = cross_entropy_backward(x:fp32[M,V], i:int32[M])", 0, 4 * 6000, 6000 * 4 + 6 * 4 + 6000 * 2),
+        ("d:bf16[M,V] = cross_entropy_backward(x:fp32[M,V], i:int32[M], logprobs=true)", 0, 6, 6 * 4 + 6000 * 2),
     ],
     "embedding_backward": [
         ("d:bf16[V,D] = embedding_backward(i:int32[M], dy:bf16[M,D])", 0, 96, 6 * 4 + 2 * 96 * 2 + 16000 * 2),

@@ -57,13 +57,14 @@ def loss_ops(write: Writer, logits: Tensor, how: LossFormat, prefix: str = "") -
     scores, (*rows, vocabulary), dtype = logits, logits.dims, how.dtype
     if dtype != logits.dtype:
         scores = logits = write.op("cast", logits, out=f"{prefix}logits32", shape=logits.dims, dtype=dtype)
-    if write.eager and not vocabulary.axes:
+    known = (write.eager and not vocabulary.axes) or None
+    if known:
         options = {"axis": str(vocabulary.size)} if isinstance(vocabulary.size, str) else {}
         logits = write.op("softmax", logits, out=f"{prefix}logprobs", shape=logits.dims, dtype=dtype, **options)
     labels = write.tensor(f"{prefix}labels", rows, "int32")
     write.owned("inputs", labels)
     axes = vocabulary.axes
-    told: dict[str, Any] = {"partial": axes, "dtype": dtype, "in_place": how.in_place or None}
+    told: dict[str, Any] = {"partial": axes, "dtype": dtype, "in_place": how.in_place or None, "logprobs": known}
     loss = write.op("cross_entropy", logits, labels, out=f"{prefix}loss", shape=rows, **told)
     write.owned("logits and loss", scores, logits, loss)
     if not axes:

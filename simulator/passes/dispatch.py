@@ -1,0 +1,45 @@
+"""Dispatch: before a kernel runs on a chip, its host has worked on it for a while.
+
+Model: a chip's host issues kernels one after the other, in program order, and does not wait for the chip: it is a queue of
+its own (`host`), and a kernel starts no earlier than it is issued. So a program of many small kernels takes as long as its
+host does, and one of large ones hides it. The work counts as the host's (`t_host`).
+Assumes: nobody asks for a result in between; the queue of issued kernels never fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hw import System
+from simulator.ops.kernel import Access, Chips, Kernel, Schedule, beside
+from simulator.passes.kernels import Kernels, listed
+from simulator.passes.placement import placed
+
+QUEUE = "host"
+"""The queue in which a chip's host issues kernels."""
+
+
+def dispatched(kernels: Kernels, system: System, host_s: Callable[[Kernel], float]) -> Kernels:
+    """The kernels, each behind the one that issues it, where `host_s` of it is more than 0."""
+    made: list[Kernel] = []
+    for kernel, place in zip(kernels, placed(kernels, system), strict=True):
+        seconds = host_s(kernel)
+        if seconds <= 0:
+            made.append(kernel)
+            continue
+        on = kernel.schedule.on if len(place.chips) == system.size else Chips(place.chips)
+        issued = beside(kernel.name, "issued")
+        made.append(
+            Kernel(
+                name=beside(kernel.name, "issue"),
+                ops=kernel.ops,
+                kind="issue",
+                writes=(Access(issued, 0.0),),
+                host_s=seconds,
+                schedule=Schedule(queue=QUEUE, on=on),
+                written=kernel.written,
+            )
+        )
+        made.append(replace(kernel, schedule=replace(kernel.schedule, after=(*kernel.schedule.after, issued))))
+    return listed(made, kernels)
