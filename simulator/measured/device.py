@@ -15,7 +15,7 @@ class Device:
     """Cores, dense FLOP/s of all together by dtype, FLOP/s of the vector unit, bytes/s of HBM and of the on-chip memory."""
 
     cores: int
-    matrix_flops_per_s: Mapping[str, float]
+    matrix_flops_per_s: tuple[tuple[str, float], ...]
     vector_flops_per_s: float
     hbm_bytes_per_s: float
     on_chip_bytes_per_s: float
@@ -28,7 +28,9 @@ class Device:
         near = chip.on_chip.bytes_per_s if chip.on_chip is not None else math.inf
         return cls(
             chip.matrix_unit.cores,
-            {str(name): rate * faster("matrix_unit") for name, rate in chip.matrix_unit.peak_flops_per_s.items()},
+            tuple(
+                (str(name), rate * faster("matrix_unit")) for name, rate in chip.matrix_unit.peak_flops_per_s.items()
+            ),
             (vector[served] if served is not None else math.inf) * faster("vector_unit"),
             chip.hbm.bytes_per_s * faster("hbm"),
             near * faster("on_chip"),
@@ -36,9 +38,10 @@ class Device:
 
     def peak(self, dtype: str) -> float:
         """FLOP/s of the matrix unit for a dtype, or the next wider one that it has."""
-        served = usable_dtype(dtype, self.matrix_flops_per_s)
+        peaks = dict(self.matrix_flops_per_s)
+        served = usable_dtype(dtype, peaks)
         assert served is not None, "binding has checked that there is a peak"
-        return self.matrix_flops_per_s[served]
+        return peaks[served]
 
 
 def joint(a: float, b: float, corner: float) -> float:

@@ -96,7 +96,7 @@ def test_all_rates_and_fixed_times_scaled_scale_the_time(line: str, by: float) -
     kernel = first_kernel(line, {"M": 512, "N": 1024, "K": 768})
     faster = Device(
         DEVICE.cores,
-        {name: rate * by for name, rate in DEVICE.matrix_flops_per_s.items()},
+        tuple((name, rate * by) for name, rate in DEVICE.matrix_flops_per_s),
         DEVICE.vector_flops_per_s * by,
         DEVICE.hbm_bytes_per_s * by,
         DEVICE.on_chip_bytes_per_s * by,
