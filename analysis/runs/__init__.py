@@ -3,7 +3,7 @@
 `path_frame(result)`, `roofline_points(...)`, `levers(...)`, `Comparison(a, b)`.
 """
 
-from analysis.runs.advice import advice
+from analysis.runs.advice import Advice, advice
 from analysis.runs.attribution import NO_LINK, exposed_by_link, exposed_links, task_links
 from analysis.runs.compare import BOTH, ONLY_A, ONLY_B, Change, Comparison, compare
 from analysis.runs.critical_path import (
@@ -57,6 +57,7 @@ __all__ = [
     # What would help.
     "FACTORS",
     "Lever",
+    "Advice",
     "advice",
     "elasticity",
     "levers",

@@ -12,40 +12,84 @@ from typing import Any
 
 import numpy as np
 
-from simulator import Result
+from simulator import PS_PER_S, Result
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 OTHER, FAINT, IDLE = "+", "░", "·"
 _HARDLY, _MOSTLY = 0.05, 0.5
+_FEWEST_ROUNDS = 4
+"""Rounds from which one of them is drawn instead of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class GanttLine:
-    """A queue: chip, name, and its characters."""
+    """A queue: chip, name, its characters, and the share of the time in which it is busy."""
 
     chip: int
     queue: str
     cells: str
+    busy: float = 0.0
 
 
-def gantt(result: Result, width: int, letter_of: Mapping[int, str], chips: Sequence[int]) -> list[GanttLine]:
-    """The lines of the queues of `chips`, `width` characters each; `letter_of` maps kernels to letters."""
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a run: one of so many rounds of a block."""
+
+    begin_ps: int
+    end_ps: int
+    rounds: int
+
+    @property
+    def begin_s(self) -> float:
+        """Where it begins, in seconds."""
+        return self.begin_ps / PS_PER_S
+
+    @property
+    def end_s(self) -> float:
+        """Where it ends, in seconds."""
+        return self.end_ps / PS_PER_S
+
+
+def steady_window(result: Result, kernels: Sequence[int]) -> Window | None:
+    """The round in the middle of a block that repeats, from the begin of an op in it to that of the next round; `kernels`:
+    that op in every round. None where there are too few, or the op begins nowhere on the first chip."""
+    if len(kernels) < _FEWEST_ROUNDS:
+        return None
+    places = result.places
+    here = places.of(np.isin(places.kernel, list(kernels)) & (places.chip == places.chip.min()))
+    begins = np.unique(here.begin)
+    if len(begins) < _FEWEST_ROUNDS:
+        return None
+    at = len(begins) // 2
+    return Window(int(begins[at - 1]), int(begins[at]), len(kernels))
+
+
+def gantt(
+    result: Result, width: int, letter_of: Mapping[int, str], chips: Sequence[int], window: Window | None = None
+) -> list[GanttLine]:
+    """The lines of the queues of `chips`, `width` characters each; `letter_of` maps kernels to letters; of the whole run,
+    or of a part."""
     queues, places = result.plan.program.queues, result.places
     letters = sorted({*letter_of.values(), OTHER})
     number = {letter: at for at, letter in enumerate(letters)}
     of_kernel = np.full(len(result.plan.kernels), number[OTHER])
     of_kernel[list(letter_of)] = [number[letter] for letter in letter_of.values()]
-    places = places.of(np.isin(places.chip, list(chips)) & (places.end > places.begin))
-    makespan = max(result.end_ps, default=0)
+    first, last = (0, max(result.end_ps, default=0)) if window is None else (window.begin_ps, window.end_ps)
+    inside = (places.end > places.begin) & (places.end > first) & (places.begin < last)
+    places = places.of(np.isin(places.chip, list(chips)) & inside)
     lines = []
     for queue in sorted(
         np.flatnonzero(np.bincount(places.queue)).tolist(), key=lambda queue: (queues[queue].chip, queue)
     ):
         here = places.of(places.queue == queue)
-        begin, end = (column.astype(np.float64) * width / makespan for column in (here.begin, here.end))
+        begin, end = (
+            (np.clip(column, first, last) - first).astype(np.float64) * width / (last - first)
+            for column in (here.begin, here.end)
+        )
         cells = _painted(begin, end, of_kernel[here.kernel], (width, len(letters)))
         shown = "".join(_shown(dict(zip(letters, cell, strict=True))) for cell in cells.tolist())
-        lines.append(GanttLine(queues[queue].chip, queues[queue].name, shown))
+        busy = float(np.minimum(cells.sum(axis=1), 1.0).mean())
+        lines.append(GanttLine(queues[queue].chip, queues[queue].name, shown, busy))
     return lines
 
 

@@ -1,17 +1,25 @@
-"""One screen about a run: bounds and place, time by cause, heaviest ops, a text Gantt, memory, what would help most."""
+"""One screen about a run, the most important first: time and its bounds, what is exposed, time by cause, heaviest ops, one
+period of the timeline, memory, what would help, what was assumed.
+
+A terminal of 80 columns and 24 lines shows all of it. Each block has its lines; the table of ops gets those that are left
+(at least `FEWEST_OPS`), and empty lines stand between blocks as long as there are some over.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.runs.advice import advice
-from analysis.runs.collectives import choices, folding_line
-from analysis.terminal.gantt import LETTERS, OTHER, gantt
+from analysis.runs.advice import MAX_TASKS, Advice, advice
+from analysis.runs.collectives import folding_line
+from analysis.runs.hidden import hidden_communication
+from analysis.terminal.gantt import LETTERS, OTHER, Window, gantt, steady_window
+from analysis.terminal.lines import LABEL, joined, labelled, line_of
 from analysis.words.busy import busy_s
 from analysis.words.causes import CAUSES
 from analysis.words.chip_kinds import fullest
@@ -22,9 +30,27 @@ from analysis.words.words import WORDS
 from hw import Chip, Dimension
 from hw.input import few, show
 
-SHOWN_OPS = 8
+LINES = 23
+"""Lines of a screen of 24, with one for the prompt."""
+
+MOST_OPS, FEWEST_OPS = 6, 3
 SHOWN_CHIPS = 2
+_TIGHTER = ((0.0, 3), (0.01, 3), (0.01, 2), (0.01, 1))
+"""What gives way where lines are short: causes of less than a share of the time, and queues in the picture."""
+
+_HELPS = 4
+_MATTERS = 0.01
+"""A share of the time from which padding is worth a word."""
+
 _LEAST_WIDTH = {"": 1, "op": 6, "time": 8, "share": 7, "FLOP/B": 6, "bound by": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Something to print and how many lines it takes."""
+
+    lines: int
+    shown: RenderableType
 
 
 def _time(seconds: float) -> str:
@@ -35,31 +61,84 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def screen(name: str, about: str, summary: Summary, width: int) -> RenderableType:
-    """Everything about a run that fits one screen of `width` columns."""
-    groups = rounds_figures(summary.result)
-    heaviest = sorted(groups, key=lambda group: -group.figures.time_s)[:SHOWN_OPS]
-    parts: list[RenderableType] = [_heading(name, about, summary), _bounds(summary, width), Text()]
-    parts += [_causes(summary, width), Text(), _ops(groups, heaviest, summary), Text()]
-    parts += [_gantt_text(summary, heaviest, width), Text(), *_closing(summary)]
-    return Group(*parts)
+def screen(
+    name: str, about: str, summary: Summary, width: int, model: Sequence[str] = (), also: Sequence[Advice] = ()
+) -> RenderableType:
+    """Everything about a run that fits one screen of `width` columns. `model`: lines about the model that is run; `also`:
+    advice that was found elsewhere."""
+    groups = sorted(rounds_figures(summary.result), key=lambda group: -group.figures.time_s)
+    blocks = [group.kernels for group in groups if group.figures.bound_by not in ("network", "host")]
+    window = steady_window(summary.result, blocks[0] if blocks else ())
+    above = _block([*_heading(name, about, summary, width), *(line_of(each, width) for each in model)])
+    below = _block(_closing(summary, width, also))
+    verdict = _block(_verdict(summary, width))
+    for least, queues in _TIGHTER:
+        causes = _causes(summary, width, least)
+        drawn = _gantt_lines(summary, groups[:FEWEST_OPS], width, (window, queues))
+        left = LINES - sum(block.lines for block in (above, verdict, causes, below)) - len(drawn) - 2
+        if left >= FEWEST_OPS:
+            break
+    shown = groups[: max(FEWEST_OPS, min(MOST_OPS, left))]
+    picture = _block(_gantt_lines(summary, shown, width, (window, queues)))
+    return Group(*_spaced([above, verdict, causes, _ops(groups, shown, summary), picture, below]))
 
 
-def _heading(name: str, about: str, summary: Summary) -> Text:
-    options = summary.plan.options
-    text = Text.assemble((name, "bold"), "  ", (about, "dim"), "\n") if about else Text(f"{name}\n", style="bold")
-    text.append(f"{summary.plan.system.name} · overlap {options.overlap}")
-    for chip in summary.plan.system.kinds:
-        name = f"{chip.name} " if len(summary.plan.system.kinds) > 1 else ""
-        text.append(f" · {name}matrix peak {_peak(summary, chip)} · HBM ")
-        text.append(show(chip.hbm.bytes_per_s, Dimension.BANDWIDTH))
-    text.append("\n")
+def _spaced(blocks: Sequence[Block]) -> Iterator[RenderableType]:
+    """Blocks one below the other, an empty line before the last ones as long as there are some over."""
+    over = LINES - sum(block.lines for block in blocks)
+    for at, block in enumerate(blocks):
+        if at and len(blocks) - at <= over:
+            yield Text()
+        yield block.shown
+
+
+def _block(lines: Iterable[Text]) -> Block:
+    every = list(lines)
+    return Block(len(every), Group(*every))
+
+
+def _heading(name: str, about: str, summary: Summary, width: int) -> Iterator[Text]:
+    """What is run, and on what."""
+    options, system = summary.plan.options, summary.plan.system
+    facts = [system.name, options.calibration, f"overlap {options.overlap}"]
+    for chip in system.kinds:
+        named = f"{chip.name} " if len(system.kinds) > 1 else ""
+        facts.append(f"{named}{_peak(summary, chip)}")
+        facts.append(f"HBM {show(chip.hbm.bytes_per_s, Dimension.BANDWIDTH)}")
+    beside = len(name) + 2 + len(facts[0]) <= width and not about
+    said = Text(
+        joined(facts, " · ", width - (len(name) + 2 if beside else 0)), no_wrap=True, overflow="ignore"
+    )  # a path in it stays whole
+    if beside:
+        yield Text.assemble((name, "bold"), "  ", said, no_wrap=True, overflow="ignore")
+        return
+    yield line_of(Text.assemble((name, "bold"), "  ", (about, "dim")), width)
+    yield said
+
+
+def _verdict(summary: Summary, width: int) -> Iterator[Text]:
+    """The time, its place between the bounds, and what is exposed."""
     mfu, bound = 100 * _number(summary["mfu"]), str(summary["bound_by"])
-    text.append(f"\ntime {_time(_number(summary['time']))}", style="bold")
-    text.append("  bound by ")
-    text.append(bound, style=CAUSES[bound].colour)
+    time = _number(summary["time"])
+    text = Text.assemble((f"time {_time(time)}", "bold"), "  bound by ", (bound, CAUSES[bound].colour))
+    text.append(f" ({_share(_number(summary[CAUSES[bound].word]), time)} busy)")
     text.append(f"  eta {WORDS['eta'].text(summary['eta'])}  MFU {mfu:.1f} %")
-    return text
+    yield line_of(text, width)
+    yield from _bounds(summary, width)
+    yield from _exposed(summary, width)
+
+
+def _exposed(summary: Summary, width: int) -> Iterator[Text]:
+    """Communication while nothing computes, and whose it is; nothing where none is sent."""
+    exposed, time = _number(summary["exposed_network"]), _number(summary["time"])
+    if _number(summary["t_network"]) <= 0:
+        return
+    text = f"{_time(exposed)} of communication ({_share(exposed, time)})" if exposed else "no communication"
+    if exposed and len(summary.plan.program) <= MAX_TASKS:
+        found = [each for each in hidden_communication(summary.result) if each.exposed_s]
+        named = [f"{_short(each.op, 16)} {each.kind} {_time(each.exposed_s)}" for each in found]
+        text += f": {joined(named, '; ', width - LABEL - len(text) - 2, '; ...')}" if named else ""
+    yield from labelled("exposed", text, width)
 
 
 def _peak(summary: Summary, chip: Chip) -> str:
@@ -69,21 +148,20 @@ def _peak(summary: Summary, chip: Chip) -> str:
     return f"{show({str(k): v for k, v in peaks.items()}[dtype], Dimension.FLOP_RATE)} {dtype}"
 
 
-def _bounds(summary: Summary, width: int) -> Text:
+def _bounds(summary: Summary, width: int) -> Iterator[Text]:
     """The bounds as a line, with the run's place on it."""
     lower, upper = _number(summary["lower_bound"]), _number(summary["upper_bound"])
     left, right = f"lower {_time(lower)} ", f" {_time(upper)} upper"
     room = max(10, width - len(left) - len(right) - 2)
     share = min(1.0, max(0.0, 1.0 - _number(summary["eta"])))
     at = round(share * (room - 1))
-    line = Text.assemble(left, "├", "─" * at, ("●", "bold red"), "─" * (room - 1 - at), "┤", right)
+    yield Text.assemble(left, "├", "─" * at, ("●", "bold red"), "─" * (room - 1 - at), "┤", right)
     chain = _number(summary["dependency_bound"])
     if chain > lower * (1 + 1e-9):
-        line.append(f"\ndependencies alone {_time(chain)}", style="dim")
-    return line
+        yield Text(f"dependencies alone {_time(chain)}", style="dim")
 
 
-def _causes(summary: Summary, width: int) -> Table:
+def _causes(summary: Summary, width: int, least: float) -> Block:
     """The t_ times as bars against the run's time; where chips differ, each with the chip that has the most of it."""
     table = Table.grid(padding=(0, 2))
     time = _number(summary["time"])
@@ -91,17 +169,17 @@ def _causes(summary: Summary, width: int) -> Table:
     room = max(10, min(60, width - (52 if unlike else 40)))
     for cause in CAUSES.values():
         seconds = _number(summary[cause.word])
-        if seconds <= 0:
-            continue
         share = seconds / time if time else 0.0
+        if seconds <= 0 or share < least:
+            continue
         bar = Text("█" * max(1, round(min(1.0, share) * room)), style=cause.colour)
         cells = (cause.name, Text(_time(seconds), justify="right"), Text(f"{100 * share:.1f} %", justify="right"), bar)
         chip = summary.chip_of(cause.word) if unlike else None
         table.add_row(*cells, *((Text("" if chip is None else f"chip {chip}", style="dim"),) if unlike else ()))
-    return table
+    return Block(table.row_count, table)
 
 
-def _ops(groups: Sequence[Rounds], heaviest: Sequence[Rounds], summary: Summary) -> Table:
+def _ops(groups: Sequence[Rounds], heaviest: Sequence[Rounds], summary: Summary) -> Block:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     for column in ("", "op", "kind", "time", "share", "FLOP/B", "bound by", "tile"):
         figure = column in ("time", "share", "FLOP/B")
@@ -125,7 +203,7 @@ def _ops(groups: Sequence[Rounds], heaviest: Sequence[Rounds], summary: Summary)
         table.add_row(LETTERS[place], *cells, intensity, bound, row.tile)
     if together is not None:
         table.add_row(OTHER, f"{len(rest)} more", "", _time(together.time_s), _share(busy[-1], time), "", "", "")
-    return table
+    return Block(table.row_count + 1, table)
 
 
 def _share(seconds: float, time: float) -> str:
@@ -136,47 +214,73 @@ def _short(name: str, longest: int = 32) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
-def _gantt_text(summary: Summary, heaviest: Sequence[Rounds], width: int) -> Text:
+def _gantt_lines(
+    summary: Summary, heaviest: Sequence[Rounds], width: int, part: tuple[Window | None, int]
+) -> list[Text]:
+    """So many queues that are busiest, and the time below them; of blocks that repeat one round, the window."""
+    window, queues = part
     letters = {at: LETTERS[place] for place, group in enumerate(heaviest) for at in group.kernels}
-    chips = sorted({lane.chip for lane in summary.plan.program.queues})[:SHOWN_CHIPS]
+    chips = sorted({lane.chip for lane in summary.plan.program.queues})
     label = 18
     room = max(20, width - label - 2)
-    text = Text()
     several = summary.plan.system.size > 1
-    for line in gantt(summary.result, room, letters, chips):
-        name = f"chip {line.chip} {line.queue}" if several else line.queue
-        text.append(f"{_short(name, label - 1):<{label}}", style="dim")
-        text.append(f"{line.cells}\n")
-    end = _time(_number(summary["time"]))
-    text.append(" " * label + "0" + " " * max(1, room - 1 - len(end)) + end, style="dim")
-    for note in _network_lines(summary, len(chips)):
-        text.append(f"\n{note}", style="dim")
-    return text
+    drawn = gantt(summary.result, room, letters, chips[:SHOWN_CHIPS], window)
+    busiest = sorted(drawn, key=lambda line: -line.busy)[:queues]
+    lines = []
+    for line in drawn:
+        if line in busiest:
+            name = f"chip {line.chip} {line.queue}" if several else line.queue
+            lines.append(Text.assemble((f"{_short(name, label - 1):<{label}}", "dim"), line.cells, no_wrap=True))
+    begin, end = (0.0, _number(summary["time"])) if window is None else (window.begin_s, window.end_s)
+    left, right = "0" if window is None else _time(begin), _time(end)
+    notes = [f"one of {window.rounds} rounds"] if window is not None else []
+    if summary.plan.classes < summary.plan.system.size:
+        notes.append(folding_line(summary.plan))
+    if summary.plan.classes > SHOWN_CHIPS:
+        notes.append(f"{summary.plan.classes - SHOWN_CHIPS} more not drawn")
+    middle = ", ".join(notes)
+    axis = f"{left}{middle:^{max(0, room - len(left) - len(right))}}{right}"
+    return [*lines, line_of(Text(" " * label + axis, style="dim"), width)]
 
 
-def _network_lines(summary: Summary, drawn: int) -> Iterator[str]:
-    """Which chips are not drawn, and by which algorithms the collectives ran."""
-    plan = summary.plan
-    hidden = plan.classes - drawn
-    if plan.classes < plan.system.size:
-        more = f"; {hidden} classes not drawn" if hidden else "; one of each class is drawn"
-        yield folding_line(plan) + more
-    elif hidden:
-        yield f"{hidden} more chip{'s' if hidden > 1 else ''} not drawn"
-    found: dict[str, list[str]] = {}
-    for each in choices(plan):
-        found.setdefault(f"{each.algorithm}, {each.form} ({each.reason})", []).append(each.op)
-    for way, ops in list(found.items())[:SHOWN_CHIPS]:
-        yield f"{few(ops, 2)}: {way}"
-
-
-def _closing(summary: Summary) -> Iterator[RenderableType]:
+def _closing(summary: Summary, width: int, also: Sequence[Advice]) -> Iterator[Text]:
+    """Memory, what would help, what was assumed."""
     peak, capacity = fullest(summary)
     memory = f"{show(peak, Dimension.DATA)} of {show(capacity, Dimension.DATA)} HBM ({100 * peak / capacity:.1f} %)"
-    yield Text.assemble(("peak memory  ", "dim"), memory, "" if summary["fits"] else ("  DOES NOT FIT", "bold red"))
-    found = advice(summary)[:3]
+    fits = "" if summary["fits"] else ("  DOES NOT FIT", "bold red")
+    yield line_of(Text.assemble(("peak memory  ", "dim"), memory, fits), width)
+    yield from labelled("would help", _helpful(summary, also), width, 2)
+    assumed = _assumed(summary)
+    if assumed:
+        yield from labelled("assumed", "; ".join(assumed), width)
+
+
+def _helpful(summary: Summary, also: Sequence[Advice]) -> str:
+    """Changes with what each saves, all of them really run; or why there are none."""
+    if summary.result.time_s <= 0:
+        return "nothing: there is nothing to do"
+    tasks = len(summary.plan.program)
+    found = sorted([*advice(summary), *also], key=lambda each: -each.gain)[:_HELPS]
     if found:
-        words = "; ".join(f"{each.change}: -{100 * each.gain:.1f} %" for each in found)
-    else:
-        words = "no single change: the run is balanced, empty, or too large to repeat"
-    yield Text.assemble(("would help   ", "dim"), words)
+        return "; ".join(f"{each.change}: -{100 * each.gain:.1f} %" for each in found)
+    if tasks > MAX_TASKS:
+        return f"not tried with {tasks:,} tasks; `overlapse what-if` tries it"
+    return "nothing alone: no resource twice as fast, and no other way to run, saves time"
+
+
+def _assumed(summary: Summary) -> list[str]:
+    """What a reader should know of how the figures came about."""
+    plan, found = summary.plan, []
+    topology = plan.system.topology
+    if topology is not None and _number(summary["t_network"]) > 0:
+        links = {level.link for level in topology.levels if level.link}
+        named = sorted(
+            {link for chip in plan.system.kinds for link in links & set(chip.links) if not chip.links[link].latency_s}
+        )
+        if named:
+            found.append(f"no latency on {few(named, 3)} (no figure)")
+    if not plan.options.pads and len(plan.program) <= MAX_TASKS:
+        padded = summary.again(plan.graph, plan.system, replace(plan.options, padding=True)).time_s
+        if padded > summary.result.time_s * (1 + _MATTERS):
+            found.append(f"no padding of dims to tiles (with it +{100 * (padded / summary.result.time_s - 1):.1f} %)")
+    return found

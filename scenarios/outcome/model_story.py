@@ -44,30 +44,23 @@ def model_lines(run: ModelRun, words: Summary) -> Iterator[str]:
     from scenarios.models import count_shown  # late: most runs are of no model
 
     count = count_shown(parameters(run.model.description).total)
-    flops, each = _flops_of(run)
-    an = "an" if each == "image" else "a"
-    shown = show(flops, Dimension.WORK)
-    yield f"{run.model.name}, {count} parameters; {run.mode}: {_batch(run)}, {shown} {an} {each}"
+    yield f"{run.model.name}, {count} parameters; {run.mode}: {_batch(run)}"
     yield f"{_layout(run)}; {'; '.join(_choices(run))}"
-    told = {
-        f"{run.sample.name}s/s": words["samples_per_s"] if run.sample.name != "sequence" else None,
-        "tokens/s": words["tokens_per_s"] if run.sample.name == "sequence" else None,
-        "MFU": words["mfu"],
-        "HFU": words["hfu"] if words["hfu"] != words["mfu"] else None,
-        "bubble": words["bubble"] if run.parallel.pp > 1 else None,
-        "exposed communication": words["exposed_network"] or None,
-    }
-    names = {"MFU": "mfu", "HFU": "hfu", "bubble": "bubble", "exposed communication": "exposed_network"}
-    parts = []
-    for name, value in told.items():
-        if value is None or isinstance(value, (str, bool)):
-            continue
-        dimension = RUN_WORDS[names[name]].dimension if name in names else None
-        text = (
-            _share(value) if dimension is Dimension.RATIO else show(value, dimension) if dimension else f"{value:,.0f}"
-        )
-        parts.append(f"{name} {text}")
-    yield ", ".join(parts)
+    yield ", ".join(_figures(run, words))
+
+
+def _figures(run: ModelRun, words: Summary) -> Iterator[str]:
+    """What a run of a model came to, beside the words of every run."""
+    of_text = run.sample.name == "sequence"
+    rate, what = (words["tokens_per_s"], "tokens") if of_text else (words["samples_per_s"], f"{run.sample.name}s")
+    if isinstance(rate, float):
+        yield f"{rate:,.0f} {what}/s"
+    flops, each = _flops_of(run)
+    yield f"{show(flops, Dimension.WORK)} {'an' if each == 'image' else 'a'} {each}"
+    if words["hfu"] != words["mfu"]:
+        yield f"HFU {RUN_WORDS['hfu'].text(words['hfu'])}"
+    if run.parallel.pp > 1:
+        yield f"bubble {RUN_WORDS['bubble'].text(words['bubble'])}"
 
 
 def _batch(run: ModelRun) -> str:

@@ -19,6 +19,7 @@ from tests.support.cases import overlapse, problem_lines
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "examples"
 BLOCK = "library:llama3_8b_block"
+SCREEN_LINES = 23
 
 PAIR = """\
 name: pair
@@ -42,11 +43,68 @@ def pair(tmp_path: Path) -> str:
 def test_run_shows_one_screen() -> None:
     shown = overlapse("run", BLOCK)
     assert shown.exit_code == 0
-    lines = shown.stdout.splitlines()
-    assert len(lines) <= 40
-    assert all(len(line) <= 80 for line in lines)
-    for word in ("bound by compute", "lower", "upper", "peak memory", "would help", "matrix unit x2"):
+    for word in (
+        "bound by compute (89.3 % busy)",
+        "lower",
+        "upper",
+        "spec",
+        "peak memory",
+        "would help",
+        "matrix unit x2",
+    ):
         assert word in shown.stdout
+
+
+@pytest.mark.parametrize("name", sorted(library_names())[::9])
+def test_a_run_fits_a_terminal_of_24_lines(name: str) -> None:
+    """Up to what helps and what was assumed; what a file asks for beside (a study, money) stands below."""
+    shown = overlapse("run", f"library:{name}")
+    if shown.exit_code:
+        assert "does not fit" in shown.stderr
+        return
+    lines = shown.stdout.splitlines()
+    helps = next(at for at, line in enumerate(lines) if line.startswith("would help"))
+    assert helps < SCREEN_LINES
+    assert all(len(line) <= 80 for line in lines[: helps + 1])
+
+
+MODEL = """\
+name: m
+about: A small step with everything a screen can have.
+system: {base: dgx_h100}
+workload: {model: {base: llama3_8b, layers: 6}, batch: 16, seq: 1024, parallel: {zero: 3, tp: 2}}
+run: {overlap: full}
+"""
+
+
+def test_a_model_fits_too_and_says_what_is_exposed(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(MODEL)
+    lines = overlapse("run", str(path)).stdout.splitlines()
+    assert len(lines) <= SCREEN_LINES
+    exposed = next(line for line in lines if line.startswith("exposed"))
+    assert f"{1e3 * run(str(path)).summary['exposed_network']:.4g} ms of communication" in exposed
+    assert any("one of 6 rounds" in line for line in lines)
+    assert lines[-1] == "assumed      no latency on nvlink (no figure)"
+
+
+def test_other_ways_to_run_are_suggested(pair: str, tmp_path: Path) -> None:
+    """The chunks that the pair has save what the screen of the pair without them says."""
+    whole = tmp_path / "whole.yaml"
+    whole.write_text(PAIR.replace(", chunks=8", ""))
+    shown = overlapse("run", str(whole)).stdout
+    gain = 1 - run(pair).result.time_s / run(str(whole)).result.time_s
+    assert f"chunks=8: -{100 * gain:.1f} %" in shown
+    assert "chunks" not in overlapse("run", pair).stdout.rpartition("would help")[2]
+
+
+def test_padding_is_told_where_it_matters(tmp_path: Path) -> None:
+    op = "y:bf16[4096,{0}] = matmul(x:bf16[4096,{0}], w:bf16[{0},{0}])"
+    text = f"name: p\nsystem: {{{{chip: tpu_v5e}}}}\nworkload: {{{{ops: ['{op}']}}}}\n"
+    for size, matters in ((130, True), (4096, False)):
+        path = tmp_path / f"{size}.yaml"
+        path.write_text(text.format(size))
+        assert ("no padding of dims to tiles (with it +" in overlapse("run", str(path)).stdout) is matters
 
 
 def test_json_is_one_object_with_every_word_and_nothing_else(pair: str) -> None:

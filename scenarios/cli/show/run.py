@@ -13,6 +13,7 @@ from scenarios.console.terminal import console as terminal
 from scenarios.console.terminal import print_whole
 from scenarios.outcome.model_story import model_lines
 from scenarios.outcome.outcome import Outcome
+from scenarios.questions.software import software_advice
 from scenarios.studies.sweeps import points_of
 
 MOST_ALONG = 200
@@ -23,9 +24,9 @@ def show_outcome(outcome: Outcome) -> None:
     """The one-screen summary, then the study's answers and claims that failed."""
     console = terminal()
     scenario = outcome.scenario
-    console.print(screen(scenario.name, scenario.about, outcome.words, console.width))
-    for at, line in enumerate(model_lines(scenario.model, outcome.words) if scenario.model is not None else ()):
-        console.print(Text.assemble(("" if at else "model        ", "dim"), line))
+    told = list(model_lines(scenario.model, outcome.words)) if scenario.model is not None else []
+    also = software_advice(scenario, outcome.words)
+    console.print(screen(scenario.name, scenario.about, outcome.words, console.width, told, also))
     if scenario.study is not None and scenario.study.find is not None and outcome.search is not None:
         console.print(find_lines(scenario.study.find, outcome.search))
     for note in outcome.notes:
