@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_a_model_fits_too_and_says_what_is_exposed(tmp_path: Path) -> None:
     assert len(lines) <= SCREEN_LINES
     exposed = next(line for line in lines if line.startswith("exposed"))
     assert f"{1e3 * run(str(path)).summary['exposed_network']:.4g} ms of communication" in exposed
-    assert any("one of 6 rounds" in line for line in lines)
+    assert any(re.search(r"one of \d+ rounds", line) for line in lines)
     assert lines[-1] == "assumed      no latency on nvlink (no figure)"
 
 
