@@ -155,10 +155,10 @@ def test_an_executor_that_never_works_gives_rows_with_errors(scenario: Scenario)
 def test_a_defect_is_a_row_and_is_tried_again(
     scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_scenario: Scenario) -> None:
+    def broken(*_: object) -> None:
         raise AssertionError("oh")
 
-    monkeypatch.setattr("scenarios.studies.worker.summarise", broken)
+    monkeypatch.setattr("scenarios.studies.worker.words_of", broken)
     study = sweep(scenario, {B: [1]}, store=tmp_path / "runs.db")
     assert study.rows[0].error == "defect of Overlapse: AssertionError: oh"
     monkeypatch.undo()
