@@ -23,6 +23,7 @@ from simulator.models.steps.precision import Precision
 from simulator.models.steps.roles import forward_roles
 from simulator.models.steps.stacks.families import stack_of
 from simulator.models.steps.stacks.stack import Asked
+from simulator.passes.collective_matmul import collective_matmuls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,4 +61,5 @@ def forward_graph(model: Model, parallel: Parallel, forward: Forward) -> OpGraph
         items += part.items
     sizes = {buffer.dim: buffer.size for part in parts for buffer in part.buffers}
     fuse = [list(group) for part in parts for group in part.fuse]
-    return OpGraph({**stack.sizes, **sizes}, tuple(items), fuse=fuse or "none", roles=forward_roles(parts, stored))
+    graph = OpGraph({**stack.sizes, **sizes}, tuple(items), fuse=fuse or "none", roles=forward_roles(parts, stored))
+    return collective_matmuls(graph, parallel.axes("tp"), parallel.collective_matmul)

@@ -47,7 +47,8 @@ class Parallel:
     how chips of the context axis attend: over gathered keys and values (Llama 3), each over some heads of the whole
     sequence, exchanged for tokens (DeepSpeed-Ulysses), or over keys and values that go round (ring attention).
     `shard`: replicas among which ZeRO shares out, the innermost ones; groups of so many hold copies (hybrid sharding, HSDP);
-    all replicas where it is not said.
+    all replicas where it is not said. `collective_matmul`: into how many pieces gathers and sums of tensor parallelism are
+    cut with the matmuls beside them, so that they overlap.
     """
 
     dp: int = 1
@@ -67,10 +68,11 @@ class Parallel:
     imbalance: float = 1.0
     context: Literal["gather", "all_to_all", "ring"] = "gather"
     shard: int | None = None
+    collective_matmul: int = 1
 
     def __post_init__(self) -> None:
         problems = Problems()
-        for name in ("dp", "tp", "pp", "cp", "ep", "microbatch", "interleave"):
+        for name in ("dp", "tp", "pp", "cp", "ep", "microbatch", "interleave", "collective_matmul"):
             if getattr(self, name) < 1:
                 problems.add(Mark(f"parallel.{name}"), f"{name} is {getattr(self, name)}; it must be 1 or more")
         if self.zero not in range(4):

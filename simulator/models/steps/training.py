@@ -27,6 +27,7 @@ from simulator.models.steps.parts import Slice
 from simulator.models.steps.precision import PRECISIONS, Precision
 from simulator.models.steps.stacks.families import stack_of
 from simulator.models.steps.stacks.stack import Asked
+from simulator.passes.collective_matmul import collective_matmuls
 from simulator.passes.pipeline.assembly import Pipeline, pipelined
 from simulator.passes.rename import own_names, renamed
 
@@ -83,7 +84,8 @@ class Training:
 
 def train_graph(model: Model, parallel: Parallel, training: Training) -> OpGraph:
     """The op graph of one step. Raises SpecError where batch, sequence or layers do not divide."""
-    return _Step(model, parallel, training).graph()
+    graph = _Step(model, parallel, training).graph()
+    return collective_matmuls(graph, parallel.axes("tp"), parallel.collective_matmul)
 
 
 class _Step:

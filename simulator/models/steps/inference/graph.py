@@ -27,6 +27,7 @@ from simulator.models.steps.layout import AXES, Layout, Parallel
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.sizes import sizes_of
 from simulator.models.steps.storage.buffer import HERE
+from simulator.passes.collective_matmul import collective_matmuls
 from simulator.passes.rename import own_names, renamed
 
 _PIPELINE = AXES["pp"]
@@ -34,7 +35,8 @@ _PIPELINE = AXES["pp"]
 
 def inference_graph(model: Transformer, parallel: Parallel, inference: Inference) -> OpGraph:
     """The op graph of a run. Raises SpecError for what cannot be shared out, or is not a decoder."""
-    return _Run(model, parallel, inference).graph()
+    graph = _Run(model, parallel, inference).graph()
+    return collective_matmuls(graph, parallel.axes("tp"), parallel.collective_matmul)
 
 
 class _Run:
