@@ -18,6 +18,7 @@ from simulator.models.steps.offloading.activations import activations_on_host
 from simulator.models.steps.offloading.optimizer import stepped_from_host
 from simulator.models.steps.parts import Part
 from simulator.models.steps.roles import step_roles
+from simulator.models.steps.saved.kept import kept_by_blocks
 from simulator.models.steps.storage.buffer import HERE, Buffer
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import PipelineChunk
@@ -64,6 +65,7 @@ class Chunk:
             wanted.add(takes.name)
         remakes = {name: remake for part in parts for name, remake in part.remakes.items()}
         self.back = differentiate(self.forward, {makes.name: seed}, wanted, again, remakes)
+        self.back = kept_by_blocks(self.back, parts)
         self.added: frozenset[str] = frozenset()
         if stored.megatron:
             self.back, self.added = added_by_matmuls(self.back, self.buffers, stored)

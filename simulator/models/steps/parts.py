@@ -6,7 +6,7 @@ and the head behind the last. Without a pipeline there is one chunk, the whole m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -31,7 +31,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 class Part:
     """A part of a model: forward items, its buffers, what they make, what of it is run again in the backward pass, which
     ops are one kernel, whose memory is taken by what is no activation, and what is made again in another way. `returns`:
-    what the model hands to whoever called it, in the part that ends in a loss."""
+    what the model hands to whoever called it, in the part that ends in a loss. `kept`: what is kept for the backward pass
+    even if nothing there reads it."""
 
     items: Items
     buffers: tuple[Buffer, ...]
@@ -41,6 +42,7 @@ class Part:
     roles: Roles = field(default_factory=dict)
     remakes: Mapping[str, Remake] = field(default_factory=dict)
     returns: str = ""
+    kept: frozenset[str] = frozenset()
 
     @property
     def rounds(self) -> int | str | None:
@@ -185,15 +187,29 @@ class PartMaker:
         views = [op for buffer in found for op in self.stored.views(buffer, late)]
         again = frozenset().union(*(self.stored.late_names(buffer) for buffer in found))
         again |= write.cast_weights | self._gathered_again(write.ops) | frozenset(write.remakes)
-        again |= _recomputed(write.ops, recompute, {stream.name for stream in streams})
+        kept = _kept(write.ops, recompute)
+        again |= _recomputed(write.ops, recompute, {stream.name for stream in streams} | kept)
         block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
-        return Part((*before, block_item), found, streams[-1], again, tuple(write.fuse), write.roles, write.remakes)
+        made = streams[-1]
+        return Part((*before, block_item), found, made, again, tuple(write.fuse), write.roles, write.remakes, kept=kept)
 
 
-def _recomputed(ops: Sequence[Op], recompute: str, streams: set[str]) -> frozenset[str]:
-    """What of a block is run again in the backward pass: nothing, attention, or all but what blocks take in."""
+def _recomputed(ops: Sequence[Op], recompute: str, kept: Collection[str]) -> frozenset[str]:
+    """What of a block is run again in the backward pass: nothing, attention, or all but what blocks take in and is kept."""
     if recompute == "selective":
-        return frozenset(op.name for op in ops if op.kind in ("attention", "attention_block"))
-    if recompute == "full":
-        return frozenset(op.name for op in ops if op.name not in streams)
+        return frozenset(op.name for op in ops if op.kind in _ATTENTION)
+    if recompute in ("full", "alternate"):
+        return frozenset(op.name for op in ops if op.name not in kept)
     return frozenset()
+
+
+def _kept(ops: Sequence[Op], recompute: str) -> frozenset[str]:
+    """What is kept of a block by the kind of its ops: attention, what was scattered over chips, and every second matmul,
+    from the first one on."""
+    if recompute != "alternate":
+        return frozenset()
+    matmuls = [op.name for op in ops if op.kind == "matmul"]
+    return frozenset((*matmuls[::2], *(op.name for op in ops if op.kind in (*_ATTENTION, "reduce_scatter"))))
+
+
+_ATTENTION = ("attention", "attention_block")

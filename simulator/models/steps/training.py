@@ -34,7 +34,7 @@ from simulator.passes.rename import own_names, renamed
 _LAST = "Z"
 """What the names of the last microbatch end in."""
 
-RECOMPUTE = ("none", "selective", "full")
+RECOMPUTE = ("none", "selective", "alternate", "full")
 
 ENGINES = ("plain", "megatron")
 
@@ -44,8 +44,9 @@ OFFLOADED = ("optimizer", "activations")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What a step is: sequences (or images) of all replicas together, tokens of each where they do not follow from the
-    model, formats, optimizer, and what is recomputed: 'none', 'selective' (attention), 'full' (all but the blocks' inputs),
-    or the number of blocks of which all is. `clip`:
+    model, formats, optimizer, and what is recomputed: 'none', 'selective' (attention), 'alternate' (all but the blocks'
+    inputs, attention and every second matmul), 'full' (all but the blocks' inputs), or the number of blocks of which all
+    is. `clip`:
     gradients are clipped by their norm, so that nothing is stepped before all of them are read once more. `eager`: ops are
     those of PyTorch without a compiler, and the step's Python holds what the model returns until the step is over. `engine`:
     'plain', or 'megatron': gradients are added up by the matmuls that make them, what is gathered over the tensor or context

@@ -1,0 +1,42 @@
+"""Recomputing all but every second matmul: what is run again, and what is kept.
+
+Closed forms: of the matmuls of a block (q, k, v, o, gate, up, down) the second, fourth and sixth are run again; a block
+keeps its input, q, v, attention's output, gate and what its last matmul makes.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis import memory_frame
+from simulator import PRECISIONS, Parallel
+from tests.simulator.models.test_training_step import LAYOUTS, SEQ, SMALL, alone, matrix_flops, step
+
+
+def test_every_second_matmul_is_run_again() -> None:
+    d, keys, wide = 256, 128, 512
+    again = SMALL.layers * 2 * SEQ * (d * keys + d * d + d * wide)
+    for eager in (False, True):
+        result = step(Parallel(), recompute="alternate", eager=eager)
+        assert matrix_flops(result) - alone(1) == pytest.approx(again, rel=1e-9)
+
+
+def test_what_a_block_keeps() -> None:
+    frame = memory_frame(step(Parallel(), recompute="alternate", precision=PRECISIONS["bf16"]))
+    loss = frame.loc[frame["tensor"] == "loss", "begin"].item()
+    kept = frame[(frame["owner"] == "activations") & (frame["begin"] < loss) & (frame["end"] > loss)]
+    d, values, wide = 256, 128, 512
+    blocks = SMALL.layers * (d + d + values + d + wide + d)
+    # the last block's output, and the final norm's
+    assert kept["bytes"].sum() == 2 * SEQ * (blocks + 2 * d)
+
+
+@settings(max_examples=10, deadline=None)
+@given(LAYOUTS, st.integers(1, 2))
+def test_every_layout_does_the_same_matmuls(parallel: Parallel, micro: int) -> None:
+    result = step(parallel, micro, recompute="alternate")
+    once = [each.kernel for each in result.plan.kernels if not each.kernel.recompute]
+    flops = sum(kernel.matrix_flops for kernel in once) * parallel.chips
+    assert flops == pytest.approx(alone(micro) * parallel.replicas, rel=1e-9)
