@@ -1,7 +1,8 @@
 """Memory of torchtitan's training steps of Llama 3.1 8B against what was measured on H100s.
 
-Model: FSDP with and without context parallel. FSDP2 (all shared out, gathered in bf16, summed in fp32), the loss in eager PyTorch in fp32 (`eager`), selective
-checkpointing by op (`recompute: alternate`) or full; reserved bytes of PyTorch's allocator with expandable segments.
+Model: FSDP with and without context parallel. All is shared out, gathered in bf16 and summed in fp32 (FSDP2); the loss is
+that of eager PyTorch in fp32 (`eager`); checkpointing is selective by op (`recompute: alternate`) or full; reserved bytes
+are those of PyTorch's allocator with expandable segments.
 Not covered: tensor and pipeline parallel, whose loss over a sharded vocabulary holds more; a compiled loss.
 Source: pytorch/torchtitan, benchmarks (BSD-3); the measurements are not part of the project.
 """
