@@ -11,11 +11,12 @@ This room knows nothing of files, plots or money. Front door:
 
 import simulator.ops.kinds  # noqa: F401  (registers them)
 from simulator.builder import GraphBuilder
+from simulator.collectives.axis_forms import AXIS_FORMS, AxisForms, Stream, add_axis_forms, forms_of
 from simulator.collectives.choice import choices, choose
 from simulator.collectives.composed import staged
 from simulator.collectives.flight import in_stages
 from simulator.collectives.form import Form
-from simulator.collectives.group import Group
+from simulator.collectives.group import AxisGroup, Group
 from simulator.collectives.registry import ALGORITHMS, CANONICAL, Algorithm, add_algorithm, canonical
 from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import MessageRound
@@ -106,8 +107,11 @@ __all__ = [
     "kind",
     "named_loops",
     "option_readers",
-    # Collectives. `add_algorithm` adds one.
+    # Collectives. `add_algorithm` adds one, `add_axis_forms` what is done along a kind of axis.
     "ALGORITHMS",
+    "AXIS_FORMS",
+    "AxisForms",
+    "AxisGroup",
     "CANONICAL",
     "Algorithm",
     "CollectiveRequest",
@@ -115,11 +119,14 @@ __all__ = [
     "Group",
     "Message",
     "MessageRound",
+    "Stream",
     "Transfer",
     "add_algorithm",
+    "add_axis_forms",
     "canonical",
     "choices",
     "choose",
+    "forms_of",
     "in_stages",
     "staged",
     # Passes over a graph.
