@@ -72,7 +72,8 @@ def before() -> float:
 
 def test_peaks_and_static_bytes_of_vision_models() -> None:
     assert len(cases()) >= 5
-    peaks, inference = [], []
+    peaks: list[float] = []
+    inference: list[float] = []
     for at, row in enumerate(cases()):
         peak, static = computed(at)
         want_peak, want_static = float(row["peak_bytes"]), float(row["static_bytes"])
