@@ -37,9 +37,9 @@ from simulator.models import (
 
 torch = pytest.importorskip("torch", reason="PyTorch is not here: pip install '.[test,peers]'", exc_type=ImportError)
 
-from torch import nn  # noqa: E402  (only where torch is)
-from torch.nn import functional  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+nn: Any = torch.nn
+functional: Any = torch.nn.functional
+FlopCounterMode: Any = pytest.importorskip("torch.utils.flop_counter").FlopCounterMode
 
 BATCH, SEQ = 2, 64
 
@@ -121,7 +121,7 @@ SAGE = replace(GCN, name="sage", layer="sage")
 # The same as modules
 
 
-class Attend(nn.Module):  # type: ignore[misc]  (of a module that may not be there)
+class Attend(nn.Module):  # type: ignore[misc]
     """Attention with four projections; keys of fewer heads are repeated."""
 
     def __init__(self, model: Transformer) -> None:
