@@ -198,6 +198,21 @@ def test_a_key_says_what_is_run_however_it_is_said(tmp_path: Path, file: str) ->
     assert len({keys.key(values) for values in different}) == len(different)
 
 
+def test_a_row_of_another_version_is_another_row(
+    tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was worked out by one version is not served by the next, and is there again for the first."""
+    store = tmp_path / "runs.db"
+    assert sweep(file, {B: [1, 2]}, store=store).ran == 2
+    before = key(file, [])
+    with monkeypatch.context() as patch:
+        patch.setattr("scenarios.studies.content_keys.VERSION", "9.9.9")
+        assert key(file, []) != before
+        assert sweep(file, {B: [1, 2]}, store=store).ran == 2
+    assert key(file, []) == before
+    assert sweep(file, {B: [1, 2]}, store=store).ran == 0
+
+
 def test_a_key_changes_with_the_files_that_the_system_refers_to(tmp_path: Path) -> None:
     chip = (ROOT / "hw" / "catalog" / "tpu_v5e.yaml").read_text()
     (tmp_path / "chip.yaml").write_text(chip)
