@@ -72,7 +72,7 @@ class _Recorder(Pool):
         self.rates.append(rate)
 
     def _admit(self, now: int) -> list[Flow]:
-        arrivals = self._arrivals
+        arrivals = self.arrivals
         crowded = super()._admit(now)
         for flow in arrivals:
             self._note(flow.key, now, flow.rate)

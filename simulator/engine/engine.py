@@ -18,7 +18,8 @@ A task that never starts leaves `end` at -1: `waiting_tasks` then names what blo
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from heapq import heappush
 from typing import Any, Literal
 
 from simpy.events import NORMAL, Event
@@ -66,6 +67,8 @@ class Engine:
         self.begin = [-1] * count if shared else program.times()
         self.end = [-1] * count if shared else program.times()
         self._waits = list(program.waits)
+        self._shape, self._queue = program.shape, program.queue
+        self._groups, self._successors = program.groups, program.successors
         self._uses = _uses(program, _binding(program, shared))
         self._fixed = [shape.fixed_ps for shape in program.shapes]
         # a task none of whose resources can bind takes a constant time: one event
@@ -88,7 +91,9 @@ class Engine:
         self._worked: Any = (self._fixed_ended,)
         self._lanes = program.lanes() if order == "program" else []
         self._ready = ReadyOrder(program) if order == "ready" else None
-        if self._ready is not None or self._outgoing is not None:
+        # whether turns are given at the end of an instant, and not as soon as a queue is free
+        self._settles = self._ready is not None or self._outgoing is not None
+        if self._settles:
             self.pool.before_settle = self._dispatch
 
     def start(self) -> None:
@@ -140,7 +145,10 @@ class Engine:
     def _count_down(self, task: int) -> None:
         self._waits[task] = left = self._waits[task] - 1
         if not left:
-            self._let_go(task)
+            if self._settles:
+                self._let_go(task)
+            else:
+                self._begin(task)
 
     def _let_go(self, task: int) -> None:
         """All that a task waited for is over; but for a message and in order "ready", its turn is among that."""
@@ -161,7 +169,7 @@ class Engine:
         event = _Turn()
         event.task = task
         event.callbacks = self._on_came
-        self.env.schedule(event, NORMAL, early)
+        self.env.after(early, event)
 
     def _early_ended(self, event: _Turn) -> None:
         assert self._outgoing is not None
@@ -169,20 +177,19 @@ class Engine:
         self.pool.touch()
 
     def _begin(self, task: int) -> None:
-        program = self.program
-        shape = program.shape[task]
-        self.begin[task] = self.env.now
-        turn = self._turns[program.queue[task]]
+        shape, env = self._shape[task], self.env
+        self.begin[task] = now = env.now
+        turn = self._turns[self._queue[task]]
         turn.task = task
         constant = self._constant[shape]
         if constant >= 0:
             turn.callbacks = self._ended
-            self.env.schedule(turn, NORMAL, constant)
+            heappush(env.due, (now + constant, NORMAL, next(env.numbers), turn))  # env.after(constant, turn)
         elif constant == _OPEN:
             self._open(task)
         elif self._fixed[shape]:
             turn.callbacks = self._worked
-            self.env.schedule(turn, NORMAL, self._fixed[shape])
+            self.env.after(self._fixed[shape], turn)
         else:
             self.pool.start(task, self._uses[shape], self._finish)
 
@@ -200,14 +207,14 @@ class Engine:
 
     def _constant_ended(self, turn: _Turn) -> None:
         self._finish(turn.task)
-        self.pool.touch()
+        if self._settles or self.pool.arrivals:
+            self.pool.touch()
 
     def _fixed_ended(self, turn: _Turn) -> None:
         self.pool.start(turn.task, self._uses[self.program.shape[turn.task]], self._finish)
         self.pool.touch()
 
     def _finish(self, task: int) -> None:
-        program = self.program
         self.end[task] = self.env.now
         self._unfinished -= 1
         if not self._unfinished:
@@ -215,35 +222,37 @@ class Engine:
         if self.watched:
             for event in self.watched.pop(task, ()):
                 event.succeed()
-        inner = self._inner
-        queues = program.groups.get(task)
-        if inner and inner[program.queue[task]]:
-            assert self._outgoing is not None
-            self._outgoing.free(program.queue[task])
-        elif self._ready is not None:
-            self._ready.free(queues or (program.queue[task],))
-        elif queues is None:
-            self._advance(program.queue[task])
+        if task in self._groups:
+            self._free(self._groups[task])
+        elif self._settles:
+            self._free((self._queue[task],))
         else:
-            for queue in queues:
-                self._advance(queue)
+            lane = self._lanes[self._queue[task]]
+            lane.pop()
+            if lane:
+                self._count_down(lane[-1])
         waits = self._waits
-        for after in program.successors[task]:
+        for after in self._successors[task]:
             waits[after] = left = waits[after] - 1
             if not left:
-                if inner or self._ready is not None:
+                if self._settles:
                     self._let_go(after)
                 else:
                     self._begin(after)
 
-    def _advance(self, queue: int) -> None:
-        lane = self._lanes[queue]
-        lane.pop()
-        if lane:
-            head = lane[-1]
-            self._waits[head] = left = self._waits[head] - 1
-            if not left:
-                self._begin(head)
+    def _free(self, queues: Sequence[int]) -> None:
+        """Queues have ended their task: their heads leave, and those behind them come."""
+        if self._inner and self._inner[queues[0]]:
+            assert self._outgoing is not None
+            self._outgoing.free(queues[0])
+        elif self._ready is not None:
+            self._ready.free(queues)
+        else:
+            for queue in queues:
+                lane = self._lanes[queue]
+                lane.pop()
+                if lane:
+                    self._count_down(lane[-1])
 
     def _dispatch(self) -> None:
         """Start what its turn has come for, at the end of an instant: the order of its events does not matter."""

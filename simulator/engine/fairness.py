@@ -9,8 +9,8 @@ Source: Bertsekas & Gallager, Data Networks, 6.5.2; parallel tasks of SimGrid fo
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from typing import Protocol
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 _INFINITE = float("inf")
 
@@ -41,51 +41,63 @@ class FlowShape(Protocol):
 
 def fair_rates(shapes: Sequence[FlowShape], counts: Sequence[int], tight: Container[int]) -> list[float]:
     """The rate of each shape, `counts[i]` flows of which run; only resources in `tight` can bind."""
-    users, state = _users(shapes, counts, tight)
+    state = _asked(shapes, counts, tight)
     levels: list[float | None] = [None] * len(shapes)
-    rising = sorted([(shape.top, index) for index, shape in enumerate(shapes)], reverse=True)
-    while rising:
-        full, lowest = None, _INFINITE
-        for resource, (room, pressure) in state.items():
-            if pressure > 0.0 and room < pressure * lowest:  # without users it has no level
-                full, lowest = resource, room / pressure
-        stopped: list[int] = []
+    tops = [shape.top for shape in shapes]
+    rising = sorted(range(len(tops)), key=tops.__getitem__)
+    at, left = 0, len(rising)
+    while left:
+        full, lowest = -1, _INFINITE
+        for resource, here in state.items():
+            pressure = here[1]
+            if pressure > 0.0 and here[0] < pressure * lowest:  # without users it has no level
+                full, lowest = resource, here[0] / pressure
+        before = left
         # who stops at its cap takes less than the level, so what fills first can only fill later: stop all such at once
-        while rising and (rising[-1][0] <= lowest or levels[rising[-1][1]] is not None):
-            top, index = rising.pop()
+        while at < len(rising) and ((top := tops[rising[at]]) <= lowest or levels[rising[at]] is not None):
+            index, at = rising[at], at + 1
             if levels[index] is None:
                 levels[index] = top
-                stopped.append(index)
-        if not stopped and full is not None:
-            stopped = [index for index in users[full] if levels[index] is None]
-            for index in stopped:
-                levels[index] = lowest if lowest > 0.0 else 0.0
-            del state[full]
-        for index in stopped:
-            count, level = counts[index], levels[index] or 0.0
-            for resource, amount in shapes[index].per_level:
-                if resource in state:
-                    here = state[resource]
-                    here[0] -= amount * count * level
-                    here[1] -= amount * count
+                left -= 1
+                _take(shapes[index].per_level, counts[index], top, state)
+        if left < before:
+            continue
+        level = lowest if lowest > 0.0 else 0.0
+        for index in state.pop(full)[2]:
+            if levels[index] is None:
+                levels[index] = level
+                left -= 1
+                _take(shapes[index].per_level, counts[index], level, state)
     return [
         shape.cap if level is None or level >= shape.top else level / shape.weight
         for shape, level in zip(shapes, levels, strict=True)
     ]
 
 
-def _users(
-    shapes: Sequence[FlowShape], counts: Sequence[int], tight: Container[int]
-) -> tuple[dict[int, list[int]], dict[int, list[float]]]:
-    """By resource: which shapes use it; and its room left with how much of it a unit of level of them all takes."""
-    users: dict[int, list[int]] = {}
-    state: dict[int, list[float]] = {}
+_Open = list[Any]
+"""Of a resource that is not full: the room left, how much of it a unit of level of its users takes, and who they are."""
+
+
+def _asked(shapes: Sequence[FlowShape], counts: Sequence[int], tight: Container[int]) -> dict[int, _Open]:
+    """The resources that can bind, before anything is taken of them."""
+    state: dict[int, _Open] = {}
     for index, shape in enumerate(shapes):
+        count = counts[index]
         for resource, amount in shape.per_level:
-            if resource in users:
-                users[resource].append(index)
-                state[resource][1] += amount * counts[index]
+            here = state.get(resource)
+            if here is not None:
+                here[1] += amount * count
+                here[2].append(index)
             elif resource in tight:
-                users[resource] = [index]
-                state[resource] = [1.0, amount * counts[index]]
-    return users, state
+                state[resource] = [1.0, amount * count, [index]]
+    return state
+
+
+def _take(demands: Iterable[tuple[int, float]], count: int, level: float, state: Mapping[int, _Open]) -> None:
+    """What the flows of a shape take that stop at a level: room, and their share of what presses on it."""
+    for resource, amount in demands:
+        here = state.get(resource)
+        if here is not None:
+            share = amount * count
+            here[0] -= share * level
+            here[1] -= share

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from simpy.events import NORMAL, Event, EventPriority
+from simpy.events import Event, EventPriority
 
 from hw.rows import smallest
 from simulator.engine.clock import Clock
@@ -27,6 +27,8 @@ _AFTER_ALL = EventPriority(2)
 
 _LIMIT = 1.0 + ADDED
 _NEVER = 1 << 200
+_NOTHING: Any = ()
+"""The callbacks of an event that no longer counts."""
 _REMEMBERED = 100_000
 
 
@@ -96,21 +98,21 @@ class Pool:
         self.tight: set[int] = set()
         self.solved = 0
         self._dirty: dict[int, None] = {}
-        self._arrivals: list[Flow] = []
+        self.arrivals: list[Flow] = []
         self._settling = False
         self._memory: dict[tuple[int, ...], list[float]] = {}
-        self._on_flow: Any = (self._flow_fired,)
-        self._on_wake: Any = (self._wake_fired,)
+        self._on_flow: Any = (self._due,)
+        self._on_wake: Any = (self._wake_due,)
         self._on_settle: Any = (self._settle_fired,)
         self.before_settle: Callable[[], None] | None = None
 
     def start(self, key: int, use: Use, done: Callable[[int], object]) -> None:
         """Begin a flow in this instant; `done(key)` is called at the end of its work. `touch()` must follow."""
-        self._arrivals.append(Flow(self._on_flow, key, use, done))
+        self.arrivals.append(Flow(self._on_flow, key, use, done))
 
     def touch(self) -> None:
         """Settle this instant: at once if nothing else happens in it, else after everything that does."""
-        if self._settling or not (self._arrivals or self._dirty or self.before_settle):
+        if self._settling or not (self.arrivals or self._dirty or self.before_settle):
             return
         if self.env.quiet():
             self._settle()
@@ -122,13 +124,8 @@ class Pool:
         self._settling = False
         self._settle()
 
-    def _flow_fired(self, flow: Flow) -> None:
-        if flow.wake is flow:
-            self._due(flow)
-
-    def _wake_fired(self, wake: _Wake) -> None:
-        if wake.flow.wake is wake:
-            self._due(wake.flow)
+    def _wake_due(self, wake: _Wake) -> None:
+        self._due(wake.flow)
 
     def _due(self, flow: Flow) -> None:
         """The flow's deadline has come, or one that was set before it was slowed."""
@@ -137,30 +134,33 @@ class Pool:
             event = flow.wake
             event.callbacks = self._on_flow if event is flow else self._on_wake
             flow.armed = flow.ends
-            self.env.schedule(event, NORMAL, flow.ends - now)
+            self.env.after(flow.ends - now, event)
             return
-        load, key = self.load, flow.key
+        load, flows, tight, key = self.load, self.flows, self.tight, flow.key
         for resource, amount in flow.use.load:
-            here = self.flows[resource]
+            here = flows[resource]
             del here[key]
             load[resource] = load[resource] - amount if here else 0.0
-            if resource in self.tight:
+            if resource in tight:
                 self._dirty[resource] = None
         flow.done(key)
         self.touch()
 
     def _arm(self, flow: Flow, now: int) -> None:
         """Push an event for the flow's deadline; an event pushed before no longer counts."""
-        event = flow if flow.wake is None else _Wake(self._on_wake, flow)
+        event: Any = flow
+        if flow.wake is not None:
+            flow.wake.callbacks = _NOTHING
+            event = _Wake(self._on_wake, flow)
         flow.wake = event
         flow.armed = flow.ends
-        self.env.schedule(event, NORMAL, flow.ends - now)
+        self.env.after(flow.ends - now, event)
 
     def _settle(self) -> None:
         if self.before_settle:
             self.before_settle()
         now = self.env.now
-        crowded = self._admit(now) if self._arrivals else ()
+        crowded = self._admit(now) if self.arrivals else ()
         if not self._dirty:
             return
         seeds, self._dirty = self._dirty, {}
@@ -174,7 +174,7 @@ class Pool:
 
     def _admit(self, now: int) -> list[Flow]:
         """Load the flows that begin now; those that fit run at their cap, the others are returned, not yet armed."""
-        arrivals, self._arrivals = self._arrivals, []
+        arrivals, self.arrivals = self.arrivals, []
         load, tight = self.load, self.tight
         for flow in arrivals:
             for resource, amount in flow.use.load:
@@ -192,7 +192,7 @@ class Pool:
             else:
                 flow.wake = flow
                 flow.ends = flow.armed = now + flow.use.alone_ps
-                self.env.schedule(flow, NORMAL, flow.use.alone_ps)
+                self.env.after(flow.use.alone_ps, flow)
         return crowded
 
     def _component(self, seed: int, seen: set[int]) -> list[Flow]:
