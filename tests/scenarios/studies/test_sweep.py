@@ -198,9 +198,7 @@ def test_a_key_says_what_is_run_however_it_is_said(tmp_path: Path, file: str) ->
     assert len({keys.key(values) for values in different}) == len(different)
 
 
-def test_a_row_of_another_version_is_another_row(
-    tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_of_another_version_is_another_row(tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was worked out by one version is not served by the next, and is there again for the first."""
     store = tmp_path / "runs.db"
     assert sweep(file, {B: [1, 2]}, store=store).ran == 2
