@@ -1,5 +1,6 @@
 """Overlapse from Python: `import overlapse as ov`.
 
+    step = ov.step_time("llama3_8b", "dgx_h100", batch=64, seq=4096, parallel={"zero": 3})
     outcome = ov.run("library:llama3_8b_block")
     table = ov.study("library:llama3_8b_block", {"workload.dims.T": "512:4096:x2"}).frame
     result = ov.simulate(graph, ov.System(ov.load_chip("tpu_v5e")), ov.RunOptions())
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         parse_topology,
         system_names,
     )
-    from scenarios import Outcome, Study, compare, crossover, library_names, load_scenario, run, what_if
+    from scenarios import Outcome, Study, compare, crossover, library_names, load_scenario, run, step_time, what_if
     from scenarios import sweep as study
     from simulator import GraphBuilder, OpGraph, Result, RunOptions, parse_graph, simulate
 
@@ -47,6 +48,7 @@ __all__ = [
     "library_names",
     "load_scenario",
     "run",
+    "step_time",
     "study",
     "what_if",
     # Hardware.
@@ -96,6 +98,7 @@ _NAMES = {
         "library_names",
         "load_scenario",
         "run",
+        "step_time",
         "what_if",
     ],
     "simulator": ["GraphBuilder", "OpGraph", "Result", "RunOptions", "parse_graph", "simulate"],

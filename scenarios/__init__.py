@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scenarios.language.schema import schema_of
     from scenarios.language.source import LIBRARY, library_names, read_source
     from scenarios.outcome.outcome import Outcome, run
+    from scenarios.outcome.step_time import StepTime, step_time
     from scenarios.questions.compare import Compared, compare
     from scenarios.questions.crossover import Crossover, crossover
     from scenarios.questions.find import Found, find
@@ -36,6 +37,9 @@ __all__ = [
     "Outcome",
     "run",
     "summarise",
+    # One step of a model, without a file.
+    "StepTime",
+    "step_time",
     # Many runs.
     "Compared",
     "Crossover",
@@ -56,6 +60,7 @@ _NAMES = {
     "language.schema": ["schema_of"],
     "language.source": ["LIBRARY", "library_names", "read_source"],
     "outcome.outcome": ["Outcome", "run"],
+    "outcome.step_time": ["StepTime", "step_time"],
     "questions.compare": ["Compared", "compare"],
     "questions.crossover": ["Crossover", "crossover"],
     "questions.find": ["Found", "find"],
