@@ -1,4 +1,4 @@
-"""The time of one step of a model on a system, without a file: `step_time("llama3_8b", "dgx_h100", batch=64, seq=4096, ...)`.
+"""The time of one step of a model on a system, without a file: `step_time("llama3_8b", "dgx_h100", batch=64, seq=4096)`.
 
 Model: the words are those of a scenario's `workload` and `run`; what is wrong with one is told under its name. A model that
 does not fit has its time, too: `fits` is false then, and `why` says who needs what.

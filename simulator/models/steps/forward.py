@@ -23,7 +23,7 @@ from simulator.models.steps.precision import Precision
 from simulator.models.steps.roles import forward_roles
 from simulator.models.steps.stacks.families import stack_of
 from simulator.models.steps.stacks.stack import Asked
-from simulator.passes.collective_matmul import collective_matmuls
+from simulator.passes.sharding.collective_matmul import collective_matmuls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

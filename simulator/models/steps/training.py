@@ -27,9 +27,9 @@ from simulator.models.steps.parts import Slice
 from simulator.models.steps.precision import PRECISIONS, Precision
 from simulator.models.steps.stacks.families import stack_of
 from simulator.models.steps.stacks.stack import Asked
-from simulator.passes.collective_matmul import collective_matmuls
 from simulator.passes.pipeline.assembly import Pipeline, pipelined
 from simulator.passes.rename import own_names, renamed
+from simulator.passes.sharding.collective_matmul import collective_matmuls
 
 _LAST = "Z"
 """What the names of the last microbatch end in."""

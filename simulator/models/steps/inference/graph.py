@@ -27,8 +27,8 @@ from simulator.models.steps.layout import AXES, Layout, Parallel
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.sizes import sizes_of
 from simulator.models.steps.storage.buffer import HERE
-from simulator.passes.collective_matmul import collective_matmuls
 from simulator.passes.rename import own_names, renamed
+from simulator.passes.sharding.collective_matmul import collective_matmuls
 
 _PIPELINE = AXES["pp"]
 
