@@ -43,11 +43,15 @@ _NOTHING_LEFT = "No scheduled events left"
 
 
 class Simulation:
-    """One run of a graph on a system, open to user processes until `run` is called."""
+    """One run of a graph on a system, open to user processes until `run` is called. `like`: the plan of a run that may
+    differ in rates and fixed times only; then this one costs less."""
 
-    def __init__(self, graph: OpGraph, system: System, options: RunOptions | None = None) -> None:
+    def __init__(
+        self, graph: OpGraph, system: System, options: RunOptions | None = None, like: Plan | None = None
+    ) -> None:
         self._asked = (graph, system, options or RunOptions())
-        self.plan: Plan = lower(*self._asked)
+        again = like.again if like is not None else None
+        self.plan: Plan = (again or lower)(*self._asked)
         self.env = Clock()
         self._resource_at = {resource.name: at for at, resource in enumerate(self.plan.program.resources)}
         self._holds: list[int] = []

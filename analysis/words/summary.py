@@ -78,8 +78,8 @@ class Summary:
 
     def again(self, graph: OpGraph, system: System, options: RunOptions, beside: Beside | None = None) -> Result:
         """A run of something else, with the same taking part beside it (or `beside`): for questions what if. Raises as a
-        run does."""
-        simulation = Simulation(graph, system, options)
+        run does. What differs in rates and fixed times only costs less."""
+        simulation = Simulation(graph, system, options, like=self.plan)
         (beside or self.beside).join(simulation)
         return simulation.run()
 

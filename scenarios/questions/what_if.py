@@ -12,7 +12,7 @@ nothing of is not run again, unless the run chooses its collectives by cost.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -117,37 +117,40 @@ def what_if(scenario: Scenario, edits: Iterable[str] = ()) -> WhatIf:
     )
 
 
-Faster = Callable[[float], Scenario]
+Faster = Callable[[float], float]
 
 
 def _pulled(scenario: Scenario, summary: Summary) -> Iterator[tuple[str, Faster | None]]:
-    """The name of each lever, and the scenario with it so much faster; None where nothing can come of it."""
+    """The name of each lever, and the time with it so much faster; None where nothing can come of it."""
     loaders = scenario.loaders
     decides = "auto" in (scenario.options.sharding, scenario.options.collectives)
     for lever in levers(summary.plan):
         worth = lever.used or decides or bool(loaders.loaders)  # what loaders ask is not in the plan
-        yield lever.name, _with(scenario, lever) if worth else None
+        yield lever.name, _with(scenario, summary, lever) if worth else None
     for loader in loaders.loaders:
         if loader.every_s:
-            yield loader.name, _loading(scenario, loader.name)
+            yield loader.name, _loading(scenario, summary, loader.name)
 
 
-def _with(scenario: Scenario, lever: Lever) -> Faster:
-    def faster(factor: float) -> Scenario:
-        system, options = lever.pull(scenario.system, scenario.options, factor)
-        return replace(scenario, system=system, options=options)
+def _with(scenario: Scenario, summary: Summary, lever: Lever) -> Faster:
+    def time_s(factor: float) -> float:
+        return summary.again(scenario.graph, *lever.pull(scenario.system, scenario.options, factor)).time_s
 
-    return faster
+    return time_s
 
 
-def _loading(scenario: Scenario, name: str) -> Faster:
-    return lambda factor: replace(scenario, loaders=scenario.loaders.faster(name, factor))
+def _loading(scenario: Scenario, summary: Summary, name: str) -> Faster:
+    def time_s(factor: float) -> float:
+        loaders = scenario.loaders.faster(name, factor)
+        return summary.again(scenario.graph, scenario.system, scenario.options, loaders).time_s
+
+    return time_s
 
 
 def _effect(name: str, faster: Faster | None, time_s: float) -> Effect:
     if faster is None:
         return Effect(name, *(time_s,) * 4)
-    return Effect(name, time_s, *(_time(summarise(faster(factor))) for factor in FACTORS))
+    return Effect(name, time_s, *(faster(factor) for factor in FACTORS))
 
 
 def _edited(text: str, changed: Scenario, own: Collection[str], time_s: float) -> Edited:

@@ -7,15 +7,22 @@ of a host which chips share asks for the way there. Then chips, wires and all gr
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from hw import System
 from simulator.collectives.traffic import NO_TRAFFIC, Joined, Traffic
 from simulator.collectives.transfer import Transfer
+from simulator.graph.op_graph import OpGraph
+from simulator.graph.split import Split
 from simulator.lowering.folding import Folding, fold, unfolded
 from simulator.lowering.host_ports import FarBytes
 from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, PlannedKernel, queue_name
 from simulator.lowering.sorts import Sort
+from simulator.options import RunOptions
+from simulator.passes.kernels import Kernels
 from simulator.passes.placement import Placement
+from simulator.passes.planner import Sharded
 
 
 class Fabric:
@@ -25,10 +32,13 @@ class Fabric:
     folding: Folding
     class_of: Mapping[Traffic, Sequence[int]]
 
-    def __init__(self, plan: Plan, network: Network, sorts: Sequence[Sort]) -> None:
+    def __init__(self, plan: Plan, network: Network, sorts: Sequence[Sort], known: Fabric | None = None) -> None:
         self.plan, self.network, self.sorts = plan, network, sorts
-        self.traffic = {**self._hosted(), **self._joined()}
-        self._fold()
+        if known is not None:  # of a run that asks the same of the same wires
+            self.traffic, self.folding, self.class_of = known.traffic, known.folding, known.class_of
+        else:
+            self.traffic = {**self._hosted(), **self._joined()}
+            self._fold()
 
     def _joined(self) -> dict[int, Traffic]:
         """What communications ask: as one task each, or message by message if the run asks for that."""
@@ -113,3 +123,34 @@ class Fabric:
             * self.sorts[index].count
             for index, traffic in self.traffic.items()
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """What a plan is made from that rates and fixed times have no part in: kept for runs of the same graph with others.
+
+    `asked`: the graph before collectives were put into it.
+    """
+
+    asked: OpGraph
+    sharded: Sharded
+    split: Split
+    variants: Sequence[Kernels]
+    fabric: Fabric
+
+    def has_kernels(self, graph: OpGraph, system: System, options: RunOptions) -> bool:
+        """Whether the kernels are those of another run: by rates alone a planner that looks for the cheapest, and a split
+        between unlike chips, decide otherwise."""
+        made = self.fabric.plan.options
+        alike = replace(options, speedup=made.speedup, launch_s=made.launch_s, overlap=made.overlap) == made
+        same = graph is self.asked or graph is self.sharded.graph
+        same = same and system is self.fabric.plan.system
+        return alike and same and options.sharding != "auto" and len(self.split.chips) == 1
+
+    def has_wires(self, options: RunOptions) -> bool:
+        """Whether that run asks the same of wires that are as fast: what is far away is read again by other tiles."""
+        made, network = self.fabric.plan.options, self.fabric.network
+        names = {*options.speedup, *made.speedup}
+        faster = {name for name in names if options.speedup.get(name, 1.0) != made.speedup.get(name, 1.0)}
+        far = self.fabric.plan.system.host is not None
+        return faster.isdisjoint(network.links) and (options.overlap == made.overlap or not far)

@@ -14,7 +14,7 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 from hw import Dimension, RunError, SpecError, System
 from hw.input import show
@@ -22,7 +22,7 @@ from simulator.engine.engine import Engine
 from simulator.engine.program import PS_PER_S, Queue, Shape
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.cost import Cost
-from simulator.lowering.fabric import Fabric
+from simulator.lowering.fabric import Basis, Fabric
 from simulator.lowering.joins import Joins
 from simulator.lowering.messages import MessageTasks
 from simulator.lowering.network import Network
@@ -43,24 +43,42 @@ MAX_TASKS = 20_000_000
 
 def lower(graph: OpGraph, system: System, options: RunOptions) -> Plan:
     """The plan of a graph on a system. Raises SpecError for what is wrong, RunError for what cannot run."""
-    cost = Cost(graph, system, options).seconds
+
+    @cache
+    def cost() -> Cost:
+        return Cost(graph, system, options)
 
     def run_s(sharded: Sharded) -> float:
         try:
-            engine = Engine(_lowered(sharded, system, options).program, order=options.order)
+            engine = Engine(_lowered(sharded, system, options).plan.program, order=options.order)
         except (SpecError, RunError):
             return math.inf
         engine.run()
         return math.inf if engine.waiting_tasks() else engine.makespan_ps / PS_PER_S
 
-    return _lowered(shard(graph, system, options.sharding, cost, run_s), system, options)
+    sharded = shard(graph, system, options.sharding, lambda op: cost().seconds(op), run_s)
+    issue = _lowered(sharded, system, options)
+    basis = Basis(graph, sharded, issue.plan.split, issue.variants, issue.fabric)
+    issue.plan.again = partial(_lower_again, basis)
+    return issue.plan
 
 
-def _lowered(sharded: Sharded, system: System, options: RunOptions) -> Plan:
-    """The plan of a graph that has all its collectives."""
+def _lower_again(basis: Basis, graph: OpGraph, system: System, options: RunOptions) -> Plan:
+    """The plan of another run, with what holds for it of the plan that the basis is of."""
+    if not basis.has_kernels(graph, system, options):
+        return lower(graph, system, options)
+    return _lowered(basis.sharded, system, options, basis).plan
+
+
+def _lowered(sharded: Sharded, system: System, options: RunOptions, basis: Basis | None = None) -> _Issue:
+    """A graph that has all its collectives, lowered."""
     plan = Plan(system, sharded.graph, options, inserted=sharded.inserted)
-    plan.split, variants = variants_of(plan)
-    issue = _Issue(plan, variants)
+    if basis is None:
+        plan.split, variants = variants_of(plan)
+        issue = _Issue(plan, variants)
+    else:
+        plan.split = basis.split
+        issue = _Issue(plan, basis.variants, basis.fabric if basis.has_wires(options) else None)
     messages = issue.fabric.messages()
     tasks = sum(sort.kernel.schedule.chunks * sort.count for sort in issue.sorts) * plan.classes + messages
     if tasks > MAX_TASKS:
@@ -69,7 +87,7 @@ def _lowered(sharded: Sharded, system: System, options: RunOptions) -> Plan:
         raise RunError(f"{tasks} tasks on {plan.classes} chips are too many; {most}")
     for index in range(len(plan.kernels)):
         issue.add(index)
-    return plan
+    return issue
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +103,11 @@ class _Issued:
 class _Issue:
     """Appends the tasks of kernels to a plan's program, in program order."""
 
-    def __init__(self, plan: Plan, variants: Sequence[Kernels]) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, variants: Sequence[Kernels], known: Fabric | None = None) -> None:
+        self.plan, self.variants = plan, variants
         self.program = plan.program
         self.resources = SystemResources(plan.system, plan.options, plan.program)
-        self.network = Network(plan.system, plan.options)
+        self.network = known.network if known is not None else Network(plan.system, plan.options)
         self.kernels = variants[0]
         self.partner = plan.partner = match_pairs(self.kernels)
         self.sorts, code = sorts_of(plan, variants, self.resources)
@@ -102,7 +120,7 @@ class _Issue:
         self._issued: dict[int, _Issued] = {}
         self._ends: dict[int, _Issued] = {}
         self._message_tasks: dict[int, MessageTasks] = {}
-        self.fabric = Fabric(plan, self.network, self.sorts)
+        self.fabric = Fabric(plan, self.network, self.sorts, known)
         self.folding = plan.folding = self.fabric.folding
         self.shapes = TaskShapes(plan, self.resources, self.network, self.folding)
         self.resources.add_chips(self.folding.chips)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import overload
 
@@ -139,7 +139,8 @@ class Plan:
     """A graph lowered onto a system: kernels, program, and the options it was made with.
 
     `partner`: the other end of each send and recv, by kernel; one task carries out both. `split`: which variant of every
-    kernel a chip has. `inserted`: the collectives that nobody wrote.
+    kernel a chip has. `inserted`: the collectives that nobody wrote. `again`: the plan of another run, for less where that
+    differs in rates and fixed times only.
     """
 
     system: System
@@ -151,6 +152,7 @@ class Plan:
     folding: Folding | None = None
     inserted: tuple[Inserted, ...] = ()
     split: Split = field(init=False)
+    again: Callable[[OpGraph, System, RunOptions], Plan] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.split = Split(self.system.kinds, [None] * len(self.system.kinds), self.system.kind_of)
