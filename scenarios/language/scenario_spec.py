@@ -13,7 +13,7 @@ from pydantic import Field
 from hw.input import Spec
 from hw.systems import SystemSpec
 from scenarios.language.economics_spec import EconomicsSpec
-from scenarios.language.model_spec import DEFAULT_MODE, MODES, Count, ModelReference, ParallelSpec, Recompute
+from scenarios.language.model_spec import DEFAULT_MODE, MODES, Count, Flag, ModelReference, ParallelSpec, Recompute
 from scenarios.language.process_spec import LoaderSpec
 from scenarios.language.run_spec import RunSpec
 from scenarios.language.study_spec import StudySpec
@@ -52,7 +52,9 @@ class WorkloadSpec(Spec):
     )
     optimizer: str = Field(default="adamw", description="adamw or sgd")
     clip: bool = Field(default=False, strict=True, description="gradients clipped by their norm")
-    eager: bool = Field(default=False, strict=True, description="ops of PyTorch without a compiler, and what they keep")
+    eager: Flag | Literal["loss"] = Field(
+        default=False, description="ops of PyTorch without a compiler, and what they keep; or those of the loss alone"
+    )
     engine: Literal["plain", "megatron"] = Field(
         default="plain", description="whose training step: megatron adds gradients up in place and gathers again"
     )

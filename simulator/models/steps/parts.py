@@ -85,7 +85,7 @@ class PartMaker:
     sizes: Mapping[str, int]
     recompute: str | int
     where: Slice
-    eager: bool = False
+    eager: bool | str = False
     has_loss: bool = True
 
     def parts(self) -> list[Part]:
@@ -127,7 +127,7 @@ class PartMaker:
     def _writer(self) -> Writer:
         """For blocks."""
         precision = self.stored.precision
-        made = Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager)
+        made = Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager is True)
         made.matmul, made.wide = precision.matmul, precision.wide
         return made
 
@@ -135,7 +135,7 @@ class PartMaker:
         """For embedding and head."""
         precision = self.stored.precision
         stored = precision.vocabulary or precision.weights
-        return Writer(precision.compute, stored, self.where.suffix, eager=self.eager, wide=precision.wide)
+        return Writer(precision.compute, stored, self.where.suffix, eager=bool(self.eager), wide=precision.wide)
 
     def _first(self) -> Part:
         write = self._end_writer()

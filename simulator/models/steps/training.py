@@ -48,7 +48,8 @@ class Training:
     inputs, attention and every second matmul), 'full' (all but the blocks' inputs), or the number of blocks of which all
     is. `clip`:
     gradients are clipped by their norm, so that nothing is stepped before all of them are read once more. `eager`: ops are
-    those of PyTorch without a compiler, and the step's Python holds what the model returns until the step is over. `engine`:
+    those of PyTorch without a compiler ('loss': those of the loss, behind a model that is compiled), and the step's Python
+    holds what the model returns until the step is over. `engine`:
     'plain', or 'megatron': gradients are added up by the matmuls that make them, what is gathered over the tensor or context
     axis is gathered once more in the backward pass, the gradient of logits is written over them, and buffers of the
     libraries are held (`simulator.models.steps.megatron`). `offload`: what lives in the memory of the host, 'optimizer' or
@@ -60,7 +61,7 @@ class Training:
     optimizer: str = "adamw"
     recompute: str | int = "none"
     clip: bool = False
-    eager: bool = False
+    eager: bool | Literal["loss"] = False
     engine: Literal["plain", "megatron"] = "plain"
     offload: tuple[str, ...] = ()
 
@@ -74,6 +75,8 @@ class Training:
         for each in self.offload:
             if each not in OFFLOADED:
                 raise SpecError([Problem(Mark("offload"), unknown("thing to offload", each, OFFLOADED))])
+        if self.eager not in (True, False, "loss"):
+            raise SpecError([Problem(Mark("eager"), f"'{self.eager}' will not do: eager is true, false or loss")])
         if self.eager and self.engine != "plain":
             raise SpecError([Problem(Mark("eager"), f"eager is of PyTorch's own ops; {self.engine} brings others")])
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from analysis import memory_frame, memory_owners
+from hw import SpecError
 from simulator import Parallel, Result
 from simulator.models import Embedding, Head, parameters
 from tests.simulator.models.test_training_step import SEQ, SMALL, alone, matrix_flops, step
@@ -57,3 +58,14 @@ def test_a_model_without_a_vocabulary_has_a_step() -> None:
     frame = memory_frame(result)
     weights = frame.loc[frame["owner"] == "weights", "bytes"].sum()
     assert weights == pytest.approx(2 * parameters(SMALL).total - table)
+
+
+def test_behind_a_compiled_model_the_loss_alone_is_eager() -> None:
+    plain, loss, eager = (step(Parallel(), eager=how) for how in (False, "loss", True))
+    kept = [alive(each, "activations", loss_begins(each)) for each in (plain, loss, eager)]
+    assert kept[0] == kept[1] < kept[2]
+    logits = [memory_owners(memory_frame(each)) for each in (loss, eager)]
+    told = [frame.loc[frame["owner"] == "logits and loss", "bytes"].sum() for frame in logits]
+    assert told[0] == told[1]
+    with pytest.raises(SpecError, match="'lost' will not do: eager is true, false or loss"):
+        step(Parallel(), eager="lost")

@@ -90,7 +90,7 @@ class _UnitMaker:
 
     def _writer(self, suffix: str = "") -> Writer:
         precision = self.stored.precision
-        return Writer(precision.compute, precision.weights, suffix, eager=self.asked.eager)
+        return Writer(precision.compute, precision.weights, suffix, eager=self.asked.eager is True)
 
     def _unit(self, number: int, unit: Unit, x: Tensor) -> Part:
         write = self._writer(_suffix(number))
@@ -118,6 +118,7 @@ class _UnitMaker:
 
     def _loss(self, y: Tensor) -> Part:
         write = self._writer()
+        write.eager = bool(self.asked.eager)
         dtype = self.stored.precision.logits
         if len(y.dims) > 2:
             loss = squares_ops(write, y, dtype)

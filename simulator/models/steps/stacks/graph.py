@@ -79,6 +79,7 @@ class _LayerMaker:
             x = found[-1].makes
         if self.asked.trains:
             write = self._writer()
+            write.eager = bool(self.asked.eager)
             write.owned("logits and loss", x)
             loss, _ = loss_ops(write, x, LossFormat(self.stored.precision.logits))
             found.append(Part(tuple(write.ops), (), loss, roles=write.roles, returns=x.name))
@@ -86,7 +87,7 @@ class _LayerMaker:
 
     def _writer(self, suffix: str = "") -> Writer:
         precision = self.stored.precision
-        return Writer(precision.compute, precision.weights, suffix, eager=self.asked.eager)
+        return Writer(precision.compute, precision.weights, suffix, eager=self.asked.eager is True)
 
     def _layer(self, number: int, x: Tensor, is_last: bool) -> Part:
         write = self._writer(f"l{number}")

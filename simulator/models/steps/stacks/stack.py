@@ -38,7 +38,7 @@ class Asked:
     batch: int
     seq: int
     recompute: str | int = "none"
-    eager: bool = False
+    eager: bool | str = False
     trains: bool = True
     megatron: bool = False
 
