@@ -7,7 +7,7 @@ a part is made. Gradients are added up over microbatches, reduced over data-para
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
@@ -20,6 +20,7 @@ from simulator.models.steps.parts import Part
 from simulator.models.steps.roles import step_roles
 from simulator.models.steps.saved.kept import kept_by_blocks
 from simulator.models.steps.storage.buffer import HERE, Buffer
+from simulator.models.steps.storage.tied import Tie
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import PipelineChunk
 
@@ -44,7 +45,7 @@ class Optimizer:
 
 class Chunk:
     """One chunk being built. `takes`: the stream that it takes in, None in the first; `is_last`: it ends in the loss;
-    `held`: what is there for the whole step and nothing computes with."""
+    `held`: what is there for the whole step and nothing computes with; `ties`: weights that another stage has, too."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Chunk:
         held: Sequence[Tensor] = (),
     ) -> None:
         self.parts, self.stored, self.optimizer, self.held = parts, stored, optimizer, held
+        self.ties: Mapping[str, Tie] = {}
         self.forward: Items = tuple(item for part in parts for item in part.items)
         makes = parts[-1].makes
         seed = makes if is_last else replace(makes, name=f"d{makes.name}")
@@ -93,6 +95,8 @@ class Chunk:
             found[self.ends.gradient.name] = "temporaries"
         found |= dict.fromkeys((each.name for each in self.held), "temporaries")
         found |= {copy: found[name] for copy, name in self.fetched.items()}
+        for _, tie, reduced in self._tied():
+            found |= tie.roles(reduced)
         return found
 
     def dims(self, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -104,7 +108,15 @@ class Chunk:
                 for dim in op.output.dims if op.kind == "pack" else ():
                     if isinstance(dim.size, str) and dim.size not in found:
                         found[dim.size] = sum(_elements(tensor, sizes) for tensor in op.inputs)
+        found |= {tie.dim: tie.size(reduced, sizes, self.stored.parallel) for _, tie, reduced in self._tied()}
         return found
+
+    def _tied(self) -> Iterator[tuple[Buffer, Tie, Tensor]]:
+        """The ties of the chunk, each with the buffer that has its weight and the sum of that's gradients."""
+        for buffer in self.buffers:
+            for weight in buffer.weights:
+                if weight.name in self.ties:
+                    yield buffer, self.ties[weight.name], self._summed(buffer)[1]
 
     def declared(self) -> list[Op | Repeat]:
         """What is there before the step: stored weights and sums, under their names."""
@@ -172,11 +184,14 @@ class Chunk:
         for part in self.parts:
             late = [op for buffer in part.buffers for op in summed[buffer.name][0]]
             items += part.for_each(late)
+        exchanged = {buffer.name: tie.ops(reduced) for buffer, tie, reduced in self._tied()}
+        items += [op for ops in exchanged.values() for op in ops]
         norms = self._norms(items, {name: made for name, (_, made) in summed.items()})
         for part in self.parts:
             steps: list[Op] = []
             for buffer in part.buffers:
-                step = self.stored.stepped(buffer, summed[buffer.name][1], self.optimizer.kind, norms)
+                awaited = [*norms, *(op.name for op in exchanged.get(buffer.name, ())[-1:])]
+                step = self.stored.stepped(buffer, summed[buffer.name][1], self.optimizer.kind, awaited)
                 steps += stepped_from_host(step) if "optimizer" in self.stored.offload else [step]
             items += part.for_each(steps)
         if self.held:

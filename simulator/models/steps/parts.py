@@ -32,7 +32,7 @@ class Part:
     """A part of a model: forward items, its buffers, what they make, what of it is run again in the backward pass, which
     ops are one kernel, whose memory is taken by what is no activation, and what is made again in another way. `returns`:
     what the model hands to whoever called it, in the part that ends in a loss. `kept`: what is kept for the backward pass
-    even if nothing there reads it."""
+    even if nothing there reads it. `tied`: the weight that is the same as one of another chunk."""
 
     items: Items
     buffers: tuple[Buffer, ...]
@@ -42,6 +42,7 @@ class Part:
     roles: Roles = field(default_factory=dict)
     remakes: Mapping[str, Remake] = field(default_factory=dict)
     returns: str = ""
+    tied: Tensor | None = None
     kept: frozenset[str] = frozenset()
 
     @property
@@ -141,19 +142,29 @@ class PartMaker:
         write = self._end_writer()
         patches = self.model.patches
         x = embedding_ops(write, self.shapes, "x") if patches is None else image_ops(write, self.shapes, patches, "x")
-        return self._part(f"In{self.where.mark}", write, x)
+        part = self._part(f"In{self.where.mark}", write, x)
+        return replace(part, tied=_weight(part, "table")) if self._is_tied and not self._has_both else part
+
+    @property
+    def _is_tied(self) -> bool:
+        """Whether the head's matrix is the table of tokens."""
+        return self.model.embedding is not None and self.model.embedding.tied
+
+    @property
+    def _has_both(self) -> bool:
+        """Whether the chunk has both ends of the model."""
+        return self.where.first == 0 and self.where.end == self.model.layers
 
     def _last(self, y: Tensor, first: Part) -> Part:
         write = self._end_writer()
-        table = None
-        if self.model.embedding is not None and self.model.embedding.tied and self.where.first == 0:
-            table = next(each for buffer in first.buffers for each in buffer.weights if each.name.startswith("table"))
+        table = _weight(first, "table") if self._is_tied and self._has_both else None
         if self.has_loss:
             dtype, in_place = self.stored.precision.logits, self.stored.megatron
             made, told = model_loss(write, self.shapes, y, table, LossFormat(dtype, in_place))
         else:
             made = told = model_outputs(write, self.shapes, y, table)[0]
-        return replace(self._part(f"Out{self.where.mark}", write, made), returns=told.name)
+        part = replace(self._part(f"Out{self.where.mark}", write, made), returns=told.name)
+        return replace(part, tied=_weight(part, "wvocab")) if self._is_tied and not self._has_both else part
 
     def _gathered_again(self, ops: Sequence[Op]) -> frozenset[str]:
         """What Megatron-LM keeps the chip's part of, and gathers once more in the backward pass."""
@@ -192,6 +203,11 @@ class PartMaker:
         block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
         made = streams[-1]
         return Part((*before, block_item), found, made, again, tuple(write.fuse), write.roles, write.remakes, kept=kept)
+
+
+def _weight(part: Part, name: str) -> Tensor:
+    """A weight of a part, by what it is called in every chunk."""
+    return next(each for buffer in part.buffers for each in buffer.weights if each.name.startswith(name))
 
 
 def _recomputed(ops: Sequence[Op], recompute: str, kept: Collection[str]) -> frozenset[str]:

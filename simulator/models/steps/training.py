@@ -27,6 +27,7 @@ from simulator.models.steps.parts import Slice
 from simulator.models.steps.precision import PRECISIONS, Precision
 from simulator.models.steps.stacks.families import stack_of
 from simulator.models.steps.stacks.stack import Asked
+from simulator.models.steps.storage.tied import Tie
 from simulator.passes.pipeline.assembly import Pipeline, pipelined
 from simulator.passes.rename import own_names, renamed
 from simulator.passes.sharding.collective_matmul import collective_matmuls
@@ -176,4 +177,8 @@ class _Step:
         holds = self.stored.megatron and (where.number or 0) < self.parallel.pp
         layout = Layout.of(self.parallel)
         held = placeholders(parts, layout, self.sizes, self.parallel, where.mark) if holds else ()
-        return Chunk(parts, self.stored, optimizer, takes, where.end == self.stack.layers, held)
+        chunk = Chunk(parts, self.stored, optimizer, takes, where.end == self.stack.layers, held)
+        if self.parallel.pp > 1:
+            ends = (0, self.parallel.pp - 1) if where.first == 0 else (self.parallel.pp - 1, 0)
+            chunk.ties = {part.tied.name: Tie(part.tied, *ends) for part in parts if part.tied is not None}
+        return chunk

@@ -52,7 +52,8 @@ def _templates(items: Items, place: Options) -> Templates:
         raw = item.option("after") or ""
         names = [each.strip() for each in raw.strip("[]").split(",") if each.strip()]
         kept = tuple(option for option in item.options if option[0] != "after")
-        issued = () if find_kind(item).view else place  # nothing issues a view
+        # nothing issues a view, and a transfer says its own places
+        issued = () if find_kind(item).view or item.option("from") is not None else place
         found.append(Template(item, (*kept, *issued), tuple(map(read_reference, names)), raw.startswith("[")))
     return tuple(found)
 
