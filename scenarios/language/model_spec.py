@@ -120,6 +120,9 @@ class ParallelSpec(Spec):
         default=1.0, description="tokens of the fullest expert, over the mean"
     )
     overlap_gradients: Flag = Field(default=True, description="gradients are reduced beside the backward pass")
+    expert_nodes: Count = Field(
+        default=1, description="nodes over which ep lies: a token is sent once to each that has experts for it"
+    )
     collective_matmul: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
         default=1, description="pieces in which collectives of tensor parallelism overlap with the matmuls beside them"
     )

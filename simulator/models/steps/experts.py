@@ -3,8 +3,12 @@
 Model: the router scores every expert for every token; tokens are copied to slots of the experts that are best
 for them, sent to the chips that have those (an all-to-all over the expert axis), go through each expert's network as a
 batched matmul, come back and are added up by weight. Slots: tokens x top_k / experts, times how much fuller than the mean
-the fullest expert is. Shared experts are one network that every token goes through.
-Source: Shazeer et al. 2017; Lepikhin et al. 2021 (GShard); Dai et al. 2024 (DeepSeekMoE).
+the fullest expert is. Where expert-parallel chips lie on several nodes and tokens are sent to nodes first, a token crosses
+nodes once for each node that has experts for it, to the chip that stands where its own does, and goes on from there; a
+router that is limited to some groups of experts limits nodes so. Shared experts are one network that every token goes
+through.
+Source: Shazeer et al. 2017; Lepikhin et al. 2021 (GShard); Dai et al. 2024 (DeepSeekMoE);
+DeepSeek-AI 2024 (DeepSeek-V3, section 3.2.2: at most four nodes a token, InfiniBand first, then NVLink).
 """
 
 from __future__ import annotations
@@ -20,20 +24,11 @@ from simulator.models.steps.writer import Writer, dims
 
 def expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
     """From tokens inside a region to the sums of the experts' last matmuls."""
-    layout = shapes.layout
     x = write.narrow(x)
     scores = linear(write, x, "router", dims("model", "experts"), shapes.tokens("experts"))
     chosen = write.op("route", scores, out="chosen", shape=shapes.tokens("top"))
-    own = layout.batch + layout.seq
-    apart = dims(shapes.used, ("slots", own), "model")
-    e = write.op("dispatch", x, chosen, out="e", shape=apart)
-    here = dims((shapes.used, layout.experts), ("slots", without(own, layout.experts)), "model")
-    if layout.experts:
-        e = write.op("all_to_all", e, out="es", shape=here, over=layout.experts)
-    made = _batched_network(write, shapes, e)
-    if layout.experts:
-        made = write.op("all_to_all", made, out="eb", shape=apart, partial=made.partial, over=layout.experts)
-    y = write.op("combine", made, chosen, out="ey", shape=shapes.inside, partial=made.partial)
+    made = _batched_network(write, shapes, _sent(write, shapes, x, chosen))
+    y = _brought_back(write, shapes, made, chosen)
     if not moe.shared_experts:
         return y
     shared = network(write, shapes, x, "sff", "sh")
@@ -42,6 +37,44 @@ def expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
         open_gate = write.op("sigmoid", gate, out="shopen", shape=shapes.tokens("one"))
         shared = write.op("mul", shared, open_gate, out="shg", shape=shapes.inside, partial=shared.partial)
     return write.op("add", y, shared, out="both", shape=shapes.inside, partial=y.partial)
+
+
+def _sent(write: Writer, shapes: Shapes, x: Tensor, chosen: Tensor) -> Tensor:
+    """Tokens in slots of their experts, on the chips that have those."""
+    own, left, inner = _shared_by(shapes)
+    nodes = shapes.layout.nodes
+    if nodes:
+        x = write.op("dispatch", x, chosen, out="en", shape=dims("nodes", ("copies", own), "model"))
+        here = dims(("nodes", nodes), ("copies", left), "model")
+        x = write.op("all_to_all", x, out="enx", shape=here, over=nodes)
+    e = write.op("dispatch", x, chosen, out="e", shape=dims((shapes.used, nodes), ("slots", left), "model"))
+    if inner:
+        here = dims((shapes.used, nodes + inner), ("slots", without(left, inner)), "model")
+        e = write.op("all_to_all", e, out="es", shape=here, over=inner)
+    return e
+
+
+def _brought_back(write: Writer, shapes: Shapes, made: Tensor, chosen: Tensor) -> Tensor:
+    """What experts made of a chip's tokens, added up by weight: on the node of the experts first, where tokens are sent to
+    nodes, so that one sum for each node comes back."""
+    own, left, inner = _shared_by(shapes)
+    nodes, sums = shapes.layout.nodes, made.partial
+    if inner:
+        here = dims((shapes.used, nodes), ("slots", left), "model")
+        made = write.op("all_to_all", made, out="eb", shape=here, partial=sums, over=inner)
+    if nodes:
+        here = dims(("nodes", nodes), ("copies", left), "model")
+        made = write.op("combine", made, chosen, out="ec", shape=here, partial=sums)
+        home = dims("nodes", ("copies", own), "model")
+        made = write.op("all_to_all", made, out="ecx", shape=home, partial=sums, over=nodes)
+    return write.op("combine", made, chosen, out="ey", shape=shapes.inside, partial=sums)
+
+
+def _shared_by(shapes: Shapes) -> tuple[str, str, str]:
+    """The axes that share out tokens: all of them, without those of nodes; and those of experts inside a node."""
+    layout = shapes.layout
+    own = layout.batch + layout.seq
+    return own, without(own, layout.nodes), without(layout.experts, layout.nodes)
 
 
 def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:

@@ -28,6 +28,12 @@ AXES: Mapping[str, str] = {"tp": "T", "cp": "C", "ep": "E", "dp": "D", "pp": "P"
 COPIES = "R"
 """The mesh axis of groups of replicas that have copies, right outside of that of data."""
 
+NODES = "N"
+"""The mesh axis of nodes over which expert-parallel chips lie, right outside of that of experts."""
+
+OUTER: Mapping[str, str] = {"dp": COPIES, "ep": NODES}
+"""The outer axis of a kind of parallelism that has two."""
+
 CONTEXTS = ("gather", "all_to_all", "ring")
 """How chips that share a sequence attend to all of it: keys and values gathered, heads exchanged for tokens, or keys and
 values passed round."""
@@ -48,7 +54,8 @@ class Parallel:
     sequence, exchanged for tokens (DeepSpeed-Ulysses), or over keys and values that go round (ring attention).
     `shard`: replicas among which ZeRO shares out, the innermost ones; groups of so many hold copies (hybrid sharding, HSDP);
     all replicas where it is not said. `collective_matmul`: into how many pieces gathers and sums of tensor parallelism are
-    cut with the matmuls beside them, so that they overlap.
+    cut with the matmuls beside them, so that they overlap. `expert_nodes`: on so many nodes expert-parallel chips lie, the
+    outer part of them: a token is sent once to each node that has experts for it, and inside to the chips that have them.
     """
 
     dp: int = 1
@@ -69,6 +76,7 @@ class Parallel:
     context: Literal["gather", "all_to_all", "ring"] = "gather"
     shard: int | None = None
     collective_matmul: int = 1
+    expert_nodes: int = 1
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -83,9 +91,8 @@ class Parallel:
             problems.add(Mark("parallel.context"), unknown("context", self.context, CONTEXTS))
         if not self.imbalance >= 1:
             problems.add(Mark("parallel.imbalance"), f"imbalance is {self.imbalance}; it must be 1 or more")
-        if self.shard is not None:
-            for message in self._wrong_shard(self.shard):
-                problems.add(Mark("parallel.shard"), message)
+        for name, message in self._wrong_groups():
+            problems.add(Mark(f"parallel.{name}"), message)
         for name in self.order:
             if name not in AXES:
                 problems.add(Mark("parallel.order"), unknown("axis", name, AXES))
@@ -93,12 +100,16 @@ class Parallel:
             problems.add(Mark("parallel.order"), f"order names each of {', '.join(AXES)} once")
         problems.raise_if_any()
 
-    def _wrong_shard(self, shard: int) -> Iterator[str]:
-        """What is wrong with groups of so many replicas."""
-        if shard < 1 or self.dp % max(shard, 1):
-            yield f"{self.dp} replicas are not grouped by {shard}"
-        elif shard < self.dp and not self.zero:
-            yield f"nothing is shared out among {shard} replicas: shard goes with zero: 1, 2 or 3"
+    def _wrong_groups(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with groups of replicas, and of expert-parallel chips, by the key that says it."""
+        if self.expert_nodes < 1 or self.ep % max(self.expert_nodes, 1):
+            yield "expert_nodes", f"{self.ep} expert-parallel chips do not lie evenly on {self.expert_nodes} nodes"
+        if self.shard is None:
+            return
+        if self.shard < 1 or self.dp % max(self.shard, 1):
+            yield "shard", f"{self.dp} replicas are not grouped by {self.shard}"
+        elif self.shard < self.dp and not self.zero:
+            yield "shard", f"nothing is shared out among {self.shard} replicas: shard goes with zero: 1, 2 or 3"
 
     @property
     def copies(self) -> int:
@@ -110,9 +121,10 @@ class Parallel:
         """How many chips lie along each mesh axis, those of one chip included, from the innermost axis outwards."""
         found: dict[str, int] = {}
         for name in self.order:
-            found[AXES[name]] = self.extent(name) // (self.copies if name == "dp" else 1)
-            if name == "dp":
-                found[COPIES] = self.copies
+            outer = {"dp": self.copies, "ep": self.expert_nodes}.get(name, 1)
+            found[AXES[name]] = self.extent(name) // outer
+            if name in OUTER:
+                found[OUTER[name]] = outer
         return found
 
     @property
@@ -161,7 +173,7 @@ class Parallel:
 
     def axes(self, *names: str) -> str:
         """The mesh axes of some kinds of parallelism, those of one chip left out."""
-        asked = "".join(AXES[name] + (COPIES if name == "dp" else "") for name in names)
+        asked = "".join(AXES[name] + OUTER.get(name, "") for name in names)
         return "".join(axis for axis in asked if self.extents[axis] > 1)
 
 
@@ -171,7 +183,7 @@ class Layout:
 
     `rows`: those of the sequence between tensor-parallel regions, `seq`: inside them. `data`: those over which a gradient
     is a sum and ZeRO shares out, `expert_data`: the same of an expert; `copies`: those over which a gradient is a sum, too,
-    and nothing is shared out.
+    and nothing is shared out. `nodes`: the outer one of `experts`, where tokens are sent to nodes first.
     """
 
     batch: str = ""
@@ -182,6 +194,7 @@ class Layout:
     data: str = ""
     expert_data: str = ""
     copies: str = ""
+    nodes: str = ""
 
     @classmethod
     def of(cls, parallel: Parallel) -> Layout:
@@ -193,10 +206,11 @@ class Layout:
             rows=seq + tensor if parallel.sequence else seq,
             seq=seq,
             tensor=tensor,
-            experts=parallel.axes("ep"),
+            experts="".join(reversed(parallel.axes("ep"))),
             data=parallel.axes("cp", "ep", "dp").replace(COPIES, ""),
             expert_data=parallel.axes("cp", "dp").replace(COPIES, ""),
             copies=COPIES if parallel.copies > 1 else "",
+            nodes=NODES if parallel.expert_nodes > 1 else "",
         )
 
     @property

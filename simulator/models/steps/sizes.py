@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from hw import Mark, Problems
-from simulator.models.description import Transformer
+from simulator.models.description import Moe, Transformer
 from simulator.models.steps.layout import Parallel
 
 
@@ -103,14 +103,27 @@ def _expert_sizes(model: Transformer, parallel: Parallel, tokens: int) -> dict[s
         return {}
     chips = parallel.replicas * parallel.cp
     each = math.ceil(tokens * moe.top_k * parallel.imbalance / (moe.experts * chips))
+    nodes = parallel.expert_nodes
+    copies = math.ceil(tokens * nodes_of_token(moe, nodes) / (nodes * chips))
     return {
         "experts": moe.experts,
         "top": moe.top_k,
         "slots": each * chips,
+        "nodes": nodes if nodes > 1 else 0,
+        "copies": copies * chips if nodes > 1 else 0,
         "eff": moe.d_expert,
         "sff": moe.d_shared,
         "one": 1,
     }
+
+
+def nodes_of_token(moe: Moe, nodes: int) -> float:
+    """On how many of so many nodes, with as many experts each, the experts of a token lie, as expected: so many are drawn
+    from the nodes that a router limited to groups of experts leaves, evenly."""
+    left = nodes
+    if moe.groups > 1:
+        left = min(nodes, max(1, moe.top_groups * nodes // moe.groups) if moe.groups < nodes else moe.top_groups)
+    return float(left * (1 - (1 - 1 / left) ** moe.top_k))
 
 
 def microbatches(parallel: Parallel, batch: int) -> int:

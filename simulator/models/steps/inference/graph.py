@@ -45,6 +45,8 @@ class _Run:
     def __init__(self, model: Transformer, parallel: Parallel, inference: Inference) -> None:
         if model.family != "decoder" or model.embedding is None:
             raise refuse("mode", f"{model.name} makes no tokens; prefill and decode are for decoders")
+        if parallel.expert_nodes != 1:
+            raise refuse("parallel.expert_nodes", "tokens are sent to nodes first in training alone")
         if parallel.interleave != 1:
             raise refuse("parallel.interleave", "inference has no interleaved stages")
         self.model, self.parallel, self.inference = model, parallel, inference

@@ -1,0 +1,102 @@
+"""Experts on several nodes, tokens sent to nodes first: the same work, and fewer bytes between nodes.
+
+Laws: however experts lie, all chips do the same matmuls; a token crosses to a node once, whatever number of its experts is
+there, and to no more nodes than its router's groups allow; inside nodes rows are as many as experts chosen.
+Source: DeepSeek-AI 2024 (DeepSeek-V3), section 3.2.2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hw import Mesh, SpecError, System, load_chip, parse_topology
+from simulator import Inference, Parallel, Result, RunOptions, Training, inference_graph, simulate, train_graph
+from simulator.models import Moe, Transformer
+from simulator.models.steps.sizes import nodes_of_token
+from tests.simulator.models.test_training_step import SMALL, matrix_flops
+
+SEQ = 128
+MOE = Moe(experts=32, top_k=4, d_expert=64, groups=8, top_groups=2)
+MODEL = replace(SMALL, layers=2, moe=MOE)
+
+
+def step(parallel: Parallel, model: Transformer = MODEL, **how: Any) -> Result:
+    """A sequence for each replica, on nodes of four chips."""
+    chip = load_chip("h100_sxm")
+    levels = ["switch(4) over nvlink", f"switch({parallel.chips // 4}) over infiniband"]
+    system = System(chip, parse_topology(levels, chip.links), Mesh(parallel.mesh))
+    graph = train_graph(model, parallel, Training(batch=parallel.replicas, seq=SEQ, **how))
+    return simulate(graph, system, RunOptions(overlap="full"))
+
+
+def exchanged(result: Result) -> dict[str, list[float]]:
+    """Bytes of what a chip has in each all-to-all, by axes."""
+    found: dict[str, list[float]] = {}
+    for planned in result.plan.kernels:
+        if planned.kernel.kind == "all_to_all" and planned.kernel.communication is not None:
+            written = sum(access.nbytes for access in planned.kernel.writes)
+            found.setdefault(planned.kernel.communication.axes, []).append(written)
+    return found
+
+
+@pytest.mark.parametrize("how", [{}, {"recompute": "full"}])
+@pytest.mark.parametrize(
+    "parallel", [{"ep": 16}, {"ep": 8, "dp": 2, "zero": 1}, {"ep": 8, "tp": 2}, {"ep": 4, "cp": 4}]
+)
+def test_however_experts_lie_the_matmuls_are_the_same(parallel: dict[str, Any], how: dict[str, Any]) -> None:
+    plain, nodes = (step(Parallel(**parallel, expert_nodes=count), **how) for count in (1, 4))
+    assert nodes.plan.inserted == ()
+    assert matrix_flops(nodes) == pytest.approx(matrix_flops(plain), rel=1e-12)
+    assert nodes.lower_bound_s <= nodes.time_s * (1 + 1e-9)
+    assert nodes.time_s <= nodes.upper_bound_s * (1 + 1e-9) + 1e-12 * len(nodes.plan.program)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4])
+def test_rows_that_cross_nodes(limit: int) -> None:
+    """Four times a block: sent and brought back, forwards and backwards."""
+    model = replace(MODEL, moe=replace(MOE, top_groups=limit))
+    found = exchanged(step(Parallel(ep=16, expert_nodes=4), model))
+    # of four nodes a router of so many groups leaves as many; four experts are drawn from those
+    copies = math.ceil(SEQ / 4 * limit * (1 - (1 - 1 / limit) ** 4)) * 4
+    assert found["N"] == [2 * MODEL.d_model * copies] * 8
+    assert found["E"] == [2 * MODEL.d_model * SEQ * 4] * 8
+    assert sum(found["N"]) <= sum(found["E"]) * limit / 4 * (1 + 4 / SEQ)
+
+
+@given(st.integers(1, 64), st.integers(1, 16), st.integers(1, 16), st.integers(1, 16))
+def test_a_token_is_on_no_more_nodes_than_it_may_be(nodes: int, top_k: int, groups: int, top_groups: int) -> None:
+    top_groups = min(groups, top_groups)
+    moe = Moe(experts=64, top_k=top_k, d_expert=8, groups=groups, top_groups=top_groups)
+    found = nodes_of_token(moe, nodes)
+    assert 1 - 1e-12 <= found <= min(nodes, top_k) * (1 + 1e-12)
+    if groups > 1 and groups >= nodes:
+        assert found <= top_groups * (1 + 1e-12)
+
+
+def test_deepseek_v3_sends_a_token_to_three_or_four_of_eight_nodes() -> None:
+    """Eight experts of four groups at most; the report counts 3.2 experts a node on average."""
+    moe = Moe(experts=256, top_k=8, d_expert=2048, groups=8, top_groups=4)
+    assert nodes_of_token(moe, 8) == pytest.approx(4 * (1 - 0.75**8))
+    assert 3 < nodes_of_token(moe, 8) < 4
+
+
+def test_a_thin_network_between_nodes_is_waited_for_less() -> None:
+    plain, nodes = (step(Parallel(ep=16, expert_nodes=count)) for count in (1, 4))
+    assert nodes.time_s < plain.time_s
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_nodes_must_have_as_many_chips(count: int) -> None:
+    with pytest.raises(SpecError, match=f"16 expert-parallel chips do not lie evenly on {count} nodes"):
+        Parallel(ep=16, expert_nodes=count)
+
+
+def test_inference_has_none_of_it() -> None:
+    with pytest.raises(SpecError, match="in training alone"):
+        inference_graph(MODEL, Parallel(ep=4, expert_nodes=2), Inference(mode="decode", batch=4, context=64))
