@@ -42,6 +42,9 @@ class MatmulTimes(Spec):
     )
     tile_s: Seconds = Field(alias="tile", description="time of a tile beside its arithmetic: filling, emptying")
     split_s: Seconds = Field(alias="split", description="time to add up tiles whose contraction was split over cores")
+    hbm: Efficiency | None = Field(
+        default=None, description="share of HBM's bandwidth that operands are read at; else that of long streams"
+    )
     most_splits: Count = Field(default=16, description="parts that a contraction is split into at most")
     least_depth: Count = Field(default=256, description="elements of the contraction that a part has at least")
     unaligned: Efficiency = Field(

@@ -86,7 +86,8 @@ def _contraction(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTi
     parts = [(part, work.dtype) for work in kernel.works for part in work.contractions]
     own = times.convolution if times.convolution is not None and kernel.kind in _CONVOLUTIONS else times.matmul
     cores = sum(matmul_s(part, dtype, DTYPE_BYTES[dtype], device, own) for part, dtype in parts)
-    return KernelTime(times.start_s, joint(cores, _hbm_s(kernel.hbm_bytes, device, times), times.corner))
+    hbm_s = kernel.hbm_bytes / (device.hbm_bytes_per_s * (own.hbm or times.hbm))
+    return KernelTime(times.start_s, joint(cores, hbm_s, times.corner))
 
 
 def _pass(kernel: Kernel, times: KernelTimes, compiled: bool) -> PassTimes:
