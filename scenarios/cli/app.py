@@ -21,6 +21,7 @@ from scenarios.cli.commands.graph import register as register_graph
 from scenarios.cli.commands.imports import register as register_import
 from scenarios.cli.commands.library import register as register_library
 from scenarios.cli.commands.study import register as register_study
+from scenarios.cli.commands.validate import register as register_validate
 from scenarios.cli.commands.what_if import register as register_what_if
 
 app = typer.Typer(
@@ -281,6 +282,7 @@ register_find(app, _reporting, _print_json)
 register_graph(app, _reporting, _print_json)
 register_import(app, _reporting, _print_json)
 register_library(app, _reporting, _print_json)
+register_validate(app, _reporting, _print_json)
 
 
 def main() -> None:

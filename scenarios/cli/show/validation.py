@@ -1,0 +1,66 @@
+"""Errors of predictions on a screen: a line a group, and the rows if they are asked for, the worst first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from hw import Dimension
+from hw.input import show as shown
+from scenarios.console.terminal import console
+from scenarios.validation import Judged, by_group
+
+
+def as_json(found: Sequence[Judged]) -> dict[str, Any]:
+    """Groups and rows; times in seconds, errors relative."""
+    rows = [
+        {
+            "suite": each.row.suite,
+            "name": each.row.name,
+            "mode": each.row.mode,
+            "line": each.row.mark.line,
+            "measured": each.row.measured_s,
+            "predicted": each.predicted_s,
+        }
+        for each in found
+    ]
+    return {"groups": [asdict(group) for group in by_group(found)], "rows": rows}
+
+
+def show(found: Sequence[Judged], with_rows: bool) -> None:
+    """Print the groups, and with `with_rows` every row."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("group")
+    for name in ("rows", "left out", "mean", "median", "p95", "largest", "bias"):
+        table.add_column(name, justify="right")
+    for group in by_group(found):
+        errors = (group.mean, group.median, group.p95, group.largest)
+        told = [*(f"{100 * error:.1f} %" for error in errors), f"{100 * group.bias:+.1f} %"]
+        table.add_row(group.name, str(group.count), str(group.left_out), *(told if group.count else [""] * 5))
+    out = console()
+    out.print(table)
+    if with_rows:
+        known = sorted((each for each in found if each.predicted_s is not None), key=lambda each: -abs(each.error))
+        out.print(_rows(known))
+
+
+def _rows(known: Sequence[Judged]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("line", "what", "sizes", "measured", "predicted", "error"):
+        table.add_column(name, justify="left" if name in ("what", "sizes") else "right")
+    for each in known:
+        row = each.row
+        sizes = {name: value for name, value in row.params.items() if name not in ("l2", "parameters")}
+        table.add_row(
+            str(row.mark.line),
+            " ".join(filter(None, (row.suite, row.name, row.mode or row.dtype))),
+            json.dumps(sizes).replace('"', "")[1:-1][:80],
+            shown(row.measured_s, Dimension.TIME),
+            shown(each.predicted_s or 0.0, Dimension.TIME),
+            f"{100 * each.error:+.1f} %",
+        )
+    return table

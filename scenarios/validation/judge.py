@@ -1,0 +1,108 @@
+"""How far off predictions are: each row's error, and of each group of rows their number, mean, median, 95th percentile, the
+largest, and the bias.
+
+Model: a row is predicted with `calibration: measured`. An operator was measured in a burst, between two events, with its
+data flushed from the on-chip memory by writing to that: events add 2.1 us, and whoever reads next has half of that memory
+written back, as far as it does not leave as much itself. A step is repeated: sustained clocks, and its host issues kernels
+as its mode says.
+Source of the 2.1 us: own measurements on an H100, an empty captured kernel between events, 2026-11-28.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hw import Chip, System
+from scenarios.validation.operators import operator_graph
+from scenarios.validation.rows import Row
+from scenarios.validation.steps import step_graph
+from simulator import Result, RunOptions, simulate
+
+TIMER_S = 2.1e-6
+"""What a pair of events around a kernel adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A row and what is predicted for it; None for one that is not known."""
+
+    row: Row
+    predicted_s: float | None
+
+    @property
+    def error(self) -> float:
+        """Relative; only of rows that are known."""
+        assert self.predicted_s is not None
+        return self.predicted_s / self.row.measured_s - 1.0
+
+    @property
+    def group(self) -> str:
+        """Rows of a suite; steps of a suite in one mode."""
+        return f"{self.row.suite} {self.row.mode}" if self.row.is_step else self.row.suite
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Errors of some rows, relative; `left_out`: rows that are not known."""
+
+    name: str
+    count: int
+    left_out: int
+    mean: float
+    median: float
+    p95: float
+    largest: float
+    bias: float
+
+
+def judged(rows: Sequence[Row], chip: Chip) -> list[Judged]:
+    """Every row with its prediction."""
+    return [Judged(row, _predicted_s(row, chip)) for row in rows if row.phase in ("", "step")]
+
+
+def _predicted_s(row: Row, chip: Chip) -> float | None:
+    system = System(chip)
+    if row.is_step:
+        step = step_graph(row)
+        return simulate(step[0], system, RunOptions(calibration="measured", dispatch=step[1])).time_s if step else None
+    graph = operator_graph(row)
+    # what an operator finds in the on-chip memory is not modelled
+    if graph is None or row.params.get("l2") == "warm":
+        return None
+    result = simulate(graph, system, RunOptions(calibration="measured", clocks="burst"))
+    flushed = _written_back_s(result, chip) if row.params.get("l2") == "flush" else 0.0
+    return result.time_s + TIMER_S + flushed
+
+
+def _written_back_s(result: Result, chip: Chip) -> float:
+    """Time to write back what the flush left in the on-chip memory."""
+    measured = chip.calibration.measured
+    if chip.on_chip is None or measured is None or measured.kernels is None:
+        return 0.0
+    kernels = [each.kernel for each in result.plan.kernels]
+    read = sum(access.nbytes for kernel in kernels for access in kernel.reads)
+    written = sum(access.nbytes for kernel in kernels for access in kernel.writes)
+    held = chip.on_chip.capacity_bytes / 2
+    left = held * min(1.0, (read + written) / chip.on_chip.capacity_bytes) - min(written, held)
+    return max(0.0, left) / (chip.hbm.bytes_per_s * measured.kernels.hbm)
+
+
+def by_group(found: Iterable[Judged]) -> list[Group]:
+    """The errors of each group, in the order in which groups first come."""
+    groups: dict[str, list[Judged]] = {}
+    for each in found:
+        groups.setdefault(each.group, []).append(each)
+    return [_group(name, members) for name, members in groups.items()]
+
+
+def _group(name: str, members: Sequence[Judged]) -> Group:
+    errors = [each.error for each in members if each.predicted_s is not None]
+    left_out = len(members) - len(errors)
+    if not errors:
+        return Group(name, 0, left_out, 0.0, 0.0, 0.0, 0.0, 0.0)
+    sizes = sorted(abs(error) for error in errors)
+    p95 = sizes[min(len(sizes) - 1, int(0.95 * len(sizes)))]
+    mean, median = statistics.fmean(sizes), statistics.median(sizes)
+    return Group(name, len(errors), left_out, mean, median, p95, sizes[-1], statistics.fmean(errors))

@@ -1,0 +1,90 @@
+"""Measured rows: a CSV with a line for each time that was measured.
+
+Columns: `suite` and `name` say what was measured, `dtype` in which format (of operators), `mode` how (of steps: eager,
+compile, ...), `params` its sizes as a JSON object, `phase` which part of a step (only `step`, the whole of it, is judged),
+`t_med_us` and `t_min_us` the median and the least of its times in microseconds. Further columns are ignored, and lines that
+begin with # are comments.
+Where a median is more than twice the least, other work got in between, and the least is taken.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hw import Mark, Problems, SpecError
+from hw.input import Problem
+
+_NEEDED = ("suite", "name", "params", "t_med_us", "t_min_us")
+
+SPOILED = 2.0
+"""A median of more than so many times the least is not the work's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured time."""
+
+    suite: str
+    name: str
+    mark: Mark
+    params: Mapping[str, Any]
+    measured_s: float
+    dtype: str = "bf16"
+    mode: str = ""
+    phase: str = ""
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a step of a model, and no single operator."""
+        return bool(self.phase)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, in order. Raises SpecError with every line that cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([Problem(Mark(str(path)), f"cannot be read: {error}")]) from None
+    numbered = [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
+    if not numbered:
+        raise SpecError([Problem(Mark(str(path)), "there are no rows")])
+    table = csv.reader(line for _, line in numbered)
+    head = next(table)
+    missing = [name for name in _NEEDED if name not in head]
+    if missing:
+        message = f"there are no columns {', '.join(missing)}; needed are {', '.join(_NEEDED)}"
+        raise SpecError([Problem(Mark(str(path), numbered[0][0]), message)])
+    problems = Problems()
+    rows = list(_rows(head, zip((at for at, _ in numbered[1:]), table, strict=True), path, problems))
+    problems.raise_if_any()
+    return rows
+
+
+def _rows(head: Sequence[str], lines: Iterator[tuple[int, list[str]]], path: Path, problems: Problems) -> Iterator[Row]:
+    for at, cells in lines:
+        given, mark = dict(zip(head, cells, strict=False)), Mark(str(path), at)
+        try:
+            params = json.loads(given["params"])
+            median, least = float(given["t_med_us"]), float(given["t_min_us"])
+        except (KeyError, ValueError) as error:
+            problems.add(mark, f"params, t_med_us or t_min_us cannot be read: {error}")
+            continue
+        if not (isinstance(params, dict) and 0 < least < math.inf and 0 < median < math.inf):
+            problems.add(mark, "params wants a JSON object, and times are more than 0")
+            continue
+        yield Row(
+            given["suite"],
+            given["name"],
+            mark,
+            params,
+            1e-6 * (least if median > SPOILED * least else median),
+            given.get("dtype", "bf16"),
+            given.get("mode", ""),
+            given.get("phase", ""),
+        )

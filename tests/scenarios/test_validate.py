@@ -1,0 +1,73 @@
+"""Measured rows beside predictions: figures of groups by hand, files that cannot be read, and the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hw import Mark, SpecError, load_chip
+from scenarios.validation import Judged, Row, by_group, judged, read_rows
+from tests.support.cases import overlapse
+
+HEAD = "suite,name,dtype,mode,params,phase,t_med_us,t_min_us\n"
+SQUARE = 'matmul,square,bf16,,"{""m"": 4096, ""n"": 4096, ""k"": 4096, ""l2"": ""flush""}",,179.808,178.816\n'
+"""Own measurement on an H100 SXM, 2026-11-28."""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "rows.csv"
+    path.write_text(text)
+    return path
+
+
+def test_figures_of_a_group_are_those_of_its_errors() -> None:
+    """Predictions 10 % and 30 % above and 20 % below: mean 20 %, median 20 %, largest 30 %, bias 20/3 %."""
+    rows = [Row("s", "n", Mark("f", at), {}, 1.0) for at in range(4)]
+    found = [Judged(row, time) for row, time in zip(rows, (1.1, 1.3, 0.8, None), strict=True)]
+    group = by_group(found)[0]
+    assert (group.count, group.left_out) == (3, 1)
+    assert group.mean == pytest.approx(0.2)
+    assert group.median == pytest.approx(0.2)
+    assert group.largest == pytest.approx(0.3)
+    assert group.bias == pytest.approx(0.2 / 3)
+
+
+def test_a_spoiled_median_gives_way_to_the_least(tmp_path: Path) -> None:
+    lines = [f'stream,copy,bf16,,"{{""mib"": 1}}",,{median},10\n' for median in (19, 21)]
+    rows = read_rows(written(tmp_path, "# a comment\n" + HEAD + "".join(lines)))
+    assert [row.measured_s for row in rows] == pytest.approx([19e-6, 10e-6])
+    assert [row.mark.line for row in rows] == [3, 4]
+
+
+def test_every_line_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    bad = 'a,b,bf16,,"{",,1,1\na,b,bf16,,"{}",,-1,1\na,b,bf16,,"{}",,x,1\n' + SQUARE
+    with pytest.raises(SpecError) as wrong:
+        read_rows(written(tmp_path, HEAD + bad))
+    assert [problem.mark.line for problem in wrong.value.problems] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "no rows"), ("a,b\n1,2\n", "no columns suite, name"), (None, "read")])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "none.csv" if text is None else written(tmp_path, text)
+    with pytest.raises(SpecError, match=said):
+        read_rows(path)
+
+
+def test_what_is_not_known_is_left_out_and_counted(tmp_path: Path) -> None:
+    text = HEAD + SQUARE + 'matmuls,other,bf16,,"{}",,5,5\n'
+    found = judged(read_rows(written(tmp_path, text)), load_chip("h100_sxm"))
+    assert [each.predicted_s is None for each in found] == [False, True]
+    assert abs(found[0].error) < 0.05
+
+
+def test_the_command_says_how_far_off_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path, HEAD + SQUARE)
+    shown = overlapse("validate", str(path), "--rows")
+    assert shown.exit_code == 0
+    assert "matmul square bf16" in shown.stdout
+    told = json.loads(overlapse("validate", str(path), "--json").stdout)
+    assert told["groups"][0]["count"] == 1
+    assert told["rows"][0]["measured"] == pytest.approx(179.808e-6)
+    assert overlapse("validate", str(tmp_path / "none.csv")).exit_code == 2
