@@ -7,7 +7,8 @@ log-probabilities in fp32, the step's Python the logits until it is over, and at
 queries. Blocks of the allocator are multiples of 512 B; cuBLAS keeps a workspace of 32 MiB on Hopper for each handle and
 stream: the forward thread's, the backward thread's and cublasLt's. Vision models ran behind inference in one process, which
 had multiplied on eleven streams more: one of a trace, and one for the warm-up of each of ten captured decode steps.
-Not covered: attention with its scores in memory, inference: they are left out.
+Inference of a vision model is a forward pass in which a block's Python holds what it was called with until it returns.
+Not covered: attention with its scores in memory, prefill and decode: they are left out.
 Source: PyTorch 2.11, torch/csrc/autograd (derivatives.yaml), c10/cuda/CUDACachingAllocator.cpp, at/cuda/CUDABlas.cpp; the
 measurements are not part of the project.
 """
@@ -27,7 +28,17 @@ import pytest
 from analysis import memory_frame, memory_owners
 from hw import System, load_chip
 from scenarios.models import load_model
-from simulator import Parallel, Precision, RunOptions, Training, precision_of, simulate, train_graph
+from simulator import (
+    Forward,
+    Parallel,
+    Precision,
+    RunOptions,
+    Training,
+    forward_graph,
+    precision_of,
+    simulate,
+    train_graph,
+)
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer, parameters
 
 ROWS = Path(__file__).parents[3] / "shared/validation/gpu/h100_endtoend.csv"
@@ -48,6 +59,11 @@ MODES: Mapping[str, Mapping[str, Any]] = {
 VISION: Mapping[str, Mapping[str, Any]] = {
     "eager": {"precision": precision_of("fp32"), "eager": True, "optimizer": "sgd"},
     "eager+amp": {"precision": precision_of("amp_bf16"), "eager": True, "optimizer": "sgd"},
+}
+
+
+FORWARD: Mapping[str, Mapping[str, Any]] = {
+    "infer+amp": {"precision": precision_of("amp_bf16"), "eager": True},
 }
 
 
@@ -80,7 +96,7 @@ def cases(suite: str) -> list[dict[str, str]]:
     """Steps of a suite in the modes that are covered."""
     lines = [line for line in ROWS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     rows = (row for row in csv.DictReader(lines) if row["suite"] == suite and row["phase"] == "step")
-    return [row for row in rows if row["mode"] in (MODES if suite == "train" else VISION)]
+    return [row for row in rows if row["mode"] in (MODES if suite == "train" else {**VISION, **FORWARD})]
 
 
 def frame_of(row: Mapping[str, str]) -> pd.DataFrame:
@@ -92,9 +108,12 @@ def frame_of(row: Mapping[str, str]) -> pd.DataFrame:
         training = Training(batch=batch, seq=given["seq"], **MODES[row["mode"]])
     else:
         model = load_model(row["name"]).description
-        training = Training(batch=batch, seq=0, **VISION[row["mode"]])
+        training = Training(batch=batch, seq=0, **VISION.get(row["mode"], {}))
     assert parameters(model).total == given["parameters"]
-    graph = train_graph(model, Parallel(microbatch=batch), training)
+    if row["mode"] in FORWARD:
+        graph = forward_graph(model, Parallel(), Forward(batch=batch, **FORWARD[row["mode"]]))
+    else:
+        graph = train_graph(model, Parallel(microbatch=batch), training)
     return memory_frame(simulate(graph, System(load_chip("h100_sxm")), RunOptions(overlap="full")))
 
 
@@ -111,8 +130,8 @@ def errors(row: Mapping[str, str], workspaces: int) -> tuple[float, float]:
     return found
 
 
-@pytest.mark.parametrize(("suite", "least", "workspaces"), [("train", 18, 3), ("vision", 4, 3 + STREAMS_BEFORE)])
-def test_peaks_and_static_bytes_of_training_steps(suite: str, least: int, workspaces: int) -> None:
+@pytest.mark.parametrize(("suite", "least", "workspaces"), [("train", 18, 3), ("vision", 5, 3 + STREAMS_BEFORE)])
+def test_peaks_and_static_bytes_of_steps(suite: str, least: int, workspaces: int) -> None:
     assert len(cases(suite)) >= least
     found = [errors(row, workspaces * WORKSPACE) for row in cases(suite)]
     peak, static = (sum(abs(each[which]) for each in found) / len(found) for which in (0, 1))
@@ -121,3 +140,5 @@ def test_peaks_and_static_bytes_of_training_steps(suite: str, least: int, worksp
     assert static <= 0.02
     assert max(abs(each[0]) for each in found) <= 0.05
     assert max(abs(each[1]) for each in found) <= 0.03
+    inference = [each[0] for each, row in zip(found, cases(suite), strict=True) if row["mode"] in FORWARD]
+    assert all(abs(each) <= 0.02 for each in inference)
