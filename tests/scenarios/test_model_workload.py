@@ -302,3 +302,53 @@ def test_prefill_in_chunks_is_the_same_arithmetic(file: str) -> None:
     whole = ["workload={model: llama3_8b, mode: prefill, batch: 8, seq: 2048}"]
     flops = [run(file, [*whole, *more]).summary["flops"] for more in ([], ["workload.chunk=512"])]
     assert flops[1] == pytest.approx(flops[0], rel=0.01)  # no more than vectors that are read twice
+
+
+OTHERS = {
+    "images": "{model: {base: vit_l_16, layers: 2}, batch: 16}",
+    "convolutions": "{model: cnn_mnist, batch: 64}",
+    "a graph": "{model: gcn_cora}",
+    "sequences": "{model: {base: bert_large, layers: 2}, mode: forward, batch: 16, seq: 128}",
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_models_that_make_no_tokens_count_samples(file: str, what: str) -> None:
+    outcome = run(file, [f"workload={OTHERS[what]}", "economics={utilisation: 50 %}"])
+    summary, model = outcome.summary, outcome.scenario.model
+    assert model is not None
+    samples = {"images": 16, "convolutions": 64, "a graph": 1, "sequences": 16}[what]
+    tokens = {"images": 16 * 197, "sequences": 16 * 128}.get(what, 0)
+    assert (model.samples, model.tokens) == (samples, tokens)
+    time = summary["time"]
+    assert isinstance(time, float)
+    assert summary["samples_per_s"] == pytest.approx(samples / time)
+    per_s = summary["tokens_per_s"]
+    assert per_s == pytest.approx(tokens / time) if tokens else per_s is None
+    assert summary["mfu"] == summary["hfu"]
+    assert (summary["cost_per_million_tokens"] is None) == (tokens == 0)
+
+
+@pytest.mark.parametrize(
+    ("workload", "told"),
+    [
+        ("{model: vit_l_16}", "'workload.batch' is missing: train needs it"),
+        ("{model: vit_l_16, batch: 8, seq: 7}", "vit_l_16 reads images of 197 tokens each; leave seq out"),
+        (
+            "{model: vit_l_16, batch: 8, parallel: {tp: 2}}",
+            "197 tokens are not shared evenly by 2 chips; sequence: false",
+        ),
+        ("{model: gcn_cora, batch: 2}", "batch is 2; a step is over the one graph of gcn_cora"),
+        ("{model: resnet50, batch: 8, parallel: {tp: 8}}", "tp is 8: chips share the images of a convolution stack"),
+        ("{model: resnet50, batch: 8, engine: megatron}", "engine megatron has the blocks of transformers; here plain"),
+        ("{model: resnet50, mode: forward, batch: 8, recompute: full}", "forward has no recompute; it is of train"),
+        (
+            "{model: bert_large, mode: forward, batch: 8, seq: 9, parallel: {pp: 8}}",
+            "a forward pass alone has no pipeline",
+        ),
+        ("{model: bert_large, mode: prefill, batch: 8, seq: 9}", "bert_large makes no tokens; prefill and decode"),
+    ],
+)
+def test_what_a_family_has_not_is_told_at_its_place(file: str, workload: str, told: str) -> None:
+    (problem,) = problems(file, f"workload={workload}")
+    assert problem.split(": ", 1)[1].startswith(told)
