@@ -42,6 +42,8 @@ from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels, Variant
 from simulator.lowering.resources import SystemResources
 from simulator.lowering.variants import FUSE
+from simulator.models.estimates.estimate import Estimate, Estimator
+from simulator.models.estimates.memory import StageMemory
 from simulator.models.steps.forward import Forward, forward_graph
 from simulator.models.steps.inference.graph import inference_graph
 from simulator.models.steps.inference.request import Inference
@@ -163,10 +165,13 @@ __all__ = [
     # Steps of whole models (descriptions are in `simulator.models`).
     "NAMED_PRECISIONS",
     "PRECISIONS",
+    "Estimate",
+    "Estimator",
     "Forward",
     "Inference",
     "Parallel",
     "Precision",
+    "StageMemory",
     "Training",
     "forward_graph",
     "inference_graph",

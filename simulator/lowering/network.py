@@ -238,6 +238,25 @@ class Network:
         made = zip(numbers, list(transfers or ())[1:], strict=bool(transfers))
         return {at: Joined(members[at], each, replace(choice, transfer=each)) for at, each in made}
 
+    def alone(self, communication: Communication, number: int = 0) -> Joined:
+        """What one group of a collective asks, without the others. Raises RunError where there is no way."""
+        members = self.system.groups(communication.axes)[number]
+        if self.router is None:
+            return Joined(members, Transfer())
+        try:
+            return self._priced(communication, number, members, self._group(members, communication))
+        except ValueError as error:
+            raise RunError(str(error)) from None
+
+    def sent(self, source: int, target: int, nbytes: float) -> Joined:
+        """What bytes from one chip to another ask. Raises RunError where there is no way."""
+        if self.router is None:
+            return Joined((source, target), Transfer())
+        try:
+            return self._sent(source, target, nbytes)
+        except ValueError as error:
+            raise RunError(str(error)) from None
+
     def _pair(self, communication: Communication) -> Traffic:
         axes, source, target = communication.axes, communication.source, communication.target
         if not axes:

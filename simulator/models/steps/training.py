@@ -89,12 +89,12 @@ class Training:
 
 def train_graph(model: Model, parallel: Parallel, training: Training) -> OpGraph:
     """The op graph of one step. Raises SpecError where batch, sequence or layers do not divide."""
-    graph = _Step(model, parallel, training).graph()
+    graph = Step(model, parallel, training).graph()
     return collective_matmuls(graph, parallel.axes("tp"), parallel.collective_matmul)
 
 
-class _Step:
-    """One step being built."""
+class Step:
+    """One step being built: its sizes, and its chunks."""
 
     def __init__(self, model: Model, parallel: Parallel, training: Training) -> None:
         self.parallel, self.training = parallel, training

@@ -67,7 +67,6 @@ def buffers(
 ) -> tuple[Buffer, ...]:
     """The buffers of a part: one of its dense weights, and one of its experts' if it has any."""
     layout = Layout.of(parallel)
-    extents = parallel.extents
     found = []
     for group, sharded, data in (
         ("dense", layout.tensor, layout.data),
@@ -76,13 +75,19 @@ def buffers(
         members = tuple(tensor for of, tensor in weights if of == group)
         if not members:
             continue
-        local = sum(_local_elements(tensor, sizes, extents) for tensor in members)
-        shares = math.prod(extents[axis] for axis in data)
-        padded = -(-local // shares) * shares
-        size = padded * math.prod(extents[axis] for axis in sharded)
         called = name if group == "dense" else f"{name}X"
-        found.append(Buffer(called, members, sharded, data, layout.copies, size, repeated))
+        unsized = Buffer(called, members, sharded, data, layout.copies, 0, repeated)
+        found.append(replace(unsized, size=size_of(unsized, parallel, sizes)))
     return tuple(found)
+
+
+def size_of(buffer: Buffer, parallel: Parallel, sizes: Mapping[str, int]) -> int:
+    """Elements of a buffer over all chips of the axes over which a chip has its own weights."""
+    extents = parallel.extents
+    local = sum(_local_elements(tensor, sizes, extents) for tensor in buffer.weights)
+    shares = math.prod(extents[axis] for axis in buffer.data)
+    padded = -(-local // shares) * shares
+    return padded * math.prod(extents[axis] for axis in buffer.sharded)
 
 
 def _local_elements(tensor: Tensor, sizes: Mapping[str, int], extents: Mapping[str, int]) -> int:

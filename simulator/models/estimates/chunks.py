@@ -1,0 +1,100 @@
+"""The distinct chunks of a step: each sort of chunk built once, for all configurations in which it is the same but for sizes.
+
+Model: a chunk depends on which blocks it has, with what before and behind them, on which axes of the mesh there are, how
+weights are stored, what is recomputed; not on how many chips an axis has, nor on the microbatch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from simulator.graph.owners import Roles
+from simulator.models.blocks import runs
+from simulator.models.description import Transformer
+from simulator.models.estimates.program import Structure
+from simulator.models.steps.storage.buffer import size_of
+from simulator.models.steps.chunk import Chunk
+from simulator.models.steps.layout import AXES, Parallel
+from simulator.models.steps.parts import Slice
+from simulator.passes.pipeline.chunks import named_in
+from simulator.models.steps.training import Step, Training
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChunkSort:
+    """A chunk, and its step as sections without sizes."""
+
+    chunk: Chunk
+    structure: Structure
+    roles: Roles
+    begun: frozenset[str]
+
+    def takes(self, name: str) -> tuple[int, ...]:
+        """The slots of what a section takes in from another chunk, or, the last, from its own forward pass."""
+        items = self.structure.chunk
+        taken = {"forward": items.takes, "backward": items.takes_back}.get(name, ())
+        return tuple(map(self.structure.slot, taken))
+
+    def gives(self, name: str) -> tuple[int, ...]:
+        """The slots of what a section gives on to another chunk."""
+        items = self.structure.chunk
+        given = {"forward": items.makes, "backward": items.makes_back}.get(name, ())
+        return tuple(map(self.structure.slot, given))
+
+    @property
+    def seed(self) -> int:
+        """The slot of what the last chunk makes, from which its backward pass begins."""
+        return self.structure.slot(self.chunk.ends.makes.name)
+
+    def dims(self, parallel: Parallel, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The sizes of the dims of its buffers under a parallelism that has the same axes."""
+        found = self.chunk.dims(sizes)
+        return found | {buffer.dim: size_of(buffer, parallel, sizes) for buffer in self.chunk.buffers}
+
+
+@dataclass
+class Chunks:
+    """The sorts of chunks of a model that are known so far."""
+
+    model: Transformer
+    _known: dict[Hashable, ChunkSort] = field(default_factory=dict)
+    _numbers: dict[Hashable, int] = field(default_factory=dict)
+
+    def of(self, step: Step) -> Sequence[ChunkSort]:
+        """The sort of each chunk of a step, in the order of the model."""
+        counts, manner = step.parallel.cut(self.model.layers), _manner(step, self.model)
+        first = 0
+        found = []
+        for size in counts:
+            found.append(self._sort(step, Slice(first, first + size), manner))
+            first += size
+        return found
+
+    def _sort(self, step: Step, where: Slice, manner: tuple[Hashable, ...]) -> ChunkSort:
+        key = (self._blocks(step.training, where), *manner)
+        if key not in self._known:
+            chunk = step.chunk(where)
+            items = chunk.for_pipeline(step.parallel.schedule == "zero_bubble" and step.parallel.chunks > 1)
+            structure = Structure(items, self._numbers)
+            self._known[key] = ChunkSort(chunk, structure, chunk.roles(), named_in(items.begin))
+        return self._known[key]
+
+    def _blocks(self, training: Training, where: Slice) -> Hashable:
+        """Which blocks a chunk has, and what stands before and behind them."""
+        model, remade = self.model, training.recompute
+        cut = min(max(remade, where.first), where.end) - where.first if isinstance(remade, int) else remade
+        kinds = tuple((run.blocks, run.repeat) for run in runs(model, where.first, where.end))
+        return where.first == 0, where.end == model.layers, cut, kinds
+
+
+def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
+    """What chunks depend on beside their blocks: whether there is an axis, not how long it is; but a ring has a block of ops
+    for each of its chips, and what Megatron-LM's libraries hold is written with its size."""
+    parallel = step.parallel
+    short = {name: min(parallel.extent(name), 2) for name in AXES if name != "cp"}
+    alike = replace(parallel, **short, microbatch=1, layers=(), imbalance=1.0, interleave=min(parallel.interleave, 2))
+    training = replace(step.training, batch=1, seq=1)
+    shares_keys = model.attention.kv_heads % parallel.tp == 0
+    exact = (parallel, tuple(step.sizes.items())) if training.engine == "megatron" else ()
+    return shares_keys, step.stored.adds_up, parallel.chunks > 1, alike, training, exact

@@ -1,0 +1,108 @@
+"""The passes of a chunk: their longest paths, and their work.
+
+Model: a pass begins when its input is there and its stage's compute queue is free; what passes before it left to do in other
+queues is not counted. Behind the last pass stand the reductions of gradients and the optimizer's step; before the first one
+the gathers of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from simulator.models.estimates.chunks import ChunkSort
+from simulator.models.estimates.paths import NEVER, Walk
+from simulator.models.estimates.rows import Binder, Rows
+from simulator.models.estimates.stages import ChunkPasses, Pass, Paths
+from simulator.models.estimates.work import Work, work_of
+
+PASSES = ("forward", "backward", "weights")
+QUEUE = "compute"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkCosts:
+    """What a chunk takes in time, and its work in a step of so many microbatches."""
+
+    passes: ChunkPasses
+    work: Mapping[tuple[str, bool], Work]
+
+    def work_in(self, microbatches: int) -> Work:
+        """All of its work in a step."""
+        total = Work()
+        for name in ("begin", "end"):
+            total.include(self.work[name, False])
+        for name in PASSES:
+            total.include(self.work[name, False], microbatches - 1)
+            total.include(self.work[name, True])
+        return total
+
+
+def rows_of(sort: ChunkSort, binder: Binder) -> dict[tuple[str, bool], Rows]:
+    """The rows of all sections of a chunk, passes also as the last microbatch has them."""
+    structure = sort.structure
+    rows = {(name, False): binder.rows(structure, name) for name in ("begin", *PASSES, "end")}
+    return rows | {(name, True): binder.rows(structure, name, last=True) for name in PASSES}
+
+
+def costs_of(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows]) -> ChunkCosts:
+    """The passes of a chunk and their work."""
+    work = {key: work_of(each) for key, each in rows.items()}
+    walks = _Walks(sort, rows)
+    done = [name for name in PASSES if rows[name, False]]
+    return ChunkCosts(
+        ChunkPasses(
+            passes={name: walks.one(name, work[name, False].serial) for name in done},
+            last={name: walks.last(name, work[name, True].serial, ends=name == done[-1]) for name in done},
+            first=walks.first(),
+            before=work["begin", False].serial,
+            behind=work["end", False].serial,
+        ),
+        work,
+    )
+
+
+class _Walks:
+    """The walks through the rows of a chunk."""
+
+    def __init__(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows]) -> None:
+        seed = (sort.seed,)
+        self._rows = rows
+        self._takes = {"forward": sort.takes("forward"), "backward": sort.takes("backward") or seed, "weights": ()}
+        self._makes = {"forward": sort.gives("forward") or seed, "backward": sort.gives("backward"), "weights": ()}
+        self._slots = len(sort.structure.slots)
+        self._known: dict[str, tuple[Paths, Paths]] = {}
+
+    def one(self, name: str, serial: float) -> Pass:
+        """A pass of any microbatch."""
+        if name not in self._known:
+            walks = self._sources(name, self._rows[name, False])
+            self._known[name] = (self._paths(walks[0], name), self._paths(walks[1], name))
+        return Pass(*self._known[name], serial)
+
+    def last(self, name: str, serial: float, ends: bool) -> Pass:
+        """That of the last microbatch, which does at least as much; `ends`: with what stands behind it."""
+        found = self.one(name, serial)
+        if not ends:
+            return found
+        rows = (*self._rows[name, True], *self._rows["end", False])
+        by_input, by_queue = (walk.latest for walk in self._sources(name, rows))
+        return replace(
+            found,
+            from_input=replace(found.from_input, end=by_input),
+            from_queue=replace(found.from_queue, end=by_queue),
+        )
+
+    def first(self) -> Paths:
+        """The forward pass of the first microbatch, from the begin of the step."""
+        rows = (*self._rows["begin", False], *self._rows["forward", False])
+        return self._paths(Walk(self._slots, start=0.0).through(rows), "forward")
+
+    def _sources(self, name: str, rows: Rows) -> tuple[Walk, Walk]:
+        """From the pass's input, and from when its queue is free."""
+        given = self._takes[name]
+        return Walk(self._slots, ready=given).through(rows), Walk(self._slots, queues=(QUEUE,)).through(rows)
+
+    def _paths(self, walk: Walk, name: str) -> Paths:
+        out = max((walk.slot[each] for each in self._makes[name]), default=NEVER)
+        return Paths(out, walk.queue.get(QUEUE, NEVER))

@@ -1,0 +1,131 @@
+"""What a kernel takes and asks, worked out once for each: the numbers that its task in a run would have.
+
+Model: a kernel takes its fixed seconds, then its stages as a pipeline of its tiles (`simulator.lowering.task_shapes`);
+serially, one stage after the other. A collective is priced for one of its groups, and for what all groups
+together ask of the wire that they keep busiest, from the same transfer (`simulator.collectives`).
+Assumes: chips of one kind; groups over one axis lie alike, since a mesh cuts the axes of a wiring evenly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hw import System
+from simulator.collectives.transfer import Transfer
+from simulator.engine.program import alone_time
+from simulator.graph.op_graph import OpGraph
+from simulator.lowering.network import Joined, Network
+from simulator.lowering.plan import Plan, Variants, queue_name
+from simulator.lowering.resources import SystemResources
+from simulator.ops.kernel import Communication, Kernel
+from simulator.options import RunOptions
+
+
+_STAGES = "P"
+"""The axis along which stages of a pipeline stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Seconds of a kernel. `least`: alone, which no run can beat; `serial`: nothing overlapping in it; `needs`: of each
+    resource of its chip; `wires`: of each wire, by number, that its group uses; `flops`: of the model, on the matrix unit."""
+
+    queue: str
+    least: float
+    serial: float
+    needs: Mapping[str, float]
+    wires: Mapping[int, float] = field(default_factory=dict)
+    matrix_flops: float = 0.0
+
+
+class Prices:
+    """Prices of kernels on a system under a mesh."""
+
+    def __init__(self, system: System, options: RunOptions) -> None:
+        self.system, self.options = system, options
+        self.plan = Plan(system, OpGraph({}, ()), options)
+        self._variants = Variants(self.plan, SystemResources(system, options, self.plan.program))
+        self.network = Network(system, options)
+        self._transfers: dict[Communication, Joined] = {}
+        self._numbers: dict[str, int] = {}
+        self._crowded: dict[tuple[str, bool], float] = {}
+
+    def under(self, system: System) -> Prices:
+        """The same chips under another mesh; what kernels take on a chip is known already."""
+        found = Prices(system, self.options)
+        found._variants = self._variants
+        return found
+
+    def of(self, kernel: Kernel) -> Price:
+        """The price of a kernel that is no end of a transfer between two chips."""
+        variant = self._variants.of([kernel])[0]
+        times, fixed = list(variant.times_s.values()), kernel.fixed_s + self.plan.launch_s((0,)) + variant.latency_s
+        serial, shared = sum(times), 0.0
+        wires: Mapping[int, float] = {}
+        needs = variant.times_s
+        if kernel.communication is not None:
+            asked = kernel.communication
+            transfer = self._transfer(asked).transfer
+            seconds = self.network.phase_seconds(transfer)
+            shared = seconds * self._crowd(asked)
+            times.append(seconds)
+            serial += shared
+            fixed += transfer.latency_s
+            wires = self._wires(transfer)
+            needs = self._with_units(needs, seconds)
+        least = fixed + max(alone_time(times, variant.steps), shared)
+        useful = 0.0 if kernel.recompute else kernel.matrix_flops
+        return Price(queue_name(kernel), least, fixed + serial, needs, wires, useful)
+
+    def sent(self, ends: tuple[Kernel, Kernel], stages: tuple[int, int]) -> tuple[Price, Price]:
+        """The prices of a send and of its recv, which are one task, between two places along their axes."""
+        variants = [self._variants.of([kernel])[0] for kernel in ends]
+        asked = ends[0].communication
+        assert asked is not None
+        source, target = (self.system.at(asked.axes, stage)[0] for stage in stages)
+        pair = self.network.sent(source, target, asked.nbytes)
+        seconds = self.network.phase_seconds(pair.transfer)
+        times = [time for variant in variants for time in variant.times_s.values()]
+        fixed = ends[0].fixed_s + self.plan.launch_s((0,)) + variants[0].latency_s + pair.transfer.latency_s
+        least = fixed + alone_time([*times, seconds], variants[0].steps)
+        serial, wires = fixed + sum(times) + seconds, self._wires(pair.transfer)
+        sent, got = (
+            Price("", least, serial, self._with_units(variant.times_s, seconds), wires) for variant in variants
+        )
+        return sent, got
+
+    def _with_units(self, needs: Mapping[str, float], seconds: float) -> Mapping[str, float]:
+        """What a kernel needs of its chip, with the share of its units that a chip gives to what goes over the network."""
+        given = seconds * self.options.network_share
+        if not given:
+            return needs
+        return {**needs, **{unit: needs.get(unit, 0.0) + given for unit in ("matrix_unit", "vector_unit")}}
+
+    def _wires(self, transfer: Transfer) -> Mapping[int, float]:
+        rates = self.network.rates
+        return {wire: nbytes / rates[wire] for wire, nbytes in transfer.wires.items()}
+
+    def _transfer(self, asked: Communication) -> Joined:
+        found = self._transfers.get(asked)
+        if found is None:
+            found = self._transfers[asked] = self.network.alone(asked, self._number(asked.axes))
+        return found
+
+    def _number(self, axes: str) -> int:
+        """Which of the groups over some axes is priced: the first of a stage in the middle of a pipeline."""
+        if axes not in self._numbers:
+            stages = self.system.mesh.extent(_STAGES) if _STAGES in self.system.mesh.axes else 1
+            chip = self.system.at(_STAGES, stages // 2)[0] if stages > 1 else 0
+            groups = self.system.groups(axes)
+            self._numbers[axes] = next((at for at, group in enumerate(groups) if chip in group), 0)
+        return self._numbers[axes]
+
+    def _crowd(self, asked: Communication) -> float:
+        """How much longer than one group alone all groups need on the wire that they keep busiest."""
+        key = asked.axes, asked.kind == "all_to_all"
+        if key not in self._crowded:
+            alone = self.network.phase_seconds(self._transfer(asked).transfer)
+            together = self.network.busiest_seconds(self.network.traffic(asked))
+            self._crowded[key] = max(1.0, together / alone) if alone else 1.0
+        return self._crowded[key]

@@ -1,0 +1,173 @@
+"""A chunk's step as lists of kernels in program order, blocks kept as blocks: what estimates walk through.
+
+Model: the sections of a chunk (`simulator.passes.pipeline.chunks`) but for sizes are a `Structure`, which is built once for
+all configurations that have it; equal ops have one number in all structures. Names become numbers of slots; views are seen
+through, as in a run. What a block asks for of other rounds (`w@round`, `after=y@round-2`) is asked of the history of that
+name, where the same walk has made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op
+from simulator.graph.op_line import read_reference
+from simulator.ops.registry import find_kind
+from simulator.passes.pipeline.chunks import PipelineChunk
+
+Ref = tuple[int, int | None]
+"""A slot, and, where a block asks for another round of it than the newest, how many after its own."""
+
+Named = tuple[str, int | None]
+"""The same by name."""
+
+SECTIONS = ("begin", "forward", "backward", "weights", "end")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """An op in its place, or, with `group`, ops that are one kernel. `number`: the same for equal ops; `sizes`: its dims with the axes that shard them; `rounds`: of inputs that are asked for by round."""
+
+    op: Op
+    number: int
+    sizes: tuple[tuple[str | int, str], ...]
+    rounds: tuple[Named, ...] = ()
+    after: tuple[Named, ...] = ()
+    group: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """Lines that repeat as a block, or stand alone (`block` None)."""
+
+    lines: tuple[Line, ...]
+    block: Repeat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a group depends on beside its ops: what passes within it and others read, too, and what is behind its inputs."""
+
+    needed: tuple[str, ...] = ()
+    behind: tuple[tuple[str, tuple[Named, ...]], ...] = ()
+
+
+ALONE = Around()
+"""Of an op that is a kernel by itself."""
+
+
+class Structure:
+    """The sections of a chunk but for sizes; `last`: as the last microbatch has them. `numbers`: of all ops so far."""
+
+    def __init__(self, chunk: PipelineChunk, numbers: dict[Hashable, int]) -> None:
+        self.chunk, self._numbers = chunk, numbers
+        self.slots: dict[str, int] = {}
+        self.types: dict[str, Tensor] = {}
+        """Every tensor by its name, as it is typed."""
+        self.made: set[str] = set()
+        """What kernels make, as far as they have been bound: an op may make more than its output."""
+        self._behind: dict[str, tuple[Named, ...]] = {}
+        self._beside: dict[str, str] = {}
+        self.readers: dict[str, dict[Line, None]] = {}
+        self._known: dict[int, Line] = {}
+        self._around: dict[Line, Around] = {}
+        self._group_of = {name: group for group in chunk.fuse for name in group}
+        self.sections = {(name, False): self._section(chunk.section(name)) for name in SECTIONS}
+        last = {(name, True): self._section(chunk.section(name, True)) for name in SECTIONS if name in chunk.last}
+        self.sections |= last
+
+    def section(self, name: str, last: bool = False) -> tuple[Lines, ...]:
+        """The lines of a section, as the last microbatch has them or any other."""
+        return self.sections.get((name, last), self.sections[name, False])
+
+    def slot(self, name: str) -> int:
+        """The number of a name."""
+        return self.slots.setdefault(name, len(self.slots))
+
+    def seen(self, name: str, offset: int | None = None) -> Iterator[Named]:
+        """What a name means: what is behind a view, else itself."""
+        behind = self._behind.get(name)
+        if behind is None:
+            # what nobody made beside an output is the output itself
+            yield (name if name in self.made else self._beside.get(name, name)), offset
+            return
+        for each, its in behind:
+            yield from self.seen(each, its if offset is None else offset)
+
+    def refs(self, name: str, offset: int | None = None) -> Iterator[Ref]:
+        """The same as slots."""
+        return ((self.slot(each), its) for each, its in self.seen(name, offset))
+
+    def _section(self, items: Items) -> tuple[Lines, ...]:
+        found: list[Lines] = []
+        alone: list[Line] = []
+        for item in items:
+            if isinstance(item, Op):
+                self._enter(alone, item)
+                continue
+            if alone:
+                found.append(Lines(tuple(alone)))
+                alone = []
+            inner: list[Line] = []
+            for op in every_op(item.items):
+                self._enter(inner, op)
+            found.append(Lines(tuple(inner), item))
+        return (*found, Lines(tuple(alone))) if alone else tuple(found)
+
+    def _enter(self, lines: list[Line], op: Op) -> None:
+        kind = find_kind(op)
+        for tensor in (*op.inputs, op.output):
+            self.types.setdefault(tensor.name, tensor)
+        if kind.view:
+            offsets = {tensor.name: offset_of(tensor.rounds) for tensor in op.inputs}
+            self._behind[op.name] = tuple((name, offsets.get(name)) for name in kind.shows(op))
+            self._beside |= {name: op.inputs[0].name for name in kind.shows(op) if name not in offsets}
+            return
+        line = self._known.get(id(op))
+        if line is None:
+            line = self._known[id(op)] = self._line(op)
+        for tensor in op.inputs:
+            self.readers.setdefault(tensor.name, {})[line] = None
+        group = self._group_of.get(op.name, ())
+        if group and op.name == group[-1]:
+            members = [line]
+            while lines and lines[-1].op.name in group:
+                members.append(lines.pop())
+            line = self._joined(op, tuple(reversed(members)))
+        lines.append(line)
+
+    def _line(self, op: Op) -> Line:
+        sizes = dict.fromkeys((dim.size, dim.axes) for tensor in (*op.inputs, op.output) for dim in tensor.dims)
+        rounds = tuple((tensor.name, offset_of(tensor.rounds)) for tensor in op.inputs if tensor.rounds)
+        awaited = [each.strip() for each in (op.option("after") or "").strip("[]").split(",")]
+        read = [read_reference(each) for each in awaited if each]
+        after = tuple((name, offset_of(its)) for name, its in read)
+        return Line(op, self._number(op), tuple(sizes), rounds, after)
+
+    def _joined(self, op: Op, members: tuple[Line, ...]) -> Line:
+        """Ops that are one kernel."""
+        key = tuple(member.number for member in members)
+        sizes = dict.fromkeys(size for member in members for size in member.sizes)
+        rounds = tuple(each for member in members for each in member.rounds)
+        return Line(op, self._number(key), tuple(sizes), rounds, group=members)
+
+    def _number(self, of: Hashable) -> int:
+        return self._numbers.setdefault(of, len(self._numbers))
+
+    def around(self, line: Line) -> Around:
+        """What a group depends on beside its ops."""
+        found = self._around.get(line)
+        if found is None:
+            members = set(line.group)
+            names = [member.op.name for member in line.group]
+            needed = [name for name in names if any(each not in members for each in self.readers.get(name, ()))]
+            inputs = dict.fromkeys(tensor.name for member in line.group for tensor in member.op.inputs)
+            seen = {name: tuple(self.seen(name)) for name in inputs if name in self._behind}
+            found = self._around[line] = Around(tuple(needed), tuple(seen.items()))
+        return found
+
+
+def offset_of(rounds: Sequence[Round]) -> int | None:
+    """How many rounds after its own an op asks for a tensor; None where it asks for the newest."""
+    return rounds[-1].at if rounds else None

@@ -1,0 +1,176 @@
+"""The rows of a chunk under a configuration: its lines bound and priced, each once for all configurations alike.
+
+Model: what an op's kernels are depends on the sizes of its dims on one chip and over the tensor, context and expert axes;
+of the data-parallel axis it depends only through what is on one chip. Prices of collectives belong to a mesh. What a
+kernel reads and makes, as slots, is the same in all configurations of a structure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from simulator.graph.dtypes import DTYPE_BYTES
+from simulator.graph.items import Tensor
+from simulator.graph.op_graph import OpGraph
+from simulator.models.estimates.prices import Price, Prices
+from simulator.models.estimates.program import ALONE, Around, Line, Lines, Structure
+from simulator.ops.kernel import Access, Kernel
+from simulator.ops.views import seen_through
+from simulator.passes.binding import bind_op
+from simulator.passes.fusion import fuse
+from simulator.passes.parts import even_cut
+
+_DATA = "D"
+"""The axis along which chips do the same."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A kernel in a structure: the slots that it waits for, those of other rounds with how many after its own, the slots of
+    what it makes (so many of them written, others stay inside), and which of those lie in the memory of which it reads."""
+
+    reads: tuple[int, ...]
+    asks: tuple[tuple[int, int], ...]
+    makes: tuple[int, ...]
+    written: int
+    grown: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Kernels that run `count` times, as places and prices. `carry`: (slot at the start of a round, slot at the end of the one
+    before); `block`: whether they are rounds of a block."""
+
+    places: tuple[Place, ...]
+    prices: tuple[Price, ...]
+    kernels: tuple[Kernel, ...]
+    count: int = 1
+    carry: tuple[tuple[int, int], ...] = ()
+    reverse: bool = False
+    block: bool = False
+
+
+Rows = tuple[Stretch, ...]
+
+
+@dataclass
+class Bound:
+    """What many configurations share: kernels and prices by line and sizes (prices of collectives on one mesh), and places by
+    structure and line."""
+
+    kernels: dict[Hashable, tuple[Kernel, ...]] = field(default_factory=dict)
+    prices: dict[Hashable, tuple[Price, ...]] = field(default_factory=dict)
+    places: dict[tuple[int, int], tuple[Place, ...]] = field(default_factory=dict)
+
+
+class Binder:
+    """Binds and prices the lines of a chunk of one configuration: sizes of dims, and a system under its mesh."""
+
+    def __init__(self, dims: Mapping[str, int], prices: Prices, known: Bound, on_mesh: Bound) -> None:
+        self._graph = OpGraph(dims, ())
+        self._prices, self._known, self._on_mesh = prices, known, on_mesh
+        self._system = prices.system
+        self._cut = even_cut(self._graph, self._system)
+        self._sizes: dict[tuple[str | int, str], tuple[int, int]] = {}
+        mesh = self._system.mesh
+        self._replicas = mesh.extent(_DATA) if _DATA in mesh.axes else 1
+
+    def rows(self, structure: Structure, section: str, last: bool = False) -> Rows:
+        """The rows of a section."""
+        return tuple(self._stretch(structure, lines) for lines in structure.section(section, last))
+
+    def _stretch(self, structure: Structure, lines: Lines) -> Stretch:
+        places: list[Place] = []
+        prices: list[Price] = []
+        kernels: list[Kernel] = []
+        for line in lines.lines:
+            bound, priced, placed = self._line(structure, line)
+            kernels += bound
+            prices += priced
+            places += placed
+        block = lines.block
+        columns = tuple(places), tuple(prices), tuple(kernels)
+        if block is None:
+            return Stretch(*columns)
+        count = self._graph.dims[block.count] if isinstance(block.count, str) else block.count
+        carry = tuple((structure.slot(start), structure.slot(end)) for start, end in block.carry)
+        return Stretch(*columns, count, carry, block.reverse, True)
+
+    def _line(
+        self, structure: Structure, line: Line
+    ) -> tuple[tuple[Kernel, ...], tuple[Price, ...], tuple[Place, ...]]:
+        over, around = line.op.option("over"), structure.around(line) if line.group else ALONE
+        extents = self._system.mesh.extent(over) if over else 0
+        key = line.number, extents, around, tuple([self._size(dim) for dim in line.sizes])
+        kernels = self._known.kernels.get(key)
+        if kernels is None:
+            kernels = self._known.kernels[key] = tuple(self._bound(line, around))
+        priced = self._on_mesh if over else self._known
+        prices = priced.prices.get(key)
+        if prices is None:
+            prices = priced.prices[key] = tuple(self._prices.of(kernel) for kernel in kernels)
+        where = id(structure), id(line)
+        places = self._known.places.get(where)
+        if places is None:
+            places = self._known.places[where] = _places(structure, line, around, kernels)
+        return kernels, prices, places
+
+    def _bound(self, line: Line, around: Around) -> list[Kernel]:
+        lines = line.group or (line,)
+        kernels = [kernel for each in lines for kernel in bind_op(each.op, self._graph, self._system, self._cut)]
+        if not line.group:
+            return kernels
+        # as in a run: views are seen through before kernels are joined
+        behind = {name: [each for each, _ in shown] for name, shown in around.behind}
+        kernels = [seen_through(kernel, behind) for kernel in kernels]
+        # whoever else reads what passes inside of the group makes it be written
+        others = [_reader(name) for name in around.needed]
+        group = [each.op.name for each in line.group]
+        return fuse([*kernels, *others], [group], self._system)[: -len(others) or None]
+
+    def nbytes(self, tensor: Tensor) -> float:
+        """Bytes of a tensor on a chip; none of one in another memory than its HBM."""
+        if tensor.memory != "hbm":
+            return 0.0
+        return math.prod(self._size((dim.size, dim.axes))[0] for dim in tensor.dims) * DTYPE_BYTES[tensor.dtype]
+
+    def _size(self, dim: tuple[str | int, str]) -> tuple[int, int]:
+        found = self._sizes.get(dim)
+        if found is None:
+            size, axes = dim
+            whole = self._graph.dims[size] if isinstance(size, str) else size
+            alike = self._replicas if _DATA in axes else 1
+            found = self._sizes[dim] = self._cut.size(whole, axes, size), whole // alike
+        return found
+
+
+def _reader(name: str) -> Kernel:
+    """A kernel that reads something."""
+    return Kernel(name=f"{name}/read", ops=(f"{name}/read",), kind="", reads=(Access(name, 0.0),))
+
+
+def _places(structure: Structure, line: Line, around: Around, kernels: Sequence[Kernel]) -> tuple[Place, ...]:
+    """Where the kernels of a line stand."""
+    structure.made.update(access.tensor for kernel in kernels for access in kernel.writes)
+    lines = line.group or (line,)
+    rounds = {name: offset for each in lines for name, offset in each.rounds}
+    rounds |= {name: offset for _, shown in around.behind for name, offset in shown}
+    after = [ref for each in lines for name, offset in each.after for ref in structure.refs(name, offset)]
+    found = []
+    for kernel in kernels:
+        refs = [ref for access in kernel.reads for ref in structure.refs(access.tensor, rounds.get(access.tensor))]
+        refs = list(dict.fromkeys((*refs, *after)))
+        made = dict.fromkeys((*(access.tensor for access in kernel.writes), *kernel.ops))
+        reads = tuple(slot for slot, offset in refs if offset is None)
+        asks = tuple((slot, offset) for slot, offset in refs if offset is not None)
+        grown = [
+            (structure.slot(name), slot)
+            for name, into in kernel.grown
+            for slot, _ in structure.refs(into, rounds.get(into))
+        ]
+        written = len({access.tensor for access in kernel.writes})
+        makes = tuple(structure.slot(name) for name in made)
+        found.append(Place(reads, asks, makes, written, tuple(grown)))
+    return tuple(found)

@@ -1,0 +1,223 @@
+"""The passes of a pipeline in time, given what each pass of a chunk takes: a recurrence over stages and microbatches.
+
+Model: a stage goes about its passes in the order of the schedule (`simulator.passes.pipeline.schedules`); a pass needs what
+comes from the chunk before or behind it, by a transfer. Two recurrences: `earliest`, in which a pass begins when its stage's
+compute queue is free and its input is there, and ends for the next chunk and for its own queue as its longest paths say;
+and `serial`, in which a chip does one thing at a time, transfers included, in program order.
+Law: both are max-plus linear in times. Where every pass of every chunk is a period behind that of the microbatch before it,
+for as many microbatches as a stage ever has ahead, it stays so: more microbatches add so many periods. They are not gone
+through one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from simulator.passes.pipeline.schedules import schedule
+
+NEVER = -math.inf
+_SAME = 1e-9
+
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Seconds of a pass to what it gives on, to the end of its last kernel in the compute queue, and to the end of what
+    follows it, if it is the last."""
+
+    out: float
+    queue: float
+    end: float = NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A pass of a chunk: its paths from its input and from when the compute queue is free, and its serial seconds."""
+
+    from_input: Paths
+    from_queue: Paths
+    serial: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkPasses:
+    """The passes of a chunk by their names, those of the last microbatch apart, and `first`: when the first one is over at
+    the earliest, counted from the begin of the step, with what is there before. Serial seconds of what stands before and
+    behind all passes."""
+
+    passes: Mapping[str, Pass]
+    last: Mapping[str, Pass]
+    first: Paths
+    before: float
+    behind: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipe:
+    """A pipeline: its chunks in the order of the model, stages, microbatches, schedule; transfers, (alone, serially) in
+    seconds, from each chunk to the next, `there`, and from each to the one before, `back`."""
+
+    chunks: Sequence[ChunkPasses]
+    stages: int
+    microbatches: int
+    schedule: str
+    there: Sequence[tuple[float, float]] = ()
+    back: Sequence[tuple[float, float]] = ()
+
+    @property
+    def interleave(self) -> int:
+        """Chunks a stage."""
+        return len(self.chunks) // self.stages
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """When a run ends, and when each pass does, by what it does and chunk, then microbatch."""
+
+    end: float
+    passes: Mapping[tuple[str, int], Sequence[float]]
+
+
+def earliest(pipe: Pipe) -> float:
+    """Seconds before which no run of the pipeline ends."""
+    return _extended(pipe, _earliest)
+
+
+def serially(pipe: Pipe) -> float:
+    """Seconds of the pipeline with nothing overlapping on a chip."""
+    return _extended(pipe, _serially)
+
+
+def _extended(pipe: Pipe, run: Callable[[Pipe, int], _Run]) -> float:
+    """The end of all microbatches, from a run of some of them where the rest go on in the same way."""
+    group = pipe.stages if pipe.interleave > 1 else 1
+    ahead = pipe.stages * (2 if pipe.interleave > 1 else 1)
+    fewer = 3 * ahead + 2
+    fewer += (pipe.microbatches - fewer) % group
+    if fewer >= pipe.microbatches:
+        return run(pipe, pipe.microbatches).end
+    found = run(pipe, fewer)
+    steady = range(ahead, fewer - ahead)
+    periods: dict[str, float] = {}
+    for (does, _), ends in found.passes.items():
+        for number in steady:
+            step = ends[number] - ends[number - group]
+            if abs(step - periods.setdefault(does, step)) > _SAME * abs(ends[number]):
+                return run(pipe, pipe.microbatches).end
+    # passes of one microbatch go on beside those of another, but for gpipe: there all of a kind come first
+    period = sum(periods.values()) if pipe.schedule == "gpipe" else max(periods.values())
+    if pipe.schedule != "gpipe" and period - min(periods.values()) > _SAME * found.end:
+        return run(pipe, pipe.microbatches).end
+    return found.end + period * (pipe.microbatches - fewer) / group
+
+
+def _earliest(pipe: Pipe, microbatches: int) -> _Run:
+    free = [0.0] * pipe.stages
+    lanes: dict[tuple[str, int], float] = {}
+    came: dict[tuple[str, int, int], float] = {}
+    ends: dict[tuple[str, int], list[float]] = {}
+    end, count, last = 0.0, len(pipe.chunks), microbatches - 1
+    for does, number, at in steps_of(pipe.schedule, pipe.stages, microbatches, pipe.interleave):
+        chunk, stage = pipe.chunks[at], at % pipe.stages
+        done = (chunk.last if number == last else chunk.passes).get(does)
+        if done is None:
+            continue
+        given, queue = came.pop((does, number, at), NEVER), free[stage]
+        out = max(given + done.from_input.out, queue + done.from_queue.out)
+        free[stage] = max(given + done.from_input.queue, queue + done.from_queue.queue, queue)
+        if does == "forward" and not number:
+            out, free[stage] = max(out, chunk.first.out), max(free[stage], chunk.first.queue)
+        behind = max(given + done.from_input.end, queue + done.from_queue.end)
+        end = max(end, out, free[stage], behind)
+        ends.setdefault((does, at), []).append(max(out, free[stage]))
+        hop = _hop(does, at, count)
+        if hop is None:
+            if does == "forward":
+                came["backward", number, at] = out
+            continue
+        there = hop % pipe.stages
+        if there != stage:
+            out_lane, in_lane = (f"{does}.out", stage), (f"{does}.in", there)
+            seconds = (pipe.there[at] if does == "forward" else pipe.back[at])[0]
+            out = max(out, lanes.get(out_lane, 0.0), lanes.get(in_lane, 0.0)) + seconds
+            lanes[out_lane] = lanes[in_lane] = out
+            end = max(end, out)
+        came[does, number, hop] = out
+    return _Run(end, ends)
+
+
+def _serially(pipe: Pipe, microbatches: int) -> _Run:
+    free = [0.0] * pipe.stages
+    for at, chunk in enumerate(pipe.chunks):
+        free[at % pipe.stages] += chunk.before
+    came: dict[tuple[str, int, int], float] = {}
+    ends: dict[tuple[str, int], list[float]] = {}
+    count, last = len(pipe.chunks), microbatches - 1
+    for does, number, at in steps_of(pipe.schedule, pipe.stages, microbatches, pipe.interleave):
+        chunk, stage = pipe.chunks[at], at % pipe.stages
+        done = (chunk.last if number == last else chunk.passes).get(does)
+        if done is None:
+            continue
+        out = free[stage] = max(free[stage], came.pop((does, number, at), 0.0)) + done.serial
+        ends.setdefault((does, at), []).append(out)
+        hop = _hop(does, at, count)
+        if hop is None:
+            continue
+        there = hop % pipe.stages
+        if there != stage:
+            seconds = (pipe.there[at] if does == "forward" else pipe.back[at])[1]
+            out = free[stage] = free[there] = max(free[stage], free[there]) + seconds
+        came[does, number, hop] = out
+    for at, chunk in enumerate(pipe.chunks):
+        free[at % pipe.stages] += chunk.behind
+    return _Run(max(free), ends)
+
+
+def _hop(does: str, chunk: int, chunks: int) -> int | None:
+    """The chunk to which a pass gives on what it makes."""
+    if does == "forward" and chunk + 1 < chunks:
+        return chunk + 1
+    return chunk - 1 if does == "backward" and chunk else None
+
+
+Steps = tuple[tuple[str, int, int], ...]
+"""Passes in one order: what, microbatch, chunk."""
+
+
+@cache
+def steps_of(name: str, stages: int, microbatches: int, interleave: int) -> Steps:
+    """All passes in the order of the program. Raises ValueError as `schedule` does."""
+    orders = schedule(name, stages, microbatches, interleave)
+    lists = [[(step.does, step.microbatch, step.chunk) for step in order] for order in orders]
+    return tuple(_swept(lists, stages * interleave - 1))
+
+
+def _swept(orders: Sequence[Sequence[tuple[str, int, int]]], last: int) -> list[tuple[str, int, int]]:
+    """Sweep by sweep, as `simulator.passes.pipeline.schedules.in_one_order` has it."""
+    done: set[tuple[str, int, int]] = set()
+    at = [0] * len(orders)
+    found: list[tuple[str, int, int]] = []
+    total = sum(map(len, orders))
+    while len(found) < total:
+        sweep = []
+        for stage, order in enumerate(orders):
+            if at[stage] < len(order) and _ready(order[at[stage]], last, done):
+                sweep.append(order[at[stage]])
+                at[stage] += 1
+        if not sweep:
+            raise ValueError("stages wait for each other")
+        found += sweep
+        done.update(sweep)
+    return found
+
+
+def _ready(step: tuple[str, int, int], last: int, done: set[tuple[str, int, int]]) -> bool:
+    does, number, chunk = step
+    if does == "forward":
+        return chunk == 0 or ("forward", number, chunk - 1) in done
+    if does == "weights":
+        return ("backward", number, chunk) in done
+    return ("forward", number, chunk) in done and (chunk == last or ("backward", number, chunk + 1) in done)
