@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scenarios.outcome.step_time import StepTime, step_time
     from scenarios.questions.compare import Compared, compare
     from scenarios.questions.crossover import Crossover, crossover
+    from scenarios.questions.estimate import estimate
     from scenarios.questions.find import Found, find
     from scenarios.questions.what_if import WhatIf, what_if
     from scenarios.studies.executors import dask_cluster
@@ -40,6 +41,8 @@ __all__ = [
     # One step of a model, without a file.
     "StepTime",
     "step_time",
+    # Bounds of a training step, without a run.
+    "estimate",
     # Many runs.
     "Compared",
     "Crossover",
@@ -63,6 +66,7 @@ _NAMES = {
     "outcome.step_time": ["StepTime", "step_time"],
     "questions.compare": ["Compared", "compare"],
     "questions.crossover": ["Crossover", "crossover"],
+    "questions.estimate": ["estimate"],
     "questions.find": ["Found", "find"],
     "questions.what_if": ["WhatIf", "what_if"],
     "studies.executors": ["dask_cluster"],

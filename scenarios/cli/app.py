@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from scenarios.cli.commands.estimate import register as register_estimate
 from scenarios.cli.commands.find import register as register_find
 from scenarios.cli.commands.graph import register as register_graph
 from scenarios.cli.commands.imports import register as register_import
@@ -279,6 +280,7 @@ def _print_json(data: object) -> None:
 register_what_if(app, _reporting, _print_json)
 register_study(app, _reporting, _print_json)
 register_find(app, _reporting, _print_json)
+register_estimate(app, _reporting, _print_json)
 register_graph(app, _reporting, _print_json)
 register_import(app, _reporting, _print_json)
 register_library(app, _reporting, _print_json)

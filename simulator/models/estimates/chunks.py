@@ -1,4 +1,4 @@
-"""The distinct chunks of a step: each sort of chunk built once, for all configurations in which it is the same but for sizes.
+"""The distinct chunks of a step: each sort built once, for all configurations in which it is the same but for sizes.
 
 Model: a chunk depends on which blocks it has, with what before and behind them, on which axes of the mesh there are, how
 weights are stored, what is recomputed; not on how many chips an axis has, nor on the microbatch.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from simulator.graph.owners import Roles
 from simulator.models.blocks import runs
@@ -17,8 +18,8 @@ from simulator.models.steps.storage.buffer import size_of
 from simulator.models.steps.chunk import Chunk
 from simulator.models.steps.layout import AXES, Parallel
 from simulator.models.steps.parts import Slice
-from simulator.passes.pipeline.chunks import named_in
 from simulator.models.steps.training import Step, Training
+from simulator.passes.pipeline.chunks import named_in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +93,8 @@ def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     """What chunks depend on beside their blocks: whether there is an axis, not how long it is; but a ring has a block of ops
     for each of its chips, and what Megatron-LM's libraries hold is written with its size."""
     parallel = step.parallel
-    short = {name: min(parallel.extent(name), 2) for name in AXES if name != "cp"}
+    lengths = ("cp", "dp") if parallel.shard is not None else ("cp",)
+    short: dict[str, Any] = {name: min(parallel.extent(name), 2) for name in AXES if name not in lengths}
     alike = replace(parallel, **short, microbatch=1, layers=(), imbalance=1.0, interleave=min(parallel.interleave, 2))
     training = replace(step.training, batch=1, seq=1)
     shares_keys = model.attention.kv_heads % parallel.tp == 0

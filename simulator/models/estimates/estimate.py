@@ -31,8 +31,8 @@ from simulator.models.estimates.stages import Pipe, earliest, serially
 from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.training import Step, Training
-from simulator.options import RunOptions
 from simulator.ops.kernel import Kernel
+from simulator.options import RunOptions
 from simulator.passes.binding import bind_op
 
 _AXIS = "P"
@@ -56,6 +56,11 @@ class Estimate:
     stages: tuple[Work, ...]
     memory: tuple[StageMemory, ...]
 
+    @property
+    def peak_memory(self) -> float:
+        """The most bytes on a chip of the stage that holds most."""
+        return max(stage.peak for stage in self.memory)
+
     def __repr__(self) -> str:
         return f"Estimate({self.earliest:.4g} to {self.upper_bound:.4g} s, {len(self.stages)} stages)"
 
@@ -75,7 +80,10 @@ class Estimator:
         self._first: Prices | None = None
 
     def estimate(self, parallel: Parallel, training: Training) -> Estimate:
-        """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does."""
+        """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does, and for matmuls in
+        chunks, which are not known here."""
+        if parallel.collective_matmul > 1:
+            raise SpecError([Problem(Mark("parallel.collective_matmul"), "an estimate is of matmuls in one piece")])
         step = Step(self.model, parallel, training)
         prices, priced = self._priced(parallel)
         sorts = self._chunks.of(step)
@@ -171,7 +179,9 @@ def _estimate(
     times = {
         "t_math": max(work.of("matrix_unit") for work in works),
         "t_vector": max(work.of("vector_unit") for work in works),
-        "t_memory": max(max((time for name, time in work.chip.items() if name == "hbm"), default=0.0) for work in works),
+        "t_memory": max(
+            max((time for name, time in work.chip.items() if name == "hbm"), default=0.0) for work in works
+        ),
         "t_network": max(work.network for work in works),
     }
     lower = max(*times.values(), *(time for work in works for time in work.chip.values()))

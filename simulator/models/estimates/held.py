@@ -1,7 +1,7 @@
 """What a chunk holds: bytes that are there all the time, and how each pass moves the level, by owner.
 
-Model: sizes are of what tensors take on a chip; what lies in the memory of something else counts with what it adds. Passes are
-walked in program order, so that what runs beside them in other queues lives as long as it would one after the other.
+Model: sizes are of what tensors take on a chip; what lies in the memory of something else counts with what it adds.
+Passes are walked in program order: what runs beside them in other queues lives as long as it would one after the other.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from simulator.models.estimates.lives import Lives
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Swing:
-    """How a pass moves what is held: its peak above where it begins, the owners of that, and what it leaves behind (less than
-    nothing where it frees more), by owner and in all."""
+    """How a pass moves what is held: its peak above where it begins, the owners of that, and what it leaves behind (less
+    than nothing where it frees more), by owner and in all."""
 
     peak: float
     at_peak: Any

@@ -107,10 +107,12 @@ class _Walk:
                 self._row(place, part, name, turn if stretch.block else None)
 
     def _row(self, place: Place, part: int, name: str, turn: int | None) -> None:
-        read = {slot: self._found(self.now.get(slot), slot, turn, name) for slot in place.reads}
-        for slot, offset in place.asks:
-            asked = None if turn is None else turn + offset
-            known = self._by_round.get((slot, asked)) if asked is not None else self.now.get(slot)
+        read: dict[int, int | None] = {}
+        for slot, offset in place.keeps:
+            asked = turn if turn is None or offset is None else turn + offset
+            known = (
+                self._by_round.get((slot, asked)) if offset is not None and asked is not None else self.now.get(slot)
+            )
             read[slot] = self._found(known, slot, asked, name)
         for number in read.values():
             if number is not None:

@@ -10,14 +10,12 @@ beside the backward pass, the peak is that of a run.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from simulator.graph.dtypes import DTYPE_BYTES
-from simulator.graph.items import Tensor
 from simulator.graph.owners import OWNERS, Owner
 from simulator.models.estimates.chunks import ChunkSort
 from simulator.models.estimates.held import Sizes, Swing, swings_of

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hw import System
+from simulator.collectives.traffic import Joined
 from simulator.collectives.transfer import Transfer
 from simulator.engine.program import alone_time
 from simulator.graph.op_graph import OpGraph
-from simulator.lowering.network import Joined, Network
+from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, Variants, queue_name
 from simulator.lowering.resources import SystemResources
 from simulator.ops.kernel import Communication, Kernel
 from simulator.options import RunOptions
-
 
 _STAGES = "P"
 """The axis along which stages of a pipeline stand."""
@@ -29,7 +29,7 @@ _STAGES = "P"
 @dataclass(frozen=True, slots=True)
 class Price:
     """Seconds of a kernel. `least`: alone, which no run can beat; `serial`: nothing overlapping in it; `needs`: of each
-    resource of its chip; `wires`: of each wire, by number, that its group uses; `flops`: of the model, on the matrix unit."""
+    resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: those of the model."""
 
     queue: str
     least: float

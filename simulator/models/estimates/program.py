@@ -27,7 +27,8 @@ SECTIONS = ("begin", "forward", "backward", "weights", "end")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """An op in its place, or, with `group`, ops that are one kernel. `number`: the same for equal ops; `sizes`: its dims with the axes that shard them; `rounds`: of inputs that are asked for by round."""
+    """An op in its place; with `group`, ops that are one kernel. `number`: the same for equal ops; `sizes`: its dims with
+    the axes that shard them; `rounds`: of inputs that are asked for by round; `after`: what it waits for beside them."""
 
     op: Op
     number: int

@@ -15,33 +15,36 @@ from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.models.estimates.prices import Price, Prices
-from simulator.models.estimates.program import ALONE, Around, Line, Lines, Structure
+from simulator.models.estimates.program import ALONE, Around, Line, Lines, Ref, Structure
+from simulator.models.steps.layout import AXES, COPIES
 from simulator.ops.kernel import Access, Kernel
 from simulator.ops.views import seen_through
 from simulator.passes.binding import bind_op
 from simulator.passes.fusion import fuse
 from simulator.passes.parts import even_cut
 
-_DATA = "D"
-"""The axis along which chips do the same."""
+_REPLICAS = frozenset({AXES["dp"], COPIES})
+"""The axes along which chips do the same."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
     """A kernel in a structure: the slots that it waits for, those of other rounds with how many after its own, the slots of
-    what it makes (so many of them written, others stay inside), and which of those lie in the memory of which it reads."""
+    what it makes (so many of them `written`, others stay inside), and which of those lie in the memory of which it reads.
+    `keeps`: what it reads and does not only wait for."""
 
     reads: tuple[int, ...]
     asks: tuple[tuple[int, int], ...]
     makes: tuple[int, ...]
+    keeps: tuple[Ref, ...]
     written: int
     grown: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
-    """Kernels that run `count` times, as places and prices. `carry`: (slot at the start of a round, slot at the end of the one
-    before); `block`: whether they are rounds of a block."""
+    """Kernels that run `count` times, as places and prices. `carry`: (slot at the start of a round, slot at the end of the
+    one before); `block`: whether they are rounds of a block."""
 
     places: tuple[Place, ...]
     prices: tuple[Price, ...]
@@ -57,8 +60,8 @@ Rows = tuple[Stretch, ...]
 
 @dataclass
 class Bound:
-    """What many configurations share: kernels and prices by line and sizes (prices of collectives on one mesh), and places by
-    structure and line."""
+    """What many configurations share: kernels and prices by line and sizes (prices of collectives on one mesh), and places
+    by structure and line."""
 
     kernels: dict[Hashable, tuple[Kernel, ...]] = field(default_factory=dict)
     prices: dict[Hashable, tuple[Price, ...]] = field(default_factory=dict)
@@ -74,8 +77,6 @@ class Binder:
         self._system = prices.system
         self._cut = even_cut(self._graph, self._system)
         self._sizes: dict[tuple[str | int, str], tuple[int, int]] = {}
-        mesh = self._system.mesh
-        self._replicas = mesh.extent(_DATA) if _DATA in mesh.axes else 1
 
     def rows(self, structure: Structure, section: str, last: bool = False) -> Rows:
         """The rows of a section."""
@@ -141,7 +142,7 @@ class Binder:
         if found is None:
             size, axes = dim
             whole = self._graph.dims[size] if isinstance(size, str) else size
-            alike = self._replicas if _DATA in axes else 1
+            alike = self._system.mesh.extent("".join(axis for axis in axes if axis in _REPLICAS))
             found = self._sizes[dim] = self._cut.size(whole, axes, size), whole // alike
         return found
 
@@ -161,6 +162,7 @@ def _places(structure: Structure, line: Line, around: Around, kernels: Sequence[
     found = []
     for kernel in kernels:
         refs = [ref for access in kernel.reads for ref in structure.refs(access.tensor, rounds.get(access.tensor))]
+        keeps = tuple(dict.fromkeys(refs))
         refs = list(dict.fromkeys((*refs, *after)))
         made = dict.fromkeys((*(access.tensor for access in kernel.writes), *kernel.ops))
         reads = tuple(slot for slot, offset in refs if offset is None)
@@ -172,5 +174,5 @@ def _places(structure: Structure, line: Line, around: Around, kernels: Sequence[
         ]
         written = len({access.tensor for access in kernel.writes})
         makes = tuple(structure.slot(name) for name in made)
-        found.append(Place(reads, asks, makes, written, tuple(grown)))
+        found.append(Place(reads, asks, makes, keeps, written, tuple(grown)))
     return tuple(found)

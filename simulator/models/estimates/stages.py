@@ -22,7 +22,6 @@ NEVER = -math.inf
 _SAME = 1e-9
 
 
-
 @dataclass(frozen=True, slots=True)
 class Paths:
     """Seconds of a pass to what it gives on, to the end of its last kernel in the compute queue, and to the end of what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from simulator.models.estimates.prices import Price
 from simulator.models.estimates.rows import Rows
@@ -56,6 +57,9 @@ def work_of(rows: Rows) -> Work:
     return total
 
 
-def _add(total: dict[str, float] | dict[int, float], more: Mapping[str, float] | Mapping[int, float], times: float) -> None:
+Name = TypeVar("Name", str, int)
+
+
+def _add(total: dict[Name, float], more: Mapping[Name, float], times: float) -> None:
     for name, seconds in more.items():
-        total[name] = total.get(name, 0.0) + seconds * times  # type: ignore[index, call-overload]
+        total[name] = total.get(name, 0.0) + seconds * times

@@ -7,6 +7,7 @@ without a pipeline and with nothing beside the backward pass; what an estimator 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,8 @@ BIASED = Transformer(
     head=Head(),
     embedding=Embedding(vocab=1000, tied=True),
 )
+SPARSE = replace(SMALL, layers=2, name="sparse", moe=Moe(experts=4, top_k=2, d_expert=128))
+SHORT = replace(SMALL, name="short", layers=2)
 SEQ = 256
 
 
@@ -95,18 +98,133 @@ OPTIONS = st.builds(
 )
 
 
-@given(SIZES, HOW, st.integers(1, 4), MODELS, OPTIONS)
-@settings(max_examples=25, deadline=None)
+@given(SIZES, HOW, st.integers(1, 3), MODELS, OPTIONS)
+@settings(max_examples=15, deadline=None)
 def test_the_bounds_are_those_of_the_run_and_hold(
     sizes: dict[str, Any], how: dict[str, Any], micro: int, model: Transformer, options: RunOptions
 ) -> None:
-    found, result = both(Parallel(**sizes), micro, model, options, **how)
+    check_bounds(*both(Parallel(**sizes), micro, model, options, **how))
+
+
+@pytest.mark.parametrize(
+    ("parallel", "micro", "model"),
+    [
+        (Parallel(tp=2, cp=2, pp=2), 2, SMALL),
+        (Parallel(cp=4, context="all_to_all"), 1, SMALL),
+        (Parallel(pp=2, interleave=2, schedule="interleaved"), 4, SMALL),
+        (Parallel(ep=2, tp=2, dp=2, zero=1), 2, SPARSE),
+        (Parallel(pp=2, layers=(1, 4)), 3, SMALL),
+    ],
+    ids=["context", "exchange", "interleaved", "experts", "uneven"],
+)
+def test_other_ways_to_share_the_work(parallel: Parallel, micro: int, model: Transformer) -> None:
+    check_bounds(*both(parallel, micro, model))
+
+
+def check_bounds(found: Estimate, result: Result) -> None:
     run = Summary(result.plan, lambda: result)
-    slack = 1e-9 + 1e-12 * len(result.plan.program) / result.time_s
-    for word in ("lower_bound", "t_math", "t_vector", "t_memory", "t_network"):
+    alike = len(set(result.plan.simulated)) == 1
+    for word in ("lower_bound", "t_math", "t_vector", "t_memory", "upper_bound"):
         assert getattr(found, word) == pytest.approx(run[word], rel=1e-9), word
-    assert found.lower_bound <= found.earliest * (1 + 1e-12)
-    assert found.earliest <= result.time_s * (1 + slack)
-    assert result.time_s <= found.upper_bound * (1 + slack)
-    if sizes["pp"] == 1:
-        assert found.upper_bound == pytest.approx(result.upper_bound_s, rel=1e-9)
+    # stages of a pipeline share wires with what a chip in their middle does; of others that is not counted
+    network = run["t_network"]
+    assert isinstance(network, float)
+    assert found.t_network <= network * (1 + 1e-9)
+    if alike:
+        assert found.t_network == pytest.approx(network, rel=1e-9)
+    # times are whole picoseconds, those of a kernel at least one
+    slack = 1e-12 * len(result.plan.program)
+    assert found.lower_bound <= found.earliest
+    assert found.earliest <= result.time_s * (1 + 1e-9) + slack
+    assert result.time_s <= found.upper_bound * (1 + 1e-9) + slack
+
+
+def test_of_one_chip_without_overlap_nothing_is_left_open() -> None:
+    found, result = both(Parallel(), 3, options=RunOptions(overlap="none"))
+    assert found.earliest == pytest.approx(result.time_s, rel=1e-6)
+    assert found.upper_bound == pytest.approx(result.time_s, rel=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zero_bubble"])
+def test_many_microbatches_are_as_many_periods(schedule: Any) -> None:
+    # two stages: from the ninth microbatch on nothing is walked through any more
+    found, result = both(Parallel(pp=2, schedule=schedule), 30, SHORT)
+    check_bounds(found, result)
+    assert found.earliest == pytest.approx(result.time_s, rel=0.02)
+
+
+@given(SIZES, st.sampled_from(("none", "selective", "full")), st.integers(1, 3))
+@settings(max_examples=5, deadline=None)
+def test_what_is_given_is_what_the_run_has_from_its_begin(sizes: dict[str, Any], recompute: str, micro: int) -> None:
+    found, result = both(Parallel(**sizes), micro, recompute=recompute)
+    begun: dict[int, float] = dict.fromkeys(result.plan.simulated, 0.0)
+    made = {op.name for op in result.plan.graph.flat()}
+    for each in holdings(result):
+        if each.tensor not in made and "/" not in each.tensor:
+            begun[each.chip] += each.nbytes
+    assert [sum(stage.given.values()) for stage in found.memory] == pytest.approx([begun[at] for at in sorted(begun)])
+
+
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+@pytest.mark.parametrize(("tp", "within"), [(1, 1e-12), (4, 1e-3)], ids=["one", "tensor"])
+def test_the_peak_is_that_of_the_run(tp: int, within: float, recompute: str) -> None:
+    # collectives over the tensor axis run beside the next kernel: what they read stays a little longer
+    for micro in (1, 3):
+        found, result = both(Parallel(tp=tp), micro, recompute=recompute)
+        assert found.peak_memory == pytest.approx(max(peaks(result)), rel=within)
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+def test_the_peak_of_a_pipeline_is_that_of_the_run_but_for_what_is_on_its_way(schedule: Any) -> None:
+    parallel = Parallel(pp=4, schedule=schedule)
+    found, result = both(parallel, 8)
+    stream = 2 * SEQ * SMALL.d_model
+    for stage, held in zip(found.memory, peaks(result), strict=True):
+        # at most one that came early, and one that is being sent, each way
+        assert abs(stage.peak - held) <= 4 * stream
+
+
+def peaks(result: Result) -> list[float]:
+    """The most that each simulated chip holds, in their order."""
+    held = Summary(result.plan, lambda: result).on_chips("peak_memory")
+    return [held[chip] for chip in sorted(held)]
+
+
+def test_1f1b_holds_as_many_microbatches_as_stages_follow() -> None:
+    system = system_for(Parallel(pp=4))
+    estimator, training = Estimator(replace(SMALL, layers=16), system), Training(batch=8, seq=SEQ)
+    schedules: tuple[Any, ...] = ("1f1b", "gpipe")
+    one, two = (estimator.estimate(Parallel(pp=4, schedule=each), training) for each in schedules)
+    kept = [stage.at_peak["activations"] for stage in one.memory]
+    assert kept[0] > kept[1] > kept[2] > kept[3]
+    assert two.memory[0].at_peak["activations"] == pytest.approx(2 * kept[0], rel=0.1)
+
+
+@given(SIZES, SIZES)
+@settings(max_examples=8, deadline=None)
+def test_what_an_estimator_knows_already_changes_nothing(first: dict[str, Any], second: dict[str, Any]) -> None:
+    chip = load_chip("h100_sxm")
+    sizes = {**second, "tp": first["tp"], "dp": first["dp"], "pp": first["pp"]}
+    one, two = Parallel(**first), Parallel(**sizes)
+    system = System(chip, system_for(one).topology)
+    training = Training(batch=16, seq=SEQ)
+    known = Estimator(SMALL, system)
+    known.estimate(one, training)
+    assert repr_of(known.estimate(two, training)) == repr_of(Estimator(SMALL, system).estimate(two, training))
+
+
+def repr_of(found: Estimate) -> Any:
+    return found.earliest, found.upper_bound, found.stages, found.memory
+
+
+def test_what_cannot_be_built_is_refused_as_its_graph_is() -> None:
+    chip = load_chip("h100_sxm")
+    estimator = Estimator(SMALL, System(chip, parse_topology("switch(8) over nvlink", chip.links)))
+    with pytest.raises(SpecError, match="cannot be cut into 8 chunks"):
+        estimator.estimate(Parallel(pp=8), Training(batch=8, seq=SEQ))
+    with pytest.raises(SpecError, match="no multiple of"):
+        estimator.estimate(Parallel(dp=8), Training(batch=9, seq=SEQ))
+    both_chips = (chip, load_chip("a100_80gb_sxm"))
+    unlike = System(chip, parse_topology("switch(2) over nvlink", chip.links), chips=both_chips)
+    with pytest.raises(SpecError, match="alike"):
+        Estimator(SMALL, unlike)
