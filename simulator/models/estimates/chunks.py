@@ -14,10 +14,10 @@ from simulator.graph.owners import Roles
 from simulator.models.blocks import runs
 from simulator.models.description import Transformer
 from simulator.models.estimates.program import Structure
-from simulator.models.steps.storage.buffer import size_of
 from simulator.models.steps.chunk import Chunk
 from simulator.models.steps.layout import AXES, Parallel
 from simulator.models.steps.parts import Slice
+from simulator.models.steps.storage.buffer import size_of
 from simulator.models.steps.training import Step, Training
 from simulator.passes.pipeline.chunks import named_in
 

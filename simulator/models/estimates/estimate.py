@@ -80,8 +80,8 @@ class Estimator:
         self._first: Prices | None = None
 
     def estimate(self, parallel: Parallel, training: Training) -> Estimate:
-        """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does, and for matmuls in
-        chunks, which are not known here."""
+        """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does, and for matmuls
+        in chunks, which are not known here."""
         if parallel.collective_matmul > 1:
             raise SpecError([Problem(Mark("parallel.collective_matmul"), "an estimate is of matmuls in one piece")])
         step = Step(self.model, parallel, training)
