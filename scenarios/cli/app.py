@@ -106,11 +106,18 @@ def run(
         from hw import RunError
         from scenarios.console.outputs import promised_in
         from scenarios.console.terminal import tell
+        from scenarios.console.waiting import waiting
         from scenarios.outcome.outcome import WRITTEN
         from scenarios.outcome.outcome import run as run_scenario
 
-        with promised_in(out, WRITTEN) if out is not None else nullcontext():
+        written: list[Path] = []
+        with promised_in(out, WRITTEN) if out is not None else nullcontext(), waiting("reading") as sign:
             outcome = run_scenario(file, set_ or ())
+            sign.says("lowering")
+            words = outcome.words
+            sign.says("simulating")
+            _ = words.result
+            sign.says("summing up")
             if outcome.misfit is not None:
                 raise RunError("\n".join(outcome.misfit.lines()))
             if json:
@@ -119,8 +126,11 @@ def run(
                 from scenarios.cli.show.run import show_outcome
 
                 show_outcome(outcome)
-            for path in outcome.write(out) if out is not None else ():
-                tell(f"wrote {path}")
+            if out is not None:
+                sign.says("writing")
+                written = outcome.write(out)
+        for path in written:
+            tell(f"wrote {path}")
 
 
 @app.command()
@@ -145,9 +155,11 @@ def check(
     paths: Annotated[list[str], typer.Argument(help="Scenario files or folders (all *.yaml below), or library:NAME.")],
 ) -> None:
     """Run scenarios and compare with what they expect."""
+    from scenarios.console.waiting import waiting
     from scenarios.outcome.check import check_all
 
-    failed = check_all(paths, typer.echo)
+    with waiting("checking") as sign:
+        failed = check_all(paths, sign.aside(typer.echo), lambda file: sign.says(f"checking {file}"))
     raise typer.Exit(failed)
 
 

@@ -1,7 +1,8 @@
 """Output that does not fit on the terminal goes through the user's pager; everything else is printed as ever.
 
-Only where standard output is a terminal: pipes, files and tests get plain output at once. The pager is $PAGER, else `less`
-if there is one; like git, we ask `less` to keep colours and to leave the text on the screen.
+Only where standard output is a terminal, where it is held back to the end so that nothing stands between its lines: pipes,
+files and tests get plain output at once. The pager is $PAGER, else `less` if there is one; like git, we ask `less` to keep
+colours and to leave the text on the screen.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ class _Held(io.StringIO):
 def paged() -> Iterator[None]:
     """Hold back what is printed, then show it page by page if it is longer than the screen."""
     terminal = sys.stdout
-    command = _pager() if terminal.isatty() else None
-    if command is None:
+    if not terminal.isatty():
         yield
         return
+    command = _pager()
     held = _Held()
     sys.stdout = held
     try:
@@ -48,8 +49,8 @@ def _pager() -> list[str] | None:
     return command if shutil.which(command[0]) else None
 
 
-def _show(text: str, command: list[str]) -> None:
-    if text.count("\n") < shutil.get_terminal_size().lines:
+def _show(text: str, command: list[str] | None) -> None:
+    if command is None or text.count("\n") < shutil.get_terminal_size().lines:
         sys.stdout.write(text)
         sys.stdout.flush()
         return

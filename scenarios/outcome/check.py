@@ -23,10 +23,14 @@ def scenario_files(paths: Iterable[str]) -> Iterator[str]:
             yield path
 
 
-def check_all(paths: Iterable[str], echo: Callable[[str], None]) -> int:
-    """Check every scenario and say how it went; returns the exit code: the worst of all."""
+def check_all(
+    paths: Iterable[str], echo: Callable[[str], None], begins: Callable[[str], None] = lambda _file: None
+) -> int:
+    """Check every scenario and say how it went; returns the exit code: the worst of all. `begins`: told of each file before
+    it is run."""
     worst, passed, failed, claims = 0, 0, 0, 0
     for file in scenario_files(paths):
+        begins(file)
         code, lines, count = _check_one(file)
         claims += count
         if code:

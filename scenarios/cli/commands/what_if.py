@@ -28,9 +28,13 @@ def register(
         """What each resource 1.1x, 2x and infinitely fast would save, and what named edits would."""
         with reporting():
             from scenarios.building.build import load_scenario
+            from scenarios.console.waiting import waiting
             from scenarios.questions.what_if import what_if as ask
 
-            found = ask(load_scenario(file, tuple(set_ or ())), edit or ())
+            with waiting("reading") as sign:
+                scenario = load_scenario(file, tuple(set_ or ()))
+                sign.says("running what if")
+                found = ask(scenario, edit or ())
             if json:
                 print_json(found.as_json())
             else:
