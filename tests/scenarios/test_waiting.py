@@ -103,7 +103,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     ],
 )
 def test_commands_say_what_they_do(
-    tmp_path: Path, terminal: Terminal, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], told: tuple[str, ...]
+    tmp_path: Path,
+    terminal: Terminal,
+    capsys: pytest.CaptureFixture[str],
+    asked: tuple[str, ...],
+    told: tuple[str, ...],
 ) -> None:
     path = tmp_path / "plain.yaml"
     path.write_text(PLAIN)
