@@ -17,7 +17,6 @@ from simulator.models.estimates.program import Structure
 from simulator.models.steps.chunk import Chunk
 from simulator.models.steps.layout import AXES, Parallel
 from simulator.models.steps.parts import Slice
-from simulator.models.steps.storage.buffer import size_of
 from simulator.models.steps.training import Step, Training
 from simulator.passes.pipeline.chunks import named_in
 
@@ -50,8 +49,7 @@ class ChunkSort:
 
     def dims(self, parallel: Parallel, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the dims of its buffers under a parallelism that has the same axes."""
-        found = self.chunk.dims(sizes)
-        return found | {buffer.dim: size_of(buffer, parallel, sizes) for buffer in self.chunk.buffers}
+        return self.chunk.dims(sizes, parallel)
 
 
 @dataclass
@@ -91,9 +89,11 @@ class Chunks:
 
 def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     """What chunks depend on beside their blocks: whether there is an axis, not how long it is; but a ring has a block of ops
-    for each of its chips, and what Megatron-LM's libraries hold is written with its size."""
+    for each of its chips, two stages that have one table say which they are, and what Megatron-LM's libraries hold is
+    written with its size."""
     parallel = step.parallel
-    lengths = ("cp", "dp") if parallel.shard is not None else ("cp",)
+    tied = model.embedding is not None and model.embedding.tied
+    lengths = ("cp", *(["dp"] if parallel.shard is not None else []), *(["pp"] if tied else []))
     short: dict[str, Any] = {name: min(parallel.extent(name), 2) for name in AXES if name not in lengths}
     alike = replace(parallel, **short, microbatch=1, layers=(), imbalance=1.0, interleave=min(parallel.interleave, 2))
     training = replace(step.training, batch=1, seq=1)

@@ -57,9 +57,22 @@ def costs_of(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows]) -> ChunkCos
             first=walks.first(),
             before=work["begin", False].serial,
             behind=work["end", False].serial,
+            tied=_tied(rows["end", False]),
         ),
         work,
     )
+
+
+def _tied(rows: Rows) -> tuple[float, float] | None:
+    """Serial seconds of what a chunk exchanges with another one behind all passes, and of what follows."""
+    together, after = 0.0, 0.0
+    for stretch in rows:
+        for kernel, price in zip(stretch.kernels, stretch.prices, strict=True):
+            if kernel.communication is not None and kernel.communication.pair:
+                together, after = together + after + price.serial, 0.0
+            elif together:
+                after += stretch.count * price.serial
+    return (together, after) if together else None
 
 
 class _Walks:

@@ -9,7 +9,7 @@ Assumes: chips of one kind; groups over one axis lie alike, since a mesh cuts th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hw import System
 from simulator.collectives.traffic import Joined
@@ -58,7 +58,9 @@ class Prices:
         return found
 
     def of(self, kernel: Kernel) -> Price:
-        """The price of a kernel that is no end of a transfer between two chips."""
+        """The price of a kernel; of an end of a transfer that of the whole, which is one task, with what its chip does."""
+        if kernel.communication is not None and kernel.communication.pair:
+            return self._end(kernel, kernel.communication)
         variant = self._variants.of([kernel])[0]
         times, fixed = list(variant.times_s.values()), kernel.fixed_s + self.plan.launch_s((0,)) + variant.latency_s
         serial, shared = sum(times), 0.0
@@ -94,6 +96,14 @@ class Prices:
             Price("", least, serial, self._with_units(variant.times_s, seconds), wires) for variant in variants
         )
         return sent, got
+
+    def _end(self, kernel: Kernel, asked: Communication) -> Price:
+        # the other end writes what this one reads
+        other = replace(kernel, reads=kernel.writes, writes=kernel.reads)
+        sends = asked.kind == "send"
+        ends = (kernel, other) if sends else (other, kernel)
+        sent, got = self.sent(ends, (asked.source, asked.target))
+        return replace(sent if sends else got, queue=queue_name(kernel))
 
     def _with_units(self, needs: Mapping[str, float], seconds: float) -> Mapping[str, float]:
         """What a kernel needs of its chip, with the share of its units that a chip gives to what goes over the network."""

@@ -44,14 +44,15 @@ class Pass:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkPasses:
     """The passes of a chunk by their names, those of the last microbatch apart, and `first`: when the first one is over at
-    the earliest, counted from the begin of the step, with what is there before. Serial seconds of what stands before and
-    behind all passes."""
+    the earliest, counted from the begin of the step, with what is there before. Serial seconds of what stands `before` all
+    passes and `behind` them; of that, what two chunks exchange, and what follows it (`tied`), if they do."""
 
     passes: Mapping[str, Pass]
     last: Mapping[str, Pass]
     first: Paths
     before: float
     behind: float
+    tied: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +171,26 @@ def _serially(pipe: Pipe, microbatches: int) -> _Run:
             seconds = (pipe.there[at] if does == "forward" else pipe.back[at])[1]
             out = free[stage] = free[there] = max(free[stage], free[there]) + seconds
         came[does, number, hop] = out
+    return _Run(_ended(pipe, free), ends)
+
+
+def _ended(pipe: Pipe, free: list[float]) -> float:
+    """The end of what stands behind all passes; the two chunks that exchange something wait for each other."""
+    met: dict[int, tuple[float, float]] = {}
     for at, chunk in enumerate(pipe.chunks):
-        free[at % pipe.stages] += chunk.behind
-    return _Run(max(free), ends)
+        stage = at % pipe.stages
+        if chunk.tied is None:
+            waits = met.get(stage)
+            met.update({stage: (waits[0], waits[1] + chunk.behind)} if waits else {})
+            free[stage] += 0.0 if waits else chunk.behind
+        else:
+            together, after = chunk.tied
+            free[stage] += chunk.behind - together - after
+            met[stage] = together, after
+    begin = max((free[stage] for stage in met), default=0.0)
+    for stage, (together, after) in met.items():
+        free[stage] = begin + together + after
+    return max(free)
 
 
 def _hop(does: str, chunk: int, chunks: int) -> int | None:

@@ -16,10 +16,11 @@ from simulator.models.steps.buffers import Stored
 from simulator.models.steps.megatron.added import added_by_matmuls
 from simulator.models.steps.offloading.activations import activations_on_host
 from simulator.models.steps.offloading.optimizer import stepped_from_host
+from simulator.models.steps.layout import Parallel
 from simulator.models.steps.parts import Part
 from simulator.models.steps.roles import step_roles
 from simulator.models.steps.saved.kept import kept_by_blocks
-from simulator.models.steps.storage.buffer import HERE, Buffer
+from simulator.models.steps.storage.buffer import HERE, Buffer, size_of
 from simulator.models.steps.storage.tied import Tie
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import PipelineChunk
@@ -99,16 +100,17 @@ class Chunk:
             found |= tie.roles(reduced)
         return found
 
-    def dims(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        """The sizes of the buffers' dims."""
-        found = {buffer.dim: buffer.size for buffer in self.buffers}
+    def dims(self, sizes: Mapping[str, int], parallel: Parallel | None = None) -> dict[str, int]:
+        """The sizes of the buffers' dims; under another parallelism that has the same axes, if one is given."""
+        parallel = parallel or self.stored.parallel
+        found = {buffer.dim: size_of(buffer, parallel, sizes) for buffer in self.buffers}
         for buffer in self.buffers:
             ops, _ = self.stored.collected(buffer, self.back.of, self.added)
             for op in ops:
                 for dim in op.output.dims if op.kind == "pack" else ():
                     if isinstance(dim.size, str) and dim.size not in found:
                         found[dim.size] = sum(_elements(tensor, sizes) for tensor in op.inputs)
-        found |= {tie.dim: tie.size(reduced, sizes, self.stored.parallel) for _, tie, reduced in self._tied()}
+        found |= {tie.dim: tie.size(reduced, sizes, parallel) for _, tie, reduced in self._tied()}
         return found
 
     def _tied(self) -> Iterator[tuple[Buffer, Tie, Tensor]]:
