@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.owners import Owner
 from simulator.models.steps.buffers import Stored
+from simulator.models.steps.layout import Parallel
 from simulator.models.steps.megatron.added import added_by_matmuls
 from simulator.models.steps.offloading.activations import activations_on_host
 from simulator.models.steps.offloading.optimizer import stepped_from_host
-from simulator.models.steps.layout import Parallel
 from simulator.models.steps.parts import Part
 from simulator.models.steps.roles import step_roles
 from simulator.models.steps.saved.kept import kept_by_blocks
