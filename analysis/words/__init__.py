@@ -6,7 +6,7 @@
 from analysis.words.bubble import bubble
 from analysis.words.causes import CAUSES, DOES, Cause
 from analysis.words.chip_kinds import kind_labels
-from analysis.words.columns.rounds import bases, op_figures
+from analysis.words.columns.rounds import Rounds, bases, op_figures, rounds_figures
 from analysis.words.ops import OpFigures, combined
 from analysis.words.summary import Summary, Value
 from analysis.words.words import MODEL_WORDS, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
@@ -25,6 +25,7 @@ __all__ = [
     "word_named",
     # A run, and its ops and chips, in its words.
     "OpFigures",
+    "Rounds",
     "Summary",
     "Value",
     "bases",
@@ -32,4 +33,5 @@ __all__ = [
     "combined",
     "kind_labels",
     "op_figures",
+    "rounds_figures",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis import CAUSES, WORDS, Summary, op_figures
+from analysis import CAUSES, WORDS, Summary
 from analysis.runs import advice
+from analysis.words import rounds_figures
 from hw import Dimension
 from hw.input import show
 from scenarios.outcome.sharding_notes import ShardingStory
@@ -36,11 +37,11 @@ def reasons(words: Summary, notes: Iterable[str], sharding: ShardingStory) -> It
     waiting = float(words["t_waiting"] or 0)
     if waiting:
         yield f"One chip does nothing for {show(waiting, _S)} because it waits for others."
-    rows = sorted(op_figures(words.result), key=lambda row: -row.time_s)[:3]
-    for row in rows:
+    for group in sorted(rounds_figures(words.result), key=lambda each: -each.figures.time_s)[:3]:
+        row, times = group.figures, f" x{len(group.kernels)}" if len(group.kernels) > 1 else ""
         intensity = "no HBM traffic" if row.intensity is None else f"{row.intensity:.4g} FLOP/B"
         tile = f", tile {row.tile}" if row.tile else ""
-        yield f"{row.name} ({row.kind}) takes {show(row.time_s, _S)}: bound by {row.bound_by}, {intensity}{tile}."
+        yield f"{row.name}{times} ({row.kind}) takes {show(row.time_s, _S)}: bound by {row.bound_by}, {intensity}{tile}."
     for line in sharding.lines():
         yield f"Sharding: {line}."
     for each in advice(words)[:3]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import (
+    OP_WORDS,
     WORDS,
     Summary,
     Value,
@@ -27,6 +28,7 @@ from analysis import (
     write_table,
     write_trace,
 )
+from analysis.words import rounds_figures
 from hw import Problems, SpecError
 from hw.systems import folder_of
 from scenarios.building.build import Scenario, load_scenario
@@ -187,7 +189,7 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """The summary, and the rows of a grid where there is one, ready for JSON."""
-        words: dict[str, Any] = {"name": self.scenario.name, **self.summary}
+        words: dict[str, Any] = {"name": self.scenario.name, **self.summary, "ops": self._ops()}
         if self.words.plan.system.size > 1:
             words["network"] = network_record(self.words.plan)
         if self.words.plan.classes > 1:  # each word is that of the chip with the most of it: which one?
@@ -206,6 +208,15 @@ class Outcome:
         if self.notes:
             words["notes"] = self.notes
         return words
+
+    def _ops(self) -> dict[str, dict[str, Any]]:
+        """The words of each op, all rounds of a block together, which are so many."""
+        found = {}
+        for each in rounds_figures(self.result):
+            figures = each.figures
+            words = {word: figures.word(word) for word in OP_WORDS}
+            found[figures.name] = {"kind": figures.kind, "rounds": len(each.kernels), **words}
+        return found
 
     def write(self, folder: Path) -> list[Path]:
         """Write timeline.csv, trace.json, summary.json, report.html and memory.pickle (the fullest chip's memory, for

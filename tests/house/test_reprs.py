@@ -12,7 +12,7 @@ from analysis import WORDS, Summary, op_figures
 from analysis.report import Story
 from analysis.runs import BesideWork, Hidden, advice, compare, levers, roofline_points, schedule_path
 from analysis.traces import TraceOptions
-from analysis.words import CAUSES
+from analysis.words import CAUSES, rounds_figures
 from hw import Mark, Mesh, Problem, Problems, Router, System, load_chip, load_system, parse_topology
 from hw.chips import load_kernel_times
 from hw.input import Dimension, QuantityOf, Sign, UnknownNames, parse_document, validate
@@ -66,6 +66,7 @@ def examples() -> list[object]:
         Mark("a.yaml", 3, 4), *problems.found, problems, document, UnknownNames("node", [f"n{at}" for at in range(9999)]),
         Dimension.DATA, Sign.POSITIVE, QuantityOf(Dimension.TIME),
         WORDS["mfu"], CAUSES["waiting"], summary, Summary(result.plan, lambda: result), op_figures(result)[0],
+        rounds_figures(result)[0],
         schedule_path(result)[0], rooflines[0], levers(result.plan)[0], advice(summary)[0], BesideWork(),
         compare(result, result), compare(result, result).changes[0], TraceOptions(), Story(),
         Hidden("r", "all_reduce", "X", 1e-3, 2e-4),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import WORDS
+from analysis import OP_WORDS, WORDS
 from hw import chip_names
 from scenarios import LIBRARY, library_names, run, schema_of
 from tests.support.cases import overlapse, problem_lines
@@ -113,7 +113,11 @@ def test_padding_is_told_where_it_matters(tmp_path: Path) -> None:
 def test_json_is_one_object_with_every_word_and_nothing_else(pair: str) -> None:
     shown = overlapse("run", pair, "--json")
     words = json.loads(shown.stdout)
-    assert list(words) == ["name", *WORDS, "network"]
+    assert list(words) == ["name", *WORDS, "ops", "network"]
+    assert set(words["ops"]) == {"y", "z"}
+    for name, told in words["ops"].items():
+        assert list(told) == ["kind", "rounds", *OP_WORDS]
+        assert told["time"] == run(pair).words[f"ops.{name}.time"]
     assert words["time"] == run(pair).summary["time"]
 
 

@@ -41,6 +41,9 @@ class Rounds:
     kernels: Sequence[int]
     figures: OpFigures
 
+    def __repr__(self) -> str:
+        return f"Rounds({self.figures.name} x{len(self.kernels)})"
+
 
 def rounds_figures(result: Result) -> list[Rounds]:
     """One row for all kernels that differ only in the rounds of their blocks, in the order in which they first come."""

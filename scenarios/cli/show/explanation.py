@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from analysis import kind_labels
+from analysis.runs import Advice
+from hw import Dimension
+from hw.input import show
 from scenarios.building.model_workload import ModelRun
 from scenarios.console.terminal import console as terminal
 from scenarios.console.terminal import print_rows
@@ -16,25 +19,32 @@ from scenarios.outcome.explain import graph_lines, reasons
 from scenarios.outcome.model_story import communication_lines, model_lines
 from scenarios.outcome.outcome import Outcome
 from scenarios.outcome.provenance import chip_sources, provenance
+from scenarios.questions.software import software_advice
 
 
 def show_explanation(outcome: Outcome) -> None:
-    """Values and their places, the graph as understood, the reasons."""
+    """Why the run takes as long as it does; then the model, the graph as understood, and where each value is from."""
     console = terminal()
     console.print(Text(outcome.scenario.name, style="bold"))
+    console.print(Text("\nwhy it takes as long as it does", style="dim"))
+    for reason in reasons(outcome.words, outcome.notes, outcome.sharding):
+        console.print(Text(f"  {reason}"))
+    for each in software_advice(outcome.scenario, outcome.words)[:3]:
+        console.print(Text(f"  Run with {each.change} it would take {_saved(each)}."))
+    if outcome.scenario.model is not None:
+        _print_model(console, outcome, outcome.scenario.model)
+    console.print(Text("\nops as understood", style="dim"))
+    for line in graph_lines(outcome.words.plan):
+        console.print(Text(f"  {line}"))
     console.print(Text("\nvalues, and where each stands", style="dim"))
     print_rows(console, provenance(outcome.scenario.document), ("", "", "dim"))
     whose = "chip" if len(outcome.scenario.system.kinds) == 1 else "chips"
     console.print(Text(f"\nfigures of the {whose}, and their sources", style="dim"))
     _print_sources(console, outcome)
-    console.print(Text("\nops as understood", style="dim"))
-    for line in graph_lines(outcome.words.plan):
-        console.print(Text(f"  {line}"))
-    console.print(Text("\nwhy it takes as long as it does", style="dim"))
-    for reason in reasons(outcome.words, outcome.notes, outcome.sharding):
-        console.print(Text(f"  {reason}"))
-    if outcome.scenario.model is not None:
-        _print_model(console, outcome, outcome.scenario.model)
+
+
+def _saved(advice: Advice) -> str:
+    return f"{show(advice.time_s, Dimension.TIME)} (-{100 * advice.gain:.1f} %)"
 
 
 def _print_model(console: Console, outcome: Outcome, model: ModelRun) -> None:
