@@ -106,9 +106,10 @@ def _heading(name: str, about: str, summary: Summary, width: int) -> Iterator[Te
         facts.append(f"{named}{_peak(summary, chip)}")
         facts.append(f"HBM {show(chip.hbm.bytes_per_s, Dimension.BANDWIDTH)}")
     beside = len(name) + 2 + len(facts[0]) <= width and not about
-    said = Text(
-        joined(facts, " · ", width - (len(name) + 2 if beside else 0)), no_wrap=True, overflow="ignore"
-    )  # a path in it stays whole
+    said = Text(joined(facts, " · ", width - (len(name) + 2 if beside else 0)), no_wrap=True, overflow="ignore")
+    topology = system.topology
+    if topology is None or not topology.levels[0].drawn:  # else there is the path of a file in it, which stays whole
+        said = line_of(said, width)
     if beside:
         yield Text.assemble((name, "bold"), "  ", said, no_wrap=True, overflow="ignore")
         return
