@@ -207,6 +207,31 @@ SAMPLE = (
         'seconds=spread["seconds"])',
         ("tests/analysis/test_analyses.py",),
     ),
+    # Models
+    Mutant(
+        "a tied matrix is stepped before the stages have exchanged its gradient",
+        "awaited = [*norms, *(op.name for op in exchanged.get(buffer.name, ())[-1:])]",
+        "awaited = [*norms]",
+        ("tests/simulator/models/test_tied_stages.py",),
+    ),
+    Mutant(
+        "gradients of weights that are cast are summed over chips one by one",
+        'of_weight = op.kind in ("cast", "embedding") and op.inputs[0].name in self.wanted',
+        "of_weight = False",
+        ("tests/simulator/models/test_family_steps.py",),
+    ),
+    Mutant(
+        "every chip makes the gradient of a whole table of which it has a part",
+        "here = made.sizes[0] / made.whole[0]",
+        "here = 1.0",
+        ("tests/simulator/sharding/test_sharding_reads.py",),
+    ),
+    Mutant(
+        "the gradient of a narrow term of a wide sum is as wide as the sum",
+        "        if found.dtype == like.dtype:\n            adjoint.give(place, found)",
+        "        if found.dtype:\n            adjoint.give(place, found)",
+        ("tests/simulator/models/test_family_steps.py",),
+    ),
     # Scenarios
     Mutant(
         "the version is no part of a store's key",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hw import Mesh, System, load_chip, parse_topology
 from scenarios.models import load_model, model_names
-from simulator import Parallel, RunOptions, Training, bind, simulate, train_graph
+from simulator import Forward, Parallel, RunOptions, Training, bind, forward_graph, simulate, train_graph
 from simulator.models import (
     Attention,
     Embedding,
@@ -64,6 +64,17 @@ def test_a_step_does_what_closed_forms_say(name: str) -> None:
     want = expected(model, tokens)
     print(f"{name}: {got:.6g} FLOPs, {got / want - 1:+.2e}")
     assert got == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", decoders())
+def test_a_forward_pass_alone_does_what_closed_forms_say(name: str) -> None:
+    whole = load_model(name).description
+    assert isinstance(whole, Transformer)
+    model = replace(whole, layers=min(whole.layers, 4))
+    tokens = min(EVEN, model.position.longest or EVEN) if model.position.kind == "learned" else EVEN
+    graph = forward_graph(model, Parallel(), Forward(batch=1, seq=tokens))
+    got = sum(kernel.matrix_flops for kernel in bind(graph, System(load_chip("h100_sxm"))))
+    assert got == pytest.approx(forward_flops(model, Work(tokens=tokens)).total, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", decoders())
