@@ -65,11 +65,9 @@ class WireColumns:
 def columns_of(topology: Topology) -> WireColumns:
     """The columns of a topology."""
     size, wires = topology.size, topology.wires
-    number = dict(topology.chip_numbers)
-    source, target = (
-        np.fromiter((number.setdefault(name, len(number)) for name in names), np.int64, len(wires))
-        for names in ([wire.source for wire in wires], [wire.target for wire in wires])
-    )
+    ends = [wire.source for wire in wires], [wire.target for wire in wires]
+    number = {name: at for at, name in enumerate(dict.fromkeys(chain(topology.chip_numbers, *ends)))}
+    source, target = (np.fromiter(map(number.__getitem__, names), np.int64, len(wires)) for names in ends)
     rates, hops = [wire.bytes_per_s for wire in wires], [float(wire.hop) for wire in wires]
     waits = [wire.latency_s for wire in wires], [wire.message_s for wire in wires]
     figures = np.array([rates, *waits, hops, [float(wire.level) for wire in wires]])

@@ -2,7 +2,8 @@
 
 Model: tried are the cheapest algorithms of collectives, collectives and their matmuls cut into chunks, and each of the
 heaviest pairs of kernels fused, of which one feeds nothing but the other and memory decides both. What cannot be done, or
-saves nothing, is left out. Runs with more tasks than `MOST_TASKS` are not repeated; `overlapse what-if` does that.
+saves nothing, is left out. Runs of more tasks than `MOST_TASKS`, or more chips than `MOST_CHIPS` (to try every algorithm
+there takes longer than all else), are not repeated; `overlapse what-if` does that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scenarios.building.run_one import summarise
 from scenarios.questions.edits import edited, read_edit
 
 MOST_TASKS = 2_000
+MOST_CHIPS = 4_096
 _PAIRS = 2
 _CHUNKS = 8
 _LEAST = 1e-3
@@ -27,7 +29,8 @@ _LEAST = 1e-3
 def software_advice(scenario: Scenario, summary: Summary) -> list[Advice]:
     """What saves time with the same hardware, the most first; empty for runs that are too large to repeat."""
     time_s = summary.result.time_s
-    if len(summary.plan.program) > MOST_TASKS or time_s <= 0:
+    too_large = len(summary.plan.program) > MOST_TASKS or summary.plan.system.size > MOST_CHIPS
+    if too_large or time_s <= 0:
         return []
     found = []
     for text in _edits(summary):

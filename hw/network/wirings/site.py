@@ -84,13 +84,16 @@ class Site:
 
         An end that is neither a chip nor a `node` becomes a switch.
         """
-        for end in (source, target):
-            if end not in self.nodes and end not in self._chip_names:
-                self.nodes[end] = Node("switch", self.instance)
-        latency, message = (hop.latency_s, hop.message_s) if hop else (0.0, 0.0)
+        nodes, chips = self.nodes, self._chip_names
+        if source not in nodes and source not in chips:
+            nodes[source] = Node("switch", self.instance)
+        if target not in nodes and target not in chips:
+            nodes[target] = Node("switch", self.instance)
+        latency, message = (hop.latency_s, hop.message_s) if hop is not None else (0.0, 0.0)
         word = f"{self.link_name}{name}:{source}>{target}"
-        rest = (bytes_per_s, latency, message, self.link_name, self.level, hop is not None)
-        self.wires.append(Wire(word, source, target, *rest))
+        self.wires.append(
+            Wire(word, source, target, bytes_per_s, latency, message, self.link_name, self.level, hop is not None)
+        )
         return self.first + len(self.wires) - 1
 
     @cached_property
