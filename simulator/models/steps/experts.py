@@ -47,7 +47,7 @@ def _sent(write: Writer, shapes: Shapes, x: Tensor, chosen: Tensor) -> Tensor:
         x = write.op("dispatch", x, chosen, out="en", shape=dims("nodes", ("copies", own), "model"))
         here = dims(("nodes", nodes), ("copies", left), "model")
         x = write.op("all_to_all", x, out="enx", shape=here, over=nodes)
-    e = write.op("dispatch", x, chosen, out="e", shape=dims((shapes.used, nodes), ("slots", left), "model"))
+    e = write.op("dispatch", x, chosen, out="sent", shape=dims((shapes.used, nodes), ("slots", left), "model"))
     if inner:
         here = dims((shapes.used, nodes + inner), ("slots", without(left, inner)), "model")
         e = write.op("all_to_all", e, out="es", shape=here, over=inner)

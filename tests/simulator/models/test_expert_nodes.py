@@ -19,6 +19,7 @@ from hw import Mesh, SpecError, System, load_chip, parse_topology
 from simulator import Inference, Parallel, Result, RunOptions, Training, inference_graph, simulate, train_graph
 from simulator.models import Moe, Transformer
 from simulator.models.steps.sizes import nodes_of_token
+from tests.simulator.models.test_pipelined_steps import flops_of_all
 from tests.simulator.models.test_training_step import SMALL, matrix_flops
 
 SEQ = 128
@@ -55,6 +56,19 @@ def test_however_experts_lie_the_matmuls_are_the_same(parallel: dict[str, Any], 
     assert matrix_flops(nodes) == pytest.approx(matrix_flops(plain), rel=1e-12)
     assert nodes.lower_bound_s <= nodes.time_s * (1 + 1e-9)
     assert nodes.time_s <= nodes.upper_bound_s * (1 + 1e-9) + 1e-12 * len(nodes.plan.program)
+
+
+@pytest.mark.parametrize("parallel", [{"tp": 2}, {"tp": 2, "ep": 4, "expert_nodes": 4}, {"tp": 2, "pp": 2}])
+def test_experts_go_with_tensor_parallelism(parallel: dict[str, Any]) -> None:
+    """Also where nothing is exchanged inside a node; the router is the same on all chips of the tensor axis."""
+    given = Parallel(**{"dp": 4, **parallel})
+    result = step(given)
+    assert result.plan.inserted == ()
+    names = [planned.kernel.name for planned in result.plan.kernels]
+    assert len(set(names)) == len(names)
+    assert flops_of_all(result) == pytest.approx(
+        flops_of_all(step(Parallel(dp=4, tp=2))) * given.replicas / 4, rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4])
