@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from scenarios.cli.commands.calibrate import register as register_calibrate
 from scenarios.cli.commands.estimate import register as register_estimate
 from scenarios.cli.commands.find import register as register_find
 from scenarios.cli.commands.graph import register as register_graph
@@ -297,6 +298,7 @@ register_graph(app, _reporting, _print_json)
 register_import(app, _reporting, _print_json)
 register_library(app, _reporting, _print_json)
 register_validate(app, _reporting, _print_json)
+register_calibrate(app, _reporting)
 
 
 def main() -> None:

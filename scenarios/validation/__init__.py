@@ -3,7 +3,18 @@
 `read_rows(path)` reads a CSV, `judged(rows, chip)` predicts each row, `by_group(...)` sums up how far off they are.
 """
 
-from scenarios.validation.judge import Group, Judged, by_group, judged
+from scenarios.validation.judge import TIMER_S, Group, Judged, by_group, judged, written_back_s
+from scenarios.validation.operators import operator_graph
 from scenarios.validation.rows import Row, read_rows
 
-__all__ = ["Group", "Judged", "Row", "by_group", "judged", "read_rows"]
+__all__ = [
+    "TIMER_S",
+    "Group",
+    "Judged",
+    "Row",
+    "by_group",
+    "judged",
+    "operator_graph",
+    "read_rows",
+    "written_back_s",
+]

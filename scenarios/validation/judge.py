@@ -15,10 +15,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hw import Chip, System
+from hw.chips import KernelTimes
 from scenarios.validation.operators import operator_graph
 from scenarios.validation.rows import Row
 from scenarios.validation.steps import step_graph
-from simulator import Result, RunOptions, simulate
+from simulator import Kernel, RunOptions, simulate
 
 TIMER_S = 2.1e-6
 """What a pair of events around a kernel adds."""
@@ -72,21 +73,22 @@ def _predicted_s(row: Row, chip: Chip) -> float | None:
     if graph is None or row.params.get("l2") == "warm":
         return None
     result = simulate(graph, system, RunOptions(calibration="measured", clocks="burst"))
-    flushed = _written_back_s(result, chip) if row.params.get("l2") == "flush" else 0.0
+    measured = chip.calibration.measured
+    times = measured.kernels if measured is not None else None
+    kernels = [each.kernel for each in result.plan.kernels]
+    flushed = written_back_s(kernels, chip, times) if times is not None and row.params.get("l2") == "flush" else 0.0
     return result.time_s + TIMER_S + flushed
 
 
-def _written_back_s(result: Result, chip: Chip) -> float:
+def written_back_s(kernels: Sequence[Kernel], chip: Chip, times: KernelTimes) -> float:
     """Time to write back what the flush left in the on-chip memory."""
-    measured = chip.calibration.measured
-    if chip.on_chip is None or measured is None or measured.kernels is None:
+    if chip.on_chip is None:
         return 0.0
-    kernels = [each.kernel for each in result.plan.kernels]
     read = sum(access.nbytes for kernel in kernels for access in kernel.reads)
     written = sum(access.nbytes for kernel in kernels for access in kernel.writes)
     held = chip.on_chip.capacity_bytes / 2
     left = held * min(1.0, (read + written) / chip.on_chip.capacity_bytes) - min(written, held)
-    return max(0.0, left) / (chip.hbm.bytes_per_s * measured.kernels.hbm)
+    return max(0.0, left) / (chip.hbm.bytes_per_s * times.hbm)
 
 
 def by_group(found: Iterable[Judged]) -> list[Group]:

@@ -1,0 +1,171 @@
+"""Kernel times from timings of operators: stage by stage, each parameter from the rows that speak of it.
+
+Model: a stage is some parameters and the rows that determine them; streams come first, since all that follows rests on the
+start of a kernel and on HBM. Parameters that no stage determines stay as in what the fit begins with. Errors are logarithms
+of predicted over measured; soft losses let a spoiled row count little, whatever it says.
+Law: rows made from parameters give these parameters again.
+Source: scipy.optimize.least_squares, losses soft_l1 and cauchy (an extra: `pip install 'overlapse[calibrate]'`).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from hw import Chip, RunError
+from hw.chips import KernelTimes
+from scenarios.calibration.timed import Timed, timed_rows
+from scenarios.validation import Row
+from simulator.measured import Device
+
+SOFT = 0.1
+"""Errors above this count as lines, not as squares."""
+
+_STEP = 1e-3
+"""Relative steps of differences: tiles and waves make times that bend."""
+
+_SHARES, _TIMES, _FACTORS = (0.05, 1.0), (1e-9, 1e-3), (0.1, 100.0)
+_SMALL = (1e-14, 1e-6)
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "hbm": _SHARES, "rate": _SHARES, "start": _TIMES, "tile": _TIMES, "split": _TIMES,
+    "element": _SMALL, "row": _SMALL, "long": _SMALL, "least": _TIMES, "fixed": _TIMES,
+    "feed": _FACTORS, "pair": (0.1, 1000.0), "tail": (0.01, 2.0), "passes": (1e-3, 20.0), "corner": (1.2, 30.0),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Parameters (dotted, as in a file) that some rows determine; errors of these rows before and after, relative. A stage
+    of fewer rows than parameters determines nothing."""
+
+    name: str
+    parameters: tuple[str, ...]
+    rows: int
+    before: float = 0.0
+    after: float = 0.0
+
+    @property
+    def determined(self) -> bool:
+        """Whether there were rows enough."""
+        return self.rows >= len(self.parameters) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """Kernel times, and how they were found."""
+
+    times: KernelTimes
+    stages: tuple[Stage, ...]
+
+
+def calibrate(rows: Sequence[Row], chip: Chip, base: KernelTimes, source: str) -> Calibrated:
+    """The kernel times of a chip from measured operators, beginning with those of `base`. Raises RunError without scipy."""
+    known = timed_rows(rows, chip)
+    data: dict[str, Any] = base.model_dump(by_alias=True)
+    data |= {"name": "", "about": f"Kernels of {chip.name}.", "source": source}
+    stages = []
+    for name, wanted, parameters in _stages(known, base):
+        mine = [each for each in known if wanted(each)]
+        stage = Stage(name, parameters, len(mine))
+        if stage.determined:
+            data, before, after = _found(mine, chip, data, parameters)
+            stage = Stage(name, parameters, len(mine), before, after)
+        stages.append(stage)
+    return Calibrated(KernelTimes(**data), tuple(stages))
+
+
+Wanted = Callable[[Timed], bool]
+
+
+def _stages(known: Sequence[Timed], base: KernelTimes) -> list[tuple[str, Wanted, tuple[str, ...]]]:
+    dtypes = sorted({each.row.dtype for each in known if each.row.suite == "matmul"})
+    rates = tuple(f"matmul.rate.{dtype}" for dtype in dtypes)
+    streams = ("copy", "scale", "add", "gelu", "relu")
+    attention = ("attention.rate", "attention.pair", "attention.tail", "attention.passes")
+    backward = ("attention_backward.rate", "attention_backward.pair", "attention_backward.passes")
+    found: list[tuple[str, Wanted, tuple[str, ...]]] = [
+        ("streams", lambda each: each.kinds <= set(streams), ("start", "hbm")),
+        (
+            "matmul",
+            lambda each: each.row.suite == "matmul",
+            (*rates, "matmul.feed", "matmul.tile", "matmul.split", "corner"),
+        ),
+        ("attention", lambda each: each.kinds == {"attention"} and len(each.kernels) == 1, attention),
+        ("attention_backward", lambda each: each.kinds == {"attention_backward"}, backward),
+    ]
+    taken = {*streams, "matmul", "attention", "attention_backward", "conv2d"}
+    for kind in sorted({kind for each in known if len(each.kinds) == 1 for kind in each.kinds} - taken):
+        found.append((kind, partial(_is_of, kind), _of_kind(kind, known, base)))
+    return found
+
+
+def _is_of(kind: str, each: Timed) -> bool:
+    return each.kinds == {kind}
+
+
+def _of_kind(kind: str, known: Sequence[Timed], base: KernelTimes) -> tuple[str, ...]:
+    """What an element takes, and what else the base says of the kind, if there are rows enough."""
+    own = base.kinds.get(kind)
+    more = [key for key in ("row", "long", "least", "fixed") if own is not None and getattr(own, f"{key}_s")]
+    rows = sum(_is_of(kind, each) for each in known)
+    keys = ["element", *more] if rows > len(more) else ["element"]
+    return tuple(f"kinds.{kind}.{key}" for key in keys)
+
+
+def _found(
+    rows: Sequence[Timed], chip: Chip, data: Mapping[str, Any], parameters: Sequence[str]
+) -> tuple[dict[str, Any], float, float]:
+    """The parameters that fit some rows best, and their mean errors with those before and with these."""
+    try:
+        from scipy.optimize import least_squares
+    except ImportError:
+        raise RunError("calibrate needs scipy: pip install 'overlapse[calibrate]'") from None
+    device = Device.of(chip)
+
+    def with_values(logs: Sequence[float]) -> dict[str, Any]:
+        changed = data
+        for dotted, value in zip(parameters, logs, strict=True):
+            changed = _put(changed, dotted.split("."), math.exp(value))
+        return dict(changed)
+
+    def errors(logs: Sequence[float]) -> list[float]:
+        times = KernelTimes(**with_values(logs))
+        return [math.log(each.seconds(chip, device, times) / each.row.measured_s) for each in rows]
+
+    bounds = [_BOUNDS[_kind_of(dotted)] for dotted in parameters]
+    starts = [_start(data, dotted, limits) for dotted, limits in zip(parameters, bounds, strict=True)]
+    low, high = ([math.log(limits[end]) for limits in bounds] for end in (0, 1))
+    at = starts
+    # first from far away, then with next to no say for rows that are still far off
+    for loss in ("soft_l1", "cauchy"):
+        at = least_squares(errors, at, bounds=(low, high), loss=loss, f_scale=SOFT, diff_step=_STEP).x
+    made = with_values(at)
+
+    def mean(times: KernelTimes) -> float:
+        return statistics.fmean(abs(each.seconds(chip, device, times) / each.row.measured_s - 1.0) for each in rows)
+
+    return made, mean(KernelTimes(**data)), mean(KernelTimes(**made))
+
+
+def _kind_of(dotted: str) -> str:
+    """What a parameter is: its own name, or `rate` of those by dtype."""
+    parts = dotted.split(".")
+    return "rate" if "rate" in parts else parts[-1]
+
+
+def _start(data: Mapping[str, Any], dotted: str, limits: tuple[float, float]) -> float:
+    """The logarithm of where a parameter begins, inside its limits; of what was not there in their middle."""
+    value: Any = data
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    number = value or math.sqrt(limits[0] * limits[1])
+    return math.log(min(limits[1] * (1 - 1e-6), max(limits[0] * (1 + 1e-6), number)))
+
+
+def _put(data: Mapping[str, Any], path: Sequence[str], value: float) -> dict[str, Any]:
+    first, *rest = path
+    return {**data, first: _put(data.get(first) or {}, rest, value) if rest else value}

@@ -1,0 +1,43 @@
+"""The command `calibrate`, put on the command's app. Everything heavy is imported inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated
+
+import typer
+
+_File = Annotated[str, typer.Argument(help="A CSV of measured operators (docs/accuracy.md has its columns).")]
+_Chip = Annotated[str, typer.Option("--chip", help="The chip that they were measured on, by name or file.")]
+_Start = Annotated[str, typer.Option("--start", help="The architecture whose kernels the fit begins with.")]
+_Out = Annotated[str | None, typer.Option("--out", help="Write the block to this file, not to stdout.")]
+
+
+def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]]) -> None:
+    """Add the command. `reporting` turns the user's errors into messages and exit codes."""
+
+    @app.command()
+    def calibrate(file: _File, chip: _Chip, start: _Start = "hopper", out: _Out = None) -> None:
+        """Find how long a chip's kernels take in timings of single operators: a block for the chip's file, and residuals."""
+        with reporting():
+            from pathlib import Path
+
+            from hw import Mark, Problem, SpecError, load_chip
+            from hw.chips import load_kernel_times
+            from scenarios.calibration import block_text
+            from scenarios.calibration import calibrate as found
+            from scenarios.cli.show.calibration import show_stages
+            from scenarios.validation import read_rows
+
+            try:
+                base = load_kernel_times(start)
+            except ValueError as error:
+                raise SpecError([Problem(Mark("--start"), str(error))]) from None
+            made = found(read_rows(Path(file)), load_chip(chip), base, f"overlapse calibrate {Path(file).name}")
+            show_stages(made.stages, start)
+            text = block_text(made.times)
+            if out is None:
+                typer.echo(text, nl=False)
+            else:
+                Path(out).write_text(text, encoding="utf-8")

@@ -1,0 +1,117 @@
+"""Kernel times from measured operators: what rows were made from comes out again, a spoiled row counts little, what no row
+speaks of stays, and the block is what a chip's file can hold."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw import Mark, RunError, load_chip
+from hw.chips import KernelTimes, build_chip, load_kernel_times
+from hw.input import Problems, parse_document
+from scenarios.calibration import block_text, calibrate
+from scenarios.calibration.timed import timed_rows
+from scenarios.validation import Row
+from simulator.measured import Device
+from tests.support.cases import overlapse
+
+H100 = load_chip("h100_sxm")
+HOPPER = load_kernel_times("hopper")
+Wanted = list[tuple[str, str, dict[str, float]]]
+STREAMS: Wanted = [("stream", name, {"mib": size}) for name in ("copy", "add") for size in (0.25, 4, 64, 1024)]
+MATMULS: Wanted = [
+    ("matmul", "any", {"m": m, "n": n, "k": 4096}) for m in (128, 1024, 3000, 8192) for n in (1024, 4096, 8192)
+]
+
+
+def made_from(times: KernelTimes, wanted: Wanted) -> list[Row]:
+    """Rows that take exactly what some kernel times say."""
+    blank = [Row(suite, name, Mark("made", at), params, 1.0) for at, (suite, name, params) in enumerate(wanted)]
+    device = Device.of(H100)
+    return [
+        Row(each.row.suite, each.row.name, each.row.mark, each.row.params, each.seconds(H100, device, times))
+        for each in timed_rows(blank, H100)
+    ]
+
+
+def other(**streams: float) -> KernelTimes:
+    matmul = HOPPER.matmul.model_copy(update={"rate": {"bf16": 0.6}})
+    return HOPPER.model_copy(update={"start_s": 3e-6, "hbm": 0.8, "matmul": matmul, **streams})
+
+
+def test_rows_give_what_they_were_made_from() -> None:
+    pytest.importorskip("scipy")
+    found = calibrate(made_from(other(), STREAMS + MATMULS), H100, HOPPER, "made")
+    assert found.times.start_s == pytest.approx(3e-6, rel=0.01)
+    assert found.times.hbm == pytest.approx(0.8, rel=0.01)
+    assert found.times.matmul.rate["bf16"] == pytest.approx(0.6, rel=0.02)
+    stages = {stage.name: stage for stage in found.stages}
+    assert stages["streams"].before > 0.1 > 0.005 > stages["streams"].after
+    assert stages["matmul"].before > 0.1 > 0.01 > stages["matmul"].after
+
+
+def test_a_spoiled_row_counts_little() -> None:
+    pytest.importorskip("scipy")
+    rows = made_from(other(), STREAMS)
+    spoiled = rows[-1]
+    rows[-1] = Row(spoiled.suite, spoiled.name, spoiled.mark, spoiled.params, 8 * spoiled.measured_s)
+    assert calibrate(rows, H100, HOPPER, "made").times.hbm == pytest.approx(0.8, rel=0.02)
+
+
+def test_what_no_row_speaks_of_stays_and_is_told() -> None:
+    pytest.importorskip("scipy")
+    found = calibrate(made_from(other(), STREAMS), H100, HOPPER, "made")
+    told = {stage.name for stage in found.stages if not stage.determined}
+    assert {"matmul", "attention", "attention_backward"} <= told
+    assert found.times.matmul == HOPPER.matmul
+    assert found.times.attention == HOPPER.attention
+
+
+@pytest.mark.parametrize("name", ["hopper", "ampere"])
+def test_a_block_can_be_pasted_into_a_chip(name: str) -> None:
+    times = load_kernel_times(name)
+    text = (
+        "name: mine\nmatrix_unit: {peak: {bf16: 1e14}}\nvector_unit: {peak: {fp32: 1e12}}\n"
+        "hbm: {capacity: 80 GB, bandwidth: 2e12}\n" + block_text(times)
+    )
+    problems = Problems()
+    chip = build_chip(parse_document(text, "mine.yaml"), problems)
+    problems.raise_if_any()
+    assert chip is not None
+    assert chip.calibration.measured is not None
+    again = chip.calibration.measured.kernels
+    assert again is not None
+    assert again.kinds.keys() == times.kinds.keys()
+    assert again.start_s == pytest.approx(times.start_s, rel=1e-3)
+    assert again.dispatch.recorded_s == pytest.approx(times.dispatch.recorded_s, rel=1e-3)
+    for kind, own in times.kinds.items():
+        assert again.kinds[kind].model_dump() == pytest.approx(own.model_dump(), rel=1e-3)
+    whole = {"tiles", "rate", "unaligned_depth", "hbm"}
+    shown, given = (each.matmul.model_dump(exclude=whole) for each in (again, times))
+    assert shown == pytest.approx(given, rel=1e-3)
+    assert again.matmul.hbm == times.matmul.hbm
+    assert again.matmul.tiles == times.matmul.tiles
+
+
+def test_without_scipy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(RunError, match=r"overlapse\[calibrate\]"):
+        calibrate(made_from(HOPPER, STREAMS), H100, HOPPER, "made")
+
+
+def test_the_command_prints_a_block(tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    rows = made_from(other(), STREAMS)
+    lines = [
+        f'{row.suite},{row.name},bf16,"{{""mib"": {row.params["mib"]}}}",{1e6 * row.measured_s},{1e6 * row.measured_s}\n'
+        for row in rows
+    ]
+    path = tmp_path / "rows.csv"
+    path.write_text("suite,name,dtype,params,t_med_us,t_min_us\n" + "".join(lines))
+    told = overlapse("calibrate", str(path), "--chip", "h100_sxm")
+    assert told.exit_code == 0
+    assert "hbm: 0.8" in told.stdout
+    assert "not determined, as hopper: " in told.stderr
+    assert overlapse("calibrate", str(path), "--chip", "h100_sxm", "--start", "hooper").exit_code == 2
