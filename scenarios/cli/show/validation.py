@@ -1,4 +1,5 @@
-"""Errors of predictions on a screen: a line a group, and the rows if they are asked for, the worst first."""
+"""Errors of predictions on a screen: a line a group, and the rows if they are asked for, the worst first; and what a
+calibration rests on, on the standard error: a line a stage, with what its rows did not determine."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from rich.table import Table
 
 from hw import Dimension
 from hw.input import show as shown
-from scenarios.console.terminal import console
+from scenarios.calibration import Stage
+from scenarios.console.terminal import console, tell
 from scenarios.validation import Judged, by_group
 
 
@@ -64,3 +66,15 @@ def _rows(known: Sequence[Judged]) -> Table:
             f"{100 * each.error:+.1f} %",
         )
     return table
+
+
+def show_stages(stages: Sequence[Stage], start: str) -> None:
+    """Tell the rows of each stage and their mean error before and after; then what stays as it was."""
+    for stage in stages:
+        if stage.determined:
+            told = f"{100 * stage.before:.1f} % off as {start}, {100 * stage.after:.1f} % now"
+            tell(f"{stage.name}: {stage.rows} rows, {told}: {', '.join(stage.parameters)}")
+    left = [f"{stage.name} ({stage.rows} rows)" for stage in stages if not stage.determined]
+    if left:
+        tell(f"not determined, as {start}: {', '.join(left)}")
+    tell(f"as {start} by nature: tiles, rows that are not aligned, convolutions, sustained clocks, dispatch")
