@@ -199,13 +199,13 @@ class RunOptions:
             value = getattr(self, option.name)
             if option.words and value not in option.words:
                 problems.add(_OPTIONS, unknown(option.name, str(value), option.words))
-        if self.launch_s is not None and not (math.isfinite(self.launch_s) and self.launch_s >= 0):
+        if self.launch_s is not None and not 0 <= self.launch_s < math.inf:
             problems.add(_OPTIONS, f"launch_s is {self.launch_s}; it must be 0 or more")
         if not 0 <= self.network_share < 1:
             problems.add(_OPTIONS, f"network_share is {self.network_share}; it must be from 0 to below 1")
         for shares in (self.efficiency, *self.chip_efficiency.values()):
             for resource, share in shares.items():
-                if not (math.isfinite(share) and share > 0):
+                if not 0 < share < math.inf:
                     problems.add(_OPTIONS, f"efficiency of {resource} is {share}; it must be more than 0")
         for resource, factor in self.speedup.items():
             if not factor > 0:

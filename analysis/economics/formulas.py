@@ -44,7 +44,7 @@ def electricity_usd(energy_joules: float, usd_per_joule: float, pue: float = 1.0
     Source: ISO/IEC 30134-2, power usage effectiveness.
     """
     _not_negative(energy_joules=energy_joules, usd_per_joule=usd_per_joule)
-    if not (math.isfinite(pue) and pue >= 1):
+    if not 1 <= pue < math.inf:
         raise ValueError(f"pue is {pue}; it must be at least 1")
     return energy_joules * pue * usd_per_joule
 

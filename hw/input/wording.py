@@ -14,6 +14,8 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
+from hw.rows import Rows
+
 MOST_NAMED = 60
 """Allowed names that a message lists whole: more (a library, the nodes of a graph) are not read."""
 
@@ -61,6 +63,8 @@ def path_shown(file: str) -> str:
 
 def shown(value: object, longest: int = 60) -> str:
     """A value as a message can hold it: one short line, whatever it is."""
+    if type(value) is Rows:
+        return "a number of many rows"  # messages are for rows by themselves
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**longest:
         return "a huge number"  # Python itself refuses to print very long integers
     kind = "mapping" if isinstance(value, dict) else type(value).__name__

@@ -129,7 +129,7 @@ class Rows(Operators):
         return type(self.lead)
 
     def __repr__(self) -> str:
-        return f"Rows({self.lead!r}, ...)"
+        return repr(self.alone())  # a text may be compared, or be a key
 
     def alone(self) -> Any:
         """The lead's number, for what takes plain ones only: rows with another one stay behind."""

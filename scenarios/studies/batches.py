@@ -53,8 +53,10 @@ class Batches:
                 yield from self._together(points, numbers[begin : begin + MOST_ROWS])
 
     def _structure(self, point: Entry) -> object:
-        """What a point says beside numbers."""
-        return tuple((path, None if _is_number(path, value) else repr(value)) for path, value in sorted(point.items()))
+        """What a point says beside numbers, and of what type those are."""
+        return tuple(
+            (path, type(value) if _is_number(path, value) else repr(value)) for path, value in sorted(point.items())
+        )
 
     def _together(self, points: Sequence[Entry], left: list[int]) -> Iterator[tuple[int, Words | None]]:
         """Points that differ in numbers alone."""

@@ -242,6 +242,11 @@ def _asked_beside(scenario: Scenario) -> Any:
     return said if words is None else {"find": said, "words": list(words)}
 
 
+def _said(inputs: Mapping[str, Any]) -> str:
+    """What tells the points of one study apart; in a store, all that a run depends on does (`ContentKeys`)."""
+    return json.dumps(inputs, sort_keys=True, default=str)
+
+
 class _Run:
     """A study on its way: its points, the keys of what they run, and what is known."""
 
@@ -249,11 +254,9 @@ class _Run:
         self.scenario, self.how, self.store = scenario, how, store
         self.points = list(points)
         self.by = sort_of(scenario, points)
-        keys = ContentKeys(scenario.document, scenario.path, _asked_beside(scenario))
+        key = ContentKeys(scenario.document, scenario.path, _asked_beside(scenario)).key if store is not None else _said
         self.inputs = [points.resolved(point.inputs) for point in self.points]
-        self.keys = [
-            "" if point.error else keys.key(inputs) for point, inputs in zip(self.points, self.inputs, strict=True)
-        ]
+        self.keys = ["" if point.error else key(inputs) for point, inputs in zip(self.points, self.inputs, strict=True)]
         self.known: dict[str, Ran] = store.get(self.keys) if store else {}
         self.paths = tuple(points.paths)
 

@@ -63,6 +63,7 @@ BINARY: dict[str, Step] = {
     "rowwise": lambda a, b: rowwise(lambda one, other: one if one < other else other, a, b),
     "sorted": lambda a, b: sorted([a, b, 1])[1],
     "texts": lambda a, b: int(f"{a:.0f}") if a == 2 else b,
+    "shown": lambda a, b: len(f"{a!r}") + b,
     "truth": lambda a, b: a if b else b,
     "numpy": lambda a, b: plain(np.float64(0.25) * a) + b,
 }
@@ -138,6 +139,7 @@ def test_what_takes_plain_numbers_only_leaves_those_that_are_equal() -> None:
     a = batch.number([2, 3, 2, 2])
     assert [0] * a == [0, 0]
     assert batch.staying.tolist() == [True, False, True, True]
+    assert repr(Batch(2).number([1, 2])) == "1"
     b = batch.number([1.0, 1.0, 1.0, 2.0])
     assert np.asarray([b, 2.0]).tolist() == [1.0, 2.0]
     assert batch.staying.tolist() == [True, False, True, False]
