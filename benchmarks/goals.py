@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks import core, frames, lowering, network, studies
+from benchmarks import core, estimates, frames, lowering, network, studies
 from benchmarks.commands import profiled, whole
-from benchmarks.scenarios import HOSTS, LAYERS, MESSAGES, chain, unlike, written_out
+from benchmarks.scenarios import (
+    GPT3,
+    HOSTS,
+    LAYERS,
+    LLAMA_8B,
+    LLAMA_405B,
+    MESSAGES,
+    chain,
+    unlike,
+    written_out,
+)
 from benchmarks.table import Benchmark
 
 RUN = ("run", "case.yaml")
@@ -67,11 +77,20 @@ BENCHMARKS = (
     command("layers", "16,384 chips alike, 126 layers (756 kernels)", scenario=LAYERS, cpu_s=1.5, mib=150),
     command("hosts", "300 kernels that 512 chips feed from 64 hosts", scenario=HOSTS),
     command("unlike", "1,000 kernels in proportion on 256 unlike chips", scenario=unlike(1_000)),
+    command("llama3-8b", "a training step of Llama 3 8B on 8 H100", scenario=LLAMA_8B, cpu_s=1),
+    command("gpt3-175b", "a training step of GPT-3 on 1,024 A100, 64 microbatches", scenario=GPT3, cpu_s=3),
+    command("llama3-405b", "a training step of Llama 3 405B on 16,384 H100", scenario=LLAMA_405B, cpu_s=10, mib=1907),
     Benchmark(
-        name="llama3-405b",
-        what="a training step of Llama 3 405B on 16,384 H100",
-        goals={"CPU s": 10, "MiB": 1907},
-        missing="whole models cannot be written yet",
+        name="estimate",
+        what="an estimate of GPT-3 on 1,024 A100, another one known",
+        goals={"CPU s": 0.05},
+        measure=estimates.one,
+    ),
+    Benchmark(
+        name="estimates",
+        what="500 estimates of GPT-3 on 512 A100",
+        goals={"CPU s": 5},
+        measure=estimates.many,
     ),
     *(
         Benchmark(

@@ -105,3 +105,42 @@ def unlike(kernels: int) -> str:
     """So many matmuls, each with weights of its own, in proportion to speed on 256 chips of two kinds."""
     lines = (f"    - x{at + 1}:bf16[B_X,D] = matmul(x{at}, w{at}:bf16[D,D])\n" for at in range(kernels))
     return _UNLIKE + "".join(lines)
+
+
+LLAMA_8B = """
+name: llama3-8b
+system: {base: dgx_h100}
+workload:
+  model: llama3_8b
+  mode: train
+  batch: 16
+  seq: 8192
+  parallel: {tp: 2, dp: 4, zero: 1}
+  recompute: selective
+run: {overlap: full}
+"""
+
+GPT3 = """
+name: gpt3-175b
+system: {chip: a100_80gb_sxm, topology: ["switch(8) over nvlink", "fat_tree(128) over infiniband"]}
+workload:
+  model: gpt3_175b
+  mode: train
+  batch: 512
+  seq: 2048
+  parallel: {tp: 8, pp: 16, dp: 8}
+"""
+"""1F1B over 16 stages, 64 microbatches."""
+
+LLAMA_405B = """
+name: llama3-405b
+system: {chip: h100_sxm, topology: ["switch(8) over nvlink", "fat_tree(2048) over infiniband"]}
+workload:
+  model: llama3_405b
+  mode: train
+  batch: 2048
+  seq: 8192
+  parallel: {tp: 8, pp: 16, dp: 128, zero: 1, layers: [7, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7]}
+  recompute: full
+"""
+"""16 microbatches."""

@@ -59,6 +59,7 @@ class Chunks:
     model: Transformer
     _known: dict[Hashable, ChunkSort] = field(default_factory=dict)
     _numbers: dict[Hashable, int] = field(default_factory=dict)
+    _kinds: dict[tuple[int, int], Hashable] = field(default_factory=dict)
 
     def of(self, step: Step) -> Sequence[ChunkSort]:
         """The sort of each chunk of a step, in the order of the model."""
@@ -83,7 +84,10 @@ class Chunks:
         """Which blocks a chunk has, and what stands before and behind them."""
         model, remade = self.model, training.recompute
         cut = min(max(remade, where.first), where.end) - where.first if isinstance(remade, int) else remade
-        kinds = tuple((run.blocks, run.repeat) for run in runs(model, where.first, where.end))
+        place = where.first, where.end
+        if place not in self._kinds:
+            self._kinds[place] = tuple((run.blocks, run.repeat) for run in runs(model, *place))
+        kinds = self._kinds[place]
         return where.first == 0, where.end == model.layers, cut, kinds
 
 

@@ -104,30 +104,40 @@ class StageMemory:
 
 def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule: str) -> list[StageMemory]:
     """What a chip of each stage holds, given what each chunk does."""
+    interleave = len(held) // stages
+    # with gpipe all are held at once; else no more than so many, and those behind them only leave what they leave
+    most = microbatches if schedule == "gpipe" else min(microbatches, (2 * interleave + 2) * stages)
     orders: list[list[tuple[str, int, int]]] = [[] for _ in range(stages)]
-    for step in steps_of(schedule, stages, microbatches, len(held) // stages):
+    for step in steps_of(schedule, stages, most, interleave):
         orders[step[2] % stages].append(step)
-    return [_stage(held, range(at, len(held), stages), order, microbatches) for at, order in enumerate(orders)]
+    return [
+        _stage([held[each] for each in range(at, len(held), stages)], order, (most, microbatches))
+        for at, order in enumerate(orders)
+    ]
 
 
-def _stage(held: Sequence[Held], mine: range, order: Sequence[tuple[str, int, int]], microbatches: int) -> StageMemory:
-    given = sum((held[at].given + microbatches * held[at].each for at in mine), np.zeros(len(OWNERS)))
-    last = microbatches - 1
-    moves = [(at, "begin", True) for at in mine]
-    moves += [(at, does, number == last) for does, number, at in order]
-    moves += [(at, "end", True) for at in mine]
+def _stage(mine: Sequence[Held], order: Sequence[tuple[str, int, int]], microbatches: tuple[int, int]) -> StageMemory:
+    """A stage that goes about the first of so many microbatches of all in some order."""
+    most, count = microbatches
+    given = sum((each.given + count * each.each for each in mine), np.zeros(len(OWNERS)))
+    moves = [(at, "begin", True) for at in range(len(mine))]
+    chunks = {chunk: at for at, chunk in enumerate(sorted({chunk for _, _, chunk in order}))}
+    moves += [(chunks[chunk], does, number == most - 1) for does, number, chunk in order]
+    moves += [(at, "end", True) for at in range(len(mine))]
     level, best, best_at = 0.0, 0.0, len(moves)
     for place, (at, does, is_last) in enumerate(moves):
-        swing = held[at].passes[does, is_last]
+        swing = mine[at].passes[does, is_last]
         if level + swing.peak > best:
             best, best_at = level + swing.peak, place
         level += swing.left_bytes
     at_peak = given.copy()
     for at, does, is_last in moves[:best_at]:
-        at_peak += held[at].passes[does, is_last].left
+        at_peak += mine[at].passes[does, is_last].left
     if best_at < len(moves):
         at, does, is_last = moves[best_at]
-        at_peak += held[at].passes[does, is_last].at_peak
+        at_peak += mine[at].passes[does, is_last].at_peak
+    for each in mine:
+        at_peak += (count - most) * sum(each.passes[does, False].left for does in PASSES)
     return StageMemory(given=_by_owner(given), at_peak=_by_owner(at_peak))
 
 

@@ -97,7 +97,8 @@ def _extended(pipe: Pipe, run: Callable[[Pipe, int], _Run]) -> float:
     ahead = pipe.stages * (2 if pipe.interleave > 1 else 1)
     fewer = 3 * ahead + 2
     fewer += (pipe.microbatches - fewer) % group
-    if fewer >= pipe.microbatches:
+    # to find out that they do not would cost as much again
+    if 2 * fewer >= pipe.microbatches:
         return run(pipe, pipe.microbatches).end
     found = run(pipe, fewer)
     steady = range(ahead, fewer - ahead)
@@ -116,61 +117,84 @@ def _extended(pipe: Pipe, run: Callable[[Pipe, int], _Run]) -> float:
 
 def _earliest(pipe: Pipe, microbatches: int) -> _Run:
     free = [0.0] * pipe.stages
-    lanes: dict[tuple[str, int], float] = {}
-    came: dict[tuple[str, int, int], float] = {}
+    came = _empty(pipe, microbatches)
     ends: dict[tuple[str, int], list[float]] = {}
-    end, count, last = 0.0, len(pipe.chunks), microbatches - 1
-    for does, number, at in steps_of(pipe.schedule, pipe.stages, microbatches, pipe.interleave):
-        chunk, stage = pipe.chunks[at], at % pipe.stages
-        done = (chunk.last if number == last else chunk.passes).get(does)
+    lanes: dict[tuple[str, int], float] = {}
+    end, last = 0.0, microbatches - 1
+    numbers = _numbers(pipe)
+    for does, number, at, stage, hop, there in moves_of(pipe.schedule, pipe.stages, microbatches, pipe.interleave):
+        done = numbers.get((does, at))
         if done is None:
             continue
-        given, queue = came.pop((does, number, at), NEVER), free[stage]
-        out = max(given + done.from_input.out, queue + done.from_queue.out)
-        free[stage] = max(given + done.from_input.queue, queue + done.from_queue.queue, queue)
-        if does == "forward" and not number:
-            out, free[stage] = max(out, chunk.first.out), max(free[stage], chunk.first.queue)
-        behind = max(given + done.from_input.end, queue + done.from_queue.end)
-        end = max(end, out, free[stage], behind)
-        ends.setdefault((does, at), []).append(max(out, free[stage]))
-        hop = _hop(does, at, count)
-        if hop is None:
+        by_out, by_queue, own_out, own_queue, final, told = done
+        given, queue = came[does][at][number], free[stage]
+        # comparisons, and no max(): this is gone through for every pass of every stage
+        out, other = given + by_out, queue + own_out
+        out = other if other > out else out
+        now, other = given + by_queue, queue + own_queue
+        now = other if other > now else now
+        if not number and does == "forward":
+            out, now = max(out, pipe.chunks[at].first.out), max(now, pipe.chunks[at].first.queue)
+        if number == last:
+            end = max(end, given + final[0], queue + final[1])
+        free[stage] = now = now if now > queue else queue
+        ends.setdefault((does, at), []).append(out if out > now else now)
+        if hop < 0:
             if does == "forward":
-                came["backward", number, at] = out
+                came["backward"][at][number] = out
             continue
-        there = hop % pipe.stages
         if there != stage:
-            out_lane, in_lane = (f"{does}.out", stage), (f"{does}.in", there)
-            seconds = (pipe.there[at] if does == "forward" else pipe.back[at])[0]
-            out = max(out, lanes.get(out_lane, 0.0), lanes.get(in_lane, 0.0)) + seconds
+            out_lane, in_lane = (does, stage), (does, -1 - there)
+            out = max(out, lanes.get(out_lane, 0.0), lanes.get(in_lane, 0.0)) + told
             lanes[out_lane] = lanes[in_lane] = out
-            end = max(end, out)
-        came[does, number, hop] = out
-    return _Run(end, ends)
+        came[does][hop][number] = out
+    return _Run(max(end, *(times[-1] for times in ends.values()), *lanes.values()), ends)
+
+
+def _numbers(pipe: Pipe) -> Mapping[tuple[str, int], tuple[float, float, float, float, tuple[float, float], float]]:
+    """By what a pass does and its chunk: from its input and from its queue to what it makes and to its queue's end, both to
+    the end of all that follows, and the transfer of what it makes."""
+    found = {}
+    for at, chunk in enumerate(pipe.chunks):
+        for does, done in chunk.passes.items():
+            last = chunk.last[does]
+            final = last.from_input.end, last.from_queue.end
+            paths = done.from_input.out, done.from_input.queue, done.from_queue.out, done.from_queue.queue
+            found[does, at] = (*paths, final, _told(pipe, does, at)[0])
+    return found
+
+
+def _told(pipe: Pipe, does: str, at: int) -> tuple[float, float]:
+    """The transfer of what a pass makes."""
+    hops = pipe.there if does == "forward" else pipe.back
+    return hops[at] if at < len(hops) else (0.0, 0.0)
+
+
+def _empty(pipe: Pipe, microbatches: int) -> dict[str, list[list[float]]]:
+    """When what a pass takes in has come, by what it does, chunk and microbatch: never so far."""
+    return {does: [[NEVER] * microbatches for _ in pipe.chunks] for does in ("forward", "backward", "weights")}
 
 
 def _serially(pipe: Pipe, microbatches: int) -> _Run:
     free = [0.0] * pipe.stages
     for at, chunk in enumerate(pipe.chunks):
         free[at % pipe.stages] += chunk.before
-    came: dict[tuple[str, int, int], float] = {}
+    came = _empty(pipe, microbatches)
     ends: dict[tuple[str, int], list[float]] = {}
-    count, last = len(pipe.chunks), microbatches - 1
-    for does, number, at in steps_of(pipe.schedule, pipe.stages, microbatches, pipe.interleave):
-        chunk, stage = pipe.chunks[at], at % pipe.stages
+    last = microbatches - 1
+    for does, number, at, stage, hop, there in moves_of(pipe.schedule, pipe.stages, microbatches, pipe.interleave):
+        chunk = pipe.chunks[at]
         done = (chunk.last if number == last else chunk.passes).get(does)
         if done is None:
             continue
-        out = free[stage] = max(free[stage], came.pop((does, number, at), 0.0)) + done.serial
+        out, begin = came[does][at][number], free[stage]
+        out = free[stage] = (out if out > begin else begin) + done.serial
         ends.setdefault((does, at), []).append(out)
-        hop = _hop(does, at, count)
-        if hop is None:
+        if hop < 0:
             continue
-        there = hop % pipe.stages
         if there != stage:
-            seconds = (pipe.there[at] if does == "forward" else pipe.back[at])[1]
-            out = free[stage] = free[there] = max(free[stage], free[there]) + seconds
-        came[does, number, hop] = out
+            out = free[stage] = free[there] = max(out, free[there]) + _told(pipe, does, at)[1]
+        came[does][hop][number] = out
     return _Run(_ended(pipe, free), ends)
 
 
@@ -193,11 +217,11 @@ def _ended(pipe: Pipe, free: list[float]) -> float:
     return max(free)
 
 
-def _hop(does: str, chunk: int, chunks: int) -> int | None:
-    """The chunk to which a pass gives on what it makes."""
+def _hop(does: str, chunk: int, chunks: int) -> int:
+    """The chunk to which a pass gives on what it makes; -1 for none."""
     if does == "forward" and chunk + 1 < chunks:
         return chunk + 1
-    return chunk - 1 if does == "backward" and chunk else None
+    return chunk - 1 if does == "backward" and chunk else -1
 
 
 Steps = tuple[tuple[str, int, int], ...]
@@ -210,6 +234,21 @@ def steps_of(name: str, stages: int, microbatches: int, interleave: int) -> Step
     orders = schedule(name, stages, microbatches, interleave)
     lists = [[(step.does, step.microbatch, step.chunk) for step in order] for order in orders]
     return tuple(_swept(lists, stages * interleave - 1))
+
+
+Move = tuple[str, int, int, int, int, int]
+"""A pass: what, microbatch, chunk, its stage; the chunk to which it gives on what it makes, -1 for none, and its stage."""
+
+
+@cache
+def moves_of(name: str, stages: int, microbatches: int, interleave: int) -> tuple[Move, ...]:
+    """The same with where they are and where what they make goes."""
+    count = stages * interleave
+    found = []
+    for does, number, at in steps_of(name, stages, microbatches, interleave):
+        hop = _hop(does, at, count)
+        found.append((does, number, at, at % stages, hop, hop % stages if hop >= 0 else -1))
+    return tuple(found)
 
 
 def _swept(orders: Sequence[Sequence[tuple[str, int, int]]], last: int) -> list[tuple[str, int, int]]:
