@@ -43,7 +43,7 @@ class Result:
         self.begin_ps = begin_ps
         self.end_ps = end_ps
 
-    @property
+    @cached_property
     def time_s(self) -> float:
         """When the last task ended."""
         return largest(self.end_ps, default=0) / PS_PER_S
