@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from hw import System
 from simulator.collectives.traffic import NO_TRAFFIC, Joined, Traffic
@@ -100,6 +101,11 @@ class Fabric:
                     some[chip].append(number)
         return [(variant, tuple(runs)) for variant, runs in zip(self.plan.split.variant_of, some, strict=True)]
 
+    @cached_property
+    def links(self) -> frozenset[str]:
+        """The links that wires are of."""
+        return frozenset(wire.link for wire in self.network.wires)
+
     def planned(self) -> list[PlannedKernel]:
         """All that the system makes of each sort of kernels."""
         first = self.folding.chip
@@ -149,8 +155,8 @@ class Basis:
 
     def has_wires(self, options: RunOptions) -> bool:
         """Whether that run asks the same of wires that are as fast: what is far away is read again by other tiles."""
-        made, network = self.fabric.plan.options, self.fabric.network
+        made = self.fabric.plan.options
         names = {*options.speedup, *made.speedup}
         faster = {name for name in names if options.speedup.get(name, 1.0) != made.speedup.get(name, 1.0)}
         far = self.fabric.plan.system.host is not None
-        return faster.isdisjoint(network.links) and (options.overlap == made.overlap or not far)
+        return faster.isdisjoint(self.fabric.links) and (options.overlap == made.overlap or not far)

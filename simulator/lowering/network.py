@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,11 +62,6 @@ class Network:
         rates = WireRates(self.system, self.options, self.host.chips_of)
         self.rates = rates.all(self.wires)
         self._rates = np.asarray(self.rates)
-
-    @cached_property
-    def links(self) -> frozenset[str]:
-        """The links that its wires are of."""
-        return frozenset(wire.link for wire in self.wires)
 
     def phase_seconds(self, transfer: Transfer) -> float:
         """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""
