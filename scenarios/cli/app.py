@@ -22,6 +22,7 @@ from scenarios.cli.commands.find import register as register_find
 from scenarios.cli.commands.graph import register as register_graph
 from scenarios.cli.commands.imports import register as register_import
 from scenarios.cli.commands.library import register as register_library
+from scenarios.cli.commands.search import register as register_search
 from scenarios.cli.commands.study import register as register_study
 from scenarios.cli.commands.validate import register as register_validate
 from scenarios.cli.commands.what_if import register as register_what_if
@@ -293,6 +294,7 @@ def _print_json(data: object) -> None:
 register_what_if(app, _reporting, _print_json)
 register_study(app, _reporting, _print_json)
 register_find(app, _reporting, _print_json)
+register_search(app, _reporting, _print_json)
 register_estimate(app, _reporting, _print_json)
 register_graph(app, _reporting, _print_json)
 register_import(app, _reporting, _print_json)

@@ -1,0 +1,56 @@
+"""The command `search`, put on the command's app. Everything heavy is imported inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated, Any
+
+import typer
+
+_File = Annotated[str, typer.Argument(help="A scenario file that trains a model, or library:NAME for a bundled one.")]
+_Vary = Annotated[list[str] | None, typer.Option("--vary", help="What a key may be: tp=1,2,4,8 (repeatable).")]
+_Most = Annotated[
+    int | None, typer.Option("--most", help="Give up after so many runs, and say how far off a proof is.")
+]
+_Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
+
+
+def register(
+    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
+) -> None:
+    """Add the command. `reporting` turns the user's errors into messages and exit codes."""
+
+    @app.command()
+    def search(file: _File, vary: _Vary = None, most: _Most = None, set_: _Set = None, json: _Json = False) -> None:
+        """The fastest layout of a model's training on a system, proven by bounds."""
+        with reporting():
+            from scenarios.building.build import load_scenario
+            from scenarios.cli.show.search import search_record, show_search
+            from scenarios.console.terminal import console
+            from scenarios.questions.search import search as searched
+
+            found = searched(load_scenario(file, tuple(set_ or ())), _values(vary or []), most)
+            if json:
+                print_json(search_record(found))
+            else:
+                show_search(console(), found)
+            if found.best is None:
+                raise typer.Exit(3)
+
+
+def _values(texts: list[str]) -> dict[str, list[Any]]:
+    """What is said of keys. Raises SpecError with everything that is wrong."""
+    from hw import Mark, Problems
+    from hw.input import parse_document
+
+    problems, found = Problems(), {}
+    for number, text in enumerate(texts, 1):
+        key, equals, written = (each.strip() for each in text.partition("="))
+        if not equals or not key or not written:
+            problems.add(Mark("--vary", number), f"'{text}' is not of the form tp=1,2,4")
+            continue
+        found[key.removeprefix("parallel.")] = [parse_document(each, "--vary").data for each in written.split(",")]
+    problems.raise_if_any()
+    return found

@@ -1,0 +1,112 @@
+"""What `overlapse search` prints: the fastest layout, why it wins over the next one, its proof, and those that were run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analysis import RUN_WORDS, Summary
+from hw import Dimension
+from hw.input import show
+from scenarios.questions.search import Candidate, Searched
+
+_ROWS = 10
+_CAUSES = ("exposed_network", "bubble", "t_math", "t_memory", "t_network")
+"""Words that say why one layout takes longer than another."""
+
+
+def show_search(console: Console, found: Searched) -> None:
+    """The winner and its proof, then a table of what was run."""
+    best = found.best
+    if best is None:
+        console.print(Text(f"nothing fits: {_counts(found)}", style="red"))
+        return
+    peak = show(max(_words(best).memory_peaks.values()), Dimension.DATA)
+    console.print(Text(f"best         {best.told}", style="bold"))
+    console.print(Text(f"             {show(best.time_s, Dimension.TIME)}, MFU {_told(best, 'mfu')}, {peak} a chip"))
+    console.print(Text(f"tried        {_counts(found)}"))
+    console.print(Text(f"proof        {_proof(found)}", style="" if found.is_proven else "yellow"))
+    if len(found.ran) > 1:
+        console.print(Text(f"why          {_why(best, found.ran[1])}"))
+    console.print()
+    console.print(_table(found))
+
+
+def search_record(found: Searched) -> dict[str, Any]:
+    """Ready for JSON."""
+    return {
+        "best": None if found.best is None else _record(found.best),
+        "proven": found.is_proven,
+        "bound": found.bound_s,
+        "candidates": found.candidates,
+        "refused": found.refused,
+        "do_not_fit": found.too_large,
+        "simulated": len(found.ran),
+        "left": found.left,
+        "ran": [_record(each) for each in found.ran],
+    }
+
+
+def _record(candidate: Candidate) -> dict[str, Any]:
+    words = _words(candidate)
+    return {
+        **candidate.values,
+        "time": candidate.time_s,
+        "earliest": candidate.estimate.earliest,
+        "mfu": words["mfu"],
+        "peak_memory": words["peak_memory"],
+    }
+
+
+def _words(candidate: Candidate) -> Summary:
+    assert candidate.words is not None
+    return candidate.words
+
+
+def _told(candidate: Candidate, word: str) -> str:
+    return RUN_WORDS[word].text(_words(candidate)[word])
+
+
+def _counts(found: Searched) -> str:
+    return (
+        f"{found.candidates:,} layouts: {found.refused:,} cannot be built, {found.too_large:,} do not fit, "
+        f"{len(found.ran):,} were run, {found.left:,} were not"
+    )
+
+
+def _proof(found: Searched) -> str:
+    assert found.best is not None
+    if found.bound_s is None:
+        return "every layout that fits was run"
+    bound = show(found.bound_s, Dimension.TIME)
+    if found.is_proven:
+        return f"none of the others ends before {bound}"
+    return f"not proven: some of the others may end after {bound}, {1 - found.bound_s / found.best.time_s:.1%} sooner"
+
+
+def _why(best: Candidate, other: Candidate) -> str:
+    """What the next one has more of."""
+    differ = [key for key in best.values if best.values[key] != other.values[key]]
+    told = ", ".join(f"{key}: {other.values[key]}" for key in differ)
+    parts = []
+    for word in _CAUSES:
+        one, two = _words(best)[word], _words(other)[word]
+        if isinstance(one, float) and isinstance(two, float) and two > one * 1.001:
+            parts.append(f"{word} {RUN_WORDS[word].text(two)}, not {RUN_WORDS[word].text(one)}")
+    slower = other.time_s / best.time_s - 1
+    return f"with {told} it takes {slower:.1%} longer" + (f": {'; '.join(parts)}" if parts else "")
+
+
+def _table(found: Searched) -> Table:
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    assert found.best is not None
+    for column in (*found.best.values, "time", "at least", "MFU", "peak"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for each in found.ran[:_ROWS]:
+        times = (show(each.time_s, Dimension.TIME), show(each.estimate.earliest, Dimension.TIME))
+        peak = show(max(_words(each).memory_peaks.values()), Dimension.DATA)
+        table.add_row(*map(str, each.values.values()), *times, _told(each, "mfu"), peak)
+    return table

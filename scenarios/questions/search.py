@@ -1,0 +1,200 @@
+"""The fastest way to lay the training of a model on a system, with its proof.
+
+Model: a candidate says how many chips share each kind of work, the microbatch and what is recomputed; replicas are what the
+others leave of the chips. Each is estimated first: what it holds, and the time that no run of it beats (`earliest`). Those
+that fit are simulated, the best bound first, until no bound beats the best time: then no candidate that is left can win.
+Assumes: the estimate's peak, of the program in its order, is not above the run's: what it says does not fit does not. What
+it says fits is looked at again in the run. On one system the fastest step is also the cheapest, and that of most tokens
+per dollar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import product
+from typing import Any
+
+from analysis import Summary
+from hw import Mark, Problem, RunError, SpecError
+from hw.input import cut, unknown
+from scenarios.building.build import Scenario, build_scenario, without_questions
+from scenarios.building.run_one import summarise
+from scenarios.language.variants import changed
+from simulator import Estimate, Estimator, Parallel, Training
+from simulator.models import Transformer
+
+Values = Mapping[str, Any]
+"""Values of a candidate, by keys: those of `parallel`, and `recompute`."""
+
+_OF_PARALLEL = tuple(each.name for each in fields(Parallel) if each.name not in ("dp", "order", "layers"))
+KEYS = (*_OF_PARALLEL, "recompute")
+"""What may be searched over; replicas follow."""
+
+_MOST_MICROBATCH = 8
+_RECOMPUTE = ("none", "selective", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A layout: its values, its estimate, and the words of its run if it was run."""
+
+    values: Values
+    estimate: Estimate
+    words: Summary | None = None
+
+    @property
+    def time_s(self) -> float:
+        """The time of its run."""
+        assert self.words is not None
+        return self.words.result.time_s
+
+    @property
+    def told(self) -> str:
+        """Its values, in one line."""
+        return ", ".join(f"{key}: {value}" for key, value in self.values.items())
+
+    def __repr__(self) -> str:
+        return f"Candidate({self.told})"
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search came to. `ran` are runs that fit, the fastest first; `left` could not have won unless `bound_s`, the
+    best bound of those that were not run, is below the best time: then the search was stopped before its proof."""
+
+    ran: Sequence[Candidate]
+    refused: int
+    too_large: int
+    left: int
+    bound_s: float | None = None
+    errors: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Candidate | None:
+        """The fastest; None where nothing fits."""
+        return self.ran[0] if self.ran else None
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether no candidate that was not run can be faster."""
+        return self.bound_s is None or (self.best is not None and self.bound_s >= self.best.time_s)
+
+    @property
+    def candidates(self) -> int:
+        """How many there were."""
+        return len(self.ran) + self.refused + self.too_large + self.left
+
+
+def search(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None = None, most: int | None = None) -> Searched:
+    """The fastest layout of the training of a scenario. `values`: what each key may be, in place of its own choice; `most`:
+    runs after which it is given up without a proof. Raises SpecError where no transformer is trained, or on unlike chips."""
+    run = scenario.model
+    where = scenario.document.value_mark(("workload",))
+    if run is None or not isinstance(run.how, Training) or not isinstance(run.model.description, Transformer):
+        raise SpecError([Problem(where, "a search is for the layout of the training of a transformer")])
+    unknown_keys = [key for key in values or () if key not in KEYS]
+    if unknown_keys:
+        raise SpecError([Problem(Mark("--vary"), unknown("key of a layout", key, KEYS)) for key in unknown_keys])
+    space = {**_space(scenario, run.parallel, run.model.description), **(values or {})}
+    estimator = Estimator(run.model.description, scenario.system, scenario.options)
+    room = min(chip.hbm.capacity_bytes for chip in scenario.system.kinds)
+    fitting, refused, too_large = [], 0, 0
+    for candidate in _candidates(scenario, space, estimator):
+        if candidate is None:
+            refused += 1
+        elif candidate.estimate.peak_memory > room:
+            too_large += 1
+        else:
+            fitting.append(candidate)
+    fitting.sort(key=lambda each: each.estimate.earliest)
+    return _run_best_first(scenario, fitting, most, (refused, too_large, room))
+
+
+def _run_best_first(
+    scenario: Scenario, fitting: Sequence[Candidate], most: int | None, counts: tuple[int, int, float]
+) -> Searched:
+    """Run candidates until no bound beats the best."""
+    refused, too_large, room = counts
+    ran: list[Candidate] = []
+    errors: dict[str, int] = {}
+    tried = 0
+    for candidate in fitting:
+        best_s = min((each.time_s for each in ran), default=None)
+        is_over = most is not None and tried >= most
+        if is_over or (best_s is not None and candidate.estimate.earliest >= best_s):
+            break
+        tried += 1
+        try:
+            words = summarise(_scenario_of(scenario, candidate.values))
+        except (SpecError, RunError) as error:
+            message = cut(str(error).splitlines()[0], 80)
+            errors[message] = errors.get(message, 0) + 1
+            refused += 1
+            continue
+        if max(words.memory_peaks.values()) > room:
+            too_large += 1
+            continue
+        ran.append(replace(candidate, words=words))
+    ran.sort(key=lambda each: each.time_s)
+    left = fitting[tried:]
+    bound_s = left[0].estimate.earliest if left else None
+    return Searched(ran, refused, too_large, len(left), bound_s, errors)
+
+
+def _candidates(
+    scenario: Scenario, space: Mapping[str, Sequence[Any]], estimator: Estimator
+) -> Iterator[Candidate | None]:
+    """Every combination with its estimate; None where it cannot be built."""
+    run = scenario.model
+    assert run is not None
+    chips = scenario.system.size
+    for chosen in product(*space.values()):
+        values = dict(zip(space, chosen, strict=True))
+        layout = {key: value for key, value in values.items() if key != "recompute"}
+        others = 1
+        for key in ("tp", "pp", "cp", "ep"):
+            others *= layout.get(key, getattr(run.parallel, key))
+        if chips % others:
+            yield None
+            continue
+        layers = () if "pp" in layout or "interleave" in layout else run.parallel.layers
+        try:
+            parallel = replace(run.parallel, **layout, dp=chips // others, layers=layers)
+            training = replace(run.how, recompute=values.get("recompute", run.how.recompute))
+            yield Candidate(values, estimator.estimate(parallel, training))
+        except SpecError:
+            yield None
+
+
+def _scenario_of(scenario: Scenario, values: Values) -> Scenario:
+    """The scenario with the values of a candidate."""
+    paths = {f"workload.{'' if key == 'recompute' else 'parallel.'}{key}": value for key, value in values.items()}
+    given = scenario.document.data
+    if "mesh" in given.get("system", {}):
+        paths["system.mesh"] = None  # it follows
+    for key in ("dp", "layers"):
+        if key in given["workload"].get("parallel", {}):
+            paths[f"workload.parallel.{key}"] = None
+    return build_scenario(changed(without_questions(scenario.document), paths), scenario.path)
+
+
+def _space(scenario: Scenario, parallel: Parallel, model: Transformer) -> dict[str, Sequence[Any]]:
+    """What is tried where nothing is said: tensor parallelism inside the innermost wiring, every pipeline, microbatches of
+    a few sequences, ZeRO's levels without a pipeline and its first with one, each way to recompute."""
+    chips = scenario.system.size
+    topology = scenario.system.topology
+    inner = topology.levels[0].children if topology is not None else 1
+    heads = model.attention.heads
+    zero = [0, 1, 2, 3] if chips > 1 else [0]
+    return {
+        "tp": [size for size in _divisors(chips) if size <= inner and heads % size == 0],
+        "pp": [size for size in _divisors(chips) if size <= model.layers],
+        "zero": zero,
+        "microbatch": [size for size in (1, 2, 4, 8) if size <= _MOST_MICROBATCH],
+        "recompute": list(_RECOMPUTE),
+    }
+
+
+def _divisors(number: int) -> list[int]:
+    return [size for size in range(1, number + 1) if number % size == 0]

@@ -1,0 +1,117 @@
+"""Search over layouts: the winner is that of trying all, bounds are bounds, and what is left out is left out rightly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hw import RunError, SpecError
+from scenarios import load_scenario, run
+from tests.support.cases import overlapse
+
+TEXT = """\
+name: s
+system: {{chip: {chip}, topology: {topology}, set: {{hbm.capacity: {capacity}}}}}
+workload:
+  model:
+    name: small
+    layers: 4
+    d_model: 1024
+    attention: {{heads: 8}}
+    ffn: {{d_ff: 4096, gated: true, activation: silu}}
+    embedding: {{vocab: 8192}}
+  batch: {batch}
+  seq: 256
+run: {{overlap: {overlap}}}
+"""
+SPACE: Mapping[str, list[Any]] = {
+    "tp": [1, 2, 4],
+    "pp": [1, 2, 3],
+    "zero": [0, 1, 3],
+    "microbatch": [1, 2],
+    "recompute": ["none", "full"],
+}
+ASKED = [text for key, values in SPACE.items() for text in ("--vary", f"{key}={','.join(map(str, values))}")]
+CASES = {
+    "fast links": ("h100_sxm", "switch(4) over nvlink", "80 GB", 16, "full"),
+    "slow links": ("tpu_v5e", "ring(4)", "16 GB", 8, "none"),
+    "little memory": ("h100_sxm", "switch(4) over nvlink", "0.9 GB", 16, "auto"),
+}
+
+
+def file_of(folder: Path, case: str) -> str:
+    chip, topology, capacity, batch, overlap = CASES[case]
+    path = folder / "s.yaml"
+    path.write_text(TEXT.format(chip=chip, topology=topology, capacity=capacity, batch=batch, overlap=overlap), "utf-8")
+    return str(path)
+
+
+def every(file: str) -> Iterator[tuple[Mapping[str, Any], float, bool]]:
+    """Each layout that can be built, its time, and whether it fits."""
+    for chosen in product(*SPACE.values()):
+        values = dict(zip(SPACE, chosen, strict=True))
+        sets = [f"workload.{'' if key == 'recompute' else 'parallel.'}{key}={value}" for key, value in values.items()]
+        try:
+            words = run(file, sets).words
+        except (SpecError, RunError):
+            continue
+        yield values, words.result.time_s, bool(words["fits"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_winner_is_that_of_trying_all(tmp_path: Path, case: str) -> None:
+    file = file_of(tmp_path, case)
+    tried = list(every(file))
+    fastest = min(time_s for _, time_s, fits in tried if fits)
+    told = json.loads(overlapse("search", file, *ASKED, "--json").stdout)
+    print(f"{case}: {told['simulated']} of {told['candidates']} were run")
+    assert told["proven"]
+    assert told["best"]["time"] == fastest
+    assert told["candidates"] == 108
+    assert told["candidates"] - told["refused"] == len(tried)
+    assert told["do_not_fit"] <= sum(not fits for _, _, fits in tried)
+    assert told["simulated"] < len(tried) / 2
+    by_values = {tuple(values.values()): time_s for values, time_s, _ in tried}
+    for row in told["ran"]:
+        assert row["time"] == by_values[tuple(row[key] for key in SPACE)]
+        assert row["earliest"] <= row["time"] * (1 + 1e-9)
+    assert (told["do_not_fit"] > 0) is (case == "little memory")
+
+
+def test_a_search_that_is_given_up_says_so(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "slow links")
+    found = json.loads(overlapse("search", file, *ASKED, "--most", "1", "--json").stdout)
+    assert found["simulated"] == 1
+    assert found["proven"] is (found["bound"] >= found["best"]["time"])
+    shown = overlapse("search", file, *ASKED, "--most", "1").stdout
+    assert ("not proven" in shown) is not found["proven"]
+
+
+def test_where_nothing_fits(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "fast links")
+    shown = overlapse("search", file, "--set", "system.set.hbm.capacity=1 MB", "--vary", "tp=1", "--vary", "pp=1")
+    assert shown.exit_code == 3
+    assert "nothing fits: " in shown.stdout
+
+
+def test_what_cannot_be_searched_is_told(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "fast links")
+    wrong = overlapse("search", file, "--vary", "tpp=1,2")
+    assert wrong.exit_code == 2
+    assert "unknown key of a layout 'tpp', did you mean 'tp'" in wrong.stderr
+    assert "'tp' is not of the form tp=1,2,4" in overlapse("search", file, "--vary", "tp").stderr
+    plain = overlapse("search", "library:llama3_8b_block")
+    assert plain.exit_code == 2
+    assert "a search is for the layout of the training of a transformer" in plain.stderr
+
+
+def test_the_screen_says_what_won_and_why(tmp_path: Path) -> None:
+    shown = overlapse("search", file_of(tmp_path, "slow links"), *ASKED).stdout
+    assert shown.startswith("best         tp: ")
+    assert "proof        none of the others ends before " in shown
+    assert load_scenario(file_of(tmp_path, "slow links")).model is not None
