@@ -53,7 +53,8 @@ def told(name: str, *changes: str) -> str:
     given = [f"--set={each}" for each in ("study=", "expect=", *changes)]
     shown = overlapse("explain", f"library:{name}", *given)
     assert shown.exit_code == 0, shown.output
-    return " ".join(shown.output.partition("communication, hidden or exposed")[2].split())
+    part = shown.output.partition("communication, hidden or exposed")[2].partition("ops as understood")[0]
+    return " ".join(part.split())
 
 
 def test_explain_says_that_tensor_parallel_gathers_are_exposed() -> None:
