@@ -71,7 +71,6 @@ def _common(
 def _reporting() -> Iterator[None]:
     """Turn the errors that a user can cause into messages and exit codes."""
     from hw import RunError, SpecError
-    from scenarios.cli.show.errors import located
     from scenarios.console.pager import paged
     from scenarios.console.terminal import tell
 
@@ -79,6 +78,8 @@ def _reporting() -> Iterator[None]:
         with paged():
             yield
     except SpecError as error:
+        from scenarios.cli.show.errors import located
+
         for line in located(error.problems):
             tell(line)
         raise typer.Exit(Exit.WRONG_INPUT) from None
