@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,10 @@ from scenarios.cli.commands.search import register as register_search
 from scenarios.cli.commands.study import register as register_study
 from scenarios.cli.commands.validate import register as register_validate
 from scenarios.cli.commands.what_if import register as register_what_if
+
+if TYPE_CHECKING:
+    from scenarios.console.waiting import Sign
+    from scenarios.outcome.outcome import Outcome
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -78,7 +82,7 @@ def _reporting() -> Iterator[None]:
         with paged():
             yield
     except SpecError as error:
-        from scenarios.cli.show.errors import located
+        from scenarios.cli.errors import located
 
         for line in located(error.problems):
             tell(line)
@@ -90,6 +94,19 @@ def _reporting() -> Iterator[None]:
     except OSError as error:
         tell(f"{error.filename or 'output'}: {error.strerror or error}")
         raise typer.Exit(Exit.WRONG_INPUT) from None
+
+
+def _simulated(file: str, sets: list[str] | None, sign: Sign) -> Outcome:
+    """The outcome of a scenario, with a sign of what is being done."""
+    from scenarios.outcome.outcome import run as run_scenario
+
+    outcome = run_scenario(file, sets or ())
+    sign.says("lowering")
+    words = outcome.words
+    sign.says("simulating")
+    _ = words.result
+    sign.says("summing up")
+    return outcome
 
 
 @app.command()
@@ -111,16 +128,10 @@ def run(
         from scenarios.console.terminal import tell
         from scenarios.console.waiting import waiting
         from scenarios.outcome.outcome import WRITTEN
-        from scenarios.outcome.outcome import run as run_scenario
 
         written: list[Path] = []
         with promised_in(out, WRITTEN) if out is not None else nullcontext(), waiting("reading") as sign:
-            outcome = run_scenario(file, set_ or ())
-            sign.says("lowering")
-            words = outcome.words
-            sign.says("simulating")
-            _ = words.result
-            sign.says("summing up")
+            outcome = _simulated(file, set_, sign)
             if outcome.misfit is not None:
                 raise RunError("\n".join(outcome.misfit.lines()))
             if json:
@@ -146,10 +157,12 @@ def report(
     with _reporting():
         from scenarios.console.outputs import promised
         from scenarios.console.terminal import tell
-        from scenarios.outcome.outcome import run as run_scenario
+        from scenarios.console.waiting import waiting
 
-        with promised(out):
-            out.write_text(run_scenario(file, set_ or ()).report(), encoding="utf-8")
+        with promised(out), waiting("reading") as sign:
+            outcome = _simulated(file, set_, sign)
+            sign.says("writing the report")
+            out.write_text(outcome.report(), encoding="utf-8")
         tell(f"wrote {out}")
 
 
@@ -260,9 +273,10 @@ def explain(file: File, set_: Set = None) -> None:
     """Where every number came from, and why the run takes as long as it does."""
     with _reporting():
         from scenarios.cli.show.explanation import show_explanation
-        from scenarios.outcome.outcome import run as run_scenario
+        from scenarios.console.waiting import waiting
 
-        show_explanation(run_scenario(file, set_ or ()))
+        with waiting("reading") as sign:
+            show_explanation(_simulated(file, set_, sign))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,7 +79,10 @@ class Terminal:
             patch.setattr(sys, "stderr", self.written)
             with suppress(SystemExit):
                 app(list(arguments), standalone_mode=False)
-        return os.read(self.seen, 1 << 20).decode()
+        seen = b""
+        while select.select([self.seen], [], [], 0.3)[0]:  # what was written arrives a little later
+            seen += os.read(self.seen, 1 << 16)
+        return seen.decode()
 
 
 @pytest.fixture
@@ -100,6 +104,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
         (("run", "--json"), ("lowering", "simulating")),
         (("what-if",), ("running what if",)),
         (("check",), ("checking",)),
+        (("explain",), ("lowering", "simulating", "summing up")),
+        (("compare", "--set", "workload.dims.B=64"), ("comparing",)),
+        (("find", "workload.dims.B=1:64", "--where", "time > 1 us"), ("searching",)),
     ],
 )
 def test_commands_say_what_they_do(

@@ -30,10 +30,12 @@ def register(
 
     def ask(file: str, sets: list[str] | None, said: Iterable[tuple[str, Any, str]], json: bool) -> None:
         from scenarios.cli.study_answer import Asked, Said, answer
+        from scenarios.console.waiting import waiting
 
         alone = (Said("study", None, "find"), Said("expect", None, "find"))
         question = tuple(Said(f"study.{path}", value, option) for path, value, option in said)
-        answers = answer(Asked(file, tuple(sets or ()), question=(*alone, *question)))
+        with waiting("searching"):
+            answers = answer(Asked(file, tuple(sets or ()), question=(*alone, *question)))
         if json:
             print_json(answers.as_json())
         else:

@@ -29,9 +29,11 @@ def register(
             from scenarios.building.build import load_scenario
             from scenarios.cli.show.search import search_record, show_search
             from scenarios.console.terminal import console
+            from scenarios.console.waiting import waiting
             from scenarios.questions.search import search as searched
 
-            found = searched(load_scenario(file, tuple(set_ or ())), _values(vary or []), most)
+            with waiting("searching"):
+                found = searched(load_scenario(file, tuple(set_ or ())), _values(vary or []), most)
             if json:
                 print_json(search_record(found))
             else:

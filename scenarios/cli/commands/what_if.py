@@ -47,10 +47,12 @@ def register(
     def compare(a: _File, b: _Second = None, set_: _Set = None, json: _Json = False) -> None:
         """What moved between two scenarios, op by op and cause by cause, adding up to the difference."""
         with reporting():
+            from scenarios.console.waiting import waiting
             from scenarios.questions.compare import compare as ask
             from scenarios.questions.compare import load_both
 
-            found = ask(*load_both(a, b, set_ or ()))
+            with waiting("comparing"):
+                found = ask(*load_both(a, b, set_ or ()))
             if json:
                 print_json(found.as_json())
             else:

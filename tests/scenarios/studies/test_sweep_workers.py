@@ -198,24 +198,24 @@ def test_killed_three_times_the_table_is_the_same(scenario: Scenario, file: str,
     """SIGKILL at some moment, three times; the fourth run ends. The moments differ from run to run of this test."""
     store, before = tmp_path / "runs.db", 0
     for jobs, least in ((1, 40), (2, 60), (1, 30)):
-        process = start(file, store, jobs)
+        process = start(file, store, jobs, sizes=MANY_SIZES)
         wait_for_rows(store, before + least, process)
         time.sleep((time.perf_counter_ns() % 50) / 1e3)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         now = stored(store)
-        assert before + least <= now < RUNS
+        assert before + least <= now < MANY_RUNS
         before = now
     export = tmp_path / "table.csv"
-    process = start(file, store, 2, export)
+    process = start(file, store, 2, export, sizes=MANY_SIZES)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert f"{RUNS} rows, {RUNS - before} run now" in out.decode()
-    undisturbed = sweep(scenario, {B: "1:20", D: "1:15"}, jobs=1)
+    assert f"{MANY_RUNS:,} rows, {MANY_RUNS - before:,} run now" in out.decode()
+    undisturbed = sweep(scenario, {B: "1:60", D: "1:50"}, jobs=1)
     undisturbed.export(tmp_path / "undisturbed.csv")
     assert export.read_bytes() == (tmp_path / "undisturbed.csv").read_bytes()
-    assert stored(store) == RUNS
+    assert stored(store) == MANY_RUNS
 
 
 def test_the_workers_of_a_killed_study_go_too(file: str, tmp_path: Path) -> None:
