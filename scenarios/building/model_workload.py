@@ -100,9 +100,19 @@ def build_model(
     if len(problems.found) > before or not built.wired:
         return None, system, None
     document.notes = (*document.notes, *loaded.notes)
+    if "microbatch" not in spec.parallel.model_fields_set:
+        parallel = _of_whole_batches(parallel, sample_of(loaded.description, getattr(how, "seq", 0)), how.batch)
     graph = reader.tried(lambda: mode.graph(loaded.description, parallel, how))
     run = ModelRun(loaded, document.data["workload"].get("mode", DEFAULT_MODE), parallel, how, spec.parallel.dp is None)
     return graph, system, run
+
+
+def _of_whole_batches(parallel: Parallel, sample: Sample, batch: int) -> Parallel:
+    """Of images and graphs a replica computes all of its batch at once where nothing else is said: nobody trains a
+    convolution stack image by image. Sequences are long, and a pipeline wants microbatches."""
+    if sample.name == "sequence" or parallel.pp > 1 or batch % parallel.dp:
+        return parallel
+    return replace(parallel, microbatch=batch // parallel.dp)
 
 
 @dataclass(frozen=True, slots=True)

@@ -352,3 +352,12 @@ def test_models_that_make_no_tokens_count_samples(file: str, what: str) -> None:
 def test_what_a_family_has_not_is_told_at_its_place(file: str, workload: str, told: str) -> None:
     (problem,) = problems(file, f"workload={workload}")
     assert problem.split(": ", 1)[1].startswith(told)
+
+
+def test_images_are_computed_all_at_once_unless_a_microbatch_is_said(tmp_path: Path) -> None:
+    text = "name: i\nsystem: {base: dgx_h100}\nworkload: {model: resnet50, batch: 64}\n"
+    path = tmp_path / "i.yaml"
+    path.write_text(text, "utf-8")
+    words = run(str(path)).words.result.time_s
+    assert words == run(str(path), ["workload.parallel.microbatch=8"]).words.result.time_s
+    assert words < run(str(path), ["workload.parallel.microbatch=1"]).words.result.time_s
