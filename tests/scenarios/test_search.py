@@ -32,8 +32,8 @@ run: {{overlap: {overlap}}}
 SPACE: Mapping[str, list[Any]] = {
     "tp": [1, 2, 4],
     "pp": [1, 2, 3],
-    "zero": [0, 1, 3],
-    "microbatch": [1, 2],
+    "zero": [0, 3],
+    "microbatch": [2],
     "recompute": ["none", "full"],
 }
 ASKED = [text for key, values in SPACE.items() for text in ("--vary", f"{key}={','.join(map(str, values))}")]
@@ -72,7 +72,7 @@ def test_the_winner_is_that_of_trying_all(tmp_path: Path, case: str) -> None:
     print(f"{case}: {told['simulated']} of {told['candidates']} were run")
     assert told["proven"]
     assert told["best"]["time"] == fastest
-    assert told["candidates"] == 108
+    assert told["candidates"] == 36
     assert told["candidates"] - told["refused"] == len(tried)
     assert told["do_not_fit"] <= sum(not fits for _, _, fits in tried)
     assert told["simulated"] < len(tried) / 2
