@@ -204,7 +204,7 @@ def test_communication_without_links_counts_for_none() -> None:
 
 
 def test_a_pipeline_waits_for_the_stage_before() -> None:
-    outcome = run("library:tn21_pipeline_bubble")
+    outcome = run("library:pipeline_bubble")
     result = outcome.result
     timeline, dependencies = timeline_frame(result), dependencies_frame(result)
     found = idle_by_cause(timeline, dependencies, task_links(result))
@@ -267,7 +267,7 @@ def test_queue_lengths_by_hand() -> None:
 
 
 def test_who_comes_late_costs_the_others() -> None:
-    outcome = run("library:tn21_pipeline_bubble")
+    outcome = run("library:pipeline_bubble")
     result = outcome.result
     found = skew(timeline_frame(result))
     waiting = sum(result.waiting_ps.values()) / 1e12

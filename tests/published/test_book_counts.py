@@ -1,6 +1,6 @@
 """Counts of "How to Scale Your Model" that are no run: ridges, pods, hosts, cores, registers, clocks.
 Model: each figure follows from the catalogue where the catalogue has it, else from the widths that the source gives.
-Assumes: nothing is simulated; the rows that are a run live in scenarios/library/book.
+Assumes: nothing is simulated; the rows that are a run are scenarios of the library.
 Law: the computed figure equals the exact answer to its six digits. The source's printed answer may be rounded: the
 error against it is printed, not judged.
 Source: "How to Scale Your Model", chapters on rooflines, TPUs and GPUs; `answer` is recomputed from their inputs."""

@@ -226,7 +226,7 @@ def mixed(tokens: int, width: int, places: int) -> tuple[float, float, float]:
     """Seconds for weights, activations and math of a block, fully sharded over all but 16 of 16 x 16 x 16 or fewer chips."""
     dims = f"workload.dims.B={tokens}", f"workload.dims.F={width}"
     pod = [f"system.slice={places}x{places}x{places}", *(f"system.mesh.{axis}={places}" for axis in "XYZ")]
-    ran = outcome("tn10_mixed_sharding", *dims, *(pod if places != 4 else [])).words
+    ran = outcome("mixed_sharding", *dims, *(pod if places != 4 else [])).words
     weights, moved = (sum(number(ran, f"ops.{op}.t_network") for op in pair) for pair in (("win", "wout"), ("x", "y")))
     return weights, moved, number(ran, "t_math")
 

@@ -25,8 +25,8 @@ TABLE = Path(__file__).parents[3] / "shared" / "data" / "book_cases.csv"
 CHAPTERS = ("sharding", "training", "gpus")
 ELSEWHERE = {
     "GP01": "a count of cores: tests/published/test_book_counts.py",
-    "GP05": "one chip: library:gp05_thin_matmul_b200",
-    "GP08": "one chip: library:gp08_add_h100",
+    "GP05": "one chip: library:thin_matmul_b200",
+    "GP08": "one chip: library:add_vectors_h100",
     "GP29": "a clock: tests/published/test_book_counts.py",
 }
 """Rows that say nothing of a network."""
@@ -43,7 +43,7 @@ def of(name: str, word: str) -> float:
 
 def mixed(*overrides: str) -> tuple[float, float, float]:
     """Seconds for weights, for activations and for the math of the block under fully sharded and tensor parallelism."""
-    ran = outcome("tn10_mixed_sharding", *overrides).words
+    ran = outcome("mixed_sharding", *overrides).words
     weights, moved = (sum(number(ran, f"ops.{op}.t_network") for op in pair) for pair in (("win", "wout"), ("x", "y")))
     return weights, moved, number(ran, "t_math")
 
@@ -76,7 +76,7 @@ def rack_egress() -> float:
     assert topology is not None
     cut = overall_cut(level_facts(topology))
     assert cut is not None
-    by_run = 5184 * 16384 / of("gp31_gather_between_racks", "time")
+    by_run = 5184 * 16384 / of("gather_between_racks", "time")
     assert by_run == pytest.approx(cut.bytes_per_s, rel=1e-6)
     return cut.bytes_per_s
 
@@ -97,49 +97,49 @@ def row(id: str, answer: float, name: str, word: str, factor: float = 1.0, why: 
 
 
 ROWS = (
-    row("SH04", 372.827e-6, "sh04_all_gather_ring", "time"),
-    row("SH05", 559.241e-6, "sh05_all_gather_line", "time"),
-    row("SH06", 3e-6, "sh06_all_gather_line_short", "t_overhead", why="the larger of latency and transfer for a hop"),
-    row("SH10", 11.6508e-6, "sh10_all_reduce_in_cube", "time"),
-    row("SH13", 2e-6, "sh13_all_gather_latency", "t_overhead", why="the hops alone"),
+    row("SH04", 372.827e-6, "all_gather_ring", "time"),
+    row("SH05", 559.241e-6, "all_gather_line", "time"),
+    row("SH06", 3e-6, "all_gather_line_short", "t_overhead", why="the larger of latency and transfer for a hop"),
+    row("SH10", 11.6508e-6, "all_reduce_in_cube", "time"),
+    row("SH13", 2e-6, "all_gather_latency", "t_overhead", why="the hops alone"),
     Row("SH14", 16, lambda: 64 * local_elements("{chip: tpu_v5p, topology: 'torus(4,8,2)', mesh: {X: 4, Y: 8, Z: 2}}",
                                                 "X", 4096) / 4096),
-    row("SH15", 2550, "sh15_gather_weights_v5p", "find"),
-    row("SH17", 0.745654e-3, "sh17_partial_sums_v5p", "lower_bound", why="the larger of two that overlap"),
-    row("SH19", 23.3017e-6, "sh19_all_to_all_torus", "time"),
-    row("SH20", 917504, "sh20_all_gather_one_way", "network_bytes", why="a byte a scalar, one link a chip"),
-    row("SH24", 34.9525e-6, "sh24_gather_scatter_grid", "t_network"),
-    Row("SH25", 268.435e6, lambda: of("sh24_gather_scatter_grid", "peak_memory") - (2 + 1 / 4) * 2 * 128 * 8192,
+    row("SH15", 2550, "gather_weights_v5p", "find"),
+    row("SH17", 0.745654e-3, "partial_sums_v5p", "lower_bound", why="the larger of two that overlap"),
+    row("SH19", 23.3017e-6, "all_to_all_torus", "time"),
+    row("SH20", 917504, "all_gather_one_way", "network_bytes", why="a byte a scalar, one link a chip"),
+    row("SH24", 34.9525e-6, "gather_scatter_grid", "t_network"),
+    Row("SH25", 268.435e6, lambda: of("gather_scatter_grid", "peak_memory") - (2 + 1 / 4) * 2 * 128 * 8192,
         "without the activations: two of 2BD and a quarter"),
-    row("TN02", 850, "tn02_tokens_three_axes", "find"),
-    row("TN03", 7.616e6, "tn03_pod_batch", "find"),
-    row("TN07", 9.6e9, "tn07_parameters_that_fit", "find"),
+    row("TN02", 850, "tokens_three_axes", "find"),
+    row("TN03", 7.616e6, "pod_batch", "find"),
+    row("TN07", 9.6e9, "parameters_that_fit", "find"),
     Row("TN10", 13.6931, best_axis),
     Row("TN11", 99.2203, lambda: least_tokens(48000) / 64),
     Row("TN12", 406406, lambda: least_tokens(409600, *POD)),
-    row("TN13", 73440, "tn13_tokens_over_dcn", "find", 2, "(N-1)/N = 1/2; the next multiple of 64"),
-    row("TN13", 73440, "tn13_tokens_over_dcn_many", "find", why="(N-1)/N = 1023/1024"),
-    row("TN15", 130e9, "tn15_optimizer_memory", "peak_memory"),
+    row("TN13", 73440, "tokens_over_dcn", "find", 2, "(N-1)/N = 1/2; the next multiple of 64"),
+    row("TN13", 73440, "tokens_over_dcn_many", "find", why="(N-1)/N = 1023/1024"),
+    row("TN15", 130e9, "optimizer_memory", "peak_memory"),
     Row("TN18", 235.189, lambda: least_tokens(48000, "workload.dims.F=13824") / 64),
-    row("TN19", 310.483e-3, "tn19_step_at_40_percent", "time"),
-    Row("TN21", 0.179487, lambda: 1 - of("tn21_pipeline_bubble", "mfu")),
-    row("TN23", 10.4392e-3, "tn23_gradients_v5p", "time"),
-    row("GP11", 65.2447e-6, "gp11_all_gather_nvlink", "time"),
-    row("GP12", 16.3112e-6, "gp12_all_to_all_node", "time"),
-    Row("GP13", 412.903e9, lambda: 2 * 262144 * 1024 / of("gp13_all_gather_leaf", "time"), "V over the time"),
-    Row("GP15", 4.5, lambda: of("gp15_all_to_all_two_nodes", "time") / of("gp12_all_to_all_node", "time") * 7 / 8,
+    row("TN19", 310.483e-3, "step_at_40_percent", "time"),
+    Row("TN21", 0.179487, lambda: 1 - of("pipeline_bubble", "mfu")),
+    row("TN23", 10.4392e-3, "gradients_v5p", "time"),
+    row("GP11", 65.2447e-6, "all_gather_nvlink", "time"),
+    row("GP12", 16.3112e-6, "all_to_all_node", "time"),
+    Row("GP13", 412.903e9, lambda: 2 * 262144 * 1024 / of("all_gather_leaf", "time"), "V over the time"),
+    Row("GP15", 4.5, lambda: of("all_to_all_two_nodes", "time") / of("all_to_all_node", "time") * 7 / 8,
         "(N-1)/N = 7/8 in the node; as many bytes a node"),
-    row("GP16", 2200, "gp16_tokens_in_node", "find", 8 / 7, "(N-1)/N = 7/8"),
-    row("GP17", 2475, "gp17_tokens_beyond_node", "find", 32 / 31, "(N-1)/N = 31/32"),
-    row("GP17", 2475, "gp17_tokens_beyond_node_many", "find", why="(N-1)/N = 1023/1024"),
-    row("GP19", 79200, "gp19_tokens_mixture_of_experts", "find", why="(N-1)/N = 1023/1024"),
-    row("GP20", 1237.5, "gp20_tokens_two_nodes", "find", 1 / 8, "tokens of a node"),
-    row("GP21", 5625, "gp21_tokens_b200", "find", 32 / 31, "(N-1)/N = 31/32"),
-    row("GP21", 5625, "gp21_tokens_b200_many", "find", why="(N-1)/N = 1023/1024"),
-    row("GP27", 167.772e-6, "gp27_all_gather_inner_sharded", "time", 4 / 3, "(N-1)/N = 3/4"),
+    row("GP16", 2200, "tokens_in_node", "find", 8 / 7, "(N-1)/N = 7/8"),
+    row("GP17", 2475, "tokens_beyond_node", "find", 32 / 31, "(N-1)/N = 31/32"),
+    row("GP17", 2475, "tokens_beyond_node_many", "find", why="(N-1)/N = 1023/1024"),
+    row("GP19", 79200, "tokens_mixture_of_experts", "find", why="(N-1)/N = 1023/1024"),
+    row("GP20", 1237.5, "tokens_two_nodes", "find", 1 / 8, "tokens of a node"),
+    row("GP21", 5625, "tokens_b200", "find", 32 / 31, "(N-1)/N = 31/32"),
+    row("GP21", 5625, "tokens_b200_many", "find", why="(N-1)/N = 1023/1024"),
+    row("GP27", 167.772e-6, "all_gather_inner_sharded", "time", 4 / 3, "(N-1)/N = 3/4"),
     Row("GP30", 30720, lambda: local_elements("{base: dgx_h100, nodes: 256, mesh: {X: 2048}}", "X", 4096 * 15360)),
     Row("GP31", 3600e9, rack_egress),
-    row("GP32", 493.921e-3, "gp32_pipeline_transfers", "time"),
+    row("GP32", 493.921e-3, "pipeline_transfers", "time"),
 )  # fmt: skip
 
 

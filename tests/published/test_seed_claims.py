@@ -1,6 +1,6 @@
 """Claims of the founding documents about chips and about one op: figures, identities, ratios of two runs.
 
-Claims about one run are scenario files, under `scenarios/library/seeds`; ratios of whole workloads are in
+Claims about one run are scenario files of the library; ratios of whole workloads are in
 `test_seed_ratios.py`. The row ids are those of the documents' claims (R: rooflines, L: the lecture on them, F: FLOPs,
 H: memories, N: why time is not linear in FLOPs, T: training). Every expected value is a closed form or what the
 documents print; each test prints how far off the program is. Where a document is wrong, the test holds what is true

@@ -29,7 +29,7 @@ CONTEXT: Mapping[str, tuple[str, ...]] = {
     "dot_product_on_the_vector_unit": ("99.5 %",),  # what it is not
     "fixed_flops_h100_derated": ("85 %",),  # the other end of a range of measurements
     "memory_wall": ("19.5 TFLOP/s", "1555 GB/s"),  # the chip that it is not
-    "tn03_pod_batch": ("850 tokens",),  # the claimed batch over its 8960 chips
+    "pod_batch": ("850 tokens",),  # the claimed batch over its 8960 chips
     "two_chip_edits": ("1.1x",),  # what the command does
     "vit_l_train": ("197 tokens",),  # patches, and a token of the class: the description says it
 }

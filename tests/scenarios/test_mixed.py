@@ -101,7 +101,7 @@ def test_a_faster_matrix_unit_alone_moves_the_bound_once() -> None:
 
 def test_v100s_that_prepare_data_starve_an_a100(tmp_path: Path) -> None:
     """T03 T08: the A100's share of busy time is min(1, n x pace of one V100), for one, two and four of them."""
-    scenario = (Path(__file__).parents[2] / "scenarios/library/mixed/a100_fed_by_v100s.yaml").read_text()
+    scenario = (Path(__file__).parents[2] / "scenarios/library/mixed-fleet/a100_fed_by_v100s.yaml").read_text()
     for count in (1, 2, 4):
         chips = f"[a100_40gb_sxm, {count} x v100_sxm2_32gb]"
         text = scenario.replace("[a100_40gb_sxm, 2 x v100_sxm2_32gb]", chips).replace(

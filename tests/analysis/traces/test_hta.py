@@ -25,7 +25,7 @@ from tests.support.timelines import indexed
 
 SCENARIOS = (
     "library:chunked_all_reduce",  # partly hidden behind arithmetic
-    "library:tn21_pipeline_bubble",  # eight chips, idle for different times
+    "library:pipeline_bubble",  # eight chips, idle for different times
     "library:collective_matmul_gather",  # messages within collectives
     "library:mixed_v100_a100_ethernet",  # unlike chips wait for each other
 )

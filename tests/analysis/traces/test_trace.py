@@ -34,7 +34,7 @@ from simulator import Result
 
 NAMES = (
     "library:chunked_all_reduce",
-    "library:tn21_pipeline_bubble",
+    "library:pipeline_bubble",
     "library:collective_matmul_gather",
     "library:prefetch_from_host",
     "library:incast_seven_to_one",

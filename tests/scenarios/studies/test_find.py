@@ -164,15 +164,15 @@ V5E, H100, V5P, V6E = 1.97e14, 9.89e14, 4.59e14, 9.2e14
 KNEE = V5E / 8.2e11
 THRESHOLDS = {
     # scenario of the library: (row of the book, closed form, step), searched over 1 .. 100,000
-    "rl05_two_chips_width": ("RL05", 2 * V5E / 4.5e10, 2),
-    "rl07_four_chips_width": ("RL07", 2 * 4 * V5E / 9e10, 4),
-    "rl09_int8_critical_batch": ("RL09", 3.94e14 / 8.2e11 / 2, 1),
-    "rl10_int8_critical_batch_81": ("RL10", 3.94e14 / 8.1e11 / 2, 1),
-    "rl15_exact_critical_batch": ("RL15", KNEE * 4096**2 / (4096**2 - KNEE * 8192), 1),
-    "rl18_critical_batch_h100": ("RL18", H100 / 3.35e12, 1),
-    "sh15_gather_weights_v5p": ("SH15", V5P / 1.8e11, 1),
-    "tn02_tokens_three_axes": ("TN02", V5P / (3 * 1.8e11), 1),
-    "tp06_host_critical_batch": ("TP06", V6E / 1.6e10, 1),
+    "two_chip_threshold": ("RL05", 2 * V5E / 4.5e10, 2),
+    "four_chips_width": ("RL07", 2 * 4 * V5E / 9e10, 4),
+    "int8_knee_of_weights": ("RL09", 3.94e14 / 8.2e11 / 2, 1),
+    "int8_knee_of_weights_810": ("RL10", 3.94e14 / 8.1e11 / 2, 1),
+    "matmul_knee_exact": ("RL15", KNEE * 4096**2 / (4096**2 - KNEE * 8192), 1),
+    "matmul_knee_h100_weights": ("RL18", H100 / 3.35e12, 1),
+    "gather_weights_v5p": ("SH15", V5P / 1.8e11, 1),
+    "tokens_three_axes": ("TN02", V5P / (3 * 1.8e11), 1),
+    "weights_from_host_knee": ("TP06", V6E / 1.6e10, 1),
 }
 
 

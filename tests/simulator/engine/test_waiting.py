@@ -116,7 +116,7 @@ def test_fixed_times_at_once_are_one_time() -> None:
 
 
 def test_the_bubble_of_a_pipeline_is_seven_of_39_ms() -> None:
-    words = outcome("tn21_pipeline_bubble").words
+    words = outcome("pipeline_bubble").words
     assert words["t_waiting"] == pytest.approx(7 * MS, rel=1e-6)
     assert words["bound_by"] == "compute"
 
