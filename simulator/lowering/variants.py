@@ -16,9 +16,9 @@ from simulator.lowering.resources import SystemResources
 from simulator.measured import costs_of
 from simulator.passes.binding import bind_checked, check_as_written
 from simulator.passes.dispatch import dispatched
-from simulator.passes.fusion import FusionError, fuse
+from simulator.passes.fusion import FusionError, fused
 from simulator.passes.holding import held_by
-from simulator.passes.kernels import Kernels, listed
+from simulator.passes.kernels import Kernels
 from simulator.passes.parts import own_cuts
 
 FUSE = "fuse"
@@ -66,19 +66,17 @@ def _of_the_same_names(one: Kernels, other: Kernels) -> bool:
 
 def _issued(kernels: Kernels, plan: Plan) -> Kernels:
     """Fused, and each kernel issued by the host, where that takes time. Hosts of unlike chips are taken for the slowest."""
-    fused, options = _fused(kernels, plan), plan.options
+    made, options = _fused(kernels, plan), plan.options
     if options.dispatch == "graph":
-        return fused
-    recorded = any("backward" in kernel.kind for kernel in fused.templates)
+        return made
+    recorded = any("backward" in kernel.kind for kernel in made.templates)
     costs = [costs_of(options, chip, recorded) for chip in plan.system.kinds]
-    return dispatched(fused, plan.system, lambda kernel: max(cost(kernel) for cost in costs))
+    return dispatched(made, plan.system, lambda kernel: max(cost(kernel) for cost in costs))
 
 
 def _fused(kernels: Kernels, plan: Plan) -> Kernels:
-    if plan.graph.fuse == "none":
-        return kernels
     try:
-        return listed(fuse(list(kernels), plan.graph.fuse, plan.system, plan.options.tile_level), kernels)
+        return fused(kernels, plan.graph.fuse, plan.system, plan.options.tile_level)
     except FusionError as error:
         # the line is the number of the group, for whoever knows where that was written
         raise SpecError([Problem(Mark(FUSE, error.group + 1), str(error))]) from None

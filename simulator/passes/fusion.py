@@ -25,8 +25,9 @@ from hw import System
 from hw.input import unknown
 from simulator.graph.op_graph import FuseRule
 from simulator.ops.kernel import Kernel
-from simulator.passes.fusion_join import Room, join
-from simulator.passes.placement import Placement, placements
+from simulator.passes.fusion_join import Room, join, joined
+from simulator.passes.kernels import Kernels, listed
+from simulator.passes.placement import Placement, placed
 
 
 class FusionError(ValueError):
@@ -42,16 +43,11 @@ def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System, level: str = 
     `level`. Raises FusionError for an impossible group."""
     if rule == "none":
         return list(wholes)
-    if isinstance(rule, str) and rule != "elementwise":
-        raise FusionError(0, "fuse: " + unknown("rule", rule, ("none", "elementwise")) + ", or groups of op names")
     kernels = [part for kernel in wholes for part in _parts(kernel)]
-    places = placements(kernels, system)
-    groups = _greedy(kernels, places) if isinstance(rule, str) else _explicit(kernels, places, rule)
-    group_of = {at: group for group in groups for at in group}
+    group_of = {at: group for group in _groups(listed(kernels), rule, system) for at in group}
     readers = _readers(kernels)
     result: list[Kernel] = []
-    memory = system.chip.memories.get(level)
-    room = Room(system.chip.matrix_unit.tile, memory.capacity_bytes if memory else math.inf)
+    room = _room(system, level)
     at = 0
     for whole in wholes:
         here = range(at, at + len(_parts(whole)))
@@ -68,6 +64,29 @@ def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System, level: str = 
     return result
 
 
+def fused(kernels: Kernels, rule: FuseRule, system: System, level: str = "on_chip") -> Kernels:
+    """The same of kernels as columns: of groups that differ in names only, one is joined, and the others are stamped out.
+    Tensors and ops have the same values as before."""
+    if rule == "none":
+        return kernels
+    if any(len(_parts(template)) > 1 for template in kernels.templates):
+        return listed(fuse(list(kernels), rule, system, level), kernels)  # parts have no columns of their own
+    return joined(kernels, _groups(kernels, rule, system), _room(system, level))
+
+
+def _groups(kernels: Kernels, rule: FuseRule, system: System) -> list[tuple[int, ...]]:
+    """The kernels that are one, by their places in the program. Raises FusionError for an impossible group."""
+    if isinstance(rule, str) and rule != "elementwise":
+        raise FusionError(0, "fuse: " + unknown("rule", rule, ("none", "elementwise")) + ", or groups of op names")
+    places = placed(kernels, system)
+    return _greedy(kernels, places) if isinstance(rule, str) else _explicit(kernels, places, rule)
+
+
+def _room(system: System, level: str) -> Room:
+    memory = system.chip.memories.get(level)
+    return Room(system.chip.matrix_unit.tile, memory.capacity_bytes if memory else math.inf)
+
+
 def _parts(kernel: Kernel) -> tuple[Kernel, ...]:
     """What may be fused by itself; a kernel in chunks stays whole, since its second part needs all of the first."""
     return kernel.parts if kernel.parts and kernel.schedule.chunks == 1 else (kernel,)
@@ -82,14 +101,15 @@ def _readers(kernels: Sequence[Kernel]) -> Mapping[str, set[int]]:
     return readers
 
 
-def _greedy(kernels: Sequence[Kernel], places: Sequence[Placement]) -> list[tuple[int, ...]]:
-    maker = {access.tensor: at for at, kernel in enumerate(kernels) for access in kernel.writes}
+def _greedy(kernels: Kernels, places: Sequence[Placement]) -> list[tuple[int, ...]]:
+    maker = {value: at for at in range(len(kernels)) for value in kernels.written_by(at)}
     groups: list[list[int]] = []
     group_of: dict[int, list[int]] = {}
-    for at, kernel in enumerate(kernels):
+    for at in range(len(kernels)):
+        kernel = kernels.like(at)
         if not _joinable(kernel):
             continue
-        feeders = sorted({maker[access.tensor] for access in kernel.reads if access.tensor in maker}, reverse=True)
+        feeders = sorted({maker[value] for value in kernels.read_by(at) if value in maker}, reverse=True)
         for feeder in feeders:
             group = group_of.get(feeder)
             if group is not None and places[feeder] is places[at] and _may_follow(kernels, group, at):
@@ -107,45 +127,46 @@ def _joinable(kernel: Kernel) -> bool:
     return kernel.communication is None and (kernel.fusable or (kernel.reduces and not kernel.matrix_flops))
 
 
-def _may_follow(kernels: Sequence[Kernel], group: Sequence[int], at: int) -> bool:
+def _may_follow(kernels: Kernels, group: Sequence[int], at: int) -> bool:
     """Whether kernel `at` may close up to `group`: same schedule, no reduction before it, no stranger between."""
-    if any(kernels[member].reduces for member in group):
+    if any(kernels.like(member).reduces for member in group):
         return False
-    if any(kernels[member].schedule != kernels[at].schedule for member in group):
+    if any(kernels.like(member).schedule != kernels.like(at).schedule for member in group):
         return False
     return _stranger(kernels, group, at) is None
 
 
-def _stranger(kernels: Sequence[Kernel], group: Sequence[int], last: int) -> Kernel | None:
+def _stranger(kernels: Kernels, group: Sequence[int], last: int) -> int | None:
     """The first kernel before `last`, outside the group, that needs the group: it could not run before the whole."""
-    tainted = {access.tensor for member in group for access in kernels[member].writes}
-    tainted |= {name for member in group for name in kernels[member].ops}
     inside = set(group)
-    for at in range(group[0] + 1, last):
-        kernel = kernels[at]
-        needs = {*(access.tensor for access in kernel.reads), *kernel.schedule.after}
-        if at not in inside and needs & tainted:
-            return kernel
+    between = [at for at in range(group[0] + 1, last) if at not in inside]
+    tainted = {value for member in group for value in kernels.made_by(member)} if between else set()
+    for at in between:
+        after = kernels.like(at).schedule.after
+        if not tainted.isdisjoint(kernels.read_by(at)):
+            return at
+        if after and not {kernels.names.value_name(value) for value in tainted}.isdisjoint(after):
+            return at
     return None
 
 
-def _known_as(kernel: Kernel) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _known_as(op: tuple[str, str, tuple[int, ...]]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The names by which a group may know the op of a kernel, with the round that each leaves open: its own, which names a
     round outright ([a.1, b.1]), that without the numbers of its rounds, and that with which it is written."""
-    own = kernel.ops[0]
+    own, base, turn = op
     yield own, ()
-    if kernel.turn:
-        yield own.removesuffix("".join(f".{number}" for number in kernel.turn)), kernel.turn
-    yield kernel.base_ops[0], kernel.turn
+    if turn:
+        yield own.removesuffix("".join(f".{number}" for number in turn)), turn
+    yield base, turn
 
 
 class _Index:
     """Kernels by the names that a group may know them by."""
 
-    def __init__(self, kernels: Sequence[Kernel]) -> None:
+    def __init__(self, kernels: Kernels) -> None:
         self.places: dict[str, dict[int, tuple[int, ...]]] = {}
-        for at, kernel in enumerate(kernels):
-            for name, turn in _known_as(kernel):
+        for at in range(len(kernels)):
+            for name, turn in _known_as(kernels.names.op(at)):
                 self.places.setdefault(name, {}).setdefault(at, turn)
 
     def rounds(self, names: Sequence[str]) -> dict[tuple[int, ...], dict[int, str]]:
@@ -163,9 +184,7 @@ class _Index:
         return found
 
 
-def _explicit(
-    kernels: Sequence[Kernel], places: Sequence[Placement], rule: Iterable[Sequence[str]]
-) -> list[tuple[int, ...]]:
+def _explicit(kernels: Kernels, places: Sequence[Placement], rule: Iterable[Sequence[str]]) -> list[tuple[int, ...]]:
     groups: list[tuple[int, ...]] = []
     taken: set[int] = set()
     index = _Index(kernels)
@@ -187,14 +206,14 @@ def _explicit(
     return groups
 
 
-def _split(kernels: Sequence[Kernel], group: list[int], number: int) -> list[tuple[int, ...]]:
+def _split(kernels: Kernels, group: list[int], number: int) -> list[tuple[int, ...]]:
     """The group cut after each reduction, checked for what cannot be fused."""
     parts: list[list[int]] = [[]]
     for at in group:
-        kernel = kernels[at]
+        kernel = kernels.like(at)
         if kernel.communication is not None:
-            raise FusionError(number, f"fuse: {kernel.name} is a {kernel.kind}, which is no kernel to fuse")
-        if replace(kernel.schedule, after=()) != replace(kernels[group[0]].schedule, after=()):
+            raise FusionError(number, f"fuse: {kernels[at].name} is a {kernel.kind}, which is no kernel to fuse")
+        if replace(kernel.schedule, after=()) != replace(kernels.like(group[0]).schedule, after=()):
             raise FusionError(
                 number, "fuse: all ops of a group need the same chunks=, tiles=, queue=, priority= and on="
             )
@@ -205,7 +224,9 @@ def _split(kernels: Sequence[Kernel], group: list[int], number: int) -> list[tup
         stranger = _stranger(kernels, part, part[-1]) if part else None
         if stranger is not None:
             names = ", ".join(kernels[at].name for at in part)
-            raise FusionError(number, f"fuse: {names} cannot be one kernel, {_described(stranger)} stands between them")
+            raise FusionError(
+                number, f"fuse: {names} cannot be one kernel, {_described(kernels[stranger])} stands between them"
+            )
     return [tuple(part) for part in parts if len(part) > 1]
 
 

@@ -26,6 +26,9 @@ class Naming(Protocol):
     def base(self, number: int) -> str:
         """The name of a kernel without the numbers of rounds."""
 
+    def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
+        """The first op of a kernel: its name, the one with which it is written, and the numbers of its rounds."""
+
     def value_name(self, value: int) -> str:
         """The name of a value."""
 
@@ -62,6 +65,14 @@ class Kernels(Sequence[Kernel]):
         """The values that a kernel makes: one for each of its writes, then one for each of its ops."""
         return self.makes[self.made_at[at] : self.made_at[at + 1]]
 
+    def like(self, at: int) -> Kernel:
+        """The template of a kernel: all of it but names."""
+        return self.templates[self.code[at]]
+
+    def written_by(self, at: int) -> array[int]:
+        """The values that a kernel writes."""
+        return self.made_by(at)[: len(self.like(at).writes)]
+
     @property
     def values(self) -> int:
         """Values that are read or made are below this."""
@@ -69,7 +80,8 @@ class Kernels(Sequence[Kernel]):
 
     def values_named(self) -> dict[str, int]:
         """The value of every name that kernels read or make; of several the last."""
-        return {self.names.value_name(value): value for column in (self.reads, self.makes) for value in column}
+        last = dict.fromkeys((*reversed(self.makes), *reversed(self.reads)))
+        return {self.names.value_name(value): value for value in reversed(last)}
 
     def __len__(self) -> int:
         return len(self.code)
@@ -104,6 +116,10 @@ class _Listed:
 
     def base(self, number: int) -> str:
         return self.kernel(number).base
+
+    def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
+        kernel = self.kernel(number)
+        return kernel.ops[0], kernel.base_ops[0], kernel.turn
 
     def value_name(self, value: int) -> str:
         if value not in self._names and self._like is not None:

@@ -197,7 +197,10 @@ class Stamps:
         """The name of a kernel without the numbers of rounds."""
         key = self._flat.site[self._op[number]], self.kernels.code[number]
         if key not in self._bases:
-            self._bases[key] = self.kernel(number).base
+            own, written, _ = self.op(number)
+            name = self.kernel_name(number)
+            # as `Kernel.base` has it, without a kernel made for it
+            self._bases[key] = written + name.removeprefix(own) if written != own else name
         return self._bases[key]
 
     def kernel_name(self, number: int) -> str:
@@ -209,6 +212,16 @@ class Stamps:
         if place >= 0:
             return flat.name(flat.values_of(at)[place])
         return flat.name(at) + (stamp.rests[-2 - place] if place != _OUT else "")
+
+    def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
+        """The first op of a kernel: its name, the one with which it is written, and the numbers of its rounds."""
+        if number in self._alone:
+            kernel = self._alone[number]
+            return kernel.ops[0], kernel.base_ops[0], kernel.turn
+        flat, at = self._flat, self._op[number]
+        path, output = flat.turns[flat.turn[at]], flat.sites[flat.site[at]].output
+        own = self.value_name(self.kernels.made_by(number)[len(self._stamp[number].kernel.writes)])
+        return own, output.base if path or output.written else own, path
 
     def kernel(self, number: int) -> Kernel:
         """A kernel as an object, under its own names."""
