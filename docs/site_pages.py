@@ -81,19 +81,8 @@ def api_page(door: str, names: list[str]) -> str:
 
 
 def library() -> str:
-    """A page that lists the bundled scenarios, a theme at a time, each with the beginning of what it says of itself."""
-    lines = ["# The scenario library", "", "Run one with `overlapse run library:NAME`.", ""]
-    folder = ROOT / "scenarios" / "library"
-    for theme in sorted(path for path in folder.iterdir() if path.is_dir()):
-        lines += [f"## {theme.name}", "", "| name | about |", "|---|---|"]
-        for path in sorted(theme.rglob("*.yaml")):
-            said = re.search(
-                r"^about:\s*>?-?\s*(.*?)(?=^\S|\Z)", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE
-            )
-            about = " ".join(said[1].split()).replace("|", "\\|") if said else ""
-            lines.append(f"| `{path.relative_to(folder).with_suffix('')}` | {about} |")
-        lines.append("")
-    return "\n".join(lines)
+    """The index of the bundled scenarios, whose files are not on the site."""
+    return re.sub(r"\[(`[^`]+`)\]\(library/[^)]*\)", r"\1", (ROOT / "scenarios" / "README.md").read_text("utf-8"))
 
 
 def on_config(config: Any) -> Any:
@@ -121,7 +110,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Lead links over the edge of docs/ to the copies on the site; what has none is told by its path alone."""
     for source, name in BESIDE.items():
         markdown = re.sub(rf"\]\((?:\.\./)?{source}\.md(#[^)]*)?\)", rf"]({name}.md\1)", markdown)
-    markdown = re.sub(r"\]\((?:\.\./)?scenarios/library\)", "](library.md)", markdown)
+    markdown = re.sub(r"\]\((?:\.\./)?scenarios/README\.md\)", "](library.md)", markdown)
     if page.file.src_uri in {f"{name}.md" for name in BESIDE.values()}:
         markdown = re.sub(r"\]\(docs/", "](", markdown)
     return re.sub(

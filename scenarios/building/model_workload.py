@@ -103,6 +103,8 @@ def build_model(
     if "microbatch" not in spec.parallel.model_fields_set:
         parallel = _of_whole_batches(parallel, sample_of(loaded.description, getattr(how, "seq", 0)), how.batch)
     graph = reader.tried(lambda: mode.graph(loaded.description, parallel, how))
+    if graph is not None and "fuse" in spec.model_fields_set:
+        graph = replace(graph, fuse=spec.fuse)
     run = ModelRun(loaded, document.data["workload"].get("mode", DEFAULT_MODE), parallel, how, spec.parallel.dp is None)
     return graph, system, run
 
@@ -144,7 +146,7 @@ class _Reader:
         """What is done with the model, after checking which keys are there."""
         workload = self.document.data["workload"]
         for key in workload:
-            if key in _OF_OPS:
+            if key in _OF_OPS and key != "fuse":
                 where = self.document.key_mark((*_AT, key))
                 self.problems.add(where, f"{key} is for ops that are written out; a model makes its own")
         given = workload.get("mode", DEFAULT_MODE)
@@ -156,7 +158,16 @@ class _Reader:
             if key in _OF_MODELS and key not in (*OF_ANY_MODEL, *mode.keys):
                 of = " and ".join(name for name, each in MODES.items() if key in each.keys)
                 self.problems.add(self.document.key_mark((*_AT, key)), f"{given} has no {key}; it is of {of}")
+        if "fuse" in workload:
+            self._fuse(workload["fuse"], given)
         return mode
+
+    def _fuse(self, asked: object, mode: str) -> None:
+        """Refuse to fuse a model's ops in another way than its own or not at all, or to part what a step keeps by."""
+        if asked != "none":
+            self.add("fuse", "a model makes its own kernels; fuse: none makes each of its ops one")
+        elif mode == DEFAULT_MODE:
+            self.problems.add(self.document.key_mark((*_AT, "fuse")), "what a training step keeps goes by its own kernels")
 
     def model(self, path: Path) -> LoadedModel | None:
         """The model that is named, or written inline."""
