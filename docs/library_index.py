@@ -137,8 +137,8 @@ TECHNIQUES: tuple[tuple[str, ...], ...] = (
     ),
     ("collectives that nobody wrote", "planner_case_1 planner_case_2 planner_case_3_wide planner_case_3_wide_auto"),
 )
-"""What the founding documents speak of, in their order: the scenarios that run it, and the word that shows it in the first of
-them, where that is not its first claim."""
+"""What the founding documents speak of, in their order: the scenarios that run it, and the word that shows it in the
+first of them, where that is not its first claim."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,9 @@ class _Reader:
         if asked != "none":
             self.add("fuse", "a model makes its own kernels; fuse: none makes each of its ops one")
         elif mode == DEFAULT_MODE:
-            self.problems.add(self.document.key_mark((*_AT, "fuse")), "what a training step keeps goes by its own kernels")
+            self.problems.add(
+                self.document.key_mark((*_AT, "fuse")), "what a training step keeps goes by its own kernels"
+            )
 
     def model(self, path: Path) -> LoadedModel | None:
         """The model that is named, or written inline."""

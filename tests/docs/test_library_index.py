@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 def script() -> Iterator[ModuleType]:
     """docs/library_index.py: a script beside the pages, no part of a package."""
     spec = importlib.util.spec_from_file_location("library_index", ROOT / "docs" / "library_index.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look for their module there
     spec.loader.exec_module(module)
