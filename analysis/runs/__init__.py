@@ -15,6 +15,7 @@ from analysis.runs.critical_path import (
     schedule_path,
 )
 from analysis.runs.elasticity import FACTORS, Lever, elasticity, levers
+from analysis.runs.grounds import GROUNDS, grounds, grounds_line
 from analysis.runs.hidden import Hidden, hidden_communication
 from analysis.runs.path_frames import path_frame, slack_frame
 from analysis.runs.roofline import RooflinePoint, roofline_points, roofs
@@ -61,6 +62,10 @@ __all__ = [
     "advice",
     "elasticity",
     "levers",
+    # What its times rest on.
+    "GROUNDS",
+    "grounds",
+    "grounds_line",
     # Two runs; a job beside the run.
     "BOTH",
     "ONLY_A",

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from analysis.runs.advice import MAX_TASKS, Advice, advice
 from analysis.runs.collectives import folding_line
+from analysis.runs.grounds import grounds, grounds_line
 from analysis.runs.hidden import hidden_communication
 from analysis.terminal.gantt import LETTERS, OTHER, Window, gantt, steady_window
 from analysis.terminal.lines import LABEL, joined, labelled, line_of
@@ -35,7 +36,7 @@ LINES = 23
 
 MOST_OPS, FEWEST_OPS = 6, 3
 SHOWN_CHIPS = 2
-_TIGHTER = ((0.0, 3), (0.01, 3), (0.01, 2), (0.01, 1))
+_TIGHTER = ((0.0, 3), (0.01, 3), (0.01, 2), (0.01, 1), (0.05, 1))
 """What gives way where lines are short: causes of less than a share of the time, and queues in the picture."""
 
 _HELPS = 4
@@ -245,12 +246,16 @@ def _gantt_lines(
 
 
 def _closing(summary: Summary, width: int, also: Sequence[Advice]) -> Iterator[Text]:
-    """Memory, what would help, what was assumed."""
+    """Memory, what would help, what a measured run rests on, what was assumed."""
     peak, capacity = fullest(summary)
     memory = f"{show(peak, Dimension.DATA)} of {show(capacity, Dimension.DATA)} HBM ({100 * peak / capacity:.1f} %)"
     fits = "" if summary["fits"] else ("  DOES NOT FIT", "bold red")
     yield line_of(Text.assemble(("peak memory  ", "dim"), memory, fits), width)
-    yield from labelled("would help", _helpful(summary, also), width, 2)
+    shares = grounds(summary.result)
+    # a line more below is one less here: the screen is as long as ever
+    yield from labelled("would help", _helpful(summary, also), width, 2 if shares is None else 1)
+    if shares is not None:
+        yield from labelled("rests on", grounds_line(shares), width)
     assumed = _assumed(summary)
     if assumed:
         yield from labelled("assumed", "; ".join(assumed), width)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis import CAUSES, WORDS, Summary
-from analysis.runs import advice
+from analysis.runs import advice, grounds, grounds_line
 from analysis.words import rounds_figures
 from hw import Dimension
 from hw.input import show
@@ -42,6 +42,9 @@ def reasons(words: Summary, notes: Iterable[str], sharding: ShardingStory) -> It
         intensity = "no HBM traffic" if row.intensity is None else f"{row.intensity:.4g} FLOP/B"
         tile = f", tile {row.tile}" if row.tile else ""
         yield f"{row.name}{times} ({row.kind}) takes {show(row.time_s, _S)}: bound by {row.bound_by}, {intensity}{tile}."
+    shares = grounds(words.result)
+    if shares is not None:
+        yield f"What it rests on, {grounds_line(shares)}."
     for line in sharding.lines():
         yield f"Sharding: {line}."
     for each in advice(words)[:3]:

@@ -28,6 +28,7 @@ from analysis import (
     write_table,
     write_trace,
 )
+from analysis.runs import grounds
 from analysis.words import rounds_figures
 from hw import Problems, SpecError
 from hw.systems import folder_of
@@ -195,6 +196,8 @@ class Outcome:
         if self.words.plan.classes > 1:  # each word is that of the chip with the most of it: which one?
             chips = {word: self.words.chip_of(word) for word in WORDS}
             words["chip_of"] = {word: chip for word, chip in chips.items() if chip is not None}
+        if (shares := grounds(self.result)) is not None:
+            words["provenance"] = shares
         if self.sharding.inserted or self.sharding.dearer:
             words["sharding"] = self.sharding.as_json()
         if (money_words := money_words_of(self.scenario)) is not None:
