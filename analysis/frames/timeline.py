@@ -13,7 +13,7 @@ pandas is imported when a frame is asked for, not before: the command starts fas
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from analysis.frames.tables import plain_names
 from analysis.words.causes import CAUSES, DOES, what_it_does
 from analysis.words.columns.rounds import op_figures
 from analysis.words.ops import OpFigures, combined
-from simulator import PS_PER_S, PlannedKernel, Result
+from simulator import PS_PER_S, PlannedKernels, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +50,8 @@ def timeline_frame(result: Result, chips: Collection[int] | None = None) -> pd.D
     if plan.partner:
         pairs = zip(task.tolist(), queue.tolist(), strict=True)
         kernel = np.asarray([plan.kernel_on(each, program.queues[lane].chip) for each, lane in pairs])
-    names = _codes([planned.kernel.name for planned in plan.kernels])
-    kinds = _codes([planned.kernel.kind for planned in plan.kernels])
+    names = _codes(plan.kernels.names())
+    kinds = _codes(sort.kernel.kind for sort in plan.kernels.every_sort())
     lanes = _codes([lane.name for lane in program.queues])
     chip_of = np.asarray([lane.chip for lane in program.queues])
     columns: dict[str, Any] = {
@@ -74,8 +74,10 @@ def timeline_frame(result: Result, chips: Collection[int] | None = None) -> pd.D
     return _expanded(frame, folding.members, set(chips) if chips is not None else None)
 
 
-def _does(kernels: Sequence[PlannedKernel]) -> NDArray[Any]:
-    return np.asarray([DOES.index(what_it_does(planned)) for planned in kernels], dtype=np.int8)
+def _does(kernels: PlannedKernels) -> NDArray[Any]:
+    """By kernel, what it does, as a place in `DOES`."""
+    of_sort = np.asarray([DOES.index(what_it_does(sort)) for sort in kernels.sorts], dtype=np.int8)
+    return of_sort.take(np.asarray(kernels.code))
 
 
 def ops_frame(result: Result) -> pd.DataFrame:
@@ -86,9 +88,9 @@ def ops_frame(result: Result) -> pd.DataFrame:
 
     named: dict[str, list[OpFigures]] = {}
     does: dict[str, str] = {}
-    for figures, planned in zip(op_figures(result), result.plan.kernels, strict=True):
+    for figures, sort in zip(op_figures(result), result.plan.kernels.every_sort(), strict=True):
         named.setdefault(figures.name, []).append(figures)
-        does.setdefault(figures.name, what_it_does(planned))
+        does.setdefault(figures.name, what_it_does(sort))
     rows = [combined(name, each) for name, each in named.items()]
     columns: dict[str, Any] = {
         "op": pd.Categorical(list(named), categories=list(named)),
@@ -219,8 +221,8 @@ def _slots(result: Result) -> tuple[NDArray[Any], NDArray[Any]]:
     return slots[:, 0].copy(), slots[:, 1].copy()
 
 
-def _codes(names: list[str]) -> tuple[list[str], NDArray[Any]]:
+def _codes(names: Iterable[str]) -> tuple[list[str], NDArray[Any]]:
     """Distinct names, and for each name its place among them, in the narrowest integers."""
-    distinct = list(dict.fromkeys(names))
-    place = {name: at for at, name in enumerate(distinct)}
-    return distinct, np.asarray([place[name] for name in names], dtype=np.min_scalar_type(-max(1, len(distinct))))
+    place: dict[str, int] = {}
+    codes = [place.setdefault(name, len(place)) for name in names]
+    return list(place), np.asarray(codes, dtype=np.min_scalar_type(-max(1, len(place))))

@@ -220,8 +220,8 @@ def _facts(result: Result, figures: Sequence[OpFigures]) -> tuple[list[tuple[obj
     """
     known: dict[tuple[object, ...], int] = {}
     numbers = []
-    for row, planned in zip(figures, result.plan.kernels, strict=True):
-        chunks = planned.kernel.schedule.chunks
+    for row, sort in zip(figures, result.plan.kernels.every_sort(), strict=True):
+        chunks = sort.kernel.schedule.chunks
         amounts = (row.flops / chunks, row.hbm_bytes / chunks, row.network_bytes / chunks)
         numbers.append(known.setdefault((row.kind, row.bound_by, *amounts, row.tile, chunks), len(known)))
     return list(known), np.asarray(numbers, dtype=np.int64)

@@ -64,7 +64,7 @@ class Comparison:
     @cached_property
     def changes(self) -> list[Change]:
         """One for every op and cause on the path of either run, the largest difference first."""
-        in_a, in_b = ({planned.kernel.name for planned in run.plan.kernels} for run in (self.a, self.b))
+        in_a, in_b = (set(run.plan.kernels.names()) for run in (self.a, self.b))
         path_a, path_b = (path_work_ps(schedule_path(run)) for run in (self.a, self.b))
         found = [
             Change(op, cause, path_a.get((op, cause), 0), path_b.get((op, cause), 0), _where(op, in_a, in_b))
@@ -87,7 +87,7 @@ class Comparison:
         of_op: dict[str, list[Change]] = {}
         for each in self.changes:
             of_op.setdefault(each.op, []).append(each)
-        in_a, in_b = (dict.fromkeys(planned.kernel.name for planned in run.plan.kernels) for run in (self.a, self.b))
+        in_a, in_b = (dict.fromkeys(run.plan.kernels.names()) for run in (self.a, self.b))
         found = [_sum(op, "", of_op.get(op, ()), _where(op, in_a, in_b)) for op in {**in_a, **in_b}]
         return sorted(found, key=_largest_first)
 

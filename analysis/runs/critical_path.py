@@ -126,7 +126,7 @@ class _Walk:
     def _name(self, task: int) -> tuple[str, int]:
         """The name of a task's kernel, and its first chip."""
         chip = self.program.queues[self.program.queue[task]].chip
-        return self.plan.kernels[self.plan.kernel_on(task, chip)].kernel.name, chip
+        return self.plan.kernels.kernels.names.kernel_name(self.plan.kernel_on(task, chip)), chip
 
 
 def _before_in_queue(result: Result) -> dict[int, list[int]]:

@@ -42,11 +42,12 @@ def hidden_communication(result: Result) -> list[Hidden]:
     if not exposed:
         return []
     chip = max(sorted(exposed), key=lambda each: length(exposed[each]))
-    facts = {each.kernel.base: each.kernel for each in plan.kernels if each.kernel.communication is not None}
+    based = zip(plan.kernels.bases(), plan.kernels.every_sort(), strict=True)
+    facts = {name: sort for name, sort in based if sort.kernel.communication is not None}
     found = []
     for name, spans in sending[chip].items():
         runs = union(spans)
-        communication = facts[name].communication
+        communication = facts[name].kernel.communication
         assert communication is not None
         bare = length(difference(runs, work.get(chip, [])))
         facts_of = (communication.kind, communication.axes)
@@ -59,16 +60,18 @@ def _spans(result: Result) -> tuple[dict[int, list[Interval]], dict[int, Spans]]
     computing: dict[int, list[Interval]] = {}
     sending: dict[int, Spans] = {}
     plan, program = result.plan, result.plan.program
-    does = [what_it_does(planned) for planned in plan.kernels]
+    does = [what_it_does(sort) for sort in plan.kernels.sorts]
+    names = list(plan.kernels.bases())
     for task in program.outer():
         at = program.kernel[task]
+        doing = does[plan.kernels.code[at]]
         span = (result.begin_ps[task], result.end_ps[task])
-        if does[at] == COMPUTE.does:
+        if doing == COMPUTE.does:
             for chip in program.chips_of(task):
                 computing.setdefault(chip, []).append(span)
-        elif does[at] == NETWORK.does:
+        elif doing == NETWORK.does:
             for chip in program.chips_of(task):
-                sending.setdefault(chip, {}).setdefault(plan.kernels[at].kernel.base, []).append(span)
+                sending.setdefault(chip, {}).setdefault(names[at], []).append(span)
     return computing, sending
 
 

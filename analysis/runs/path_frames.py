@@ -49,7 +49,7 @@ def slack_frame(result: Result) -> pd.DataFrame:
     import pandas as pd
 
     plan, program = result.plan, result.plan.program
-    names = [planned.kernel.name for planned in plan.kernels]
+    names = list(plan.kernels.names())
     tasks = np.fromiter(program.outer(), dtype=np.int32)
     slack = np.asarray(_latest_ends(result), dtype=np.float64) - np.asarray(result.end_ps, dtype=np.float64)
     return pd.DataFrame(

@@ -14,8 +14,9 @@ from simulator import Owner, Plan
 def tensor_owners(plan: Plan) -> Mapping[str, Owner]:
     """The owner of every tensor that is held, by name."""
     found = dict(plan.graph.owners)
-    for planned in plan.kernels:
-        writes = [access.tensor for access in planned.kernel.writes]
+    kernels = plan.kernels.kernels
+    for at, sort in enumerate(plan.kernels.every_sort()):
+        writes = [kernels.names.value_name(value) for value in kernels.made_by(at)[: len(sort.kernel.writes)]]
         if all(name in found for name in writes):
             continue
         owner: Owner = next((found[name] for name in writes if name in found), "temporaries")

@@ -115,6 +115,18 @@ class PlannedKernels(Sequence[PlannedKernel]):
         """The sort of a kernel: all of it but names."""
         return self.sorts[self.code[at]]
 
+    def every_sort(self) -> Iterator[PlannedKernel]:
+        """The sort of every kernel, in program order."""
+        return map(self.sorts.__getitem__, self.code)
+
+    def names(self) -> Iterator[str]:
+        """What every kernel is called, in program order; none is made for that."""
+        return map(self.kernels.names.kernel_name, range(len(self)))
+
+    def bases(self) -> Iterator[str]:
+        """The names without the numbers of rounds: the same for all rounds of a block."""
+        return map(self.kernels.names.base, range(len(self)))
+
     def __len__(self) -> int:
         return len(self.code)
 

@@ -40,7 +40,7 @@ from analysis.timelines import (
     stragglers,
 )
 from hw import Mesh, System, load_chip, parse_topology
-from scenarios import library_names, run
+from scenarios import run
 from simulator import RunOptions, parse_graph, simulate
 from tests.support.timelines import Row, brute_both, brute_breakdown, indexed, records, rows, timeline_of
 
@@ -113,29 +113,6 @@ def test_functions_compose_with_groupby() -> None:
     by_hand = both.groupby("run")[list(both.columns)].apply(temporal_breakdown)
     assert by_hand["compute"].tolist() == found["compute"].tolist()
     assert as_timeline(timeline).overlapse.breakdown()["network"].tolist() == pytest.approx([2 * US, 3 * US])
-
-
-@pytest.mark.parametrize("name", sorted(library_names()))
-def test_every_shipped_scenario_adds_up(name: str) -> None:
-    outcome = run(f"library:{name}")
-    result, words = outcome.result, outcome.words
-    timeline = timeline_frame(result)
-    breakdown = temporal_breakdown(timeline)
-    time, noise = result.time_s, 1e-12 * max(1, len(result.plan.program))
-    assert breakdown[list(PARTS)].sum(axis=1).tolist() == pytest.approx([time] * len(breakdown), rel=1e-9)
-    assert float(words["exposed_network"] or 0.0) == pytest.approx(breakdown["network"].max(), rel=1e-9, abs=1e-15)
-    total = overlap_fraction(timeline)
-    assert (breakdown["network"].to_numpy() <= total["network"].to_numpy() * (1 + 1e-9) + 1e-15).all()
-    moving = exposed_intervals(timeline, "memory")
-    longest = (moving["end"] - moving["begin"]).groupby(moving["chip"]).sum().max() if len(moving) else 0.0
-    assert float(words["exposed_memory"] or 0.0) == pytest.approx(longest, rel=1e-9, abs=1e-15)
-    assert exposed_links(result)["seconds"].sum() == pytest.approx(breakdown["network"].sum(), rel=1e-9, abs=1e-15)
-    path = path_frame(result)
-    assert (path["end"] - path["begin"]).sum() == pytest.approx(time, rel=1e-9, abs=1e-15)
-    assert path["begin"].iloc[0] == 0.0
-    assert float(words["dependency_bound"] or 0.0) <= time * (1 + 1e-9) + noise
-    slack = slack_frame(result)
-    assert slack["slack"].min() == 0.0
 
 
 # --- links

@@ -1,23 +1,26 @@
-"""The shipped scenarios keep their word: every number that one states is claimed, and none repeats the catalogue.
+"""The shipped scenarios keep their word: each claim holds, every number that one states is claimed, none repeats the
+catalogue; and the analyses of each run add up.
 
-That each claim holds is tested in `tests.scenarios.test_cli`; what counts as a stated number in
-`tests.support.library_numbers`.
+Each scenario is read and run once, for all tests of it. What counts as a stated number: `tests.support.library_numbers`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import pytest
 
+from analysis import temporal_breakdown, timeline_frame
+from analysis.runs import exposed_links, path_frame, slack_frame
+from analysis.timelines import PARTS, exposed_intervals, overlap_fraction
 from hw import Mark, chip_names
 from hw.chips import chip_document
 from hw.input import read_document
 from hw.systems import system_document
-from scenarios import LIBRARY, library_names, load_scenario, read_source
+from scenarios import Outcome, library_names, load_scenario, run
 from scenarios.language.value_text import as_number
 from tests.support.library_numbers import figures, stated
 
@@ -36,9 +39,59 @@ CONTEXT: Mapping[str, tuple[str, ...]] = {
 """Numbers that a scenario speaks of without claiming them, and why that is right."""
 
 
-def own_overrides(path: Path) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+class Shipped:
+    """A scenario of the library: what its file says, and its run."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.path = name, library_names()[name]
+
+    @cached_property
+    def own(self) -> dict[str, Any]:
+        """What the file itself says."""
+        data: dict[str, Any] = read_document(self.path).data
+        return data
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """The scenario, run when that is asked for."""
+        return run(f"library:{self.name}")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def shipped(request: pytest.FixtureRequest) -> Shipped:
+    """All tests of one scenario come one after the other, so that it is read and run once."""
+    return Shipped(request.param)
+
+
+def test_every_claim_holds(shipped: Shipped) -> None:
+    assert shipped.outcome.verdicts
+    assert not shipped.outcome.failed, [str(verdict) for verdict in shipped.outcome.failed]
+
+
+def test_the_analyses_of_a_run_add_up(shipped: Shipped) -> None:
+    result, words = shipped.outcome.result, shipped.outcome.words
+    timeline = timeline_frame(result)
+    breakdown = temporal_breakdown(timeline)
+    time, noise = result.time_s, 1e-12 * max(1, len(result.plan.program))
+    assert breakdown[list(PARTS)].sum(axis=1).tolist() == pytest.approx([time] * len(breakdown), rel=1e-9)
+    assert float(words["exposed_network"] or 0.0) == pytest.approx(breakdown["network"].max(), rel=1e-9, abs=1e-15)
+    total = overlap_fraction(timeline)
+    assert (breakdown["network"].to_numpy() <= total["network"].to_numpy() * (1 + 1e-9) + 1e-15).all()
+    moving = exposed_intervals(timeline, "memory")
+    longest = (moving["end"] - moving["begin"]).groupby(moving["chip"]).sum().max() if len(moving) else 0.0
+    assert float(words["exposed_memory"] or 0.0) == pytest.approx(longest, rel=1e-9, abs=1e-15)
+    assert exposed_links(result)["seconds"].sum() == pytest.approx(breakdown["network"].sum(), rel=1e-9, abs=1e-15)
+    path = path_frame(result)
+    assert (path["end"] - path["begin"]).sum() == pytest.approx(time, rel=1e-9, abs=1e-15)
+    assert path["begin"].iloc[0] == 0.0
+    assert float(words["dependency_bound"] or 0.0) <= time * (1 + 1e-9) + noise
+    slack = slack_frame(result)
+    assert slack["slack"].min() == 0.0
+
+
+def own_overrides(shipped: Shipped) -> Iterator[tuple[Any, Mapping[str, Any]]]:
     """What a file itself says under `set`, and of which chip: of all chips, and in entries of unlike ones."""
-    own, whole = read_document(path).data.get("system") or {}, read_source(path).data["system"]
+    own, whole = shipped.own.get("system") or {}, shipped.outcome.scenario.document.data["system"]
     chip = whole.get("chip")
     if chip is None and "base" in whole and not whole.get("chips"):
         chip = system_document(whole["base"], Mark("base")).data.get("chip")
@@ -56,9 +109,8 @@ def catalogue_figure(chip: str, dotted: str) -> Any:
     return data
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_file_repeats_a_figure_of_the_catalogue(name: str) -> None:
-    for chip, overrides in own_overrides(library_names()[name]):
+def test_no_file_repeats_a_figure_of_the_catalogue(shipped: Shipped) -> None:
+    for chip, overrides in own_overrides(shipped):
         if chip not in chip_names():
             continue
         for dotted, value in overrides.items():
@@ -70,22 +122,19 @@ def test_no_file_repeats_a_figure_of_the_catalogue(name: str) -> None:
                 assert not same, f"{dotted} repeats {same} of {chip}"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_whose_figures_are_its_own_says_that_it_is_a_what_if(name: str) -> None:
-    path = library_names()[name]
-    changed = [value for _, overrides in own_overrides(path) for value in overrides.values() if value is not None]
-    about = str(read_document(path).data.get("about", ""))
+def test_a_file_whose_figures_are_its_own_says_that_it_is_a_what_if(shipped: Shipped) -> None:
+    changed = [value for _, overrides in own_overrides(shipped) for value in overrides.values() if value is not None]
+    about = str(shipped.own.get("about", ""))
     assert not changed or re.search(r"what.if", about, re.IGNORECASE), about
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_number_that_a_file_states_is_claimed(name: str) -> None:
-    scenario = load_scenario(f"library:{name}")
+def test_every_number_that_a_file_states_is_claimed(shipped: Shipped) -> None:
+    scenario = shipped.outcome.scenario
     known = list(figures(scenario))
     loose = [
         each.text
         for each in stated(scenario.about)
-        if not any(each.agrees(figure) for figure in known) and each.text not in CONTEXT.get(name, ())
+        if not any(each.agrees(figure) for figure in known) and each.text not in CONTEXT.get(shipped.name, ())
     ]
     assert not loose, f"{loose} in: {scenario.about}"
 
@@ -96,11 +145,9 @@ def test_the_context_is_still_what_files_speak_of() -> None:
         assert all(phrase in about for phrase in phrases), name
 
 
-def test_every_file_says_what_it_is_about_and_claims_something() -> None:
-    for path in LIBRARY.rglob("*.yaml"):
-        data = read_source(path).data
-        assert data.get("about"), path
-        assert data.get("expect"), path
+def test_every_file_says_what_it_is_about_and_claims_something(shipped: Shipped) -> None:
+    assert shipped.outcome.scenario.about
+    assert shipped.outcome.scenario.claims
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,16 @@ _FEW = 200
 
 def bases(plan: Plan) -> dict[str, str]:
     """By name of a kernel, its name without the numbers of rounds: the same for all rounds of a block."""
-    return {planned.kernel.name: planned.kernel.base for planned in plan.kernels}
+    return dict(zip(plan.kernels.names(), plan.kernels.bases(), strict=True))
 
 
 def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
     """One row per kernel, in program order. `kind`: as the chips of one kind (`System.kinds`) have it, time 0 where none of
     them runs it; begin and end are those over all chips."""
     spent = Spent(result, kind)
-    return [spent.figures([at], kernel.name, kernel.base) for at, kernel in enumerate(result.plan.kernels.kernels)]
+    kernels = result.plan.kernels
+    named = zip(kernels.names(), kernels.bases(), strict=True)
+    return [spent.figures([at], name, base) for at, (name, base) in enumerate(named)]
 
 
 def figures_of(name: str, result: Result) -> OpFigures | None:
