@@ -135,7 +135,8 @@ def _exposed(summary: Summary, width: int) -> Iterator[Text]:
     exposed, time = _number(summary["exposed_network"]), _number(summary["time"])
     if _number(summary["t_network"]) <= 0:
         return
-    text = f"{_time(exposed)} of communication ({_share(exposed, time)})" if exposed else "no communication"
+    hidden = f"none: what is sent ({_time(_number(summary['t_network']))}) goes beside other work"
+    text = f"{_time(exposed)} of communication ({_share(exposed, time)})" if exposed else hidden
     if exposed and len(summary.plan.program) <= MAX_TASKS:
         found = [each for each in hidden_communication(summary.result) if each.exposed_s]
         named = [f"{_short(each.op, 16)} {each.kind} {_time(each.exposed_s)}" for each in found]
@@ -280,8 +281,14 @@ def _assumed(summary: Summary) -> list[str]:
     topology = plan.system.topology
     if topology is not None and _number(summary["t_network"]) > 0:
         links = {level.link for level in topology.levels if level.link}
+        # a latency of 0 that somebody has written is a figure, too
         named = sorted(
-            {link for chip in plan.system.kinds for link in links & set(chip.links) if not chip.links[link].latency_s}
+            {
+                link
+                for chip in plan.system.kinds
+                for link in links & set(chip.links)
+                if "latency_s" not in chip.links[link].model_fields_set
+            }
         )
         if named:
             found.append(f"no latency on {few(named, 3)} (no figure)")

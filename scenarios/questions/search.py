@@ -1,15 +1,17 @@
 """The fastest way to lay the training of a model on a system, with its proof.
 
 Model: a candidate says how many chips share each kind of work, the microbatch and what is recomputed; replicas are what the
-others leave of the chips. Each is estimated first: what it holds, and the time that no run of it beats (`earliest`). Those
-that fit are simulated, the best bound first, until no bound beats the best time: then no candidate that is left can win.
-Assumes: the estimate's peak, of the program in its order, is not above the run's: what it says does not fit does not. What
-it says fits is looked at again in the run. On one system the fastest step is also the cheapest, and that of most tokens
-per dollar.
+others leave of the chips. Each is estimated first: what every run of it holds at once, at the least (`least_memory`), and
+the time that none beats (`earliest`). What needs more than a chip has is left out; of the rest the best bound is run first,
+until no bound beats the best time of what was run and fitted: then no candidate that is left can win.
+Law: the winner is that of running all and leaving out those whose peak is above what a chip has.
+Assumes: on one system the fastest step is also the cheapest, and that of most tokens per dollar.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
@@ -19,7 +21,7 @@ from analysis import Summary
 from hw import Mark, Problem, RunError, SpecError
 from hw.input import cut, unknown
 from scenarios.building.build import Scenario, build_scenario, without_questions
-from scenarios.building.run_one import summarise
+from scenarios.building.run_one import first_line, summarise
 from scenarios.language.variants import changed
 from simulator import Estimate, Estimator, Parallel, Training
 from simulator.models import Transformer
@@ -27,12 +29,16 @@ from simulator.models import Transformer
 Values = Mapping[str, Any]
 """Values of a candidate, by keys: those of `parallel`, and `recompute`."""
 
-_OF_PARALLEL = tuple(each.name for each in fields(Parallel) if each.name not in ("dp", "order", "layers"))
+_NOT_VARIED = ("dp", "order", "layers", "collective_matmul")
+_OF_PARALLEL = tuple(each.name for each in fields(Parallel) if each.name not in _NOT_VARIED)
 KEYS = (*_OF_PARALLEL, "recompute")
-"""What may be searched over; replicas follow."""
+"""What may be searched over; replicas follow, and of matmuls in pieces no bound is known."""
 
-_MOST_MICROBATCH = 8
+_MICROBATCHES = (1, 2, 4, 8)
 _RECOMPUTE = ("none", "selective", "full")
+
+_ROUNDING = 1e-9
+"""By how much sums of the same bytes may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,10 @@ class Candidate:
 @dataclass(frozen=True)
 class Searched:
     """What a search came to. `ran` are runs that fit, the fastest first; `left` could not have won unless `bound_s`, the
-    best bound of those that were not run, is below the best time: then the search was stopped before its proof."""
+    best bound of those that were not run, is below the best time: then the search was stopped before its proof. `errors`:
+    why some were refused, and how many for that reason."""
 
     ran: Sequence[Candidate]
-    refused: int
     too_large: int
     left: int
     bound_s: float | None = None
@@ -81,6 +87,11 @@ class Searched:
         return self.bound_s is None or (self.best is not None and self.bound_s >= self.best.time_s)
 
     @property
+    def refused(self) -> int:
+        """How many cannot be built, or run."""
+        return sum(self.errors.values())
+
+    @property
     def candidates(self) -> int:
         """How many there were."""
         return len(self.ran) + self.refused + self.too_large + self.left
@@ -93,32 +104,33 @@ def search(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None = None
     where = scenario.document.value_mark(("workload",))
     if run is None or not isinstance(run.how, Training) or not isinstance(run.model.description, Transformer):
         raise SpecError([Problem(where, "a search is for the layout of the training of a transformer")])
+    if run.parallel.collective_matmul > 1:
+        raise SpecError([Problem(where, "a search has no bounds of matmuls in pieces: collective_matmul is 1")])
     unknown_keys = [key for key in values or () if key not in KEYS]
     if unknown_keys:
         raise SpecError([Problem(Mark("--vary"), unknown("key of a layout", key, KEYS)) for key in unknown_keys])
     space = {**_space(scenario, run.parallel, run.model.description), **(values or {})}
     estimator = Estimator(run.model.description, scenario.system, scenario.options)
     room = min(chip.hbm.capacity_bytes for chip in scenario.system.kinds)
-    fitting, refused, too_large = [], 0, 0
-    for candidate in _candidates(scenario, space, estimator):
-        if candidate is None:
-            refused += 1
-        elif candidate.estimate.peak_memory > room:
+    refused = _Refused()
+    fitting, too_large = [], 0
+    for candidate in _candidates(scenario, space, estimator, refused):
+        if candidate.estimate.least_memory > room * (1 + _ROUNDING):
             too_large += 1
         else:
             fitting.append(candidate)
     fitting.sort(key=lambda each: each.estimate.earliest)
-    return _run_best_first(scenario, fitting, most, (refused, too_large, room))
+    found = _run_best_first(scenario, fitting, most, (room, refused))
+    return replace(found, too_large=found.too_large + too_large)
 
 
 def _run_best_first(
-    scenario: Scenario, fitting: Sequence[Candidate], most: int | None, counts: tuple[int, int, float]
+    scenario: Scenario, fitting: Sequence[Candidate], most: int | None, within: tuple[float, _Refused]
 ) -> Searched:
-    """Run candidates until no bound beats the best."""
-    refused, too_large, room = counts
+    """Run candidates until no bound beats the best; `within`: what a chip holds, and where to say what cannot be run."""
     ran: list[Candidate] = []
-    errors: dict[str, int] = {}
-    tried = 0
+    room, refused = within
+    tried, too_large = 0, 0
     for candidate in fitting:
         best_s = min((each.time_s for each in ran), default=None)
         is_over = most is not None and tried >= most
@@ -128,9 +140,7 @@ def _run_best_first(
         try:
             words = summarise(_scenario_of(scenario, candidate.values))
         except (SpecError, RunError) as error:
-            message = cut(str(error).splitlines()[0], 80)
-            errors[message] = errors.get(message, 0) + 1
-            refused += 1
+            refused.add(first_line(error))
             continue
         if max(words.memory_peaks.values()) > room:
             too_large += 1
@@ -139,13 +149,31 @@ def _run_best_first(
     ran.sort(key=lambda each: each.time_s)
     left = fitting[tried:]
     bound_s = left[0].estimate.earliest if left else None
-    return Searched(ran, refused, too_large, len(left), bound_s, errors)
+    return Searched(ran, too_large, len(left), bound_s, refused.told())
+
+
+class _Refused:
+    """Why layouts were refused: reasons that differ in figures only are one, told with those of the first."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, reason: str) -> None:
+        """Another one is refused."""
+        sort = re.sub(r"\d[\d,.]*", "#", reason)
+        self._first.setdefault(sort, reason)
+        self._counts[sort] += 1
+
+    def told(self) -> dict[str, int]:
+        """The reasons, the most common first, and how many were refused for each."""
+        return {cut(self._first[sort], 120): count for sort, count in self._counts.most_common()}
 
 
 def _candidates(
-    scenario: Scenario, space: Mapping[str, Sequence[Any]], estimator: Estimator
-) -> Iterator[Candidate | None]:
-    """Every combination with its estimate; None where it cannot be built."""
+    scenario: Scenario, space: Mapping[str, Sequence[Any]], estimator: Estimator, refused: _Refused
+) -> Iterator[Candidate]:
+    """Every combination that can be built, with its estimate; why others cannot is counted."""
     run = scenario.model
     assert run is not None
     chips = scenario.system.size
@@ -156,15 +184,15 @@ def _candidates(
         for key in ("tp", "pp", "cp", "ep"):
             others *= layout.get(key, getattr(run.parallel, key))
         if chips % others:
-            yield None
+            refused.add(f"{chips} chips are no multiple of the {others} of a replica")
             continue
         layers = () if "pp" in layout or "interleave" in layout else run.parallel.layers
         try:
             parallel = replace(run.parallel, **layout, dp=chips // others, layers=layers)
             training = replace(run.how, recompute=values.get("recompute", run.how.recompute))
             yield Candidate(values, estimator.estimate(parallel, training))
-        except SpecError:
-            yield None
+        except SpecError as error:
+            refused.add(first_line(error))
 
 
 def _scenario_of(scenario: Scenario, values: Values) -> Scenario:
@@ -186,12 +214,11 @@ def _space(scenario: Scenario, parallel: Parallel, model: Transformer) -> dict[s
     topology = scenario.system.topology
     inner = topology.levels[0].children if topology is not None else 1
     heads = model.attention.heads
-    zero = [0, 1, 2, 3] if chips > 1 else [0]
     return {
         "tp": [size for size in _divisors(chips) if size <= inner and heads % size == 0],
         "pp": [size for size in _divisors(chips) if size <= model.layers],
-        "zero": zero,
-        "microbatch": [size for size in (1, 2, 4, 8) if size <= _MOST_MICROBATCH],
+        "zero": [0, 1, 2, 3] if chips > 1 else [0],
+        "microbatch": list(_MICROBATCHES),
         "recompute": list(_RECOMPUTE),
     }
 

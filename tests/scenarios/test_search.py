@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hw import RunError, SpecError
 from scenarios import load_scenario, run
@@ -53,14 +56,19 @@ def file_of(folder: Path, case: str) -> str:
 
 def every(file: str) -> Iterator[tuple[Mapping[str, Any], float, bool]]:
     """Each layout that can be built, its time, and whether it fits."""
-    for chosen in product(*SPACE.values()):
-        values = dict(zip(SPACE, chosen, strict=True))
-        sets = [f"workload.{'' if key == 'recompute' else 'parallel.'}{key}={value}" for key, value in values.items()]
+    for chosen, sets in zip(product(*SPACE.values()), sets_of(SPACE), strict=True):
         try:
             words = run(file, sets).words
         except (SpecError, RunError):
             continue
-        yield values, words.result.time_s, bool(words["fits"])
+        yield dict(zip(SPACE, chosen, strict=True)), words.result.time_s, bool(words["fits"])
+
+
+def sets_of(space: Mapping[str, list[Any]]) -> Iterator[list[str]]:
+    """The overrides of each layout of a space."""
+    for chosen in product(*space.values()):
+        values = zip(space, chosen, strict=True)
+        yield [f"workload.{'' if key == 'recompute' else 'parallel.'}{key}={value}" for key, value in values]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -81,6 +89,70 @@ def test_the_winner_is_that_of_trying_all(tmp_path: Path, case: str) -> None:
         assert row["time"] == by_values[tuple(row[key] for key in SPACE)]
         assert row["earliest"] <= row["time"] * (1 + 1e-9)
     assert (told["do_not_fit"] > 0) is (case == "little memory")
+
+
+@given(
+    layers=st.sampled_from((2, 4)),
+    d_model=st.sampled_from((128, 512)),
+    batch=st.sampled_from((4, 12)),
+    schedule=st.sampled_from(("1f1b", "gpipe", "zero_bubble")),
+    chip=st.sampled_from(("h100_sxm over nvlink", "tpu_v5e over ici")),
+    overlap=st.sampled_from(("full", "none", "auto")),
+    fits=st.integers(0, 23),
+    above=st.sampled_from((0.9999, 1.0001)),
+)
+@settings(max_examples=4, deadline=None)
+def test_any_search_finds_what_trying_all_finds(
+    layers: int, d_model: int, batch: int, schedule: str, chip: str, overlap: str, fits: int, above: float
+) -> None:
+    """Chips have as much memory as one of the layouts needs, or a little less."""
+    space: Mapping[str, list[Any]] = {
+        "tp": [1, 2],
+        "pp": [1, 2],
+        "zero": [0, 3],
+        "microbatch": [1],
+        "recompute": ["none", "full"],
+    }
+    asked = [text for key, values in space.items() for text in ("--vary", f"{key}={','.join(map(str, values))}")]
+    name, link = chip.split(" over ")
+    text = TEXT.format(chip=name, topology=f"switch(4) over {link}", capacity="80 GB", batch=batch, overlap=overlap)
+    text = text.replace("layers: 4", f"layers: {layers}").replace("d_model: 1024", f"d_model: {d_model}")
+    text = text.replace("seq: 256", f"seq: 256\n  parallel: {{schedule: {schedule}}}")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "s.yaml"
+        path.write_text(text, "utf-8")
+        tried = []
+        for sets in sets_of(space):
+            try:
+                words = run(str(path), sets).words
+            except (SpecError, RunError):
+                continue
+            tried.append((words.result.time_s, max(words.memory_peaks.values())))
+        room = sorted(peak for _, peak in tried)[fits % len(tried)] * above
+        told = overlapse("search", str(path), "--set", f"system.set.hbm.capacity={room!r} B", *asked, "--json")
+    found, fitting = json.loads(told.stdout), [time_s for time_s, peak in tried if peak <= room]
+    assert found["refused"] == 16 - len(tried)
+    assert found["do_not_fit"] <= len(tried) - len(fitting)
+    if not fitting:
+        assert found["best"] is None
+        return
+    assert found["proven"]
+    assert found["best"]["time"] == min(fitting)
+
+
+def test_why_layouts_are_refused_is_told(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "fast links")
+    asked = ("--vary", "tp=1,3", "--vary", "pp=1", "--vary", "microbatch=2,5,7", "--vary", "zero=0")
+    shown = overlapse("search", file, *asked, "--vary", "recompute=none").stdout
+    assert "3 refused, as 4 chips are no multiple of the 3 of a replica" in shown
+    assert "2 refused, as batch 16 is no multiple of 4 replicas x microbatch 5" in shown
+
+
+def test_matmuls_in_pieces_are_not_searched(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "fast links")
+    shown = overlapse("search", file, "--set", "workload.parallel={tp: 2, dp: 2, collective_matmul: 2}")
+    assert shown.exit_code == 2
+    assert "a search has no bounds of matmuls in pieces" in shown.stderr
 
 
 def test_a_search_that_is_given_up_says_so(tmp_path: Path) -> None:

@@ -239,3 +239,29 @@ def test_the_text_of_an_error_is_short_whoever_prints_it(tmp_path: Path) -> None
         run(str(path))
     assert len(caught.value.problems) == 100
     assert len(str(caught.value).splitlines()) == 21
+
+
+BESIDE = """\
+name: beside
+system: {chip: h100_sxm, topology: switch(2) over nvlink, mesh: {X: 2}}
+run: {overlap: full}
+workload:
+  ops:
+    - y:bf16[8192,8192] = matmul(x:bf16[8192,8192], w:bf16[8192,8192])
+    - g:bf16[1024,64] = all_gather(s:bf16[1024_X,64], over=X)
+"""
+
+
+def test_what_is_sent_beside_other_work_is_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "beside.yaml"
+    path.write_text(BESIDE)
+    # half of 131072 bytes at 450 GB/s
+    assert "exposed      none: what is sent (145.6 ns) goes beside other work" in overlapse("run", str(path)).stdout
+
+
+def test_a_latency_that_is_written_as_0_is_a_figure(tmp_path: Path) -> None:
+    path = tmp_path / "beside.yaml"
+    path.write_text(BESIDE)
+    assert "no latency on nvlink (no figure)" in overlapse("run", str(path)).stdout
+    said = overlapse("run", str(path), "--set", "system.set.links.nvlink.latency=0 s").stdout
+    assert "no latency" not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from hw.input import show
 from scenarios.questions.search import Candidate, Searched
 
 _ROWS = 10
+_REASONS = 3
 _CAUSES = ("exposed_network", "bubble", "t_math", "t_memory", "t_network")
 """Words that say why one layout takes longer than another."""
 
@@ -23,11 +25,15 @@ def show_search(console: Console, found: Searched) -> None:
     best = found.best
     if best is None:
         console.print(Text(f"nothing fits: {_counts(found)}", style="red"))
+        for line in _reasons(found):
+            console.print(Text(line, style="dim"))
         return
     peak = show(max(_words(best).memory_peaks.values()), Dimension.DATA)
     console.print(Text(f"best         {best.told}", style="bold"))
     console.print(Text(f"             {show(best.time_s, Dimension.TIME)}, MFU {_told(best, 'mfu')}, {peak} a chip"))
     console.print(Text(f"tried        {_counts(found)}"))
+    for line in _reasons(found):
+        console.print(Text(line, style="dim"))
     console.print(Text(f"proof        {_proof(found)}", style="" if found.is_proven else "yellow"))
     if len(found.ran) > 1:
         console.print(Text(f"why          {_why(best, found.ran[1])}"))
@@ -43,6 +49,7 @@ def search_record(found: Searched) -> dict[str, Any]:
         "bound": found.bound_s,
         "candidates": found.candidates,
         "refused": found.refused,
+        "reasons": dict(found.errors),
         "do_not_fit": found.too_large,
         "simulated": len(found.ran),
         "left": found.left,
@@ -75,6 +82,16 @@ def _counts(found: Searched) -> str:
         f"{found.candidates:,} layouts: {found.refused:,} cannot be built, {found.too_large:,} do not fit, "
         f"{len(found.ran):,} were run, {found.left:,} were not"
     )
+
+
+def _reasons(found: Searched) -> Iterator[str]:
+    """Why layouts cannot be built, or run, the most common reasons first."""
+    reasons = list(found.errors.items())
+    for reason, count in reasons[:_REASONS]:
+        yield f"             {count:,} refused, as {reason}" if count > 1 else f"             1 refused: {reason}"
+    others = sum(count for _, count in reasons[_REASONS:])
+    if others:
+        yield f"             {others:,} refused for {len(reasons) - _REASONS} other reasons (--json has all)"
 
 
 def _proof(found: Searched) -> str:

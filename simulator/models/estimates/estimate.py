@@ -8,6 +8,7 @@ between configurations of a model (the structure of its chunks, kernels of one s
   collective share a wire, else at most that.
 - `earliest`: no run ends before: dependencies and queues in program order, every kernel alone. A run in which nothing
   contends takes that, but for what a pass leaves to the next one in queues other than compute.
+- `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, near that of a run.
 - `upper_bound`: nothing overlaps on a chip. Where chips are all alike (no pipeline) it is that of the run, a theorem.
 Assumes: chips of one kind; program order; collectives as one task; groups over one axis lie alike.
 """
@@ -58,8 +59,13 @@ class Estimate:
 
     @property
     def peak_memory(self) -> float:
-        """The most bytes on a chip of the stage that holds most."""
+        """The most bytes on a chip of the stage that holds most, in program order."""
         return max(stage.peak for stage in self.memory)
+
+    @property
+    def least_memory(self) -> float:
+        """Bytes that in every run are held at once on a chip of the stage that holds most."""
+        return max(stage.least for stage in self.memory)
 
     def __repr__(self) -> str:
         return f"Estimate({self.earliest:.4g} to {self.upper_bound:.4g} s, {len(self.stages)} stages)"
@@ -95,7 +101,7 @@ class Estimator:
                 binder = Binder(dims, prices, self._bound, priced)
                 rows = rows_of(sort, binder)
                 costs[id(sort)] = costs_of(sort, rows)
-                held[id(sort)] = self._holdings.of(sort, rows, binder)
+                held[id(sort)] = self._holdings.of(sort, rows, binder, parallel.pp > 1)
         chunks = [costs[id(sort)] for sort in sorts]
         hops = _Hops(step, sorts, prices)
         there = [hops.price(at, at + 1) for at in range(len(sorts) - 1)]

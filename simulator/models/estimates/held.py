@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from simulator.graph.owners import OWNERS
-from simulator.models.estimates.lives import Lives
+from simulator.models.estimates.lives import Lives, Span
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,29 +35,35 @@ class Sizes:
     owner: Any
 
 
-def swings_of(lives: Lives, sizes: Sizes, since: int = 0) -> list[Swing]:
-    """How each part moves what is held; what parts before number `since` make is not counted."""
+def swings_of(lives: Lives, sizes: Sizes, span: Span, since: int = 0) -> list[Swing]:
+    """How each part moves what is held, of lives so long; what parts before number `since` make is not counted."""
     nbytes = sizes.nbytes[lives.slot]
     for row, slots in lives.within.items():
         nbytes[row] = max(0.0, nbytes[row] - sum(sizes.nbytes[slot] for slot in slots))
     nbytes = np.where(lives.part < since, 0.0, nbytes)
     steps = lives.bounds[-1]
-    made, freed = np.zeros((len(OWNERS), steps + 2)), np.zeros((len(OWNERS), steps + 2))
-    owner = sizes.owner[lives.slot]
-    np.add.at(made, (owner, lives.begin), nbytes)
-    np.add.at(freed, (owner, lives.end), nbytes)
-    made, freed = np.cumsum(made, axis=1), np.cumsum(freed, axis=1)
+    made = np.cumsum(np.bincount(span.begin, nbytes, steps + 2))
+    freed = np.cumsum(np.bincount(span.end, nbytes, steps + 2))
     level = made - freed
+    parts = list(pairwise(lives.bounds))
+    peaks = [begin + int(level[begin:end].argmax()) if end > begin else begin for begin, end in parts]
+    owner = sizes.owner[lives.slot]
     # between two steps: what ends with the first is gone, what the second makes is not there yet
-    between = np.concatenate([-freed[:, :1], made[:, :-1] - freed[:, 1:]], axis=1)
-    return [_swing(level, between, begin, end) for begin, end in pairwise(lives.bounds)]
+    between = [_by_owner((span.begin < at) & (span.end > at), nbytes, owner) for at in lives.bounds]
+    found = []
+    for number, ((begin, end), peak) in enumerate(zip(parts, peaks, strict=True)):
+        if begin == end:
+            found.append(_STILL)
+            continue
+        at_peak = _by_owner((span.begin <= peak) & (span.end > peak), nbytes, owner) - between[number]
+        left = between[number + 1] - between[number]
+        found.append(Swing(float(at_peak.sum()), at_peak, left, float(left.sum())))
+    return found
 
 
-def _swing(level: Any, between: Any, begin: int, end: int) -> Swing:
-    before = between[:, begin]
-    if begin == end:
-        return Swing(0.0, np.zeros(len(level)), np.zeros(len(level)), 0.0)
-    total = level[:, begin:end].sum(axis=0)
-    at = begin + int(total.argmax())
-    left = between[:, end] - before
-    return Swing(float(total.max() - before.sum()), level[:, at] - before, left, float(left.sum()))
+_STILL = Swing(0.0, np.zeros(len(OWNERS)), np.zeros(len(OWNERS)), 0.0)
+"""Of a pass that does nothing."""
+
+
+def _by_owner(there: Any, nbytes: Any, owner: Any) -> Any:
+    return np.bincount(owner[there], nbytes[there], len(OWNERS))

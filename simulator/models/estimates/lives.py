@@ -4,19 +4,23 @@ Model: the program is walked in its order, one kernel a step, every round of a b
 from its step to that of the last kernel that reads it; to the end, and beyond, if nobody does. What lies in the memory of
 something else keeps that as long as it lives itself. What a chunk takes in is there from the begin of the pass that takes
 it, what it gives on to the end of that which makes it. What nobody makes is given.
+A run keeps that order within a queue only. So of each life the part is known, too, that it has in every run: from the first
+to the last kernel of the compute queue that makes or reads the tensor. While any of those in between runs, the tensor is
+there. What is made and read in other queues only has no such part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from simulator.models.estimates.rows import Place, Rows, Stretch
+from simulator.models.estimates.rows import COMPUTE, Place, Rows, Stretch
 
 UNREAD = -1
+_NEVER = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +33,23 @@ class Part:
     gives: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Lives:
-    """Columns, a row for each tensor that is made: slot, first step, the step behind its last, the part that makes it, and
-    the slots in whose memory it lies by row. `bounds`: the first step of each part, and the end. `given`: by slot how often
-    something is given there, and in which part it is asked for first."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Span:
+    """First steps, and the steps behind the last ones, of some tensors; the same for those that have none."""
 
-    slot: Any
     begin: Any
     end: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Lives:
+    """Columns, a row for each tensor that is made: its slot, its life in program order, the part of it that it has in every
+    run (`sure`), the part that makes it, and the slots in whose memory it lies by row. `bounds`: the first step of each
+    part, and the end. `given`: by slot how often something is given there, and in which part it is asked for first."""
+
+    slot: Any
+    whole: Span
+    sure: Span
     part: Any
     within: Mapping[int, tuple[int, ...]]
     bounds: tuple[int, ...]
@@ -50,7 +62,7 @@ def lives_of(parts: Sequence[Part]) -> Lives:
     bounds = [0]
     for number, part in enumerate(parts):
         for slot in part.takes:
-            walk.make(slot, number, UNREAD)
+            walk.make(slot, number, computes=False)
         for stretch in part.rows:
             walk.stretch(stretch, number, part.name)
         for slot in part.gives:
@@ -58,16 +70,24 @@ def lives_of(parts: Sequence[Part]) -> Lives:
                 walk.last[walk.now[slot]] = max(walk.step - 1, walk.last[walk.now[slot]])
         bounds.append(walk.step)
     walk.keep()
-    last = np.asarray(walk.last, dtype=np.int64)
+    last, sure = _column(walk.last), _column(walk.sure_last)
+    first = _column(walk.sure_first)
+    has = first != _NEVER
+    # what nobody reads is there to the end in every run, from the kernel that makes it
+    sure_end = np.where(last == UNREAD, walk.step + 1, sure + 1)
     return Lives(
-        slot=np.asarray(walk.slot, dtype=np.int64),
-        begin=np.asarray(walk.begin, dtype=np.int64),
-        end=np.where(last == UNREAD, walk.step + 1, last + 1),
-        part=np.asarray(walk.part, dtype=np.int64),
+        slot=_column(walk.slot),
+        whole=Span(_column(walk.begin), np.where(last == UNREAD, walk.step + 1, last + 1)),
+        sure=Span(np.where(has, first, 0), np.where(has, sure_end, 0)),
+        part=_column(walk.part),
         within=walk.within,
         bounds=tuple(bounds),
         given={slot: (len(turns), name) for slot, (turns, name) in walk.given.items()},
     )
+
+
+def _column(values: Sequence[int]) -> Any:
+    return np.asarray(values, dtype=np.int64)
 
 
 class _Walk:
@@ -79,60 +99,83 @@ class _Walk:
         self.slot: list[int] = []
         self.begin: list[int] = []
         self.last: list[int] = []
+        self.sure_first: list[int] = []
+        self.sure_last: list[int] = []
         self.part: list[int] = []
         self.within: dict[int, tuple[int, ...]] = {}
         self.given: dict[int, tuple[set[int | None], str]] = {}
         self.step = 0
         self._holders: list[tuple[int, int]] = []
 
-    def make(self, slot: int, part: int, last: int) -> int:
-        """Something is made in a slot."""
+    def make(self, slot: int, part: int, computes: bool) -> int:
+        """Something is made in a slot, by a kernel of the compute queue or otherwise."""
         number = self.now[slot] = len(self.slot)
+        sure = self.step if computes else _NEVER
         self.slot.append(slot)
         self.begin.append(self.step)
-        self.last.append(last)
+        self.last.append(UNREAD)
+        self.sure_first.append(sure)
+        self.sure_last.append(sure)
         self.part.append(part)
         return number
 
     def stretch(self, stretch: Stretch, part: int, name: str) -> None:
         """Go through a stretch."""
         turns = range(stretch.count - 1, -1, -1) if stretch.reverse else range(stretch.count)
+        rows = [(place, price.queue == COMPUTE) for place, price in zip(stretch.places, stretch.prices, strict=True)]
+        for start, behind in stretch.enters:
+            if behind in self.now:
+                self.now[start] = self.now[behind]
         for done, turn in enumerate(turns):
             for start, end in stretch.carry:
                 if done:
                     self.now[start] = self.now[end]
                 if start in self.now:
                     self._by_round[start, turn] = self.now[start]
-            for place in stretch.places:
-                self._row(place, part, name, turn if stretch.block else None)
+            for place, computes in rows:
+                read = self._read(place, name, turn if stretch.block else None)
+                self._mark(read.values(), computes)
+                self._written(place, part, turn if stretch.block else None, computes)
+                self._grown(place, read)
+                self.step += 1
 
-    def _row(self, place: Place, part: int, name: str, turn: int | None) -> None:
+    def _read(self, place: Place, name: str, turn: int | None) -> dict[int, int | None]:
+        """What a kernel reads, by slot."""
         read: dict[int, int | None] = {}
         for slot, offset in place.keeps:
             asked = turn if turn is None or offset is None else turn + offset
             known = (
                 self._by_round.get((slot, asked)) if offset is not None and asked is not None else self.now.get(slot)
             )
-            read[slot] = self._found(known, slot, asked, name)
-        for number in read.values():
-            if number is not None:
-                self.last[number] = self.step
+            if known is None:
+                # what nobody has made is given, once for each round that asks for its own
+                self.given.setdefault(slot, (set(), name))[0].add(asked)
+            read[slot] = known
+        return read
+
+    def _mark(self, read: Iterable[int | None], computes: bool) -> None:
+        """Some tensors are read."""
+        for number in read:
+            if number is None:
+                continue
+            self.last[number] = self.step
+            if computes:
+                self.sure_last[number] = self.step
+                if self.sure_first[number] == _NEVER:
+                    self.sure_first[number] = self.step
+
+    def _written(self, place: Place, part: int, turn: int | None, computes: bool) -> None:
         for slot in place.makes[: place.written]:
-            number = self.make(slot, part, UNREAD)
+            number = self.make(slot, part, computes)
             if turn is not None:
                 self._by_round[slot, turn] = number
+
+    def _grown(self, place: Place, read: Mapping[int, int | None]) -> None:
         for slot, into in place.grown:
             number = self.now[slot]
             self.within[number] = (*self.within.get(number, ()), into)
             if (holder := read.get(into)) is not None:
                 self._holders.append((number, holder))
-        self.step += 1
-
-    def _found(self, number: int | None, slot: int, turn: int | None, name: str) -> int | None:
-        """Something that is read; what nobody has made is noted as given, once for each round that asks for its own."""
-        if number is None:
-            self.given.setdefault(slot, (set(), name))[0].add(turn)
-        return number
 
     def keep(self) -> None:
         """What something lies in stays as long as that does; later ones first, since they may lie in one another."""
@@ -140,6 +183,14 @@ class _Walk:
         holders = {holder for _, holder in self._holders}
         for number, holder in reversed(self._holders):
             # what nobody reads stays to the end, but for what is only kept
-            last = self.last[number] if number in read or number in holders else self.step
+            is_kept = number in read or number in holders
+            last = self.last[number] if is_kept else self.step
             self.last[number] = last
             self.last[holder] = max(self.last[holder], last)
+            if self.sure_first[number] == _NEVER:
+                continue
+            if not is_kept:
+                self.sure_last[number] = self.step
+            first = self.sure_first[number], self.sure_first[holder]
+            self.sure_first[holder] = min(each for each in first if each != _NEVER)
+            self.sure_last[holder] = max(self.sure_last[holder], self.sure_last[number])

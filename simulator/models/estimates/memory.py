@@ -6,6 +6,8 @@ schedule. So what is held follows from counts of passes: at most S - s microbatc
 Assumes: program order. In a run what is received may come early, and what is sent or reduced may stay a little longer: some
 tensors of the stream and of a part's gradients more or less at the peak. Without a pipeline, and with nothing reduced
 beside the backward pass, the peak is that of a run.
+Law: no run holds less than `least`, counted in the same way from that part of each life which every run has (`lives`): the
+kernels of a chip's compute queue run one after the other, in that order, whatever goes on beside them.
 """
 
 from __future__ import annotations
@@ -24,16 +26,21 @@ from simulator.models.estimates.passes import PASSES
 from simulator.models.estimates.rows import Binder, Rows
 from simulator.models.estimates.stages import steps_of
 
+Swings = Mapping[tuple[str, bool], Swing]
+"""By pass, and whether it is that of the last microbatch."""
+
 _NUMBER = {owner: at for at, owner in enumerate(OWNERS)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """What a chunk holds: `given` once, `each`: given for each microbatch, by owner; how passes move it."""
+    """What a chunk holds: `given` once, `each`: given for each microbatch, by owner; how passes move it, and, `sure`, how
+    they move what every run holds."""
 
     given: Any
     each: Any
-    passes: Mapping[tuple[str, bool], Swing]
+    passes: Swings
+    sure: Swings
 
 
 @dataclass
@@ -42,14 +49,13 @@ class Holdings:
 
     _known: dict[int, tuple[Lives, Lives]] = field(default_factory=dict)
 
-    def of(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], binder: Binder) -> Held:
-        """What a chunk holds."""
+    def of(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], binder: Binder, is_sent: bool) -> Held:
+        """What a chunk holds; `is_sent`: what it takes in comes from another chip."""
         plain, last = self._lives(sort, rows)
         sizes = _sizes(sort, rows, binder)
-        middle = swings_of(plain, sizes, since=1)
-        whole = swings_of(last, sizes)
-        passes = {(name, False): swing for name, swing in zip(PASSES, middle[1:], strict=True)}
-        passes |= {(name, True): swing for name, swing in zip(("begin", *PASSES, "end"), whole, strict=True)}
+        passes = _named(swings_of(plain, sizes, plain.whole, since=1), swings_of(last, sizes, last.whole))
+        certain = sizes if is_sent else _without(sizes, (*sort.takes("forward"), *sort.takes("backward")))
+        sure = _named(swings_of(plain, certain, plain.sure, since=1), swings_of(last, certain, last.sure))
         given, each = np.zeros(len(OWNERS)), np.zeros(len(OWNERS))
         shared = {sort.structure.slots.get(name) for name in sort.begun}
         taken = {slot for part in ("forward", "backward") for slot in sort.takes(part)}
@@ -57,7 +63,7 @@ class Holdings:
             if slot not in taken:
                 total = given if slot in shared or part in ("begin", "end") else each
                 total[sizes.owner[slot]] += times * sizes.nbytes[slot]
-        return Held(given, each, passes)
+        return Held(given, each, passes, sure)
 
     def _lives(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows]) -> tuple[Lives, Lives]:
         if id(sort) not in self._known:
@@ -70,6 +76,19 @@ class Holdings:
     @staticmethod
     def _part(sort: ChunkSort, name: str, rows: Rows) -> Part:
         return Part(name=name, rows=rows, takes=sort.takes(name), gives=sort.gives(name))
+
+
+def _named(middle: Sequence[Swing], whole: Sequence[Swing]) -> Swings:
+    """Swings by their passes: those of any microbatch, behind the begin, and those of the last."""
+    found = {(name, False): swing for name, swing in zip(PASSES, middle[1:], strict=True)}
+    return found | {(name, True): swing for name, swing in zip(("begin", *PASSES, "end"), whole, strict=True)}
+
+
+def _without(sizes: Sizes, slots: Sequence[int]) -> Sizes:
+    """Sizes without some slots, which the chunk before has already."""
+    nbytes = sizes.nbytes.copy()
+    nbytes[list(slots)] = 0.0
+    return Sizes(nbytes, sizes.owner)
 
 
 def _sizes(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], binder: Binder) -> Sizes:
@@ -91,10 +110,12 @@ def _sizes(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], binder: Binde
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageMemory:
-    """Bytes on a chip of a stage: what is given for the whole step, and the most at once, by owner."""
+    """Bytes on a chip of a stage: what is given for the whole step, the most at once in program order, by owner, and what
+    every run holds at once at the `least`."""
 
     given: Mapping[Owner, float]
     at_peak: Mapping[Owner, float]
+    least: float
 
     @property
     def peak(self) -> float:
@@ -116,29 +137,43 @@ def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule
     ]
 
 
+Moves = Sequence[tuple[int, str, bool]]
+"""What a stage does: a chunk of it, by number, a pass, and whether it is that of the last microbatch."""
+
+
 def _stage(mine: Sequence[Held], order: Sequence[tuple[str, int, int]], microbatches: tuple[int, int]) -> StageMemory:
     """A stage that goes about the first of so many microbatches of all in some order."""
     most, count = microbatches
     given = sum((each.given + count * each.each for each in mine), np.zeros(len(OWNERS)))
-    moves = [(at, "begin", True) for at in range(len(mine))]
     chunks = {chunk: at for at, chunk in enumerate(sorted({chunk for _, _, chunk in order}))}
-    moves += [(chunks[chunk], does, number == most - 1) for does, number, chunk in order]
-    moves += [(at, "end", True) for at in range(len(mine))]
+    moves = [
+        *((at, "begin", True) for at in range(len(mine))),
+        *((chunks[chunk], does, number == most - 1) for does, number, chunk in order),
+        *((at, "end", True) for at in range(len(mine))),
+    ]
+    whole, sure = ([chunk.passes for chunk in mine], [chunk.sure for chunk in mine])
+    at_peak = given + _peak(whole, moves, count - most)
+    least = given + _peak(sure, moves, count - most)
+    return StageMemory(given=_by_owner(given), at_peak=_by_owner(at_peak), least=float(least.sum()))
+
+
+def _peak(swings: Sequence[Swings], moves: Moves, more: int) -> Any:
+    """The most by owner, where so many more microbatches leave what they leave."""
     level, best, best_at = 0.0, 0.0, len(moves)
     for place, (at, does, is_last) in enumerate(moves):
-        swing = mine[at].passes[does, is_last]
+        swing = swings[at][does, is_last]
         if level + swing.peak > best:
             best, best_at = level + swing.peak, place
         level += swing.left_bytes
-    at_peak = given.copy()
+    found = np.zeros(len(OWNERS))
     for at, does, is_last in moves[:best_at]:
-        at_peak += mine[at].passes[does, is_last].left
+        found += swings[at][does, is_last].left
     if best_at < len(moves):
         at, does, is_last = moves[best_at]
-        at_peak += mine[at].passes[does, is_last].at_peak
-    for each in mine:
-        at_peak += (count - most) * sum(each.passes[does, False].left for does in PASSES)
-    return StageMemory(given=_by_owner(given), at_peak=_by_owner(at_peak))
+        found += swings[at][does, is_last].at_peak
+    for each in swings:
+        found += more * sum(each[does, False].left for does in PASSES)
+    return found
 
 
 def _by_owner(nbytes: Any) -> dict[Owner, float]:

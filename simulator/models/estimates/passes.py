@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 
 from simulator.models.estimates.chunks import ChunkSort
 from simulator.models.estimates.paths import NEVER, Walk
-from simulator.models.estimates.rows import Binder, Rows
+from simulator.models.estimates.rows import COMPUTE, Binder, Rows
 from simulator.models.estimates.stages import ChunkPasses, Pass, Paths
 from simulator.models.estimates.work import Work, work_of
 
 PASSES = ("forward", "backward", "weights")
-QUEUE = "compute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +113,8 @@ class _Walks:
     def _sources(self, name: str, rows: Rows) -> tuple[Walk, Walk]:
         """From the pass's input, and from when its queue is free."""
         given = self._takes[name]
-        return Walk(self._slots, ready=given).through(rows), Walk(self._slots, queues=(QUEUE,)).through(rows)
+        return Walk(self._slots, ready=given).through(rows), Walk(self._slots, queues=(COMPUTE,)).through(rows)
 
     def _paths(self, walk: Walk, name: str) -> Paths:
         out = max((walk.slot[each] for each in self._makes[name]), default=NEVER)
-        return Paths(out, walk.queue.get(QUEUE, NEVER))
+        return Paths(out, walk.queue.get(COMPUTE, NEVER))

@@ -63,6 +63,8 @@ class Walk:
         slots = [slot for place in stretch.places for slot in place.makes]
         queues = list(dict.fromkeys(queue for queue, _, _ in rows))
         before: list[float] = []
+        for start, behind in stretch.enters:
+            self.slot[start] = self.slot[behind]
         for done, turn in enumerate(turns, start=1):
             if done > 1:
                 for start, end in stretch.carry:

@@ -40,10 +40,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lines:
-    """Lines that repeat as a block, or stand alone (`block` None)."""
+    """Lines that repeat as a block, or stand alone (`block` None). `enters`: what the block carries from round to round and
+    takes over, at its begin, as a view of something before."""
 
     lines: tuple[Line, ...]
     block: Repeat | None = None
+    enters: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,16 @@ class Structure:
             inner: list[Line] = []
             for op in every_op(item.items):
                 self._enter(inner, op)
-            found.append(Lines(tuple(inner), item))
+            found.append(Lines(tuple(inner), item, tuple(self._entered(item))))
         return (*found, Lines(tuple(alone))) if alone else tuple(found)
+
+    def _entered(self, block: Repeat) -> Iterator[tuple[str, str]]:
+        """What a block takes over as a view: from then on that is itself, since each round makes another of it."""
+        for start, _ in block.carry:
+            behind = self._behind.get(start, ())
+            if len(behind) == 1:
+                del self._behind[start]
+                yield start, behind[0][0]
 
     def _enter(self, lines: list[Line], op: Op) -> None:
         kind = find_kind(op)

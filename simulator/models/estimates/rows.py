@@ -23,6 +23,9 @@ from simulator.passes.binding import bind_op
 from simulator.passes.fusion import fuse
 from simulator.passes.parts import even_cut
 
+COMPUTE = "compute"
+"""The queue of a chip's kernels."""
+
 _REPLICAS = frozenset({AXES["dp"], COPIES})
 """The axes along which chips do the same."""
 
@@ -44,13 +47,15 @@ class Place:
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
     """Kernels that run `count` times, as places and prices. `carry`: (slot at the start of a round, slot at the end of the
-    one before); `block`: whether they are rounds of a block."""
+    one before); `enters`: (slot at the start of the first round, slot before the block) where those are not the same;
+    `block`: whether they are rounds of a block."""
 
     places: tuple[Place, ...]
     prices: tuple[Price, ...]
     kernels: tuple[Kernel, ...]
     count: int = 1
     carry: tuple[tuple[int, int], ...] = ()
+    enters: tuple[tuple[int, int], ...] = ()
     reverse: bool = False
     block: bool = False
 
@@ -97,7 +102,8 @@ class Binder:
             return Stretch(*columns)
         count = self._graph.dims[block.count] if isinstance(block.count, str) else block.count
         carry = tuple((structure.slot(start), structure.slot(end)) for start, end in block.carry)
-        return Stretch(*columns, count, carry, block.reverse, True)
+        enters = tuple((structure.slot(start), next(structure.refs(name))[0]) for start, name in lines.enters)
+        return Stretch(*columns, count, carry, enters, block.reverse, True)
 
     def _line(
         self, structure: Structure, line: Line
