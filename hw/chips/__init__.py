@@ -5,6 +5,7 @@
 
 from hw.chips.catalogue import build_chip, chip_document, chip_names, is_path, load_chip, override
 from hw.chips.chip import MEASURED, Chip, Derivation, Link
+from hw.chips.collective_times import CollectiveTimes
 from hw.chips.host import HOST_LINK, Host
 from hw.chips.kernel_times import (
     AttentionTimes,
@@ -26,8 +27,9 @@ __all__ = [
     "Host",
     "Link",
     "Memory",
-    # How long kernels take.
+    # How long kernels and collectives take.
     "AttentionTimes",
+    "CollectiveTimes",
     "DispatchTimes",
     "KernelTimes",
     "MatmulTimes",

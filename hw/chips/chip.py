@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_validator
 
+from hw.chips.collective_times import CollectiveTimes
 from hw.chips.kernel_times import NamedKernelTimes
 from hw.chips.memory import COMMON_MEMORIES, Memory, hierarchy_problems, name_problems
 from hw.input.document import Key
@@ -128,6 +129,9 @@ class Measured(Spec):
     launch_s: Seconds = Field(alias="launch", default=0.0)
     kernels: NamedKernelTimes | None = Field(
         default=None, description="how long kernels take: the name of an architecture (hw/kernels), or its parameters"
+    )
+    collectives: Annotated[dict[str, CollectiveTimes], Frozen] = Field(
+        default_factory=dict, description="what collectives over a link take beside its bandwidth, by its name"
     )
 
     @property

@@ -25,6 +25,7 @@ from simulator.collectives.traffic import Joined, Step, Traffic
 from simulator.collectives.transfer import Transfer, way_of
 from simulator.lowering.efficiency import WireRates
 from simulator.lowering.host_ports import HostPorts
+from simulator.measured import Delays
 from simulator.ops.kernel import Communication
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Network:
         rates = WireRates(self.system, self.options, self.host.chips_of)
         self.rates = rates.all(self.wires)
         self._rates = np.asarray(self.rates)
+        self._delays = Delays(self.system, self.options, self.wires)
 
     def phase_seconds(self, transfer: Transfer) -> float:
         """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""
@@ -214,7 +216,8 @@ class Network:
         """One group of a collective by itself."""
         wanted = communication.algorithm or self.options.collectives
         choice = choose(group, _request(communication, number, chips, group), wanted, self.seconds)
-        return Joined(chips, choice.transfer, choice)
+        transfer = self._delays.measured(choice.transfer, communication, number, chips, self.phase_seconds)
+        return Joined(chips, transfer, replace(choice, transfer=transfer))
 
     def _has_images(self, communication: Communication, members: Sequence[Sequence[int]], group: Group) -> bool:
         """Whether it is worth looking for groups that are images of one: groups over mesh axes, all of as many bytes."""

@@ -1,0 +1,35 @@
+"""What a library takes for a collective over one kind of link beside the bytes on its wires: few physical parameters.
+
+Model: beside the wires, whose share of the data sheet is the link's efficiency, a collective has a start, a time for each of
+its steps (a chip waits for its neighbour's message), a copy of the part that stays on the chip, and a pipeline of pieces
+that fills: few large pieces fill slowly, many small ones pay for each, so that what is lost at best grows with the root of
+the time (`simulator.measured.collectives` has the formula).
+Nothing here knows a message size or a number of chips, and the time is monotone in both.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hw.input.validation import Seconds, Spec
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class CollectiveTimes(Spec):
+    """Collectives over one kind of link."""
+
+    start_s: Seconds = Field(alias="start", description="time before anything moves: launch, and chips meeting")
+    step_s: Seconds = Field(
+        alias="step", default=0.0, description="time of each step: chips - 1 of them, of an all-reduce twice as many"
+    )
+    fill_s: Seconds = Field(
+        alias="fill", default=0.0, description="a transfer of t seconds loses sqrt(t x fill) to its pipeline of pieces"
+    )
+    copy_rate: Positive = Field(
+        alias="copy",
+        default=float(2**40),
+        description="rate at which a chip copies the part that stays with it, over the link's bandwidth",
+    )

@@ -1,0 +1,35 @@
+"""What a library loses on a collective beside the bytes on its wires.
+
+Model: T = start + steps x step + w + sqrt(w x fill), w = the wires' time + what stays on a chip over the rate of copies.
+Steps: n - 1 of n chips, of an all-reduce twice as many. The root is that of an optimal pipeline: pieces of c bytes take
+bytes / c pieces and fill in c, which together is least at the root of their product.
+Here stands all but the wires' time, which is theirs: it comes before the wires are at work, and is no work on them.
+Law: monotone in bytes and in chips wherever the wires' time is, and copies are faster than the link.
+Source: the pipeline's trade-off is that of Chan et al. 2007 (Collective communication), section 5; parameters are measured.
+"""
+
+from __future__ import annotations
+
+from hw.chips import CollectiveTimes
+
+_TWICE = ("all_reduce",)
+"""Collectives that go round twice: reduce, then gather."""
+
+_EXCHANGES = ("all_to_all",)
+"""Collectives whose bytes are those of all chips together."""
+
+
+def collective_delay_s(
+    kind: str, nbytes: float, chips: int, wires_s: float, times: CollectiveTimes, link_bytes_per_s: float
+) -> float:
+    """Seconds of a collective beside `wires_s`; `link_bytes_per_s`: what a chip's links carry by the data sheet."""
+    if chips < 2:
+        return 0.0
+    steps = (chips - 1) * (2 if kind in _TWICE else 1)
+    # of an exchange the bytes are those of all chips
+    stays = nbytes / chips / (chips if kind in _EXCHANGES else 1)
+    copied_s = stays / (link_bytes_per_s * times.copy_rate)
+    moved_s = wires_s + copied_s
+    # a power, and no call of math: numbers may stand for many rows
+    lost_s: float = (moved_s * times.fill_s) ** 0.5
+    return times.start_s + steps * times.step_s + copied_s + lost_s

@@ -1,0 +1,85 @@
+"""What collectives take on chips of which that was measured: laws of the curve, and of runs with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw import Mesh, System, load_chip, parse_topology
+from hw.chips import CollectiveTimes
+from simulator import RunOptions, parse_graph, simulate
+from simulator.measured import collective_delay_s
+
+MEASURED = RunOptions(calibration="measured")
+KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
+RATE = 1e11
+
+times = st.builds(
+    CollectiveTimes,
+    start=st.floats(1e-9, 1e-4),
+    step=st.floats(1e-9, 1e-5),
+    fill=st.floats(1e-9, 1e-3),
+    copy=st.floats(1.0, 10.0),
+)
+
+
+def total_s(kind: str, nbytes: float, chips: int, of: CollectiveTimes) -> float:
+    """On a switch, whose wires carry the textbook's bytes."""
+    rounds = {"all_reduce": 2, "all_to_all": 1 / chips}.get(kind, 1)
+    wires_s = rounds * (chips - 1) / chips * nbytes / RATE
+    return wires_s + collective_delay_s(kind, nbytes, chips, wires_s, of, RATE)
+
+
+@given(st.sampled_from(KINDS), st.floats(1, 1e11), st.floats(1, 1e11), st.integers(2, 64), times)
+def test_more_bytes_take_no_less(kind: str, one: float, other: float, chips: int, of: CollectiveTimes) -> None:
+    few, many = sorted((one, other))
+    assert total_s(kind, few, chips, of) <= total_s(kind, many, chips, of) * (1 + 1e-12)
+
+
+@given(st.sampled_from(KINDS), st.floats(1, 1e11), st.integers(2, 63), times)
+def test_more_chips_take_no_less(kind: str, nbytes: float, chips: int, of: CollectiveTimes) -> None:
+    """Of an exchange with as many bytes a chip."""
+    each = (lambda count: nbytes * count) if kind == "all_to_all" else (lambda _count: nbytes)
+    assert total_s(kind, each(chips), chips, of) <= total_s(kind, each(chips + 1), chips + 1, of) * (1 + 1e-12)
+
+
+def test_by_hand() -> None:
+    """1 GB over 4 chips at 100 GB/s: 7.5 ms on wires, 250 MB copied at 200 GB/s; sqrt(8.75 ms x 14 us) = 350 us lost."""
+    of = CollectiveTimes(start=5e-6, step=1e-6, fill=14e-6, copy=2.0)
+    assert collective_delay_s("all_gather", 1e9, 4, 7.5e-3, of, RATE) == pytest.approx(5e-6 + 3e-6 + 1.25e-3 + 350e-6)
+
+
+def node(name: str, chips: int) -> System:
+    chip = load_chip(name)
+    return System(chip, parse_topology(f"switch({chips}) over nvlink", chip.links), Mesh({"X": chips}))
+
+
+@given(st.integers(1, 2**28), st.sampled_from((2, 4, 8)))
+@settings(max_examples=20, deadline=None)
+def test_a_run_takes_what_the_curve_says(elements: int, chips: int) -> None:
+    graph = parse_graph(["y:bf16[N] = all_reduce(x:bf16[N]{U_X}, over=X)"], {"N": elements})
+    system = node("a100_80gb_sxm", chips)
+    result = simulate(graph, system, MEASURED)
+    chip = system.kinds[0]
+    measured, link = chip.calibration.measured, chip.links["nvlink"]
+    assert measured is not None
+    rate = link.bytes_per_s * link.count
+    wires_s = 2 * (chips - 1) / chips * 2 * elements / (rate * measured.efficiency("nvlink"))
+    of = measured.collectives["nvlink"]
+    delay_s = collective_delay_s("all_reduce", 2 * elements, chips, wires_s, of, rate)
+    assert result.time_s == pytest.approx(delay_s + wires_s, rel=1e-6, abs=2e-12)
+    assert result.lower_bound_s <= result.time_s <= result.upper_bound_s * (1 + 1e-9)
+
+
+def test_by_the_data_sheet_and_over_other_links_there_is_none() -> None:
+    lines, sizes = ["y:bf16[N] = all_reduce(x:bf16[N]{U_X}, over=X)"], {"N": 2**20}
+    system = node("h100_sxm", 8)
+    at_once = 2 * 7 / 8 * 2**21 / 450e9
+    assert simulate(parse_graph(lines, sizes), system, RunOptions()).time_s == pytest.approx(at_once, rel=1e-6)
+    apart = replace(system, topology=parse_topology("switch(8) over infiniband", system.kinds[0].links))
+    rate = system.kinds[0].links["infiniband"].bytes_per_s
+    found = simulate(parse_graph(lines, sizes), apart, MEASURED).time_s
+    assert found == pytest.approx(2 * 7 / 8 * 2**21 / rate, rel=1e-6)
