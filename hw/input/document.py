@@ -4,7 +4,7 @@ Model: a document is plain data (dict, list, str, int, float, bool, None) and, b
 of every key and of every value, by path. ruamel.yaml scans and parses; this module builds the data from its events,
 without recursion, so that a hostile file is refused while it is being read and never exhausts anything.
 Refused with a located message: duplicate keys, anchors and aliases, tags, several documents, nesting deeper than 64,
-files over 2 MiB, text that is not UTF-8.
+files over 16 MiB, text that is not UTF-8.
 Source: YAML 1.2.2, chapter 10.3 (core schema), for what a plain scalar means.
 """
 
@@ -25,7 +25,7 @@ Key = tuple[str | int, ...]
 
 _NO_REFERENCES = "anchors and aliases (& and *) are not part of the language; use extends"
 
-MAX_BYTES = 2 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 """The largest file that is read, in bytes."""
 MAX_DEPTH = 64
 """How many levels of maps and lists a file may nest."""

@@ -29,6 +29,7 @@ _SIGNS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
         re.compile(rb'\{\s*"name": "[^\n]*",\s*"time": [0-9]'),  # the words of a run
     ),
     ".pickle": (re.compile(rb"\x80.{0,16}}.{0,4}overlapse", re.DOTALL),),
+    ".yaml": (re.compile(rb"# made by overlapse import\n"),),
     ".parquet": (re.compile(rb"PAR1.*\b(lower_bound|queue)\b", re.DOTALL),),
 }
 """How files of ours begin, by the ending of the name; a report may have any name."""

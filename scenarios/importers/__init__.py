@@ -1,5 +1,28 @@
-"""What other tools have, read into the words of scenarios: so far a model's `config.json` of the Hugging Face hub."""
+"""What other tools have, read into the words of scenarios.
+
+    made = import_files(["rank0.json"])       # the format is found by content
+    Path("replay.yaml").write_text(made.text)
+
+`FORMATS` has what can be read; a model's `config.json` of the Hugging Face hub is no graph, and read by `config_document`.
+"""
 
 from scenarios.importers.config_json import config_document, config_words, known_architectures
+from scenarios.importers.formats import FORMATS, Format, add_format, format_of, import_files
+from scenarios.importers.imported import Imported, ImportOptions, Unpriced
+from scenarios.importers.kineto.replay import Replay
 
-__all__ = ["config_document", "config_words", "known_architectures"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "ImportOptions",
+    "Imported",
+    "Unpriced",
+    "add_format",
+    "config_document",
+    "config_words",
+    "format_of",
+    "import_files",
+    "known_architectures",
+]
+
+add_format(Replay())

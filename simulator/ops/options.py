@@ -191,6 +191,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "flops": _quantity(Dimension.WORK),
     "bytes": _quantity(Dimension.DATA),
     "time": _quantity(Dimension.TIME),
+    "delay": _quantity(Dimension.TIME),
     "unit": _choice("matrix", "vector"),
     "kind": _choice("standard", "flash", "linear"),
     "causal": _flag,

@@ -217,7 +217,7 @@ def test_a_file_that_is_not_there_or_too_big(tmp_path: Path) -> None:
         read_document(Path("a\0b"))
     big = tmp_path / "big.yaml"
     big.write_bytes(b"a: " + b"x" * MAX_BYTES)
-    with pytest.raises(SpecError, match="over 2 MiB"):
+    with pytest.raises(SpecError, match="over 16 MiB"):
         read_document(big, "big.yaml")
 
 

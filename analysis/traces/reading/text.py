@@ -19,10 +19,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from analysis.traces.reading.file import READS, refusal
+from analysis.traces.reading.file import LIMIT_BYTES, NO_MEMORY, READS, refusal, trace_text
 from hw import SpecError
 
-KEPT = ("distributedInfo", "baseTimeNanoseconds", "otherData")
+KEPT = ("distributedInfo", "baseTimeNanoseconds", "otherData", "deviceProperties")
 """What is kept of an object beside its events; of everything else only that it is there."""
 
 
@@ -38,6 +38,9 @@ class TraceText:
         self.listed = False
         self.is_odd = False
         self.strict, self.loose = self._decoder(strict=True), self._decoder(strict=False)
+
+    def __repr__(self) -> str:
+        return f"TraceText({self.path}, {len(self.text):,} characters)"
 
     def _decoder(self, strict: bool) -> json.JSONDecoder:
         """JSON with exact numbers; `strict` refuses control characters inside names."""
@@ -55,6 +58,18 @@ class TraceText:
     def note(self, what: str) -> None:
         """Count something odd."""
         self.notes[what] = self.notes.get(what, 0) + 1
+
+
+def open_trace(path: Path, limit_bytes: int = LIMIT_BYTES) -> TraceText:
+    """The text of a trace file, whose `notes` begin with what is odd about the file. Raises SpecError."""
+    try:
+        text, notes = trace_text(path, limit_bytes)
+    except MemoryError:
+        raise refusal(path, NO_MEMORY) from None
+    trace = TraceText(path, text)
+    for note in notes:
+        trace.note(note)
+    return trace
 
 
 class _CutOffError(Exception):

@@ -23,7 +23,8 @@ def register(
         """The op graph that a scenario runs, as a workload that can be pasted into one: also that of a model."""
         with reporting():
             from scenarios.building.build import load_scenario
-            from scenarios.outcome.graph_text import graph_record, workload_lines
+            from scenarios.importers.workload_text import workload_lines
+            from scenarios.outcome.graph_text import graph_record
 
             record = graph_record(load_scenario(file, tuple(set_ or ())))
         if json:

@@ -1,7 +1,9 @@
-"""A measured trace in the terminal, and as JSON: breakdown and overlap of every chip, and what took longest."""
+"""A measured trace in the terminal, and as JSON: breakdown and overlap of every chip, and what took longest; and what became
+of imported files, of a replay first how long it takes beside what was measured."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -10,8 +12,11 @@ from rich.text import Text
 from analysis import temporal_breakdown
 from analysis.timelines import PARTS, overlap_fraction, rollup
 from hw import Dimension
-from hw.input import printable, show
+from hw.input import parse_document, printable, show
+from scenarios.building.build import build_scenario
+from scenarios.building.run_one import summarise
 from scenarios.console.terminal import console
+from scenarios.importers import Imported
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,3 +65,35 @@ def show_trace(timeline: pd.DataFrame) -> None:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def imported_record(made: Imported) -> dict[str, object]:
+    """What was made of files, as plain data; `replayed`: how long it takes, where something was measured."""
+    return {
+        "name": made.name,
+        "ops": len(made.ops),
+        "measured": made.measured_s,
+        "replayed": _replayed_s(made) if made.measured_s is not None else None,
+        "unpriced": [{"kind": each.kind, "count": each.count, "bytes": each.nbytes} for each in made.unpriced],
+        "hbm_bytes": made.nbytes,
+        "notes": list(made.notes),
+    }
+
+
+def show_imported(made: Imported) -> None:
+    """Print what was made of files."""
+    out = console()
+    if made.measured_s is not None:
+        replayed = _replayed_s(made)
+        apart = 100 * (replayed / made.measured_s - 1)
+        times = [show(each, Dimension.TIME) for each in (replayed, made.measured_s)]
+        out.print(Text(f"replayed {times[0]}, measured {times[1]} ({apart:+.2f} %)"))
+    out.print(Text(printable(f"{made.name}: {len(made.ops):,} ops")))
+    for line in made.told():
+        out.print(Text(printable(line)))
+
+
+def _replayed_s(made: Imported) -> float:
+    """How long the scenario takes. Raises SpecError, RunError."""
+    scenario = build_scenario(parse_document(made.text, made.name), Path(made.name))
+    return float(str(summarise(scenario)["time"]))

@@ -106,12 +106,13 @@ def _on_queue(kernel: Kernel, queue: str) -> Kernel:
     return replace(kernel, schedule=replace(kernel.schedule, queue=queue))
 
 
-@kind("custom", (0, None), ("flops", "bytes", "time", "unit"), as_written=True)
+@kind("custom", (0, None), ("flops", "bytes", "time", "delay", "unit"), as_written=True)
 def custom(call: Call) -> Sequence[Kernel]:
     """Any kernel by its numbers, those of one chip: `flops=` on `unit=` (vector unless said), `bytes=` of HBM traffic,
     `time=` fixed before the rest. At least one of them is needed. Where `bytes=` says what is moved, tensors are
     dependencies only; with `flops=` alone they are moved as by every kind, inputs once and the output once; `time=` alone
-    is all that there is. It takes its tensors however they are sharded; nothing is inserted for it."""
+    is all that there is. `delay=` is more of the fixed time: what passes before the kernel itself begins, once all that it
+    waits for is there. It takes its tensors however they are sharded; nothing is inserted for it."""
     given = {name: call.options[name] for name in ("flops", "bytes", "time") if name in call.options}
     if not given:
         raise ShapeError("custom needs at least one of flops=, bytes=, time=")
@@ -123,7 +124,7 @@ def custom(call: Call) -> Sequence[Kernel]:
         matrix_dtype=dtype if matrix else "",
         vector_flops=0.0 if matrix else flops,
         vector_dtype="" if matrix else dtype,
-        fixed_s=given.get("time", 0.0),
+        fixed_s=given.get("time", 0.0) + call.options.get("delay", 0.0),
     )
     if "bytes" not in given and "flops" in given:
         return [kernel]

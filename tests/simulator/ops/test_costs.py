@@ -196,6 +196,7 @@ CASES |= {
                ("y:bf16[M] = custom(x:bf16[V], bytes=0)", 0, 0, 0),
                ("y:bf16[M] = custom(x:bf16[V], flops=7, bytes=0)", 0, 7, 0),
                ("y:bf16[M] = custom(x:bf16[V], time=1 us)", 0, 0, 0),
+               ("y:bf16[M] = custom(x:bf16[V], time=1 us, delay=2 us)", 0, 0, 0),
                ("y:fp32[M] = custom(x:bf16[V], z:int8[N], flops=7)", 0, 7, 2000 + 10 + 24),
                ("y:bf16[M] = custom(x:bf16[V], x, flops=7 FLOP, time=1 us)", 0, 7, 2000 + 12)],
     "all_reduce": [("y:bf16[M,N] = all_reduce(x:bf16[M,N]{U_X}, over=X)", 0, 0, 240)],

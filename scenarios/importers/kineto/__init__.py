@@ -1,0 +1,1 @@
+"""Measured traces of PyTorch's profiler, replayed: events, hosts, streams, meetings of ranks, and the scenario."""

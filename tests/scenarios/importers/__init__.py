@@ -1,0 +1,1 @@
+"""Importers: graphs and traces of other tools."""
