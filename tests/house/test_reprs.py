@@ -69,7 +69,8 @@ def examples() -> list[object]:
         WORDS["mfu"], CAUSES["waiting"], summary, Summary(result.plan, lambda: result), op_figures(result)[0],
         rounds_figures(result)[0],
         schedule_path(result)[0], rooflines[0], levers(result.plan)[0], advice(summary)[0], BesideWork(),
-        compare(result, result), compare(result, result).changes[0], TraceOptions(), Story(), TraceText(Path("rank0.json"), "[]" * 9999),
+        compare(result, result), compare(result, result).changes[0], TraceOptions(), Story(),
+        TraceText(Path("rank0.json"), "[]" * 9999),
         Hidden("r", "all_reduce", "X", 1e-3, 2e-4),
     ]  # fmt: skip
 

@@ -64,11 +64,8 @@ def meetings(nodes_of: Mapping[int, Sequence[Node]]) -> list[tuple[Key, list[Nod
     for rank, nodes in nodes_of.items():
         for key, node in keys_of(nodes).items():
             found[key][rank] = node
-    return [
-        (key, [by_rank[rank] for rank in key[1]])
-        for key, by_rank in found.items()
-        if all(rank in by_rank for rank in key[1])
-    ]
+    whole = {key: by_rank for key, by_rank in found.items() if all(rank in by_rank for rank in key[1])}
+    return [(key, [by_rank[rank] for rank in key[1]]) for key, by_rank in whole.items()]
 
 
 def meet(members: Sequence[Node], before: Mapping[int, Node], number: int) -> Node:

@@ -54,7 +54,7 @@ class Replay:
 
 
 def _by_rank(traces: Sequence[RankTrace]) -> dict[int, RankTrace]:
-    """Files by the rank that each says, by their order where one says none. Raises SpecError for a rank that is there twice."""
+    """Files by the rank that each says, by their order where one says none. Raises SpecError for a rank said twice."""
     said = [trace.rank for trace in traces]
     numbers = said if None not in said and len(traces) > 1 else list(range(len(traces)))
     found: dict[int, RankTrace] = {}
@@ -138,7 +138,7 @@ class _Replayed:
         lines = list(lines_of(self.nodes, several, lambda node: layout.over[self.groups[id(node)]]))
         return Imported(
             name=plain_title(next(iter(self.ranks.values())).path),
-            about=f"A replay of a measured run: {len(self.ranks)} ranks, {len(self.work_all()):,} kernels and copies.",
+            about=f"A replay of a measured run: {_ranks(self.ranks)}, {len(self.work_all()):,} kernels and copies.",
             system=layout.system,
             ops=lines,
             measured_s=(self.end_ps - self.start_ps) / _PS_PER_S,
@@ -262,7 +262,7 @@ class _Replayed:
             told.append(f"{self.inferred:,} waits between streams follow from times alone")
         if self.no_room:
             told.append(
-                f"{self.no_room:,} kernels began when one of another stream ended: there was no room on the chip before"
+                f"{self.no_room:,} kernels began as one of another stream ended: no room was on the chip before"
             )
         idle = [node.delay_ps for node in self.nodes if node.delay_ps > LONG_PS and node.modelled is None]
         if idle:
@@ -275,6 +275,10 @@ class _Replayed:
 def plain_title(path: Path) -> str:
     """What a scenario of a file is called."""
     return path.name.partition(".")[0] or "imported"
+
+
+def _ranks(ranks: Mapping[int, RankTrace]) -> str:
+    return "one rank" if len(ranks) == 1 else f"{len(ranks)} ranks"
 
 
 def _shifted(call: HostCall, by_ps: int) -> HostCall:

@@ -1,7 +1,7 @@
 """Work on the streams of devices: nodes, and waits between streams that only times show.
 
-Model: work of a stream runs in the order in which it began. Where a stream that was told to wait (or one of a captured graph)
-stood still, and work on another stream of its device ended while it did, the last such work is taken for what it waited
+Model: work of a stream runs in the order in which it began. Where a stream that was told to wait (or one of a captured
+graph) stood still, and work on another stream of its device ended meanwhile, the last such work is taken for what it waited
 for: its own delay is then what was left. A stream that was told nothing, but went on as soon as work of another stream had
 ended, had no room on the chip before. Waits that cost nothing leave no such sign.
 """

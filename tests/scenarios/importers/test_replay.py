@@ -154,7 +154,7 @@ def collective(number: int, ts: float, dur: float, elements: int = 1 << 20, **mo
 
 
 def two_ranks(folder: Path, **more: float) -> list[Path]:
-    """Rank 1 computes for 200 us, rank 0 for 100 and then waits in its collective, which takes 30 us from when both are there."""
+    """Rank 1 computes for 200 us, rank 0 for 100 and waits in its collective, which takes 30 us once both are there."""
     first = [*launched("mm", 0, 5, 100, 1), call("cudaEventRecord", 2, 1), call("cudaStreamWaitEvent", 4, 1),
              *collective(2, 105, 130)]  # fmt: skip
     second = [*launched("mm", 0, 5, 200, 1), call("cudaEventRecord", 2, 1), call("cudaStreamWaitEvent", 4, 1),
