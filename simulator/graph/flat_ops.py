@@ -49,6 +49,7 @@ class FlatOps(Sequence[Op]):
         self.tensors: list[Tensor] = []
         self.given, self.given_turn = array("i"), array("i")
         self._site_of: dict[tuple[int, Options], int] = {}
+        self._suffixes: list[str] = []
         self._turn_of: dict[Path, int] = {}
 
     def add_site(self, op: Op) -> int:
@@ -68,6 +69,7 @@ class FlatOps(Sequence[Op]):
         number = self._turn_of.setdefault(path, len(self.turns))
         if number == len(self.turns):
             self.turns.append(path)
+            self._suffixes.append(suffix(path))
         return number
 
     def add_tensor(self, tensor: Tensor) -> int:
@@ -107,7 +109,7 @@ class FlatOps(Sequence[Op]):
     def name(self, value: int) -> str:
         """The name of a value."""
         written, turn = self.written(value)
-        return written.name + suffix(self.turns[turn])
+        return written.name + self._suffixes[turn]
 
     def __len__(self) -> int:
         return len(self.site)

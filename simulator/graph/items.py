@@ -10,8 +10,9 @@ block's last turn made; `name@3` is that of round 3, `name@round` that of the ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hw import Mark
 
@@ -26,8 +27,7 @@ MAX_OPS = 1_000_000
 """Ops that a graph may have with its blocks unrolled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dim:
+class Dim(NamedTuple):
     """One dimension: a name or a size, and the mesh axes that shard it ('D_XY')."""
 
     size: str | int
@@ -84,6 +84,11 @@ class Tensor:
         return f"{self.dtype}[{','.join(map(str, self.dims))}]{partial}{memory}"
 
     @property
+    def type(self) -> Hashable:
+        """All of it but what it is called."""
+        return self.dtype, self.dims, self.partial, self.memory
+
+    @property
     def axes(self) -> str:
         """All mesh axes that shard it."""
         return "".join(dim.axes for dim in self.dims)
@@ -125,6 +130,20 @@ class Op:
     def name(self) -> str:
         """The name of the op and of the tensor that it makes."""
         return self.output.name
+
+    @property
+    def form(self) -> Hashable:
+        """All of it but what it and its tensors are called and what it waits for: ops of one form are sound alike."""
+        called = [tensor.name for tensor in (*self.inputs, self.output)]
+        options = self.options
+        return (
+            self.kind,
+            tuple([option for option in options if option[0] != "after"]) if options else options,
+            tuple([tensor.type for tensor in self.inputs]),
+            self.output.type,
+            # which of its tensors are one
+            tuple(map(called.index, called)) if len(set(called)) < len(called) else None,
+        )
 
     def option(self, name: str) -> str | None:
         """An option as it was written, or None."""

@@ -32,9 +32,10 @@ def samples(items: Items, dims: Mapping[str, int], rounds: int | None = None) ->
     for item in items:
         if isinstance(item, Repeat):
             yield from samples(item.items, dims, rounds_of(item, dims))
+        elif rounds is None or not says_round(item):
+            yield item
         else:
-            turns = () if rounds is None else (0, rounds - 1)
-            yield from dict.fromkeys(at_round(item, turn) for turn in turns) if turns else (item,)
+            yield from dict.fromkeys(at_round(item, turn) for turn in (0, rounds - 1))
 
 
 def _told(raw: str, number: int) -> str:

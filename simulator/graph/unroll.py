@@ -13,15 +13,16 @@ An `after=` that asks for a round before the first or after the last has nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hw import Problems
+from simulator.graph.asked_rounds import Asked, RoundError, RoundsAsked
 from simulator.graph.flat_ops import FlatOps
-from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op, reference, rounds_of
+from simulator.graph.items import Items, Op, Repeat, Tensor, every_op, rounds_of
 from simulator.graph.op_line import LineError, read_reference
 from simulator.graph.rounds import at_round, says_round
-from simulator.graph.scopes import Home, Place, Turn, TurnScope, in_common
+from simulator.graph.scopes import Home, Place, Turn, TurnScope
 
 
 def unrolled(items: Items, dims: Mapping[str, int]) -> FlatOps:
@@ -40,24 +41,18 @@ def asks_for_rounds(items: Items) -> bool:
     )
 
 
-class _RoundError(Exception):
-    """A reference to a round that does not exist; `outside`: only because it lies before the first or after the last."""
-
-    def __init__(self, message: str, outside: bool = False) -> None:
-        super().__init__(message)
-        self.outside = outside
-
-
 @dataclass(frozen=True, slots=True)
 class _Line:
     """An op as written, ready to be entered once a round. `names` are what it reads, `given` the numbers of those tensors
-    where nobody makes them; `varies`: it asks for other rounds, or its options are not the same in each."""
+    where nobody makes them. `asked`: by place, what those say that are of other rounds (None where that can be of no turn);
+    `told`: its options are not the same in each round."""
 
     op: Op
     site: int
     names: tuple[str, ...]
     given: tuple[int, ...]
-    varies: bool
+    asked: Mapping[int, Asked | None]
+    told: bool
 
 
 class _Unroller:
@@ -70,7 +65,7 @@ class _Unroller:
         self.keeps = asks_for_rounds(items)  # scopes of past rounds are for who asks for them
         self.blocks: dict[Place, Repeat] = {}
         self.homes: dict[str, Home] = {}
-        self.scopes: dict[tuple[Place, tuple[int, ...]], TurnScope] = {}
+        self.rounds = RoundsAsked(self.blocks, self.homes, dims)
         self._lines: dict[Place, list[_Line | Repeat]] = {}
         if self.keeps:
             self._settle(items, ())
@@ -82,38 +77,72 @@ class _Unroller:
             if isinstance(line, Repeat):
                 self._block(line, scope, turn, at)
                 continue
-            if line.varies:
-                self._varied(line, scope, turn)
-                continue
-            values = []
-            for place, name in enumerate(line.names):
+            values = (
+                self._read(line, scope, number)
+                if not line.asked
+                else [self._read_of_round(line, place, scope, turn) for place in range(len(line.names))]
+            )
+            made = scope.own[line.op.name] = self.flat.add(line.site, number, values)
+            if line.told:
+                self._tell(made, line, scope, turn)
+
+    def _read(self, line: _Line, scope: TurnScope, turn: int) -> list[int]:
+        """The values that an op reads, as the scope has them; what nobody makes is given in the turn of that number."""
+        own, values = scope.own, []
+        for place, name in enumerate(line.names):
+            value = own.get(name)
+            if value is None:
                 value = scope.find(name)
-                if value is None:
-                    value = scope.own[name] = self.flat.add_given(line.given[place], number)
-                values.append(value)
-            scope.own[line.op.name] = self.flat.add(line.site, number, values)
+            if value is None:
+                value = own[name] = self.flat.add_given(line.given[place], turn)
+            values.append(value)
+        return values
 
-    def _prepared(self, items: Items, place: Place) -> list[_Line | Repeat]:
-        """The items of a block, worked out when it is first entered."""
-        if place not in self._lines:
-            self._lines[place] = [item if isinstance(item, Repeat) else self._line(item) for item in items]
-        return self._lines[place]
+    def _read_of_round(self, line: _Line, place: int, scope: TurnScope, turn: Turn) -> int:
+        """The value that an op reads as its input at a place, which may be one of another round."""
+        if place not in line.asked:
+            name = line.names[place]
+            found = scope.find(name)
+            if found is None:
+                found = scope.own[name] = self.flat.add_given(line.given[place], self.flat.number_of_turn(turn.path))
+            return found
+        tensor, asked = line.op.inputs[place], line.asked[place]
+        try:
+            if asked is None:
+                asked = self.rounds.asked(tensor.name, tensor.rounds, turn.place)
+            return self.rounds.value(asked, turn)
+        except RoundError as error:
+            self.problems.add(line.op.source.at(f"in{place}"), str(error))
+            return self._given(replace(tensor, rounds=()), Turn())
 
-    def _line(self, op: Op) -> _Line:
-        varies = says_round(op) or op.option("after") is not None or any(tensor.rounds for tensor in op.inputs)
-        names = tuple(tensor.name for tensor in op.inputs)
-        return _Line(op, self.flat.add_site(op), names, tuple(map(self.flat.add_tensor, op.inputs)), varies)
-
-    def _varied(self, line: _Line, scope: TurnScope, turn: Turn) -> None:
-        """Enter an op that is another one in each round."""
-        op, flat = line.op, self.flat
-        values = [self._input(op, place, tensor, scope, turn) for place, tensor in enumerate(op.inputs)]
-        made = scope.own[op.name] = flat.add(line.site, flat.number_of_turn(turn.path), values)
+    def _tell(self, made: int, line: _Line, scope: TurnScope, turn: Turn) -> None:
+        """Give an op the options that it has in this turn."""
+        op = line.op
         options = (at_round(op, turn.path[-1]) if turn.path else op).options
         if any(key == "after" for key, _ in options):
             options = tuple(self._waiting(op, options, scope, turn))
         if options != op.options:
-            flat.site[made] = flat.number_of_site(line.site, options)
+            self.flat.site[made] = self.flat.number_of_site(line.site, options)
+
+    def _prepared(self, items: Items, place: Place) -> list[_Line | Repeat]:
+        """The items of a block, worked out when it is first entered."""
+        if place not in self._lines:
+            self._lines[place] = [item if isinstance(item, Repeat) else self._line(item, place) for item in items]
+        return self._lines[place]
+
+    def _line(self, op: Op, place: Place) -> _Line:
+        asked = {at: self._asked(each, place) for at, each in enumerate(op.inputs) if each.rounds}
+        told = says_round(op) or op.option("after") is not None
+        names = tuple([tensor.name for tensor in op.inputs])
+        # what is of another round is given only where that is a mistake
+        given = tuple([-1 if tensor.rounds else self.flat.add_tensor(tensor) for tensor in op.inputs])
+        return _Line(op, self.flat.add_site(op), names, given, asked, told)
+
+    def _asked(self, tensor: Tensor, place: Place) -> Asked | None:
+        try:
+            return self.rounds.asked(tensor.name, tensor.rounds, place)
+        except RoundError:  # told where it is asked for
+            return None
 
     def _block(self, block: Repeat, scope: TurnScope, turn: Turn, at: int) -> None:
         before: dict[str, int] = {}
@@ -130,30 +159,18 @@ class _Unroller:
             before = inner.own
             here = turn.into(at, number)
             if self.keeps:
-                self.scopes[here.place, here.path] = inner
+                self.rounds.scopes[here.place, here.path] = inner
             self.ops(block.items, inner, here)
         scope.own.update({name: value for name, value in inner.own.items() if scope.find(name) is None})
 
     def _taken_in(self, block: Repeat, scope: TurnScope, turn: Turn) -> Iterator[tuple[str, int]]:
         """What the first turn of a block knows under the names that are carried."""
         for start, _ in block.carry:
-            known, typed = scope.find(start), _typed_inside(block, start)
+            known = scope.find(start)
             if known is not None:
                 yield start, known
-            elif typed is not None:
+            elif (typed := _typed_inside(block, start)) is not None:
                 yield start, self._given(typed, turn)
-
-    def _input(self, op: Op, place: int, tensor: Tensor, scope: TurnScope, turn: Turn) -> int:
-        if tensor.rounds:
-            try:
-                return self._of_round(tensor.name, tensor.rounds, turn)
-            except _RoundError as error:
-                self.problems.add(op.source.at(f"in{place}"), str(error))
-                return self._given(replace(tensor, rounds=()), Turn())
-        found = scope.find(tensor.name)
-        if found is None:
-            found = scope.own[tensor.name] = self._given(tensor, turn)
-        return found
 
     def _given(self, tensor: Tensor, turn: Turn) -> int:
         return self.flat.add_given(self.flat.add_tensor(tensor), self.flat.number_of_turn(turn.path))
@@ -180,61 +197,11 @@ class _Unroller:
             known = scope.find(name)
             return self.flat.name(known) if known is not None else name
         try:
-            return self.flat.name(self._of_round(name, rounds, turn))
-        except _RoundError as error:
+            return self.flat.name(self.rounds.value(self.rounds.asked(name, rounds, turn.place), turn))
+        except RoundError as error:
             if not error.outside:
                 self.problems.add(op.source.at("after"), str(error))
             return None
-
-    def _of_round(self, name: str, rounds: Sequence[Round], turn: Turn) -> int:
-        """The value that a name means in other rounds. Raises _RoundError."""
-        asked = reference(name, rounds)
-        home = self.homes[name].nearest(turn.place) if name in self.homes else ()
-        if not home:
-            raise _RoundError(f"{asked}: '{name}' stands in no block, so it has no rounds")
-        if len(rounds) > len(home):
-            raise _RoundError(
-                f"{asked}: '{name}' stands in {len(home)} block{'s' * (len(home) > 1)}, not in {len(rounds)}"
-            )
-        outer = len(home) - len(rounds)
-        path = [*turn.path[: min(outer, in_common(home, turn.place))]]
-        path += [self._last(home[: depth + 1]) for depth in range(len(path), outer)]
-        shared = in_common(home, turn.place)
-        beyond = sum(each.relative for depth, each in enumerate(rounds, start=outer) if depth >= shared)
-        for depth, each in enumerate(rounds, start=outer):
-            number = self._number(each, depth if depth < shared else -beyond, turn, asked)
-            beyond -= each.relative and depth >= shared
-            count = rounds_of(self.blocks[home[: depth + 1]], self.dims)
-            if not 0 <= number < count:
-                message = f"{asked}: there is no round {number} of '{name}', its rounds are 0 to {count - 1}"
-                raise _RoundError(message, outside=each.relative)
-            path.append(number)
-        scope = self.scopes.get((home, tuple(path)))
-        found = scope.own.get(name) if scope is not None else None
-        if found is None:
-            numbers = ".".join(map(str, path))
-            raise _RoundError(
-                f"{asked}: '{name}' of round {numbers} is made later than {self._where(turn)} asks for it"
-            )
-        return found
-
-    @staticmethod
-    def _number(each: Round, depth: int, turn: Turn, asked: str) -> int:
-        """The number of a round; `depth`: of which block around the op that asks, from outside or (negative) inside."""
-        if not each.relative:
-            return each.at
-        if -depth > len(turn.path):
-            raise _RoundError(f"{asked}: 'round' is that of a block around the op, and there is none; write a number")
-        return turn.path[depth] + each.at
-
-    def _last(self, place: Place) -> int:
-        """The number of a block's last turn."""
-        block = self.blocks[place]
-        return 0 if block.reverse else rounds_of(block, self.dims) - 1
-
-    @staticmethod
-    def _where(turn: Turn) -> str:
-        return f"round {'.'.join(map(str, turn.path))}" if turn.path else "this op"
 
     def _settle(self, items: Items, place: Place) -> None:
         """Find every block, and where every name lives: where it is made, first typed, or carried."""

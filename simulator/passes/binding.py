@@ -9,7 +9,7 @@ nothing mends it, or where `sharding` is 'written' and the graph is to run as it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,23 +48,31 @@ def check_graph(
         if not is_size(size):
             problems.add(Mark("dims"), f"dim {name} is {shown(size)}; it must be a whole number of at least 1")
             known = replace(known, broken_dims=known.broken_dims | {name})
+    _check_ops(graph, system, problems, known, written=sharding == "written")
+    problems.found.extend(block_problems(graph, known.broken_dims, rounds=not known.unread_ops))
+
+
+def _check_ops(graph: OpGraph, system: System, problems: Problems, known: Known, written: bool) -> None:
+    """Add every problem of single ops. Once one of a form is sound, only what the others wait for is looked at."""
     earlier: set[str] = set()
+    sound: set[Hashable] = set()
     shares = share_problems(graph, system) if known.mesh else {}
     how = cutting(graph, system)
     for op in samples(graph.items, graph.dims):
-        before = len(problems.found)
-        for part, message in op_findings(op, graph, system, known, earlier, how):
-            problems.add(op.source.at(part), message)
-        used = {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}
+        before, form = len(problems.found), op.form
+        if form not in sound or op.option("after") is not None:
+            for part, message in op_findings(op, graph, system, known, earlier, how):
+                problems.add(op.source.at(part), message)
         if op.name in shares:
             problems.add(op.source.at("shares"), shares[op.name])
-        if len(problems.found) == before and known.mesh:
-            sound = not used & known.broken_dims
-            written = sharding == "written"
-            for part, message in _bound_findings(op, graph, system, written, how, known.chip) if sound else ():
+        if form not in sound and len(problems.found) == before:
+            used = {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}
+            looked_at = known.mesh and not used & known.broken_dims
+            for part, message in _bound_findings(op, graph, system, written, how, known.chip) if looked_at else ():
                 problems.add(op.source.at(part), message)
+            if len(problems.found) == before:
+                sound.add(form)
         earlier.add(op.name)
-    problems.found.extend(block_problems(graph, known.broken_dims, rounds=not known.unread_ops))
 
 
 def _bound_findings(

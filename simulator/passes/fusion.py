@@ -18,11 +18,12 @@ What one kernel of a group asks for, and what it spills, is worked out in `simul
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from hw import System
 from hw.input import unknown
+from simulator.graph.flat_ops import suffix
 from simulator.graph.op_graph import FuseRule
 from simulator.ops.kernel import Kernel
 from simulator.passes.fusion_join import Room, join, joined
@@ -150,24 +151,25 @@ def _stranger(kernels: Kernels, group: Sequence[int], last: int) -> int | None:
     return None
 
 
-def _known_as(op: tuple[str, str, tuple[int, ...]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _known_as(op: tuple[str, str, tuple[int, ...]]) -> Sequence[tuple[str, tuple[int, ...]]]:
     """The names by which a group may know the op of a kernel, with the round that each leaves open: its own, which names a
     round outright ([a.1, b.1]), that without the numbers of its rounds, and that with which it is written."""
     own, base, turn = op
-    yield own, ()
-    if turn:
-        yield own.removesuffix("".join(f".{number}" for number in turn)), turn
-    yield base, turn
+    if not turn:
+        return (own, ()), (base, turn)
+    return (own, ()), (own.removesuffix(suffix(turn)), turn), (base, turn)
 
 
 class _Index:
-    """Kernels by the names that a group may know them by."""
+    """Kernels by the names that groups know them by."""
 
-    def __init__(self, kernels: Kernels) -> None:
+    def __init__(self, kernels: Kernels, wanted: Collection[str]) -> None:
         self.places: dict[str, dict[int, tuple[int, ...]]] = {}
+        named = kernels.names.op
         for at in range(len(kernels)):
-            for name, turn in _known_as(kernels.names.op(at)):
-                self.places.setdefault(name, {}).setdefault(at, turn)
+            for name, turn in _known_as(named(at)):
+                if name in wanted:
+                    self.places.setdefault(name, {}).setdefault(at, turn)
 
     def rounds(self, names: Sequence[str]) -> dict[tuple[int, ...], dict[int, str]]:
         """The kernels that carry out the named ops, with the name of each, by the round of the block they stand in."""
@@ -184,10 +186,10 @@ class _Index:
         return found
 
 
-def _explicit(kernels: Kernels, places: Sequence[Placement], rule: Iterable[Sequence[str]]) -> list[tuple[int, ...]]:
+def _explicit(kernels: Kernels, places: Sequence[Placement], rule: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
     groups: list[tuple[int, ...]] = []
     taken: set[int] = set()
-    index = _Index(kernels)
+    index = _Index(kernels, {name for names in rule for name in names})
     for number, names in enumerate(rule):
         rounds = index.rounds(names)
         missing = [name for name in names if name not in index.places]

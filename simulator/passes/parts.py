@@ -137,7 +137,7 @@ def unequal(op: Op, over: str, system: System, cut: Cut, nbytes: Callable[[Tenso
     if not held and not to and not elsewhere:
         return {}
     side = next((tensor for tensor in tensors if set(over) & set(tensor.axes)), tensors[0])
-    bare = replace(side, dims=tuple(replace(dim, axes=_without(dim.axes, over)) for dim in side.dims))
+    bare = replace(side, dims=tuple(dim._replace(axes=_without(dim.axes, over)) for dim in side.dims))
     first = [members[0] for members in system.groups(over)] if elsewhere else [0]
     of_group = [nbytes(bare, each) for each in _at(cut, system, first)]
     return {"held": held, "given": to, "group_bytes": tuple(of_group)}

@@ -28,7 +28,7 @@ from hw.systems import mesh_problems
 from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph
 from simulator.passes.binding import site
-from simulator.passes.planner_walk import Inserted, Planner, plan_key, types_key
+from simulator.passes.planner_walk import Inserted, Planner, plan_key
 from simulator.passes.sharding.assignment import TIE, OpPlan, plan_op, plan_seconds, told
 
 Sharding = Literal["canonical", "auto", "written"]
@@ -144,13 +144,13 @@ def _planned(planner: Planner) -> Sharded:
 
 
 def _remembered(cost: Callable[[Op], float]) -> Callable[[Op], float]:
-    """A cost that is asked once for ops of the same types."""
+    """A cost that is asked once for ops of one form."""
     known: dict[object, float] = {}
 
     def seconds(op: Op) -> float:
-        key = types_key(op)
-        if key not in known:
-            known[key] = cost(op)
-        return known[key]
+        form = op.form
+        if form not in known:
+            known[form] = cost(op)
+        return known[form]
 
     return seconds

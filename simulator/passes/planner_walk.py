@@ -1,6 +1,6 @@
 """A walk through a graph that plans every op, names what is inserted, and knows what was brought where.
 
-Model: program order, each block entered once; ops of the same types, with the same tensors there, share a plan. A tensor
+Model: program order, each block entered once; ops of one form, with the same tensors there, share a plan. A tensor
 that was brought to a layout once, be it on the way to another, is used again where that is needed, on the same chips and
 as long as its name means the same: not across the rounds of a block that carries it.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from hw import System
 from simulator.graph.items import Items, Op, Repeat, Tensor, rounds_of
@@ -59,21 +60,10 @@ class Choice:
     rounds: int
 
 
-def types_key(op: Op) -> tuple[object, ...]:
-    """What of an op its plan and its cost depend on: not what it and its tensors are called."""
-    names = list(dict.fromkeys(tensor.name for tensor in op.inputs))
-    return (
-        op.kind,
-        tuple(option for option in op.options if option[0] != "after"),
-        tuple((names.index(tensor.name), tensor.type_text) for tensor in op.inputs),
-        op.output.type_text,
-    )
-
-
 def plan_key(op: Op, have: frozenset[tuple[str, Layout]]) -> object:
-    """What the plan of an op depends on: its types, and which of its inputs are there in other layouts."""
+    """What the plan of an op depends on: its form, and which of its inputs are there in other layouts."""
     names = list(dict.fromkeys(tensor.name for tensor in op.inputs))
-    return types_key(op), frozenset((names.index(name), where) for name, where in have)
+    return op.form, frozenset((names.index(name), where) for name, where in have)
 
 
 class Planner:
@@ -85,12 +75,18 @@ class Planner:
         self.how = cutting(graph, system)
         self.site = site(graph, system, self.how, cost)
         self.plans: dict[object, OpPlan | None] = {}
+        # by the form of ops, what they are if they are to be planned
+        self.kinds: dict[object, Kind | None] = {}
         self.renamed: dict[str, str] = {}
         self.inserted: list[Inserted] = []
         self.chosen: list[Choice] = []
-        self.names = {tensor.name for op in graph.every_op() for tensor in (op.output, *op.inputs)}
         self.of_rounds: dict[str, Tensor] = {}
-        self.names |= {_ROUND.sub("", name) for name in self.names}  # a block numbers its names
+
+    @cached_property
+    def names(self) -> set[str]:
+        """The names that are taken."""
+        names = {tensor.name for op in self.graph.every_op() for tensor in (op.output, *op.inputs)}
+        return names | {_ROUND.sub("", name) for name in names}  # a block numbers its names
 
     def items(self, items: Items, there: There, rounds: int = 1) -> Items:
         """The items with what must be inserted; `there` grows by what was. `rounds`: how often they are run."""
@@ -114,7 +110,7 @@ class Planner:
 
     def op(self, op: Op, there: There, rounds: int) -> list[Op]:
         """The op, between what must be inserted before and after it."""
-        kind = plannable(at_round(op, 0), self.graph, self.system, self.how)
+        kind = self._kind(at_round(op, 0))
         if kind is None:
             return [op]
         named = self._named(op)
@@ -124,6 +120,13 @@ class Planner:
             return [op]
         self.chosen.append(Choice(at_round(named, 0), kind, plan, have, rounds))
         return [self._meant(each) for each in self._carried_out(named, plan, there)]
+
+    def _kind(self, op: Op) -> Kind | None:
+        """The kind of an op that is to be planned; None for any other. Ops of one form are looked at once."""
+        form = op.form
+        if form not in self.kinds:
+            self.kinds[form] = plannable(op, self.graph, self.system, self.how)
+        return self.kinds[form]
 
     def _named(self, op: Op) -> Op:
         """The op with every round's tensor under a name of its own ('h@round'), so that no two are taken for one."""
@@ -158,7 +161,7 @@ class Planner:
         return frozenset((name, where) for name in names for where, chips in there.get(name, ()) if chips == on)
 
     def _plan(self, op: Op, kind: Kind, have: frozenset[tuple[str, Layout]]) -> OpPlan | None:
-        """The plan of an op; ops of the same types share it."""
+        """The plan of an op; ops of one form share it."""
         key = plan_key(op, have)
         if key not in self.plans:
             self.plans[key] = plan_op(at_round(op, 0), kind, self.site, have)

@@ -9,7 +9,7 @@ read off such a name.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.graph.flat_ops import FlatOps
@@ -34,10 +34,6 @@ class _Stamp:
     makes: tuple[int, ...]
     places: Mapping[str, int]
     rests: tuple[str, ...]
-
-
-def _type(tensor: Tensor) -> Hashable:
-    return tensor.dtype, tensor.dims, tensor.partial, tensor.memory
 
 
 def _named(kernel: Kernel) -> Iterator[str]:
@@ -65,15 +61,17 @@ class Stamps:
         self._alone: dict[int, Kernel] = {}
         self._types: dict[Hashable, int] = {}
         self._type_of_site: list[int] = []
-        self._view: list[bool] = []
+        # by site, what it shows if it is a view: the place of an input, and what follows the name of that
+        self._shows: list[tuple[tuple[int, str], ...] | None] = []
         self._type_made: list[int] = []
         of_tensor = [self._type(tensor) for tensor in flat.tensors]
         self._type_given = [of_tensor[tensor] for tensor in flat.given]
         self._known: dict[Hashable, list[_Stamp]] = {}
         self._alike: dict[Hashable, list[_Stamp]] = {}
-        # by view, the tensors behind it: as values and as names
+        # by view, the tensors behind it: as values; as names, but for those that nobody has asked for yet
         self._behind: dict[int, tuple[int, ...]] = {}
         self._behind_names: dict[str, tuple[str, ...]] = {}
+        self._unnamed: list[int] = []
         # what ops made beside their outputs: op and the rest of the name, by value and the other way round
         self._made_up: list[tuple[int, str]] = []
         self._beside: dict[tuple[int, str], int] = {}
@@ -97,27 +95,24 @@ class Stamps:
         return self._flat.name(op) + rest
 
     def _type(self, tensor: Tensor) -> int:
-        return self._types.setdefault(_type(tensor), len(self._types))
+        return self._types.setdefault(tensor.type, len(self._types))
 
     def _add(self, at: int) -> None:
         flat, made = self._flat, self._type_made
         site, values = flat.site[at], flat.values_of(at)
-        for new in flat.sites[len(self._type_of_site) : site + 1]:
-            self._type_of_site.append(self._type(new.output))
-            self._view.append(find_kind(new).view)
-        made.append(self._type_of_site[site])
-        if self._view[site]:
-            self._look_through(at)
+        if site >= len(self._type_of_site):
+            self._enter_sites(site)
         types = tuple([made[value] if value >= 0 else self._type_given[-1 - value] for value in values])
+        made.append(self._type_of_site[site])
+        if self._shows[site] is not None:
+            self._look_through(at, site)
         # a tensor that stands twice must stand twice in the first one, too
         twice = tuple(map(values.index, values)) if len(values) > 1 and len(set(values)) < len(values) else ()
-        # of how many tensors each view among them is one
-        shown = tuple([len(self._behind.get(value, ())) for value in values]) if self._behind else ()
-        key = site, types, twice, shown
+        key = site, types, twice
         stamps = self._known.get(key)
         if stamps is None:
             written = flat.sites[site]
-            alike = written.kind, written.options, types, made[at], twice, shown
+            alike = written.kind, written.options, types, self._type_of_site[site], twice
             stamps = self._alike.get(alike)
             if stamps is None:
                 stamps = self._bound(at, alike)
@@ -125,26 +120,28 @@ class Stamps:
                     return
             self._known[key] = stamps
         if stamps:
-            self._enter(at, stamps)
+            self._enter(at, values, stamps)
 
-    def _look_through(self, at: int) -> None:
+    def _enter_sites(self, last: int) -> None:
+        """Work out what holds for all ops of a site, for those up to one."""
+        for new in self._flat.sites[len(self._type_of_site) : last + 1]:
+            self._type_of_site.append(self._type(new.output))
+            kind = find_kind(new)
+            self._shows.append(tuple(_shown(new, kind.shows(new))) if kind.view else None)
+
+    def _look_through(self, at: int, site: int) -> None:
         """Note what lies behind a view."""
-        op, values = self._flat[at], self._flat.values_of(at)
-        names = [tensor.name for tensor in op.inputs]
-        seen = [self._shown(name, names, values) for name in find_kind(op).shows(op)]
-        behind = tuple(dict.fromkeys(each for value in seen for each in self._behind.get(value, (value,))))
-        self._behind[at] = behind
-        self._behind_names[op.name] = tuple(map(self.value_name, behind))
-
-    def _shown(self, name: str, inputs: Sequence[str], values: Sequence[int]) -> int:
-        """The value that a view shows: one of its inputs, or what the op that made one has made beside it."""
-        if name in inputs:
-            return values[inputs.index(name)]
-        beside = (
-            self._beside.get((value, name.removeprefix(each))) for each, value in zip(inputs, values, strict=True)
-        )
-        # what nobody made beside anything is the input itself
-        return next((value for value in beside if value is not None), values[0])
+        values, found = self._flat.values_of(at), self._behind
+        seen: list[int] = []
+        for place, rest in self._shows[site] or ():
+            value = values[place]
+            # what nobody made beside anything is the input itself
+            shown = self._beside.get((value, rest), values[0]) if rest else value
+            seen += found.get(shown, (shown,))
+        self._unnamed.append(at)
+        behind = found[at] = tuple(dict.fromkeys(seen))
+        # views are of one type only with those that show as many tensors
+        self._type_made[at] = self._types.setdefault((self._type_made[at], len(behind)), len(self._types))
 
     def _bound(self, at: int, alike: Hashable) -> list[_Stamp] | None:
         """The stamps of an op that is the first of its sort; None if its kernels are like no other, and entered already."""
@@ -153,43 +150,50 @@ class Stamps:
         names = [tensor.name for tensor in op.inputs]
         own = {*names, op.name}
         made_up = dict.fromkeys(name for kernel in kernels for name in _named(kernel) if name not in own)
-        stamps = [self._stamp_of(kernel, names, op.name, list(made_up)) for kernel in kernels]
         distinct = len(own) == len({*self._flat.values_of(at)}) + 1
         waits = any(kernel.schedule.after for kernel in kernels)
-        if distinct and not waits and all(name.startswith(op.name) for name in made_up):
+        usual = distinct and not waits and all(name.startswith(op.name) for name in made_up)
+        behind = self._names_behind(self._flat.values_of(at)) if usual else self._every_view()
+        seen = [seen_through(kernel, behind) for kernel in kernels]
+        templates = [self.kernels.template(kernel) for kernel in seen]
+        called = names, op.name, list(made_up)
+        stamps = [_stamp(kernel, number, called) for kernel, number in zip(kernels, templates, strict=True)]
+        if usual:
             self._alike[alike] = stamps
             return stamps
-        for number, kernel in enumerate(kernels, start=len(self.kernels)):
-            self._alone[number] = seen_through(kernel, self._behind_names)
-        self._enter(at, stamps)
+        self._alone.update(enumerate(seen, start=len(self.kernels)))
+        self._enter(at, self._flat.values_of(at), stamps)
         return None
 
-    def _stamp_of(self, kernel: Kernel, inputs: Sequence[str], out: str, made_up: Sequence[str]) -> _Stamp:
-        into = {name: -2 - number for number, name in enumerate(made_up)}
-        given = {name: inputs.index(name) for name in inputs}
-        taken, made = {**into, out: _OUT, **given}, {**into, **given, out: _OUT}
-        makes = (*(made[access.tensor] for access in kernel.writes), *(made[name] for name in kernel.ops))
-        rests = tuple(name.removeprefix(out) for name in made_up)
-        reads = tuple(taken[access.tensor] for access in kernel.reads)
-        return _Stamp(
-            kernel, self.kernels.template(seen_through(kernel, self._behind_names)), reads, makes, taken, rests
-        )
+    def _names_behind(self, values: Iterable[int]) -> dict[str, tuple[str, ...]]:
+        """The names of the tensors behind the views among some values."""
+        found = self._behind
+        return {self.value_name(each): tuple(map(self.value_name, found[each])) for each in values if each in found}
 
-    def _enter(self, at: int, stamps: Sequence[_Stamp]) -> None:
-        """Append the kernels of an op."""
-        values, behind = self._flat.values_of(at), self._behind
-        place = {_OUT: at, **dict(enumerate(values))}
-        for number, rest in enumerate(stamps[0].rests):
-            place[-2 - number] = len(self._flat) + len(self._made_up)
-            self._made_up.append((at, rest))
-            self._beside[at, rest] = place[-2 - number]
+    def _every_view(self) -> Mapping[str, tuple[str, ...]]:
+        """The same of all views so far."""
+        self._behind_names.update(self._names_behind(self._unnamed))
+        self._unnamed.clear()
+        return self._behind_names
+
+    def _enter(self, at: int, values: Sequence[int], stamps: Sequence[_Stamp]) -> None:
+        """Append the kernels of an op that reads these values."""
+        behind, rests = self._behind, stamps[0].rests
+        # by place: those of inputs count from the front, of all else from the end
+        row = [*values, at]
+        if rests:
+            first = len(self._flat) + len(self._made_up)
+            row[-1:] = [*reversed(range(first, first + len(rests))), at]
+            for number, rest in enumerate(rests, start=first):
+                self._made_up.append((at, rest))
+                self._beside[at, rest] = number
         for stamp in stamps:
-            reads = [place[each] for each in stamp.reads]
-            if behind:
+            reads = [row[place] for place in stamp.reads]
+            if behind and not behind.keys().isdisjoint(reads):
                 seen = [behind.get(value, (value,)) for value in reads]
                 # as `seen_through` has it: what else lies behind the views comes last
                 reads = [*(first for first, *_ in seen), *(other for _, *others in seen for other in others)]
-            self.kernels.add(stamp.template, reads, [place[each] for each in stamp.makes])
+            self.kernels.add(stamp.template, reads, [row[place] for place in stamp.makes])
             self._op.append(at)
             self._stamp.append(stamp)
 
@@ -218,9 +222,9 @@ class Stamps:
         if number in self._alone:
             kernel = self._alone[number]
             return kernel.ops[0], kernel.base_ops[0], kernel.turn
-        flat, at = self._flat, self._op[number]
+        flat, at, kernels = self._flat, self._op[number], self.kernels
         path, output = flat.turns[flat.turn[at]], flat.sites[flat.site[at]].output
-        own = self.value_name(self.kernels.made_by(number)[len(self._stamp[number].kernel.writes)])
+        own = self.value_name(kernels.makes[kernels.made_at[number] + len(self._stamp[number].kernel.writes)])
         return own, output.base if path or output.written else own, path
 
     def kernel(self, number: int) -> Kernel:
@@ -236,7 +240,30 @@ class Stamps:
         path = flat.turns[flat.turn[at]]
         output = flat.sites[flat.site[at]].output
         written = (output.base,) if path or output.written else ()
-        return seen_through(_renamed(stamp.kernel, named, written, path), self._behind_names)
+        return seen_through(_renamed(stamp.kernel, named, written, path), self._names_behind(values))
+
+
+def _shown(view: Op, names: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """What a view shows, by the place of an input; of what was made beside that, the rest of its name."""
+    inputs = [tensor.name for tensor in view.inputs]
+    for name in names:
+        if name in inputs:
+            yield inputs.index(name), ""
+        else:
+            beside = ((place, name.removeprefix(each)) for place, each in enumerate(inputs) if name.startswith(each))
+            yield next(beside, (0, ""))
+
+
+def _stamp(kernel: Kernel, template: int, called: tuple[Sequence[str], str, Sequence[str]]) -> _Stamp:
+    """The stamp of a kernel. `called`: the inputs of its op, the op itself, and what that has made up."""
+    inputs, out, made_up = called
+    into = {name: -2 - number for number, name in enumerate(made_up)}
+    given = {name: inputs.index(name) for name in inputs}
+    taken, made = {**into, out: _OUT, **given}, {**into, **given, out: _OUT}
+    makes = (*(made[access.tensor] for access in kernel.writes), *(made[name] for name in kernel.ops))
+    rests = tuple(name.removeprefix(out) for name in made_up)
+    reads = tuple(taken[access.tensor] for access in kernel.reads)
+    return _Stamp(kernel, template, reads, makes, taken, rests)
 
 
 def _renamed(kernel: Kernel, named: Mapping[str, str], written: tuple[str, ...], turn: tuple[int, ...]) -> Kernel:

@@ -13,8 +13,6 @@ DeepSeek-AI 2024 (DeepSeek-V3, section 3.2.2: at most four nodes a token, Infini
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from simulator.graph.items import Dim, Tensor
 from simulator.models.description import Moe
 from simulator.models.steps.pieces import linear, network, without
@@ -81,7 +79,7 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
     """The experts' networks, one batched matmul for each weight."""
     axes, ffn = shapes.layout.tensor, shapes.model.ffn
     used, slots, _ = e.dims
-    experts = replace(used, size="experts")
+    experts = used._replace(size="experts")
     wide, hidden = (experts, *dims("model", ("eff", axes))), (used, slots, *dims(("eff", axes)))
 
     def matmul(x: Tensor, out: str, weight: tuple[Dim, ...], shape: tuple[Dim, ...], partial: str = "") -> Tensor:

@@ -149,6 +149,6 @@ def of_last(op: Op) -> Op:
     """An op on whole sequences, on their last tokens."""
 
     def moved(tensor: Tensor) -> Tensor:
-        return replace(tensor, dims=tuple(replace(dim, size=LAST) if dim.size == "seq" else dim for dim in tensor.dims))
+        return replace(tensor, dims=tuple(dim._replace(size=LAST) if dim.size == "seq" else dim for dim in tensor.dims))
 
     return replace(op, output=moved(op.output), inputs=tuple(map(moved, op.inputs)))
