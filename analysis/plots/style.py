@@ -22,6 +22,9 @@ CAUSE_COLOURS: Mapping[str, str] = {name: cause.colour for name, cause in CAUSES
 IDLE_COLOUR = "#d9dce1"
 """Time in which nothing happens."""
 
+GAIN_COLOUR = "#7a869a"
+"""Time that a change saves."""
+
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 _LEGEND = {
     "orientation": "h",

@@ -62,7 +62,9 @@ def packed(result: Result, figures: Sequence[OpFigures], path: Iterable[int]) ->
     kept = sum(count for *_, count in detailed)
     facts, fact = _facts(result, figures)
     columns = {**_slice_columns(result, lanes, kept), **_dependencies(result, kept), "fact": _narrow(fact)}
-    columns["path"] = np.diff(np.asarray(sorted(path), dtype=np.int64), prepend=0).astype(np.int32)
+    critical = sorted(path)
+    columns["path"] = _since(critical)
+    columns["along"] = _since(sorted(_messages_of(result, critical)))
     left_out = max(0, len(lanes.lanes) - MAX_LANES)
     coarse = coarse[: MAX_LANES - len(detailed)]
     columns["bins"] = _bins(result, figures, lanes, coarse)
@@ -79,6 +81,25 @@ def packed(result: Result, figures: Sequence[OpFigures], path: Iterable[int]) ->
     }
     data = base64.b64encode(zlib.compress(_bytes(header, columns), _LEVEL)).decode("ascii")
     return Packed(data, " ".join(_notes(len(coarse), left_out)))
+
+
+def _since(tasks: Sequence[int]) -> NDArray[np.int32]:
+    """Ascending numbers, each counted from the one before."""
+    return np.diff(np.asarray(tasks, dtype=np.int64), prepend=0).astype(np.int32)
+
+
+def _messages_of(result: Result, tasks: Sequence[int]) -> set[int]:
+    """The messages that collectives among some tasks consist of: the whole is on the path, and so are they with it."""
+    program = result.plan.program
+    reached = [head for task in tasks if task in program.parts for head in program.parts[task][0]]
+    found: set[int] = set()
+    while reached:
+        task = reached.pop()
+        if task in found or not program.is_inner(task):
+            continue
+        found.add(task)
+        reached.extend(program.successors[task])
+    return found
 
 
 def _notes(coarse: int, left_out: int) -> Iterator[str]:

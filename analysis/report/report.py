@@ -27,8 +27,9 @@ from analysis.plots.style import CAUSE_COLOURS
 from analysis.plots.topology import plot_topology
 from analysis.report.markup import swatch
 from analysis.report.packed_timeline import used_causes
-from analysis.report.sections import AFTER, BEFORE, Section, heading
-from analysis.report.story import Story, Telling
+from analysis.report.place import heading, verdict
+from analysis.report.sections import AFTER, BESIDE, Section
+from analysis.report.story import Story, Telling, time_text
 from analysis.words.summary import Summary
 from hw import VERSION
 from simulator import Result
@@ -37,7 +38,20 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
-SCRIPTS = ("units", "theme", "model", "coverage", "painter", "timeline", "panel", "input", "charts", "main")
+SCRIPTS = (
+    "units",
+    "theme",
+    "inflate",
+    "model",
+    "coverage",
+    "drawing",
+    "painter",
+    "timeline",
+    "panel",
+    "input",
+    "charts",
+    "main",
+)
 """The scripts of the page in the order in which they depend on each other; together they are one function."""
 
 
@@ -45,8 +59,7 @@ def report_html(summary: Summary, story: Story | None = None) -> str:
     """The report of a run."""
     telling = Telling(summary, story or Story())
     charts = _charts(telling)
-    sections = [(each, each.made(telling, charts)) for each in (*BEFORE, _TIMELINE, *AFTER)]
-    shown = [(each, body) for each, body in sections if body]
+    below = [(each, body) for each in AFTER if (body := each.made(telling, charts))]
     script = _script()
     library, library_hash, library_version = _library()
     page = Template(_asset("report.html"))
@@ -56,16 +69,21 @@ def report_html(summary: Summary, story: Story | None = None) -> str:
         version=in_text(VERSION),
         plotly_version=in_text(library_version),
         style=_style(),
-        contents="".join(f'<a href="#{each.key}">{in_text(each.title)}</a>' for each, _ in shown),
-        sections="\n".join(
-            f'<section id="{each.key}"><h2>{in_text(each.title)}</h2>{body}</section>' for each, body in shown
-        ),
+        verdict=verdict(telling),
+        contents="".join(f'<a href="#{each.key}">{in_text(each.title)}</a>' for each, _ in below),
+        drawn=_section(_TIMELINE, _timeline(telling, charts)),
+        beside="\n".join(_section(each, each.made(telling, charts)) for each in BESIDE),
+        sections="\n".join(_section(each, body) for each, body in below),
         timeline=telling.timeline.data,
         charts=_deflated(json.dumps(charts, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("utf-8")),
         plotly=library,
         script=script,
         script_hashes=f"'{_hash(script)}' '{library_hash}'",
     )
+
+
+def _section(section: Section, body: str) -> str:
+    return f'<section id="{section.key}"><h2>{in_text(section.title)}</h2>{body}</section>'
 
 
 def _timeline(telling: Telling, _charts: object) -> str:
@@ -82,8 +100,15 @@ def _timeline(telling: Telling, _charts: object) -> str:
     )
     left_out = f'<p class="note">{in_text(telling.timeline.note)}</p>' if telling.timeline.note else ""
     how = "Drag to move, Ctrl and wheel to zoom, click a slice for what it waited for."
+    told = ", ".join(
+        f"{row.name} {time_text(row.time_s)}" for row in sorted(telling.figures, key=lambda row: -row.time_s)[:3]
+    )
+    label = (
+        f"Timeline of {time_text(telling.time_s)}; the longest ops are {told}. Arrow keys move, plus and minus zoom, "
+        "Home shows all, N and B step from slice to slice, P shows the critical path."
+    )
     return (
-        Template(_asset("timeline.html")).substitute(legend=legend)
+        Template(_asset("timeline.html")).substitute(legend=legend, label=in_text(label))
         + f'{left_out}<p class="caption">{honest}{how}</p><p class="caption keys">{shown}</p>'
     )
 
@@ -116,7 +141,7 @@ def _plain(figure: Figure) -> dict[str, Any]:
 def _roofline(result: Result) -> Figure | None:
     """The roofline, if any op has a place there."""
     figure = plot_roofline(result)
-    return figure if any(trace.mode == "markers" for trace in figure.data) else None
+    return figure if any("markers" in (trace.mode or "") for trace in figure.data) else None
 
 
 def _sweep(story: Story) -> Figure | None:

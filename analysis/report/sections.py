@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.frames.timeline import timeline_frame
 from analysis.plots.page import in_text
 from analysis.plots.topology import WireLoad, wire_loads
-from analysis.report.markup import Html, bar, chart, folded, legend, paragraph, stack, swatch, table
+from analysis.report.markup import GAIN, bar, chart, folded, legend, paragraph, stack, swatch, table
+from analysis.report.place import bounds, causes, chips
 from analysis.report.story import Telling, held_by, percent, time_text
-from analysis.runs.collectives import choices, folding_line
+from analysis.runs.collectives import choices
 from analysis.runs.critical_path import PATH_CAUSES, path_work_ps
-from analysis.timelines.breakdown import PARTS, shares, temporal_breakdown
+from analysis.runs.grounds import grounds, grounds_line
 from analysis.words.busy import busy_s
-from analysis.words.causes import CAUSES
 from analysis.words.chip_kinds import fullest, kind_labels
 from analysis.words.columns.rounds import bases
 from analysis.words.ops import OpFigures, combined
@@ -27,9 +26,6 @@ from simulator import PS_PER_S
 SHOWN_OPS = 30
 SHOWN_STEPS = 25
 SHOWN_ROWS = 200
-MAX_CHIPS = 32
-"""Chips that have a bar of their own."""
-
 Charts = Mapping[str, Any]
 """The charts that there are, by name."""
 
@@ -43,94 +39,8 @@ class Section:
     made: Callable[[Telling, Charts], str]
 
 
-def heading(telling: Telling) -> str:
-    """What it is about, and on what it ran."""
-    plan = telling.summary.plan
-    lines = [paragraph(telling.story.about, "about")] if telling.story.about else []
-    options = plan.options
-    parts = [plan.system.name, f"overlap {options.overlap}", f"order {options.order}"]
-    if plan.system.size > 1:
-        parts.append(folding_line(plan))
-    lines.append(paragraph(" · ".join(parts), "note"))
-    return "".join(lines)
-
-
-def _place(telling: Telling, _charts: Charts) -> str:
-    cause = str(telling.summary["bound_by"])
-    figures: list[tuple[str, object]] = [
-        ("time", time_text(telling.time_s)),
-        ("bound by", swatch(cause)),
-        ("eta", _word("eta", telling.number("eta"))),
-        ("MFU", percent(telling.number("mfu"))),
-        ("peak memory", show(telling.number("peak_memory"), Dimension.DATA)),
-    ]
-    verdict = "".join(f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in figures)
-    return f'<dl class="verdict">{verdict}</dl>{_bounds(telling)}{"".join(map(paragraph, telling.story.notes))}'
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, Html) else in_text(value)
-
-
-def _bounds(telling: Telling) -> str:
-    """The line between the bounds, with the run's place on it and the dependency bound where it lies between them."""
-    lower, upper, chain = (telling.number(word) for word in ("lower_bound", "upper_bound", "dependency_bound"))
-
-    def at(seconds: float) -> float:
-        return 100 * min(1.0, max(0.0, (seconds - lower) / (upper - lower))) if upper > lower else 0.0
-
-    place = at(telling.time_s)
-    label = min(92.0, max(8.0, place))
-    parts = [
-        '<div class="track"></div><div class="tick" style="left:0"></div><div class="tick" style="left:100%"></div>',
-        f'<div class="mark" style="left:{place:.2f}%"></div>',
-        f'<span class="above" style="left:{label:.2f}%">this run</span>',
-        f'<span class="below">{time_text(lower)}, all overlaps</span>',
-        f'<span class="below right">{time_text(upper)}, nothing does</span>',
-    ]
-    if lower < chain < upper:
-        parts.insert(1, f'<div class="tick" style="left:{at(chain):.2f}%" title="dependencies alone"></div>')
-    note = ""
-    if chain > lower * (1 + 1e-9):
-        longest = f"Dependencies alone (their longest chain, each task at its best): {time_text(chain)}"
-        note = paragraph(longest, "note")
-    return (
-        f'<div class="bounds" role="img" aria-label="Between {time_text(lower)} and {time_text(upper)} the run stands at '
-        f'{time_text(telling.time_s)}">{"".join(parts)}</div>'
-        f"{note}"
-    )
-
-
-def _causes(telling: Telling, _charts: Charts) -> str:
-    rows = []
-    for cause in CAUSES.values():
-        seconds = telling.number(cause.word)
-        if seconds > 0:
-            share = telling.share(seconds)
-            rows.append((swatch(cause.name), time_text(seconds), percent(share), bar(cause.name, share)))
-    work = table(("", ">time", ">of the run", "|"), rows, wide=True)
-    note = paragraph(
-        "Work over capacity, on the busiest chip or link: these overlap, so they need not add up.", "caption"
-    )
-    return note + work + _breakdown(telling)
-
-
-def _breakdown(telling: Telling) -> str:
-    """A bar per simulated chip: those that it stands for do the same."""
-    plan, result = telling.summary.plan, telling.summary.result
-    chips = list(plan.folding.chips if plan.folding is not None else range(plan.system.size))[:MAX_CHIPS]
-    frame = shares(temporal_breakdown(timeline_frame(result, chips), result.time_s))
-    parts = [part for part in PARTS if (frame[part] > 0).any()]
-    words = {part: f"exposed {part}" if part in ("network", "memory") else part for part in parts}
-    rows = [
-        (f"chip {row['chip']}", stack({part: row[part] for part in parts}), *(percent(row[part]) for part in parts))
-        for row in frame.to_dict("records")
-    ]
-    columns = ("", "|", *(f">{words[part]}" for part in parts))
-    explained = (
-        "What each chip did at every instant, the first that ran: compute, network (exposed), memory (exposed), other."
-    )
-    return paragraph(explained, "caption apart") + legend(parts) + table(columns, rows, wide=True)
+def _why(telling: Telling, _charts: Charts) -> str:
+    return "".join(map(paragraph, telling.story.notes))
 
 
 def _ops(telling: Telling, charts: Charts) -> str:
@@ -146,7 +56,9 @@ def _ops(telling: Telling, charts: Charts) -> str:
     rows = [_op_row(telling, row, len(ks), seconds) for (row, ks), seconds in zip(shown, busy, strict=True)]
     columns = ("*op", "kind", ">time", ">share", ">FLOPs", ">HBM bytes", ">FLOP/B", "bound by", "tile")
     more = paragraph(f"{len(merged) - SHOWN_OPS} more ops take less.", "note") if len(merged) > SHOWN_OPS else ""
-    roofline = chart("roofline", charts["roofline"]["layout"]["height"]) if "roofline" in charts else ""
+    roofline = (
+        chart("roofline", charts["roofline"]["layout"]["height"], "Ops under the roofs") if "roofline" in charts else ""
+    )
     whose = "its chip" if len(telling.summary.plan.system.kinds) == 1 else "each kind of chip that runs it"
     caption = f"Each op under the roofs of {whose}; the larger, the longer it takes." if roofline else ""
     return roofline + paragraph(caption, "caption") + table(columns, rows, wide=True) + more
@@ -168,14 +80,18 @@ def _memory(telling: Telling, charts: Charts) -> str:
     fits = "" if telling.summary["fits"] else " It does not fit."
     held = held_by(telling.summary.result)
     words = f"At most {show(peak, Dimension.DATA)} of {show(capacity, Dimension.DATA)} on one chip{held}."
-    return chart("memory", charts["memory"]["layout"]["height"]) + paragraph(words + fits, "caption")
+    return chart("memory", charts["memory"]["layout"]["height"], "Memory over time") + paragraph(
+        words + fits, "caption"
+    )
 
 
 def _network(telling: Telling, charts: Charts) -> str:
     loads = wire_loads(telling.summary.result)
     if not loads:
         return ""
-    drawn = chart("topology", charts["topology"]["layout"]["height"]) if "topology" in charts else ""
+    drawn = (
+        chart("topology", charts["topology"]["layout"]["height"], "Load of the links") if "topology" in charts else ""
+    )
     note = "Load: the time that a link's bytes take at its full rate, over the run's time."
     kinds: dict[tuple[str, int], list[WireLoad]] = {}
     for each in loads:
@@ -232,18 +148,41 @@ def _path(telling: Telling, _charts: Charts) -> str:
     return paragraph(words, "caption") + stack(parts) + legend(parts) + body + more
 
 
-def _what_if(_telling: Telling, charts: Charts) -> str:
-    if "tornado" not in charts:
-        return ""
-    words = "The run simulated again with one resource faster and all else the same."
-    return paragraph(words, "caption") + chart("tornado", charts["tornado"]["layout"]["height"])
+def _what_if(telling: Telling, charts: Charts) -> str:
+    words = "Each line is a run of its own, with one thing changed and all else the same."
+    rows = [
+        (each.change, time_text(each.time_s), f"-{percent(each.gain)}", bar(GAIN, each.gain)) for each in telling.helps
+    ]
+    drawn = (
+        chart("tornado", charts["tornado"]["layout"]["height"], "What faster resources save")
+        if "tornado" in charts
+        else ""
+    )
+    if rows:
+        return paragraph(words, "caption") + table(("=change", ">time", ">saves", "|"), rows, wide=True) + drawn
+    if drawn:
+        return paragraph(words, "caption") + drawn
+    if not telling.tried:
+        tasks = len(telling.summary.plan.program)
+        return paragraph(f"Not tried with {tasks:,} tasks; `overlapse what-if` tries it.")
+    return paragraph("Nothing alone: no resource twice as fast, and no other way to run, saves time.")
+
+
+def _assumed(telling: Telling, _charts: Charts) -> str:
+    options = telling.summary.plan.options
+    ideal = "the data sheet: every unit reaches its peak" if options.calibration == "spec" else "measured efficiencies"
+    lines = [f"Figures of the chip: {options.calibration}, {ideal}.", *(f"{line}." for line in telling.assumed)]
+    shares = grounds(telling.summary.result)
+    if shares is not None:
+        lines.insert(1, f"What it rests on, {grounds_line(shares)}.")
+    return f"<ul>{''.join(f'<li>{in_text(line[0].upper() + line[1:])}</li>' for line in lines)}</ul>"
 
 
 def _study(telling: Telling, charts: Charts) -> str:
     frame = telling.story.study
     if frame is None or not len(frame):
         return ""
-    drawn = chart("sweep", charts["sweep"]["layout"]["height"]) if "sweep" in charts else ""
+    drawn = chart("sweep", charts["sweep"]["layout"]["height"], "The study's times") if "sweep" in charts else ""
     words = [word for word in ("time", "bound_by", "eta", "mfu") if word in frame.columns]
     inputs = [name for name in telling.story.inputs if name in frame.columns]
     rows = [
@@ -287,20 +226,23 @@ def _sources(telling: Telling, _charts: Charts) -> str:
     return "".join(parts)
 
 
-BEFORE = (
-    Section("place", "Where the run stands", _place),
-    Section("causes", "What the time goes to", _causes),
+BESIDE = (
+    Section("place", "Between its bounds", bounds),
+    Section("causes", "What the time goes to", causes),
 )
-"""Sections before the timeline."""
+"""Sections beside the timeline."""
 
 AFTER = (
+    Section("why", "Why it takes as long as it does", _why),
+    Section("what-if", "What would help", _what_if),
+    Section("chips", "Chip by chip", chips),
     Section("path", "Critical path", _path),
     Section("ops", "Ops under the roofs", _ops),
     Section("memory", "Memory over time", _memory),
     Section("network", "Network", _network),
-    Section("what-if", "What if", _what_if),
     Section("study", "Study", _study),
+    Section("assumed", "Assumptions", _assumed),
     Section("words", "All results", _words),
     Section("sources", "Sources", _sources),
 )
-"""Sections after it."""
+"""Sections below it."""

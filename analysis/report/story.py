@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from analysis.frames.memory import memory_frame, memory_owners
 from analysis.report.packed_timeline import Packed, packed
+from analysis.runs.advice import MAX_TASKS, Advice, advice
+from analysis.runs.assumed import assumptions
 from analysis.runs.critical_path import Segment, schedule_path
 from analysis.words.columns.rounds import op_figures
 from analysis.words.ops import OpFigures
@@ -30,6 +32,7 @@ class Story:
     `notes`: sentences on why it takes as long as it does. `sources`: section, figures, source of every chip figure; by
     default what the chips themselves say. `settings`: name, value and place of what a scenario file says.
     `study`: one row per run of a study, whose inputs are `inputs`. `what_if`: one row per resource (see `plot_tornado`).
+    `also`: changes that were run beside those that the report tries itself.
     """
 
     name: str = "run"
@@ -40,6 +43,7 @@ class Story:
     inputs: Sequence[str] = ()
     study: pd.DataFrame | None = None
     what_if: pd.DataFrame | None = None
+    also: Sequence[Advice] = ()
 
     def __repr__(self) -> str:
         parts = [f"{len(self.notes)} notes", f"{len(self.sources)} sources"]
@@ -68,6 +72,22 @@ class Telling:
     def timeline(self) -> Packed:
         """The timeline as it goes into the page."""
         return packed(self.summary.result, self.figures, (segment.task for segment in self.path))
+
+    @cached_property
+    def helps(self) -> list[Advice]:
+        """Changes that save time, each really run, the most first."""
+        found = [*advice(self.summary), *self.story.also]
+        return sorted(found, key=lambda each: (-each.gain, each.change))
+
+    @property
+    def tried(self) -> bool:
+        """Whether the run is small enough to be repeated with something better."""
+        return len(self.summary.plan.program) <= MAX_TASKS
+
+    @cached_property
+    def assumed(self) -> list[str]:
+        """What was assumed that matters."""
+        return assumptions(self.summary)
 
     @property
     def time_s(self) -> float:

@@ -4,6 +4,7 @@
 """
 
 from analysis.runs.advice import Advice, advice
+from analysis.runs.assumed import assumptions
 from analysis.runs.attribution import NO_LINK, exposed_by_link, exposed_links, task_links
 from analysis.runs.compare import BOTH, ONLY_A, ONLY_B, Change, Comparison, compare
 from analysis.runs.critical_path import (
@@ -60,6 +61,7 @@ __all__ = [
     "Lever",
     "Advice",
     "advice",
+    "assumptions",
     "elasticity",
     "levers",
     # What its times rest on.

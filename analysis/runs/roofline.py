@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from analysis.words.columns.rounds import op_figures
 from hw import Chip
-from simulator import Result, usable_dtype
+from simulator import Result, Variant, usable_dtype
 
 
 @dataclass(frozen=True, slots=True)
 class RooflinePoint:
-    """One kernel under its roof. FLOP/s and FLOP/B."""
+    """One kernel under its roof. FLOP/s and FLOP/B of the memory `level`."""
 
     name: str
     unit: str
@@ -24,6 +24,7 @@ class RooflinePoint:
     intensity: float
     roof_flops_per_s: float
     reached_flops_per_s: float
+    level: str = "hbm"
 
     def __repr__(self) -> str:
         reached = f"{self.intensity:.4g} FLOP/B, {100 * self.share:.1f} % of its roof"
@@ -56,7 +57,8 @@ def roofs(chip: Chip, level: str = "hbm") -> Iterator[Roof]:
 
 
 def roofline_points(result: Result, kind: int | None = None) -> Iterator[RooflinePoint]:
-    """A point for every kernel that does arithmetic and moves HBM bytes, under the roofs of the chip that took longest.
+    """A point for every kernel that does arithmetic and moves bytes, under the roofs of the chip that took longest: of HBM,
+    or, of one that moves no HBM bytes, of the memory in which it moves most.
 
     `kind`: of the chips of one kind only (a number of `System.kinds`), for the kernels that they run.
     """
@@ -64,15 +66,26 @@ def roofline_points(result: Result, kind: int | None = None) -> Iterator[Rooflin
     for row, planned in zip(op_figures(result, kind), plan.kernels, strict=True):
         variant = plan.variant(planned, row.chip)
         chip, kernel = plan.system.chip_at(row.chip), variant.kernel
-        if not (kernel.flops and variant.hbm_bytes and row.time_s > 0):
+        level, nbytes = _fed_from(variant)
+        if not (kernel.flops and nbytes and row.time_s > 0):
             continue
         unit = "matrix_unit" if kernel.matrix_flops else "vector_unit"
         flops = kernel.matrix_flops or kernel.vector_flops
-        intensity = flops / variant.hbm_bytes
+        intensity = flops / nbytes
         dtype = kernel.matrix_dtype or kernel.vector_dtype
         peaks: Mapping[str, float] = getattr(chip, unit).peak_flops_per_s
         served = usable_dtype(dtype, peaks)
         if served is None:
             continue
-        roof = min(peaks[served], intensity * chip.hbm.bytes_per_s)
-        yield RooflinePoint(row.name, unit, served, intensity, roof, flops / row.time_s)
+        roof = min(peaks[served], intensity * chip.memories[level].bytes_per_s)
+        yield RooflinePoint(row.name, unit, served, intensity, roof, flops / row.time_s, level)
+
+
+def _fed_from(variant: Variant) -> tuple[str, float]:
+    """The memory whose roof counts for a kernel, and the bytes that it moves there."""
+    if variant.hbm_bytes:
+        return "hbm", variant.hbm_bytes
+    moved: dict[str, float] = {}
+    for access in (*variant.kernel.reads, *variant.kernel.writes):
+        moved[access.memory] = moved.get(access.memory, 0.0) + access.nbytes
+    return max(moved.items(), key=lambda item: item[1], default=("hbm", 0.0))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from analysis.runs.advice import MAX_TASKS, Advice, advice
+from analysis.runs.assumed import assumptions
 from analysis.runs.collectives import folding_line
 from analysis.runs.grounds import grounds, grounds_line
 from analysis.runs.hidden import hidden_communication
@@ -29,7 +30,7 @@ from analysis.words.ops import combined
 from analysis.words.summary import Summary
 from analysis.words.words import WORDS
 from hw import Chip, Dimension
-from hw.input import few, show
+from hw.input import show
 
 LINES = 23
 """Lines of a screen of 24, with one for the prompt."""
@@ -40,8 +41,6 @@ _TIGHTER = ((0.0, 3), (0.01, 3), (0.01, 2), (0.01, 1), (0.05, 1))
 """What gives way where lines are short: causes of less than a share of the time, and queues in the picture."""
 
 _HELPS = 4
-_MATTERS = 0.01
-"""A share of the time from which padding is worth a word."""
 
 _LEAST_WIDTH = {"": 1, "op": 6, "time": 8, "share": 7, "FLOP/B": 6, "bound by": 8}
 
@@ -257,7 +256,7 @@ def _closing(summary: Summary, width: int, also: Sequence[Advice]) -> Iterator[T
     yield from labelled("would help", _helpful(summary, also), width, 2 if shares is None else 1)
     if shares is not None:
         yield from labelled("rests on", grounds_line(shares), width)
-    assumed = _assumed(summary)
+    assumed = assumptions(summary)
     if assumed:
         yield from labelled("assumed", "; ".join(assumed), width)
 
@@ -273,27 +272,3 @@ def _helpful(summary: Summary, also: Sequence[Advice]) -> str:
     if tasks > MAX_TASKS:
         return f"not tried with {tasks:,} tasks; `overlapse what-if` tries it"
     return "nothing alone: no resource twice as fast, and no other way to run, saves time"
-
-
-def _assumed(summary: Summary) -> list[str]:
-    """What a reader should know of how the figures came about."""
-    plan, found = summary.plan, []
-    topology = plan.system.topology
-    if topology is not None and _number(summary["t_network"]) > 0:
-        links = {level.link for level in topology.levels if level.link}
-        # a latency of 0 that somebody has written is a figure, too
-        named = sorted(
-            {
-                link
-                for chip in plan.system.kinds
-                for link in links & set(chip.links)
-                if "latency_s" not in chip.links[link].model_fields_set
-            }
-        )
-        if named:
-            found.append(f"no latency on {few(named, 3)} (no figure)")
-    if not plan.options.pads and len(plan.program) <= MAX_TASKS:
-        padded = summary.again(plan.graph, plan.system, replace(plan.options, padding=True)).time_s
-        if padded > summary.result.time_s * (1 + _MATTERS):
-            found.append(f"no padding of dims to tiles (with it +{100 * (padded / summary.result.time_s - 1):.1f} %)")
-    return found

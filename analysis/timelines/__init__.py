@@ -9,6 +9,7 @@ from analysis.frames.steps import steps
 from analysis.timelines.breakdown import PARTS, exposed_intervals, shares, temporal_breakdown
 from analysis.timelines.diff import diff_timelines
 from analysis.timelines.idle import idle_by_cause, idle_intervals
+from analysis.timelines.instants import Part, instants
 from analysis.timelines.overlap import overlap_fraction
 from analysis.timelines.queues import queue_lengths
 from analysis.timelines.rollup import labelled, rollup
@@ -19,7 +20,9 @@ __all__ = [
     # Where the time goes.
     "DOES",
     "PARTS",
+    "Part",
     "exposed_intervals",
+    "instants",
     "overlap_fraction",
     "shares",
     "steps",

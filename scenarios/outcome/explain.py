@@ -19,6 +19,13 @@ _CLOSE = 0.02
 
 def reasons(words: Summary, notes: Iterable[str], sharding: ShardingStory) -> Iterator[str]:
     """Why the run takes as long as it does: the bounds, the bottleneck, what is not hidden, what would help."""
+    yield from bare_reasons(words, notes, sharding)
+    for each in advice(words)[:3]:
+        yield f"With {each.change} it would take {show(each.time_s, _S)} (-{100 * each.gain:.1f} %)."
+
+
+def bare_reasons(words: Summary, notes: Iterable[str], sharding: ShardingStory) -> Iterator[str]:
+    """The same without what would help, for readers who see that in a table."""
     yield from notes
     time, lower, upper = (float(words[name] or 0) for name in ("time", "lower_bound", "upper_bound"))
     cause = str(words["bound_by"])
@@ -47,8 +54,6 @@ def reasons(words: Summary, notes: Iterable[str], sharding: ShardingStory) -> It
         yield f"What it rests on, {grounds_line(shares)}."
     for line in sharding.lines():
         yield f"Sharding: {line}."
-    for each in advice(words)[:3]:
-        yield f"With {each.change} it would take {show(each.time_s, _S)} (-{100 * each.gain:.1f} %)."
 
 
 def _gap(words: Summary, time: float, lower: float) -> str:

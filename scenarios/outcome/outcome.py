@@ -28,7 +28,7 @@ from analysis import (
     write_table,
     write_trace,
 )
-from analysis.runs import grounds
+from analysis.runs import bare_reasons
 from analysis.words import rounds_figures
 from hw import Problems, SpecError
 from hw.systems import folder_of
@@ -38,7 +38,7 @@ from scenarios.claims.claims import Verdict, verdict
 from scenarios.claims.find_values import Value as FoundValue
 from scenarios.claims.scope import WordValues
 from scenarios.outcome.answers import FromTheStudy, StudyRows
-from scenarios.outcome.explain import reasons
+from scenarios.outcome.explain import bare_reasons
 from scenarios.outcome.fitting import Misfit, misfit
 from scenarios.outcome.model_story import model_record
 from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
@@ -239,8 +239,8 @@ class Outcome:
         from analysis.report import report_html
         from scenarios.outcome.story import story_of
 
-        why = reasons(self.words, self.notes, self.sharding)
-        return report_html(self.words, story_of(self.scenario, why, self.sweep, self.what_if))
+        why = bare_reasons(self.words, self.notes, self.sharding)
+        return report_html(self.words, story_of(self.scenario, self.words, why, self.sweep, self.what_if))
 
     def _repr_html_(self) -> str:
         from analysis.report import summary_html

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from analysis import kind_labels
+from analysis import Summary, kind_labels
 from analysis.report import Story
 from scenarios.building.build import Scenario
 from scenarios.outcome.chip_figures import chip_figures
 from scenarios.outcome.provenance import chip_sources, provenance
+from scenarios.questions.software import software_advice
 from scenarios.questions.what_if import WhatIf
 from scenarios.studies.sweeps import Study
 
 
-def story_of(scenario: Scenario, why: Iterable[str], study: Study | None, what_if: WhatIf | None) -> Story:
-    """The story of a scenario and its run, from what came of it: `why` are sentences (`reasons`)."""
+def story_of(
+    scenario: Scenario, words: Summary, why: Iterable[str], study: Study | None, what_if: WhatIf | None
+) -> Story:
+    """The story of a scenario and its run, from what came of it: `why` are sentences (`bare_reasons`)."""
     system = scenario.system
     labels = [f"{label} " for label in kind_labels(system)] if len(system.kinds) > 1 else [""]
     sources = [
@@ -30,4 +33,5 @@ def story_of(scenario: Scenario, why: Iterable[str], study: Study | None, what_i
         inputs=study.paths if study is not None else (),
         study=study.frame if study is not None else None,
         what_if=what_if.frame if what_if is not None else None,
+        also=software_advice(scenario, words),
     )

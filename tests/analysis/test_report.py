@@ -240,7 +240,8 @@ def test_the_page_asks_for_nothing(evil: str) -> None:
     assert style
     assert not any("url(" in text or "@import" in text for text in style)
     for script in SCRIPTS:
-        code = (ASSETS / f"{script}.js").read_text()
+        # the name of SVG's words is no address that is asked for
+        code = (ASSETS / f"{script}.js").read_text().replace("http://www.w3.org/2000/svg", "")
         for way in ("fetch(", "XMLHttpRequest", "WebSocket", "sendBeacon", "http:", "https:", "innerHTML", "eval("):
             assert way not in code, (script, way)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -19,7 +21,8 @@ from analysis import CAUSES, Summary, op_figures
 from analysis.plots import CAUSE_COLOURS
 from analysis.report import Story, report_html
 from analysis.report.packed_timeline import busy
-from hw import System, load_chip
+from hw import Mesh, System, load_chip, parse_topology
+from scenarios import run
 from simulator import GraphBuilder, Result, RunOptions, simulate
 from tests.support.browser import COMMAND, REASON, Browser, Page
 from tests.support.reports import EVIL, block, evil_result, evil_story
@@ -27,6 +30,7 @@ from tests.support.reports import EVIL, block, evil_result, evil_story
 pytestmark = pytest.mark.skipif(COMMAND is None, reason=REASON)
 
 READY = "document.documentElement?.dataset.ready"
+INFLATE = Path(__file__).parents[2] / "analysis" / "report" / "assets" / "inflate.js"
 BOX = """(() => {
   const { left, top, width, height } = document.getElementById("lanes").getBoundingClientRect();
   return [left, top, width, height];
@@ -110,6 +114,32 @@ def test_a_large_run_is_small_and_there_at_once(browser: Browser, big: Result, b
     page.wait(READY, lambda value: value == "all")
     assert page.trouble() == []
     assert page.requests() == []
+
+
+def test_the_largest_that_is_shipped_is_small_and_there_at_once(browser: Browser, tmp_path: Path) -> None:
+    path = written(tmp_path / "r.html", run("library:gpt3_6pd").report())
+    assert path.stat().st_size <= 3e6
+    page = shown(browser, path)
+    in_view(page)
+    page.key("+", "+")
+    assert span(page) < 1
+    assert page.run("performance.now()") <= 2000  # it has answered by then
+    assert page.run("document.getElementById('lanes').getBoundingClientRect().height") >= 240
+    assert page.trouble() == []
+
+
+def test_the_timeline_is_the_first_thing_that_is_seen(browser: Browser, small_file: Path) -> None:
+    page = shown(browser, small_file, width=1400, height=900)
+    lanes, beside = page.run("""["#lanes", "#place", "#causes"].map((each) => {
+      const { left, right, top, bottom } = document.querySelector(each).getBoundingClientRect();
+      return { left, right, top, bottom };
+    }).reduce(([lanes, beside], each) => (lanes ? [lanes, [...beside, each]] : [each, []]), [undefined, []])""")
+    assert lanes["top"] < 450
+    assert lanes["right"] - lanes["left"] > 900
+    assert lanes["bottom"] - lanes["top"] > 300
+    for each in beside:  # the bounds and what the time goes to stand beside it, and in view
+        assert each["left"] >= lanes["right"]
+        assert each["bottom"] <= 900
 
 
 ZOOM = """(async () => {{
@@ -275,16 +305,147 @@ def test_hover_says_what_a_slice_is_and_a_click_what_it_waited_for(browser: Brow
         assert word in tip
     page.click(x, y)
     page.wait("overlapse.timeline.chosen", lambda value: value == at)
-    assert page.run("overlapse.timeline.pathShown") is True
-    path = set(page.run("[...overlapse.timeline.model.path]"))
-    tasks, shades = page.run("[[...overlapse.timeline.model.slices.task], [...overlapse.timeline.shades]]")
-    assert 0 < len(path) < len(set(tasks))
-    assert all((shade < len(CAUSES)) == (task in path) for task, shade in zip(tasks, shades, strict=True))
+    assert page.run("overlapse.timeline.pathShown") is False
+    assert max(page.run("[...overlapse.timeline.shades]")) < len(CAUSES)  # all keep their colour: it selects
     then = page.run("[...document.querySelectorAll('#slice p:last-child button')].map((each) => each.textContent)")
     assert then
     page.run("document.querySelector('#slice p:last-child button').click()")
     assert page.run("document.querySelector('#slice h3').textContent") == then[0].partition(" on chip")[0]
     assert page.trouble() == []
+
+
+def summed_over_chips() -> Result:
+    """A layer whose sum over four chips goes by messages, which all that follows waits for; and a copy beside it."""
+    build = GraphBuilder(B=512, D=1024, F=2048)
+    build.matmul("x:bf16[B,F_X]", "w:bf16[F_X,D]", out="p:bf16[B,D]{U_X}")
+    build.all_reduce("p", over="X", out="r:bf16[B,D]")
+    build.relu("r", out="o:bf16[B,D]")
+    build.copy("n:bf16[D]@host", out="c:bf16[D]")
+    chip = load_chip("tpu_v5e")
+    system = System(chip, parse_topology("ring(4)", chip.links), Mesh({"X": 4}))
+    return simulate(build.graph(), system, RunOptions(fold=False, network="messages"))
+
+
+def test_the_critical_path_is_a_mode(browser: Browser, tmp_path: Path) -> None:
+    result = summed_over_chips()
+    page = shown(browser, written(tmp_path / "r.html", report_html(Summary(result.plan, lambda: result))))
+    in_view(page)
+    button, legend = "document.getElementById('show-path')", "document.getElementById('path-legend')"
+    assert page.run(f"[{button}.getAttribute('aria-pressed'), {legend}.hidden]") == ["false", True]
+    page.key("p", "p")
+    assert page.run(f"[{button}.getAttribute('aria-pressed'), {legend}.hidden]") == ["true", False]
+    path = set(page.run("[...overlapse.timeline.model.path]"))
+    tasks, shades = page.run("[[...overlapse.timeline.model.slices.task], [...overlapse.timeline.shades]]")
+    program = result.plan.program
+    whole = {task for task in path if task in program.parts}
+    kernels = {(program.kernel[task], program.chunk[task]) for task in whole}
+    messages = {
+        task
+        for task in range(len(program))
+        if program.is_inner(task) and (program.kernel[task], program.chunk[task]) in kernels
+    }
+    assert whole
+    assert messages
+    assert 0 < len(path) < len(set(tasks))
+    for task, shade in zip(tasks, shades, strict=True):
+        assert (shade < len(CAUSES)) == (task in path or task in messages), task
+    assert "messages of its collectives" in page.run(f"{legend}.textContent")
+    page.run(f"{button}.click()")
+    assert page.run(f"[{button}.getAttribute('aria-pressed'), {legend}.hidden]") == ["false", True]
+    assert max(page.run("[...overlapse.timeline.shades]")) < len(CAUSES)
+    assert page.trouble() == []
+
+
+def test_a_choice_frames_what_it_waited_for(browser: Browser, small_file: Path) -> None:
+    page = shown(browser, small_file)
+    for at in page.run("[...overlapse.timeline.model.slices.task.keys()].slice(0, 12)"):
+        page.run(f"overlapse.timeline.choose({at})")
+        told = page.run("""(() => {
+          const { model, chosen } = overlapse.timeline;
+          const task = model.slices.task[chosen];
+          const { before, after } = model.links;
+          const of = (side) => [...side.tasks.subarray(side.starts[task], side.starts[task + 1])];
+          return [[...overlapse.timeline.marked().beside].sort(), [...of(before), ...of(after)].sort()];
+        })()""")
+        assert told[0] == told[1]
+
+
+SAVED = """(async () => {
+  const click = HTMLAnchorElement.prototype.click;
+  const saved = [];
+  const kept = URL.createObjectURL;
+  let last;
+  URL.createObjectURL = (blob) => { last = blob; return kept(blob); };
+  const found = new Promise((resolve) => {
+    HTMLAnchorElement.prototype.click = function () { resolve([this.download, last]); };
+  });
+  document.querySelector("SELECTOR").click();
+  const [name, blob] = await found;
+  HTMLAnchorElement.prototype.click = click;
+  URL.createObjectURL = kept;
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  return [name, blob.type, btoa(String.fromCharCode(...bytes.subarray(0, 100000)))];
+})()"""
+
+
+@pytest.mark.parametrize("what", ["#save-{}", "[data-chart=roofline][data-format={}]"])
+def test_pictures_are_saved_with_their_names(browser: Browser, small_file: Path, what: str) -> None:
+    page = shown(browser, small_file, "all")
+    page.run("overlapse.timeline.zoom(4, 0)")
+    name, kind, data = page.run(SAVED.replace("SELECTOR", what.format("svg")))
+    text = base64.b64decode(data).decode()
+    assert name.endswith(".svg")
+    assert kind == "image/svg+xml"
+    root = ElementTree.fromstring(text)
+    words = {(each.text or "").partition(" ")[0] for each in root.iter("{http://www.w3.org/2000/svg}text")}
+    ops = {"h.0", "p.0", "r.0"} if "save" in what else {"h", "p"}
+    assert words & ops
+    name, kind, data = page.run(SAVED.replace("SELECTOR", what.format("png")))
+    assert name.endswith(".png")
+    assert kind == "image/png"
+    assert base64.b64decode(data).startswith(b"\x89PNG")
+    assert page.trouble() == []
+
+
+def test_what_is_printed_is_all_there(browser: Browser, small_file: Path) -> None:
+    page = shown(browser, small_file, "timeline", dark=True)
+    assert page.run(READY) == "timeline"  # the charts have not been drawn yet
+    page.run("overlapse.timeline.zoom(4)")
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    drawn = page.run(
+        "[...document.querySelectorAll('.chart')].map((each) => [each.id, !!each.querySelector('.main-svg')])"
+    )
+    assert len(drawn) >= 3
+    assert all(there for _, there in drawn), drawn
+    names = page.run("[...document.querySelectorAll('#paper text')].map((each) => each.textContent)")
+    ops = page.run("overlapse.timeline.model.names")
+    assert set(names) & set(ops), names
+    colours = set(page.run("[...document.querySelectorAll('#paper rect')].map((each) => each.getAttribute('fill'))"))
+    for cause in ("memory", "network"):
+        wanted = [int(CAUSE_COLOURS[cause][at : at + 2], 16) for at in (1, 3, 5)]
+        assert f"rgb({wanted[0]},{wanted[1]},{wanted[2]})" in colours
+    page.run("dispatchEvent(new Event('afterprint'))")
+    assert page.run("document.getElementById('paper').hidden") is True
+    paper = page.printed()
+    assert paper.startswith(b"%PDF")
+    assert page.trouble() == []
+
+
+@pytest.mark.parametrize("level", [0, 1, 9])
+@pytest.mark.parametrize("data", [b"", b"a", b"overlap and lapse " * 5000, bytes(range(256)) * 300])
+def test_what_python_packs_the_page_unpacks(browser: Browser, tmp_path: Path, level: int, data: bytes) -> None:
+    noise = np.random.default_rng(level).integers(0, 256, 70_000, np.uint8).tobytes()
+    for content in (data, data + noise):
+        for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FIXED):
+            packer = zlib.compressobj(level, strategy=strategy)
+            text = base64.b64encode(packer.compress(content) + packer.flush()).decode()
+            page = browser.open(written(tmp_path / "p.html", "<!DOCTYPE html><title>empty</title>"))
+            code = Path(INFLATE).read_text()
+            found = page.run(
+                f"(() => {{{code}; let text = ''; for (const each of new Uint8Array(inflated({text!r}))) "
+                "text += String.fromCharCode(each); return btoa(text); })()"
+            )
+            assert base64.b64decode(found) == content
 
 
 def test_wheel_and_drag(browser: Browser, small_file: Path) -> None:
@@ -342,7 +503,7 @@ def test_the_policy_holds(browser: Browser, small_file: Path) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [1280, 420])
+@pytest.mark.parametrize("width", [1400, 400])
 def test_both_themes_read_well_at_both_widths(browser: Browser, small_file: Path, width: int, dark: bool) -> None:
     page = shown(browser, small_file, width=width, dark=dark)
     assert page.run("document.documentElement.scrollWidth") <= width

@@ -11,6 +11,7 @@ import pytest
 from analysis import WORDS, Summary, op_figures
 from analysis.report import Story
 from analysis.runs import BesideWork, Hidden, advice, compare, levers, roofline_points, schedule_path
+from analysis.timelines import Part
 from analysis.traces import TraceOptions, TraceText
 from analysis.words import CAUSES, rounds_figures
 from hw import Mark, Mesh, Problem, Problems, Router, System, load_chip, load_system, parse_topology
@@ -69,7 +70,7 @@ def examples() -> list[object]:
         WORDS["mfu"], CAUSES["waiting"], summary, Summary(result.plan, lambda: result), op_figures(result)[0],
         rounds_figures(result)[0],
         schedule_path(result)[0], rooflines[0], levers(result.plan)[0], advice(summary)[0], BesideWork(),
-        compare(result, result), compare(result, result).changes[0], TraceOptions(), Story(),
+        compare(result, result), compare(result, result).changes[0], TraceOptions(), Story(), Part("network", "host"),
         TraceText(Path("rank0.json"), "[]" * 9999),
         Hidden("r", "all_reduce", "X", 1e-3, 2e-4),
     ]  # fmt: skip

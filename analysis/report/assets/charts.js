@@ -58,33 +58,65 @@ function pause() {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
+const PAPER_WIDTH = 700; // of what A4 and Letter have between their margins
 const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false, showTips: false };
 
 class Charts {
-  constructor(figures) {
+  constructor(figures, packed) {
     this.figures = figures;
-    this.drawn = [];
-  }
-
-  // One chart after the other, with room in between for whoever is using the timeline.
-  async unpack(base64) {
-    const code = new TextDecoder().decode(await inflated(base64));
-    load(code);
-    for (const name of Object.keys(this.figures)) {
-      await pause();
-      this.drawOne(name);
-      this.drawn.push(name);
+    this.packed = packed;
+    this.drawn = new Set();
+    for (const button of document.querySelectorAll("button[data-chart]")) {
+      button.addEventListener("click", () => this.save(button.dataset.chart, button.dataset.format));
     }
   }
 
-  // All that are there, at once: paper does not wait.
-  draw() {
-    this.drawn.forEach((name) => this.drawOne(name));
+  // One chart after the other, with room in between for whoever is using the timeline.
+  async unpack() {
+    this.library();
+    for (const name of Object.keys(this.figures)) {
+      await pause();
+      this.drawOne(name);
+    }
   }
 
-  drawOne(name) {
+  library() {
+    if (typeof Plotly === "undefined") load(new TextDecoder().decode(inflated(this.packed)));
+  }
+
+  // All that are there, at once.
+  draw(width) {
+    this.drawn.forEach((name) => this.drawOne(name, width));
+  }
+
+  // All, at once, as wide as paper is: printing does not wait.
+  onPaper() {
+    this.library();
+    Object.keys(this.figures).forEach((name) => this.drawOne(name, PAPER_WIDTH));
+  }
+
+  drawOne(name, width) {
     const box = document.getElementById(`chart-${name}`);
     const { data, layout } = this.figures[name];
-    if (box) Plotly.react(box, inked(data), onGround({ ...layout, autosize: true }), CONFIG);
+    if (!box) return;
+    const size = width ? { width, autosize: false } : { autosize: true };
+    Plotly.react(box, inked(data), onGround({ ...layout, ...size }), CONFIG);
+    this.drawn.add(name);
   }
+
+  async save(name, format) {
+    const box = document.getElementById(`chart-${name}`);
+    this.library();
+    if (!this.drawn.has(name)) this.drawOne(name);
+    const size = { width: box.clientWidth, height: box.clientHeight, scale: format === "png" ? 2 : 1 };
+    const url = await Plotly.toImage(box, { format, ...size });
+    save(`${name}.${format}`, blobOf(url));
+  }
+}
+
+// What a data: address holds; the page's own policy lets it fetch nothing, not even that.
+function blobOf(url) {
+  const [, type, encoding, data] = /^data:([^;,]*)[^,]*?(;base64)?,(.*)$/s.exec(url);
+  if (!encoding) return new Blob([decodeURIComponent(data)], { type });
+  return new Blob([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], { type });
 }

@@ -151,6 +151,12 @@ function listenToButtons(timeline) {
       if (id === "show-messages") button.setAttribute("aria-pressed", timeline.messages);
     });
   }
+  const name = document.title.replace(/[^\w.-]+/g, "-").slice(0, 80) || "timeline";
+  const picture = () => timeline.picture(Math.max(720, timeline.painter.width));
+  document.getElementById("save-svg").addEventListener("click", () => {
+    save(`${name}.svg`, new Blob([svgText(picture())], { type: "image/svg+xml" }));
+  });
+  document.getElementById("save-png").addEventListener("click", async () => save(`${name}.png`, await pngOf(picture())));
   document.getElementById("show-path").hidden = !timeline.model.path.size;
   document.getElementById("show-messages").hidden = !timeline.model.lanes.some((lane) => lane.inner);
 }

@@ -8,8 +8,8 @@ function canvas(id) {
   return document.getElementById(id);
 }
 
-async function timelineOf(text) {
-  const model = readModel(await inflated(text));
+function timelineOf(text) {
+  const model = readModel(inflated(text));
   const painter = new Painter(model, { overview: canvas("overview"), axis: canvas("axis"), lanes: canvas("lanes") });
   const tooltip = new Tooltip(model, document.getElementById("tooltip"));
   const panel = new Panel(model, document.getElementById("slice"), (slice) => timeline.reveal(slice));
@@ -24,21 +24,29 @@ async function timelineOf(text) {
   return timeline;
 }
 
+// What the page looks like now, on the screen or on paper.
+function show(page, onPaper) {
+  page.timeline.painter.readColours();
+  page.timeline.draw();
+  const paper = document.getElementById("paper");
+  paper.hidden = !onPaper;
+  paper.replaceChildren(...(onPaper ? [page.timeline.picture(PAPER_WIDTH)] : []));
+  if (onPaper) page.charts.onPaper();
+  else page.charts.draw();
+}
+
 async function main() {
   const page = { timeline: undefined, charts: undefined, readyAt_ms: 0 };
   window.overlapse = page; // the page's one name, for whoever opens the console
-  watchTheme(() => {
-    page.timeline?.painter.readColours();
-    page.timeline?.draw();
-    page.charts?.draw();
-  });
-  page.timeline = await timelineOf(packed("timeline-data"));
+  page.timeline = timelineOf(packed("timeline-data"));
   page.readyAt_ms = performance.now();
+  const figures = JSON.parse(new TextDecoder().decode(inflated(packed("charts-data"))));
+  page.charts = new Charts(figures, packed("plotly"));
+  watchTheme(() => show(page, false));
+  watchPaper(() => show(page, true), () => show(page, false));
   root.dataset.ready = "timeline";
-  const decoder = new TextDecoder();
-  page.charts = new Charts(JSON.parse(decoder.decode(await inflated(packed("charts-data")))));
   await wanted();
-  await page.charts.unpack(packed("plotly"));
+  await page.charts.unpack();
   root.dataset.ready = "all";
 }
 

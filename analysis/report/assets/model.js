@@ -4,14 +4,6 @@ const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i4: Int32Arra
 const HIGH = 2 ** 32;
 const BIN_FULL = 65535;
 
-async function inflated(base64) {
-  const text = atob(base64);
-  const bytes = new Uint8Array(text.length);
-  for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).arrayBuffer();
-}
-
 function summed(deltas) {
   const values = new Int32Array(deltas.length);
   let value = 0;
@@ -41,7 +33,7 @@ function readModel(buffer) {
     kernel: summed(column("kernel")),
     chunk: summed(column("chunk")),
   };
-  const model = { ...header, slices, path: new Set(summed(column("path"))), bins: column("bins"), binCount: header.bins };
+  const model = { ...header, slices, path: new Set(summed(column("path"))), along: new Set(summed(column("along"))), bins: column("bins"), binCount: header.bins };
   placeLanes(model, begin);
   model.cause = causes(model, column("fact"));
   model.factOf = column("fact");
@@ -109,6 +101,11 @@ function slicesByTask(task, tasks) {
     first[task[at]] = at;
   }
   return { first, next };
+}
+
+// Whether a slice is on the critical path: its task is, or it is a message of a collective that is.
+function isCritical(model, task) {
+  return model.path.has(task) || model.along.has(task);
 }
 
 function nameOf(model, slice) {

@@ -4,8 +4,12 @@
 const FADED = 0.2; // how much of its colour a slice keeps that is not meant
 const OVERVIEW_HEIGHT = 26;
 const AXIS_HEIGHT = 22;
+const GUTTER = 132;
 const LANE_GAP = 3;
+const LINE_HEIGHT = 14;
+const MOST_SHAPES = 20000; // slices that are drawn as shapes where a picture is made of them
 const LABELLED = 34; // pixels from which a slice carries its name
+const MOST_JOINED = 200; // slices of the critical path in view that are joined by lines
 const PARTED = 5; // pixels from which a slice is parted from the next
 
 class Painter {
@@ -34,7 +38,7 @@ class Painter {
   resize(width, height) {
     this.scale = devicePixelRatio || 1;
     this.narrow = width < 560;
-    this.gutter = this.narrow ? 0 : 132;
+    this.gutter = this.narrow ? 0 : GUTTER;
     this.width = width;
     this.room = width - this.gutter;
     this.height = height;
@@ -53,7 +57,7 @@ class Painter {
     const context = this.contexts[name];
     context.setTransform(this.scale, 0, 0, this.scale, 0, 0);
     context.fillStyle = this.ink.page;
-    context.fillRect(0, 0, this.width, this.canvases[name].height);
+    context.fillRect(0, 0, this.width, context.canvas.height);
     context.textBaseline = "middle";
     context.font = `11px ${this.font}`;
     return context;
@@ -70,6 +74,20 @@ class Painter {
     const image = new ImageData(pixels, Math.max(1, Math.round(height * this.scale)));
     stack(share, this.colours, this.ground, image);
     return image;
+  }
+
+  // Another painter of the same run, whose every command makes a shape: an axis, and lanes of a height.
+  onPaper(width, height) {
+    const paper = Object.create(this);
+    const root = shape("svg", { xmlns: SVG, width, height: AXIS_HEIGHT + height, viewBox: `0 0 ${width} ${AXIS_HEIGHT + height}` });
+    Object.assign(paper, { scale: 1, narrow: width < 560, gutter: width < 560 ? 0 : GUTTER, width, height });
+    paper.room = width - paper.gutter;
+    paper.contexts = {
+      axis: new Drawing(width, AXIS_HEIGHT, 0, root),
+      lanes: new Drawing(width, height, AXIS_HEIGHT, root),
+    };
+    paper.picture = root;
+    return paper;
   }
 
   overview(view, shades) {
@@ -143,8 +161,7 @@ class Painter {
   lane(context, row, y, view, shades, marked) {
     const top = y + row.label;
     const height = row.height - row.label - LANE_GAP;
-    const image = this.image([row.lane], shades, view, this.room, height);
-    context.putImageData(image, Math.round(this.gutter * this.scale), Math.round(top * this.scale));
+    this.coverage(context, row.lane, view, shades, top, height);
     if (this.gutter) this.side(context, row.text, top + height / 2);
     else {
       context.fillStyle = this.ink.faint;
@@ -152,6 +169,31 @@ class Painter {
       context.fillText(this.cut(context, row.text, this.width), 0, y + row.label / 2);
     }
     this.slices(context, row.lane, top, height, view, shades, marked);
+  }
+
+  // How busy the lane is, in colour.
+  coverage(context, lane, view, shades, top, height) {
+    if (context.vector && lane.detailed && lane.last - lane.first <= MOST_SHAPES) {
+      this.shapes(context, lane, view, shades, top, height);
+      return;
+    }
+    const image = this.image([lane], shades, view, this.room, height);
+    if (context.vector) context.image(image, this.gutter, top, this.room, height);
+    else context.putImageData(image, Math.round(this.gutter * this.scale), Math.round(top * this.scale));
+  }
+
+  shapes(context, lane, view, shades, top, height) {
+    const { begin, took } = this.model.slices;
+    const scale = this.room / view.span;
+    context.fillStyle = this.ink.lane;
+    context.fillRect(this.gutter, top, this.room, height);
+    for (let at = firstEnding(this.model, lane, view.from); at < lane.last && begin[at] < view.from + view.span; at += 1) {
+      const from = Math.max(0, (begin[at] - view.from) * scale);
+      const until = Math.min(this.room, (begin[at] + took[at] - view.from) * scale);
+      const [red, green, blue] = this.colours[shades[at]].map(Math.round);
+      context.fillStyle = `rgb(${red},${green},${blue})`;
+      context.fillRect(this.gutter + from, top, until - from, height);
+    }
   }
 
   // What is wide enough to be seen by itself: an edge, a name; waiting as a line; the chosen slice framed.
@@ -168,11 +210,12 @@ class Painter {
       const x = this.gutter + (begin[at] - view.from) * scale;
       const wide = took[at] * scale;
       if (waited[at] * scale >= 2) this.wait(context, x, waited[at] * scale, top + height / 2);
-      if (marked.task === task[at]) this.frame(context, x, wide, top, height);
+      if (marked.task === task[at]) this.frame(context, x, wide, top, height, this.ink.ink, 2);
+      else if (marked.beside.has(task[at])) this.frame(context, x, wide, top, height, this.ink.accent, 1.5);
       if (wide < PARTED) continue;
       context.fillStyle = this.ink.lane;
       context.fillRect(x + wide - 1, top, 1, height);
-      if (wide >= LABELLED && height >= 12) this.name(context, at, x, wide, top + height / 2, this.onColour[shades[at]]);
+      if (wide >= LABELLED && height >= 12) this.name(context, at, { x, wide, top, height }, this.onColour[shades[at]]);
     }
     context.restore();
   }
@@ -188,19 +231,26 @@ class Painter {
     context.setLineDash([]);
   }
 
-  frame(context, x, wide, top, height) {
-    context.strokeStyle = this.ink.ink;
-    context.lineWidth = 2;
+  frame(context, x, wide, top, height, colour, width) {
+    context.strokeStyle = colour;
+    context.lineWidth = width;
     context.strokeRect(x - 1, top - 1, Math.max(2, wide) + 1, height + 2);
   }
 
-  name(context, slice, x, wide, y, colour) {
+  // Its name; where there is room below it how long it takes, and what binds it.
+  name(context, slice, { x, wide, top, height }, colour) {
     const left = Math.max(x, this.gutter);
     const room = Math.min(x + wide, this.width) - left - 9;
     if (room < 12) return;
+    const { kernel, took } = this.model.slices;
+    const [kind, cause] = this.model.facts[this.model.factOf[kernel[slice]]];
+    const words = [nameOf(this.model, slice), duration(took[slice] * this.model.tick_s), `${kind}, ${cause}`];
+    const most = Math.max(1, Math.floor((height - 4) / LINE_HEIGHT));
+    const lines = words.slice(0, most).filter((line, at) => !at || context.measureText(line).width <= room);
     context.fillStyle = colour;
     context.textAlign = "left";
-    context.fillText(this.cut(context, nameOf(this.model, slice), room), left + 5, y + 0.5);
+    const first = top + height / 2 + 0.5 - ((lines.length - 1) * LINE_HEIGHT) / 2;
+    lines.forEach((line, at) => context.fillText(this.cut(context, line, room), left + 5, first + at * LINE_HEIGHT));
   }
 
   // The critical path from slice to slice, where few enough are in view to follow.
@@ -210,7 +260,7 @@ class Painter {
     );
     const { begin, took } = this.model.slices;
     const seen = chain.filter(({ slice }) => begin[slice] <= view.from + view.span && begin[slice] + took[slice] >= view.from);
-    if (seen.length > 200) return;
+    if (seen.length > MOST_JOINED) return;
     context.strokeStyle = this.ink.ink;
     context.lineWidth = 1.25;
     for (let at = 1; at < seen.length; at += 1) {

@@ -25,8 +25,13 @@ function facts(model, slice) {
   if (waited[slice]) pairs.push(["waited", duration(waited[slice] * second)]);
   if (tile) pairs.push(["tile", tile]);
   if (chunks > 1) pairs.push(["chunk", `${chunk[slice] + 1} of ${chunks}`]);
-  if (model.path.size) pairs.push(["critical", model.path.has(task[slice]) ? "on the run's critical path" : "no"]);
+  if (model.path.size) pairs.push(["critical path", onPath(model, task[slice])]);
   return pairs;
+}
+
+function onPath(model, task) {
+  if (model.path.has(task)) return "on it";
+  return model.along.has(task) ? "part of a collective on it" : "not on it";
 }
 
 function definitions(pairs, parent) {

@@ -20,6 +20,21 @@ function mixed(colour, ground, part) {
   return colour.map((value, band) => value * part + ground[band] * (1 - part));
 }
 
+// Paper is light, whatever the screen is. `prepared` draws what paper needs before it is printed, `over` puts it away.
+function watchPaper(prepared, over) {
+  let before;
+  addEventListener("beforeprint", () => {
+    before = root.dataset.theme;
+    root.dataset.theme = "light";
+    prepared();
+  });
+  addEventListener("afterprint", () => {
+    if (before === undefined) delete root.dataset.theme;
+    else root.dataset.theme = before;
+    over();
+  });
+}
+
 function watchTheme(changed) {
   const button = document.getElementById("theme");
   const show = () => {
@@ -32,16 +47,5 @@ function watchTheme(changed) {
     show();
   });
   wish.addEventListener("change", show);
-  let before;
-  addEventListener("beforeprint", () => {
-    before = root.dataset.theme;
-    root.dataset.theme = "light";
-    show();
-  });
-  addEventListener("afterprint", () => {
-    if (before === undefined) delete root.dataset.theme;
-    else root.dataset.theme = before;
-    show();
-  });
   show();
 }

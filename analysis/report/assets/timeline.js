@@ -2,6 +2,11 @@
 
 const CLOSEST = 20; // ticks that a view spans at least
 const DETAIL_ROWS = 9; // neighbours named in the panel
+const HEADING = 24;
+const INNER = 15;
+const LOWEST = 21;
+const TALLEST = 160;
+const PAPER_HEIGHT = 860; // of a page that lanes may take
 
 class Timeline {
   constructor(model, painter, panel) {
@@ -40,18 +45,18 @@ class Timeline {
     const { lanes } = this.model;
     const shown = lanes.filter((lane) => this.messages || !lane.inner);
     const several = new Set(lanes.map((lane) => lane.chip)).size > 1;
-    const tall = shown.length <= 6 ? 30 : 21;
     const label = this.painter.narrow ? 15 : 0;
+    const tall = this.laneHeight(shown, several) - label;
     this.rows = [];
     let y = 0;
     let chip;
     for (const lane of shown) {
       if ((several || lane.alike) && lane.chip !== chip) {
-        this.rows.push({ y, height: 24, text: chipText(lane) });
-        y += 24;
+        this.rows.push({ y, height: HEADING, text: chipText(lane) });
+        y += HEADING;
       }
       chip = lane.chip;
-      const height = (lane.inner ? 15 : tall) + label;
+      const height = (lane.inner ? INNER : tall) + label;
       const text = lane.detailed ? lane.name : `${lane.name} (utilisation only)`;
       this.rows.push({ y, height, label, lane, text: lane.inner ? `· ${text}` : text });
       y += height;
@@ -59,12 +64,24 @@ class Timeline {
     this.space.style.height = `${y}px`;
   }
 
+  // Few lanes are tall, many as low as can be read; what does not fit is scrolled to.
+  laneHeight(shown, several) {
+    const headings = several ? new Set(shown.map((lane) => lane.chip)).size * HEADING : 0;
+    const inner = shown.filter((lane) => lane.inner).length;
+    const each = (this.most() - headings - inner * INNER) / Math.max(1, shown.length - inner);
+    return Math.min(TALLEST, Math.max(LOWEST, Math.floor(each)));
+  }
+
+  most() {
+    return Math.max(240, Math.round(innerHeight * 0.66));
+  }
+
   resize() {
     const width = this.scroller.clientWidth;
     if (!width) return;
     this.painter.resize(width, 1); // whether it is narrow decides the rows, and they the height
     this.layOut();
-    const height = Math.min(parseFloat(this.space.style.height), Math.max(160, Math.round(innerHeight * 0.62)));
+    const height = Math.min(parseFloat(this.space.style.height), this.most());
     this.scroller.style.height = `${height}px`;
     this.painter.resize(this.scroller.clientWidth, height);
     this.draw();
@@ -79,7 +96,7 @@ class Timeline {
     this.shades = model.cause.slice();
     if (!found && !this.pathShown) return;
     for (let at = 0; at < this.shades.length; at += 1) {
-      if (!(found ? found[kernel[at]] : model.path.has(task[at]))) this.shades[at] += faded;
+      if (!(found ? found[kernel[at]] : isCritical(model, task[at]))) this.shades[at] += faded;
     }
   }
 
@@ -92,12 +109,31 @@ class Timeline {
     cancelAnimationFrame(this.drawn);
     this.drawn = 0;
     const start = performance.now();
-    const task = this.chosen < 0 ? -1 : this.model.slices.task[this.chosen];
-    const marked = { task, chain: this.pathShown && !this.wanted ? this.chain : undefined };
-    this.painter.overview(this.view, this.model.cause);
+    this.painter.overview(this.view, this.shades);
     this.painter.axis(this.view);
-    this.painter.lanes(this.rows, this.view, this.scroller.scrollTop, this.shades, marked);
+    this.painter.lanes(this.rows, this.view, this.scroller.scrollTop, this.shades, this.marked());
     this.lastDraw_ms = performance.now() - start;
+  }
+
+  // What is marked: the chosen task, what it waited for and what waited for it, and the critical path.
+  marked() {
+    const task = this.chosen < 0 ? -1 : this.model.slices.task[this.chosen];
+    const { before, after } = this.model.links;
+    const beside = new Set(task < 0 ? [] : [...linked(before, task), ...linked(after, task)]);
+    return { task, beside, chain: this.pathShown && !this.wanted ? this.chain : undefined };
+  }
+
+  // What is in view as a picture of shapes: for paper and files. Lanes that a page has no room for are counted.
+  picture(width) {
+    const { rows } = this;
+    const shown = rows.filter((row) => row.y + row.height <= PAPER_HEIGHT);
+    const last = shown[shown.length - 1];
+    const left = rows.length - shown.length;
+    const paper = this.painter.onPaper(width, (last ? last.y + last.height : 0) + (left ? 20 : 0));
+    paper.axis(this.view);
+    paper.lanes(shown, this.view, 0, this.shades, this.marked());
+    if (left) paper.side(paper.contexts.lanes, `${left} more lanes`, last.y + last.height + 10);
+    return paper.picture;
   }
 
   timeAt(x) {
@@ -158,8 +194,6 @@ class Timeline {
 
   choose(slice) {
     this.chosen = slice;
-    if (slice >= 0 && this.model.path.size) this.pathShown = true;
-    this.shade();
     this.panel.show(slice);
     this.redraw();
   }
@@ -167,7 +201,24 @@ class Timeline {
   showPath(shown) {
     this.pathShown = shown && this.model.path.size > 0;
     this.shade();
+    this.painter.whole = undefined;
+    this.sayPath();
     this.redraw();
+  }
+
+  // The mode says that it is on, and what the colours mean in it.
+  sayPath() {
+    document.getElementById("show-path").setAttribute("aria-pressed", this.pathShown);
+    const legend = document.getElementById("path-legend");
+    legend.hidden = !this.pathShown;
+    legend.replaceChildren();
+    if (!this.pathShown) return;
+    const { path, along } = this.model;
+    const parts = along.size ? ` (and the ${counted(along.size, "message")} of its collectives)` : "";
+    element("strong", "Critical path", legend);
+    element("span", `in full colour: the ${counted(path.size, "task")} that the run's end waited for${parts}`, legend);
+    element("span", "faded: all else, which can take longer without a loss", legend);
+    element("span", "lines: from what was waited for to what waited", legend);
   }
 
   showMessages(shown) {
@@ -198,6 +249,7 @@ class Timeline {
     this.hit = -1;
     this.hits = [];
     this.shade();
+    this.painter.whole = undefined;
     if (this.wanted) {
       const faded = this.model.causes.length;
       this.shades.forEach((shade, slice) => shade < faded && this.hits.push(slice));

@@ -42,12 +42,13 @@ def _show_points(points: Sequence[RooflinePoint], label: str) -> None:
         terminal().print(f"\n{escape(label)} runs no op that has a place under its roofs")
         return
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    for column in ("op", "unit", "dtype", "FLOP/B", "roof", "reached", "share"):
-        table.add_column(column, justify="left" if column in ("op", "unit", "dtype") else "right", no_wrap=True)
+    names = ("op", "unit", "dtype", "of")
+    for column in ("op", "unit", "dtype", "FLOP/B", "of", "roof", "reached", "share"):
+        table.add_column(column, justify="left" if column in names else "right", no_wrap=True)
     for point in points:
         rates = [show(rate, Dimension.FLOP_RATE) for rate in (point.roof_flops_per_s, point.reached_flops_per_s)]
         share = f"{100 * point.share:.1f} %"
-        table.add_row(escape(point.name), point.unit, point.dtype, f"{point.intensity:.4g}", *rates, share)
+        table.add_row(escape(point.name), point.unit, point.dtype, f"{point.intensity:.4g}", point.level, *rates, share)
     console = terminal()
     console.print()
     if label:

@@ -1,0 +1,50 @@
+"""What a reader should know of how a run's figures came about: which numbers are ideal or missing, and whether it matters.
+
+Model: an assumption is a line only where it touches this run: latencies that no source gives count as 0 and are named where
+the run sends at all; padding is named where a run with it is noticeably longer, which is really run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from analysis.runs.advice import MAX_TASKS
+from analysis.words.summary import Summary
+from hw.input import few
+
+_MATTERS = 0.01
+"""A share of the time from which padding is worth a word."""
+
+
+def assumptions(summary: Summary) -> list[str]:
+    """What was assumed, a line each; empty where nothing was that matters."""
+    return [*_latencies(summary), *_padding(summary)]
+
+
+def _latencies(summary: Summary) -> list[str]:
+    """Links that are used and have no figure for their latency."""
+    system = summary.plan.system
+    topology, sent = system.topology, summary["t_network"]
+    if topology is None or not sent:
+        return []
+    used = {level.link for level in topology.levels if level.link}
+    # a latency of 0 that somebody has written is a figure, too
+    unknown = sorted(
+        {
+            link
+            for chip in system.kinds
+            for link in used & set(chip.links)
+            if "latency_s" not in chip.links[link].model_fields_set
+        }
+    )
+    return [f"no latency on {few(unknown, 3)} (no figure)"] if unknown else []
+
+
+def _padding(summary: Summary) -> list[str]:
+    """Dims that do not fill the tiles of a unit, where filling them would take longer."""
+    plan = summary.plan
+    if plan.options.pads or len(plan.program) > MAX_TASKS:
+        return []
+    padded = summary.again(plan.graph, plan.system, replace(plan.options, padding=True)).time_s
+    longer = padded / summary.result.time_s - 1 if summary.result.time_s else 0.0
+    return [f"no padding of dims to tiles (with it +{100 * longer:.1f} %)"] if longer > _MATTERS else []
