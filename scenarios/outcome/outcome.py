@@ -28,7 +28,7 @@ from analysis import (
     write_table,
     write_trace,
 )
-from analysis.runs import bare_reasons
+from analysis.runs import grounds
 from analysis.words import rounds_figures
 from hw import Problems, SpecError
 from hw.systems import folder_of
