@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from hw.input import read_document  # noqa: E402 - found beside docs/ also where nothing is installed
 from scenarios import read_source  # noqa: E402
-from scenarios.language.shelf import Shelved, found_in_library, library_file  # noqa: E402
+from scenarios.shelf import Shelved, found_in_library, library_file  # noqa: E402
 
 PAGE = ROOT / "scenarios" / "README.md"
 

@@ -15,6 +15,7 @@ from typing import Any
 from hw import Problems, SpecError, System
 from hw.input import Document, Key, UnknownNames, shown, unknown, validate
 from scenarios.building.model_workload import ModelRun, build_model, check_plain, has_model
+from scenarios.building.pipelines import as_pipeline
 from scenarios.building.run_options import read_options
 from scenarios.building.system import build_system
 from scenarios.claims.claims import Claim, read_claims
@@ -269,6 +270,11 @@ def _graph(
                 if name not in names:
                     mark = document.value_mark(("workload", "fuse", at, place))
                     problems.add(mark, others.message(name))
+    if spec is not None and spec.pipeline is not None and known.mesh and not problems.found:
+        whole = as_pipeline(spec.pipeline, graph, system, document, problems)
+        if whole is not None:
+            check_graph(whole, system, problems, known, sharding)
+            graph = whole
     return graph, unread
 
 

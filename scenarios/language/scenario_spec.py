@@ -14,6 +14,7 @@ from hw.input import Spec
 from hw.systems import SystemSpec
 from scenarios.language.economics_spec import EconomicsSpec
 from scenarios.language.model_spec import DEFAULT_MODE, MODES, Count, Flag, ModelReference, ParallelSpec, Recompute
+from scenarios.language.pipeline_spec import PipelineSpec
 from scenarios.language.process_spec import LoaderSpec
 from scenarios.language.run_spec import RunSpec
 from scenarios.language.study_spec import StudySpec
@@ -26,6 +27,7 @@ class WorkloadSpec(Spec):
     ops: list[str | dict[str, Any]] | None = Field(
         default=None, description="op lines: out:dtype[dims] = kind(inputs, key=value)"
     )
+    pipeline: PipelineSpec | None = Field(default=None, description="the ops as one chunk of a pipeline")
     model: ModelReference | None = Field(
         default=None, description="a whole model instead of ops: a name, a model file or config.json, or a mapping"
     )

@@ -27,7 +27,7 @@ def register(
         """List the bundled scenarios with a line each, or those with some words; or print one."""
         with reporting():
             from scenarios.cli.show.library import print_scenario, show_library
-            from scenarios.language.shelf import found_in_library
+            from scenarios.shelf import found_in_library
 
             if print_:
                 print_scenario(words or [])
@@ -41,7 +41,7 @@ def register(
         """Write a commented scenario to start from."""
         with reporting():
             from scenarios.console.terminal import tell
-            from scenarios.language.starting import new_scenario
+            from scenarios.shelf import new_scenario
 
             path = new_scenario(name, from_)
             tell(

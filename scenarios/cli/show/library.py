@@ -9,7 +9,7 @@ from rich.text import Text
 
 from scenarios.console.terminal import console as terminal
 from scenarios.console.terminal import print_rows, print_whole
-from scenarios.language.shelf import Shelved, library_file
+from scenarios.shelf import Shelved, library_file
 
 
 def show_library(found: Sequence[Shelved]) -> None:
