@@ -16,7 +16,7 @@ class PipelineSpec(Spec):
 
     microbatches: Whole
     carry: dict[str, str] = Field(
-        description="what a chunk takes in: what the one beside it makes; forwards of the chunk before, backwards of the next"
+        description="what a chunk takes in: what the chunk before makes, or backwards the next one"
     )
     backward: str | None = Field(default=None, description="the first op of the backward pass; none: forward only")
     weights: str | None = Field(

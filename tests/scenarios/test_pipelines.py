@@ -27,7 +27,12 @@ workload:
   ops:
     - y:bf16[N] = custom(x:bf16[N], w:bf16[N], unit=matrix, flops={forward} FLOP)
     - dx:bf16[N] = custom(dy:bf16[N], y, w, unit=matrix, flops={backward} FLOP)
-  pipeline: {{microbatches: {microbatches}, schedule: {schedule}, interleave: {interleave}, carry: {{x: y, dy: dx}}, backward: dx}}
+  pipeline:
+    microbatches: {microbatches}
+    schedule: {schedule}
+    interleave: {interleave}
+    carry: {{x: y, dy: dx}}
+    backward: dx
 run: {{overlap: full}}
 """
 
