@@ -84,15 +84,20 @@ def _passes(spec: PipelineSpec, items: Items, document: Document, problems: Prob
 def _ends(spec: PipelineSpec, passes: Sequence[Items], document: Document, problems: Problems) -> _Ends:
     """What is carried, sorted by the pass that makes it."""
     forward, backward = _made(passes[0]), _made(passes[1])
-    pairs: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
+    ways: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
     for taken, made in spec.carry.items():
         if made not in forward and made not in backward:
             mark = document.value_mark((*_AT, "carry", taken))
             problems.add(mark, unknown("op", made, [*forward, *backward]))
             continue
-        pairs[made in backward].append((taken, made))
-    taken, made = ([tuple(pair[at] for pair in pairs[back]) for back in (False, True)] for at in (0, 1))
-    return _Ends(taken[0], made[0], taken[1], made[1])
+        ways[made in backward].append((taken, made))
+    there, back = ways[False], ways[True]
+    return _Ends(
+        takes=tuple(taken for taken, _ in there),
+        makes=tuple(made for _, made in there),
+        takes_back=tuple(taken for taken, _ in back),
+        makes_back=tuple(made for _, made in back),
+    )
 
 
 def _made(items: Items) -> Collection[str]:

@@ -42,7 +42,7 @@ def ran(folder: Path, stages: int, microbatches: int, schedule: str, interleave:
     work = {"forward": FORWARD * 4.59e11 / interleave, "backward": BACKWARD * 4.59e11 / interleave}
     told = {"stages": stages, "microbatches": microbatches, "schedule": schedule, "interleave": interleave}
     file.write_text(FILE.format(**work, **told), encoding="utf-8")
-    return run(file)
+    return run(str(file))
 
 
 @pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
@@ -116,7 +116,7 @@ run: {overlap: full}
 """,
         encoding="utf-8",
     )
-    words = run(file).words
+    words = run(str(file)).words
     layer = 2 * 2 * 4096 * 8192 * 8192
     assert words["flops"] == pytest.approx(layer)  # of a chip: a quarter of each of four microbatches
     assert words["t_math"] == pytest.approx(layer / 4.59e14)
