@@ -35,7 +35,7 @@ CASES: Mapping[str, str] = {
         "    - z:bf16[B,F] = all_reduce(y, over=XY, chunks=4)\n", "    - z:bf16[B,F] = gelu(y)\n"
     ),
     "cheapest": MATMULS + "run: {sharding: auto, collectives: auto}\n",
-    "messages": MATMULS + "run: {network: messages}\n",
+    "messages": MATMULS.replace("chunks=4", "chunks=2") + "run: {network: messages}\n",
     "host": """\
 name: host
 system: {chip: h100_sxm, topology: switch(4) over nvlink, mesh: {X: 4}, set: {host.bandwidth: 100 GB/s}}

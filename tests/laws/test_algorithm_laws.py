@@ -11,6 +11,7 @@ Source: DESIGN section 3.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import networkx as nx
@@ -98,6 +99,12 @@ WIRINGS: dict[str, Wired] = {
 }
 
 
+@cache
+def system_of(name: str) -> System:
+    """One of these wirings, its hops of a microsecond; its routes are found once for all tests."""
+    return WIRINGS[name].system(1e-6)
+
+
 def over_of(wired: Wired) -> str:
     """What a collective goes over: the named group if there is one, else all axes."""
     return next(iter(wired.groups), wired.axes)
@@ -139,8 +146,8 @@ def asked(system: System, over: str, kind: str, unequal: bool) -> Communication:
 
 def assert_forms_agree(name: str, kind: str, unequal: bool) -> None:
     tried = 0
-    for wired in WIRINGS.values():
-        system, over = wired.system(1e-6), over_of(wired)
+    for wiring, wired in WIRINGS.items():
+        system, over = system_of(wiring), over_of(wired)
         traffic = Network(system, RunOptions(collectives=name)).traffic(asked(system, over, kind, unequal), True)
         taken = name == TEXTBOOK or traffic.reason == "as asked"
         if taken and traffic.steps:
@@ -250,10 +257,10 @@ class Compared:
         return self.messages.time_s - self.task.time_s
 
 
-def compared(wired: Wired, over: str, kind: str, name: str, alpha: float) -> Compared:
+def compared(system: System, over: str, kind: str, name: str) -> Compared:
     graph = parse_graph([KINDS[kind].format(at=0, o=over, more="")], DIMS)
     task, messages = (
-        simulate(graph, wired.system(alpha), RunOptions(overlap="full", collectives=name, network=network))
+        simulate(graph, system, RunOptions(overlap="full", collectives=name, network=network))
         for network in ("task", "messages")
     )
     return Compared(task, messages)
@@ -269,9 +276,9 @@ def exact(system: System, over: str, both: Compared) -> bool:
     return all(len(kinds) == 1 and kinds[0] in OWN_FORMS for kinds in groups) and not both.streams
 
 
-def gap(wired: Wired, over: str, kind: str, algorithm: str) -> float:
+def gap(wired: Wired, system: System, over: str, kind: str, algorithm: str) -> float:
     """The share that is listed for a collective."""
-    groups = pieces_of(wired.system(), over)
+    groups = pieces_of(system, over)
     kinds = {kind for group in groups for kind in group}
     if ROUTES in kinds:
         return GAPS["routes"]
@@ -291,15 +298,15 @@ def gap(wired: Wired, over: str, kind: str, algorithm: str) -> float:
 @pytest.mark.parametrize(("name", "kind"), EQUAL)
 def test_both_forms_take_the_same_time(name: str, kind: str) -> None:
     for wiring in SMALL:
-        wired = WIRINGS[wiring]
+        wired, system = WIRINGS[wiring], system_of(wiring)
         over = over_of(wired)
-        both = compared(wired, over, kind, name, 1e-6)
+        both = compared(system, over, kind, name)
         if not both.traffic.steps or (name != TEXTBOOK and both.traffic.reason != "as asked"):
             continue
-        if exact(wired.system(), over, both) and not isinstance(wired.written, nx.Graph):
+        if exact(system, over, both) and not isinstance(wired.written, nx.Graph):
             assert abs(both.apart_s) <= both.slack_s, wiring
         else:
-            share = gap(wired, over, kind, both.traffic.algorithm)
+            share = gap(wired, system, over, kind, both.traffic.algorithm)
             allowed = share * both.task.time_s + both.filling_s + both.hops * both.farthest_s
             assert abs(both.apart_s) <= allowed + both.slack_s, wiring
 
@@ -311,16 +318,17 @@ def test_both_forms_of_anything_anywhere_move_the_same_in_the_same_time(
 ) -> None:
     name, kind = form
     over = data.draw(st.sampled_from([wired.axes, *wired.groups]))
-    soon = compared(wired, over, kind, name, 0.0)
+    system = wired.system(0.0)
+    soon = compared(system, over, kind, name)
     if not soon.traffic.steps:
         return
     assert_same_bytes(soon.traffic)
-    late = compared(wired, over, kind, name, 5e-6)
-    if exact(wired.system(), over, soon) and not isinstance(wired.written, nx.Graph):
+    late = compared(wired.system(5e-6), over, kind, name)
+    if exact(system, over, soon) and not isinstance(wired.written, nx.Graph):
         assert abs(soon.apart_s) <= soon.slack_s
         assert abs(late.apart_s) <= late.slack_s
         return
-    share = gap(wired, over, kind, soon.traffic.algorithm)
+    share = gap(wired, system, over, kind, soon.traffic.algorithm)
     assert abs(soon.apart_s) <= share * soon.task.time_s + soon.filling_s + soon.slack_s
     apart = late.apart_s - soon.apart_s
     assert abs(apart) <= late.hops * late.farthest_s + late.filling_s + 0.01 * soon.task.time_s

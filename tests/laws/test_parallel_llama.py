@@ -40,7 +40,8 @@ def matmul_flops(name: str, parallel: str) -> float:
     assert scenario.graph is not None
     plan = Simulation(scenario.graph, scenario.system, scenario.options).plan
     members = {chip: len(plan.members(chip)) for chip in plan.simulated}
-    return sum(planned.kernel.matrix_flops * sum(members[chip] for chip in planned.chips) for planned in plan.kernels)
+    of_sorts = [sort.kernel.matrix_flops * sum(members[chip] for chip in sort.chips) for sort in plan.kernels.sorts]
+    return sum(of_sorts[code] for code in plan.kernels.code)
 
 
 @pytest.mark.parametrize("name", sorted(LAYOUTS))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from analysis.traces.reading.events import Slice
 
@@ -76,6 +77,7 @@ def _said(each: Slice) -> str | None:
     return "compute" if "fusion" in hlo or "convolution" in hlo else None
 
 
+@lru_cache(maxsize=4096)
 def _by_name(name: str) -> str:
     """What the name of a kernel or of an op of XLA's says; of the latter the whole line of HLO may stand there."""
     name = name.split(" = ", 1)[0]

@@ -79,11 +79,14 @@ def _steps_seconds(
     served: Op,
     cost: Callable[[Op], float],
     have: Collection[tuple[str, Layout]] = (),
+    below: float = math.inf,
 ) -> float:
-    """What the steps of a tensor cost, but for those that lead to what is there."""
+    """What the steps of a tensor cost, but for those that lead to what is there; some of it where that is over `below`."""
     seconds, done = 0.0, steps_done(source.name, steps, have)
     source = steps[done - 1].made if done else source
     for step in steps[done:]:
+        if seconds > below:
+            break  # the rest of a dear way need not be priced
         seconds += cost(inserted_op(step, source, step.made.name, served))
         source = step.made
     return seconds
@@ -194,9 +197,11 @@ class _Search:
         if key not in self.ways:
             site = self.annotated.site
             found = sequences(source, target, site.fits, "every" if site.cost else style, site.order)
-            op = self.annotated.op
-            ways = [(_steps_seconds(source, steps, op, self._cost, self.have), steps) for steps in found]
-            least = min((seconds for seconds, _ in ways), default=0.0)
+            op, ways, least = self.annotated.op, [], math.inf
+            for steps in found:
+                seconds = _steps_seconds(source, steps, op, self._cost, self.have, least * (1 + TIE))
+                ways.append((seconds, steps))
+                least = min(least, seconds)
             equals = [way for way in ways if way[0] <= least * (1 + TIE)]
             self.ways[key] = min(equals, key=lambda way: len(way[1]), default=None)
         return self.ways[key]

@@ -69,12 +69,17 @@ def place_of(axis: str, tensor: Tensor) -> int:
 def arranged(tensor: Tensor, places: Mapping[str, int]) -> Tensor:
     """The tensor with its axes at other places; axes that stay keep their order, the others come after them."""
 
-    def at(place: int, now: str) -> str:
-        kept = [axis for axis in now if places.get(axis, WHOLE) == place]
-        return "".join(kept + sorted(axis for axis, to in places.items() if to == place and axis not in kept))
+    coming: dict[int, list[str]] = {}
+    for axis in sorted(places):
+        coming.setdefault(places[axis], []).append(axis)
 
-    dims = tuple(Dim(dim.size, at(number, dim.axes)) for number, dim in enumerate(tensor.dims))
-    return replace(tensor, dims=dims, partial=at(PARTIAL, tensor.partial))
+    def at(place: int, now: str) -> str:
+        there = coming.get(place, ())
+        kept = [axis for axis in now if axis in there]
+        return "".join([*kept, *(axis for axis in there if axis not in now)])
+
+    dims = [Dim(dim.size, at(number, dim.axes)) for number, dim in enumerate(tensor.dims)]
+    return replace(tensor, dims=tuple(dims), partial=at(PARTIAL, tensor.partial))
 
 
 def sequences(
