@@ -6,6 +6,7 @@
 `FORMATS` has what can be read; a model's `config.json` of the Hugging Face hub is no graph, and read by `config_document`.
 """
 
+from scenarios.importers.chakra.format import Chakra
 from scenarios.importers.config_json import config_document, config_words, known_architectures
 from scenarios.importers.formats import FORMATS, Format, add_format, format_of, import_files
 from scenarios.importers.imported import Imported, ImportOptions, Unpriced
@@ -26,3 +27,4 @@ __all__ = [
 ]
 
 add_format(Replay())
+add_format(Chakra())

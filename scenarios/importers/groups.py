@@ -42,14 +42,15 @@ def known_chip(name: str) -> Chip:
     return load_chip(name)
 
 
-def layout_of(found: Iterable[Groups], world: int, chip_name: str) -> Layout:
-    """A system of `world` chips with an axis or named groups for all that collectives go over. Raises SpecError where
-    there are more irregular groups than letters."""
+def layout_of(found: Iterable[Groups], world: int, chip_name: str, alike: bool = True) -> Layout:
+    """A system of `world` chips with an axis or named groups for all that collectives go over. Where ranks are not `alike`,
+    a group that is not everyone has a name: others along its axis do something else. Raises SpecError where there are more
+    irregular groups than letters."""
     chip = known_chip(chip_name)
     if world <= 1 or not chip.links:
         return Layout({"chip": chip_name}, {})
     several = list(dict.fromkeys(found))
-    cuts, regular = _cuts([_stride(groups, world) for groups in several], world)
+    cuts, regular = _cuts([_stride(groups, world, alike) for groups in several], world)
     sizes = [outer // inner for inner, outer in itertools.pairwise(cuts)]
     wiring, order = _wiring(chip, sizes)
     letters = dict(zip(order, "XYZWVUTSRQPON", strict=False))
@@ -79,10 +80,10 @@ def _next(free: Iterable[str]) -> str:
     raise SpecError([Problem(Mark("import"), "there are more irregular groups of ranks than a mesh has letters for")])
 
 
-def _stride(groups: Groups, world: int) -> tuple[int, int] | None:
+def _stride(groups: Groups, world: int, alike: bool) -> tuple[int, int] | None:
     """The stride and the span (stride x size) of groups that lie along one axis; None of others."""
     size = len(groups[0])
-    if size < 2:
+    if size < 2 or not (alike or sum(map(len, groups)) == world):
         return None
     stride = groups[0][1] - groups[0][0]
     if stride < 1 or world % (stride * size):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scenarios.importers.collectives import Collective
 from scenarios.importers.kineto.events import CollectiveSaid, DeviceWork
 
 TOLERANCE_PS = 1_000_000
@@ -29,7 +30,7 @@ class Node:
     after: list[Node] = field(default_factory=list)
     ready_ps: int = 0
     work: DeviceWork | None = None
-    modelled: CollectiveSaid | None = None
+    modelled: Collective | None = None
     faster: float = 1.0
     name: str = ""
 

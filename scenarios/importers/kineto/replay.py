@@ -8,23 +8,22 @@ Law: run as it is, the scenario takes as long as the run that was recorded.
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
-from hw.input import nearest
 from scenarios.importers.groups import Groups, Layout, layout_of
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
-from scenarios.importers.kineto.events import CollectiveSaid, HostCall, RankTrace, read_rank
+from scenarios.importers.kineto.events import CollectiveSaid, RankTrace, read_rank
 from scenarios.importers.kineto.host import read_host
 from scenarios.importers.kineto.meetings import is_collective, meet, meetings, shifts_ps
 from scenarios.importers.kineto.nodes import LONG_PS, Doubts, Node, settle
-from scenarios.importers.kineto.streams import by_stream, infer_waits, work_nodes
-from scenarios.importers.kineto.writing import can_model, lines_of
+from scenarios.importers.kineto.ranks import by_rank, cut_to, launches_of, shifted
+from scenarios.importers.kineto.streams import by_stream, infer_waits, ordered, work_nodes
+from scenarios.importers.kineto.writing import lines_of, model_of
 
 _PS_PER_S = 1e12
 _EVENTS = re.compile(rb'"traceEvents"|^\s*\[\s*\{[^}]*"ph"')
@@ -49,47 +48,8 @@ class Replay:
 
     def read(self, paths: Sequence[Path], options: ImportOptions) -> Imported:
         """The replay of all ranks together. Raises SpecError."""
-        ranks = _by_rank([_cut(read_rank(path), options.step) for path in paths])
+        ranks = by_rank([cut_to(read_rank(path), options.step) for path in paths])
         return _Replayed(ranks, options).imported()
-
-
-def _by_rank(traces: Sequence[RankTrace]) -> dict[int, RankTrace]:
-    """Files by the rank that each says, by their order where one says none. Raises SpecError for a rank said twice."""
-    said = [trace.rank for trace in traces]
-    numbers = said if None not in said and len(traces) > 1 else list(range(len(traces)))
-    found: dict[int, RankTrace] = {}
-    for number, trace in zip(numbers, traces, strict=True):
-        assert number is not None
-        if number in found:
-            raise SpecError(
-                [Problem(Mark(str(trace.path)), f"this says rank {number}, and so does {found[number].path}")]
-            )
-        found[number] = trace
-    return dict(sorted(found.items()))
-
-
-def _cut(trace: RankTrace, step: str | None) -> RankTrace:
-    """The part of a trace that was launched within a range of the program. Raises SpecError where there is none such."""
-    if step is None:
-        return trace
-    if step not in trace.ranges:
-        close = nearest(step, trace.ranges)
-        hint = f", did you mean '{close}'?" if close else ""
-        known = ", ".join(sorted(trace.ranges)[:8]) or "none"
-        message = f"{trace.path.name} has no range '{step}'{hint} It has: {known}"
-        raise SpecError([Problem(Mark("--step"), message)])
-    begin, end = trace.ranges[step]
-    calls = [call for call in trace.calls if begin <= call.begin_ps < end]
-    launched = {call.correlation for call in calls}
-    linked = {call.correlation for call in trace.calls}
-    work = [
-        each
-        for each in trace.work
-        if (each.correlation in launched if each.correlation in linked else begin <= each.begin_ps < end)
-    ]
-    if not work:
-        raise SpecError([Problem(Mark("--step"), f"nothing was launched within '{step}'")])
-    return replace(trace, calls=calls, work=work)
 
 
 @dataclass
@@ -115,7 +75,7 @@ class _Replayed:
         self.doubts = Doubts()
         self.chips = _chips(ranks)
         self._align()
-        self.start_ps = min(min(trace.work[0].begin_ps, *_launches(trace)) for trace in ranks.values())
+        self.start_ps = min(min(trace.work[0].begin_ps, *launches_of(trace)) for trace in ranks.values())
         self.end_ps = max(work.end_ps for trace in ranks.values() for work in trace.work)
         self.inferred = self.no_room = 0
         self.work = self._work()
@@ -132,7 +92,7 @@ class _Replayed:
         self._faster(queued)
         self._settle(queued)
         queued = queued if self.options.launches else self._unlaunched(queued)
-        self.nodes = _ordered(queued)
+        self.nodes = ordered(queued)
         layout = self._layout()
         several = self.chips.size > 1 and not self.alone
         lines = list(lines_of(self.nodes, several, lambda node: layout.over[self.groups[id(node)]]))
@@ -160,7 +120,7 @@ class _Replayed:
             for work in trace.work:
                 work.begin_ps += by_ps
                 work.end_ps += by_ps
-            trace.calls = [_shifted(call, by_ps) for call in trace.calls]
+            trace.calls = [shifted(call, by_ps) for call in trace.calls]
 
     def _work(self) -> dict[int, list[Node]]:
         """The nodes of devices by rank, with what launches and events imply; the hosts' nodes beside them."""
@@ -202,10 +162,10 @@ class _Replayed:
             said = node.collective
             if said is None or not is_collective(node):
                 continue
-            if not can_model(said):
+            node.modelled = model_of(said)
+            if node.modelled is None:
                 left += 1
                 continue
-            node.modelled = said
             self.groups[id(node)] = (_group(said),)
             self.world = max(self.world, max(_group(said)) + 1)
         self.alone = bool(self.groups)
@@ -281,42 +241,6 @@ def _ranks(ranks: Mapping[int, RankTrace]) -> str:
     return "one rank" if len(ranks) == 1 else f"{len(ranks)} ranks"
 
 
-def _shifted(call: HostCall, by_ps: int) -> HostCall:
-    return replace(call, begin_ps=call.begin_ps + by_ps, end_ps=call.end_ps + by_ps)
-
-
-def _launches(trace: RankTrace) -> list[int]:
-    """When the calls of a file began that launched something."""
-    launched = {work.correlation for work in trace.work}
-    begins = [call.begin_ps for call in trace.calls if call.correlation in launched]
-    return begins or [trace.work[0].begin_ps]
-
-
 def _group(said: CollectiveSaid) -> tuple[int, ...]:
     """The ranks of a group; the first ones, where it does not say which."""
     return said.ranks or tuple(range(said.size))
-
-
-def _ordered(nodes: Sequence[Node]) -> list[Node]:
-    """Nodes by when they begin, each behind what it waits for and behind what stands before it in its queue."""
-    earlier: dict[int, list[Node]] = {id(node): list(node.after) for node in nodes}
-    for queue in by_stream(sorted(nodes, key=lambda node: (node.begin_ps, node.end_ps))).values():
-        for before, node in pairwise(queue):
-            earlier[id(node)].append(before)
-    left = {at: len(those) for at, those in earlier.items()}
-    later: dict[int, list[Node]] = {}
-    for node in nodes:
-        for each in earlier[id(node)]:
-            later.setdefault(id(each), []).append(node)
-    numbers = count()
-    ready = [(node.begin_ps, next(numbers), node) for node in nodes if not left[id(node)]]
-    heapq.heapify(ready)
-    found: list[Node] = []
-    while ready:
-        node = heapq.heappop(ready)[2]
-        found.append(node)
-        for each in later.get(id(node), ()):
-            left[id(each)] -= 1
-            if not left[id(each)]:
-                heapq.heappush(ready, (each.begin_ps, next(numbers), each))
-    return found

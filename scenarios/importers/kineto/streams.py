@@ -8,9 +8,11 @@ ended, had no room on the chip before. Waits that cost nothing leave no such sig
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from itertools import count, pairwise
 
 from scenarios.importers.kineto.events import DeviceWork, RankTrace
 from scenarios.importers.kineto.nodes import Node
@@ -84,3 +86,28 @@ def infer_waits(nodes: Sequence[Node], flagged: Collection[int]) -> tuple[int, i
                 continue
             node.after.append(cause)
     return told, room
+
+
+def ordered(nodes: Sequence[Node]) -> list[Node]:
+    """Nodes by when they begin, each behind what it waits for and behind what stands before it in its queue."""
+    earlier: dict[int, list[Node]] = {id(node): list(node.after) for node in nodes}
+    for queue in by_stream(sorted(nodes, key=lambda node: (node.begin_ps, node.end_ps))).values():
+        for before, node in pairwise(queue):
+            earlier[id(node)].append(before)
+    left = {at: len(those) for at, those in earlier.items()}
+    later: dict[int, list[Node]] = {}
+    for node in nodes:
+        for each in earlier[id(node)]:
+            later.setdefault(id(each), []).append(node)
+    numbers = count()
+    ready = [(node.begin_ps, next(numbers), node) for node in nodes if not left[id(node)]]
+    heapq.heapify(ready)
+    found: list[Node] = []
+    while ready:
+        node = heapq.heappop(ready)[2]
+        found.append(node)
+        for each in later.get(id(node), ()):
+            left[id(each)] -= 1
+            if not left[id(each)]:
+                heapq.heappush(ready, (each.begin_ps, next(numbers), each))
+    return found

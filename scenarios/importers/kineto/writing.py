@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from scenarios.importers.collectives import Collective, collective_kind
 from scenarios.importers.dtypes import dtype_named
 from scenarios.importers.kineto.events import CollectiveSaid
 from scenarios.importers.kineto.nodes import LONG_PS, Node
@@ -32,7 +33,7 @@ def lines_of(nodes: Sequence[Node], several: bool, over: Callable[[Node], str]) 
     for node in nodes:
         after = [each.name for each in node.after]
         if node.modelled is not None:
-            yield from _modelled(node, node.modelled, over(node), after)
+            yield node.modelled.line(node.name, over(node), after, f", queue={node.queue}")
             continue
         on = f", on={node.chip}" if several else ""
         delay = node.delay_ps
@@ -49,41 +50,10 @@ def _line(name: str, took: str, queue: str, after: Sequence[str], on: str) -> st
     return f"{name}:int8[1] = custom({took}, queue={queue}{on}{waits})"
 
 
-def can_model(said: CollectiveSaid) -> bool:
-    """Whether a collective has all that its model needs."""
-    return _typed(said, "X") is not None
-
-
-def _modelled(node: Node, said: CollectiveSaid, over: str, after: Sequence[str]) -> Iterator[str]:
-    axes = over.strip("[]").replace(", ", "")
-    typed = _typed(said, axes)
-    assert typed is not None
-    kind, given, made = typed
-    waits = f", after=[{', '.join(after)}]" if after else ""
-    yield f"{node.name}:{made} = {kind}({node.name}_in:{given}, over={over}, queue={node.queue}{waits})"
-
-
-def _typed(said: CollectiveSaid, axes: str) -> tuple[str, str, str] | None:
-    """The kind of a collective, and the types of what it takes and makes."""
-    dtype, kind = dtype_named(said.dtype), said.kind.lower().strip("_")
-    if dtype is None or not (said.elements_in or said.elements_out):
+def model_of(said: CollectiveSaid) -> Collective | None:
+    """A collective with all that its model needs; None where its type, its size or its kind is not known."""
+    dtype, kind = dtype_named(said.dtype), collective_kind(said.kind)
+    given = said.elements_in or said.elements_out
+    if dtype is None or kind is None or not given:
         return None
-    given, made, size = said.elements_in, said.elements_out, said.size
-    whole = max(given, made)
-    if kind.startswith(("allreduce", "all_reduce")):
-        return "all_reduce", f"{dtype}[{given}]{{U_{axes}}}", f"{dtype}[{given}]"
-    if kind.startswith(("allgather", "all_gather")):
-        return "all_gather", f"{dtype}[{_even(whole, size)}_{axes}]", f"{dtype}[{_even(whole, size)}]"
-    if kind.startswith(("reduce_scatter", "reducescatter")):
-        return "reduce_scatter", f"{dtype}[{_even(whole, size)}]{{U_{axes}}}", f"{dtype}[{_even(whole, size)}_{axes}]"
-    if kind.startswith(("all_to_all", "alltoall")):
-        each = _even(given, size)
-        return "all_to_all", f"{dtype}[{size}_{axes},{each}]", f"{dtype}[{size},{each}_{axes}]"
-    if kind.startswith("broadcast"):
-        return "broadcast", f"{dtype}[{whole}]", f"{dtype}[{whole}]"
-    return None
-
-
-def _even(count: int, size: int) -> int:
-    """A number of elements that ranks share evenly: what a library pads to."""
-    return max(size, -(-count // size) * size)
+    return Collective(kind, dtype, given, said.size)
