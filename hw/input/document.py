@@ -14,11 +14,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hw.input.errors import Mark, Problem, SpecError
 from hw.input.files import read_text
 from hw.input.wording import cut
+
+if TYPE_CHECKING:
+    from ruamel.yaml.error import MarkedYAMLError
 
 Key = tuple[str | int, ...]
 """Where something stands in a document: the keys and list positions that lead to it."""
@@ -101,7 +104,7 @@ def parse_document(text: str, file: str) -> Document:
     except MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         mark = Mark(file, at.line + 1, at.column + 1) if at else Mark(file)
-        raise SpecError([Problem(mark, f"not YAML: {error.problem or error.context}")]) from None
+        raise SpecError([Problem(mark, f"not YAML: {_reason(error)}")]) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         message = f"not YAML: the character {error.character!a} is not allowed"
@@ -113,6 +116,12 @@ def parse_document(text: str, file: str) -> Document:
     if builder.problems:
         raise SpecError(builder.problems)
     return builder.document
+
+
+def _reason(error: MarkedYAMLError) -> str:
+    """What ruamel.yaml says is wrong; of a tab what to do instead."""
+    said = str(error.problem or error.context)
+    return "a line is indented with spaces, and here is a tab" if "'\\t'" in said else said
 
 
 def _suspicious_end(text: str) -> int | None:

@@ -19,6 +19,9 @@ from hw.rows import Rows
 MOST_NAMED = 60
 """Allowed names that a message lists whole: more (a library, the nodes of a graph) are not read."""
 
+_MOST_BESIDE = 30
+"""The same beside a name that was likely meant: who has it need not read a long list."""
+
 _SOME_NAMED = 12
 """Of more names than that, so many are listed."""
 
@@ -69,7 +72,10 @@ def shown(value: object, longest: int = 60) -> str:
         return "a huge number"  # Python itself refuses to print very long integers
     kind = "mapping" if isinstance(value, dict) else type(value).__name__
     text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else f"a {kind}"
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    if len(text) <= longest:
+        return text
+    quote = text[-1] if isinstance(value, str) else ""
+    return f"{text[: longest - 3 - len(quote)]}...{quote}"
 
 
 def meant(name: str, allowed: Iterable[str]) -> list[str]:
@@ -112,14 +118,15 @@ def unknown(what: str, name: str, allowed: Iterable[str], prefix: str = "") -> s
     """The message for an unknown name: those that it may stand for, and what is allowed; of many names some, and how many
     there are. `prefix`: what the name, and those that it may stand for, stand below."""
     names = sorted(str(a) for a in allowed)
-    hint = did_you_mean(name, names, prefix) or "."
-    return f"unknown {what} '{prefix}{cut(str(name), _LONGEST_NAME)}'{hint} Allowed: {_listed(names)}"
+    hint = did_you_mean(name, names, prefix)
+    listed = _listed(names, _MOST_BESIDE if hint else MOST_NAMED)
+    return f"unknown {what} '{prefix}{cut(str(name), _LONGEST_NAME)}'{hint or '.'} Allowed: {listed}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str], most: int) -> str:
     if not names:
         return "none"
-    if len(names) <= MOST_NAMED:
+    if len(names) <= most:
         return ", ".join(names)
     return f"{few(names, _SOME_NAMED)} ({len(names):,} in all)"
 

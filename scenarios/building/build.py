@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hw import Problems, SpecError, System
-from hw.input import Document, Key, UnknownNames, shown, unknown, validate
+from hw.input import Document, Key, UnknownNames, nearest, shown, unknown, validate
 from scenarios.building.model_workload import ModelRun, build_model, check_plain, has_model
 from scenarios.building.pipelines import as_pipeline
 from scenarios.building.run_options import read_options
@@ -212,8 +212,10 @@ def _check_keys(document: Document, problems: Problems) -> None:
     for key in document.data:
         if key not in allowed:
             problems.add(document.key_mark((key,)), unknown("key", key, allowed))
+    # a key that is only misspelt is not missing, too
+    misspelt = {nearest(key, allowed) for key in document.data if key not in allowed}
     for key in ("name", "system", "workload"):
-        if key not in document.data:
+        if key not in document.data and key not in misspelt:
             problems.add(document.value_mark(()), f"'{key}' is missing")
 
 

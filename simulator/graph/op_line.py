@@ -24,6 +24,10 @@ _SHIFT = re.compile(r"([+-])\s*(\d{1,6})")
 _OPTION = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)\s*")
 _VALUE = re.compile(r"(?:[A-Z]+\s*@\s*)?\[[^\[\]()]*\]|[^,()\[\]=]+")
 _PLACES = re.compile(r"([A-Z]+)\s*@\s*")
+_FORM = "OUT:DTYPE[DIMS] = KIND(INPUTS, OPTION=VALUE), as in y:bf16[B,D] = relu(x)"
+_LOWER_AXES = re.compile(r"[A-Z][A-Z0-9]*_[A-Za-z]+")
+"""A dim whose axes are written small: its name is in capitals, so that both can be meant in capitals."""
+
 _DIM = re.compile(r"(?:([A-Za-z][A-Za-z0-9]*)|(\d{1,18}))(?:_([A-Z]+))?")
 _TYPED = re.compile(
     r"(?<![\w.])[A-Za-z_][\w.]*+\s*+:\s*+[A-Za-z]\w*+\s*+\[[^\[\]]*+\]"
@@ -54,6 +58,8 @@ class Written:
     column: int
     type: Tensor | None
     rounds: tuple[Round, ...] = ()
+    dims: str = ""
+    dims_at: int = 0
 
 
 class _Cursor:
@@ -78,18 +84,22 @@ class _Cursor:
         """Skip space; consume `token` if it stands here."""
         return self.take(re.compile(re.escape(token))) is not None
 
-    def expect(self, token: str, after: str) -> None:
-        """Consume `token` or fail here."""
+    @property
+    def found(self) -> str:
+        """What stands here, for a message."""
+        text = self.text[self.column : self.column + 12]
+        return f"'{text}'" if text else "the end of the line"
+
+    def expect(self, token: str, after: str, hint: str = "") -> None:
+        """Consume `token` or fail here; `hint` says what else may be meant."""
         if not self.literal(token):
-            found = self.text[self.column : self.column + 12] or "the end of the line"
-            raise LineError(self.column, f"expected '{token}' after {after}, found '{found}'")
+            raise LineError(self.column, f"expected '{token}' after {after}, found {self.found}{hint}")
 
 
 def _read_tensor(cursor: _Cursor, what: str) -> Written:
     match = cursor.take(_NAME)
     if match is None:
-        found = cursor.text[cursor.column : cursor.column + 12] or "the end of the line"
-        raise LineError(cursor.column, f"expected the name of {what}, found '{found}'")
+        raise LineError(cursor.column, f"expected the name of {what}, found {cursor.found}")
     name, column = match[0], match.start()
     typed = cursor.take(_TYPE)
     if typed is None:
@@ -107,7 +117,17 @@ def _read_tensor(cursor: _Cursor, what: str) -> Written:
         raise LineError(memory.start(1), unknown("memory", memory[1], MEMORIES))
     tensor = Tensor(name, typed[1], dims, partial[1] if partial else "", memory[1] if memory else "hbm")
     _check_axes(tensor, column)
-    return Written(name, column, tensor)
+    return Written(name, column, tensor, dims_at=typed.start(2), dims=typed[2])
+
+
+def _dim_columns(part: str, written: Written) -> Iterator[tuple[str, int]]:
+    """Where the dims of a tensor stand, as 'in0.D'; each at its first place."""
+    at = written.dims_at + len(written.dims)
+    for text in reversed(written.dims.split(",")):
+        at -= len(text)
+        name = text.strip().partition("_")[0]
+        yield f"{part}.{name}", at + len(text) - len(text.lstrip())
+        at -= 1
 
 
 def _read_rounds(cursor: _Cursor, name: str) -> tuple[Round, ...]:
@@ -144,7 +164,8 @@ def _read_dims(text: str, column: int) -> tuple[Dim, ...]:
     for part in text.split(","):
         match = _DIM.fullmatch(part.strip())
         if match is None:
-            message = f"'{part.strip()}' is not a dim; write a name or a size, with axes as in D_XY"
+            hint = f", did you mean '{part.strip().upper()}'?" if _LOWER_AXES.fullmatch(part.strip()) else ""
+            message = f"'{part.strip()}' is not a dim; write a name or a size, with axes as in D_XY{hint}"
             raise LineError(column + len(part) - len(part.lstrip()), message)
         if match[2] is not None and int(match[2]) == 0:
             raise LineError(column, "a dim of size 0 holds nothing; it must be at least 1")
@@ -179,8 +200,8 @@ def read_line(text: str) -> Line:
     output = _read_tensor(cursor, "the output")
     if output.rounds:
         raise LineError(output.column, f"an op makes '{output.name}' in every round; only inputs are of a round")
-    columns = {"out": output.column}
-    cursor.expect("=", f"'{output.name}'")
+    columns = {"out": output.column, **dict(_dim_columns("out", output))}
+    cursor.expect("=", f"'{output.name}'", f"; an op line is {_FORM}")
     kind = cursor.take(_NAME)
     if kind is None:
         raise LineError(cursor.column, "expected an op kind such as matmul after '='")
@@ -189,7 +210,8 @@ def read_line(text: str) -> Line:
     line = Line(output, kind[0], [], [], columns)
     while not cursor.literal(")"):
         if line.inputs or line.options:
-            cursor.expect(",", "an argument")
+            if not cursor.literal(","):
+                raise LineError(cursor.column, f"expected ',' or ')' after an argument, found {cursor.found}")
         _read_argument(cursor, line)
     if cursor.take(_END) is None:
         raise LineError(cursor.column, f"nothing may follow the closing bracket, found '{text[cursor.column :][:12]}'")
@@ -202,7 +224,8 @@ def _read_argument(cursor: _Cursor, line: Line) -> None:
         written = _read_tensor(cursor, "an input or an option")
         if line.options:
             raise LineError(written.column, f"input '{written.name}' stands after an option; inputs come first")
-        line.columns[f"in{len(line.inputs)}"] = written.column
+        part = f"in{len(line.inputs)}"
+        line.columns |= {part: written.column, **dict(_dim_columns(part, written))}
         line.inputs.append(written)
         return
     value = cursor.take(_VALUE)

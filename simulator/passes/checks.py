@@ -78,7 +78,7 @@ def tensor_findings(op: Op, graph: OpGraph, system: System, known: Known, how: C
         for dim in tensor.dims:
             if isinstance(dim.size, str) and dim.size not in names and dim.size not in reported:
                 reported.add(dim.size)
-                yield part, unknown("dim", dim.size, names)
+                yield _place_of(op, part, dim.size), unknown("dim", dim.size, names)
         for axis in tensor.axes + tensor.partial if known.mesh else "":
             if axis not in system.mesh.names and axis not in reported:
                 reported.add(axis)
@@ -91,6 +91,12 @@ def tensor_findings(op: Op, graph: OpGraph, system: System, known: Known, how: C
                 if name not in reported:
                     reported.add(name)
                     yield part, message
+
+
+def _place_of(op: Op, part: str, dim: str) -> str:
+    """The dim of a part of an op where the line has it there, else the part."""
+    there = f"{part}.{dim}"
+    return there if there in op.source.columns else part
 
 
 def size_findings(tensor: Tensor, graph: OpGraph, system: System, how: Cutting) -> Iterator[Finding]:
