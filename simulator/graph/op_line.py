@@ -209,9 +209,8 @@ def read_line(text: str) -> Line:
     cursor.expect("(", f"'{kind[0]}'")
     line = Line(output, kind[0], [], [], columns)
     while not cursor.literal(")"):
-        if line.inputs or line.options:
-            if not cursor.literal(","):
-                raise LineError(cursor.column, f"expected ',' or ')' after an argument, found {cursor.found}")
+        if (line.inputs or line.options) and not cursor.literal(","):
+            raise LineError(cursor.column, f"expected ',' or ')' after an argument, found {cursor.found}")
         _read_argument(cursor, line)
     if cursor.take(_END) is None:
         raise LineError(cursor.column, f"nothing may follow the closing bracket, found '{text[cursor.column :][:12]}'")

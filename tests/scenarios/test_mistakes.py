@@ -51,7 +51,7 @@ MISTAKES = (
     Mistake("a chip misspelt", "h100_smx", "h100_sxm", "h100_smx", ("unknown chip 'h100_smx'", "did you mean 'h100_sxm'?")),
     Mistake("a key misspelt", "worklaod:", "workload:", "worklaod", ("unknown key", "did you mean 'workload'?")),
     Mistake("a dim that there is not", "z:bf16[B,G]", "z:bf16[B,F]", "G]", ("unknown dim 'G'", "Allowed: B, D, F")),
-    Mistake("an op kind misspelt", "matmull(", "matmul(", "matmull", ("unknown op kind", "did you mean 'matmul'?", "in all")),
+    Mistake("an op kind misspelt", "matmull(", "matmul(", "matmull", ("unknown op kind", "did you mean 'matmul'?")),
     Mistake("an option misspelt", "ovr=X", "over=X", "ovr", ("unknown option of all_reduce", "did you mean 'over'?")),
     Mistake("a dtype as PyTorch says it", "x:bfloat16", "x:bf16", "bfloat16", ("unknown dtype", "did you mean 'bf16'?")),
     Mistake("a tensor misspelt", "all_reduce(yy", "all_reduce(y", "yy", ("'yy' has no type", "did you mean 'y'?")),
@@ -102,7 +102,7 @@ MISTAKES = (
     ),
     Mistake("a model misspelt", "llama3_8", "llama3_8b", "llama3_8", ("unknown model", "did you mean 'llama3_8b'"), MODEL),
     Mistake("a mode misspelt", "training", "train", "training", ("unknown mode", "did you mean 'train'?"), MODEL),
-    Mistake("chips that do not multiply", "tp: 3", "tp: 4", "{tp: 3}", ("tp 3 is 3 chips", "do not divide the system's 4"), MODEL),
+    Mistake("chips that do not multiply", "tp: 3", "tp: 4", "{tp: 3}", ("tp 3 is 3 chips", "the system's 4"), MODEL),
     Mistake("a degree misspelt", "{tpp: 4}", "{tp: 4}", "tpp", ("workload.parallel.tpp", "did you mean"), MODEL),
     Mistake(
         "a comma inside braces", "torus(2,2) over nvlink}", "switch(4) over nvlink}", "", ("quote",), MODEL,
