@@ -116,7 +116,7 @@ def run(
     json: Json = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for timeline.csv, trace.json, summary.json, report.html, memory.pickle."),
+        typer.Option("--out", "-o", help="Folder for timeline.csv, trace.json, summary.json, report.html, memory.pickle."),
     ] = None,
 ) -> None:
     """Run a scenario and show where the time went."""
@@ -151,7 +151,7 @@ def run(
 def report(
     file: File,
     set_: Set = None,
-    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
 ) -> None:
     """Run a scenario and write one HTML file about it: bounds, timeline, roofline, memory, network, sources."""
     with _reporting():

@@ -11,7 +11,7 @@ import typer
 _File = Annotated[str, typer.Argument(help="A CSV of measured operators (docs/accuracy.md has its columns).")]
 _Chip = Annotated[str, typer.Option("--chip", help="The chip that they were measured on, by name or file.")]
 _Start = Annotated[str, typer.Option("--start", help="The architecture whose kernels the fit begins with.")]
-_Out = Annotated[str | None, typer.Option("--out", help="Write the block to this file, not to stdout.")]
+_Out = Annotated[str | None, typer.Option("--out", "-o", help="Write the block to this file, not to stdout.")]
 
 
 def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]]) -> None:
