@@ -116,7 +116,9 @@ def run(
     json: Json = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for timeline.csv, trace.json, summary.json, report.html, memory.pickle."),
+        typer.Option(
+            "--out", "-o", help="Folder for timeline.csv, trace.json, summary.json, report.html, memory.pickle."
+        ),
     ] = None,
 ) -> None:
     """Run a scenario and show where the time went."""
