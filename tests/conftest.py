@@ -4,8 +4,9 @@ Laws draw the same random cases every time: how far messages are from a closed f
 draws anew fails by luck. `--hypothesis-profile=nightly` draws new ones, and remembers what failed.
 
 A test is quick if it is the first case of its function, draws no random cases, and starts no process: these three are read
-off the test itself whenever tests are collected, so there is no list to keep. What a test starts is found in the names that
-its code uses, through the functions and fixtures of the tests that it calls.
+off the test itself whenever tests are collected, so there is no list to keep. What a test starts and draws is found in the
+names that its code uses, through the functions and fixtures of the tests that it calls. A test that takes most of a second
+says so itself, `@pytest.mark.long`: sixty of 1700 took two thirds of the time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ settings.load_profile("same")
 
 STARTERS = frozenset({"subprocess", "multiprocessing", "distributed", "tests.support.browser"})
 """Modules whose use means that a process is started."""
+DRAWING = "hypothesis.core"
+"""The module whose use means that random cases are drawn."""
 STARTING = frozenset({"jobs", "fork", "process_pool"})
 """Arguments and functions whose use means it, too: a study with workers, say."""
 
@@ -42,11 +45,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def is_quick(item: pytest.Function) -> bool:
     """Whether a test is quick as far as it can be seen from outside; that it is a first case is for the caller."""
     fixtures = [each.func for found in item._fixtureinfo.name2fixturedefs.values() for each in found]
-    return not getattr(item.obj, "is_hypothesis_test", False) and not any(map(starts_processes, [item.obj, *fixtures]))
+    if item.get_closest_marker("long") or getattr(item.obj, "is_hypothesis_test", False):
+        return False
+    return not any(map(takes_long, [item.obj, *fixtures]))
 
 
-def starts_processes(function: Callable[..., Any]) -> bool:
-    """Whether a function of the tests, or one that it calls, starts a process."""
+def takes_long(function: Callable[..., Any]) -> bool:
+    """Whether a function of the tests, or one that it calls, starts a process or draws random cases."""
     todo: list[Any] = [function]
     done: set[Any] = set()
     while todo:
@@ -57,7 +62,7 @@ def starts_processes(function: Callable[..., Any]) -> bool:
         for name in names_of(here.__code__):
             there = here.__globals__.get(name)
             home = there.__name__ if isinstance(there, ModuleType) else getattr(there, "__module__", None)
-            if name in STARTING or home in STARTERS:
+            if name in STARTING or home in STARTERS or home == DRAWING:
                 return True
             todo.append(there)
     return False

@@ -261,6 +261,7 @@ def test_without_a_browser_the_message_says_what_to_do(
     assert "plotly" in saved.read_text()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(browser() is None, reason="no Chromium on PATH (Debian: apt-get install chromium)")
 def test_pictures_for_paper(result: Result, tmp_path: Path) -> None:
     figure = plot_breakdown(result)

@@ -29,19 +29,28 @@ def script() -> Iterator[ModuleType]:
     del sys.modules[spec.name]
 
 
-def test_the_index_is_what_the_files_say(script: ModuleType) -> None:
-    made, stands = script.index(), (ROOT / "scenarios" / "README.md").read_text("utf-8")
-    assert made == stands, "run `python docs/library_index.py`"
+@pytest.fixture(scope="module")
+def index(script: ModuleType) -> str:
+    """What the script makes of all files."""
+    text: str = script.index()
+    return text
 
 
-def test_every_scenario_is_listed_once_under_its_theme(script: ModuleType) -> None:
-    themes = script.index().split("\n## ")[2:]
+@pytest.mark.long
+def test_the_index_is_what_the_files_say(index: str) -> None:
+    assert index == (ROOT / "scenarios" / "README.md").read_text("utf-8"), "run `python docs/library_index.py`"
+
+
+@pytest.mark.long
+def test_every_scenario_is_listed_once_under_its_theme(index: str) -> None:
+    themes = index.split("\n## ")[2:]
     listed = [name for theme in themes for name in re.findall(r"^\| \[`(\w+)`\]", theme, re.MULTILINE)]
     assert sorted(listed) == sorted(library_names())
 
 
-def test_links_lead_to_files(script: ModuleType) -> None:
-    for link in re.findall(r"\]\(([^)]+)\)", script.index()):
+@pytest.mark.long
+def test_links_lead_to_files(index: str) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", index):
         assert (ROOT / "scenarios" / link).is_file(), link
 
 

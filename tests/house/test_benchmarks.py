@@ -66,6 +66,7 @@ def test_records_are_of_rows_that_are_known() -> None:
         assert not found["commit"].endswith("+"), f"{path.name}: measured with changes that no commit has"
 
 
+@pytest.mark.long
 def test_a_command_is_measured_apart_from_who_asks() -> None:
     """A child of a large process would begin with its peak."""
     large = bytearray(300 * 2**20)
@@ -75,6 +76,7 @@ def test_a_command_is_measured_apart_from_who_asks() -> None:
     assert 5 < figures["MiB"].value < 200
 
 
+@pytest.mark.long
 def test_a_command_that_fails_is_no_figure() -> None:
     with pytest.raises(RuntimeError, match="unknown chip"):
         whole(["chips", "h200000"])

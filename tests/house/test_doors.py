@@ -103,6 +103,7 @@ def test_examples_and_benchmarks_import_from_doors() -> None:
     assert [f"{path.name}:{place}" for path in files for place in past_the_doors(path.read_text("utf-8"))] == []
 
 
+@pytest.mark.long
 def test_tests_import_from_a_door_what_stands_at_one() -> None:
     """By identity: another object of the same name, `analysis.plots.topology.MAX_CHIPS` say, is another thing."""
     standing = {

@@ -28,6 +28,7 @@ def house() -> dict[str, Source]:
     return sources()
 
 
+@pytest.mark.long
 def test_no_file_imports_itself_through_others(house: dict[str, Source]) -> None:
     """Imports for type checkers and inside functions count."""
     assert file_circles(house) == []

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.conftest import starts_processes
+from tests.conftest import takes_long
 from tests.support.browser import Browser
 
 
@@ -39,14 +41,37 @@ def in_a_browser() -> None:
     Browser()
 
 
-@pytest.mark.parametrize("test", [by_name, through_another, inside_another, with_workers, in_a_browser])
-def test_a_process_is_seen_however_it_is_started(test: Callable[..., None]) -> None:
-    assert starts_processes(test)
+def with_a_law_inside() -> None:
+    @given(st.integers())
+    def law(number: int) -> None:
+        assert number == number + 0
+
+    law()
+
+
+@pytest.mark.parametrize(
+    "test", [by_name, through_another, inside_another, with_workers, in_a_browser, with_a_law_inside]
+)
+def test_a_process_or_a_law_is_seen_however_it_is_started(test: Callable[..., None]) -> None:
+    assert takes_long(test)
 
 
 def test_a_plain_test_starts_none() -> None:
-    assert not starts_processes(plain)
-    assert not starts_processes(len)
+    assert not takes_long(plain)
+    assert not takes_long(len)
+
+
+@pytest.mark.long
+def test_what_says_that_it_is_long_is_not_quick(request: pytest.FixtureRequest) -> None:
+    assert request.node.get_closest_marker("quick") is None
+
+
+def test_every_file_has_something_quick_but_those_of_laws_and_processes(request: pytest.FixtureRequest) -> None:
+    """Of a file in which a test is long, another one is quick."""
+    long, quick = (
+        {item.path for item in request.session.items if item.get_closest_marker(name)} for name in ("long", "quick")
+    )
+    assert long <= quick
 
 
 def test_one_test_of_each_function_is_quick(request: pytest.FixtureRequest) -> None:

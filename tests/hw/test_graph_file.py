@@ -227,6 +227,7 @@ def test_a_garbled_graph_never_crashes(tmp_path: Path, data: st.DataObject) -> N
     assert isinstance(got, (Topology, SpecError)), got
 
 
+@pytest.mark.long
 def test_a_thousand_chips_are_read_and_routed(tmp_path: Path) -> None:
     graph = nx.relabel_nodes(nx.random_regular_graph(6, 1024, seed=1), {n: f"chip{n}" for n in range(1024)})
     nx.set_edge_attributes(graph, "50 GB/s", "bandwidth")

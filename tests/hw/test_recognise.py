@@ -354,6 +354,7 @@ def test_renaming_chips_changes_no_time(seed: int) -> None:
     assert times[0] == times[1]
 
 
+@pytest.mark.long
 def test_a_torus_of_thousands_is_recognised_in_no_time() -> None:
     names = shuffled(2048, 1)
     graph = nx.grid_graph([16, 16, 8], periodic=True)

@@ -44,6 +44,7 @@ def matmul_flops(name: str, parallel: str) -> float:
     return sum(of_sorts[code] for code in plan.kernels.code)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
 def test_all_chips_together_do_the_matmuls_of_one(name: str) -> None:
     assert matmul_flops(*LAYOUTS[name]) == pytest.approx(matmul_flops(ALONE, ""), rel=SLACK)
@@ -58,6 +59,7 @@ def told(name: str, *changes: str) -> str:
     return " ".join(part.split())
 
 
+@pytest.mark.long
 def test_explain_says_that_tensor_parallel_gathers_are_exposed() -> None:
     """Nothing else can be done while a block waits for its tokens."""
     lines = told("llama3_8b_tensor")
@@ -65,6 +67,7 @@ def test_explain_says_that_tensor_parallel_gathers_are_exposed() -> None:
         assert "exposed, none of it hidden" in lines.partition(op)[2].split(". ")[0]
 
 
+@pytest.mark.long
 def test_explain_says_that_gathers_of_weights_are_hidden_and_without_prefetch_are_not() -> None:
     ahead = told("llama3_8b_zero", "workload.parallel.zero=3")
     assert "rwL (all_gather)" in ahead.partition("Hidden behind arithmetic")[2]

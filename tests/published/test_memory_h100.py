@@ -138,6 +138,7 @@ def errors(row: Mapping[str, str], workspaces: int) -> tuple[float, float]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("suite", "least", "workspaces"), [("train", 18, 3), ("vision", 5, 3 + STREAMS_BEFORE)])
 def test_peaks_and_static_bytes_of_steps(suite: str, least: int, workspaces: int) -> None:
     assert len(cases(suite)) >= least

@@ -47,6 +47,7 @@ def stepped(layout: str) -> Result:
     return simulate(train_graph(replace(described, layers=12), parallel, training), system, RunOptions(overlap="full"))
 
 
+@pytest.mark.long
 def test_allocated_bytes() -> None:
     errors = []
     for row in rows():

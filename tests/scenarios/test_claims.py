@@ -119,6 +119,7 @@ def test_claims_about_rows_of_a_study(tmp_path: Path) -> None:
     assert held(tmp_path, STUDY, "rows[2].time / rows[0].time: 1.9", "rows[1].system.chip: h200") == [False, False]
 
 
+@pytest.mark.long
 def test_only_the_rows_that_are_named_are_run(tmp_path: Path) -> None:
     """A study of a million rows is not run for two of them."""
     text = MATMUL + "study: {vary: {workload.dims.B: '1:1000000'}}\n"

@@ -78,6 +78,7 @@ run: {overlap: full}
 """
 
 
+@pytest.mark.long
 def test_a_model_fits_too_and_says_what_is_exposed(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(MODEL)

@@ -30,6 +30,7 @@ def test_version_and_short_help() -> None:
 # The library
 
 
+@pytest.mark.long
 def test_every_scenario_of_the_library_has_a_line() -> None:
     listed = json.loads(overlapse("library", "--json").stdout)["scenarios"]
     assert {each["name"] for each in listed} == {f"library:{name}" for name in library_names()}
@@ -110,6 +111,7 @@ def test_a_scenario_comes_by_standard_input() -> None:
 # Questions
 
 
+@pytest.mark.long
 def test_find_answers_as_a_study_does() -> None:
     asked = ("workload.dims.T=1:4096", "--where", "t_math >= t_memory")
     found = json.loads(overlapse("find", f"library:{BLOCK}", *asked, "--json").stdout)["find"]
@@ -126,6 +128,7 @@ def test_find_answers_as_a_study_does() -> None:
     assert f"T with t_math >= t_memory: {found}" in overlapse("find", f"library:{BLOCK}", *asked).stdout
 
 
+@pytest.mark.long
 def test_crossover_answers_as_a_study_does() -> None:
     axes = ("--x", "workload.dims.T=1:4096", "--y", "system.set.hbm.bandwidth=2 TB/s, 3.35 TB/s")
     told = overlapse("crossover", f"library:{BLOCK}", *axes, "--where", "t_math >= t_memory", "--json").stdout

@@ -19,6 +19,7 @@ workload: {model: gpt2, mode: train, batch: 16, seq: 256, parallel: {pp: 2}}
 """
 
 
+@pytest.mark.long
 def test_it_says_what_the_run_says(tmp_path: Path) -> None:
     file = written(tmp_path, STEP)
     found, words = estimate(file), run(file).summary

@@ -99,6 +99,7 @@ def test_a_faster_matrix_unit_alone_moves_the_bound_once() -> None:
     assert times[-1] == pytest.approx(times[0], rel=0.02)
 
 
+@pytest.mark.long
 def test_v100s_that_prepare_data_starve_an_a100(tmp_path: Path) -> None:
     """T03 T08: the A100's share of busy time is min(1, n x pace of one V100), for one, two and four of them."""
     scenario = (Path(__file__).parents[2] / "scenarios/library/mixed-fleet/a100_fed_by_v100s.yaml").read_text()
@@ -177,7 +178,7 @@ def test_every_kind_has_its_roofs_and_its_points(unlike: str) -> None:
     """Equal shares on both chips: each at its own peak, the A100 2.496 times as fast."""
     text = told("roofline", unlike)
     rows = [line.split() for line in text.splitlines() if line.startswith("y ")]
-    assert [row[4] for row in rows] == ["125", "312"]  # TFLOP/s of the roof over the point
+    assert [row[5] for row in rows] == ["125", "312"]  # TFLOP/s of the roof over the point
     for name in KINDS:
         assert f"ops on {name}\n" in text
     result = run(unlike).result
@@ -193,9 +194,9 @@ def test_the_picture_has_the_roofs_and_points_of_every_kind(unlike: str) -> None
     for name, peak in zip(KINDS, (V100, A100), strict=True):
         mine = [trace for trace in figure.data if trace.name.startswith(name)]
         assert [trace.y[0] for trace in mine if "matrix fp16" in trace.name] == [peak]
-        (points,) = (trace for trace in mine if trace.mode == "markers")
+        (points,) = (trace for trace in mine if trace.mode.startswith("markers"))
         assert list(points.y) == pytest.approx([peak], rel=1e-6)
-    assert len({trace.marker.symbol for trace in figure.data if trace.mode == "markers"}) == 2
+    assert len({trace.marker.symbol for trace in figure.data if trace.mode.startswith("markers")}) == 2
 
 
 def test_the_report_tells_of_every_kind(unlike: str, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.long
 def test_the_first_that_fits_is_the_answer(tmp_path: Path) -> None:
     """With so much memory that a change fits and the cheaper ones do not, it is that one."""
     wide = file_with(tmp_path, 500 * GB)
@@ -85,6 +86,7 @@ def test_the_first_that_fits_is_the_answer(tmp_path: Path) -> None:
     assert len(set(seen)) > 3
 
 
+@pytest.mark.long
 def test_two_together_where_one_is_not_enough(tmp_path: Path) -> None:
     wide = file_with(tmp_path, 500 * GB)
     both = peak(wide, "workload.recompute=full", "workload.parallel.zero=3")
@@ -101,6 +103,7 @@ def _path(told: str) -> str:
     return f"{'' if name == 'recompute' else 'parallel.'}{name}={value}"
 
 
+@pytest.mark.long
 def test_nothing_helps_a_chip_without_memory(tmp_path: Path) -> None:
     found = run(file_with(tmp_path, 0.01 * GB)).misfit
     assert found is not None
@@ -108,6 +111,7 @@ def test_nothing_helps_a_chip_without_memory(tmp_path: Path) -> None:
     assert "changes that were tried fits" in list(found.lines())[-1]
 
 
+@pytest.mark.long
 def test_the_command_says_it_and_exits_with_3(tmp_path: Path) -> None:
     file = file_with(tmp_path, 30 * GB)
     result = CliRunner().invoke(app, ["run", file, "--json"])
@@ -130,6 +134,7 @@ def test_the_screen_tells_the_model(tmp_path: Path) -> None:
     assert "dp 8 (what is left of 8 chips)" in result.stdout
 
 
+@pytest.mark.long
 def test_explain_says_what_is_hidden(tmp_path: Path) -> None:
     file = file_with(tmp_path, 200 * GB)
     longer, behind = "workload.seq=4096", "workload.parallel.overlap_gradients=false"

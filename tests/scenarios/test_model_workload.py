@@ -124,6 +124,7 @@ def test_a_model_file_is_looked_for_beside_the_scenario(file: str, tmp_path: Pat
         assert sum(1 for op in graph.flat() if op.kind == "attention") == 2
 
 
+@pytest.mark.long
 def test_studies_reach_every_key(file: str) -> None:
     study = {
         "workload.parallel.tp": [1, 2],
@@ -245,6 +246,7 @@ def test_a_model_has_tokens(file: str) -> None:
     assert paid["tokens_per_s"] == pytest.approx(tokens / words.result.time_s, rel=1e-12)
 
 
+@pytest.mark.long
 def test_a_pipeline_has_a_bubble(file: str) -> None:
     whole = "workload.parallel={pp: 2, tp: 4, microbatch: 1}"
     few, many = (run(file, [TINY, whole, f"workload.batch={batch}"]).summary["bubble"] for batch in (2, 16))
@@ -355,6 +357,7 @@ def test_what_a_family_has_not_is_told_at_its_place(file: str, workload: str, to
     assert problem.split(": ", 1)[1].startswith(told)
 
 
+@pytest.mark.long
 def test_images_are_computed_all_at_once_unless_a_microbatch_is_said(tmp_path: Path) -> None:
     text = "name: i\nsystem: {base: dgx_h100}\nworkload: {model: resnet50, batch: 64}\n"
     path = tmp_path / "i.yaml"

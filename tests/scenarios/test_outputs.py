@@ -95,6 +95,7 @@ def test_the_users_own_file_in_the_folder_is_refused_before_the_work(scenario: P
     assert {path.name for path in scenario.parent.iterdir()} == {"plain.yaml", name}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("trace")
 @pytest.mark.parametrize("name", ["first.csv", "first.parquet"])
 def test_what_was_written_before_is_written_again(scenario: Path, name: str) -> None:
@@ -184,6 +185,7 @@ def test_work_that_fails_leaves_nothing_behind(scenario: Path, trace: Path) -> N
     assert {path.name for path in folder.iterdir()} == {"plain.yaml", "measured.json"}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/null").exists(), reason="there is no device here that takes everything")
 def test_a_device_may_be_an_output(scenario: Path) -> None:
     assert overlapse("report", scenario, "--out", os.devnull).exit_code == 0

@@ -39,6 +39,7 @@ def test_the_screen_says_so_and_still_fits(tmp_path: Path, dispatch: str) -> Non
         assert f"{name} {100 * shares[name]:.1f} %" in told
 
 
+@pytest.mark.long
 def test_json_has_the_shares_of_a_measured_run_only(tmp_path: Path) -> None:
     shares = json.loads(overlapse("run", written(tmp_path, "measured"), "--json").stdout)["provenance"]
     assert set(shares) == {"measured", "profile", "data_sheet"}
@@ -51,6 +52,7 @@ def test_json_has_the_shares_of_a_measured_run_only(tmp_path: Path) -> None:
     assert "rests on" not in overlapse("run", by_data_sheet).stdout
 
 
+@pytest.mark.long
 def test_reasons_and_report_say_so(tmp_path: Path) -> None:
     path = written(tmp_path, "measured")
     assert "What it rests on, of tasks' time: measured" in " ".join(overlapse("explain", path).stdout.split())

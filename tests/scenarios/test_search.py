@@ -71,6 +71,7 @@ def sets_of(space: Mapping[str, list[Any]]) -> Iterator[list[str]]:
         yield [f"workload.{'' if key == 'recompute' else 'parallel.'}{key}={value}" for key, value in values]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_the_winner_is_that_of_trying_all(tmp_path: Path, case: str) -> None:
     file = file_of(tmp_path, case)

@@ -45,6 +45,7 @@ def test_a_chip_is_a_system_and_a_model_may_be_a_file(tmp_path: Path) -> None:
     assert step_time(str(model), "h100_sxm", **asked) == step_time(TINY, {"chip": "h100_sxm"}, **asked)
 
 
+@pytest.mark.long
 def test_what_does_not_fit_has_its_time_and_says_why() -> None:
     step = step_time("llama3_8b", "h100_sxm", batch=1, seq=512)
     assert not step.fits

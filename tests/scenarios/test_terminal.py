@@ -186,6 +186,7 @@ def test_text_without_control_characters_is_left_alone() -> None:
         assert printable(text) == text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_of_many_mistakes_the_first_are_told_and_all_are_counted(tmp_path: Path, command: str) -> None:
     path = tmp_path / "flood.yaml"
@@ -199,6 +200,7 @@ def test_of_many_mistakes_the_first_are_told_and_all_are_counted(tmp_path: Path,
     assert time.perf_counter() - begin < 60
 
 
+@pytest.mark.long
 def test_floods_of_every_kind_end(tmp_path: Path) -> None:
     """Unknown figures of a chip, dims of no size, ops of no kind, claims that fail: a screen of each, not megabytes."""
     many = range(3_000)

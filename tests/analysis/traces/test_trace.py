@@ -216,6 +216,7 @@ def test_too_many_slices_leave_one_chip_of_each_class(monkeypatch: pytest.Monkey
     assert name.endswith(", like 7 more)")
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace_module, "BATCH", 4096)
     result, plain = finished_run(48_000), TraceOptions(counters=False)

@@ -71,6 +71,7 @@ def test_what_is_nearly_json_is_read_with_a_word_of_warning(
     )
 
 
+@pytest.mark.long
 def test_a_file_cut_off_anywhere_gives_the_slices_before_or_says_why_not(tmp_path: Path) -> None:
     whole = json.dumps(
         {"displayTimeUnit": "ns", "traceEvents": [kernel(f"k{at}", at, 1) for at in range(4)], "x": [1.5]}
@@ -108,6 +109,7 @@ def test_what_is_broken_in_the_middle_is_told_with_its_place(text: str, where: s
     assert str(caught.value).startswith(f"{path}{where}")
 
 
+@pytest.mark.long
 def test_bytes_that_are_no_text_and_packed_files_that_end_early_are_read_as_far_as_they_go(tmp_path: Path) -> None:
     whole = json.dumps([kernel(f"k{at}", at, 1) for at in range(5000)]).encode()
     odd = tmp_path / "odd.json"

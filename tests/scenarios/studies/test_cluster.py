@@ -152,6 +152,7 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatc
         raise AssertionError("connected")
 
 
+@pytest.mark.long
 def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(RunError, match=r"pip install 'overlapse\[cluster\]'"), dask_cluster("tcp://127.0.0.1:9"):

@@ -134,6 +134,7 @@ def test_a_point_that_always_kills_its_worker_is_an_error_and_no_other(scenario:
     assert not found[6].lasting
 
 
+@pytest.mark.long
 def test_a_broken_executor_of_the_users_is_told(scenario: Scenario) -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(RunError, match="is broken"):
         list(run_on(given(pool, 1), Job.of(scenario), [(0, {B: Deadly()}), (1, {B: 16})]))

@@ -42,6 +42,7 @@ def test_what_eager_kernels_keep_for_the_backward_pass() -> None:
     assert kept[1] - kept[0] == SMALL.layers * more
 
 
+@pytest.mark.long
 def test_cross_entropy_has_14_bytes_a_logit() -> None:
     wide = replace(SMALL, embedding=Embedding(vocab=65536))
     owners = memory_owners(memory_frame(step(Parallel(), model=wide, eager=True)))

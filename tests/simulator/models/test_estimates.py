@@ -150,6 +150,7 @@ def test_of_one_chip_without_overlap_nothing_is_left_open() -> None:
     assert found.upper_bound == pytest.approx(result.time_s, rel=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zero_bubble"])
 def test_many_microbatches_are_as_many_periods(schedule: Any) -> None:
     # two stages: from the ninth microbatch on nothing is walked through any more

@@ -46,6 +46,7 @@ def exchanged(result: Result) -> dict[str, list[float]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [{}, {"recompute": "full"}])
 @pytest.mark.parametrize(
     "parallel", [{"ep": 16}, {"ep": 8, "dp": 2, "zero": 1}, {"ep": 8, "tp": 2}, {"ep": 4, "cp": 4}]

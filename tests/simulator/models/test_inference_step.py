@@ -357,6 +357,7 @@ def test_chunks_follow_each_other_through_a_pipeline() -> None:
     assert chunks.time_s < 0.5 * whole.time_s
 
 
+@pytest.mark.long
 def test_a_graph_prints_back() -> None:
     for model in (SMALL, WINDOW, MLA, EXPERTS):
         for how in ({"mode": "prefill", "seq": 256, "chunk": 128}, {"mode": "decode", "context": 100, "steps": 2}):

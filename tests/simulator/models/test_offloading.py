@@ -94,6 +94,7 @@ def test_block_inputs_cross_to_the_host_and_back(micro: int) -> None:
     assert slow.time_s <= 2 * micro * streams / 1e7 * 1.05
 
 
+@pytest.mark.long
 def test_all_that_blocks_leave_goes_to_the_host() -> None:
     plain, moved = (on(1e12, offload=how) for how in ((), ("activations",)))
     frame = memory_frame(plain)
@@ -106,6 +107,7 @@ def test_all_that_blocks_leave_goes_to_the_host() -> None:
     assert held(moved)["activations"] < held(plain)["activations"] / 4
 
 
+@pytest.mark.long
 def test_stages_and_megatron_offload_too() -> None:
     both = ("optimizer", "activations")
     for result in (

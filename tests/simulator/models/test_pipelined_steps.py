@@ -90,6 +90,7 @@ WIDE = replace(SMALL, layers=8, d_model=1024, ffn=replace(SMALL.ffn, d_ff=4096))
 """A model in which activations and matmuls count."""
 
 
+@pytest.mark.long
 def test_memory_and_bubbles_of_schedules() -> None:
     def of(schedule: Any, micro: int = 16) -> Result:
         return step(Parallel(pp=4, schedule=schedule, microbatch=8), micro, model=WIDE)

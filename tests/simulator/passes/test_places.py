@@ -219,6 +219,7 @@ def test_both_ends_may_come_in_any_order_and_wait_for_each_other() -> None:
         assert rows["b", chip][0] == ends
 
 
+@pytest.mark.long
 def test_collectives_inside_the_stages_may_go_by_messages() -> None:
     lines = [
         "a:bf16[M,K] = all_gather(x:bf16[M_D,K], over=D, on=P@0)",
