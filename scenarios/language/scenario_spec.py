@@ -60,6 +60,10 @@ class WorkloadSpec(Spec):
     engine: Literal["plain", "megatron"] = Field(
         default="plain", description="whose training step: megatron adds gradients up in place and gathers again"
     )
+    attention: Literal["flash", "standard", "fused_softmax"] = Field(
+        default="flash", description="how training carries out attention: fused, or with its scores in memory"
+    )
+    dropout: Flag = Field(default=False, description="training drops some of what attention and networks make")
     offload: list[Literal["optimizer", "activations"]] = Field(
         default=[], description="what lives in the memory of the host, and goes over PCIe"
     )

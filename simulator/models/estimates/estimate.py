@@ -10,6 +10,7 @@ between configurations of a model (the structure of its chunks, kernels of one s
   contends takes that, but for what a pass leaves to the next one in queues other than compute.
 - `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, near that of a run.
 - `upper_bound`: nothing overlaps on a chip. Where chips are all alike (no pipeline) it is that of the run, a theorem.
+With a host that issues kernels (`run.dispatch`), which begins anew with each pass, `earliest` is an estimate and no bound.
 Assumes: chips of one kind; program order; collectives as one task; groups over one axis lie alike.
 """
 
@@ -174,6 +175,7 @@ def _estimate(
         stages=parallel.pp,
         microbatches=count,
         schedule=_schedule(step),
+        blocking=step.blocking,
         there=[_seconds(hop) for hop in there],
         # of the chunk from which it goes back
         back=[(0.0, 0.0), *(_seconds(hop) for hop in back)],

@@ -5,6 +5,7 @@ takes at least what it takes alone. So every path over dependencies and queues i
 exact where nothing contends. Times are counted from `sources`; what none of them reaches stays at minus infinity.
 A block whose state moves by the same time in every slot from one round to the next moves so in all rounds that follow: time
 is max-plus linear. Those rounds are not walked through.
+A host that issues kernels one by one (`run.dispatch`) is a queue as well, which begins with the rows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ _SAME = 1e-12
 """Relative difference of times that are the same: rounding of sums."""
 
 
+Row = tuple[str, float, float, Place]
+"""A kernel: its queue, seconds alone, those of the host that issues it, and its place."""
+
+
 class Walk:
     """Times by slot and queue, filled row by row."""
 
@@ -30,6 +35,7 @@ class Walk:
         for each in ready:
             self.slot[each] = 0.0
         self.queue: dict[str, float] = dict.fromkeys(queues, 0.0)
+        self.host = 0.0
         self._history: dict[int, dict[int, float]] = {}
 
     @property
@@ -52,16 +58,15 @@ class Walk:
             self._block(stretch, rows, kept, bool(kept) or asks)
         return self
 
-    def _rows(self, stretch: Stretch) -> list[tuple[str, float, Place]]:
+    @staticmethod
+    def _rows(stretch: Stretch) -> list[Row]:
         rows = zip(stretch.prices, stretch.places, strict=True)
-        return [(price.queue, price.least, place) for price, place in rows]
+        return [(price.queue, price.least, price.issue, place) for price, place in rows]
 
-    def _block(
-        self, stretch: Stretch, rows: Sequence[tuple[str, float, Place]], kept: Iterable[int], explicit: bool
-    ) -> None:
+    def _block(self, stretch: Stretch, rows: Sequence[Row], kept: Iterable[int], explicit: bool) -> None:
         turns = range(stretch.count - 1, -1, -1) if stretch.reverse else range(stretch.count)
         slots = [slot for place in stretch.places for slot in place.makes]
-        queues = list(dict.fromkeys(queue for queue, _, _ in rows))
+        queues = list(dict.fromkeys(queue for queue, _, _, _ in rows))
         before: list[float] = []
         for start, behind in stretch.enters:
             self.slot[start] = self.slot[behind]
@@ -75,6 +80,7 @@ class Walk:
             if explicit or done == stretch.count:
                 continue
             now = [*(self.slot[slot] for slot in slots), *(self.queue[queue] for queue in queues)]
+            now += [self.host] if self.host else []
             step = _moved(before, now)
             if step is not None:
                 by = step * (stretch.count - done)
@@ -82,13 +88,17 @@ class Walk:
                     self.slot[slot] += by
                 for queue in queues:
                     self.queue[queue] += by
+                self.host += by if self.host else 0.0
                 return
             before = now
 
-    def _round(self, rows: Sequence[tuple[str, float, Place]], turn: int) -> None:
+    def _round(self, rows: Sequence[Row], turn: int) -> None:
         slots, queues, start = self.slot, self.queue, self.start
-        for queue, least, place in rows:
+        for queue, least, issue, place in rows:
             begin = queues.get(queue, start)
+            if issue:
+                self.host += issue
+                begin = max(begin, self.host)
             for number in place.reads:
                 if slots[number] > begin:
                     begin = slots[number]

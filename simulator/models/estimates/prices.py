@@ -18,7 +18,8 @@ from simulator.engine.program import alone_time
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, Variants, queue_name
-from simulator.lowering.resources import SystemResources
+from simulator.lowering.resources import DISPATCH, SystemResources
+from simulator.measured import costs_of
 from simulator.ops.kernel import Communication, Kernel
 from simulator.options import RunOptions
 
@@ -29,7 +30,8 @@ _STAGES = "P"
 @dataclass(frozen=True, slots=True)
 class Price:
     """Seconds of a kernel. `least`: alone, which no run can beat; `serial`: nothing overlapping in it; `needs`: of each
-    resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: those of the model."""
+    resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: those of the model;
+    `issue`: of the host that issues it, before it can begin."""
 
     queue: str
     least: float
@@ -37,6 +39,7 @@ class Price:
     needs: Mapping[str, float]
     wires: Mapping[int, float] = field(default_factory=dict)
     matrix_flops: float = 0.0
+    issue: float = 0.0
 
 
 class Prices:
@@ -50,6 +53,9 @@ class Prices:
         self._transfers: dict[Communication, Joined] = {}
         self._numbers: dict[str, int] = {}
         self._crowded: dict[tuple[str, bool], float] = {}
+        # a training step records what its backward pass needs
+        eager = options.dispatch != "graph"
+        self._issue_s = costs_of(options, system.kinds[0], recorded=True) if eager else None
 
     def under(self, system: System) -> Prices:
         """The same chips under another mesh; what kernels take on a chip is known already."""
@@ -78,7 +84,9 @@ class Prices:
             needs = self._with_units(needs, seconds)
         least = fixed + max(alone_time(times, variant.steps), shared)
         useful = 0.0 if kernel.recompute else kernel.matrix_flops
-        return Price(queue_name(kernel), least, fixed + serial, needs, wires, useful)
+        issue = self._issue_s(kernel) if self._issue_s is not None else 0.0
+        needs = {**needs, DISPATCH: issue} if issue else needs
+        return Price(queue_name(kernel), least, fixed + serial + issue, needs, wires, useful, issue)
 
     def sent(self, ends: tuple[Kernel, Kernel], stages: tuple[int, int]) -> tuple[Price, Price]:
         """The prices of a send and of its recv, which are one task, between two places along their axes."""

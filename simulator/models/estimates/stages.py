@@ -58,7 +58,8 @@ class ChunkPasses:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipe:
     """A pipeline: its chunks in the order of the model, stages, microbatches, schedule; transfers, (alone, serially) in
-    seconds, from each chunk to the next, `there`, and from each to the one before, `back`."""
+    seconds, from each chunk to the next, `there`, and from each to the one before, `back`. `blocking`: a stage goes on only
+    when what it sends has come."""
 
     chunks: Sequence[ChunkPasses]
     stages: int
@@ -66,6 +67,7 @@ class Pipe:
     schedule: str
     there: Sequence[tuple[float, float]] = ()
     back: Sequence[tuple[float, float]] = ()
+    blocking: bool = False
 
     @property
     def interleave(self) -> int:
@@ -147,6 +149,8 @@ def _earliest(pipe: Pipe, microbatches: int) -> _Run:
             out_lane, in_lane = (does, stage), (does, -1 - there)
             out = max(out, lanes.get(out_lane, 0.0), lanes.get(in_lane, 0.0)) + told
             lanes[out_lane] = lanes[in_lane] = out
+            if pipe.blocking and out > now:
+                free[stage] = out
         came[does][hop][number] = out
     return _Run(max(end, *(times[-1] for times in ends.values()), *lanes.values()), ends)
 

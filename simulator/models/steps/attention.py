@@ -37,7 +37,9 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
     if shapes.exchanges:
         q = heads_for_tokens(write, shapes, q)
     shape = (*q.dims[:-1], *dims(size))
-    a = write.op("attention", q, k, v, out="a", shape=shape, causal=causal, window=seen)
+    how = None if shapes.attention == "flash" else shapes.attention
+    drops = shapes.dropout or None
+    a = write.op("attention", q, k, v, out="a", shape=shape, kind_=how, causal=causal, window=seen, dropout=drops)
     if write.eager and shapes.model.position.kind == "rope":
         # attention's output is laid out as rotated queries are, by heads, so that tokens are copied side by side again
         a = write.op("copy", a, out="at", shape=shape)

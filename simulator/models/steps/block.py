@@ -13,7 +13,7 @@ from simulator.graph.items import Tensor
 from simulator.models.blocks import Block
 from simulator.models.steps.attention import attention_ops
 from simulator.models.steps.experts import expert_ops
-from simulator.models.steps.pieces import enter, leave, network, norm
+from simulator.models.steps.pieces import dropped, enter, leave, network, norm
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer
 
@@ -46,6 +46,8 @@ def _residual(
     places = shapes.model.norm.places
     inside = x if places == "post" else norm(write, shapes, x, f"n{number}")
     made = inner(enter(write, shapes, inside))
+    if shapes.dropout:
+        made = dropped(write, made)
     if places == "sandwich":
         made = norm(write, shapes, made, f"p{number}")
     if places != "post":

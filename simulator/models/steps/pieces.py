@@ -96,6 +96,11 @@ def network(write: Writer, shapes: Shapes, x: Tensor, width: str, prefix: str = 
     return linear(write, s, f"{prefix}d", dims((width, axes), "model"), shapes.inside, last)
 
 
+def dropped(write: Writer, x: Tensor) -> Tensor:
+    """What is left of a tensor of which some numbers are dropped."""
+    return write.op("dropout", x, out=f"{base_name(write, x)}o", shape=x.dims, partial=x.partial)
+
+
 def head_norm(write: Writer, x: Tensor, width: str = "head") -> Tensor:
     """Rows of a width normed by themselves: each head, or a narrow vector."""
     name = base_name(write, x)

@@ -26,6 +26,11 @@ class Shapes:
     places: str = "seq"
     """The dim of the rows of a table of positions: as many as tokens, unless sequences are shorter."""
 
+    attention: str = "flash"
+    """How attention is carried out: the `kind` of its ops."""
+    dropout: bool = False
+    """Whether some of what attention and networks make is dropped, as in the training of older models."""
+
     @classmethod
     def of(cls, model: Transformer, parallel: Parallel, seq: int = 0) -> Shapes:
         """The dims of a model under a parallelism, for sequences of so many tokens (0: the longest)."""

@@ -53,7 +53,9 @@ class Training:
     holds what the model returns until the step is over. `engine`:
     'plain', or 'megatron': gradients are added up by the matmuls that make them, what is gathered over the tensor or context
     axis is gathered once more in the backward pass, the gradient of logits is written over them, and buffers of the
-    libraries are held (`simulator.models.steps.megatron`). `offload`: what lives in the memory of the host, 'optimizer' or
+    libraries are held (`simulator.models.steps.megatron`), and stages of a pipeline wait for what they send.
+    `attention`: the `kind` of its ops, 'flash', 'standard' or 'fused_softmax'. `dropout`: weights of attention, and what
+    attention and networks make, are dropped in part. `offload`: what lives in the memory of the host, 'optimizer' or
     'activations' or both (`simulator.models.steps.offloading`)."""
 
     batch: int = 1
@@ -65,6 +67,8 @@ class Training:
     eager: bool | Literal["loss"] = False
     engine: Literal["plain", "megatron"] = "plain"
     offload: tuple[str, ...] = ()
+    attention: Literal["flash", "standard", "fused_softmax"] = "flash"
+    dropout: bool = False
 
     def __post_init__(self) -> None:
         if self.optimizer not in STATES:
@@ -99,13 +103,26 @@ class Step:
     def __init__(self, model: Model, parallel: Parallel, training: Training) -> None:
         self.parallel, self.training = parallel, training
         megatron = training.engine == "megatron"
-        asked = Asked(training.batch, training.seq, training.recompute, training.eager, megatron=megatron)
+        asked = Asked(
+            training.batch,
+            training.seq,
+            training.recompute,
+            training.eager,
+            megatron=megatron,
+            attention=training.attention,
+            dropout=training.dropout,
+        )
         self.stack = stack_of(model, parallel, asked)
         self.sizes = self.stack.sizes
         parallel.cut(self.stack.layers)  # or says why not
         self.microbatches = self.stack.microbatches
         several = self.microbatches > 1
         self.stored = Stored(parallel, training.precision, several, megatron, tuple(training.offload))
+
+    @property
+    def blocking(self) -> bool:
+        """Whether a stage of a pipeline waits for what it sends: Megatron-LM does, unless it is told to overlap."""
+        return self.training.engine == "megatron"
 
     def graph(self) -> OpGraph:
         """All chunks put together."""
@@ -142,7 +159,12 @@ class Step:
         """A pipeline of chunks, in the order of its schedule. Raises SpecError for what cannot be one."""
         chunks, dims = self._chunks()
         parallel = self.parallel
-        pipeline = Pipeline(stages=parallel.pp, microbatches=self.microbatches, schedule=parallel.schedule)
+        pipeline = Pipeline(
+            stages=parallel.pp,
+            microbatches=self.microbatches,
+            schedule=parallel.schedule,
+            blocking=self.blocking,
+        )
         splits = parallel.schedule == "zero_bubble"
         try:
             made = pipelined([chunk.for_pipeline(splits) for chunk in chunks], pipeline)

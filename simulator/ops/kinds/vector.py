@@ -132,6 +132,7 @@ _BACKWARD: dict[str, Backward] = {
     "square": _by_op("mul"),
     "neg": _linear("neg"),
     "scale": _linear("scale"),
+    "dropout": _linear("dropout"),
     "cast": _cast_backward,
     "rope": _linear("rope"),
     "add": _add_backward,

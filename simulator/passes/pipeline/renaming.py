@@ -132,7 +132,8 @@ class _Copy:
                 continue
             inputs = tuple([self._tensor(tensor, path) for tensor in each.op.inputs])
             options = each.options
-            if each.after or self.after:
+            # nothing issues a view: the next op waits
+            if each.after or (self.after and not find_kind(each.op).view):
                 options = (*options, ("after", self._awaited(each, path)))
             output = self._tensor(each.op.output, path)
             self.made.add(each.op.name)

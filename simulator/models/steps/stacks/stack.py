@@ -41,6 +41,8 @@ class Asked:
     eager: bool | str = False
     trains: bool = True
     megatron: bool = False
+    attention: str = "flash"
+    dropout: bool = False
 
 
 @dataclass(frozen=True, slots=True)

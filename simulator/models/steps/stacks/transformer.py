@@ -5,6 +5,8 @@ Model: tokens of a sequence are asked for, those of an image follow from the mod
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hw import Mark, Problem, Problems, SpecError
 from simulator.models.description import Transformer
 from simulator.models.steps.buffers import Stored
@@ -35,7 +37,7 @@ def sequence_of(model: Transformer, seq: int) -> int:
 def transformer_stack(model: Transformer, parallel: Parallel, asked: Asked) -> Stack:
     """The blocks of a transformer with what stands before and behind them."""
     seq = sequence_of(model, asked.seq)
-    shapes = Shapes.of(model, parallel, seq)
+    shapes = replace(Shapes.of(model, parallel, seq), attention=asked.attention, dropout=asked.dropout)
     sizes = sizes_of(model, parallel, asked.batch, seq)
 
     def maker(where: Slice, stored: Stored) -> PartMaker:

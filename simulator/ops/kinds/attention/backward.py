@@ -2,8 +2,8 @@
 
 Flash reads q, k, v, o and do once and makes the scores again: five matmuls of the pairs that are not masked, against two
 of the forward pass (2TS(3d + 2e) FLOP a head: scores, do v, and dv, dq, dk), 2.5 times its FLOPs. Standard has saved its
-weights: four matmuls (2TS(2d + 2e)), and the T x S matrices through HBM: weights read twice, the gradients of weights
-and of scores written, read twice more. Linear: twice the FLOPs of its forward pass, all tensors once.
+weights: four matmuls of all pairs (2TS(2d + 2e)), and the T x S matrices through HBM: weights read twice, the gradients
+of weights and of scores written, read twice more. Linear: twice the FLOPs of its forward pass, all tensors once.
 Source: Dao 2023 (FlashAttention-2), section 2.3.2 and algorithm 2.
 """
 
@@ -21,6 +21,7 @@ from simulator.ops.kinds.attention.forward import (
     Heads,
     attended,
     attention_loops,
+    dropped_weights,
     grouped,
     must_be_whole,
 )
@@ -57,6 +58,11 @@ def _matmuls(h: Heads, *sizes: tuple[int, int]) -> tuple[Contraction, ...]:
     return tuple(Contraction(h.heads, h.queries, n, k, h.share) for n, k in sizes)
 
 
+def _of_all_pairs(h: Heads, *sizes: tuple[int, int]) -> tuple[Contraction, ...]:
+    """The same, with what a mask hides computed as well."""
+    return tuple(replace(each, share=1.0) for each in _matmuls(h, *sizes))
+
+
 def five_matmuls(h: Heads) -> tuple[Contraction, ...]:
     """Scores again, do v, and dv, dq, dk."""
     return _matmuls(h, (h.keys, h.d), (h.keys, h.e), (h.e, h.keys), (h.d, h.keys), (h.d, h.keys))
@@ -89,8 +95,9 @@ def _flash(call: Call, h: Heads) -> list[Kernel]:
     ]
 
 
-def _standard(call: Call, h: Heads) -> list[Kernel]:
-    """The gradients of the weights, of the scores, and of k, v and q, each through HBM."""
+def _standard(call: Call, h: Heads, softmax_kind: str = "attention_backward") -> list[Kernel]:
+    """The gradients of the weights, of the scores, and of k, v and q, each through HBM; where weights were dropped, their
+    gradients are as well. `softmax_kind`: the kind of the kernel between."""
     q, k, v, o, do = call.inputs
     name, item = call.op.name, DTYPE_BYTES[call.output.dtype]
     pairs = h.heads * h.queries * h.keys
@@ -110,21 +117,32 @@ def _standard(call: Call, h: Heads) -> list[Kernel]:
             contractions=of,
         )
 
-    first = _matmuls(h, (h.keys, h.e), (h.e, h.keys))
-    last = _matmuls(h, (h.d, h.keys), (h.d, h.keys))
+    first = _of_all_pairs(h, (h.keys, h.e), (h.e, h.keys))
+    last = _of_all_pairs(h, (h.d, h.keys), (h.d, h.keys))
     softmax = call.kernel(
         name=beside(name, "softmax"),
+        kind=softmax_kind,
         reads=(weights, dweights),
         writes=(dscores,),
         vector_flops=4.0 * pairs,
         vector_dtype=call.output.dtype,
         tiling=StreamTiling(pairs, 3 * item, 2, h.keys),
+        row_elements=h.keys,
     )
+    dropped, read = dropped_weights(call, weights, beside(o.name, "dropped"), pairs)
+    undone, _ = dropped_weights(call, dweights, beside(name, "dropped"), pairs)
     return [
-        matmuls("values", (weights, v.access, do.access), (dweights, dv), *first),
+        # the library keeps what it dropped, and makes no kernel to drop it again
+        matmuls("values", (read if dropped else weights, v.access, do.access), (dweights, dv), *first),
+        *undone,
         softmax,
         matmuls("queries", (dscores, q.access, k.access), (call.output.access, dk), *last),
     ]
+
+
+def _fused_softmax(call: Call, h: Heads) -> list[Kernel]:
+    """As standard; scale, mask and softmax are one kernel."""
+    return _standard(call, h, "softmax_backward")
 
 
 def _linear(call: Call, h: Heads) -> list[Kernel]:
@@ -150,7 +168,7 @@ row's sum of do o, times the weight, scale), 3."""
 _ALL_READS = 5
 """Distinct tensors; where two are one there is no tile of which the traffic is known."""
 
-_VARIANTS = {"standard": _standard, "flash": _flash, "linear": _linear}
+_VARIANTS = {"standard": _standard, "fused_softmax": _fused_softmax, "flash": _flash, "linear": _linear}
 
 
 def _whole(op: Op) -> list[str]:

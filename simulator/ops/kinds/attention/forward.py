@@ -9,6 +9,8 @@ Masks (`causal=`, `window=`: `simulator.ops.kinds.attention.mask`): flash skips 
 only keys and values in reach of a window; standard computes all pairs and masks them; linear costs the same causal, and
 has no window. Where queries are sharded FLOPs are the mean over the chips: that with the first has less to do than that
 with the last.
+`fused_softmax` is standard with the softmax kernel of a library that scales and masks in it. `dropout=`: of standard a
+kernel more, that drops weights (their gradients, backwards), T^2 read and written; in a fused kernel it is for nothing.
 Keys sharded over X make partial sums over X, where the output says so (`{U_X}`): each chip attends over the keys that it
 has, and a reduction merges what they found. One tensor may be keys and values: its first e numbers a row are the values
 if the output has e of them (the latent of MLA, absorbed), and it is read once.
@@ -151,8 +153,9 @@ def _groups_met(q: Shaped, place: int, group: int) -> int:
     return max(last // group - begin // group + 1 for begin, last in zip(begins, lasts, strict=True))
 
 
-def _standard(call: Call, h: Heads) -> list[Kernel]:
-    """Scores, softmax and context as three kernels; the T x S matrix goes through HBM four times."""
+def _standard(call: Call, h: Heads, softmax: str = "attention") -> list[Kernel]:
+    """Scores, softmax and context as three kernels; the T x S matrix goes through HBM four times, and twice more where
+    weights are dropped. `softmax`: the kind of the kernel between."""
     q, k, v = call.inputs
     b = DTYPE_BYTES[call.output.dtype]
     name, dtype, pairs = call.op.name, call.input_dtype, h.heads * h.queries * h.keys
@@ -160,6 +163,7 @@ def _standard(call: Call, h: Heads) -> list[Kernel]:
     weights = Access(f"{name}/weights", pairs * b, item_bytes=b)
     first = Contraction(h.heads, h.queries, h.keys, h.d)
     last = Contraction(h.heads, h.queries, h.e, h.keys)
+    dropped, read = dropped_weights(call, weights, f"{name}/dropped", pairs)
     return [
         call.kernel(
             name=f"{name}/scores",
@@ -174,21 +178,46 @@ def _standard(call: Call, h: Heads) -> list[Kernel]:
         ),
         call.kernel(
             name=f"{name}/softmax",
+            kind=softmax,
             reads=(scores,),
             writes=(weights,),
             vector_flops=5.0 * pairs,
             vector_dtype=call.output.dtype,
             tiling=StreamTiling(pairs, 2 * b, 1, h.keys),
+            row_elements=h.keys,
         ),
+        *dropped,
         call.kernel(
             name=f"{name}/context",
-            reads=(weights, next(access for access in h.reads if access.tensor == v.name)),
+            reads=(read, next(access for access in h.reads if access.tensor == v.name)),
             matrix_flops=last.flops,
             matrix_dtype=dtype,
             contractions=(last,),
             tiling=MatmulTiling(h.heads, h.queries, h.e, h.keys, b, DTYPE_BYTES[v.dtype]),
         ),
     ]
+
+
+def _fused_softmax(call: Call, h: Heads) -> list[Kernel]:
+    """As standard; scale, mask and softmax are one kernel."""
+    return _standard(call, h, "softmax")
+
+
+def dropped_weights(call: Call, weights: Access, made_name: str, pairs: int) -> tuple[list[Kernel], Access]:
+    """The kernel that drops weights (or their gradients), if any are, and what it leaves of them."""
+    if not call.options.get("dropout", False):
+        return [], weights
+    made = replace(weights, tensor=made_name)
+    kernel = call.kernel(
+        name=made.tensor,
+        kind="dropout",
+        reads=(weights,),
+        writes=(made,),
+        vector_flops=2.0 * pairs,
+        vector_dtype=call.output.dtype,
+        tiling=StreamTiling(pairs, 2 * weights.item_bytes, 1),
+    )
+    return [kernel], made
 
 
 def flash(call: Call, h: Heads) -> list[Kernel]:
@@ -237,7 +266,7 @@ def _linear(call: Call, h: Heads) -> list[Kernel]:
     ]
 
 
-_VARIANTS = {"standard": _standard, "flash": flash, "linear": _linear}
+_VARIANTS = {"standard": _standard, "fused_softmax": _fused_softmax, "flash": flash, "linear": _linear}
 
 
 def _partners(first: Tensor, other: Tensor) -> list[int | None]:
@@ -300,7 +329,12 @@ def grouped(op: Op) -> list[tuple[int, int]]:
     ]
 
 
-ATTENTION_OPTIONS = {"kind": OPTION_READERS["kind"], "causal": OPTION_READERS["causal"], "window": count}
+ATTENTION_OPTIONS = {
+    "kind": OPTION_READERS["kind"],
+    "causal": OPTION_READERS["causal"],
+    "window": count,
+    "dropout": OPTION_READERS["dropout"],
+}
 
 
 def _attention_backward(adjoint: Adjoint) -> None:

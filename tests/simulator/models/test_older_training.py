@@ -1,0 +1,111 @@
+"""Steps as models were trained before attention was fused: scores in memory, dropout, stages that wait."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hw import Mesh, System, load_chip, parse_topology
+from simulator import Estimator, Parallel, Result, RunOptions, Training, simulate, train_graph
+from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
+
+GPT = Transformer(
+    name="gpt",
+    family="decoder",
+    layers=4,
+    d_model=256,
+    attention=Attention(heads=8, kv_heads=8, head_dim=32, qkv_bias=True, out_bias=True),
+    ffn=Ffn(d_ff=1024, gated=False, activation="gelu", bias=True),
+    norm=Norm(kind="layer"),
+    position=Position(kind="learned", longest=512),
+    head=Head(),
+    embedding=Embedding(vocab=1024, tied=True),
+)
+SEQ, BATCH = 512, 2
+SCORES = BATCH * 8 * SEQ * SEQ * 4
+"""Scores of a batch in all layers."""
+
+
+def system_for(parallel: Parallel) -> System:
+    chip = load_chip("a100_80gb_sxm")
+    if parallel.chips == 1:
+        return System(chip)
+    return System(chip, parse_topology(f"switch({parallel.chips}) over nvlink", chip.links), Mesh(parallel.mesh))
+
+
+def step(parallel: Parallel | None = None, options: RunOptions | None = None, **how: Any) -> Result:
+    parallel = parallel or Parallel(microbatch=BATCH)
+    graph = train_graph(GPT, parallel, Training(**{"batch": BATCH, "seq": SEQ, **how}))
+    return simulate(graph, system_for(parallel), options or RunOptions())
+
+
+def traffic(result: Result) -> float:
+    return sum(kernel.kernel.hbm_bytes for kernel in result.plan.kernels)
+
+
+def matmul_flops(result: Result) -> float:
+    return sum(kernel.kernel.matrix_flops for kernel in result.plan.kernels)
+
+
+def test_scores_in_memory_compute_masked_pairs_too_and_none_again() -> None:
+    """Forward 2 of 4 d FLOP a pair, backward 4 against the 5 of fused attention, which computes half of the pairs."""
+    pair = 2 * 32
+    fused = step()
+    half = (SEQ + 1) / (2 * SEQ)
+    for kind in ("standard", "fused_softmax"):
+        got = matmul_flops(step(attention=kind)) - matmul_flops(fused)
+        assert got == pytest.approx(SCORES * pair * (6 - 7 * half), rel=1e-9)
+
+
+def test_dropout_passes_over_scores_and_streams_once_more() -> None:
+    """bf16: a kernel forwards and one backwards, each reads and writes scores; two streams a layer, forwards and back."""
+    plain, dropped = step(attention="standard"), step(attention="standard", dropout=True)
+    streams = 2 * BATCH * SEQ * 256 * GPT.layers
+    assert traffic(dropped) - traffic(plain) == pytest.approx(4 * (SCORES + streams) * 2, rel=1e-9)
+    assert matmul_flops(dropped) == pytest.approx(matmul_flops(plain))
+
+
+def test_the_whole_of_it_is_made_again_with_full_recomputation() -> None:
+    how: dict[str, Any] = {"attention": "fused_softmax", "dropout": True}
+    once, twice = step(**how), step(recompute="full", **how)
+    assert traffic(twice) > traffic(once)
+
+
+PIPED = Parallel(pp=2, tp=2, microbatch=1)
+
+
+def test_stages_of_megatron_wait_for_what_they_send() -> None:
+    """The bytes of a microbatch cross twice, there and back, and nothing is computed meanwhile on the stage that sends."""
+    told: dict[str, Any] = {"batch": 8, "engine": "megatron"}
+    slow = RunOptions(overlap="full", efficiency={"nvlink": 0.01})
+    graph = train_graph(GPT, PIPED, Training(seq=SEQ, **told))
+    waits = [op for op in graph.every_op() if "sent" in (op.option("after") or "")]
+    assert waits
+    fast = step(PIPED, RunOptions(overlap="full"), **told)
+    assert step(PIPED, slow, **told).time_s > fast.time_s
+
+
+@pytest.mark.parametrize("micro", [2, 5])
+@pytest.mark.parametrize("efficiency", [1.0, 0.05])
+def test_an_estimate_of_stages_that_wait_is_below_the_run_and_near_it(micro: int, efficiency: float) -> None:
+    options = RunOptions(overlap="full", efficiency={"nvlink": efficiency})
+    training = Training(batch=micro, seq=SEQ, engine="megatron", attention="fused_softmax", dropout=True)
+    system = system_for(PIPED)
+    result = simulate(train_graph(GPT, PIPED, training), system, options)
+    found = Estimator(GPT, system, options).estimate(PIPED, training)
+    assert found.earliest <= result.time_s * (1 + 1e-9) + 1e-12 * len(result.plan.program)
+    assert found.earliest >= 0.8 * result.time_s
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_an_estimate_with_a_host_is_that_of_the_run(batch: int) -> None:
+    """Of one microbatch: whether the host decides, or the chip."""
+    options = RunOptions(calibration="measured", dispatch="eager")
+    parallel = Parallel(microbatch=batch)
+    training = Training(batch=batch, seq=SEQ, attention="standard", dropout=True)
+    system = system_for(parallel)
+    result = simulate(train_graph(replace(GPT, layers=2), parallel, training), system, options)
+    found = Estimator(replace(GPT, layers=2), system, options).estimate(parallel, training)
+    assert found.earliest == pytest.approx(result.time_s, rel=0.02)
