@@ -9,6 +9,9 @@ This room knows nothing of files, plots or money. Front door:
     result.time_s, result.lower_bound_s, result.upper_bound_s, result.eta
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 import simulator.ops.kinds  # noqa: F401  (registers them)
 from simulator.builder import GraphBuilder
 from simulator.collectives.axis_forms import AXIS_FORMS, AxisForms, Stream, add_axis_forms, forms_of
@@ -42,14 +45,6 @@ from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels, Variant
 from simulator.lowering.resources import SystemResources
 from simulator.lowering.variants import FUSE
-from simulator.models.estimates.estimate import Estimate, Estimator
-from simulator.models.estimates.memory import StageMemory
-from simulator.models.steps.forward import Forward, forward_graph
-from simulator.models.steps.inference.graph import inference_graph
-from simulator.models.steps.inference.request import Inference
-from simulator.models.steps.layout import Parallel
-from simulator.models.steps.precision import NAMED_PRECISIONS, PRECISIONS, Precision, precision_of
-from simulator.models.steps.training import Training, train_graph
 from simulator.ops.kernel import Communication, Contraction, Kernel, Work
 from simulator.ops.loops import named_loops
 from simulator.ops.options import OPTION_READERS
@@ -67,6 +62,16 @@ from simulator.passes.planner_walk import Inserted
 from simulator.rates import rates_of
 from simulator.result import Result
 from simulator.simulation import Simulation, simulate
+
+if TYPE_CHECKING:
+    from simulator.models.estimates.estimate import Estimate, Estimator
+    from simulator.models.estimates.memory import StageMemory
+    from simulator.models.steps.forward import Forward, forward_graph
+    from simulator.models.steps.inference.graph import inference_graph
+    from simulator.models.steps.inference.request import Inference
+    from simulator.models.steps.layout import Parallel
+    from simulator.models.steps.precision import NAMED_PRECISIONS, PRECISIONS, Precision, precision_of
+    from simulator.models.steps.training import Training, train_graph
 
 __all__ = [
     # A graph, and the text that says it.
@@ -209,3 +214,27 @@ __all__ = [
     "lower_bound_s",
     "upper_bound_s",
 ]
+
+_LATE = {
+    "models.estimates.estimate": ["Estimate", "Estimator"],
+    "models.estimates.memory": ["StageMemory"],
+    "models.steps.forward": ["Forward", "forward_graph"],
+    "models.steps.inference.graph": ["inference_graph"],
+    "models.steps.inference.request": ["Inference"],
+    "models.steps.layout": ["Parallel"],
+    "models.steps.precision": ["NAMED_PRECISIONS", "PRECISIONS", "Precision", "precision_of"],
+    "models.steps.training": ["Training", "train_graph"],
+}
+"""What is loaded when it is first asked for: whole models, which most runs are not of."""
+
+_HOMES = {name: f"simulator.{module}" for module, names in _LATE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'simulator' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -77,7 +77,7 @@ class _Sizes:
         types = self.type_of(value)
         known = np.zeros(len(value), dtype=bool)
         found: Any = np.zeros(len(value))
-        for each in np.unique(chip).tolist():
+        for each in np.flatnonzero(np.bincount(chip)).tolist():
             here = chip == each
             nbytes, has = self.by_type(each)
             found = found.astype(np.result_type(found, nbytes))
@@ -87,8 +87,7 @@ class _Sizes:
     def given(self) -> Any:
         """The values that the graph takes in, in the order in which they are first read."""
         read = np.asarray(self._flat.reads, dtype=np.int64)
-        values, first = np.unique(read[read < 0], return_index=True)
-        return values[np.argsort(first)]
+        return np.asarray([*dict.fromkeys(read[read < 0].tolist())], dtype=np.int64)
 
     def in_memory(self, values: Any, memory: str) -> Any:
         """Those of some values that are held in a memory."""

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_validator
 
 from hw.chips.collective_times import CollectiveTimes
-from hw.chips.kernel_times import NamedKernelTimes
+from hw.chips.kernel_times import KernelTimes, NamedKernelTimes, kernel_times
 from hw.chips.memory import COMMON_MEMORIES, Memory, hierarchy_problems, name_problems
 from hw.input.document import Key
 from hw.input.units import Dimension, show
@@ -127,12 +127,21 @@ class Measured(Spec):
     host: Efficiency = 1.0
     disk: Efficiency = 1.0
     launch_s: Seconds = Field(alias="launch", default=0.0)
-    kernels: NamedKernelTimes | None = Field(
-        default=None, description="how long kernels take: the name of an architecture (hw/kernels), or its parameters"
+    kernels_said: NamedKernelTimes | None = Field(
+        alias="kernels",
+        default=None,
+        exclude=True,
+        description="how long kernels take: the name of an architecture (hw/kernels), or its parameters",
     )
     collectives: Annotated[dict[str, CollectiveTimes], Frozen] = Field(
         default_factory=dict, description="what collectives over a link take beside its bandwidth, by its name"
     )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def kernels(self) -> KernelTimes | None:
+        """How long kernels take, where that is known."""
+        return kernel_times(self.kernels_said)
 
     @property
     def links(self) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from hw.input.document import read_document
 from hw.input.errors import Problems
@@ -144,11 +144,16 @@ def kernel_times_names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
+def _known(name: str) -> str:
+    if name not in kernel_times_names():
+        raise ValueError(unknown("architecture", name, kernel_times_names()))
+    return name
+
+
 @lru_cache(maxsize=16)
 def load_kernel_times(name: str) -> KernelTimes:
     """The kernels of a shipped architecture. Raises ValueError for a name that there is not."""
-    if name not in kernel_times_names():
-        raise ValueError(unknown("architecture", name, kernel_times_names()))
+    _known(name)
     problems = Problems()
     found = validate(KernelTimes, read_document(_FOLDER / f"{name}.yaml", f"hw/kernels/{name}.yaml"), problems)
     problems.raise_if_any()
@@ -156,9 +161,15 @@ def load_kernel_times(name: str) -> KernelTimes:
     return found.model_copy(update={"name": name})
 
 
-def _named(value: object) -> object:
-    return load_kernel_times(value) if isinstance(value, str) else value
+def _named(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    # a name stays one: its file is read when somebody asks how long kernels take
+    return _known(value) if isinstance(value, str) else read(value)
 
 
-NamedKernelTimes = Annotated[KernelTimes, BeforeValidator(_named, json_schema_input_type=str | KernelTimes)]
-"""The name of a shipped architecture, or the parameters themselves."""
+NamedKernelTimes = Annotated[KernelTimes, WrapValidator(_named, json_schema_input_type=str | KernelTimes)]
+"""The parameters, or the name of a shipped architecture (`kernel_times`)."""
+
+
+def kernel_times(said: str | KernelTimes | None) -> KernelTimes | None:
+    """The parameters that a chip says, by name or themselves."""
+    return load_kernel_times(said) if isinstance(said, str) else said

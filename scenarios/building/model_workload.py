@@ -17,19 +17,19 @@ from hw import Mesh, Problem, Problems, SpecError, System
 from hw.input import Document, Key, unknown
 from hw.systems import Built, folder_of, mesh_problems
 from scenarios.language.model_spec import DEFAULT_MODE, MODES, OF_ANY_MODEL, Mode, ParallelSpec, RecomputedBlocks
-from scenarios.language.scenario_spec import WorkloadSpec
-from simulator import OpGraph, Parallel
-from simulator.models import Sample, sample_of
+from scenarios.language.scenario_spec import OF_OPS, WorkloadSpec
+from simulator import OpGraph
 
 if TYPE_CHECKING:
     from scenarios.models import LoadedModel
+    from simulator import Parallel
+    from simulator.models import Sample
 
 _AT = ("workload",)
 _WAYS = ("tp", "pp", "cp", "ep")
 """Kinds of parallelism that are 1 where they are not said."""
 
-_OF_MODELS = {*OF_ANY_MODEL, *(key for mode in MODES.values() for key in mode.keys)}
-_OF_OPS = tuple(key for key in WorkloadSpec.model_fields if key not in _OF_MODELS)
+_OF_MODELS = tuple(key for key in WorkloadSpec.model_fields if key not in OF_OPS)
 
 Made = TypeVar("Made")
 
@@ -48,6 +48,8 @@ class ModelRun:
     @property
     def sample(self) -> Sample:
         """What one of its batch is."""
+        from simulator.models import sample_of  # late: most runs are of no model
+
         return sample_of(self.model.description, getattr(self.how, "seq", 0))
 
     @property
@@ -101,7 +103,7 @@ def build_model(
         return None, system, None
     document.notes = (*document.notes, *loaded.notes)
     if "microbatch" not in spec.parallel.model_fields_set:
-        parallel = _of_whole_batches(parallel, sample_of(loaded.description, getattr(how, "seq", 0)), how.batch)
+        parallel = _of_whole_batches(parallel, loaded, how)
     graph = reader.tried(lambda: mode.graph(loaded.description, parallel, how))
     if graph is not None and "fuse" in spec.model_fields_set:
         graph = replace(graph, fuse=spec.fuse)
@@ -109,12 +111,15 @@ def build_model(
     return graph, system, run
 
 
-def _of_whole_batches(parallel: Parallel, sample: Sample, batch: int) -> Parallel:
+def _of_whole_batches(parallel: Parallel, loaded: LoadedModel, how: Any) -> Parallel:
     """Of images and graphs a replica computes all of its batch at once where nothing else is said: nobody trains a
     convolution stack image by image. Sequences are long, and a pipeline wants microbatches."""
-    if sample.name == "sequence" or parallel.pp > 1 or batch % parallel.dp:
+    from simulator.models import sample_of
+
+    sample = sample_of(loaded.description, getattr(how, "seq", 0))
+    if sample.name == "sequence" or parallel.pp > 1 or how.batch % parallel.dp:
         return parallel
-    return replace(parallel, microbatch=batch // parallel.dp)
+    return replace(parallel, microbatch=how.batch // parallel.dp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ class _Reader:
         """What is done with the model, after checking which keys are there."""
         workload = self.document.data["workload"]
         for key in workload:
-            if key in _OF_OPS and key != "fuse":
+            if key in OF_OPS and key != "fuse":
                 where = self.document.key_mark((*_AT, key))
                 self.problems.add(where, f"{key} is for ops that are written out; a model makes its own")
         given = workload.get("mode", DEFAULT_MODE)
@@ -180,6 +185,8 @@ class _Reader:
 
     def parallel(self, spec: ParallelSpec, built: Built) -> Parallel | None:
         """The parallelism, with the replicas that are left of a system that is known."""
+        from simulator import Parallel
+
         ways = {name: getattr(spec, name) for name in _WAYS if getattr(spec, name) > 1}
         if spec.dp is not None:
             ways["dp"] = spec.dp

@@ -9,23 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from hw.input import Spec
-from simulator import (
-    PRECISIONS,
-    Forward,
-    Inference,
-    Precision,
-    Training,
-    forward_graph,
-    inference_graph,
-    precision_of,
-    train_graph,
-)
-from simulator.models import Model, sample_of
+
+if TYPE_CHECKING:
+    from simulator import Precision
+    from simulator.models import Model
 
 Count = Annotated[int, Field(ge=1, le=10**12, strict=True)]
 """A whole number of something, at least one."""
@@ -33,19 +25,31 @@ Count = Annotated[int, Field(ge=1, le=10**12, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 
 
+Made = tuple[Callable[..., Any], Callable[..., Any]]
+"""What says what is done with a model (its record), and what makes the op graph of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What can be done with a model. `record` says it, with `fixed` as some of its fields; `graph` makes the op graph from
-    a description, a parallelism and such a record; `needs`: the keys that must be said, `needs_of` which of them a model
-    has; `use`: what its precisions are for; `bf16`: what is meant by that precision, of which others may change parts."""
+    """What can be done with a model. `made` has its record and what makes its graph, and is asked late, since most runs are
+    of no model; `needs`: the keys that must be said, `needs_of` which of them a model has; `fixed`: some of the record's
+    fields; `use`: what its precisions are for."""
 
-    record: Callable[..., Any]
-    graph: Callable[..., Any]
+    made: Callable[[], Made]
     needs: tuple[str, ...]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     use: Literal["training", "inference"] = "training"
-    bf16: Precision = PRECISIONS["bf16"]
     needs_of: Callable[[Model, Sequence[str]], Sequence[str]] = field(default=lambda _model, needs: needs)
+
+    @property
+    def record(self) -> Callable[..., Any]:
+        """Says what is done, with `fixed` as some of its fields."""
+        return self.made()[0]
+
+    @property
+    def graph(self) -> Callable[..., Any]:
+        """Makes the op graph from a description, a parallelism and a record."""
+        return self.made()[1]
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -55,32 +59,47 @@ class Mode:
 
     def precision(self, given: str | Mapping[str, str]) -> Precision:
         """A precision by name, or one (`base`, else `bf16`) with some parts changed. Raises SpecError."""
-        return precision_of(given, self.use, {"bf16": self.bf16})
+        from simulator import PRECISIONS, precision_of
+
+        # what is meant by bf16, of which others may change parts: the precision of an inference where none is said
+        record: Any = self.record
+        said: dict[str, Any] = {each.name: each.default for each in fields(record)}
+        bf16 = PRECISIONS["bf16"] if self.use == "training" else said["precision"]
+        return precision_of(given, self.use, {"bf16": bf16})
 
 
-def _default(record: type[Forward] | type[Inference]) -> Precision:
-    """The precision of a record where none is said."""
-    (bf16,) = (each.default for each in fields(record) if each.name == "precision")
-    assert isinstance(bf16, Precision)
-    return bf16
+def _training() -> Made:
+    from simulator import Training, train_graph
+
+    return Training, train_graph
 
 
-def _inference(mode: str, needs: tuple[str, ...]) -> Mode:
-    return Mode(Inference, inference_graph, needs, {"mode": mode}, "inference", _default(Inference))
+def _forward() -> Made:
+    from simulator import Forward, forward_graph
+
+    return Forward, forward_graph
+
+
+def _inference() -> Made:
+    from simulator import Inference, inference_graph
+
+    return Inference, inference_graph
 
 
 def _read(model: Model, needs: Sequence[str]) -> Sequence[str]:
     """What of a mode's keys a model needs: an image has no length to be said, a graph is no batch."""
+    from simulator.models import sample_of
+
     sample = sample_of(model, 0)
     without = {"sequence": (), "image": ("seq",), "graph": ("seq", "batch")}[sample.name]
     return [key for key in needs if key not in without]
 
 
 MODES: Mapping[str, Mode] = {
-    "train": Mode(Training, train_graph, ("batch", "seq"), needs_of=_read),
-    "forward": Mode(Forward, forward_graph, ("batch", "seq"), {}, "inference", _default(Forward), _read),
-    "prefill": _inference("prefill", ("batch", "seq")),
-    "decode": _inference("decode", ("batch", "context")),
+    "train": Mode(_training, ("batch", "seq"), needs_of=_read),
+    "forward": Mode(_forward, ("batch", "seq"), {}, "inference", _read),
+    "prefill": Mode(_inference, ("batch", "seq"), {"mode": "prefill"}, "inference"),
+    "decode": Mode(_inference, ("batch", "context"), {"mode": "decode"}, "inference"),
 }
 """What can be done with a model, by name."""
 

@@ -19,6 +19,9 @@ from scenarios.language.process_spec import LoaderSpec
 from scenarios.language.run_spec import RunSpec
 from scenarios.language.study_spec import StudySpec
 
+OF_OPS = ("dims", "ops", "fuse", "uneven", "split")
+"""The keys of a workload whose ops are written out; all others are of a model."""
+
 
 class WorkloadSpec(Spec):
     """Sizes, ops, and what to fuse; or a model, and what is done with it."""

@@ -15,8 +15,6 @@ from analysis.runs import hidden_communication
 from hw import Dimension
 from hw.input import show
 from scenarios.building.model_workload import ModelRun
-from simulator import NAMED_PRECISIONS, Inference
-from simulator.models import Work, forward_flops, parameters, training_flops
 
 _WAYS = ("dp", "tp", "pp", "cp", "ep")
 _SHOWN = 6
@@ -26,6 +24,9 @@ _LEAST = 0.005
 
 def flops_per_sample(run: ModelRun) -> float:
     """FLOPs of the model for each sequence, image or graph of a run, recomputation not counted."""
+    from simulator import Inference
+    from simulator.models import Work, forward_flops, training_flops
+
     model = run.model.description
     if isinstance(run.how, Inference):
         return sum(forward_flops(model, Work(each.tokens, each.context)).total for each in run.how.passes)
@@ -42,6 +43,7 @@ def _flops_of(run: ModelRun) -> tuple[float, str]:
 def model_lines(run: ModelRun, words: Summary) -> Iterator[str]:
     """A few lines about the model, its layout, and its words."""
     from scenarios.models import count_shown  # late: most runs are of no model
+    from simulator.models import parameters
 
     count = count_shown(parameters(run.model.description).total)
     yield f"{run.model.name}, {count} parameters; {run.mode}: {_batch(run)}"
@@ -90,6 +92,8 @@ def _layout(run: ModelRun) -> str:
 
 def _choices(run: ModelRun) -> Iterator[str]:
     """What else was chosen."""
+    from simulator import NAMED_PRECISIONS
+
     how, parallel = run.how, run.parallel
     known = NAMED_PRECISIONS["training" if run.mode == "train" else "inference"]
     named = next((name for name, each in known.items() if each == how.precision), "")
@@ -114,6 +118,8 @@ def _share(value: float) -> str:
 
 def model_record(run: ModelRun) -> dict[str, Any]:
     """The same as plain data."""
+    from simulator.models import parameters
+
     return {
         "name": run.model.name,
         "parameters": parameters(run.model.description).total,

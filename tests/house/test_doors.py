@@ -175,6 +175,15 @@ def test_the_command_and_the_product_start_with_little(module: str, tmp_path: Pa
     assert loaded_after(f"import {module}", (*HEAVY, "numpy", "pydantic", "simpy"), tmp_path) == []
 
 
+def test_the_room_of_the_engine_starts_without_models(tmp_path: Path) -> None:
+    assert loaded_after("import simulator, scenarios.building.build", ("simulator.models",), tmp_path) == []
+    room = import_module("simulator")
+    assert all(hasattr(room, name) for name in room.__all__)
+    assert set(room.__all__) <= set(dir(room))
+    with pytest.raises(AttributeError, match="module 'simulator' has no attribute 'Hum'"):
+        room.Hum  # noqa: B018
+
+
 def test_the_product_has_the_rooms_own_objects() -> None:
     import overlapse
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from analysis import Summary
 from hw import Chip, Link, Mark, Memory, Problems, SpecError, System, chip_names, load_chip
-from hw.chips import build_chip, chip_document, override
+from hw.chips import build_chip, chip_document, load_kernel_times, override
 from hw.input import Document, parse_document
 from simulator import parse_graph, simulate
 from tests.support.strategies import chip_with, show_error
@@ -405,3 +405,13 @@ def test_overrides_of_a_file_that_holds_no_chip() -> None:
     document = parse_document("- a\n", "list.yaml")
     override(document, {"hbm.bandwidth": 1}, {"hbm.bandwidth": (Mark("set", 1), Mark("set", 1))})
     assert chip_errors(document)[0].startswith("list.yaml:1:1: the file wants a mapping")
+
+
+def test_kernels_of_an_architecture_are_read_when_somebody_asks_for_them() -> None:
+    load_kernel_times.cache_clear()
+    measured = load_chip("h100_sxm").calibration.measured
+    assert measured is not None
+    assert load_kernel_times.cache_info().currsize == 0
+    assert measured.kernels == load_kernel_times("hopper")
+    with pytest.raises(SpecError, match="unknown architecture 'hoper', did you mean 'hopper'"):
+        load_chip("h100_sxm", set={"calibration.measured.kernels": "hoper"})

@@ -10,6 +10,8 @@ import pytest
 
 from hw import Problems, SpecError
 from scenarios import load_scenario, run, sweep
+from scenarios.language.model_spec import MODES, OF_ANY_MODEL
+from scenarios.language.scenario_spec import OF_OPS, WorkloadSpec
 from scenarios.models import load_model
 from scenarios.studies.content_keys import ContentKeys
 from simulator import Inference, Parallel, Training, check_graph, inference_graph, train_graph
@@ -365,3 +367,9 @@ def test_images_are_computed_all_at_once_unless_a_microbatch_is_said(tmp_path: P
     words = run(str(path)).words.result.time_s
     assert words == run(str(path), ["workload.parallel.microbatch=8"]).words.result.time_s
     assert words < run(str(path), ["workload.parallel.microbatch=1"]).words.result.time_s
+
+
+def test_every_key_of_a_workload_is_of_ops_or_of_what_is_done_with_a_model() -> None:
+    of_modes = {key for mode in MODES.values() for key in mode.keys}
+    assert {*OF_OPS, *OF_ANY_MODEL, *of_modes} == set(WorkloadSpec.model_fields)
+    assert of_modes.isdisjoint(OF_OPS)
