@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from hw import Mark, Problem, SpecError
-from hw.input import unknown
+from hw.input import few, unknown
 from simulator.graph.op_graph import FuseRule, OpGraph, SplitRule
 from simulator.graph.text import parse_graph
 from simulator.ops.registry import KINDS
@@ -32,6 +32,14 @@ class GraphBuilder:
     def __init__(self, **dims: int) -> None:
         self._dims = dims
         self._lines: list[Any] = []
+
+    def __repr__(self) -> str:
+        dims = few((f"{name}={size}" for name, size in self._dims.items()), 8)
+        return f"GraphBuilder({len(self._lines)} lines, {dims or 'no dims'})"
+
+    def __dir__(self) -> list[str]:
+        """Its own methods, and every op kind, which are methods too."""
+        return sorted({*super().__dir__(), *KINDS})
 
     def __getattr__(self, kind: str) -> Callable[..., str]:
         if kind not in KINDS:

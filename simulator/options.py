@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import Enum
 from typing import Any, Literal, get_args
 
@@ -66,6 +66,10 @@ def _written(
 ) -> dict[str, Any]:
     """What a field says of itself as an option of a file; `key` where its name has a unit."""
     return {"about": about, "holds": holds, "words": words, "key": key, "earlier": earlier or {}}
+
+
+def _default(each: Field[Any]) -> object:
+    return each.default if each.default_factory is MISSING else each.default_factory()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +196,11 @@ class RunOptions:
             "part of a chip's units that a collective takes while it runs (on GPUs, copy kernels)", Holds.SHARE
         ),
     )
+
+    def __repr__(self) -> str:
+        """Only what differs from the default."""
+        said = [each for each in fields(self) if getattr(self, each.name) != _default(each)]
+        return f"RunOptions({', '.join(f'{each.name}={getattr(self, each.name)!r}' for each in said)})"
 
     def __post_init__(self) -> None:
         problems = Problems()

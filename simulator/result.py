@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from hw import Dimension
+from hw.input import show
 from hw.rows import array_of, largest
 from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.engine.program import PS_PER_S
@@ -42,6 +44,11 @@ class Result:
         self.plan = plan
         self.begin_ps = begin_ps
         self.end_ps = end_ps
+
+    def __repr__(self) -> str:
+        tasks = len(self.plan.program)
+        counted = f"{tasks:,} task{'' if tasks == 1 else 's'}"
+        return f"Result({self.plan.system.name}: {counted} in {show(self.time_s, Dimension.TIME)}, eta {self.eta:.3f})"
 
     @cached_property
     def time_s(self) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 MOST_TICKS = 9
 _STEPS = ((1, 2, 5), (1,))
+_DECADES = 1.3
 MOST_NAMES = 14
 """Names beside the points of a picture."""
 
@@ -61,9 +62,11 @@ def joined_names(names: Sequence[str], most: int = 3) -> str:
     return f"{', '.join(names[: most - 1])} +{len(names) - most + 1}"
 
 
-def log_or_linear(values: Sequence[float], decades: float = 1.3) -> Mapping[str, Any]:
-    """An axis for some numbers: logarithmic, with few ticks, where they span so many decades."""
+def log_or_linear(
+    values: Sequence[float], text: Callable[[float], str] = lambda value: f"{value:g}"
+) -> Mapping[str, Any]:
+    """An axis for some numbers: logarithmic, with few ticks, where they span more than `_DECADES`."""
     least, most = min(values, default=1.0), max(values, default=1.0)
-    if least > 0 and most >= 10**decades * least:
-        return {"type": "log", **log_ticks(least, most)}
+    if least > 0 and most >= 10**_DECADES * least:
+        return {"type": "log", **log_ticks(least, most, text)}
     return {"type": "linear"}

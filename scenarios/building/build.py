@@ -71,6 +71,9 @@ class Scenario:
     economics: EconomicsSpec | None
     model: ModelRun | None = None
 
+    def __repr__(self) -> str:
+        return f"Scenario({self.name} on {self.system.name}: {self.path.name})"
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of its results should know of how it was put together."""

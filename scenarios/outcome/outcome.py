@@ -63,6 +63,12 @@ class Outcome:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
 
+    def __repr__(self) -> str:
+        told = "not run yet"
+        if "words" in self.__dict__:
+            told = ", ".join(f"{word} {WORDS[word].text(self.words[word])}" for word in ("time", "bound_by", "eta"))
+        return f"Outcome({self.scenario.name}: {told})"
+
     @cached_property
     def words(self) -> Summary:
         """The run in the words of the vocabulary. Raises RunError if it cannot be done: a study of it may still be."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import CAUSES, Summary
+from analysis import CAUSES, Summary, word_named
 from analysis.runs import Change, Comparison
 from hw import Mark, Problem, SpecError
 from scenarios.building.build import Scenario, load_scenario
@@ -43,6 +43,10 @@ class Compared:
     b: Summary
     moves: Comparison
     notes: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+    def __repr__(self) -> str:
+        times = [word_named("time").text(each["time"]) for each in (self.a, self.b)]
+        return f"Compared({self.names[0]} {times[0]}, {self.names[1]} {times[1]})"
 
     @property
     def words(self) -> list[tuple[str, Any, Any]]:

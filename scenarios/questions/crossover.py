@@ -62,6 +62,10 @@ class Crossover:
     xs: Sequence[Value]
     rows: tuple[CrossoverRow, ...]
 
+    def __repr__(self) -> str:
+        asked = self.asked
+        return f"Crossover({asked.x.path} over {asked.y.path}: {len(self.rows)} rows of {len(self.xs)} values)"
+
     @cached_property
     def frame(self) -> pd.DataFrame:
         """One row per y. Columns: the two paths, and flips, monotonic, tried, of, error."""

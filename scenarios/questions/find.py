@@ -60,6 +60,9 @@ class Found:
     count: int
     exact: bool
 
+    def __repr__(self) -> str:
+        return f"Found({'nowhere' if self.value is None else self.value}: {self.tried} of {self.count} values tried)"
+
     @property
     def monotonic(self) -> bool:
         """Whether the condition was seen to flip once at most; values that cannot be run do not count."""

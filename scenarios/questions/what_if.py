@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import Summary
 from analysis.runs import FACTORS, Lever, elasticity, levers
-from hw import Mark, Problems, RunError, SpecError
+from hw import Dimension, Mark, Problems, RunError, SpecError
+from hw.input import show
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import summarise
 from scenarios.questions.edits import edited, read_edit
@@ -89,6 +90,11 @@ class WhatIf:
         import pandas as pd
 
         return pd.DataFrame([asdict(each) for each in self.edits], columns=list(EDIT_COLUMNS))
+
+    def __repr__(self) -> str:
+        best = next((each for each in self.effects if each.gain(each.x2) > 0), None)
+        helps = "nothing alone helps" if best is None else f"{best.resource} x2 saves {100 * best.gain(best.x2):.1f} %"
+        return f"WhatIf({self.scenario.name}: {show(self.time_s, Dimension.TIME)}; {helps})"
 
     def _repr_html_(self) -> str:
         from analysis.report import what_if_html

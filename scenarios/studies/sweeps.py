@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import WORDS, write_table
 from hw import Mark, Problem, Problems, SpecError
-from hw.input import Document, validate
+from hw.input import Document, cut, few, validate
 from scenarios.building.build import Scenario, load_scenario
 from scenarios.building.system import notes_of
 from scenarios.claims.find_values import read_condition
@@ -57,6 +57,12 @@ class StudyRow:
     note: str = ""
     exit: int = 0
 
+    def __repr__(self) -> str:
+        inputs = few((f"{name}={value}" for name, value in self.inputs.items()), 3)
+        time = self.words.get("time")
+        told = self.error or ("" if time is None else f"time {WORDS['time'].text(time)}")
+        return cut(f"StudyRow({inputs}: {told or f'{len(self.words)} words'})", 140)
+
     @property
     def record(self) -> dict[str, Any]:
         """The row as plain data; a note only where there is one."""
@@ -75,6 +81,10 @@ class Study:
     ran: int
     warning: str = ""
     asked: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"Study({self.name}: {len(self.rows)} rows over {few(self.paths, 3) or 'nothing'}{failed})"
 
     @property
     def exit(self) -> int:

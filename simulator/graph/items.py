@@ -36,6 +36,9 @@ class Dim(NamedTuple):
     def __str__(self) -> str:
         return f"{self.size}_{self.axes}" if self.axes else str(self.size)
 
+    def __repr__(self) -> str:
+        return f"Dim({self})"
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -65,6 +68,9 @@ class Tensor:
     memory: str = "hbm"
     rounds: tuple[Round, ...] = ()
     written: str = field(default="", compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.reference}:{self.type_text})"
 
     @property
     def base(self) -> str:
@@ -125,6 +131,10 @@ class Op:
     options: tuple[tuple[str, str], ...] = ()
     source: Source = field(default=NOWHERE, compare=False, repr=False)
     turn: tuple[int, ...] = field(default=(), compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        asked = [*(tensor.reference for tensor in self.inputs), *(f"{name}={value}" for name, value in self.options)]
+        return f"Op({self.name}:{self.output.type_text} = {self.kind}({', '.join(asked)}))"
 
     @property
     def name(self) -> str:

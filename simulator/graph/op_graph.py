@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+from hw.input import few
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Items, Op, every_op
 from simulator.graph.owners import Owner, Roles, owners_of
@@ -22,6 +23,10 @@ FuseRule = str | Sequence[Sequence[str]]
 
 SplitRule = str | Mapping[str, Sequence[float]]
 """'equal', 'proportional', or weights by mesh axis (`simulator.graph.split`)."""
+
+
+_DIMS_NAMED = 8
+"""Dims that the line about a graph names."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class OpGraph:
     uneven: Literal["refuse", "pad"] = "refuse"
     split: SplitRule = "equal"
     roles: Roles = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        dims = few((f"{name}={size}" for name, size in self.dims.items()), _DIMS_NAMED)
+        count = sum(1 for _ in self.every_op())
+        return f"OpGraph({count} op{'' if count == 1 else 's'}, {dims or 'no dims'})"
 
     def with_dims(self, **sizes: int) -> OpGraph:
         """The same graph with some dims of another size."""

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import Summary, memory_frame, temporal_breakdown, timeline_frame
+from analysis import Summary, memory_frame, op_figures, temporal_breakdown, timeline_frame
 from analysis.plots import (
     CAUSE_COLOURS,
     browser,
     plot_breakdown,
     plot_memory,
     plot_roofline,
+    plot_roofs,
     plot_sweep,
     plot_timeline,
     plot_topology,
@@ -29,12 +30,15 @@ from analysis.plots import (
     save,
     wire_loads,
 )
-from analysis.plots.charts import _busy
 from analysis.plots.memory import POINTS
 from analysis.plots.page import in_script
+from analysis.plots.scales import MOST_TICKS, log_ticks
 from analysis.plots.style import inert, without_round
+from analysis.plots.timelines import _busy
+from analysis.runs import roofline_points
 from analysis.timelines import PARTS
 from hw import Mesh, RunError, System, load_chip, parse_topology
+from scenarios import sweep
 from simulator import GraphBuilder, Result, RunOptions, simulate
 from tests.support.reports import EVIL, block
 
@@ -65,12 +69,102 @@ def test_a_timeline_has_a_bar_for_every_slice(result: Result) -> None:
 
 
 def test_a_result_stands_for_its_frame(result: Result) -> None:
-    assert plot_timeline(result) == plot_timeline(timeline_frame(result))
+    causes = {each.name: each.bound_by for each in op_figures(result)}
+    frame = timeline_frame(result)
+    assert plot_timeline(result) == plot_timeline(frame.assign(bound_by=frame["op"].map(causes).astype(str)))
     assert plot_memory(result, math.inf) == plot_memory(memory_frame(result), math.inf)
 
 
+def test_a_cause_has_one_colour_in_timeline_and_breakdown(result: Result) -> None:
+    for figure in (plot_timeline(result), plot_breakdown(result)):
+        for name, trace in traces(figure).items():
+            cause = name.rpartition("bound by ")[2].removeprefix("exposed ")
+            if cause in CAUSE_COLOURS:
+                assert trace.marker.color == CAUSE_COLOURS[cause], name
+    drawn = set(traces(plot_timeline(result)))
+    assert drawn == {each.bound_by for each in op_figures(result)}
+
+
+def test_long_slices_carry_their_names(result: Result) -> None:
+    frame = timeline_frame(result)
+    figure = plot_timeline(result, chips=[0])
+    end = frame["end"].max()
+    mine = frame[frame["chip"] == 0]
+    long = set(mine[mine["end"] - mine["begin"] >= 0.02 * end]["op"].astype(str))
+    assert long
+    assert {text for trace in figure.data for text in trace.text if text} == long
+
+
+def test_a_breakdown_of_a_run_fills_its_bar_and_stripes_what_is_exposed(result: Result) -> None:
+    figure = plot_breakdown(result)
+    total = np.sum([trace.x for trace in figure.data], axis=0)
+    assert total.tolist() == pytest.approx([100.0] * result.plan.system.size)
+    for name, trace in traces(figure).items():
+        assert (trace.marker.pattern.shape == "/") == name.startswith("exposed ")
+
+
+@given(st.floats(1e-9, 1e9), st.floats(1, 1e12))
+def test_ticks_are_few_and_inside(low: float, ratio: float) -> None:
+    ticks = log_ticks(low, low * ratio)
+    assert 1 <= len(ticks["tickvals"]) <= MOST_TICKS + 2
+    assert ticks["tickvals"] == sorted(set(ticks["tickvals"]))
+    assert len(set(ticks["ticktext"])) == len(ticks["ticktext"])
+
+
+def test_roofs_of_two_bandwidths_and_two_algorithms() -> None:
+    algorithms = {"one": 10.0, "two": 400.0}
+    figure = plot_roofs(1e14, {"HBM": 1e12, "slow": 1e11}, algorithms)
+    points = [trace for trace in figure.data if "markers" in trace.mode]
+    for trace, rate in zip(points, (1e12, 1e11), strict=True):
+        assert list(trace.x) == [10.0, 400.0]
+        assert list(trace.y) == [min(1e14, at * rate) for at in (10.0, 400.0)]
+    assert list(points[0].text) == ["one", "two"]
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    for wrong in ((0.0, {"HBM": 1e12}), (1e14, {}), (1e14, {"HBM": math.inf})):
+        with pytest.raises(ValueError, match=r"peak is 0|has a bandwidth|HBM is inf"):
+            plot_roofs(*wrong)
+
+
+def test_throughput_over_batch_for_two_widths_follows_the_closed_form(tmp_path: Path) -> None:
+    """FLOP/s of bf16[B,D] x bf16[D,D] on a TPU v5e: min(peak, intensity x bandwidth), intensity B D / (2 B + D)."""
+    path = tmp_path / "widths.yaml"
+    path.write_text(
+        "name: widths\nsystem: {chip: tpu_v5e}\nworkload:\n  dims: {B: 16, D: 4096}\n"
+        "  ops:\n    - y:bf16[B,D] = matmul(x:bf16[B,D], w:bf16[D,D2])\n".replace("D2", "D")
+        + "run: {overlap: full}\n"
+    )
+    study = sweep(str(path), {"workload.dims.B": [1, 16, 256, 4096], "workload.dims.D": [4096, 1024]})
+    figure = plot_sweep(study.frame, "workload.dims.B", "flops_per_s", "workload.dims.D")
+    chip = load_chip("tpu_v5e")
+    for trace, width in zip(figure.data, (4096, 1024), strict=True):
+        for batch, rate in zip(trace.x, trace.y, strict=True):
+            intensity = batch * width / (2 * batch + width)
+            wanted = min(chip.matrix_unit.peak_flops_per_s["bf16"], intensity * chip.hbm.bytes_per_s)
+            assert rate == pytest.approx(wanted, rel=1e-3)
+
+
+def test_roofs_of_a_run_are_those_of_memories_links_and_host(result: Result) -> None:
+    chip = result.plan.system.chip
+    slopes = [trace for trace in plot_roofline(result).data if trace.mode == "lines" and trace.y[0] != trace.y[-1]]
+    told = sorted(trace.y[0] / trace.x[0] for trace in slopes)
+    rates = [chip.hbm.bytes_per_s, *(each.bytes_per_s for each in chip.near_memories.values())]
+    wanted = sorted([*rates, *(link.egress_bytes_per_s for link in chip.links.values())])
+    assert told == pytest.approx([rate for rate in wanted if any(abs(rate / each - 1) < 1e-9 for each in told)])
+    assert {"hbm", "ici"} <= {trace.name.partition(" ")[0].casefold().rstrip(",") for trace in slopes}
+
+
+def test_an_op_that_moves_no_hbm_bytes_stands_under_the_roof_of_what_it_moves() -> None:
+    build = GraphBuilder(B=256, D=256)
+    build.relu("x:bf16[B,D]@on_chip", out="y:bf16[B,D]@on_chip")
+    run = simulate(build.graph(), System(load_chip("tpu_v5e")), RunOptions())
+    (point,) = roofline_points(run)
+    assert point.level == "on_chip"
+    assert point.intensity == pytest.approx(1 / 4)  # one FLOP per element of 2 bytes read and 2 written
+    assert point.reached_flops_per_s <= point.roof_flops_per_s * (1 + 1e-9)
+
+
 def test_too_many_slices_become_utilisation(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.plots.charts.MAX_BARS", 10)
+    monkeypatch.setattr("analysis.plots.timelines.MAX_BARS", 10)
     frame = timeline_frame(result)
     figure = plot_timeline(frame, chips=[1])
     unit_s = {"s": 1.0, "ms": 1e-3, "us": 1e-6}[figure.layout.xaxis.title.text[6:-1]]
