@@ -6,6 +6,7 @@
 from scenarios.validation.judge import TIMER_S, Group, Judged, by_group, judged, written_back_s
 from scenarios.validation.operators import operator_graph
 from scenarios.validation.rows import Row, read_rows
+from scenarios.validation.steps import model_of
 
 __all__ = [
     "TIMER_S",
@@ -14,6 +15,7 @@ __all__ = [
     "Row",
     "by_group",
     "judged",
+    "model_of",
     "operator_graph",
     "read_rows",
     "written_back_s",

@@ -34,7 +34,7 @@ _INFERENCE: Mapping[str, tuple[str, Dispatch]] = {
 }
 
 
-def described(given: Mapping[str, Any]) -> Transformer:
+def model_of(given: Mapping[str, Any]) -> Transformer:
     """The model that a row names."""
     gated, heads = given["act"] == "swiglu", given["heads"]
     bias, vocab = given["bias"], given["vocab"]
@@ -72,11 +72,11 @@ def step_graph(row: Row) -> tuple[OpGraph, Dispatch] | None:
             recompute=recompute,
             eager=eager,
         )
-        graph = train_graph(described(given), Parallel(microbatch=batch), training)
+        graph = train_graph(model_of(given), Parallel(microbatch=batch), training)
         return graph, "eager" if eager else "compiled"
     if row.suite == "infer" and row.phase == "step" and row.mode in _INFERENCE:
         mode, dispatch = _INFERENCE[row.mode]
         sizes = {"seq": given["seq"]} if mode == "prefill" else {"context": given["context"]}
         inference = Inference(mode=mode, batch=given["batch"], **sizes)  # type: ignore[arg-type]
-        return inference_graph(described(given), Parallel(), inference), dispatch
+        return inference_graph(model_of(given), Parallel(), inference), dispatch
     return None

@@ -25,7 +25,7 @@ from analysis.traces import memory_snapshot, write_memory_snapshot
 from analysis.words.allocator import Block, CachingAllocator
 from simulator import Parallel
 from tests.analysis.test_owners import held
-from tests.simulator.models.test_training_step import step
+from tests.support.training_steps import step
 
 MIB = 2**20
 SIZES = st.one_of(st.integers(1, 4 * MIB), st.integers(1, 400).map(lambda n: n * MIB), st.integers(1, 2000))

@@ -19,7 +19,8 @@ from analysis.report.story import held_by
 from simulator import OWNERS, PRECISIONS, Op, OpGraph, Owner, Parallel, Result, Tensor
 from simulator.models import parameters
 from tests.simulator.models.test_pipelined_steps import peak
-from tests.simulator.models.test_training_step import SEQ, SMALL, step
+from tests.support.models import SMALL
+from tests.support.training_steps import SEQ, step
 
 LAYOUTS = st.builds(
     Parallel,

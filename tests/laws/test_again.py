@@ -18,18 +18,9 @@ from hypothesis import strategies as st
 from analysis.runs import levers
 from scenarios import load_scenario
 from simulator import Result, Simulation
-from tests.support.cases import written
+from tests.support.cases import CHUNKS, UNLIKE, written
 
-MATMULS = """\
-name: matmuls
-system: {chip: tpu_v5e, topology: "torus(2,2)", mesh: {X: 2, Y: 2}}
-workload:
-  dims: {B: 1024, D: 2048, F: 4096}
-  ops:
-    - y:bf16[B,F]{U_XY} = matmul(x:bf16[B,D_XY], w:bf16[D_XY,F], chunks=4)
-    - z:bf16[B,F] = all_reduce(y, over=XY, chunks=4)
-    - t:bf16[B_X,F] = all_to_all(u:bf16[B,F_X], over=X)
-"""
+MATMULS = CHUNKS.replace("torus(2,4)", "torus(2,2)").replace("Y: 4", "Y: 2")
 CASES: Mapping[str, str] = {
     "planned": MATMULS.replace(
         "    - z:bf16[B,F] = all_reduce(y, over=XY, chunks=4)\n", "    - z:bf16[B,F] = gelu(y)\n"
@@ -46,15 +37,7 @@ workload:
     - s:bf16[B_X,F]@host = copy(y, queue=save)
     - z:bf16[B_X,D] = matmul(y, v:bf16[F_X,D])
 """,
-    "unlike": """\
-name: unlike
-system: {chips: [v100_sxm2_32gb, h100_sxm], topology: switch(2) over pcie}
-workload:
-  dims: {B: 4096, D: 1024, F: 2048}
-  ops: ["y:fp16[B_X,F] = matmul(x:fp16[B_X,D], w:fp16[D,F])"]
-  uneven: pad
-  split: proportional
-""",
+    "unlike": UNLIKE,
 }
 RESOURCES = ("matrix_unit", "vector_unit", "hbm", "ici", "nvlink", "pcie", "host", "launch")
 SETTINGS = st.fixed_dictionaries(

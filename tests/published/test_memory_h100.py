@@ -29,6 +29,7 @@ import pytest
 from analysis import memory_frame, memory_owners
 from hw import System, load_chip
 from scenarios.models import load_model
+from scenarios.validation import model_of
 from simulator import (
     Forward,
     Inference,
@@ -43,7 +44,7 @@ from simulator import (
     simulate,
     train_graph,
 )
-from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer, parameters
+from simulator.models import parameters
 
 ROWS = Path(__file__).parents[3] / "shared/validation/gpu/h100_endtoend.csv"
 
@@ -71,30 +72,6 @@ FORWARD: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def described(given: Mapping[str, Any]) -> Transformer:
-    """The model that a row names."""
-    gated, heads = given["act"] == "swiglu", given["heads"]
-    return Transformer(
-        name="measured",
-        family="decoder" if given["causal"] else "encoder",
-        layers=given["layers"],
-        d_model=given["d"],
-        attention=Attention(
-            heads=heads,
-            kv_heads=given["kv_heads"],
-            head_dim=given["d"] // heads,
-            causal=given["causal"],
-            qkv_bias=given["bias"],
-            out_bias=given["bias"],
-        ),
-        ffn=Ffn(d_ff=given["ff"], gated=gated, activation="silu" if gated else "gelu_tanh", bias=given["bias"]),
-        norm=Norm(kind=given["norm"]),
-        position=Position(kind=given["position"], longest=given["seq"]),
-        head=Head() if given["vocab"] else Head(kind="none"),
-        embedding=Embedding(vocab=given["vocab"], tied=given["tied"]) if given["vocab"] else None,
-    )
-
-
 @cache
 def cases(suite: str) -> list[dict[str, str]]:
     """Steps of a suite in the modes that are covered."""
@@ -108,7 +85,7 @@ def frame_of(row: Mapping[str, str]) -> pd.DataFrame:
     given = json.loads(row["params"])
     batch = given["batch"]
     if row["suite"] == "train":
-        model: Any = described(given)
+        model: Any = model_of(given)
         training = Training(batch=batch, seq=given["seq"], **MODES[row["mode"]])
     else:
         model = load_model(row["name"]).description
@@ -161,7 +138,7 @@ def inferred(row: Mapping[str, str]) -> tuple[float, float]:
         how = Inference(mode="prefill", batch=batch, seq=given["seq"])
     else:
         how = Inference(mode="decode", batch=batch, context=given["context"])
-    frame = in_blocks(inference_graph(described(given), Parallel(microbatch=batch), how))
+    frame = in_blocks(inference_graph(model_of(given), Parallel(microbatch=batch), how))
     if is_prefill:
         frame = frame[frame["owner"] != "kv cache"]
     workspaces = WORKSPACE * (5 if row["mode"] == "decode_graph" else 3)

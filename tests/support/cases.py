@@ -18,6 +18,27 @@ run: {overlap: full}
 """
 """A scenario to add claims or a study to: 2 B D F FLOP, longer than its 2 (B D + D F + B F) bytes take."""
 
+CHUNKS = """\
+name: chunks
+system: {chip: tpu_v5e, topology: "torus(2,4)", mesh: {X: 2, Y: 4}}
+workload:
+  dims: {B: 1024, D: 2048, F: 4096}
+  ops:
+    - y:bf16[B,F]{U_XY} = matmul(x:bf16[B,D_XY], w:bf16[D_XY,F], chunks=4)
+    - z:bf16[B,F] = all_reduce(y, over=XY, chunks=4)
+    - t:bf16[B_X,F] = all_to_all(u:bf16[B,F_X], over=X)
+"""
+"""Partial sums that cross a torus chunk by chunk, beside an exchange."""
+UNLIKE = """\
+name: unlike
+system: {chips: [v100_sxm2_32gb, h100_sxm], topology: switch(2) over pcie}
+workload:
+  dims: {B: 4096, D: 1024, F: 2048}
+  ops: ["y:fp16[B_X,F] = matmul(x:fp16[B_X,D], w:fp16[D,F])"]
+  uneven: pad
+  split: proportional
+"""
+"""Chips of two kinds, each with its part of a batch."""
 
 EXCERPT = " " * 4
 """How a line that shows a place begins."""

@@ -1,4 +1,4 @@
-"""Small models of random shape, and the GPT of papers."""
+"""Small models of every family of transformers, those of random shape, the GPT of papers, and chips to run a step on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from hw import Mesh, System, load_chip, parse_topology
+from simulator import Parallel
 from simulator.models import (
     Attention,
     AttentionKind,
@@ -15,6 +17,7 @@ from simulator.models import (
     Head,
     Moe,
     Norm,
+    Patches,
     Position,
     Transformer,
     blocks,
@@ -36,6 +39,49 @@ def decoder(**changes: Any) -> Transformer:
         embedding=Embedding(vocab=1000),
     )
     return replace(plain, **changes)
+
+
+SMALL = decoder(
+    d_model=256,
+    attention=Attention(heads=8, kv_heads=4, head_dim=32),
+    ffn=Ffn(d_ff=512),
+    position=Position(),
+    embedding=Embedding(vocab=1024),
+)
+"""Wide enough to be laid over eight chips."""
+ENCODER = Transformer(
+    name="encoder",
+    family="encoder",
+    layers=2,
+    d_model=64,
+    attention=Attention(heads=4, kv_heads=4, head_dim=16, causal=False, qkv_bias=True, out_bias=True),
+    ffn=Ffn(d_ff=256, gated=False, activation="gelu", bias=True),
+    norm=Norm(kind="layer", places="post"),
+    position=Position(kind="learned", longest=128),
+    embedding=Embedding(vocab=1000, tied=True, segments=2, norm=True),
+    head=Head(kind="masked_tokens", bias=True, pooler=True, pairs=True),
+)
+VISION = replace(
+    ENCODER,
+    name="vision",
+    family="vision",
+    norm=Norm(kind="layer"),
+    position=Position(kind="learned"),
+    embedding=None,
+    patches=Patches(image=32, patch=4),
+    head=Head(kind="classes", classes=10, bias=True),
+)
+
+
+def system_for(parallel: Parallel, node: int | None = None) -> System:
+    """As many H100 as a parallelism takes, on one switch, or in nodes of `node` where there are more."""
+    chip = load_chip("h100_sxm")
+    if parallel.chips == 1:
+        return System(chip)
+    wiring: Any = f"switch({parallel.chips}) over nvlink"
+    if node is not None and parallel.chips > node:
+        wiring = [f"switch({node}) over nvlink", f"switch({parallel.chips // node}) over infiniband"]
+    return System(chip, parse_topology(wiring, chip.links), Mesh(parallel.mesh))
 
 
 def megatron(layers: int, d_model: int, heads: int, vocab: int, seq: int) -> Transformer:

@@ -22,7 +22,7 @@ from scenarios.studies import batches
 from scenarios.studies.batches import Batches
 from scenarios.studies.worker import Job, run_each, run_point
 from simulator import Simulation
-from tests.support.cases import overlapse, written
+from tests.support.cases import CHUNKS, UNLIKE, overlapse, written
 
 B, D, F = (f"workload.dims.{name}" for name in "BDF")
 HBM, PEAK = "system.set.hbm.bandwidth", "system.set.matrix_unit.peak.bf16"
@@ -54,17 +54,7 @@ workload:
     - n:bf16[B,H,F,D] = rms_norm(q:bf16[B,H,F,D])
     - o:bf16[B,H,F,D] = attention(n, k:bf16[B,K,F,D], v:bf16[B,K,F,D], causal=true)
 """,
-    "chunks": """\
-name: chunks
-system: {chip: tpu_v5e, topology: "torus(2,4)", mesh: {X: 2, Y: 4}}
-workload:
-  dims: {B: 1024, D: 2048, F: 4096}
-  ops:
-    - y:bf16[B,F]{U_XY} = matmul(x:bf16[B,D_XY], w:bf16[D_XY,F], chunks=4)
-    - z:bf16[B,F] = all_reduce(y, over=XY, chunks=4)
-    - t:bf16[B_X,F] = all_to_all(u:bf16[B,F_X], over=X)
-run: {overlap: full, collectives: auto}
-""",
+    "chunks": CHUNKS + "run: {overlap: full, collectives: auto}\n",
     "planned": """\
 name: planned
 system: {chip: h100_sxm, topology: "switch(8) over nvlink", mesh: {X: 8}}
@@ -74,15 +64,7 @@ workload:
     - y:bf16[B_X,F] = matmul(x:bf16[B_X,D], w:bf16[D,F_X])
     - z:bf16[B,D] = matmul(y, v:bf16[F,D])
 """,
-    "unlike": """\
-name: unlike
-system: {chips: [v100_sxm2_32gb, h100_sxm], topology: switch(2) over pcie}
-workload:
-  dims: {B: 4096, D: 1024, F: 2048}
-  ops: ["y:fp16[B_X,F] = matmul(x:fp16[B_X,D], w:fp16[D,F])"]
-  uneven: pad
-  split: proportional
-""",
+    "unlike": UNLIKE,
     "pipeline": """\
 name: pipeline
 system: {chip: h100_sxm, topology: line(2) over nvlink}

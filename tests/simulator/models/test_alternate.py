@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from analysis import memory_frame
 from simulator import PRECISIONS, Parallel
-from tests.simulator.models.test_training_step import LAYOUTS, SEQ, SMALL, alone, matrix_flops, step
+from tests.support.models import SMALL
+from tests.support.training_steps import LAYOUTS, SEQ, alone, matrix_flops, step
 
 
 def test_every_second_matmul_is_run_again() -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from simulator import Inference, Parallel, Result, RunOptions, inference_graph, precision_of, simulate
 from simulator.models import Attention, Ffn
-from tests.simulator.models.test_training_step import SMALL, alone, matrix_flops, step, system_for
-from tests.support.models import megatron
+from tests.support.models import SMALL, megatron, system_for
+from tests.support.training_steps import alone, matrix_flops, step
 
 WIDE = replace(
     SMALL, d_model=2048, layers=2, ffn=Ffn(d_ff=8192), attention=Attention(heads=16, kv_heads=8, head_dim=128)

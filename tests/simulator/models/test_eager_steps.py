@@ -15,7 +15,8 @@ from analysis import memory_frame, memory_owners
 from hw import SpecError
 from simulator import Parallel, Result
 from simulator.models import Embedding, Head, parameters
-from tests.simulator.models.test_training_step import SEQ, SMALL, alone, matrix_flops, step
+from tests.support.models import SMALL
+from tests.support.training_steps import SEQ, alone, matrix_flops, step
 
 
 def alive(result: Result, owner: str, at: float) -> float:

@@ -17,22 +17,12 @@ from hypothesis import strategies as st
 
 from analysis import Summary
 from analysis.runs import holdings
-from hw import Mesh, SpecError, System, load_chip, parse_topology
+from hw import SpecError, System, load_chip, parse_topology
 from simulator import Estimate, Estimator, Parallel, Result, RunOptions, Training, simulate, train_graph
 from simulator.models import Attention, Embedding, Ffn, Head, Moe, Norm, Position, Transformer
+from tests.support.models import SMALL, system_for
 
-SMALL = Transformer(
-    name="small",
-    family="decoder",
-    layers=5,
-    d_model=256,
-    attention=Attention(heads=8, kv_heads=4, head_dim=32),
-    ffn=Ffn(d_ff=512),
-    norm=Norm(),
-    position=Position(),
-    head=Head(),
-    embedding=Embedding(vocab=1024),
-)
+FIVE = replace(SMALL, layers=5)
 BIASED = Transformer(
     name="biased",
     family="decoder",
@@ -45,28 +35,17 @@ BIASED = Transformer(
     head=Head(),
     embedding=Embedding(vocab=1000, tied=True),
 )
-SPARSE = replace(SMALL, layers=2, name="sparse", moe=Moe(experts=4, top_k=2, d_expert=128))
-SHORT = replace(SMALL, name="short", layers=2)
+SPARSE = replace(FIVE, layers=2, name="sparse", moe=Moe(experts=4, top_k=2, d_expert=128))
+SHORT = replace(FIVE, name="short", layers=2)
 SEQ = 256
 
 
-def system_for(parallel: Parallel) -> System:
-    """Chips in nodes of eight, or one switch of fewer."""
-    chip = load_chip("h100_sxm")
-    if parallel.chips == 1:
-        return System(chip)
-    wiring: Any = f"switch({parallel.chips}) over nvlink"
-    if parallel.chips > 8:
-        wiring = ["switch(8) over nvlink", f"switch({parallel.chips // 8}) over infiniband"]
-    return System(chip, parse_topology(wiring, chip.links), Mesh(parallel.mesh))
-
-
 def both(
-    parallel: Parallel, micro: int, model: Transformer = SMALL, options: RunOptions | None = None, **how: Any
+    parallel: Parallel, micro: int, model: Transformer = FIVE, options: RunOptions | None = None, **how: Any
 ) -> tuple[Estimate, Result]:
     """An estimate and a run of a step of so many microbatches."""
     training = Training(batch=parallel.replicas * parallel.microbatch * micro, seq=SEQ, **how)
-    options, system = options or RunOptions(), system_for(parallel)
+    options, system = options or RunOptions(), system_for(parallel, node=8)
     result = simulate(train_graph(model, parallel, training), system, options)
     return Estimator(model, system, options).estimate(parallel, training), result
 
@@ -90,7 +69,7 @@ HOW = st.fixed_dictionaries(
         "clip": st.booleans(),
     }
 )
-MODELS = st.sampled_from((SMALL, BIASED))
+MODELS = st.sampled_from((FIVE, BIASED))
 OPTIONS = st.builds(
     RunOptions,
     overlap=st.sampled_from(("full", "none", "auto")),
@@ -110,13 +89,13 @@ def test_the_bounds_are_those_of_the_run_and_hold(
 @pytest.mark.parametrize(
     ("parallel", "micro", "model"),
     [
-        (Parallel(tp=2, cp=2, pp=2), 2, SMALL),
-        (Parallel(cp=4, context="all_to_all"), 1, SMALL),
-        (Parallel(pp=2, interleave=2, schedule="interleaved"), 4, SMALL),
+        (Parallel(tp=2, cp=2, pp=2), 2, FIVE),
+        (Parallel(cp=4, context="all_to_all"), 1, FIVE),
+        (Parallel(pp=2, interleave=2, schedule="interleaved"), 4, FIVE),
         (Parallel(ep=2, tp=2, dp=2, zero=1), 2, SPARSE),
-        (Parallel(pp=2, layers=(1, 4)), 3, SMALL),
+        (Parallel(pp=2, layers=(1, 4)), 3, FIVE),
         (Parallel(pp=2, dp=2, tp=2), 2, BIASED),
-        (Parallel(dp=4, zero=2, shard=2), 2, SMALL),
+        (Parallel(dp=4, zero=2, shard=2), 2, FIVE),
     ],
     ids=["context", "exchange", "interleaved", "experts", "uneven", "tied", "groups"],
 )
@@ -192,7 +171,7 @@ def test_blocks_in_two_runs_hand_on_what_they_carry() -> None:
 def test_the_peak_of_a_pipeline_is_that_of_the_run_but_for_what_is_on_its_way(schedule: Any) -> None:
     parallel = Parallel(pp=4, schedule=schedule)
     found, result = both(parallel, 8)
-    stream = 2 * SEQ * SMALL.d_model
+    stream = 2 * SEQ * FIVE.d_model
     for stage, held in zip(found.memory, peaks(result), strict=True):
         # at most one that came early, and one that is being sent, each way
         assert abs(stage.peak - held) <= 4 * stream
@@ -205,8 +184,8 @@ def peaks(result: Result) -> list[float]:
 
 
 def test_1f1b_holds_as_many_microbatches_as_stages_follow() -> None:
-    system = system_for(Parallel(pp=4))
-    estimator, training = Estimator(replace(SMALL, layers=16), system), Training(batch=8, seq=SEQ)
+    system = system_for(Parallel(pp=4), node=8)
+    estimator, training = Estimator(replace(FIVE, layers=16), system), Training(batch=8, seq=SEQ)
     schedules: tuple[Any, ...] = ("1f1b", "gpipe")
     one, two = (estimator.estimate(Parallel(pp=4, schedule=each), training) for each in schedules)
     kept = [stage.at_peak["activations"] for stage in one.memory]
@@ -220,11 +199,11 @@ def test_what_an_estimator_knows_already_changes_nothing(first: dict[str, Any], 
     chip = load_chip("h100_sxm")
     sizes = {**second, "tp": first["tp"], "dp": first["dp"], "pp": first["pp"]}
     one, two = Parallel(**first), Parallel(**sizes)
-    system = System(chip, system_for(one).topology)
+    system = System(chip, system_for(one, node=8).topology)
     training = Training(batch=16, seq=SEQ)
-    known = Estimator(SMALL, system)
+    known = Estimator(FIVE, system)
     known.estimate(one, training)
-    assert repr_of(known.estimate(two, training)) == repr_of(Estimator(SMALL, system).estimate(two, training))
+    assert repr_of(known.estimate(two, training)) == repr_of(Estimator(FIVE, system).estimate(two, training))
 
 
 def repr_of(found: Estimate) -> Any:
@@ -233,7 +212,7 @@ def repr_of(found: Estimate) -> Any:
 
 def test_what_cannot_be_built_is_refused_as_its_graph_is() -> None:
     chip = load_chip("h100_sxm")
-    estimator = Estimator(SMALL, System(chip, parse_topology("switch(8) over nvlink", chip.links)))
+    estimator = Estimator(FIVE, System(chip, parse_topology("switch(8) over nvlink", chip.links)))
     with pytest.raises(SpecError, match="cannot be cut into 8 chunks"):
         estimator.estimate(Parallel(pp=8), Training(batch=8, seq=SEQ))
     with pytest.raises(SpecError, match="no multiple of"):
@@ -241,4 +220,4 @@ def test_what_cannot_be_built_is_refused_as_its_graph_is() -> None:
     both_chips = (chip, load_chip("a100_80gb_sxm"))
     unlike = System(chip, parse_topology("switch(2) over nvlink", chip.links), chips=both_chips)
     with pytest.raises(SpecError, match="alike"):
-        Estimator(SMALL, unlike)
+        Estimator(FIVE, unlike)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import memory_frame
-from hw import Mesh, SpecError, System, load_chip, parse_topology
+from hw import SpecError, System, load_chip
 from scenarios.models import load_model, model_names
 from simulator import (
     PRECISIONS,
@@ -34,16 +34,10 @@ from simulator import (
     train_graph,
 )
 from simulator.models import (
-    Attention,
     ConvNet,
-    Embedding,
-    Ffn,
     GraphNetwork,
-    Head,
     Model,
-    Norm,
     Patches,
-    Position,
     Stage,
     Transformer,
     Work,
@@ -53,30 +47,9 @@ from simulator.models import (
     sample_of,
     training_flops,
 )
+from tests.support.models import ENCODER, VISION, system_for
 
 SEQ = 64
-ENCODER = Transformer(
-    name="encoder",
-    family="encoder",
-    layers=2,
-    d_model=64,
-    attention=Attention(heads=4, kv_heads=4, head_dim=16, causal=False, qkv_bias=True, out_bias=True),
-    ffn=Ffn(d_ff=256, gated=False, activation="gelu", bias=True),
-    norm=Norm(kind="layer", places="post"),
-    position=Position(kind="learned", longest=128),
-    embedding=Embedding(vocab=1000, tied=True, segments=2, norm=True),
-    head=Head(kind="masked_tokens", bias=True, pooler=True, pairs=True),
-)
-VISION = replace(
-    ENCODER,
-    name="vision",
-    family="vision",
-    norm=Norm(kind="layer"),
-    position=Position(kind="learned"),
-    embedding=None,
-    patches=Patches(image=32, patch=4),
-    head=Head(kind="classes", classes=10, bias=True),
-)
 RESIDUAL = ConvNet(
     name="residual",
     image=32,
@@ -105,13 +78,6 @@ def batch_of(model: Model, many: int) -> dict[str, Any]:
     """What a step over some of a model's samples is asked for."""
     sample = sample_of(model, SEQ)
     return {"graph": {}, "image": {"batch": many}}.get(sample.name, {"batch": many, "seq": SEQ})
-
-
-def system_for(parallel: Parallel) -> System:
-    chip = load_chip("h100_sxm")
-    if parallel.chips == 1:
-        return System(chip)
-    return System(chip, parse_topology(f"switch({parallel.chips}) over nvlink", chip.links), Mesh(parallel.mesh))
 
 
 def run(model: Model, parallel: Parallel, mode: str = "train", many: int = 1, **how: Any) -> Result:

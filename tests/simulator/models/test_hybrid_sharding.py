@@ -18,7 +18,8 @@ from analysis.runs import holdings
 from hw import SpecError
 from simulator import PRECISIONS, Parallel, Result, Training, train_graph
 from simulator.models import parameters
-from tests.simulator.models.test_training_step import SEQ, SMALL, alone, matrix_flops, step
+from tests.support.models import SMALL
+from tests.support.training_steps import SEQ, alone, matrix_flops, step
 
 COUNT = parameters(SMALL).total
 

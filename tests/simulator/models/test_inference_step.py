@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import Summary
-from hw import Mesh, SpecError, System, load_chip, parse_topology
+from hw import SpecError, System, load_chip
 from scenarios.models import load_model, model_names
 from simulator import (
     Inference,
@@ -37,26 +37,13 @@ from simulator.models import (
     Head,
     Latent,
     Moe,
-    Norm,
-    Position,
     Transformer,
     Work,
     forward_flops,
     parameters,
 )
+from tests.support.models import SMALL, system_for
 
-SMALL = Transformer(
-    name="small",
-    family="decoder",
-    layers=4,
-    d_model=256,
-    attention=Attention(heads=8, kv_heads=4, head_dim=32),
-    ffn=Ffn(d_ff=512),
-    norm=Norm(),
-    position=Position(),
-    head=Head(),
-    embedding=Embedding(vocab=1024),
-)
 WINDOW = replace(SMALL, attention=replace(SMALL.attention, kinds=("sliding", "full"), window=64))
 LATENT = Latent(q_lora_rank=64, kv_lora_rank=128, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=32)
 MLA = replace(SMALL, attention=Attention(heads=8, kv_heads=8, head_dim=48, latent=LATENT))
@@ -65,13 +52,6 @@ ROW = 2 * LATENT.kv_lora_rank * MLA.attention.heads * (LATENT.qk_nope_head_dim +
 EXPERTS = replace(SMALL, moe=Moe(experts=8, top_k=2, d_expert=64, shared_experts=1, d_shared=64, first_dense=1))
 EVEN = 1280
 """Tokens that all experts of the catalogue share evenly."""
-
-
-def system_for(parallel: Parallel) -> System:
-    chip = load_chip("h100_sxm")
-    if parallel.chips == 1:
-        return System(chip)
-    return System(chip, parse_topology(f"switch({parallel.chips}) over nvlink", chip.links), Mesh(parallel.mesh))
 
 
 def graph_of(model: Transformer, parallel: Parallel | None = None, **how: Any) -> OpGraph:

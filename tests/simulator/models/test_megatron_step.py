@@ -17,7 +17,8 @@ from analysis import memory_frame, memory_levels
 from hw import SpecError
 from simulator import PRECISIONS, Parallel, Training
 from simulator.models import Moe, parameters
-from tests.simulator.models.test_training_step import LAYOUTS, SEQ, SMALL, alone, peak, step
+from tests.support.models import SMALL
+from tests.support.training_steps import LAYOUTS, SEQ, alone, peak, step
 
 WORKSPACES = 3 * 32 * 2**20
 

@@ -17,7 +17,8 @@ from analysis import memory_frame, memory_owners
 from hw import Mesh, SpecError, System, load_chip, parse_topology
 from simulator import PRECISIONS, Parallel, Result, RunOptions, Training, simulate, train_graph
 from simulator.models import parameters
-from tests.simulator.models.test_training_step import LAYOUTS, SEQ, SMALL, alone, matrix_flops, step
+from tests.support.models import SMALL
+from tests.support.training_steps import LAYOUTS, SEQ, alone, matrix_flops, step
 
 DEEP = replace(SMALL, layers=24)
 ALONE = Parallel()

@@ -18,7 +18,8 @@ from hw import SpecError
 from simulator import Parallel, Result, RunOptions, Training, simulate, train_graph
 from simulator.models import Transformer, parameters
 from tests.simulator.models.test_catalogue_steps import EXPERTS
-from tests.simulator.models.test_training_step import SEQ, SMALL, alone, step, system_for
+from tests.support.models import SMALL, system_for
+from tests.support.training_steps import SEQ, alone, step
 
 
 def flops_of_all(result: Result) -> float:

@@ -19,7 +19,8 @@ from analysis.runs import hidden_communication
 from hw import SpecError
 from simulator import Parallel, Result, RunOptions, Training, simulate, train_graph
 from simulator.models import Attention, Head, Transformer
-from tests.simulator.models.test_training_step import SEQ, SMALL, matrix_flops, peak, step, system_for
+from tests.support.models import SMALL, system_for
+from tests.support.training_steps import SEQ, matrix_flops, peak, step
 
 ENCODER = replace(
     SMALL,

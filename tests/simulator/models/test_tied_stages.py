@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from simulator import PRECISIONS, Parallel, Result
 from simulator.models import Embedding
-from tests.simulator.models.test_training_step import SMALL, alone, matrix_flops, step
+from tests.support.models import SMALL
+from tests.support.training_steps import alone, matrix_flops, step
 
 VOCAB = 1024
 TIED = replace(SMALL, embedding=Embedding(vocab=VOCAB, tied=True))

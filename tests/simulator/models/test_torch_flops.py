@@ -29,11 +29,11 @@ from simulator.models import (
     Model,
     Moe,
     Norm,
-    Patches,
     Position,
     Stage,
     Transformer,
 )
+from tests.support.models import ENCODER, VISION
 
 torch = pytest.importorskip("torch", reason="PyTorch is not here: pip install '.[test,peers]'", exc_type=ImportError)
 
@@ -64,25 +64,7 @@ GPT = replace(
     position=Position(kind="learned", longest=128),
     embedding=Embedding(vocab=500, tied=True),
 )
-BERT = replace(
-    GPT,
-    name="bert",
-    family="encoder",
-    attention=replace(GPT.attention, causal=False, fused=False),
-    norm=Norm(kind="layer", places="post"),
-    embedding=Embedding(vocab=500, tied=True, segments=2, norm=True),
-    head=Head(kind="masked_tokens", bias=True, pooler=True, pairs=True),
-)
-VIT = replace(
-    BERT,
-    name="vit",
-    family="vision",
-    norm=Norm(kind="layer"),
-    position=Position(kind="learned"),
-    embedding=None,
-    patches=Patches(image=32, patch=8),
-    head=Head(kind="classes", classes=10, bias=True),
-)
+BERT, VIT = ENCODER, VISION
 EXPERTS = replace(
     DECODER, name="experts", moe=Moe(experts=8, top_k=2, d_expert=48, shared_experts=1, d_shared=48, first_dense=1)
 )

@@ -8,86 +8,24 @@ nothing is left for the sharding planner to insert; the bounds hold.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import Summary, memory_frame
+from analysis import memory_frame
 from analysis.runs import holdings
-from hw import Mesh, System, load_chip, parse_topology
-from simulator import PRECISIONS, Parallel, Result, RunOptions, Training, precision_of, simulate, train_graph
+from simulator import PRECISIONS, Parallel, Result, precision_of
 from simulator.models import (
     Attention,
-    Embedding,
     Ffn,
-    Head,
-    Norm,
-    Position,
-    Transformer,
     Work,
     forward_flops,
     parameters,
 )
-
-SMALL = Transformer(
-    name="small",
-    family="decoder",
-    layers=4,
-    d_model=256,
-    attention=Attention(heads=8, kv_heads=4, head_dim=32),
-    ffn=Ffn(d_ff=512),
-    norm=Norm(),
-    position=Position(),
-    head=Head(),
-    embedding=Embedding(vocab=1024),
-)
-SEQ = 256
-
-
-def system_for(parallel: Parallel) -> System:
-    chip = load_chip("h100_sxm")
-    if parallel.chips == 1:
-        return System(chip)
-    return System(chip, parse_topology(f"switch({parallel.chips}) over nvlink", chip.links), Mesh(parallel.mesh))
-
-
-def step(parallel: Parallel, micro: int = 1, model: Transformer = SMALL, **how: Any) -> Result:
-    """One step, `micro` microbatches of one sequence for each replica."""
-    batch = parallel.replicas * parallel.microbatch * micro
-    training = Training(batch=batch, seq=SEQ, **how)
-    return simulate(train_graph(model, parallel, training), system_for(parallel), RunOptions(overlap="full"))
-
-
-def matrix_flops(result: Result) -> float:
-    """Matmul FLOPs of all chips; every chip does the same."""
-    return sum(planned.kernel.matrix_flops for planned in result.plan.kernels) * result.plan.system.size
-
-
-@cache
-def alone(micro: int) -> float:
-    return matrix_flops(step(Parallel(), micro))
-
-
-def peak(result: Result) -> float:
-    value = Summary(result.plan, lambda: result)["peak_memory"]
-    assert isinstance(value, (int, float))
-    return value
-
-
-LAYOUTS = st.builds(
-    Parallel,
-    dp=st.sampled_from([1, 2]),
-    tp=st.sampled_from([1, 2, 4]),
-    cp=st.sampled_from([1, 2]),
-    context=st.sampled_from(["gather", "ring"]),
-    zero=st.integers(0, 3),
-    sequence=st.booleans(),
-    prefetch=st.integers(0, 2),
-    overlap_gradients=st.booleans(),
-)
+from tests.support.models import SMALL
+from tests.support.training_steps import LAYOUTS, SEQ, alone, matrix_flops, peak, step
 
 
 @settings(max_examples=40, deadline=None)

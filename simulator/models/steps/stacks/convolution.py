@@ -18,10 +18,16 @@ from hw import Mark
 from simulator.graph.items import Dim, Op, Repeat, Tensor
 from simulator.models.convolution import ConvNet, Layer, Unit, units
 from simulator.models.steps.buffers import Stored
-from simulator.models.steps.ends.losses import LossFormat, loss_ops, squares_ops
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.parts import Part, Slice
-from simulator.models.steps.stacks.stack import Asked, Stack, refuse_blocks, refuse_ways
+from simulator.models.steps.stacks.stack import (
+    Asked,
+    Stack,
+    loss_of_classes,
+    refuse_blocks,
+    refuse_ways,
+    writer_of,
+)
 from simulator.models.steps.storage.buffer import buffers
 from simulator.models.steps.writer import Writer, dims
 
@@ -73,7 +79,7 @@ class _UnitMaker:
     @property
     def taken(self) -> Tensor:
         """The images."""
-        write = self._writer()
+        write = writer_of(self.stored, self.asked.eager)
         side, shape = self.model.image, dims(("batch", self.axes))
         return write.tensor("image", (*shape, *_sizes(self.model.channels, side, side)), write.wide)
 
@@ -85,15 +91,11 @@ class _UnitMaker:
             found.append(self._unit(number, unit, x))
             x = found[-1].makes
         if self.asked.trains:
-            found.append(self._loss(x))
+            found.append(loss_of_classes(self.stored, self.asked.eager, x))
         return found
 
-    def _writer(self, suffix: str = "") -> Writer:
-        precision = self.stored.precision
-        return Writer(precision.compute, precision.weights, suffix, eager=self.asked.eager is True)
-
     def _unit(self, number: int, unit: Unit, x: Tensor) -> Part:
-        write = self._writer(_suffix(number))
+        write = writer_of(self.stored, self.asked.eager, _suffix(number))
         if number == 0:
             write.owned("inputs", x)
         layers = _Layers(write, self.axes, self.asked.trains)
@@ -115,17 +117,6 @@ class _UnitMaker:
         if repeated:
             items = (*before, Repeat(unit.repeat, ops, ((x.name, y.name),)))
         return Part(items, found, y, again, tuple(write.fuse), write.roles)
-
-    def _loss(self, y: Tensor) -> Part:
-        write = self._writer()
-        write.eager = bool(self.asked.eager)
-        dtype = self.stored.precision.logits
-        if len(y.dims) > 2:
-            loss = squares_ops(write, y, dtype)
-        else:
-            write.owned("logits and loss", y)
-            loss, _ = loss_ops(write, y, LossFormat(dtype))
-        return Part(tuple(write.ops), (), loss, roles=write.roles, returns=y.name)
 
 
 def _sizes(*sizes: int) -> Sequence[Dim]:

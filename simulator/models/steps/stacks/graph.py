@@ -17,10 +17,16 @@ from hw import Mark
 from simulator.graph.items import Dim, Tensor
 from simulator.models.graph_network import GraphNetwork
 from simulator.models.steps.buffers import Stored
-from simulator.models.steps.ends.losses import LossFormat, loss_ops
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.parts import Part, Slice
-from simulator.models.steps.stacks.stack import Asked, Stack, refuse_blocks, refuse_ways
+from simulator.models.steps.stacks.stack import (
+    Asked,
+    Stack,
+    loss_of_classes,
+    refuse_blocks,
+    refuse_ways,
+    writer_of,
+)
 from simulator.models.steps.storage.buffer import buffers
 from simulator.models.steps.writer import Writer, dims
 
@@ -67,7 +73,7 @@ class _LayerMaker:
     @property
     def taken(self) -> Tensor:
         """The features of nodes."""
-        write = self._writer()
+        write = writer_of(self.stored, self.asked.eager)
         return write.tensor("h", (*dims(("nodes", self.axes)), Dim(_width(0))), write.dtype)
 
     def parts(self) -> list[Part]:
@@ -78,19 +84,11 @@ class _LayerMaker:
             found.append(self._layer(number, x, number == last))
             x = found[-1].makes
         if self.asked.trains:
-            write = self._writer()
-            write.eager = bool(self.asked.eager)
-            write.owned("logits and loss", x)
-            loss, _ = loss_ops(write, x, LossFormat(self.stored.precision.logits))
-            found.append(Part(tuple(write.ops), (), loss, roles=write.roles, returns=x.name))
+            found.append(loss_of_classes(self.stored, self.asked.eager, x))
         return found
 
-    def _writer(self, suffix: str = "") -> Writer:
-        precision = self.stored.precision
-        return Writer(precision.compute, precision.weights, suffix, eager=self.asked.eager is True)
-
     def _layer(self, number: int, x: Tensor, is_last: bool) -> Part:
-        write = self._writer(f"l{number}")
+        write = writer_of(self.stored, self.asked.eager, f"l{number}")
         if number == 0:
             write.owned("inputs", x)
         after = Dim(_width(number + 1))

@@ -13,8 +13,10 @@ from typing import Protocol
 from hw import Mark, Problems
 from simulator.graph.items import Tensor
 from simulator.models.steps.buffers import Stored
+from simulator.models.steps.ends.losses import LossFormat, loss_ops, squares_ops
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.parts import Part, Slice
+from simulator.models.steps.writer import Writer
 
 
 class Maker(Protocol):
@@ -54,6 +56,22 @@ class Stack:
     microbatches: int
     sizes: Mapping[str, int]
     maker: Callable[[Slice, Stored], Maker]
+
+
+def writer_of(stored: Stored, eager: bool | str, suffix: str = "") -> Writer:
+    """What writes the ops of a layer, in the formats of what is stored."""
+    return Writer(stored.precision.compute, stored.precision.weights, suffix, eager=eager is True)
+
+
+def loss_of_classes(stored: Stored, eager: bool | str, scores: Tensor) -> Part:
+    """The loss that a model without blocks ends in: of the scores of classes, else (images) of squares."""
+    write = writer_of(stored, bool(eager))
+    if len(scores.dims) > 2:
+        loss = squares_ops(write, scores, stored.precision.logits)
+    else:
+        write.owned("logits and loss", scores)
+        loss, _ = loss_ops(write, scores, LossFormat(stored.precision.logits))
+    return Part(tuple(write.ops), (), loss, roles=write.roles, returns=scores.name)
 
 
 def refuse_ways(parallel: Parallel, what: str, *ways: str) -> Problems:
