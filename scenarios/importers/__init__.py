@@ -9,6 +9,7 @@
 from scenarios.importers.chakra.format import Chakra
 from scenarios.importers.config_json import config_document, config_words, known_architectures
 from scenarios.importers.formats import FORMATS, Format, add_format, format_of, import_files
+from scenarios.importers.hlo.format import Hlo, StableHlo
 from scenarios.importers.imported import Imported, ImportOptions, Unpriced
 from scenarios.importers.kineto.replay import Replay
 
@@ -28,3 +29,5 @@ __all__ = [
 
 add_format(Replay())
 add_format(Chakra())
+add_format(Hlo())
+add_format(StableHlo())

@@ -56,7 +56,8 @@ class Unpriced:
 @dataclass(frozen=True, kw_only=True)
 class Imported:
     """A scenario that files became. `nbytes`: what all its ops move, each tensor once; `measured_s`: how long the run took
-    that was recorded, None where nothing was; `by_bytes`: whether unpriced ops were priced by their bytes."""
+    that was recorded, None where nothing was; `by_bytes`: whether unpriced ops were priced by their bytes;
+    `rules`: what the workload says beside its ops."""
 
     name: str
     about: str
@@ -64,6 +65,7 @@ class Imported:
     ops: Sequence[Any]
     dims: Mapping[str, int] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
     unpriced: tuple[Unpriced, ...] = ()
     nbytes: float = 0.0
     by_bytes: bool = False
@@ -107,7 +109,7 @@ class Imported:
                 yield f"{section}:"
                 yield from (f"  {key}: {_flow(value)}" for key, value in words.items())
         dims = {"dims": self.dims} if self.dims else {}
-        yield from workload_lines({**dims, "ops": self.ops})
+        yield from workload_lines({**dims, **self.rules, "ops": self.ops})
 
 
 def _flow(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""HLO and StableHLO text: read into one form, costed, lowered to ops."""

@@ -1,0 +1,97 @@
+"""Rules for what holds other instructions: calls, tuples, loops, branches, and the bodies of shard_maps."""
+
+from __future__ import annotations
+
+import re
+
+from scenarios.importers.hlo.costs import called_by, cost_of, nbytes
+from scenarios.importers.hlo.lowering import Lowering, Tree, flat, rule
+from scenarios.importers.hlo.module import Instruction, leaves
+from scenarios.importers.op_lines import OpLines, Value
+
+_TURNS = re.compile(r'"known_trip_count":\{"n":"(\d{1,9})"\}|trip_count=(\d{1,9})')
+_MOST_TURNS = 1_000_000
+
+
+@rule("call", "async-start")
+def _call(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    called = run.module.computations.get(called_by(each))
+    if called is None:
+        raise ValueError("it calls no computation of this module")
+    return run.inline(called, operands)
+
+
+@rule("tuple", "return")
+def _tuple(run: Lowering, _each: Instruction, operands: list[Tree]) -> Tree:
+    return tuple(operands)
+
+
+@rule("get-tuple-element")
+def _element(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    at = int(each.attributes.get("index", "0"))
+    if not isinstance(operands[0], tuple) or at >= len(operands[0]):
+        raise ValueError(f"its operand has no element {at}")
+    return operands[0][at]
+
+
+@rule("while")
+def _while(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    body = run.module.computations.get(called_by(each, "body"))
+    if body is None:
+        raise ValueError("it has no body in this module")
+    turns = _turns(run, each)
+    given = operands[0] if operands else ()
+    inside: list[tuple[Value, Value]] = []
+    with run.lines.repeated(turns) as block:
+        made = run.inline(body, [given])
+        carry: dict[str, str] = {}
+        for before, after in zip(flat(given), flat(made), strict=False):
+            same = (before.dtype, before.dims) == (after.dtype, after.dims)
+            if before.name != after.name and same and run.lines.was_made(after):
+                if run.lines.was_used(before) and before.name not in carry and after.name not in carry.values():
+                    carry[before.name] = after.name
+                inside.append((before, after))
+        if carry:
+            block["carry"] = carry
+    return made
+
+
+def _turns(run: Lowering, each: Instruction) -> int:
+    """How often a loop goes round. Raises ValueError where nothing says it."""
+    said = _TURNS.search(each.attributes.get("backend_config", ""))
+    if said is not None:
+        return max(1, min(_MOST_TURNS, int(said[1] or said[2])))
+    condition = run.module.computations.get(called_by(each, "condition"))
+    limits = [one.literal for one in (condition.instructions if condition else []) if one.opcode == "constant"]
+    found = [int(text) for text in limits if re.fullmatch(r"\d{1,9}", text)]
+    if len(found) != 1 or not 1 <= found[0] <= _MOST_TURNS:
+        raise ValueError("how often this loop goes round is not known: no trip count, no single limit in its condition")
+    return found[0]
+
+
+@rule("conditional")
+def _conditional(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    """The branch with most FLOPs stands for all of them."""
+    names = re.findall(r"[\w.\-]+", each.attributes.get("branch_computations", ""))
+    names = names or [name for key, name in each.attributes.items() if re.fullmatch(r"branch\d+", key)]
+    names = names or [called_by(each, key) for key in ("true_computation", "false_computation")]
+    known = [run.module.computations[name] for name in names if name in run.module.computations]
+    if not known:
+        raise ValueError("it has no branches in this module")
+    costs = [cost_of(run.module, branch) for branch in known]
+    at = max(range(len(known)), key=lambda place: costs[place].matrix + costs[place].vector)
+    inputs = [operands[min(at + 1, len(operands) - 1)]] if known[at].parameters else []
+    return run.inline(known[at], inputs)
+
+
+@rule("manual")
+def _manual(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    """The body of a shard_map, in the shapes of one chip: a part of each operand."""
+    body = run.module.computations[each.attributes["body"]]
+    parts = [_part_of(run.lines, value, one) for value, one in zip(operands, body.parameters, strict=False)]
+    return run.inline(body, parts)
+
+
+def _part_of(lines: OpLines, value: Tree, parameter: Instruction) -> Tree:
+    shape = leaves(parameter.type)[0]
+    return lines.view(value, shape.dims) if isinstance(value, Value) and nbytes(shape) <= value.nbytes else value

@@ -1,0 +1,121 @@
+"""HLO and StableHLO text as a scenario of one chip's program, on as many chips as it was partitioned for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hw import Mark, Problem, SpecError
+from scenarios.importers.groups import layout_of
+from scenarios.importers.hlo import control, exchanges, kernels  # noqa: F401  (registers)
+from scenarios.importers.hlo.lowering import Lowering
+from scenarios.importers.hlo.module import Module
+from scenarios.importers.hlo.stablehlo import read_stablehlo
+from scenarios.importers.hlo.text import read_hlo
+from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
+from scenarios.importers.op_lines import OpLines
+
+_MOST_BYTES = 1 << 28
+_MLIR = re.compile(rb"(\s*(#[^\n]*|//[^\n]*)\n)*\s*(module|func\.func)\b")
+_HLO = re.compile(rb"(\s*(#|//)[^\n]*\n)*\s*HloModule\b")
+_OVER = re.compile("\0(\\d+)\0")
+
+
+class Hlo:
+    """HLO text."""
+
+    name = "hlo"
+    about = "HLO text of XLA"
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Whether a file begins with HLO's first word."""
+        return bool(_HLO.match(head))
+
+    def read(self, paths: Sequence[Path], options: ImportOptions) -> Imported:
+        """The scenario of a module. Raises SpecError."""
+        path = one_of(paths)
+        return made_of(read_hlo(path, text_of(path)), options)
+
+
+class StableHlo:
+    """StableHLO text."""
+
+    name = "stablehlo"
+    about = "StableHLO text, as jax's lowered.as_text() prints it"
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Whether a file begins as a module of MLIR with StableHLO in it."""
+        return bool(_MLIR.match(head)) and (b"stablehlo." in head or b"mhlo." in head or b"func.func" in head)
+
+    def read(self, paths: Sequence[Path], options: ImportOptions) -> Imported:
+        """The scenario of a module. Raises SpecError."""
+        path = one_of(paths)
+        return made_of(read_stablehlo(path, text_of(path)), options)
+
+
+def one_of(paths: Sequence[Path]) -> Path:
+    """The one file of a format that has no ranks. Raises SpecError."""
+    if len(paths) > 1:
+        raise SpecError([Problem(Mark(str(paths[1])), "one module is read at a time: all chips run the same")])
+    return paths[0]
+
+
+def text_of(path: Path) -> str:
+    """The text of a file. Raises SpecError."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise SpecError(
+                [Problem(Mark(str(path)), f"the file is over {_MOST_BYTES >> 20} MiB, the most that is read")]
+            )
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise SpecError([Problem(Mark(str(path)), f"cannot read the file: {error.strerror or error}")]) from None
+
+
+def made_of(module: Module, options: ImportOptions) -> Imported:
+    """The scenario of a module. Raises SpecError."""
+    lines = OpLines(options)
+    lowering = Lowering(module, lines)
+    lowering.run()
+    if not lines.lines:
+        raise SpecError([Problem(Mark(str(module.path)), "nothing in this module costs anything")])
+    ranks = [rank + 1 for groups in lowering.groups for group in groups for rank in group]
+    world = max([module.partitions, *ranks])
+    layout = layout_of(lowering.groups, world, options.chip or DEFAULT_CHIP)
+    letters = [layout.over.get(groups, "X") for groups in lowering.groups]
+    notes = []
+    if lowering.scalars:
+        notes.append(f"{lowering.scalars:,} instructions on single numbers are left out")
+    if world > 1:
+        notes.append(
+            f"the program of each of {world} chips; how they are wired is a guess: {layout.system['topology']}"
+        )
+    if module.partitions > 1 and not lowering.groups:
+        notes.append("shardings that only annotate are not read: every chip is taken to run all of it")
+    return Imported(
+        name=module.name,
+        about=f"{module.name} as XLA has it, the program of one chip.",
+        system=layout.system,
+        ops=with_axes(lines.lines, letters),
+        rules={} if module.scheduled else {"fuse": "elementwise"},
+        unpriced=lines.unpriced,
+        nbytes=lines.nbytes,
+        by_bytes=lines.by_bytes,
+        notes=tuple(notes),
+    )
+
+
+def with_axes(items: Sequence[Any], letters: Sequence[str]) -> list[Any]:
+    """Lines with the axes that collectives go over, where numbers stood in for them."""
+    made: list[Any] = []
+    for item in items:
+        if isinstance(item, Mapping):
+            made.append({**item, "ops": with_axes(item["ops"], letters)})
+        elif "\0" in item:
+            typed = re.sub("<\0(\\d+)\0>", lambda found: letters[int(found[1])].strip("[]").replace(", ", ""), item)
+            made.append(_OVER.sub(lambda found: letters[int(found[1])], typed))
+        else:
+            made.append(item)
+    return made

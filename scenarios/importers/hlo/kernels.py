@@ -1,0 +1,181 @@
+"""Rules for what is one kernel: dots, convolutions, fusions, reductions, and what moves bytes or none."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from scenarios.importers.hlo.costs import (
+    FREE,
+    Cost,
+    called_by,
+    cost_of,
+    dot_of,
+    nbytes,
+    numbers,
+    read_bytes,
+    window_of,
+    written_bytes,
+)
+from scenarios.importers.hlo.lowering import Lowering, Tree, flat, label_of, out_bytes, rule
+from scenarios.importers.hlo.module import Instruction, Shape, leaves
+from scenarios.importers.op_lines import Value
+
+_GEMM = re.compile(r'"((?:lhs|rhs)_(?:batch|contracting))_dimensions":\[([^\]]*)\]')
+"""What a call of a library says of its matmul."""
+_SHARDING = (
+    "Sharding",
+    "SPMDFullToShardShape",
+    "SPMDShardToFullShape",
+    "annotate_device_placement",
+    "LayoutConstraint",
+)
+
+
+@rule("dot")
+def _dot(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    a, b = operands[0], operands[1]
+    made = dot_of(each, Shape(a.dtype, a.dims), Shape(b.dtype, b.dims))
+    out = leaves(each.type)[0]
+    if math.prod(out.dims) != made.batch * made.m * made.n:
+        raise ValueError("its result has another size than its operands make")
+    shape = made.batch, made.m, made.n, made.k
+    return run.made(each, lambda label, like: run.lines.matmul((a, b), shape, label, like))
+
+
+@rule("convolution")
+def _convolution(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    image, kernel = operands[0], operands[1]
+    window = window_of(each, Shape(image.dtype, image.dims), Shape(kernel.dtype, kernel.dims))
+    if not window.plain:
+        moved = image.nbytes + kernel.nbytes + out_bytes(each)
+        said = (f"flops={window.flops:.15g} FLOP", f"bytes={moved:.15g} B", "unit=matrix")
+        return run.op("custom", each, [image, kernel], *said)
+    given = [run.lines.view(image, window.image), run.lines.view(kernel, window.kernel)]
+    shown = tuple(
+        f"{key}=[{', '.join(map(str, value))}]"
+        for key, value in (("stride", window.stride), ("pad", window.pad), ("dilation", window.dilation))
+    )
+    groups = (f"groups={window.groups}",) if window.groups > 1 else ()
+    out = leaves(each.type)[0]
+    made = run.lines.op("conv2d", given, label_of(each), (out.dtype or "fp32", window.made), *shown, *groups)
+    return run.lines.view(made, out.dims)
+
+
+@rule("fusion")
+def _fusion(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    called = run.module.computations.get(called_by(each))
+    if called is None:
+        raise ValueError("it calls no computation of this module")
+    inputs = [value for tree in operands for value in flat(tree)]
+    if run.is_scalar(each, inputs):
+        run.scalars += 1
+        return run.source(each.name, each.type)
+    work = [one for one in called.instructions if one.opcode not in FREE and one.opcode != "broadcast"]
+    if len(work) <= 1:
+        return run.inline(called, operands)
+    cost = cost_of(run.module, called)
+    read = sum(read_bytes(called, at, Shape(value.dtype, value.dims)) for at, value in enumerate(inputs))
+    shapes = leaves(each.type)
+    written = written_bytes(called, shapes[0]) if len(shapes) == 1 else out_bytes(each)
+    return run.op("custom", each, inputs, *_priced(cost, read + written))
+
+
+@rule("custom-call")
+def _custom_call(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    target = each.attributes.get("custom_call_target", "").strip('"')
+    if operands and (target in _SHARDING or target.startswith("xla.sdy")):
+        return operands[0]
+    dims = _GEMM.findall(each.attributes.get("backend_config", ""))
+    if dims and all(isinstance(value, Value) for value in operands[:2]) and ("gemm" in target or "matmul" in target):
+        said = {f"{key}_dims": value.replace('"', "") for key, value in dims}
+        dot = Instruction(each.name, "dot", leaves(each.type)[0], each.operands, said, each.line)
+        made = _dot(run, dot, operands)
+        if isinstance(each.type, Shape):
+            return made
+        return made, *(run.beside(made, part) for part in each.type[1:])
+    inputs = [value for tree in operands for value in flat(tree)]
+    return run.made(each, lambda label, like: run.lines.unknown(f"custom-call {target}", inputs, label, like))
+
+
+@rule("reshape", "bitcast", "bitcast-convert")
+def _view(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    shape = leaves(each.type)[0]
+    value = operands[0]
+    if nbytes(shape) > value.nbytes or shape.dtype != value.dtype:
+        return _cast_view(run, each, value, shape)
+    return run.lines.view(value, shape.dims)
+
+
+def _cast_view(run: Lowering, each: Instruction, value: Value, shape: Shape) -> Tree:
+    """The same bytes as another format, or a broadcast that is reshaped: nothing is moved before it is read."""
+    if value.elements == math.prod(shape.dims):
+        return run.op("cast", each, [run.lines.view(value, shape.dims)])
+    return value
+
+
+@rule("broadcast")
+def _broadcast(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    """Nothing is made: the operand with sizes of 1 where it was broadcast."""
+    value, shape = operands[0], leaves(each.type)[0]
+    places = numbers(each.attributes.get("dimensions"))
+    dims = [1] * len(shape.dims)
+    for size, place in zip(value.dims, places, strict=False):
+        dims[place] = size
+    return run.lines.view(value, dims) if math.prod(dims) == value.elements else value
+
+
+@rule("constant", "iota", "partition-id", "replica-id", "after-all")
+def _constant(run: Lowering, each: Instruction, _operands: list[Tree]) -> Tree:
+    return run.source(each.name, each.type)
+
+
+@rule("transpose")
+def _transpose(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    if not run.module.scheduled:
+        return run.lines.view(operands[0], [operands[0].dims[at] for at in numbers(each.attributes.get("dimensions"))])
+    moved = 2 * operands[0].nbytes
+    return run.made(each, lambda label, like: run.lines.moved([operands[0]], label, like, moved))
+
+
+@rule("reduce", "reduce-window")
+def _reduce(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    inputs = [value for tree in operands for value in flat(tree)]
+    flops = sum(value.elements for value in inputs[: max(1, len(inputs) // 2)])
+    if run.is_scalar(each, inputs):
+        return run.source(each.name, each.type)
+    moved = sum(value.nbytes for value in inputs) + out_bytes(each)
+    return run.op("custom", each, inputs, f"flops={flops} FLOP", f"bytes={moved:.15g} B")
+
+
+@rule("slice", "dynamic-slice")
+def _slice(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    return _part(run, each, operands[0], 2 * out_bytes(each))
+
+
+@rule("dynamic-update-slice")
+def _update(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    return _part(run, each, operands[0], 2 * operands[1].nbytes, operands[1])
+
+
+@rule("gather")
+def _gather(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    return _part(run, each, operands[0], 2 * out_bytes(each) + operands[1].nbytes, operands[1])
+
+
+@rule("scatter")
+def _scatter(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    return _part(run, each, operands[0], 3 * operands[2].nbytes + operands[1].nbytes, operands[2])
+
+
+def _part(run: Lowering, each: Instruction, whole: Value, moved: float, *others: Value) -> Tree:
+    if run.is_scalar(each, [whole, *others]):
+        return run.source(each.name, each.type)
+    return run.made(each, lambda label, like: run.lines.moved([whole, *others], label, like, moved))
+
+
+def _priced(cost: Cost, moved: float) -> tuple[str, ...]:
+    """A fused kernel by its numbers: with matrices in it those decide, and what is added to them is hidden."""
+    flops = cost.matrix or cost.vector
+    unit = ("unit=matrix",) if cost.matrix else ()
+    return f"flops={flops:.15g} FLOP", f"bytes={moved:.15g} B", *unit
