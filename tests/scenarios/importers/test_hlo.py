@@ -185,10 +185,11 @@ def test_a_convolution_is_one(tmp_path: Path) -> None:
     """2 x 8 x 28 x 28 x 128 x 3 x 3 x 64 FLOP, by `conv2d` where its padding is even, else by its numbers."""
     flops = 2 * 8 * 28 * 28 * 128 * 9 * 64
     for pad, side in (("1_1x1_1", 55), ("0_1x0_1", 56)):
+        window = f"size=3x3 stride=2x2 pad={pad}"
         text = entry(
             f"""%x = f32[8,{side},{side},64]{{3,2,1,0}} parameter(0)
             %w = f32[3,3,64,128]{{3,2,1,0}} parameter(1)
-            ROOT %y = f32[8,28,28,128] convolution(%x, %w), window={{size=3x3 stride=2x2 pad={pad}}}, dim_labels=b01f_01io->b01f"""
+            ROOT %y = f32[8,28,28,128] convolution(%x, %w), window={{{window}}}, dim_labels=b01f_01io->b01f"""
         )
         found = made(tmp_path, text)
         assert words(found)["flops"] == flops
