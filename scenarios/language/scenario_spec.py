@@ -19,7 +19,7 @@ from scenarios.language.process_spec import LoaderSpec
 from scenarios.language.run_spec import RunSpec
 from scenarios.language.study_spec import StudySpec
 
-OF_OPS = ("dims", "ops", "fuse", "uneven", "split")
+OF_OPS = ("dims", "ops", "fuse", "uneven", "split", "pipeline")
 """The keys of a workload whose ops are written out; all others are of a model."""
 
 
