@@ -1,16 +1,22 @@
-"""Measured times beside what a chip's measured profile makes of them: single operators, and steps of whole models.
+"""Measured times beside what a chip's measured profile makes of them: single operators, steps of models, training steps of
+whole clusters.
 
-`read_rows(path)` reads a CSV, `judged(rows, chip)` predicts each row, `by_group(...)` sums up how far off they are.
+`read_rows(path)` reads a CSV of operators and steps, `judged(rows, chip)` predicts each row, `by_group(...)` sums up how far
+off they are; `read_training_rows(path)`, `trained(rows)` and `by_source(...)` do so for training steps on many chips.
 """
 
-from scenarios.validation.judge import TIMER_S, Group, Judged, by_group, judged, written_back_s
+from scenarios.validation.errors import Errors, errors_of
+from scenarios.validation.judge import TIMER_S, Judged, by_group, judged, written_back_s
 from scenarios.validation.operators import operator_graph
+from scenarios.validation.recipes import LeftOutError, Told, told
 from scenarios.validation.rows import Row, read_rows
 from scenarios.validation.steps import model_of
+from scenarios.validation.training import Source, Trained, by_source, trained
+from scenarios.validation.training_rows import TrainingRow, has_training_rows, read_training_rows
 
 __all__ = [
+    # Operators, and steps on one chip.
     "TIMER_S",
-    "Group",
     "Judged",
     "Row",
     "by_group",
@@ -19,4 +25,18 @@ __all__ = [
     "operator_graph",
     "read_rows",
     "written_back_s",
+    # Training steps on many.
+    "LeftOutError",
+    "Source",
+    "Told",
+    "Trained",
+    "TrainingRow",
+    "by_source",
+    "has_training_rows",
+    "read_training_rows",
+    "told",
+    "trained",
+    # Errors.
+    "Errors",
+    "errors_of",
 ]

@@ -10,12 +10,12 @@ Source of the 2.1 us: own measurements on an H100, an empty captured kernel betw
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hw import Chip, System
 from hw.chips import KernelTimes
+from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.operators import operator_graph
 from scenarios.validation.rows import Row
 from scenarios.validation.steps import step_graph
@@ -42,20 +42,6 @@ class Judged:
     def group(self) -> str:
         """Rows of a suite; steps of a suite in one mode."""
         return f"{self.row.suite} {self.row.mode}" if self.row.is_step else self.row.suite
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Errors of some rows, relative; `left_out`: rows that are not known."""
-
-    name: str
-    count: int
-    left_out: int
-    mean: float
-    median: float
-    p95: float
-    largest: float
-    bias: float
 
 
 def judged(rows: Sequence[Row], chip: Chip) -> list[Judged]:
@@ -91,7 +77,7 @@ def written_back_s(kernels: Sequence[Kernel], chip: Chip, times: KernelTimes) ->
     return max(0.0, left) / (chip.hbm.bytes_per_s * times.hbm)
 
 
-def by_group(found: Iterable[Judged]) -> list[Group]:
+def by_group(found: Iterable[Judged]) -> list[Errors]:
     """The errors of each group, in the order in which groups first come."""
     groups: dict[str, list[Judged]] = {}
     for each in found:
@@ -99,12 +85,6 @@ def by_group(found: Iterable[Judged]) -> list[Group]:
     return [_group(name, members) for name, members in groups.items()]
 
 
-def _group(name: str, members: Sequence[Judged]) -> Group:
+def _group(name: str, members: Sequence[Judged]) -> Errors:
     errors = [each.error for each in members if each.predicted_s is not None]
-    left_out = len(members) - len(errors)
-    if not errors:
-        return Group(name, 0, left_out, 0.0, 0.0, 0.0, 0.0, 0.0)
-    sizes = sorted(abs(error) for error in errors)
-    p95 = sizes[min(len(sizes) - 1, int(0.95 * len(sizes)))]
-    mean, median = statistics.fmean(sizes), statistics.median(sizes)
-    return Group(name, len(errors), left_out, mean, median, p95, sizes[-1], statistics.fmean(errors))
+    return errors_of(name, errors, len(members) - len(errors))

@@ -27,7 +27,7 @@ def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[No
             from hw.chips import load_kernel_times
             from scenarios.calibration import block_text
             from scenarios.calibration import calibrate as found
-            from scenarios.cli.show.validation import show_stages
+            from scenarios.cli.show.errors import show_stages
             from scenarios.validation import read_rows
 
             try:

@@ -8,9 +8,16 @@ from typing import Annotated
 
 import typer
 
-_File = Annotated[str, typer.Argument(help="A CSV of measured operators or steps (docs/accuracy.md has its columns).")]
+_File = Annotated[
+    str,
+    typer.Argument(help="A CSV of measured operators, steps, or training steps (docs/accuracy.md has its columns)."),
+]
 _Chip = Annotated[str, typer.Option("--chip", help="The chip that they were measured on, by name or file.")]
 _Rows = Annotated[bool, typer.Option("--rows", help="Every row, too, the worst first.")]
+_Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Processes, for training steps (default: the cores there are)."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 
@@ -20,15 +27,28 @@ def register(
     """Add the command. `reporting` turns the user's errors into messages and exit codes."""
 
     @app.command()
-    def validate(file: _File, chip: _Chip = "h100_sxm", rows: _Rows = False, json: _Json = False) -> None:
-        """How far off the measured profile of a chip is: measured operators or steps of models beside predictions."""
+    def validate(
+        file: _File, chip: _Chip = "h100_sxm", rows: _Rows = False, jobs: _Jobs = None, json: _Json = False
+    ) -> None:
+        """How far off the measured profile of a chip is: measured operators or steps of models beside predictions.
+
+        Training steps on many chips name their chips themselves, and are predicted by estimates.
+        """
         with reporting():
+            import os
             from pathlib import Path
 
             from hw import load_chip
-            from scenarios.cli.show.validation import as_json, show
-            from scenarios.validation import judged, read_rows
+            from scenarios.cli.show.errors import as_json, show, show_sources, sources_as_json
+            from scenarios.validation import has_training_rows, judged, read_rows, read_training_rows, trained
 
+            if has_training_rows(Path(file)):
+                steps = trained(read_training_rows(Path(file)), jobs or os.cpu_count() or 1)
+                if json:
+                    print_json(sources_as_json(steps))
+                else:
+                    show_sources(steps, rows)
+                return
             found = judged(read_rows(Path(file)), load_chip(chip))
             if json:
                 print_json(as_json(found))

@@ -1,0 +1,6 @@
+"""How far off predictions are, on a screen and as JSON: operators and steps on one chip, training steps on many."""
+
+from scenarios.cli.show.errors.operators import as_json, show, show_stages
+from scenarios.cli.show.errors.training import show_sources, sources_as_json
+
+__all__ = ["as_json", "show", "show_sources", "show_stages", "sources_as_json"]

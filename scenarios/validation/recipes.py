@@ -1,0 +1,175 @@
+"""How a measured training step was run: its model, parallelism and framework as a row tells them, as a step here.
+
+Model: two recipes, told apart by what the row says of sharding; neither has a number that is fitted.
+- Megatron-LM as of 2021 and 2022: fp16 with fp32 masters, scores in memory behind a fused softmax, dropout, gradients
+  clipped, and reduced behind the backward pass, stages that wait for what they send, a vocabulary padded to 128 a chip, ops
+  that a host issues one by one.
+- FSDP of PyTorch as of 2023: bf16 with fp32 masters, weights (FULL_SHARD) or gradients and optimizer (SHARD_GRAD_OP) shared
+  out, flash attention, no biases, tied embeddings, gradients clipped, ops that a host issues one by one.
+Assumes: learned positions, GELU; one sequence a microbatch and no interleaving where a row does not say; nodes of eight.
+Source: Narayanan et al. 2021; Korthikanti et al. 2022; Bang et al. 2024 (vTrain), its repository's configuration (1F1B, full
+recomputation); mosaicml/llm-foundry scripts/train/benchmarking/README.md and its configurations of MPT.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+from hw import Mesh, System, load_chip, load_system, parse_topology
+from scenarios.validation.training_rows import TrainingRow
+from simulator import Parallel, Precision, RunOptions, Training
+from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
+
+NODE = 8
+"""Chips of a node."""
+
+_CHIPS: Mapping[str, tuple[str, str]] = {
+    "A100": ("a100_80gb_sxm", "dgx_a100"),
+    "A100-80GB": ("a100_80gb_sxm", "dgx_a100"),
+    "A100-40GB": ("a100_40gb_sxm", "dgx_a100"),
+    "H100-80GB-SXM": ("h100_sxm", "dgx_h100"),
+}
+"""The chip and the node of each name in a row."""
+
+_FP16 = Precision(compute="fp16", weights="fp16", gradients="fp16", main_gradients="fp32", master="fp32", kv="fp16")
+_BF16 = Precision(main_gradients="fp32", master="fp32")
+
+_SAYS = ("layers", "hidden", "heads", "ffn", "seq", "vocab", "global_batch", "tp", "pp", "dp", "n_chips")
+"""What a row has to say."""
+
+_NODE_RATE = re.compile(r"(\d+) Gbps/node")
+
+_PADDED = 128
+"""Rows of a vocabulary that each tensor-parallel chip has are a multiple of this (Megatron-LM)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A row as a step: what the simulator is asked."""
+
+    model: Transformer
+    parallel: Parallel
+    training: Training
+    system: System
+    options: RunOptions
+
+
+class LeftOutError(Exception):
+    """Why a row cannot be told as a step."""
+
+
+def told(row: TrainingRow) -> Told:
+    """The step of a row. Raises LeftOutError with what it does not say, or what is not known here."""
+    silent = [name for name in _SAYS if row.count(name) is None]
+    if row.measured_s is None:
+        silent.append("measured seconds")
+    if silent:
+        raise LeftOutError(f"does not say {', '.join(silent)}")
+    sizes = {name: row.count(name) or 0 for name in _SAYS}
+    if row.text("chip") not in _CHIPS:
+        raise LeftOutError(f"chip {row.text('chip')} is not known by that name")
+    if sizes["tp"] * sizes["pp"] * sizes["dp"] != sizes["n_chips"]:
+        raise LeftOutError("tp x pp x dp are not its chips")
+    if sizes["n_chips"] > NODE and sizes["n_chips"] % NODE:
+        raise LeftOutError(f"its chips are no multiple of {NODE}")
+    recipe = _fsdp if row.text("sharding").startswith("FSDP") else _megatron
+    model, parallel, training = recipe(row, sizes)
+    system = _system(row.text("chip"), sizes["n_chips"])
+    return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))
+
+
+@cache
+def _system(name: str, count: int) -> System:
+    chip_name, node = _CHIPS[name]
+    chip = load_chip(chip_name)
+    if count == 1:
+        return System(chip)
+    if count < NODE:
+        return System(chip, parse_topology(f"switch({count}) over nvlink", chip.links), Mesh({"X": count}))
+    return replace(load_system(node, nodes=count // NODE), chip=chip)
+
+
+def _options(row: TrainingRow, system: System, several: bool) -> RunOptions:
+    """Kernels as measured, issued by a host; a network between nodes that is slower than the node's own has its rate."""
+    plain = RunOptions(calibration="measured", dispatch="eager")
+    found = _NODE_RATE.search(row.text("interconnect"))
+    if found is None or not several:
+        return plain
+    port = system.chip.links["infiniband"]
+    share = float(found[1]) * 1e9 / 8 / (NODE * port.bytes_per_s * port.count)
+    return replace(plain, efficiency={"infiniband": share}) if share < 1 else plain
+
+
+Recipe = Callable[[TrainingRow, Mapping[str, int]], tuple[Transformer, Parallel, Training]]
+
+
+def _megatron(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
+    if row.text("dtype") != "fp16":
+        raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with Megatron-LM")
+    tp, interleave = sizes["tp"], row.count("interleave") or 1
+    parallel = Parallel(
+        dp=sizes["dp"],
+        tp=tp,
+        pp=sizes["pp"],
+        microbatch=row.count("micro_batch") or 1,
+        sequence=row.text("seq_parallel") == "True",
+        schedule="interleaved" if interleave > 1 else "1f1b",
+        interleave=interleave,
+        overlap_gradients=False,
+    )
+    training = Training(
+        batch=sizes["global_batch"],
+        seq=sizes["seq"],
+        precision=_FP16,
+        recompute=row.text("recompute"),
+        clip=True,
+        engine="megatron",
+        attention="fused_softmax",
+        dropout=True,
+    )
+    vocab = -(-sizes["vocab"] // (_PADDED * tp)) * _PADDED * tp
+    return _gpt(row, {**sizes, "vocab": vocab}, bias=True), parallel, training
+
+
+def _fsdp(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
+    if row.text("dtype") != "bf16":
+        raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with FSDP")
+    zero = 3 if "FULL" in row.text("sharding") else 2
+    parallel = Parallel(dp=sizes["dp"], zero=zero, microbatch=row.count("micro_batch") or 1)
+    training = Training(
+        batch=sizes["global_batch"],
+        seq=sizes["seq"],
+        precision=_BF16,
+        recompute=row.text("recompute"),
+        clip=True,
+        eager=True,
+    )
+    return _gpt(row, sizes, bias=False), parallel, training
+
+
+def _gpt(row: TrainingRow, sizes: Mapping[str, int], bias: bool) -> Transformer:
+    """A decoder of GPT's shape."""
+    heads, width = sizes["heads"], sizes["hidden"]
+    attention = Attention(
+        heads=heads,
+        kv_heads=row.count("kv_heads") or heads,
+        head_dim=width // heads,
+        qkv_bias=bias,
+        out_bias=bias,
+        fused=True,
+    )
+    return Transformer(
+        name="measured",
+        family="decoder",
+        layers=sizes["layers"],
+        d_model=width,
+        attention=attention,
+        ffn=Ffn(d_ff=sizes["ffn"], gated=False, activation="gelu_tanh", bias=bias),
+        norm=Norm(kind="layer", bias=bias),
+        position=Position(kind="learned", longest=sizes["seq"]),
+        head=Head(),
+        embedding=Embedding(vocab=sizes["vocab"], tied=True),
+    )

@@ -1,0 +1,151 @@
+"""Measured training steps beside estimates of them, source by source.
+
+Model: each row is told as a step (`scenarios.validation.recipes`), and its time is the estimate's `earliest`: kernels as
+measured, every collective, the pipeline's schedule, a host that issues; what contends for a wire is not in it. Rows of one
+model on as many chips share an estimator, and go to one process.
+Beside the errors stand two figures: `rank`, whether the order of steps comes out right where one model runs on as many chips
+in several ways (Spearman's correlation, the mean over such groups of three or more, by their rows); and `constant`, the mean
+error of the best single efficiency of the source's chips, which is what a rule of thumb reaches.
+Source of FLOPs for that: Narayanan et al. 2021, 72 B s l h^2 (1 + s / 6h + V / 12lh), a third more with full recomputation.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from hw import SpecError
+from scenarios.validation.errors import Errors, errors_of
+from scenarios.validation.recipes import LeftOutError, told
+from scenarios.validation.training_rows import TrainingRow
+from simulator import Estimator
+
+_FEW = 3
+"""Rows that have an order to speak of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A row and what is predicted for it; None where it is `left_out`, and why."""
+
+    row: TrainingRow
+    predicted_s: float | None
+    left_out: str = ""
+
+    @property
+    def error(self) -> float:
+        """Relative; only of rows that are predicted."""
+        assert self.predicted_s is not None
+        assert self.row.measured_s is not None
+        return self.predicted_s / self.row.measured_s - 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Errors of the rows of a source. `rank`: None where there is no order to tell; `reasons`: why rows are left out."""
+
+    errors: Errors
+    rank: float | None
+    constant: float
+    reasons: tuple[str, ...]
+
+
+def trained(rows: Sequence[TrainingRow], jobs: int = 1) -> list[Trained]:
+    """Every row with its estimate, in order; on so many processes."""
+    batches: dict[tuple[str, ...], list[TrainingRow]] = {}
+    for row in rows:
+        alike = ("chip", "n_chips", "layers", "hidden", "heads", "seq", "vocab", "interconnect")
+        batches.setdefault(tuple(row.text(name) for name in alike), []).append(row)
+    if jobs == 1 or len(batches) == 1:
+        done = list(map(_batch, batches.values()))
+    else:
+        # a process that begins anew holds no locks of this one
+        with ProcessPoolExecutor(min(jobs, len(batches)), mp_context=get_context("spawn")) as pool:
+            done = list(pool.map(_batch, batches.values()))
+    found = {each.row.mark.line: each for batch in done for each in batch}
+    return [found[row.mark.line] for row in rows]
+
+
+def _batch(rows: Sequence[TrainingRow]) -> list[Trained]:
+    """Rows of one model on as many chips."""
+    estimators: dict[int, Estimator] = {}
+    return [_one(row, estimators) for row in rows]
+
+
+def _one(row: TrainingRow, estimators: dict[int, Estimator]) -> Trained:
+    try:
+        step = told(row)
+        # a padded vocabulary makes another model of it
+        key = step.model.embedding.vocab if step.model.embedding is not None else 0
+        if key not in estimators:
+            estimators[key] = Estimator(step.model, step.system, step.options)
+        return Trained(row, estimators[key].estimate(step.parallel, step.training).earliest)
+    except LeftOutError as reason:
+        return Trained(row, None, str(reason))
+    except SpecError as error:
+        return Trained(row, None, error.problems[0].message)
+
+
+def by_source(found: Iterable[Trained]) -> list[Source]:
+    """The errors of each source, in the order in which sources first come."""
+    sources: dict[str, list[Trained]] = {}
+    for each in found:
+        sources.setdefault(each.row.source, []).append(each)
+    return [_source(name, members) for name, members in sources.items()]
+
+
+def _source(name: str, members: Sequence[Trained]) -> Source:
+    known = [each for each in members if each.predicted_s is not None]
+    errors = errors_of(name, [each.error for each in known], len(members) - len(known))
+    reasons = tuple(dict.fromkeys(each.left_out for each in members if each.left_out))
+    return Source(errors, _rank(known), _constant(known), reasons)
+
+
+def _rank(known: Sequence[Trained]) -> float | None:
+    groups: dict[tuple[str, ...], list[Trained]] = {}
+    for each in known:
+        alike = tuple(each.row.text(name) for name in ("model", "n_chips", "global_batch"))
+        groups.setdefault(alike, []).append(each)
+    several = [group for group in groups.values() if len(group) >= _FEW]
+    rows = sum(map(len, several))
+    return sum(len(group) * _correlation(group) for group in several) / rows if rows else None
+
+
+def _correlation(group: Sequence[Trained]) -> float:
+    """Spearman's; 1 where nothing was measured to differ."""
+    measured = _places([each.row.measured_s or 0.0 for each in group])
+    predicted = _places([each.predicted_s or 0.0 for each in group])
+    if len(set(measured)) == 1 or len(set(predicted)) == 1:
+        return float(len(set(measured)) == 1)
+    return statistics.correlation(measured, predicted)
+
+
+def _places(values: Sequence[float]) -> list[float]:
+    """The place of each value in the order of all, those of equal ones the mean."""
+    ordered = sorted(values)
+    first = {value: at for at, value in reversed(list(enumerate(ordered)))}
+    last = {value: at for at, value in enumerate(ordered)}
+    return [(first[value] + last[value]) / 2 for value in values]
+
+
+def _constant(known: Sequence[Trained]) -> float:
+    """The mean error of one efficiency for all rows, the one that is right in the mean of logarithms."""
+    seconds = [(each.row.measured_s or 0.0, _flops(each.row)) for each in known]
+    if not seconds:
+        return 0.0
+    pace = statistics.fmean(math.log(measured / flops) for measured, flops in seconds)
+    return statistics.fmean(abs(math.exp(pace) * flops / measured - 1.0) for measured, flops in seconds)
+
+
+def _flops(row: TrainingRow) -> float:
+    """FLOPs of one chip."""
+    names = ("layers", "hidden", "seq", "vocab", "global_batch", "n_chips")
+    layers, width, seq, vocab, batch, chips = (float(row.count(name) or 0) for name in names)
+    blocks = 1.0 + seq / (6.0 * width)
+    if row.text("recompute") == "full":
+        blocks *= 4.0 / 3.0
+    return 72.0 * batch * seq * layers * width**2 * (blocks + vocab / (12.0 * layers * width)) / chips

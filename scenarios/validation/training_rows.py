@@ -1,0 +1,103 @@
+"""Measured training steps: a CSV with a line for each step, its model, its parallelism and how long it took.
+
+Columns: `source` (of whom), `model`, `layers`, `hidden`, `heads`, `kv_heads`, `ffn`, `seq`, `vocab`, `global_batch`,
+`micro_batch`, `tp`, `pp`, `dp`, `interleave`, `recompute` (none, selective, full), `seq_parallel` (True, False), `dtype`,
+`sharding` (FSDP FULL_SHARD, FSDP SHARD_GRAD_OP; anything else: each replica has all), `n_chips`, `chip`, `interconnect` (in
+which `800 Gbps/node` says what a node has), `measured_seconds_per_iteration`. Further columns are ignored. A cell may be
+empty: then the row does not say it. Lines that begin with # are comments; a row is one line.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw import Mark, Problems, SpecError
+from hw.input import Problem
+
+SECONDS = "measured_seconds_per_iteration"
+
+_NEEDED = ("source", "model", "n_chips", "chip", SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """One measured step, as its line has it. `measured_s`: None where it does not say."""
+
+    mark: Mark
+    cells: Mapping[str, str]
+    measured_s: float | None
+
+    @property
+    def source(self) -> str:
+        """Of whom it is."""
+        return self.cells["source"]
+
+    @property
+    def model(self) -> str:
+        """What the source calls the model."""
+        return self.cells["model"]
+
+    def count(self, name: str) -> int | None:
+        """A whole number of a column, where it is said."""
+        text = self.cells.get(name, "")
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+        return int(value) if value.is_integer() else None
+
+    def text(self, name: str) -> str:
+        """A cell, empty where it says nothing."""
+        return self.cells.get(name, "")
+
+
+def has_training_rows(path: Path) -> bool:
+    """Whether a file is of training steps, by its columns."""
+    try:
+        lines = _numbered(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(lines) and SECONDS in next(csv.reader([lines[0][1]]))
+
+
+def read_training_rows(path: Path) -> list[TrainingRow]:
+    """The rows of a file, in order. Raises SpecError with every line that cannot be read."""
+    try:
+        lines = _numbered(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([Problem(Mark(str(path)), f"cannot be read: {error}")]) from None
+    if len(lines) < 2:
+        raise SpecError([Problem(Mark(str(path)), "there are no rows")])
+    table = csv.DictReader(line for _, line in lines)
+    missing = [name for name in _NEEDED if name not in (table.fieldnames or ())]
+    if missing:
+        raise SpecError([Problem(Mark(str(path), lines[0][0]), f"there are no columns {', '.join(missing)}")])
+    problems = Problems()
+    rows = list(_rows(zip((at for at, _ in lines[1:]), table, strict=True), path, problems))
+    problems.raise_if_any()
+    return rows
+
+
+def _numbered(path: Path) -> list[tuple[int, str]]:
+    """The lines of a file with their numbers, but for comments and empty ones."""
+    text = path.read_text(encoding="utf-8")
+    return [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
+
+
+def _rows(lines: Iterable[tuple[int, Mapping[str, str]]], path: Path, problems: Problems) -> Iterator[TrainingRow]:
+    for at, line in lines:
+        mark = Mark(str(path), at)
+        cells = {name: value or "" for name, value in line.items() if name is not None}
+        told = cells[SECONDS]
+        try:
+            seconds = float(told) if told else None
+        except ValueError:
+            seconds = math.nan
+        if seconds is not None and not 0 < seconds < math.inf:
+            problems.add(mark, f"{SECONDS} is '{told}'; it wants a number of seconds above 0, or nothing")
+            continue
+        yield TrainingRow(mark, cells, seconds)

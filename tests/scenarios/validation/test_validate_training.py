@@ -1,0 +1,150 @@
+"""Measured training steps beside estimates: rows as steps, what is left out and why, figures by hand, and the command."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from hw import Mark, SpecError
+from scenarios.validation import (
+    LeftOutError,
+    Trained,
+    TrainingRow,
+    by_source,
+    read_training_rows,
+    told,
+    trained,
+)
+from tests.support.cases import overlapse
+
+CELLS = {
+    "source": "own", "model": "small", "layers": "2", "hidden": "1024", "heads": "16", "ffn": "4096", "seq": "512",
+    "vocab": "50257", "global_batch": "8", "micro_batch": "2", "tp": "2", "pp": "1", "dp": "2", "interleave": "1",
+    "recompute": "full", "seq_parallel": "False", "dtype": "fp16", "n_chips": "4", "chip": "A100", "sharding": "none",
+    "interconnect": "", "measured_seconds_per_iteration": "0.1",
+}  # fmt: skip
+
+
+def row(
+    line: int = 2, measured_s: float | None = 0.1, cells: Mapping[str, str] | None = None, **more: str
+) -> TrainingRow:
+    return TrainingRow(Mark("rows.csv", line), {**CELLS, **(cells or {}), **more}, measured_s)
+
+
+def written(folder: Path, *rows: dict[str, str]) -> Path:
+    path = folder / "rows.csv"
+    lines = [",".join(CELLS), *(",".join({**CELLS, **cells}.values()) for cells in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_row_of_megatron_is_told_as_it_ran() -> None:
+    step = told(row(tp="2"))
+    assert step.training.engine == "megatron"
+    assert step.training.attention == "fused_softmax"
+    assert (step.parallel.tp, step.parallel.dp, step.parallel.zero, step.parallel.microbatch) == (2, 2, 0, 2)
+    # padded to whole multiples of 128 on each of two chips
+    assert step.model.embedding is not None
+    assert step.model.embedding.vocab == 50432
+    assert step.system.size == 4
+
+
+def test_a_row_of_fsdp_is_told_as_it_ran() -> None:
+    cells = {
+        "sharding": "FSDP FULL_SHARD",
+        "dtype": "bf16",
+        "tp": "1",
+        "dp": "16",
+        "n_chips": "16",
+        "chip": "H100-80GB-SXM",
+    }
+    step = told(row(cells=cells))
+    assert (step.parallel.zero, step.training.engine, step.training.eager) == (3, "plain", True)
+    assert step.system.chip.name == "h100_sxm"
+
+
+def test_a_network_slower_than_the_node_s_own_has_its_rate() -> None:
+    """100 GB/s of a node whose eight ports have 25 GB/s each; inside one node there is none."""
+    cells = {"interconnect": "NVLink; 800 Gbps/node inter", "dp": "8", "n_chips": "16"}
+    assert told(row(cells=cells)).options.efficiency == {"infiniband": pytest.approx(0.5)}
+    assert told(row(interconnect="800 Gbps/node")).options.efficiency == {}
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"seq": "", "dp": ""}, "does not say seq, dp"),
+        ({"chip": "abacus"}, "abacus"),
+        ({"dp": "4"}, "are not its chips"),
+        ({"dtype": "fp8"}, "fp8 with Megatron-LM"),
+        ({"dp": "6", "n_chips": "12"}, "multiple of 8"),
+    ],
+)
+def test_what_cannot_be_told_is_left_out_and_says_why(cells: dict[str, str], said: str) -> None:
+    with pytest.raises(LeftOutError, match=said):
+        told(row(cells=cells))
+    (found,) = trained([row(cells=cells)])
+    assert found.predicted_s is None
+    assert said in found.left_out
+
+
+def test_what_a_model_refuses_is_left_out_too() -> None:
+    (found,) = trained([row(global_batch="7")])
+    assert found.predicted_s is None
+    assert found.left_out
+
+
+def test_figures_of_a_source_by_hand() -> None:
+    """Twice as many layers of the same: 2 s and 4 s. Right in order but for one pair of three: 1 - 6 x 2 / 24 = 0.5."""
+    rows = [row(at, measured, model="m") for at, measured in enumerate((1.0, 2.0, 3.0))]
+    found = [Trained(each, time) for each, time in zip(rows, (1.0, 3.0, 2.5), strict=True)]
+    (source,) = by_source(found)
+    assert source.rank == pytest.approx(0.5)
+    assert source.errors.mean == pytest.approx((0.0 + 0.5 + 1 / 6) / 3)
+    # one efficiency predicts the geometric mean of all: as many FLOPs in each
+    middle = 6 ** (1 / 3)
+    assert source.constant == pytest.approx(sum(abs(middle / each - 1) for each in (1, 2, 3)) / 3)
+
+
+def test_no_order_is_told_of_fewer_than_three_ways() -> None:
+    (source,) = by_source([Trained(row(at), 0.1 * at) for at in (1, 2)])
+    assert source.rank is None
+
+
+def test_more_work_is_predicted_to_take_longer() -> None:
+    one, more, deeper = trained([row(2), row(3, global_batch="16"), row(4, layers="4")])
+    assert one.predicted_s is not None
+    assert more.predicted_s is not None
+    assert deeper.predicted_s is not None
+    assert one.predicted_s < more.predicted_s
+    assert one.predicted_s < deeper.predicted_s
+
+
+def test_several_processes_predict_the_same() -> None:
+    rows = [row(2), row(3, layers="3"), row(4, seq="")]
+    alone, beside = trained(rows), trained(rows, jobs=2)
+    assert [each.predicted_s for each in alone] == [each.predicted_s for each in beside]
+    assert [each.row.mark.line for each in beside] == [2, 3, 4]
+
+
+def test_every_line_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, {"measured_seconds_per_iteration": "soon"}, {}, {"measured_seconds_per_iteration": "-1"})
+    with pytest.raises(SpecError) as wrong:
+        read_training_rows(path)
+    assert [problem.mark.line for problem in wrong.value.problems] == [2, 4]
+
+
+def test_the_command_says_how_far_off_each_source_is(tmp_path: Path) -> None:
+    path = written(tmp_path, {}, {"source": "other", "seq": ""})
+    shown = overlapse("validate", str(path), "--rows", "--jobs", "1")
+    assert shown.exit_code == 0
+    assert "own small" in shown.stdout
+    assert "other: left out: does not say seq" in " ".join(shown.stderr.split())
+    found = json.loads(overlapse("validate", str(path), "--json", "--jobs", "1").stdout)
+    assert [each["count"] for each in found["sources"]] == [1, 0]
+    assert math.isfinite(found["rows"][0]["predicted"])
+    assert found["rows"][1]["predicted"] is None
