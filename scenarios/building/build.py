@@ -189,7 +189,7 @@ def _check_named_ops(
     strange = [(key, word) for key, word in asked if names and not names.intersection(_claimed(word))]
     if strange and graph is not None and not problems.found:
         cost = Cost(graph, system, options).seconds
-        names |= {op.name for op in plan_sharding(graph, system, options.sharding, cost).flat()}  # what is inserted too
+        names |= set(plan_sharding(graph, system, options.sharding, cost).unrolled.names())  # what is inserted too
     others = UnknownNames("op", names)
     for key, word in strange:
         if not names.intersection(_claimed(word)):
@@ -205,7 +205,7 @@ def _claimed(word: str) -> tuple[str, str]:
 def _names_in(graph: OpGraph) -> set[str]:
     """The ops that a claim may name; none where rounds that cannot be, which has been told, keep them from being known."""
     try:
-        return {op.name for op in graph.flat()}
+        return set(graph.unrolled.names())
     except SpecError:
         return set()
 

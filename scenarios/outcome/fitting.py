@@ -125,11 +125,9 @@ def _may_fit(scenario: Scenario) -> bool:
     graph, system = scenario.graph, scenario.system
     if scenario.model is None or scenario.model.parallel.pp > 1:
         return True
-    made = {op.name for op in graph.flat()}
-    taken = {tensor.name: tensor for op in graph.flat() for tensor in op.inputs}
-    stored = [each for name, each in taken.items() if name not in made and each.memory == "hbm"]
+    taken = {each.name: each for each in graph.unrolled.taken() if each.memory == "hbm"}
     room = min(chip.hbm.capacity_bytes for chip in system.kinds)
-    return sum(tensor_bytes(each, graph, system) for each in stored) <= room
+    return sum(tensor_bytes(each, graph, system) for each in taken.values()) <= room
 
 
 def _changes(run: ModelRun) -> Iterator[Values]:

@@ -111,6 +111,14 @@ class FlatOps(Sequence[Op]):
         written, turn = self.written(value)
         return written.name + self._suffixes[turn]
 
+    def names(self) -> Iterator[str]:
+        """What every op is called, in program order; none is made for that."""
+        return map(self.name, range(len(self)))
+
+    def taken(self) -> list[Tensor]:
+        """What ops read and none of them makes, each once."""
+        return [self.tensor(value) for value in sorted(set(self.reads)) if value < 0]
+
     def __len__(self) -> int:
         return len(self.site)
 

@@ -227,6 +227,23 @@ def test_every_round_of_every_block_is_there_once(outer: int, inner: int, revers
     assert names == [f"a.{i}.{j}" for i in range(outer) for j in turns]
 
 
+@given(st.integers(1, 4), st.sampled_from(["none", "elementwise"]))
+def test_names_asked_for_alone_are_those_of_ops_and_kernels(rounds: int, fuse: str) -> None:
+    """So are the tensors that are taken in, and all of a kernel that is no name."""
+    graph = replace(parse_graph(TRAINING, {**DIMS, "L": rounds}), fuse=fuse)
+    ops, made = graph.flat(), graph.unrolled
+    assert list(made.names()) == [op.name for op in ops]
+    read = {tensor.name: tensor for op in ops for tensor in op.inputs}
+    assert {each.name: each for each in made.taken()} == {
+        name: tensor for name, tensor in read.items() if name not in set(made.names())
+    }
+    kernels = simulate(graph, one(), RunOptions(overlap="full")).plan.kernels
+    assert list(kernels.names()) == [each.kernel.name for each in kernels]
+    assert list(kernels.bases()) == [each.kernel.base for each in kernels]
+    told = [(each.kernel.kind, each.queue, each.times_s, each.chips) for each in kernels]
+    assert [(each.kernel.kind, each.queue, each.times_s, each.chips) for each in kernels.every_sort()] == told
+
+
 def pipeline(stages: int, microbatches: int) -> list[str]:
     """GPipe written out, a line for every stage of every microbatch."""
     lines = []
