@@ -202,14 +202,15 @@ def test_a_link_that_the_wiring_names_may_be_given_to_a_chip(path: Path) -> None
 
 def test_a_way_to_the_host_may_be_given_to_a_chip(path: Path) -> None:
     path.write_text(GATHER.replace("mesh: {X: 8}", "mesh: {X: 8}, set: {links.pcie.bandwidth: 32 GB/s}"))
-    run(str(path))
+    (chip,) = run(str(path)).scenario.system.kinds
+    assert chip.links["pcie"].bytes_per_s == 32e9
 
 
 def test_a_link_may_be_set_for_the_chips_that_have_it(path: Path) -> None:
     """Set for all chips of a mixed system: enough if one kind has it."""
     mixed = "chips: [4 x h100_sxm, 4 x h100_sxm]"
     path.write_text(GATHER.replace("chip: h100_sxm", mixed).replace("mesh: {X: 8}", SET.replace("nvlnk", "nvlink")))
-    run(str(path))
+    assert {chip.links["nvlink"].bytes_per_s for chip in run(str(path)).scenario.system.kinds} == {100e9}
 
 
 ODD = ["[network]", "{a: 1}", "[]", "{}", "[[1]]", "{value: [1]}", "{value: {}}", "{tolerance: 1%}", "true", "-1", "x"]
