@@ -10,8 +10,6 @@ Source: the rows' ids are those of the project's table of worked problems.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from hw import load_chip
 from scenarios import load_scenario
 from scenarios.models import load_model
 from simulator.models import Transformer, parts
-from tests.support.claims import agree, number, of_library, outcome
+from tests.support.claims import Row, agree, number, of_library, outcome
 
 TABLE = Path(__file__).parents[3] / "shared" / "data" / "book_cases.csv"
 CHAPTERS = ("transformers", "applied-training", "inference", "applied-inference")
@@ -126,16 +124,6 @@ def stored_on_pod() -> float:
     return (10 * matrices(model) + saved) / POD
 
 
-@dataclass(frozen=True)
-class Row:
-    """One answer: its exact value in SI units, what it is computed from, and why it is not the word itself."""
-
-    id: str
-    answer: float
-    compute: Callable[[], float]
-    why: str = ""
-
-
 def row(id: str, answer: float, name: str, word: str, why: str = "") -> Row:
     """A row that is a word of a scenario."""
     return Row(id, answer, lambda: of_library(name, word), why)
@@ -193,7 +181,7 @@ ROWS = (
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_row_is_reached(row: Row) -> None:
-    agree(f"{row.id} {row.why}".strip(), row.compute(), row.answer, 0.01)
+    row.reached(0.01)
 
 
 def test_seven_long_contexts_fit_and_eight_do_not() -> None:

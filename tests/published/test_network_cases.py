@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ import pytest
 from hw import load_system
 from hw.network import level_facts, overall_cut
 from scenarios import load_scenario
-from tests.support.claims import SLACK, agree, number, of_library, outcome
+from tests.support.claims import SLACK, Row, agree, number, of_library, outcome
 
 TABLE = Path(__file__).parents[3] / "shared" / "data" / "book_cases.csv"
 CHAPTERS = ("sharding", "training", "gpus")
@@ -81,16 +79,6 @@ def rack_egress() -> float:
     return cut.bytes_per_s
 
 
-@dataclass(frozen=True)
-class Row:
-    """One answer: its exact value in SI units, what it is computed from, and why it is not the word itself."""
-
-    id: str
-    answer: float
-    compute: Callable[[], float]
-    why: str = ""
-
-
 def row(id: str, answer: float, name: str, word: str, factor: float = 1.0, why: str = "") -> Row:
     """A row that is a word of a scenario times a factor."""
     return Row(id, answer, lambda: of(name, word) * factor, why)
@@ -145,7 +133,7 @@ ROWS = (
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_row_is_reached(row: Row) -> None:
-    agree(f"{row.id} {row.why}".strip(), row.compute(), row.answer)
+    row.reached()
 
 
 _PREFIX = {"us": 1e-6, "ms": 1e-3, "GB/s": 1e9, "MB": 1e6, "GB": 1e9, "B params": 1e9}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from analysis import Summary
 from hw import System, load_chip
@@ -21,6 +21,20 @@ def agree(row: str, got: float, want: float, tolerance: float = 1e-3) -> None:
     error = got / want - 1
     print(f"{row}: want {want:.6g}, got {got:.6g} ({100 * error:+.4f} %)")
     assert abs(error) <= tolerance
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer: its exact value in SI units, what it is computed from, and why it is not the word itself."""
+
+    id: str
+    answer: float
+    compute: Callable[[], float]
+    why: str = ""
+
+    def reached(self, tolerance: float = 1e-3) -> None:
+        """Fail where what is computed is another."""
+        agree(f"{self.id} {self.why}".strip(), self.compute(), self.answer, tolerance)
 
 
 def words(ops: Sequence[str], chip: str, fuse: FuseRule = "none", **dims: int) -> Summary:

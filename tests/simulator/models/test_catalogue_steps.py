@@ -7,14 +7,11 @@ chips, the FLOPs are the same, and the sharding planner has nothing to insert.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Mesh, System, load_chip, parse_topology
-from scenarios.models import load_model, model_names
 from simulator import Forward, Parallel, RunOptions, Training, bind, forward_graph, simulate, train_graph
 from simulator.models import (
     Attention,
@@ -30,19 +27,9 @@ from simulator.models import (
     forward_flops,
     parameters,
 )
+from tests.support.catalogue import EVEN, cut, decoders
 
 SEQ = 256
-EVEN = 1280
-"""Tokens that all experts of the catalogue can share evenly: slots are whole tokens."""
-
-
-def decoders() -> list[str]:
-    found = []
-    for name in model_names():
-        model = load_model(name).description
-        if isinstance(model, Transformer) and model.family == "decoder":
-            found.append(name)
-    return found
 
 
 def expected(model: Transformer, tokens: int) -> float:
@@ -54,10 +41,7 @@ def expected(model: Transformer, tokens: int) -> float:
 
 @pytest.mark.parametrize("name", decoders())
 def test_a_step_does_what_closed_forms_say(name: str) -> None:
-    """Of some blocks: what repeats costs the same again."""
-    whole = load_model(name).description
-    assert isinstance(whole, Transformer)
-    model = replace(whole, layers=min(whole.layers, 6))
+    model = cut(name)
     tokens = min(EVEN, model.position.longest or EVEN) if model.position.kind == "learned" else EVEN
     graph = train_graph(model, Parallel(), Training(batch=1, seq=tokens))
     got = sum(kernel.matrix_flops for kernel in bind(graph, System(load_chip("h100_sxm"))))
@@ -68,9 +52,7 @@ def test_a_step_does_what_closed_forms_say(name: str) -> None:
 
 @pytest.mark.parametrize("name", decoders())
 def test_a_forward_pass_alone_does_what_closed_forms_say(name: str) -> None:
-    whole = load_model(name).description
-    assert isinstance(whole, Transformer)
-    model = replace(whole, layers=min(whole.layers, 4))
+    model = cut(name, blocks=4)
     tokens = min(EVEN, model.position.longest or EVEN) if model.position.kind == "learned" else EVEN
     graph = forward_graph(model, Parallel(), Forward(batch=1, seq=tokens))
     got = sum(kernel.matrix_flops for kernel in bind(graph, System(load_chip("h100_sxm"))))
@@ -79,9 +61,7 @@ def test_a_forward_pass_alone_does_what_closed_forms_say(name: str) -> None:
 
 @pytest.mark.parametrize("name", decoders())
 def test_a_step_has_every_parameter(name: str) -> None:
-    whole = load_model(name).description
-    assert isinstance(whole, Transformer)
-    model = replace(whole, layers=min(whole.layers, 6))
+    model = cut(name)
     graph = train_graph(model, Parallel(), Training(batch=1, seq=SEQ))
     stored = sum(
         graph.dims[str(op.inputs[0].dims[0].size)]

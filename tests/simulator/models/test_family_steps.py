@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from analysis import memory_frame
 from hw import SpecError, System, load_chip
-from scenarios.models import load_model, model_names
+from scenarios.models import model_names
 from simulator import (
     PRECISIONS,
     Forward,
@@ -47,6 +47,7 @@ from simulator.models import (
     sample_of,
     training_flops,
 )
+from tests.support.catalogue import described
 from tests.support.models import ENCODER, VISION, system_for
 
 SEQ = 64
@@ -71,7 +72,7 @@ SMALL: dict[str, Model] = {each.name: each for each in (ENCODER, VISION, RESIDUA
 
 def others() -> list[str]:
     """The models of the catalogue that generate nothing."""
-    return [name for name in model_names() if load_model(name).description.family != "decoder"]
+    return [name for name in model_names() if described(name).family != "decoder"]
 
 
 def batch_of(model: Model, many: int) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def model_called(name: str) -> Model:
     """One of those above, or of the catalogue, with a few of its blocks: what repeats costs the same again."""
     if name in SMALL:
         return SMALL[name]
-    model = load_model(name).description
+    model = described(name)
     return replace(model, layers=min(model.layers, 2)) if isinstance(model, Transformer) else model
 
 

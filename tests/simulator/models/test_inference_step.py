@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from analysis import Summary
 from hw import SpecError, System, load_chip
-from scenarios.models import load_model, model_names
 from simulator import (
     Inference,
     OpGraph,
@@ -42,6 +41,7 @@ from simulator.models import (
     forward_flops,
     parameters,
 )
+from tests.support.catalogue import EVEN, cut, decoders
 from tests.support.models import SMALL, system_for
 
 WINDOW = replace(SMALL, attention=replace(SMALL.attention, kinds=("sliding", "full"), window=64))
@@ -50,8 +50,6 @@ MLA = replace(SMALL, attention=Attention(heads=8, kv_heads=8, head_dim=48, laten
 ROW = 2 * LATENT.kv_lora_rank * MLA.attention.heads * (LATENT.qk_nope_head_dim + LATENT.v_head_dim)
 """FLOPs that expand a row of the cache for all heads."""
 EXPERTS = replace(SMALL, moe=Moe(experts=8, top_k=2, d_expert=64, shared_experts=1, d_shared=64, first_dense=1))
-EVEN = 1280
-"""Tokens that all experts of the catalogue share evenly."""
 
 
 def graph_of(model: Transformer, parallel: Parallel | None = None, **how: Any) -> OpGraph:
@@ -82,22 +80,6 @@ def all_flops(result: Result) -> float:
         for planned in plan.kernels
         for chip in planned.chips
     )
-
-
-def decoders() -> list[str]:
-    found = []
-    for name in model_names():
-        model = load_model(name).description
-        if isinstance(model, Transformer) and model.family == "decoder":
-            found.append(name)
-    return found
-
-
-def cut(name: str) -> Transformer:
-    """A model of the catalogue with a few of its blocks: what repeats costs the same again."""
-    model = load_model(name).description
-    assert isinstance(model, Transformer)
-    return replace(model, layers=min(model.layers, 6))
 
 
 # What is computed
