@@ -6,6 +6,7 @@
 `FORMATS` has what can be read; a model's `config.json` of the Hugging Face hub is no graph, and read by `config_document`.
 """
 
+from scenarios.importers.aten.format import TorchExport, from_torch
 from scenarios.importers.chakra.format import Chakra
 from scenarios.importers.config_json import config_document, config_words, known_architectures
 from scenarios.importers.formats import FORMATS, Format, add_format, format_of, import_files
@@ -23,6 +24,7 @@ __all__ = [
     "config_document",
     "config_words",
     "format_of",
+    "from_torch",
     "import_files",
     "known_architectures",
 ]
@@ -31,3 +33,4 @@ add_format(Replay())
 add_format(Chakra())
 add_format(Hlo())
 add_format(StableHlo())
+add_format(TorchExport())

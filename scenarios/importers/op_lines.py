@@ -72,14 +72,18 @@ class OpLines:
         self.nbytes += sum(each.nbytes for each in {one.name: one for one in inputs}.values()) + made.nbytes
         return made
 
-    def view(self, value: Value, dims: Sequence[int], axes: str = "") -> Value:
+    def part(self, value: Value, dims: Sequence[int], label: str) -> Value:
+        """A part of a tensor under a name of its own: other parts of it are other bytes."""
+        return self._emit("view", [value], label, (value.dtype, dims), ())
+
+    def view(self, value: Value, dims: Sequence[int], axes: str = "", label: str = "") -> Value:
         """A tensor in other dims, whose text may name mesh axes: `axes` has dims and what follows, `[8_X,4]{U_Y}`."""
         sizes = tuple(max(1, size) for size in dims)
         if not axes and sizes == value.dims:
             return value
         key = (value.name, sizes, axes)
         if key not in self._views:
-            self._views[key] = self._emit("view", [value], f"{value.name}_v", (value.dtype, sizes), (), axes)
+            self._views[key] = self._emit("view", [value], label or f"{value.name}_v", (value.dtype, sizes), (), axes)
         return self._views[key]
 
     def sharded(self, kind: str, value: Value, label: str, axes: str, dims: Sequence[int], *options: str) -> Value:
@@ -107,6 +111,11 @@ class OpLines:
         a, b = self.view(pair[0], (*lead, m, k)), self.view(pair[1], (*lead, k, n))
         made = self.op("matmul", [a, b], label, (like[0], (*lead, m, n)))
         return self.view(made, like[1])
+
+    def is_last_pair(self, first: Value, second: Value) -> bool:
+        """Whether two ops stand one behind the other at the end: only then nothing is between them."""
+        names = [line.partition(":")[0] for line in self.lines[-2:] if isinstance(line, str)]
+        return names == [first.name, second.name]
 
     @contextmanager
     def repeated(self, count: int) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Graphs of aten ops, as torch.export and AOTAutograd make them."""

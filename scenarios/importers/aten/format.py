@@ -1,0 +1,107 @@
+"""Programs of torch.export, from memory and from .pt2 files, and the joint graph of a step forward and backward.
+
+    made = from_torch(module, (tokens,))                # forward
+    made = from_torch(module, (tokens,), train=True)    # the first output is a loss; forward and backward
+
+Needs the extra `torch`; nothing is run, shapes are traced.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hw import Mark, Problem, RunError, SpecError
+from scenarios.importers.aten import matrices, rules  # noqa: F401  (registers)
+from scenarios.importers.aten.walk import Walk
+from scenarios.importers.groups import layout_of
+from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
+from scenarios.importers.op_lines import OpLines
+
+_PARTS = ("serialized_exported_program.json", "models/model.json", "archive_format")
+"""Files in an archive of torch.export, older and newer."""
+
+
+class TorchExport:
+    """Files of torch.export.save."""
+
+    name = "torch"
+    about = "programs of torch.export (.pt2; extra `torch`)"
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Whether a file is an archive with a program in it."""
+        if not head.startswith(b"PK"):
+            return False
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (OSError, zipfile.BadZipFile):
+            return path.suffix == ".pt2"
+        return any(name.endswith(_PARTS) for name in names)
+
+    def read(self, paths: Sequence[Path], options: ImportOptions) -> Imported:
+        """The scenario of a program. Raises SpecError, RunError where torch is missing."""
+        torch = _torch()
+        path = paths[0]
+        if len(paths) > 1:
+            raise SpecError([Problem(Mark(str(paths[1])), "one program is read at a time")])
+        try:
+            program = torch.export.load(path)
+        except Exception as error:  # whatever torch finds wrong with it
+            first = str(error).strip().splitlines() or [type(error).__name__]
+            raise SpecError([Problem(Mark(str(path)), f"torch cannot load this program: {first[0][:200]}")]) from None
+        return graph_words(program.graph.nodes, path.stem, options)
+
+
+def from_torch(
+    module: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    train: bool = False,
+    options: ImportOptions | None = None,
+) -> Imported:
+    """The scenario of a module with example arguments: forward, or with `train` forward and backward of its first output, a
+    loss. Raises SpecError, and RunError where torch is missing; what torch says of the module comes as it is."""
+    torch = _torch()
+    name = type(module).__name__
+    if train:
+        from torch._functorch.aot_autograd import aot_export_module
+
+        graph, _ = aot_export_module(module, tuple(args), trace_joint=True, output_loss_index=0)
+        return graph_words(graph.graph.nodes, name, options or ImportOptions())
+    program = torch.export.export(module, tuple(args), dict(kwargs or {}), strict=False)
+    return graph_words(program.graph.nodes, name, options or ImportOptions())
+
+
+def graph_words(nodes: Any, name: str, options: ImportOptions) -> Imported:
+    """The scenario of the nodes of an FX graph whose values are known. Raises SpecError."""
+    lines = OpLines(options)
+    walk = Walk(lines, options.dims, name)
+    walk.run(list(nodes))
+    if not lines.lines:
+        raise SpecError([Problem(Mark(name), "nothing in this graph costs anything")])
+    notes = [f"dim {dim} is taken to be {size}: say another with --dim {dim}=N" for dim, size in walk.open_dims.items()]
+    if walk.masks:
+        notes.append(f"{walk.masks} masks of attention are tensors: what they leave out is computed")
+    return Imported(
+        name=name,
+        about=f"{name} as torch has it, op by op.",
+        system=layout_of([], 1, options.chip or DEFAULT_CHIP).system,
+        ops=lines.lines,
+        rules={"fuse": walk.fused} if walk.fused else {},
+        unpriced=lines.unpriced,
+        nbytes=lines.nbytes,
+        by_bytes=lines.by_bytes,
+        notes=tuple(notes),
+    )
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise RunError("programs of torch need torch: pip install 'overlapse[torch]'") from None
+    return torch

@@ -1,0 +1,220 @@
+"""Aten ops by what they cost: tables of names, without namespaces and overloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+VIEWS = [
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "t",
+    "transpose",
+    "permute",
+    "unsqueeze",
+    "squeeze",
+    "alias",
+    "detach",
+    "slice",
+    "select",
+    "as_strided",
+    "flatten",
+    "unflatten",
+    "movedim",
+    "narrow",
+    "lift_fresh",
+    "lift_fresh_copy",
+    "view_as",
+    "numpy_T",
+    "mT",
+    "adjoint",
+    "diagonal",
+    "swapaxes",
+    "real",
+    "unsafe_chunk",
+    "squeeze_dims",
+    "_assert_tensor_metadata",
+    "set_",
+    "positive",
+]
+"""The same bytes, or a part of them."""
+
+LISTS = ["split", "split_with_sizes", "chunk", "unbind", "unsafe_split", "tensor_split", "split_copy"]
+"""Several parts."""
+
+EXPANDS = ["expand", "expand_as", "broadcast_to"]
+
+NOT_WRITTEN = [
+    "empty",
+    "empty_like",
+    "new_empty",
+    "empty_strided",
+    "empty_permuted",
+    "arange",
+    "scalar_tensor",
+    "tensor",
+]
+"""Memory without content, and what is small."""
+
+WRITTEN = [
+    "zeros",
+    "ones",
+    "full",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "new_zeros",
+    "new_full",
+    "new_ones",
+    "fill",
+    "zero",
+    "rand",
+    "randn",
+    "rand_like",
+    "randn_like",
+    "eye",
+    "tril_indices",
+    "bernoulli",
+    "normal_functional",
+]
+"""What is written and reads nothing."""
+
+ONE: Mapping[str, str] = {
+    name: name for name in ["relu", "gelu", "silu", "tanh", "sigmoid", "exp", "neg", "abs", "sqrt", "rsqrt", "square"]
+}
+"""Arithmetic on one tensor that has a kind of its own."""
+
+TWO: Mapping[str, str] = {"add": "add", "sub": "sub", "mul": "mul", "div": "div", "maximum": "max", "minimum": "min"}
+"""Arithmetic on two."""
+
+ELEMENTWISE = [
+    "pow",
+    "rsub",
+    "log",
+    "log2",
+    "log1p",
+    "sin",
+    "cos",
+    "erf",
+    "erfc",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "sign",
+    "floor",
+    "ceil",
+    "round",
+    "reciprocal",
+    "hardswish",
+    "hardsigmoid",
+    "hardtanh",
+    "leaky_relu",
+    "elu",
+    "softplus",
+    "mish",
+    "relu6",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "logical_and",
+    "logical_or",
+    "logical_not",
+    "logical_xor",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_not",
+    "bitwise_xor",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "masked_fill",
+    "where",
+    "fmod",
+    "remainder",
+    "floor_divide",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "tril",
+    "triu",
+    "nan_to_num",
+    "threshold",
+    "expm1",
+    "log_sigmoid",
+    "logit",
+    "softshrink",
+    "prelu",
+    "celu",
+    "selu",
+    "glu",
+    "exp2",
+    "native_dropout",
+    "native_dropout_backward",
+    "threshold_backward",
+    "hardswish_backward",
+    "hardsigmoid_backward",
+    "leaky_relu_backward",
+    "elu_backward",
+    "softplus_backward",
+    "hardtanh_backward",
+    "mse_loss",
+    "mse_loss_backward",
+    "atan2",
+    "atan",
+    "tan",
+    "sinh",
+    "cosh",
+    "asin",
+    "acos",
+]
+"""Other arithmetic: one FLOP for each element of the output."""
+
+MOVES = [
+    "cat",
+    "stack",
+    "concat",
+    "index_select",
+    "gather",
+    "index",
+    "constant_pad_nd",
+    "pad",
+    "roll",
+    "flip",
+    "repeat",
+    "repeat_interleave",
+    "sort",
+    "topk",
+    "one_hot",
+    "pixel_shuffle",
+    "slice_scatter",
+    "select_scatter",
+    "index_put",
+    "scatter",
+    "scatter_add",
+    "index_add",
+    "slice_backward",
+    "select_backward",
+    "take_along_dim",
+    "masked_select",
+    "unfold",
+]
+"""What is moved is read once and written once."""
+
+_ONCE = """
+sum mean amax amin max min prod any all argmax argmin norm linalg_vector_norm logsumexp std cumsum count_nonzero max_pool2d
+max_pool2d_with_indices avg_pool2d adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d avg_pool1d max_pool1d
+adaptive_avg_pool1d max_pool2d_with_indices_backward avg_pool2d_backward _adaptive_avg_pool2d_backward upsample_nearest2d
+upsample_bilinear2d
+"""
+_MORE = "var var_mean std_mean nll_loss nll_loss_forward nll_loss_backward cross_entropy_loss"
+_MANY = "group_norm native_group_norm instance_norm native_group_norm_backward"
+
+REDUCTIONS: Mapping[str, int] = {
+    **dict.fromkeys(_ONCE.split(), 1),
+    **dict.fromkeys(_MORE.split(), 3),
+    **dict.fromkeys(_MANY.split(), 8),
+}
+"""FLOP for each element that is read, roughly: memory decides."""
