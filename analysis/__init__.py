@@ -31,6 +31,7 @@ from analysis.timelines import temporal_breakdown
 from analysis.traces import memory_snapshot, read_trace, write_memory_snapshot, write_trace
 from analysis.words import (
     CAUSES,
+    JOB_WORDS,
     MODEL_WORDS,
     MONEY_WORDS,
     OP_WORDS,
@@ -52,6 +53,7 @@ __all__ = [
     # The vocabulary, and a run in its words.
     "CAUSES",
     "MODEL_WORDS",
+    "JOB_WORDS",
     "MONEY_WORDS",
     "OP_WORDS",
     "RUN_WORDS",

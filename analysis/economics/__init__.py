@@ -25,6 +25,7 @@ from analysis.economics.formulas import (
     usd_per_million,
     yearly_usd,
 )
+from analysis.economics.interruptions import PricePath, daly_interval_s, renewal_factor
 
 __all__ = [
     # What a run costs.
@@ -43,9 +44,12 @@ __all__ = [
     "saved_share",
     "yearly_usd",
     # Faults.
+    "PricePath",
     "checkpoint_interval_s",
+    "daly_interval_s",
     "effective_usd_per_h",
     "interrupted_share",
+    "renewal_factor",
     # Units.
     "DAYS_PER_YEAR",
     "MILLION",

@@ -7,15 +7,17 @@ from analysis.words.bubble import bubble
 from analysis.words.causes import CAUSES, DOES, Cause
 from analysis.words.chip_kinds import kind_labels
 from analysis.words.columns.rounds import Rounds, bases, op_figures, rounds_figures
+from analysis.words.means import Mean, mean_of
 from analysis.words.ops import OpFigures, combined
 from analysis.words.summary import Summary, Value
-from analysis.words.words import MODEL_WORDS, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
+from analysis.words.words import JOB_WORDS, MODEL_WORDS, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
 
 __all__ = [
     # The vocabulary.
     "CAUSES",
     "DOES",
     "MODEL_WORDS",
+    "JOB_WORDS",
     "MONEY_WORDS",
     "OP_WORDS",
     "RUN_WORDS",
@@ -23,6 +25,9 @@ __all__ = [
     "Cause",
     "Word",
     "word_named",
+    # Draws.
+    "Mean",
+    "mean_of",
     # A run, and its ops and chips, in its words.
     "OpFigures",
     "Rounds",

@@ -105,7 +105,28 @@ MODEL_WORDS: Mapping[str, Word] = {
 }
 """Words that the run of a model has, beside `tokens_per_s` and the like."""
 
-RUN_WORDS: Mapping[str, Word] = {**WORDS, **MONEY_WORDS, **MODEL_WORDS}
+JOB_WORDS: Mapping[str, Word] = {
+    "job_time": Word(_S, "a job from its first step to its last checkpoint, whatever happens to it"),
+    "goodput": Word(Dimension.RATIO, "share of the job's time that is steps which count, at their undisturbed time"),
+    "slow_time": Word(
+        _S, "time that steps which count take longer: slow machines and links, jitter, machines that lack"
+    ),
+    "checkpoint_time": Word(_S, "time in which the job waits for a checkpoint that is written"),
+    "lost_time": Word(_S, "time of steps and of writing that failures throw away"),
+    "restart_time": Word(_S, "time to come back after failures"),
+    "away_time": Word(_S, "time in which the job has too few machines"),
+    "failures": Word(Dimension.RATIO, "failures of machines that the job used", decimals=1),
+    "rollbacks": Word(Dimension.RATIO, "times that the job went back to its last checkpoint", decimals=1),
+    "job_mtbf": Word(_S, "mean time between failures of all machines of the job together"),
+    "checkpoint_every": Word(_S, "time of steps between checkpoints, as the job is run"),
+    "young_interval": Word(_S, "the interval between checkpoints for the least time, to first order (Young 1974)"),
+    "daly_interval": Word(_S, "the same to a higher order (Daly 2006)"),
+    "job_cost": Word(_USD, "price of all chips, spares included, for the job's time"),
+    "effective_price": Word(Dimension.PRICE, "what an hour of one chip costs that is steps which count"),
+}
+"""Words that a run has if its scenario has a job section: means over the lives of the job."""
+
+RUN_WORDS: Mapping[str, Word] = {**WORDS, **MONEY_WORDS, **MODEL_WORDS, **JOB_WORDS}
 """Every word that a whole run can have."""
 
 OP_WORDS: Mapping[str, Word] = {

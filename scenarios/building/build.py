@@ -25,6 +25,8 @@ from scenarios.claims.scope import Scopes, ops_named
 from scenarios.claims.sorting import check_shown, read_sort
 from scenarios.claims.study_words import check_words
 from scenarios.economics.money_words import check_baseline, check_money_claims
+from scenarios.jobs.job_words import check_job_claims
+from scenarios.jobs.section import JobSection, read_job
 from scenarios.language.economics_spec import EconomicsSpec
 from scenarios.language.paths import link_problem, path_problem
 from scenarios.language.run_spec import RunSpec
@@ -70,6 +72,7 @@ class Scenario:
     loaders: Loaders
     economics: EconomicsSpec | None
     model: ModelRun | None = None
+    job: JobSection | None = None
 
     def __repr__(self) -> str:
         return f"Scenario({self.name} on {self.system.name}: {self.path.name})"
@@ -135,11 +138,13 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     loaders = read_loaders(document, graph, unread, system if system_known else None, problems)
     economics = _economics(document, model, problems)
     check_baseline(economics, document, path, problems)
+    job = read_job(document, path, problems)
     points = read_points(study, document, problems) if study is not None else None
     scopes = Scopes(document, path, study, points)
     claims = read_claims(document, problems, scopes.of_claim)
     _check_named_ops(_asked(claims, unread), graph, system, options, document, problems)
     check_money_claims(claims, economics, document, problems)
+    check_job_claims(claims, document, problems)
     check_words(study, document, problems)
     read_sort(scopes, document, problems)
     check_shown(study, document, problems)
@@ -162,6 +167,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
         loaders,
         economics,
         model,
+        job,
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
-from analysis import MODEL_WORDS, Summary, Value, bubble
+from analysis import JOB_WORDS, MODEL_WORDS, Summary, Value, bubble
 from analysis.economics import usd_per_million
 from hw import Mark, Problem, SpecError
 from scenarios.building.build import Scenario, load_scenario
 from scenarios.economics.cost_model import CostModel
 from scenarios.economics.money_words import MoneyWords, baseline_file
+from scenarios.jobs.job_words import JobWords
 from simulator import FUSE, Simulation
 
 OwnWord = Callable[[Summary], Value]
@@ -40,7 +42,29 @@ def summarise(scenario: Scenario) -> Summary:
     if (money_words := money_words_of(scenario)) is not None:
         own |= money_words.own
         listed += money_words.words
-    return Summary(simulation.plan, simulation.run, scenario.loaders, own, listed)
+    made: list[Summary] = []
+    if (job_words := job_words_of(scenario, made)) is not None:
+        own |= job_words.own
+        listed += JOB_WORDS
+    made.append(Summary(simulation.plan, simulation.run, scenario.loaders, own, listed))
+    return made[0]
+
+
+def job_words_of(scenario: Scenario, made: Sequence[Summary]) -> JobWords | None:
+    """The words of the job of a scenario that has one. `made` has the words of its run, at the latest when one of the job is
+    asked for: the one is made of the other."""
+    if scenario.job is None:
+        return None
+
+    @cache
+    def step_time(*values: tuple[str, Any]) -> float:
+        return float(summarise(scenario.having_all(dict(values))).result.time_s)
+
+    def with_values(values: Mapping[str, Any]) -> float:
+        return step_time(*values.items())
+
+    tier = scenario.economics.tier if scenario.economics is not None else "on_demand"
+    return JobWords(scenario.job, lambda: made[0], tier, with_values)
 
 
 def model_words(tokens: int, samples: int) -> dict[str, OwnWord]:

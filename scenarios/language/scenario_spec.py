@@ -13,6 +13,7 @@ from pydantic import Field
 from hw.input import Spec
 from hw.systems import SystemSpec
 from scenarios.language.economics_spec import EconomicsSpec
+from scenarios.language.job_spec import JobSpec
 from scenarios.language.model_spec import DEFAULT_MODE, MODES, Count, Flag, ModelReference, ParallelSpec, Recompute
 from scenarios.language.pipeline_spec import PipelineSpec
 from scenarios.language.process_spec import LoaderSpec
@@ -90,6 +91,7 @@ class ScenarioSpec(Spec):
     processes: dict[str, LoaderSpec] = Field(
         default_factory=dict, description="data loaders by name; ops wait for them"
     )
+    job: JobSpec | None = Field(default=None, description="a long job of many runs, and what happens to it")
     economics: EconomicsSpec | None = Field(default=None, description="prices, how often it runs, what it replaces")
     study: StudySpec | None = None
     expect: dict[str, Any] = Field(

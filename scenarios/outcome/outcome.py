@@ -33,7 +33,7 @@ from analysis.words import rounds_figures
 from hw import Problems, SpecError
 from hw.systems import folder_of
 from scenarios.building.build import Scenario, load_scenario
-from scenarios.building.run_one import money_words_of, summarise
+from scenarios.building.run_one import job_words_of, money_words_of, summarise
 from scenarios.claims.claims import Verdict, verdict
 from scenarios.claims.find_values import Value as FoundValue
 from scenarios.claims.scope import WordValues
@@ -208,6 +208,8 @@ class Outcome:
             words["sharding"] = self.sharding.as_json()
         if (money_words := money_words_of(self.scenario)) is not None:
             words["economics"] = money_words.record(self.words)
+        if (job_words := job_words_of(self.scenario, [self.words])) is not None:
+            words["job"] = job_words.record()
         if self.scenario.model is not None:
             words["model"] = model_record(self.scenario.model)
         if self.search is not None:

@@ -164,7 +164,7 @@ def table(page: str, heading: str) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize(
     ("headings", "words"),
     [
-        (("Words of a run", "Words about models", "Words about money"), RUN_WORDS),
+        (("Words of a run", "Words about models", "Words about money", "Words about a job"), RUN_WORDS),
         (("Words about an op",), OP_WORDS),
     ],
 )

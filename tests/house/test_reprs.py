@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from analysis import WORDS, Summary, op_figures
+from analysis.economics import PricePath
 from analysis.report import Story
 from analysis.runs import BesideWork, Hidden, advice, compare, levers, roofline_points, schedule_path
 from analysis.timelines import Part
 from analysis.traces import TraceOptions, TraceText
-from analysis.words import CAUSES, rounds_figures
+from analysis.words import CAUSES, mean_of, rounds_figures
 from hw import Mark, Mesh, Problem, Problems, Router, System, load_chip, load_system, parse_topology
 from hw.chips import CollectiveTimes, load_kernel_times
 from hw.input import Dimension, QuantityOf, Sign, UnknownNames, parse_document, validate
@@ -73,6 +74,7 @@ def examples() -> list[object]:
         compare(result, result), compare(result, result).changes[0], TraceOptions(), Story(), Part("network", "host"),
         TraceText(Path("rank0.json"), "[]" * 9999),
         Hidden("r", "all_reduce", "X", 1e-3, 2e-4),
+        mean_of([1.0, 2.0, 3.0, 4.0, 5.0]), PricePath([(3600.0 * hour, 3.0) for hour in range(999)], 86400.0),
     ]  # fmt: skip
 
 

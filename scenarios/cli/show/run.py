@@ -6,7 +6,7 @@ from rich.text import Text
 
 from analysis import screen
 from hw.input import first_problems
-from scenarios.building.run_one import money_words_of
+from scenarios.building.run_one import job_words_of, money_words_of
 from scenarios.cli.show.find import find_lines
 from scenarios.cli.show.study import show_study
 from scenarios.console.terminal import console as terminal
@@ -25,6 +25,8 @@ def show_outcome(outcome: Outcome) -> None:
     console = terminal()
     scenario = outcome.scenario
     told = list(model_lines(scenario.model, outcome.words)) if scenario.model is not None else []
+    if (job_words := job_words_of(scenario, [outcome.words])) is not None:
+        told += job_words.lines()
     also = software_advice(scenario, outcome.words)
     console.print(screen(scenario.name, scenario.about, outcome.words, console.width, told, also))
     if scenario.study is not None and scenario.study.find is not None and outcome.search is not None:

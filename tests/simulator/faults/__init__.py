@@ -1,0 +1,1 @@
+"""Lives of jobs: laws and closed forms."""
