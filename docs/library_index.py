@@ -111,7 +111,11 @@ TECHNIQUES: tuple[tuple[str, ...], ...] = (
         "16 * sqrt((ops.x.t_network + ops.y.t_network) / t_network)",
     ),
     ("slices joined by a data-center network", "tokens_over_dcn tokens_over_dcn_many"),
-    ("stragglers", "one_slow_of_eight one_slow_of_eight_by_speed slowest_of_a_thousand a_link_at_half_speed", "1 - mfu"),
+    (
+        "stragglers",
+        "one_slow_of_eight one_slow_of_eight_by_speed slowest_of_a_thousand a_link_at_half_speed",
+        "1 - mfu",
+    ),
     ("failures and checkpoints", "thousand_cards_fail best_checkpoint_interval checkpoints_beside_work", "goodput"),
     ("jobs that shrink", "machines_that_shrink"),
     ("V100 and A100 in one job", "v100_a100_equal v100_a100_proportional a100_alone", "mfu"),
