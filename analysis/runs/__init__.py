@@ -18,6 +18,7 @@ from analysis.runs.critical_path import (
 from analysis.runs.elasticity import FACTORS, Lever, elasticity, levers
 from analysis.runs.grounds import GROUNDS, grounds, grounds_line
 from analysis.runs.hidden import Hidden, hidden_communication
+from analysis.runs.margin import NINE_OF_TEN, Margin, margin
 from analysis.runs.path_frames import path_frame, slack_frame
 from analysis.runs.roofline import RooflinePoint, roofline_points, roofs
 from analysis.runs.roofline_frames import eta_frame, points_frame
@@ -64,10 +65,13 @@ __all__ = [
     "assumptions",
     "elasticity",
     "levers",
-    # What its times rest on.
+    # What its times rest on, and how sure they are.
     "GROUNDS",
+    "NINE_OF_TEN",
+    "Margin",
     "grounds",
     "grounds_line",
+    "margin",
     # Two runs; a job beside the run.
     "BOTH",
     "ONLY_A",

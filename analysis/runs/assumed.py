@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from analysis.runs.advice import MAX_TASKS
 from analysis.words.summary import Summary
+from hw import Chip
 from hw.input import few
 
 _MATTERS = 0.01
@@ -34,10 +35,19 @@ def _latencies(summary: Summary) -> list[str]:
             link
             for chip in system.kinds
             for link in used & set(chip.links)
-            if "latency_s" not in chip.links[link].model_fields_set
+            if "latency_s" not in chip.links[link].model_fields_set and not _was_measured(summary, chip, link)
         }
     )
     return [f"no latency on {few(unknown, 3)} (no figure)"] if unknown else []
+
+
+def _was_measured(summary: Summary, chip: Chip, link: str) -> bool:
+    """Whether what is sent over a link takes what was measured, latencies included: collectives do, a send does not."""
+    plan, measured = summary.plan, chip.calibration.measured
+    if plan.options.calibration != "measured" or measured is None or link not in measured.collectives:
+        return False
+    asked = [sort.kernel.communication for sort in plan.kernels.sorts]
+    return not any(each.pair for each in asked if each is not None)
 
 
 def _padding(summary: Summary) -> list[str]:

@@ -2,7 +2,7 @@
 
 Definition. Every task counts on each chip that it occupies, for as long as it takes there: so the shares are those of the
 time of all tasks of all chips, not of the run's time, in which some hide behind others. A task rests on one thing:
-`measured`: a kernel whose kind was measured, or the host's work to issue one;
+`measured`: a kernel whose kind was measured, a collective over a link over which they were, or the host's work to issue one;
 `profile`: a kernel priced like others that were, or a part of the data sheet's rate that was measured (an efficiency);
 `data_sheet`: the data sheet's own rate, or what the run itself says of it.
 Assumes: what is slowest of a task decides what it rests on; so does the busiest wire, by bytes over its data sheet's rate.
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hw import Chip
+from hw.chips import CollectiveTimes
 from simulator import Plan, PlannedKernel, Result, RunOptions, Variant
 
 MEASURED, PROFILE, DATA_SHEET = "measured", "profile", "data_sheet"
@@ -34,7 +35,7 @@ def grounds(result: Result) -> dict[str, float] | None:
     if plan.options.calibration != "measured":
         return None
     spent = dict.fromkeys(GROUNDS, 0.0)
-    for sort, variant, seconds in _spent(result):
+    for sort, variant, seconds in spent_by_kernels(result):
         planned = plan.kernels.sorts[sort]
         spent[_rests_on(plan, planned, planned.variants[variant], plan.split.chips[variant])] += seconds
     whole = sum(spent.values())
@@ -48,7 +49,7 @@ def grounds_line(shares: dict[str, float]) -> str:
     )
 
 
-def _spent(result: Result) -> Iterator[tuple[int, int, float]]:
+def spent_by_kernels(result: Result) -> Iterator[tuple[int, int, float]]:
     """(sort of kernels, variant, time of all its tasks on all chips); a transfer counts by what its task carries out."""
     plan, places = result.plan, result.places
     kernel = np.asarray(plan.program.kernel, dtype=np.int64)[places.task]
@@ -68,12 +69,28 @@ def _rests_on(plan: Plan, planned: PlannedKernel, variant: Variant, chip: Chip) 
         return _BY[variant.by]
     if planned.kernel.host_s:  # its host issues kernels, for as long as was measured
         return MEASURED
+    slowest = slowest_of(plan, planned, variant)
+    if collective_times(plan, planned, slowest, chip) is not None:
+        return MEASURED
+    return PROFILE if _achieved(plan.options, chip, _LINKS.get(slowest, slowest)) else DATA_SHEET
+
+
+def slowest_of(plan: Plan, planned: PlannedKernel, variant: Variant) -> str:
+    """The resource of its chip, or the link, that a task is held up by."""
     needs = variant.times_s
     slowest = max(needs, key=lambda name: needs[name], default="")
     beside = max(planned.network_s, planned.host_s)
     if beside > needs.get(slowest, 0.0):
         slowest = _busiest_link(plan, planned) if planned.network_s >= planned.host_s else "host"
-    return PROFILE if _achieved(plan.options, chip, _LINKS.get(slowest, slowest)) else DATA_SHEET
+    return slowest
+
+
+def collective_times(plan: Plan, planned: PlannedKernel, link: str, chip: Chip) -> CollectiveTimes | None:
+    """What was measured of a collective that a link holds up: nothing where the run itself says how fast the link is."""
+    asked, measured = planned.kernel.communication, chip.calibration.measured
+    if asked is None or asked.pair or measured is None or not _achieved(plan.options, chip, link):
+        return None
+    return measured.collectives.get(link)
 
 
 def _busiest_link(plan: Plan, planned: PlannedKernel) -> str:

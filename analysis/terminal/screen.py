@@ -20,6 +20,7 @@ from analysis.runs.assumed import assumptions
 from analysis.runs.collectives import folding_line
 from analysis.runs.grounds import grounds, grounds_line
 from analysis.runs.hidden import hidden_communication
+from analysis.runs.margin import margin
 from analysis.terminal.gantt import LETTERS, OTHER, Window, gantt, steady_window
 from analysis.terminal.lines import LABEL, joined, labelled, line_of
 from analysis.words.busy import busy_s
@@ -121,7 +122,9 @@ def _verdict(summary: Summary, width: int) -> Iterator[Text]:
     """The time, its place between the bounds, and what is exposed."""
     mfu, bound = 100 * _number(summary["mfu"]), str(summary["bound_by"])
     time = _number(summary["time"])
-    text = Text.assemble((f"time {_time(time)}", "bold"), "  bound by ", (bound, CAUSES[bound].colour))
+    sure = margin(summary.result)
+    within = f" ± {100 * sure.relative:.2g} %" if sure is not None else ""
+    text = Text.assemble((f"time {_time(time)}", "bold"), within, "  bound by ", (bound, CAUSES[bound].colour))
     text.append(f" ({_share(_number(summary[CAUSES[bound].word]), time)} busy)")
     text.append(f"  eta {WORDS['eta'].text(summary['eta'])}  MFU {mfu:.1f} %")
     yield line_of(text, width)

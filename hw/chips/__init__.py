@@ -10,6 +10,7 @@ from hw.chips.host import HOST_LINK, Host
 from hw.chips.kernel_times import (
     AttentionTimes,
     DispatchTimes,
+    Family,
     KernelTimes,
     MatmulTimes,
     PassTimes,
@@ -31,6 +32,7 @@ __all__ = [
     "AttentionTimes",
     "CollectiveTimes",
     "DispatchTimes",
+    "Family",
     "KernelTimes",
     "MatmulTimes",
     "PassTimes",

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hw.input.validation import Seconds, Spec
+from hw.input.validation import Efficiency, Seconds, Spec
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -32,4 +32,7 @@ class CollectiveTimes(Spec):
         alias="copy",
         default=float(2**40),
         description="rate at which a chip copies the part that stays with it, over the link's bandwidth",
+    )
+    residual: Efficiency | None = Field(
+        default=None, description="mean error of what these times say of measured collectives"
     )

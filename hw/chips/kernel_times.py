@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
@@ -25,6 +25,9 @@ _FOLDER = Path(__file__).parent.parent / "kernels"
 Count = Annotated[int, Field(ge=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+Family = Literal["matmul", "convolution", "attention", "attention_backward", "passes"]
+"""Kernels whose times are made alike."""
 
 
 class MatmulTimes(Spec):
@@ -109,6 +112,7 @@ class DispatchTimes(Spec):
         description="the same where it keeps what a backward pass needs; else as `eager`",
     )
     compiled_s: Seconds = Field(alias="compiled", default=0.0, description="of what a compiler has made")
+    residual: Efficiency | None = Field(default=None, description="mean error of these times")
 
 
 class KernelTimes(Spec):
@@ -136,6 +140,9 @@ class KernelTimes(Spec):
     attention_backward: AttentionTimes
     kinds: Annotated[dict[str, PassTimes], Frozen] = Field(
         default_factory=dict, description="by kind of op; one that is not here passes once, in one kernel"
+    )
+    residuals: Annotated[dict[Family, Efficiency], Frozen] = Field(
+        default_factory=dict, description="mean error of what these times say of measured kernels, by their family"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis import CAUSES, WORDS, Summary
-from analysis.runs import advice, grounds, grounds_line
+from analysis.runs import advice, grounds, grounds_line, margin
 from analysis.words import rounds_figures
 from hw import Dimension
 from hw.input import show
@@ -52,6 +52,10 @@ def bare_reasons(words: Summary, notes: Iterable[str], sharding: ShardingStory) 
     shares = grounds(words.result)
     if shares is not None:
         yield f"What it rests on, {grounds_line(shares)}."
+    sure = margin(words.result)
+    if sure is not None:
+        low, high = show(sure.low_s, _S), show(sure.high_s, _S)
+        yield f"How sure it is: {low} to {high} by residuals of {100 * sure.covers:.1f} % of its path (nine of ten)."
     for line in sharding.lines():
         yield f"Sharding: {line}."
 

@@ -28,7 +28,7 @@ from analysis import (
     write_table,
     write_trace,
 )
-from analysis.runs import grounds
+from analysis.runs import grounds, margin
 from analysis.words import rounds_figures
 from hw import Problems, SpecError
 from hw.systems import folder_of
@@ -204,6 +204,8 @@ class Outcome:
             words["chip_of"] = {word: chip for word, chip in chips.items() if chip is not None}
         if (shares := grounds(self.result)) is not None:
             words["provenance"] = shares
+        if (sure := margin(self.result)) is not None:
+            words["interval"] = {"low": sure.low_s, "high": sure.high_s, "covers": sure.covers}
         if self.sharding.inserted or self.sharding.dearer:
             words["sharding"] = self.sharding.as_json()
         if (money_words := money_words_of(self.scenario)) is not None:

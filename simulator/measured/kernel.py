@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hw.chips import AttentionTimes, KernelTimes, PassTimes
+from hw.chips import AttentionTimes, Family, KernelTimes, PassTimes
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.measured.attention import attention_s
 from simulator.measured.device import Device, joint
@@ -20,6 +20,14 @@ from simulator.ops.kernel import Kernel
 _ONCE = PassTimes()
 
 _CONVOLUTIONS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight")
+
+_FUSED: Mapping[str, Family] = {
+    "attention": "attention",
+    "attention_backward": "attention_backward",
+    "attention_block": "attention",
+    "attention_block_backward": "attention_backward",
+}
+"""Kinds that are fused attention where one kernel has both matmuls and softmax."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,15 @@ class KernelTime:
         return self.start_s + self.busy_s
 
 
+def family_of(kernel: Kernel) -> Family:
+    """How its time is made."""
+    if kernel.kind in _FUSED and kernel.contractions and kernel.vector_flops:
+        return _FUSED[kernel.kind]
+    if any(work.contractions for work in kernel.works):
+        return "convolution" if kernel.kind in _CONVOLUTIONS else "matmul"
+    return "passes"
+
+
 def library_kernels(kernel: Kernel, times: KernelTimes, compiled: bool = False) -> int:
     """How many kernels a library makes of it."""
     fused = {"attention": times.attention, "attention_backward": times.attention_backward}
@@ -46,17 +63,17 @@ def library_kernels(kernel: Kernel, times: KernelTimes, compiled: bool = False) 
 
 def kernel_time(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool = False) -> KernelTime:
     """The time of a kernel alone; `compiled`: as a compiler makes it, where it does."""
+    # standard attention has kernels for matmuls and for softmax: only the fused one has both at once
     fused: Mapping[str, AttentionTimes] = {
         "attention": times.attention,
         "attention_backward": times.attention_backward,
-        "attention_block": times.attention,
-        "attention_block_backward": times.attention_backward,
     }
-    # standard attention has kernels for matmuls and for softmax: only the fused one has both at once
-    if kernel.kind in fused and kernel.contractions and kernel.vector_flops:
-        return _attention(kernel, device, times, fused[kernel.kind])
-    contracts = any(work.contractions for work in kernel.works)
-    return _contraction(kernel, device, times) if contracts else _passes(kernel, device, times, compiled)
+    family = family_of(kernel)
+    if family in fused:
+        return _attention(kernel, device, times, fused[family])
+    if family == "passes":
+        return _passes(kernel, device, times, compiled)
+    return _contraction(kernel, device, times)
 
 
 def _hbm_s(nbytes: float, device: Device, times: KernelTimes) -> float:

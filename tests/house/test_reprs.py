@@ -11,7 +11,7 @@ import pytest
 from analysis import WORDS, Summary, op_figures
 from analysis.economics import PricePath
 from analysis.report import Story
-from analysis.runs import BesideWork, Hidden, advice, compare, levers, roofline_points, schedule_path
+from analysis.runs import BesideWork, Hidden, Margin, advice, compare, levers, roofline_points, schedule_path
 from analysis.timelines import Part
 from analysis.traces import TraceOptions, TraceText
 from analysis.words import CAUSES, mean_of, rounds_figures
@@ -58,7 +58,7 @@ def examples() -> list[object]:
     kernels = load_kernel_times("hopper")
     return [
         kernels, kernels.matmul, kernels.attention, kernels.kinds["adamw"], kernels.dispatch,
-        CollectiveTimes(start=5e-6),
+        CollectiveTimes(start=5e-6), Margin(0.1, 1.0, 2.0),
         chip, load_chip("h100_sxm").matrix_unit.derived, chip.hbm, *chip.links.values(), system.host, system,
         system.mesh, Mesh({"X": 4}, {"A": range(4000)}), System(chip),
         topology, topology.levels[0], topology.axes[0], topology.wires[0], many.trunks(1)[0], system.wires,
