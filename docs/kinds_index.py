@@ -48,7 +48,7 @@ def _sections() -> Iterator[str]:
     for module in dict.fromkeys(each.lower.__module__ for each in KINDS.values()):
         mine = [each for each in KINDS.values() if each.lower.__module__ == module]
         said, file = _first(import_module(module).__doc__), module.replace(".", "/")
-        yield f"## {_title(module)}\n\n{said} ([source](../{file}.py))\n"
+        yield f"## {_title(module)}\n\n{said} ([{file}.py](../{file}.py))\n"
         yield "| kind | inputs | its own options | backward | what it does |\n|---|---|---|---|---|"
         yield from (_row(each) for each in mine)
         yield ""

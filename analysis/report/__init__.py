@@ -3,7 +3,7 @@
 `report_html(result, Story(...))` is the page that `--report` writes; the `*_html` functions are what notebooks show.
 """
 
-from analysis.report.html import study_html, summary_html, what_if_html
+from analysis.report.html import compared_html, study_html, summary_html, what_if_html
 from analysis.report.report import report_html
 from analysis.report.story import Story
 
@@ -12,6 +12,7 @@ __all__ = [
     "Story",
     "report_html",
     # In a notebook.
+    "compared_html",
     "study_html",
     "summary_html",
     "what_if_html",

@@ -6,16 +6,29 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.plots.page import in_text
+from analysis.runs.compare import Comparison
 from analysis.words.causes import CAUSES
 from analysis.words.summary import Summary
 from analysis.words.words import word_named
 from hw import Dimension
 from hw.input import show
+from simulator import PS_PER_S
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN = ("time", "lower_bound", "upper_bound", "eta", "bound_by", "mfu", "intensity", "hbm_bytes", "peak_memory")
+_SHOWN = (
+    "time",
+    "lower_bound",
+    "upper_bound",
+    "eta",
+    "bound_by",
+    "exposed_network",
+    "mfu",
+    "intensity",
+    "hbm_bytes",
+    "peak_memory",
+)
 _IN_STUDIES = ("time", "bound_by", "eta", "mfu", "cost")
 _LEFT = ' style="text-align:left"'
 ROWS = 60
@@ -60,6 +73,25 @@ def what_if_html(name: str, frame: pd.DataFrame) -> str:
         for row in frame.to_dict("records")
     ]
     return f"<div><b>{in_text(name)}</b>{_table(['resource', '1.1x', '2x', 'infinite', 'elasticity'], rows)}</div>"
+
+
+def compared_html(names: tuple[str, str], words: Sequence[tuple[str, object, object]], moved: Comparison) -> str:
+    """Two runs side by side: the words about either, then what moved, cause by cause, which adds up to the difference."""
+    rows = [[word, _shown(word, a), _shown(word, b)] for word, a, b in words if a is not None or b is not None]
+    causes = [[each.cause, *_times(each.a_ps, each.b_ps, each.difference_ps)] for each in moved.by_cause]
+    together = ["together", "", "", _signed(moved.difference_ps)]
+    return (
+        f"<div><b>{in_text(names[0])}</b> and <b>{in_text(names[1])}</b>{_table(['', *names], rows)}"
+        f"{_table(['what moved', *names, 'difference'], [*causes, together])}</div>"
+    )
+
+
+def _times(a_ps: int, b_ps: int, difference_ps: int) -> list[str]:
+    return [*(show(time_ps / PS_PER_S, Dimension.TIME) for time_ps in (a_ps, b_ps)), _signed(difference_ps)]
+
+
+def _signed(time_ps: int) -> str:
+    return f"{'+' if time_ps > 0 else ''}{show(time_ps / PS_PER_S, Dimension.TIME)}"
 
 
 def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -53,6 +53,11 @@ class Compared:
         """(word, in A, in B) for the words about the whole run."""
         return [(word, self.a[word], self.b[word]) for word in WORDS]
 
+    def _repr_html_(self) -> str:
+        from analysis.report import compared_html
+
+        return compared_html(self.names, self.words, self.moves)
+
     def as_json(self) -> dict[str, Any]:
         """Plain data, seconds."""
         notes = [{"notes": list(each)} if each else {} for each in self.notes]

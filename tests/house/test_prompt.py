@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import overlapse as ov
-from scenarios import compare, crossover, load_scenario, sweep, what_if
+from scenarios import Compared, compare, crossover, load_scenario, sweep, what_if
 from simulator import RunOptions
 
 FILE = """\
@@ -78,6 +78,18 @@ def test_options_say_only_what_is_not_the_default() -> None:
 def test_a_builder_shows_its_ops() -> None:
     names = dir(ov.GraphBuilder(B=1))
     assert {"matmul", "all_reduce", "relu", "graph", "repeat"} <= set(names)
+
+
+def test_a_comparison_shows_itself_in_a_notebook(held: dict[str, object]) -> None:
+    compared = held["Compared"]
+    assert isinstance(compared, Compared)
+    page = compared._repr_html_()
+    assert "bound_by" in page
+    assert "what moved" in page
+    assert "together" in page
+    assert "<script" not in page
+    evil = Compared(("<b>", "&"), compared.a, compared.b, compared.moves)
+    assert "&lt;b&gt;" in evil._repr_html_()
 
 
 def test_an_outcome_that_has_not_run_says_so(tmp_path: Path) -> None:

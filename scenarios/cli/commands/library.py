@@ -44,6 +44,4 @@ def register(
             from scenarios.shelf import new_scenario
 
             path = new_scenario(name, from_)
-            tell(
-                f"wrote {path}; `overlapse run {path}` runs it, `overlapse explain {path}` says why it takes that long"
-            )
+            tell(f"wrote {path}; `overlapse run` runs it, `overlapse explain` says why it takes so long")
