@@ -358,6 +358,7 @@ def test_the_critical_path_is_a_mode(browser: Browser, tmp_path: Path) -> None:
 
 def test_a_choice_frames_what_it_waited_for(browser: Browser, small_file: Path) -> None:
     page = shown(browser, small_file)
+    seen = 0
     for at in page.run("[...overlapse.timeline.model.slices.task.keys()].slice(0, 12)"):
         page.run(f"overlapse.timeline.choose({at})")
         told = page.run("""(() => {
@@ -368,6 +369,8 @@ def test_a_choice_frames_what_it_waited_for(browser: Browser, small_file: Path) 
           return [[...overlapse.timeline.marked().beside].sort(), [...of(before), ...of(after)].sort()];
         })()""")
         assert told[0] == told[1]
+        seen += len(told[0])
+    assert seen
 
 
 SAVED = """(async () => {

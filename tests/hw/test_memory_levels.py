@@ -145,7 +145,7 @@ expect: {fits: %s}
 """
     for size, fits in ((16 * 2**20, "true"), (17 * 2**20, "false")):  # 33 MiB of L1
         (tmp_path / "held.yaml").write_text(text % (size, fits), encoding="utf-8")
-        assert not run_scenario(str(tmp_path / "held.yaml")).failed
+        assert {verdict.holds for verdict in run_scenario(str(tmp_path / "held.yaml")).verdicts} == {True}
 
 
 # Tiles, fusion, latency, roofs

@@ -168,7 +168,7 @@ def test_files_are_found_from_the_file_that_names_them(tmp_path: Path) -> None:
     written(below, MATMUL + "expect: {'run(\"half.yaml\").time': 0.5 * time}\n", "base.yaml")
     written(below, MATMUL.replace("B: 4096", "B: 2048"), "half.yaml")
     top = written(tmp_path, "extends: below/base.yaml\nname: top\n", "top.yaml")
-    assert not run(top).failed
+    assert [verdict.holds for verdict in run(top).verdicts] == [True]
 
 
 def test_two_files_may_claim_about_each_other(tmp_path: Path) -> None:
@@ -176,8 +176,7 @@ def test_two_files_may_claim_about_each_other(tmp_path: Path) -> None:
     b = written(
         tmp_path, MATMUL.replace("B: 4096", "B: 8192") + "expect: {'run(\"a.yaml\").time': 0.5 * time}\n", "b.yaml"
     )
-    assert not run(a).failed
-    assert not run(b).failed
+    assert [verdict.holds for each in (a, b) for verdict in run(each).verdicts] == [True, True]
 
 
 def test_another_run_that_cannot_be_is_told_at_the_claim(tmp_path: Path) -> None:
@@ -253,8 +252,9 @@ def test_a_row_that_is_not_there_is_told(tmp_path: Path, claim: str, said: str) 
 
 def test_a_word_without_a_value_fails_its_claim(tmp_path: Path) -> None:
     path = written(tmp_path, MATMUL + "expect: {tokens_per_s: 3 /s, 2 * tokens_per_s: 3 /s}\n")
-    for verdict in run(path).verdicts:
-        assert not verdict.holds
+    verdicts = run(path).verdicts
+    assert [verdict.holds for verdict in verdicts] == [False, False]
+    for verdict in verdicts:
         assert "got nothing (tokens_per_s has no value for this scenario)" in str(verdict)
 
 
@@ -263,7 +263,7 @@ def test_a_claim_that_is_inherited_is_dropped_by_null(tmp_path: Path) -> None:
     top = "extends: base.yaml\nname: top\nexpect: {'rows[0].time / rows[1].time': null, time: null, t_math: time}\n"
     outcome = run(written(tmp_path, top, "top.yaml"))
     assert [claim.word for claim in outcome.scenario.claims] == ["t_math"]
-    assert not outcome.failed
+    assert {verdict.holds for verdict in outcome.verdicts} == {True}
 
 
 # Conditions
