@@ -177,6 +177,8 @@ def _candidates(
     run = scenario.model
     assert run is not None
     chips = scenario.system.size
+    asked: list[tuple[Parallel, Training]] = []
+    tried: list[Values] = []
     for chosen in product(*space.values()):
         values = dict(zip(space, chosen, strict=True))
         layout = {key: value for key, value in values.items() if key != "recompute"}
@@ -189,10 +191,16 @@ def _candidates(
         layers = () if "pp" in layout or "interleave" in layout else run.parallel.layers
         try:
             parallel = replace(run.parallel, **layout, dp=chips // others, layers=layers)
-            training = replace(run.how, recompute=values.get("recompute", run.how.recompute))
-            yield Candidate(values, estimator.estimate(parallel, training))
+            asked.append((parallel, replace(run.how, recompute=values.get("recompute", run.how.recompute))))
         except SpecError as error:
             refused.add(first_line(error))
+            continue
+        tried.append(values)
+    for given, found in zip(tried, estimator.estimates(asked), strict=True):
+        if isinstance(found, SpecError):
+            refused.add(first_line(found))
+        else:
+            yield Candidate(given, found)
 
 
 def _scenario_of(scenario: Scenario, values: Values) -> Scenario:

@@ -102,7 +102,7 @@ def test_the_winner_is_that_of_trying_all(tmp_path: Path, case: str) -> None:
     fits=st.integers(0, 23),
     above=st.sampled_from((0.9999, 1.0001)),
 )
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 def test_any_search_finds_what_trying_all_finds(
     layers: int, d_model: int, batch: int, schedule: str, chip: str, overlap: str, fits: int, above: float
 ) -> None:

@@ -1,7 +1,8 @@
 """The distinct chunks of a step: each sort built once, for all configurations in which it is the same but for sizes.
 
 Model: a chunk depends on which blocks it has, with what before and behind them, on which axes of the mesh there are, how
-weights are stored, what is recomputed; not on how many chips an axis has, nor on the microbatch.
+weights are stored, what is recomputed; not on how many chips an axis has, nor on the microbatch. Nor does it depend on how
+often a run of blocks repeats, where that is all that is counted in it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simulator.graph.owners import Roles
-from simulator.models.blocks import runs
+from simulator.models.blocks import Run, runs
 from simulator.models.description import Transformer
 from simulator.models.estimates.program import Structure
 from simulator.models.steps.chunk import Chunk
@@ -52,6 +53,16 @@ class ChunkSort:
         return self.chunk.dims(sizes, parallel)
 
 
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A sort of chunk under a configuration: how often its blocks repeat, by the count that they have in the sort, and the
+    number of the last stage, which has a table in common with the first, by that in the sort."""
+
+    sort: ChunkSort
+    rounds: tuple[tuple[int, int], ...]
+    last_stage: tuple[int, int]
+
+
 @dataclass
 class Chunks:
     """The sorts of chunks of a model that are known so far."""
@@ -59,11 +70,14 @@ class Chunks:
     model: Transformer
     _known: dict[Hashable, ChunkSort] = field(default_factory=dict)
     _numbers: dict[Hashable, int] = field(default_factory=dict)
-    _kinds: dict[tuple[int, int], Hashable] = field(default_factory=dict)
+    _manners: dict[Hashable, int] = field(default_factory=dict)
+    _written: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
+    _runs: dict[tuple[int, int], Sequence[Run]] = field(default_factory=dict)
 
-    def of(self, step: Step) -> Sequence[ChunkSort]:
+    def of(self, step: Step) -> Sequence[Sized]:
         """The sort of each chunk of a step, in the order of the model."""
-        counts, manner = step.parallel.cut(self.model.layers), _manner(step, self.model)
+        counts, told = step.parallel.cut(self.model.layers), _manner(step, self.model)
+        manner = self._manners.setdefault(told, len(self._manners))
         first = 0
         found = []
         for size in counts:
@@ -71,33 +85,45 @@ class Chunks:
             first += size
         return found
 
-    def _sort(self, step: Step, where: Slice, manner: tuple[Hashable, ...]) -> ChunkSort:
-        key = (self._blocks(step.training, where), *manner)
+    def _sort(self, step: Step, where: Slice, manner: int) -> Sized:
+        runs = self._runs_of(where)
+        repeats = runs[0].repeat if len(runs) == 1 and _counts_blocks_only(step, runs[0].repeat) else 0
+        key = (self._blocks(step.training, where, not repeats), manner)
         if key not in self._known:
             chunk = step.chunk(where)
             items = chunk.for_pipeline(step.parallel.schedule == "zero_bubble" and step.parallel.chunks > 1)
             structure = Structure(items, self._numbers)
             self._known[key] = ChunkSort(chunk, structure, chunk.roles(), named_in(items.begin))
-        return self._known[key]
+            self._written[key] = repeats, step.parallel.pp - 1
+        rounds, last_stage = self._written[key]
+        return Sized(self._known[key], ((rounds, repeats),) if repeats else (), (last_stage, step.parallel.pp - 1))
 
-    def _blocks(self, training: Training, where: Slice) -> Hashable:
-        """Which blocks a chunk has, and what stands before and behind them."""
-        model, remade = self.model, training.recompute
-        cut = min(max(remade, where.first), where.end) - where.first if isinstance(remade, int) else remade
+    def _runs_of(self, where: Slice) -> Sequence[Run]:
         place = where.first, where.end
-        if place not in self._kinds:
-            self._kinds[place] = tuple((run.blocks, run.repeat) for run in runs(model, *place))
-        kinds = self._kinds[place]
-        return where.first == 0, where.end == model.layers, cut, kinds
+        if place not in self._runs:
+            self._runs[place] = runs(self.model, *place)
+        return self._runs[place]
+
+    def _blocks(self, training: Training, where: Slice, counted: bool) -> Hashable:
+        """Which blocks a chunk has, how many of them if they are counted, and what stands before and behind them."""
+        remade = training.recompute
+        cut = min(max(remade, where.first), where.end) - where.first if isinstance(remade, int) else remade
+        kinds = tuple((run.blocks, run.repeat if counted else 0) for run in self._runs_of(where))
+        return where.first == 0, where.end == self.model.layers, cut, kinds
+
+
+def _counts_blocks_only(step: Step, repeat: int) -> bool:
+    """Whether nothing in a chunk but the repeats of its one run of blocks has to do with how many there are: a ring has
+    rounds of its own, blocks of which some are made again are cut in two, and libraries hold what they hold of all."""
+    ring = step.parallel.cp > 1 and step.parallel.context == "ring"
+    return repeat > 1 and not ring and isinstance(step.training.recompute, str) and step.training.engine == "plain"
 
 
 def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     """What chunks depend on beside their blocks: whether there is an axis, not how long it is; but a ring has a block of ops
-    for each of its chips, two stages that have one table say which they are, and what Megatron-LM's libraries hold is
-    written with its size."""
+    for each of its chips, and what Megatron-LM's libraries hold is written with its size."""
     parallel = step.parallel
-    tied = model.embedding is not None and model.embedding.tied
-    lengths = ("cp", *(["dp"] if parallel.shard is not None else []), *(["pp"] if tied else []))
+    lengths = ("cp", *(["dp"] if parallel.shard is not None else []))
     short: dict[str, Any] = {name: min(parallel.extent(name), 2) for name in AXES if name not in lengths}
     alike = replace(parallel, **short, microbatch=1, layers=(), imbalance=1.0, interleave=min(parallel.interleave, 2))
     training = replace(step.training, batch=1, seq=1)

@@ -16,7 +16,7 @@ Assumes: chips of one kind; program order; collectives as one task; groups over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hw import Mark, Mesh, Problem, SpecError, System
@@ -24,12 +24,13 @@ from hw.systems import mesh_problems
 from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph
 from simulator.models.description import Transformer
-from simulator.models.estimates.chunks import Chunks, ChunkSort
+from simulator.models.estimates.chunks import Chunks, Sized
 from simulator.models.estimates.memory import Held, Holdings, StageMemory, stages_memory
-from simulator.models.estimates.passes import ChunkCosts, costs_of, rows_of
+from simulator.models.estimates.passes import ChunkCosts, Courses, costs_of, rows_of
 from simulator.models.estimates.prices import Price, Prices
-from simulator.models.estimates.rows import Binder, Bound
-from simulator.models.estimates.stages import Pipe, earliest, serially
+from simulator.models.estimates.recurrence import Bounds, bounds_of, check
+from simulator.models.estimates.rows import Asked, Binder, Bound
+from simulator.models.estimates.stages import Pipe
 from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.training import Step, Training
@@ -82,33 +83,56 @@ class Estimator:
         self._options = options or RunOptions()
         self._chunks = Chunks(model)
         self._bound = Bound()
-        self._holdings = Holdings()
+        self._holdings, self._courses = Holdings(), Courses()
         self._meshes: dict[tuple[tuple[str, int], ...], tuple[Prices, Bound]] = {}
         self._first: Prices | None = None
 
     def estimate(self, parallel: Parallel, training: Training) -> Estimate:
         """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does, and for matmuls
         in chunks, which are not known here."""
+        parts = self._parts(parallel, training)
+        return _estimate(parts, bounds_of([parts.pipe])[0])
+
+    def estimates(self, asked: Iterable[tuple[Parallel, Training]]) -> list[Estimate | SpecError]:
+        """The estimates of many configurations, or why there is none: faster than one by one."""
+        tried: list[_Parts | SpecError] = []
+        for parallel, training in asked:
+            try:
+                tried.append(self._parts(parallel, training))
+            except SpecError as error:
+                tried.append(error)
+        parts = [each for each in tried if not isinstance(each, SpecError)]
+        bounds = iter(bounds_of([each.pipe for each in parts]))
+        return [each if isinstance(each, SpecError) else _estimate(each, next(bounds)) for each in tried]
+
+    def _parts(self, parallel: Parallel, training: Training) -> _Parts:
+        """What the estimate of a configuration is made of."""
         if parallel.collective_matmul > 1:
             raise SpecError([Problem(Mark("parallel.collective_matmul"), "an estimate is of matmuls in one piece")])
         step = Step(self.model, parallel, training)
         prices, priced = self._priced(parallel)
         sorts = self._chunks.of(step)
-        costs: dict[int, ChunkCosts] = {}
-        held: dict[int, Held] = {}
-        for sort in sorts:
-            if id(sort) not in costs:
-                dims = {**step.sizes, **sort.dims(parallel, step.sizes)}
-                binder = Binder(dims, prices, self._bound, priced)
-                rows = rows_of(sort, binder)
-                costs[id(sort)] = costs_of(sort, rows)
-                held[id(sort)] = self._holdings.of(sort, rows, binder, parallel.pp > 1)
-        chunks = [costs[id(sort)] for sort in sorts]
-        hops = _Hops(step, sorts, prices)
+        costs: dict[Sized, ChunkCosts] = {}
+        held: dict[Sized, Held] = {}
+        for sized in dict.fromkeys(sorts):
+            sort = sized.sort
+            dims = {**step.sizes, **sort.dims(parallel, step.sizes)}
+            binder = Binder(Asked(dims, dict(sized.rounds), sized.last_stage), prices, self._bound, priced)
+            rows = rows_of(sort, binder)
+            costs[sized] = costs_of(sort, rows, self._courses)
+            held[sized] = self._holdings.of(sort, rows, binder, parallel.pp > 1)
+        chunks = [costs[sized] for sized in sorts]
+        hops = _Hops(step, sorts, prices, priced)
         there = [hops.price(at, at + 1) for at in range(len(sorts) - 1)]
         back = [hops.price(at + 1, at) for at in range(len(sorts) - 1)]
-        memory = stages_memory([held[id(sort)] for sort in sorts], parallel.pp, step.microbatches, _schedule(step))
-        return _estimate(step, chunks, (there, back), memory)
+        works = _works(step, chunks, (there, back))
+        pipe = _pipe(step, chunks, (there, back))
+        try:
+            check(pipe)
+            memory = stages_memory([held[sized] for sized in sorts], parallel.pp, step.microbatches, pipe.schedule)
+        except ValueError as error:
+            raise SpecError([Problem(Mark("parallel.schedule"), str(error))]) from None
+        return _Parts(pipe, works, tuple(memory))
 
     def _priced(self, parallel: Parallel) -> tuple[Prices, Bound]:
         """Prices under the mesh of a parallelism. Raises SpecError where it does not lie on the system."""
@@ -127,12 +151,11 @@ class Estimator:
 class _Hops:
     """What goes from chunk to chunk: the stream of a microbatch, or its gradient, which is as large."""
 
-    def __init__(self, step: Step, sorts: Sequence[ChunkSort], prices: Prices) -> None:
-        self._stages, self._prices = step.parallel.pp, prices
-        self._known: dict[tuple[int, int], tuple[Price, Price]] = {}
+    def __init__(self, step: Step, sorts: Sequence[Sized], prices: Prices, known: Bound) -> None:
+        self._stages, self._prices, self._known = step.parallel.pp, prices, known.hops
         self._ends: tuple[Kernel, Kernel] | None = None
         if self._stages > 1:
-            stream = sorts[0].chunk.ends.makes
+            stream = sorts[0].sort.chunk.ends.makes
             graph = OpGraph(step.sizes, ())
             told = (("over", _AXIS), ("from", "0"), ("to", "1"))
             ops = (Op(replace(stream, name="sent"), "send", (stream,), told), Op(stream, "recv", (), told))
@@ -144,9 +167,10 @@ class _Hops:
         stages = source % self._stages, target % self._stages
         if self._ends is None or stages[0] == stages[1]:
             return None
-        if stages not in self._known:
-            self._known[stages] = self._prices.sent(self._ends, stages)
-        return self._known[stages]
+        key = self._ends[0].communication, stages
+        if key not in self._known:
+            self._known[key] = self._prices.sent(self._ends, stages)
+        return self._known[key]
 
 
 Hops = Sequence[tuple[Price, Price] | None]
@@ -156,50 +180,60 @@ def _schedule(step: Step) -> str:
     return step.parallel.schedule if step.parallel.chunks > 1 else "1f1b"
 
 
-def _estimate(
-    step: Step, chunks: Sequence[ChunkCosts], hops: tuple[Hops, Hops], memory: Sequence[StageMemory]
-) -> Estimate:
-    parallel, count = step.parallel, step.microbatches
-    there, back = hops
-    works = [Work() for _ in range(parallel.pp)]
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What an estimate is made of: the pipeline in seconds, the work of a chip of each stage, and what it holds."""
+
+    pipe: Pipe
+    works: Sequence[Work]
+    memory: tuple[StageMemory, ...]
+
+
+def _works(step: Step, chunks: Sequence[ChunkCosts], hops: tuple[Hops, Hops]) -> list[Work]:
+    """The work of a chip of each stage."""
+    stages, count = step.parallel.pp, step.microbatches
+    works = [Work() for _ in range(stages)]
     for at, chunk in enumerate(chunks):
-        works[at % parallel.pp].include(chunk.work_in(count))
-    for ways, step_by in ((there, 1), (back, -1)):
+        works[at % stages].include(chunk.work_in(count))
+    for ways, step_by in zip(hops, (1, -1), strict=True):
         for at, hop in enumerate(ways):
             if hop is not None:
                 ends = (at, at + 1) if step_by > 0 else (at + 1, at)
                 for stage, price in zip(ends, hop, strict=True):
-                    works[stage % parallel.pp].add(price, count)
-    pipe = Pipe(
+                    works[stage % stages].add(price, count)
+    return works
+
+
+def _pipe(step: Step, chunks: Sequence[ChunkCosts], hops: tuple[Hops, Hops]) -> Pipe:
+    there, back = hops
+    return Pipe(
         chunks=[chunk.passes for chunk in chunks],
-        stages=parallel.pp,
-        microbatches=count,
+        stages=step.parallel.pp,
+        microbatches=step.microbatches,
         schedule=_schedule(step),
         blocking=step.blocking,
         there=[_seconds(hop) for hop in there],
         # of the chunk from which it goes back
         back=[(0.0, 0.0), *(_seconds(hop) for hop in back)],
     )
-    try:
-        least, most = earliest(pipe), serially(pipe)
-    except ValueError as error:
-        raise SpecError([Problem(Mark("parallel.schedule"), str(error))]) from None
+
+
+def _estimate(parts: _Parts, bounds: Bounds) -> Estimate:
+    works = parts.works
     times = {
         "t_math": max(work.of("matrix_unit") for work in works),
         "t_vector": max(work.of("vector_unit") for work in works),
-        "t_memory": max(
-            max((time for name, time in work.chip.items() if name == "hbm"), default=0.0) for work in works
-        ),
+        "t_memory": max(work.of("hbm") for work in works),
         "t_network": max(work.network for work in works),
     }
     lower = max(*times.values(), *(time for work in works for time in work.chip.values()))
     return Estimate(
         lower_bound=lower,
-        earliest=max(least, lower),
-        upper_bound=most,
+        earliest=max(bounds.earliest, lower),
+        upper_bound=bounds.serial,
         matrix_flops=max(work.matrix_flops for work in works),
         stages=tuple(works),
-        memory=tuple(memory),
+        memory=parts.memory,
         **times,
     )
 

@@ -7,6 +7,10 @@ it, what it gives on to the end of that which makes it. What nobody makes is giv
 A run keeps that order within a queue only. So of each life the part is known, too, that it has in every run: from the first
 to the last kernel of the compute queue that makes or reads the tensor. While any of those in between runs, the tensor is
 there. What is made and read in other queues only has no such part.
+Of blocks with many rounds, all as many, a few are walked through, and the middle one stands for those that are left out:
+what it makes and the block does not use up is there so many times more, from the end of that round to the end of the middle
+round of the block that uses it up. Rounds are alike but for the first and last ones, so levels rise or fall evenly in those
+that are left out, and the highest is in one that is walked through.
 """
 
 from __future__ import annotations
@@ -35,36 +39,54 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Span:
-    """First steps, and the steps behind the last ones, of some tensors; the same for those that have none."""
+    """First steps, and the steps behind the last ones, of some tensors; the same for those that have none. `rows`: those of
+    which there are more than one, one for each round that is left out, from `since` to before `until`."""
 
     begin: Any
     end: Any
+    rows: Any
+    since: Any
+    until: Any
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Lives:
     """Columns, a row for each tensor that is made: its slot, its life in program order, the part of it that it has in every
-    run (`sure`), the part that makes it, and the slots in whose memory it lies by row. `bounds`: the first step of each
-    part, and the end. `given`: by slot how often something is given there, and in which part it is asked for first."""
+    run (`sure`), and the slots in whose memory it lies by row. `since`: the first row of each part; `bounds`: its first
+    step, and the end. `given`: by slot how often something is given there, whether also for each round that is left out, and
+    in which part it is asked for first."""
 
     slot: Any
     whole: Span
     sure: Span
-    part: Any
+    since: tuple[int, ...]
     within: Mapping[int, tuple[int, ...]]
     bounds: tuple[int, ...]
-    given: Mapping[int, tuple[int, str]]
+    given: Mapping[int, tuple[int, bool, str]]
 
 
-def lives_of(parts: Sequence[Part]) -> Lives:
-    """The lives of all that is made in some parts, one after the other."""
-    walk = _Walk()
-    bounds = [0]
-    for number, part in enumerate(parts):
+def rounds_of(parts: Iterable[Part]) -> tuple[int, int]:
+    """How many rounds the long blocks of some parts have, and how many of those tell all of them apart; 0 and 0 where there
+    are no long ones, or they are not all as long."""
+    stretches = [stretch for part in parts for stretch in part.rows if stretch.block]
+    asks = (offset for stretch in stretches for place in stretch.places for _, offset in place.keeps)
+    ahead = max((abs(offset) for offset in asks if offset is not None), default=0)
+    few = 2 * ahead + 5
+    long = {stretch.count for stretch in stretches if stretch.count > few}
+    return (long.pop(), few) if len(long) == 1 else (0, 0)
+
+
+def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
+    """The lives of all that is made in some parts, one after the other; `rounds`: of blocks that have so many, so many are
+    walked through."""
+    walk = _Walk(*rounds)
+    bounds, since = [0], []
+    for part in parts:
+        since.append(len(walk.slot))
         for slot in part.takes:
-            walk.make(slot, number, computes=False)
+            walk.make(slot, computes=False)
         for stretch in part.rows:
-            walk.stretch(stretch, number, part.name)
+            walk.stretch(stretch, part.name)
         for slot in part.gives:
             if slot in walk.now:
                 walk.last[walk.now[slot]] = max(walk.step - 1, walk.last[walk.now[slot]])
@@ -77,12 +99,12 @@ def lives_of(parts: Sequence[Part]) -> Lives:
     sure_end = np.where(last == UNREAD, walk.step + 1, sure + 1)
     return Lives(
         slot=_column(walk.slot),
-        whole=Span(_column(walk.begin), np.where(last == UNREAD, walk.step + 1, last + 1)),
-        sure=Span(np.where(has, first, 0), np.where(has, sure_end, 0)),
-        part=_column(walk.part),
+        whole=walk.span(_column(walk.begin), np.where(last == UNREAD, walk.step + 1, last + 1)),
+        sure=walk.span(np.where(has, first, 0), np.where(has, sure_end, 0)),
+        since=tuple(since),
         within=walk.within,
         bounds=tuple(bounds),
-        given={slot: (len(turns), name) for slot, (turns, name) in walk.given.items()},
+        given={slot: (len(turns), slot in walk.given_more, name) for slot, (turns, name) in walk.given.items()},
     )
 
 
@@ -91,9 +113,11 @@ def _column(values: Sequence[int]) -> Any:
 
 
 class _Walk:
-    """What each slot is at the moment, by number of what was made, and what that was in each round of a block."""
+    """What each slot is at the moment, by number of what was made, and what that was in each round of a block. Blocks of
+    `long` rounds have only `few`."""
 
-    def __init__(self) -> None:
+    def __init__(self, long: int, few: int) -> None:
+        self._long, self._few = long, few
         self.now: dict[int, int] = {}
         self._by_round: dict[tuple[int, int], int] = {}
         self.slot: list[int] = []
@@ -101,13 +125,17 @@ class _Walk:
         self.last: list[int] = []
         self.sure_first: list[int] = []
         self.sure_last: list[int] = []
-        self.part: list[int] = []
         self.within: dict[int, tuple[int, ...]] = {}
         self.given: dict[int, tuple[set[int | None], str]] = {}
         self.step = 0
+        self.given_more: set[int] = set()
         self._holders: list[tuple[int, int]] = []
+        self._first = [0]
+        self._gaps = [_NEVER]
+        self._middle: list[bool] = []
+        self._is_short = self._is_middle = False
 
-    def make(self, slot: int, part: int, computes: bool) -> int:
+    def make(self, slot: int, computes: bool) -> int:
         """Something is made in a slot, by a kernel of the compute queue or otherwise."""
         number = self.now[slot] = len(self.slot)
         sure = self.step if computes else _NEVER
@@ -116,17 +144,39 @@ class _Walk:
         self.last.append(UNREAD)
         self.sure_first.append(sure)
         self.sure_last.append(sure)
-        self.part.append(part)
+        self._middle.append(self._is_middle)
         return number
 
-    def stretch(self, stretch: Stretch, part: int, name: str) -> None:
+    def span(self, begin: Any, end: Any) -> Span:
+        """Lives from begin to end, with what they are for rounds that are left out."""
+        firsts, gaps = _column(self._first), _column([*self._gaps, _NEVER])
+        # steps behind all others are of no stretch
+        starts = np.searchsorted(firsts, begin, side="right") - 1
+        stops = np.where(end > self.step, len(firsts), np.searchsorted(firsts, end - 1, side="right") - 1)
+        used_up = (starts == stops) & (gaps[starts] != _NEVER)
+        rows = np.flatnonzero(np.asarray(self._middle, dtype=bool) & ~used_up & (end > begin))
+        since, until = gaps[starts[rows]], gaps[stops[rows]]
+        return Span(
+            begin,
+            end,
+            rows,
+            np.where(since == _NEVER, begin[rows], since + 1),
+            np.where(until == _NEVER, end[rows], until + 1),
+        )
+
+    def stretch(self, stretch: Stretch, name: str) -> None:
         """Go through a stretch."""
-        turns = range(stretch.count - 1, -1, -1) if stretch.reverse else range(stretch.count)
+        self._is_short = stretch.block and stretch.count == self._long
+        count, middle = (self._few, self._few // 2) if self._is_short else (stretch.count, _NEVER)
+        self._first.append(self.step)
+        self._gaps.append(_NEVER)
+        turns = range(count - 1, -1, -1) if stretch.reverse else range(count)
         rows = [(place, price.queue == COMPUTE) for place, price in zip(stretch.places, stretch.prices, strict=True)]
         for start, behind in stretch.enters:
             if behind in self.now:
                 self.now[start] = self.now[behind]
         for done, turn in enumerate(turns):
+            self._is_middle = turn == middle
             for start, end in stretch.carry:
                 if done:
                     self.now[start] = self.now[end]
@@ -135,9 +185,14 @@ class _Walk:
             for place, computes in rows:
                 read = self._read(place, name, turn if stretch.block else None)
                 self._mark(read.values(), computes)
-                self._written(place, part, turn if stretch.block else None, computes)
+                self._written(place, turn if stretch.block else None, computes)
                 self._grown(place, read)
                 self.step += 1
+            if self._is_middle:
+                # here, where nothing runs, the rounds that are left out come and go
+                self._gaps[-1] = self.step
+                self.step += 1
+        self._is_short = self._is_middle = False
 
     def _read(self, place: Place, name: str, turn: int | None) -> dict[int, int | None]:
         """What a kernel reads, by slot."""
@@ -150,6 +205,8 @@ class _Walk:
             if known is None:
                 # what nobody has made is given, once for each round that asks for its own
                 self.given.setdefault(slot, (set(), name))[0].add(asked)
+                if self._is_short and asked is not None:
+                    self.given_more.add(slot)
             read[slot] = known
         return read
 
@@ -164,9 +221,9 @@ class _Walk:
                 if self.sure_first[number] == _NEVER:
                     self.sure_first[number] = self.step
 
-    def _written(self, place: Place, part: int, turn: int | None, computes: bool) -> None:
+    def _written(self, place: Place, turn: int | None, computes: bool) -> None:
         for slot in place.makes[: place.written]:
-            number = self.make(slot, part, computes)
+            number = self.make(slot, computes)
             if turn is not None:
                 self._by_round[slot, turn] = number
 

@@ -12,22 +12,27 @@ kernels of a chip's compute queue run one after the other, in that order, whatev
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
 
+from simulator.graph.items import Tensor
 from simulator.graph.owners import OWNERS, Owner
 from simulator.models.estimates.chunks import ChunkSort
-from simulator.models.estimates.held import Sizes, Swing, swings_of
-from simulator.models.estimates.lives import Lives, Part, lives_of
+from simulator.models.estimates.held import Rise, Sizes, Swing, rises_of, swings_of
+from simulator.models.estimates.lives import Lives, Part, lives_of, rounds_of
+from simulator.models.estimates.moves import steps_of
 from simulator.models.estimates.passes import PASSES
 from simulator.models.estimates.rows import Binder, Rows
-from simulator.models.estimates.stages import steps_of
 
-Swings = Mapping[tuple[str, bool], Swing]
-"""By pass, and whether it is that of the last microbatch."""
+Key = tuple[str, bool]
+"""A pass, and whether it is that of the last microbatch."""
+
+Move = TypeVar("Move", Swing, Rise)
 
 _NUMBER = {owner: at for at, owner in enumerate(OWNERS)}
 
@@ -39,47 +44,55 @@ class Held:
 
     given: Any
     each: Any
-    passes: Swings
-    sure: Swings
+    passes: Mapping[Key, Swing]
+    sure: Mapping[Key, Rise]
 
 
 @dataclass
 class Holdings:
     """What chunks hold; lives are the same for all configurations of a structure."""
 
-    _known: dict[int, tuple[Lives, Lives]] = field(default_factory=dict)
+    _known: dict[tuple[ChunkSort, bool, tuple[int, ...]], tuple[Lives, Lives]] = field(default_factory=dict)
 
-    def of(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], binder: Binder, is_sent: bool) -> Held:
+    _kinds: dict[ChunkSort, _Kinds] = field(default_factory=dict)
+
+    def of(self, sort: ChunkSort, rows: Mapping[Key, Rows], binder: Binder, is_sent: bool) -> Held:
         """What a chunk holds; `is_sent`: what it takes in comes from another chip."""
-        plain, last = self._lives(sort, rows)
-        sizes = _sizes(sort, rows, binder)
-        passes = _named(swings_of(plain, sizes, plain.whole, since=1), swings_of(last, sizes, last.whole))
+        plain, last, more = self._lives(sort, rows)
+        if sort not in self._kinds:
+            self._kinds[sort] = _Kinds(sort, rows)
+        sizes = self._kinds[sort].sizes(rows, binder)
         certain = sizes if is_sent else _without(sizes, (*sort.takes("forward"), *sort.takes("backward")))
-        sure = _named(swings_of(plain, certain, plain.sure, since=1), swings_of(last, certain, last.sure))
+        passes = _named(swings_of(plain, sizes, plain.whole, more, since=1), swings_of(last, sizes, last.whole, more))
+        sure = _named(rises_of(plain, certain, plain.sure, more, since=1), rises_of(last, certain, last.sure, more))
         given, each = np.zeros(len(OWNERS)), np.zeros(len(OWNERS))
         shared = {sort.structure.slots.get(name) for name in sort.begun}
         taken = {slot for part in ("forward", "backward") for slot in sort.takes(part)}
-        for slot, (times, part) in last.given.items():
+        for slot, (times, by_round, part) in last.given.items():
             if slot not in taken:
                 total = given if slot in shared or part in ("begin", "end") else each
-                total[sizes.owner[slot]] += times * sizes.nbytes[slot]
+                total[sizes.owner[slot]] += (times + more * by_round) * sizes.nbytes[slot]
         return Held(given, each, passes, sure)
 
-    def _lives(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows]) -> tuple[Lives, Lives]:
-        if id(sort) not in self._known:
-            names = ("begin", *PASSES)
-            plain = [self._part(sort, name, rows[name, False]) for name in names]
-            last = [self._part(sort, name, rows[name, name in PASSES]) for name in (*names, "end")]
-            self._known[id(sort)] = lives_of(plain), lives_of(last)
-        return self._known[id(sort)]
+    def _lives(self, sort: ChunkSort, rows: Mapping[Key, Rows]) -> tuple[Lives, Lives, int]:
+        """The lives of any microbatch and of the last, and how many more rounds there are than in those."""
+        names = ("begin", *PASSES)
+        plain = [self._part(sort, name, rows[name, False]) for name in names]
+        last = [self._part(sort, name, rows[name, name in PASSES]) for name in (*names, "end")]
+        long, few = rounds_of([*plain, *last])
+        counts = tuple(min(stretch.count, few or stretch.count) for part in (*plain, *last) for stretch in part.rows)
+        key = sort, bool(few), counts
+        if key not in self._known:
+            self._known[key] = lives_of(plain, (long, few)), lives_of(last, (long, few))
+        return *self._known[key], long - few
 
     @staticmethod
     def _part(sort: ChunkSort, name: str, rows: Rows) -> Part:
         return Part(name=name, rows=rows, takes=sort.takes(name), gives=sort.gives(name))
 
 
-def _named(middle: Sequence[Swing], whole: Sequence[Swing]) -> Swings:
-    """Swings by their passes: those of any microbatch, behind the begin, and those of the last."""
+def _named(middle: Sequence[Move], whole: Sequence[Move]) -> dict[Key, Move]:
+    """Moves by their passes: those of any microbatch, behind the begin, and those of the last."""
     found = {(name, False): swing for name, swing in zip(PASSES, middle[1:], strict=True)}
     return found | {(name, True): swing for name, swing in zip(("begin", *PASSES, "end"), whole, strict=True)}
 
@@ -91,21 +104,49 @@ def _without(sizes: Sizes, slots: Sequence[int]) -> Sizes:
     return Sizes(nbytes, sizes.owner)
 
 
-def _sizes(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], binder: Binder) -> Sizes:
-    """Bytes and owners of all slots: of a tensor what it takes on a chip, of what is made beside one what is written."""
-    structure = sort.structure
-    nbytes = np.zeros(len(structure.slots))
-    owner = np.full(len(structure.slots), _NUMBER["activations"])
-    beside: dict[str, float] = {}
-    for each in rows.values():
-        for stretch in each:
-            for kernel in stretch.kernels:
-                beside.update({access.tensor: access.nbytes for access in kernel.writes if access.memory == "hbm"})
-    for name, slot in structure.slots.items():
-        tensor = structure.types.get(name)
-        owner[slot] = _NUMBER[sort.roles.get(name.partition("/")[0], "activations")]
-        nbytes[slot] = binder.nbytes(tensor) if tensor is not None else beside.get(name, 0.0)
-    return Sizes(nbytes, owner)
+class _Kinds:
+    """What is in the slots of a sort of chunk, for all configurations: owners, and tensors of one kind once."""
+
+    def __init__(self, sort: ChunkSort, rows: Mapping[Key, Rows]) -> None:
+        structure = sort.structure
+        self._owner = np.full(len(structure.slots), _NUMBER["activations"])
+        self._kind = np.zeros(len(structure.slots), dtype=np.int64)
+        numbers: dict[tuple[Any, ...], int] = {}
+        self._tensors: list[Tensor] = []
+        beside: dict[str, int] = {}
+        for name, slot in structure.slots.items():
+            self._owner[slot] = _NUMBER[sort.roles.get(name.partition("/")[0], "activations")]
+            tensor = structure.types.get(name)
+            if tensor is None:
+                beside[name] = slot
+                continue
+            number = numbers.setdefault((tensor.dtype, tensor.dims, tensor.memory), len(numbers))
+            if number == len(self._tensors):
+                self._tensors.append(tensor)
+            self._kind[slot] = number
+        self._beside = list(beside.values())
+        self._written = _written(rows, beside)
+
+    def sizes(self, rows: Mapping[Key, Rows], binder: Binder) -> Sizes:
+        """Bytes and owners of all slots: of a tensor what it takes on a chip, of what is made beside one what is written."""
+        nbytes = np.asarray([binder.nbytes(tensor) for tensor in self._tensors])[self._kind]
+        nbytes[self._beside] = 0.0
+        for slot, (key, stretch, kernel, write) in self._written.items():
+            access = rows[key][stretch].kernels[kernel].writes[write]
+            nbytes[slot] = access.nbytes if access.memory == "hbm" else 0.0
+        return Sizes(nbytes, self._owner)
+
+
+def _written(rows: Mapping[Key, Rows], beside: Mapping[str, int]) -> dict[int, tuple[Key, int, int, int]]:
+    """The last write of what is made beside tensors, by slot: section, stretch, kernel and place among its writes."""
+    found: dict[int, tuple[Key, int, int, int]] = {}
+    for key, stretches in rows.items():
+        for at, stretch in enumerate(stretches):
+            for number, kernel in enumerate(stretch.kernels):
+                for place, access in enumerate(kernel.writes):
+                    if access.tensor in beside and access.memory == "hbm":
+                        found[beside[access.tensor]] = key, at, number, place
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,53 +168,63 @@ def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule
     """What a chip of each stage holds, given what each chunk does."""
     interleave = len(held) // stages
     # with gpipe all are held at once; else no more than so many, and those behind them only leave what they leave
-    most = microbatches if schedule == "gpipe" else min(microbatches, (2 * interleave + 2) * stages)
-    orders: list[list[tuple[str, int, int]]] = [[] for _ in range(stages)]
-    for step in steps_of(schedule, stages, most, interleave):
-        orders[step[2] % stages].append(step)
+    ahead = 2 if interleave == 1 else 2 * interleave + 2
+    most = microbatches if schedule == "gpipe" else min(microbatches, ahead * stages)
     return [
-        _stage([held[each] for each in range(at, len(held), stages)], order, (most, microbatches))
-        for at, order in enumerate(orders)
+        _stage(held[at::stages], moves, microbatches, microbatches - most)
+        for at, moves in enumerate(_moves(schedule, stages, most, interleave))
     ]
 
 
-Moves = Sequence[tuple[int, str, bool]]
-"""What a stage does: a chunk of it, by number, a pass, and whether it is that of the last microbatch."""
+Moves = Sequence[tuple[int, Key]]
+"""What a stage does: a chunk of it, by number, and a pass."""
 
 
-def _stage(mine: Sequence[Held], order: Sequence[tuple[str, int, int]], microbatches: tuple[int, int]) -> StageMemory:
-    """A stage that goes about the first of so many microbatches of all in some order."""
-    most, count = microbatches
-    given = sum((each.given + count * each.each for each in mine), np.zeros(len(OWNERS)))
-    chunks = {chunk: at for at, chunk in enumerate(sorted({chunk for _, _, chunk in order}))}
-    moves = [
-        *((at, "begin", True) for at in range(len(mine))),
-        *((chunks[chunk], does, number == most - 1) for does, number, chunk in order),
-        *((at, "end", True) for at in range(len(mine))),
-    ]
-    whole, sure = ([chunk.passes for chunk in mine], [chunk.sure for chunk in mine])
-    at_peak = given + _peak(whole, moves, count - most)
-    least = given + _peak(sure, moves, count - most)
-    return StageMemory(given=_by_owner(given), at_peak=_by_owner(at_peak), least=float(least.sum()))
+@cache
+def _moves(schedule: str, stages: int, microbatches: int, interleave: int) -> tuple[Moves, ...]:
+    """What each stage does, from begin to end."""
+    mine = range(interleave)
+    found: list[list[tuple[int, Key]]] = [[(at, ("begin", True)) for at in mine] for _ in range(stages)]
+    for does, number, chunk in steps_of(schedule, stages, microbatches, interleave):
+        found[chunk % stages].append((chunk // stages, (does, number == microbatches - 1)))
+    return tuple((*moves, *((at, ("end", True)) for at in mine)) for moves in found)
 
 
-def _peak(swings: Sequence[Swings], moves: Moves, more: int) -> Any:
+def _stage(mine: Sequence[Held], moves: Moves, microbatches: int, more: int) -> StageMemory:
+    """A stage that goes about its moves, and so many more microbatches of all."""
+    given = sum((each.given + microbatches * each.each for each in mine), np.zeros(len(OWNERS)))
+    at_peak = given + _peak([each.passes for each in mine], moves, more)
+    least = float(given.sum()) + _least([each.sure for each in mine], moves, more)
+    return StageMemory(given=_by_owner(given), at_peak=_by_owner(at_peak), least=least)
+
+
+def _peak(swings: Sequence[Mapping[Key, Swing]], moves: Moves, more: int) -> Any:
     """The most by owner, where so many more microbatches leave what they leave."""
     level, best, best_at = 0.0, 0.0, len(moves)
-    for place, (at, does, is_last) in enumerate(moves):
-        swing = swings[at][does, is_last]
+    for place, (at, key) in enumerate(moves):
+        swing = swings[at][key]
         if level + swing.peak > best:
             best, best_at = level + swing.peak, place
         level += swing.left_bytes
     found = np.zeros(len(OWNERS))
-    for at, does, is_last in moves[:best_at]:
-        found += swings[at][does, is_last].left
+    for move, times in Counter(moves[:best_at]).items():
+        found += times * swings[move[0]][move[1]].left
     if best_at < len(moves):
-        at, does, is_last = moves[best_at]
-        found += swings[at][does, is_last].at_peak
+        at, key = moves[best_at]
+        found += swings[at][key].at_peak
     for each in swings:
         found += more * sum(each[does, False].left for does in PASSES)
     return found
+
+
+def _least(rises: Sequence[Mapping[Key, Rise]], moves: Moves, more: int) -> float:
+    """The same in all."""
+    level, best = 0.0, 0.0
+    for at, key in moves:
+        rise = rises[at][key]
+        best = max(best, level + rise.peak)
+        level += rise.left
+    return best + more * sum(each[does, False].left for each in rises for does in PASSES)
 
 
 def _by_owner(nbytes: Any) -> dict[Owner, float]:

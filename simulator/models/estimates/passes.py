@@ -7,14 +7,14 @@ the gathers of weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.models.estimates.chunks import ChunkSort
-from simulator.models.estimates.paths import NEVER, Walk
+from simulator.models.estimates.paths import NEVER, Course, Walk
 from simulator.models.estimates.rows import COMPUTE, Binder, Rows
 from simulator.models.estimates.stages import ChunkPasses, Pass, Paths
-from simulator.models.estimates.work import Work, work_of
+from simulator.models.estimates.work import Work
 
 PASSES = ("forward", "backward", "weights")
 
@@ -41,13 +41,19 @@ def rows_of(sort: ChunkSort, binder: Binder) -> dict[tuple[str, bool], Rows]:
     """The rows of all sections of a chunk, passes also as the last microbatch has them."""
     structure = sort.structure
     rows = {(name, False): binder.rows(structure, name) for name in ("begin", *PASSES, "end")}
-    return rows | {(name, True): binder.rows(structure, name, last=True) for name in PASSES}
+    # most passes are the same for the last microbatch: those are worked out once
+    own = {name for name, last in structure.sections if last}
+    last = {name: binder.rows(structure, name, last=True) for name in PASSES if name in own}
+    return rows | {(name, True): last.get(name, rows[name, False]) for name in PASSES}
 
 
-def costs_of(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows]) -> ChunkCosts:
+def costs_of(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Courses) -> ChunkCosts:
     """The passes of a chunk and their work."""
-    work = {key: work_of(each) for key, each in rows.items()}
-    walks = _Walks(sort, rows)
+    work = {key: work_of(each) for key, each in rows.items() if not key[1]}
+    for name in PASSES:
+        same = rows[name, True] is rows[name, False]
+        work[name, True] = work[name, False] if same else work_of(rows[name, True])
+    walks = _Walks(sort, rows, courses)
     done = [name for name in PASSES if rows[name, False]]
     return ChunkCosts(
         ChunkPasses(
@@ -62,6 +68,16 @@ def costs_of(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows]) -> ChunkCos
     )
 
 
+def work_of(rows: Rows) -> Work:
+    """The work of some rows."""
+    total = Work()
+    for stretch in rows:
+        total.include(stretch.alone, stretch.count)
+        for at in stretch.sends:
+            total.add(stretch.prices[at], stretch.count)
+    return total
+
+
 def _tied(rows: Rows) -> tuple[float, float] | None:
     """Serial seconds of what a chunk exchanges with another one behind all passes, and of what follows."""
     together, after = 0.0, 0.0
@@ -74,12 +90,26 @@ def _tied(rows: Rows) -> tuple[float, float] | None:
     return (together, after) if together else None
 
 
+class Courses:
+    """The courses of sorts of chunks, each with the slots that it is walked through for."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[ChunkSort, tuple[str, ...]], Course] = {}
+
+    def of(self, sort: ChunkSort, names: tuple[str, ...], rows: Rows, wanted: Sequence[int]) -> Course:
+        """The course of some sections."""
+        key = sort, names
+        if key not in self._known:
+            self._known[key] = Course(rows, wanted)
+        return self._known[key]
+
+
 class _Walks:
     """The walks through the rows of a chunk."""
 
-    def __init__(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows]) -> None:
+    def __init__(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Courses) -> None:
         seed = (sort.seed,)
-        self._rows = rows
+        self._sort, self._rows, self._courses = sort, rows, courses
         self._takes = {"forward": sort.takes("forward"), "backward": sort.takes("backward") or seed, "weights": ()}
         self._makes = {"forward": sort.gives("forward") or seed, "backward": sort.gives("backward"), "weights": ()}
         self._slots = len(sort.structure.slots)
@@ -88,7 +118,7 @@ class _Walks:
     def one(self, name: str, serial: float) -> Pass:
         """A pass of any microbatch."""
         if name not in self._known:
-            walks = self._sources(name, self._rows[name, False])
+            walks = self._sources(name, (name,), self._rows[name, False])
             self._known[name] = (self._paths(walks[0], name), self._paths(walks[1], name))
         return Pass(*self._known[name], serial)
 
@@ -98,7 +128,7 @@ class _Walks:
         if not ends:
             return found
         rows = (*self._rows[name, True], *self._rows["end", False])
-        by_input, by_queue = (walk.latest for walk in self._sources(name, rows))
+        by_input, by_queue = (walk.latest for walk in self._sources(name, (name, "last", "end"), rows))
         return replace(
             found,
             from_input=replace(found.from_input, end=by_input),
@@ -108,12 +138,15 @@ class _Walks:
     def first(self) -> Paths:
         """The forward pass of the first microbatch, from the begin of the step."""
         rows = (*self._rows["begin", False], *self._rows["forward", False])
-        return self._paths(Walk(self._slots, start=0.0).through(rows), "forward")
+        course = self._courses.of(self._sort, ("begin", "forward"), rows, self._makes["forward"])
+        return self._paths(Walk.of(self._slots, start=0.0).through(course, rows), "forward")
 
-    def _sources(self, name: str, rows: Rows) -> tuple[Walk, Walk]:
+    def _sources(self, name: str, sections: tuple[str, ...], rows: Rows) -> tuple[Walk, Walk]:
         """From the pass's input, and from when its queue is free."""
         given = self._takes[name]
-        return Walk(self._slots, ready=given).through(rows), Walk(self._slots, queues=(COMPUTE,)).through(rows)
+        course = self._courses.of(self._sort, sections, rows, self._makes[name])
+        by_input, by_queue = Walk.of(self._slots, ready=given), Walk.of(self._slots, queues=(COMPUTE,))
+        return by_input.through(course, rows), by_queue.through(course, rows)
 
     def _paths(self, walk: Walk, name: str) -> Paths:
         out = max((walk.slot[each] for each in self._makes[name]), default=NEVER)

@@ -3,6 +3,9 @@
 Model: kernels start when their inputs are there and their queue, which runs one at a time in program order, is free; each
 takes at least what it takes alone. So every path over dependencies and queues is a lower bound of when its end is reached,
 exact where nothing contends. Times are counted from `sources`; what none of them reaches stays at minus infinity.
+What a queue itself has made before is there whenever the queue is free: kernels of one queue that wait for nothing else, and
+for which no other queue waits, are one segment, as long as all of them. Which those are is a matter of the structure
+(`Course`); how long they are, of the configuration (`Walk`).
 A block whose state moves by the same time in every slot from one round to the next moves so in all rounds that follow: time
 is max-plus linear. Those rounds are not walked through.
 A host that issues kernels one by one (`run.dispatch`) is a queue as well, which begins with the rows.
@@ -12,8 +15,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from simulator.models.estimates.rows import Place, Stretch
+from simulator.models.estimates.rows import Stretch
 
 NEVER = -math.inf
 
@@ -21,52 +25,123 @@ _SAME = 1e-12
 """Relative difference of times that are the same: rounding of sums."""
 
 
-Row = tuple[str, float, float, Place]
-"""A kernel: its queue, seconds alone, those of the host that issues it, and its place."""
+@dataclass(slots=True)
+class _Segment:
+    """Kernels, up to before number `end` of their stretch, that run one after the other in a queue: the slots that the first
+    of them waits for, also of other rounds, and those that the last one makes for others."""
+
+    queue: str
+    end: int
+    reads: tuple[int, ...] = ()
+    asks: tuple[tuple[int, int], ...] = ()
+    makes: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """A stretch as segments; `kept`: slots of which it keeps the history; `explicit`: every round has to be gone through,
+    since what it waits for moves as it likes."""
+
+    segments: Sequence[_Segment]
+    slots: Sequence[int]
+    queues: Sequence[str]
+    kept: Sequence[int]
+    explicit: bool
+
+
+class Course:
+    """Stretches one after the other, as segments: the same for all configurations of a structure. `wanted`: slots that
+    somebody asks for behind them."""
+
+    def __init__(self, stretches: Sequence[Stretch], wanted: Iterable[int]) -> None:
+        asked = {slot for stretch in stretches for place in stretch.places for slot, _ in place.asks}
+        needed = {*wanted, *asked}
+        waits = []
+        for stretch in stretches:
+            waits.append(_waits(stretch))
+            needed.update(slot for reads, _ in waits[-1] for slot in reads)
+            needed.update(slot for pair in (*stretch.carry, *stretch.enters) for slot in pair)
+        histories: set[int] = set()
+        self.legs: list[_Leg] = []
+        for stretch, awaited in zip(stretches, waits, strict=True):
+            made = {slot for place in stretch.places for slot in place.makes}
+            kept = sorted(asked & made) if stretch.block else []
+            histories.update(kept)
+            asks = any(slot in histories for place in stretch.places for slot, _ in place.asks)
+            segments = _segments(stretch, awaited, needed)
+            slots = list(dict.fromkeys(slot for each in segments for slot in each.makes))
+            queues = list(dict.fromkeys(each.queue for each in segments))
+            self.legs.append(_Leg(segments, slots, queues, kept, asks))
+
+
+_Waits = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
+"""Slots that a kernel waits for, and those of other rounds."""
+
+
+def _waits(stretch: Stretch) -> list[_Waits]:
+    """By kernel, what it waits for that its own queue has not made, nor waited for, before in the same round."""
+    maker: dict[int, str] = {}
+    awaited: dict[str, set[tuple[int, int]]] = {price.queue: set() for price in stretch.prices}
+    found = []
+    for place, price in zip(stretch.places, stretch.prices, strict=True):
+        before = awaited[price.queue]
+        reads = tuple(slot for slot in place.reads if maker.get(slot) != price.queue)
+        found.append((reads, tuple(ask for ask in place.asks if ask not in before)))
+        before.update(place.asks)
+        maker.update(dict.fromkeys(place.makes, price.queue))
+    return found
+
+
+def _segments(stretch: Stretch, waits: Sequence[_Waits], needed: set[int]) -> list[_Segment]:
+    found: list[_Segment] = []
+    rows = zip(stretch.places, stretch.prices, waits, strict=True)
+    for number, (place, price, (reads, asks)) in enumerate(rows, start=1):
+        makes = tuple(slot for slot in place.makes if slot in needed)
+        last = found[-1] if found else None
+        if last is not None and last.queue == price.queue and not (last.makes or reads or asks):
+            last.end, last.makes = number, makes
+        else:
+            found.append(_Segment(price.queue, number, reads, asks, makes))
+    return found
+
+
+@dataclass(slots=True)
 class Walk:
-    """Times by slot and queue, filled row by row."""
+    """Times by slot and queue, filled segment by segment; what none of the sources reaches is there at `start`."""
 
-    def __init__(self, slots: int, ready: Iterable[int] = (), queues: Iterable[str] = (), start: float = NEVER) -> None:
+    slot: list[float]
+    queue: dict[str, float]
+    start: float = NEVER
+    host: float = 0.0
+    _history: dict[int, dict[int, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, slots: int, ready: Iterable[int] = (), queues: Iterable[str] = (), start: float = NEVER) -> Walk:
         """`ready`: slots that are there at 0; `queues`: those that are free at 0; `start`: when all else is."""
-        self.start = start
-        self.slot = [start] * slots
+        found = cls([start] * slots, dict.fromkeys(queues, 0.0), start)
         for each in ready:
-            self.slot[each] = 0.0
-        self.queue: dict[str, float] = dict.fromkeys(queues, 0.0)
-        self.host = 0.0
-        self._history: dict[int, dict[int, float]] = {}
+            found.slot[each] = 0.0
+        return found
 
     @property
     def latest(self) -> float:
         """When the last kernel so far ends."""
         return max(self.queue.values(), default=self.start)
 
-    def through(self, stretches: Sequence[Stretch]) -> Walk:
+    def through(self, course: Course, stretches: Sequence[Stretch]) -> Walk:
         """Go through rows; what is asked for by round keeps its history. Returns itself."""
-        asked = {slot for stretch in stretches for place in stretch.places for slot, _ in place.asks}
-        for stretch in stretches:
-            rows = self._rows(stretch)
+        for leg, stretch in zip(course.legs, stretches, strict=True):
+            rows = _timed(leg, stretch)
             if not stretch.block:
                 self._round(rows, 0)
                 continue
-            kept = asked.intersection(slot for place in stretch.places for slot in place.makes)
-            for slot in kept:
+            for slot in leg.kept:
                 self._history[slot] = {}
-            asks = any(slot in self._history for place in stretch.places for slot, _ in place.asks)
-            self._block(stretch, rows, kept, bool(kept) or asks)
+            self._block(stretch, leg, rows)
         return self
 
-    @staticmethod
-    def _rows(stretch: Stretch) -> list[Row]:
-        rows = zip(stretch.prices, stretch.places, strict=True)
-        return [(price.queue, price.least, price.issue, place) for price, place in rows]
-
-    def _block(self, stretch: Stretch, rows: Sequence[Row], kept: Iterable[int], explicit: bool) -> None:
+    def _block(self, stretch: Stretch, leg: _Leg, rows: Sequence[_Row]) -> None:
         turns = range(stretch.count - 1, -1, -1) if stretch.reverse else range(stretch.count)
-        slots = [slot for place in stretch.places for slot in place.makes]
-        queues = list(dict.fromkeys(queue for queue, _, _, _ in rows))
         before: list[float] = []
         for start, behind in stretch.enters:
             self.slot[start] = self.slot[behind]
@@ -75,39 +150,71 @@ class Walk:
                 for start, end in stretch.carry:
                     self.slot[start] = self.slot[end]
             self._round(rows, turn)
-            for slot in kept:
+            for slot in leg.kept:
                 self._history[slot][turn] = self.slot[slot]
-            if explicit or done == stretch.count:
+            if leg.explicit or done == stretch.count:
                 continue
-            now = [*(self.slot[slot] for slot in slots), *(self.queue[queue] for queue in queues)]
+            now = [*(self.slot[slot] for slot in leg.slots), *(self.queue[queue] for queue in leg.queues)]
             now += [self.host] if self.host else []
             step = _moved(before, now)
             if step is not None:
                 by = step * (stretch.count - done)
-                for slot in set(slots):
+                for slot in leg.slots:
                     self.slot[slot] += by
-                for queue in queues:
+                for queue in leg.queues:
                     self.queue[queue] += by
                 self.host += by if self.host else 0.0
+                for slot in leg.kept:
+                    history, last = self._history[slot], self._history[slot][turn]
+                    history |= {turns[at]: last + step * (at + 1 - done) for at in range(done, stretch.count)}
                 return
             before = now
 
-    def _round(self, rows: Sequence[Row], turn: int) -> None:
+    def _round(self, rows: Sequence[_Row], turn: int) -> None:
         slots, queues, start = self.slot, self.queue, self.start
-        for queue, least, issue, place in rows:
+        for queue, least, issue, issued, reads, asks, makes in rows:
             begin = queues.get(queue, start)
-            if issue:
-                self.host += issue
-                begin = max(begin, self.host)
-            for number in place.reads:
+            for number in reads:
                 if slots[number] > begin:
                     begin = slots[number]
-            for number, offset in place.asks:
+            for number, offset in asks:
                 at = self._history[number].get(turn + offset, NEVER) if number in self._history else start
                 begin = max(begin, at)
-            end = queues[queue] = begin + least
-            for number in place.makes:
+            end = begin + least
+            if issue:
+                end = max(end, self.host + issued)
+                self.host += issue
+            queues[queue] = end
+            for number in makes:
                 slots[number] = end
+
+
+_Row = tuple[str, float, float, float, tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]
+"""A segment in seconds: its queue, how long it is, what the host takes to issue its kernels, and from when the host begins
+with that to its end, if nothing else is waited for; slots that it waits for, those of other rounds, slots that it makes."""
+
+
+def _timed(leg: _Leg, stretch: Stretch) -> list[_Row]:
+    """The segments of a stretch with their seconds."""
+    least = [price.least for price in stretch.prices]
+    issue = [price.issue for price in stretch.prices]
+    waits = any(issue)
+    rows, begin = [], 0
+    for each in leg.segments:
+        mine, issues = least[begin : each.end], issue[begin : each.end]
+        issued = _issued(mine, issues) if waits else 0.0
+        rows.append((each.queue, sum(mine), sum(issues) if waits else 0.0, issued, each.reads, each.asks, each.makes))
+        begin = each.end
+    return rows
+
+
+def _issued(least: Sequence[float], issue: Sequence[float]) -> float:
+    """Seconds from when a host begins to issue kernels of one queue to the end of the last of them."""
+    host, end = 0.0, NEVER
+    for seconds, issued in zip(least, issue, strict=True):
+        host += issued
+        end = (max(end, host) if issued else end) + seconds
+    return end
 
 
 def _moved(before: list[float], now: list[float]) -> float | None:

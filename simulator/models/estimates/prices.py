@@ -27,7 +27,7 @@ _STAGES = "P"
 """The axis along which stages of a pipeline stand."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Price:
     """Seconds of a kernel. `least`: alone, which no run can beat; `serial`: nothing overlapping in it; `needs`: of each
     resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: those of the model;

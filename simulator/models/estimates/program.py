@@ -9,7 +9,7 @@ name, where the same walk has made it.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op
 from simulator.graph.op_line import read_reference
@@ -41,11 +41,18 @@ class Line:
 @dataclass(frozen=True, slots=True, eq=False)
 class Lines:
     """Lines that repeat as a block, or stand alone (`block` None). `enters`: what the block carries from round to round and
-    takes over, at its begin, as a view of something before."""
+    takes over, at its begin, as a view of something before. `sizes` and `over`: all dims, and axes of collectives, in it."""
 
     lines: tuple[Line, ...]
     block: Repeat | None = None
     enters: tuple[tuple[str, str], ...] = ()
+    sizes: tuple[tuple[str | int, str], ...] = field(init=False)
+    over: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        axes = (line.op.option("over") for line in self.lines)
+        object.__setattr__(self, "sizes", tuple(dict.fromkeys(size for line in self.lines for size in line.sizes)))
+        object.__setattr__(self, "over", tuple(dict.fromkeys(each for each in axes if each)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class Structure:
         self._behind: dict[str, tuple[Named, ...]] = {}
         self._beside: dict[str, str] = {}
         self.readers: dict[str, dict[Line, None]] = {}
-        self._known: dict[int, Line] = {}
+        self._known: dict[Op, Line] = {}
         self._around: dict[Line, Around] = {}
         self._group_of = {name: group for group in chunk.fuse for name in group}
         self.sections = {(name, False): self._section(chunk.section(name)) for name in SECTIONS}
@@ -135,9 +142,9 @@ class Structure:
             self._behind[op.name] = tuple((name, offsets.get(name)) for name in kind.shows(op))
             self._beside |= {name: op.inputs[0].name for name in kind.shows(op) if name not in offsets}
             return
-        line = self._known.get(id(op))
+        line = self._known.get(op)
         if line is None:
-            line = self._known[id(op)] = self._line(op)
+            line = self._known[op] = self._line(op)
         for tensor in op.inputs:
             self.readers.setdefault(tensor.name, {})[line] = None
         group = self._group_of.get(op.name, ())

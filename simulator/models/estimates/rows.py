@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from simulator.graph.dtypes import DTYPE_BYTES
-from simulator.graph.items import Tensor
+from simulator.graph.items import Op, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.models.estimates.prices import Price, Prices
 from simulator.models.estimates.program import ALONE, Around, Line, Lines, Ref, Structure
+from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import AXES, COPIES
 from simulator.ops.kernel import Access, Kernel
 from simulator.ops.views import seen_through
@@ -48,11 +49,14 @@ class Place:
 class Stretch:
     """Kernels that run `count` times, as places and prices. `carry`: (slot at the start of a round, slot at the end of the
     one before); `enters`: (slot at the start of the first round, slot before the block) where those are not the same;
-    `block`: whether they are rounds of a block."""
+    `block`: whether they are rounds of a block. `alone`: the work of those kernels of a round that send nothing, `sends`:
+    which the others are."""
 
     places: tuple[Place, ...]
     prices: tuple[Price, ...]
     kernels: tuple[Kernel, ...]
+    alone: Work
+    sends: tuple[int, ...]
     count: int = 1
     carry: tuple[tuple[int, int], ...] = ()
     enters: tuple[tuple[int, int], ...] = ()
@@ -65,18 +69,58 @@ Rows = tuple[Stretch, ...]
 
 @dataclass
 class Bound:
-    """What many configurations share: kernels and prices by line and sizes (prices of collectives on one mesh), and places
-    by structure and line."""
+    """What many configurations share: kernels and prices by line and sizes (prices of collectives on one mesh), places by
+    structure and line, and stretches by lines and sizes, without the prices of collectives; of a mesh also the two ends of
+    transfers between stages, by what is sent and between which."""
 
     kernels: dict[Hashable, tuple[Kernel, ...]] = field(default_factory=dict)
     prices: dict[Hashable, tuple[Price, ...]] = field(default_factory=dict)
-    places: dict[tuple[int, int], tuple[Place, ...]] = field(default_factory=dict)
+    places: dict[tuple[Structure, Line], tuple[Place, ...]] = field(default_factory=dict)
+    stretches: dict[Hashable, _Lined] = field(default_factory=dict)
+    hops: dict[Hashable, tuple[Price, Price]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bound:
+    """The kernels of a line, the key of their prices, and whether those depend on the mesh."""
+
+    kernels: tuple[Kernel, ...]
+    key: Hashable
+    is_sent: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lined:
+    """Lines that are bound: `stretch` has the prices of the first mesh; those at some places (`sent`: begin, end, line) are
+    others on another."""
+
+    stretch: Stretch
+    sent: tuple[tuple[int, int, _Bound], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A configuration of a structure: sizes of dims, how often blocks repeat, by the count that they are written with, and
+    the number of the last stage, by that which is written."""
+
+    dims: Mapping[str, int]
+    rounds: Mapping[int, int]
+    last_stage: tuple[int, int]
+
+    def op(self, op: Op) -> Op:
+        """An op that says what it exchanges with which stage."""
+        written, actual = map(str, self.last_stage)
+        if written == actual or op.option("from") is None:
+            return op
+        options = ((key, actual if key in ("from", "to") and value == written else value) for key, value in op.options)
+        return replace(op, options=tuple(options))
 
 
 class Binder:
-    """Binds and prices the lines of a chunk of one configuration: sizes of dims, and a system under its mesh."""
+    """Binds and prices the lines of a chunk of one configuration on a system under its mesh."""
 
-    def __init__(self, dims: Mapping[str, int], prices: Prices, known: Bound, on_mesh: Bound) -> None:
+    def __init__(self, asked: Asked, prices: Prices, known: Bound, on_mesh: Bound) -> None:
+        self._asked, dims = asked, asked.dims
         self._graph = OpGraph(dims, ())
         self._prices, self._known, self._on_mesh = prices, known, on_mesh
         self._system = prices.system
@@ -88,45 +132,65 @@ class Binder:
         return tuple(self._stretch(structure, lines) for lines in structure.section(section, last))
 
     def _stretch(self, structure: Structure, lines: Lines) -> Stretch:
+        extents = self._system.mesh.extent
+        key = lines, tuple([self._size(dim) for dim in lines.sizes]), tuple([extents(over) for over in lines.over])
+        found = self._known.stretches.get(key)
+        if found is None:
+            found = self._known.stretches[key] = self._lined(structure, lines)
+        stretch, block = found.stretch, lines.block
+        prices = list(stretch.prices)
+        for begin, end, bound in found.sent:
+            prices[begin:end] = self._priced(bound)
+        if block is None:
+            return replace(stretch, prices=tuple(prices)) if found.sent else stretch
+        count = self._graph.dims[block.count] if isinstance(block.count, str) else block.count
+        return replace(stretch, prices=tuple(prices), count=self._asked.rounds.get(count, count))
+
+    def _lined(self, structure: Structure, lines: Lines) -> _Lined:
         places: list[Place] = []
         prices: list[Price] = []
         kernels: list[Kernel] = []
+        sent = []
         for line in lines.lines:
-            bound, priced, placed = self._line(structure, line)
-            kernels += bound
-            prices += priced
-            places += placed
+            around = structure.around(line) if line.group else ALONE
+            bound = self._line(line, around)
+            if bound.is_sent:
+                sent.append((len(prices), len(prices) + len(bound.kernels), bound))
+            kernels += bound.kernels
+            prices += self._priced(bound)
+            where = structure, line
+            if where not in self._known.places:
+                self._known.places[where] = _places(structure, line, around, bound.kernels)
+            places += self._known.places[where]
+        sends = tuple(at for begin, end, _ in sent for at in range(begin, end))
+        columns = tuple(places), tuple(prices), tuple(kernels), _work(prices, sends), sends
         block = lines.block
-        columns = tuple(places), tuple(prices), tuple(kernels)
         if block is None:
-            return Stretch(*columns)
-        count = self._graph.dims[block.count] if isinstance(block.count, str) else block.count
+            return _Lined(Stretch(*columns), tuple(sent))
         carry = tuple((structure.slot(start), structure.slot(end)) for start, end in block.carry)
         enters = tuple((structure.slot(start), next(structure.refs(name))[0]) for start, name in lines.enters)
-        return Stretch(*columns, count, carry, enters, block.reverse, True)
+        return _Lined(Stretch(*columns, 1, carry, enters, block.reverse, True), tuple(sent))
 
-    def _line(
-        self, structure: Structure, line: Line
-    ) -> tuple[tuple[Kernel, ...], tuple[Price, ...], tuple[Place, ...]]:
-        over, around = line.op.option("over"), structure.around(line) if line.group else ALONE
+    def _line(self, line: Line, around: Around) -> _Bound:
+        over = line.op.option("over")
         extents = self._system.mesh.extent(over) if over else 0
         key = line.number, extents, around, tuple([self._size(dim) for dim in line.sizes])
         kernels = self._known.kernels.get(key)
         if kernels is None:
             kernels = self._known.kernels[key] = tuple(self._bound(line, around))
-        priced = self._on_mesh if over else self._known
-        prices = priced.prices.get(key)
+        return _Bound(kernels, key, over is not None)
+
+    def _priced(self, bound: _Bound) -> tuple[Price, ...]:
+        priced = (self._on_mesh if bound.is_sent else self._known).prices
+        prices = priced.get(bound.key)
         if prices is None:
-            prices = priced.prices[key] = tuple(self._prices.of(kernel) for kernel in kernels)
-        where = id(structure), id(line)
-        places = self._known.places.get(where)
-        if places is None:
-            places = self._known.places[where] = _places(structure, line, around, kernels)
-        return kernels, prices, places
+            prices = priced[bound.key] = tuple(self._prices.of(kernel) for kernel in bound.kernels)
+        return prices
 
     def _bound(self, line: Line, around: Around) -> list[Kernel]:
         lines = line.group or (line,)
-        kernels = [kernel for each in lines for kernel in bind_op(each.op, self._graph, self._system, self._cut)]
+        ops = [self._asked.op(each.op) for each in lines]
+        kernels = [kernel for op in ops for kernel in bind_op(op, self._graph, self._system, self._cut)]
         if not line.group:
             return kernels
         # as in a run: views are seen through before kernels are joined
@@ -151,6 +215,16 @@ class Binder:
             alike = self._system.mesh.extent("".join(axis for axis in axes if axis in _REPLICAS))
             found = self._sizes[dim] = self._cut.size(whole, axes, size), whole // alike
         return found
+
+
+def _work(prices: Sequence[Price], sends: Sequence[int]) -> Work:
+    """The work of kernels but for those at some places."""
+    total = Work()
+    others = set(sends)
+    for at, price in enumerate(prices):
+        if at not in others:
+            total.add(price)
+    return total
 
 
 def _reader(name: str) -> Kernel:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from simulator.models.estimates.prices import Price
-from simulator.models.estimates.rows import Rows
 
 
 @dataclass
@@ -41,20 +40,6 @@ class Work:
     def of(self, *resources: str) -> float:
         """Seconds of the busiest of some resources."""
         return max((self.chip.get(name, 0.0) for name in resources), default=0.0)
-
-
-def work_of(rows: Rows) -> Work:
-    """The work of some rows."""
-    total = Work()
-    counts: dict[int, float] = {}
-    prices: dict[int, Price] = {}
-    for stretch in rows:
-        for price in stretch.prices:
-            counts[id(price)] = counts.get(id(price), 0) + stretch.count
-            prices[id(price)] = price
-    for key, times in counts.items():
-        total.add(prices[key], times)
-    return total
 
 
 Name = TypeVar("Name", str, int)

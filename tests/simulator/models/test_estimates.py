@@ -193,17 +193,52 @@ def test_1f1b_holds_as_many_microbatches_as_stages_follow() -> None:
     assert two.memory[0].at_peak["activations"] == pytest.approx(2 * kept[0], rel=0.1)
 
 
-@given(SIZES, SIZES)
+@given(SIZES, SIZES, MODELS, st.sampled_from((5, 16)))
 @settings(max_examples=8, deadline=None)
-def test_what_an_estimator_knows_already_changes_nothing(first: dict[str, Any], second: dict[str, Any]) -> None:
-    chip = load_chip("h100_sxm")
-    sizes = {**second, "tp": first["tp"], "dp": first["dp"], "pp": first["pp"]}
+def test_what_an_estimator_knows_already_changes_nothing(
+    first: dict[str, Any], second: dict[str, Any], model: Transformer, layers: int
+) -> None:
+    # as many chips, but stages where chips shared matmuls, and the other way round
+    sizes = {**second, "tp": first["pp"], "dp": first["dp"], "pp": first["tp"]}
     one, two = Parallel(**first), Parallel(**sizes)
-    system = System(chip, system_for(one, node=8).topology)
+    system = System(load_chip("h100_sxm"), system_for(one, node=8).topology)
     training = Training(batch=16, seq=SEQ)
-    known = Estimator(FIVE, system)
+    model = replace(model, layers=layers)
+    known = Estimator(model, system)
     known.estimate(one, training)
-    assert repr_of(known.estimate(two, training)) == repr_of(Estimator(FIVE, system).estimate(two, training))
+    assert repr_of(known.estimate(two, training)) == repr_of(Estimator(model, system).estimate(two, training))
+
+
+def test_many_at_once_are_what_each_is_alone() -> None:
+    """Of layouts that go about the same passes, more than are gone through one by one, times are columns."""
+    system = System(load_chip("h100_sxm"), system_for(Parallel(tp=2, pp=4), node=8).topology)
+    sizes = [Parallel(tp=2, pp=4, zero=zero, sequence=sequence) for zero in (0, 1) for sequence in (False, True)]
+    schedules: tuple[Any, ...] = ("gpipe", "1f1b", "zero_bubble")
+    asked = [
+        (replace(each, schedule=schedule), Training(batch=batch, seq=SEQ, recompute=recompute))
+        for each in sizes
+        for schedule in schedules
+        for batch in (8, 60)
+        for recompute in ("none", "full")
+    ]
+    asked += [(Parallel(tp=2, pp=4, microbatch=3), Training(batch=8, seq=SEQ))]
+    together = Estimator(FIVE, system).estimates(asked)
+    *found, refused = together
+    for each, (parallel, training) in zip(found, asked, strict=False):
+        assert isinstance(each, Estimate)
+        assert repr_of(each) == repr_of(Estimator(FIVE, system).estimate(parallel, training))
+    assert isinstance(refused, SpecError)
+
+
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+def test_the_peak_of_many_blocks_is_that_of_the_run(recompute: str) -> None:
+    """A few of the blocks are walked through: what the others hold stands for them."""
+    long = replace(FIVE, layers=24)
+    found, result = both(Parallel(), 2, long, recompute=recompute)
+    assert found.peak_memory == pytest.approx(max(peaks(result)), rel=1e-12)
+    assert found.least_memory == pytest.approx(max(peaks(result)), rel=1e-12)
+    check_bounds(*both(Parallel(dp=2, zero=3), 1, long, recompute=recompute))
+    check_bounds(*both(Parallel(pp=2, schedule="zero_bubble"), 3, long, recompute=recompute))
 
 
 def repr_of(found: Estimate) -> Any:
