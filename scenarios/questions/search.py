@@ -43,10 +43,11 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A layout: its values, its estimate, and the words of its run if it was run."""
+    """A layout: its values, its estimate, the time that no run of it beats, and the words of its run if it was run."""
 
     values: Values
     estimate: Estimate
+    bound_s: float
     words: Summary | None = None
 
     @property
@@ -119,7 +120,7 @@ def search(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None = None
             too_large += 1
         else:
             fitting.append(candidate)
-    fitting.sort(key=lambda each: each.estimate.earliest)
+    fitting.sort(key=lambda each: each.bound_s)
     found = _run_best_first(scenario, fitting, most, (room, refused))
     return replace(found, too_large=found.too_large + too_large)
 
@@ -134,7 +135,7 @@ def _run_best_first(
     for candidate in fitting:
         best_s = min((each.time_s for each in ran), default=None)
         is_over = most is not None and tried >= most
-        if is_over or (best_s is not None and candidate.estimate.earliest >= best_s):
+        if is_over or (best_s is not None and candidate.bound_s >= best_s):
             break
         tried += 1
         try:
@@ -148,7 +149,7 @@ def _run_best_first(
         ran.append(replace(candidate, words=words))
     ran.sort(key=lambda each: each.time_s)
     left = fitting[tried:]
-    bound_s = left[0].estimate.earliest if left else None
+    bound_s = left[0].bound_s if left else None
     return Searched(ran, too_large, len(left), bound_s, refused.told())
 
 
@@ -196,11 +197,13 @@ def _candidates(
             refused.add(first_line(error))
             continue
         tried.append(values)
+    # where a host issues kernels, only the work of resources is a bound
+    is_graph = scenario.options.dispatch == "graph"
     for given, found in zip(tried, estimator.estimates(asked), strict=True):
         if isinstance(found, SpecError):
             refused.add(first_line(found))
         else:
-            yield Candidate(given, found)
+            yield Candidate(given, found, found.earliest if is_graph else found.lower_bound)
 
 
 def _scenario_of(scenario: Scenario, values: Values) -> Scenario:

@@ -62,7 +62,7 @@ def _record(candidate: Candidate) -> dict[str, Any]:
     return {
         **candidate.values,
         "time": candidate.time_s,
-        "earliest": candidate.estimate.earliest,
+        "earliest": candidate.bound_s,
         "mfu": words["mfu"],
         "peak_memory": words["peak_memory"],
     }
@@ -123,7 +123,7 @@ def _table(found: Searched) -> Table:
     for column in (*found.best.values, "time", "at least", "MFU", "peak"):
         table.add_column(column, justify="right", no_wrap=True)
     for each in found.ran[:_ROWS]:
-        times = (show(each.time_s, Dimension.TIME), show(each.estimate.earliest, Dimension.TIME))
+        times = (show(each.time_s, Dimension.TIME), show(each.bound_s, Dimension.TIME))
         peak = show(max(_words(each).memory_peaks.values()), Dimension.DATA)
         table.add_row(*map(str, each.values.values()), *times, _told(each, "mfu"), peak)
     return table
