@@ -18,9 +18,8 @@ from analysis.plots import plot_memory
 from analysis.report.story import held_by
 from simulator import OWNERS, PRECISIONS, Op, OpGraph, Owner, Parallel, Result, Tensor
 from simulator.models import parameters
-from tests.simulator.models.test_pipelined_steps import peak
 from tests.support.models import SMALL
-from tests.support.training_steps import SEQ, step
+from tests.support.training_steps import SEQ, peak, step
 
 LAYOUTS = st.builds(
     Parallel,

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from simulator import Parallel, precision_of
 from simulator.models import Moe, Transformer
-from tests.simulator.models.test_pipelined_steps import flops_of_all
 from tests.support.models import SMALL
-from tests.support.training_steps import step
+from tests.support.training_steps import flops_of_all, step
 
 EXPERTS = replace(SMALL, moe=Moe(experts=8, top_k=2, d_expert=64, groups=2, top_groups=1))
 

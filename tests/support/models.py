@@ -15,6 +15,7 @@ from simulator.models import (
     Embedding,
     Ffn,
     Head,
+    Latent,
     Moe,
     Norm,
     Patches,
@@ -49,6 +50,25 @@ SMALL = decoder(
     embedding=Embedding(vocab=1024),
 )
 """Wide enough to be laid over eight chips."""
+EXPERTS = Transformer(
+    name="experts",
+    family="decoder",
+    layers=3,
+    d_model=128,
+    attention=Attention(
+        heads=8,
+        kv_heads=8,
+        head_dim=48,
+        latent=Latent(q_lora_rank=64, kv_lora_rank=32, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=32),
+    ),
+    ffn=Ffn(d_ff=256),
+    norm=Norm(),
+    position=Position(),
+    head=Head(),
+    embedding=Embedding(vocab=512),
+    moe=Moe(experts=8, top_k=2, d_expert=64, shared_experts=1, d_shared=64, first_dense=1),
+)
+"""Latent attention, and experts in all blocks but the first."""
 ENCODER = Transformer(
     name="encoder",
     family="encoder",

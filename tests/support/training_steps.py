@@ -49,3 +49,14 @@ def peak(result: Result) -> float:
     value = Summary(result.plan, lambda: result)["peak_memory"]
     assert isinstance(value, (int, float))
     return value
+
+
+def flops_of_all(result: Result) -> float:
+    """Matmul FLOPs of all chips, without what is computed again: of a kernel, on the chips of its stage."""
+    plan = result.plan
+    members = {chip: len(plan.members(chip)) for chip in plan.simulated}
+    return sum(
+        sort.kernel.matrix_flops * sum(members[chip] for chip in sort.chips)
+        for sort in plan.kernels.every_sort()
+        if not sort.kernel.recompute
+    )

@@ -14,20 +14,13 @@ from hypothesis import strategies as st
 from hw import Mesh, System, load_chip, parse_topology
 from simulator import Forward, Parallel, RunOptions, Training, bind, forward_graph, simulate, train_graph
 from simulator.models import (
-    Attention,
-    Embedding,
-    Ffn,
-    Head,
-    Latent,
-    Moe,
-    Norm,
-    Position,
     Transformer,
     Work,
     forward_flops,
     parameters,
 )
 from tests.support.catalogue import EVEN, cut, decoders
+from tests.support.models import EXPERTS
 
 SEQ = 256
 
@@ -73,26 +66,6 @@ def test_a_step_has_every_parameter(name: str) -> None:
     sinks = model.layers * model.attention.heads if model.attention.sinks else 0
     print(f"{name}: {stored} parameters, {stored / want - 1:+.2e}")
     assert stored == pytest.approx(want - sinks, rel=1e-3)
-
-
-EXPERTS = Transformer(
-    name="experts",
-    family="decoder",
-    layers=3,
-    d_model=128,
-    attention=Attention(
-        heads=8,
-        kv_heads=8,
-        head_dim=48,
-        latent=Latent(q_lora_rank=64, kv_lora_rank=32, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=32),
-    ),
-    ffn=Ffn(d_ff=256),
-    norm=Norm(),
-    position=Position(),
-    head=Head(),
-    embedding=Embedding(vocab=512),
-    moe=Moe(experts=8, top_k=2, d_expert=64, shared_experts=1, d_shared=64, first_dense=1),
-)
 
 
 @settings(max_examples=25, deadline=None)

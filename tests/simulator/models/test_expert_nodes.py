@@ -19,9 +19,8 @@ from hw import Mesh, SpecError, System, load_chip, parse_topology
 from simulator import Inference, Parallel, Result, RunOptions, Training, inference_graph, simulate, train_graph
 from simulator.models import Moe, Transformer
 from simulator.models.steps.sizes import nodes_of_token
-from tests.simulator.models.test_pipelined_steps import flops_of_all
 from tests.support.models import SMALL
-from tests.support.training_steps import matrix_flops
+from tests.support.training_steps import flops_of_all, matrix_flops
 
 SEQ = 128
 MOE = Moe(experts=32, top_k=4, d_expert=64, groups=8, top_groups=2)

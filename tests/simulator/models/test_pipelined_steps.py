@@ -13,30 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import Summary
 from hw import SpecError
 from simulator import Parallel, Result, RunOptions, Training, simulate, train_graph
 from simulator.models import Transformer, parameters
-from tests.simulator.models.test_catalogue_steps import EXPERTS
-from tests.support.models import SMALL, system_for
-from tests.support.training_steps import SEQ, alone, step
-
-
-def flops_of_all(result: Result) -> float:
-    """Matmul FLOPs of all chips: of a kernel, on the chips of its stage."""
-    plan = result.plan
-    members = {chip: len(plan.members(chip)) for chip in plan.simulated}
-    return sum(
-        planned.kernel.matrix_flops * sum(members[chip] for chip in planned.chips)
-        for planned in plan.kernels
-        if not planned.kernel.recompute
-    )
-
-
-def peak(result: Result) -> float:
-    value = Summary(result.plan, lambda: result)["peak_memory"]
-    assert isinstance(value, (int, float))
-    return value
+from tests.support.models import EXPERTS, SMALL, system_for
+from tests.support.training_steps import SEQ, alone, flops_of_all, peak, step
 
 
 @settings(max_examples=15, deadline=None)

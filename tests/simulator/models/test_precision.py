@@ -16,8 +16,7 @@ from analysis.runs import holdings
 from hw import SpecError
 from simulator import Inference, Parallel, Precision, Result, RunOptions, inference_graph, precision_of, simulate
 from simulator.models import Work, forward_flops, parameters
-from tests.simulator.models.test_catalogue_steps import EXPERTS
-from tests.support.models import SMALL, system_for
+from tests.support.models import EXPERTS, SMALL, system_for
 from tests.support.training_steps import SEQ, alone, matrix_flops, peak, step
 
 FP8 = precision_of("fp8", "training")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from hw import SpecError
 from simulator import OpGraph, RunOptions, bind, parse_graph, plan_sharding, simulate
-from tests.simulator.sharding.test_planner_laws import MESHES, annotated
-from tests.simulator.sharding.test_sharding_reads import DIMS, blocks, kernels, read_of
+from tests.support.annotations import MESHES, annotated
 from tests.support.planning import MODES, bytes_cost, lines_of, problems_of, system_of
+from tests.support.reads import DIMS, blocks, kernels, read_of
 from tests.support.strategies import many, run
 
 

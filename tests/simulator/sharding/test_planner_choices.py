@@ -38,7 +38,7 @@ from simulator import (
 from simulator.passes.binding import whole
 from simulator.passes.sharding.assignment import OpPlan, plan_seconds
 from simulator.passes.sharding.moves import Step
-from tests.simulator.sharding.test_planner_laws import MESHES, annotated, einsums, programs
+from tests.support.annotations import MESHES, annotated, einsums, programs
 from tests.support.planning import MODES, XY, bytes_cost, system_of
 from tests.support.strategies import many, one, run
 

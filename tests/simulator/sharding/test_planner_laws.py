@@ -8,9 +8,7 @@ changes no result.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -19,41 +17,11 @@ from hypothesis import strategies as st
 
 from hw import Mesh
 from simulator import OpGraph, Repeat, Sharding, bind, parse_graph, plan_sharding
-from tests.support.executor import BINARY, ROWS, UNARY, Spmd, einsum, whole_value
+from tests.support.annotations import einsums, programs
+from tests.support.executor import Spmd, einsum, whole_value
 from tests.support.planning import DIMS, MODES, XY, bytes_cost, planned, problems_of, system_of, unsharded
 
 # The planned program computes what the unsharded one does
-
-MESHES = [
-    dict(zip("XYZ", sizes, strict=False))
-    for count in (1, 2, 3)
-    for sizes in itertools.product((1, 2, 3, 4), repeat=count)
-    if math.prod(sizes) <= 16
-]
-
-
-@st.composite
-def annotated(draw: st.DrawFn, name: str, dims: Sequence[str], axes: str, partial: bool = True) -> str:
-    """A tensor of these dims with each axis on one of them, in its partial sums, or not in it; half of them are not."""
-    where = {axis: draw(st.sampled_from([*dims, *"." * len(dims), *("U" if partial else "")])) for axis in axes}
-    used = {
-        place: "".join(axis for axis in draw(st.permutations(axes)) if where[axis] == place) for place in (*dims, "U")
-    }
-    written = ",".join(f"{dim}_{used[dim]}" if used[dim] else dim for dim in dims)
-    return f"{name}:fp32[{written}]" + (f"{{U_{used['U']}}}" if used["U"] else "")
-
-
-@st.composite
-def einsums(draw: st.DrawFn) -> tuple[str, dict[str, int], dict[str, int]]:
-    """A matmul, maybe batched, its dims in any order, all of its tensors sharded at random; the mesh; the dims."""
-    mesh = draw(st.sampled_from(MESHES))
-    batch = draw(st.sampled_from(["", "", "G"]))
-    x, w, y = (
-        draw(annotated(name, draw(st.permutations(batch + dims)), "".join(mesh)))
-        for name, dims in (("x", "BD"), ("w", "DF"), ("y", "BF"))
-    )
-    step = math.prod(mesh.values())
-    return f"{y} = matmul({x}, {w})", mesh, dict.fromkeys("BDFG", step * (2 if step < 8 else 1))
 
 
 @settings(max_examples=300)
@@ -86,27 +54,6 @@ def test_auto_is_never_dearer_than_the_textbook(case: tuple[str, dict[str, int],
     cost = bytes_cost(graph, system)
     canonical, auto = (sum(map(cost, planned(graph, system, mode).flat())) for mode in MODES)
     assert auto <= canonical * (1 + 1e-9)
-
-
-@st.composite
-def programs(draw: st.DrawFn) -> tuple[list[str], dict[str, int], dict[str, int]]:
-    """Element-wise ops, norms and sums on one matrix, each sharded in its own way; the mesh; the dims."""
-    mesh = draw(st.sampled_from(MESHES))
-    axes = "".join(mesh)
-    first = draw(annotated("x", "BF", axes))
-    made, lines, typed = ["x"], [], {"x": first}
-    for at in range(draw(st.integers(1, 4))):
-        kind = draw(st.sampled_from([*UNARY, *BINARY, *ROWS, "reduce"]))
-        names = [draw(st.sampled_from(made)) for _ in range(2 if kind in BINARY else 1)]
-        inputs = [typed.pop(name, name) for name in names]
-        dims = draw(st.sampled_from(["B", "F"])) if kind == "reduce" else "BF"
-        if kind in ROWS:
-            inputs.append(f"axis={draw(st.sampled_from('BF'))}")
-        out = draw(annotated(f"t{at}", dims, axes, partial=False))
-        lines.append(f"{out} = {kind}({', '.join(inputs)})")
-        made += [f"t{at}"] if kind != "reduce" else []
-    step = math.prod(mesh.values())
-    return lines, mesh, {"B": step, "F": 2 * step}
 
 
 @settings(max_examples=100)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -17,28 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator import Kernel, RunOptions, bind, parse_graph, plan_sharding, simulate
-from tests.support.planning import MODES, bytes_cost, lines_of, problems_of, system_of
+from simulator import Kernel, RunOptions, bind, parse_graph, simulate
+from tests.support.planning import MODES, lines_of, problems_of, system_of
+from tests.support.reads import DIMS, blocks, kernels, read_of
 from tests.support.strategies import many, one
-
-DIMS = {"B": 8, "H": 32, "K": 8, "S": 64, "T": 64, "D": 16, "E": 16, "N": 8, "C": 16, "O": 32, "F": 64, "V": 1024}
-
-
-def kernels(
-    line: str, mesh: Mapping[str, int], mode: str = "canonical", dims: Mapping[str, int] = DIMS
-) -> list[Kernel]:
-    """The kernels of one op on a mesh, with whatever is inserted."""
-    system, graph = system_of(mesh), parse_graph([line], dims)
-    return bind(plan_sharding(graph, system, mode, bytes_cost(graph, system)), system)  # type: ignore[arg-type]
-
-
-def blocks(size: int, parts: int) -> Iterator[range]:
-    yield from (range(at * size // parts, (at + 1) * size // parts) for at in range(parts))
-
-
-def read_of(kernel: Kernel, tensor: str) -> float:
-    return sum(access.nbytes for access in kernel.reads if access.tensor == tensor)
-
 
 # Sequences: positions of queries and of keys are different loops, whatever the dims are called
 
