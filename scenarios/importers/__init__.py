@@ -13,6 +13,7 @@ from scenarios.importers.formats import FORMATS, Format, add_format, format_of, 
 from scenarios.importers.hlo.format import Hlo, StableHlo
 from scenarios.importers.imported import Imported, ImportOptions, Unpriced
 from scenarios.importers.kineto.replay import Replay
+from scenarios.importers.onnx_graph.format import Onnx
 
 __all__ = [
     "FORMATS",
@@ -33,4 +34,5 @@ add_format(Replay())
 add_format(Chakra())
 add_format(Hlo())
 add_format(StableHlo())
+add_format(Onnx())
 add_format(TorchExport())

@@ -1,0 +1,1 @@
+"""ONNX models: their shapes, and their nodes as ops."""
