@@ -1,8 +1,8 @@
 """Shapes that a model works out for itself, node by node.
 
 Model: exporters write sizes as arithmetic: the shape of a tensor, a part of it, divided by the number of heads, put together
-again, goes into a reshape. What follows from constants and from known shapes is worked out here, small tensors only, by ONNX's own
-reference implementation; with these values its inference of a single node finds the rest.
+again, goes into a reshape. What follows from constants and from known shapes is worked out here, small tensors
+only, by ONNX's own reference implementation; with these values its inference of a single node finds the rest.
 Source: onnx.reference, onnx.shape_inference.infer_node_outputs.
 """
 

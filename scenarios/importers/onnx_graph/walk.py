@@ -1,8 +1,8 @@
 """Nodes of an ONNX model as op lines.
 
 Model: matmuls, convolutions and norms are their kinds; reshapes, transposes and slices are views; what works out shapes
-costs nothing. A bias is fused with what it is added to (Gemm, Conv). Sub-graphs (If, Loop, Scan) and ops of other domains that
-are not known have no rule.
+costs nothing. A bias is fused with what it is added to (Gemm, Conv). Sub-graphs (If, Loop, Scan) and ops of other
+domains that are not known have no rule.
 Source: the ONNX operator schemas, opset 13 to 22.
 """
 
