@@ -92,8 +92,8 @@ def test_open_dims_are_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("opset", [15, 17, 21])
 def test_a_transformer_block_costs_what_its_shapes_say(tmp_path: Path, opset: int) -> None:
-    """Tokens looked up, split into heads, scored, mixed; shapes are worked out by the model itself, as exporters
-    write it.""" b, s, d, h = 2, 16, 64, 4
+    """Tokens looked up, split into heads, scored, mixed; the model works its shapes out, as exporters write it."""
+    b, s, d, h = 2, 16, 64, 4
     node = helper.make_node
     heads = [
         step
