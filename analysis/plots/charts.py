@@ -18,7 +18,7 @@ import numpy as np
 
 from analysis.frames.steps import need
 from analysis.plots.scales import log_or_linear
-from analysis.plots.style import CAUSE_COLOURS, faded, inert, styled, time_unit
+from analysis.plots.style import SERIES_COLOURS, faded, inert, styled, time_unit
 from analysis.words.causes import NETWORK, OVERHEAD, cause_of
 from analysis.words.words import RUN_WORDS, Word
 from hw import Dimension
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 _BASE = 136
 """Height of a tornado beside its bars."""
+
+
+_DASHES = ("solid", "dash", "dot", "dashdot")
+"""Lines beyond the last colour begin again, and are told apart by these."""
 
 
 def plot_sweep(frame: pd.DataFrame, x: str, y: str = "time", by: str | None = None) -> Figure:
@@ -50,14 +54,17 @@ def plot_sweep(frame: pd.DataFrame, x: str, y: str = "time", by: str | None = No
         size, unit = time_unit(float(runs[y].max()))
     number = runs[x].map(lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)).all()
     groups = [("", runs)] if by is None else list(runs.groupby(by, sort=False, observed=True))
-    colours = list(CAUSE_COLOURS.values())
     traces = [
         Scatter(
             name=inert(value),
             x=(rows[x] if number else rows[x].map(inert)).tolist(),
             y=(rows[y].astype(float) / size).tolist() if _numeric(rows[y]) else rows[y].map(inert).tolist(),
             mode="lines+markers",
-            line={"color": colours[at % len(colours)], "width": 2},
+            line={
+                "color": SERIES_COLOURS[at % len(SERIES_COLOURS)],
+                "width": 2,
+                "dash": _DASHES[at // len(SERIES_COLOURS) % len(_DASHES)],
+            },
             marker={"size": 7},
             showlegend=by is not None,
         )

@@ -22,6 +22,12 @@ CAUSE_COLOURS: Mapping[str, str] = {name: cause.colour for name, cause in CAUSES
 IDLE_COLOUR = "#d9dce1"
 """Time in which nothing happens."""
 
+SERIES_COLOURS = ("#7048e8", "#a61e4d", "#5c940d", "#8d6e2f", "#3d5a80")
+"""Lines of a study, one after the other: a cause's colour means that cause, and nothing else has it."""
+
+CHIP_COLOUR, SWITCH_COLOUR = "#3d5a80", "#8a94a6"
+"""Nodes of a wiring."""
+
 GAIN_COLOUR = "#7a869a"
 """Time that a change saves."""
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analysis.plots.style import inert, load_colour, styled
-from analysis.words.causes import HOST, NETWORK, WAITING
+from analysis.plots.style import CHIP_COLOUR, SWITCH_COLOUR, inert, load_colour, styled
+from analysis.words.causes import NETWORK
 from hw import Dimension, Topology, Wire
 from hw.input import show
 from hw.network import map_places
@@ -160,7 +160,7 @@ def _nodes(topology: Topology, places: Mapping[str, Place]) -> Iterator[Any]:
             mode="markers+text" if numbered else "markers",
             text=[str(chips[node]) for node in names] if numbered else None,
             textfont={"size": 10, "color": "#ffffff"},
-            marker={"symbol": symbol, "size": size, "color": (HOST if chosen else WAITING).colour},
+            marker={"symbol": symbol, "size": size, "color": CHIP_COLOUR if chosen else SWITCH_COLOUR},
             name=name,
             hovertext=[inert(node) for node in names],
             hovertemplate="%{hovertext}<extra></extra>",

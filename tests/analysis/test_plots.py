@@ -33,7 +33,15 @@ from analysis.plots import (
 from analysis.plots.memory import POINTS
 from analysis.plots.page import in_script
 from analysis.plots.scales import MOST_TICKS, log_ticks
-from analysis.plots.style import inert, without_round
+from analysis.plots.style import (
+    CHIP_COLOUR,
+    GAIN_COLOUR,
+    IDLE_COLOUR,
+    SERIES_COLOURS,
+    SWITCH_COLOUR,
+    inert,
+    without_round,
+)
 from analysis.plots.timelines import _busy
 from analysis.runs import roofline_points
 from analysis.timelines import PARTS
@@ -83,6 +91,15 @@ def test_a_cause_has_one_colour_in_timeline_and_breakdown(result: Result) -> Non
                 assert trace.marker.color == CAUSE_COLOURS[cause], name
     drawn = set(traces(plot_timeline(result)))
     assert drawn == {each.bound_by for each in op_figures(result)}
+
+
+def test_what_is_no_cause_has_no_causes_colour() -> None:
+    others = {*SERIES_COLOURS, CHIP_COLOUR, SWITCH_COLOUR, GAIN_COLOUR, IDLE_COLOUR}
+    assert not others & set(CAUSE_COLOURS.values())
+    frame = pd.DataFrame({"x": [1, 2] * 7, "time": [1.0] * 14, "by": sorted([*range(7)] * 2)})
+    looks = {(trace.line.color, trace.line.dash) for trace in plot_sweep(frame, "x", "time", "by").data}
+    assert len(looks) == 7
+    assert {colour for colour, _ in looks} == set(SERIES_COLOURS)
 
 
 def test_long_slices_carry_their_names(result: Result) -> None:

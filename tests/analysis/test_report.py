@@ -217,6 +217,28 @@ def test_no_name_is_markup(evil: str) -> None:
     assert sum(EVIL in text for text in page.text) >= 8
 
 
+def test_a_screen_reader_finds_a_name_for_everything(evil: str) -> None:
+    page = Page(evil)
+    texts = re.findall(r"<button[^>]*>([^<]*)</button>", evil)
+    buttons = [attributes for tag, attributes in page.elements if tag == "button"]
+    assert len(texts) == len(buttons) >= 8
+    for text, attributes in zip(texts, buttons, strict=True):
+        assert attributes.get("aria-label") or text.strip()
+        assert attributes.get("type") == "button"
+    pressed = [attributes["id"] for attributes in buttons if "aria-pressed" in attributes]
+    assert pressed == ["show-path", "show-messages"]
+    pictures = [a for tag, a in page.elements if tag == "canvas" or a.get("class") == "chart" or a.get("role") == "img"]
+    assert len(pictures) >= 6
+    for attributes in pictures:
+        assert attributes.get("role") in ("img", "application")
+        assert attributes.get("aria-label")
+    assert sum(tag == "h1" for tag, _ in page.elements) == 1
+    assert sum(tag == "main" for tag, _ in page.elements) == 1
+    assert all(attributes.get("scope") == "col" for tag, attributes in page.elements if tag == "th")
+    links = [str(attributes["href"])[1:] for tag, attributes in page.elements if tag == "a"]
+    assert set(links) <= {attributes.get("id") for tag, attributes in page.elements if tag == "section"}
+
+
 def test_the_policy_names_the_scripts_and_nothing_else(evil: str) -> None:
     page = Page(evil)
     policy = next(a["content"] for tag, a in page.elements if tag == "meta" and "http-equiv" in a) or ""
