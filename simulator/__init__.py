@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import simulator.ops.kinds  # noqa: F401  (registers them)
+from simulator.best_fusion import BestFusion, FusedGroup, FusionCosts, best_fusion
 from simulator.builder import GraphBuilder
 from simulator.collectives.axis_forms import AXIS_FORMS, AxisForms, Stream, add_axis_forms, forms_of
 from simulator.collectives.choice import choices, choose
@@ -138,7 +139,11 @@ __all__ = [
     "staged",
     # Passes over a graph.
     "FUSE",
+    "BestFusion",
     "Cost",
+    "FusedGroup",
+    "FusionCosts",
+    "best_fusion",
     "Cut",
     "Dearer",
     "Inserted",

@@ -19,6 +19,7 @@ import typer
 from scenarios.cli.commands.calibrate import register as register_calibrate
 from scenarios.cli.commands.estimate import register as register_estimate
 from scenarios.cli.commands.find import register as register_find
+from scenarios.cli.commands.fusion import register as register_fusion
 from scenarios.cli.commands.graph import register as register_graph
 from scenarios.cli.commands.imports import register as register_import
 from scenarios.cli.commands.library import register as register_library
@@ -313,6 +314,7 @@ register_study(app, _reporting, _print_json)
 register_find(app, _reporting, _print_json)
 register_search(app, _reporting, _print_json)
 register_estimate(app, _reporting, _print_json)
+register_fusion(app, _reporting, _print_json)
 register_graph(app, _reporting, _print_json)
 register_import(app, _reporting, _print_json)
 register_library(app, _reporting, _print_json)

@@ -34,9 +34,10 @@ class Cost:
         kernels = bind_op(op, self.plan.graph, self.plan.system, self._cut)
         if any(True for _ in chip_findings(kernels, self.plan.system)):
             return 0.0
-        return sum(map(self._kernel, kernels))
+        return sum(map(self.of_kernel, kernels))
 
-    def _kernel(self, kernel: Kernel) -> float:
+    def of_kernel(self, kernel: Kernel) -> float:
+        """Seconds of a kernel alone, on the slowest chip, with its start."""
         traffic = self.network.traffic(kernel.communication) if kernel.communication else Traffic()
         alike = [kernel] * len(self.plan.split.chips)
         variants = self._variants.of(alike)
