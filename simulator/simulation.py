@@ -32,6 +32,7 @@ from simulator.engine.clock import Clock
 from simulator.engine.engine import Engine
 from simulator.engine.fluid_pool import Use
 from simulator.engine.program import PS_PER_S, alone_time, to_ps
+from simulator.engine.together import run_together
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.lowering import lower
 from simulator.lowering.plan import Plan
@@ -164,6 +165,8 @@ class Simulation:
         """Run to the end of all tasks. Raises RunError if some can never start."""
         if self._has_outsiders():
             self._unfold()
+        elif (together := run_together(self.plan.program, self.plan.options.order)) is not None:
+            return Result(self.plan, *together)
         engine = self._running()
         if self._has_outsiders():
             self._run_with_outsiders(engine)

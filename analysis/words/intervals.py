@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hw.rows import number_of, order_of
+from hw.rows import by_rows
 
 Interval = tuple[int, int]
 
@@ -51,13 +51,16 @@ def covered(begin: Any, end: Any) -> int:
     """The length of the union of intervals, given as columns."""
     if not len(begin):
         return 0
-    order = order_of(end, begin)
-    begin, end = begin[order], end[order]
-    reached = np.maximum.accumulate(end)
-    first = begin.copy()
-    first[1:] = np.maximum(begin[1:], reached[:-1])
-    total: int = number_of(np.maximum(end - first, 0).sum())
+    total: int = by_rows(_covered, begin, end)
     return total
+
+
+def _covered(begin: Any, end: Any) -> Any:
+    order = np.lexsort((end, begin))
+    begin, end = np.take_along_axis(begin, order, -1), np.take_along_axis(end, order, -1)
+    reached = np.maximum.accumulate(end, axis=-1)
+    first = np.concatenate([begin[..., :1], np.maximum(begin[..., 1:], reached[..., :-1])], axis=-1)
+    return np.maximum(end - first, 0).sum(axis=-1)
 
 
 def covered_without(begin: Any, end: Any, others: tuple[Any, Any]) -> int:

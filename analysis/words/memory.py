@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from analysis.words.columns.lives import LastReads, Spans, Writes, last_reads, writes_of
-from hw.rows import array_of, largest, order_of
+from hw.rows import array_of, by_rows, largest
 from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
 
@@ -222,9 +222,14 @@ def memory_peaks(result: Result) -> Mapping[int, float]:
     at = np.concatenate([held.begin_s, held.end_s])
     begins = np.arange(len(chip)) < len(held.chip)
     change = np.concatenate([held.nbytes, -held.nbytes])
+    order = np.argsort(chip, kind="stable")
+    starts = np.flatnonzero(np.diff(chip[order], prepend=-1))
+    parts = np.split(order, starts[1:]) if len(starts) else ()
+    return {int(chip[part[0]]): by_rows(_peak, change[part], begins[part], at[part]) for part in parts}
+
+
+def _peak(change: Any, begins: Any, at: Any) -> Any:
+    """The most that adds up of changes, one after the other."""
     # what ends makes room for what begins at the same instant
-    order = order_of(change, begins, at, chip)
-    chip, change = chip[order], change[order]
-    starts = np.flatnonzero(np.diff(chip, prepend=-1))
-    parts = zip(chip[starts].tolist(), np.split(change, starts[1:]), strict=True) if len(starts) else ()
-    return {here: largest([0.0, *np.cumsum(part).tolist()]) for here, part in parts}
+    order = np.lexsort((change, begins, at))
+    return np.maximum(0.0, np.cumsum(np.take_along_axis(change, order, -1), axis=-1).max(axis=-1))

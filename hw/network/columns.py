@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hw.network.topology import Topology
+from hw.rows import array_of, told_apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +71,8 @@ def columns_of(topology: Topology) -> WireColumns:
     source, target = (np.fromiter(map(number.__getitem__, names), np.int64, len(wires)) for names in ends)
     rates, hops = [wire.bytes_per_s for wire in wires], [float(wire.hop) for wire in wires]
     waits = [wire.latency_s for wire in wires], [wire.message_s for wire in wires]
-    figures = np.array([rates, *waits, hops, [float(wire.level) for wire in wires]])
+    columns = [rates, *waits, hops, [float(wire.level) for wire in wires]]
+    figures = np.array([told_apart(array_of(column, np.float64)) for column in columns])
     into, out = np.flatnonzero((source >= size) & (target < size)), np.flatnonzero((source < size) & (target >= size))
     # of each chip first the ways out, then those in
     ports = Ragged.by_owner(np.concatenate([source[out], target[into]]), np.concatenate([out, into]), size)

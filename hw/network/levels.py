@@ -20,6 +20,7 @@ from hw.network.wirings.base import REDUCTION, Wiring
 from hw.network.wirings.custom import GRAPH
 from hw.network.wirings.registry import WIRINGS
 from hw.network.wirings.site import Site
+from hw.rows import batch_of, shared
 
 Links = Mapping[str, Link]
 LinksOf = Callable[[int], Links]
@@ -117,7 +118,17 @@ def built(written: Sequence[WrittenLevel], size: int, links_of: LinksOf) -> Topo
         trunks.append(tuple(found))
         levels.append(_level(each, number, inner, _adds(each, size, links_of)))
         inner = span
-    return Topology(tuple(levels), size, tuple(wires), tuple(trunks), nodes=nodes)
+    return Topology(tuple(levels), size, tuple(_alike(wires)), tuple(trunks), nodes=nodes)
+
+
+def _alike(wires: Sequence[Wire]) -> Sequence[Wire]:
+    """The same wires; where figures stand for many rows, alike wires have the same ones."""
+    rates, hops = [wire.bytes_per_s for wire in wires], [wire.latency_s for wire in wires]
+    messages = [wire.message_s for wire in wires]
+    if batch_of(*rates, *hops, *messages) is None:
+        return wires
+    found = zip(wires, shared(rates), shared(hops), shared(messages), strict=True)
+    return [wire._replace(bytes_per_s=rate, latency_s=hop, message_s=message) for wire, rate, hop, message in found]
 
 
 def _link_of(name: str, links_of: LinksOf) -> Callable[[int], Link]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hw.network.topology import Topology
+from hw.rows import largest
 
 Pick = Callable[[int], int | None]
 """Which of so many ways: a number, or None for all alike."""
@@ -41,7 +42,7 @@ def spread_over(topology: Topology, ways: Sequence[Path], pick: Pick) -> Spread:
         for wire in way:
             shares[wire] = shares.get(wire, 0.0) + 1.0 / len(chosen)
     wires = topology.wires
-    return Spread(shares, max(sum(wires[wire].latency_s for wire in way) for way in chosen))
+    return Spread(shares, largest(sum(wires[wire].latency_s for wire in way) for way in chosen))
 
 
 class TreeRoutes:
@@ -163,8 +164,8 @@ class GraphRoutes:
                 for after, number in onwards:
                     shares[number] = come[node] * ways[after] / total
                     come[after] = come.get(after, 0) + come[node]
-                    late[after] = max(late.get(after, 0.0), late[node] + wires[number].latency_s)
-                    latency = max(latency, late[after])
+                    late[after] = largest([late.get(after, 0.0), late[node] + wires[number].latency_s])
+                    latency = largest([latency, late[after]])
         return Spread(shares, latency)
 
 

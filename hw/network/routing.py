@@ -23,6 +23,7 @@ from hw.network.axes import Axis
 from hw.network.routes import GraphRoutes, Pick, Spread, TreeRoutes, spread_over
 from hw.network.topology import Topology
 from hw.network.wirings.registry import WIRINGS
+from hw.rows import largest
 
 Routing = Literal["split", "single", "ecmp", "minimal"]
 ROUTINGS: tuple[Routing, ...] = ("split", "single", "ecmp", "minimal")
@@ -86,12 +87,12 @@ class Router:
         latency = 0.0
         for order in chosen:
             spreads = [self._spread(leg, ends, pick) for leg, ends in _walked(order, source)]
-            latency = max(latency, sum(spread.latency_s for spread in spreads))
+            latency = largest([latency, sum(spread.latency_s for spread in spreads)])
             for spread in spreads:
                 for wire, share in spread.shares.items():
                     shares[wire] = shares.get(wire, 0.0) + share / len(chosen)
         wires = self.topology.wires
-        return Route(shares, latency + max((wires[wire].message_s for wire in shares), default=0.0))
+        return Route(shares, latency + largest((wires[wire].message_s for wire in shares), default=0.0))
 
     def _legs(self, source: int, target: int) -> list[tuple[Axis, int]]:
         """The axes that a message takes and the change of position along each, in order, inside out."""

@@ -4,29 +4,47 @@
 it guarantees). The rest is what Python has for plain numbers, for numbers of which some may stand for many rows.
 """
 
-from hw.rows.choose import largest, rowwise, smallest
-from hw.rows.columns import array_of, number_of, order_of
-from hw.rows.memo import Memo, distinct, numbered
-from hw.rows.rows import Batch, ManyRowsError, Rows, batch_of, column, sums_in_order
+from hw.rows.choose import largest, largest_quotient, numbers_in, rowwise, smallest, taken
+from hw.rows.columns import alike_in, array_of, number_of, sums_at, sums_in_order, told_apart
+from hw.rows.memo import Memo, Tally, distinct, numbered, shared
+from hw.rows.rows import Batch, FewRowsError, ManyRowsError, Rows, batch_of, column
+from hw.rows.tables import alike_everywhere, by_rows, least_of_each, most_at, most_of_each, number_in, put, raised
 
 __all__ = [
     # Many rows at once.
     "Batch",
+    "FewRowsError",
     "ManyRowsError",
     "Rows",
     "batch_of",
     "column",
+    "numbers_in",
     "sums_in_order",
+    "taken",
     # Choices that part no rows.
     "largest",
+    "largest_quotient",
     "rowwise",
     "smallest",
     # Columns.
+    "alike_in",
     "array_of",
     "number_of",
-    "order_of",
+    "sums_at",
+    "told_apart",
+    # Whole columns.
+    "alike_everywhere",
+    "by_rows",
+    "least_of_each",
+    "most_at",
+    "most_of_each",
+    "number_in",
+    "put",
+    "raised",
     # Keys.
     "Memo",
+    "Tally",
     "distinct",
     "numbered",
+    "shared",
 ]

@@ -43,16 +43,23 @@ def _chosen(numbers: Sequence[Any], plain: Callable[..., Any], better: Callable[
     if sort_of(*numbers) not in "fi":
         return batch.each(lambda *values: plain(values), *numbers)
     best = column(numbers[0])
-    for each in numbers[1:]:
+    once = {id(each): each for each in numbers[1:]}  # alike links have one number between them
+    for each in once.values():
         here = column(each)
         best = numpy.where(better(here, best), here, best)  # the first of equals
     return Rows(batch, plain(each.lead if type(each) is Rows else each for each in numbers), best)
 
 
+def largest_quotient(pairs: Iterable[tuple[float, float]]) -> float:
+    """The largest of some quotients. The same two numbers are divided once: alike links have one rate between them."""
+    once = {(id(above), id(below)): (above, below) for above, below in pairs}
+    return largest(above / below for above, below in once.values())
+
+
 def rowwise(work: Callable[..., Made], *given: Any) -> Made:
     """What a function makes of each row by itself: for choices that hang on much. Numbers of many rows may stand anywhere in
     tuples and dataclasses, of what is given and of what comes out. Rows of equal numbers are worked out once."""
-    numbers = list({id(each): each for each in _rows_in(given)}.values())
+    numbers = numbers_in(given)
     if not numbers:
         return work(*given)
     batch: Batch = numbers[0].batch
@@ -66,6 +73,19 @@ def rowwise(work: Callable[..., Made], *given: Any) -> Made:
 
     made: Made = _joined(batch, batch.results(of_row, *numbers))
     return made
+
+
+def numbers_in(thing: Any) -> list[Rows]:
+    """The numbers of many rows that tuples and dataclasses hold, each once."""
+    return list({id(each): each for each in _rows_in(thing)}.values())
+
+
+def taken(thing: Made, rows: Sequence[int], least: int = 0) -> tuple[Made, Batch]:
+    """The same for some rows alone, in their order: a batch of their own."""
+    batch = Batch(len(rows), least)
+    numbers = {id(each): batch.number(each.column[rows].tolist()) for each in numbers_in(thing)}
+    made: Made = _plain(thing, numbers)
+    return made, batch
 
 
 def _rows_in(thing: Any) -> Iterator[Rows]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 
+from hw.rows.memo import numbered
 from hw.rows.rows import Rows
 
 
@@ -25,15 +26,32 @@ def array_of(numbers: Iterable[Any], sort: Any = None) -> Any:
     return found
 
 
-def order_of(*keys: Any) -> Any:
-    """The order of entries by some keys, the last one first, as `numpy.lexsort` has it."""
-    if all(each.dtype != object for each in keys):
-        return numpy.lexsort(keys)
-    columns = [each.tolist() for each in reversed(keys)]
-    places = range(len(columns[0]))
-    return numpy.asarray(sorted(places, key=lambda at: tuple(each[at] for each in columns)), dtype=numpy.int64)
-
-
 def number_of(value: Any) -> Any:
     """A number out of a column, as Python has it."""
     return value.item() if isinstance(value, numpy.generic) else value
+
+
+def sums_in_order() -> bool:
+    """Whether `sum` adds plain floats one after the other, as it adds numbers of many rows."""
+    return sum([1e100, 1.0, -1e100]) == 0.0
+
+
+def sums_at(places: Any, amounts: Any, count: int = 0) -> Any:
+    """What is at each of so many places (at least: up to the last one), added up, as `numpy.bincount` has it."""
+    if amounts.dtype != object:
+        return numpy.bincount(places, weights=amounts, minlength=count)
+    total = numpy.full(max(count, places.max(initial=-1) + 1), 0.0, dtype=numpy.object_)
+    numpy.add.at(total, places, amounts)
+    return total
+
+
+def told_apart(column: Any) -> Any:
+    """A column of plain numbers, of which two are equal where those of another column are."""
+    return column if column.dtype != object else alike_in(column)
+
+
+def alike_in(column: Any) -> Any:
+    """Equal numbers of a column have equal places among its distinct ones; of plain numbers those are in their order."""
+    if column.dtype != object:
+        return numpy.unique(column, return_inverse=True)[1]
+    return numpy.asarray(numbered(column.tolist()), dtype=numpy.int64)

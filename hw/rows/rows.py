@@ -42,16 +42,16 @@ class ManyRowsError(TypeError):
     """A number of many rows is asked to be a key, or meets rows that are not its own."""
 
 
-def sums_in_order() -> bool:
-    """Whether `sum` adds plain floats one after the other, as it adds numbers of many rows."""
-    return sum([1e100, 1.0, -1e100]) == 0.0
+class FewRowsError(Exception):
+    """So few rows are left of a batch that each is better off by itself."""
 
 
 class Batch:
-    """Rows that are worked out together as long as they go the way of the first, the lead."""
+    """Rows that are worked out together as long as they go the way of the first, the lead; where no more than `least` do,
+    `FewRowsError` ends it."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, least: int = 0) -> None:
+        self.count, self.least = count, least
         self.staying: Any = numpy.ones(count, dtype=bool)
 
     def number(self, values: Sequence[Any]) -> Any:
@@ -101,6 +101,8 @@ class Batch:
         """Leave behind the rows that are not alike: a truth value for each."""
         if not alike.all():
             self.staying = self.staying & alike
+            if self.least and self.staying.sum() <= self.least:
+                raise FewRowsError
 
     @contextmanager
     def working(self) -> Iterator[None]:

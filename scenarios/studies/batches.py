@@ -24,6 +24,9 @@ MOST_ROWS = 2000
 _FEW = 8
 """So few rows are run one by one: a batch costs about as much as that many runs."""
 
+_SPREAD = 0.618034
+"""Multiples of it, whole parts left off, are spread evenly over 0 to 1, however many there are."""
+
 _TRIES = 4
 """After so many batches in a row that came to few rows, the others are run one by one."""
 
@@ -60,18 +63,22 @@ class Batches:
 
     def _together(self, points: Sequence[Entry], left: list[int]) -> Iterator[tuple[int, Words | None]]:
         """Points that differ in numbers alone."""
-        poor = 0
+        poor = tried = 0
         while len(left) > _FEW and poor < _TRIES:
-            done = self._batch([points[number] for number in left])
-            yield from ((left[row], words) for row, words in done.items())
-            poor = poor + 1 if len(done) <= _FEW else 0
-            left = [number for row, number in enumerate(left) if row not in done]
+            # at the ends of what varies few rows are alike, so the leads are spread over it
+            lead = int(len(left) * (_SPREAD * (tried := tried + 1) % 1.0))
+            rows = [left[lead], *left[:lead], *left[lead + 1 :]]
+            done = self._batch([points[number] for number in rows])
+            yield from ((rows[row], words) for row, words in done.items())
+            poor = 0 if len(done) > 1 else poor + 1
+            found = {rows[row] for row in done}
+            left = [number for number in left if number not in found]
         yield from ((number, None) for number in left)
 
     def _batch(self, rows: Sequence[Entry]) -> dict[int, Words | None]:
         """The words of the first row and of those that go its way; None for the first alone if it goes wrong: what is
         wrong with it is for its own run to say."""
-        batch = Batch(len(rows))
+        batch = Batch(len(rows), _FEW)
         values = {path: [row[path] for row in rows] for path in rows[0]}
         try:
             with batch.working():

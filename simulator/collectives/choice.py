@@ -31,12 +31,24 @@ Seconds = Callable[[Transfer], float]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a collective is carried out, and why so."""
+    """How a collective is carried out, and `why` so. `spared`: by how many seconds it is cheaper than what."""
 
     algorithm: str
-    reason: str
+    why: str
     transfer: Transfer
     form: Form | None = None
+    spared: tuple[float, str] = (0.0, "")
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why it is carried out so, in words: they are made when somebody asks for them, since seconds may be those of many
+        rows."""
+        seconds, than = self.spared
+        said = [f"{self.why}, {seconds * 1e6:.4g} us less than {than}" if seconds else self.why]
+        if self.left_out:
+            said.append(f"{', '.join(self.left_out)} not tried on so many chips")
+        return "; ".join(said)
 
     def rounds(self, group: Group, request: CollectiveRequest) -> Rounds:
         """Its messages. Raises ValueError if they are not known."""
@@ -68,7 +80,7 @@ def choose(group: Group, request: CollectiveRequest, wanted: str, seconds: Secon
     if request.kind in named.kinds and named.fits(group):
         return _carried(named.form, wanted, "as asked", group, request)
     wants = f" (it wants {named.wants})" if named.wants else ""
-    return replace(textbook, reason=f"{wanted} does not fit here{wants}; the textbook's")
+    return replace(textbook, why=f"{wanted} does not fit here{wants}; the textbook's")
 
 
 def _carried(form: Form, name: str, reason: str, group: Group, request: CollectiveRequest) -> Choice:
@@ -88,11 +100,8 @@ def _cheapest(group: Group, request: CollectiveRequest, textbook: Choice, second
         took = seconds(tried.transfer)
         if took < least * (1 - 1e-9):
             best, least = tried, took
-    spared = seconds(textbook.transfer) - least
-    why = f"the cheapest, {spared * 1e6:.4g} us less than {textbook.algorithm}" if spared else "the cheapest"
-    if left_out:
-        why += f"; {', '.join(left_out)} not tried on so many chips"
-    return replace(best, reason=why)
+    spared = seconds(textbook.transfer) - least, textbook.algorithm
+    return replace(best, why="the cheapest", spared=spared, left_out=tuple(left_out))
 
 
 def _textbook(group: Group, request: CollectiveRequest, seconds: Seconds) -> Choice:
@@ -100,10 +109,10 @@ def _textbook(group: Group, request: CollectiveRequest, seconds: Seconds) -> Cho
     textbook = _carried(CANONICAL[request.kind], textbook_label(group), "the textbook's", group, request)
     if [piece.kind for piece in group.pieces] != [ROUTES] or request.kind not in GATHERS:
         return textbook
-    ways = [replace(textbook, reason="no wiring of its own; the cheaper of ring and direct")]
+    ways = [replace(textbook, why="no wiring of its own; the cheaper of ring and direct")]
     direct = ALGORITHMS["direct"]
     if _affordable(direct, group):
-        ways.append(_carried(direct.form, direct.name, ways[0].reason, group, request))
+        ways.append(_carried(direct.form, direct.name, ways[0].why, group, request))
     return min(ways, key=lambda choice: seconds(choice.transfer))
 
 
@@ -119,7 +128,7 @@ def _choose_unequal(group: Group, request: CollectiveRequest, wanted: str, secon
     if wanted == "canonical":
         return textbook
     if wanted != "auto":
-        return replace(textbook, reason=f"{wanted} moves equal shards; the textbook's")
+        return replace(textbook, why=f"{wanted} moves equal shards; the textbook's")
     found = [textbook, *(_carried(form, name, "the cheapest", group, request) for name, form in ways.items())]
     return min(found, key=lambda choice: seconds(choice.transfer))
 

@@ -10,37 +10,46 @@ Source: single-machine scheduling with release times (Jackson 1955); max-plus re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
+from hw.rows import Memo, array_of, distinct, largest, largest_quotient
 from simulator.collectives.axis_forms import forms_of
 from simulator.collectives.group import Group
-from simulator.collectives.transfer import Loads, Message, Transfer, added, way_of
+from simulator.collectives.transfer import Loads, Message, Transfer, added, scaled, way_of
 
-Histogram = Mapping[float, float]
-"""Bytes (or a number of messages) by seconds of latency."""
+Histogram = Sequence[tuple[float, float]]
+"""Seconds of latency, each once, and the bytes (or the number of messages) that come after them."""
 
 
 def at_once(group: Group, messages: Iterable[Message]) -> tuple[Loads, float]:
     """Bytes by wire of messages that go side by side, and the latency that adds to the busiest wire what they take more."""
     coming, latest = _coming(group, messages)
-    loads = {wire: sum(here.values()) for wire, here in coming.items()}
+    loads = {wire: sum(nbytes for _, nbytes in here) for wire, here in coming.items()}
     return loads, latency_beyond([(here, group.bytes_per_s(wire)) for wire, here in coming.items()], latest)
 
 
-def _coming(group: Group, messages: Iterable[Message]) -> tuple[dict[int, dict[float, float]], float]:
+def _coming(group: Group, messages: Iterable[Message]) -> tuple[dict[int, Histogram], float]:
     """By wire, its bytes by the latency in seconds after which they come; and the longest of those."""
-    coming: dict[int, dict[float, float]] = {}
-    latest = 0.0
+    coming: dict[int, dict[int, float]] = {}
+    latencies: list[float] = []
+    known: Memo[float, int] = Memo()
     for message in messages:
         shares, latency = way_of(group.router, message)
-        latest = max(latest, latency)
+        number = known.get(latency)
+        if number is None:
+            number = known.put(latency, len(latencies))
+            latencies.append(latency)
         for wire, share in shares.items():
             here = coming.setdefault(wire, {})
-            here[latency] = here.get(latency, 0.0) + share * message.nbytes
-    return coming, latest
+            here[number] = here.get(number, 0.0) + share * message.nbytes
+    found: dict[int, Histogram] = {
+        wire: [(latencies[number], nbytes) for number, nbytes in here.items()] for wire, here in coming.items()
+    }
+    return found, largest([0.0, *latencies])
 
 
 def by_routes(group: Group, messages: Sequence[Message]) -> Transfer:
@@ -62,7 +71,7 @@ def most_sent(messages: Iterable[Message]) -> float:
     sent: dict[int, float] = {}
     for message in messages:
         sent[message.source] = sent.get(message.source, 0.0) + message.nbytes
-    return max(sent.values(), default=0.0)
+    return largest(sent.values(), default=0.0)
 
 
 def latency_beyond(wires: Sequence[tuple[Histogram, float]], latest: float = 0.0) -> float:
@@ -73,16 +82,17 @@ def latency_beyond(wires: Sequence[tuple[Histogram, float]], latest: float = 0.0
     if not wires:
         return latest
     found = [waits(here, rate) for here, rate in wires]
-    busiest = max(each[-1][1] for each in found)
-    return max(latest - busiest, *(latency + (seconds - busiest) for each in found for latency, seconds in each))
+    busiest = largest(each[-1][1] for each in found)
+    late = (latency + (seconds - busiest) for each in found for latency, seconds in each)
+    return largest([latest - busiest, *late])
 
 
 def waits(coming: Histogram, rate: float) -> list[tuple[float, float]]:
     """By latency, the farthest first, the seconds that a wire takes for all that comes then or later."""
     found: list[tuple[float, float]] = []
     waiting = 0.0
-    for latency in sorted(coming, reverse=True):
-        waiting += coming[latency]
+    for latency, nbytes in sorted(coming, key=itemgetter(0), reverse=True):
+        waiting += nbytes
         found.append((latency, waiting / rate))
     return found
 
@@ -113,21 +123,21 @@ def passed_round(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) 
                 own[wire] = own.get(wire, 0.0) + share * message.nbytes
         each.append(own)
         loads = added(loads, own)
-    farthest = max(latency for here in ways for _, latency in here)
+    farthest = largest(latency for here in ways for _, latency in here)
     if not in_order(group):
-        return Transfer(({wire: nbytes * rounds for wire, nbytes in loads.items()},), rounds * farthest)
+        return Transfer((scaled(loads, rounds),), rounds * farthest)
     # equally far, all lanes keep step, and share wires in every round
-    step = len({latency for here in ways for _, latency in here}) == 1
+    step = len(distinct(latency for here in ways for _, latency in here)) == 1
     for own, here in zip(each, ways, strict=True):
         busy = loads if step else own
-        sends = [max(busy[wire] / group.bytes_per_s(wire) for wire in wires) for wires, _ in here]
-        ends = max(ends, passed_on([latency for _, latency in here], sends, rounds))
+        sends = [largest_quotient((busy[wire], group.bytes_per_s(wire)) for wire in wires) for wires, _ in here]
+        ends = largest([ends, passed_on([latency for _, latency in here], sends, rounds)])
     if not farthest:
         latency_s = 0.0
     else:
-        busiest = max(nbytes / group.bytes_per_s(wire) for wire, nbytes in loads.items())
-        latency_s = max(ends - rounds * busiest, _waiting(group, lanes, rounds))
-    return Transfer(({wire: nbytes * rounds for wire, nbytes in loads.items()},), latency_s)
+        busiest = largest_quotient((nbytes, group.bytes_per_s(wire)) for wire, nbytes in loads.items())
+        latency_s = largest([ends - rounds * busiest, _waiting(group, lanes, rounds)])
+    return Transfer((scaled(loads, rounds),), latency_s)
 
 
 def _waiting(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> float:
@@ -147,9 +157,9 @@ def passed_on(
     """
     if not rounds:
         return 0.0
-    if len(set(latencies)) == len(set(sends)) == 1:
+    if len(distinct(latencies)) == len(distinct(sends)) == 1:
         return rounds * (latencies[0] + sends[0])
-    latency, send = np.asarray(latencies), np.asarray(sends)
+    latency, send = array_of(latencies), array_of(sends)
     came: Any = latency + send
     if sending is not None:
         first = np.zeros_like(came)
@@ -164,4 +174,5 @@ def passed_on(
             came = ends
         else:
             came[sending(at)] = ends[sending(at)]
-    return float(came.max())
+    last: float = largest(came.tolist())
+    return last

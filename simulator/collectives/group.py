@@ -12,6 +12,7 @@ from functools import cached_property
 
 from hw import Axis, Router, Topology
 from hw.network import GRAPH, ROUTES, WIRINGS, routed_axis
+from hw.rows import largest
 from simulator.collectives.transfer import Message, Way
 
 
@@ -164,7 +165,7 @@ class AxisGroup:
 
     def hop_s(self, wires: Iterable[int]) -> float:
         """Seconds of one hop and one message over the slowest of some wires."""
-        return max((self.way(wire).latency_s for wire in wires), default=0.0)
+        return largest((self.way(wire).latency_s for wire in wires), default=0.0)
 
     def way(self, wire: int) -> Way:
         """One wire as the way of a message."""

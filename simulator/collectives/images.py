@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from hw.network import WIRINGS, WireColumns
+from hw.rows import told_apart
 from simulator.collectives.group import Group
 from simulator.collectives.transfer import Transfer
 
@@ -75,7 +76,7 @@ class _Sight:
 
     def __init__(self, columns: WireColumns, rates: Any, number: Any, chips: Any) -> None:
         self._columns = columns
-        self._figures = np.vstack([columns.figures, rates])
+        self._figures = np.vstack([columns.figures, told_apart(rates)])
         self.number, self.chips = number, chips
         self.wires: list[Any] = []
 

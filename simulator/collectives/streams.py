@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from hw.rows import largest
 from simulator.collectives.axis_forms import Level, Stream, Streams, forms_of
 from simulator.collectives.flight import in_order
 from simulator.collectives.form import Form
@@ -39,30 +40,30 @@ def streamed(group: Group, stages: Sequence[Streams], nbytes: float) -> Transfer
     sent: dict[int, float] = {}
     latency_s = 0.0
     for stage in stages:
-        latency_s += max(_longest_s(group, stream) for stream in stage)
+        latency_s += largest(_longest_s(group, stream) for stream in stage)
         for stream in stage:
             moved = stream.share * nbytes
             for edge in (edge for level in stream.levels for edge in level):
                 sent[edge.source] = sent.get(edge.source, 0.0) + moved
                 for wire, part in way_of(group.router, edge)[0].items():
                     loads[wire] = loads.get(wire, 0.0) + part * moved
-    return Transfer((loads,), latency_s, max(sent.values()))
+    return Transfer((loads,), latency_s, largest(sent.values()))
 
 
 def _longest_s(group: Group, stream: Stream) -> float:
     """Seconds of latency along the longest way through a tree, in its direction."""
     if not in_order(group) and all(forms_of(piece.kind).broadcast is None for piece in group.pieces):
         hops = (way_of(group.router, edge)[1] for level in stream.levels for edge in level)
-        return len(stream.levels) * max(hops)
+        return len(stream.levels) * largest(hops)
     reached: dict[int, float] = {}
     for level in stream.levels:
         came: dict[int, float] = {}
         for edge in level:
             after = reached.get(edge.source, 0.0) + way_of(group.router, edge)[1]
-            came[edge.target] = max(came.get(edge.target, 0.0), after)
+            came[edge.target] = largest([came.get(edge.target, 0.0), after])
         for chip, after in came.items():
-            reached[chip] = max(reached.get(chip, 0.0), after)
-    return max(reached.values())
+            reached[chip] = largest([reached.get(chip, 0.0), after])
+    return largest(reached.values())
 
 
 def flowing(stages: Sequence[Streams], nbytes: float) -> Rounds:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import array_of, largest, sums_at
 from simulator.collectives.choice import Choice
 from simulator.collectives.transfer import Transfer
 
@@ -41,19 +42,18 @@ class Loaded:
             return self
         span = self.wire.max() + 1
         ends, at = np.unique(self.group * span + self.wire, return_inverse=True)
-        return Loaded(ends // span, ends % span, np.bincount(at, weights=self.nbytes))
+        return Loaded(ends // span, ends % span, sums_at(at, self.nbytes))
 
 
 @dataclass(frozen=True, eq=False)
 class Traffic:
-    """All groups of a communication, the algorithm, and why it was chosen. `pair`: of two chips, one after the other.
+    """All groups of a communication, and the algorithm. `pair`: of two chips, one after the other.
 
     `steps`: the messages that carry it out, if it goes by messages; the groups' transfers say what they do together.
     """
 
     groups: tuple[Joined, ...] = ()
     algorithm: str = ""
-    reason: str = ""
     pair: bool = False
     steps: tuple[Step, ...] = ()
 
@@ -72,8 +72,14 @@ class Traffic:
         return Loaded(
             np.repeat([number for number, _ in phases], [len(loads) for _, loads in phases]).astype(np.int64),
             np.fromiter(chain.from_iterable(loads for _, loads in phases), np.int64, count),
-            np.fromiter(chain.from_iterable(loads.values() for _, loads in phases), np.float64, count),
+            array_of([nbytes for _, loads in phases for nbytes in loads.values()], np.float64),
         )
+
+    @property
+    def reason(self) -> str:
+        """Why the algorithm was chosen, in words."""
+        reasons = {each.choice.algorithm: each.choice.reason for each in self.groups if each.choice is not None}
+        return "; ".join(dict.fromkeys(reasons.values()))
 
     @property
     def in_phases(self) -> bool:
@@ -93,7 +99,7 @@ class Traffic:
     @property
     def sent_bytes(self) -> float:
         """The most that one chip puts on its links."""
-        return max((group.transfer.sent_bytes for group in self.groups), default=0.0)
+        return largest((group.transfer.sent_bytes for group in self.groups), default=0.0)
 
 
 NO_TRAFFIC = Traffic()

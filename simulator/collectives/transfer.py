@@ -38,7 +38,7 @@ class Transfer:
 
     def times(self, count: int) -> Transfer:
         """The bytes of so many alike ones, and the latency of each."""
-        phases = tuple({wire: nbytes * count for wire, nbytes in loads.items()} for loads in self.phases)
+        phases = tuple(scaled(loads, count) for loads in self.phases)
         return Transfer(phases, self.latency_s, self.sent_bytes * count)
 
     def beside(self, other: Transfer) -> Transfer:
@@ -52,10 +52,26 @@ def added(*loads: Loads) -> dict[int, float]:
     if len(loads) == 1:
         return dict(loads[0])
     total: dict[int, float] = {}
+    # of alike wires there is one number of many rows, and so one sum
+    sums: dict[tuple[int, int], tuple[float, float, float]] = {}
     for each in loads:
         for wire, nbytes in each.items():
-            total[wire] = total.get(wire, 0.0) + nbytes
+            before = total.get(wire, 0.0)
+            if type(nbytes) is float:
+                total[wire] = before + nbytes
+                continue
+            both = id(before), id(nbytes)
+            if both not in sums:
+                sums[both] = before, nbytes, before + nbytes
+            total[wire] = sums[both][2]
     return total
+
+
+def scaled(loads: Loads, factor: float) -> dict[int, float]:
+    """So many times as much of every wire; alike wires keep one number between them."""
+    once = {id(nbytes): nbytes for nbytes in loads.values()}
+    made = {number: nbytes * factor for number, nbytes in once.items()}
+    return {wire: made[id(nbytes)] for wire, nbytes in loads.items()}
 
 
 class Way(NamedTuple):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hw.network import WIRINGS, routed_axis
+from hw.rows import largest
 from simulator.collectives.flight import at_once, by_routes, most_sent
 from simulator.collectives.form import Form
 from simulator.collectives.group import AxisGroup, Group
@@ -134,7 +135,7 @@ def _one_way_ring(group: Group, request: CollectiveRequest) -> Transfer:
     wires = along.steps(True)
     home = 0 if request.scatters else 1
     moved = [(1.0 - parts[(at + home) % size]) * request.nbytes for at in range(size)]
-    return Transfer((dict(zip(wires, moved, strict=True)),), (size - 1) * along.hop_s(wires), max(moved))
+    return Transfer((dict(zip(wires, moved, strict=True)),), (size - 1) * along.hop_s(wires), largest(moved))
 
 
 def _sliced(lanes_of: Callable[[Group, CollectiveRequest], Lanes], group: Group, request: CollectiveRequest) -> Rounds:

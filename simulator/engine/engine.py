@@ -24,11 +24,13 @@ from typing import Any, Literal
 
 from simpy.events import NORMAL, Event
 
-from hw.rows import largest
+from hw.rows import batch_of, largest
 from simulator.engine.clock import Clock
-from simulator.engine.fluid_pool import Pool, Use
-from simulator.engine.program import ADDED, Program
+from simulator.engine.fluid_pool import Pool
+from simulator.engine.paced import paced
+from simulator.engine.program import Program
 from simulator.engine.turns import Outgoing, ReadyOrder
+from simulator.engine.uses import binding, uses
 
 Order = Literal["program", "ready"]
 """In which order a queue issues: as the program says, or whoever is ready first."""
@@ -69,7 +71,7 @@ class Engine:
         self._waits = list(program.waits)
         self._shape, self._queue = program.shape, program.queue
         self._groups, self._successors = program.groups, program.successors
-        self._uses = _uses(program, _binding(program, shared))
+        self._uses = uses(program, binding(program, shared))
         self._fixed = [shape.fixed_ps for shape in program.shapes]
         # a task none of whose resources can bind takes a constant time: one event
         self._constant = [
@@ -130,8 +132,18 @@ class Engine:
 
     def run(self) -> None:
         """Run to the end of everything, user processes included."""
+        if self._is_paced() and (times := paced(self.program, self._constant)) is not None:
+            self.begin, self.end = times
+            return
         self.start()
         self.env.run()
+
+    def _is_paced(self) -> bool:
+        """Whether these are many rows whose tasks take constant times, with nobody else there: their events need not come
+        in one order."""
+        if self._started or self._settles or self.watched or self.env.due:
+            return False
+        return batch_of(*self._constant) is not None and all(each >= 0 for each in self._constant)
 
     @property
     def makespan_ps(self) -> int:
@@ -260,39 +272,3 @@ class Engine:
         while started := [*(ready.choose() if ready else ()), *(outgoing.choose() if outgoing else ())]:
             for task in started:  # what begins may let its messages go in the same instant
                 self._begin(task)
-
-
-def _uses(program: Program, binding: Collection[int]) -> list[Use]:
-    return [
-        Use(
-            number,
-            shape.alone_ps,
-            tuple((resource, time) for resource, time in shape.demands if resource in binding),
-            shape.weight,
-        )
-        for number, shape in enumerate(program.shapes)
-    ]
-
-
-def _binding(program: Program, shared: Collection[int]) -> set[int]:
-    """Resources that can be full at all: those where the largest demands of all queues add up to more than there is.
-
-    A queue runs one task at a time, so the sum over queues of the largest demand is an upper bound of the load; a group
-    task counts in its first queue. Resources that user processes share can always bind.
-    """
-    most: dict[tuple[int, int], float] = {}
-    seen: set[tuple[int, int]] = set()
-    for queue, number in zip(program.queue, program.shape, strict=True):
-        if (queue, number) in seen:
-            continue
-        seen.add((queue, number))
-        shape = program.shapes[number]
-        if shape.opens:
-            continue  # its messages ask
-        for resource, time in shape.demands:
-            place = (resource, queue)
-            most[place] = largest([most.get(place, 0.0), time / shape.alone_ps])
-    total: dict[int, float] = {}
-    for (resource, _), load in most.items():
-        total[resource] = total.get(resource, 0.0) + load
-    return {resource for resource, load in total.items() if load > 1.0 + ADDED} | set(shared)

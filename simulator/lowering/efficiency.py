@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hw import Chip, System, Wire
+from hw.rows import shared, smallest
 
 if TYPE_CHECKING:
     from simulator.options import RunOptions
@@ -48,13 +49,13 @@ class WireRates:
     def all(self, wires: Sequence[Wire]) -> list[float]:
         """Bytes/s of all wires of the network, in order."""
         if len(self._system.kinds) > 1:
-            return [self.of(number, wire) for number, wire in enumerate(wires)]
+            return shared(self.of(number, wire) for number, wire in enumerate(wires))
         achieved = {link: self._kind(0, link) for link in {wire.link for wire in wires}}
-        return [wire.bytes_per_s * achieved[wire.link] for wire in wires]
+        return shared(wire.bytes_per_s * achieved[wire.link] for wire in wires)
 
     def of(self, number: int, wire: Wire) -> float:
         """Bytes/s of a wire, given its number in the network."""
-        return wire.bytes_per_s * min(self._kind(kind, wire.link) for kind in self._kinds(number, wire))
+        return wire.bytes_per_s * smallest(self._kind(kind, wire.link) for kind in self._kinds(number, wire))
 
     def _kind(self, kind: int, link: str) -> float:
         key = (kind, link)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import alike_in
 from hw.rows import numbered as numbered_keys
 from simulator.collectives.traffic import Traffic
 
@@ -94,7 +95,7 @@ class _Colouring:
         self._role = _roles(traffics, joins)
         loads = [traffic.loads.added() if traffic.in_phases else traffic.loads for traffic in traffics]
         self._wire = _stacked([each.wire for each in loads])
-        self._nbytes = np.unique(_stacked([each.nbytes for each in loads]), return_inverse=True)[1]
+        self._nbytes = alike_in(_stacked([each.nbytes for each in loads]))
         self._joining = np.repeat(np.arange(len(groups)), joins)
         self._using = _stacked([each.group + start for each, start in zip(loads, self._starts, strict=False)])
         self._of_group = Meetings(self._joining, len(groups)), Meetings(self._using, len(groups))

@@ -15,6 +15,7 @@ import numpy as np
 
 from hw import Router, RunError, System, Wire
 from hw.network import GRAPH, ROUTES, WIRINGS, walk_from
+from hw.rows import Memo, array_of, largest, largest_quotient, sums_at
 from simulator.collectives.choice import choose
 from simulator.collectives.group import Group
 from simulator.collectives.images import WORTH, has_images, images_of
@@ -48,7 +49,7 @@ class Network:
 
     system: System
     options: RunOptions
-    _known: dict[tuple[Communication, bool, int], Traffic] = field(default_factory=dict)
+    _known: Memo[tuple[Communication, bool, int], Traffic] = field(default_factory=Memo)
     _busiest: dict[Traffic, float] = field(default_factory=dict)
     _walks: dict[int, list[int]] = field(default_factory=dict)
     _tours: dict[tuple[tuple[int, ...], int | None], Sequence[int]] = field(default_factory=dict)
@@ -62,13 +63,14 @@ class Network:
         self.wires: list[Wire] = [*joining, *self.host.wires]
         rates = WireRates(self.system, self.options, self.host.chips_of)
         self.rates = rates.all(self.wires)
-        self._rates = np.asarray(self.rates)
+        self._rates = array_of(self.rates, np.float64)
         self._delays = Delays(self.system, self.options, self.wires)
 
     def phase_seconds(self, transfer: Transfer) -> float:
         """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""
         rates = self.rates
-        return sum(max(nbytes / rates[wire] for wire, nbytes in loads.items()) for loads in transfer.phases if loads)
+        phases = ([(nbytes, rates[wire]) for wire, nbytes in loads.items()] for loads in transfer.phases if loads)
+        return sum(map(largest_quotient, phases))
 
     def seconds(self, transfer: Transfer) -> float:
         """Seconds of a transfer alone."""
@@ -84,20 +86,22 @@ class Network:
         loads = traffic.loads
         if not len(loads.wire):
             return 0.0
-        total = np.bincount(loads.wire, weights=loads.nbytes)
-        return float((total / self._rates[: len(total)]).max())
+        total = sums_at(loads.wire, loads.nbytes)
+        most: float = largest((total / self._rates[: len(total)]).tolist())
+        return most
 
     def traffic(self, communication: Communication, by_messages: bool = False, chunks: int = 1) -> Traffic:
         """What a communication asks, as one task or with the messages that carry it out: all bytes of its chunks, and the
         latency of each, carried out as a collective of a chunk's bytes is. Raises RunError where there is no way, or too
         many messages."""
-        found = self._known.get((communication, by_messages, chunks))
+        key = (communication, by_messages, chunks)
+        found = self._known.get(key)
         if found is None:
             if chunks > 1:
                 found = self.traffic(_part(communication, chunks), by_messages).times(chunks)
             else:
                 found = self._whole(communication, by_messages)
-            self._known[communication, by_messages, chunks] = found
+            self._known.put(key, found)
         return found
 
     def _whole(self, communication: Communication, by_messages: bool) -> Traffic:
@@ -209,8 +213,8 @@ class Network:
                 found |= images
                 lone += not images
         groups = [found[number] for number in range(len(members))]
-        reasons = {each.choice.algorithm: each.choice.reason for each in groups if each.choice is not None}
-        return Traffic(tuple(groups), ", ".join(reasons), "; ".join(dict.fromkeys(reasons.values())))
+        algorithms = dict.fromkeys(each.choice.algorithm for each in groups if each.choice is not None)
+        return Traffic(tuple(groups), ", ".join(algorithms))
 
     def _priced(self, communication: Communication, number: int, chips: Sequence[int], group: Group) -> Joined:
         """One group of a collective by itself."""
@@ -257,11 +261,11 @@ class Network:
     def _pair(self, communication: Communication) -> Traffic:
         axes, source, target = communication.axes, communication.source, communication.target
         if not axes:
-            return Traffic((self._sent(source, target, communication.nbytes),), "route", "", pair=True)
+            return Traffic((self._sent(source, target, communication.nbytes),), "route", pair=True)
         pairs = list(zip(self.system.at(axes, source), self.system.at(axes, target), strict=True))
         nbytes = communication.group_bytes or (communication.nbytes,) * len(pairs)
         groups = tuple(self._sent(one, two, each) for (one, two), each in zip(pairs, nbytes, strict=True))
-        return Traffic(groups, "route", "", pair=True)
+        return Traffic(groups, "route", pair=True)
 
     def _sent(self, source: int, target: int, nbytes: float) -> Joined:
         assert self._sends is not None

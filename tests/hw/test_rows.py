@@ -21,12 +21,24 @@ from hw.rows import (
     Batch,
     ManyRowsError,
     Memo,
+    Tally,
+    alike_in,
+    array_of,
+    by_rows,
     column,
     distinct,
     largest,
+    largest_quotient,
+    least_of_each,
+    most_at,
+    most_of_each,
+    number_of,
     numbered,
     rowwise,
+    shared,
     smallest,
+    sums_at,
+    told_apart,
 )
 
 Number = Any
@@ -36,6 +48,22 @@ Step = Callable[[Number, Number], Number]
 def plain(number: Number) -> Number:
     """Numbers of numpy as Python's, which raise where they are divided by zero."""
     return number.item() if isinstance(number, np.generic) else number
+
+
+def floats(*numbers: Number) -> Any:
+    """A column of floats."""
+    return array_of(numbers, np.float64)
+
+
+def of_sorted(first: Any, second: Any) -> Any:
+    """What adds up of a first column, in the order of a second, until two are taken."""
+    return np.cumsum(np.take_along_axis(first, np.lexsort((first, second)), -1), axis=-1)[..., 1]
+
+
+def tallied(a: Number, b: Number) -> Number:
+    """Something that hangs on all of a tally, and on its order."""
+    tally = Tally([(a, 1), (b, 2), (2, a), (a, 3)])
+    return sum((at + 1) * amount for at, (_, amount) in enumerate(tally.items())) + tally[a]
 
 
 BINARY: dict[str, Step] = {
@@ -61,6 +89,16 @@ BINARY: dict[str, Step] = {
     "keys": lambda a, b: len(distinct([a, b, a, 2])),
     "numbered": lambda a, b: sum(numbered([(a, 1), (b, 1), (3, 1)])),
     "rowwise": lambda a, b: rowwise(lambda one, other: one if one < other else other, a, b),
+    "tally": tallied,
+    "quotients": lambda a, b: largest_quotient([(a, b), (b, 3), (a, b)]),
+    "shared": lambda a, b: sum(shared([a, b, a, 1])),
+    "sums": lambda a, b: plain(sums_at(np.array([1, 0, 1]), floats(a, 0.1, b))[1]),
+    "alike": lambda a, b: len(set(alike_in(floats(a, b, a, 1)).tolist())),
+    "apart": lambda a, b: len(set(told_apart(floats(a, b, a, 1)).tolist())),
+    "runs": lambda a, b: number_of((most_of_each(floats(a, b, 1), [0, 2]) - least_of_each(floats(a, b, 1), [0, 2]))[0]),
+    "most at": lambda a, b: number_of(most_at(np.array([1, 0, 1]), floats(a, 2, b), 3)[1]),
+    "by rows": lambda a, b: by_rows(of_sorted, floats(a, b, 1), floats(b, 2, a)),
+    "by rows, whole": lambda a, b: by_rows(of_sorted, array_of([a, b, 1]), array_of([b, a, 2])),
     "sorted": lambda a, b: sorted([a, b, 1])[1],
     "texts": lambda a, b: int(f"{a:.0f}") if a == 2 else b,
     "shown": lambda a, b: len(f"{a!r}") + b,
@@ -131,6 +169,9 @@ def test_choices_part_nobody() -> None:
     assert batch.values(largest([1.0 * a, b])) == [4.0, 5.0, 3.0]
     assert batch.values(smallest([1.0 * a, b])) == [1.0, 2.0, 3.0]
     assert batch.values(rowwise(lambda x, y: "a" if x > y else "b", a, b)) == ["b", "a", "b"]
+    assert batch.values(largest_quotient([(a, 2.0), (b, 4.0)])) == [1.0, 2.5, 1.5]
+    assert batch.values(by_rows(of_sorted, array_of([a, b], np.float64), array_of([b, a], np.float64))) == [5, 7, 6]
+    assert batch.values(most_at(np.array([0, 0]), array_of([1.0 * a, b]), 1)[0]) == [4.0, 5.0, 3.0]
     assert batch.staying.all()
 
 

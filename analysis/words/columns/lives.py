@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hw.rows import array_of, number_of
+from hw.rows import alike_everywhere, array_of, largest, least_of_each, most_at, most_of_each, put, raised
 from simulator import Kernels, Plan, Result
 
 
@@ -76,8 +76,8 @@ class Spans:
         kernel, chip = places.kernel[order], places.chip[order]
         first = np.flatnonzero((np.diff(kernel, prepend=-1) != 0) | (np.diff(chip, prepend=-1) != 0))
         self.chip = chip[first]
-        self.begin = np.minimum.reduceat(places.begin[order], first) if len(first) else places.begin
-        self.end = np.maximum.reduceat(places.end[order], first) if len(first) else places.end
+        self.begin = least_of_each(places.begin[order], first) if len(first) else places.begin
+        self.end = most_of_each(places.end[order], first) if len(first) else places.end
         self._row = np.searchsorted(kernel[first], np.arange(len(result.plan.kernels) + 1))
 
     def rows(self, kernels: Any) -> tuple[Any, Any]:
@@ -95,8 +95,7 @@ class LastReads:
         self._lowest = int(value.min(initial=0))
         self._chips = chips
         self._known, of = np.unique(self._key(value, chip), return_inverse=True)
-        self._end = np.zeros(len(self._known), dtype=end.dtype)
-        np.maximum.at(self._end, of, end)
+        self._end = most_at(of, end, len(self._known))
 
     def longer(self, value: Any, chip: Any, end: Any) -> LastReads:
         """The same, but that some values are kept on some chips until some time at least."""
@@ -147,10 +146,9 @@ def _kept(last: LastReads, plan: Plan, spans: Spans, writes: Writes) -> LastRead
     # what nobody reads stays to the end, and so does what nobody reads but what lies in it
     holds = np.zeros(len(until), dtype=bool)
     holds[outer] = True
-    until[(until < 0).astype(bool) & ~holds] = number_of(spans.end.max(initial=0))
+    until = put(until, (until < 0).astype(bool) & ~holds, largest(spans.end.tolist(), default=0))
     while True:
-        longer = until.copy()
-        np.maximum.at(longer, outer, until[inner])
-        if np.array_equal(longer, until):
+        longer = raised(until, outer, until[inner])
+        if alike_everywhere(longer, until):
             return last.longer(keys[0], keys[1], until)
         until = longer

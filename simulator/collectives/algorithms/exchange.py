@@ -13,12 +13,12 @@ Source: DESIGN section 3; "How to Scale Your Model", chapter on sharding (all-to
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 from hw import Axis
+from hw.rows import Tally
 from simulator.collectives.algorithms.several_axes import side_by_side
 from simulator.collectives.axis_forms import Distances, forms_of
-from simulator.collectives.flight import by_routes, latency_beyond
+from simulator.collectives.flight import Histogram, by_routes, latency_beyond
 from simulator.collectives.form import Form
 from simulator.collectives.group import Group
 from simulator.collectives.registry import CANONICAL
@@ -60,7 +60,7 @@ def exchanged(group: Group, request: CollectiveRequest) -> list[Message]:
 def exchange(group: Group, nbytes: float) -> Transfer:
     """The transfer of an even all-to-all of V = `nbytes` over all chips."""
     loads: dict[int, float] = {}
-    sent, wires = 0.0, list[tuple[Distances, float]]()
+    sent, wires = 0.0, list[tuple[Histogram, float]]()
     inner = 1
     for at, piece in enumerate(group.pieces):
         forms = forms_of(piece.kind)
@@ -75,7 +75,7 @@ def exchange(group: Group, nbytes: float) -> Transfer:
         for crossing, wire in forms.crossings(groups[0], carried):
             count = sum(crossing.values()) * sum(apart.values())
             times = _both(crossing, apart)
-            scaled = {latency: carried[wire] * many / count for latency, many in times.items()}
+            scaled = [(latency, carried[wire] * many / count) for latency, many in times.items()]
             wires.append((scaled, group.bytes_per_s(wire)))
         inner *= piece.size
     return Transfer((loads,), latency_beyond(wires), sent)
@@ -87,22 +87,22 @@ def _shared(group: Group, piece: Axis) -> bool:
 
 def _beyond(group: Group, at: int) -> Distances:
     """How far the other axes make what passes axis number `at`: one entry for each place along those."""
-    piece, apart = group.pieces[at], Counter({0.0: 1.0})
+    piece, apart = group.pieces[at], Tally([(0.0, 1.0)])
     for number, other in enumerate(group.pieces):
         inside = number < at and not (_shared(group, piece) and other.level != piece.level)
         outside = number > at and not _shared(group, other)
         if inside or outside:
             along = next(iter(group.along(other)))
-            apart = Counter(_both(apart, forms_of(other.kind).distances(along)))
+            apart = _both(apart, forms_of(other.kind).distances(along))
     return apart
 
 
-def _both(one: Distances, two: Distances) -> Distances:
+def _both(one: Distances, two: Distances) -> Tally:
     """Distances along two axes together."""
-    found: dict[float, float] = {}
+    found = Tally()
     for here, count in one.items():
         for there, times in two.items():
-            found[here + there] = found.get(here + there, 0.0) + count * times
+            found.add(here + there, 0.0 + count * times)
     return found
 
 

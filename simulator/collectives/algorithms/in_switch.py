@@ -8,6 +8,7 @@ Source: NVIDIA on NVLink SHARP.
 
 from __future__ import annotations
 
+from hw.rows import largest
 from simulator.collectives.axes.fabric import FABRIC
 from simulator.collectives.axes.fabric_lines import fabric_latency
 from simulator.collectives.flight import at_once
@@ -29,7 +30,9 @@ def _transfer(group: Group, request: CollectiveRequest) -> Transfer:
     whole = Transfer()
     for messages in stages:
         loads, _ = at_once(group, messages)
-        whole = whole.beside(Transfer((loads,), max(each.way.latency_s for each in messages if each.way is not None)))
+        whole = whole.beside(
+            Transfer((loads,), largest(each.way.latency_s for each in messages if each.way is not None))
+        )
     sent = sum(messages[0].nbytes for messages in stages[: len(group.pieces)])
     return Transfer(whole.phases, whole.latency_s, sent)
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from hw import Axis
 from hw.network import WIRINGS
+from hw.rows import largest, largest_quotient, rowwise, smallest
 from simulator.collectives.axes.leaves import leaves_of
 from simulator.collectives.axes.ring import balanced_gather, balanced_rounds
 from simulator.collectives.axis_forms import forms_of
@@ -80,7 +81,10 @@ def _level(group: Group, pieces: tuple[Axis, ...], nbytes: float) -> Stage:
     orders = [[*pieces[turn:], *pieces[:turn]] for turn in range(len(pieces))]
     wrapped = all(WIRINGS[piece.kind].wraps for piece in pieces)
     size = math.prod(piece.size for piece in pieces)
-    parts = _parts(group, pieces, orders) if wrapped else [1.0 / len(pieces)] * len(pieces)
+    parts = (1.0 / len(pieces),) * len(pieces)
+    if wrapped:
+        paces = tuple(_slowest(group, piece) for piece in pieces)
+        parts = rowwise(lambda each: _parts(each, pieces, orders), paces)
     whole = nbytes * size / (size - 1) if wrapped else nbytes
     branches = [_branch(order, whole * part, wrapped) for order, part in zip(orders, parts, strict=True) if part > 0]
     return Stage(tuple(branches), nbytes if wrapped and len(branches) == len(pieces) else 0.0)
@@ -94,8 +98,8 @@ def _branch(order: Sequence[Axis], nbytes: float, balanced: bool) -> Branch:
     return tuple(legs[::-1])
 
 
-def _parts(group: Group, pieces: Sequence[Axis], orders: Sequence[Sequence[Axis]]) -> list[float]:
-    """The part of V of each order, such that all wires are busy for as long.
+def _parts(paces: tuple[float, ...], pieces: Sequence[Axis], orders: Sequence[Sequence[Axis]]) -> tuple[float, ...]:
+    """The part of V of each order, such that all wires are busy for as long; `paces`: of the slowest wire of each axis.
 
     A wire of an axis of n carries (n-1)/(2n) of what a branch gathers along it. Axes of one pace always balance; where
     much slower ones do not, what cannot be below 0 is 0, and the slowest axis decides.
@@ -106,16 +110,16 @@ def _parts(group: Group, pieces: Sequence[Axis], orders: Sequence[Sequence[Axis]
         for column, order in enumerate(orders):
             after = math.prod(each.size for each in order[order.index(piece) + 1 :])
             system[row, column] = (piece.size - 1) / (2 * piece.size) / after
-        system[row, count] = -_slowest(group, piece)
+        system[row, count] = -paces[row]
     system[count, :count] = 1.0
     parts = np.linalg.solve(system, [*(0.0,) * count, 1.0])[:count]
     parts = np.where(parts > 1e-12, parts, 0.0)
-    return [float(part) for part in parts / parts.sum()]
+    return tuple((parts / parts.sum()).tolist())
 
 
 def _slowest(group: Group, piece: Axis) -> float:
     wires = (wire for along in group.along(piece) for wire in (*along.steps(True), *along.steps(False)))
-    return min(group.bytes_per_s(wire) for wire in wires)
+    return smallest(group.bytes_per_s(wire) for wire in wires)
 
 
 def leg_transfer(group: Group, leg: Leg, scatter: bool) -> Transfer:
@@ -135,8 +139,8 @@ def side_by_side(lines: Sequence[Transfer]) -> Transfer:
     phases = [[line.phases[at] for line in lines if at < len(line.phases)] for at in range(longest)]
     return Transfer(
         tuple(added(*loads) for loads in phases),
-        max((line.latency_s for line in lines), default=0.0),
-        max((line.sent_bytes for line in lines), default=0.0),
+        largest((line.latency_s for line in lines), default=0.0),
+        largest((line.sent_bytes for line in lines), default=0.0),
     )
 
 
@@ -160,7 +164,7 @@ def _side_by_side(group: Group, stage: Stage, scatter: bool) -> Transfer:
         loads = added(*(phase for leg in legs for phase in leg.phases))
         found.append(Transfer((loads,), sum(leg.latency_s for leg in legs), sum(leg.sent_bytes for leg in legs)))
     loads = added(*(each.phases[0] for each in found))
-    return Transfer((loads,), max(each.latency_s for each in found), sum(each.sent_bytes for each in found))
+    return Transfer((loads,), largest(each.latency_s for each in found), sum(each.sent_bytes for each in found))
 
 
 def _even(group: Group, stage: Stage) -> Transfer:
@@ -170,9 +174,11 @@ def _even(group: Group, stage: Stage) -> Transfer:
         piece: [wire for along in group.along(piece) for wire in (*along.steps(True), *along.steps(False))]
         for piece in pieces
     }
-    paces = {piece: min(group.bytes_per_s(wire) for wire in here) for piece, here in wires.items()}
+    paces = {piece: smallest(group.bytes_per_s(wire) for wire in here) for piece, here in wires.items()}
     both = sum(2 * pace for pace in paces.values())
-    loads = {wire: stage.even_bytes * paces[piece] / both for piece, here in wires.items() for wire in here}
+    loads: dict[int, float] = {}
+    for piece, here in wires.items():
+        loads.update(dict.fromkeys(here, stage.even_bytes * paces[piece] / both))
     hops = sum(piece.size // 2 * group.as_one.hop_s(wires[piece]) for piece in pieces)
     size = math.prod(piece.size for piece in pieces)
     return Transfer((loads,), hops, stage.even_bytes * (size - 1) / size)
@@ -215,7 +221,7 @@ def _ahead(group: Group, stages: Sequence[Stage], scatter: bool, count: int) -> 
     if all(len(stage.branches) == 1 for stage in stages):
         return count
     whole = gathered(group, stages, scatter)
-    slice_s = max(moved / group.bytes_per_s(wire) for wire, moved in whole.phases[0].items()) / count
+    slice_s = largest_quotient((moved, group.bytes_per_s(wire)) for wire, moved in whole.phases[0].items()) / count
     deep = sum(max(len(branch) for branch in stage.branches) for stage in stages)
     return 2 * deep + math.ceil(whole.latency_s / slice_s)
 

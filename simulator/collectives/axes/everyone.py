@@ -5,9 +5,9 @@ Model: of wires that all share, a chip's port carries near and far messages; wha
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
+from hw.rows import Tally, largest
 from simulator.collectives.axis_forms import Crossings, Distances, forms_of
 from simulator.collectives.group import AxisGroup
 from simulator.collectives.rounds import MessageRound, Rounds
@@ -23,14 +23,15 @@ def everyone(along: AxisGroup, nbytes: float, _scatter: bool) -> Rounds:
 def route_distances(along: AxisGroup) -> Distances:
     """How far the chips along an axis are from the first one over their routes, itself included."""
     first = along.chips[0]
-    return Counter(along.router.route(first, chip).latency_s if chip != first else 0.0 for chip in along.chips)
+    away = (along.router.route(first, chip).latency_s if chip != first else 0.0 for chip in along.chips)
+    return Tally((latency, 1) for latency in away)
 
 
 def shared_crossings(along: AxisGroup, carried: Mapping[int, float]) -> Crossings:
     """A port carries near and far ones; what a trunk carries goes far."""
-    far = Counter(forms_of(along.axis.kind).distances(along))
-    far[0.0] -= 1  # itself
-    apart = {latency: float(many) for latency, many in far.items() if many > 0}
+    far = Tally(forms_of(along.axis.kind).distances(along).items())
+    far.add(0.0, -1)  # itself
+    apart = Tally((latency, float(many)) for latency, many in far.items() if many > 0)
     out = next(wire for wire in carried if along.topology.wires[wire].source == f"chip{along.chips[0]}")
     slowest = max(carried, key=lambda wire: carried[wire] / along.group.bytes_per_s(wire))
-    return [(apart, out), (apart if slowest == out else {max(apart): 1.0}, slowest)]
+    return [(apart, out), (apart if slowest == out else Tally([(largest(apart), 1.0)]), slowest)]

@@ -10,9 +10,9 @@ Source: DESIGN section 3; "How to Scale Your Model", chapter on GPUs; Sanders, S
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
+from hw.rows import Tally, largest
 from simulator.collectives.axes.everyone import everyone, shared_crossings
 from simulator.collectives.axes.fabric_lines import by_leaf, fabric_distances, ports, shared_trunks
 from simulator.collectives.axes.leaves import crossing, leaves_of, stages
@@ -60,13 +60,13 @@ def _fabric_beyond(along: AxisGroup, loads: Mapping[int, float]) -> float:
     """Latency beyond the bytes of the busiest wire, if every chip sends as much to every other."""
     apart = fabric_distances(along)
     if len(apart) == 1:
-        return max(apart)
+        return largest(apart)
     port = along.topology.port_out(along.chips[0], along.axis.level)
     each = loads[port] / (along.size - 1)
-    out = {latency: count * each for latency, count in apart.items()}
+    out = [(latency, count * each) for latency, count in apart.items()]
     slowest = max(loads, key=lambda wire: loads[wire] / along.group.bytes_per_s(wire))
     # a port carries near and far ones; what a trunk carries goes far
-    trunk = out if slowest == port else {max(apart): loads[slowest]}
+    trunk = out if slowest == port else [(largest(apart), loads[slowest])]
     return latency_beyond([(out, along.group.bytes_per_s(port)), (trunk, along.group.bytes_per_s(slowest))])
 
 
@@ -81,7 +81,7 @@ def _broadcast(along: AxisGroup, root: int) -> Streams:
 
 def _distances(along: AxisGroup) -> Distances:
     """From one that is far from others, itself included."""
-    return Counter({0.0: 1}) + Counter(fabric_distances(along))
+    return Tally([(0.0, 1), *fabric_distances(along).items()])
 
 
 FABRIC = add_axis_forms(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from hw.rows import Tally, distinct, largest
 from simulator.collectives.group import AxisGroup
 
 
@@ -31,7 +32,7 @@ def shared_trunks(along: AxisGroup) -> list[tuple[tuple[int, ...], int]]:
 
 def fabric_latency(along: AxisGroup) -> float:
     """A hop through the fabric: between the two chips that are farthest apart in it."""
-    return max(fabric_distances(along), default=0.0)
+    return largest(fabric_distances(along), default=0.0)
 
 
 def fabric_distances(along: AxisGroup) -> Mapping[float, int]:
@@ -40,7 +41,7 @@ def fabric_distances(along: AxisGroup) -> Mapping[float, int]:
     if along.topology.levels[along.axis.level].drawn:
         return _drawn_distances(along)
     if not trunks:
-        return {_through_switch(along): along.size - 1}
+        return Tally([(_through_switch(along), along.size - 1)])
     # chips behind the same trunks are equally far: one for each is enough
     behind: dict[int, list[int]] = {}
     for at, trunk in enumerate(trunks):
@@ -51,11 +52,7 @@ def fabric_distances(along: AxisGroup) -> Mapping[float, int]:
     alike: dict[tuple[int, ...], list[int]] = {}
     for chip in others:
         alike.setdefault(tuple(behind.get(chip, ())), []).append(chip)
-    found: dict[float, int] = {}
-    for chips in alike.values():
-        latency = along.router.route(first, chips[0]).latency_s
-        found[latency] = found.get(latency, 0) + len(chips)
-    return found
+    return Tally((along.router.route(first, chips[0]).latency_s, len(chips)) for chips in alike.values())
 
 
 def _loneliest(chips: Sequence[int], behind: Mapping[int, Sequence[int]]) -> int:
@@ -71,10 +68,7 @@ def _drawn_distances(along: AxisGroup) -> Mapping[float, int]:
     def away(chip: int) -> list[tuple[float, int]]:
         return [(along.router.route(chip, other).latency_s, other) for other in along.chips if other != chip]
 
-    found: dict[float, int] = {}
-    for latency, _ in away(max(away(along.chips[0]))[1]):
-        found[latency] = found.get(latency, 0) + 1
-    return found
+    return Tally((latency, 1) for latency, _ in away(max(away(along.chips[0]))[1]))
 
 
 def _through_switch(along: AxisGroup) -> float:
@@ -83,8 +77,8 @@ def _through_switch(along: AxisGroup) -> float:
     up, down = (
         [topology.wires[port(chip, level)] for chip in along.chips] for port in (topology.port_out, topology.port_in)
     )
-    if len({wire.latency_s for wire in up}) == len({wire.latency_s for wire in down}) == 1:
-        return up[0].latency_s + down[0].latency_s + max(wire.message_s for wire in (*up, *down))
+    if len(distinct(wire.latency_s for wire in up)) == len(distinct(wire.latency_s for wire in down)) == 1:
+        return up[0].latency_s + down[0].latency_s + largest(wire.message_s for wire in (*up, *down))
     # the slowest way up and the slowest down may belong to one chip: two of each are enough
     ways = [
         up[here].latency_s + down[there].latency_s
@@ -92,7 +86,7 @@ def _through_switch(along: AxisGroup) -> float:
         for there in _slowest([wire.latency_s for wire in down])
         if here != there
     ]
-    return max(ways, default=0.0) + max(wire.message_s for wire in (*up, *down))
+    return largest(ways, default=0.0) + largest(wire.message_s for wire in (*up, *down))
 
 
 def _slowest(latencies: Sequence[float]) -> list[int]:

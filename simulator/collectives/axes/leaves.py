@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hw.rows import smallest
 from simulator.collectives.flight import at_once
 from simulator.collectives.group import AxisGroup
 from simulator.collectives.transfer import Message, Transfer, added
@@ -25,7 +26,7 @@ def leaves_of(along: AxisGroup) -> Leaves | None:
     trunks = [trunk for trunk in topology.trunks(level) if 0 < len(here.intersection(trunk.chips)) < along.size]
     if not trunks:
         return None
-    port = min(along.group.bytes_per_s(topology.port_out(chip, level)) for chip in along.chips)
+    port = smallest(along.group.bytes_per_s(topology.port_out(chip, level)) for chip in along.chips)
     crowded = []
     for trunk in trunks:
         behind = len(here.intersection(trunk.chips))

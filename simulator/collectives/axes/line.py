@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hw.rows import Tally, largest
 from simulator.collectives.axes.everyone import route_distances
 from simulator.collectives.axes.passing import beyond, over_wires
 from simulator.collectives.axis_forms import AxisForms, Crossings, Distances, Stream, Streams, add_axis_forms
@@ -33,7 +34,7 @@ def gather(along: AxisGroup, nbytes: float, scatter: bool) -> Transfer:
         latencies = [along.way(wire).latency_s for wire in wires]
         sends = [shard / along.group.bytes_per_s(wire) for wire in wires]
         # a gather begins everywhere and ends at the far end; a scatter begins at the near end
-        ends = max(ends, passed_on(latencies, sends, size - 1, _sent_back if scatter else _sent_on))
+        ends = largest([ends, passed_on(latencies, sends, size - 1, _sent_back if scatter else _sent_on)])
     # the chips inside pass i+1 shards one way and n-i the other
     sent = shard if size == 2 else (size + 1) * shard
     return Transfer((loads,), beyond(along, loads, ends, size - 1), sent)
@@ -84,12 +85,12 @@ def _crossings(along: AxisGroup, _carried: Mapping[int, float]) -> Crossings:
 
 def _over(at: int, size: int, hop: float) -> Distances:
     """How far the messages go that cross wire number `at` of a line."""
-    found: dict[float, float] = {}
+    found = Tally()
     for d in range(1, size):
         # from the chips on this side, as long as the chip d on stands on the other
         first, last = max(0, at + 1 - d), min(at, size - 1 - d)
         if first <= last:
-            found[d * hop] = found.get(d * hop, 0.0) + last - first + 1
+            found.add(d * hop, 0.0 + last - first + 1)
     return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hw.rows import Tally
 from simulator.collectives.axes.everyone import route_distances
 from simulator.collectives.axes.passing import beyond, over_wires, passed_s
 from simulator.collectives.axis_forms import AxisForms, Crossings, add_axis_forms
@@ -46,7 +47,7 @@ def _exchange(along: AxisGroup, nbytes: float) -> Transfer:
 def _crossings(along: AxisGroup, _carried: Mapping[int, float]) -> Crossings:
     wires = along.steps(True)
     hop = along.hop_s(wires)
-    return [({d * hop: float(d) for d in range(1, along.size)}, min(wires, key=along.group.bytes_per_s))]
+    return [(Tally((d * hop, float(d)) for d in range(1, along.size)), min(wires, key=along.group.bytes_per_s))]
 
 
 ONE_WAY_RING = add_axis_forms(

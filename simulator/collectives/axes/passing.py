@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hw.rows import distinct, largest, largest_quotient
 from simulator.collectives.flight import passed_on
 from simulator.collectives.group import AxisGroup
 from simulator.collectives.transfer import Message
@@ -22,10 +23,11 @@ def passed_s(along: AxisGroup, wires: Sequence[int], shard: float, hops: int) ->
 
 def beyond(along: AxisGroup, loads: Mapping[int, float], ends: float, hops: int) -> float:
     """What is latency of a time in which messages pass so many hops: all but the bytes of the busiest wire."""
-    latencies = {along.way(wire).latency_s for wire in loads}
-    if len(latencies) == 1 and len({along.group.bytes_per_s(wire) for wire in loads}) == 1:
-        return hops * latencies.pop()  # exactly
-    return max(0.0, ends - max(nbytes / along.group.bytes_per_s(wire) for wire, nbytes in loads.items()))
+    latencies = distinct(along.way(wire).latency_s for wire in loads)
+    if len(latencies) == 1 and len(distinct(along.group.bytes_per_s(wire) for wire in loads)) == 1:
+        return hops * latencies[0]  # exactly
+    busiest = largest_quotient((nbytes, along.group.bytes_per_s(wire)) for wire, nbytes in loads.items())
+    return largest([0.0, ends - busiest])
 
 
 def over_wires(along: AxisGroup, nbytes: float, wires: Sequence[int]) -> list[Message]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+from hw.rows import Tally, largest
 from simulator.collectives.axes.everyone import route_distances
 from simulator.collectives.axes.passing import beyond, over_wires, passed_s
 from simulator.collectives.axis_forms import AxisForms, Crossings, Stream, Streams, add_axis_forms
@@ -38,7 +39,7 @@ def gather(along: AxisGroup, nbytes: float, _scatter: bool) -> Transfer:
     loads = dict.fromkeys(forward, (size // 2) * shard)
     loads.update(dict.fromkeys(backward, ((size - 1) // 2) * shard))
     ends = [passed_s(along, wires, shard, hops) for wires, hops in ((forward, size // 2), (backward, (size - 1) // 2))]
-    return Transfer((loads,), beyond(along, loads, max(ends), size // 2), (size - 1) * shard)
+    return Transfer((loads,), beyond(along, loads, largest(ends), size // 2), (size - 1) * shard)
 
 
 def gather_rounds(along: AxisGroup, nbytes: float, _scatter: bool) -> Rounds:
@@ -90,9 +91,9 @@ def _crossings(along: AxisGroup, _carried: Mapping[int, float]) -> Crossings:
     """What goes d hops crosses a wire d times; the antipode comes half each way."""
     wires = [*along.steps(True), *along.steps(False)]
     hop = along.hop_s(wires)
-    counts = {d * hop: float(d) for d in range(1, (along.size - 1) // 2 + 1)}
+    counts = Tally((d * hop, float(d)) for d in range(1, (along.size - 1) // 2 + 1))
     if along.size % 2 == 0:
-        counts[along.size // 2 * hop] = counts.get(along.size // 2 * hop, 0.0) + along.size / 4
+        counts.add(along.size // 2 * hop, along.size / 4)
     return [(counts, min(wires, key=along.group.bytes_per_s))]
 
 

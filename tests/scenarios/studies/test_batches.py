@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from hw import SpecError
 from scenarios import load_scenario, sweep
 from scenarios.building.run_one import words_of
-from scenarios.studies import batches
 from scenarios.studies.batches import Batches
 from scenarios.studies.worker import Job, run_each, run_point
 from simulator import Simulation
 from tests.support.cases import CHUNKS, UNLIKE, overlapse, written
+from tests.support.together import runs_of
 
 B, D, F = (f"workload.dims.{name}" for name in "BDF")
 HBM, PEAK = "system.set.hbm.bandwidth", "system.set.matrix_unit.peak.bf16"
@@ -125,22 +125,6 @@ def test_figures_of_links_vary_together(tmp_path_factory: pytest.TempPathFactory
 
 
 # How much is worked out together
-
-
-def runs_of(path: str, changes: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
-    """How many rows a study has, and how often a scenario was put into words for them."""
-    runs = 0
-
-    def counted(*arguments: Any) -> dict[str, Any]:
-        nonlocal runs
-        runs += 1
-        return words_of(*arguments)
-
-    monkeypatch.setattr(batches, "words_of", counted)
-    monkeypatch.setattr("scenarios.studies.worker.words_of", counted)
-    study = sweep(path, changes, jobs=1)
-    assert not study.failed
-    return len(study.rows), runs
 
 
 SPREAD: Mapping[str, Mapping[str, Any]] = {
