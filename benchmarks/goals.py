@@ -128,6 +128,19 @@ BENCHMARKS = (
         measure=lambda: studies.rows_a_second(studies.rates(), studies.DECODER),
     ),
     Benchmark(
+        name="study-links",
+        what="study of rows that differ in dims and in links that they cross",
+        goals={"rows/s": 3000},
+        measure=lambda: studies.rows_a_second(studies.links(), studies.SHARDED),
+        profile=lambda: studies.profile(studies.links(), studies.SHARDED),
+    ),
+    Benchmark(
+        name="study-links-bounds",
+        what="lower bounds of 10,000 rows over links, nothing simulated",
+        goals={"CPU s": 1},
+        measure=studies.bounds_over_links,
+    ),
+    Benchmark(
         name="study-bounds",
         what="lower bounds of 10,000 rows, nothing simulated",
         goals={"CPU s": 1},

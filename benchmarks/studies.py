@@ -20,6 +20,7 @@ from scenarios import load_scenario, sweep, what_if
 
 REFERENCE = "library:stack_of_four"
 DECODER = "library:llama3_8b_block"
+SHARDED = "library:tensor_parallel_limit"
 ROWS = 1_000
 BOUNDS = 10_000
 Values = Mapping[str, Sequence[Any]]
@@ -42,6 +43,12 @@ def both() -> Values:
     return {size: sizes[:40], rate: speeds[:: ROWS // 25]}
 
 
+def links() -> Values:
+    """Bandwidths of links by sizes of what crosses them, a grid of a thousand."""
+    rates = [4.5e10 + 1e9 * at for at in range(40)]
+    return {"system.set.links.ici.bandwidth": rates, "workload.dims.B": [1024 * at for at in range(1, 26)]}
+
+
 def rows_a_second(values: Values, reference: str = REFERENCE) -> Figures:
     """By CPU seconds of this process, once what is imported late is there."""
     scenario = load_scenario(reference)
@@ -52,16 +59,27 @@ def rows_a_second(values: Values, reference: str = REFERENCE) -> Figures:
 
 def bounds() -> Figures:
     """Lower bounds alone, of sizes by bandwidths: nothing is simulated."""
-    scenario = load_scenario(REFERENCE)
     (size, sizes), (rate, speeds) = *dims().items(), *rates().items()
-    grid = {size: sizes[:100], rate: speeds[: BOUNDS // 100], "words": ["lower_bound"]}
-    sweep(scenario, {**grid, rate: speeds[:2]}, jobs=1)
+    return _bounds(REFERENCE, {size: sizes[:100], rate: speeds[: BOUNDS // 100]})
+
+
+def bounds_over_links() -> Figures:
+    """The same of what crosses links, by the rates of those."""
+    rate, size = links()
+    speeds = [4.5e10 + 1e8 * at for at in range(BOUNDS // 100)]
+    return _bounds(SHARDED, {rate: speeds, size: [256 * at for at in range(1, 101)]})
+
+
+def _bounds(reference: str, values: Values) -> Figures:
+    scenario = load_scenario(reference)
+    grid = {**values, "words": ["lower_bound"]}
+    sweep(scenario, {path: column[:2] if path != "words" else column for path, column in grid.items()}, jobs=1)
     return {"CPU s": Figure(cpu_s(lambda: sweep(scenario, grid, jobs=1)))}
 
 
-def profile(values: Values) -> str:
+def profile(values: Values, reference: str = REFERENCE) -> str:
     """Where a row's time goes."""
-    scenario = load_scenario(REFERENCE)
+    scenario = load_scenario(reference)
     with cProfile.Profile() as profiler:
         sweep(scenario, dict(values), jobs=1)
     return top_lines(pstats.Stats(profiler))

@@ -83,11 +83,8 @@ class Network:
         return self._busiest[traffic]
 
     def _busiest_seconds(self, traffic: Traffic) -> float:
-        loads = traffic.loads
-        if not len(loads.wire):
-            return 0.0
-        total = sums_at(loads.wire, loads.nbytes)
-        most: float = largest((total / self._rates[: len(total)]).tolist())
+        total = sums_at(traffic.loads.wire, traffic.loads.nbytes)
+        most: float = largest((total / self._rates[: len(total)]).tolist(), default=0.0)
         return most
 
     def traffic(self, communication: Communication, by_messages: bool = False, chunks: int = 1) -> Traffic:

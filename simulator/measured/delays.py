@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from hw import System, Wire
 from hw.chips import CollectiveTimes
+from hw.rows import largest
 from simulator.collectives.transfer import Transfer
 from simulator.measured.collectives import collective_delay_s
 from simulator.ops.kernel import Communication
@@ -49,7 +50,7 @@ class Delays:
         nbytes = asked.group_bytes[number] if asked.group_bytes else asked.nbytes
         rate = min(kind.links[link].bytes_per_s * kind.links[link].count for kind in self.system.kinds)
         delay_s = collective_delay_s(asked.kind, nbytes, len(chips), seconds(transfer), times, rate)
-        return replace(transfer, latency_s=max(transfer.latency_s, delay_s))
+        return replace(transfer, latency_s=largest([transfer.latency_s, delay_s]))
 
     def _slowest_link(self, transfer: Transfer, seconds: Callable[[Transfer], float]) -> str:
         """The link of the wire on which a transfer takes longest."""
