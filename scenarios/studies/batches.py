@@ -21,6 +21,9 @@ from scenarios.building.run_one import words_of
 MOST_ROWS = 2000
 """Rows of one batch: more gain little, and take memory."""
 
+_AT_ONCE = 1_000_000
+"""Ops of all rows of one batch: of each there are some ten numbers at a time."""
+
 _FEW = 8
 """So few rows are run one by one: a batch costs about as much as that many runs."""
 
@@ -51,9 +54,10 @@ class Batches:
         alike: dict[object, list[int]] = {}
         for number, point in enumerate(points):
             alike.setdefault(self._structure(point), []).append(number)
+        most = min(MOST_ROWS, 2 * _FEW + _AT_ONCE // max(1, len(self.base.graph.unrolled)))
         for numbers in alike.values():
-            for begin in range(0, len(numbers), MOST_ROWS):
-                yield from self._together(points, numbers[begin : begin + MOST_ROWS])
+            for begin in range(0, len(numbers), most):
+                yield from self._together(points, numbers[begin : begin + most])
 
     def _structure(self, point: Entry) -> object:
         """What a point says beside numbers, and of what type those are."""

@@ -26,6 +26,9 @@ _TRIES = 4
 _SPREAD = 0.618034
 """Multiples of it, whole parts left off, are spread evenly over 0 to 1: that is where the rows are that others are like."""
 
+_INT64 = 2**62
+"""Times from here on are kept as Python's whole numbers."""
+
 Times = list[Any]
 """Picoseconds by task; numbers of many rows."""
 
@@ -46,7 +49,7 @@ class _Timelines:
 
     def __init__(self, program: Program, order: Order, batch: Batch) -> None:
         self._program, self._order, self._batch = program, order, batch
-        self._found = numpy.zeros((2 * len(program), batch.count), dtype=numpy.object_)
+        self._found: Any = numpy.zeros((2 * len(program), batch.count), dtype=numpy.int64)
         self._ended = numpy.zeros(batch.count, dtype=bool)
 
     def run(self) -> None:
@@ -74,7 +77,10 @@ class _Timelines:
         ended = not engine.waiting_tasks()
         done = rows[batch.staying]
         for at, time in enumerate((*engine.begin, *engine.end) if ended else ()):
-            self._found[at, done] = batch.values(time)
+            values = batch.values(time)
+            if max(values) >= _INT64:
+                self._found = self._found.astype(numpy.object_)
+            self._found[at, done] = values
         self._ended[done] = ended
         return done
 
