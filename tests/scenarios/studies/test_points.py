@@ -12,27 +12,14 @@ from scenarios import Scenario, load_scenario
 from scenarios.points.points import Points
 from scenarios.points.sampling import read_sampler, stream
 from scenarios.studies.sweeps import asking, points_of
+from tests.support.studies import MATMUL, write
 
-MATMUL = """\
-name: matmul
-system: {chip: tpu_v5e}
-workload:
-  dims: {B: 24, D: 512, F: 256}
-  ops:
-    - y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])
-"""
 MOST = 10_000
 
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Scenario:
     return load_scenario(write(tmp_path, MATMUL))
-
-
-def write(folder: Path, text: str, name: str = "matmul.yaml") -> str:
-    path = folder / name
-    path.write_text(text)
-    return str(path)
 
 
 def points(scenario: Scenario, changes: dict[str, Any]) -> Points:

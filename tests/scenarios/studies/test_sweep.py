@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,9 @@ from scenarios import Scenario, Study, load_scenario, run, summarise, sweep
 from scenarios.questions.find import search_of
 from scenarios.studies.content_keys import ContentKeys
 from tests.support.cases import overlapse
+from tests.support.studies import MATMUL, B, D, F, stored, write
 
 ROOT = Path(__file__).parents[3]
-MATMUL = """\
-name: matmul
-system: {chip: tpu_v5e}
-workload:
-  dims: {B: 24, D: 512, F: 256}
-  ops:
-    - y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])
-"""
-B, D, F = (f"workload.dims.{name}" for name in "BDF")
 
 
 @pytest.fixture
@@ -37,12 +28,6 @@ def file(tmp_path: Path) -> str:
 @pytest.fixture
 def scenario(file: str) -> Scenario:
     return load_scenario(file)
-
-
-def write(folder: Path, text: str, name: str = "matmul.yaml") -> str:
-    path = folder / name
-    path.write_text(text)
-    return str(path)
 
 
 # What a study gives
@@ -149,16 +134,6 @@ def test_equal_points_are_run_once(scenario: Scenario, tmp_path: Path) -> None:
     assert (len(study.rows), study.ran) == (8, 2)
     assert stored(tmp_path / "runs.db") == 2
     assert study.frame["time"].nunique() == 2
-
-
-def stored(path: Path) -> int:
-    beside = sqlite3.connect(path, timeout=60)
-    try:
-        return int(beside.execute("SELECT count(*) FROM runs").fetchone()[0])
-    except sqlite3.OperationalError:  # not made yet
-        return 0
-    finally:
-        beside.close()
 
 
 def test_the_same_study_again_runs_only_what_is_missing(scenario: Scenario, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from hw import RunError
 from scenarios import Scenario, load_scenario, sweep
 from scenarios.studies.executors import given, process_pool, run_on
 from scenarios.studies.worker import Job
-from tests.scenarios.studies.test_sweep import MATMUL, B, D, F, stored, write
+from tests.support.studies import MATMUL, B, D, F, stored, write
 
 ROOT = Path(__file__).parents[3]
 
