@@ -13,6 +13,7 @@ from scenarios.importers.formats import FORMATS, Format, add_format, format_of, 
 from scenarios.importers.hlo.format import Hlo, StableHlo
 from scenarios.importers.imported import Imported, ImportOptions, Unpriced
 from scenarios.importers.kineto.replay import Replay
+from scenarios.importers.nsys.format import Nsys
 from scenarios.importers.onnx_graph.format import Onnx
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 add_format(Replay())
+add_format(Nsys())
 add_format(Chakra())
 add_format(Hlo())
 add_format(StableHlo())

@@ -49,7 +49,12 @@ class Replay:
     def read(self, paths: Sequence[Path], options: ImportOptions) -> Imported:
         """The replay of all ranks together. Raises SpecError."""
         ranks = by_rank([cut_to(read_rank(path), options.step) for path in paths])
-        return _Replayed(ranks, options).imported()
+        return replayed(ranks, options)
+
+
+def replayed(ranks: Mapping[int, RankTrace], options: ImportOptions) -> Imported:
+    """The replay of ranks. Raises SpecError."""
+    return _Replayed(ranks, options).imported()
 
 
 @dataclass
