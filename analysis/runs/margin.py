@@ -24,8 +24,8 @@ from simulator.measured import family_of
 NINE_OF_TEN = 2.06
 """Times the mean of normal errors within which nine of ten are: 1.645 / 0.798."""
 
-MOST_WALKED = 200_000
-"""Tasks of a run whose path is walked for this."""
+MOST_WALKED = 20_000
+"""Tasks of a run whose path is walked for this: it takes half a second."""
 
 
 @dataclass(frozen=True, slots=True)
