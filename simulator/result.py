@@ -15,7 +15,7 @@ import numpy as np
 from hw import Dimension
 from hw.input import show
 from hw.rows import array_of, largest
-from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
+from simulator.engine.bounds import dependency_bound_s, eta, in_order, lower_bound_s, upper_bound_s
 from simulator.engine.program import PS_PER_S
 from simulator.lowering.plan import Plan
 
@@ -63,12 +63,17 @@ class Result:
     @cached_property
     def upper_bound_s(self) -> float:
         """The same tasks with nothing overlapping on a chip."""
-        return upper_bound_s(self.plan.program)
+        return upper_bound_s(self.plan.program, self._order)
 
     @cached_property
     def dependency_bound_s(self) -> float:
         """The longest chain of dependencies, every task at its own max."""
-        return dependency_bound_s(self.plan.program)
+        return dependency_bound_s(self.plan.program, self._order)
+
+    @cached_property
+    def _order(self) -> Sequence[int]:
+        """The tasks, each after what it waits for."""
+        return list(in_order(self.plan.program))
 
     @property
     def eta(self) -> float:

@@ -6,10 +6,13 @@ Of unlike chips every word is that of the chip with the most of it, as the words
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add, itemgetter
+from typing import Any
+
+import numpy as np
 
 from analysis.words.causes import CAUSES, HOST, NETWORK, OVERHEAD, cause_of
 from analysis.words.words import OP_WORDS
@@ -165,15 +168,22 @@ def added(parts: Sequence[Amounts]) -> Amounts:
     """Amounts added in order."""
     if len(parts) == 1:
         return parts[0]
-    words = dict.fromkeys(word for part in {id(part): part for part in parts}.values() for word in part.times_s)
+    distinct = {id(part): part for part in parts}
+    place = dict(zip(distinct, range(len(distinct)), strict=True))
+    order = np.asarray([place[id(part)] for part in parts])
+    found = list(distinct.values())
+    words = dict.fromkeys(word for part in found for word in part.times_s)
     return Amounts(
-        _running(part.flops for part in parts),
-        _running(part.hbm_bytes for part in parts),
-        _running(part.network_bytes for part in parts),
-        {word: _running(part.times_s.get(word, 0.0) for part in parts) for word in words},
+        _running([part.flops for part in found], order),
+        _running([part.hbm_bytes for part in found], order),
+        _running([part.network_bytes for part in found], order),
+        {word: _running([part.times_s.get(word, 0.0) for part in found], order) for word in words},
     )
 
 
-def _running(amounts: Iterable[float]) -> float:
-    """A sum, one number after the other."""
-    return reduce(add, amounts)
+def _running(amounts: Sequence[float], order: Any) -> float:
+    """A sum, one number after the other; `order`: which of the amounts they are."""
+    if all(type(each) is float for each in amounts):
+        # sums of all beginnings: each is the one before and a number more, where a plain sum would go by halves
+        return float(np.cumsum(np.asarray(amounts)[order])[-1])
+    return reduce(add, [amounts[each] for each in order.tolist()])

@@ -62,17 +62,19 @@ def _heads(result: Result) -> Iterator[tuple[int, int, int]]:
 def _arrivals(result: Result, heads: Sequence[tuple[int, int, int]]) -> dict[int, list[_Arrival]]:
     """What each task of several chips, or with inputs from other chips, had to wait for; the last first."""
     program = result.plan.program
+    chip_of, inner = ([getattr(queue, name) for queue in program.queues] for name in ("chip", "inner"))
     groups = {task: frozenset(program.chips_of(task)) for task in program.groups}
     found: dict[int, list[_Arrival]] = {task: [] for task in groups}
     for chip, task, since in heads:
         if task in groups:
             found[task].append((since, (chip,)))
     for task, successors in enumerate(program.successors):
-        if program.is_inner(task):
+        queue = program.queue[task]
+        if inner[queue]:
             continue
-        made_on = groups.get(task) or program.chips_of(task)
+        made_on = groups.get(task) or (chip_of[queue],)
         for after in successors:
-            if after in groups or program.queues[program.queue[after]].chip not in made_on:
+            if after in groups or chip_of[program.queue[after]] not in made_on:
                 found.setdefault(after, []).append((result.end_ps[task], made_on))
     for each in found.values():
         each.sort(key=lambda arrival: -arrival[0])

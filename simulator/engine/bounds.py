@@ -13,9 +13,9 @@ busiest resource, for messages hide latencies that the closed form adds up. No b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from hw.rows import largest
+from hw.rows import batch_of, largest
 from simulator.engine.program import PS_PER_S, Program
 
 
@@ -24,36 +24,50 @@ def lower_bound_s(program: Program) -> float:
     return largest(program.work_ps(), default=0.0) / PS_PER_S
 
 
-def upper_bound_s(program: Program) -> float:
-    """Seconds of the longest path on which nothing overlaps on a chip."""
+def upper_bound_s(program: Program, order: Iterable[int] | None = None) -> float:
+    """Seconds of the longest path on which nothing overlaps on a chip. `order`: `in_order`, where that is known."""
     serial = [shape.fixed_ps + shape.serial_ps for shape in program.shapes]
+    later = _later(serial)
     chip_of = [queue.chip for queue in program.queues]
     reached = [0.0] * len(program)
-    free: dict[int, float] = {}
-    for task in _in_order(program):
-        chips = [chip_of[queue] for queue in program.queues_of(task)]
-        begin = largest([reached[task], *(free.get(chip, 0.0) for chip in chips)])
-        end = begin + serial[program.shape[task]]
-        free.update(dict.fromkeys(chips, end))
-        for after in program.successors[task]:
-            reached[after] = largest([reached[after], end])
+    free: dict[int, float] = dict.fromkeys(chip_of, 0.0)
+    shape, queue, groups, successors = program.shape, program.queue, program.groups, program.successors
+    for task in in_order(program) if order is None else order:
+        begin = reached[task]
+        chips = [chip_of[each] for each in groups.get(task) or (queue[task],)]
+        for chip in chips:
+            begin = later(begin, free[chip])
+        end = begin + serial[shape[task]]
+        for chip in chips:
+            free[chip] = end
+        for after in successors[task]:
+            reached[after] = later(reached[after], end)
     return largest(free.values(), default=0.0) / PS_PER_S
 
 
-def dependency_bound_s(program: Program) -> float:
-    """Seconds along the longest chain of dependencies, every task as fast as its slowest resource."""
+def dependency_bound_s(program: Program, order: Iterable[int] | None = None) -> float:
+    """Seconds along the longest chain of dependencies, every task as fast as its slowest resource. `order`: as above."""
     ideal = [shape.ideal_ps for shape in program.shapes]
+    later = _later(ideal)
     reached = [0.0] * len(program)
     longest = 0.0
-    for task in _in_order(program):
-        end = reached[task] + ideal[program.shape[task]]
-        longest = largest([longest, end])
-        for after in program.successors[task]:
-            reached[after] = largest([reached[after], end])
+    shape, successors = program.shape, program.successors
+    for task in in_order(program) if order is None else order:
+        end = reached[task] + ideal[shape[task]]
+        longest = later(longest, end)
+        for after in successors[task]:
+            reached[after] = later(reached[after], end)
     return longest / PS_PER_S
 
 
-def _in_order(program: Program) -> Iterable[int]:
+def _later(times: Sequence[float]) -> Callable[[float, float], float]:
+    """The larger of two sums of some times, which may stand for many rows."""
+    if batch_of(*times) is None:
+        return max
+    return lambda one, other: largest([one, other])
+
+
+def in_order(program: Program) -> Iterable[int]:
     """The tasks but for messages, each after what it waits for.
 
     Ids are such an order unless the two ends of a transfer stand at different places of their queues.

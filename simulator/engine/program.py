@@ -173,9 +173,11 @@ class Program:
         self.successors.append([])
         self.kernel.append(kernel)
         self.chunk.append(chunk)
-        self.waits.append(0)
+        waits = 0
         for before in after:
-            self.wait(task, before)
+            self.successors[before].append(task)
+            waits += 1
+        self.waits.append(waits)
         return task
 
     def wait(self, task: int, before: int) -> None:
@@ -224,17 +226,17 @@ class Program:
         """All tasks but messages in an order that respects dependencies and queues, smallest ids first; what cannot run
         comes last."""
         outer = list(self.outer())
-        known = set(outer)
-        after: dict[int, list[int]] = {
-            task: [each for each in self.successors[task] if each in known] for task in outer
-        }
+        after = [list(successors) for successors in self.successors]
+        if self.parts:
+            known = set(outer)
+            after = [[each for each in successors if each in known] for successors in after]
         for queue, lane in zip(self.queues, self.lanes(), strict=True):
             if not queue.inner:
                 for before, task in pairwise(lane):
                     after[before].append(task)
-        waits = dict.fromkeys(outer, 0)
-        for successors in after.values():
-            for each in successors:
+        waits = [0] * len(self)
+        for task in outer:
+            for each in after[task]:
                 waits[each] += 1
         ready = [task for task in outer if not waits[task]]
         heapify(ready)

@@ -169,12 +169,15 @@ class _Issue:
 
     def _made_on(self, index: int, chip: int) -> Sequence[int]:
         """The tasks of a kernel on a chip by chunk; none where it does not run."""
-        issued = self._ends.get(index) or self._issued[self.plan.kernels.code[index]]
-        place = issued.place.get(chip)
-        if place is None:
+        issued = self._issuing(index)
+        if (place := issued.place.get(chip)) is None:
             return ()
         first = self.first[index] + place * issued.chunks
         return range(first, first + issued.chunks)
+
+    def _issuing(self, index: int) -> _Issued:
+        """How a kernel that has been issued was."""
+        return self._ends.get(index) or self._issued[self.plan.kernels.code[index]]
 
     def _messages(self, index: int, made: Mapping[int, Sequence[int]]) -> None:
         """The messages of a collective that goes by messages."""
@@ -265,17 +268,21 @@ class _Issue:
         """The tasks that chunk number `chunk` of a kernel on some (simulated) chips waits for."""
         schedule = self.plan.kernels.sort(index).kernel.schedule
         found: dict[int, None] = {}
-        for value in self.kernels.read_by(index):
-            maker = self.maker[value] if value >= 0 else -1
-            for chip in group if maker >= 0 else ():
-                tasks = self._made_on(maker, chip)
-                paired = len(tasks) == schedule.chunks > 1
-                found.update(dict.fromkeys(tasks[chunk : chunk + 1] if paired else tasks))
+        for maker in [self.maker[value] for value in self.kernels.read_by(index) if value >= 0]:
+            if maker < 0:
+                continue
+            issued = self._issuing(maker)
+            for place in [issued.place[chip] for chip in group if chip in issued.place]:
+                begin = self.first[maker] + place * issued.chunks
+                if issued.chunks == schedule.chunks:
+                    found[begin + chunk] = None
+                else:
+                    found.update(dict.fromkeys(range(begin, begin + issued.chunks)))
         for name in schedule.after:
             ran = self.maker[value] if (value := self._named.get(name, -1)) >= 0 else -1
             for chip in group if ran >= 0 else ():
                 # where the op did not run itself, it has to be over wherever it ran
-                places = (self._ends.get(ran) or self._issued[self.plan.kernels.code[ran]]).place
+                places = self._issuing(ran).place
                 here = (chip,) if chip in places else tuple(places)
                 found.update(dict.fromkeys(task for each in here for task in self._made_on(ran, each)))
         return list(found)

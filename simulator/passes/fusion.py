@@ -18,7 +18,7 @@ What one kernel of a group asks for, and what it spills, is worked out in `simul
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hw import System
@@ -160,13 +160,25 @@ def _known_as(op: tuple[str, str, tuple[int, ...]]) -> Sequence[tuple[str, tuple
     return (own, ()), (own.removesuffix(suffix(turn)), turn), (base, turn)
 
 
+def _beginnings(name: str) -> Iterator[str]:
+    """What a name may be without the numbers of rounds, of which it may have any: a, a.b and a.b.1 of a.b.1."""
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        yield ".".join(parts[:end])
+
+
 class _Index:
     """Kernels by the names that groups know them by."""
 
     def __init__(self, kernels: Kernels, wanted: Collection[str]) -> None:
         self.places: dict[str, dict[int, tuple[int, ...]]] = {}
-        named = kernels.names.op
+        # most kernels are in no group: of those whose op no group can mean the name is not made up
+        begins = {start for name in wanted for start in _beginnings(name)}
+        named, written = kernels.names.op, kernels.names.written
         for at in range(len(kernels)):
+            stem, base = written(at)
+            if stem not in begins and base not in wanted:
+                continue
             for name, turn in _known_as(named(at)):
                 if name in wanted:
                     self.places.setdefault(name, {}).setdefault(at, turn)

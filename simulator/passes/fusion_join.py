@@ -189,12 +189,13 @@ class _Joined:
         self._beside = kernels.values
         self._spilled: list[str] = []
 
-    def add_one(self, at: int) -> None:
-        """Append a kernel as it was."""
-        code = self._of.code[at]
-        if code not in self._templates:
-            self._templates[code] = self.made.template(self._of.templates[code])
-        self._add((at,), self._templates[code], self._of.read_by(at), self._of.made_by(at))
+    def add_alone(self, these: range) -> None:
+        """Append kernels as they were."""
+        for code in dict.fromkeys(self._of.code[these.start : these.stop]):
+            if code not in self._templates:
+                self._templates[code] = self.made.template(self._of.templates[code])
+        self.made.add_all(self._of, these, self._templates)
+        self._members.extend(zip(these, strict=False))
 
     def add_group(self, group: tuple[int, ...]) -> None:
         """Append several as one."""
@@ -261,6 +262,10 @@ class _Joined:
         """The first op of a kernel: its name, the one with which it is written, and the numbers of its rounds."""
         return self._names.op(self._members[number][0])
 
+    def written(self, number: int) -> tuple[str, str]:
+        """The name of that op without the numbers of its rounds, and the one with which it is written."""
+        return self._names.written(self._members[number][0])
+
     def value_name(self, value: int) -> str:
         """The name of a value."""
         beside = value - self._beside
@@ -276,10 +281,11 @@ def joined(kernels: Kernels, groups: Iterable[tuple[int, ...]], room: Room) -> K
             if value in readers:
                 readers[value].add(at)
     made = _Joined(kernels, readers, room)
-    for at in range(len(kernels)):
-        group = group_of.get(at)
-        if group is None:
-            made.add_one(at)
-        elif at == group[-1]:
-            made.add_group(group)
+    since = 0
+    for at in sorted(group_of):
+        made.add_alone(range(since, at))
+        since = at + 1
+        if at == group_of[at][-1]:
+            made.add_group(group_of[at])
+    made.add_alone(range(since, len(kernels)))
     return made.made

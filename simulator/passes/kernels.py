@@ -8,9 +8,10 @@ other has values of its own. A kernel as an object, with its names, is made when
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, overload
 
+from simulator.graph.flat_ops import suffix
 from simulator.ops.kernel import Kernel
 
 
@@ -28,6 +29,9 @@ class Naming(Protocol):
 
     def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
         """The first op of a kernel: its name, the one with which it is written, and the numbers of its rounds."""
+
+    def written(self, number: int) -> tuple[str, str]:
+        """The name of that op without the numbers of its rounds, and the one with which it is written."""
 
     def value_name(self, value: int) -> str:
         """The name of a value."""
@@ -56,6 +60,18 @@ class Kernels(Sequence[Kernel]):
         self.read_at.append(len(self.reads))
         self.makes.extend(makes)
         self.made_at.append(len(self.makes))
+
+    def add_all(self, others: Kernels, these: range, templates: Mapping[int, int]) -> None:
+        """Append some of other kernels, as they are there. `templates`: the numbers here of their templates."""
+        since, until = these.start, these.stop
+        self.code.extend(map(templates.__getitem__, others.code[since:until]))
+        for here, at, there, ends in (
+            (self.reads, self.read_at, others.reads, others.read_at),
+            (self.makes, self.made_at, others.makes, others.made_at),
+        ):
+            moved = len(here) - ends[since]
+            here.extend(there[ends[since] : ends[until]])
+            at.extend([end + moved for end in ends[since + 1 : until + 1]])
 
     def read_by(self, at: int) -> array[int]:
         """The values that a kernel reads, one for each of its reads."""
@@ -120,6 +136,10 @@ class _Listed:
     def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
         kernel = self.kernel(number)
         return kernel.ops[0], kernel.base_ops[0], kernel.turn
+
+    def written(self, number: int) -> tuple[str, str]:
+        kernel = self.kernel(number)
+        return kernel.ops[0].removesuffix(suffix(kernel.turn)), kernel.base_ops[0]
 
     def value_name(self, value: int) -> str:
         if value not in self._names and self._like is not None:

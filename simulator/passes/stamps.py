@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from simulator.graph.flat_ops import FlatOps
+from simulator.graph.flat_ops import FlatOps, suffix
 from simulator.graph.items import Op, Tensor
 from simulator.ops.kernel import Kernel
 from simulator.ops.registry import ShapeError, find_kind
@@ -226,6 +226,18 @@ class Stamps:
         path, output = flat.turns[flat.turn[at]], flat.sites[flat.site[at]].output
         own = self.value_name(kernels.makes[kernels.made_at[number] + len(self._stamp[number].kernel.writes)])
         return own, output.base if path or output.written else own, path
+
+    def written(self, number: int) -> tuple[str, str]:
+        """The name of that op without the numbers of its rounds, and the one with which it is written."""
+        at, kernels = self._op[number], self.kernels
+        if (
+            number in self._alone
+            or kernels.makes[kernels.made_at[number] + len(self._stamp[number].kernel.writes)] != at
+        ):
+            own, base, turn = self.op(number)
+            return own.removesuffix(suffix(turn)), base
+        output = self._flat.sites[self._flat.site[at]].output
+        return output.name, output.base
 
     def kernel(self, number: int) -> Kernel:
         """A kernel as an object, under its own names."""
