@@ -186,4 +186,5 @@ def _running(amounts: Sequence[float], order: Any) -> float:
     if all(type(each) is float for each in amounts):
         # sums of all beginnings: each is the one before and a number more, where a plain sum would go by halves
         return float(np.cumsum(np.asarray(amounts)[order])[-1])
-    return reduce(add, [amounts[each] for each in order.tolist()])
+    total: float = reduce(add, [amounts[each] for each in order.tolist()])
+    return total
