@@ -58,6 +58,12 @@ class Job:
         asked = (without_questions(scenario.document), scenario.path, search_of(scenario), wanted)
         return cls(pickle.dumps(asked), os.urandom(8))
 
+    @classmethod
+    def asking(cls, scenario: Scenario, words: Sequence[str]) -> Job:
+        """The job of running variants of a scenario for some words, whatever its own study is."""
+        asked = (without_questions(scenario.document), scenario.path, None, tuple(words))
+        return cls(pickle.dumps(asked), os.urandom(8))
+
 
 @dataclass
 class _Work:

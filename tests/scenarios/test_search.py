@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +20,8 @@ from hypothesis import strategies as st
 
 from hw import RunError, SpecError
 from scenarios import load_scenario, run
+from scenarios.questions.search import search
+from scenarios.studies.search_runs import search_runs
 from tests.support.cases import overlapse
 
 TEXT = """\
@@ -139,6 +146,120 @@ def test_any_search_finds_what_trying_all_finds(
         return
     assert found["proven"]
     assert found["best"]["time"] == min(fitting)
+
+
+@pytest.mark.long
+def test_a_front_is_that_of_trying_all(tmp_path: Path) -> None:
+    """Of time and memory: whatever is run is on it, or beaten by what is."""
+    file = file_of(tmp_path, "slow links")
+    tried = []
+    for sets in sets_of(SPACE):
+        try:
+            words = run(file, sets).words
+        except (SpecError, RunError):
+            continue
+        tried.append((words.result.time_s, max(words.memory_peaks.values())))
+    told = json.loads(overlapse("search", file, *ASKED, "--goal", "time", "--goal", "memory", "--json").stdout)
+    assert told["proven"]
+    best = {one for one in tried if not any(beats(other, one) for other in tried)}
+    assert {(row["time"], row["peak_memory"]) for row in told["front"]} == best
+    assert len(best) > 1
+    assert told["simulated"] < len(tried)
+
+
+def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one != other and one[0] <= other[0] and one[1] <= other[1]
+
+
+@pytest.mark.parametrize("goal", ["memory", "cost", "tokens_per_dollar"])
+def test_another_goal_has_another_winner(tmp_path: Path, goal: str) -> None:
+    file = file_of(tmp_path, "slow links")
+    asked = (
+        "--vary",
+        "tp=1,4",
+        "--vary",
+        "pp=1",
+        "--vary",
+        "zero=0,3",
+        "--vary",
+        "microbatch=2",
+        "--vary",
+        "recompute=full",
+    )
+    told = json.loads(overlapse("search", file, *asked, "--goal", goal, "--most", "9", "--json").stdout)
+    every = json.loads(overlapse("search", file, *asked, "--goal", "time", "--goal", "memory", "--json").stdout)
+    word = "peak_memory" if goal == "memory" else "time"
+    assert told["proven"]
+    assert told["best"][word] == min(row[word] for row in every["front"])
+
+
+def test_goals_that_are_none_are_told(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "slow links")
+    assert "unknown goal 'tme', did you mean 'time'" in overlapse("search", file, "--goal", "tme").stderr
+    same = overlapse("search", file, "--goal", "time", "--goal", "cost")
+    assert same.exit_code == 2
+    assert "time and cost are one goal" in same.stderr
+
+
+def test_a_search_goes_on_from_its_store(tmp_path: Path) -> None:
+    """What is in the store is not run again, by as many processes as are asked for, and comes to the same."""
+    file = file_of(tmp_path, "slow links")
+    space: Mapping[str, list[Any]] = {
+        "tp": [1, 2, 4],
+        "pp": [1, 2],
+        "zero": [0],
+        "microbatch": [2],
+        "recompute": ["none"],
+    }
+    scenario = load_scenario(file)
+    alone = search(scenario, space)
+    with search_runs(scenario, tmp_path / "runs.db") as runs:
+        search(scenario, space, most=1, runs=runs)
+        assert runs.known == 0
+    with search_runs(scenario, tmp_path / "runs.db", jobs=2) as runs:
+        found = search(scenario, space, runs=runs)
+        assert runs.known == 1
+    assert found.best is not None
+    assert alone.best is not None
+    assert found.best.values == alone.best.values
+    assert found.best.words == alone.best.words
+    with search_runs(scenario, tmp_path / "runs.db", jobs=2) as runs:
+        again = search(scenario, space, runs=runs)
+        assert runs.known == len(again.ran)
+    assert [each.words for each in again.ran] == [each.words for each in found.ran]
+
+
+@pytest.mark.long
+def test_a_search_that_is_killed_goes_on(tmp_path: Path) -> None:
+    file, store = file_of(tmp_path, "slow links"), tmp_path / "runs.db"
+    # every layout is worth a run: none is the best in both
+    asked = [*ASKED, "--goal", "time", "--goal", "memory", "--store", str(store)]
+    going = subprocess.Popen([sys.executable, "-m", "overlapse", "search", file, *asked], stdout=subprocess.DEVNULL)
+    try:
+        while rows_in(store) < 2 and going.poll() is None:
+            time.sleep(0.05)
+        going.kill()
+    finally:
+        going.wait()
+    kept = rows_in(store)
+    assert kept >= 2
+    scenario = load_scenario(file)
+    with search_runs(scenario, store) as runs:
+        found = search(scenario, SPACE, goals=("time", "memory"), runs=runs)
+        assert runs.known == kept
+    alone = search(scenario, SPACE, goals=("time", "memory"))
+    assert [each.words for each in found.front] == [each.words for each in alone.front]
+
+
+def rows_in(store: Path) -> int:
+    """Rows that are committed."""
+    if not store.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
+        try:
+            return int(database.execute("SELECT count(*) FROM runs").fetchone()[0])
+        except sqlite3.OperationalError:  # its table is not there yet
+            return 0
 
 
 def test_why_layouts_are_refused_is_told(tmp_path: Path) -> None:

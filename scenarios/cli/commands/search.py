@@ -13,6 +13,12 @@ _Vary = Annotated[list[str] | None, typer.Option("--vary", help="What a key may 
 _Most = Annotated[
     int | None, typer.Option("--most", help="Give up after so many runs, and say how far off a proof is.")
 ]
+_Goal = Annotated[
+    list[str] | None,
+    typer.Option("--goal", help="What is to be best: time, cost, tokens_per_dollar or memory; two for a front."),
+]
+_Jobs = Annotated[int, typer.Option("--jobs", help="Processes that run layouts.")]
+_Store = Annotated[str | None, typer.Option("--store", help="A file that keeps runs: the same search goes on from it.")]
 _Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
 
@@ -23,17 +29,28 @@ def register(
     """Add the command. `reporting` turns the user's errors into messages and exit codes."""
 
     @app.command()
-    def search(file: _File, vary: _Vary = None, most: _Most = None, set_: _Set = None, json: _Json = False) -> None:
-        """The fastest layout of a model's training on a system, proven by bounds."""
+    def search(  # noqa: PLR0913  # an option each
+        file: _File,
+        vary: _Vary = None,
+        most: _Most = None,
+        goal: _Goal = None,
+        jobs: _Jobs = 1,
+        store: _Store = None,
+        set_: _Set = None,
+        json: _Json = False,
+    ) -> None:
+        """The best layout of a model's training on a system, proven by bounds."""
         with reporting():
             from scenarios.building.build import load_scenario
             from scenarios.cli.show.search import search_record, show_search
             from scenarios.console.terminal import console
             from scenarios.console.waiting import waiting
             from scenarios.questions.search import search as searched
+            from scenarios.studies.search_runs import search_runs
 
-            with waiting("searching"):
-                found = searched(load_scenario(file, tuple(set_ or ())), _values(vary or []), most)
+            scenario, values = load_scenario(file, tuple(set_ or ())), _values(vary or [])
+            with waiting("searching"), search_runs(scenario, store, jobs) as runs:
+                found = searched(scenario, values, most, goal or ["time"], runs)
             if json:
                 print_json(search_record(found))
             else:

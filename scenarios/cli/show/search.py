@@ -1,4 +1,4 @@
-"""What `overlapse search` prints: the fastest layout, why it wins over the next one, its proof, and those that were run."""
+"""What `overlapse search` prints: the best layout, why it wins over the next one, its proof, and those that were run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis import RUN_WORDS, Summary
+from analysis import RUN_WORDS
 from hw import Dimension
 from hw.input import show
-from scenarios.questions.search import Candidate, Searched
+from scenarios.questions.layouts import Candidate
+from scenarios.questions.search import Searched
 
 _ROWS = 10
 _REASONS = 3
@@ -28,14 +29,14 @@ def show_search(console: Console, found: Searched) -> None:
         for line in _reasons(found):
             console.print(Text(line, style="dim"))
         return
-    peak = show(max(_words(best).memory_peaks.values()), Dimension.DATA)
-    console.print(Text(f"best         {best.told}", style="bold"))
-    console.print(Text(f"             {show(best.time_s, Dimension.TIME)}, MFU {_told(best, 'mfu')}, {peak} a chip"))
+    for number, each in enumerate(found.front):
+        console.print(Text(f"{'' if number else 'best':<13}{each.told}", style="bold"))
+        console.print(Text(f"             {_figures(each)}"))
     console.print(Text(f"tried        {_counts(found)}"))
     for line in _reasons(found):
         console.print(Text(line, style="dim"))
     console.print(Text(f"proof        {_proof(found)}", style="" if found.is_proven else "yellow"))
-    if len(found.ran) > 1:
+    if len(found.ran) > 1 and len(found.front) == 1:
         console.print(Text(f"why          {_why(best, found.ran[1])}"))
     console.print()
     console.print(_table(found))
@@ -44,7 +45,9 @@ def show_search(console: Console, found: Searched) -> None:
 def search_record(found: Searched) -> dict[str, Any]:
     """Ready for JSON."""
     return {
+        "goals": list(found.goals),
         "best": None if found.best is None else _record(found.best),
+        "front": [_record(each) for each in found.front],
         "proven": found.is_proven,
         "bound": found.bound_s,
         "candidates": found.candidates,
@@ -58,23 +61,26 @@ def search_record(found: Searched) -> dict[str, Any]:
 
 
 def _record(candidate: Candidate) -> dict[str, Any]:
-    words = _words(candidate)
+    words = ("mfu", "peak_memory", "cost", "cost_per_million_tokens")
     return {
         **candidate.values,
         "time": candidate.time_s,
         "earliest": candidate.bound_s,
-        "mfu": words["mfu"],
-        "peak_memory": words["peak_memory"],
+        "least_memory": candidate.estimate.least_memory,
+        **{word: candidate.word(word) for word in words},
     }
 
 
-def _words(candidate: Candidate) -> Summary:
-    assert candidate.words is not None
-    return candidate.words
+def _figures(candidate: Candidate) -> str:
+    """A run in a few words: its price only where its chips have one."""
+    time, peak = show(candidate.time_s, Dimension.TIME), show(candidate.peak, Dimension.DATA)
+    told = f"{time}, MFU {_told(candidate, 'mfu')}, {peak} a chip"
+    per_million = candidate.word("cost_per_million_tokens")
+    return f"{told}, {_told(candidate, 'cost_per_million_tokens')} a million tokens" if per_million else told
 
 
 def _told(candidate: Candidate, word: str) -> str:
-    return RUN_WORDS[word].text(_words(candidate)[word])
+    return RUN_WORDS[word].text(candidate.word(word))
 
 
 def _counts(found: Searched) -> str:
@@ -99,6 +105,9 @@ def _proof(found: Searched) -> str:
     if found.bound_s is None:
         return "every layout that fits was run"
     bound = show(found.bound_s, Dimension.TIME)
+    if found.goals != ("time",):
+        told = "better in " + " or ".join(found.goals).replace("_", " ")
+        return f"none of the others can be {told}" if found.is_proven else f"not proven: {found.open:,} may be {told}"
     if found.is_proven:
         return f"none of the others ends before {bound}"
     return f"not proven: some of the others may end after {bound}, {1 - found.bound_s / found.best.time_s:.1%} sooner"
@@ -110,11 +119,12 @@ def _why(best: Candidate, other: Candidate) -> str:
     told = ", ".join(f"{key}: {other.values[key]}" for key in differ)
     parts = []
     for word in _CAUSES:
-        one, two = _words(best)[word], _words(other)[word]
+        one, two = best.word(word), other.word(word)
         if isinstance(one, float) and isinstance(two, float) and two > one * 1.001:
             parts.append(f"{word} {RUN_WORDS[word].text(two)}, not {RUN_WORDS[word].text(one)}")
     slower = other.time_s / best.time_s - 1
-    return f"with {told} it takes {slower:.1%} longer" + (f": {'; '.join(parts)}" if parts else "")
+    more = f"takes {slower:.1%} longer" if slower >= 0 else f"needs {show(other.peak, Dimension.DATA)} a chip"
+    return f"with {told} it {more}" + (f": {'; '.join(parts)}" if parts else "")
 
 
 def _table(found: Searched) -> Table:
@@ -124,6 +134,5 @@ def _table(found: Searched) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for each in found.ran[:_ROWS]:
         times = (show(each.time_s, Dimension.TIME), show(each.bound_s, Dimension.TIME))
-        peak = show(max(_words(each).memory_peaks.values()), Dimension.DATA)
-        table.add_row(*map(str, each.values.values()), *times, _told(each, "mfu"), peak)
+        table.add_row(*map(str, each.values.values()), *times, _told(each, "mfu"), show(each.peak, Dimension.DATA))
     return table

@@ -1,0 +1,168 @@
+"""The layouts that a search is among: what each key may be, and the estimate of each combination.
+
+Model: a candidate says how many chips share each kind of work, the microbatch and what is recomputed; replicas are what the
+others leave of the chips. Its estimate says what every run of it holds at once, at the least (`least_memory`), and the time
+that none beats: `earliest`, or, where a host issues kernels, the work of the busiest resource.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from typing import Any
+
+from hw import Mark, Problem, SpecError
+from hw.input import cut, unknown
+from scenarios.building.build import Scenario
+from scenarios.building.run_one import first_line
+from simulator import Estimate, Estimator, Parallel, Training
+from simulator.models import Transformer
+
+Values = Mapping[str, Any]
+"""Values of a candidate, by keys: those of `parallel`, and `recompute`."""
+
+_NOT_VARIED = ("dp", "order", "layers", "collective_matmul")
+_OF_PARALLEL = tuple(each.name for each in fields(Parallel) if each.name not in _NOT_VARIED)
+KEYS = (*_OF_PARALLEL, "recompute")
+"""What may be searched over; replicas follow, and of matmuls in pieces no bound is known."""
+
+_MICROBATCHES = (1, 2, 4, 8)
+_RECOMPUTE = ("none", "selective", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A layout: its values, its estimate, the time that no run of it beats, and the words of its run if it was run."""
+
+    values: Values
+    estimate: Estimate
+    bound_s: float
+    words: Mapping[str, Any] | None = None
+
+    def word(self, name: str) -> Any:
+        """A word of its run."""
+        assert self.words is not None
+        return self.words[name]
+
+    @property
+    def time_s(self) -> float:
+        """The time of its run."""
+        return float(self.word("time"))
+
+    @property
+    def peak(self) -> float:
+        """The most that a chip holds in its run."""
+        return float(self.word("peak_memory"))
+
+    @property
+    def told(self) -> str:
+        """Its values, in one line."""
+        return ", ".join(f"{key}: {value}" for key, value in self.values.items())
+
+    def __repr__(self) -> str:
+        return f"Candidate({self.told})"
+
+
+def candidates_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None, refused: Refused) -> list[Candidate]:
+    """Every layout that can be built, with its estimate; why others cannot is said to `refused`. Raises SpecError where no
+    transformer is trained, or on unlike chips."""
+    run = scenario.model
+    where = scenario.document.value_mark(("workload",))
+    if run is None or not isinstance(run.how, Training) or not isinstance(run.model.description, Transformer):
+        raise SpecError([Problem(where, "a search is for the layout of the training of a transformer")])
+    if run.parallel.collective_matmul > 1:
+        raise SpecError([Problem(where, "a search has no bounds of matmuls in pieces: collective_matmul is 1")])
+    unknown_keys = [key for key in values or () if key not in KEYS]
+    if unknown_keys:
+        raise SpecError([Problem(Mark("--vary"), unknown("key of a layout", key, KEYS)) for key in unknown_keys])
+    space = {**_space(scenario, run.model.description), **(values or {})}
+    estimator = Estimator(run.model.description, scenario.system, scenario.options)
+    return list(_candidates(scenario, space, estimator, refused))
+
+
+def paths_of(scenario: Scenario, values: Values) -> dict[str, Any]:
+    """What a candidate changes in the scenario, by dotted paths."""
+    paths = {f"workload.{'' if key == 'recompute' else 'parallel.'}{key}": value for key, value in values.items()}
+    given = scenario.document.data
+    if "mesh" in given.get("system", {}):
+        paths["system.mesh"] = None  # it follows
+    for key in ("dp", "layers"):
+        if key in given["workload"].get("parallel", {}):
+            paths[f"workload.parallel.{key}"] = None
+    return paths
+
+
+class Refused:
+    """Why layouts were refused: reasons that differ in figures only are one, told with those of the first."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, reason: str) -> None:
+        """Another one is refused."""
+        sort = re.sub(r"\d[\d,.]*", "#", reason)
+        self._first.setdefault(sort, reason)
+        self._counts[sort] += 1
+
+    def told(self) -> dict[str, int]:
+        """The reasons, the most common first, and how many were refused for each."""
+        return {cut(self._first[sort], 120): count for sort, count in self._counts.most_common()}
+
+
+def _candidates(
+    scenario: Scenario, space: Mapping[str, Sequence[Any]], estimator: Estimator, refused: Refused
+) -> Iterator[Candidate]:
+    """Every combination that can be built, with its estimate; why others cannot is counted."""
+    run = scenario.model
+    assert run is not None
+    chips = scenario.system.size
+    asked: list[tuple[Parallel, Training]] = []
+    tried: list[Values] = []
+    for chosen in product(*space.values()):
+        values = dict(zip(space, chosen, strict=True))
+        layout = {key: value for key, value in values.items() if key != "recompute"}
+        others = 1
+        for key in ("tp", "pp", "cp", "ep"):
+            others *= layout.get(key, getattr(run.parallel, key))
+        if chips % others:
+            refused.add(f"{chips} chips are no multiple of the {others} of a replica")
+            continue
+        layers = () if "pp" in layout or "interleave" in layout else run.parallel.layers
+        try:
+            parallel = replace(run.parallel, **layout, dp=chips // others, layers=layers)
+            asked.append((parallel, replace(run.how, recompute=values.get("recompute", run.how.recompute))))
+        except SpecError as error:
+            refused.add(first_line(error))
+            continue
+        tried.append(values)
+    # where a host issues kernels, only the work of resources is a bound
+    is_graph = scenario.options.dispatch == "graph"
+    for given, found in zip(tried, estimator.estimates(asked), strict=True):
+        if isinstance(found, SpecError):
+            refused.add(first_line(found))
+        else:
+            yield Candidate(given, found, found.earliest if is_graph else found.lower_bound)
+
+
+def _space(scenario: Scenario, model: Transformer) -> dict[str, Sequence[Any]]:
+    """What is tried where nothing is said: tensor parallelism inside the innermost wiring, every pipeline, microbatches of
+    a few sequences, ZeRO's levels without a pipeline and its first with one, each way to recompute."""
+    chips = scenario.system.size
+    topology = scenario.system.topology
+    inner = topology.levels[0].children if topology is not None else 1
+    heads = model.attention.heads
+    return {
+        "tp": [size for size in _divisors(chips) if size <= inner and heads % size == 0],
+        "pp": [size for size in _divisors(chips) if size <= model.layers],
+        "zero": [0, 1, 2, 3] if chips > 1 else [0],
+        "microbatch": list(_MICROBATCHES),
+        "recompute": list(_RECOMPUTE),
+    }
+
+
+def _divisors(number: int) -> list[int]:
+    return [size for size in range(1, number + 1) if number % size == 0]
