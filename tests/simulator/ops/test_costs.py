@@ -364,7 +364,7 @@ def test_conv2d_makes_as_many_positions_as_the_window_has_places(size: int, wind
         ("y:bf16[M] = relu(x:bf16[M], tiles=0)", 29, "tiles= wants a whole number from 1"),
         ("y:bf16[M] = relux(x:bf16[M])", 13, "unknown op kind 'relux', did you mean 'relu'?"),
         ("y:bf16[M] = relu(x:bf16[M], z:bf16[M])", 13, "relu takes 1 inputs, not 2"),
-        ("y:bf16[M,Q] = relu(x:bf16[M,Q])", 20, "unknown dim 'Q'"),
+        ("y:bf16[M,Q] = relu(x:bf16[M,Q])", 29, "unknown dim 'Q'"),
         ("y:bf16[1,5,9,9] = conv2d(x:bf16[1,3,9,9], w:bf16[5,3,1,1], b:bf16[999])", 60, "b"),
         ("y:bf16[M,N] = layer_norm(x:bf16[M,N], g:bf16[V])", 39, "g"),
         ("y:bf16[M,N] = rms_norm(x:bf16[M,N], g:bf16[V])", 37, "g"),
