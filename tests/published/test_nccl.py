@@ -72,7 +72,9 @@ def test_collectives_in_a_node(
             large += errors[-1:] if mib > 8 else []
             print(f"{chip} {kind} of {chips}, {mib} MiB: {us} us measured, off by {100 * errors[-1]:.1f} %")
     found, of_those = statistics.fmean(errors), statistics.fmean(large)
-    print(f"{chip}: {len(errors)} rows, mean error {100 * found:.1f} %; {len(large)} large ones, {100 * of_those:.1f} %")
+    print(
+        f"{chip}: {len(errors)} rows, mean error {100 * found:.1f} %; {len(large)} large ones, {100 * of_those:.1f} %"
+    )
     assert found <= mean
     assert of_those <= of_large
     assert max(large) <= worst_of_large
