@@ -10,7 +10,7 @@ from scenarios.importers.aten.format import TorchExport, from_torch
 from scenarios.importers.chakra.format import Chakra
 from scenarios.importers.config_json import config_document, config_words, known_architectures
 from scenarios.importers.formats import FORMATS, Format, add_format, format_of, import_files
-from scenarios.importers.hlo.format import Hlo, StableHlo
+from scenarios.importers.hlo.format import Hlo, StableHlo, from_jax
 from scenarios.importers.imported import Imported, ImportOptions, Unpriced
 from scenarios.importers.kineto.replay import Replay
 from scenarios.importers.nsys.format import Nsys
@@ -26,6 +26,7 @@ __all__ = [
     "config_document",
     "config_words",
     "format_of",
+    "from_jax",
     "from_torch",
     "import_files",
     "known_architectures",

@@ -31,7 +31,7 @@ LIMIT_BYTES = 2 << 30
 
 READS = (
     "`import` reads Chrome traces in JSON, packed with gzip or not: of PyTorch (Kineto), XProf, Ascend, Perfetto, "
-    "and Overlapse's own"
+    "and Overlapse's own; graphs of other tools become scenarios: HLO, StableHLO, ONNX, Chakra, torch.export, nsys' SQLite"
 )
 
 NO_MEMORY = "there is not memory enough to read it: record fewer steps, or without stacks and shapes"

@@ -1,9 +1,9 @@
 """Chakra execution traces, one file a rank, as one scenario.
 
-Model: a computation is its `num_ops` on the matrix unit and its `tensor_size` through HBM, and where it has neither, as long
-as it was measured to be. A collective is the op that it stands for, `comm_size` bytes of each rank, over the ranks of its
-group; the n-th of a group on one rank is the n-th on all others. Loads and stores are copies from and to the host. Nodes
-run when what they depend on is done (`order: ready`), as ASTRA-sim has it.
+Model: a computation is its `num_ops` on the matrix unit and its `tensor_size` through HBM, and where it has neither, or is
+the host's, as long as it was measured to be. A collective is the op that it stands for, `comm_size` bytes of each rank,
+over the ranks of its group; the n-th of a group on one rank is the n-th on all others. Loads and stores are copies from
+and to the host. Nodes run when what they depend on is done (`order: ready`), as ASTRA-sim has it.
 Where all ranks do the same, one stands for all; so does a single file, for as many as `ranks` says (`--dim ranks=8`).
 Groups stand in a file of their own, JSON with the ranks of each by its name; without it every collective is of all ranks.
 Assumes: numbers are bf16, whose peak decides; `comm_size` counts as in ASTRA-sim: what a rank gives.
@@ -228,8 +228,9 @@ class _Made:
         """What a computation costs."""
         flops = node.number("num_ops")
         self.nbytes += size
-        queue = ", queue=host" if node.attributes.get("is_cpu_op") in (True, 1) else ""
-        if flops or size:
+        on_host = node.attributes.get("is_cpu_op") in (True, 1)
+        queue = ", queue=host" if on_host else ""
+        if (flops or size) and not (on_host and node.duration_us):
             said = [f"flops={flops:.15g} FLOP"] if flops else []
             return ", ".join([*said, f"bytes={size} B", *(["unit=matrix"] if flops else [])]) + queue
         time = node.duration_us or node.number("runtime")

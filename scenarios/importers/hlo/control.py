@@ -41,6 +41,7 @@ def _while(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
         raise ValueError("it has no body in this module")
     turns = _turns(run, each)
     given = operands[0] if operands else ()
+    given = run.whole(given, body.parameters[0].type) if body.parameters else given
     inside: list[tuple[Value, Value]] = []
     with run.lines.repeated(turns) as block:
         made = run.inline(body, [given])

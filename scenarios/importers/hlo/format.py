@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hw import Mark, Problem, SpecError
+from hw import Mark, Problem, RunError, SpecError
 from scenarios.importers.groups import layout_of
 from scenarios.importers.hlo import control, exchanges, kernels  # noqa: F401  (registers)
 from scenarios.importers.hlo.lowering import Lowering
@@ -53,6 +53,29 @@ class StableHlo:
         """The scenario of a module. Raises SpecError."""
         path = one_of(paths)
         return made_of(read_stablehlo(path, text_of(path)), options)
+
+
+def from_jax(
+    function: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    compiled: bool = False,
+    options: ImportOptions | None = None,
+) -> Imported:
+    """The scenario of a function of JAX with example arguments (shapes will do): as it is traced, or with `compiled` as XLA
+    has optimised and partitioned it for the devices that JAX has. Nothing is run. Raises SpecError, and RunError where jax
+    is missing; what jax says of the function comes as it is."""
+    try:
+        import jax
+    except ImportError:
+        raise RunError("functions of JAX need jax: pip install 'overlapse[jax]'") from None
+    traced = function if hasattr(function, "lower") else jax.jit(function)
+    lowered = traced.lower(*args, **dict(kwargs or {}))
+    path = Path(getattr(function, "__name__", "function"))
+    if compiled:
+        return made_of(read_hlo(path, lowered.compile().as_text()), options or ImportOptions())
+    return made_of(read_stablehlo(path, lowered.as_text()), options or ImportOptions())
 
 
 def one_of(paths: Sequence[Path]) -> Path:

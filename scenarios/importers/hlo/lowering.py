@@ -50,6 +50,13 @@ _SAME = frozenset(
 _MOVES = frozenset(
     ["copy", "transpose", "concatenate", "pad", "reverse", "dynamic-reshape", "broadcast", "sort", "select-and-scatter"]
 )
+_READ = """
+dot convolution all-reduce all-gather reduce-scatter all-to-all collective-permute slice dynamic-slice gather
+dynamic-update-slice scatter reduce transpose reshape call
+"""
+_IN_MEMORY = frozenset(_READ.split())
+"""What reads all of its operands, where others read what was broadcast."""
+
 _ARRAYS = {
     "dot": 2, "convolution": 2, "broadcast": 1, "transpose": 1, "reshape": 1, "bitcast": 1, "bitcast-convert": 1, "slice": 1,
     "dynamic-slice": 1, "dynamic-update-slice": 2, "gather": 2, "scatter": 3, "collective-permute": 1,
@@ -78,6 +85,7 @@ class Lowering:
         self.waits = ""
         self.deep = 0
         self.scopes: list[dict[str, Tree]] = []
+        self.kinds: list[dict[str, Type]] = []
 
     def run(self) -> None:
         """Write the lines of the entry."""
@@ -91,8 +99,11 @@ class Lowering:
         if self.deep > _MOST_DEEP:
             raise self.module.refusal(1, f"computations call each other deeper than {_MOST_DEEP}")
         values: dict[str, Tree] = dict(self.scopes[-1]) if computation.captures and self.scopes else {}
+        kinds: dict[str, Type] = dict(self.kinds[-1]) if computation.captures and self.kinds else {}
         self.scopes.append(values)
+        self.kinds.append(kinds)
         for each in computation.instructions:
+            kinds[each.name] = each.type
             if each.opcode == "parameter":
                 at = int(each.literal) if each.literal.isdigit() else 0
                 if at >= len(inputs):
@@ -103,11 +114,15 @@ class Lowering:
             if missing:
                 raise self.module.refusal(each.line, f"{each.name}: nothing before it is called {missing[0]}")
             try:
-                values[each.name] = self._value(each, [values[name] for name in each.operands])
+                given = [values[name] for name in each.operands]
+                if each.opcode in _IN_MEMORY:
+                    given = [self.whole(value, kinds[name]) for name, value in zip(each.operands, given, strict=True)]
+                values[each.name] = self._value(each, given)
             except (ValueError, IndexError, KeyError) as error:
                 raise self.module.refusal(each.line, f"{each.name} = {each.opcode}(...): {error}") from None
         self.deep -= 1
         self.scopes.pop()
+        self.kinds.pop()
         if computation.root not in values:
             raise self.module.refusal(1, f"{computation.name} has no result")
         return values[computation.root]
@@ -117,6 +132,18 @@ class Lowering:
         if isinstance(kind, Shape):
             return self.lines.source(label, kind.dtype or "int8", kind.dims)
         return tuple(self.source(f"{label}_{at}", part) for at, part in enumerate(kind))
+
+    def whole(self, value: Tree, kind: Type) -> Tree:
+        """A value with all its elements in memory: what was broadcast is written."""
+        if isinstance(value, tuple) and isinstance(kind, tuple):
+            return tuple(self.whole(part, each) for part, each in zip(value, kind, strict=False))
+        if not isinstance(value, Value) or not isinstance(kind, Shape) or kind.dtype is None:
+            return value
+        if value.elements >= math.prod(kind.dims):
+            return value
+        like = (value.dtype, kind.dims)
+        written = value.nbytes + Value("", *like).nbytes
+        return self.lines.moved([value], f"{value.name}_broadcast", like, written)
 
     def _value(self, each: Instruction, operands: list[Tree]) -> Tree:
         opcode = each.opcode

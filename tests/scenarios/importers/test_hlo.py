@@ -135,6 +135,19 @@ def test_a_loop_is_a_block_that_carries(tmp_path: Path) -> None:
         made(tmp_path, LOOP.replace("dense<10>", "dense<-1>"))
 
 
+def test_what_was_broadcast_is_written_where_a_loop_carries_it(tmp_path: Path) -> None:
+    """Zeros for a sum: 8 KiB written once, then ten turns that read the sum, a matrix, and write the sum."""
+    text = LOOP.replace(
+        "%c = stablehlo.constant dense<0> : tensor<i32>",
+        "%c = stablehlo.constant dense<0> : tensor<i32>\n    %z = stablehlo.constant dense<0.0> : tensor<bf16>\n"
+        "    %s = stablehlo.broadcast_in_dim %z, dims = [] : (tensor<bf16>) -> tensor<64x64xbf16>",
+        1,
+    ).replace("%iterArg_1 = %arg0", "%iterArg_1 = %s")
+    found = made(tmp_path, text)
+    assert words(found)["hbm_bytes"] == 2 + 8192 + 10 * 3 * 8192
+    assert found.ops[-1]["carry"] == {"z_v_broadcast": "dot_1"}
+
+
 def test_a_shard_map_runs_on_a_mesh(tmp_path: Path) -> None:
     """Groups of four neighbours: 2 x 3/4 of 256 x 1024 x 4 bytes over 450 GB/s."""
     found = made(tmp_path, SHARD_MAP)
