@@ -81,6 +81,10 @@ NAMED = 0.02
 """Of the whole time, how long a slice is at least whose bar carries its name."""
 
 
+EDGED = 200
+"""Slices that are parted by an edge; where there are more they are thin."""
+
+
 def _bars(frame: pd.DataFrame, lane: NDArray[Any], size: float, unit: str) -> list[Any]:
     """A bar per slice, a trace per thing that slices do."""
     from plotly.graph_objects import Bar
@@ -89,6 +93,7 @@ def _bars(frame: pd.DataFrame, lane: NDArray[Any], size: float, unit: str) -> li
     begin, took = frame["begin"].to_numpy() / size, (frame["end"] - frame["begin"]).to_numpy() / size
     sorts, colours = _sorts(frame)
     ops = [inert(op) for op in frame["op"]]
+    edge = 0.5 if len(frame) <= EDGED else 0.0  # thin bars would be all edge
     wide = took >= NAMED * float((begin + took).max())
     for name, colour in colours.items():
         mine = sorts == name
@@ -101,7 +106,7 @@ def _bars(frame: pd.DataFrame, lane: NDArray[Any], size: float, unit: str) -> li
                     x=took[mine].tolist(),
                     y=lane[mine].tolist(),
                     width=_HIGH,
-                    marker={"color": colour, "line": {"width": 0.5, "color": "#ffffff"}},
+                    marker={"color": colour, "line": {"width": edge, "color": "#ffffff"}},
                     text=[op if named else "" for op, named, chosen in zip(ops, wide, mine, strict=True) if chosen],
                     textposition="inside",
                     insidetextanchor="start",

@@ -93,6 +93,13 @@ def test_a_cause_has_one_colour_in_timeline_and_breakdown(result: Result) -> Non
     assert drawn == {each.bound_by for each in op_figures(result)}
 
 
+def test_many_bars_have_no_edges_that_hide_them(result: Result) -> None:
+    few, many = block(1), block(40)
+    assert len(timeline_frame(few)) <= 200 < len(timeline_frame(many))
+    assert {trace.marker.line.width for trace in plot_timeline(few).data} == {0.5}
+    assert {trace.marker.line.width for trace in plot_timeline(many).data} == {0.0}
+
+
 def test_what_is_no_cause_has_no_causes_colour() -> None:
     others = {*SERIES_COLOURS, CHIP_COLOUR, SWITCH_COLOUR, GAIN_COLOUR, IDLE_COLOUR}
     assert not others & set(CAUSE_COLOURS.values())

@@ -443,6 +443,27 @@ def test_what_is_printed_is_all_there(browser: Browser, small_file: Path) -> Non
     assert page.trouble() == []
 
 
+def test_a_picture_of_thin_slices_is_no_busier_than_they_are(browser: Browser, big_file: Path) -> None:
+    """Shapes thinner than a pixel are drawn a pixel wide: lanes that have such are images of their utilisation."""
+    page = shown(browser, big_file)
+    parts = "overlapse.timeline.picture(700).querySelectorAll('image').length"
+    lanes = page.run("overlapse.timeline.rows.filter((row) => row.lane).length")
+    assert page.run(parts) == lanes
+    page.run("overlapse.timeline.zoom(1e4, 0)")
+    narrow = page.run("""(() => {
+      const { model, view, painter } = overlapse.timeline;
+      const { begin, took } = model.slices;
+      let count = 0;
+      begin.forEach((at, slice) => {
+        const inView = at < view.from + view.span && at + took[slice] > view.from;
+        if (inView && took[slice] < view.span / 568) count += 1;
+      });
+      return count;
+    })()""")
+    assert narrow == 0
+    assert page.run(parts) == 0
+
+
 @pytest.mark.parametrize("level", [0, 1, 9])
 @pytest.mark.parametrize("data", [b"", b"a", b"overlap and lapse " * 5000, bytes(range(256)) * 300])
 def test_what_python_packs_the_page_unpacks(browser: Browser, tmp_path: Path, level: int, data: bytes) -> None:

@@ -7,7 +7,7 @@ const AXIS_HEIGHT = 22;
 const GUTTER = 132;
 const LANE_GAP = 3;
 const LINE_HEIGHT = 14;
-const MOST_SHAPES = 20000; // slices that are drawn as shapes where a picture is made of them
+const FINE = 3; // pixels of an image on paper to one of the screen
 const LABELLED = 34; // pixels from which a slice carries its name
 const MOST_JOINED = 200; // slices of the critical path in view that are joined by lines
 const PARTED = 5; // pixels from which a slice is parted from the next
@@ -80,7 +80,7 @@ class Painter {
   onPaper(width, height) {
     const paper = Object.create(this);
     const root = shape("svg", { xmlns: SVG, width, height: AXIS_HEIGHT + height, viewBox: `0 0 ${width} ${AXIS_HEIGHT + height}` });
-    Object.assign(paper, { scale: 1, narrow: width < 560, gutter: width < 560 ? 0 : GUTTER, width, height });
+    Object.assign(paper, { scale: FINE, narrow: width < 560, gutter: width < 560 ? 0 : GUTTER, width, height });
     paper.room = width - paper.gutter;
     paper.contexts = {
       axis: new Drawing(width, AXIS_HEIGHT, 0, root),
@@ -173,13 +173,23 @@ class Painter {
 
   // How busy the lane is, in colour.
   coverage(context, lane, view, shades, top, height) {
-    if (context.vector && lane.detailed && lane.last - lane.first <= MOST_SHAPES) {
+    if (context.vector && lane.detailed && this.allWide(lane, view)) {
       this.shapes(context, lane, view, shades, top, height);
       return;
     }
     const image = this.image([lane], shades, view, this.room, height);
     if (context.vector) context.image(image, this.gutter, top, this.room, height);
     else context.putImageData(image, Math.round(this.gutter * this.scale), Math.round(top * this.scale));
+  }
+
+  // Whether every slice in view is a pixel wide at least: thinner ones would be drawn too thick, so that a lane looks busy.
+  allWide(lane, view) {
+    const { begin, took } = this.model.slices;
+    const least = view.span / this.room;
+    for (let at = firstEnding(this.model, lane, view.from); at < lane.last && begin[at] < view.from + view.span; at += 1) {
+      if (took[at] < least) return false;
+    }
+    return true;
   }
 
   shapes(context, lane, view, shades, top, height) {
