@@ -257,4 +257,17 @@ SAMPLE = (
         "return []",
         ("tests/scenarios/test_overrides.py",),
     ),
+    # Long jobs
+    Mutant(
+        "a checkpoint that a failure has cut off is there all the same",
+        "if life == self.lives:",
+        "if True:",
+        ("tests/simulator/faults/test_strikes.py",),
+    ),
+    Mutant(
+        "a failure while a job restarts changes nothing",
+        "while left > 0 and not self.is_struck:",
+        "while left > 0:",
+        ("tests/simulator/faults/test_strikes.py",),
+    ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from analysis import RUN_WORDS, WORDS, word_named
+from analysis import JOB_WORDS, RUN_WORDS, WORDS, word_named
 from hw import Dimension
 from hw.input import cut, show
 from hw.network import GRAPH_SUFFIXES
@@ -35,6 +34,10 @@ _MAIN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "fits": ("fits", lambda value: "yes" if value else "no"),
 }
 """Words that every table shows (`fits` only where one does not), by title, and how their values read."""
+
+
+_OF_A_JOB = ("job_time", "goodput", "failures", "job_cost", "effective_price")
+"""Words about a job that say most; the others are shown where they are asked for."""
 
 
 def show_study(console: Console, study: Study, asked: Sequence[str] = ()) -> None:
@@ -95,19 +98,16 @@ def _asked(words: Sequence[str]) -> dict[str, tuple[str, Callable[[Any], str]]]:
 
 
 def _columns(rows: Sequence[StudyRow]) -> dict[str, tuple[str, Callable[[Any], str]]]:
-    """The main words, and those that an economics section has asked for."""
+    """The main words, and those that sections about money, a model or a job have asked for."""
     fit = all(row.words.get("fits") is not False for row in rows)
     columns = {word: column for word, column in _MAIN.items() if not (word == "fits" and fit)}
     for word in dict.fromkeys(word for row in rows for word in row.words if word not in WORDS):
         if word == FIND:
             columns[word] = (FIND, _cell)
             continue
-        columns[word] = (word.replace("_", " "), partial(_measured, dimension=RUN_WORDS[word].dimension))
+        if word not in JOB_WORDS or word in _OF_A_JOB:
+            columns[word] = (word.replace("_", " "), RUN_WORDS[word].text)
     return columns
-
-
-def _measured(value: Any, dimension: Dimension | None) -> str:
-    return show(value, dimension, 4) if dimension is not None else _cell(value)
 
 
 def _rows(count: int) -> str:

@@ -210,3 +210,15 @@ def test_the_screen_and_json_tell_it(spot: Path) -> None:
     assert told["job"]["lives"] == 200
     ends = told["job"]["interval_95"]["goodput"]
     assert ends["low"] < told["goodput"] < ends["high"]
+
+
+def test_a_table_of_a_study_has_the_words_that_say_most(spot: Path) -> None:
+    code, said = call(["study", str(spot), "--vary", "job.seed=0,1", "--set", "job.seeds=1"])
+    head, *rows = said.splitlines()
+    assert code == 0
+    assert "rollbacks" not in head
+    for word in ("job time", "goodput", "failures", "job cost", "effective price"):
+        assert word in head
+    assert " %" not in rows[0][head.index("failures") : head.index("job cost")]
+    code, said = call(["study", str(spot), "--vary", "job.seed=0,1", "--set", "job.seeds=1", "--words", "rollbacks"])
+    assert "rollbacks" in said.splitlines()[0]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from collections.abc import Generator
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simpy.events import Event
 
-from hw import RunError
+from hw import RunError, System, load_chip
+from simulator import Simulation, parse_graph
 from simulator.faults import Away, Checkpoints, Fault, Job, Life, Poisson, Replay, Slowdown, Trace, live
 
 HOUR, DAY = 3600.0, 86400.0
@@ -248,3 +251,19 @@ def test_what_never_ends_is_told() -> None:
     gone = Job(steps=10, step_s=60.0, away=Away(((60.0, math.inf),)))
     with pytest.raises(RunError, match="never come"):
         live(gone)
+
+
+def test_other_processes_may_live_on_the_same_clock() -> None:
+    """A monitor of a user's own looks every hour; the job's life is the same with it."""
+    clock = Simulation(parse_graph(["y:bf16[1] = relu(x:bf16[1])"], {}), System(load_chip("h100_sxm"))).env
+    looks = []
+
+    def monitor() -> Generator[Event, None, None]:
+        while True:
+            yield clock.timeout(round(HOUR * 1e12))
+            looks.append(clock.now)
+
+    clock.process(monitor())
+    life = live(SPOT, 3, clock)
+    assert life == live(SPOT, 3)
+    assert len(looks) == int(life.time_s // HOUR)
