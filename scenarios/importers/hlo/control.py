@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
+from hw import SpecError
 from scenarios.importers.hlo.costs import called_by, cost_of, nbytes
 from scenarios.importers.hlo.lowering import Lowering, Tree, flat, rule
-from scenarios.importers.hlo.module import Instruction, leaves
+from scenarios.importers.hlo.module import Computation, Instruction, leaves
 from scenarios.importers.op_lines import OpLines, Value
 
 _TURNS = re.compile(r'"known_trip_count":\{"n":"(\d{1,9})"\}|trip_count=(\d{1,9})')
@@ -79,10 +81,18 @@ def _conditional(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree
     known = [run.module.computations[name] for name in names if name in run.module.computations]
     if not known:
         raise ValueError("it has no branches in this module")
-    costs = [cost_of(run.module, branch) for branch in known]
-    at = max(range(len(known)), key=lambda place: costs[place].matrix + costs[place].vector)
+    at = max(range(len(known)), key=lambda place: _weight(run, known[place]))
     inputs = [operands[min(at + 1, len(operands) - 1)]] if known[at].parameters else []
     return run.inline(known[at], inputs)
+
+
+def _weight(run: Lowering, branch: Computation) -> tuple[float, int]:
+    """What tells the heavier of two branches: FLOPs, where all that it uses is its own, and how many instructions it has."""
+    try:
+        cost = cost_of(run.module, branch)
+    except SpecError:
+        return math.inf, len(branch.instructions)
+    return cost.matrix + cost.vector, len(branch.instructions)
 
 
 @rule("manual")

@@ -51,7 +51,7 @@ NAMED = {
 _ONCE = """
 add subtract multiply divide maximum minimum negate abs sqrt rsqrt exponential exponential-minus-one log log-plus-one tanh
 logistic sine cosine tan power remainder sign floor ceil round-nearest-afz round-nearest-even compare and or not xor
-shift-left shift-right-logical shift-right-arithmetic is-finite atan2 cbrt erf popcnt count-leading-zeros map square
+shift-left shift-right-logical shift-right-arithmetic is-finite atan2 cbrt erf erf-inv popcnt count-leading-zeros map square
 """
 _NEVER = "convert select reduce-precision real imag complex stochastic-convert"
 

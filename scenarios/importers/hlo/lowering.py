@@ -44,6 +44,7 @@ _SAME = frozenset(
         "send-done",
         "recv-done",
         "optimization-barrier",
+        "sharding-constraint",
         "opt-barrier",
     ]
 )

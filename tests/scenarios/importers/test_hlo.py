@@ -148,6 +148,29 @@ def test_what_was_broadcast_is_written_where_a_loop_carries_it(tmp_path: Path) -
     assert found.ops[-1]["carry"] == {"z_v_broadcast": "dot_1"}
 
 
+CASE = """module @jit_case {
+  sdy.mesh @mesh = <["d"=2]>
+  func.func public @main(%arg0: tensor<i32>, %arg1: tensor<64x64xf32>) -> tensor<64x64xf32> {
+    %0 = sdy.sharding_constraint %arg1 <@mesh, [{"d"}, {}]> : tensor<64x64xf32>
+    %1 = "stablehlo.case"(%arg0) ({
+      %2 = stablehlo.tanh %0 : tensor<64x64xf32>
+      stablehlo.return %2 : tensor<64x64xf32>
+    }, {
+      %2 = stablehlo.dot_general %0, %0, contracting_dims = [1] x [0] : (tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32>
+      stablehlo.return %2 : tensor<64x64xf32>
+    }) : (tensor<i32>) -> tensor<64x64xf32>
+    return %1 : tensor<64x64xf32>
+  }
+}
+"""  # noqa: E501
+
+
+def test_the_heavier_branch_stands_for_all(tmp_path: Path) -> None:
+    found = made(tmp_path, CASE)
+    assert words(found)["flops"] == 2 * 64**3
+    assert not found.unpriced
+
+
 def test_a_shard_map_runs_on_a_mesh(tmp_path: Path) -> None:
     """Groups of four neighbours: 2 x 3/4 of 256 x 1024 x 4 bytes over 450 GB/s."""
     found = made(tmp_path, SHARD_MAP)
