@@ -35,6 +35,7 @@ def estimate_record(scenario: Scenario, found: Estimate) -> dict[str, Any]:
         "name": scenario.name,
         **{word: getattr(found, word) for word in words},
         "peak_memory": found.peak_memory,
+        "least_memory": found.least_memory,
         "fits": found.peak_memory <= scenario.system.chip.hbm.capacity_bytes,
         "stages": [{"peak_memory": stage.peak, "by_owner": dict(stage.at_peak)} for stage in found.memory],
     }

@@ -12,10 +12,10 @@ kernels of a chip's compute queue run one after the other, in that order, whatev
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
@@ -176,18 +176,32 @@ def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule
     ]
 
 
-Moves = Sequence[tuple[int, Key]]
-"""What a stage does: a chunk of it, by number, and a pass."""
+Moves = Sequence[tuple[int, Key, int]]
+"""What a stage does: a chunk of it, by number, a pass, and how often one after the other."""
 
 
 @cache
 def _moves(schedule: str, stages: int, microbatches: int, interleave: int) -> tuple[Moves, ...]:
     """What each stage does, from begin to end."""
-    mine = range(interleave)
-    found: list[list[tuple[int, Key]]] = [[(at, ("begin", True)) for at in mine] for _ in range(stages)]
+    found = []
+    for order in _orders(schedule, stages, microbatches, interleave):
+        moves = [*((at, ("begin", True)) for at in range(interleave)), *order]
+        moves += [(at, ("end", True)) for at in range(interleave)]
+        found.append(tuple((*move, len(list(alike))) for move, alike in groupby(moves)))
+    return tuple(found)
+
+
+def _orders(schedule: str, stages: int, microbatches: int, interleave: int) -> list[list[tuple[int, Key]]]:
+    """The passes of each stage in their order."""
+    if schedule == "gpipe" and interleave == 1:
+        # all of a kind, as the schedule says, however many there are: in no need of being put in order with other stages
+        kinds: tuple[Key, ...] = tuple((does, last) for does in ("forward", "backward") for last in (False, True))
+        order = [(0, kind) for kind in kinds for _ in range(1 if kind[1] else microbatches - 1)]
+        return [order] * stages
+    found: list[list[tuple[int, Key]]] = [[] for _ in range(stages)]
     for does, number, chunk in steps_of(schedule, stages, microbatches, interleave):
         found[chunk % stages].append((chunk // stages, (does, number == microbatches - 1)))
-    return tuple((*moves, *((at, ("end", True)) for at in mine)) for moves in found)
+    return found
 
 
 def _stage(mine: Sequence[Held], moves: Moves, microbatches: int, more: int) -> StageMemory:
@@ -200,18 +214,21 @@ def _stage(mine: Sequence[Held], moves: Moves, microbatches: int, more: int) -> 
 
 def _peak(swings: Sequence[Mapping[Key, Swing]], moves: Moves, more: int) -> Any:
     """The most by owner, where so many more microbatches leave what they leave."""
-    level, best, best_at = 0.0, 0.0, len(moves)
-    for place, (at, key) in enumerate(moves):
+    level, best, best_at, best_turn = 0.0, 0.0, len(moves), 0
+    for place, (at, key, times) in enumerate(moves):
         swing = swings[at][key]
-        if level + swing.peak > best:
-            best, best_at = level + swing.peak, place
-        level += swing.left_bytes
+        # of passes alike, each of which leaves as much, the first or the last is the highest
+        turn = times - 1 if swing.left_bytes > 0 else 0
+        top = level + turn * swing.left_bytes + swing.peak
+        if top > best:
+            best, best_at, best_turn = top, place, turn
+        level += times * swing.left_bytes
     found = np.zeros(len(OWNERS))
-    for move, times in Counter(moves[:best_at]).items():
-        found += times * swings[move[0]][move[1]].left
+    for at, key, times in moves[:best_at]:
+        found += times * swings[at][key].left
     if best_at < len(moves):
-        at, key = moves[best_at]
-        found += swings[at][key].at_peak
+        at, key, _ = moves[best_at]
+        found += best_turn * swings[at][key].left + swings[at][key].at_peak
     for each in swings:
         found += more * sum(each[does, False].left for does in PASSES)
     return found
@@ -220,10 +237,10 @@ def _peak(swings: Sequence[Mapping[Key, Swing]], moves: Moves, more: int) -> Any
 def _least(rises: Sequence[Mapping[Key, Rise]], moves: Moves, more: int) -> float:
     """The same in all."""
     level, best = 0.0, 0.0
-    for at, key in moves:
+    for at, key, times in moves:
         rise = rises[at][key]
-        best = max(best, level + rise.peak)
-        level += rise.left
+        best = max(best, level + max(0.0, (times - 1) * rise.left) + rise.peak)
+        level += times * rise.left
     return best + more * sum(each[does, False].left for each in rises for does in PASSES)
 
 
