@@ -13,6 +13,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
+import pytest
+
 from hw import Mark
 from scenarios.validation import Trained, TrainingRow, trained
 
@@ -87,6 +89,7 @@ def test_table_5_of_korthikanti() -> None:
         assert 0.18 <= 1 - selective.predicted_s / full.predicted_s <= 0.30
 
 
+@pytest.mark.long
 def test_table_1_of_narayanan() -> None:
     """Found 10.0 %; Calculon says 7.4 %. Without a pipeline 5 to 9 % too slow, with one 6 to 15 % too fast."""
     assert mean_error(trained(list(narayanan()))) <= 0.11

@@ -27,6 +27,7 @@ def written(folder: Path, calibration: str) -> str:
     return str(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dispatch", ["graph", "eager"])
 def test_the_screen_says_so_and_still_fits(tmp_path: Path, dispatch: str) -> None:
     path, said = written(tmp_path, "measured"), f"run.dispatch={dispatch}"
@@ -58,6 +59,7 @@ def test_reasons_and_report_say_so(tmp_path: Path) -> None:
     assert "What it rests on" in run(path).report()
 
 
+@pytest.mark.long
 def test_how_sure_it_is_stands_beside_the_time(tmp_path: Path) -> None:
     path = written(tmp_path, "measured")
     told = run(path).as_json()

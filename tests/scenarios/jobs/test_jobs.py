@@ -71,6 +71,7 @@ def test_the_effective_price_of_spot_machines(spot: Path) -> None:
     assert summary["goodput"] == pytest.approx(3 / summary["effective_price"], rel=1e-12)  # type: ignore[operator]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("mtbf", "low", "high"), [("50 h", 20, 400), ("20 h", 20, 200)])
 def test_find_recovers_the_best_interval(spot: Path, mtbf: str, low: int, high: int) -> None:
     """In 200 lives, within 5 % of Young's and of Daly's: some thousand rollbacks, each known to 1 / sqrt of their number."""

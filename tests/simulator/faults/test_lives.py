@@ -244,6 +244,7 @@ def test_a_trace_of_few_machines_says_nothing_of_many() -> None:
         live(job)
 
 
+@pytest.mark.long
 def test_what_never_ends_is_told() -> None:
     hopeless = Job(steps=100, step_s=HOUR, failures=Poisson(HOUR))
     with pytest.raises(RunError, match="1000 times"):
