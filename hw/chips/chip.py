@@ -273,6 +273,9 @@ def chip_invariants(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
         if name not in chip.links and name not in chip.levels:
             place: Key = ("calibration", "measured", name)
             yield (place,), unknown("link or resource", name, [*MEASURED, "launch", *chip.levels, *chip.links])
+    if measured is not None and measured.kernels_said is not None and "cores" not in chip.matrix_unit.model_fields_set:
+        place = ("calibration", "measured", "kernels")
+        yield (place,), "kernels go over cores in waves: matrix_unit.cores is missing"
     known = list(chip.figures())
     for name in chip.sources:
         if name not in known:

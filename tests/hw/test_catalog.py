@@ -415,3 +415,11 @@ def test_kernels_of_an_architecture_are_read_when_somebody_asks_for_them() -> No
     assert measured.kernels == load_kernel_times("hopper")
     with pytest.raises(SpecError, match="unknown architecture 'hoper', did you mean 'hopper'"):
         load_chip("h100_sxm", set={"calibration.measured.kernels": "hoper"})
+
+
+def test_measured_kernels_want_the_cores_that_they_go_over() -> None:
+    """Without them waves would be counted over a single core, and every kernel be many times too slow."""
+    with pytest.raises(SpecError, match=r"matrix_unit\.cores is missing"):
+        load_chip("tpu_v5e", set={"calibration": {"measured": {"kernels": "hopper"}}})
+    cores = {"matrix_unit.cores": 4}
+    assert load_chip("tpu_v5e", set={"calibration": {"measured": {"kernels": "hopper"}}, **cores}).matrix_unit.cores == 4
