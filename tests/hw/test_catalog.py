@@ -422,4 +422,6 @@ def test_measured_kernels_want_the_cores_that_they_go_over() -> None:
     with pytest.raises(SpecError, match=r"matrix_unit\.cores is missing"):
         load_chip("tpu_v5e", set={"calibration": {"measured": {"kernels": "hopper"}}})
     cores = {"matrix_unit.cores": 4}
-    assert load_chip("tpu_v5e", set={"calibration": {"measured": {"kernels": "hopper"}}, **cores}).matrix_unit.cores == 4
+    assert (
+        load_chip("tpu_v5e", set={"calibration": {"measured": {"kernels": "hopper"}}, **cores}).matrix_unit.cores == 4
+    )
