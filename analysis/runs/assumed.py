@@ -12,6 +12,7 @@ from analysis.runs.advice import MAX_TASKS
 from analysis.words.summary import Summary
 from hw import Chip
 from hw.input import few
+from simulator import Plan
 
 _MATTERS = 0.01
 """A share of the time from which padding is worth a word."""
@@ -50,10 +51,20 @@ def _was_measured(summary: Summary, chip: Chip, link: str) -> bool:
     return not any(each.pair for each in asked if each is not None)
 
 
+def _fills_tiles(plan: Plan) -> bool:
+    """Whether the dims of all kernels fill the tiles of their chips' units: padded, they take as long."""
+    return all(
+        work.issued_flops(chip.matrix_unit.tile) == work.issued_flops(None)
+        for sort in plan.kernels.sorts
+        for chip, variant in zip(plan.split.chips, sort.variants, strict=True)
+        for work in variant.kernel.works
+    )
+
+
 def _padding(summary: Summary) -> list[str]:
     """Dims that do not fill the tiles of a unit, where filling them would take longer."""
     plan = summary.plan
-    if plan.options.pads or len(plan.program) > MAX_TASKS:
+    if plan.options.pads or len(plan.program) > MAX_TASKS or _fills_tiles(plan):
         return []
     padded = summary.again(plan.graph, plan.system, replace(plan.options, padding=True)).time_s
     longer = padded / summary.result.time_s - 1 if summary.result.time_s else 0.0
