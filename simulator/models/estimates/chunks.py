@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, runs
@@ -91,7 +91,7 @@ class Chunks:
         key = (self._blocks(step.training, where, not repeats), manner)
         if key not in self._known:
             chunk = step.chunk(where)
-            items = chunk.for_pipeline(step.parallel.schedule == "zero_bubble" and step.parallel.chunks > 1)
+            items = chunk.for_pipeline(passes_of(step) == "zero_bubble")
             structure = Structure(items, self._numbers)
             self._known[key] = ChunkSort(chunk, structure, chunk.roles(), named_in(items.begin))
             self._written[key] = repeats, step.parallel.pp - 1
@@ -119,13 +119,20 @@ def _counts_blocks_only(step: Step, repeat: int) -> bool:
     return repeat > 1 and not ring and isinstance(step.training.recompute, str) and step.training.engine == "plain"
 
 
+def passes_of(step: Step) -> Literal["1f1b", "zero_bubble"]:
+    """A schedule that has the passes of a step's: whether backward passes are cut in two is all that chunks know of it."""
+    splits = step.parallel.schedule == "zero_bubble" and step.parallel.chunks > 1
+    return "zero_bubble" if splits else "1f1b"
+
+
 def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     """What chunks depend on beside their blocks: whether there is an axis, not how long it is; but a ring has a block of ops
     for each of its chips, and what Megatron-LM's libraries hold is written with its size."""
     parallel = step.parallel
     lengths = ("cp", *(["dp"] if parallel.shard is not None else []))
     short: dict[str, Any] = {name: min(parallel.extent(name), 2) for name in AXES if name not in lengths}
-    alike = replace(parallel, **short, microbatch=1, layers=(), imbalance=1.0, interleave=min(parallel.interleave, 2))
+    short |= {"microbatch": 1, "layers": (), "imbalance": 1.0, "interleave": min(parallel.interleave, 2)}
+    alike = replace(parallel, **short, schedule=passes_of(step))
     training = replace(step.training, batch=1, seq=1)
     shares_keys = model.attention.kv_heads % parallel.tp == 0
     exact = (parallel, tuple(step.sizes.items())) if training.engine == "megatron" else ()

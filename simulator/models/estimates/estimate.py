@@ -24,7 +24,7 @@ from hw.systems import mesh_problems
 from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph
 from simulator.models.description import Transformer
-from simulator.models.estimates.chunks import Chunks, Sized
+from simulator.models.estimates.chunks import Chunks, Sized, passes_of
 from simulator.models.estimates.memory import Held, Holdings, StageMemory, stages_memory
 from simulator.models.estimates.passes import ChunkCosts, Courses, costs_of, rows_of
 from simulator.models.estimates.prices import Price, Prices
@@ -86,6 +86,7 @@ class Estimator:
         self._holdings, self._courses = Holdings(), Courses()
         self._meshes: dict[tuple[tuple[str, int], ...], tuple[Prices, Bound]] = {}
         self._first: Prices | None = None
+        self._known: dict[tuple[Sized, Parallel, Training], tuple[ChunkCosts, Held]] = {}
 
     def estimate(self, parallel: Parallel, training: Training) -> Estimate:
         """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does, and for matmuls
@@ -112,16 +113,10 @@ class Estimator:
         step = Step(self.model, parallel, training)
         prices, priced = self._priced(parallel)
         sorts = self._chunks.of(step)
-        costs: dict[Sized, ChunkCosts] = {}
-        held: dict[Sized, Held] = {}
-        for sized in dict.fromkeys(sorts):
-            sort = sized.sort
-            dims = {**step.sizes, **sort.dims(parallel, step.sizes)}
-            binder = Binder(Asked(dims, dict(sized.rounds), sized.last_stage), prices, self._bound, priced)
-            rows = rows_of(sort, binder)
-            costs[sized] = costs_of(sort, rows, self._courses)
-            held[sized] = self._holdings.of(sort, rows, binder, parallel.pp > 1)
-        chunks = [costs[sized] for sized in sorts]
+        # schedules that have the same passes have the same chunks
+        alike = replace(parallel, schedule=passes_of(step))
+        found = {sized: self._costed(sized, alike, step) for sized in dict.fromkeys(sorts)}
+        chunks = [found[sized][0] for sized in sorts]
         hops = _Hops(step, sorts, prices, priced)
         there = [hops.price(at, at + 1) for at in range(len(sorts) - 1)]
         back = [hops.price(at + 1, at) for at in range(len(sorts) - 1)]
@@ -129,10 +124,23 @@ class Estimator:
         pipe = _pipe(step, chunks, (there, back))
         try:
             check(pipe)
-            memory = stages_memory([held[sized] for sized in sorts], parallel.pp, step.microbatches, pipe.schedule)
+            memory = stages_memory([found[sized][1] for sized in sorts], parallel.pp, step.microbatches, pipe.schedule)
         except ValueError as error:
             raise SpecError([Problem(Mark("parallel.schedule"), str(error))]) from None
         return _Parts(pipe, works, tuple(memory))
+
+    def _costed(self, sized: Sized, parallel: Parallel, step: Step) -> tuple[ChunkCosts, Held]:
+        """What a chunk takes in time, and what it holds."""
+        key = sized, parallel, step.training
+        if key not in self._known:
+            prices, priced = self._priced(parallel)
+            sort = sized.sort
+            dims = {**step.sizes, **sort.dims(parallel, step.sizes)}
+            binder = Binder(Asked(dims, dict(sized.rounds), sized.last_stage), prices, self._bound, priced)
+            rows = rows_of(sort, binder)
+            held = self._holdings.of(sort, rows, binder, parallel.pp > 1)
+            self._known[key] = costs_of(sort, rows, self._courses), held
+        return self._known[key]
 
     def _priced(self, parallel: Parallel) -> tuple[Prices, Bound]:
         """Prices under the mesh of a parallelism. Raises SpecError where it does not lie on the system."""
