@@ -25,6 +25,8 @@ functional: Any = torch.nn.functional
 
 BATCH, SEQ, WIDTH, HEADS, VOCAB, LAYERS = 2, 64, 128, 4, 500, 2
 ATTENTION = LAYERS * 4 * BATCH * SEQ**2 * WIDTH
+GPT2 = {"width": 768, "heads": 12, "layers": 12, "vocab": 50257}
+"""GPT-2 124M, as the catalogue has it."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -121,6 +123,51 @@ def test_a_decoder_forward_and_backward_has_the_flops_of_torch_s_counter() -> No
     assert not made.unpriced
     assert matrix_flops(made) == counted(lambda: model(TOKENS, TOKENS)[0].backward()) + 3.5 * ATTENTION
     assert float(str(summarise(built(made))["time"])) > 0
+
+
+class Gpt2(nn.Module):  # type: ignore[misc]
+    """GPT-2 with its causal mask, its learned positions and the tanh form of GELU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        d = GPT2["width"]
+        sizes = {"qkv": (d, 3 * d), "out": (d, d), "up": (d, 4 * d), "down": (4 * d, d)}
+        self.table, self.places = nn.Embedding(GPT2["vocab"], d), nn.Embedding(1024, d)
+        self.layers = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    **{name: nn.Linear(*size) for name, size in sizes.items()},
+                    "n1": nn.LayerNorm(d),
+                    "n2": nn.LayerNorm(d),
+                }
+            )
+            for _ in range(GPT2["layers"])
+        )
+        self.norm = nn.LayerNorm(d)
+        self.head = nn.Linear(d, GPT2["vocab"], bias=False)
+
+    def forward(self, tokens: Any) -> Any:
+        x = self.table(tokens) + self.places(torch.arange(tokens.shape[1], device=tokens.device))
+        b, t, d = x.shape
+        for layer in self.layers:
+            parts = layer["qkv"](layer["n1"](x)).chunk(3, -1)
+            q, k, v = (part.view(b, t, GPT2["heads"], -1).transpose(1, 2) for part in parts)
+            mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + layer["out"](mixed.transpose(1, 2).reshape(b, t, d))
+            x = x + layer["down"](functional.gelu(layer["up"](layer["n2"](x)), approximate="tanh"))
+        return self.head(self.norm(x))
+
+
+def test_a_module_takes_what_the_builder_s_model_takes() -> None:
+    """Matmuls and attention to the digit; what is around them, which the builder fuses otherwise, within 3 %."""
+    with torch.device("meta"):
+        model = Gpt2().to(torch.bfloat16).eval()
+        found = summarise(built(from_torch(model, (torch.zeros((2, 512), dtype=torch.int64),))))
+    workload = "{model: gpt2, mode: forward, batch: 2, seq: 512, precision: bf16}"
+    text = f"name: gpt2\nsystem: {{chip: h100_sxm}}\nworkload: {workload}"
+    expected = summarise(build_scenario(parse_document(text, "gpt2.yaml"), Path("gpt2.yaml")))
+    for word, apart in (("t_math", 1e-12), ("flops", 1e-12), ("time", 0.03)):
+        assert float(str(found[word])) == pytest.approx(float(str(expected[word])), rel=apart), word
 
 
 def test_a_vision_model_has_the_flops_of_torch_s_counter() -> None:
