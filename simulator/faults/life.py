@@ -37,6 +37,9 @@ from simulator.faults.machines import Machines
 Waits = Generator[Event, Any, int]
 """A process that comes to a time: how much of what was wanted has passed."""
 
+MOST_FRUITLESS = 10_000
+"""After so many failures in a row between which nothing is saved, a job is given up."""
+
 _MOST_DRAWS = 100_000
 """Steps whose jitter is drawn at once."""
 
@@ -92,6 +95,7 @@ class _Living:
         self.ledger, self.rollbacks = Ledger(), 0
         self.is_struck = self.is_started = self.is_due = False
         self.active = job.machines
+        self.kept_before, self.fruitless = 0, 0  # of failures, those in a row between which nothing was kept
         self.write_left = 0  # of a checkpoint that all wait for
         self.written_at = 0  # when one that is written beside the work will be there
         self.lives = 0  # tells what is written from what was before a failure
@@ -120,6 +124,14 @@ class _Living:
 
     def _told(self, has_failed: bool) -> None:
         self.is_struck = self.is_struck or has_failed
+        if has_failed:
+            kept = self.ledger.kept.nominal
+            self.fruitless = self.fruitless + 1 if kept == self.kept_before else 0
+            self.kept_before = kept
+            if self.fruitless > MOST_FRUITLESS:
+                raise RunError(
+                    f"the job does not come to its end: {MOST_FRUITLESS:,} failures in a row, and nothing saved between"
+                )
         if self.process.is_alive and self.process.target is not None:
             self.process.interrupt()
 

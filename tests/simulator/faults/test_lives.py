@@ -247,8 +247,10 @@ def test_a_trace_of_few_machines_says_nothing_of_many() -> None:
 @pytest.mark.long
 def test_what_never_ends_is_told() -> None:
     hopeless = Job(steps=100, step_s=HOUR, failures=Poisson(HOUR))
-    with pytest.raises(RunError, match="1000 times"):
+    with pytest.raises(RunError, match="10,000 failures in a row"):
         live(hopeless)
+    with pytest.raises(RunError, match="10,000 failures in a row"):
+        live(replace(SPOT, failures=Poisson(30.0)))  # a restart takes twenty of these
     gone = Job(steps=10, step_s=60.0, away=Away(((60.0, math.inf),)))
     with pytest.raises(RunError, match="never come"):
         live(gone)
