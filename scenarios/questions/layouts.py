@@ -117,11 +117,30 @@ def _candidates(
     scenario: Scenario, space: Mapping[str, Sequence[Any]], estimator: Estimator, refused: Refused
 ) -> Iterator[Candidate]:
     """Every combination that can be built, with its estimate; why others cannot is counted."""
+    tried: dict[tuple[Parallel, Training], Values] = {}
+    for values, parallel, training in _combinations(scenario, space, refused):
+        asked = replace(parallel, schedule="1f1b") if parallel.chunks == 1 else parallel, training
+        if asked in tried:
+            refused.add("without a pipeline one schedule is as any other")
+        else:
+            tried[asked] = values
+    # where a host issues kernels, only the work of resources is a bound
+    is_graph = scenario.options.dispatch == "graph"
+    for values, found in zip(tried.values(), estimator.estimates(tried), strict=True):
+        if isinstance(found, SpecError):
+            refused.add(first_line(found))
+        else:
+            yield Candidate(values, found, found.earliest if is_graph else found.lower_bound)
+
+
+def _combinations(
+    scenario: Scenario, space: Mapping[str, Sequence[Any]], refused: Refused
+) -> Iterator[tuple[Values, Parallel, Training]]:
+    """Every combination that makes sense, replicas being what the others leave of the chips."""
     run = scenario.model
     assert run is not None
+    assert isinstance(run.how, Training)
     chips = scenario.system.size
-    asked: list[tuple[Parallel, Training]] = []
-    tried: list[Values] = []
     for chosen in product(*space.values()):
         values = dict(zip(space, chosen, strict=True))
         layout = {key: value for key, value in values.items() if key != "recompute"}
@@ -134,18 +153,11 @@ def _candidates(
         layers = () if "pp" in layout or "interleave" in layout else run.parallel.layers
         try:
             parallel = replace(run.parallel, **layout, dp=chips // others, layers=layers)
-            asked.append((parallel, replace(run.how, recompute=values.get("recompute", run.how.recompute))))
+            training = replace(run.how, recompute=values.get("recompute", run.how.recompute))
         except SpecError as error:
             refused.add(first_line(error))
             continue
-        tried.append(values)
-    # where a host issues kernels, only the work of resources is a bound
-    is_graph = scenario.options.dispatch == "graph"
-    for given, found in zip(tried, estimator.estimates(asked), strict=True):
-        if isinstance(found, SpecError):
-            refused.add(first_line(found))
-        else:
-            yield Candidate(given, found, found.earliest if is_graph else found.lower_bound)
+        yield values, parallel, training
 
 
 def _space(scenario: Scenario, model: Transformer) -> dict[str, Sequence[Any]]:

@@ -270,6 +270,15 @@ def test_why_layouts_are_refused_is_told(tmp_path: Path) -> None:
     assert "2 refused, as batch 16 is no multiple of 4 replicas x microbatch 5" in shown
 
 
+def test_without_a_pipeline_schedules_are_one_layout(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "fast links")
+    said = ("tp=1", "pp=1,2", "microbatch=2", "zero=0", "recompute=none", "schedule=gpipe,1f1b,zero_bubble")
+    asked = [text for each in said for text in ("--vary", each)]
+    told = json.loads(overlapse("search", file, *asked, "--json").stdout)
+    assert told["reasons"] == {"without a pipeline one schedule is as any other": 2}
+    assert told["candidates"] == 6
+
+
 def test_matmuls_in_pieces_are_not_searched(tmp_path: Path) -> None:
     file = file_of(tmp_path, "fast links")
     shown = overlapse("search", file, "--set", "workload.parallel={tp: 2, dp: 2, collective_matmul: 2}")
