@@ -201,7 +201,7 @@ def _ops(groups: Sequence[Rounds], heaviest: Sequence[Rounds], summary: Summary)
     busy = busy_s(summary.result, shown)
     for place, group in enumerate(heaviest):
         row = group.figures
-        intensity = "-" if row.intensity is None else f"{row.intensity:.4g}"
+        intensity = f"{row.intensity:.4g}" if row.intensity else "-"  # what does no arithmetic has none
         rounds = f" x{len(group.kernels)}" if len(group.kernels) > 1 else ""
         bound = Text(row.bound_by, style=CAUSES[row.bound_by].colour)
         cells = (Text(_short(row.name) + rounds), row.kind, _time(row.time_s), _share(busy[place], time))
