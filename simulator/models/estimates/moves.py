@@ -28,7 +28,6 @@ Steps = tuple[tuple[str, int, int], ...]
 """Passes in one order: what, microbatch, chunk."""
 
 
-@cache
 def steps_of(name: str, stages: int, microbatches: int, interleave: int) -> Steps:
     """All passes in the order of the program. Raises ValueError as `schedule` does."""
     orders = schedule(name, stages, microbatches, interleave)
