@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,14 @@ def library() -> str:
     return re.sub(r"\[(`[^`]+`)\]\(library/[^)]*\)", r"\1", (ROOT / "scenarios" / "README.md").read_text("utf-8"))
 
 
+def gallery() -> str:
+    """A picture and a number for each technique, from runs of the library."""
+    sys.path.insert(0, str(ROOT / "docs"))  # scripts beside this one
+    from gallery import gallery as made
+
+    return made()
+
+
 def on_config(config: Any) -> Any:
     """Lay a page for every door under API, and pages of docs/ that have no place yet among those that tell how to use it."""
     placed = {page for section in config.nav for pages in section.values() if isinstance(pages, list) for page in pages}
@@ -101,6 +110,7 @@ def on_files(files: Any, config: Any) -> Any:
     made = {f"api/{door}.md": api_page(door, names) for door, names in doors().items()}
     made |= {f"{name}.md": (ROOT / f"{source}.md").read_text("utf-8") for source, name in BESIDE.items()}
     made["library.md"] = library()
+    made["gallery.md"] = gallery()
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
