@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -21,9 +22,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(DOCS))
     for name in ("gallery", "library_index"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    import gallery
-
-    return gallery
+    return importlib.import_module("gallery")
 
 
 def test_two_ops_that_follow_each_other_fill_the_picture(script: ModuleType) -> None:
