@@ -7,18 +7,19 @@ something to run, and stays until the search is over. Each run is committed to t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw import Mark, Problem, SpecError
+from hw import Mark, Problem, RunError, SpecError
 from scenarios.building.build import Scenario
 from scenarios.questions.search import WORDS
 from scenarios.studies.content_keys import ContentKeys
-from scenarios.studies.executors import Done, Task, Workers, process_pool, run_here, run_on
+from scenarios.studies.executors import Done, Task, Workers, process_pool
 from scenarios.studies.store import Store
-from scenarios.studies.worker import Job, Ran
+from scenarios.studies.worker import Job, Ran, run_point
 
 
 @dataclass
@@ -46,12 +47,18 @@ class StoredRuns:
         return [_told(found[key]) for key in keys]
 
     def _results(self, tasks: Sequence[Task]) -> Iterator[Done]:
+        """Each alone: layouts differ in their graphs, so that nothing is gained by taking points together."""
         if self.at_once == 1:
-            yield from run_here(self._job, tasks)
+            yield from ((at, run_point(self._job, paths)) for at, paths in tasks)
         elif tasks:
             if self._workers is None:
                 self._workers = self._stack.enter_context(process_pool(self.at_once))
-            yield from run_on(self._workers, self._job, tasks)
+            running = {self._workers.executor.submit(run_point, self._job, paths): at for at, paths in tasks}
+            try:
+                for done in as_completed(running):
+                    yield running[done], done.result()
+            except BrokenExecutor:
+                raise RunError("a process that ran a layout has died; what had finished is kept") from None
 
 
 def _told(ran: Ran) -> Mapping[str, Any] | str:
