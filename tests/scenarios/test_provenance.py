@@ -40,7 +40,6 @@ def test_the_screen_says_so_and_still_fits(tmp_path: Path, dispatch: str) -> Non
         assert f"{name} {100 * shares[name]:.1f} %" in told
 
 
-@pytest.mark.long
 def test_json_has_the_shares_of_a_measured_run_only(tmp_path: Path) -> None:
     shares = json.loads(overlapse("run", written(tmp_path, "measured"), "--json").stdout)["provenance"]
     assert set(shares) == {"measured", "profile", "data_sheet"}

@@ -73,7 +73,7 @@ def test_what_no_row_speaks_of_stays_and_is_told() -> None:
 def test_a_block_can_be_pasted_into_a_chip(name: str) -> None:
     times = load_kernel_times(name)
     text = (
-        "name: mine\nmatrix_unit: {peak: {bf16: 1e14}}\nvector_unit: {peak: {fp32: 1e12}}\n"
+        "name: mine\nmatrix_unit: {cores: 100, peak: {bf16: 1e14}}\nvector_unit: {peak: {fp32: 1e12}}\n"
         "hbm: {capacity: 80 GB, bandwidth: 2e12}\n" + block_text(times)
     )
     problems = Problems()
