@@ -72,9 +72,10 @@ def test_the_effective_price_of_spot_machines(spot: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("mtbf", "low", "high"), [("50 h", 20, 400), ("20 h", 20, 200)])
+@pytest.mark.parametrize(("mtbf", "low", "high"), [("20 h", 20, 200)])
 def test_find_recovers_the_best_interval(spot: Path, mtbf: str, low: int, high: int) -> None:
-    """In 200 lives, within 5 % of Young's and of Daly's: some thousand rollbacks, each known to 1 / sqrt of their number."""
+    """In 200 lives, within 5 % of Young's and of Daly's: some thousand rollbacks, each known to 1 / sqrt of their number. At
+    50 h a scenario of the library claims it."""
     where = "lost_time + checkpoint_time <= rollbacks * checkpoint_every"
     asked = f"{{smallest: job.checkpoint.every, from: {low} min, to: {high} min, step: 1 min, where: {where}}}"
     changes = [f"job.failures.mtbf={mtbf}", "job.steps=3000000", f"study.find={asked}"]
