@@ -6,7 +6,7 @@ simulated. `Summary` takes the plan and a way to run it, and runs at most once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 
 from analysis.words import per_chip
@@ -72,9 +72,14 @@ class Summary:
             self._values[word] = self._compute(word)
         return self._values[word]
 
+    def __iter__(self) -> Iterator[str]:
+        """Every word about the whole run; none is worked out."""
+        yield from WORDS
+        yield from (word for word in self._listed if word not in WORDS)
+
     def as_dict(self) -> dict[str, Value]:
         """Every word about the whole run."""
-        return {word: self[word] for word in (*WORDS, *(word for word in self._listed if word not in WORDS))}
+        return {word: self[word] for word in self}
 
     def again(self, graph: OpGraph, system: System, options: RunOptions, beside: Beside | None = None) -> Result:
         """A run of something else, with the same taking part beside it (or `beside`): for questions what if. Raises as a

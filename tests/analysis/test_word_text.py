@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis import RUN_WORDS
-from scenarios import Outcome, load_scenario
+from scenarios import Outcome, load_scenario, run
 from scenarios.cli import app
 
 
@@ -36,3 +36,11 @@ def test_a_failed_claim_about_eta_is_no_percentage(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["check", str(file)]).stdout
     assert "eta: want 0.5, got 0.67" in shown
     assert "mfu: want 50 %, got 89.3" in shown
+
+
+def test_a_summary_goes_through_its_words() -> None:
+    """Iterating asks for words, not for the places 0, 1, ... that a class with `[]` alone is asked for."""
+    summary = run("library:month_on_eight_gpus").words
+    assert list(summary) == list(summary.as_dict())
+    assert "training_cost" in summary
+    assert "no_such_word" not in summary
