@@ -40,11 +40,15 @@ class Value:
         return self.elements * DTYPE_BYTES[self.dtype]
 
 
+_EXCHANGES = frozenset(["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "permute"])
+
+
 class OpLines:
-    """Lines in the making."""
+    """Lines in the making. `waits`: the collective for whose end the next kernel waits, whatever it reads."""
 
     def __init__(self, options: ImportOptions) -> None:
         self.by_bytes = options.unknown == "bytes"
+        self.waits = ""
         self.lines: list[Any] = []
         self.nbytes = 0.0
         self.counts: Counter[str] = Counter()
@@ -68,7 +72,10 @@ class OpLines:
         self, kind: str, inputs: Sequence[Value], label: str, like: tuple[str, Sequence[int]], *options: str
     ) -> Value:
         """The output of an op. `like`: its format and sizes."""
-        made = self._emit(kind, inputs, label, like, options)
+        held: tuple[str, ...] = ()
+        if self.waits and kind not in _EXCHANGES:
+            held, self.waits = (f"after=[{self.waits}]",), ""
+        made = self._emit(kind, inputs, label, like, (*options, *held))
         self.nbytes += sum(each.nbytes for each in {one.name: one for one in inputs}.values()) + made.nbytes
         return made
 

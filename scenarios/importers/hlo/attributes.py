@@ -8,32 +8,64 @@ from collections.abc import Mapping
 from scenarios.importers.dtypes import dtype_named
 from scenarios.importers.hlo.module import Shape
 
-_TENSOR = re.compile(r"(?:tensor|vector|memref)<((?:\d+x)*)([A-Za-z]\w*)(?:<\w+>)?[^<>]*>")
-_ATTRIBUTE = re.compile(r"(\w+)\s*=\s*(dense<[^>]*>|\[[^=]*?\](?:\s*x\s*\[[^=]*?\])?(?=[,\s}:>]|$)|[\w.#@\-]+)")
+_TENSOR = re.compile(
+    r"(?:tensor|vector|memref)<((?:(?:\d+|\?)x)*)(!?[A-Za-z][\w.]*)(?:<([^<>]*)>)?([^<>]*(?:<[^<>]*>)?[^<>]*)>"
+)
+_BOUNDS = re.compile(r"bounds<([^<>]*)>")
+_STORED = re.compile(r"(\w+)")
+_ATTRIBUTE = re.compile(
+    r"(\w+)\s*=\s*(dense<[^>]*>|array<[^>]*>|\[[^=]*?\](?:\s*x\s*\[[^=]*?\])?(?=[,\s}:>]|$)|[\w.#@\-]+)"
+)
+_LIST = re.compile(r"array<\w+:?\s*([^>]*)>")
 _CALLEE = re.compile(r"@\"?([\w.\-$]+)\"?")
 
 
 def types_in(text: str) -> list[Shape]:
-    """The types of tensors in a text, in order."""
+    """The types of tensors in a text, in order; a size with a bound is that. Raises ValueError for a size that is open."""
     found: list[Shape] = []
-    for sizes, word in _TENSOR.findall(text):
-        dims = tuple(int(size) for size in sizes.split("x") if size)
-        found.append(Shape("fp64" if word == "complex" else dtype_named(word), dims))
+    for sizes, word, inner, rest in _TENSOR.findall(text):
+        bounds = _BOUNDS.search(rest)
+        limits = [part.strip() for part in bounds[1].split(",")] if bounds else []
+        dims = tuple(_size(size, limits[at : at + 1]) for at, size in enumerate(sizes.split("x")[:-1]))
+        found.append(Shape(_format(word, inner), dims))
     return found
+
+
+def _size(size: str, limit: list[str]) -> int:
+    said = limit[0] if size == "?" and limit else size
+    if not said.isdigit():
+        raise ValueError("a size is open (?): give it when the module is made, or a bound")
+    return int(said)
+
+
+def _format(word: str, inner: str) -> str | None:
+    """The format of a tensor's elements; of quantised ones that in which they are stored."""
+    if word == "complex":
+        return "fp64"
+    stored = _STORED.match(inner)
+    return dtype_named(stored[1]) if word.startswith("!quant") and stored else dtype_named(word)
 
 
 def attributes_of(word: str, head: str) -> dict[str, str]:
     """What an op says of itself, in HLO's words."""
-    said = {str(key): str(value) for key, value in _ATTRIBUTE.findall(head)}
+    said = {str(key): _LIST.sub(r"[\1]", str(value)) for key, value in _ATTRIBUTE.findall(head)}
     if word in ("dot_general", "dot"):
         return _dot_attributes(word, head, said)
     if word == "convolution":
         return _window_attributes(head, said)
+    if word == "reduce_window":
+        sizes = said.get("window_dimensions", "").strip("[]").replace(" ", "").replace(",", "x")
+        return {**said, "window": f"{{size={sizes}}}"}
     if word in ("call", "composite", "custom_call"):
         callee = _CALLEE.search(head)
         name = str(callee[1]) if callee else said.get("call_target_name", "")
         return {**said, "to_apply": said.get("decomposition", name).lstrip("@"), "custom_call_target": name}
-    renamed = {"dims": "dimensions", "permutation": "dimensions", "broadcast_dimensions": "dimensions"}
+    renamed = {
+        "dims": "dimensions",
+        "permutation": "dimensions",
+        "broadcast_dimensions": "dimensions",
+        "length": "fft_length",
+    }
     return {renamed.get(key, key): value for key, value in said.items()}
 
 

@@ -15,7 +15,13 @@ _TURNS = re.compile(r'"known_trip_count":\{"n":"(\d{1,9})"\}|trip_count=(\d{1,9}
 _MOST_TURNS = 1_000_000
 
 
-@rule("call", "async-start")
+@rule("async-start")
+def _begin(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    with run.beside_others():
+        return _call(run, each, operands)
+
+
+@rule("call")
 def _call(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     called = run.module.computations.get(called_by(each))
     if called is None:
@@ -31,6 +37,8 @@ def _tuple(run: Lowering, _each: Instruction, operands: list[Tree]) -> Tree:
 @rule("get-tuple-element")
 def _element(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     at = int(each.attributes.get("index", "0"))
+    if isinstance(operands[0], Value) and not at:
+        return operands[0]  # what makes one array may say that it makes a tuple of one
     if not isinstance(operands[0], tuple) or at >= len(operands[0]):
         raise ValueError(f"its operand has no element {at}")
     return operands[0][at]

@@ -2,7 +2,8 @@
 computations, as a fusion is.
 
 Model: a dot is 2 FLOP a multiply-add, a convolution 2 for each tap of each output element. A reduction is one for each
-element that goes in, other arithmetic one (or as many as `FLOPS` says) for each that comes out; moving costs none.
+element that goes in (over windows, each element of each window but one), other arithmetic one (or as many as `FLOPS` says)
+for each that comes out; moving costs none.
 Of a fusion each operand is read once, only as far as it is sliced, and what it makes is written once; a fusion that
 updates a part of an operand writes that part.
 Source: the StableHLO specification (dot_general, convolution); XLA's HloCostAnalysis counts the same.
@@ -52,6 +53,7 @@ _ONCE = """
 add subtract multiply divide maximum minimum negate abs sqrt rsqrt exponential exponential-minus-one log log-plus-one tanh
 logistic sine cosine tan power remainder sign floor ceil round-nearest-afz round-nearest-even compare and or not xor
 shift-left shift-right-logical shift-right-arithmetic is-finite atan2 cbrt erf erf-inv popcnt count-leading-zeros map square
+asin acos atan sinh cosh asinh acosh atanh erfc lgamma digamma is-inf is-neg-inf is-pos-inf next-after
 """
 _NEVER = "convert select reduce-precision real imag complex stochastic-convert"
 
@@ -137,19 +139,35 @@ def window_of(made: Instruction, image: Shape, kernel: Shape) -> Window:
         tuple(shape.dims[place[each]] for each in (*first, *spatial))
         for shape, place, first in ((image, places[0], "bf"), (kernel, places[1], "oi"), (out, places[2], "bf"))
     ]
+    steps, holes = _list(said, "stride", spatial), _list(said, "rhs_dilate", spatial)
+    met = [
+        _taps_met(ordered[0][2 + at], taps[at], ordered[2][2 + at], (steps[at], holes[at], spread[at], pads[at][0]))
+        for at in range(len(spatial))
+    ]
     plain = len(spatial) == 2 and spread == (1, 1) and all(low == high >= 0 for low, high in pads)
     plain = plain and "batch_group_count" not in made.attributes
     return Window(
-        flops=2.0 * math.prod(out.dims) * math.prod(taps) * inner,
+        flops=2.0 * out.dims[places[2]["b"]] * out.dims[places[2]["f"]] * inner * math.prod(met),
         image=ordered[0],
         kernel=ordered[1],
         made=ordered[2],
-        stride=_list(said, "stride", spatial),
+        stride=steps,
         pad=tuple(low for low, _ in pads),
-        dilation=_list(said, "rhs_dilate", spatial),
+        dilation=holes,
         groups=groups[0],
         plain=plain,
     )
+
+
+def _taps_met(size: int, taps: int, made: int, how: tuple[int, int, int, int]) -> int:
+    """Taps of all outputs along one dim. Of an input that is spread out (the gradient of a strided convolution, or a
+    transposed one) only those count that meet an element of it, as XLA counts; padding is multiplied like the rest."""
+    stride, hole, spread, pad = how
+    if spread == 1:
+        return made * taps
+    last = (size - 1) * spread
+    reached = (at * stride - pad + tap * hole for at in range(made) for tap in range(taps))
+    return sum(1 for place in reached if 0 <= place <= last and not place % spread)
 
 
 def _list(said: Mapping[str, str], key: str, spatial: list[str]) -> tuple[int, ...]:
@@ -197,9 +215,18 @@ def _cost(module: Module, each: Instruction, operands: list[Instruction]) -> Cos
     if each.opcode in ("fusion", "call"):
         called = module.computations.get(called_by(each))
         return cost_of(module, called) if called is not None else Cost()
-    if each.opcode in ("reduce", "reduce-window"):
+    if each.opcode == "reduce-window":
+        return Cost(vector=window_flops(each, out))
+    if each.opcode == "reduce":
         return Cost(vector=float(sum(math.prod(shape.dims) for shape in shapes[: max(1, len(shapes) // 2)])))
     return Cost(vector=float(FLOPS.get(each.opcode, 0) * out))
+
+
+def window_flops(each: Instruction, out: int) -> float:
+    """What a reduction over windows adds up: of each output all of its window but one, overlap or not."""
+    sizes = re.search(r"size=([\dx]+)", each.attributes.get("window", ""))
+    window = math.prod(int(size) for size in sizes[1].split("x")) if sizes else 2
+    return float(out * max(1, window - 1))
 
 
 def called_by(each: Instruction, key: str = "") -> str:

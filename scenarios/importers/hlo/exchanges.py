@@ -7,12 +7,13 @@ costs nothing. What a collective leaves is read in the sizes of one chip again.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from scenarios.importers.collectives import collective_kind
 from scenarios.importers.groups import Groups
 from scenarios.importers.hlo.lowering import Lowering, Tree, flat, label_of, rule
 from scenarios.importers.hlo.module import Instruction, Shape, leaves
-from scenarios.importers.hlo.replica_groups import read_groups, read_pairs, ring_of
+from scenarios.importers.hlo.replica_groups import groups_of, read_pairs, ring_of
 from scenarios.importers.op_lines import Value
 
 _COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all", "collective-broadcast")
@@ -25,69 +26,112 @@ def _collective(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     inputs = [value for tree in operands for value in flat(tree)]
     if not inputs:
         raise ValueError("it wants arrays for operands")
-    made = [_over(run, each, kind, value) for value in inputs]
-    if not each.opcode.endswith("-start") and run.module.scheduled:
-        run.waits = made[-1].name
+    outs = _results(each, len(inputs))
+    made = [_over(run, each, kind, value, out) for value, out in zip(inputs, outs, strict=True)]
+    if run.holds_up(each):
+        run.lines.waits = made[-1].name
     if isinstance(each.type, Shape) or len(made) == 1:
         return made[0]
     return tuple(made)
 
 
-def _over(run: Lowering, each: Instruction, kind: str, value: Value) -> Value:
-    groups = read_groups(each.attributes.get("replica_groups", ""), run.module.partitions)
+def _results(each: Instruction, count: int) -> list[Shape]:
+    """What a collective makes of each of its operands; what was started says its operands before its results."""
+    kind = each.type
+    if each.opcode.endswith("-start") and not isinstance(kind, Shape) and len(leaves(kind)) >= 2 * count:
+        kind = kind[1]
+    found = [shape for shape in leaves(kind) if shape.dtype][:count]
+    if len(found) < count:
+        raise ValueError(f"it has {count} operands and {len(found)} results")
+    return found
+
+
+def _over(run: Lowering, each: Instruction, kind: str, value: Value, out: Shape) -> Value:
+    groups = groups_of(each.attributes, run.module.partitions)
+    return over_groups(run, (kind, label_of(each)), value, out.dims, groups)
+
+
+def over_groups(run: Lowering, named: tuple[str, str], value: Value, out: Sequence[int], groups: Groups) -> Value:
+    """A collective of a kind, under a label, over groups; `out`: the sizes of what each chip has behind it."""
+    kind, label = named
     size = len(groups[0])
     if size < 2:
         return value
     over = _letters(run, groups)
-    axes = f"<{over}>"
     dims = list(value.dims) or [1]
     flat = run.lines.view(value, dims)
-    text = [str(each_size) for each_size in dims]
-    if kind == "all_reduce":
-        partial = run.lines.view(flat, dims, f"[{','.join(text)}]{{U_{axes}}}")
-        return run.lines.op(kind, [partial], label_of(each), (value.dtype, value.dims), f"over={over}")
-    if kind == "broadcast":
-        return run.lines.op(kind, [flat], label_of(each), (value.dtype, value.dims), f"over={over}")
-    return _resharded(run, each, kind, flat, (over, axes, size))
+    if kind in ("all_reduce", "broadcast"):
+        partial = f"[{','.join(map(str, dims))}]{{U_<{over}>}}" if kind == "all_reduce" else ""
+        made = run.lines.op(kind, [run.lines.view(flat, dims, partial)], label, (value.dtype, dims), f"over={over}")
+        return run.lines.view(made, value.dims)
+    return _resharded(run, named, flat, out, (over, size))
 
 
-def _resharded(run: Lowering, each: Instruction, kind: str, value: Value, over: tuple[str, str, int]) -> Value:
+def _resharded(run: Lowering, named: tuple[str, str], value: Value, out: Sequence[int], over: tuple[str, int]) -> Value:
     """A collective that makes an array of another size, as one along a single dim."""
-    letters, axes, size = over
-    out = next(shape for shape in reversed(leaves(each.type)) if shape.dtype)
+    kind, label = named
+    letters, size = over
+    axes = f"<{letters}>"
     if kind == "all_gather":
         whole = value.elements * size
         part = run.lines.view(value, (value.elements,), f"[{whole}_{axes}]")
-        made = run.lines.op(kind, [part], label_of(each), (value.dtype, (whole,)), f"over={letters}")
-        return run.lines.view(made, out.dims) if math.prod(out.dims) == whole else made
+        made = run.lines.op(kind, [part], label, (value.dtype, (whole,)), f"over={letters}")
+        return run.lines.view(made, out) if math.prod(out) == whole else made
     if value.elements % size:
         raise ValueError(f"{value.elements} elements cannot be shared by {size}")
     if kind == "reduce_scatter":
         partial = run.lines.view(value, (value.elements,), f"[{value.elements}]{{U_{axes}}}")
-        made = run.lines.sharded(
-            kind, partial, label_of(each), f"[{value.elements}_{axes}]", (value.elements // size,), f"over={letters}"
-        )
+        parted, left = f"[{value.elements}_{axes}]", (value.elements // size,)
     else:
-        rows = run.lines.view(value, (value.elements,), f"[{size}_{axes},{value.elements}]")
-        made = run.lines.sharded(
-            kind, rows, label_of(each), f"[{size},{value.elements}_{axes}]", (value.elements,), f"over={letters}"
-        )
-    return run.lines.view(made, out.dims)
+        partial = run.lines.view(value, (value.elements,), f"[{size}_{axes},{value.elements}]")
+        parted, left = f"[{size},{value.elements}_{axes}]", (value.elements,)
+    made = run.lines.sharded(kind, partial, label, parted, left, f"over={letters}")
+    return run.lines.view(made, out)
 
 
 @rule("collective-permute", "collective-permute-start")
 def _permute(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
-    value = operands[0]
-    pairs = read_pairs(each.attributes.get("source_target_pairs", ""))
-    groups = ring_of(pairs, run.module.partitions)
+    pairs = each.attributes.get("source_target_pairs", "")
+    made = [_sent(run, each, value, pairs) for value in operands if isinstance(value, Value)]
+    if run.holds_up(each):
+        run.lines.waits = made[-1].name
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+def _sent(run: Lowering, each: Instruction, value: Value, said: str) -> Value:
+    """What each chip sends to the next of its ring."""
+    groups = ring_of(read_pairs(said), run.module.partitions)
     if len(groups[0]) < 2:
         return value
-    made = run.lines.op(
-        "permute", [value], label_of(each), (value.dtype, value.dims), f"over={_letters(run, groups)}", "shift=1"
-    )
-    if each.opcode == "collective-permute" and run.module.scheduled:
-        run.waits = made.name
-    return made
+    options = f"over={_letters(run, groups)}", "shift=1"
+    return run.lines.op("permute", [value], label_of(each), (value.dtype, value.dims), *options)
+
+
+@rule("send")
+def _send(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    """What a channel carries; it goes when somebody receives it."""
+    run.channels[each.attributes.get("channel_id", "")] = operands[0]
+    return operands[0], None, None
+
+
+@rule("recv")
+def _receive(run: Lowering, each: Instruction, _operands: list[Tree]) -> Tree:
+    return each, None, None
+
+
+@rule("recv-done")
+def _received(run: Lowering, _each: Instruction, operands: list[Tree]) -> Tree:
+    """A transfer along a ring of chips, from what the same channel was given."""
+    asked = operands[0][0] if isinstance(operands[0], tuple) else None
+    if not isinstance(asked, Instruction):
+        raise ValueError("its operand is no recv")
+    out = leaves(asked.type)[0]
+    pairs = asked.attributes.get("source_target_pairs") or asked.attributes.get("frontend_attributes", "")
+    value = run.channels.get(asked.attributes.get("channel_id", ""))
+    if value is None or not read_pairs(pairs):
+        like = out.dtype or "int8", out.dims
+        return run.lines.unknown("recv", [], label_of(asked), like), None
+    return _sent(run, asked, value, pairs), None
 
 
 def _letters(run: Lowering, groups: Groups) -> str:

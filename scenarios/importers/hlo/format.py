@@ -9,7 +9,7 @@ from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
 from scenarios.importers.groups import layout_of
-from scenarios.importers.hlo import control, exchanges, kernels  # noqa: F401  (registers)
+from scenarios.importers.hlo import control, exchanges, kernels, libraries  # noqa: F401  (registers)
 from scenarios.importers.hlo.lowering import Lowering
 from scenarios.importers.hlo.module import Module
 from scenarios.importers.hlo.stablehlo import read_stablehlo

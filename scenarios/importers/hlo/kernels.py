@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 
 from scenarios.importers.hlo.costs import (
     FREE,
-    Cost,
     called_by,
     cost_of,
     dot_of,
     nbytes,
     numbers,
     read_bytes,
+    window_flops,
     window_of,
     written_bytes,
 )
 from scenarios.importers.hlo.lowering import Lowering, Tree, flat, label_of, out_bytes, rule
 from scenarios.importers.hlo.module import Instruction, Shape, leaves
 from scenarios.importers.op_lines import Value
-
-_GEMM = re.compile(r'"((?:lhs|rhs)_(?:batch|contracting))_dimensions":\[([^\]]*)\]')
-"""What a call of a library says of its matmul."""
-_SHARDING = (
-    "Sharding",
-    "SPMDFullToShardShape",
-    "SPMDShardToFullShape",
-    "annotate_device_placement",
-    "LayoutConstraint",
-)
 
 
 @rule("dot")
@@ -78,24 +67,7 @@ def _fusion(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     read = sum(read_bytes(called, at, Shape(value.dtype, value.dims)) for at, value in enumerate(inputs))
     shapes = leaves(each.type)
     written = written_bytes(called, shapes[0]) if len(shapes) == 1 else out_bytes(each)
-    return run.op("custom", each, inputs, *_priced(cost, read + written))
-
-
-@rule("custom-call")
-def _custom_call(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
-    target = each.attributes.get("custom_call_target", "").strip('"')
-    if operands and (target in _SHARDING or target.startswith("xla.sdy")):
-        return operands[0]
-    dims = _GEMM.findall(each.attributes.get("backend_config", ""))
-    if dims and all(isinstance(value, Value) for value in operands[:2]) and ("gemm" in target or "matmul" in target):
-        said = {f"{key}_dims": value.replace('"', "") for key, value in dims}
-        dot = Instruction(each.name, "dot", leaves(each.type)[0], each.operands, said, each.line)
-        made = _dot(run, dot, operands)
-        if isinstance(each.type, Shape):
-            return made
-        return made, *(run.beside(made, part) for part in each.type[1:])
-    inputs = [value for tree in operands for value in flat(tree)]
-    return run.made(each, lambda label, like: run.lines.unknown(f"custom-call {target}", inputs, label, like))
+    return run.op("custom", each, inputs, *priced(cost.matrix, cost.vector, read + written))
 
 
 @rule("reshape", "bitcast", "bitcast-convert")
@@ -125,7 +97,23 @@ def _broadcast(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     return run.lines.view(value, dims) if math.prod(dims) == value.elements else value
 
 
-@rule("constant", "iota", "partition-id", "replica-id", "after-all")
+@rule("iota")
+def _iota(run: Lowering, each: Instruction, _operands: list[Tree]) -> Tree:
+    """Numbers that whoever reads them counts himself: nothing is made, as of what is broadcast."""
+    shape = leaves(each.type)[0]
+    return run.source(each.name, Shape(shape.dtype, (1,) * len(shape.dims)))
+
+
+@rule("fft")
+def _fft(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    """8 n log2 n, n multiply-adds of complex numbers a stage, as XLA's analysis has it."""
+    inputs = [value for tree in operands for value in flat(tree)]
+    length = math.prod(numbers(each.attributes.get("fft_length"))) or 1
+    flops = 8.0 * max(1, inputs[0].elements) * math.log2(max(2, length))
+    return run.op("custom", each, inputs, *priced(0.0, flops, sum(one.nbytes for one in inputs) + out_bytes(each)))
+
+
+@rule("constant", "partition-id", "replica-id", "after-all", "get-dimension-size", "rng-get-and-update-state")
 def _constant(run: Lowering, each: Instruction, _operands: list[Tree]) -> Tree:
     return run.source(each.name, each.type)
 
@@ -141,11 +129,14 @@ def _transpose(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
 @rule("reduce", "reduce-window")
 def _reduce(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     inputs = [value for tree in operands for value in flat(tree)]
-    flops = sum(value.elements for value in inputs[: max(1, len(inputs) // 2)])
+    kinds = [leaves(run.kinds[-1][name])[0] for name in each.operands]
+    flops = float(sum(math.prod(shape.dims) for shape in kinds[: max(1, len(kinds) // 2)]))
+    if each.opcode == "reduce-window":
+        flops = window_flops(each, sum(math.prod(shape.dims) for shape in leaves(each.type)))
     if run.is_scalar(each, inputs):
         return run.source(each.name, each.type)
     moved = sum(value.nbytes for value in inputs) + out_bytes(each)
-    return run.op("custom", each, inputs, f"flops={flops} FLOP", f"bytes={moved:.15g} B")
+    return run.op("custom", each, inputs, f"flops={flops:.15g} FLOP", f"bytes={moved:.15g} B")
 
 
 @rule("slice", "dynamic-slice")
@@ -174,8 +165,17 @@ def _part(run: Lowering, each: Instruction, whole: Value, moved: float, *others:
     return run.made(each, lambda label, like: run.lines.moved([whole, *others], label, like, moved))
 
 
-def _priced(cost: Cost, moved: float) -> tuple[str, ...]:
+def priced(matrix: float, vector: float, moved: float) -> tuple[str, ...]:
     """A fused kernel by its numbers: with matrices in it those decide, and what is added to them is hidden."""
-    flops = cost.matrix or cost.vector
-    unit = ("unit=matrix",) if cost.matrix else ()
-    return f"flops={flops:.15g} FLOP", f"bytes={moved:.15g} B", *unit
+    unit = ("unit=matrix",) if matrix else ()
+    return f"flops={matrix or vector:.15g} FLOP", f"bytes={moved:.15g} B", *unit
+
+
+@rule("ragged-dot")
+def _ragged_dot(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
+    """Rows by the matrix of their group: each row is multiplied once, each group's matrix is read once."""
+    rows, inputs = operands[0], [value for tree in operands for value in flat(tree)]
+    out = leaves(each.type)[0]
+    width = numbers(each.attributes.get("lhs_contracting_dims")) or (len(rows.dims) - 1,)
+    flops = 2.0 * math.prod(out.dims) * math.prod(rows.dims[at] for at in width)
+    return run.op("custom", each, inputs, *priced(flops, 0.0, sum(one.nbytes for one in inputs) + out_bytes(each)))

@@ -12,9 +12,12 @@ Assumes: shapes are those of one chip, so a module is read behind the partitione
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from hw import SpecError
 from scenarios.importers.groups import Groups
 from scenarios.importers.hlo.costs import FLOPS, NAMED, nbytes
 from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, Type, leaves
@@ -33,35 +36,44 @@ _MOST_DEEP = 60
 _SAME = frozenset(
     [
         "copy-start",
-        "copy-done",
-        "async-done",
         "async-update",
-        "all-gather-done",
-        "all-reduce-done",
-        "collective-permute-done",
-        "reduce-scatter-done",
-        "all-to-all-done",
-        "send-done",
-        "recv-done",
+        "add-dependency",
+        "domain",
+        "set-dimension-size",
         "optimization-barrier",
         "sharding-constraint",
         "opt-barrier",
     ]
 )
 _MOVES = frozenset(
-    ["copy", "transpose", "concatenate", "pad", "reverse", "dynamic-reshape", "broadcast", "sort", "select-and-scatter"]
+    [
+        "copy",
+        "transpose",
+        "concatenate",
+        "pad",
+        "reverse",
+        "dynamic-reshape",
+        "broadcast",
+        "sort",
+        "topk",
+        "top-k",
+        "rng",
+        "rng-uniform",
+        "rng-bit-generator",
+        "select-and-scatter",
+    ]
 )
 _READ = """
 dot convolution all-reduce all-gather reduce-scatter all-to-all collective-permute slice dynamic-slice gather
-dynamic-update-slice scatter reduce transpose reshape call
+dynamic-update-slice scatter transpose reshape call
 """
 _IN_MEMORY = frozenset(_READ.split())
 """What reads all of its operands, where others read what was broadcast."""
 
 _ARRAYS = {
     "dot": 2, "convolution": 2, "broadcast": 1, "transpose": 1, "reshape": 1, "bitcast": 1, "bitcast-convert": 1, "slice": 1,
-    "dynamic-slice": 1, "dynamic-update-slice": 2, "gather": 2, "scatter": 3, "collective-permute": 1,
-    "collective-permute-start": 1, "get-tuple-element": 0, "while": 0,
+    "fft": 1, "dynamic-slice": 1, "dynamic-update-slice": 2, "gather": 2, "scatter": 3, "collective-permute": 1,
+    "collective-permute-start": 1, "ragged-dot": 2, "get-tuple-element": 0, "while": 0,
 }  # fmt: skip
 """How many operands must be arrays."""
 
@@ -77,13 +89,15 @@ def rule(*opcodes: str) -> Callable[[Rule], Rule]:
 
 
 class Lowering:
-    """A module on its way to lines. `groups`: what collectives go over, by the letters that stand in for it."""
+    """A module on its way to lines. `groups`: what collectives go over, by the letters that stand in for it;
+    `channels`: what was sent."""
 
     def __init__(self, module: Module, lines: OpLines) -> None:
         self.module, self.lines = module, lines
         self.groups: dict[Groups, str] = {}
         self.scalars = 0
-        self.waits = ""
+        self.channels: dict[str, Tree] = {}
+        self.beside_depth = 0
         self.deep = 0
         self.scopes: list[dict[str, Tree]] = []
         self.kinds: list[dict[str, Type]] = []
@@ -119,6 +133,8 @@ class Lowering:
                 if each.opcode in _IN_MEMORY:
                     given = [self.whole(value, kinds[name]) for name, value in zip(each.operands, given, strict=True)]
                 values[each.name] = self._value(each, given)
+            except SpecError:
+                raise
             except (ValueError, IndexError, KeyError) as error:
                 raise self.module.refusal(each.line, f"{each.name} = {each.opcode}(...): {error}") from None
         self.deep -= 1
@@ -153,7 +169,10 @@ class Lowering:
             raise ValueError(f"it wants arrays for operands, {wanted} at least")
         if opcode in RULES:
             return RULES[opcode](self, each, operands)
-        if opcode in _SAME:
+        begun = opcode.removesuffix("-start")
+        if begun != opcode and begun in RULES:
+            return self._begun(each, begun, operands)
+        if opcode in _SAME or opcode.endswith("-done"):
             return operands[0] if operands else self.source(each.name, each.type)
         inputs = [value for tree in operands for value in flat(tree)]
         if self.is_scalar(each, inputs):
@@ -165,6 +184,23 @@ class Lowering:
             moved = sum(value.nbytes for value in inputs) + out_bytes(each)
             return self.made(each, lambda label, like: self.lines.moved(inputs, label, like, moved))
         return self.made(each, lambda label, like: self.lines.unknown(opcode, inputs, label, like))
+
+    def _begun(self, each: Instruction, opcode: str, operands: list[Tree]) -> Tree:
+        """What an op that was split into start and done makes: its type says operands, results, and what it keeps."""
+        kind = each.type if isinstance(each.type, Shape) or len(each.type) < 2 else each.type[1]
+        with self.beside_others():
+            return self._value(replace(each, opcode=opcode, type=kind), operands)
+
+    @contextmanager
+    def beside_others(self) -> Iterator[None]:
+        """What is written meanwhile holds up nothing that follows."""
+        self.beside_depth += 1
+        yield
+        self.beside_depth -= 1
+
+    def holds_up(self, each: Instruction) -> bool:
+        """Whether what follows a collective waits for it: where a module is scheduled and did not split it."""
+        return self.module.scheduled and not self.beside_depth and not each.opcode.endswith("-start")
 
     def is_scalar(self, each: Instruction, inputs: Sequence[Value]) -> bool:
         """Whether an instruction is arithmetic on single numbers, which the host or a scalar unit does."""
@@ -191,10 +227,8 @@ class Lowering:
         return self.lines.view(first, kind.dims)
 
     def op(self, kind: str, each: Instruction, inputs: Sequence[Value], *options: str) -> Tree:
-        """One op of ours; it waits for a collective that holds up what follows."""
-        said = [*options, *([f"after=[{self.waits}]"] if self.waits else [])]
-        self.waits = ""
-        return self.made(each, lambda label, like: self.lines.op(kind, inputs, label, like, *said))
+        """One op of ours."""
+        return self.made(each, lambda label, like: self.lines.op(kind, inputs, label, like, *options))
 
     def _arithmetic(self, each: Instruction, inputs: list[Value]) -> Tree:
         """Arithmetic element by element; what was broadcast lines up, since sizes of 1 stand for any."""

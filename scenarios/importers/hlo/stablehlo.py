@@ -20,7 +20,7 @@ from scenarios.importers.hlo.module import Computation, Instruction, Module, Sha
 _MODULE = re.compile(r"module\s+@([\w.\-]+)")
 _PARTITIONS = re.compile(r"mhlo\.num_partitions = (\d{1,6})")
 _FUNCTION = re.compile(r"func\.func\s+(?:public\s+|private\s+)?@\"?([\w.\-$]+)\"?\s*\(")
-_RESULT = re.compile(r"%([\w.\-$]+)(?::(\d+))?\s*=\s*")
+_RESULT = re.compile(r"%([\w.\-$]+)(?::(\d+))?((?:\s*,\s*%[\w.\-$]+)*)\s*=\s*")
 _OP = re.compile(r'"?([a-z_]+\.)?([a-z_][\w.]*)"?')
 _NAME = re.compile(r"%([\w.\-$]+(?:#\d+)?)")
 _TYPED_ARGUMENT = re.compile(r"%([\w.\-$]+):\s*((?:tensor|vector)<[^<>]*(?:<[^<>]*>[^<>]*)*>|!\w+(?:\.\w+)*)")
@@ -82,7 +82,10 @@ class _Reader:
                 if more is None:
                     raise self.module.refusal(number, f"the file ends within the head of {function[1]}")
                 head += " " + more[1]
-            _take_parameters(made, _arguments(head[function.end() - 1 :]), number)
+            try:
+                _take_parameters(made, _arguments(head[function.end() - 1 :]), number)
+            except ValueError as error:
+                raise self.module.refusal(number, f"{function[1]} cannot be read: {error}") from None
             self._block(made)
             self.module.computations[made.name] = made
 
@@ -124,7 +127,16 @@ class _Reader:
         opcode = "manual" if word == "manual_computation" else _OPCODES.get(word, word.replace("_", "-"))
         literal = _literal(head) if opcode == "constant" else ""
         operands = () if opcode in ("constant", "iota") else _operands(made, head, number)
-        made.instructions.append(Instruction(name, opcode, kind, operands, attributes, number, literal))
+        if (
+            opcode == "reduce" and "init:" in head
+        ):  # `(%a init: %x), (%b init: %y)`; HLO has operands before initial values
+            operands = (*operands[::2], *operands[1::2])
+        several = [name, *_NAME.findall(result[3])] if result and result[3] else []
+        whole = f"{name}/all" if several else name
+        made.instructions.append(Instruction(whole, opcode, kind, operands, attributes, number, literal))
+        for at, each in enumerate(several):
+            part = kind[at] if isinstance(kind, tuple) and at < len(kind) else Shape(None, ())
+            made.instructions.append(Instruction(each, "get-tuple-element", part, (whole,), {"index": str(at)}, number))
 
     def _regions(self, made: Computation, body: str) -> tuple[list[str], str]:
         """The regions of an op whose line ends where one begins, and what stands behind the last of them."""

@@ -18,7 +18,7 @@ _MODULE = re.compile(r"HloModule\s+([\w.\-<>]+)")
 _PARTITIONS = re.compile(r"num_partitions=(\d{1,6})")
 _HEADER = re.compile(r"(ENTRY\s+)?%?([\w.\-]+)\s*(?:\(.*\)\s*->\s*.*)?\{\s*(?:/\*.*)?$")
 _INSTRUCTION = re.compile(r"(ROOT\s+)?%?([\w.\-]+)\s*=\s*")
-_ARRAY = re.compile(r"([a-z][a-z0-9]*)\[([\d,<=\s]*)\]")
+_ARRAY = re.compile(r"([a-z][a-z0-9]*)\[([\d,<=?\s]*)\]")
 _OPCODE = re.compile(r"\s*([a-z][\w\-]*)\(")
 _NAME = re.compile(r"%?([A-Za-z_][\w.\-]*)\s*$")
 _MARKS = re.compile(r'"(?:[^"\\]|\\.)*"|[(){}\[\],]')
@@ -117,6 +117,8 @@ def _type(line: str, at: int) -> tuple[Type, int]:
     if line[end : end + 1] == "{":
         end = _closing(line, end) + 1
     dtype = _SIXTEEN.get(array[1]) or dtype_named(array[1])
+    if "?" in array[2]:
+        raise ValueError("a size is open (?): give it when the module is made, or a bound, [<=8]")
     dims = tuple(int(size.strip().removeprefix("<=")) for size in array[2].split(",") if size.strip())
     return Shape(dtype if array[1] not in ("token", "opaque") else None, dims), end
 
