@@ -72,8 +72,8 @@ def drawn(name: str, outcome: Outcome) -> Drawn:
     mine = frame[frame["chip"] == 0]
     lanes = {queue: at for at, queue in enumerate(dict.fromkeys(mine["queue"].astype(str)))}
     bars = tuple(
-        (lanes[str(row.queue)], str(bound[row.op]), str(row.op), float(row.begin), float(row.end))
-        for row in mine.itertuples()
+        (lanes[str(row["queue"])], str(bound[row["op"]]), str(row["op"]), float(row["begin"]), float(row["end"]))
+        for row in mine.to_dict("records")
     )
     words = outcome.summary
     bounds = float(words["lower_bound"] or 0.0), float(words["upper_bound"] or 0.0)

@@ -17,6 +17,9 @@ _ATTRIBUTE = re.compile(
     r"(\w+)\s*=\s*(dense<[^>]*>|array<[^>]*>|\[[^=]*?\](?:\s*x\s*\[[^=]*?\])?(?=[,\s}:>]|$)|[\w.#@\-]+)"
 )
 _LIST = re.compile(r"array<\w+:?\s*([^>]*)>")
+_RENAMED = {
+    "dims": "dimensions", "permutation": "dimensions", "broadcast_dimensions": "dimensions", "length": "fft_length",
+}  # fmt: skip
 _CALLEE = re.compile(r"@\"?([\w.\-$]+)\"?")
 
 
