@@ -9,9 +9,11 @@ and the numbers of the rounds.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import overload
+
+import numpy as np
 
 from simulator.graph.items import Op, Tensor
 
@@ -25,6 +27,13 @@ Options = tuple[tuple[str, str], ...]
 def suffix(path: Path) -> str:
     """What a name gets in a round."""
     return "".join(f".{number}" for number in path)
+
+
+def beginnings(name: str) -> Iterator[str]:
+    """What a name may be without the numbers of rounds, of which it may have any: a, a.b and a.b.1 of a.b.1."""
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        yield ".".join(parts[:end])
 
 
 def numbered(tensor: Tensor, path: Path) -> Tensor:
@@ -114,6 +123,13 @@ class FlatOps(Sequence[Op]):
     def names(self) -> Iterator[str]:
         """What every op is called, in program order; none is made for that."""
         return map(self.name, range(len(self)))
+
+    def called(self, names: Collection[str]) -> list[tuple[str, int]]:
+        """The ops that have one of some names, in program order; no other name is made for that."""
+        begins = {start for name in names for start in beginnings(name)}
+        sites = [number for number, site in enumerate(self.sites) if site.output.name in begins]
+        ops = np.flatnonzero(np.isin(np.asarray(self.site, dtype=np.int64), sites)) if sites else ()
+        return [(name, at) for at in map(int, ops) if (name := self.name(at)) in names]
 
     def taken(self) -> list[Tensor]:
         """What ops read and none of them makes, each once."""

@@ -33,7 +33,7 @@ from simulator.passes.sharding.assignment import plan_op
 from simulator.passes.sharding.loops import Site
 from simulator.passes.sharding.moves import arranged
 from simulator.passes.sharding.rules import Finding, sharding_findings
-from simulator.passes.stamps import Stamps
+from simulator.passes.stamping.stamps import Stamps
 
 
 def check_graph(
@@ -244,6 +244,6 @@ def bind_checked(graph: OpGraph, system: System, cut: Cut | None = None) -> Kern
     def failed(op: Op, error: ShapeError) -> None:  # shapes of equal parts fit, those of this one do not
         problems.add(op.source.at(error.part), str(error))
 
-    kernels = Stamps(graph.unrolled, lambda op: bind_op(op, graph, system, here)).all(failed)
+    kernels = Stamps(graph.unrolled, lambda op: bind_op(op, graph, system, here), failed).kernels
     problems.raise_if_any()
     return kernels

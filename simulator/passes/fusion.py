@@ -18,12 +18,12 @@ What one kernel of a group asks for, and what it spills, is worked out in `simul
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from hw import System
 from hw.input import unknown
-from simulator.graph.flat_ops import suffix
+from simulator.graph.flat_ops import beginnings, suffix
 from simulator.graph.op_graph import FuseRule
 from simulator.ops.kernel import Kernel
 from simulator.passes.fusion_join import Room, join, joined
@@ -160,20 +160,13 @@ def _known_as(op: tuple[str, str, tuple[int, ...]]) -> Sequence[tuple[str, tuple
     return (own, ()), (own.removesuffix(suffix(turn)), turn), (base, turn)
 
 
-def _beginnings(name: str) -> Iterator[str]:
-    """What a name may be without the numbers of rounds, of which it may have any: a, a.b and a.b.1 of a.b.1."""
-    parts = name.split(".")
-    for end in range(1, len(parts) + 1):
-        yield ".".join(parts[:end])
-
-
 class _Index:
     """Kernels by the names that groups know them by."""
 
     def __init__(self, kernels: Kernels, wanted: Collection[str]) -> None:
         self.places: dict[str, dict[int, tuple[int, ...]]] = {}
         # most kernels are in no group: of those whose op no group can mean the name is not made up
-        begins = {start for name in wanted for start in _beginnings(name)}
+        begins = {start for name in wanted for start in beginnings(name)}
         named, written = kernels.names.op, kernels.names.written
         for at in range(len(kernels)):
             stem, base = written(at)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
+
+import numpy as np
 
 from simulator.graph.flat_ops import suffix
 from simulator.ops.kernel import Kernel
@@ -60,6 +62,16 @@ class Kernels(Sequence[Kernel]):
         self.read_at.append(len(self.reads))
         self.makes.extend(makes)
         self.made_at.append(len(self.makes))
+
+    def extend(self, templates: Any, reads: tuple[Any, Any], makes: tuple[Any, Any]) -> None:
+        """Append kernels of templates, given by their numbers. `reads` and `makes`: values, and how many of each kernel."""
+        self.code.frombytes(templates.astype("i").tobytes())
+        for values, at, (added, count) in (
+            (self.reads, self.read_at, reads),
+            (self.makes, self.made_at, makes),
+        ):
+            at.frombytes((len(values) + np.cumsum(count)).astype("q").tobytes())
+            values.frombytes(added.astype("i").tobytes())
 
     def add_all(self, others: Kernels, these: range, templates: Mapping[int, int]) -> None:
         """Append some of other kernels, as they are there. `templates`: the numbers here of their templates."""

@@ -75,6 +75,14 @@ VIEWS: dict[str, Sequence[str]] = {
         "s:bf16[2048] = relu(v)",
         "y:bf16[B,D] = view(s)",
     ],
+    "several behind one of two that are alike": [
+        "h:bf16[B,D] = relu(x0)",
+        "p:bf16[2048] = relu(q:bf16[2048])",
+        "v:bf16[2048] = pack(h, x0)",
+        "s:bf16[2048] = relu(v)",
+        "t:bf16[2048] = add(s, p)",
+        "y:bf16[B,D] = view(t)",
+    ],
     "made beside": [
         "n:bf16[B,D] = adamw(x0, g:fp32[B,D], m:fp32[B,D], v:fp32[B,D])",
         "k:fp32[B,D] = side(n, of=state0)",

@@ -1,0 +1,161 @@
+"""Kernels of a graph's ops as columns, and what they are called.
+
+Ops are bound once for all that are alike (`simulator.passes.stamping.making`), and what their kernels read and make is
+worked out over columns (`simulator.passes.stamping.columns`). A kernel as an object is made when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from simulator.graph.flat_ops import FlatOps, suffix
+from simulator.graph.items import Op
+from simulator.ops.kernel import Kernel
+from simulator.ops.views import seen_through
+from simulator.passes.kernels import Kernels
+from simulator.passes.stamping.columns import Stamped, fill
+from simulator.passes.stamping.making import Failed, Groups
+from simulator.passes.stamping.stamp import OUT, Stamp, renamed, stamp_of
+from simulator.passes.stamping.views import Views
+
+
+class Stamps:
+    """The kernels of ops, bound with `bind`, as columns; `failed` is told of each op that cannot be bound."""
+
+    def __init__(self, flat: FlatOps, bind: Callable[[Op], list[Kernel]], failed: Failed) -> None:
+        self._flat = flat
+        self.kernels = Kernels(self)
+        groups = Groups(flat, bind, failed)
+        rests = [each.rests for each in groups.bound]
+        count = np.asarray([len(each) for each in rests], dtype=np.int64)[groups.of]
+        # by op, the first value that it made beside its output; by value, op and the rest of the name
+        first = len(flat) + np.cumsum(count) - count
+        makers: list[int] = np.flatnonzero(count).tolist()
+        self._made_up: list[tuple[int, str]] = [(at, rest) for at in makers for rest in rests[groups.of[at]]]
+
+        def beside(value: int, rest: str) -> int | None:
+            known = rests[groups.of[value]] if 0 <= value < len(flat) else ()
+            return int(first[value]) + known.index(rest) if rest in known else None
+
+        self._views = Views(flat, beside)
+        groups.part(self._views)
+        self._stamps: list[Stamp] = []
+        self._alone: dict[int, Kernel] = {}
+        self._bases: dict[tuple[int, int], str] = {}
+        self._stamp_out(groups, first)
+
+    def _stamp_out(self, groups: Groups, made_first: Any) -> None:
+        """Fill in the kernels. `made_first`: by op, the first value that it made beside its output."""
+        since, count = np.zeros((2, len(groups.bound)), dtype=np.int64)
+        alone: dict[int, list[Kernel]] = {}
+        views = self._views_awaited(groups)
+        for group, bound in enumerate(groups.bound):
+            if groups.of[bound.at] != group or not bound.kernels:
+                continue
+            behind = self._names_behind(self._flat.values_of(bound.at))
+            if not bound.usual:
+                alone[bound.at] = []
+                behind |= {name: self._behind(at) for name, at in views.items() if at < bound.at}
+            since[group], count[group] = len(self._stamps), len(bound.kernels)
+            called = [tensor.name for tensor in bound.op.inputs], bound.op.name, bound.made_up
+            for kernel in bound.kernels:
+                seen = seen_through(kernel, behind)
+                self._stamps.append(stamp_of(kernel, self.kernels.template(seen), called))
+                if not bound.usual:
+                    alone[bound.at].append(seen)
+        each = count[groups.of]
+        op = np.repeat(np.arange(len(each)), each)
+        stamp = np.arange(len(op)) + np.repeat(since[groups.of] - np.cumsum(each) + each, each)
+        # by kernel: its op, and its stamp
+        self._op, self._stamp = array("i", op.tolist()), array("i", stamp.tolist())
+        fill(self.kernels, self._flat, self._stamps, Stamped(op, stamp, made_first), self._views)
+        starts = np.cumsum(each) - each
+        for at, kernels in alone.items():
+            self._alone.update(enumerate(kernels, start=int(starts[at])))
+
+    def _views_awaited(self, groups: Groups) -> dict[str, int]:
+        """The views among what kernels wait for, by name."""
+        kernels = chain.from_iterable(bound.kernels for bound in groups.bound if not bound.usual)
+        awaited = {name for kernel in kernels for name in kernel.schedule.after}
+        views = set(self._views.views) if awaited else set()
+        return {name: at for name, at in self._flat.called(awaited) if at in views}
+
+    def _behind(self, view: int) -> tuple[str, ...]:
+        """The names of what lies behind a view."""
+        return tuple(map(self.value_name, self._views.behind(view)))
+
+    def _names_behind(self, values: Iterable[int]) -> dict[str, tuple[str, ...]]:
+        """The same of the views among some values, by name."""
+        return {self._flat.name(each): self._behind(each) for each in values if self._views.behind(each) != (each,)}
+
+    def value_name(self, value: int) -> str:
+        """The name of a value."""
+        count = len(self._flat)
+        if value < count:
+            return self._flat.name(value)
+        op, rest = self._made_up[value - count]
+        return self._flat.name(op) + rest
+
+    def base(self, number: int) -> str:
+        """The name of a kernel without the numbers of rounds."""
+        key = self._flat.site[self._op[number]], self.kernels.code[number]
+        if key not in self._bases:
+            own, written, _ = self.op(number)
+            name = self.kernel_name(number)
+            # as `Kernel.base` has it, without a kernel made for it
+            self._bases[key] = written + name.removeprefix(own) if written != own else name
+        return self._bases[key]
+
+    def kernel_name(self, number: int) -> str:
+        """The name of a kernel."""
+        if number in self._alone:
+            return self._alone[number].name
+        stamp, flat, at = self._stamps[self._stamp[number]], self._flat, self._op[number]
+        place = stamp.places[stamp.kernel.name]
+        if place >= 0:
+            return flat.name(flat.values_of(at)[place])
+        return flat.name(at) + (stamp.rests[-2 - place] if place != OUT else "")
+
+    def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
+        """The first op of a kernel: its name, the one with which it is written, and the numbers of its rounds."""
+        if number in self._alone:
+            kernel = self._alone[number]
+            return kernel.ops[0], kernel.base_ops[0], kernel.turn
+        flat, at = self._flat, self._op[number]
+        path, output = flat.turns[flat.turn[at]], flat.sites[flat.site[at]].output
+        own = self.value_name(self._first_op(number))
+        return own, output.base if path or output.written else own, path
+
+    def _first_op(self, number: int) -> int:
+        """The value of the first op of a kernel: it stands behind what the kernel writes."""
+        written = len(self._stamps[self._stamp[number]].kernel.writes)
+        return self.kernels.makes[self.kernels.made_at[number] + written]
+
+    def written(self, number: int) -> tuple[str, str]:
+        """The name of that op without the numbers of its rounds, and the one with which it is written."""
+        at = self._op[number]
+        if number in self._alone or self._first_op(number) != at:
+            own, base, turn = self.op(number)
+            return own.removesuffix(suffix(turn)), base
+        output = self._flat.sites[self._flat.site[at]].output
+        return output.name, output.base
+
+    def kernel(self, number: int) -> Kernel:
+        """A kernel as an object, under its own names."""
+        if number in self._alone:
+            return self._alone[number]
+        flat, at, stamp = self._flat, self._op[number], self._stamps[self._stamp[number]]
+        values, own = flat.values_of(at), flat.name(at)
+        named = {
+            name: flat.name(values[place]) if place >= 0 else own + (stamp.rests[-2 - place] if place != OUT else "")
+            for name, place in stamp.places.items()
+        }
+        path = flat.turns[flat.turn[at]]
+        output = flat.sites[flat.site[at]].output
+        written = (output.base,) if path or output.written else ()
+        return seen_through(renamed(stamp.kernel, named, written, path), self._names_behind(values))
