@@ -5,6 +5,9 @@ its steps (a chip waits for its neighbour's message), a copy of the part that st
 that fills: few large pieces fill slowly, many small ones pay for each, so that what is lost at best grows with the root of
 the time (`simulator.measured.collectives` has the formula).
 Nothing here knows a message size or a number of chips, and the time is monotone in both.
+All-reduces that a link's switches add up (NVLS) have a start and a rate of their own: every chip sends all of its bytes up
+and gets the whole sum, and what it reads of its part comes once more, 1 + 1 / n of the bytes each way; so the more chips,
+the shorter.
 """
 
 from __future__ import annotations
@@ -16,6 +19,13 @@ from pydantic import Field
 from hw.input.validation import Efficiency, Seconds, Spec
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class SwitchTimes(Spec):
+    """All-reduces that the switches of a link add up."""
+
+    start_s: Seconds = Field(alias="start", description="time before anything moves")
+    rate: Positive = Field(description="rate at which a chip's bytes go up and the sums come down, over the link's")
 
 
 class CollectiveTimes(Spec):
@@ -32,6 +42,10 @@ class CollectiveTimes(Spec):
         alias="copy",
         default=float(2**40),
         description="rate at which a chip copies the part that stays with it, over the link's bandwidth",
+    )
+    in_switch: SwitchTimes | None = Field(
+        default=None,
+        description="all-reduces that the link's switches add up, where the library has them do so if that is faster",
     )
     residual: Efficiency | None = Field(
         default=None, description="mean error of what these times say of measured collectives"

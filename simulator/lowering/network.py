@@ -16,6 +16,7 @@ import numpy as np
 from hw import Router, RunError, System, Wire
 from hw.network import GRAPH, ROUTES, WIRINGS, walk_from
 from hw.rows import Memo, array_of, largest, largest_quotient, sums_at
+from simulator.collectives.algorithms.in_switch import IN_SWITCH
 from simulator.collectives.choice import choose
 from simulator.collectives.group import Group
 from simulator.collectives.images import WORTH, has_images, images_of
@@ -216,9 +217,16 @@ class Network:
     def _priced(self, communication: Communication, number: int, chips: Sequence[int], group: Group) -> Joined:
         """One group of a collective by itself."""
         wanted = communication.algorithm or self.options.collectives
-        choice = choose(group, _request(communication, number, chips, group), wanted, self.seconds)
-        transfer = self._delays.measured(choice.transfer, communication, number, chips, self.phase_seconds)
-        return Joined(chips, transfer, replace(choice, transfer=transfer))
+        request = _request(communication, number, chips, group)
+        ways = [choose(group, request, wanted, self.seconds)]
+        if self._delays.adds_up(communication, wanted):
+            ways.append(replace(choose(group, request, IN_SWITCH.name, self.seconds), why="faster, as measured"))
+        priced = [
+            replace(way, transfer=self._delays.measured(way, communication, number, chips, self.phase_seconds))
+            for way in ways
+        ]
+        choice = min(priced, key=lambda way: self.seconds(way.transfer))
+        return Joined(chips, choice.transfer, choice)
 
     def _has_images(self, communication: Communication, members: Sequence[Sequence[int]], group: Group) -> bool:
         """Whether it is worth looking for groups that are images of one: groups over mesh axes, all of as many bytes."""

@@ -3,6 +3,7 @@
 Model: T = start + steps x step + w + sqrt(w x fill), w = the wires' time + what stays on a chip over the rate of copies.
 Steps: n - 1 of n chips, of an all-reduce twice as many. The root is that of an optimal pipeline: pieces of c bytes take
 bytes / c pieces and fill in c, which together is least at the root of their product.
+Where switches add up: T = start + (1 + 1 / n) x bytes over their rate, whatever chips pass to each other.
 Here stands all but the wires' time, which is theirs: it comes before the wires are at work, and is no work on them.
 Law: monotone in bytes and in chips wherever the wires' time is, and copies are faster than the link.
 Source: the pipeline's trade-off is that of Chan et al. 2007 (Collective communication), section 5; parameters are measured.
@@ -11,6 +12,7 @@ Source: the pipeline's trade-off is that of Chan et al. 2007 (Collective communi
 from __future__ import annotations
 
 from hw.chips import CollectiveTimes
+from hw.rows import largest
 
 _TWICE = ("all_reduce",)
 """Collectives that go round twice: reduce, then gather."""
@@ -33,3 +35,12 @@ def collective_delay_s(
     # a power, and no call of math: numbers may stand for many rows
     lost_s: float = (moved_s * times.fill_s) ** 0.5
     return times.start_s + steps * times.step_s + copied_s + lost_s
+
+
+def in_switch_delay_s(
+    nbytes: float, chips: int, wires_s: float, times: CollectiveTimes, link_bytes_per_s: float
+) -> float:
+    """Seconds of an all-reduce beside `wires_s` where the link's switches add up; `times` say how fast they do."""
+    assert times.in_switch is not None
+    moved_s = nbytes * (1.0 + 1.0 / chips) / (link_bytes_per_s * times.in_switch.rate)
+    return times.in_switch.start_s + largest([moved_s - wires_s, 0.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -72,6 +73,29 @@ def test_a_run_takes_what_the_curve_says(elements: int, chips: int) -> None:
     delay_s = collective_delay_s("all_reduce", 2 * elements, chips, wires_s, of, rate)
     assert result.time_s == pytest.approx(delay_s + wires_s, rel=1e-6, abs=2e-12)
     assert result.lower_bound_s <= result.time_s <= result.upper_bound_s * (1 + 1e-9)
+
+
+def reduced(nbytes: int, chips: int, **options: Any) -> tuple[float, str]:
+    graph = parse_graph(["y:bf16[N] = all_reduce(x:bf16[N]{U_X}, over=X)"], {"N": nbytes // 2})
+    result = simulate(graph, node("h100_sxm", chips), RunOptions(calibration="measured", **options))
+    assert result.lower_bound_s <= result.time_s <= result.upper_bound_s * (1 + 1e-9)
+    return result.time_s, result.plan.kernels[0].traffic.algorithm
+
+
+def test_switches_add_up_where_that_is_faster() -> None:
+    """512 MiB on eight H100: 70 us and 9 / 8 of the bytes at 0.658 x 450 GB/s; few bytes, and few chips, go round."""
+    found, by = reduced(2**29, 8)
+    assert by == "in_switch"
+    assert found == pytest.approx(70e-6 + 9 / 8 * 2**29 / (0.658 * 450e9), rel=1e-6)
+    for nbytes, chips in ((2**20, 8), (2**29, 2)):
+        assert reduced(nbytes, chips)[0] == reduced(nbytes, chips, collectives="ring")[0]
+
+
+def test_who_asks_for_a_way_gets_it() -> None:
+    assert reduced(2**29, 8, collectives="ring")[1] == "ring"
+    assert reduced(2**29, 8, collectives="ring")[0] > reduced(2**29, 8)[0]
+    # asked for, it takes what it was measured to take, however few the bytes are
+    assert reduced(2**20, 8, collectives="in_switch")[0] > 70e-6
 
 
 def test_by_the_data_sheet_and_over_other_links_there_is_none() -> None:
