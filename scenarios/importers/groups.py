@@ -35,10 +35,10 @@ class Layout:
     over: Mapping[Groups, str]
 
 
-def known_chip(name: str) -> Chip:
-    """A chip of the catalogue. Raises SpecError."""
+def known_chip(name: str, option: str = "--chip") -> Chip:
+    """A chip of the catalogue, which an option has named. Raises SpecError."""
     if name not in chip_names():
-        raise SpecError([Problem(Mark("--chip"), unknown("chip", name, chip_names()))])
+        raise SpecError([Problem(Mark(option), unknown("chip", name, chip_names()))])
     return load_chip(name)
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hw.input import printable
+from hw import Dimension
+from hw.input import printable, show
 from scenarios.importers.workload_text import workload_lines
 from simulator import OpGraph, parse_graph
 
@@ -29,7 +30,9 @@ class ImportOptions:
     they move. `dims`: sizes of dims that the file leaves open. The rest is for traces: `step` is a range of the profiler's
     (ProfilerStep#3) that is replayed alone; `collectives` that are `modelled` go over the system's links and take what
     these allow, instead of what was `measured`; without `launches` the host issues nothing, as in a captured graph;
-    `faster`: how many times faster kernels are whose names have a pattern in them.
+    `faster`: how many times faster kernels are whose names have a pattern in them; `buckets`: up to how many bytes
+    collectives of gradients are joined; `overlap`: patterns of kernels that run beside all others; `onto`: another chip, to
+    which what was measured is scaled.
     """
 
     chip: str | None = None
@@ -39,6 +42,9 @@ class ImportOptions:
     collectives: Literal["measured", "modelled"] = "measured"
     launches: bool = True
     faster: Mapping[str, float] = field(default_factory=dict)
+    buckets: float | None = None
+    overlap: tuple[str, ...] = ()
+    onto: str | None = None
 
 
 DEFAULT_CHIP = "h100_sxm"
@@ -56,7 +62,8 @@ class Unpriced:
 @dataclass(frozen=True, kw_only=True)
 class Imported:
     """A scenario that files became. `nbytes`: what all its ops move, each tensor once; `measured_s`: how long the run took
-    that was recorded, None where nothing was; `by_bytes`: whether unpriced ops were priced by their bytes;
+    that was recorded, None where nothing was; `between_s`: the least and the most that it may take with what was
+    changed in it; `by_bytes`: whether unpriced ops were priced by their bytes;
     `rules`: what the workload says beside its ops."""
 
     name: str
@@ -70,6 +77,7 @@ class Imported:
     nbytes: float = 0.0
     by_bytes: bool = False
     measured_s: float | None = None
+    between_s: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -85,7 +93,10 @@ class Imported:
         return parse_graph(self.ops, self.dims)
 
     def told(self) -> Iterator[str]:
-        """Notes, and what has no price: a line each."""
+        """Between what a changed run lies, notes, and what has no price: a line each."""
+        if self.between_s is not None:
+            least, most = (show(each, Dimension.TIME) for each in self.between_s)
+            yield f"with that changed, it takes {least} to {most}, whatever else waited for what"
         yield from self.notes
         if not self.unpriced:
             return

@@ -39,12 +39,28 @@ _Faster = Annotated[
     list[str] | None,
     typer.Option("--faster", metavar="PATTERN=N", help="Replay kernels with this in their names N times as fast."),
 ]
+_Buckets = Annotated[
+    str | None, typer.Option("--buckets", metavar="SIZE", help="Join a replay's collectives of gradients: 100MB.")
+]
+_Overlap = Annotated[
+    list[str] | None,
+    typer.Option("--overlap", metavar="PATTERN", help="Replay kernels with this in their names beside all others."),
+]
+_Onto = Annotated[str | None, typer.Option("--onto", metavar="CHIP", help="Scale what was measured to another chip.")]
 _Collectives = Annotated[
     str, typer.Option("--collectives", help="Of a replay: measured, or modelled on the links of the system.")
 ]
 _Launches = Annotated[
     bool, typer.Option(help="Whether the host issues kernels in a replay; none as in a captured graph.")
 ]
+
+
+_AS_MEASURED = {
+    **dict.fromkeys(("step", "faster", "buckets", "overlap", "onto")),
+    "collectives": "measured",
+    "launches": True,
+}
+"""What is asked of a trace that is replayed as it is."""
 
 
 @contextmanager
@@ -84,11 +100,15 @@ def register(
         faster: _Faster = None,
         collectives: _Collectives = "measured",
         launches: _Launches = True,
+        buckets: _Buckets = None,
+        overlap: _Overlap = None,
+        onto: _Onto = None,
     ) -> None:
         """Read a measured trace and show where its time went, or make a scenario of a graph or a trace."""
         asked = {"step": step, "faster": faster, "collectives": collectives, "launches": launches}
+        asked |= {"buckets": buckets, "overlap": overlap, "onto": onto}
         with reporting(), _written(out):
-            changed = asked != {"step": None, "faster": None, "collectives": "measured", "launches": True}
+            changed = asked != _AS_MEASURED
             if not changed and _is_shown(files, as_, out):
                 _show(files, network or (), out, print_json if json else None)
                 return
@@ -187,6 +207,7 @@ def _options(asked: dict[str, Any], chip: str | None, unknown: str, dims: Sequen
     if len(sizes) < len(dims):
         problems.add(Mark("--dim"), "a size is a whole number of at least 1: batch=8, each name once")
     faster = _pairs("--faster", asked["faster"] or (), problems)
+    buckets = _size("--buckets", asked["buckets"], problems)
     problems.raise_if_any()
     return ImportOptions(
         chip=chip,
@@ -196,7 +217,27 @@ def _options(asked: dict[str, Any], chip: str | None, unknown: str, dims: Sequen
         collectives="modelled" if asked["collectives"] == "modelled" else "measured",
         launches=asked["launches"],
         faster=faster,
+        buckets=buckets,
+        overlap=tuple(asked["overlap"] or ()),
+        onto=asked["onto"],
     )
+
+
+def _size(option: str, text: str | None, problems: Any) -> float | None:
+    """A number of bytes, if one is asked for."""
+    from hw import Dimension, Mark
+    from hw.input import parse
+
+    if text is None:
+        return None
+    try:
+        nbytes = parse(text, Dimension.DATA)
+    except ValueError as error:
+        problems.add(Mark(option), str(error).replace("{key}", option))
+        return None
+    if nbytes <= 0:
+        problems.add(Mark(option), f"'{text}' is no size above 0")
+    return nbytes
 
 
 def _pairs(option: str, texts: Sequence[str], problems: Any) -> dict[str, float]:

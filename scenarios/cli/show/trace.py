@@ -74,6 +74,7 @@ def imported_record(made: Imported) -> dict[str, object]:
         "ops": len(made.ops),
         "measured": made.measured_s,
         "replayed": _replayed_s(made) if made.measured_s is not None else None,
+        "between": list(made.between_s) if made.between_s is not None else None,
         "unpriced": [{"kind": each.kind, "count": each.count, "bytes": each.nbytes} for each in made.unpriced],
         "hbm_bytes": made.nbytes,
         "notes": list(made.notes),

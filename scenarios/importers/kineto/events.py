@@ -18,6 +18,7 @@ from typing import Any
 
 from analysis.traces import TraceText, events_of, exact, open_trace, picoseconds
 from hw import Problem, SpecError
+from scenarios.importers.kineto.shapes import line_of
 
 WORK = ("kernel", "gpu_memcpy", "gpu_memset")
 CALLS = ("cuda_runtime", "cuda_driver", "hip_runtime", "privateuse1_runtime", "privateuse1_driver")
@@ -81,7 +82,8 @@ class StreamWait:
 
 @dataclass(slots=True)
 class RankTrace:
-    """One file. `ops`: names of ops by external id; `ranges`: what the program itself marked, by name."""
+    """One file. `ops`: names of ops by external id, `shaped`: those of them that a model can price, as lines; `ranges`: what
+    the program itself marked, by name."""
 
     path: Path
     rank: int | None = None
@@ -90,6 +92,7 @@ class RankTrace:
     calls: list[HostCall] = field(default_factory=list)
     waits: list[StreamWait] = field(default_factory=list)
     ops: dict[int, str] = field(default_factory=dict)
+    shaped: dict[int, str] = field(default_factory=dict)
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -130,9 +133,7 @@ def _take(event: Mapping[str, Any], made: RankTrace) -> None:
     """Keep an event, if it is one that matters. Raises ValueError with a message for the user."""
     category = event.get("cat")
     if category == "cpu_op":
-        external = _args(event).get("External id")
-        if isinstance(external, int):
-            made.ops[external] = sys.intern(str(event.get("name", "")))
+        _take_op(event, made)
     elif category in WORK:
         made.work.append(_work(event, str(category)))
     elif category in CALLS:
@@ -146,6 +147,19 @@ def _take(event: Mapping[str, Any], made: RankTrace) -> None:
         made.waits.append(StreamWait(device, _stream(event), _whole(event, "correlation", -1), recorded, waited))
     elif category in RANGES:
         made.ranges.setdefault(str(event.get("name", "")), _span(event))
+
+
+def _take_op(event: Mapping[str, Any], made: RankTrace) -> None:
+    """Keep what an op is called, and what it is, where its shapes say so."""
+    args = _args(event)
+    external = args.get("External id")
+    if not isinstance(external, int):
+        return
+    name = sys.intern(str(event.get("name", "")))
+    made.ops[external] = name
+    line = line_of(name, args) if "Input Dims" in args else None
+    if line is not None:
+        made.shaped[external] = sys.intern(line)
 
 
 def _work(event: Mapping[str, Any], category: str) -> DeviceWork:

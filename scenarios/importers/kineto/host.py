@@ -104,7 +104,7 @@ class _Reader:
             after = [self.last]
         ends = [self.start_ps, *([own.end_ps] if own else []), *(each.end_ps for each in after)]
         begin = min(max(ends), end_ps)
-        node = Node(title, self.chip, self._queue(call.thread), begin, end_ps, after)
+        node = Node(title, self.chip, self._queue(call.thread), begin, end_ps, after, host=True)
         self.host.nodes.append(node)
         self.last_of[call.thread] = node
         if self.last is None or node.end_ps >= self.last.end_ps:

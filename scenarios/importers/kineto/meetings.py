@@ -73,7 +73,7 @@ def meet(members: Sequence[Node], before: Mapping[int, Node], number: int) -> No
     each in its queue, by identity."""
     begin = max(each.begin_ps for each in members)
     after = list(_awaited(members, before))
-    node = Node(f"{members[0].title}_meet", members[0].chip, f"meet{number}", begin, begin, after)
+    node = Node(f"{members[0].title}_meet", members[0].chip, f"meet{number}", begin, begin, after, meets=True)
     for each in members:
         each.after = [node]
         each.begin_ps = begin  # up to here it waited for others

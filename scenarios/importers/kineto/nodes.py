@@ -1,7 +1,9 @@
 """The parts of a replay: what was measured, on which queue of which chip, and what it waited for.
 
 Model: a node begins once its queue is free and everything it waits for has ended, `delay` later; it then takes as long as
-was measured. Its end is the measured one, always; what begins and ends follow from that (`settle`).
+was measured. Its end is the measured one, always; what begins and ends follow from that (`settle`). What is changed
+afterwards (`changes`, `buckets`, `onto`) leaves these instants alone, and says what a node takes instead, and what it
+waits for.
 """
 
 from __future__ import annotations
@@ -18,9 +20,25 @@ LONG_PS = 20_000_000
 """A delay that is longer is told as time in which nothing ran, and stands as an op of its own."""
 
 
+@dataclass(frozen=True, slots=True)
+class Took:
+    """How long work takes: what is taken for it, and the least and the most that it may be, in picoseconds."""
+
+    least_ps: int
+    likely_ps: int
+    most_ps: int
+
+    def scaled(self, least: float, likely: float, most: float) -> Took:
+        """Each of the three times a factor of its own."""
+        return Took(round(self.least_ps * least), round(self.likely_ps * likely), round(self.most_ps * most))
+
+
 @dataclass(slots=True, eq=False)
 class Node:
-    """One piece of measured work. `chips`: of a collective that is modelled all that take part."""
+    """One piece of measured work. `modelled`: the collective that stands for it; `host`: whether it is what a host did;
+    `meets`: whether kernels of a collective meet in it; `changed`: what it takes instead of what was measured; `given`: the
+    elements that each rank gives to a joined collective; `line`: the op that launched it, as models price
+    it, where its shapes are known."""
 
     title: str
     chip: int
@@ -31,8 +49,18 @@ class Node:
     ready_ps: int = 0
     work: DeviceWork | None = None
     modelled: Collective | None = None
-    faster: float = 1.0
+    host: bool = False
+    meets: bool = False
+    changed: Took | None = None
+    given: int = 0
+    line: str = ""
     name: str = ""
+
+    @property
+    def elements(self) -> int:
+        """What each rank gives to its collective; of one that was not joined, what its kernel says."""
+        said = self.collective
+        return self.given or (said.elements_in or said.elements_out if said is not None else 0)
 
     @property
     def collective(self) -> CollectiveSaid | None:
@@ -40,9 +68,14 @@ class Node:
         return self.work.collective if self.work is not None else None
 
     @property
-    def time_ps(self) -> int:
-        """How long it takes once it runs."""
-        return round(max(0, self.end_ps - max(self.begin_ps, self.ready_ps)) / self.faster)
+    def measured_ps(self) -> int:
+        """How long it took once it ran."""
+        return max(0, self.end_ps - max(self.begin_ps, self.ready_ps))
+
+    @property
+    def took(self) -> Took:
+        """How long it takes in the replay."""
+        return self.changed or Took(self.measured_ps, self.measured_ps, self.measured_ps)
 
     @property
     def delay_ps(self) -> int:

@@ -15,15 +15,20 @@ from itertools import count, pairwise
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
-from scenarios.importers.groups import Groups, Layout, layout_of
+from scenarios.importers.groups import known_chip, layout_of
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
-from scenarios.importers.kineto.events import CollectiveSaid, RankTrace, read_rank
+from scenarios.importers.kineto.bounds import between_ps
+from scenarios.importers.kineto.buckets import join
+from scenarios.importers.kineto.changes import Run, leave_out, make_faster, overlap
+from scenarios.importers.kineto.events import RankTrace, read_rank
 from scenarios.importers.kineto.host import read_host
-from scenarios.importers.kineto.meetings import is_collective, meet, meetings, shifts_ps
+from scenarios.importers.kineto.meetings import meet, meetings, shifts_ps
+from scenarios.importers.kineto.modelling import OnLinks, model
 from scenarios.importers.kineto.nodes import LONG_PS, Doubts, Node, settle
+from scenarios.importers.kineto.onto import move
 from scenarios.importers.kineto.ranks import by_rank, cut_to, launches_of, shifted
-from scenarios.importers.kineto.streams import by_stream, infer_waits, ordered, work_nodes
-from scenarios.importers.kineto.writing import lines_of, model_of
+from scenarios.importers.kineto.streams import by_stream, in_order, infer_waits, ordered, work_nodes
+from scenarios.importers.kineto.writing import lines_of
 
 _PS_PER_S = 1e12
 _EVENTS = re.compile(rb'"traceEvents"|^\s*\[\s*\{[^}]*"ph"')
@@ -85,30 +90,47 @@ class _Replayed:
         self.inferred = self.no_room = 0
         self.work = self._work()
         self.nodes: list[Node] = []
-        self.groups: dict[int, Groups] = {}
-        self.world = self.chips.size
-        self.alone = False
-        """Whether one rank stands for all, so that ops run on all chips alike."""
+        self.links = OnLinks(self.chips.size)
 
     def imported(self) -> Imported:
         """The scenario."""
         queued = [*self.work_all(), *self.hosts]
         queued += self._meetings()
-        self._faster(queued)
         self._settle(queued)
-        queued = queued if self.options.launches else self._unlaunched(queued)
-        self.nodes = ordered(queued)
-        layout = self._layout()
-        several = self.chips.size > 1 and not self.alone
-        lines = list(lines_of(self.nodes, several, lambda node: layout.over[self.groups[id(node)]]))
+        chip = self._chip()
+        run = Run(queued)
+        self._change(run, chip)
+        self.nodes = ordered(run.nodes)
+        between = between_ps(run, self.nodes, self.start_ps) if run.notes and not self.links.groups else None
+        alike = self.links.alone or not self.links.groups
+        layout = layout_of(self.links.groups.values(), self.links.world, self.options.onto or chip, alike)
+        several = self.chips.size > 1 and not self.links.alone
+        lines = list(lines_of(self.nodes, several, lambda node: layout.over[self.links.groups[id(node)]]))
         return Imported(
             name=plain_title(next(iter(self.ranks.values())).path),
             about=f"A replay of a measured run: {_ranks(self.ranks)}, {len(self.work_all()):,} kernels and copies.",
             system=layout.system,
             ops=lines,
             measured_s=(self.end_ps - self.start_ps) / _PS_PER_S,
-            notes=(*self.notes, *self._told()),
+            between_s=(between[0] / _PS_PER_S, between[1] / _PS_PER_S) if between else None,
+            notes=(*self.notes, *run.notes, *self._told()),
         )
+
+    def _change(self, run: Run, chip: str) -> None:
+        """What is asked to be other than it was measured. Raises SpecError."""
+        options = self.options
+        if options.onto is not None:
+            move(run, known_chip(chip), known_chip(options.onto, "--onto"))
+        for pattern, factor in options.faster.items():
+            make_faster(run, pattern, factor)
+        if options.buckets is not None:
+            join(run, options.buckets)
+        for pattern in options.overlap:
+            overlap(run, pattern)
+        if options.collectives == "modelled":
+            model(run, self.links, len(self.ranks) > 1)
+        if not options.launches:
+            leave_out(run, self.hosts)
 
     def work_all(self) -> list[Node]:
         """The nodes of all ranks' devices."""
@@ -143,12 +165,10 @@ class _Replayed:
         return found
 
     def _meetings(self) -> list[Node]:
-        """What makes kernels of one collective wait for each other; modelled ones take the place of their kernels."""
+        """What makes kernels of one collective wait for each other."""
         before = {
             id(node): earlier for queue in by_stream(self.work_all()).values() for earlier, node in pairwise(queue)
         }
-        if self.options.collectives == "modelled":
-            self._model_alone()
         made: list[Node] = []
         numbers: dict[tuple[str, tuple[int, ...]], int] = {}
         for key, members in meetings(self.work) if len(self.ranks) > 1 else []:
@@ -157,60 +177,23 @@ class _Replayed:
             made.append(node)
         return made
 
-    def _model_alone(self) -> None:
-        """Collectives of one rank's trace as ops of its whole group, of which it stands for all others."""
-        if len(self.ranks) > 1:
-            problem = "collectives of several ranks are replayed as measured; model those of one rank's trace, for all"
-            raise SpecError([Problem(Mark("--collectives"), problem)])
-        left = 0
-        for node in self.work_all():
-            said = node.collective
-            if said is None or not is_collective(node):
-                continue
-            node.modelled = model_of(said)
-            if node.modelled is None:
-                left += 1
-                continue
-            self.groups[id(node)] = (_group(said),)
-            self.world = max(self.world, max(_group(said)) + 1)
-        self.alone = bool(self.groups)
-        if not self.alone:
-            raise SpecError([Problem(Mark("--collectives"), "no kernel of the trace says what collective it is")])
-        if left:
-            self.notes.append(f"{left:,} collectives lack a type or a size, and are replayed as measured")
-
-    def _faster(self, queued: Sequence[Node]) -> None:
-        """Make kernels faster whose names have a pattern in them. Raises SpecError for a pattern that none has."""
-        for pattern, factor in self.options.faster.items():
-            hits = [node for node in queued if node.work and (pattern in node.title or pattern in node.work.name)]
-            if not hits:
-                raise SpecError([Problem(Mark("--faster"), f"no kernel has '{pattern}' in its name or its op's")])
-            for node in hits:
-                node.faster *= factor
-            self.notes.append(f"{len(hits):,} kernels with '{pattern}' in their names are {factor:g} times as fast")
-
     def _settle(self, queued: Sequence[Node]) -> None:
-        for queue in by_stream(sorted(queued, key=lambda node: (node.begin_ps, node.end_ps))).values():
+        for queue in by_stream(in_order(queued)).values():
             for before, node in zip([None, *queue], queue, strict=False):
                 settle(node, before, self.start_ps, self.doubts)
 
-    def _unlaunched(self, queued: Sequence[Node]) -> list[Node]:
-        """What is left where no host issues anything: what devices waited for it alone is no pause either."""
-        hosts = {id(node) for node in self.hosts}
-        kept = [node for node in queued if id(node) not in hosts]
-        for node in kept:
-            node.after = [each for each in node.after if id(each) not in hosts]
-        self.notes.append(f"{len(hosts):,} launches and waits of hosts are left out")
-        return kept
-
-    def _layout(self) -> Layout:
+    def _chip(self) -> str:
+        """The chip that was measured, as the catalogue calls it."""
         named = next((trace.chip_name for trace in self.ranks.values() if trace.chip_name), "")
         chip = self.options.chip or next((ours for pattern, ours in _CHIPS if re.search(pattern, named)), None)
+        if chip is None and self.options.onto is not None:
+            problem = f"no chip is known as '{named}': say with --chip on which one this was measured"
+            raise SpecError([Problem(Mark("--onto"), problem)])
         if chip is None:
             self.notes.append(
                 f"no chip is known as '{named}': {DEFAULT_CHIP} stands in; measured times do not depend on it"
             )
-        return layout_of(self.groups.values(), self.world, chip or DEFAULT_CHIP)
+        return chip or DEFAULT_CHIP
 
     def _told(self) -> list[str]:
         """What a reader should know of the replay."""
@@ -244,8 +227,3 @@ def plain_title(path: Path) -> str:
 
 def _ranks(ranks: Mapping[int, RankTrace]) -> str:
     return "one rank" if len(ranks) == 1 else f"{len(ranks)} ranks"
-
-
-def _group(said: CollectiveSaid) -> tuple[int, ...]:
-    """The ranks of a group; the first ones, where it does not say which."""
-    return said.ranks or tuple(range(said.size))

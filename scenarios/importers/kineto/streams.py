@@ -37,7 +37,15 @@ def queue_of(stream: str) -> str:
 def work_nodes(rank: RankTrace, chips: Mapping[int, int]) -> list[Node]:
     """A node for all work of a file, in order of time; `chips`: the chip of each of its devices."""
     return [
-        Node(title_of(rank, work), chips[work.device], queue_of(work.stream), work.begin_ps, work.end_ps, work=work)
+        Node(
+            title_of(rank, work),
+            chips[work.device],
+            queue_of(work.stream),
+            work.begin_ps,
+            work.end_ps,
+            work=work,
+            line=rank.shaped.get(work.external, ""),
+        )
         for work in rank.work
     ]
 
@@ -58,6 +66,11 @@ def by_stream(nodes: Sequence[Node]) -> dict[tuple[int, str], list[Node]]:
     for node in nodes:
         found[node.chip, node.queue].append(node)
     return found
+
+
+def in_order(nodes: Sequence[Node]) -> list[Node]:
+    """Nodes by when they began."""
+    return sorted(nodes, key=lambda node: (node.begin_ps, node.end_ps))
 
 
 def infer_waits(nodes: Sequence[Node], flagged: Collection[int]) -> tuple[int, int]:
@@ -91,7 +104,7 @@ def infer_waits(nodes: Sequence[Node], flagged: Collection[int]) -> tuple[int, i
 def ordered(nodes: Sequence[Node]) -> list[Node]:
     """Nodes by when they begin, each behind what it waits for and behind what stands before it in its queue."""
     earlier: dict[int, list[Node]] = {id(node): list(node.after) for node in nodes}
-    for queue in by_stream(sorted(nodes, key=lambda node: (node.begin_ps, node.end_ps))).values():
+    for queue in by_stream(in_order(nodes)).values():
         for before, node in pairwise(queue):
             earlier[id(node)].append(before)
     left = {at: len(those) for at, those in earlier.items()}
@@ -110,4 +123,5 @@ def ordered(nodes: Sequence[Node]) -> list[Node]:
             left[id(each)] -= 1
             if not left[id(each)]:
                 heapq.heappush(ready, (each.begin_ps, next(numbers), each))
+    assert len(found) == len(nodes), "nodes wait for each other in a circle"
     return found

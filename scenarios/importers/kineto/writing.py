@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from scenarios.importers.collectives import Collective, collective_kind
 from scenarios.importers.dtypes import dtype_named
-from scenarios.importers.kineto.events import CollectiveSaid
 from scenarios.importers.kineto.nodes import LONG_PS, Node
 from scenarios.importers.names import Names
 
@@ -41,7 +40,7 @@ def lines_of(nodes: Sequence[Node], several: bool, over: Callable[[Node], str]) 
             idle = names.fresh(f"{node.name}_idle")
             yield _line(idle, f"time={microseconds(delay)}", node.queue, after, on)
             after, delay = [idle], 0
-        took = f"time={microseconds(node.time_ps)}" + (f", delay={microseconds(delay)}" if delay else "")
+        took = f"time={microseconds(node.took.likely_ps)}" + (f", delay={microseconds(delay)}" if delay else "")
         yield _line(node.name, took, node.queue, after, on)
 
 
@@ -50,10 +49,10 @@ def _line(name: str, took: str, queue: str, after: Sequence[str], on: str) -> st
     return f"{name}:int8[1] = custom({took}, queue={queue}{on}{waits})"
 
 
-def model_of(said: CollectiveSaid) -> Collective | None:
-    """A collective with all that its model needs; None where its type, its size or its kind is not known."""
-    dtype, kind = dtype_named(said.dtype), collective_kind(said.kind)
-    given = said.elements_in or said.elements_out
-    if dtype is None or kind is None or not given:
+def model_of(node: Node) -> Collective | None:
+    """The collective of a kernel with all that its model needs; None where its type, its size or its kind is not known."""
+    said = node.collective
+    dtype, kind = (dtype_named(said.dtype), collective_kind(said.kind)) if said is not None else (None, None)
+    if said is None or dtype is None or kind is None or not node.elements:
         return None
-    return Collective(kind, dtype, given, said.size)
+    return Collective(kind, dtype, node.elements, said.size)
