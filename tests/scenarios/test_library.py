@@ -63,6 +63,10 @@ def shipped(request: pytest.FixtureRequest) -> Shipped:
     return Shipped(request.param)
 
 
+def test_it_is_read_on_one_screen(shipped: Shipped) -> None:
+    assert len(shipped.path.read_text().splitlines()) <= 40
+
+
 def test_every_claim_holds(shipped: Shipped) -> None:
     assert shipped.outcome.verdicts
     assert not shipped.outcome.failed, [str(verdict) for verdict in shipped.outcome.failed]
