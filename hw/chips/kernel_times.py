@@ -77,6 +77,12 @@ class AttentionTimes(Spec):
     passes: NotNegative = Field(
         default=0.0, description="further passes over its tensors, in kernels beside the main one"
     )
+    hbm: Efficiency | None = Field(
+        default=None, description="share of HBM's bandwidth that keys and values are read at; else that of long streams"
+    )
+    split_s: Seconds = Field(
+        alias="split", default=0.0, description="time to join what parts of the keys gave, where these go to all cores"
+    )
 
 
 class PassTimes(Spec):

@@ -88,8 +88,9 @@ def _attention(kernel: Kernel, device: Device, times: KernelTimes, own: Attentio
         # parts of the keys go to all cores; what is left is the chip's rate
         cores = min(cores, _even_s(kernel, device, own))
     kernels = own.kernels + split
-    hbm = _hbm_s(kernel.hbm_bytes, device, times)
-    beside = own.passes * hbm
+    streamed = _hbm_s(kernel.hbm_bytes, device, times)
+    hbm = streamed if own.hbm is None else kernel.hbm_bytes / (device.hbm_bytes_per_s * own.hbm)
+    beside = own.passes * streamed + (own.split_s if split else 0.0)
     return KernelTime(times.start_s * kernels, joint(cores, hbm, times.corner) + beside)
 
 

@@ -134,6 +134,31 @@ def test_a_chip_with_faster_hbm_streams_faster_by_that_alone() -> None:
     assert (old - HOPPER.start_s) / (new - HOPPER.start_s) == pytest.approx(4.8 / 3.35, rel=1e-7)  # times are whole ps
 
 
+def test_a_token_joins_the_parts_of_its_keys() -> None:
+    """Few queries over many keys: parts of the keys go to all cores, keys and values are read at a rate of their own, and
+    what the parts gave is joined by a second kernel and in a time of its own."""
+    keys = 2**16
+    line = "o:bf16[B,K,G,1,D] = attention(q:bf16[B,K,G,1,D], k:bf16[B,K,S,D], v:bf16[B,K,S,D])"
+    kernel = first_kernel(line, {"B": 16, "K": 8, "G": 4, "S": keys, "D": 128})
+    own = HOPPER.attention
+    assert own.hbm is not None
+    nbytes = 2 * 2 * 16 * 8 * keys * 128 + 2 * 2 * 16 * 32 * 128
+    found = kernel_time(kernel, DEVICE, HOPPER)
+    assert found.start_s == 2 * HOPPER.start_s
+    assert found.busy_s == pytest.approx(nbytes / (DEVICE.hbm_bytes_per_s * own.hbm) + own.split_s, rel=0.02)
+    whole = HOPPER.model_copy(update={"attention": own.model_copy(update={"split_s": 0.0, "hbm": None})})
+    plain = kernel_time(kernel, DEVICE, whole).busy_s
+    assert found.busy_s - own.split_s == pytest.approx(plain * HOPPER.hbm / own.hbm, rel=0.02)
+
+
+def test_a_norm_of_one_row_takes_what_a_row_takes() -> None:
+    line = "y:bf16[R,C] = rms_norm(x:bf16[R,C], w:bf16[C])"
+    times = {rows: kernel_time(first_kernel(line, {"R": rows, "C": 4096}), DEVICE, HOPPER).busy_s for rows in (1, 32768)}
+    least = HOPPER.kinds["rms_norm"].least_s
+    assert times[1] == pytest.approx(least, rel=0.01)
+    assert times[32768] == pytest.approx(2 * 2 * 32768 * 4096 / (DEVICE.hbm_bytes_per_s * HOPPER.hbm), rel=0.25)
+
+
 def test_where_a_time_comes_from_is_kept() -> None:
     dims = {"M": 512, "N": 512, "K": 512}
     lines = [*OPS[:1], "z:bf16[M,N] = tanh(y)", "a:bf16[M,N] = copy(h:bf16[M,N]@host)"]
