@@ -153,7 +153,9 @@ def test_a_token_joins_the_parts_of_its_keys() -> None:
 
 def test_a_norm_of_one_row_takes_what_a_row_takes() -> None:
     line = "y:bf16[R,C] = rms_norm(x:bf16[R,C], w:bf16[C])"
-    times = {rows: kernel_time(first_kernel(line, {"R": rows, "C": 4096}), DEVICE, HOPPER).busy_s for rows in (1, 32768)}
+    times = {
+        rows: kernel_time(first_kernel(line, {"R": rows, "C": 4096}), DEVICE, HOPPER).busy_s for rows in (1, 32768)
+    }
     least = HOPPER.kinds["rms_norm"].least_s
     assert times[1] == pytest.approx(least, rel=0.01)
     assert times[32768] == pytest.approx(2 * 2 * 32768 * 4096 / (DEVICE.hbm_bytes_per_s * HOPPER.hbm), rel=0.25)
