@@ -43,6 +43,15 @@ def _why(telling: Telling, _charts: Charts) -> str:
     return "".join(map(paragraph, telling.story.notes))
 
 
+def _beside(telling: Telling, _charts: Charts) -> str:
+    rows = [
+        (title if not at else "", line)
+        for title, lines in telling.story.beside.items()
+        for at, line in enumerate(lines)
+    ]
+    return table(("", "="), rows, wide=True) if rows else ""
+
+
 def _ops(telling: Telling, charts: Charts) -> str:
     groups: dict[str, list[int]] = {}
     for at, row in enumerate(telling.figures):
@@ -234,6 +243,7 @@ BESIDE = (
 
 AFTER = (
     Section("why", "Why it takes as long as it does", _why),
+    Section("beside", "What the run is a part of", _beside),
     Section("what-if", "What would help", _what_if),
     Section("chips", "Chip by chip", chips),
     Section("path", "Critical path", _path),

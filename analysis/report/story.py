@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,8 @@ class Story:
     `notes`: sentences on why it takes as long as it does. `sources`: section, figures, source of every chip figure; by
     default what the chips themselves say. `settings`: name, value and place of what a scenario file says.
     `study`: one row per run of a study, whose inputs are `inputs`. `what_if`: one row per resource (see `plot_tornado`).
-    `also`: changes that were run beside those that the report tries itself.
+    `also`: changes that were run beside those that the report tries itself. `beside`: lines on what the run is a part of
+    (a model, a job, what it costs), by title.
     """
 
     name: str = "run"
@@ -44,6 +45,7 @@ class Story:
     study: pd.DataFrame | None = None
     what_if: pd.DataFrame | None = None
     also: Sequence[Advice] = ()
+    beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.notes)} notes", f"{len(self.sources)} sources"]

@@ -40,7 +40,7 @@ from scenarios.claims.scope import WordValues
 from scenarios.outcome.answers import FromTheStudy, StudyRows
 from scenarios.outcome.explain import bare_reasons
 from scenarios.outcome.fitting import Misfit, misfit
-from scenarios.outcome.model_story import model_record
+from scenarios.outcome.model_story import model_lines, model_record
 from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
 from scenarios.outcome.split_notes import split_notes
 from scenarios.questions.crossover import Crossover, crossover
@@ -222,6 +222,18 @@ class Outcome:
             words["notes"] = self.notes
         return words
 
+    @property
+    def beside(self) -> dict[str, list[str]]:
+        """Lines for people on what the run is a part of, by title: its model, its job, what it costs."""
+        model, found = self.scenario.model, {}
+        if model is not None:
+            found["the model"] = list(model_lines(model, self.words))
+        if (job_words := job_words_of(self.scenario, [self.words])) is not None:
+            found["the job"] = list(job_words.lines())
+        if (money_words := money_words_of(self.scenario)) is not None:
+            found["economics"] = list(money_words.lines(self.words))
+        return found
+
     def _ops(self) -> dict[str, dict[str, Any]]:
         """The words of each op, all rounds of a block together, which are so many."""
         found = {}
@@ -250,7 +262,7 @@ class Outcome:
         from scenarios.outcome.story import story_of
 
         why = bare_reasons(self.words, self.notes, self.sharding)
-        return report_html(self.words, story_of(self.scenario, self.words, why, self.sweep, self.what_if))
+        return report_html(self.words, story_of(self.scenario, self.words, why, self.sweep, self.what_if, self.beside))
 
     def _repr_html_(self) -> str:
         from analysis.report import summary_html

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from analysis import Summary, kind_labels
 from analysis.report import Story
@@ -15,9 +15,15 @@ from scenarios.studies.sweeps import Study
 
 
 def story_of(
-    scenario: Scenario, words: Summary, why: Iterable[str], study: Study | None, what_if: WhatIf | None
+    scenario: Scenario,
+    words: Summary,
+    why: Iterable[str],
+    study: Study | None,
+    what_if: WhatIf | None,
+    beside: Mapping[str, list[str]],
 ) -> Story:
-    """The story of a scenario and its run, from what came of it: `why` are sentences (`bare_reasons`)."""
+    """The story of a scenario and its run, from what came of it: `why` are sentences (`bare_reasons`), `beside` lines on
+    what the run is a part of, by title."""
     system = scenario.system
     labels = [f"{label} " for label in kind_labels(system)] if len(system.kinds) > 1 else [""]
     sources = [
@@ -34,4 +40,5 @@ def story_of(
         study=study.frame if study is not None else None,
         what_if=what_if.frame if what_if is not None else None,
         also=software_advice(scenario, words),
+        beside=beside,
     )

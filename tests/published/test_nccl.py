@@ -39,7 +39,16 @@ VTRAIN_A100 = {
 }
 
 AZURE_H100 = {
-    ("all_reduce", 8): {32: 198.7, 64: 324.6, 128: 586.3, 256: 1109.6, 512: 2142.8, 1024: 4029.3, 2048: 7956, 8192: 31391}
+    ("all_reduce", 8): {
+        32: 198.7,
+        64: 324.6,
+        128: 586.3,
+        256: 1109.6,
+        512: 2142.8,
+        1024: 4029.3,
+        2048: 7956,
+        8192: 31391,
+    }
 }
 """Made from bus bandwidths: 7 / 4 of the bytes over the time."""
 
@@ -62,7 +71,8 @@ def predicted_us(name: str, kind: str, chips: int, nbytes: int) -> float:
 @pytest.mark.parametrize(
     ("chip", "rows", "mean", "of_large", "worst_of_large"),
     [
-        ("h100_sxm", H100, 0.08, 0.05, 0.12), ("a100_80gb_sxm", VTRAIN_A100, 0.08, 0.03, 0.10),
+        ("h100_sxm", H100, 0.08, 0.05, 0.12),
+        ("a100_80gb_sxm", VTRAIN_A100, 0.08, 0.03, 0.10),
     ],
 )
 def test_collectives_in_a_node(

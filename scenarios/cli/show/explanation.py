@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 
 from rich.console import Console
@@ -11,12 +12,11 @@ from analysis import kind_labels
 from analysis.runs import Advice
 from hw import Dimension
 from hw.input import show
-from scenarios.building.model_workload import ModelRun
 from scenarios.console.terminal import console as terminal
 from scenarios.console.terminal import print_rows
 from scenarios.outcome.chip_figures import chip_figures
 from scenarios.outcome.explain import graph_lines, reasons
-from scenarios.outcome.model_story import communication_lines, model_lines
+from scenarios.outcome.model_story import communication_lines
 from scenarios.outcome.outcome import Outcome
 from scenarios.outcome.provenance import chip_sources, provenance
 from scenarios.questions.software import software_advice
@@ -31,8 +31,10 @@ def show_explanation(outcome: Outcome) -> None:
         console.print(Text(f"  {reason}"))
     for each in software_advice(outcome.scenario, outcome.words)[:3]:
         console.print(Text(f"  Run with {each.change} it would take {_saved(each)}."))
+    for title, lines in outcome.beside.items():
+        _print_lines(console, title, lines)
     if outcome.scenario.model is not None:
-        _print_model(console, outcome, outcome.scenario.model)
+        _print_model(console, outcome)
     console.print(Text("\nops as understood", style="dim"))
     for line in graph_lines(outcome.words.plan):
         console.print(Text(f"  {line}"))
@@ -47,14 +49,16 @@ def _saved(advice: Advice) -> str:
     return f"{show(advice.time_s, Dimension.TIME)} (-{100 * advice.gain:.1f} %)"
 
 
-def _print_model(console: Console, outcome: Outcome, model: ModelRun) -> None:
-    """What the model is, which of its communication is hidden, and why it does not fit."""
-    console.print(Text("\nthe model", style="dim"))
-    for line in model_lines(model, outcome.words):
+def _print_lines(console: Console, title: str, lines: Iterable[str]) -> None:
+    for at, line in enumerate(lines):
+        if not at:
+            console.print(Text(f"\n{title}", style="dim"))
         console.print(Text(f"  {line}"))
-    console.print(Text("\ncommunication, hidden or exposed", style="dim"))
-    for line in communication_lines(outcome.words):
-        console.print(Text(f"  {line}"))
+
+
+def _print_model(console: Console, outcome: Outcome) -> None:
+    """Which of a model's communication is hidden, and why it does not fit."""
+    _print_lines(console, "communication, hidden or exposed", communication_lines(outcome.words))
     if outcome.misfit is not None:
         console.print()
         for line in outcome.misfit.lines():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,18 @@ def test_the_screen_and_json_tell_it(spot: Path) -> None:
     assert told["job"]["lives"] == 200
     ends = told["job"]["interval_95"]["goodput"]
     assert ends["low"] < told["goodput"] < ends["high"]
+
+
+def test_the_reasons_and_the_report_tell_it(spot: Path) -> None:
+    found = run(str(spot), ["job.seeds=2"])
+    lines = found.beside["the job"]
+    assert lines[0].startswith("job of 172,980 steps: ")
+    report = found.report()
+    assert all(escape(line) in report for line in lines)
+    code, said = call(["explain", str(spot), "--set", "job.seeds=2"], {"COLUMNS": "200"})
+    assert code == 0
+    assert "\nthe job\n" + "".join(f"  {line}\n" for line in lines) in said
+    assert "\neconomics\n" in said
 
 
 def test_a_table_of_a_study_has_the_words_that_say_most(spot: Path) -> None:
