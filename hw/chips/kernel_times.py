@@ -17,7 +17,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from hw.input.document import read_document
 from hw.input.errors import Problems
-from hw.input.validation import Efficiency, Frozen, Seconds, Spec, validate
+from hw.input.validation import Bytes, Efficiency, Frozen, Seconds, Spec, validate
 from hw.input.wording import unknown
 
 _FOLDER = Path(__file__).parent.parent / "kernels"
@@ -135,6 +135,14 @@ class KernelTimes(Spec):
         default=1.0, description="share of the matrix unit's rate that power leaves under sustained load (`run.clocks`)"
     )
     corner: Positive = Field(default=4.0, description="of cores and HBM: n of (a^n + b^n)^(1/n)")
+    saturating: Efficiency = Field(
+        default=0.53, description="share of a chip's cores on which a kernel bound by memory is as fast as on all"
+    )
+    core_bytes: Bytes = Field(
+        alias="core",
+        default=2.0**15,
+        description="bytes that a core works on at once; kernels of fewer than all cores' hold fewer cores",
+    )
     short_row: Count = Field(default=1024, description="elements of a row up to which it stays on chip")
     long_row: Count = Field(default=8192, description="elements of a row from which nothing of it stays on chip")
     dispatch: DispatchTimes = DispatchTimes()

@@ -55,6 +55,11 @@ def _experts(params: Mapping[str, Any]) -> Mapping[str, int]:
     return {**sizes, "F": params.get("ff", 1)}
 
 
+def _beside(side: int, nbytes: int) -> Sizes:
+    """A square matmul, and a copy of so many bytes in bf16 at scale 1."""
+    return lambda params: {"M": side, "N": int(nbytes * params["scale"] / 2)}
+
+
 def _image(params: Mapping[str, Any]) -> Mapping[str, int]:
     side = params["hw"]
     return {"B": params["b"], "C": params["c"], "H": side, "W": side, "P": side // 2, "Q": side // 2}
@@ -62,6 +67,11 @@ def _image(params: Mapping[str, Any]) -> Mapping[str, int]:
 
 _X, _QKV = "x:bf16[R,C]", "q:bf16[B,H,S,D], k:bf16[B,H,S,D], v:bf16[B,H,S,D]"
 _WEIGHT = "dw:bf16[C] = norm_weight_backward(x, dy)"
+_SQUARE = "y:bf16[M,M] = matmul(x:bf16[M,M], w:bf16[M,M])"
+_COPY, _FROM_HOST = (f"c:bf16[N] = copy(s:bf16[N]{where}, queue=side)" for where in ("", "@host"))
+_STREAMS = {"hbm": (_COPY, _beside(8192, 2**31)), "h2d": (_FROM_HOST, _beside(8192, 2**28))}
+"""Two streams: a matmul in one, a copy in the other."""
+
 _STATES = "w:{t}[N], g:{t}[N], m:{t}[N]"
 
 OPERATORS: Mapping[tuple[str, str], Operator] = {
@@ -125,6 +135,9 @@ OPERATORS: Mapping[tuple[str, str], Operator] = {
     ("conv", "max_pool_fwd"): Operator(
         ["y:bf16[B,C,P,Q] = max_pool2d(x:bf16[B,C,H,W], window=3, stride=2, pad=1)"], _image
     ),
+    **{("overlap", f"{name}_gemm_alone"): Operator([_SQUARE], sizes) for name, (_, sizes) in _STREAMS.items()},
+    **{("overlap", f"{name}_copy_alone"): Operator([copy], sizes) for name, (copy, sizes) in _STREAMS.items()},
+    **{("overlap", f"{name}_both"): Operator([_SQUARE, copy], sizes) for name, (copy, sizes) in _STREAMS.items()},
 }
 
 

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 RESOURCE_CAUSES = ("math", "vector", "memory", "network", "host")
 """Everything that a resource can count as."""
 
+UNITS = ("math", "vector")
+"""What belongs to a chip's cores: who holds these has its part of those."""
+
 _OF_CHIP: Mapping[str, str] = {
     "matrix_unit": "math",
     "vector_unit": "vector",

@@ -26,6 +26,7 @@ from simpy.events import NORMAL, Event
 
 from hw.rows import batch_of, largest
 from simulator.engine.clock import Clock
+from simulator.engine.cores import Cores
 from simulator.engine.fluid_pool import Pool
 from simulator.engine.paced import paced
 from simulator.engine.program import Program
@@ -71,11 +72,14 @@ class Engine:
         self._waits = list(program.waits)
         self._shape, self._queue = program.shape, program.queue
         self._groups, self._successors = program.groups, program.successors
-        self._uses = uses(program, binding(program, shared))
+        full = binding(program, shared)
+        self._uses = uses(program, full)
+        # who holds units of its chip; nobody does where only one queue asks for them
+        self._cores = Cores(program, full, self._finish) if program.cores else None
         self._fixed = [shape.fixed_ps for shape in program.shapes]
         # a task none of whose resources can bind takes a constant time: one event
         self._constant = [
-            _OPEN if shape.opens else fixed + use.alone_ps if not use.load else -1
+            _OPEN if shape.opens else fixed + use.alone_ps if not (use.load or shape.held) else -1
             for shape, fixed, use in zip(program.shapes, self._fixed, self._uses, strict=True)
         ]
         self._opened: dict[int, int] = {}
@@ -95,8 +99,8 @@ class Engine:
         self._ready = ReadyOrder(program) if order == "ready" else None
         # whether turns are given at the end of an instant, and not as soon as a queue is free
         self._settles = self._ready is not None or self._outgoing is not None
-        if self._settles:
-            self.pool.before_settle = self._dispatch
+        if self._settles or self._cores:
+            self.pool.before_settle = self._before_settle
 
     def start(self) -> None:
         """Put everything that can start at time 0 under way; `run` calls it, user processes may be added before."""
@@ -203,7 +207,21 @@ class Engine:
             turn.callbacks = self._worked
             self.env.after(self._fixed[shape], turn)
         else:
+            self._work(task, shape)
+
+    def _work(self, task: int, shape: int) -> None:
+        """The fixed time of a task is over."""
+        if self._cores is not None and self.program.shapes[shape].held is not None:
+            self._cores.start(task)
+        else:
             self.pool.start(task, self._uses[shape], self._finish)
+
+    def _before_settle(self) -> None:
+        """At the end of an instant: turns, then units."""
+        if self._settles:
+            self._dispatch()
+        if self._cores is not None:
+            self._cores.settle(self.pool)
 
     def _open(self, task: int) -> None:
         """The first time a task with parts lets them go; when they have ended it comes here again, and ends."""
@@ -219,11 +237,11 @@ class Engine:
 
     def _constant_ended(self, turn: _Turn) -> None:
         self._finish(turn.task)
-        if self._settles or self.pool.arrivals:
+        if self._settles or self._cores or self.pool.arrivals:
             self.pool.touch()
 
     def _fixed_ended(self, turn: _Turn) -> None:
-        self.pool.start(turn.task, self._uses[self.program.shape[turn.task]], self._finish)
+        self._work(turn.task, self.program.shape[turn.task])
         self.pool.touch()
 
     def _finish(self, task: int) -> None:

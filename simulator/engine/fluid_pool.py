@@ -17,7 +17,7 @@ from typing import Any
 
 from simpy.events import Event, EventPriority
 
-from hw.rows import smallest
+from hw.rows import largest, smallest
 from simulator.engine.clock import Clock
 from simulator.engine.fairness import FlowShape, fair_rates
 from simulator.engine.program import ADDED
@@ -65,14 +65,19 @@ class Flow(Event):
     rate: float
     since: int
 
-    def __init__(self, callbacks: Any, key: int, use: Use, done: Callable[[int], object]) -> None:
+    def __init__(self, callbacks: Any, key: int, use: Use, done: Callable[[int], object], left: float = 1.0) -> None:
         # not Event.__init__: the event is scheduled by the pool, and this constructor is the hot path
         self.callbacks = callbacks
         self.key = key
         self.number = use.number
         self.use = use
         self.done = done
+        self.left = left
         self.wake: Any = None
+
+    def left_at(self, now: int) -> float:
+        """The share of the work that is still to do."""
+        return self.left - self.rate * (now - self.since)
 
 
 class _Wake(Event):
@@ -106,9 +111,22 @@ class Pool:
         self._on_settle: Any = (self._settle_fired,)
         self.before_settle: Callable[[], None] | None = None
 
-    def start(self, key: int, use: Use, done: Callable[[int], object]) -> None:
-        """Begin a flow in this instant; `done(key)` is called at the end of its work. `touch()` must follow."""
-        self.arrivals.append(Flow(self._on_flow, key, use, done))
+    def start(self, key: int, use: Use, done: Callable[[int], object], left: float = 1.0) -> Flow:
+        """Begin a flow in this instant, or what is `left` of one; `done(key)` is called at the end of its work. `touch()`
+        must follow."""
+        flow = Flow(self._on_flow, key, use, done, left)
+        self.arrivals.append(flow)
+        return flow
+
+    def leave(self, flow: Flow) -> float:
+        """Take a flow away in this instant: the share of its work that is left. `touch()` must follow."""
+        left = flow.left_at(self.env.now)
+        flow.ends = _NEVER
+        flow.callbacks = _NOTHING
+        if flow.wake is not None:
+            flow.wake.callbacks = _NOTHING
+        self._unload(flow)
+        return left
 
     def touch(self) -> None:
         """Settle this instant: at once if nothing else happens in it, else after everything that does."""
@@ -136,6 +154,11 @@ class Pool:
             flow.armed = flow.ends
             self.env.after(flow.ends - now, event)
             return
+        self._unload(flow)
+        flow.done(flow.key)
+        self.touch()
+
+    def _unload(self, flow: Flow) -> None:
         load, flows, tight, key = self.load, self.flows, self.tight, flow.key
         for resource, amount in flow.use.load:
             here = flows[resource]
@@ -143,8 +166,6 @@ class Pool:
             load[resource] = load[resource] - amount if here else 0.0
             if resource in tight:
                 self._dirty[resource] = None
-        flow.done(key)
-        self.touch()
 
     def _arm(self, flow: Flow, now: int) -> None:
         """Push an event for the flow's deadline; an event pushed before no longer counts."""
@@ -185,14 +206,15 @@ class Pool:
                     self._dirty[resource] = None
         crowded = []
         for flow in arrivals:  # only now is it known who meets whom: arming earlier would set deadlines in vain
-            flow.left, flow.rate, flow.since = 1.0, flow.use.cap, now
+            flow.rate, flow.since = flow.use.cap, now
             if tight and not tight.isdisjoint(flow.use.resources):
                 flow.ends = flow.armed = _NEVER
                 crowded.append(flow)
             else:
                 flow.wake = flow
-                flow.ends = flow.armed = now + flow.use.alone_ps
-                self.env.after(flow.use.alone_ps, flow)
+                lasts = flow.use.alone_ps if flow.left == 1.0 else largest([1, round(flow.left / flow.use.cap)])
+                flow.ends = flow.armed = now + lasts
+                self.env.after(lasts, flow)
         return crowded
 
     def _component(self, seed: int, seen: set[int]) -> list[Flow]:

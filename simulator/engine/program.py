@@ -16,6 +16,7 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 from hw.rows import Memo, batch_of, largest
+from simulator.engine.held import Held
 
 PS_PER_S = 1e12
 """Picoseconds in a second."""
@@ -62,7 +63,8 @@ class Shape:
     collective the like resources of all its chips are one stage, and so are all its wires. `stage_ps` has their times.
     `serial_ps`: the stages one after the other, with all that the groups of one op ask side by side of what they share.
     `early_ps`: a message's latency, spent before its turn comes. `opens`: the task lets its messages carry it out; the
-    shape then says what they do together.
+    shape then says what they do together. `held`: the units of its chip that it holds while it works, where others may
+    want them.
     """
 
     fixed_ps: int
@@ -73,6 +75,7 @@ class Shape:
     serial_ps: float = 0.0
     early_ps: int = 0
     opens: bool = False
+    held: Held | None = None
 
     @classmethod
     def of(cls, fixed_ps: int, stages: Iterable[Stage], steps: float, weight: float) -> Shape:
@@ -150,6 +153,7 @@ class Program:
     parts: dict[int, tuple[tuple[int, ...], int]] = field(default_factory=dict)
     kernel: array[int] = field(default_factory=lambda: array("i"))
     chunk: array[int] = field(default_factory=lambda: array("i"))
+    cores: dict[int, int] = field(default_factory=dict)
     _interned: Memo[Shape, int] = field(default_factory=Memo)
 
     def __len__(self) -> int:

@@ -26,7 +26,8 @@ def binding(program: Program, shared: Collection[int]) -> set[int]:
     """Resources that can be full at all: those where the largest demands of all queues add up to more than there is.
 
     A queue runs one task at a time, so the sum over queues of the largest demand is an upper bound of the load; a group
-    task counts in its first queue. Resources that user processes share can always bind.
+    task counts in its first queue. Resources that user processes share can always bind, and those of chips whose tasks hold
+    units: with other units a task goes at another rate.
     """
     most: dict[tuple[int, int], float] = {}
     seen: set[tuple[int, int]] = set()
@@ -43,4 +44,5 @@ def binding(program: Program, shared: Collection[int]) -> set[int]:
     total: dict[int, float] = {}
     for (resource, _), load in most.items():
         total[resource] = total.get(resource, 0.0) + load
-    return {resource for resource, load in total.items() if load > 1.0 + ADDED} | set(shared)
+    held = {at for at, resource in enumerate(program.resources) if resource.chip in program.cores}
+    return {resource for resource, load in total.items() if load > 1.0 + ADDED} | held | set(shared)

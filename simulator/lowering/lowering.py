@@ -29,7 +29,7 @@ from simulator.lowering.network import Network
 from simulator.lowering.pairs import Transfers, match_pairs
 from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels
 from simulator.lowering.resources import SystemResources
-from simulator.lowering.sorts import sorts_of
+from simulator.lowering.sorts import shares_cores, sorts_of
 from simulator.lowering.task_shapes import TaskShapes
 from simulator.lowering.variants import variants_of
 from simulator.ops.kernel import Communication
@@ -122,7 +122,7 @@ class _Issue:
         self._message_tasks: dict[int, MessageTasks] = {}
         self.fabric = Fabric(plan, self.network, self.sorts, known)
         self.folding = plan.folding = self.fabric.folding
-        self.shapes = TaskShapes(plan, self.resources, self.network, self.folding)
+        self.shapes = TaskShapes(plan, self.resources, self.network, self.folding, shares_cores(self.sorts))
         self.resources.add_chips(self.folding.chips)
         simulated = {wire: self.network.wires[wire] for wire in sorted(set(self.folding.wire))}
         self.resources.add_wires(simulated, self.network.rates)

@@ -28,6 +28,9 @@ from simulator.options import RunOptions
 from simulator.passes.kernels import Kernels, listed
 from simulator.passes.planner_walk import Inserted
 
+FROM_DATA_SHEET = "data sheet"
+"""What times rest on that were not measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -45,7 +48,7 @@ class Variant:
     far_bytes: FarBytes = field(default_factory=dict)
     latency_s: float = 0.0
     sort: int = -1
-    by: str = "data sheet"
+    by: str = FROM_DATA_SHEET
 
 
 @dataclass(frozen=True, slots=True)

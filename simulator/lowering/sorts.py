@@ -6,8 +6,9 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from simulator.lowering.plan import Plan, Variant, Variants
+from simulator.lowering.plan import FROM_DATA_SHEET, Plan, Variant, Variants, queue_name
 from simulator.lowering.resources import SystemResources
 from simulator.ops.kernel import Kernel
 from simulator.passes.kernels import Kernels
@@ -42,3 +43,13 @@ def sorts_of(plan: Plan, variants: Sequence[Kernels], resources: SystemResources
         kernels = [each.templates[template] for each, template in zip(variants, templates, strict=True)]
         sorts.append(Sort(planned.of(kernels), place, counts[at]))
     return sorts, code
+
+
+def shares_cores(sorts: Sequence[Sort]) -> bool:
+    """Whether on some chip kernels of several queues hold cores: those whose times were measured do."""
+    of_queue: dict[str, dict[int, Placement]] = {}
+    for sort in sorts:
+        if sort.kernel.communication is None and any(each.by != FROM_DATA_SHEET for each in sort.variants):
+            of_queue.setdefault(queue_name(sort.kernel), {})[id(sort.place)] = sort.place
+    pairs = combinations([list(places.values()) for places in of_queue.values()], 2)
+    return any(not one.members.isdisjoint(other.members) for ours, theirs in pairs for one in ours for other in theirs)

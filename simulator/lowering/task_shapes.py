@@ -12,14 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hw.rows import Memo, largest
+from hw.rows import Memo, largest, smallest
 from simulator.collectives.traffic import Joined
+from simulator.engine.causes import UNITS
+from simulator.engine.held import Held
 from simulator.engine.program import PS_PER_S, Shape, Stage, serial_time, to_ps
+from simulator.lowering.efficiency import efficiency_of
 from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FAR
 from simulator.lowering.network import Network
-from simulator.lowering.plan import Plan, PlannedKernel, Variant
+from simulator.lowering.plan import FROM_DATA_SHEET, Plan, PlannedKernel, Variant
 from simulator.lowering.resources import SystemResources
+from simulator.measured import Asked, held_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +48,14 @@ NOBODY = Together()
 class TaskShapes:
     """Makes the shapes of the tasks of a plan, each of them once."""
 
-    def __init__(self, plan: Plan, resources: SystemResources, network: Network, folding: Folding) -> None:
+    def __init__(self, plan: Plan, resources: SystemResources, network: Network, folding: Folding, holds: bool) -> None:
         self.plan = plan
         self.program = plan.program
         self.resources = resources
         self.network = network
         self.folding = folding
+        if holds:
+            self.program.cores = {chip: plan.system.chip_at(chip).matrix_unit.cores for chip in folding.chips}
         self._numbers: Memo[tuple[object, ...], int] = Memo()
 
     def together(self, alike: Sequence[Joined]) -> Together:
@@ -92,6 +98,9 @@ class TaskShapes:
         variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
         scale = PS_PER_S / kernel.schedule.chunks
         stages = self._chip_stages(needs, planned.traffic.pair, scale, None)
+        held = self._held(planned, variant, needs)
+        if held is not None:
+            stages = self._filled(stages, held)
         streamed = 0.0
         serial_ps = serial_time(stages)
         if together.groups:
@@ -103,7 +112,7 @@ class TaskShapes:
                 streamed = together.streamed / kernel.schedule.chunks
                 self._take_units(stages, needs, seconds * scale)
         fixed_ps = to_ps(kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s + together.latency_s)
-        shape = replace(Shape.lasting(fixed_ps, stages, variant.steps, streamed), serial_ps=serial_ps)
+        shape = replace(Shape.lasting(fixed_ps, stages, variant.steps, streamed), serial_ps=serial_ps, held=held)
         if not streamed:
             shape = replace(shape, weight=self._kernel_weight(shape, variant, next(iter(needs), self.folding.chips[0])))
         return shape
@@ -151,6 +160,27 @@ class TaskShapes:
         if alone is not None:
             return [(stage, alone[name] * scale) for name, stage in stages.items()]
         return [(stage, largest(time for _, time in stage)) for stage in stages.values()]
+
+    def _held(self, planned: PlannedKernel, variant: Variant, chips: Iterable[int]) -> Held | None:
+        """The cores that a task of a kernel holds, where several queues want them."""
+        if not self.program.cores or variant.by == FROM_DATA_SHEET:
+            return None
+        options, chip = self.plan.options, self.plan.system.chip_at(next(iter(chips)))
+        asked = Asked(options, lambda name: efficiency_of(options, chip, name))
+        held, chunks = held_by(variant.kernel, variant.times_s, chip, asked), planned.kernel.schedule.chunks
+        if held is None or chunks == 1 or not held.blocks:
+            return held
+        blocks = -(-held.blocks // chunks)
+        return replace(held, units=smallest([held.units, blocks]), blocks=blocks)
+
+    def _filled(self, stages: list[tuple[Stage, float]], held: Held) -> list[tuple[Stage, float]]:
+        """The slowest stage, if it is a unit's, keeps busy the part of it that belongs to the cores held."""
+        at = max(range(len(stages)), key=lambda each: stages[each][1])
+        stage, time = stages[at]
+        resources = self.program.resources
+        if all(resources[resource].cause in UNITS for resource, _ in stage):
+            stages[at] = [(resource, ps * held.filled) for resource, ps in stage], time
+        return stages
 
     def _take_units(self, stages: list[tuple[Stage, float]], needs: Iterable[int], ps: float) -> None:
         """The share of its units that a chip gives to a collective while that runs."""

@@ -2,7 +2,7 @@
 
 `kernel_time(kernel, device, times)` is the time of one kernel alone; `Device` is a chip as kernels see it;
 `matmul_s` what a matmul takes of the cores, `collective_delay_s` and `Delays` what collectives take beside their wires;
-`family_of` how it is made; `timed` what lowering makes of all that.
+`family_of` how it is made; `held_by` the cores that it holds; `timed` what lowering makes of all that.
 """
 
 from simulator.measured.collectives import collective_delay_s
@@ -10,7 +10,7 @@ from simulator.measured.delays import Delays
 from simulator.measured.device import Device
 from simulator.measured.kernel import KernelTime, family_of, kernel_time
 from simulator.measured.matmul import matmul_s
-from simulator.measured.needs import Asked, Timed, costs_of, kernel_times_of, timed
+from simulator.measured.needs import Asked, Timed, costs_of, held_by, kernel_times_of, timed
 
 __all__ = [
     "Asked",
@@ -21,6 +21,7 @@ __all__ = [
     "collective_delay_s",
     "costs_of",
     "family_of",
+    "held_by",
     "kernel_time",
     "kernel_times_of",
     "matmul_s",

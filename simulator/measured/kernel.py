@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hw.chips import AttentionTimes, Family, KernelTimes, PassTimes
+from hw.chips import AttentionTimes, Family, KernelTimes, MatmulTimes, PassTimes
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.measured.attention import attention_s
 from simulator.measured.device import Device, joint
@@ -100,9 +100,14 @@ def _even_s(kernel: Kernel, device: Device, own: AttentionTimes) -> float:
     return joint(flops, pairs * own.pair / device.vector_flops_per_s, own.corner)
 
 
+def matmul_times(kernel: Kernel, times: KernelTimes) -> MatmulTimes:
+    """Those of its contractions."""
+    return times.convolution if times.convolution is not None and kernel.kind in _CONVOLUTIONS else times.matmul
+
+
 def _contraction(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTime:
     parts = [(part, work.dtype) for work in kernel.works for part in work.contractions]
-    own = times.convolution if times.convolution is not None and kernel.kind in _CONVOLUTIONS else times.matmul
+    own = matmul_times(kernel, times)
     cores = sum(matmul_s(part, dtype, DTYPE_BYTES[dtype], device, own) for part, dtype in parts)
     hbm_s = kernel.hbm_bytes / (device.hbm_bytes_per_s * (own.hbm or times.hbm))
     return KernelTime(times.start_s, joint(cores, hbm_s, times.corner))
@@ -113,12 +118,18 @@ def _pass(kernel: Kernel, times: KernelTimes, compiled: bool) -> PassTimes:
     return _ONCE if compiled and own.compiled else own
 
 
-def _passes(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool) -> KernelTime:
+def lanes_s(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool) -> float:
+    """Seconds of the cores in a kernel of passes, beside its bytes."""
     own = _pass(kernel, times, compiled)
     row = max(1, kernel.row_elements)
     long = min(1.0, max(0.0, (row - times.short_row) / (times.long_row - times.short_row)))
     elements = max((access.nbytes / access.item_bytes for access in kernel.reads), default=0.0)
-    lanes_s = elements * (own.element_s + own.row_s / row + own.long_s * long) / device.cores
+    return elements * (own.element_s + own.row_s / row + own.long_s * long) / device.cores
+
+
+def _passes(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool) -> KernelTime:
+    own = _pass(kernel, times, compiled)
     by = "measured" if kernel.kind in times.kinds else "profile"
-    work_s = joint(own.passes * _hbm_s(kernel.hbm_bytes, device, times) + lanes_s, own.least_s, times.corner)
+    bytes_s = own.passes * _hbm_s(kernel.hbm_bytes, device, times)
+    work_s = joint(bytes_s + lanes_s(kernel, device, times, compiled), own.least_s, times.corner)
     return KernelTime(times.start_s * own.kernels, work_s + own.fixed_s, by)

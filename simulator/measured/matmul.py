@@ -11,6 +11,8 @@ Source: NVIDIA, Matrix Multiplication Background User's Guide (tiles, waves, ali
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hw.chips import MatmulTimes
 from simulator.measured.device import Device, joint
 from simulator.ops.kernel import Contraction
@@ -19,15 +21,27 @@ _PARTIAL_BYTES = 8.0
 """Of an element of the output in a split: a sum in fp32, written and read again."""
 
 
+class Tiled(NamedTuple):
+    """A matmul in tiles: seconds on the cores, HBM not counted, and pieces of work that one core each carries out."""
+
+    seconds: float
+    blocks: int
+
+
 def matmul_s(part: Contraction, dtype: str, item_bytes: float, device: Device, times: MatmulTimes) -> float:
     """Seconds on the cores, HBM not counted."""
+    return tiled(part, dtype, item_bytes, device, times).seconds
+
+
+def tiled(part: Contraction, dtype: str, item_bytes: float, device: Device, times: MatmulTimes) -> Tiled:
+    """The fastest way to cut it."""
     tiles = dict.fromkeys(turned for rows, columns in times.tiles for turned in ((rows, columns), (columns, rows)))
-    return min(_tiled_s(part, tile, dtype, item_bytes, device, times) for tile in tiles)
+    return min(_tiled(part, tile, dtype, item_bytes, device, times) for tile in tiles)
 
 
-def _tiled_s(
+def _tiled(
     part: Contraction, tile: tuple[int, int], dtype: str, item_bytes: float, device: Device, times: MatmulTimes
-) -> float:
+) -> Tiled:
     """With one tile, in as many parts of the contraction as are fastest."""
     rows, columns = tile
     count = part.batch * -(-part.m // rows) * -(-part.n // columns)
@@ -35,7 +49,7 @@ def _tiled_s(
     feed = device.on_chip_bytes_per_s * times.feed / device.cores
     slowed = _unaligned(part, item_bytes, times)
     rate, feed = rate * slowed, feed * slowed
-    best = float("inf")
+    best = Tiled(float("inf"), 0)
     for splits in range(1, times.most_splits + 1):
         depth = -(-part.k // splits)
         if splits > 1:
@@ -46,7 +60,9 @@ def _tiled_s(
         out_s = rows * columns * (item_bytes if splits == 1 else _PARTIAL_BYTES) / feed
         # writes of a tile go on while the next one begins; only the last wave's are waited for
         busy = waves * (joint(math_s, feed_s, times.corner) + times.tile_s) + out_s
-        best = min(best, busy + (times.split_s if splits > 1 else 0.0))
+        seconds = busy + (times.split_s if splits > 1 else 0.0)
+        if seconds < best.seconds:
+            best = Tiled(seconds, count * splits)
         if waves > 1 and splits > 1:
             break
     return best

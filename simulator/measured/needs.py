@@ -17,7 +17,9 @@ from hw import Chip
 from hw.chips import KernelTimes
 from hw.rows import largest, rowwise
 from simulator.engine.causes import resource_cause
+from simulator.engine.held import Held
 from simulator.measured.device import Device
+from simulator.measured.holding import held
 from simulator.measured.kernel import kernel_time, library_kernels
 from simulator.ops.kernel import Kernel
 
@@ -65,10 +67,24 @@ def timed(kernel: Kernel, needs: Mapping[str, float], chip: Chip, asked: Asked) 
     far = any(resource_cause(name) == "host" for name in needs)
     if times is None or kernel.communication is not None or far or not needs:
         return None
-    left = times.sustained if asked.options.clocks == "sustained" else 1.0
-    rates = {"matrix_unit": left}
-    device = Device.of(chip, lambda name: asked.faster(name) * rates.get(name, 1.0))
+    device = _device(chip, times, asked)
     # which tile is the fastest hangs on much: of many rows each is worked out by itself
     found = rowwise(kernel_time, kernel, device, times, asked.options.dispatch == "compiled")
     slowest = max(needs, key=lambda name: needs[name])
     return Timed({**needs, slowest: largest([found.busy_s, needs[slowest]])}, found.start_s, found.by)
+
+
+def held_by(kernel: Kernel, busy_s: Mapping[str, float], chip: Chip, asked: Asked) -> Held | None:
+    """The cores that a kernel which was measured holds, given how long resources are busy with it."""
+    times = kernel_times_of(asked.options, chip)
+    if times is None:
+        return None
+    compiled = asked.options.dispatch == "compiled"
+    return rowwise(held, kernel, tuple(busy_s.items()), _device(chip, times, asked), times, compiled)
+
+
+def _device(chip: Chip, times: KernelTimes, asked: Asked) -> Device:
+    """A chip under the clocks of a run."""
+    left = times.sustained if asked.options.clocks == "sustained" else 1.0
+    rates = {"matrix_unit": left}
+    return Device.of(chip, lambda name: asked.faster(name) * rates.get(name, 1.0))

@@ -43,6 +43,18 @@ CASES: Mapping[str, str] = {
     "tiles": BLOCK,
     "full": BLOCK + "run: {overlap: full}\n",
     "measured": BLOCK.replace("tpu_v5e", "h100_sxm") + "run: {calibration: measured, memory_latency: true}\n",
+    "streams": """\
+name: streams
+system: {chip: h100_sxm}
+workload:
+  dims: {B: 256, D: 1024, F: 4096}
+  ops:
+    - y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])
+    - z:bf16[B,D] = matmul(y, v:bf16[F,D])
+    - a:bf16[D,F] = gelu(g:bf16[D,F], queue=side)
+    - b:bf16[F,F] = matmul(a, h:bf16[D,F], queue=side)
+run: {calibration: measured}
+""",
     "fused": BLOCK + "  fuse: elementwise\n",
     "money": BLOCK + "economics: {tokens_per_run: 1000, electricity: 0.1 USD/kWh, runs_per_day: 3}\n",
     "attention": """\

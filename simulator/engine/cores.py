@@ -1,0 +1,192 @@
+"""Who holds which of a chip's units (cores), where tasks of several queues ask for them.
+
+Model: units are given in whole, to those that came first, until they are done: a kernel that fills a chip keeps it, and the
+next one starts on what the last wave of the first leaves free. Of those that come in one instant the one of fewest units is
+first, then the shortest. Nobody is ever made to give units back, so what is there only grows for who waits for more: it
+makes its remaining blocks in waves on more units, where that ends sooner.
+What a task has not got units for stands still; that whose units are all there goes as fast as alone, or as fast as the
+resources let it that it shares with others (`simulator.engine.fluid_pool`).
+Law: the first of those that are there has all that it asks for, so while anything runs, serial work is done at a rate of at
+least 1. At any instant no more units are held than there are.
+Source: blocks of GPU kernels are placed in the order in which kernels come (Olmedo et al. 2020, Dissecting the CUDA
+scheduling hierarchy); own measurements of matmuls beside copies on an H100, 2026-11-28.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from hw.rows import Memo, smallest
+from simulator.engine.causes import UNITS
+from simulator.engine.fluid_pool import Flow, Pool, Use
+from simulator.engine.held import Held, ceiling
+from simulator.engine.program import Program, Shape
+
+
+class _Holder:
+    """A task that holds units, or waits for them, and how far it is.
+
+    Its flow had to do the part `left` of its work when it began, at a rate at which all of it takes `rate_ps`. Of one that
+    makes blocks, `blocks` were not made then, `each` is the part of the work that one of them is, `wave` that of a wave,
+    and `after` that of its last wave, as long as that has a flow of its own to come; in the last wave (`last`) nothing can
+    be given to it.
+    """
+
+    __slots__ = (
+        "after",
+        "at",
+        "blocks",
+        "chips",
+        "each",
+        "flow",
+        "has",
+        "held",
+        "last",
+        "left",
+        "rate_ps",
+        "task",
+        "wave",
+    )
+
+    def __init__(self, task: int, at: int, held: Held, chips: tuple[int, ...]) -> None:
+        self.task, self.at, self.held, self.chips = task, at, held, chips
+        self.has: dict[int, float] = dict.fromkeys(chips, 0)
+        self.flow: Flow | None = None
+        self.left, self.blocks, self.rate_ps = 1.0, float(held.blocks), 0.0
+        self.each = self.wave = self.after = 0.0
+        self.last = False
+
+    def unmade(self, now: int) -> float:
+        """Blocks that are not made yet."""
+        if self.flow is None or not self.each:
+            return self.blocks
+        return self.blocks - (self.left - self.flow.left_at(now)) / self.each
+
+    def sooner(self, units: float, now: int) -> bool:
+        """Whether it ends sooner with more units: blocks that are under way do not."""
+        if self.flow is None or not self.each:
+            return True
+        waves = (self.flow.left_at(now) + self.after) / self.wave
+        return ceiling(self.unmade(now) / units) < waves
+
+
+class Cores:
+    """The units of all chips of a run. `full`: the resources that can be full; `finish(task)` is called when a task ends."""
+
+    def __init__(self, program: Program, full: Collection[int], finish: Callable[[int], object]) -> None:
+        self._program, self._finish = program, finish
+        self._full = frozenset(full)
+        self._units = {at for at, resource in enumerate(program.resources) if resource.cause in UNITS}
+        self._here: dict[int, dict[int, _Holder]] = {chip: {} for chip in program.cores}
+        self._came: list[_Holder] = []
+        self._of: dict[int, _Holder] = {}
+        self._changed: dict[int, None] = {}
+        self._moved: dict[int, _Holder] = {}
+        self._uses: Memo[tuple[int, float, float], Use] = Memo()
+
+    def start(self, task: int) -> None:
+        """A task comes to work in this instant. The pool's `touch()` must follow."""
+        at = self._program.shape[task]
+        held = self._program.shapes[at].held
+        assert held is not None, "only tasks that hold units come here"
+        self._came.append(_Holder(task, at, held, tuple(dict.fromkeys(self._program.chips_of(task)))))
+
+    def settle(self, pool: Pool) -> None:
+        """Give out the units that are free, and let flows begin; when all else of an instant has happened."""
+        now = pool.env.now
+        self._came.sort(key=self._turn)
+        for holder in self._came:
+            self._of[holder.task] = holder
+            for chip in holder.chips:
+                self._here[chip][holder.task] = holder
+                self._changed[chip] = None
+        self._came.clear()
+        changed, self._changed = self._changed, {}
+        for chip in changed:
+            self._give(chip, now)
+        moved, self._moved = self._moved, {}
+        for task in sorted(moved):
+            self._go(moved[task], pool)
+
+    def _turn(self, holder: _Holder) -> tuple[float, float, float, tuple[float, ...], int]:
+        """Who of those that come at once is first, whatever they are called and wherever they are written."""
+        held, shape = holder.held, self._shape(holder)
+        others = (held.own, held.enough, *(time for _, time in shape.demands))
+        return held.units, shape.alone_ps, held.blocks, others, holder.task
+
+    def _give(self, chip: int, now: int) -> None:
+        """Offer the units of a chip to those that are there, in the order in which they came."""
+        free: float = self._program.cores[chip]
+        for holder in self._here[chip].values():
+            has = holder.has[chip]
+            if not holder.last:
+                most = smallest([holder.held.units, free])
+                if most > has:
+                    holder.has[chip] = has = most
+                    if holder.sooner(most, now):
+                        self._moved[holder.task] = holder
+            free -= has
+
+    def _go(self, holder: _Holder, pool: Pool) -> None:
+        """Begin the flow of a task whose units are others than before."""
+        held, now = holder.held, pool.env.now
+        units = smallest(holder.has.values())
+        if held.whole and units < held.units:
+            return
+        if holder.flow is not None:
+            holder.blocks = holder.unmade(now)
+            holder.left = pool.leave(holder.flow) + holder.after
+        if held.blocks and not holder.last:
+            self._plan_waves(holder, units)
+        elif not held.blocks:
+            slowed = 1.0 if held.whole else held.slowed(units)
+            holder.rate_ps = self._shape(holder).alone_ps * slowed
+        use = self._use(holder, units / held.of if held.blocks else 0.0)
+        holder.flow = pool.start(holder.task, use, self._ended, holder.left)
+
+    def _plan_waves(self, holder: _Holder, units: float) -> None:
+        """The blocks that are left, in waves on units: first all but the last wave."""
+        waves, rest = ceiling(holder.blocks / units), holder.left
+        holder.rate_ps = waves * self._shape(holder).alone_ps / holder.held.waves / rest
+        holder.last = waves <= 1
+        holder.wave = rest / waves
+        holder.each = 0.0 if holder.last else holder.wave / units
+        holder.after = 0.0 if holder.last else holder.wave
+        holder.left = rest - holder.after
+
+    def _ended(self, task: int) -> None:
+        """The flow of a task has ended: its last wave is to come, or it is done."""
+        holder = self._of[task]
+        self._changed.update(dict.fromkeys(holder.chips))
+        if holder.after:
+            (chip,) = holder.chips
+            holder.blocks -= holder.left / holder.each
+            holder.has[chip] = ceiling(holder.blocks)
+            holder.left, holder.after, holder.each, holder.last = holder.after, 0.0, 0.0, True
+            holder.flow, self._moved[task] = None, holder
+            return
+        del self._of[task]
+        for chip in holder.chips:
+            del self._here[chip][task]
+        self._finish(task)
+
+    def _use(self, holder: _Holder, part: float) -> Use:
+        """What a task asks of resources at its present rate; `part`: of the chip's units, and what belongs to them, that its
+        blocks keep busy."""
+        key = (holder.at, holder.rate_ps, part)
+        found = self._uses.get(key)
+        if found is None:
+            shape, busy_ps = self._shape(holder), holder.held.filled * self._shape(holder).alone_ps
+            demands = []
+            for resource, time in shape.demands:
+                if part and resource in self._units:
+                    time = smallest([1.0, time / busy_ps]) * part * holder.rate_ps
+                if resource in self._full:
+                    demands.append((resource, time))
+            weight = shape.weight * holder.rate_ps / shape.alone_ps
+            number = -1 - len(self._uses)  # apart from those of plain shapes
+            found = self._uses.put(key, Use(number, holder.rate_ps, tuple(demands), weight))
+        return found
+
+    def _shape(self, holder: _Holder) -> Shape:
+        return self._program.shapes[holder.at]

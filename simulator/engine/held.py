@@ -1,0 +1,51 @@
+"""What a task holds of its chip while it is at work: whole units, which nobody else has meanwhile.
+
+Model: a chip has so many units (cores: a GPU's SMs). A task asks for some and makes do with fewer. Of unit times T alone,
+- a task of equal `blocks` makes them in waves over the units that it has: ceil(blocks / units) waves, each as long as one of
+  those that it makes alone; its last wave leaves units free;
+- any other goes at (1 - own) max(1, enough / units) + own `units` / units times T: of its time `own` is work of the units,
+  and for the rest (streams from memory) `enough` of them are enough;
+- a `whole` one waits until it has all of its units (on all of its chips).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hw.rows import largest
+
+_SLACK = 1e-9
+"""Parts of a block that are rounding."""
+
+
+def ceiling(number: float) -> float:
+    """The next whole number; what is above one by rounding alone is that one. At least 1."""
+    whole: float = -(-(number * (1.0 - _SLACK)) // 1)
+    return largest([1.0, whole])
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Units that a task asks for, of so many (`of`) that its chip has."""
+
+    units: int
+    of: int
+    blocks: int = 0
+    own: float = 1.0
+    enough: float = 1.0
+    whole: bool = False
+
+    @property
+    def waves(self) -> float:
+        """Waves of its blocks on all units of the chip."""
+        return ceiling(self.blocks / self.of)
+
+    @property
+    def filled(self) -> float:
+        """The part of the chip's units that it keeps busy in the time that it takes alone."""
+        return self.blocks / (self.waves * self.of) if self.blocks else self.units / self.of
+
+    def slowed(self, units: float) -> float:
+        """How many times as long it takes with fewer units; not for blocks, whose waves say it."""
+        streams: float = largest([1.0, self.enough / units])
+        return (1.0 - self.own) * streams + self.own * self.units / units
