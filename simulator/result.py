@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hw import Dimension
-from hw.input import show
+from hw.input import notebook_html, show
 from hw.rows import array_of, largest
 from simulator.engine.bounds import dependency_bound_s, eta, in_order, lower_bound_s, upper_bound_s
 from simulator.engine.program import PS_PER_S
@@ -49,6 +49,13 @@ class Result:
         tasks = len(self.plan.program)
         counted = f"{tasks:,} task{'' if tasks == 1 else 's'}"
         return f"Result({self.plan.system.name}: {counted} in {show(self.time_s, Dimension.TIME)}, eta {self.eta:.3f})"
+
+    def _repr_html_(self) -> str:
+        times = {"time": self.time_s, "lower_bound": self.lower_bound_s, "upper_bound": self.upper_bound_s}
+        rows = [(word, show(seconds, Dimension.TIME)) for word, seconds in times.items()]
+        rows += [("eta", f"{self.eta:.3f}"), ("tasks", f"{len(self.plan.program):,}")]
+        rows += [("chips", f"{self.plan.system.size:,}")]
+        return notebook_html("Result", self.plan.system.name, ("", ""), rows)
 
     @cached_property
     def time_s(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from analysis.plots.page import in_text
@@ -11,7 +11,7 @@ from analysis.words.causes import CAUSES
 from analysis.words.summary import Summary
 from analysis.words.words import word_named
 from hw import Dimension
-from hw.input import show
+from hw.input import notebook_table, show
 from simulator import PS_PER_S
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def study_html(name: str, frame: pd.DataFrame, inputs: Sequence[str]) -> str:
     ]
     more = f"<br>{len(frame) - ROWS} more rows" if len(frame) > ROWS else ""
     heads = [*inputs, *words, *(["error"] if failed else [])]
-    return f"<div><b>{in_text(name)}</b>: {len(frame)} runs{_table(heads, rows)}{more}</div>"
+    return f"<div><b>{in_text(name)}</b>: {len(frame)} runs{notebook_table(heads, rows)}{more}</div>"
 
 
 def what_if_html(name: str, frame: pd.DataFrame) -> str:
@@ -72,7 +72,7 @@ def what_if_html(name: str, frame: pd.DataFrame) -> str:
         + [f"{row['elasticity']:.3f}"]
         for row in frame.to_dict("records")
     ]
-    return f"<div><b>{in_text(name)}</b>{_table(['resource', '1.1x', '2x', 'infinite', 'elasticity'], rows)}</div>"
+    return f"<div><b>{in_text(name)}</b>{notebook_table(['resource', '1.1x', '2x', 'infinite', 'elasticity'], rows)}</div>"
 
 
 def compared_html(names: tuple[str, str], words: Sequence[tuple[str, object, object]], moved: Comparison) -> str:
@@ -81,8 +81,8 @@ def compared_html(names: tuple[str, str], words: Sequence[tuple[str, object, obj
     causes = [[each.cause, *_times(each.a_ps, each.b_ps, each.difference_ps)] for each in moved.by_cause]
     together = ["together", "", "", _signed(moved.difference_ps)]
     return (
-        f"<div><b>{in_text(names[0])}</b> and <b>{in_text(names[1])}</b>{_table(['', *names], rows)}"
-        f"{_table(['what moved', *names, 'difference'], [*causes, together])}</div>"
+        f"<div><b>{in_text(names[0])}</b> and <b>{in_text(names[1])}</b>{notebook_table(['', *names], rows)}"
+        f"{notebook_table(['what moved', *names, 'difference'], [*causes, together])}</div>"
     )
 
 
@@ -92,12 +92,6 @@ def _times(a_ps: int, b_ps: int, difference_ps: int) -> list[str]:
 
 def _signed(time_ps: int) -> str:
     return f"{'+' if time_ps > 0 else ''}{show(time_ps / PS_PER_S, Dimension.TIME)}"
-
-
-def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th{_LEFT}>{in_text(name)}</th>" for name in heads)
-    body = "".join("<tr>" + "".join(f"<td{_LEFT}>{in_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _shown(word: str, value: object) -> str:

@@ -40,6 +40,9 @@ class StepTime:
         fits = "" if self.fits else " that it has not"
         return f"StepTime({time}, MFU {100 * self.mfu:.1f} %, {memory} a chip{fits}, bound by {self.bound_by})"
 
+    def _repr_html_(self) -> str:
+        return self.outcome._repr_html_()
+
 
 def step_time(
     model: str | Mapping[str, Any],

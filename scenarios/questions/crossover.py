@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw.input import notebook_html
 from hw.systems import folder_of
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import first_line
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_SHOWN_FLIPS = 6
+
+
 @dataclass(frozen=True, slots=True)
 class CrossoverRow:
     """One value of y: what was found over x, or why nothing could be, and what should be known of it beside."""
@@ -45,6 +49,19 @@ class CrossoverRow:
     def x(self) -> Value | None:
         """The first value of x at which the condition holds."""
         return self.found.value if self.found is not None else None
+
+    @property
+    def told(self) -> tuple[str, str, str]:
+        """The first value of x, how many were tried, and what is odd or wrong, as people read them."""
+        if self.found is None:
+            return "", "", self.error
+        tried = f"{self.found.tried} of {self.found.count}"
+        odd = []
+        if not self.found.monotonic:
+            odd = ["not monotonic", *map(str, self.found.flips[:_SHOWN_FLIPS])]
+            more = len(self.found.flips) - _SHOWN_FLIPS
+            odd += [f"and {more} flips more"] * (more > 0)
+        return "none" if self.x is None else str(self.x), tried, "; ".join(odd)
 
     def state(self, place: int) -> State:
         """Whether the condition holds at a place of x, as far as the flips say."""
@@ -65,6 +82,12 @@ class Crossover:
     def __repr__(self) -> str:
         asked = self.asked
         return f"Crossover({asked.x.path} over {asked.y.path}: {len(self.rows)} rows of {len(self.xs)} values)"
+
+    def _repr_html_(self) -> str:
+        asked = self.asked
+        heads = (asked.y.path, f"smallest {asked.x.path}", "values tried", "")
+        rows = [(row.y, *row.told) for row in self.rows]
+        return notebook_html(asked.x.path, f"where {asked.where}", heads, rows)
 
     @cached_property
     def frame(self) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hw import Problem, Problems, RunError, SpecError
+from hw.input import notebook_html
 from hw.systems import folder_of
 from scenarios.building.build import DIMS, Scenario
 from scenarios.building.run_one import first_line, summarise
@@ -62,6 +63,11 @@ class Found:
 
     def __repr__(self) -> str:
         return f"Found({'nowhere' if self.value is None else self.value}: {self.tried} of {self.count} values tried)"
+
+    def _repr_html_(self) -> str:
+        value = "nowhere" if self.value is None else self.value
+        flips = [(flip.value, _STATES[flip.holds]) for flip in self.flips[:_SHOWN]]
+        return notebook_html("Found", value, ("from", "the condition"), flips, self)
 
     @property
     def monotonic(self) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hw import RunError, SpecError
+from hw import Dimension, RunError, SpecError
+from hw.input import notebook_html, show
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import summarise
 from simulator import BestFusion, FuseRule, best_fusion
@@ -27,6 +28,13 @@ class Fusions:
 
     def __repr__(self) -> str:
         return f"Fusions({self.best!r})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, "cannot be run" if time_s is None else show(time_s, Dimension.TIME))
+            for name, time_s in self.times_s.items()
+        ]
+        return notebook_html("Fusions", f"{len(self.best.groups)} groups", ("fused", "time"), rows)
 
 
 def fusions(scenario: Scenario, most_contractions: int | None = None) -> Fusions:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
-from hw import Mark, Problem, SpecError
-from hw.input import cut, unknown
+from analysis import RUN_WORDS
+from hw import Dimension, Mark, Problem, SpecError
+from hw.input import cut, show, unknown
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import first_line
 from simulator import Estimate, Estimator, Parallel, Training
@@ -56,6 +57,12 @@ class Candidate:
     def peak(self) -> float:
         """The most that a chip holds in its run."""
         return float(self.word("peak_memory"))
+
+    @property
+    def figures(self) -> tuple[str, str, str, str]:
+        """Time, bound, MFU and peak memory of its run, as people read them."""
+        time, bound = (show(each, Dimension.TIME) for each in (self.time_s, self.bound_s))
+        return time, bound, RUN_WORDS["mfu"].text(self.word("mfu")), show(self.peak, Dimension.DATA)
 
     @property
     def told(self) -> str:

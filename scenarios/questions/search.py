@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from hw import Mark, Problem, RunError, SpecError
-from hw.input import unknown
+from hw import Dimension, Mark, Problem, RunError, SpecError
+from hw.input import notebook_html, show, unknown
 from scenarios.building.build import Scenario, build_scenario, without_questions
 from scenarios.building.run_one import first_line, words_of
 from scenarios.language.variants import changed
@@ -28,6 +28,9 @@ WORDS = (
 """What is asked of each run."""
 
 GOALS = ("time", "cost", "tokens_per_dollar", "memory")
+
+ROWS = 10
+"""Layouts that are shown of those that were run."""
 
 _ROUNDING = 1e-9
 """By how much sums of the same bytes may differ."""
@@ -76,6 +79,20 @@ class Searched:
     open: int = 0
     bound_s: float | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        if self.best is None:
+            return f"Searched(nothing fits, of {self.candidates:,} layouts)"
+        how = "proven" if self.is_proven else "not proven"
+        return f"Searched({self.best.told}: {show(self.best.time_s, Dimension.TIME)}, {how}, {len(self.ran):,} run)"
+
+    def _repr_html_(self) -> str:
+        heads = [*(self.best.values if self.best else ()), "time", "at least", "MFU", "peak"]
+        rows = [[*each.values.values(), *each.figures] for each in self.ran[:ROWS]]
+        counts = f"{self.candidates:,} layouts, {len(self.ran):,} run, {self.left:,} not run"
+        how = "proven" if self.is_proven else f"not proven: {self.open:,} may be better"
+        told = self.best.told if self.best else "nothing fits"
+        return notebook_html("Searched", f"{told} ({how})", heads, rows, counts)
 
     @property
     def best(self) -> Candidate | None:

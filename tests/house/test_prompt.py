@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import overlapse as ov
-from scenarios import Compared, compare, crossover, load_scenario, sweep, what_if
+from scenarios import Compared, compare, crossover, find, load_scenario, sweep, what_if
+from scenarios.questions.fusions import fusions
 from simulator import RunOptions
 
 FILE = """\
@@ -18,6 +19,7 @@ workload:
   ops:
     - y:bf16[B,D] = relu(x:bf16[B,D])
 study:
+  find: {smallest: workload.dims.B, from: 1, to: 64, where: t_memory >= t_vector}
   crossover:
     x: {path: workload.dims.B, values: [1, 64]}
     y: {path: workload.dims.D, values: [64, 1024]}
@@ -37,7 +39,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     study = sweep(str(path), {"workload.dims.B": [1, 2, 4]})
     op = next(iter(scenario.graph.every_op()))
     found: list[object] = [
-        outcome, outcome.result, scenario, study, study.rows[0], what_if(scenario), compare(scenario, scenario),
+        outcome, find(scenario), fusions(scenario), outcome.result, scenario, study, study.rows[0], what_if(scenario), compare(scenario, scenario),
         crossover(scenario), build, scenario.graph, op, op.output, op.output.dims[0], RunOptions(), scenario.system,
     ]  # fmt: skip
     return {type(each).__name__: each for each in found}
@@ -90,6 +92,27 @@ def test_a_comparison_shows_itself_in_a_notebook(held: dict[str, object]) -> Non
     assert "<script" not in page
     evil = Compared(("<b>", "&"), compared.a, compared.b, compared.moves)
     assert "&lt;b&gt;" in evil._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("Outcome", ("time", "bound_by")),
+        ("Result", ("time", "lower_bound", "upper_bound", "<td>0.875</td>", "<td>1</td>")),
+        ("Study", ("workload.dims.B",)),
+        ("WhatIf", ("hbm",)),
+        ("Compared", ("what moved",)),
+        ("Crossover", ("workload.dims.D", "smallest workload.dims.B", "t_memory &gt;= t_vector", "2 of 2")),
+        ("Found", ("<b>Found</b>: 1", "1 of 64 values tried")),
+        ("Fusions", ("elementwise", "apart")),
+    ],
+)
+def test_a_notebook_shows_a_table_of_it(held: dict[str, object], name: str, cells: tuple[str, ...]) -> None:
+    page = held[name]._repr_html_().replace(' style="text-align:left"', "")  # type: ignore[attr-defined]
+    assert "<table" in page
+    assert "<script" not in page
+    for cell in cells:
+        assert cell in page
 
 
 def test_an_outcome_that_has_not_run_says_so(tmp_path: Path) -> None:

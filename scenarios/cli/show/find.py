@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -16,7 +14,6 @@ from scenarios.questions.find import Found
 
 _MARKS: dict[State, str] = {True: "█", False: "·", None: "!"}
 _MOST_COLUMNS = 72
-_SHOWN_FLIPS = 6
 
 
 def find_lines(asked: FindSpec, found: Found) -> Text:
@@ -57,18 +54,7 @@ def _table(found: Crossover) -> Table:
     table.add_column("values tried", justify="right")
     table.add_column("")
     for row in found.rows:
-        if row.found is None:
-            table.add_row(escape(str(row.y)), "", "", Text(row.error, style="red"))
-            continue
-        note = Text("; ".join(_notes(row.found)), style="yellow")
-        value = "none" if row.x is None else str(row.x)
-        table.add_row(escape(str(row.y)), escape(value), f"{row.found.tried} of {row.found.count}", note)
+        value, tried, note = row.told
+        style = "red" if row.found is None else "yellow"
+        table.add_row(escape(str(row.y)), escape(value), tried, Text(note, style=style))
     return table
-
-
-def _notes(found: Found) -> Iterator[str]:
-    if not found.monotonic:
-        yield "not monotonic"
-        yield from map(str, found.flips[:_SHOWN_FLIPS])
-        if len(found.flips) > _SHOWN_FLIPS:
-            yield f"and {len(found.flips) - _SHOWN_FLIPS} flips more"

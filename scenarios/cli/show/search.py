@@ -13,9 +13,8 @@ from analysis import RUN_WORDS
 from hw import Dimension
 from hw.input import show
 from scenarios.questions.layouts import Candidate
-from scenarios.questions.search import Searched
+from scenarios.questions.search import ROWS, Searched
 
-_ROWS = 10
 _REASONS = 3
 _CAUSES = ("exposed_network", "bubble", "t_math", "t_memory", "t_network")
 """Words that say why one layout takes longer than another."""
@@ -132,7 +131,6 @@ def _table(found: Searched) -> Table:
     assert found.best is not None
     for column in (*found.best.values, "time", "at least", "MFU", "peak"):
         table.add_column(column, justify="right", no_wrap=True)
-    for each in found.ran[:_ROWS]:
-        times = (show(each.time_s, Dimension.TIME), show(each.bound_s, Dimension.TIME))
-        table.add_row(*map(str, each.values.values()), *times, _told(each, "mfu"), show(each.peak, Dimension.DATA))
+    for each in found.ran[:ROWS]:
+        table.add_row(*map(str, each.values.values()), *each.figures)
     return table
