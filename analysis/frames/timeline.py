@@ -2,7 +2,7 @@
 
 Schema. Times are seconds since the start of the run; names are categoricals; a missing figure is NaN.
 - timeline: task, op, kind, chip, queue, chunk, begin, end, waiting, does, message. `does` is what the task does:
-  "compute" (matrix or vector work), "network" (communication), "memory" (data movement alone), "other" (a fixed time
+  "arithmetic" (matrix or vector work), "network" (communication), "memory" (data movement alone), "other" (a fixed time
   alone). `message` marks the messages of a collective that goes by messages: they lie inside the span of the whole.
 - ops: one row per op name: its FLOPs, bytes, intensity and t_ times; join on `op`: `timeline.merge(ops_frame(r), on="op")`.
 - dependencies: before, after: task numbers.

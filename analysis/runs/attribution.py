@@ -58,8 +58,8 @@ def exposed_by_task(result: Result) -> pd.DataFrame:
     simulated = sorted({lane.chip for lane in plan.program.queues})
     timeline = outer(timeline_frame(result, simulated))
     happening, keys = activity(timeline)
-    network, compute = happening.level[:, DOES.index("network")], happening.level[:, 0]
-    exposed = happening.where((network > 0) & (compute == 0))
+    network, arithmetic = happening.level[:, DOES.index("network")], happening.level[:, 0]
+    exposed = happening.where((network > 0) & (arithmetic == 0))
     weight = np.asarray([len(plan.members(int(chip))) for chip in keys["chip"]], dtype=np.float64)
     shared = exposed.seconds / exposed.level[:, DOES.index("network")] * weight[exposed.group]
     done = np.concatenate([[0.0], np.cumsum(shared)])

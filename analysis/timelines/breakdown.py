@@ -1,13 +1,13 @@
 """Where the time of every chip went: computing, communicating, moving data, or nothing.
 
 Definitions. At every instant a chip does the first of these that applies:
-- compute: a task with matrix or vector work runs;
+- arithmetic: a task with matrix or vector work runs;
 - network: no such task, but a communication runs (exposed communication);
 - memory: neither, but a task that only moves data runs (exposed copies);
 - other: none of these, but a task runs (a fixed time that moves nothing);
 - idle: no task runs.
 The five add up to the whole exactly. A task counts for its whole span, its fixed time included.
-Holistic Trace Analysis: `get_temporal_breakdown` has compute_time = compute, non_compute_time = network + memory + other
+Holistic Trace Analysis: `get_temporal_breakdown` has compute_time = arithmetic, non_compute_time = network + memory + other
 and idle_time = idle, over the span from a rank's first kernel to its last: that is `span="own"`.
 """
 

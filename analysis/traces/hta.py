@@ -40,7 +40,7 @@ _COLLECTIVES = {
     "broadcast": "Broadcast_RING_LL",
     "reduce": "Reduce_Sum_bf16_RING_LL",
 }
-_CATEGORY = {"compute": "kernel", "network": "kernel", "memory": "gpu_memcpy", "other": "kernel"}
+_CATEGORY = {"arithmetic": "kernel", "network": "kernel", "memory": "gpu_memcpy", "other": "kernel"}
 
 
 def write_hta(result: Result, folder: Path, packed: bool = False) -> list[Path]:
@@ -99,7 +99,7 @@ def _kernel_names(rows: pd.DataFrame) -> dict[tuple[object, object], str]:
     for number, (op, kind, does) in enumerate(zip(kinds["op"], kinds["kind"], kinds["does"], strict=True)):
         plain = f"op{number}" if _NOT_COMPUTE.search(str(op)) or _ELSE.search(str(op)) else str(op)
         names[op, does] = {
-            "compute": plain,
+            "arithmetic": plain,
             "network": f"ncclDevKernel_{_COLLECTIVES.get(str(kind), 'SendRecv')}",
             "memory": f"Memcpy DtoD ({plain})",
             "other": f"Sync {plain}",

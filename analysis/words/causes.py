@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from simulator import PlannedKernel, resource_cause
 
-DOES = ("compute", "network", "memory", "other")
+DOES = ("arithmetic", "network", "memory", "other")
 """What a task does: arithmetic, communication, pure data movement, or nothing but a fixed time."""
 
 
@@ -42,7 +42,7 @@ COMPUTE = Cause(
     name="compute",
     word="t_math",
     resource="math",
-    does="compute",
+    does="arithmetic",
     colour="#009e73",
     meaning="work of the matrix unit over its peak, busiest chip",
 )
@@ -50,7 +50,7 @@ VECTOR = Cause(
     name="vector",
     word="t_vector",
     resource="vector",
-    does="compute",
+    does="arithmetic",
     colour="#56b4e9",
     meaning="work of the vector unit over its peak, busiest chip",
 )

@@ -94,7 +94,7 @@ def test_overlap_exposure_and_idle_time_are_those_of_every_microsecond(given_: l
 
 
 def test_the_span_of_the_run_or_ones_own() -> None:
-    timeline = timeline_of([(0, "compute", 2, 5), (0, "network", 6, 8), (1, "memory", 0, 10)])
+    timeline = timeline_of([(0, "arithmetic", 2, 5), (0, "network", 6, 8), (1, "memory", 0, 10)])
     own = indexed(temporal_breakdown(timeline, span="own"), "chip").loc[0]
     assert own[[*PARTS, "total"]].tolist() == pytest.approx([3 * US, 2 * US, 0, 0, 1 * US, 6 * US])
     longer = indexed(temporal_breakdown(timeline, end=20 * US), "chip")
@@ -106,12 +106,12 @@ def test_the_span_of_the_run_or_ones_own() -> None:
 
 
 def test_functions_compose_with_groupby() -> None:
-    timeline = timeline_of([(0, "compute", 0, 4), (0, "network", 2, 6), (1, "network", 0, 3)])
+    timeline = timeline_of([(0, "arithmetic", 0, 4), (0, "network", 2, 6), (1, "network", 0, 3)])
     both = pd.concat([timeline.assign(run="a"), timeline.assign(run="b")])
     found = temporal_breakdown(both, by=["run", "chip"])
     assert found[["run", "chip"]].to_numpy().tolist() == [["a", 0], ["a", 1], ["b", 0], ["b", 1]]
     by_hand = both.groupby("run")[list(both.columns)].apply(temporal_breakdown)
-    assert by_hand["compute"].tolist() == found["compute"].tolist()
+    assert by_hand["arithmetic"].tolist() == found["arithmetic"].tolist()
     assert as_timeline(timeline).overlapse.breakdown()["network"].tolist() == pytest.approx([2 * US, 3 * US])
 
 
@@ -200,13 +200,13 @@ def test_causes_by_hand() -> None:
     timeline = pd.DataFrame(
         [
             # chip 1 waits for a transfer between chips 0 and 2, then for chip 0, then for nobody that is known
-            (0, "a", 0, "compute", 0.0, 2.0, "compute"),
+            (0, "a", 0, "compute", 0.0, 2.0, "arithmetic"),
             (1, "t", 0, "p2p", 2.0, 3.0, "network"),
             (1, "t", 2, "p2p", 2.0, 3.0, "network"),
-            (2, "b", 1, "compute", 3.0, 4.0, "compute"),
-            (3, "c", 0, "compute", 3.0, 6.0, "compute"),
-            (4, "d", 1, "compute", 6.0, 7.0, "compute"),
-            (5, "e", 1, "compute", 8.0, 9.0, "compute"),
+            (2, "b", 1, "compute", 3.0, 4.0, "arithmetic"),
+            (3, "c", 0, "compute", 3.0, 6.0, "arithmetic"),
+            (4, "d", 1, "compute", 6.0, 7.0, "arithmetic"),
+            (5, "e", 1, "compute", 8.0, 9.0, "arithmetic"),
         ],
         columns=["task", "op", "chip", "queue", "begin", "end", "does"],
     )
@@ -230,9 +230,9 @@ def test_causes_by_hand() -> None:
 def test_queue_lengths_by_hand() -> None:
     timeline = pd.DataFrame(
         [
-            (0, "a", 0, "compute", 0.0, 2.0, "compute"),
-            (1, "b", 0, "compute", 2.0, 3.0, "compute"),
-            (2, "c", 0, "compute", 3.0, 4.0, "compute"),
+            (0, "a", 0, "compute", 0.0, 2.0, "arithmetic"),
+            (1, "b", 0, "compute", 2.0, 3.0, "arithmetic"),
+            (2, "c", 0, "compute", 3.0, 4.0, "arithmetic"),
             (3, "d", 0, "net", 2.0, 5.0, "network"),
         ],
         columns=["task", "op", "chip", "queue", "begin", "end", "does"],
@@ -274,7 +274,7 @@ def test_skew_of_a_measured_trace_comes_from_begins() -> None:
 
 
 def names_of(*ops: str) -> pd.DataFrame:
-    timeline = timeline_of([(0, "compute", 2 * at, 2 * at + 1) for at in range(len(ops))])
+    timeline = timeline_of([(0, "arithmetic", 2 * at, 2 * at + 1) for at in range(len(ops))])
     return timeline.assign(op=list(ops), queue="compute")
 
 
@@ -293,7 +293,7 @@ def test_names_say_round_layer_and_phase() -> None:
 
 
 def test_busy_time_counts_an_instant_once_per_chip() -> None:
-    timeline = timeline_of([(0, "compute", 0, 4), (0, "compute", 2, 6), (1, "compute", 0, 3)]).assign(op="a", queue="q")
+    timeline = timeline_of([(0, "arithmetic", 0, 4), (0, "arithmetic", 2, 6), (1, "arithmetic", 0, 3)]).assign(op="a", queue="q")
     found = rollup(timeline).iloc[0]
     assert (found["tasks"], found["time"], found["busy"]) == (3, pytest.approx(11 * US), pytest.approx(9 * US))
     assert (found["begin"], found["end"]) == (0.0, pytest.approx(6 * US))

@@ -81,7 +81,7 @@ def test_the_schema_of_a_timeline() -> None:
     assert {name for name in frame.columns if frame[name].dtype == "category"} == {"op", "kind", "queue", "does"}
     assert list(frame["does"].cat.categories) == list(DOES)
     does = frame.drop_duplicates("op").set_index("op")["does"]
-    assert does.to_dict() == {"y": "compute", "z": "network", "s": "compute"}
+    assert does.to_dict() == {"y": "arithmetic", "z": "network", "s": "arithmetic"}
     assert (frame["end"] >= frame["begin"]).all()
     assert len(frame) == 4 * (4 + 4 + 1)
 
@@ -167,7 +167,7 @@ def test_a_timeline_comes_back_as_it_was(suffix: str, tmp_path: Path) -> None:
     # a frame that pandas has read by itself will do as well
     if suffix == ".csv":
         plain = temporal_breakdown(pd.read_csv(path))
-        assert plain["compute"].tolist() == pytest.approx(temporal_breakdown(timeline)["compute"].tolist())
+        assert plain["arithmetic"].tolist() == pytest.approx(temporal_breakdown(timeline)["arithmetic"].tolist())
 
 
 def test_what_is_no_timeline_is_refused(tmp_path: Path) -> None:

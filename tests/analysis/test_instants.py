@@ -30,7 +30,7 @@ def test_what_runs_alone_goes_to_what_binds_it() -> None:
     figures = {each.name: each for each in op_figures(result)}
     parts = instants(result, op_figures(result), [0])[0]
     assert {part.cause for part in parts if part.does == "network"} == {figures["r.0"].bound_by}
-    assert {part.cause for part in parts if part.does == "compute"} <= {
+    assert {part.cause for part in parts if part.does == "arithmetic"} <= {
         figures[f"{name}.0"].bound_by for name in ("h", "g", "p", "o")
     }
 

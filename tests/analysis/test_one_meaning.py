@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis import WORDS
+from analysis import CAUSES, WORDS
 from analysis.runs import CONTENTION, path_work_ps, schedule_path
+from analysis.timelines import DOES
 from scenarios import Outcome, load_scenario
 from tests.support.cases import overlapse
 
@@ -113,6 +114,16 @@ def test_compute_is_the_matrix_unit(places: dict[str, str], record: dict[str, ob
     math = WORDS["t_math"].text(record["t_math"])
     for place in ("screen", "report"):
         assert re.search(rf"compute {re.escape(math)}", places[place]), place
+
+
+def test_work_of_either_unit_is_arithmetic(outcome: Outcome) -> None:
+    """What a frame says of an op on the matrix unit it says of one on the vector unit: so the word is that of neither."""
+    does = outcome.timeline.drop_duplicates("op").set_index("op")["does"]
+    bound = outcome.ops.set_index("op")["bound_by"]
+    assert {does["y"], does["g"], does["e"]} == {"arithmetic"}
+    assert bound["y"] == "compute"
+    assert {"compute", "vector"}.isdisjoint(DOES)
+    assert "arithmetic" not in CAUSES
 
 
 @pytest.mark.parametrize("calibration", ["spec", "measured"])

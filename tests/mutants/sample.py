@@ -197,7 +197,7 @@ SAMPLE = (
     ),
     Mutant(
         "communication beside vector work is exposed",
-        'word="t_vector",\n    resource="vector",\n    does="compute",',
+        'word="t_vector",\n    resource="vector",\n    does="arithmetic",',
         'word="t_vector",\n    resource="vector",\n    does="other",',
         ("tests/analysis/test_analyses.py", "tests/analysis/test_frames.py", "tests/scenarios/test_scenarios.py"),
     ),

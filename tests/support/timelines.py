@@ -52,7 +52,7 @@ def brute_breakdown(given: Sequence[Row], chip: int, upto: int) -> dict[str, int
 def brute_both(given: Sequence[Row], chip: int, upto: int) -> tuple[int, int]:
     """Microseconds in which communication runs, and in which arithmetic runs as well."""
     runs = [{does for where, does, begin, end in given if where == chip and begin <= at < end} for at in range(upto)]
-    return sum("network" in each for each in runs), sum({"network", "compute"} <= each for each in runs)
+    return sum("network" in each for each in runs), sum({"network", "arithmetic"} <= each for each in runs)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

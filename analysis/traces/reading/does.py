@@ -74,7 +74,7 @@ def _said(each: Slice) -> str | None:
         return "network"
     if _XLA_MEMORY.fullmatch(hlo) or _MEMORY_CATEGORY.fullmatch(each.category) or _MEMORY_TASK.match(task):
         return "memory"
-    return "compute" if "fusion" in hlo or "convolution" in hlo else None
+    return "arithmetic" if "fusion" in hlo or "convolution" in hlo else None
 
 
 @lru_cache(maxsize=4096)
@@ -84,8 +84,8 @@ def _by_name(name: str) -> str:
     if _XLA_NETWORK.fullmatch(name):
         return "network"
     if _FUSION.fullmatch(name):
-        return "compute"
+        return "arithmetic"
     own = re.split(r"[<(]", _NOT_ITS_NAME.sub("", name), maxsplit=1)[0]
     if _LIBRARY.search(own) or (_OWN_COLLECTIVE.search(own) and not _ARITHMETIC.search(own)):
         return "network"
-    return "memory" if _MEMORY.match(name) or _XLA_MEMORY.fullmatch(name) else "compute"
+    return "memory" if _MEMORY.match(name) or _XLA_MEMORY.fullmatch(name) else "arithmetic"

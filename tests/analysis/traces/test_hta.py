@@ -52,7 +52,7 @@ def test_breakdown_and_overlap_are_equal(name: str, tmp_path: Path, monkeypatch:
     for chip, row in ours.iterrows():
         share = {part: 100 * row[part] / row["total"] for part in PARTS}
         found = theirs.loc[chip]
-        assert found["compute_time_pctg"] == pytest.approx(share["compute"], abs=POINT)
+        assert found["compute_time_pctg"] == pytest.approx(share["arithmetic"], abs=POINT)
         exposed = share["network"] + share["memory"] + share["other"]
         assert found["non_compute_time_pctg"] == pytest.approx(exposed, abs=POINT)
         assert found["idle_time_pctg"] == pytest.approx(share["idle"], abs=POINT)

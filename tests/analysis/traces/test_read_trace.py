@@ -100,7 +100,7 @@ def test_measured_and_simulated_are_compared_with_one_tool(ranks: list[Path]) ->
     simulated = run("library:chunked_all_reduce").timeline
     measured = read_trace(*ranks)
     found = indexed(diff_timelines(simulated, measured, by="does"), "does")
-    assert found.loc["compute", "time_after"] == pytest.approx(35 * US)
+    assert found.loc["arithmetic", "time_after"] == pytest.approx(35 * US)
     assert found.loc["memory", "time_before"] == 0.0
     assert measured.overlapse.breakdown().columns.tolist() == simulated.overlapse.breakdown().columns.tolist()
 
@@ -121,7 +121,7 @@ def test_plain_chrome_traces(tmp_path: Path) -> None:
     assert timeline["queue"].tolist() == ["main", "main", "1"]
     assert timeline["chip"].tolist() == [0, 0, 1]  # names of processes become numbers
     found = temporal_breakdown(timeline)
-    assert found["compute"].tolist() == pytest.approx([10 * US, 0])
+    assert found["arithmetic"].tolist() == pytest.approx([10 * US, 0])
     assert found["network"].tolist() == pytest.approx([0, 10 * US])
     assert math.isnan(timeline["waiting"].iloc[0])
 
@@ -170,7 +170,7 @@ def test_files_without_a_rank_are_numbered_in_the_order_given(tmp_path: Path, ra
     timeline = read_trace(third, first, second)
     assert sorted(timeline["chip"]) == [0, 1, 2]
     assert timeline.attrs["numbered"] == {str(third): [0], str(first): [1], str(second): [2]}
-    assert temporal_breakdown(timeline)["compute"].tolist() == pytest.approx([100 * US] * 3)
+    assert temporal_breakdown(timeline)["arithmetic"].tolist() == pytest.approx([100 * US] * 3)
     # chips of one file stay apart, and ranks that files do say stay free for them
     node = without_rank(tmp_path, "node.json", "x", 7)
     mixed = read_trace(first, ranks[1], node)
@@ -220,9 +220,9 @@ def test_the_command(ranks: list[Path], tmp_path: Path) -> None:
     written = tmp_path / "timeline.csv"
     record = runner.invoke(app, ["import", str(ranks[0]), "--json", "--out", str(written)])
     data = json.loads(record.stdout)
-    assert data["chips"][0]["compute"] == pytest.approx(35 * US)
+    assert data["chips"][0]["arithmetic"] == pytest.approx(35 * US)
     assert data["chips"][0]["overlap"] == pytest.approx(0.5)
-    assert temporal_breakdown(read_timeline(written))["compute"].tolist() == pytest.approx([35 * US])
+    assert temporal_breakdown(read_timeline(written))["arithmetic"].tolist() == pytest.approx([35 * US])
     wrong = runner.invoke(app, ["import", str(tmp_path / "none.json")])
     assert wrong.exit_code == 2
     assert "cannot read the file" in wrong.stderr

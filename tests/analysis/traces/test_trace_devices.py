@@ -59,7 +59,7 @@ XPROF = [
 
 
 def test_steps_modules_and_scopes_of_a_tpu_are_frames_and_its_host_is_no_chip(tmp_path: Path) -> None:
-    assert read_parts(tmp_path, XPROF) == {0: {"compute": 40, "network": 20, "total": 60}}
+    assert read_parts(tmp_path, XPROF) == {0: {"arithmetic": 40, "network": 20, "total": 60}}
 
 
 def test_the_cores_of_a_tpu_are_one_chip_and_other_tpus_are_others(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_the_cores_of_a_tpu_are_one_chip_and_other_tpus_are_others(tmp_path: Pat
         slice_("copy-start.3", 50, 5, 5, 4, args={"hlo_category": "copy-start"}),
     ]
     assert read_parts(tmp_path, events) == {
-        0: {"compute": 50, "network": 20, "total": 70},
-        1: {"compute": 30, "network": 20, "memory": 5, "idle": 15, "total": 70},
+        0: {"arithmetic": 50, "network": 20, "total": 70},
+        1: {"arithmetic": 30, "network": 20, "memory": 5, "idle": 15, "total": 70},
     }
 
 
@@ -90,7 +90,7 @@ def test_a_loop_is_a_frame_around_the_ops_in_it(tmp_path: Path) -> None:
         slice_("fusion.9", 60, 10, 3, 3, args={"hlo_category": "loop fusion"}),
         slice_("collective-permute.1", 70, 90, 3, 3, args={"hlo_category": "collective-permute"}),
     ]
-    assert read_parts(tmp_path, events)[0] == {"compute": 50, "network": 110, "total": 160}
+    assert read_parts(tmp_path, events)[0] == {"arithmetic": 50, "network": 110, "total": 160}
 
 
 def test_xlas_ops_are_shown_twice_where_a_gpu_has_streams(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_xlas_ops_are_shown_twice_where_a_gpu_has_streams(tmp_path: Path) -> Non
     ]
     timeline = read_trace(written(tmp_path, events))
     assert timeline["op"].tolist() == ["cutlass_gemm", "MemcpyD2H"]
-    assert parts_us(timeline) == {0: {"compute": 40, "memory": 10, "total": 50}}
+    assert parts_us(timeline) == {0: {"arithmetic": 40, "memory": 10, "total": 50}}
 
 
 def tensorflows(device: str) -> list[Event]:
@@ -132,7 +132,7 @@ def tensorflows(device: str) -> list[Event]:
 def test_what_tensorflow_shows_in_several_lanes_counts_once(tmp_path: Path) -> None:
     events = [*tensorflows("device:GPU:0"), *tensorflows("device:GPU:1")]
     timeline = read_trace(written(tmp_path, events))
-    assert parts_us(timeline) == {chip: {"compute": 55, "memory": 5, "total": 60} for chip in (0, 1)}
+    assert parts_us(timeline) == {chip: {"arithmetic": 55, "memory": 5, "total": 60} for chip in (0, 1)}
     tasks = indexed(rollup(timeline, "op"), "op")["tasks"].to_dict()
     assert tasks == {"MatMul": 2, "Relu": 2, "Sum": 2, "MEMCPYHtoD": 2}
     assert timeline.attrs["notes"] == []
@@ -147,19 +147,19 @@ def test_a_stream_of_all_alone_is_the_device(tmp_path: Path) -> None:
         slice_("MatMul", 20, 40, 2, cat="Op"),
         slice_("MatMul", 20, 30, 3, cat="Op"),
     ]
-    compute = [chip["compute"] for chip in read_parts(tmp_path, alone).values()]
+    compute = [chip["arithmetic"] for chip in read_parts(tmp_path, alone).values()]
     assert compute == [40, 30]
 
 
 def test_a_process_that_is_not_the_host_is_the_device_of_an_unknown_accelerator(tmp_path: Path) -> None:
     runtime = slice_("runFunction", 5, 5, 865, 1, cat="mtia_runtime", args={"device": 9})
     events = [*HOST, runtime, slice_("fc-dtype_Float", 20, 10, 9, 408, cat="mtia_ccp_events")]
-    assert read_parts(tmp_path, events, distributedInfo={"rank": 0}) == {0: {"compute": 10, "total": 10}}
+    assert read_parts(tmp_path, events, distributedInfo={"rank": 0}) == {0: {"arithmetic": 10, "total": 10}}
     # every process may be called by the program's name: then the label tells them apart
     named = [*process(865, "python3", "CPU"), *process(9, "python3", "MTIA 9"), *events]
-    assert read_parts(tmp_path, named) == {9: {"compute": 10, "total": 10}}
+    assert read_parts(tmp_path, named) == {9: {"arithmetic": 10, "total": 10}}
     unlabelled = [*process(865, "python3"), *process(9, "python3"), *events]
-    assert read_parts(tmp_path, unlabelled) == {9: {"compute": 10, "total": 10}}
+    assert read_parts(tmp_path, unlabelled) == {9: {"arithmetic": 10, "total": 10}}
 
 
 def test_streams_in_the_process_of_the_host_are_the_devices(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_streams_in_the_process_of_the_host_are_the_devices(tmp_path: Path) -> N
         slice_("gemm", 20, 10, 865, 500, cat="hpu_op", args={"stream": 3}),
         slice_("hash", 0, 90, 865, 2, cat="x"),
     ]
-    assert read_parts(tmp_path, events) == {865: {"compute": 10, "total": 10}}
+    assert read_parts(tmp_path, events) == {865: {"arithmetic": 10, "total": 10}}
 
 
 ASCEND = [
@@ -205,10 +205,10 @@ def test_the_sections_of_an_ascend_device_are_one_chip(tmp_path: Path) -> None:
     path.write_text(json.dumps(events))
     timeline = read_trace(path)
     # 40 computing, the all-reduce from 20 to 80 beside it: 40 of its 60 are exposed
-    assert parts_us(timeline) == {2: {"compute": 40, "network": 40, "total": 80}}
+    assert parts_us(timeline) == {2: {"arithmetic": 40, "network": 40, "total": 80}}
     assert timeline[timeline["message"]]["op"].tolist() == ["RDMASend"]
     by_op = indexed(rollup(timeline, "does"), "does")["tasks"].to_dict()
-    assert by_op == {"compute": 1, "network": 1}  # the message is part of the all-reduce
+    assert by_op == {"arithmetic": 1, "network": 1}  # the message is part of the all-reduce
 
 
 def test_two_hosts_in_one_file_are_two_chips(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_two_hosts_in_one_file_are_two_chips(tmp_path: Path) -> None:
     events = [*merged("[TP00]"), *merged("[TP08]"), {**first, "pid": "[TP00] 0"}, {**second, "pid": "[TP08] 0"}]
     path = written(tmp_path, events)
     timeline = read_trace(path)
-    assert parts_us(timeline) == {chip: {"compute": 50, "idle": 50, "total": 100} for chip in (0, 1)}
+    assert parts_us(timeline) == {chip: {"arithmetic": 50, "idle": 50, "total": 100} for chip in (0, 1)}
     assert [note.removeprefix(f"{path}: ") for note in timeline.attrs["notes"]] == [
         'chips are numbered in the order in which they come: 0 is "python3", 1 is "python3"'
     ]
@@ -241,7 +241,7 @@ def test_two_hosts_whose_devices_have_one_number_are_told(tmp_path: Path) -> Non
 def test_one_process_with_two_devices_is_two_chips_even_of_one_rank(tmp_path: Path) -> None:
     events = [{**kernel("gemm", 0, 50, device), "pid": 99, "tid": 7 + device} for device in (4, 6)]
     assert read_parts(tmp_path, events, distributedInfo={"rank": 1}) == {
-        chip: {"compute": 50, "total": 50} for chip in (4, 6)
+        chip: {"arithmetic": 50, "total": 50} for chip in (4, 6)
     }
     # beside a rank that is one chip, they get numbers that are free
     other = written(tmp_path, [kernel("gemm", 0, 50)], "other.json", distributedInfo={"rank": 0})
@@ -252,7 +252,7 @@ def test_one_process_with_two_devices_is_two_chips_even_of_one_rank(tmp_path: Pa
 
 def test_a_slice_that_names_no_device_lies_beside_those_of_its_process_that_do(tmp_path: Path) -> None:
     events = [kernel("gemm", 0, 50, 3), slice_("Memset (Device)", 50, 10, 3, 7, cat="gpu_memset")]
-    assert read_parts(tmp_path, events) == {3: {"compute": 50, "memory": 10, "total": 60}}
+    assert read_parts(tmp_path, events) == {3: {"arithmetic": 50, "memory": 10, "total": 60}}
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_slice_that_names_no_device_lies_beside_those_of_its_process_that_do(t
 def test_hosts_and_devices_go_by_their_names(device: list[Event], host: list[Event], tmp_path: Path) -> None:
     events = [*device, *host, slice_("work", 10, 30, 6, 1), slice_("launch", 0, 100, 2, 1)]
     (chip,) = read_parts(tmp_path, events).values()
-    assert chip == {"compute": 30, "total": 30}
+    assert chip == {"arithmetic": 30, "total": 30}
 
 
 def test_a_device_may_have_the_number_of_the_hosts_process(tmp_path: Path) -> None:
@@ -283,13 +283,13 @@ def test_a_device_may_have_the_number_of_the_hosts_process(tmp_path: Path) -> No
         kernel("gemm", 10, 30, 7),
         slice_("Context Sync", 0, 100, 7, 7, cat="cuda_sync", args={"stream": 7}),
     ]
-    assert read_parts(tmp_path, events) == {7: {"compute": 30, "total": 30}}
+    assert read_parts(tmp_path, events) == {7: {"arithmetic": 30, "total": 30}}
 
 
 def test_what_is_left_out_beside_known_devices_is_told(tmp_path: Path) -> None:
     events = [kernel("gemm", 0, 50), *process("x", "my markers"), slice_("phase 1", 0, 90, "x", 1)]
     timeline = read_trace(written(tmp_path, events))
-    assert parts_us(timeline) == {0: {"compute": 50, "total": 50}}
+    assert parts_us(timeline) == {0: {"arithmetic": 50, "total": 50}}
     assert 'of processes that are not known to be devices: "my markers"' in timeline.attrs["notes"][0]
 
 
@@ -317,7 +317,7 @@ def test_the_name_of_a_thread_or_of_an_op_means_nothing(name: str, tmp_path: Pat
 
 def test_timelines_with_and_without_rounds_can_be_joined(tmp_path: Path) -> None:
     measured = read_trace(written(tmp_path, [slice_("fusion.3", 0, 100)]))
-    simulated = timeline_of([(0, "compute", 0, 50)]).assign(op="y.3")
+    simulated = timeline_of([(0, "arithmetic", 0, 50)]).assign(op="y.3")
     joined = labelled(pd.concat([measured, simulated], ignore_index=True))
     assert joined[["base", "layer"]].to_numpy().tolist() == [["fusion.3", -1], ["y", 3]]
     assert rollup(joined, "base")["tasks"].tolist() == [1, 1]  # what is not said to be a message is none

@@ -17,7 +17,7 @@ from tests.support.traces import union_us
 
 FOLDER = Path(__file__).parents[4] / "shared" / "validation" / "gpu"
 TRACES = sorted(FOLDER.glob("h100_trace_*.json.gz"))
-DEVICE = {"kernel": "compute", "gpu_memcpy": "memory", "gpu_memset": "memory"}
+DEVICE = {"kernel": "arithmetic", "gpu_memcpy": "memory", "gpu_memset": "memory"}
 
 needs_traces = pytest.mark.skipif(not TRACES, reason=f"needs the measured traces, in {FOLDER}")
 pytestmark = needs_traces
@@ -56,10 +56,10 @@ def test_every_slice_of_the_device_is_there_and_nothing_else(path: Path) -> None
 def test_the_totals_are_those_of_the_file(path: Path) -> None:
     timeline, slices = read_trace(path), slices_of(path)
     found = temporal_breakdown(timeline).iloc[0].mul(1e6)
-    whole, compute = union_us(spans(slices)), union_us(spans(slices, "compute"))
+    whole, arithmetic = union_us(spans(slices)), union_us(spans(slices, "arithmetic"))
     end = max(event["end"] for event in slices)
-    assert found["compute"] == pytest.approx(compute, rel=1e-9)
-    assert found["memory"] == pytest.approx(whole - compute, rel=1e-9, abs=1e-6)
+    assert found["arithmetic"] == pytest.approx(arithmetic, rel=1e-9)
+    assert found["memory"] == pytest.approx(whole - arithmetic, rel=1e-9, abs=1e-6)
     assert found["idle"] == pytest.approx(end - whole, rel=1e-9)
     assert found["total"] == pytest.approx(end, rel=1e-12)
     for stream, row in indexed(rollup(timeline, "queue"), "queue").iterrows():
@@ -71,7 +71,7 @@ def test_the_totals_are_those_of_the_file(path: Path) -> None:
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.name.split(".")[0])
 def test_copies_are_hidden_where_kernels_run(path: Path) -> None:
     timeline, slices = read_trace(path), slices_of(path)
-    copies, kernels = spans(slices, "memory"), spans(slices, "compute")
+    copies, kernels = spans(slices, "memory"), spans(slices, "arithmetic")
     both = union_us(copies) + union_us(kernels) - union_us(copies + kernels)
     found = overlap_fraction(timeline, what="memory").iloc[0]
     assert 1e6 * found["overlapped"] == pytest.approx(both, rel=1e-9, abs=1e-6)

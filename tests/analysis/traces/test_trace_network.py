@@ -96,7 +96,7 @@ MEMORY = ["Memcpy DtoH (Device -> Pinned)", "Memset (Device)", "MemcpyD2H", "hip
           "copy.3", "copy-start.2", "copy-done.2", "infeed.1", "slice-start.4"]  # fmt: skip
 
 
-@pytest.mark.parametrize(("names", "word"), [(NETWORK, "network"), (COMPUTE, "compute"), (MEMORY, "memory")])
+@pytest.mark.parametrize(("names", "word"), [(NETWORK, "network"), (COMPUTE, "arithmetic"), (MEMORY, "memory")])
 def test_what_a_kernel_does_goes_by_its_own_name(names: list[str], word: str, tmp_path: Path) -> None:
     timeline = read_trace(written(tmp_path, [kernel(name, at, 1) for at, name in enumerate(names)]))
     found = dict(zip(timeline["op"].astype(str), timeline["does"].astype(str), strict=True))
@@ -108,8 +108,8 @@ def test_what_a_kernel_does_goes_by_its_own_name(names: list[str], word: str, tm
     [
         ("fusion.3", "all-reduce fusion", "network"),
         ("custom.1", "collective-permute", "network"),
-        ("all-reduce.3", "loop fusion", "compute"),
-        ("all-gather-like.1", "convolution fusion", "compute"),
+        ("all-reduce.3", "loop fusion", "arithmetic"),
+        ("all-gather-like.1", "convolution fusion", "arithmetic"),
         ("all-reduce-start.1", "async-start", "network"),
         ("copy.1", "data formatting", "memory"),
         ("anything", "copy-done", "memory"),
@@ -121,7 +121,7 @@ def test_what_xla_says_of_an_op_comes_before_its_name(name: str, said: str, word
 
 
 @pytest.mark.parametrize(
-    ("task", "word"), [("COMMUNICATION", "network"), ("HCCL", "network"), ("SDMA", "memory"), ("MIX_AIC", "compute")]
+    ("task", "word"), [("COMMUNICATION", "network"), ("HCCL", "network"), ("SDMA", "memory"), ("MIX_AIC", "arithmetic")]
 )
 def test_what_ascend_says_of_a_task_comes_before_its_name(task: str, word: str, tmp_path: Path) -> None:
     path = written(tmp_path, [slice_("aclnnX", 0, 1, args={"Task Type": task})])
@@ -131,15 +131,15 @@ def test_what_ascend_says_of_a_task_comes_before_its_name(task: str, word: str, 
 def test_communication_is_exposed_where_nothing_computes(tmp_path: Path) -> None:
     names = ["gemm", NETWORK[4], "deep_ep::internode::dispatch", "multimem_all_reduce_kernel", NETWORK[0]]
     events = [kernel(name, 10 * at, 10) for at, name in enumerate(names)]
-    assert read_parts(tmp_path, events) == {0: {"compute": 10, "network": 40, "total": 50}}
+    assert read_parts(tmp_path, events) == {0: {"arithmetic": 10, "network": 40, "total": 50}}
 
 
 def test_a_pattern_says_what_else_is_communication(tmp_path: Path) -> None:
     names = ["gemm", "our_exchange_v2", "Memcpy PtoP (Device -> Device)"]
     path = written(tmp_path, [kernel(name, 10 * at, 10) for at, name in enumerate(names)])
-    assert read_trace(path)["does"].tolist() == ["compute", "compute", "memory"]
+    assert read_trace(path)["does"].tolist() == ["arithmetic", "arithmetic", "memory"]
     both = read_trace(path, network=["our_exchange", "^Memcpy PtoP"])
-    assert both["does"].tolist() == ["compute", "network", "network"]
+    assert both["does"].tolist() == ["arithmetic", "network", "network"]
     command = CliRunner().invoke(app, ["import", str(path), "--network", "exchange_v\\d", "--network", "PtoP"])
     assert "33.3 %   66.7 %" in command.stdout
 
@@ -157,4 +157,4 @@ def test_what_is_no_pattern_is_told_beside_what_is_no_trace(tmp_path: Path) -> N
 
 def test_words_in_the_category_of_another_programs_trace_say_nothing(tmp_path: Path) -> None:
     events = [thread(0, 1, "main"), slice_("paint", 0, 5, cat="blink,network"), slice_("draw", 5, 5, cat="gpu,memory")]
-    assert read_parts(tmp_path, events) == {0: {"compute": 10, "total": 10}}
+    assert read_parts(tmp_path, events) == {0: {"arithmetic": 10, "total": 10}}

@@ -59,7 +59,7 @@ def test_what_is_nearly_json_is_read_with_a_word_of_warning(
     path.write_text(text, encoding="utf-8")
     timeline = read_trace(path)
     assert "".join(timeline["op"].astype(str)) == ops
-    assert parts_us(timeline)[0]["compute"] == (2 if ops == "a" else 4)
+    assert parts_us(timeline)[0]["arithmetic"] == (2 if ops == "a" else 4)
     assert notes(path) == ([note] if note else [])
     shown = CliRunner().invoke(app, ["import", str(path)])
     assert shown.exit_code == 0

@@ -34,7 +34,7 @@ def spans_us(path: Path) -> list[tuple[str, float, float]]:
 def test_an_end_may_stand_before_its_begin_in_the_file(tmp_path: Path) -> None:
     events = [mark("B", 0, "step"), mark("E", 10, "step"), mark("E", 30, "late"), mark("B", 20, "late")]
     assert spans_us(written(tmp_path, events)) == [("late", 20, 30), ("step", 0, 10)]
-    assert parts_us(read_trace(written(tmp_path, events))) == {0: {"compute": 20, "idle": 10, "total": 30}}
+    assert parts_us(read_trace(written(tmp_path, events))) == {0: {"arithmetic": 20, "idle": 10, "total": 30}}
 
 
 @st.composite
@@ -118,9 +118,9 @@ def test_kernels_of_100_ns_every_200_ns_fill_half_of_the_time(base_us: int, form
     path = tmp_path / "trace.json"
     path.write_text(f'{{{base}"traceEvents":[{slices}]}}')
     found = temporal_breakdown(read_trace(path)).iloc[0]
-    assert found["compute"] == pytest.approx(10e-6, rel=1e-12)
+    assert found["arithmetic"] == pytest.approx(10e-6, rel=1e-12)
     assert found["total"] == pytest.approx(19.9e-6, rel=1e-12)
-    assert found["compute"] / found["total"] == pytest.approx(100 / 199)  # 50.3 %
+    assert found["arithmetic"] / found["total"] == pytest.approx(100 / 199)  # 50.3 %
 
 
 @settings(max_examples=200, deadline=None)
@@ -205,7 +205,7 @@ def test_a_base_that_is_no_time_is_refused(tmp_path: Path) -> None:
 def test_times_that_look_like_nanoseconds_are_told(tmp_path: Path) -> None:
     path = written(tmp_path, [slice_("a", 1_712_448_000_000_000_000, 10), slice_("b", 1_712_448_000_000_000_010, 5)])
     timeline = read_trace(path)
-    assert parts_us(timeline) == {0: {"compute": 15, "total": 15}}  # exact, as microseconds
+    assert parts_us(timeline) == {0: {"arithmetic": 15, "total": 15}}  # exact, as microseconds
     assert "look like nanoseconds" in timeline.attrs["notes"][0]
 
 
