@@ -35,6 +35,7 @@ from analysis.words import (
     MODEL_WORDS,
     MONEY_WORDS,
     OP_WORDS,
+    PRICED_WORDS,
     RUN_WORDS,
     WORDS,
     OpFigures,
@@ -46,6 +47,7 @@ from analysis.words import (
     combined,
     kind_labels,
     op_figures,
+    priced_by,
     word_named,
 )
 
@@ -56,6 +58,7 @@ __all__ = [
     "JOB_WORDS",
     "MONEY_WORDS",
     "OP_WORDS",
+    "PRICED_WORDS",
     "RUN_WORDS",
     "WORDS",
     "OpFigures",
@@ -67,6 +70,7 @@ __all__ = [
     "combined",
     "kind_labels",
     "op_figures",
+    "priced_by",
     "word_named",
     # DataFrames.
     "as_timeline",

@@ -9,7 +9,7 @@ from analysis.plots.page import in_text
 from analysis.runs.compare import Comparison
 from analysis.words.causes import CAUSES
 from analysis.words.summary import Summary
-from analysis.words.words import word_named
+from analysis.words.words import PRICED_WORDS, word_named
 from hw import Dimension
 from hw.input import notebook_table, show
 from simulator import PS_PER_S
@@ -50,6 +50,8 @@ def summary_html(name: str, about: str, summary: Summary) -> str:
 def study_html(name: str, frame: pd.DataFrame, inputs: Sequence[str]) -> str:
     """A study: what varied and the words that say most; `frame` has a row per run."""
     words = [word for word in _IN_STUDIES if word in frame.columns and frame[word].notna().any()]
+    if set(words) & set(PRICED_WORDS) and "priced_by" in frame.columns and frame["priced_by"].nunique() > 1:
+        words.append("priced_by")  # prices of unlike sources say so
     failed = "error" in frame.columns and bool((frame["error"].fillna("") != "").any())
     rows = [
         [*(str(row[each]) for each in inputs), *(_shown(word, row[word]) for word in words)]

@@ -9,8 +9,18 @@ from analysis.words.chip_kinds import kind_labels
 from analysis.words.columns.rounds import Rounds, bases, op_figures, rounds_figures
 from analysis.words.means import Mean, mean_of
 from analysis.words.ops import OpFigures, combined
-from analysis.words.summary import Summary, Value
-from analysis.words.words import JOB_WORDS, MODEL_WORDS, MONEY_WORDS, OP_WORDS, RUN_WORDS, WORDS, Word, word_named
+from analysis.words.summary import Summary, Value, priced_by
+from analysis.words.words import (
+    JOB_WORDS,
+    MODEL_WORDS,
+    MONEY_WORDS,
+    OP_WORDS,
+    PRICED_WORDS,
+    RUN_WORDS,
+    WORDS,
+    Word,
+    word_named,
+)
 
 __all__ = [
     # The vocabulary.
@@ -20,6 +30,7 @@ __all__ = [
     "JOB_WORDS",
     "MONEY_WORDS",
     "OP_WORDS",
+    "PRICED_WORDS",
     "RUN_WORDS",
     "WORDS",
     "Cause",
@@ -38,5 +49,6 @@ __all__ = [
     "combined",
     "kind_labels",
     "op_figures",
+    "priced_by",
     "rounds_figures",
 ]

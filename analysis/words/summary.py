@@ -234,6 +234,12 @@ def _cost(summary: Summary) -> Value:
     return _over_chips(summary, lambda chip: chip.price_usd_per_h)
 
 
+def priced_by(system: System, tier: str = "on_demand") -> str | None:
+    """How the chips of a system are rented and who asks their prices, each once; None where one has no price."""
+    told = [chip.prices.told(tier) for chip in system.kinds]
+    return None if None in told else "; ".join(dict.fromkeys(each for each in told if each))
+
+
 def _energy(summary: Summary) -> Value:
     joules_per_hour = _over_chips(summary, lambda chip: chip.power_watts)
     return None if joules_per_hour is None else joules_per_hour * _SECONDS_PER_HOUR
@@ -266,6 +272,7 @@ _VALUES: Mapping[str, Callable[[Summary], Value]] = {
     "fits": _fits,
     "tokens_per_s": lambda _s: None,
     "cost": _cost,
+    "priced_by": lambda s: priced_by(s.plan.system),
     "cost_per_million_tokens": lambda _s: None,
     "energy": _energy,
 }

@@ -70,6 +70,7 @@ WORDS: Mapping[str, Word] = {
     ),
     "tokens_per_s": Word(Dimension.RATE, "tokens per second of the whole system, where the workload has tokens"),
     "cost": Word(Dimension.MONEY, "price of all chips for the time"),
+    "priced_by": Word(None, "how the chips are rented, who asks their price, and of when it is"),
     "cost_per_million_tokens": Word(Dimension.MONEY, "cost of a million tokens, where the workload has tokens"),
     "energy": Word(Dimension.ENERGY, "power of all chips for the time"),
 }
@@ -148,3 +149,11 @@ def word_named(name: str) -> Word:
     if name not in RUN_WORDS:
         raise KeyError(unknown("result word", name, [*RUN_WORDS, "ops.NAME.time"]))
     return RUN_WORDS[name]
+
+PRICED_WORDS = tuple(
+    name
+    for name, word in RUN_WORDS.items()
+    if word.dimension in (Dimension.MONEY, Dimension.YIELD, Dimension.PRICE)
+    and name not in ("energy_cost", "engineering_cost")
+)
+"""Words that follow from the prices of chips: those of unlike sellers, beside each other, say little."""

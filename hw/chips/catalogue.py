@@ -80,6 +80,8 @@ def override(document: Document, values: Mapping[str, object], marks: Mapping[st
                 document.forget(key[: key.index(part) + 1])
             target = target[part]
         target[key[-1]] = copy.deepcopy(value)
+        if key[:-1] == ("price",) and isinstance(target.get("sellers"), dict):
+            target["sellers"].pop(key[-1], None)  # another price is not what the seller asks
         document.forget(key)
         for end in range(1, len(key) + 1):
             if end == len(key) or key[:end] not in document.values:

@@ -169,12 +169,35 @@ TIERS = ("on_demand", "reserved", "spot")
 """How a chip can be rented."""
 
 
+Tier = Literal["on_demand", "reserved", "spot"]
+
+
+NO_SELLER = "a price of its own"
+"""Of a price that does not say who asks it: that of a scenario, or of a chip file of the user's."""
+
+
 class Prices(Spec):
-    """What one chip costs an hour, by how it is rented; None where that is not known."""
+    """What one chip costs an hour, by how it is rented; None where that is not known. `sellers`: who asks that price, and of
+    when it is, in few words: prices of unlike sellers and dates say little beside each other."""
 
     on_demand: UsdPerHour | None = Field(default=None, description="rented when it is needed")
     reserved: UsdPerHour | None = Field(default=None, description="rented for long, or booked ahead")
     spot: UsdPerHour | None = Field(default=None, description="rented until someone else wants it")
+    sellers: Annotated[dict[Tier, str], Frozen] = Field(
+        default_factory=dict, description="who asks each price, and of when it is: {on_demand: 'AWS, January 2025'}"
+    )
+
+    @property
+    def known(self) -> dict[str, float]:
+        """USD/h by each tier that has a price."""
+        priced = {tier: self.of(tier) for tier in TIERS}
+        return {tier: usd for tier, usd in priced.items() if usd is not None}
+
+    def told(self, tier: str) -> str | None:
+        """How a chip is rented, who asks the price, and of when it is; None where there is no price."""
+        if self.of(tier) is None:
+            return None
+        return f"{tier.replace('_', ' ')}, {dict(self.sellers).get(tier, NO_SELLER)}"
 
     def of(self, tier: str) -> float | None:
         """USD/h of a tier of `TIERS`, None if unknown."""
@@ -253,7 +276,7 @@ class Chip(Spec):
         yield from (name for name in ("on_chip", "host", "disk") if getattr(self, name) is not None)
         yield from (f"levels.{name}" for name in self.levels)
         yield from (f"links.{name}" for name in self.links)
-        if any(self.prices.of(tier) is not None for tier in TIERS):
+        if self.prices.known:
             yield "price"
         if self.power_watts is not None:
             yield "power"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from analysis import Summary
+from analysis import Summary, priced_by
 from analysis.economics import (
     DAYS_PER_YEAR,
     SECONDS_PER_HOUR,
@@ -61,6 +61,14 @@ class CostModel:
         return self._over_chips(
             lambda chip: chip.prices.of(self.spec.tier), f"{self.spec.tier.replace('_', ' ')} price"
         )
+
+    @property
+    def priced_by(self) -> str:
+        """How the chips are rented, and who asks their prices."""
+        told = priced_by(self.summary.plan.system, self.spec.tier)
+        if told is None:
+            raise UnknownError(f"a chip has no {self.spec.tier.replace('_', ' ')} price")
+        return told
 
     @cached_property
     def flops(self) -> float:

@@ -48,6 +48,7 @@ _ENGINEERING = Wants(lambda spec: spec.engineering is not None, "engineering")
 
 WANTS: Mapping[str, Wants] = {
     "cost": _ALWAYS,
+    "priced_by": _ALWAYS,
     "tokens_per_s": _TOKENS,
     "cost_per_million_tokens": _TOKENS,
     "cost_per_step": _ALWAYS,
@@ -131,12 +132,22 @@ class MoneyWords:
 
     def _worked_out(self, word: str, summary: Summary) -> tuple[Value, str]:
         try:
-            value: float = getattr(CostModel(self.spec, summary, self.before), word)
+            value: Value = getattr(CostModel(self.spec, summary, self.before), word)
         except SpecError:  # the baseline's file is wrong
             raise
         except (UnknownError, ValueError) as error:
             return None, str(error)
         return value, ""
+
+    def _priced_otherwise(self, summary: Summary) -> str:
+        """What the baseline is priced by, where that is something else."""
+        if self.before is None or not isinstance(self.spec.baseline, str):
+            return ""
+        try:
+            other = self.before().priced_by
+        except UnknownError:
+            return ""
+        return "" if other == summary["priced_by"] else f"; its baseline {other}: prices of unlike sources"
 
     def record(self, summary: Summary) -> dict[str, Any]:
         """What JSON says beside the words: the tier, and why words are null."""
@@ -150,6 +161,8 @@ class MoneyWords:
             for word, value, dimension in shown
             if isinstance(value, (int, float))
         )
+        if summary["priced_by"] is not None:
+            yield f"priced {summary['priced_by']}{self._priced_otherwise(summary)}"
         words: dict[str, list[str]] = {}
         for word, reason in self.reasons(summary).items():
             words.setdefault(reason, []).append(word.replace("_", " "))

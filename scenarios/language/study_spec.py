@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StrictFloat, StrictInt, StrictStr, WithJsonSchema
 
+from analysis import PRICED_WORDS
 from hw.input import Spec
 
 MAX_POINTS = 1_000_000
@@ -134,5 +135,9 @@ class StudySpec(Spec):
 
     @property
     def asked(self) -> tuple[str, ...] | None:
-        """The words of a row, each once; None for every word about the run."""
-        return tuple(dict.fromkeys(self.words)) if self.words is not None else None
+        """The words of a row, each once, and by whom chips are priced beside what follows from that; None for every word about
+        the run."""
+        if self.words is None:
+            return None
+        priced = ["priced_by"] if set(self.words) & set(PRICED_WORDS) else []
+        return tuple(dict.fromkeys([*self.words, *priced]))

@@ -16,7 +16,7 @@ def chip_figures(chip: Chip, section: str) -> str:
         peaks = getattr(chip, section).peak_flops_per_s
         return ", ".join(f"{dtype} {show(rate, Dimension.FLOP_RATE)}" for dtype, rate in peaks.items())
     if section == "price":
-        return ", ".join(f"{tier.replace('_', ' ')} {usd:g} USD/h" for tier, usd in chip.prices if usd is not None)
+        return ", ".join(f"{tier.replace('_', ' ')} {usd:g} USD/h" for tier, usd in chip.prices.known.items())
     if section == "power":
         return f"{chip.power_watts:g} W"
     if section == "calibration":

@@ -20,8 +20,9 @@ from analysis import economics as money
 from analysis.economics import formulas
 from hw import Dimension, SpecError, chip_names, load_chip
 from hw.input import parse, show
-from scenarios import load_scenario, run
+from scenarios import load_scenario, run, sweep
 from scenarios.economics.money_words import WANTS
+from tests.support.cases import overlapse
 from tests.support.claims import SLACK, agree, number, outcome
 from tests.support.strategies import chip_with, show_error
 
@@ -416,3 +417,38 @@ def test_the_screen_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     said = " ".join(capsys.readouterr().out.split())
     assert "economics cost 1.2 USD, cost per step 1.2 USD" in said
     assert "energy cost not known: tpu_v5e has no power figure" in said
+
+
+def test_prices_of_unlike_sources_are_marked_where_they_stand_together(tmp_path: Path) -> None:
+    """On demand and reserved, of two sellers: whoever reads the table, the frame or the page sees that they are no ranking."""
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "name: s\nsystem: {chip: h100_sxm}\nworkload:\n  dims: {N: 4096}\n  ops:\n"
+        "    - y:bf16[N,N] = matmul(x:bf16[N,N], w:bf16[N,N])\neconomics: {}\n",
+        encoding="utf-8",
+    )
+    chips = ("study", str(path), "--vary", "system.chip=h100_sxm,v100_sxm2_32gb", "--show", "time,cost")
+    shown = overlapse(*chips).stdout
+    assert "a  on demand, How to Scale Your Model, February 2025\n  b  on demand, AWS" in shown
+    assert [line.split()[-1] for line in shown.splitlines()[1:3]] == ["a", "b"]
+    tiers = sweep(str(path), {"economics.tier": ["on_demand", "reserved"]})
+    assert list(tiers.frame["priced_by"]) == [
+        "on demand, How to Scale Your Model, February 2025",
+        "reserved, AWS, January 2025",
+    ]
+    assert "reserved, AWS, January 2025" in tiers._repr_html_()
+    own = sweep(str(path), {"system.set": [{"price": "3 USD/h"}, {"price.on_demand": "3 USD/h"}], "words": ["cost"]})
+    assert list(own.frame["priced_by"]) == ["on demand, a price of its own"] * 2
+    assert "priced_by" not in own._repr_html_()
+    alike = overlapse("study", str(path), "--vary", "workload.dims.N=64,128", "--words", "cost").stdout
+    assert "price" not in alike
+    assert "priced on demand, How to Scale Your Model, February 2025" in overlapse("run", str(path)).stdout
+
+
+def test_the_catalogue_says_who_asks_each_price() -> None:
+    listed = overlapse("chips").stdout
+    for name in chip_names():
+        prices = load_chip(name).prices
+        assert set(prices.known) == set(prices.sellers), name
+        told = prices.told("on_demand")
+        assert told is None or told in listed

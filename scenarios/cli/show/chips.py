@@ -11,6 +11,7 @@ from rich.text import Text
 from analysis.runs import roofs
 from hw import Dimension, chip_names, load_chip
 from hw.input import show
+from scenarios.console.price_marks import mark_lines, price_marks
 from scenarios.console.terminal import console as terminal
 from scenarios.console.terminal import print_rows
 from scenarios.outcome.chip_figures import chip_figures, main_peak
@@ -29,10 +30,11 @@ def chip_records(name: str | None) -> Any:
 def show_chips() -> None:
     """Every chip of the catalogue: what decides most."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    for column in ("chip", "matrix peak", "HBM", "ridge", "on chip", "link", "price"):
+    for column in ("chip", "matrix peak", "HBM", "ridge", "on chip", "link", "price", ""):
         table.add_column(column, justify="left" if column in ("chip", "link") else "right", no_wrap=True)
-    for name in chip_names():
-        chip = load_chip(name)
+    chips = [load_chip(name) for name in chip_names()]
+    marks = price_marks(chip.prices.told("on_demand") for chip in chips)
+    for chip in chips:
         dtype, peak = main_peak(chip)
         link = chip.links[chip.default_link] if chip.default_link else None
         hbm = f"{show(chip.hbm.capacity_bytes, _B, 3)} {show(chip.hbm.bytes_per_s, _B_S, 3)}"
@@ -44,9 +46,12 @@ def show_chips() -> None:
             show(chip.on_chip.capacity_bytes, _B, 2) if chip.on_chip else "-",
             f"{escape(str(chip.default_link))} {link.count} x {show(link.bytes_per_s, _B_S, 3)}" if link else "-",
             f"{chip.price_usd_per_h:.3g} USD/h" if chip.price_usd_per_h is not None else "-",
+            marks.get(str(chip.prices.told("on_demand")), ""),
         )
     console = terminal(_TABLE_WIDTH)
     console.print(table)
+    for line in mark_lines(marks):
+        console.print(Text(line, "dim"))
     console.print(Text("ridge: FLOP/B above which a matmul is compute-bound. `overlapse chips NAME`: sources.", "dim"))
 
 
