@@ -74,7 +74,9 @@ def what_if_html(name: str, frame: pd.DataFrame) -> str:
         + [f"{row['elasticity']:.3f}"]
         for row in frame.to_dict("records")
     ]
-    return f"<div><b>{in_text(name)}</b>{notebook_table(['resource', '1.1x', '2x', 'infinite', 'elasticity'], rows)}</div>"
+    return (
+        f"<div><b>{in_text(name)}</b>{notebook_table(['resource', '1.1x', '2x', 'infinite', 'elasticity'], rows)}</div>"
+    )
 
 
 def compared_html(names: tuple[str, str], words: Sequence[tuple[str, object, object]], moved: Comparison) -> str:

@@ -150,6 +150,7 @@ def word_named(name: str) -> Word:
         raise KeyError(unknown("result word", name, [*RUN_WORDS, "ops.NAME.time"]))
     return RUN_WORDS[name]
 
+
 PRICED_WORDS = tuple(
     name
     for name, word in RUN_WORDS.items()

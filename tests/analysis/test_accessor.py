@@ -12,7 +12,9 @@ from analysis import as_timeline, temporal_breakdown
 from analysis.timelines import TIMELINE_METHODS, rollup, timeline_method
 
 COLUMNS = ("op", "chip", "queue", "begin", "end", "does")
-TIMELINE = pd.DataFrame([("y", 0, "compute", 0.0, 2.0, "arithmetic"), ("z", 0, "X", 1.0, 4.0, "network")], columns=COLUMNS)
+TIMELINE = pd.DataFrame(
+    [("y", 0, "compute", 0.0, 2.0, "arithmetic"), ("z", 0, "X", 1.0, 4.0, "network")], columns=COLUMNS
+)
 
 
 @pytest.fixture

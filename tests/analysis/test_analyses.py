@@ -293,7 +293,8 @@ def test_names_say_round_layer_and_phase() -> None:
 
 
 def test_busy_time_counts_an_instant_once_per_chip() -> None:
-    timeline = timeline_of([(0, "arithmetic", 0, 4), (0, "arithmetic", 2, 6), (1, "arithmetic", 0, 3)]).assign(op="a", queue="q")
+    rows = [(0, "arithmetic", 0, 4), (0, "arithmetic", 2, 6), (1, "arithmetic", 0, 3)]
+    timeline = timeline_of(rows).assign(op="a", queue="q")
     found = rollup(timeline).iloc[0]
     assert (found["tasks"], found["time"], found["busy"]) == (3, pytest.approx(11 * US), pytest.approx(9 * US))
     assert (found["begin"], found["end"]) == (0.0, pytest.approx(6 * US))

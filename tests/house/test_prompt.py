@@ -39,7 +39,8 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     study = sweep(str(path), {"workload.dims.B": [1, 2, 4]})
     op = next(iter(scenario.graph.every_op()))
     found: list[object] = [
-        outcome, find(scenario), fusions(scenario), outcome.result, scenario, study, study.rows[0], what_if(scenario), compare(scenario, scenario),
+        find(scenario), fusions(scenario),
+        outcome, outcome.result, scenario, study, study.rows[0], what_if(scenario), compare(scenario, scenario),
         crossover(scenario), build, scenario.graph, op, op.output, op.output.dims[0], RunOptions(), scenario.system,
     ]  # fmt: skip
     return {type(each).__name__: each for each in found}

@@ -420,7 +420,7 @@ def test_the_screen_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_prices_of_unlike_sources_are_marked_where_they_stand_together(tmp_path: Path) -> None:
-    """On demand and reserved, of two sellers: whoever reads the table, the frame or the page sees that they are no ranking."""
+    """On demand and reserved, of two sellers: the table, the frame and the page say that they are no ranking."""
     path = tmp_path / "s.yaml"
     path.write_text(
         "name: s\nsystem: {chip: h100_sxm}\nworkload:\n  dims: {N: 4096}\n  ops:\n"
