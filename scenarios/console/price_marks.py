@@ -1,5 +1,7 @@
-"""Marks for prices of unlike sources: what stands in one table at prices of two sellers, ways to rent or dates is marked, and
-below it stands what each mark means. Where all prices are of one source there is nothing to say."""
+"""Marks for prices of unlike sources: what stands in one table at prices of two sellers, ways to rent or dates is marked.
+
+Below it stands what each mark means. Where all prices are of one source there is nothing to say.
+"""
 
 from __future__ import annotations
 
