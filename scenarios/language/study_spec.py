@@ -135,7 +135,7 @@ class StudySpec(Spec):
 
     @property
     def asked(self) -> tuple[str, ...] | None:
-        """The words of a row, each once, and `priced_by` beside what follows from prices; None for every word about the run."""
+        """The words of a row, each once, with `priced_by` where prices matter; None for every word about the run."""
         if self.words is None:
             return None
         priced = ["priced_by"] if set(self.words) & set(PRICED_WORDS) else []
