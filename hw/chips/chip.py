@@ -197,7 +197,8 @@ class Prices(Spec):
         """How a chip is rented, who asks the price, and of when it is; None where there is no price."""
         if self.of(tier) is None:
             return None
-        return f"{tier.replace('_', ' ')}, {dict(self.sellers).get(tier, NO_SELLER)}"
+        seller = next((each for name, each in self.sellers.items() if name == tier), NO_SELLER)
+        return f"{tier.replace('_', ' ')}, {seller}"
 
     def of(self, tier: str) -> float | None:
         """USD/h of a tier of `TIERS`, None if unknown."""
