@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -141,13 +141,17 @@ class OpLines:
         if block["ops"]:
             self.lines.append(block)
 
-    def was_made(self, value: Value) -> bool:
-        """Whether the block at hand has made a tensor."""
-        return value.name in self._made
-
-    def was_used(self, value: Value) -> bool:
-        """Whether the block at hand reads a tensor."""
-        return value.name in self._used
+    def carry(self, block: dict[str, Any], pairs: Iterable[tuple[Value, Value]]) -> None:
+        """Let the next turn of the block at hand take the second of each pair for the first, where this turn has read the
+        first and made the second."""
+        carry: dict[str, str] = {}
+        for before, after in pairs:
+            same = (before.dtype, before.dims) == (after.dtype, after.dims) and before.name != after.name
+            free = before.name not in carry and after.name not in carry.values()
+            if same and free and after.name in self._made and before.name in self._used:
+                carry[before.name] = after.name
+        if carry:
+            block["carry"] = carry
 
     def _emit(
         self,

@@ -52,18 +52,9 @@ def _while(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     turns = _turns(run, each)
     given = operands[0] if operands else ()
     given = run.whole(given, body.parameters[0].type) if body.parameters else given
-    inside: list[tuple[Value, Value]] = []
     with run.lines.repeated(turns) as block:
         made = run.inline(body, [given])
-        carry: dict[str, str] = {}
-        for before, after in zip(flat(given), flat(made), strict=False):
-            same = (before.dtype, before.dims) == (after.dtype, after.dims)
-            if before.name != after.name and same and run.lines.was_made(after):
-                if run.lines.was_used(before) and before.name not in carry and after.name not in carry.values():
-                    carry[before.name] = after.name
-                inside.append((before, after))
-        if carry:
-            block["carry"] = carry
+        run.lines.carry(block, zip(flat(given), flat(made), strict=False))
     return made
 
 

@@ -37,6 +37,7 @@ class Onnx:
         if not lines.lines:
             raise SpecError([Problem(Mark(str(paths[0])), "nothing in this model costs anything")])
         notes = [f"dim {name} is open, and taken to be 1: say another with --dim {name}=N" for name in model.open_dims]
+        notes += model.doubts
         return Imported(
             name=model.name,
             about=f"{model.name}, an ONNX model, op by op.",

@@ -79,7 +79,6 @@ ELEMENTWISE = frozenset(
         "Trilu",
         "CastLike",
         "BiasGelu",
-        "DequantizeLinear",
         "QuantizeLinear",
         "RotaryEmbedding",
         "Acos",

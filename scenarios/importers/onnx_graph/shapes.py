@@ -14,7 +14,9 @@ from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
 from scenarios.importers.dtypes import dtype_named
-from scenarios.importers.onnx_graph.folding import fold
+from scenarios.importers.onnx_graph.blocks import SUB_GRAPHS, Block
+from scenarios.importers.onnx_graph.control import Control
+from scenarios.importers.onnx_graph.folding import Folding
 
 Like = tuple[str, tuple[int, ...]]
 
@@ -25,7 +27,8 @@ _FROM, _FOLLOWED = 13, 17
 
 @dataclass
 class OnnxModel:
-    """A model. `types`: format and sizes by name; `weights`: names of initialisers; `open_dims`: sizes of open ones."""
+    """A model. `types`: format and sizes by name; `weights`: names of initialisers; `open_dims`: sizes of open ones;
+    `blocks`: its loops, by their first output; `doubts`: what does not follow of other sub-graphs."""
 
     path: Path
     name: str
@@ -34,6 +37,8 @@ class OnnxModel:
     types: dict[str, Like] = field(default_factory=dict)
     weights: set[str] = field(default_factory=set)
     open_dims: dict[str, int] = field(default_factory=dict)
+    blocks: Mapping[str, Block] = field(default_factory=dict)
+    doubts: Sequence[str] = ()
 
     def type_of(self, node: Any, at: int = 0) -> Like:
         """The format and sizes of what a node makes. Raises ValueError where nobody knows them."""
@@ -68,16 +73,18 @@ def read_model(path: Path, dims: Mapping[str, int]) -> OnnxModel:
         raise SpecError([Problem(Mark(str(path)), f"this is no ONNX model: {first[0][:200]}")]) from None
     made = OnnxModel(path, model.graph.name or path.stem, (), [each.name for each in model.graph.input])
     _close(model, dims, made)
-    _strip(model)
+    _strip(model.graph)
     _modernise(model)
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(_inlined(model), data_prop=True)
     except Exception as error:
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise SpecError([Problem(Mark(str(path)), f"the shapes of this model do not fit: {first[0][:200]}")]) from None
-    fold(onnx, inferred.graph, inferred.opset_import)
+    folding = Folding(onnx, inferred)
+    control = Control(folding, dims)
+    made.nodes = folding.run(inferred.graph.node)
+    made.blocks, made.doubts = control.blocks, control.doubts
     _take_types(onnx, inferred.graph, made)
-    made.nodes = inferred.graph.node
     if not made.nodes:
         raise SpecError([Problem(Mark(str(path)), "there is no node in this model")])
     return made
@@ -108,11 +115,24 @@ def _close(model: Any, dims: Mapping[str, int], made: OnnxModel) -> None:
             dim.dim_value = size
 
 
-def _strip(model: Any) -> None:
+def _strip(graph: Any) -> None:
     """Take the content out of large initialisers: it is not needed, and inference would copy it."""
-    for each in model.graph.initializer:
+    for each in graph.initializer:
         if len(each.raw_data) > _LARGE:
             each.ClearField("raw_data")
+    for node in graph.node:
+        for said in node.attribute:
+            for inner in (said.g, *said.graphs) if said.type in SUB_GRAPHS else ():
+                _strip(inner)
+
+
+def _inlined(model: Any) -> Any:
+    """A model with its own functions in the place of their calls."""
+    if not model.functions:
+        return model
+    import onnx.inliner
+
+    return onnx.inliner.inline_local_functions(model)
 
 
 def _modernise(model: Any) -> None:

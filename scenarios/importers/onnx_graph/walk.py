@@ -1,8 +1,9 @@
 """Nodes of an ONNX model as op lines.
 
 Model: matmuls, convolutions and norms are their kinds; reshapes, transposes and slices are views; what works out shapes
-costs nothing. A bias is fused with what it is added to (Gemm, Conv). Sub-graphs (If, Loop, Scan) and ops of other
-domains that are not known have no rule.
+costs nothing. A bias is fused with what it is added to (Gemm, Conv). Loops whose turns are known are blocks; sub-graphs of
+which that is not known, and ops of other domains that nobody knows, have no rule. Numbers of few bits are made numbers of
+many (DequantizeLinear) by the kernel that reads them, as runtimes do it.
 Source: the ONNX operator schemas, opset 13 to 22.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hw import Mark, Problem, SpecError
+from scenarios.importers.onnx_graph.blocks import Block, attribute
 from scenarios.importers.onnx_graph.names import ELEMENTWISE, MOVES, ONE, REDUCTIONS, SMALL, TWO, VIEWS
 from scenarios.importers.onnx_graph.shapes import OnnxModel
 from scenarios.importers.op_lines import OpLines, Value
@@ -20,7 +22,13 @@ from scenarios.importers.op_lines import OpLines, Value
 _MOST_SMALL = 64
 """Elements that what works out shapes may have."""
 
-_ARRAYS = {"MatMul": 2, "Gemm": 2, "Conv": 2, "ConvTranspose": 2, "Gather": 2, "FusedMatMul": 2, "MatMulInteger": 2}
+_ARRAYS = {
+    **dict.fromkeys(
+        ("MatMul", "Gemm", "Conv", "ConvTranspose", "Gather", "FusedMatMul", "MatMulInteger", "ConvInteger"), 2
+    ),
+    **dict.fromkeys(("QLinearMatMul", "QLinearConv"), 8),
+    "MatMulNBits": 3,
+}
 """How many inputs some ops must have."""
 
 
@@ -135,10 +143,66 @@ class OnnxWalk:
             self.values[name] = self.lines.part(inputs[0], dims, name)
         return self.values[node.output[0]]
 
+    def _block(self, node: Any, inputs: list[Value]) -> Value:
+        """A loop whose turns are known, as a block that repeats; what each turn leaves behind is put together behind it."""
+        block = self.model.blocks.get(node.output[0])
+        if block is None:
+            return self.lines.unknown(node.op_type, inputs, _label(node), self.model.type_of(node))
+        self._enter(block)
+        with self.lines.repeated(block.count) as words:
+            for inner, outer in block.slices:
+                self.values[inner] = self.lines.part(self.values[outer], self.model.types[inner][1], inner)
+            for each in block.nodes:
+                self._node(each)
+            self.lines.carry(words, [(self.values[one], self.values[other]) for one, other in block.carried])
+        for inner, outer in block.results:
+            self.values[outer] = self.values[inner]
+        for inner, outer in block.stacked:
+            like = self.model.types[outer]
+            moved = 2 * Value("", *like).nbytes
+            self.values[outer] = self.lines.moved([self.values[inner]], outer, like, moved)
+        return self.values[node.output[0]]
+
+    def _enter(self, block: Block) -> None:
+        """What the first turn of a block is given."""
+        for inner, outer in block.initial:
+            self.values[inner] = self.values[outer]
+            self.small |= {inner} if outer in self.small else set()
+        for name in block.given:
+            self.values[name] = self.lines.source(name, "int64", (1,))
+            self.small.add(name)
+
+    def _dequantised(self, node: Any, inputs: list[Value]) -> Value:
+        """The kernel that reads it makes many bits of few."""
+        return inputs[0]
+
+    def _few_bits(self, node: Any, inputs: list[Value]) -> Value:
+        """A product with a matrix of few bits, and a scale and a zero for each block of it."""
+        like = self.model.type_of(node)
+        k, n, bits = (int(attribute(node, name, usual)) for name, usual in (("K", 0), ("N", 0), ("bits", 4)))
+        dtype = {4: "int4", 8: "int8"}.get(bits)
+        if dtype is None or inputs[0].dims[-1] != k or like[1][-1] != n:
+            return self.lines.unknown(f"{node.domain}.{node.op_type} of {bits} bits", inputs, _label(node), like)
+        weights = self.lines.source(f"{inputs[1].name}_{bits}bit", dtype, (k, n))
+        given, label = [weights, *inputs[2:]], _label(node)
+        scaled = self.lines.op("custom", given, f"{label}_scaled", (dtype, (k, n)), f"flops={k * n} FLOP")
+        made = self.lines.op("matmul", [inputs[0], scaled], label, like)
+        self.fused.append([scaled.name, made.name])
+        return made
+
+    def _quantised(self, node: Any, inputs: list[Value]) -> Value:
+        """An op between a scale and a zero for each of its inputs."""
+        plain = [inputs[0], inputs[3], *inputs[8:9]]
+        return self._conv(node, plain) if node.op_type == "QLinearConv" else self._matmul(node, plain[:2])
+
+    def _integers(self, node: Any, inputs: list[Value]) -> Value:
+        """An op whose further inputs are zeros."""
+        return self._conv(node, inputs[:2]) if node.op_type == "ConvInteger" else self._matmul(node, inputs[:2])
+
     def _matmul(self, node: Any, inputs: list[Value]) -> Value:
         a, b = inputs[0], inputs[1]
         dtype, dims = self.model.type_of(node)
-        turn_a, turn_b = _attribute(node, "transA", 0), _attribute(node, "transB", 0)
+        turn_a, turn_b = attribute(node, "transA", 0), attribute(node, "transB", 0)
         k = a.dims[-2] if turn_a and len(a.dims) > 1 else a.dims[-1]
         if len(b.dims) <= 2:
             n = 1 if len(b.dims) < 2 else b.dims[0] if turn_b else b.dims[1]
@@ -160,10 +224,10 @@ class OnnxWalk:
 
     def _biased(self, node: Any, made: Value, rest: list[Value]) -> Value:
         """A sum that is written by the kernel which makes what it is added to."""
-        if not rest or node.op_type not in ("Gemm", "Conv"):
+        if not rest or node.op_type not in ("Gemm", "Conv", "QLinearConv"):
             return made
         bias = rest[0]
-        if node.op_type == "Conv":
+        if node.op_type != "Gemm":
             bias = self.lines.view(bias, (bias.elements, *(1 for _ in made.dims[2:])))
         added = self.lines.op("add", [made, bias], f"{made.name}_bias", (made.dtype, made.dims))
         if self.lines.is_last_pair(made, added):
@@ -175,9 +239,9 @@ class OnnxWalk:
         like, label = self.model.type_of(node), _label(node)
         spatial = len(image.dims) - 2
         turned = node.op_type == "ConvTranspose"
-        groups = _attribute(node, "group", 1)
-        pads = _attribute(node, "pads", [0] * (2 * spatial))
-        same = _attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+        groups = attribute(node, "group", 1)
+        pads = attribute(node, "pads", [0] * (2 * spatial))
+        same = attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
         if spatial != 2 or turned or not same or list(pads[:spatial]) != list(pads[spatial:]):
             over = image.dims if turned else like[1]
             flops = 2 * math.prod(over) * math.prod(kernel.dims[1:])
@@ -185,22 +249,22 @@ class OnnxWalk:
             said = f"flops={flops} FLOP", f"bytes={moved:.15g} B", "unit=matrix"
             return self.lines.op("custom", [image, kernel], label, like, *said)
         options = [
-            f"stride=[{_pair(_attribute(node, 'strides', [1, 1]))}]",
+            f"stride=[{_pair(attribute(node, 'strides', [1, 1]))}]",
             f"pad=[{_pair(pads[:2])}]",
-            f"dilation=[{_pair(_attribute(node, 'dilations', [1, 1]))}]",
+            f"dilation=[{_pair(attribute(node, 'dilations', [1, 1]))}]",
             *([f"groups={groups}"] if groups > 1 else []),
         ]
         return self._biased(node, self.lines.op("conv2d", [image, kernel], label, like, *options), inputs[2:])
 
     def _softmax(self, node: Any, inputs: list[Value]) -> Value:
         like = self.model.type_of(node)
-        axis = _attribute(node, "axis", -1) % len(like[1])
+        axis = attribute(node, "axis", -1) % len(like[1])
         return self.lines.op("softmax", [self._full(inputs[0], like[1])], _label(node), like, f"axis={axis}")
 
     def _norm(self, node: Any, inputs: list[Value]) -> Value:
         """A norm over the last dims, read as one."""
         dtype, dims = self.model.type_of(node)
-        row = math.prod(dims[_attribute(node, "axis", -1) :])
+        row = math.prod(dims[attribute(node, "axis", -1) :])
         rows = (math.prod(dims) // row, row)
         kind = "rms_norm" if "RMS" in node.op_type or "Simplified" in node.op_type else "layer_norm"
         scales = [self.lines.view(each, (row,)) for each in inputs[1:] if each.elements == row]
@@ -212,7 +276,7 @@ class OnnxWalk:
         """Rows of a table, or elements of anything."""
         like = self.model.type_of(node)
         table, ids = inputs[0], inputs[1]
-        if len(table.dims) == 2 and _attribute(node, "axis", 0) == 0 and like[1] == (*ids.dims, table.dims[1]):
+        if len(table.dims) == 2 and attribute(node, "axis", 0) == 0 and like[1] == (*ids.dims, table.dims[1]):
             return self.lines.op("embedding", [table, ids], _label(node), like)
         return self.lines.moved([table, ids], _label(node), like, 2 * Value("", *like).nbytes + ids.nbytes)
 
@@ -225,19 +289,17 @@ def _pair(sizes: Any) -> str:
     return ", ".join(str(size) for size in sizes)
 
 
-def _attribute(node: Any, name: str, usual: Any) -> Any:
-    """The value of an attribute, by the field that its type names."""
-    for each in node.attribute:
-        if each.name == name:
-            fields = {1: each.f, 2: each.i, 3: each.s, 6: list(each.floats), 7: list(each.ints)}
-            return fields.get(each.type, usual)
-    return usual
-
-
 _RULES: Mapping[str, Callable[[OnnxWalk, Any, list[Value]], Value]] = {
     "MatMul": OnnxWalk._matmul,
     "FusedMatMul": OnnxWalk._matmul,
-    "MatMulInteger": OnnxWalk._matmul,
+    **dict.fromkeys(
+        ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "ConvInteger"), OnnxWalk._integers
+    ),
+    **dict.fromkeys(("QLinearMatMul", "QLinearConv"), OnnxWalk._quantised),
+    "MatMulNBits": OnnxWalk._few_bits,
+    "DequantizeLinear": OnnxWalk._dequantised,
+    "Loop": OnnxWalk._block,
+    "Scan": OnnxWalk._block,
     "Gemm": OnnxWalk._matmul,
     "Conv": OnnxWalk._conv,
     "ConvTranspose": OnnxWalk._conv,
