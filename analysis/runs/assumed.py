@@ -1,7 +1,7 @@
 """What a reader should know of how a run's figures came about: which numbers are ideal or missing, and whether it matters.
 
 Model: an assumption is a line only where it touches this run: latencies that no source gives count as 0 and are named where
-the run sends at all; padding is named where a run with it is noticeably longer, which is really run.
+the run sends at all; kernels that are another architecture's are said to be; padding is named where a run with it is noticeably longer, which is really run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 from analysis.runs.advice import MAX_TASKS
 from analysis.words.summary import Summary
 from hw import Chip
+from hw.chips import chip_kernels
 from hw.input import few
 from simulator import Plan
 
@@ -20,7 +21,19 @@ _MATTERS = 0.01
 
 def assumptions(summary: Summary) -> list[str]:
     """What was assumed, a line each; empty where nothing was that matters."""
-    return [*_latencies(summary), *_padding(summary)]
+    return [*_kernels(summary), *_latencies(summary), *_padding(summary)]
+
+
+def _kernels(summary: Summary) -> list[str]:
+    """Chips none of whose kernels were measured, and whose they are taken for."""
+    if summary.plan.options.calibration != "measured":
+        return []
+    found = {chip.name: chip_kernels(chip) for chip in summary.plan.system.kinds}
+    return [
+        f"kernels of {name} as those of {known.like}, by its data sheet (none measured)"
+        for name, known in found.items()
+        if known is not None and not known.own
+    ]
 
 
 def _latencies(summary: Summary) -> list[str]:

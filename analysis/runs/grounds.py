@@ -3,7 +3,7 @@
 Definition. Every task counts on each chip that it occupies, for as long as it takes there: so the shares are those of the
 time of all tasks of all chips, not of the run's time, in which some hide behind others. A task rests on one thing:
 `measured`: a kernel whose kind was measured, a collective over a link over which they were, or the host's work to issue one;
-`profile`: a kernel priced like others that were, or a part of the data sheet's rate that was measured (an efficiency);
+`profile`: a kernel priced like others that were, on this chip or on one that it is like, or a part of the data sheet's rate that was measured (an efficiency);
 `data_sheet`: the data sheet's own rate, or what the run itself says of it.
 Assumes: what is slowest of a task decides what it rests on; so does the busiest wire, by bytes over its data sheet's rate.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hw import Chip
-from hw.chips import CollectiveTimes
+from hw.chips import CollectiveTimes, chip_kernels
 from simulator import Plan, PlannedKernel, Result, RunOptions, Variant
 
 MEASURED, PROFILE, DATA_SHEET = "measured", "profile", "data_sheet"
@@ -68,7 +68,8 @@ def _rests_on(plan: Plan, planned: PlannedKernel, variant: Variant, chip: Chip) 
     if variant.by in _BY:
         return _BY[variant.by]
     if planned.kernel.host_s:  # its host issues kernels, for as long as was measured
-        return MEASURED
+        known = chip_kernels(chip)
+        return MEASURED if known is None or known.own else PROFILE
     slowest = slowest_of(plan, planned, variant)
     if collective_times(plan, planned, slowest, chip) is not None:
         return MEASURED

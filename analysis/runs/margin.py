@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from analysis.runs.critical_path import schedule_path
 from analysis.runs.grounds import collective_times, slowest_of, spent_by_kernels
 from hw import Chip
+from hw.chips import chip_kernels
 from simulator import Plan, PlannedKernel, Result, Variant
 from simulator.measured import family_of
 
@@ -83,15 +84,14 @@ def _along_the_path(result: Result) -> Iterator[tuple[int, int, float]]:
 
 def _residual(plan: Plan, planned: PlannedKernel, variant: Variant, chip: Chip) -> tuple[str, float] | None:
     """What errs together with a kernel, and the mean error of that, where it is known."""
-    measured = chip.calibration.measured
-    if measured is None:
-        return None
-    if variant.by == "measured" and measured.kernels is not None:
+    known = chip_kernels(chip)
+    # of a chip whose kernels are another's all are priced by the profile, and its errors are those of the profile
+    if known is not None and variant.by == ("measured" if known.own else "profile"):
         family = family_of(planned.kernel)
-        mean = measured.kernels.residuals.get(family)
+        mean = known.times.residuals.get(family)
         return (f"{chip.name} {family}", mean) if mean is not None else None
-    if planned.kernel.host_s and measured.kernels is not None:
-        mean = measured.kernels.dispatch.residual
+    if planned.kernel.host_s and known is not None:
+        mean = known.times.dispatch.residual
         return ("host", mean) if mean is not None else None
     link = slowest_of(plan, planned, variant)
     times = collective_times(plan, planned, link, chip)

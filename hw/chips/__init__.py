@@ -6,6 +6,7 @@
 from hw.chips.catalogue import build_chip, chip_document, chip_names, is_path, load_chip, override
 from hw.chips.chip import MEASURED, Chip, Derivation, Link
 from hw.chips.collective_times import CollectiveTimes
+from hw.chips.generic import GENERIC, ChipKernels, chip_kernels
 from hw.chips.host import HOST_LINK, Host
 from hw.chips.kernel_times import (
     AttentionTimes,
@@ -29,13 +30,16 @@ __all__ = [
     "Link",
     "Memory",
     # How long kernels and collectives take.
+    "GENERIC",
     "AttentionTimes",
+    "ChipKernels",
     "CollectiveTimes",
     "DispatchTimes",
     "Family",
     "KernelTimes",
     "MatmulTimes",
     "PassTimes",
+    "chip_kernels",
     "kernel_times_names",
     "load_kernel_times",
     # The catalogue.

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_validator
 
 from hw.chips.collective_times import CollectiveTimes
-from hw.chips.kernel_times import KernelTimes, NamedKernelTimes, kernel_times
+from hw.chips.kernel_times import Architecture, KernelTimes, NamedKernelTimes, kernel_times
 from hw.chips.memory import COMMON_MEMORIES, Memory, hierarchy_problems, name_problems
 from hw.input.document import Key
 from hw.input.units import Dimension, show
@@ -132,6 +132,10 @@ class Measured(Spec):
         default=None,
         exclude=True,
         description="how long kernels take: the name of an architecture (hw/kernels), or its parameters",
+    )
+    kernels_like: Architecture | None = Field(
+        default=None,
+        description="whose kernels those of the chip are like, none of which were measured: an architecture (hw/kernels)",
     )
     collectives: Annotated[dict[str, CollectiveTimes], Frozen] = Field(
         default_factory=dict, description="what collectives over a link take beside its bandwidth, by its name"
@@ -297,9 +301,11 @@ def chip_invariants(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
         if name not in chip.links and name not in chip.levels:
             place: Key = ("calibration", "measured", name)
             yield (place,), unknown("link or resource", name, [*MEASURED, "launch", *chip.levels, *chip.links])
-    if measured is not None and measured.kernels_said is not None and "cores" not in chip.matrix_unit.model_fields_set:
-        place = ("calibration", "measured", "kernels")
-        yield (place,), "kernels go over cores in waves: matrix_unit.cores is missing"
+    said = {"kernels": measured.kernels_said, "kernels_like": measured.kernels_like} if measured is not None else {}
+    for key in (key for key, value in said.items() if value is not None):
+        if "cores" not in chip.matrix_unit.model_fields_set:
+            place = ("calibration", "measured", key)
+            yield (place,), "kernels go over cores in waves: matrix_unit.cores is missing"
     known = list(chip.figures())
     for name in chip.sources:
         if name not in known:

@@ -13,11 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from hw.input.document import read_document
 from hw.input.errors import Problems
-from hw.input.validation import Bytes, Efficiency, Frozen, Seconds, Spec, validate
+from hw.input.validation import Bytes, Efficiency, Frozen, Hertz, Seconds, Spec, validate
 from hw.input.wording import unknown
 
 _FOLDER = Path(__file__).parent.parent / "kernels"
@@ -158,6 +158,14 @@ class KernelTimes(Spec):
     residuals: Annotated[dict[Family, Efficiency], Frozen] = Field(
         default_factory=dict, description="mean error of what these times say of measured kernels, by their family"
     )
+    clock_hz: Hertz | None = Field(
+        alias="clock",
+        default=None,
+        description="of the chip that was measured; on one that is only like it times of cores go as the clocks",
+    )
+    elsewhere: Annotated[dict[Family, Efficiency], Frozen] = Field(
+        default_factory=dict, description="the mean error of what they say of chips that are only like that one"
+    )
 
 
 def kernel_times_names() -> list[str]:
@@ -186,6 +194,9 @@ def _named(value: object, read: ValidatorFunctionWrapHandler) -> object:
     # a name stays one: its file is read when somebody asks how long kernels take
     return _known(value) if isinstance(value, str) else read(value)
 
+
+Architecture = Annotated[str, AfterValidator(_known)]
+"""The name of a shipped architecture."""
 
 NamedKernelTimes = Annotated[KernelTimes, WrapValidator(_named, json_schema_input_type=str | KernelTimes)]
 """The parameters, or the name of a shipped architecture (`kernel_times`)."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hw import Problems, System
-from hw.chips import MEASURED
+from hw.chips import MEASURED, chip_kernels
 from hw.input import Document, unknown
 from scenarios.language.run_spec import RunSpec
 from simulator import Holds, RunOptions, choices, run_options
@@ -25,7 +25,7 @@ def read_options(run: RunSpec | None, system: System | None, document: Document,
     if system is None:
         return RunOptions()
     for chip in system.kinds if run.calibration == "measured" else ():
-        if chip.calibration.measured is None:
+        if chip.calibration.measured is None and chip_kernels(chip) is None:
             message = f"{chip.name} has no measured calibration; write calibration: spec, or set efficiency yourself"
             problems.add(document.value_mark(("run", "calibration")), message)
     of_all, of_chips = _efficiencies(run.efficiency, system, document, problems)

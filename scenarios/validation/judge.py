@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hw import Chip, System
-from hw.chips import KernelTimes
+from hw.chips import KernelTimes, chip_kernels
 from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.operators import operator_graph
 from scenarios.validation.rows import Row
@@ -59,8 +59,8 @@ def _predicted_s(row: Row, chip: Chip) -> float | None:
     if graph is None or row.params.get("l2") == "warm":
         return None
     result = simulate(graph, system, RunOptions(calibration="measured", clocks="burst"))
-    measured = chip.calibration.measured
-    times = measured.kernels if measured is not None else None
+    known = chip_kernels(chip)
+    times = known.times if known is not None else None
     kernels = [each.kernel for each in result.plan.kernels]
     flushed = written_back_s(kernels, chip, times) if times is not None and row.params.get("l2") == "flush" else 0.0
     return result.time_s + TIMER_S + flushed

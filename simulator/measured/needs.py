@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hw import Chip
-from hw.chips import KernelTimes
+from hw.chips import ChipKernels, KernelTimes, chip_kernels
 from hw.rows import largest, rowwise
 from simulator.engine.causes import resource_cause
 from simulator.engine.held import Held
@@ -57,21 +57,26 @@ class Timed:
 
 def kernel_times_of(options: RunOptions, chip: Chip) -> KernelTimes | None:
     """The kernel times of a chip, if the run asks for what was measured and they are known."""
-    measured = chip.calibration.measured if options.calibration == "measured" else None
-    return measured.kernels if measured is not None else None
+    found = _kernels_of(options, chip)
+    return found.times if found is not None else None
+
+
+def _kernels_of(options: RunOptions, chip: Chip) -> ChipKernels | None:
+    return chip_kernels(chip) if options.calibration == "measured" else None
 
 
 def timed(kernel: Kernel, needs: Mapping[str, float], chip: Chip, asked: Asked) -> Timed | None:
     """A kernel as it was measured, given its `needs` by the data sheet; None where that does not speak of it."""
-    times = kernel_times_of(asked.options, chip)
+    known = _kernels_of(asked.options, chip)
     far = any(resource_cause(name) == "host" for name in needs)
-    if times is None or kernel.communication is not None or far or not needs:
+    if known is None or kernel.communication is not None or far or not needs:
         return None
-    device = _device(chip, times, asked)
+    device = _device(chip, known.times, asked)
     # which tile is the fastest hangs on much: of many rows each is worked out by itself
-    found = rowwise(kernel_time, kernel, device, times, asked.options.dispatch == "compiled")
+    found = rowwise(kernel_time, kernel, device, known.times, asked.options.dispatch == "compiled")
     slowest = max(needs, key=lambda name: needs[name])
-    return Timed({**needs, slowest: largest([found.busy_s, needs[slowest]])}, found.start_s, found.by)
+    by = found.by if known.own else "profile"
+    return Timed({**needs, slowest: largest([found.busy_s, needs[slowest]])}, found.start_s, by)
 
 
 def held_by(kernel: Kernel, busy_s: Mapping[str, float], chip: Chip, asked: Asked) -> Held | None:

@@ -16,7 +16,7 @@ from analysis.timelines import Part
 from analysis.traces import TraceOptions, TraceText
 from analysis.words import CAUSES, mean_of, rounds_figures
 from hw import Mark, Mesh, Problem, Problems, Router, System, load_chip, load_system, parse_topology
-from hw.chips import CollectiveTimes, load_kernel_times
+from hw.chips import CollectiveTimes, chip_kernels, load_kernel_times
 from hw.input import Dimension, QuantityOf, Sign, UnknownNames, parse_document, validate
 from hw.network import WIRINGS, Canvas, Instance, Site, WiringShape, drawn_level, level_facts
 from hw.systems import Built, SystemBuilder, SystemSpec, system_file
@@ -58,7 +58,7 @@ def examples() -> list[object]:
     kernels = load_kernel_times("hopper")
     return [
         kernels, kernels.matmul, kernels.attention, kernels.kinds["adamw"], kernels.dispatch,
-        CollectiveTimes(start=5e-6), Margin(0.1, 1.0, 2.0),
+        CollectiveTimes(start=5e-6), Margin(0.1, 1.0, 2.0), chip_kernels(load_chip("t4")),
         chip, load_chip("h100_sxm").matrix_unit.derived, chip.hbm, *chip.links.values(), system.host, system,
         system.mesh, Mesh({"X": 4}, {"A": range(4000)}), System(chip),
         topology, topology.levels[0], topology.axes[0], topology.wires[0], many.trunks(1)[0], system.wires,

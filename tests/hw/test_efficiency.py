@@ -99,8 +99,13 @@ def test_a_wrong_topology_of_unlike_chips_makes_none_of_them_unknown(tmp_path: P
 
 
 def test_a_chip_without_a_calibration_in_a_mixed_system_is_named(tmp_path: Path) -> None:
+    """A GPU whose cores are not said: nothing is known of its kernels, its own or those of its kind."""
+    document = chip_document("v100_sxm2_32gb", Mark("v100")).data
+    matrix = {name: value for name, value in document["matrix_unit"].items() if name != "cores"}
+    path = tmp_path / "without_cores.yaml"
+    path.write_text(json.dumps({**document, "matrix_unit": matrix}))
     with pytest.raises(SpecError, match="v100_sxm2_32gb has no measured calibration"):
-        load_scenario(str(written(tmp_path, "calibration: measured", second="v100_sxm2_32gb")))
+        load_scenario(str(written(tmp_path, "calibration: measured", second=str(path))))
 
 
 CHIP = """\
@@ -191,7 +196,8 @@ def test_folded_is_full_where_chips_have_efficiencies_of_their_own() -> None:
 
 
 def test_a_lever_speeds_up_what_was_measured() -> None:
-    chip, options = load_chip("b200"), RunOptions(overlap="full", calibration="measured")
+    chip = chip_with("b200", {"calibration": {"measured": {"matrix_unit": 0.8}}})
+    options = RunOptions(overlap="full", calibration="measured")
     ops = parse_graph(["y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])"], {"B": 4096, "D": 8192, "F": 8192})
     result = simulate(ops, System(chip), options)
     unit = next(lever for lever in levers(result.plan) if lever.name == "matrix_unit")

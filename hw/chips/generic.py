@@ -1,0 +1,86 @@
+"""Kernels of chips of which none were measured: those of a stated architecture, by the chip's own data sheet.
+
+Model: what belongs to an architecture stays: tiles, shares of rates, passes over memory, what a library makes of an op. What
+a data sheet says scales by itself, since rates are shares of it: cores, matrix and vector unit by format, HBM, on-chip
+memory. Times of cores (a tile, an element, a row, a block) go as the clocks of the matrix units. A start and a host take what
+they took where they were measured. A chip's file may say whose kernels its own are like (`kernels_like: hopper`); else its
+kind has an architecture (GENERIC), the older one of a GPU, since kernels that need the newer one's units do not run on all.
+Mean errors are those of the architecture on chips that it was not measured on (`elsewhere`): margins are wider.
+Assumes: a chip that has efficiencies of its own units, of HBM, or a launch time keeps to these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hw.chips.chip import Chip
+from hw.chips.kernel_times import AttentionTimes, KernelTimes, MatmulTimes, PassTimes, load_kernel_times
+
+GENERIC = {"gpu": "ampere"}
+"""Whose kernels those of a chip are taken for that says nothing of its own, by kind."""
+
+_OF_UNITS = ("matrix_unit", "vector_unit", "hbm")
+
+
+@dataclass(frozen=True, slots=True)
+class ChipKernels:
+    """How long the kernels of a chip take. `own`: they were measured on it, or on its die; `like`: else of which
+    architecture they are."""
+
+    times: KernelTimes
+    own: bool = True
+    like: str = ""
+
+    def __repr__(self) -> str:
+        return f"ChipKernels({'its own' if self.own else f'like {self.like}'})"
+
+
+def chip_kernels(chip: Chip) -> ChipKernels | None:
+    """The kernels of a chip: its own, else those that it is said to be like, else those of its kind; None if unknown."""
+    measured = chip.calibration.measured
+    if measured is not None and measured.kernels is not None:
+        return ChipKernels(measured.kernels)
+    like = measured.kernels_like if measured is not None else None
+    if like is None and not (measured is not None and _has_efficiencies(chip)):
+        like = GENERIC.get(chip.kind)
+    if like is None or "cores" not in chip.matrix_unit.model_fields_set:
+        return None
+    derived = chip.matrix_unit.derived
+    return ChipKernels(generic_times(like, derived.clock_hz if derived is not None else None), own=False, like=like)
+
+
+def _has_efficiencies(chip: Chip) -> bool:
+    measured = chip.calibration.measured
+    return measured is not None and (
+        measured.launch_s > 0 or any(measured.efficiency(name) != 1.0 for name in _OF_UNITS)
+    )
+
+
+@lru_cache(maxsize=64)
+def generic_times(name: str, clock_hz: float | None) -> KernelTimes:
+    """An architecture's kernels on another chip of a clock (None: as they are). Raises ValueError for an unknown name."""
+    times = load_kernel_times(name)
+    slower = times.clock_hz / clock_hz if times.clock_hz and clock_hz else 1.0
+    update: dict[str, object] = {
+        "matmul": _tiles(times.matmul, slower),
+        "convolution": _tiles(times.convolution, slower) if times.convolution is not None else None,
+        "attention": _blocks(times.attention, slower),
+        "attention_backward": _blocks(times.attention_backward, slower),
+        "kinds": {kind: _passes(each, slower) for kind, each in times.kinds.items()},
+        "residuals": times.elsewhere,
+    }
+    return times.model_copy(update=update)
+
+
+def _tiles(times: MatmulTimes, slower: float) -> MatmulTimes:
+    return times.model_copy(update={"tile_s": times.tile_s * slower, "split_s": times.split_s * slower})
+
+
+def _blocks(times: AttentionTimes, slower: float) -> AttentionTimes:
+    return times.model_copy(update={"split_s": times.split_s * slower})
+
+
+def _passes(times: PassTimes, slower: float) -> PassTimes:
+    names = ("element_s", "row_s", "long_s", "least_s", "fixed_s")
+    return times.model_copy(update={name: getattr(times, name) * slower for name in names})

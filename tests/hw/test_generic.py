@@ -1,0 +1,93 @@
+"""Kernels of chips that nobody measured: an architecture's, by the chip's own data sheet, and said to be a profile."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.runs import assumptions, grounds, margin
+from analysis.words import Summary
+from hw import SpecError, System, load_chip
+from hw.chips import GENERIC, chip_kernels, chip_names, load_kernel_times
+from simulator import Result, RunOptions, parse_graph, simulate
+from tests.support.strategies import chip_with
+
+MATMUL = ["y:fp16[M,N] = matmul(x:fp16[M,K], w:fp16[K,N])", "z:fp16[M,N] = gelu(y)"]
+MEASURED = RunOptions(calibration="measured", dispatch="eager")
+SIZES = {"M": 1024, "N": 1024, "K": 4096}
+
+
+@pytest.mark.parametrize("name", [name for name in chip_names() if load_chip(name).kind == "gpu"])
+def test_every_gpu_of_the_catalogue_has_kernels(name: str) -> None:
+    """Its own or those of an architecture that is named; no faster than its data sheet."""
+    chip = load_chip(name)
+    found = chip_kernels(chip)
+    assert found is not None
+    assert found.own is (name in ("a100_40gb_sxm", "a100_80gb_sxm", "h100_sxm", "h200"))
+    assert found.own or found.like in ("ampere", "hopper")
+    graph = parse_graph(MATMUL, SIZES)
+    measured, spec = (simulate(graph, System(chip), options).time_s for options in (MEASURED, RunOptions()))
+    assert spec < measured
+
+
+def test_times_of_cores_go_as_the_clocks_and_shares_stay() -> None:
+    ampere = load_kernel_times("ampere")
+    found = chip_kernels(load_chip("t4"))
+    assert found is not None
+    assert ampere.clock_hz is not None
+    slower = ampere.clock_hz / 1.59e9
+    assert found.times.matmul.tile_s == pytest.approx(ampere.matmul.tile_s * slower)
+    assert found.times.kinds["softmax"].row_s == pytest.approx(ampere.kinds["softmax"].row_s * slower)
+    assert found.times.attention.split_s == pytest.approx(ampere.attention.split_s * slower)
+    assert found.times.start_s == ampere.start_s
+    assert found.times.dispatch == ampere.dispatch
+    assert (found.times.hbm, found.times.matmul.rate) == (ampere.hbm, ampere.matmul.rate)
+
+
+def test_of_twice_the_chip_a_long_stream_takes_half() -> None:
+    """HBM twice as fast: all of a long stream but its start takes half."""
+    graph = parse_graph(["y:fp16[N] = gelu(x:fp16[N])"], {"N": 2**28})
+    options = RunOptions(calibration="measured")
+    slow, fast = (
+        simulate(graph, System(chip_with("t4", {"hbm.bandwidth": rate})), options).time_s for rate in (3.2e11, 6.4e11)
+    )
+    start = load_kernel_times("ampere").start_s
+    assert (fast - start) == pytest.approx((slow - start) / 2, rel=1e-6)
+
+
+def said(result: Result) -> list[str]:
+    """What a screen says of kernels that are another's."""
+    summary = Summary(result.plan, lambda: result)
+    return [line for line in assumptions(summary) if line.startswith("kernels")]
+
+
+def test_a_run_says_that_it_rests_on_a_profile_and_is_less_sure() -> None:
+    graph = parse_graph(MATMUL, SIZES)
+    own, like = (simulate(graph, System(load_chip(name)), MEASURED) for name in ("a100_80gb_sxm", "a100_80gb_pcie"))
+    assert grounds(own) == {"measured": pytest.approx(1.0), "profile": 0.0, "data_sheet": 0.0}
+    assert grounds(like) == {"measured": 0.0, "profile": pytest.approx(1.0), "data_sheet": 0.0}
+    assert not said(own)
+    assert said(like) == ["kernels of a100_80gb_pcie as those of ampere, by its data sheet (none measured)"]
+    graph = parse_graph(MATMUL[:1], {"M": 8192, "N": 8192, "K": 8192})
+    sure, unsure = (
+        margin(simulate(graph, System(load_chip(name)), RunOptions(calibration="measured")))
+        for name in ("a100_80gb_sxm", "a100_80gb_pcie")
+    )
+    assert sure is not None
+    assert unsure is not None
+    assert unsure.covers == 1.0
+    assert unsure.relative > 1.5 * sure.relative
+
+
+def test_what_a_chip_says_itself_comes_first() -> None:
+    """Kernels of its own, an architecture by name, or efficiencies of its units: then nothing generic."""
+    assert GENERIC["gpu"] == "ampere"
+    named = chip_kernels(chip_with("t4", {"calibration": {"measured": {"kernels_like": "hopper"}}}))
+    own = chip_kernels(chip_with("t4", {"calibration": {"measured": {"kernels": "hopper", "kernels_like": "ampere"}}}))
+    assert named is not None
+    assert own is not None
+    assert (named.own, named.like, own.own) == (False, "hopper", True)
+    assert chip_kernels(chip_with("t4", {"calibration": {"measured": {"matrix_unit": 0.7}}})) is None
+    assert chip_kernels(chip_with("t4", {"calibration": {"measured": {"pcie": 0.7}}})) is not None
+    assert chip_kernels(load_chip("tpu_v5e")) is None
+    with pytest.raises(SpecError, match="unknown architecture 'hoper', did you mean 'hopper'"):
+        chip_with("t4", {"calibration": {"measured": {"kernels_like": "hoper"}}})
