@@ -1,7 +1,8 @@
 """What a reader should know of how a run's figures came about: which numbers are ideal or missing, and whether it matters.
 
 Model: an assumption is a line only where it touches this run: latencies that no source gives count as 0 and are named where
-the run sends at all; kernels that are another architecture's are said to be; padding is named where a run with it is noticeably longer, which is really run.
+the run sends at all; kernels that are another architecture's are said to be; padding is named where a run with it is
+noticeably longer, which is really run.
 """
 
 from __future__ import annotations

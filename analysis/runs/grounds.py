@@ -3,7 +3,8 @@
 Definition. Every task counts on each chip that it occupies, for as long as it takes there: so the shares are those of the
 time of all tasks of all chips, not of the run's time, in which some hide behind others. A task rests on one thing:
 `measured`: a kernel whose kind was measured, a collective over a link over which they were, or the host's work to issue one;
-`profile`: a kernel priced like others that were, on this chip or on one that it is like, or a part of the data sheet's rate that was measured (an efficiency);
+`profile`: a kernel priced like others that were, on this chip or on one that it is like, or a part of the data sheet's rate
+that was measured (an efficiency);
 `data_sheet`: the data sheet's own rate, or what the run itself says of it.
 Assumes: what is slowest of a task decides what it rests on; so does the busiest wire, by bytes over its data sheet's rate.
 """

@@ -1,10 +1,11 @@
 """Kernels of chips of which none were measured: those of a stated architecture, by the chip's own data sheet.
 
-Model: what belongs to an architecture stays: tiles, shares of rates, passes over memory, what a library makes of an op. What
-a data sheet says scales by itself, since rates are shares of it: cores, matrix and vector unit by format, HBM, on-chip
-memory. Times of cores (a tile, an element, a row, a block) go as the clocks of the matrix units. A start and a host take what
-they took where they were measured. A chip's file may say whose kernels its own are like (`kernels_like: hopper`); else its
-kind has an architecture (GENERIC), the older one of a GPU, since kernels that need the newer one's units do not run on all.
+Model: what belongs to an architecture stays: tiles, shares of rates, passes over memory, what a library makes of an op.
+What a data sheet says scales by itself, since rates are shares of it: cores, matrix and vector unit by format, HBM, on-chip
+memory. Times of cores (a tile, an element, a row, a block) go as the clocks of the matrix units. A start and a host take
+what they took where they were measured. A chip's file may say whose kernels its own are like (`kernels_like: hopper`); else
+its kind has an architecture (GENERIC), the older one of a GPU, since kernels that need the newer one's units do not run on
+all.
 Mean errors are those of the architecture on chips that it was not measured on (`elsewhere`): margins are wider.
 Assumes: a chip that has efficiencies of its own units, of HBM, or a launch time keeps to these.
 """
