@@ -46,12 +46,14 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Errors of the rows of a source. `rank`: None where there is no order to tell; `reasons`: why rows are left out."""
+    """Errors of the rows of a source. `rank`: None where there is no order to tell; `reasons`: why rows are left out;
+    `members`: the rows themselves."""
 
     errors: Errors
     rank: float | None
     constant: float
     reasons: tuple[str, ...]
+    members: tuple[Trained, ...] = ()
 
 
 def trained(rows: Sequence[TrainingRow], jobs: int = 1) -> list[Trained]:
@@ -91,18 +93,23 @@ def _one(row: TrainingRow, estimators: dict[int, Estimator]) -> Trained:
 
 
 def by_source(found: Iterable[Trained]) -> list[Source]:
-    """The errors of each source, in the order in which sources first come."""
-    sources: dict[str, list[Trained]] = {}
+    """The errors of each source, in the order in which sources first come; of one with rows of several chips, those of
+    each chip."""
+    sources: dict[str, dict[str, list[Trained]]] = {}
     for each in found:
-        sources.setdefault(each.row.source, []).append(each)
-    return [_source(name, members) for name, members in sources.items()]
+        sources.setdefault(each.row.source, {}).setdefault(each.row.text("chip"), []).append(each)
+    return [
+        _source(f"{name}, {chip}" if len(chips) > 1 else name, members)
+        for name, chips in sources.items()
+        for chip, members in chips.items()
+    ]
 
 
 def _source(name: str, members: Sequence[Trained]) -> Source:
     known = [each for each in members if each.predicted_s is not None]
     errors = errors_of(name, [each.error for each in known], len(members) - len(known))
     reasons = tuple(dict.fromkeys(each.left_out for each in members if each.left_out))
-    return Source(errors, _rank(known), _constant(known), reasons)
+    return Source(errors, _rank(known), _constant(known), reasons, tuple(members))
 
 
 def _rank(known: Sequence[Trained]) -> float | None:

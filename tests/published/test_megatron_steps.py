@@ -1,6 +1,5 @@
-"""Training steps that papers printed, typed with their citations in docs/accuracy, beside estimates.
-
-Kernels are as measured. Errors are printed.
+"""Training steps that papers printed, typed with their citations in docs/accuracy, beside estimates with measured kernels.
+Errors are printed.
 
 Nothing was fitted to any of these rows; limits are a little above what is found, and what is recorded must not get worse
 (`docs/accuracy_tables.py --check`).

@@ -1,0 +1,99 @@
+"""The lines of the tables of accuracy.md: which group of rows, what it is called, and what others reach on the same rows.
+
+Sources of others' figures: vTrain and Calculon on vTrain's rows, Calculon on those of Korthikanti and Narayanan: run on the
+same rows; best fit known of matmuls: least squares of a roofline with starts and waves; AutoParallel: its port of NCCL's
+tuning, on all-gathers and reduce-scatters above 1 MB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A group of rows of a file. `recipe`: as whose steps they are told; `others`: what others reach, or what to know."""
+
+    file: str
+    group: str
+    label: str
+    others: str = ""
+    recipe: str = ""
+
+
+_OWN, _EXTRA, _WHOLE = "h100_operators.csv", "h100_extra.csv", "h100_endtoend.csv"
+
+KERNELS = [
+    Line(_OWN, "matmul", "matmuls (bf16, fp16, tf32, fp8)", "fitted to"),
+    Line(_OWN, "attention", "attention: forward, backward, decode, standard", "fitted to"),
+    Line(_OWN, "stream", "streams", "fitted to; the worst is a spoiled row"),
+    Line(_EXTRA, "norm", "norms and softmax, forward and backward", "fitted to; three spoiled rows make half"),
+    Line(_EXTRA, "act", "activations", "fitted to"),
+    Line(_EXTRA, "loss", "losses, casts", "fitted to"),
+    Line(_EXTRA, "optimizer", "optimizers", "fitted to"),
+    Line(_EXTRA, "memory", "embedding, dropout, rotation", "fitted to"),
+    Line(_EXTRA, "moe", "experts: grouped matmul, router, dispatch, combine", "fitted to"),
+    Line(_EXTRA, "conv", "convolutions, batch norm, pooling", "fitted to"),
+    Line(_OWN, "overlap", "two streams, alone and beside each other", "the worst is a spoiled row"),
+    Line(_WHOLE, "train eager", "**training steps**, eager", "by the data sheet 29 to 50 % too fast"),
+    Line(_WHOLE, "train eager+full", "training steps, eager with recomputation"),
+    Line(_WHOLE, "train compile", "training steps, compiled"),
+    Line(_WHOLE, "infer prefill", "prefill"),
+    Line(_WHOLE, "infer decode_graph", "decode, captured"),
+    Line(_WHOLE, "infer decode_eager", "decode, eager"),
+]
+"""Own measurements."""
+
+OPERATORS = [
+    Line(
+        "h100_gemm.csv", "bfloat16", "bf16 matmuls on an H100 (aiconfigurator, TensorRT-LLM)", "a fifth fitted; 10.6 %"
+    ),
+    Line("h100_gemm.csv", "fp8", "fp8 matmuls, as above", "never fitted; twice our own H100's times, not known why"),
+    Line("a100_gemm.csv", "bfloat16", "bf16 matmuls on an A100 (aiconfigurator)", "a fifth fitted; 12.5 %"),
+    Line("h100_nccl.csv", "all sizes", "NCCL on 2, 4, 8 H100, 512 B to 512 MiB (aiconfigurator)", "half fitted"),
+    Line("h100_nccl.csv", "from 1 MiB", "from 1 MiB on", "AutoParallel 4 to 20 %"),
+    Line("h100_nccl.csv", "from 64 MiB", "from 64 MiB on", "AutoParallel 1 to 3 %"),
+    Line("a100_nccl.csv", "all sizes", "NCCL on 2, 4, 8 A100, 512 B to 512 MiB (aiconfigurator)", "half fitted"),
+    Line("a100_nccl.csv", "from 64 MiB", "from 64 MiB on", "half fitted"),
+]
+"""Others' measurements of operators."""
+
+_STEPS = "train_steps.csv"
+_MEGATRON, _FSDP = "Megatron-LM", "FSDP"
+
+STEPS = [
+    Line(
+        _STEPS,
+        "vTrain-single",
+        "vTrain, one node of A100",
+        "vTrain with profiles of its GPU 8.4 %, Calculon 38 %",
+        _MEGATRON,
+    ),
+    Line(_STEPS, "vTrain-multi", "vTrain, 64 to 512 A100", "vTrain 14.7 %, Calculon 14.0 %", _MEGATRON),
+    Line(
+        "korthikanti_2022.csv",
+        "Korthikanti et al. 2022",
+        "Korthikanti et al. 2022, table 5, 8 to 512 A100",
+        "Calculon, tuned on it, 3.65 %",
+        _MEGATRON,
+    ),
+    Line(
+        "narayanan_2021.csv",
+        "Narayanan et al. 2021",
+        "Narayanan et al. 2021, table 1, 32 to 3,072 A100",
+        "Calculon 7.4 %",
+        _MEGATRON,
+    ),
+    Line(_STEPS, "Narayanan2021-Table1", "the same, with one sequence a micro-batch", "Calculon 7.4 %", _MEGATRON),
+    Line(
+        "megascale_2024.csv",
+        "MegaScale 2024 (Megatron-LM)",
+        "MegaScale 2024, table 2, 256 to 12,288 A100",
+        "",
+        _MEGATRON,
+    ),
+    Line(_STEPS, "llm-foundry-bench, A100-40GB", "llm-foundry, 8 to 128 A100 of 40 GB", "", _FSDP),
+    Line(_STEPS, "llm-foundry-bench, A100-80GB", "llm-foundry, 8 to 64 A100 of 80 GB", "", _FSDP),
+    Line(_STEPS, "llm-foundry-bench, H100-80GB-SXM", "llm-foundry, 8 to 512 H100, 2023", "", _FSDP),
+]
+"""Training steps on many chips."""
