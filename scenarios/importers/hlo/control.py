@@ -6,7 +6,7 @@ import math
 import re
 
 from hw import SpecError
-from scenarios.importers.hlo.costs import called_by, cost_of, nbytes
+from scenarios.importers.hlo.costs import branches_of, called_by, cost_of, nbytes
 from scenarios.importers.hlo.lowering import Lowering, Tree, flat, rule
 from scenarios.importers.hlo.module import Computation, Instruction, leaves
 from scenarios.importers.op_lines import OpLines, Value
@@ -26,12 +26,17 @@ def _call(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     called = run.module.computations.get(called_by(each))
     if called is None:
         raise ValueError("it calls no computation of this module")
-    return run.inline(called, operands)
+    return run.inline(called, operands, each)
 
 
 @rule("tuple", "return")
 def _tuple(run: Lowering, _each: Instruction, operands: list[Tree]) -> Tree:
     return tuple(operands)
+
+
+@rule("opt-barrier", "optimization-barrier")
+def _barrier(_run: Lowering, _each: Instruction, operands: list[Tree]) -> Tree:
+    return operands[0] if len(operands) == 1 else tuple(operands)
 
 
 @rule("get-tuple-element")
@@ -51,9 +56,9 @@ def _while(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
         raise ValueError("it has no body in this module")
     turns = _turns(run, each)
     given = operands[0] if operands else ()
-    given = run.whole(given, body.parameters[0].type) if body.parameters else given
+    given = run.whole(given, run.given_types[0]) if run.given_types else given
     with run.lines.repeated(turns) as block:
-        made = run.inline(body, [given])
+        made = run.inline(body, [given], each)
         run.lines.carry(block, zip(flat(given), flat(made), strict=False))
     return made
 
@@ -74,15 +79,13 @@ def _turns(run: Lowering, each: Instruction) -> int:
 @rule("conditional")
 def _conditional(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     """The branch with most FLOPs stands for all of them."""
-    names = re.findall(r"[\w.\-]+", each.attributes.get("branch_computations", ""))
-    names = names or [name for key, name in each.attributes.items() if re.fullmatch(r"branch\d+", key)]
-    names = names or [called_by(each, key) for key in ("true_computation", "false_computation")]
+    names = branches_of(each)
     known = [run.module.computations[name] for name in names if name in run.module.computations]
     if not known:
         raise ValueError("it has no branches in this module")
     at = max(range(len(known)), key=lambda place: _weight(run, known[place]))
     inputs = [operands[min(at + 1, len(operands) - 1)]] if known[at].parameters else []
-    return run.inline(known[at], inputs)
+    return run.inline(known[at], inputs, each)
 
 
 def _weight(run: Lowering, branch: Computation) -> tuple[float, int]:
@@ -99,7 +102,7 @@ def _manual(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     """The body of a shard_map, in the shapes of one chip: a part of each operand."""
     body = run.module.computations[each.attributes["body"]]
     parts = [_part_of(run.lines, value, one) for value, one in zip(operands, body.parameters, strict=False)]
-    return run.inline(body, parts)
+    return run.inline(body, parts, each)
 
 
 def _part_of(lines: OpLines, value: Tree, parameter: Instruction) -> Tree:

@@ -235,6 +235,13 @@ def called_by(each: Instruction, key: str = "") -> str:
     return (said or "").lstrip("%")
 
 
+def branches_of(each: Instruction) -> list[str]:
+    """The computations among which a conditional chooses."""
+    names = re.findall(r"[\w.\-]+", each.attributes.get("branch_computations", ""))
+    names = names or [name for key, name in each.attributes.items() if re.fullmatch(r"branch\d+", key)]
+    return names or [called_by(each, key) for key in ("true_computation", "false_computation")]
+
+
 _SLICES = ("dynamic-slice", "slice", "gather")
 
 

@@ -12,6 +12,9 @@ from scenarios.importers.groups import layout_of
 from scenarios.importers.hlo import control, exchanges, kernels, libraries  # noqa: F401  (registers)
 from scenarios.importers.hlo.lowering import Lowering
 from scenarios.importers.hlo.module import Module
+from scenarios.importers.hlo.partition import Partition
+from scenarios.importers.hlo.sharding.annotations import is_partitioned
+from scenarios.importers.hlo.sharding.spreading import Spreading
 from scenarios.importers.hlo.stablehlo import read_stablehlo
 from scenarios.importers.hlo.text import read_hlo
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
@@ -101,7 +104,8 @@ def made_of(module: Module, options: ImportOptions) -> Imported:
     """The scenario of a module. Raises SpecError."""
     lines = OpLines(options)
     lowering = Lowering(module, lines)
-    lowering.run()
+    shardings = shardings_of(module)
+    lowering.run(shardings)
     if not lines.lines:
         raise SpecError([Problem(Mark(str(module.path)), "nothing in this module costs anything")])
     ranks = [rank + 1 for groups in lowering.groups for group in groups for rank in group]
@@ -115,8 +119,12 @@ def made_of(module: Module, options: ImportOptions) -> Imported:
         notes.append(
             f"the program of each of {world} chips; how they are wired is a guess: {layout.system['topology']}"
         )
-    if module.partitions > 1 and not lowering.groups:
-        notes.append("shardings that only annotate are not read: every chip is taken to run all of it")
+    if shardings is not None:
+        notes.append(
+            "sharded as it is annotated; its collectives are those that a partitioner would put in, by our rules"
+        )
+        if shardings.partial_manual:
+            notes.append("a shard_map is over some axes of its mesh alone: what the others cut is whole within it")
     return Imported(
         name=module.name,
         about=f"{module.name} as XLA has it, the program of one chip.",
@@ -128,6 +136,25 @@ def made_of(module: Module, options: ImportOptions) -> Imported:
         by_bytes=lines.by_bytes,
         notes=tuple(notes),
     )
+
+
+def shardings_of(module: Module) -> Partition | None:
+    """The shardings of a module that is annotated and not partitioned yet; it then has as many partitions as they say.
+    Raises SpecError."""
+    if module.scheduled or is_partitioned(module):
+        return None
+    try:
+        spreading = Spreading(module)
+    except SpecError:
+        raise
+    except (ValueError, KeyError, IndexError) as error:
+        raise SpecError(
+            [Problem(Mark(str(module.path)), f"the shardings of this module cannot be read: {error}")]
+        ) from None
+    if not spreading.says_anything:
+        return None
+    module.partitions = max(module.partitions, spreading.digits[-1])
+    return Partition(spreading, module.partitions)
 
 
 def with_axes(items: Sequence[Any], letters: Sequence[str]) -> list[Any]:

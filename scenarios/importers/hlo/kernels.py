@@ -62,7 +62,7 @@ def _fusion(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
         return run.source(each.name, each.type)
     work = [one for one in called.instructions if one.opcode not in FREE and one.opcode != "broadcast"]
     if len(work) <= 1:
-        return run.inline(called, operands)
+        return run.inline(called, operands, each)
     cost = cost_of(run.module, called)
     read = sum(read_bytes(called, at, Shape(value.dtype, value.dims)) for at, value in enumerate(inputs))
     shapes = leaves(each.type)
@@ -129,7 +129,7 @@ def _transpose(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
 @rule("reduce", "reduce-window")
 def _reduce(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     inputs = [value for tree in operands for value in flat(tree)]
-    kinds = [leaves(run.kinds[-1][name])[0] for name in each.operands]
+    kinds = [leaves(kind)[0] for kind in run.given_types]
     flops = float(sum(math.prod(shape.dims) for shape in kinds[: max(1, len(kinds) // 2)]))
     if each.opcode == "reduce-window":
         flops = window_flops(each, sum(math.prod(shape.dims) for shape in leaves(each.type)))

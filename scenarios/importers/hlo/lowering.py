@@ -15,12 +15,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from hw import SpecError
 from scenarios.importers.groups import Groups
 from scenarios.importers.hlo.costs import FLOPS, NAMED, nbytes
 from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, Type, leaves
+from scenarios.importers.hlo.opcodes import ARRAYS, IN_MEMORY, MOVES, SAME
 from scenarios.importers.op_lines import OpLines, Value
 
 Tree = Any
@@ -33,49 +34,6 @@ RULES: dict[str, Rule] = {}
 """Rules by opcode: those of the files beside this one."""
 
 _MOST_DEEP = 60
-_SAME = frozenset(
-    [
-        "copy-start",
-        "async-update",
-        "add-dependency",
-        "domain",
-        "set-dimension-size",
-        "optimization-barrier",
-        "sharding-constraint",
-        "opt-barrier",
-    ]
-)
-_MOVES = frozenset(
-    [
-        "copy",
-        "transpose",
-        "concatenate",
-        "pad",
-        "reverse",
-        "dynamic-reshape",
-        "broadcast",
-        "sort",
-        "topk",
-        "top-k",
-        "rng",
-        "rng-uniform",
-        "rng-bit-generator",
-        "select-and-scatter",
-    ]
-)
-_READ = """
-dot convolution all-reduce all-gather reduce-scatter all-to-all collective-permute slice dynamic-slice gather
-dynamic-update-slice scatter transpose reshape call
-"""
-_IN_MEMORY = frozenset(_READ.split())
-"""What reads all of its operands, where others read what was broadcast."""
-
-_ARRAYS = {
-    "dot": 2, "convolution": 2, "broadcast": 1, "transpose": 1, "reshape": 1, "bitcast": 1, "bitcast-convert": 1, "slice": 1,
-    "fft": 1, "dynamic-slice": 1, "dynamic-update-slice": 2, "gather": 2, "scatter": 3, "collective-permute": 1,
-    "collective-permute-start": 1, "ragged-dot": 2, "get-tuple-element": 0, "while": 0,
-}  # fmt: skip
-"""How many operands must be arrays."""
 
 
 def rule(*opcodes: str) -> Callable[[Rule], Rule]:
@@ -88,6 +46,27 @@ def rule(*opcodes: str) -> Callable[[Rule], Rule]:
     return add
 
 
+class Shardings(Protocol):
+    """What a lowering asks of the shardings of a module that is not partitioned yet. `scopes`: where it is."""
+
+    scopes: list[Any]
+
+    def enter(self, each: Instruction, computation: str) -> None:
+        """Go into what an instruction calls."""
+
+    def type_of(self, name: str, kind: Type) -> Type:
+        """The type of what one chip has of an array."""
+
+    def before(self, run: Lowering, each: Instruction, given: list[Tree]) -> tuple[Instruction, list[Tree]]:
+        """An instruction in the shapes of one chip, and its operands as it takes them."""
+
+    def after(self, run: Lowering, each: Instruction, made: Tree) -> Tree:
+        """What it made, as its array lies."""
+
+    def result(self, run: Lowering, name: str, made: Tree) -> Tree:
+        """The result of a computation, as whoever called it wants it."""
+
+
 class Lowering:
     """A module on its way to lines. `groups`: what collectives go over, by the letters that stand in for it;
     `channels`: what was sent."""
@@ -97,19 +76,35 @@ class Lowering:
         self.groups: dict[Groups, str] = {}
         self.scalars = 0
         self.channels: dict[str, Tree] = {}
+        self.shardings: Shardings | None = None
+        self.given_types: list[Type] = []
         self.beside_depth = 0
         self.deep = 0
         self.scopes: list[dict[str, Tree]] = []
         self.kinds: list[dict[str, Type]] = []
 
-    def run(self) -> None:
-        """Write the lines of the entry."""
+    def run(self, shardings: Shardings | None = None) -> None:
+        """Write the lines of the entry; those of one chip's part of it, where it is sharded."""
+        self.shardings = shardings
         entry = self.module.computations[self.module.entry]
-        inputs: list[Tree] = [self.source(each.name, each.type) for each in entry.parameters]
+        inputs: list[Tree] = [self.source(each.name, self._type_here(each)) for each in entry.parameters]
         self.inline(entry, inputs)
 
-    def inline(self, computation: Computation, inputs: Sequence[Tree]) -> Tree:
-        """Write the lines of a computation; its result."""
+    def inline(self, computation: Computation, inputs: Sequence[Tree], caller: Instruction | None = None) -> Tree:
+        """Write the lines of a computation that an instruction calls; its result."""
+        if self.shardings is not None and caller is not None:
+            self.shardings.enter(caller, computation.name)
+            try:
+                return self._inlined(computation, inputs)
+            finally:
+                self.shardings.scopes.pop()
+        return self._inlined(computation, inputs)
+
+    def _type_here(self, each: Instruction) -> Type:
+        """The type of what one chip has of what an instruction makes."""
+        return each.type if self.shardings is None else self.shardings.type_of(each.name, each.type)
+
+    def _inlined(self, computation: Computation, inputs: Sequence[Tree]) -> Tree:
         self.deep += 1
         if self.deep > _MOST_DEEP:
             raise self.module.refusal(1, f"computations call each other deeper than {_MOST_DEEP}")
@@ -118,7 +113,7 @@ class Lowering:
         self.scopes.append(values)
         self.kinds.append(kinds)
         for each in computation.instructions:
-            kinds[each.name] = each.type
+            kinds[each.name] = self._type_here(each)
             if each.opcode == "parameter":
                 at = int(each.literal) if each.literal.isdigit() else 0
                 if at >= len(inputs):
@@ -129,10 +124,7 @@ class Lowering:
             if missing:
                 raise self.module.refusal(each.line, f"{each.name}: nothing before it is called {missing[0]}")
             try:
-                given = [values[name] for name in each.operands]
-                if each.opcode in _IN_MEMORY:
-                    given = [self.whole(value, kinds[name]) for name, value in zip(each.operands, given, strict=True)]
-                values[each.name] = self._value(each, given)
+                values[each.name] = self._step(each, [values[name] for name in each.operands], kinds)
             except SpecError:
                 raise
             except (ValueError, IndexError, KeyError) as error:
@@ -142,7 +134,22 @@ class Lowering:
         self.kinds.pop()
         if computation.root not in values:
             raise self.module.refusal(1, f"{computation.name} has no result")
-        return values[computation.root]
+        result = values[computation.root]
+        return result if self.shardings is None else self.shardings.result(self, computation.root, result)
+
+    def _step(self, each: Instruction, given: list[Tree], kinds: dict[str, Type]) -> Tree:
+        """What one instruction makes; a sharded one on one chip, with what is sent before and after it."""
+        self.given_types = [kinds[name] for name in each.operands]
+        if self.shardings is None:
+            return self._value(each, self._written(each, given))
+        here, given = self.shardings.before(self, each, given)
+        return self.shardings.after(self, each, self._value(here, self._written(here, given)))
+
+    def _written(self, each: Instruction, given: list[Tree]) -> list[Tree]:
+        """Operands, with what was broadcast in memory where the instruction reads all of it."""
+        if each.opcode not in IN_MEMORY:
+            return given
+        return [self.whole(value, kind) for value, kind in zip(given, self.given_types, strict=True)]
 
     def source(self, label: str, kind: Type) -> Tree:
         """Arrays that no instruction makes."""
@@ -164,7 +171,7 @@ class Lowering:
 
     def _value(self, each: Instruction, operands: list[Tree]) -> Tree:
         opcode = each.opcode
-        wanted = _ARRAYS.get(opcode, 0)
+        wanted = ARRAYS.get(opcode, 0)
         if len(operands) < wanted or not all(isinstance(value, Value) for value in operands[:wanted]):
             raise ValueError(f"it wants arrays for operands, {wanted} at least")
         if opcode in RULES:
@@ -172,7 +179,7 @@ class Lowering:
         begun = opcode.removesuffix("-start")
         if begun != opcode and begun in RULES:
             return self._begun(each, begun, operands)
-        if opcode in _SAME or opcode.endswith("-done"):
+        if opcode in SAME or opcode.endswith("-done"):
             return operands[0] if operands else self.source(each.name, each.type)
         inputs = [value for tree in operands for value in flat(tree)]
         if self.is_scalar(each, inputs):
@@ -180,7 +187,7 @@ class Lowering:
             return self.source(each.name, each.type)
         if opcode in FLOPS:
             return self._arithmetic(each, inputs)
-        if opcode in _MOVES:
+        if opcode in MOVES:
             moved = sum(value.nbytes for value in inputs) + out_bytes(each)
             return self.made(each, lambda label, like: self.lines.moved(inputs, label, like, moved))
         return self.made(each, lambda label, like: self.lines.unknown(opcode, inputs, label, like))

@@ -42,13 +42,14 @@ class Instruction:
 @dataclass(slots=True)
 class Computation:
     """Instructions in order. `root` names the result; `captures`: whether it may use what stands around it; `tupled`:
-    whether its result is a tuple even of one."""
+    whether its result is a tuple even of one; `results`: what is said of how each result is sharded."""
 
     name: str
     instructions: list[Instruction] = field(default_factory=list)
     root: str = ""
     captures: bool = False
     tupled: bool = False
+    results: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> list[Instruction]:
@@ -59,7 +60,8 @@ class Computation:
 
 @dataclass(slots=True)
 class Module:
-    """A module. `scheduled`: whether the order of its instructions is that in which a chip runs them."""
+    """A module. `scheduled`: whether the order of its instructions is that in which a chip runs them; `meshes`: axes and
+    their sizes, by the name of a mesh."""
 
     path: Path
     name: str
@@ -67,6 +69,7 @@ class Module:
     entry: str
     partitions: int = 1
     scheduled: bool = False
+    meshes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def refusal(self, line: int, message: str) -> SpecError:
         """The error for an instruction."""

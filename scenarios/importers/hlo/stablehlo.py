@@ -3,7 +3,7 @@
 Model: functions become computations, and so do the regions of an op, which may use what stands around them. An op is
 `%name = dialect.op operands, key = value, ... : type`; its results are `%name`, or `%name#0`, `%name#1` where there are
 several. A `while` becomes one over a tuple of what it carries. The body of `sdy.manual_computation` (a shard_map) is read in
-the shapes of one chip; shardings that only annotate are not.
+the shapes of one chip; shardings stand as they are written, for `sharding` to read.
 Source: the StableHLO specification; what jax prints (`lowered.as_text()`).
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from hw import Mark, Problem, SpecError
 from scenarios.importers.hlo.attributes import attributes_of, types_in
 from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, Type
+from scenarios.importers.hlo.sharding.layouts import meshes_in
 
 _MODULE = re.compile(r"module\s+@([\w.\-]+)")
 _PARTITIONS = re.compile(r"mhlo\.num_partitions = (\d{1,6})")
@@ -24,6 +25,7 @@ _RESULT = re.compile(r"%([\w.\-$]+)(?::(\d+))?((?:\s*,\s*%[\w.\-$]+)*)\s*=\s*")
 _OP = re.compile(r'"?([a-z_]+\.)?([a-z_][\w.]*)"?')
 _NAME = re.compile(r"%([\w.\-$]+(?:#\d+)?)")
 _TYPED_ARGUMENT = re.compile(r"%([\w.\-$]+):\s*((?:tensor|vector)<[^<>]*(?:<[^<>]*>[^<>]*)*>|!\w+(?:\.\w+)*)")
+_RESULT_TYPE = re.compile(r"tensor<[^<>]*(?:<[^<>]*>[^<>]*)*>")
 _ITERATED = re.compile(r"%([\w.\-$]+)\s*=\s*%([\w.\-$]+(?:#\d+)?)")
 
 _OPCODES = {
@@ -54,6 +56,7 @@ def read_stablehlo(path: Path, text: str) -> Module:
     """A module of StableHLO text. Raises SpecError."""
     named, partitions = _MODULE.search(text), _PARTITIONS.search(text)
     module = Module(path, named[1] if named else "module", {}, "main", int(partitions[1]) if partitions else 1)
+    module.meshes = meshes_in("\n".join(line for line in text.splitlines() if "sdy.mesh" in line))
     reader = _Reader(module, _Lines(text))
     reader.read()
     if not module.computations:
@@ -84,6 +87,7 @@ class _Reader:
                 head += " " + more[1]
             try:
                 _take_parameters(made, _arguments(head[function.end() - 1 :]), number)
+                _take_shardings(made, head[function.end() - 1 :])
             except ValueError as error:
                 raise self.module.refusal(number, f"{function[1]} cannot be read: {error}") from None
             self._block(made)
@@ -122,6 +126,8 @@ class _Reader:
         text = body.removesuffix("{").removesuffix("(") + (tail if regions else "")
         head, kind = _split_type(text)
         attributes = attributes_of(word, head)
+        if "harding" in head or word == "sharding_constraint":
+            attributes["sharding"] = head
         for key, region in zip(_keys(word, len(regions)), regions, strict=True):
             attributes[key] = region
         opcode = "manual" if word == "manual_computation" else _OPCODES.get(word, word.replace("_", "-"))
@@ -193,6 +199,18 @@ def _take_parameters(made: Computation, found: list[tuple[str, str]], number: in
         at = len(made.parameters)
         types = types_in(kind) or [Shape(None, ())]
         made.instructions.append(Instruction(name, "parameter", types[0], (), {}, number, str(at)))
+
+
+def _take_shardings(made: Computation, head: str) -> None:
+    """What the head of a function says of how its arguments and its results are sharded."""
+    arguments, arrow, results = head.partition(") ->")
+    found = list(_TYPED_ARGUMENT.finditer(arguments))
+    ends = [each.start() for each in found[1:]] + [len(arguments)]
+    for each, argument, end in zip(made.parameters, found, ends, strict=False):
+        if "sharding" in (text := arguments[argument.end() : end]):
+            each.attributes = {"sharding": text}
+    parts = _RESULT_TYPE.split(results)[1:] if arrow else []
+    made.results = tuple(part if "sharding" in part else "" for part in parts)
 
 
 def _arguments(head: str) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from hw import Mark, Problem, SpecError
 from scenarios.importers.dtypes import dtype_named
 from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, Type
+from scenarios.importers.hlo.sharding.layouts import meshes_in
 
 _MODULE = re.compile(r"HloModule\s+([\w.\-<>]+)")
 _PARTITIONS = re.compile(r"num_partitions=(\d{1,6})")
@@ -34,6 +35,7 @@ def read_hlo(path: Path, text: str) -> Module:
     partitions = _PARTITIONS.search(head)
     module = Module(path, named[1] if named else "module", {}, "", int(partitions[1]) if partitions else 1)
     module.scheduled = "is_scheduled=true" in head
+    module.meshes = meshes_in(head)
     problems: list[Problem] = []
     current: Computation | None = None
     for number, raw in enumerate(text.splitlines(), 1):

@@ -166,8 +166,10 @@ CASE = """module @jit_case {
 
 
 def test_the_heavier_branch_stands_for_all(tmp_path: Path) -> None:
+    """Half of the rows on each of two chips, by all columns, which come from both."""
     found = made(tmp_path, CASE)
-    assert words(found)["flops"] == 2 * 64**3
+    assert words(found)["flops"] == 2 * 32 * 64 * 64
+    assert words(found)["network_bytes"] == 32 * 64 * 4
     assert not found.unpriced
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hw.input import parse_document
 from scenarios import build_scenario, summarise
 from scenarios.importers import Imported, from_jax
 
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 jax: Any = pytest.importorskip("jax", reason="JAX is not here: pip install '.[jax]'", exc_type=ImportError)
 jnp: Any = pytest.importorskip("jax.numpy")
 
@@ -55,3 +57,60 @@ def test_a_step_forward_and_backward_has_three_times_the_dots() -> None:
     dots = sum("= matmul(" in line for line in made.ops)
     assert dots == 7 + 2 * 7 - 4
     assert float(str(words(made)["flops"])) == pytest.approx(3 * DOTS - to_x, rel=0.05)
+
+
+def wide(*cuts: Any) -> Any:
+    """A sharding over 2 x 4 of eight devices."""
+    if len(jax.devices()) < 8:
+        pytest.skip("eight devices are wanted: XLA_FLAGS=--xla_force_host_platform_device_count=8")
+    kinds = (jax.sharding.AxisType.Auto,) * 2
+    mesh = jax.make_mesh((2, 4), ("d", "m"), axis_types=kinds)
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*cuts))
+
+
+def layer(weights: Any, x: Any) -> Any:
+    b, s, d = x.shape
+    q, k, v = ((x @ weights[name]).reshape(b, s, H, d // H) for name in "qkv")
+    p = jax.nn.softmax(jnp.einsum("bshd,bthd->bhst", q, k) / 8, -1)
+    x = x + jnp.einsum("bhst,bthd->bshd", p, v).reshape(b, s, d) @ weights["o"]
+    return x + jax.nn.relu(x @ weights["up"]) @ weights["down"]
+
+
+def loss(weights: Any, tokens: Any) -> Any:
+    """Embeddings, layers in a scan, logits by the same table, and what the next tokens cost."""
+    x = weights["table"][tokens]
+    x, _ = jax.lax.scan(lambda x, each: (layer(each, x), None), x, weights["layers"])
+    scores = jax.nn.log_softmax(x @ weights["table"].T, -1)
+    return -jnp.take_along_axis(scores, tokens[..., None], -1).mean()
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_sharded_as_annotated_is_sent_what_xla_sends(trains: bool) -> None:
+    """A model of tensor and data parallelism: FLOPs of a chip within half a percent of what XLA's partitioner leaves it, and
+    the same bytes over the network, to the byte."""
+    layers = {name: (2, *MATRICES[name]) for name in MATRICES} | {"o": (2, D, D)}
+    weights = {"table": jnp.zeros((512, D)), "layers": {name: jnp.zeros(shape) for name, shape in layers.items()}}
+    rows = {name: wide(None, "m", None) if name in ("o", "down") else wide(None, None, "m") for name in layers}
+    cut = {"table": wide("m", None), "layers": rows}
+    function = jax.grad(loss) if trains else loss
+    step = jax.jit(function, in_shardings=(cut, wide("d", None)), out_shardings=cut if trains else None)
+    arguments = weights, jnp.zeros((8, S), jnp.int32)
+    before, after = (words(from_jax(step, arguments, compiled=compiled)) for compiled in (False, True))
+    assert float(str(before["flops"])) == pytest.approx(float(str(after["flops"])), rel=0.005)
+    assert float(str(before["network_bytes"])) == float(str(after["network_bytes"]))
+
+
+def test_a_shard_map_costs_the_same_before_and_after_partitioning() -> None:
+    spec = jax.sharding.PartitionSpec
+    cut = wide()
+    body = jax.shard_map(
+        lambda x, up, down: jax.lax.psum(jax.nn.relu(x @ up) @ down, "m"),
+        mesh=cut.mesh,
+        in_specs=(spec("d", None), spec(None, "m"), spec("m", None)),
+        out_specs=spec("d", None),
+    )
+    arguments = jnp.zeros((512, D)), jnp.zeros((D, 8 * D)), jnp.zeros((8 * D, D))
+    before, after = (words(from_jax(jax.jit(body), arguments, compiled=compiled)) for compiled in (False, True))
+    for word in ("time", "flops", "network_bytes"):
+        assert float(str(before[word])) == pytest.approx(float(str(after[word])), rel=1e-6), word
+    assert float(str(before["flops"])) == 2 * 2 * 256 * D * 2 * D + 256 * 2 * D
