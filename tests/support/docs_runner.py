@@ -1,7 +1,8 @@
 """Runs a page of docs/: its code, its commands, its scenario files, in order, in one folder and one namespace.
 
 A page is Markdown; its fenced blocks say what they are:
-- python: run; a `text` block right after it is what it prints.
+- python: run; a `text` block right after it is what it prints. One that begins with `# needs: NAME` runs where that
+  package is installed; elsewhere it is left out, with the `text` and `console` blocks that follow it.
 - yaml (or anything else) that begins with `# file: NAME`: written to that file.
 - console: a line `$ overlapse ...` is run through the command's main, and the lines under it stand in what it prints (on
   either stream). With `; echo $?` behind it the last line is the exit code; without, the code must be 0.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import os
 import re
@@ -26,6 +28,7 @@ from unittest import mock
 from scenarios.cli import main
 
 _FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_NEEDS = re.compile(r"# needs: (\w+)\n")
 _FILE = re.compile(r"# file: (\S+)\n")
 _EXIT_CODE = "; echo $?"
 
@@ -63,6 +66,7 @@ class Page:
     where: str
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "docs"})
     printed: str | None = None
+    lacking: bool = False
 
     def run(self, text: str) -> None:
         """Run all blocks. Raises AssertionError where something printed is not what the page says.
@@ -71,9 +75,18 @@ class Page:
         """
         with _own_modules():
             for block in blocks(text):
+                if self.is_left_out(block):
+                    continue
                 _RULES.get(block.language, Page.other)(self, block)
                 if block.language != "python":
                     self.printed = None
+
+    def is_left_out(self, block: Block) -> bool:
+        """Whether a block needs a package that is not here, or what such a block would have made."""
+        if block.language not in ("text", "console"):
+            needed = _NEEDS.match(block.text)
+            self.lacking = needed is not None and importlib.util.find_spec(needed[1]) is None
+        return self.lacking
 
     def python(self, block: Block) -> None:
         """Run code in the page's namespace; errors name the page's own line."""

@@ -125,6 +125,15 @@ def test_a_decoder_forward_and_backward_has_the_flops_of_torch_s_counter() -> No
     assert float(str(summarise(built(made))["time"])) > 0
 
 
+def test_a_loss_need_not_stand_in_a_tuple() -> None:
+    class Plain(Loss):
+        def forward(self, tokens: Any, labels: Any) -> Any:
+            return super().forward(tokens, labels)[0]
+
+    made = [from_torch(each, (TOKENS, TOKENS), train=True) for each in (Loss(), Plain())]
+    assert made[0].ops == made[1].ops
+
+
 class Gpt2(nn.Module):  # type: ignore[misc]
     """GPT-2 with its causal mask, its learned positions and the tanh form of GELU."""
 
