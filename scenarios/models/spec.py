@@ -76,7 +76,7 @@ class AttentionSpec(Spec):
     head_dim: Count | None = Field(default=None, description="size of a head (default: d_model / heads)")
     causal: Flag | None = Field(default=None, description="no token sees a later one (default: in a decoder)")
     kinds: Annotated[list[AttentionKind], Field(min_length=1, max_length=MOST_LAYERS)] = Field(
-        default=["full"], description="how far blocks see, in turn: [sliding, full]"
+        default=["full"], description="how blocks attend, in turn: [sliding, full], or linear"
     )
     window: Count | None = Field(default=None, description="keys that a query of sliding attention sees")
     qkv_bias: Flag = Field(default=False, description="q, k and v have biases")

@@ -125,7 +125,10 @@ def _(model: Transformer) -> Iterator[tuple[str, str]]:
     if model.attention.window is not None:
         yield "window", f"{model.attention.window} keys"
     if model.attention.causal:
-        yield "cached", f"{model.attention.cached} numbers a token and block"
+        if set(model.attention.kinds) != {"linear"}:
+            yield "cached", f"{model.attention.cached} numbers a token and block"
+        if "linear" in model.attention.kinds:
+            yield "state", f"{model.attention.state} numbers a sequence and block of linear attention"
 
 
 def model_words(model: LoadedModel) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def _attention_problems(attention: Attention) -> Iterator[Wrong]:
         yield ("attention",), "sliding attention needs a window: how many keys a query sees"
     if attention.window is not None and not sliding:
         yield ("attention", "window"), "a window belongs to sliding attention, and no kind is that"
+    if attention.latent is not None and "linear" in attention.kinds:
+        yield ("attention", "latent"), "linear attention keeps a matrix of keys and values, no latent of them"
     if attention.latent is not None and kv_heads != heads:
         yield ("attention", "kv_heads"), "latent attention has as many heads of keys as of queries"
     if attention.latent is not None and attention.fused:

@@ -19,8 +19,9 @@ from typing import Literal
 Family = Literal["decoder", "encoder", "vision"]
 """A causal language model; one that sees both ways; one that sees both ways over the patches of an image."""
 
-AttentionKind = Literal["full", "sliding"]
-"""How far one block's queries see: to the beginning, or `window` keys back."""
+AttentionKind = Literal["full", "sliding", "linear"]
+"""How far one block's queries see: to the beginning, or `window` keys back; or to the beginning through one matrix a head to
+which each token adds its key and value (Katharopoulos et al. 2020), with no scores."""
 
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "clamped_silu"]
 """The non-linearity of an FFN. `clamped_silu` is gpt-oss's: gate and up are clamped, silu has a gain, up gets 1 added."""
@@ -131,8 +132,14 @@ class Attention:
         return self.head_dim if self.latent is None else self.latent.v_head_dim
 
     @property
+    def state(self) -> int:
+        """Numbers that one block of linear attention keeps of a whole sequence: a matrix for each head of keys."""
+        return self.kv_heads * self.qk_dim * self.v_dim
+
+    @property
     def cached(self) -> int:
-        """Numbers that one block keeps of one token for later ones: keys and values, or their common latent."""
+        """Numbers that one block, but for linear ones, keeps of one token for later ones: keys and values, or their common
+        latent."""
         if self.latent is None:
             return 2 * self.kv_heads * self.head_dim
         return self.latent.kv_lora_rank + self.latent.qk_rope_head_dim

@@ -1,7 +1,8 @@
 """FLOPs of a forward pass in closed form: what a graph of the model must add up to.
 
 Model: two FLOPs for every weight of a matmul that a row meets, so 2 P a token where P counts matrices in use; attention is
-2 (d_qk + d_v) a head for every pair of a query and a key that it sees. The vocabulary's matmul is told apart, as papers do.
+2 (d_qk + d_v) a head for every pair of a query and a key that it sees; linear attention 4 d_qk d_v a head and token (2 of
+it for each head of keys). The vocabulary's matmul is told apart, as papers do.
 Work on the vector unit (softmax, norms, activations, sums over neighbours) is not counted. A backward pass costs twice as
 much, but for the first layer where it is a matmul: images, and features of nodes, get no gradient.
 Assumes: what a mask hides is not computed (flash attention) unless `masked_too`; MLA expands its latent to all heads.
@@ -164,8 +165,13 @@ def attention_mask(model: Transformer, block: Block, work: Work) -> Mask:
 def _attention_flops(model: Transformer, work: Work) -> float:
     attention = model.attention
     a_pair = 2 * attention.heads * (attention.qk_dim + attention.v_dim)
+    # each token is added to the matrix of its heads of keys, and each head of queries reads one
+    a_token = 2 * (attention.kv_heads + attention.heads) * attention.qk_dim * attention.v_dim
     total = 0
     for block, numbers in alike(model).items():
+        if block.attention == "linear":
+            total += len(numbers) * work.tokens * a_token
+            continue
         mask = attention_mask(model, block, work)
         pairs = mask.queries * mask.keys if work.masked_too else mask.pairs
         total += len(numbers) * pairs * a_pair

@@ -2,7 +2,7 @@
 
 Model: heads of keys and values that are fewer than the chips of the tensor axis stand whole on each of them. With a
 context axis keys and values are gathered over it before attention, heads are exchanged for tokens, or keys and values go
-round (`simulator.models.steps.context.ring`). Multi-head latent attention (MLA): queries through a
+round (`simulator.models.steps.context.ring`); linear attention makes its state of all that was gathered. Multi-head latent attention (MLA): queries through a
 narrow vector (or at once); keys and values of all heads from one narrow vector and a rotated part that all heads share,
 expanded for each head.
 Assumes: sinks (a number a head) and caps of scores cost nothing beside the scores.
@@ -38,6 +38,8 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
         q = heads_for_tokens(write, shapes, q)
     shape = (*q.dims[:-1], *dims(size))
     how = None if shapes.attention == "flash" else shapes.attention
+    if block.attention == "linear":
+        how = "linear"
     drops = shapes.dropout or None
     a = write.op("attention", q, k, v, out="a", shape=shape, kind_=how, causal=causal, window=seen, dropout=drops)
     if write.eager and shapes.model.position.kind == "rope":

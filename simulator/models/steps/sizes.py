@@ -64,6 +64,8 @@ def _ring_problems(model: Transformer, parallel: Parallel, seq: int) -> Iterator
         return
     if "sliding" in model.attention.kinds:
         yield "a ring has no sliding windows"
+    if "linear" in model.attention.kinds:
+        yield "linear attention passes no keys and values round"
     if model.attention.causal and seq % (2 * parallel.cp):
         yield f"{seq} tokens are not cut into 2 x {parallel.cp} pieces, a first and a last one for each chip"
 

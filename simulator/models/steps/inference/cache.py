@@ -27,6 +27,7 @@ from simulator.models.steps.attention import (
     queries_keys_values,
 )
 from simulator.models.steps.inference.request import Pass
+from simulator.models.steps.inference.state import state_attention
 from simulator.models.steps.pieces import base_name, keys_of_all
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.storage.buffer import HERE
@@ -100,6 +101,9 @@ class CacheAttention:
         if latent is not None:
             return self._of_latent(write, shapes, block, latent, x)
         q, k, v = queries_keys_values(write, shapes, x)
+        if block.attention == "linear":
+            a = state_attention(write, (q, k, v), (self.step, self.earlier), self.dtype)
+            return heads_joined(write, shapes, a)
         cached = self.caches[block.attention]
         keys, values = (self._stored(write, cached, each, name) for each, name in ((k, "k"), (v, "v")))
         if cached.had is None:

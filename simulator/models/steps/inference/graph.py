@@ -23,6 +23,7 @@ from simulator.models.description import Moe, Transformer
 from simulator.models.steps.inference.cache import CacheMaker
 from simulator.models.steps.inference.passes import LAST, Passed, PassMaker, Stage
 from simulator.models.steps.inference.request import Inference, refuse
+from simulator.models.steps.inference.state import GROUP, VALUES
 from simulator.models.steps.layout import AXES, Layout, Parallel
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.sizes import sizes_of
@@ -49,6 +50,8 @@ class _Run:
             raise refuse("parallel.expert_nodes", "tokens are sent to nodes first in training alone")
         if parallel.interleave != 1:
             raise refuse("parallel.interleave", "inference has no interleaved stages")
+        if "linear" in model.attention.kinds and parallel.cp > 1:
+            raise refuse("parallel.cp", "linear attention keeps one state a sequence, of which chips have no parts")
         self.model, self.parallel, self.inference = model, parallel, inference
         self.in_flight = self._parts()
         alone = inference.passes[0].tokens == 1
@@ -77,13 +80,15 @@ class _Run:
 
     def _shapes(self, spread: Parallel) -> Shapes:
         """Dims of tensors; heads of keys that are too few are copied. MLA caches rows that all heads share."""
-        layout = Layout.of(spread)
-        heads, chips = self.model.attention.kv_heads, self.parallel.tp
+        layout, attention = Layout.of(spread), self.model.attention
+        heads, chips = attention.kv_heads, self.parallel.tp
         if self.model.attention.latent is not None:
             latent = self.model.attention.latent
             self.sizes["latent"] = latent.kv_lora_rank + latent.qk_rope_head_dim
         elif heads < chips and chips % heads == 0:
             self.sizes["kv"] = heads = chips
+        if "linear" in attention.kinds:
+            self.sizes |= {VALUES: attention.v_dim, GROUP: attention.heads // heads}
         used = "experts"
         if self.model.moe is not None:
             tokens = self.sizes["batch"] * self.sizes["seq"]
@@ -108,7 +113,8 @@ class _Run:
         last = passes[-1].context + passes[-1].tokens
         shares = self.parallel.axes("cp")
         caches = CacheMaker(self.model.attention, shares, self.parallel.cp, last, self.sizes)
-        kinds = dict.fromkeys(block.attention for block in blocks(self.model))
+        # linear attention keeps a state, whatever the context is
+        kinds = dict.fromkeys(block.attention for block in blocks(self.model) if block.attention != "linear")
         before: PassMaker | None = None
         for step in passes:
             found = {kind: caches.next(kind, step, before.caches[kind] if before else None) for kind in kinds}
