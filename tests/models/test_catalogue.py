@@ -289,7 +289,7 @@ WRONG = [
     ("family: decodr", "1:9", "unknown family 'decodr', did you mean 'decoder'"),
     ("attention: {heads: 5}", "1:20", "5 heads do not share d_model 64 evenly"),
     ("attention: {heads: 4, kv_heads: 3}", "1:33", "4 heads do not share 3 heads"),
-    ("attention: {heads: 4, kinds: [ful]}", "1:31", "'full' or 'sliding'"),
+    ("attention: {heads: 4, kinds: [ful]}", "1:31", "'full', 'sliding' or 'linear'"),
     ("attention: {heads: 4, kinds: [sliding]}", "1:12", "needs a window"),
     ("ffn: {gated: yes}", "1:14", "true or false"),
     ("moe: {experts: 4, top_k: 8, d_expert: 16}\nffn: {d_ff: null}", "1:26", "8 of 4 experts"),
