@@ -3,8 +3,8 @@
 Model: heads of keys and values that are fewer than the chips of the tensor axis stand whole on each of them. With a
 context axis keys and values are gathered over it before attention, heads are exchanged for tokens, or keys and values go
 round (`simulator.models.steps.context.ring`); linear attention makes its state of all that was gathered. Multi-head latent
-attention (MLA): queries through a narrow vector (or at once); keys and values of all heads from one narrow vector and a rotated part that all heads share,
-expanded for each head.
+attention (MLA): queries through a narrow vector (or at once); keys and values of all heads from one narrow vector and a
+rotated part that all heads share, expanded for each head.
 Assumes: sinks (a number a head) and caps of scores cost nothing beside the scores.
 Source: Vaswani et al. 2017; Ainslie et al. 2023 (GQA); Llama Team 2024 for keys and values gathered over the context axis;
 DeepSeek-AI 2024 (DeepSeek-V2), equations 1 to 19.
