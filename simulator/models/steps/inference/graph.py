@@ -19,7 +19,7 @@ from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.owners import Owner
 from simulator.models.blocks import blocks
-from simulator.models.description import Moe, Transformer
+from simulator.models.description import AttentionKind, Moe, Transformer
 from simulator.models.steps.inference.cache import CacheMaker
 from simulator.models.steps.inference.passes import LAST, Passed, PassMaker, Stage
 from simulator.models.steps.inference.request import Inference, refuse
@@ -114,12 +114,13 @@ class _Run:
         shares = self.parallel.axes("cp")
         caches = CacheMaker(self.model.attention, shares, self.parallel.cp, last, self.sizes)
         # linear attention keeps a state, whatever the context is
-        kinds = dict.fromkeys(block.attention for block in blocks(self.model) if block.attention != "linear")
+        found = (block.attention for block in blocks(self.model))
+        kinds: list[AttentionKind] = [kind for kind in dict.fromkeys(found) if kind != "linear"]
         before: PassMaker | None = None
         for step in passes:
-            found = {kind: caches.next(kind, step, before.caches[kind] if before else None) for kind in kinds}
+            cached = {kind: caches.next(kind, step, before.caches[kind] if before else None) for kind in kinds}
             earlier = before.step.suffix if before else None
-            before = PassMaker(self.shapes, self.inference.precision, step, earlier, found, self.inference.activations)
+            before = PassMaker(self.shapes, self.inference.precision, step, earlier, cached, self.inference.activations)
             yield before
 
     # --- all of it
