@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scenarios.questions.crossover import Crossover, crossover
     from scenarios.questions.estimate import estimate
     from scenarios.questions.find import Found, find
+    from scenarios.questions.measured import BesideTrace, compare_measured
     from scenarios.questions.what_if import WhatIf, what_if
     from scenarios.studies.executors import dask_cluster
     from scenarios.studies.sweeps import Study, sweep
@@ -44,12 +45,14 @@ __all__ = [
     # Bounds of a training step, without a run.
     "estimate",
     # Many runs.
+    "BesideTrace",
     "Compared",
     "Crossover",
     "Found",
     "Study",
     "WhatIf",
     "compare",
+    "compare_measured",
     "crossover",
     "dask_cluster",
     "find",
@@ -68,6 +71,7 @@ _NAMES = {
     "questions.crossover": ["Crossover", "crossover"],
     "questions.estimate": ["estimate"],
     "questions.find": ["Found", "find"],
+    "questions.measured": ["BesideTrace", "compare_measured"],
     "questions.what_if": ["WhatIf", "what_if"],
     "studies.executors": ["dask_cluster"],
     "studies.sweeps": ["Study", "sweep"],

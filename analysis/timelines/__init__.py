@@ -10,6 +10,7 @@ from analysis.timelines.breakdown import PARTS, exposed_intervals, shares, tempo
 from analysis.timelines.diff import diff_timelines
 from analysis.timelines.idle import idle_by_cause, idle_intervals
 from analysis.timelines.instants import Part, instants
+from analysis.timelines.lined_up import Pair, Piece, line_up
 from analysis.timelines.overlap import overlap_fraction
 from analysis.timelines.queues import queue_lengths
 from analysis.timelines.rollup import labelled, rollup
@@ -32,7 +33,10 @@ __all__ = [
     "idle_intervals",
     "queue_lengths",
     # Chips side by side, and timelines side by side.
+    "Pair",
+    "Piece",
     "diff_timelines",
+    "line_up",
     "skew",
     "stragglers",
     # By op, round, layer or pattern.

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from hw import RunError, SpecError
+from hw import Mark, Problem, RunError, SpecError
 from hw.input import cut, first_problems, is_file, is_folder, printable
 from scenarios.language.source import in_library
 from scenarios.models import is_description, load_model, published_counts
 from scenarios.outcome.outcome import run
+from scenarios.questions.measured import verdicts_of_trace
+from scenarios.questions.pieces import is_trace, measured_pieces
 
 
 def scenario_files(paths: Iterable[str]) -> Iterator[str]:
@@ -26,12 +28,14 @@ def scenario_files(paths: Iterable[str]) -> Iterator[str]:
 def check_all(
     paths: Iterable[str], echo: Callable[[str], None], begins: Callable[[str], None] = lambda _file: None
 ) -> int:
-    """Check every scenario and say how it went; returns the exit code: the worst of all. `begins`: told of each file before
-    it is run."""
+    """Check every scenario and say how it went; returns the exit code: the worst of all. A trace is held against the
+    scenario before it. `begins`: told of each file before it is run."""
     worst, passed, failed, claims = 0, 0, 0, 0
+    scenario: str | None = None
     for file in scenario_files(paths):
         begins(file)
-        code, lines, count = _check_one(file)
+        code, lines, count = _check_one(file, scenario)
+        scenario = scenario if is_trace(file) else file
         claims += count
         if code:
             failed += 1
@@ -47,9 +51,9 @@ def check_all(
     return worst
 
 
-def _check_one(file: str) -> tuple[int, list[str], int]:
+def _check_one(file: str, scenario: str | None) -> tuple[int, list[str], int]:
     try:
-        failed, count = _claims(file)
+        failed, count = _claims_of_trace(file, scenario) if is_trace(file) else _claims(file)
     except SpecError as error:
         return 2, [f"FAIL {file}", *_indented(first_problems(error.problems))], 0
     except RunError as error:
@@ -68,6 +72,20 @@ def _claims(file: str) -> tuple[Sequence[object], int]:
         return [told for agrees, told in compared if not agrees], len(compared)
     outcome = run(file)
     return outcome.failed, len(outcome.verdicts)
+
+
+def _claims_of_trace(file: str, scenario: str | None) -> tuple[Sequence[object], int]:
+    """What a scenario claims of what a trace has, too. Raises SpecError where it claims nothing of that."""
+    if scenario is None:
+        raise SpecError(
+            [Problem(Mark(file), "a trace is held against a scenario that stands before it: check FILE TRACE")]
+        )
+    outcome, trace = run(scenario), measured_pieces(Path(file))
+    verdicts = verdicts_of_trace(outcome.words, outcome.scenario.claims, trace)
+    if not verdicts:
+        message = f"{scenario} claims nothing of what a trace has: {', '.join(trace.words)}"
+        raise SpecError([Problem(Mark(file), message)])
+    return [each for each in verdicts if not each.holds], len(verdicts)
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:

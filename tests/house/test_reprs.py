@@ -12,7 +12,7 @@ from analysis import WORDS, Summary, op_figures
 from analysis.economics import PricePath
 from analysis.report import Story
 from analysis.runs import BesideWork, Hidden, Margin, advice, compare, levers, roofline_points, schedule_path
-from analysis.timelines import Part
+from analysis.timelines import Pair, Part, Piece
 from analysis.traces import TraceOptions, TraceText
 from analysis.words import CAUSES, mean_of, rounds_figures
 from hw import Mark, Mesh, Problem, Problems, Router, System, load_chip, load_system, parse_topology
@@ -73,6 +73,7 @@ def examples() -> list[object]:
         schedule_path(result)[0], rooflines[0], levers(result.plan)[0], advice(summary)[0], BesideWork(),
         compare(result, result), compare(result, result).changes[0], TraceOptions(), Story(), Part("network", "host"),
         TraceText(Path("rank0.json"), "[]" * 9999),
+        Piece("up", "matmul", False, frozenset(), 1e-3), Pair((0,), tuple(range(999))),
         Hidden("r", "all_reduce", "X", 1e-3, 2e-4),
         mean_of([1.0, 2.0, 3.0, 4.0, 5.0]), PricePath([(3600.0 * hour, 3.0) for hour in range(999)], 86400.0),
     ]  # fmt: skip

@@ -77,6 +77,11 @@ def _said(each: Slice) -> str | None:
     return "arithmetic" if "fusion" in hlo or "convolution" in hlo else None
 
 
+def work_does(name: str, category: str = "") -> str:
+    """One of `DOES`, of work of which nothing is known but its name and its category (`kernel`, `gpu_memcpy`)."""
+    return "memory" if _MEMORY_CATEGORY.fullmatch(category) else _by_name(name)
+
+
 @lru_cache(maxsize=4096)
 def _by_name(name: str) -> str:
     """What the name of a kernel or of an op of XLA's says; of the latter the whole line of HLO may stand there."""

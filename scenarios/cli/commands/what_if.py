@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated
 
@@ -11,7 +11,12 @@ import typer
 _File = Annotated[str, typer.Argument(help="A scenario file, or library:NAME for a bundled one.")]
 _Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
-_Second = Annotated[str | None, typer.Argument(help="Another one; without it, the first with --set.")]
+_Second = Annotated[
+    str | None, typer.Argument(help="Another one, or a measured trace; without it, the first with --set.")
+]
+_Step = Annotated[
+    str | None, typer.Option("--step", help="Of a trace what was launched in this range: ProfilerStep#3.")
+]
 _Edits = Annotated[
     list[str] | None,
     typer.Option("--edit", help="fuse=a+b, drop=NAME, dtype=int8, chunks=8, overlap=full, a.b=v (repeatable)."),
@@ -44,9 +49,17 @@ def register(
                 show_what_if(console(), found)
 
     @app.command()
-    def compare(a: _File, b: _Second = None, set_: _Set = None, json: _Json = False) -> None:
-        """What moved between two scenarios, op by op and cause by cause, adding up to the difference."""
+    def compare(a: _File, b: _Second = None, set_: _Set = None, step: _Step = None, json: _Json = False) -> None:
+        """What moved between two scenarios, op by op and cause by cause, adding up to the difference; or where a scenario
+        and a measured trace (PyTorch, XProf, Chrome; .gz too) differ: which ops, which gaps, host or device."""
         with reporting():
+            from scenarios.questions.pieces import is_trace
+
+            if b is not None and (is_trace(b) or is_trace(a)):
+                _beside_trace(a, b, set_ or (), step, print_json if json else None)
+                return
+            if step is not None:
+                raise _refused("--step", "is a range of a measured trace, and neither of the two is one")
             from scenarios.console.waiting import waiting
             from scenarios.questions.compare import compare as ask
             from scenarios.questions.compare import load_both
@@ -60,3 +73,33 @@ def register(
                 from scenarios.console.terminal import console
 
                 show_compare(console(), found)
+
+
+def _refused(place: str, message: str) -> Exception:
+    from hw import Mark, Problem, SpecError
+
+    return SpecError([Problem(Mark(place), message)])
+
+
+def _beside_trace(
+    a: str, b: str, sets: Sequence[str], step: str | None, print_json: Callable[[object], None] | None
+) -> None:
+    """A scenario beside a trace, whichever comes first."""
+    from scenarios.building.build import load_scenario
+    from scenarios.cli.show.compare import show_beside
+    from scenarios.console.terminal import console
+    from scenarios.console.waiting import waiting
+    from scenarios.questions.measured import compare_measured
+    from scenarios.questions.pieces import is_trace
+
+    if is_trace(a) and is_trace(b):
+        raise _refused(
+            b, "two traces: one is set beside a scenario; `overlapse import TRACE --out NAME.yaml` makes one"
+        )
+    file, trace = (b, a) if is_trace(a) else (a, b)
+    with waiting("lining up"):
+        found = compare_measured(load_scenario(file, tuple(sets)), trace, step)
+    if print_json is not None:
+        print_json(found.as_json())
+    else:
+        show_beside(console(), found)

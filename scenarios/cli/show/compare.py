@@ -12,11 +12,13 @@ from rich.text import Text
 from analysis import WORDS, bases
 from analysis.runs import BOTH, Change
 from hw import Dimension
-from hw.input import show
+from hw.input import printable, show
 from scenarios.questions.compare import Compared
+from scenarios.questions.measured import BesideTrace, Moved
 from simulator import PS_PER_S
 
 _SHOWN = 16
+_SHOWN_BESIDE, _SHOWN_GAPS = 12, 5
 
 
 def show_compare(console: Console, found: Compared) -> None:
@@ -39,6 +41,73 @@ def show_compare(console: Console, found: Compared) -> None:
     shown = [each for each in changes if each.difference_ps][:_SHOWN]
     console.print(_table("op", shown, [_label(each) for each in shown], moves.difference_ps, changes))
     console.print(Text("along each run's own chain of what waited for what; seconds off it count nothing", style="dim"))
+
+
+def show_beside(console: Console, found: BesideTrace) -> None:
+    """A run beside a trace: both times, what they are made of, the ops that differ most, and the gaps that do."""
+    a, b = found.times
+    for letter, name, time, kind in zip("AB", found.names, (a, b), ("simulated", "measured"), strict=True):
+        console.print(Text.assemble((f"{letter}  {name}", "bold"), f"  {show(time, Dimension.TIME)}  {kind}"))
+    for note in found.trace.notes:
+        console.print(Text(f"B  {note}", style="yellow"))
+    share = f" ({100 * (b / a - 1):+.1f} %)" if a else ""
+    console.print(Text(f"B - A  {_moved(_ps(b - a))}{share}\n", style="bold"))
+    console.print(_parts_beside(found))
+    console.print()
+    ops = [each for each in found.moves if _ps(each.difference)][:_SHOWN_BESIDE]
+    gaps = [each for each in found.gaps if any(each.gaps)][:_SHOWN_GAPS]
+    for rows, table in ((ops, _ops_beside), (gaps, _gaps_beside)):
+        if rows:
+            console.print(table(rows))
+            console.print()
+    of_a, of_b = (f"{100 * share:.1f} %" for share in found.matched)
+    how = f"lined up by family, name and order: {of_a} of the work of A, {of_b} of that of B; from the first work on"
+    console.print(Text(how, style="dim"))
+
+
+def _ps(seconds: float) -> int:
+    return round(seconds * PS_PER_S)
+
+
+def _parts_beside(found: BesideTrace) -> Table:
+    table = _plain_table("where", "A", "B", "B - A")
+    for name, (a, b) in {**found.parts, "together": found.times}.items():
+        difference = _coloured(_ps(b - a)) if name in found.parts else Text(_moved(_ps(b - a)), style="bold")
+        table.add_row(name, show(a, Dimension.TIME), show(b, Dimension.TIME), difference)
+    return table
+
+
+def _ops_beside(rows: Iterable[Moved]) -> Table:
+    table = _plain_table("op", "call of the trace", "A", "B", "B - A")
+    for each in rows:
+        op, call = (
+            f"{name} x{count}" if count > 1 else name
+            for name, count in zip((each.op, each.call), each.counts, strict=True)
+        )
+        times = (show(time, Dimension.TIME) for time in (each.a, each.b))
+        table.add_row(
+            escape(op or "only B"), escape(printable(call) or "only A"), *times, _coloured(_ps(each.difference))
+        )
+    return table
+
+
+def _gaps_beside(rows: Iterable[Moved]) -> Table:
+    """Gaps before ops: of both, and what of those of B is the host's."""
+    table = _plain_table("gap before", "A", "B", "of that the host's", "B - A")
+    for each in rows:
+        times = (show(time, Dimension.TIME) for time in (*each.gaps, each.gap_host_b))
+        table.add_row(escape(printable(each.name)), *times, _coloured(_ps(each.gaps[1] - each.gaps[0])))
+    return table
+
+
+def _plain_table(*columns: str) -> Table:
+    """A table of names and figures: figures stay whole, names give way."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    for at, column in enumerate(columns):
+        name = not at or column.startswith("call")
+        table.add_column(column, justify="left" if name else "right", no_wrap=True, overflow="ellipsis")
+        table.columns[-1].min_width = None if name else 9
+    return table
 
 
 def _by_round(changes: Iterable[Change], base: Mapping[str, str]) -> list[Change]:

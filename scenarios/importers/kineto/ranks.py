@@ -33,7 +33,7 @@ def cut_to(trace: RankTrace, step: str | None) -> RankTrace:
         close = nearest(step, trace.ranges)
         hint = f", did you mean '{close}'?" if close else ""
         known = ", ".join(sorted(trace.ranges)[:8]) or "none"
-        message = f"{trace.path.name} has no range '{step}'{hint} It has: {known}"
+        message = f"{trace.path.name} has no range '{step}'{hint or '.'} It has: {known}"
         raise SpecError([Problem(Mark("--step"), message)])
     begin, end = trace.ranges[step]
     calls = [call for call in trace.calls if begin <= call.begin_ps < end]
