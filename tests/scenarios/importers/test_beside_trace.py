@@ -163,7 +163,7 @@ def test_a_replay_is_its_trace(trace: Path, tmp_path: Path) -> None:
 
 @needs_traces
 def test_a_model_beside_its_step_on_an_h100(tmp_path: Path) -> None:
-    """Of the step nearly all is lined up with the ops of the model, and the largest difference is told: the host was slow."""
+    """Nearly all of the step is lined up with the ops of the model; the largest difference is that the host was slow."""
     path = tmp_path / "step.yaml"
     path.write_text(GPT2_STEP, encoding="utf-8")
     found = compare_measured(load_scenario(str(path)), GPT2)
