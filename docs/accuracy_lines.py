@@ -44,6 +44,8 @@ KERNELS = [
 ]
 """Own measurements."""
 
+_NEUSIGHT = "neusight_endtoend.csv"
+
 OPERATORS = [
     Line(
         "h100_gemm.csv", "bfloat16", "bf16 matmuls on an H100 (aiconfigurator, TensorRT-LLM)", "a fifth fitted; 10.6 %"
@@ -55,8 +57,10 @@ OPERATORS = [
     Line("h100_nccl.csv", "from 64 MiB", "from 64 MiB on", "AutoParallel 1 to 3 %"),
     Line("a100_nccl.csv", "all sizes", "NCCL on 2, 4, 8 A100, 512 B to 512 MiB (aiconfigurator)", "half fitted"),
     Line("a100_nccl.csv", "from 64 MiB", "from 64 MiB on", "half fitted"),
+    Line(_NEUSIGHT, "published inference", "inference in fp32 on 11 GPUs (NeuSight)", "never fitted; 9.4 %, roofline 31 %"),
+    Line(_NEUSIGHT, "published training", "training in fp32 on them", "never fitted; 10.4 %, roofline 32 %"),
 ]
-"""Others' measurements of operators."""
+"""Others' measurements of operators, and of whole models on GPUs of which most were never calibrated."""
 
 _STEPS = "train_steps.csv"
 _MEGATRON, _FSDP = "Megatron-LM", "FSDP"
@@ -91,6 +95,13 @@ STEPS = [
         "MegaScale 2024, table 2, 256 to 12,288 A100",
         "",
         _MEGATRON,
+    ),
+    Line(
+        "simumax_2026_b200.csv",
+        "SimuMax 2026",
+        "SimuMax 2026, 8 B200, by the H100's kernels and the data sheet",
+        "SimuMax with 514 measured shapes 5.6 %",
+        "Megatron Core",
     ),
     Line(_STEPS, "llm-foundry-bench, A100-40GB", "llm-foundry, 8 to 128 A100 of 40 GB", "", _FSDP),
     Line(_STEPS, "llm-foundry-bench, A100-80GB", "llm-foundry, 8 to 64 A100 of 80 GB", "", _FSDP),

@@ -53,6 +53,7 @@ from simulator.ops.registry import KINDS, Call, kind, option_readers
 from simulator.options import NETWORKS, Holds, RunOption, RunOptions, run_options
 from simulator.passes.binding import bind, bind_op, check_graph, tensor_bytes
 from simulator.passes.checks import Known
+from simulator.passes.differentiate import with_backward
 from simulator.passes.fusion import fuse
 from simulator.passes.kernels import Kernels
 from simulator.passes.pipeline.assembly import Pipeline, Pipelined, pipelined
@@ -97,6 +98,7 @@ __all__ = [
     "read_graph_items",
     "read_items",
     "usable_dtype",
+    "with_backward",
     # Lines of ops, one by one.
     "LineError",
     "line_name",

@@ -48,7 +48,10 @@ def chip_kernels(chip: Chip) -> ChipKernels | None:
     if like is None or "cores" not in chip.matrix_unit.model_fields_set:
         return None
     derived = chip.matrix_unit.derived
-    return ChipKernels(generic_times(like, derived.clock_hz if derived is not None else None), own=False, like=like)
+    peaks = {str(name): rate for name, rate in chip.matrix_unit.peak_flops_per_s.items()}
+    peak = peaks.get("bf16", peaks.get("fp16"))
+    watts = chip.power_watts / peak if chip.power_watts and peak else None
+    return ChipKernels(generic_times(like, derived.clock_hz if derived is not None else None, watts), False, like)
 
 
 def _has_efficiencies(chip: Chip) -> bool:
@@ -59,8 +62,9 @@ def _has_efficiencies(chip: Chip) -> bool:
 
 
 @lru_cache(maxsize=64)
-def generic_times(name: str, clock_hz: float | None) -> KernelTimes:
-    """An architecture's kernels on another chip of a clock (None: as they are). Raises ValueError for an unknown name."""
+def generic_times(name: str, clock_hz: float | None, joules_per_flop: float | None = None) -> KernelTimes:
+    """An architecture's kernels on another chip of a clock and of a power limit over its 16-bit peak (None: as where they
+    were measured). Raises ValueError for an unknown name."""
     times = load_kernel_times(name)
     slower = times.clock_hz / clock_hz if times.clock_hz and clock_hz else 1.0
     update: dict[str, object] = {
@@ -70,8 +74,17 @@ def generic_times(name: str, clock_hz: float | None) -> KernelTimes:
         "attention_backward": _blocks(times.attention_backward, slower),
         "kinds": {kind: _passes(each, slower) for kind, each in times.kinds.items()},
         "residuals": times.elsewhere,
+        "sustained": _sustained(times, joules_per_flop),
+        "sustained_plain": times.sustained if times.sustained_plain is None else times.sustained_plain,
     }
     return times.model_copy(update=update)
+
+
+def _sustained(times: KernelTimes, joules_per_flop: float | None) -> float:
+    """The share of the matrix unit's rate that the power limit leaves: a FLOP takes the energy that it took."""
+    if joules_per_flop is None or times.power_watts is None or times.peak_flops_per_s is None:
+        return times.sustained
+    return min(1.0, times.sustained * joules_per_flop * times.peak_flops_per_s / times.power_watts)
 
 
 def _tiles(times: MatmulTimes, slower: float) -> MatmulTimes:

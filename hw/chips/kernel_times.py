@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidatorFunctionWrapHandler, WrapVa
 
 from hw.input.document import read_document
 from hw.input.errors import Problems
-from hw.input.validation import Bytes, Efficiency, Frozen, Hertz, Seconds, Spec, validate
+from hw.input.validation import Bytes, Efficiency, Frozen, FlopsPerSecond, Hertz, Seconds, Spec, Watts, validate
 from hw.input.wording import unknown
 
 _FOLDER = Path(__file__).parent.parent / "kernels"
@@ -162,6 +162,15 @@ class KernelTimes(Spec):
         alias="clock",
         default=None,
         description="of the chip that was measured; on one that is only like it times of cores go as the clocks",
+    )
+    power_watts: Watts | None = Field(
+        alias="power", default=None, description="the power limit of the chip that was measured, which `sustained` is due to"
+    )
+    peak_flops_per_s: FlopsPerSecond | None = Field(
+        alias="peak", default=None, description="the 16-bit peak of the matrix unit of that chip"
+    )
+    sustained_plain: Efficiency | None = Field(
+        default=None, description="the same of formats that run on the vector unit's lanes; else as `sustained`"
     )
     elsewhere: Annotated[dict[Family, Efficiency], Frozen] = Field(
         default_factory=dict, description="the mean error of what they say of chips that are only like that one"

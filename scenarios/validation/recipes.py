@@ -1,9 +1,11 @@
 """How a measured training step was run: its model, parallelism and framework as a row tells them, as a step here.
 
-Model: two recipes, told apart by what the row says of sharding; neither has a number that is fitted.
+Model: three recipes, told apart by what the row says of sharding; neither has a number that is fitted.
 - Megatron-LM as of 2021 and 2022: fp16 with fp32 masters, scores in memory behind a fused softmax, dropout, gradients
   clipped, and reduced behind the backward pass, stages that wait for what they send, a vocabulary padded to 128 a chip, ops
   that a host issues one by one.
+- Megatron Core as of 2025 (ZeRO-1): bf16 with fp32 gradients and masters, the optimizer shared out, flash attention, models of
+  Llama's shape (gated, RMS norms, rotated, no biases, a head of its own), nothing overlapped, gradients clipped.
 - FSDP of PyTorch as of 2023: bf16 with fp32 masters, weights (FULL_SHARD) or gradients and optimizer (SHARD_GRAD_OP) shared
   out, flash attention, no biases, tied embeddings, gradients clipped, ops that a host issues one by one.
 Assumes: learned positions, GELU; one sequence a microbatch and no interleaving where a row does not say; nodes of eight.
@@ -31,6 +33,7 @@ _CHIPS: Mapping[str, tuple[str, str]] = {
     "A100-80GB": ("a100_80gb_sxm", "dgx_a100"),
     "A100-40GB": ("a100_40gb_sxm", "dgx_a100"),
     "H100-80GB-SXM": ("h100_sxm", "dgx_h100"),
+    "B200": ("b200", "dgx_b200"),
 }
 """The chip and the node of each name in a row."""
 
@@ -75,7 +78,8 @@ def told(row: TrainingRow) -> Told:
         raise LeftOutError("tp x pp x dp are not its chips")
     if sizes["n_chips"] > NODE and sizes["n_chips"] % NODE:
         raise LeftOutError(f"its chips are no multiple of {NODE}")
-    recipe = _fsdp if row.text("sharding").startswith("FSDP") else _megatron
+    recipes: Mapping[str, Recipe] = {"FSDP": _fsdp, "ZeRO": _core}
+    recipe = recipes.get(row.text("sharding")[:4], _megatron)
     model, parallel, training = recipe(row, sizes)
     system = _system(row.text("chip"), sizes["n_chips"])
     return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))
@@ -134,6 +138,30 @@ def _megatron(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, 
     return _gpt(row, {**sizes, "vocab": vocab}, bias=True), parallel, training
 
 
+def _core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
+    if (row.text("dtype"), row.text("sharding")) != ("bf16", "ZeRO-1"):
+        raise LeftOutError(f"{row.text('sharding')} in {row.text('dtype') or 'a format that it does not say'}")
+    parallel = Parallel(
+        dp=sizes["dp"],
+        tp=sizes["tp"],
+        pp=sizes["pp"],
+        zero=1,
+        microbatch=row.count("micro_batch") or 1,
+        sequence=row.text("seq_parallel") == "True",
+        schedule="1f1b",
+        overlap_gradients=False,
+    )
+    training = Training(
+        batch=sizes["global_batch"],
+        seq=sizes["seq"],
+        precision=replace(_BF16, gradients="fp32"),
+        recompute=row.text("recompute"),
+        clip=True,
+        engine="megatron",
+    )
+    return _llama(row, sizes), parallel, training
+
+
 def _fsdp(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
     if row.text("dtype") != "bf16":
         raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with FSDP")
@@ -148,6 +176,26 @@ def _fsdp(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Para
         eager=True,
     )
     return _gpt(row, sizes, bias=False), parallel, training
+
+
+def _llama(row: TrainingRow, sizes: Mapping[str, int]) -> Transformer:
+    """A decoder of Llama's shape."""
+    heads = sizes["heads"]
+    attention = Attention(
+        heads=heads, kv_heads=row.count("kv_heads") or heads, head_dim=sizes["hidden"] // heads, fused=True
+    )
+    return Transformer(
+        name="measured",
+        family="decoder",
+        layers=sizes["layers"],
+        d_model=sizes["hidden"],
+        attention=attention,
+        ffn=Ffn(d_ff=sizes["ffn"], gated=True, activation="silu"),
+        norm=Norm(kind="rms"),
+        position=Position(kind="rope", longest=sizes["seq"]),
+        head=Head(),
+        embedding=Embedding(vocab=sizes["vocab"], tied=False),
+    )
 
 
 def _gpt(row: TrainingRow, sizes: Mapping[str, int], bias: bool) -> Transformer:

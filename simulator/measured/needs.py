@@ -10,7 +10,7 @@ Left to the data sheet: transfers between chips, and whatever reads or writes a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hw import Chip
@@ -89,7 +89,15 @@ def held_by(kernel: Kernel, busy_s: Mapping[str, float], chip: Chip, asked: Aske
 
 
 def _device(chip: Chip, times: KernelTimes, asked: Asked) -> Device:
-    """A chip under the clocks of a run."""
-    left = times.sustained if asked.options.clocks == "sustained" else 1.0
-    rates = {"matrix_unit": left}
-    return Device.of(chip, lambda name: asked.faster(name) * rates.get(name, 1.0))
+    """A chip under the clocks of a run: of a format that the vector unit carries out alone its own share is left."""
+    full = Device.of(chip, asked.faster)
+    if asked.options.clocks != "sustained":
+        return full
+    plain = times.sustained if times.sustained_plain is None else times.sustained_plain
+    lanes: Mapping[str, float] = {str(name): rate for name, rate in chip.vector_unit.peak_flops_per_s.items()}
+    units: Mapping[str, float] = {str(name): rate for name, rate in chip.matrix_unit.peak_flops_per_s.items()}
+    left = tuple(
+        (name, rate * (plain if units[name] <= lanes.get(name, 0.0) else times.sustained))
+        for name, rate in full.matrix_flops_per_s
+    )
+    return replace(full, matrix_flops_per_s=left)

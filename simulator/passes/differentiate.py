@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from hw import RunError
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor
+from simulator.graph.op_graph import OpGraph
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.registry import find_kind
 
@@ -69,6 +70,16 @@ def differentiate(
     walk = _Walk(seeds, wanted, recompute, inside=False)
     walk.remakes = remakes or {}
     return walk.back(items)
+
+
+def with_backward(graph: OpGraph, made: str, wanted: Collection[str]) -> OpGraph:
+    """A graph and its backward pass: from a gradient of what one of its ops made, which is given (`d` before its name), to
+    those of the tensors `wanted`. Raises RunError for an op that is not there or of a kind that has no rule."""
+    output = next((op.output for op in graph.every_op() if op.name == made), None)
+    if output is None:
+        raise RunError(f"there is no op {made}")
+    found = differentiate(graph.items, {made: replace(output, name=f"d{made}")}, wanted)
+    return replace(graph, items=(*graph.items, *found.items))
 
 
 class _Walk:

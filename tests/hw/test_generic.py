@@ -23,7 +23,7 @@ def test_every_gpu_of_the_catalogue_has_kernels(name: str) -> None:
     found = chip_kernels(chip)
     assert found is not None
     assert found.own is (name in ("a100_40gb_sxm", "a100_80gb_sxm", "h100_sxm", "h200"))
-    assert found.own or found.like in ("ampere", "hopper")
+    assert found.own or found.like in ("ampere", "cdna", "hopper")
     graph = parse_graph(MATMUL, SIZES)
     measured, spec = (simulate(graph, System(chip), options).time_s for options in (MEASURED, RunOptions()))
     assert spec < measured

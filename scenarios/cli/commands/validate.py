@@ -32,7 +32,7 @@ def register(
     ) -> None:
         """How far off the measured profile of a chip is: measured operators or steps of models beside predictions.
 
-        Training steps on many chips name their chips themselves, and are predicted by estimates.
+        Training steps on many chips, and steps of published models, name their chips themselves; the former are estimates.
         """
         with reporting():
             import os
@@ -41,6 +41,7 @@ def register(
             from hw import load_chip
             from scenarios.cli.show.errors import as_json, show, show_sources, sources_as_json
             from scenarios.validation import has_training_rows, judged, read_rows, read_training_rows, trained
+            from scenarios.validation.published import by_device, has_published_rows, judged_published
 
             if has_training_rows(Path(file)):
                 steps = trained(read_training_rows(Path(file)), jobs or os.cpu_count() or 1)
@@ -49,8 +50,9 @@ def register(
                 else:
                     show_sources(steps, rows)
                 return
-            found = judged(read_rows(Path(file)), load_chip(chip))
+            published = has_published_rows(Path(file))
+            found = judged_published(Path(file)) if published else judged(read_rows(Path(file)), load_chip(chip))
             if json:
                 print_json(as_json(found))
             else:
-                show(found, rows)
+                show(found, rows, by_device(found) if published else ())

@@ -33,13 +33,13 @@ def as_json(found: Sequence[Judged]) -> dict[str, Any]:
     return {"groups": [asdict(group) for group in by_group(found)], "rows": rows}
 
 
-def show(found: Sequence[Judged], with_rows: bool) -> None:
-    """Print the groups, and with `with_rows` every row."""
+def show(found: Sequence[Judged], with_rows: bool, also: Sequence[Judged] = ()) -> None:
+    """Print the groups, those of rows that are `also` grouped otherwise behind them, and with `with_rows` every row."""
     table = Table(box=None, pad_edge=False)
     table.add_column("group")
     for name in ("rows", "left out", "mean", "median", "p95", "largest", "bias"):
         table.add_column(name, justify="right")
-    for group in by_group(found):
+    for group in by_group([*found, *also]):
         errors = (group.mean, group.median, group.p95, group.largest)
         told = [*(f"{100 * error:.1f} %" for error in errors), f"{100 * group.bias:+.1f} %"]
         table.add_row(group.name, str(group.count), str(group.left_out), *(told if group.count else [""] * 5))

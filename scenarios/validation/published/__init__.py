@@ -1,0 +1,19 @@
+"""Published measurements of models on GPUs that are named in them, beside what is predicted.
+
+`has_published_rows(path)`, `judged_published(path)`: models in PyTorch, forward and training; `model_graph(shape, asked, layers)`
+is what they are as ops.
+"""
+
+from scenarios.validation.published.hugging_face import Asked, Shape, model_graph, seconds
+from scenarios.validation.published.rows import by_device, has_published_rows, judged_published, read_published
+
+__all__ = [
+    "Asked",
+    "Shape",
+    "by_device",
+    "has_published_rows",
+    "judged_published",
+    "model_graph",
+    "read_published",
+    "seconds",
+]
