@@ -57,7 +57,12 @@ OPERATORS = [
     Line("h100_nccl.csv", "from 64 MiB", "from 64 MiB on", "AutoParallel 1 to 3 %"),
     Line("a100_nccl.csv", "all sizes", "NCCL on 2, 4, 8 A100, 512 B to 512 MiB (aiconfigurator)", "half fitted"),
     Line("a100_nccl.csv", "from 64 MiB", "from 64 MiB on", "half fitted"),
-    Line(_NEUSIGHT, "published inference", "inference in fp32 on 11 GPUs (NeuSight)", "never fitted; 9.4 %, roofline 31 %"),
+    Line(
+        _NEUSIGHT,
+        "published inference",
+        "inference in fp32 on 11 GPUs (NeuSight)",
+        "never fitted; 9.4 %, roofline 31 %",
+    ),
     Line(_NEUSIGHT, "published training", "training in fp32 on them", "never fitted; 10.4 %, roofline 32 %"),
 ]
 """Others' measurements of operators, and of whole models on GPUs of which most were never calibrated."""

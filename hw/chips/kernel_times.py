@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidatorFunctionWrapHandler, WrapVa
 
 from hw.input.document import read_document
 from hw.input.errors import Problems
-from hw.input.validation import Bytes, Efficiency, Frozen, FlopsPerSecond, Hertz, Seconds, Spec, Watts, validate
+from hw.input.validation import Bytes, Efficiency, FlopsPerSecond, Frozen, Hertz, Seconds, Spec, Watts, validate
 from hw.input.wording import unknown
 
 _FOLDER = Path(__file__).parent.parent / "kernels"
@@ -164,7 +164,9 @@ class KernelTimes(Spec):
         description="of the chip that was measured; on one that is only like it times of cores go as the clocks",
     )
     power_watts: Watts | None = Field(
-        alias="power", default=None, description="the power limit of the chip that was measured, which `sustained` is due to"
+        alias="power",
+        default=None,
+        description="the power limit of the chip that was measured, which `sustained` is due to",
     )
     peak_flops_per_s: FlopsPerSecond | None = Field(
         alias="peak", default=None, description="the 16-bit peak of the matrix unit of that chip"

@@ -4,8 +4,9 @@ Model: three recipes, told apart by what the row says of sharding; neither has a
 - Megatron-LM as of 2021 and 2022: fp16 with fp32 masters, scores in memory behind a fused softmax, dropout, gradients
   clipped, and reduced behind the backward pass, stages that wait for what they send, a vocabulary padded to 128 a chip, ops
   that a host issues one by one.
-- Megatron Core as of 2025 (ZeRO-1): bf16 with fp32 gradients and masters, the optimizer shared out, flash attention, models of
-  Llama's shape (gated, RMS norms, rotated, no biases, a head of its own), nothing overlapped, gradients clipped.
+- Megatron Core as of 2025 (ZeRO-1): bf16 with fp32 gradients and masters, the optimizer shared out, flash attention,
+  models of Llama's shape (gated, RMS norms, rotated, no biases, a head of its own), nothing overlapped, gradients
+  clipped.
 - FSDP of PyTorch as of 2023: bf16 with fp32 masters, weights (FULL_SHARD) or gradients and optimizer (SHARD_GRAD_OP) shared
   out, flash attention, no biases, tied embeddings, gradients clipped, ops that a host issues one by one.
 Assumes: learned positions, GELU; one sequence a microbatch and no interleaving where a row does not say; nodes of eight.

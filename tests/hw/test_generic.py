@@ -43,6 +43,26 @@ def test_times_of_cores_go_as_the_clocks_and_shares_stay() -> None:
     assert (found.times.hbm, found.times.matmul.rate) == (ampere.hbm, ampere.matmul.rate)
 
 
+def test_a_power_limit_leaves_what_the_energy_of_a_flop_allows() -> None:
+    """A B200 has 1,000 W for 2.25 PFLOP/s, the H100 700 W for 0.989: 0.911 x 0.628. fp32 keeps the architecture's share."""
+    hopper, found = load_kernel_times("hopper"), chip_kernels(load_chip("b200"))
+    assert found is not None
+    assert found.times.sustained == pytest.approx(hopper.sustained * (1000 / 2250) / (700 / 989), rel=1e-3)
+    assert found.times.sustained_plain == hopper.sustained
+    plenty = chip_kernels(chip_with("b200", {"power": 5000.0}))
+    assert plenty is not None
+    assert plenty.times.sustained == 1.0
+
+    def seconds(dtype: str, clocks: str) -> float:
+        graph = parse_graph(
+            [f"y:{dtype}[N,M] = matmul(x:{dtype}[N,K], w:{dtype}[K,M])"], {"N": 8192, "M": 8192, "K": 8192}
+        )
+        return simulate(graph, System(load_chip("b200")), RunOptions(calibration="measured", clocks=clocks)).time_s  # type: ignore[arg-type]
+
+    for dtype, left in (("bf16", found.times.sustained), ("fp32", hopper.sustained)):
+        assert seconds(dtype, "burst") / seconds(dtype, "sustained") == pytest.approx(left, rel=0.02)
+
+
 def test_of_twice_the_chip_a_long_stream_takes_half() -> None:
     """HBM twice as fast: all of a long stream but its start takes half."""
     graph = parse_graph(["y:fp16[N] = gelu(x:fp16[N])"], {"N": 2**28})

@@ -1,7 +1,7 @@
 """Published measurements of models on GPUs that are named in them, beside what is predicted.
 
-`has_published_rows(path)`, `judged_published(path)`: models in PyTorch, forward and training; `model_graph(shape, asked, layers)`
-is what they are as ops.
+`has_published_rows(path)`, `judged_published(path)`: models in PyTorch, forward and training; `model_graph(shape, asked,
+layers)` is what they are as ops.
 """
 
 from scenarios.validation.published.hugging_face import Asked, Shape, model_graph, seconds

@@ -1,12 +1,12 @@
 """Transformers as Hugging Face's library carries them out in PyTorch, eager or compiled: op by op, in fp32.
 
-Model: what its modelling files do, op by op: scores of attention in memory, scaled, masked and normalised in kernels of their
-own; copies of heads where a batch keeps them from being one matmul, and back; dropout in training; GPT-2's GELU written out in
-eight element-wise ops (`NewGELUActivation`), OPT's scores cut off below. A compiler makes one kernel of element-wise ops and the
-softmax or norm that they end in, and leaves out no copy. A training step is a forward and a backward pass, without a loss and an
-optimizer. Layers are alike: of many each takes what one takes behind another.
-Assumes: sequences of one length, a mask that is added, no work on a cache of keys and values; heads of a classifier or of a
-pooled token are small.
+Model: what its modelling files do, op by op: scores of attention in memory, scaled, masked and normalised in kernels of
+their own; copies of heads where a batch keeps them from being one matmul, and back; dropout in training; GPT-2's GELU
+written out in eight element-wise ops (`NewGELUActivation`), OPT's scores cut off below. A compiler makes one kernel of
+element-wise ops and the softmax or norm that they end in, and leaves out no copy. A training step is a forward and a
+backward pass, without a loss and an optimizer. Layers are alike: of many each takes what one takes behind another.
+Assumes: sequences of one length, a mask that is added, no work on a cache of keys and values; heads of a classifier or of
+a pooled token are small.
 Source: github:huggingface/transformers, modeling_gpt2.py, modeling_bert.py, modeling_opt.py, 2023, eager attention.
 """
 

@@ -1,8 +1,8 @@
 """Measured steps of published models on GPUs that rows name, a line each: forward passes and training in PyTorch.
 
-Columns: `model_name` (bert_large, gpt2_large, gpt3_xl, gpt3_27, opt_13), `seqlen`, `batch`, `device`, `mode` (inf, train),
-`option` (empty, fusion: compiled) and `label_all_e2e_latency`, milliseconds. Further columns are ignored; lines that begin with
-# are comments. Left out, and told: models, devices and options that are not known here (several GPUs).
+Columns: `model_name` (bert_large, gpt2_large, gpt3_xl, gpt3_27, opt_13), `seqlen`, `batch`, `device`, `mode` (inf,
+train), `option` (empty, fusion: compiled) and `label_all_e2e_latency`, milliseconds. Further columns are ignored; lines
+that begin with # are comments. Left out, and told: models, devices and options that are not known here (several GPUs).
 Model: what the row says is carried out as Hugging Face's library does it, in fp32 (`published.hugging_face`), on the GPU's
 own kernels where they were measured, else on those of its architecture by its data sheet.
 Source of shapes: the models' papers; GPT-3 XL has 24 heads of 128 and so is 3,072 wide (Brown et al. 2020, table 2.1, whose
@@ -61,7 +61,7 @@ def has_published_rows(path: Path) -> bool:
 
 
 def judged_published(path: Path) -> list[Judged]:
-    """Every row of a file with its prediction, in order; groups are modes. Raises SpecError with every line that is wrong."""
+    """Every row of a file with its prediction, in order; groups are modes. Raises SpecError with all wrong lines."""
     return [Judged(row, _predicted_s(row)) for row in read_published(path)]
 
 
@@ -109,7 +109,9 @@ def _rows(lines: Iterable[tuple[int, Mapping[str, str]]], path: Path, problems: 
             problems.add(mark, f"mode is '{cells['mode']}'; it is inf or train")
             continue
         params = {**sizes, "device": cells["device"], "option": cells["option"]}
-        yield Row("published", cells["model_name"], mark, params, 1e-3 * milliseconds, "fp32", _MODES[cells["mode"]], "step")
+        yield Row(
+            "published", cells["model_name"], mark, params, 1e-3 * milliseconds, "fp32", _MODES[cells["mode"]], "step"
+        )
 
 
 def _predicted_s(row: Row) -> float | None:

@@ -68,7 +68,9 @@ def test_alike_layers_take_alike_and_a_compiler_saves_passes() -> None:
 
 
 def test_what_is_not_known_is_left_out_and_every_wrong_line_is_told(tmp_path: Path) -> None:
-    unknown = "switchxl4,512,1,NVIDIA_L4,inf,,5\nbert_large,512,1,Tesla_P4,inf,,5\nbert_large,512,1,NVIDIA_L4,inf,tp4,5\n"
+    unknown = (
+        "switchxl4,512,1,NVIDIA_L4,inf,,5\nbert_large,512,1,Tesla_P4,inf,,5\nbert_large,512,1,NVIDIA_L4,inf,tp4,5\n"
+    )
     found = judged_published(written(tmp_path, HEAD + unknown))
     assert [each.predicted_s for each in found] == [None, None, None]
     assert [each.group for each in by_device(found)][:2] == ["published NVIDIA_L4", "published Tesla_P4"]
