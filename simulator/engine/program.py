@@ -12,8 +12,9 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
-from itertools import pairwise
+from heapq import heappop, heappush
+from itertools import repeat
+from typing import Any
 
 from hw.rows import Memo, batch_of, largest
 from simulator.engine.held import Held
@@ -131,6 +132,18 @@ def alone_time(times: Sequence[float], steps: float) -> float:
     return longest if steps == math.inf else longest + (sum(times) - longest) / steps
 
 
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Tasks as columns of whole numbers: first queue, shape, kernel, chunk; all queues of those that have several, by the
+    number of the task among these."""
+
+    queue: Any
+    shape: Any
+    kernel: Any
+    chunk: Any
+    groups: Mapping[int, tuple[int, ...]]
+
+
 @dataclass(slots=True)
 class Program:
     """Tasks as columns, by task id; ids are program order.
@@ -184,6 +197,23 @@ class Program:
         self.waits.append(waits)
         return task
 
+    def add_all(self, tasks: Tasks) -> None:
+        """Append many tasks; what they wait for is told by `wait_all`."""
+        count, first = len(tasks.queue), len(self.shape)
+        self.shape.extend(tasks.shape.tolist())
+        for column, added in ((self.queue, tasks.queue), (self.kernel, tasks.kernel), (self.chunk, tasks.chunk)):
+            column.frombytes(added.astype("i").tobytes())
+        self.groups.update((first + task, queues) for task, queues in tasks.groups.items())
+        self.successors.extend([] for _ in range(count))
+        self.waits.extend(repeat(0, count))
+
+    def wait_all(self, tasks: Iterable[int], before: Iterable[int]) -> None:
+        """Each of some tasks starts only after what stands beside it has ended."""
+        successors, waits = self.successors, self.waits
+        for task, awaited in zip(tasks, before, strict=True):
+            successors[awaited].append(task)
+            waits[task] += 1
+
     def wait(self, task: int, before: int) -> None:
         """`task` starts only after `before` has ended."""
         self.successors[before].append(task)
@@ -229,30 +259,32 @@ class Program:
     def possible_order(self) -> list[int]:
         """All tasks but messages in an order that respects dependencies and queues, smallest ids first; what cannot run
         comes last."""
-        outer = list(self.outer())
-        after = [list(successors) for successors in self.successors]
-        if self.parts:
-            known = set(outer)
-            after = [[each for each in successors if each in known] for successors in after]
-        for queue, lane in zip(self.queues, self.lanes(), strict=True):
-            if not queue.inner:
-                for before, task in pairwise(lane):
-                    after[before].append(task)
-        waits = [0] * len(self)
-        for task in outer:
-            for each in after[task]:
-                waits[each] += 1
-        ready = [task for task in outer if not waits[task]]
-        heapify(ready)
+        lanes = [() if queue.inner else lane for queue, lane in zip(self.queues, self.lanes(), strict=True)]
+        waits, done = list(self.waits), [0] * len(lanes)
+        for lane in lanes:
+            for task in lane[1:]:
+                waits[task] += 1
+        inner = [queue.inner for queue in self.queues]
+        outer = [not inner[queue] for queue in self.queue]
         order: list[int] = []
-        while ready:
-            task = heappop(ready)
-            order.append(task)
-            for each in after[task]:
-                waits[each] -= 1
-                if not waits[each]:
-                    heappush(ready, each)
-        return order + [task for task in outer if waits[task]]
+        # most tasks can run when those of smaller ids have: only who had to be waited for is put in its order by a heap
+        ready: list[int] = []
+        for reached in range(len(self)):
+            if not outer[reached] or waits[reached]:
+                continue
+            heappush(ready, reached)
+            while ready:
+                task = heappop(ready)
+                order.append(task)
+                after = list(self.successors[task])
+                for queue in self.groups.get(task) or (self.queue[task],):
+                    done[queue] = place = done[queue] + 1
+                    after += lanes[queue][place : place + 1]
+                for each in after:
+                    waits[each] -= 1
+                    if not waits[each] and each < reached and outer[each]:
+                        heappush(ready, each)
+        return order + [task for task in range(len(self)) if outer[task] and waits[task]]
 
     def times(self) -> MutableSequence[int]:
         """A column for a time per task, -1 each: 64-bit where even a run without any overlap fits, else unlimited."""

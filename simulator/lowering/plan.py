@@ -128,7 +128,8 @@ class PlannedKernels(Sequence[PlannedKernel]):
 
     def bases(self) -> Iterator[str]:
         """The names without the numbers of rounds: the same for all rounds of a block."""
-        return map(self.kernels.names.base, range(len(self)))
+        called = self.kernels.names.bases()
+        return map(called.names.__getitem__, called.of.tolist())
 
     def __len__(self) -> int:
         return len(self.code)

@@ -12,7 +12,7 @@ Rules.
 - A group may not be fused around a stranger: an op that needs one member and feeds a later one. In a group, an op that
   the planner gave collectives stands for its own kernel (`simulator.passes.planner`): those at an end of the group stay
   outside, one in between is such a stranger.
-What one kernel of a group asks for, and what it spills, is worked out in `simulator.passes.fusion_join`.
+What one kernel of a group asks for, and what it spills, is worked out in `simulator.passes.fusing`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from hw.input import unknown
 from simulator.graph.flat_ops import beginnings, suffix
 from simulator.graph.op_graph import FuseRule
 from simulator.ops.kernel import Kernel
-from simulator.passes.fusion_join import Room, join, joined
+from simulator.passes.fusing.join import Room, join
+from simulator.passes.fusing.joined import joined
 from simulator.passes.kernels import Kernels, listed
 from simulator.passes.placement import Placement, placed
 
@@ -167,12 +168,8 @@ class _Index:
         self.places: dict[str, dict[int, tuple[int, ...]]] = {}
         # most kernels are in no group: of those whose op no group can mean the name is not made up
         begins = {start for name in wanted for start in beginnings(name)}
-        named, written = kernels.names.op, kernels.names.written
-        for at in range(len(kernels)):
-            stem, base = written(at)
-            if stem not in begins and base not in wanted:
-                continue
-            for name, turn in _known_as(named(at)):
+        for at in kernels.names.may_be(begins, wanted):
+            for name, turn in _known_as(kernels.names.op(at)):
                 if name in wanted:
                     self.places.setdefault(name, {}).setdefault(at, turn)
 

@@ -8,13 +8,28 @@ other has values of its own. A kernel as an object, with its names, is made when
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, overload
 
 import numpy as np
 
-from simulator.graph.flat_ops import suffix
 from simulator.ops.kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What kernels are called: names, each once, and which of them each kernel has."""
+
+    names: Sequence[str]
+    of: Any
+
+
+def called(names: Iterable[str]) -> Called:
+    """Names as they come, numbered."""
+    place: dict[str, int] = {}
+    of = [place.setdefault(name, len(place)) for name in names]
+    return Called(list(place), np.asarray(of, dtype=np.int64))
 
 
 class Naming(Protocol):
@@ -26,17 +41,21 @@ class Naming(Protocol):
     def kernel_name(self, number: int) -> str:
         """The name of a kernel."""
 
-    def base(self, number: int) -> str:
-        """The name of a kernel without the numbers of rounds."""
+    def bases(self) -> Called:
+        """The names of all kernels without the numbers of rounds."""
 
     def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
         """The first op of a kernel: its name, the one with which it is written, and the numbers of its rounds."""
 
-    def written(self, number: int) -> tuple[str, str]:
-        """The name of that op without the numbers of its rounds, and the one with which it is written."""
+    def may_be(self, begins: Collection[str], written: Collection[str]) -> Sequence[int]:
+        """The kernels whose first op, without the numbers of its rounds, may be called one of some names (`begins`), or is
+        written as one of others: no kernel that is in neither, as far as that is cheaply told."""
 
     def value_name(self, value: int) -> str:
         """The name of a value."""
+
+    def values_called(self, names: Collection[str]) -> Mapping[str, int]:
+        """The values of the names of ops, and of what else a kernel can name that is to come first; of several the last."""
 
 
 class Kernels(Sequence[Kernel]):
@@ -72,18 +91,6 @@ class Kernels(Sequence[Kernel]):
         ):
             at.frombytes((len(values) + np.cumsum(count)).astype("q").tobytes())
             values.frombytes(added.astype("i").tobytes())
-
-    def add_all(self, others: Kernels, these: range, templates: Mapping[int, int]) -> None:
-        """Append some of other kernels, as they are there. `templates`: the numbers here of their templates."""
-        since, until = these.start, these.stop
-        self.code.extend(map(templates.__getitem__, others.code[since:until]))
-        for here, at, there, ends in (
-            (self.reads, self.read_at, others.reads, others.read_at),
-            (self.makes, self.made_at, others.makes, others.made_at),
-        ):
-            moved = len(here) - ends[since]
-            here.extend(there[ends[since] : ends[until]])
-            at.extend([end + moved for end in ends[since + 1 : until + 1]])
 
     def read_by(self, at: int) -> array[int]:
         """The values that a kernel reads, one for each of its reads."""
@@ -129,11 +136,28 @@ class Kernels(Sequence[Kernel]):
         return map(self.names.kernel, range(len(self)))
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Kernels as arrays, as they are now."""
+
+    code: Any
+    read_at: Any
+    reads: Any
+    made_at: Any
+    makes: Any
+
+    @classmethod
+    def of(cls, kernels: Kernels) -> Columns:
+        """Those of some kernels."""
+        columns = kernels.code, kernels.read_at, kernels.reads, kernels.made_at, kernels.makes
+        return cls(*(np.asarray(column, dtype=np.int64) for column in columns))
+
+
 class _Listed:
     """The names of kernels that are there as objects."""
 
     def __init__(self, kernels: Sequence[Kernel], like: Kernels | None) -> None:
-        self.kernel = kernels.__getitem__
+        self.kernels, self.kernel = kernels, kernels.__getitem__
         self.values = values = like.values_named() if like is not None else {}
         self._like = like
         self._names = {value: name for name, value in values.items()}
@@ -142,21 +166,23 @@ class _Listed:
     def kernel_name(self, number: int) -> str:
         return self.kernel(number).name
 
-    def base(self, number: int) -> str:
-        return self.kernel(number).base
+    def bases(self) -> Called:
+        return called(kernel.base for kernel in self.kernels)
 
     def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
         kernel = self.kernel(number)
         return kernel.ops[0], kernel.base_ops[0], kernel.turn
 
-    def written(self, number: int) -> tuple[str, str]:
-        kernel = self.kernel(number)
-        return kernel.ops[0].removesuffix(suffix(kernel.turn)), kernel.base_ops[0]
+    def may_be(self, begins: Collection[str], written: Collection[str]) -> Sequence[int]:
+        return range(len(self.kernels))
 
     def value_name(self, value: int) -> str:
         if value not in self._names and self._like is not None:
             return self._like.names.value_name(value)  # of what no kernel reads or makes
         return self._names[value]
+
+    def values_called(self, names: Collection[str]) -> Mapping[str, int]:
+        return {name: self.values[name] for name in names if name in self.values}
 
     def value(self, name: str) -> int:
         """The value of a name: one of its own where it has none yet."""

@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
+import numpy as np
+
 from hw import RunError, System
 from hw.input import chips_named
 from simulator.ops.kernel import Chips, Communication, Kernel
-from simulator.passes.kernels import Kernels, listed
+from simulator.passes.kernels import Columns, Kernels, listed
 
 
 def end_of(communication: Communication) -> int:
@@ -89,6 +91,9 @@ def placed(kernels: Kernels, system: System) -> list[Placement]:
     asked = [known.asked_by(template) for template in kernels.templates]
     if all(each is None for each in asked):
         return [everywhere] * len(kernels)  # what is made everywhere is read everywhere
+    wanted = [each or everywhere for each in asked]
+    if _come_together(kernels, wanted):
+        return [wanted[code] for code in kernels.code]
     where: dict[int, Placement] = {}
     result: list[Placement] = []
     for at, code in enumerate(kernels.code):
@@ -105,6 +110,22 @@ def placed(kernels: Kernels, system: System) -> list[Placement]:
             where[value] = here
         result.append(here)
     return result
+
+
+def _come_together(kernels: Kernels, wanted: Sequence[Placement]) -> bool:
+    """Whether every kernel can run where its template wants to, as all that it reads is there: so in most pipelines."""
+    columns = Columns.of(kernels)
+    count = len(kernels.templates)
+    reader = np.repeat(columns.code, columns.read_at[1:] - columns.read_at[:-1])
+    maker = np.repeat(columns.code, columns.made_at[1:] - columns.made_at[:-1])
+    values, made = np.unique(columns.makes, return_index=True)
+    at = np.minimum(np.searchsorted(values, columns.reads), len(values) - 1)
+    known = values[at] == columns.reads
+    # a value that several kernels make has one place only if they have
+    if (maker != maker[made][np.searchsorted(values, columns.makes)]).any():
+        return False
+    met = np.unique(reader[known] * count + maker[made][at[known]]).tolist()
+    return all(wanted[each // count].members <= wanted[each % count].members for each in met)
 
 
 def _asked(kernel: Kernel) -> list[Chips]:

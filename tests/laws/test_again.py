@@ -99,6 +99,6 @@ def test_a_faster_chip_binds_and_prices_nothing_again(tmp_path: Path, monkeypatc
     monkeypatch.setattr("simulator.lowering.lowering.variants_of", lambda _plan: pytest.fail("bound again"))
     faster = replace(options, speedup={"ici": 2.0})
     assert Simulation(graph, system, faster, like=once.plan).run().time_s < once.run().time_s
-    monkeypatch.setattr("simulator.lowering.lowering.Network", lambda *_: pytest.fail("priced again"))
+    monkeypatch.setattr("simulator.lowering.issuing.issue.Network", lambda *_: pytest.fail("priced again"))
     faster = replace(options, speedup={"matrix_unit": 2.0, "hbm": 2.0}, launch_s=0.0)
     assert Simulation(graph, system, faster, like=once.plan).run().time_s < once.run().time_s

@@ -50,11 +50,15 @@ class Rounds:
 def rounds_figures(result: Result) -> list[Rounds]:
     """One row for all kernels that differ only in the rounds of their blocks, in the order in which they first come."""
     kernels = result.plan.kernels.kernels
-    places: dict[str, list[int]] = {}
-    for at in range(len(kernels)):
-        places.setdefault(kernels.names.base(at), []).append(at)
+    called = kernels.names.bases()
+    order = np.argsort(called.of, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(called.of[order])) + 1) if len(order) else ()
     spent = Spent(result)
-    return [Rounds(each, spent.figures(each, name, name)) for name, each in places.items()]
+    return [
+        Rounds(each, spent.figures(each, name, name))
+        for each in sorted((part.tolist() for part in parts), key=lambda each: each[0])
+        for name in [called.names[called.of[each[0]]]]
+    ]
 
 
 class Spent:

@@ -7,17 +7,17 @@ worked out over columns (`simulator.passes.stamping.columns`). A kernel as an ob
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from simulator.graph.flat_ops import FlatOps, suffix
+from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op
 from simulator.ops.kernel import Kernel
 from simulator.ops.views import seen_through
-from simulator.passes.kernels import Kernels
+from simulator.passes.kernels import Called, Kernels, called
 from simulator.passes.stamping.columns import Stamped, fill
 from simulator.passes.stamping.making import Failed, Groups
 from simulator.passes.stamping.stamp import OUT, Stamp, renamed, stamp_of
@@ -46,7 +46,6 @@ class Stamps:
         groups.part(self._views)
         self._stamps: list[Stamp] = []
         self._alone: dict[int, Kernel] = {}
-        self._bases: dict[tuple[int, int], str] = {}
         self._stamp_out(groups, first)
 
     def _stamp_out(self, groups: Groups, made_first: Any) -> None:
@@ -101,15 +100,31 @@ class Stamps:
         op, rest = self._made_up[value - count]
         return self._flat.name(op) + rest
 
-    def base(self, number: int) -> str:
-        """The name of a kernel without the numbers of rounds."""
-        key = self._flat.site[self._op[number]], self.kernels.code[number]
-        if key not in self._bases:
-            own, written, _ = self.op(number)
-            name = self.kernel_name(number)
-            # as `Kernel.base` has it, without a kernel made for it
-            self._bases[key] = written + name.removeprefix(own) if written != own else name
-        return self._bases[key]
+    def values_called(self, names: Collection[str]) -> Mapping[str, int]:
+        """The values of the names of ops; of several the last."""
+        return dict(self._flat.called(names))
+
+    def bases(self) -> Called:
+        """The names of all kernels without the numbers of rounds: what their op is called as written, with what it made
+        up behind that."""
+        op, stamp = (np.asarray(column, dtype=np.int64) for column in (self._op, self._stamp))
+        site = np.asarray(self._flat.site, dtype=np.int64)[op]
+        written = called(each.output.base for each in self._flat.sites)
+        rests = called(map(_rest, self._stamps))
+        count = max(1, len(rests.names))
+        pair, of = np.unique(written.of[site] * count + rests.of[stamp], return_inverse=True)
+        bases = [written.names[each // count] + rests.names[each % count] for each in pair.tolist()]
+        found = [bases[each] for each in of.tolist()]
+        # of others, the first one of a sort has the name for all
+        odd = np.asarray([not _is_plain(each) for each in self._stamps], dtype=bool)
+        known: dict[tuple[int, int], str] = {}
+        for number in np.flatnonzero(odd[stamp]).tolist():
+            key = int(site[number]), int(stamp[number])
+            if key not in known:
+                own, written_as, _ = self.op(number)
+                known[key] = written_as + self.kernel_name(number).removeprefix(own)
+            found[number] = known[key]
+        return called(found)
 
     def kernel_name(self, number: int) -> str:
         """The name of a kernel."""
@@ -136,15 +151,6 @@ class Stamps:
         written = len(self._stamps[self._stamp[number]].kernel.writes)
         return self.kernels.makes[self.kernels.made_at[number] + written]
 
-    def written(self, number: int) -> tuple[str, str]:
-        """The name of that op without the numbers of its rounds, and the one with which it is written."""
-        at = self._op[number]
-        if number in self._alone or self._first_op(number) != at:
-            own, base, turn = self.op(number)
-            return own.removesuffix(suffix(turn)), base
-        output = self._flat.sites[self._flat.site[at]].output
-        return output.name, output.base
-
     def kernel(self, number: int) -> Kernel:
         """A kernel as an object, under its own names."""
         if number in self._alone:
@@ -159,3 +165,24 @@ class Stamps:
         output = flat.sites[flat.site[at]].output
         written = (output.base,) if path or output.written else ()
         return seen_through(renamed(stamp.kernel, named, written, path), self._names_behind(values))
+
+    def may_be(self, begins: Collection[str], written: Collection[str]) -> Sequence[int]:
+        """The kernels whose first op may have one of some names without its rounds, or is written as one of others."""
+        outputs = (site.output for site in self._flat.sites)
+        sites = np.asarray([each.name in begins or each.base in written for each in outputs], dtype=bool)
+        odd = np.asarray([not _is_plain(each) for each in self._stamps], dtype=bool)
+        op, stamp = (np.asarray(column, dtype=np.int64) for column in (self._op, self._stamp))
+        site = np.asarray(self._flat.site, dtype=np.int64)[op]
+        found: list[int] = np.flatnonzero(sites[site] | odd[stamp]).tolist()
+        return found
+
+
+def _is_plain(stamp: Stamp) -> bool:
+    """Whether a kernel has the name of its op, or one that begins with it, and carries out that op first."""
+    return stamp.places[stamp.kernel.name] < 0 and stamp.makes[len(stamp.kernel.writes)] == OUT
+
+
+def _rest(stamp: Stamp) -> str:
+    """What follows the name of the op in that of a kernel."""
+    place = stamp.places[stamp.kernel.name]
+    return stamp.rests[-2 - place] if place < OUT else ""

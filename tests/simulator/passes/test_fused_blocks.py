@@ -117,13 +117,13 @@ def test_groups_of_a_block_are_those_joined_one_by_one(block: Block) -> None:
 @every_block
 def test_columns_of_a_block_say_what_its_kernels_read_and_make(block: Block) -> None:
     kernels = simulated(block, block.repeated(), block.groups).plan.kernels.kernels
-    named = kernels.names.value_name
+    named, called = kernels.names.value_name, kernels.names.bases()
     for at, kernel in enumerate(kernels):
         assert [named(value) for value in kernels.read_by(at)] == [access.tensor for access in kernel.reads]
         made = [*(access.tensor for access in kernel.writes), *kernel.ops]
         assert [named(value) for value in kernels.made_by(at)] == made
         assert unnamed(kernels.like(at)) == unnamed(kernel)
-        assert (kernels.names.kernel_name(at), kernels.names.base(at)) == (kernel.name, kernel.base)
+        assert (kernels.names.kernel_name(at), called.names[called.of[at]]) == (kernel.name, kernel.base)
         assert kernels.names.op(at) == (kernel.ops[0], kernel.base_ops[0], kernel.turn)
 
 

@@ -1,9 +1,6 @@
 """Several kernels as one: what it reads, writes and computes, how it is tiled, and what it spills.
 
 Model: what passes between members stays on chip, unless others need it: then it is written too.
-- Groups of alike kernels that read, make and keep alike differ in names only: one of them is joined, and what it reads and
-  makes is stamped out for the others. A group that spills is joined by itself: of tensors that are equally large, names
-  say which is spilled.
 - Live intermediates must fit on chip, at the smallest tile the units allow; the largest ones that do not are spilled:
   written and read back, which costs exactly what fusing them had saved.
 Laws: FLOPs are kept; HBM bytes never grow.
@@ -11,13 +8,12 @@ Laws: FLOPs are kept; HBM bytes never grow.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from simulator.graph.dtypes import widest
 from simulator.ops.kernel import Access, Kernel, Tile, Tiling
-from simulator.passes.kernels import Kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,129 +159,3 @@ def _tile_bytes(name: str, members: Sequence[Kernel], room: Room) -> float:
             tile = max(tile, kernel.row_elements * (columns if kernel.contractions else 1))
     access = next(access for kernel in members for access in kernel.writes if access.tensor == name)
     return min(2.0 * tile * access.item_bytes, access.nbytes)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sort:
-    """Groups that differ in names only: their template, and which of the values of their members, in the order in which
-    these first stand, they read and make."""
-
-    template: int
-    reads: tuple[int, ...]
-    makes: tuple[int, ...]
-
-
-class _Joined:
-    """Columns of kernels some of which are groups of others, and their names."""
-
-    def __init__(self, kernels: Kernels, readers: Mapping[int, set[int]], room: Room) -> None:
-        self.made = Kernels(self)
-        self._of, self._names, self._readers, self._room = kernels, kernels.names, readers, room
-        self._members: list[tuple[int, ...]] = []
-        self._templates: dict[int, int] = {}
-        self._sorts: dict[Hashable, _Sort] = {}
-        # groups that somebody has asked for
-        self._groups: dict[tuple[int, ...], Kernel] = {}
-        self._beside = kernels.values
-        self._spilled: list[str] = []
-
-    def add_alone(self, these: range) -> None:
-        """Append kernels as they were."""
-        for code in dict.fromkeys(self._of.code[these.start : these.stop]):
-            if code not in self._templates:
-                self._templates[code] = self.made.template(self._of.templates[code])
-        self.made.add_all(self._of, these, self._templates)
-        self._members.extend(zip(these, strict=False))
-
-    def add_group(self, group: tuple[int, ...]) -> None:
-        """Append several as one."""
-        # the places of values, in the order in which these first stand
-        place: dict[int, int] = {}
-        for at in group:
-            for value in (*self._of.read_by(at), *self._of.made_by(at)):
-                place.setdefault(value, len(place))
-        stood = tuple(place[value] for at in group for value in (*self._of.read_by(at), *self._of.made_by(at)))
-        written = [value for at in group for value in self._of.written_by(at)]
-        inside = set(group)
-        kept = tuple(not readers or bool(readers - inside) for readers in map(self._readers.__getitem__, written))
-        key = tuple(self._of.code[at] for at in group), stood, kept
-        values, sort = list(place), self._sorts.get(key)
-        if sort is not None:
-            reads, makes = ([values[each] for each in places] for places in (sort.reads, sort.makes))
-            self._add(group, sort.template, reads, makes)
-            return
-        kernel = self._join(group)
-        named = {self.value_name(value): value for value in values}
-        reads = [self._value(access.tensor, named) for access in kernel.reads]
-        makes = [self._value(name, named) for name in (*(access.tensor for access in kernel.writes), *kernel.ops)]
-        template = self.made.template(kernel)
-        if place.keys() >= {*reads, *makes}:  # nothing is spilled
-            self._sorts[key] = _Sort(
-                template, tuple(place[each] for each in reads), tuple(place[each] for each in makes)
-            )
-        self._add(group, template, reads, makes)
-
-    def _add(self, members: tuple[int, ...], template: int, reads: Iterable[int], makes: Iterable[int]) -> None:
-        self._members.append(members)
-        self.made.add(template, reads, makes)
-
-    def _value(self, name: str, named: dict[str, int]) -> int:
-        """The value of a name; of what is spilled, one of its own."""
-        if name not in named:
-            named[name] = self._beside + len(self._spilled)
-            self._spilled.append(name)
-        return named[name]
-
-    def _join(self, group: tuple[int, ...]) -> Kernel:
-        written = {value for at in group for value in self._of.written_by(at)}
-        readers = {self.value_name(value): self._readers[value] for value in written}
-        return join([self._of[at] for at in group], group, readers, self._room)
-
-    def kernel(self, number: int) -> Kernel:
-        """A kernel as an object, under its own names."""
-        members = self._members[number]
-        if len(members) == 1:
-            return self._of[members[0]]
-        if members not in self._groups:
-            self._groups[members] = self._join(members)
-        return self._groups[members]
-
-    def kernel_name(self, number: int) -> str:
-        """The name of a kernel."""
-        return "+".join(map(self._names.kernel_name, self._members[number]))
-
-    def base(self, number: int) -> str:
-        """The name of a kernel without the numbers of rounds."""
-        return "+".join(map(self._names.base, self._members[number]))
-
-    def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
-        """The first op of a kernel: its name, the one with which it is written, and the numbers of its rounds."""
-        return self._names.op(self._members[number][0])
-
-    def written(self, number: int) -> tuple[str, str]:
-        """The name of that op without the numbers of its rounds, and the one with which it is written."""
-        return self._names.written(self._members[number][0])
-
-    def value_name(self, value: int) -> str:
-        """The name of a value."""
-        beside = value - self._beside
-        return self._spilled[beside] if 0 <= beside < len(self._spilled) else self._names.value_name(value)
-
-
-def joined(kernels: Kernels, groups: Iterable[tuple[int, ...]], room: Room) -> Kernels:
-    """Kernels with groups of them (by their places in the program) as one each, where the last of a group stood."""
-    group_of = {at: group for group in groups for at in group}
-    readers: dict[int, set[int]] = {value: set() for at in group_of for value in kernels.written_by(at)}
-    for at in range(len(kernels)):
-        for value in kernels.read_by(at):
-            if value in readers:
-                readers[value].add(at)
-    made = _Joined(kernels, readers, room)
-    since = 0
-    for at in sorted(group_of):
-        made.add_alone(range(since, at))
-        since = at + 1
-        if at == group_of[at][-1]:
-            made.add_group(group_of[at])
-    made.add_alone(range(since, len(kernels)))
-    return made.made

@@ -1,0 +1,64 @@
+"""Which kernels wait for which others, as columns: for who made what they read, then for whom they are to come after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simulator.passes.kernels import Kernels
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """One line for each wait, by reader in program order: the kernel, the one that it waits for, and whether it says so by
+    name."""
+
+    reader: Any
+    maker: Any
+    named: Any
+
+    def of(self, since: int, until: int) -> Waits:
+        """Those of some kernels, by their places in the program."""
+        first, last = np.searchsorted(self.reader, (since, until))
+        return Waits(self.reader[first:last], self.maker[first:last], self.named[first:last])
+
+
+def waits_of(kernels: Kernels) -> Waits:
+    """The waits of all kernels: of several that make the same, for the last one before."""
+    read_at = np.asarray(kernels.read_at, dtype=np.int64)
+    reader = np.repeat(np.arange(len(kernels)), read_at[1:] - read_at[:-1])
+    by_name = _by_name(kernels)
+    wanted = np.concatenate([np.asarray(kernels.reads, dtype=np.int64), by_name[:, 1]])
+    reader = np.concatenate([reader, by_name[:, 0]])
+    maker = _last_makers(kernels, wanted, reader)
+    named = np.arange(len(reader)) >= len(kernels.reads)
+    order = np.argsort(reader, kind="stable")
+    order = order[maker[order] >= 0]
+    return Waits(reader[order], maker[order], named[order])
+
+
+def _by_name(kernels: Kernels) -> Any:
+    """The kernels that name others as what they come after, with the values of these; -1 of what nobody makes."""
+    awaited = [template.schedule.after for template in kernels.templates]
+    some = np.asarray([bool(each) for each in awaited], dtype=bool)
+    if not some.any():
+        return np.zeros((0, 2), dtype=np.int64)
+    who = np.flatnonzero(some[np.asarray(kernels.code, dtype=np.int64)]).tolist()
+    values = kernels.names.values_called({name for each in awaited for name in each})
+    found = [(at, values.get(name, -1)) for at in who for name in awaited[kernels.code[at]]]
+    return np.asarray(found, dtype=np.int64).reshape(-1, 2)
+
+
+def _last_makers(kernels: Kernels, values: Any, before: Any) -> Any:
+    """The last kernel that makes each value before some kernel; -1 where there is none."""
+    count = len(kernels)
+    made_at = np.asarray(kernels.made_at, dtype=np.int64)
+    maker = np.repeat(np.arange(count), made_at[1:] - made_at[:-1])
+    made = np.asarray(kernels.makes, dtype=np.int64)
+    keys = np.sort((made * count + maker)[made >= 0])
+    at = np.searchsorted(keys, values * count + before) - 1
+    found = keys[at] if len(keys) else np.full(len(at), -1)
+    known = (at >= 0) & (values >= 0)
+    return np.where(known & (found // max(1, count) == values), found % max(1, count), -1)

@@ -1,0 +1,229 @@
+"""Kernels as columns some of which are groups of others: one of those that differ in names only is joined.
+
+Model: groups of alike kernels that read, make and keep alike differ in names only; what they read and make stands at the
+same places among all that their members do. A group that spills is joined by itself: of tensors that are equally large,
+names say which is spilled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from simulator.ops.kernel import Kernel
+from simulator.passes.fusing.join import Room, join
+from simulator.passes.kernels import Called, Columns, Kernels
+
+Group = tuple[int, ...]
+"""Kernels that are one, by their places in the program."""
+
+
+Line = tuple[int, Sequence[int], Sequence[int]]
+"""The template of a kernel, what it reads, and what it makes."""
+
+
+def joined(kernels: Kernels, groups: Sequence[Group], room: Room) -> Kernels:
+    """Kernels with groups of them as one each, where the last of a group stood."""
+    return _Joined(kernels, groups, room).made
+
+
+class _Readers:
+    """Which kernels read what groups write."""
+
+    def __init__(self, kernels: Kernels, groups: Sequence[Group]) -> None:
+        written = [value for group in groups for at in group for value in kernels.written_by(at)]
+        self._written = np.unique(np.asarray(written, dtype=np.int64))
+        read, read_at = (np.asarray(column, dtype=np.int64) for column in (kernels.reads, kernels.read_at))
+        reader = np.repeat(np.arange(len(kernels)), read_at[1:] - read_at[:-1])
+        known = np.isin(read, self._written)
+        lines = np.unique(np.stack([np.searchsorted(self._written, read[known]), reader[known]], axis=1), axis=0)
+        self._reader = lines[:, 1]
+        self._first = np.searchsorted(lines[:, 0], np.arange(len(self._written) + 1))
+
+    def count(self, values: Any) -> Any:
+        """How many kernels read each of some values."""
+        at = np.searchsorted(self._written, values)
+        return self._first[at + 1] - self._first[at]
+
+    def of(self, value: int) -> set[int]:
+        """The kernels that read a value."""
+        at = int(np.searchsorted(self._written, value))
+        return set(self._reader[self._first[at] : self._first[at + 1]].tolist())
+
+
+class _Joined:
+    """The columns, and the names of kernels in them."""
+
+    def __init__(self, kernels: Kernels, groups: Sequence[Group], room: Room) -> None:
+        self.made = Kernels(self)
+        self._of, self._names, self._room = kernels, kernels.names, room
+        self._columns = Columns.of(kernels)
+        self._readers = _Readers(kernels, groups)
+        self._beside = kernels.values
+        self._spilled: list[str] = []
+        # groups that somebody has asked for, and groups by the place of their last member
+        self._joins: dict[Group, Kernel] = {}
+        self._groups = {group[-1]: group for group in groups}
+        inside = [at for group in groups for at in group[:-1]]
+        kept = np.ones(len(kernels), dtype=bool)
+        kept[inside] = False
+        # by kernel, where it stood, or the last of its members
+        self._stood = np.flatnonzero(kept)
+        self._add(self._lines(groups))
+
+    def _add(self, lines: Mapping[int, Line]) -> None:
+        """Fill in the kernels. `lines`: template, reads and makes of groups, by the place of their last member."""
+        alone = np.asarray([at not in lines for at in self._stood.tolist()], dtype=bool)
+        known = np.asarray([*map(self._template, range(len(self._of.templates)))], dtype=np.int64)
+        template = known[self._columns.code[self._stood]]
+        template[~alone] = [template_of for template_of, _, _ in lines.values()]
+        sides = []
+        for number, (values, at) in enumerate(
+            ((self._columns.reads, self._columns.read_at), (self._columns.makes, self._columns.made_at))
+        ):
+            first, count = at[self._stood], at[self._stood + 1] - at[self._stood]
+            own = [(line[1], line[2])[number] for line in lines.values()]
+            count[~alone] = [len(each) for each in own]
+            flat = np.concatenate([values, np.asarray([each for line in own for each in line], dtype=np.int64)])
+            first[~alone] = len(values) + np.cumsum([0, *map(len, own)])[:-1]
+            place = np.arange(int(count.sum())) + np.repeat(first - np.cumsum(count) + count, count)
+            sides.append((flat[place], count))
+        self.made.extend(template, sides[0], sides[1])
+
+    def _template(self, number: int) -> int:
+        return self.made.template(self._of.templates[number])
+
+    def _lines(self, groups: Sequence[Group]) -> dict[int, Line]:
+        """Template, reads and makes of each group, by the place of its last member, in the order of these."""
+        classes: dict[tuple[int, ...], list[Group]] = {}
+        code = self._of.code
+        for group in groups:
+            classes.setdefault(tuple([code[at] for at in group]), []).append(group)
+        found: dict[int, Line] = {}
+        for alike in classes.values():
+            for same, values in self._alike(alike):
+                found |= self._stamped(same, values)
+        return dict(sorted(found.items()))
+
+    def _alike(self, groups: Sequence[Group]) -> Iterator[tuple[list[Group], Any]]:
+        """Groups of alike kernels, parted into those that read, make and keep alike; with the values of their members, what
+        each reads and then what it makes."""
+        members = np.asarray(groups, dtype=np.int64)
+        of, reads, values = [], [], []
+        for place, at in enumerate(groups[0]):
+            for made, (column, since, count) in enumerate(
+                (
+                    (self._columns.reads, self._columns.read_at, len(self._of.read_by(at))),
+                    (self._columns.makes, self._columns.made_at, len(self._of.made_by(at))),
+                )
+            ):
+                values.append(column[since[members[:, place]][:, None] + np.arange(count)])
+                of += [place] * count
+                reads += [not made] * count
+        row = np.concatenate(values, axis=1)
+        first = [(row == row[:, [at]]).argmax(axis=1) for at in range(row.shape[1])]
+        looks = np.stack([*first, *self._kept(groups[0], row, np.asarray(of), np.asarray(reads))], axis=1)
+        if (looks == looks[0]).all():
+            yield list(groups), row
+            return
+        which = np.unique(looks, axis=0, return_inverse=True)[1].reshape(-1)
+        for number in range(int(which.max()) + 1):
+            here = np.flatnonzero(which == number)
+            yield [groups[at] for at in here.tolist()], row[here]
+
+    def _kept(self, group: Group, row: Any, of: Any, reads: Any) -> Iterator[Any]:
+        """Of each value that a member writes, whether others than members read it, or nobody. `of`: by place in a row, which
+        member; `reads`: whether it reads there."""
+        for place, at in enumerate(group):
+            first = int(np.flatnonzero((of == place) & ~reads)[0])
+            for column in range(first, first + len(self._of.written_by(at))):
+                value = row[:, [column]]
+                inside = sum(
+                    (row[:, reads & (of == other)] == value).any(axis=1).astype(np.int64) for other in range(len(group))
+                )
+                count = self._readers.count(value[:, 0])
+                yield ((count == 0) | (count > inside)).astype(np.int64)
+
+    def _stamped(self, groups: Sequence[Group], row: Any) -> dict[int, Line]:
+        """Template, reads and makes of groups that differ in names only: joined once, or each by itself where they spill."""
+        kernel, reads, makes = self._line(groups[0], row[0])
+        template, place = self.made.template(kernel), row[0].tolist()
+        if set(place) >= {*reads, *makes}:
+            taken, given = ([place.index(value) for value in each] for each in (reads, makes))
+            lines = zip(groups, row[:, taken].tolist(), row[:, given].tolist(), strict=True)
+            return {group[-1]: (template, taken, given) for group, taken, given in lines}
+        found: dict[int, Line] = {groups[0][-1]: (template, reads, makes)}
+        for group, values in zip(groups[1:], row[1:], strict=True):
+            kernel, reads, makes = self._line(group, values)
+            found[group[-1]] = self.made.template(kernel), reads, makes
+        return found
+
+    def _line(self, group: Group, values: Any) -> tuple[Kernel, list[int], list[int]]:
+        """A group joined, with the values that it reads and makes."""
+        kernel = self._join(group)
+        named = {self.value_name(value): value for value in values.tolist()}
+        reads = [self._value(access.tensor, named) for access in kernel.reads]
+        makes = [self._value(name, named) for name in (*(access.tensor for access in kernel.writes), *kernel.ops)]
+        return kernel, reads, makes
+
+    def _value(self, name: str, named: dict[str, int]) -> int:
+        """The value of a name; of what is spilled, one of its own."""
+        if name not in named:
+            named[name] = self._beside + len(self._spilled)
+            self._spilled.append(name)
+        return named[name]
+
+    def _join(self, group: Group) -> Kernel:
+        written = {value for at in group for value in self._of.written_by(at)}
+        readers = {self.value_name(value): self._readers.of(value) for value in written}
+        return join([self._of[at] for at in group], group, readers, self._room)
+
+    def _members(self, number: int) -> Group:
+        """The kernels that a kernel consists of."""
+        stood = int(self._stood[number])
+        return self._groups.get(stood, (stood,))
+
+    def kernel(self, number: int) -> Kernel:
+        """A kernel as an object, under its own names."""
+        members = self._members(number)
+        if len(members) == 1:
+            return self._of[members[0]]
+        if members not in self._joins:
+            self._joins[members] = self._join(members)
+        return self._joins[members]
+
+    def kernel_name(self, number: int) -> str:
+        """The name of a kernel."""
+        return "+".join(map(self._names.kernel_name, self._members(number)))
+
+    def bases(self) -> Called:
+        """The names of all kernels without the numbers of rounds."""
+        known = self._names.bases()
+        names, of = list(known.names), known.of[self._stood].copy()
+        place = {name: at for at, name in enumerate(names)}
+        for number in np.flatnonzero(np.isin(self._stood, list(self._groups))).tolist():
+            base = "+".join(names[known.of[at]] for at in self._members(number))
+            of[number] = place.setdefault(base, len(place))
+            if len(place) > len(names):
+                names.append(base)
+        return Called(names, of)
+
+    def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
+        """The first op of a kernel: its name, the one with which it is written, and the numbers of its rounds."""
+        return self._names.op(self._members(number)[0])
+
+    def may_be(self, begins: Collection[str], written: Collection[str]) -> list[int]:
+        """The kernels whose first op's name may begin with one of some, or be written as one of some."""
+        known = set(self._names.may_be(begins, written))
+        return [number for number in range(len(self._stood)) if self._members(number)[0] in known]
+
+    def value_name(self, value: int) -> str:
+        """The name of a value."""
+        beside = value - self._beside
+        return self._spilled[beside] if 0 <= beside < len(self._spilled) else self._names.value_name(value)
+
+    def values_called(self, names: Collection[str]) -> Mapping[str, int]:
+        """The values of the names of ops; of several the last."""
+        return self._names.values_called(names)
