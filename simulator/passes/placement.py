@@ -92,7 +92,7 @@ def placed(kernels: Kernels, system: System) -> list[Placement]:
     if all(each is None for each in asked):
         return [everywhere] * len(kernels)  # what is made everywhere is read everywhere
     wanted = [each or everywhere for each in asked]
-    if _come_together(kernels, wanted):
+    if all(each.chips for each in wanted) and _come_together(kernels, wanted):
         return [wanted[code] for code in kernels.code]
     where: dict[int, Placement] = {}
     result: list[Placement] = []
