@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from simulator.engine.program import Program, Queue, Shape
+from simulator import Program, Queue, Shape
 
 
 def drawn(seed: int) -> Program:
