@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
-from scenarios.importers.aten import matrices, rules  # noqa: F401  (registers)
+from scenarios.importers.aten import contractions, matrices, recurrent, rules  # noqa: F401  (registers)
+from scenarios.importers.aten.joint import joint_graph
 from scenarios.importers.aten.walk import Walk
 from scenarios.importers.groups import layout_of
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
@@ -68,29 +69,9 @@ def from_torch(
     torch = _torch()
     name = type(module).__name__
     if train:
-        from torch._functorch.aot_autograd import aot_export_module
-
-        graph, _ = aot_export_module(_with_tuple(torch, module), tuple(args), trace_joint=True, output_loss_index=0)
-        return graph_words(graph.graph.nodes, name, options or ImportOptions())
+        return graph_words(joint_graph(torch, module, args, kwargs).graph.nodes, name, options or ImportOptions())
     program = torch.export.export(module, tuple(args), dict(kwargs or {}), strict=False)
     return graph_words(program.graph.nodes, name, options or ImportOptions())
-
-
-def _with_tuple(torch: Any, module: Any) -> Any:
-    """A module that gives back a tuple, as joint graphs must: of one output, or of those of a model's own record."""
-
-    class WithTuple(torch.nn.Module):  # type: ignore[misc]  # torch comes when it is needed
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = module
-
-        def forward(self, *given: Any) -> tuple[Any, ...]:
-            made = self.module(*given)
-            if isinstance(made, torch.Tensor):
-                return (made,)
-            return tuple(made.values() if isinstance(made, Mapping) else made)
-
-    return WithTuple()
 
 
 def graph_words(nodes: Any, name: str, options: ImportOptions) -> Imported:

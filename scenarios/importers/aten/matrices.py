@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scenarios.importers.aten.names import ATTENTION
 from scenarios.importers.aten.walk import Like, Tree, Walk, flat, rule
 from scenarios.importers.op_lines import Value
 
@@ -28,9 +29,21 @@ def _product(walk: Walk, node: Any, a: Value, b: Value) -> Value:
     return walk.lines.matmul(pair, (batch, m, n, k), node.name, (dtype, dims))
 
 
-@rule("mm", "bmm", "matmul", "mv", "dot", "vdot")
+@rule("mm", "bmm", "matmul", "mv", "dot", "vdot", "_int_mm", "_scaled_mm", "_scaled_mm_v2", "_scaled_grouped_mm")
 def _matmul(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -> Tree:
     return _product(walk, node, arguments[0], arguments[1])
+
+
+@rule("_grouped_mm", "grouped_mm", "grouped_mm_fallback")
+def _grouped(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
+    """Rows by the matrix of their group: each row is multiplied once, the matrices are read once."""
+    inputs = list(flat([*arguments, *named.values()]))
+    dtype, dims = walk.like(node)
+    rows = inputs[0]
+    flops = 2.0 * rows.elements * dims[-1] if len(rows.dims) == 2 else 2.0 * math.prod(dims) * rows.dims[-1]
+    moved = sum(value.nbytes for value in inputs) + walk.nbytes(node)
+    said = f"flops={flops:.15g} FLOP", f"bytes={moved:.15g} B", "unit=matrix"
+    return walk.lines.op("custom", inputs, node.name, (dtype, dims), *said)
 
 
 @rule("linear")
@@ -62,27 +75,6 @@ def _biased(walk: Walk, made: Value, bias: Any, like: Like) -> Value:
     return added
 
 
-@rule("einsum")
-def _einsum(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -> Tree:
-    """Two operands by the letters of their dims; others are unknown."""
-    text, operands = arguments[0], list(flat(arguments[1]))
-    sides = [part.strip().replace(" ", "") for part in text.partition("->")[0].split(",")]
-    out = text.partition("->")[2].strip().replace(" ", "")
-    if len(operands) != 2 or "..." in text or not out:
-        return walk.made(node, lambda label, like: walk.lines.unknown("einsum", operands, label, like))
-    size = {
-        letter: dim
-        for side, value in zip(sides, operands, strict=True)
-        for letter, dim in zip(side, value.dims, strict=True)
-    }
-    both = set(sides[0]) & set(sides[1])
-    batch = math.prod(size[each] for each in both & set(out))
-    k = math.prod(size[each] for each in both - set(out))
-    m = math.prod(size[each] for each in set(sides[0]) - both)
-    n = math.prod(size[each] for each in set(sides[1]) - both)
-    return walk.lines.matmul((operands[0], operands[1]), (batch, m, n, k), node.name, walk.like(node))
-
-
 @rule(
     "conv1d",
     "conv2d",
@@ -91,6 +83,7 @@ def _einsum(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any])
     "_convolution",
     "conv_transpose2d",
     "conv_transpose1d",
+    "conv_transpose3d",
     "cudnn_convolution",
 )
 def _convolution(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
@@ -150,7 +143,8 @@ def _convolution_backward(walk: Walk, node: Any, arguments: list[Any], _named: d
     """As many FLOPs as forward for each gradient that is wanted, of the input and of the weight."""
     given, image, kernel = arguments[0], arguments[1], arguments[2]
     wanted = [bool(each) for each in arguments[10][:2]]
-    flops = 2.0 * given.elements * kernel.dims[1] * math.prod(kernel.dims[2:]) * sum(wanted)
+    over = image.elements if arguments[7] is True else given.elements
+    flops = 2.0 * over * kernel.dims[1] * math.prod(kernel.dims[2:]) * sum(wanted)
     moved = given.nbytes * sum(wanted) + (image.nbytes + kernel.nbytes) * sum(wanted)
 
     def make(label: str, like: Like) -> Value:
@@ -160,17 +154,7 @@ def _convolution_backward(walk: Walk, node: Any, arguments: list[Any], _named: d
     return walk.made(node, make)
 
 
-_ATTENTION = (
-    "scaled_dot_product_attention",
-    "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_flash_attention_for_cpu",
-    "_scaled_dot_product_efficient_attention",
-    "_scaled_dot_product_cudnn_attention",
-    "_scaled_dot_product_fused_attention_overrideable",
-)
-
-
-@rule(*_ATTENTION)
+@rule(*ATTENTION)
 def _attention(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
     """Attention as one kernel; a mask that is a tensor is not read for what it leaves out."""
     q, k, v = arguments[:3]
@@ -181,7 +165,7 @@ def _attention(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any
     return walk.made(node, lambda label, like: walk.lines.op("attention", [q, k, v], label, like, *options))
 
 
-@rule(*(f"{name}_backward" for name in _ATTENTION), "_scaled_dot_product_flash_attention_for_cpu_backward")
+@rule(*(f"{name}_backward" for name in ATTENTION))
 def _attention_backward(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
     given, q, k, v, out = arguments[:5] if "efficient" not in str(node.target) else (*arguments[:4], arguments[5])
     causal = named.get("is_causal", False) or any(each is True for each in arguments[5:])

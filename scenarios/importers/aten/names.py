@@ -131,6 +131,10 @@ ELEMENTWISE = [
     "isinf",
     "isfinite",
     "masked_fill",
+    "__and__",
+    "__or__",
+    "__xor__",
+    "diff",
     "where",
     "fmod",
     "remainder",
@@ -185,29 +189,36 @@ MOVES = [
     "flip",
     "repeat",
     "repeat_interleave",
-    "sort",
-    "topk",
     "one_hot",
     "pixel_shuffle",
-    "slice_scatter",
-    "select_scatter",
-    "index_put",
-    "scatter",
-    "scatter_add",
-    "index_add",
-    "slice_backward",
-    "select_backward",
     "take_along_dim",
-    "masked_select",
     "unfold",
 ]
 """What is moved is read once and written once."""
+
+SELECTS = ["sort", "topk", "masked_select", "kthvalue", "slice_backward", "select_backward", "unique", "nonzero"]
+"""What is given is read whole, what is made is written whole, whichever is larger."""
+
+PUTS: Mapping[str, int] = {
+    **dict.fromkeys(["slice_scatter", "select_scatter", "index_put", "scatter", "index_copy", "diagonal_scatter"], 2),
+    **dict.fromkeys(["scatter_add", "index_add", "scatter_reduce", "index_reduce"], 3),
+}
+"""What is put into a part of a tensor is read and written, and what stands there read where it is added: times its bytes."""
+
+ATTENTION = (
+    "scaled_dot_product_attention",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_fused_attention_overrideable",
+)
 
 _ONCE = """
 sum mean amax amin max min prod any all argmax argmin norm linalg_vector_norm logsumexp std cumsum count_nonzero max_pool2d
 max_pool2d_with_indices avg_pool2d adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d avg_pool1d max_pool1d
 adaptive_avg_pool1d max_pool2d_with_indices_backward avg_pool2d_backward _adaptive_avg_pool2d_backward upsample_nearest2d
-upsample_bilinear2d
+upsample_bilinear2d histc bincount
 """
 _MORE = "var var_mean std_mean nll_loss nll_loss_forward nll_loss_backward cross_entropy_loss"
 _MANY = "group_norm native_group_norm instance_norm native_group_norm_backward"
@@ -218,3 +229,17 @@ REDUCTIONS: Mapping[str, int] = {
     **dict.fromkeys(_MANY.split(), 8),
 }
 """FLOP for each element that is read, roughly: memory decides."""
+
+_BOTH = (
+    "mm mv dot vdot _int_mm _scaled_mm conv1d conv2d conv3d convolution _convolution conv_transpose1d conv_transpose2d"
+)
+_FIRST = "linear matmul bmm lstm gru"
+
+IN_MEMORY: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(_BOTH.split(), (0, 1)),
+    **dict.fromkeys(_FIRST.split(), (0,)),
+    **dict.fromkeys(["addmm", "baddbmm"], (1, 2)),
+    **dict.fromkeys(["embedding", "embedding_dense_backward"], (1,)),
+    **dict.fromkeys(ATTENTION, (0, 1, 2)),
+}
+"""Arguments that are read with all their elements, however they were expanded, by place."""

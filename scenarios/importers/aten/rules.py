@@ -17,12 +17,14 @@ from scenarios.importers.aten.names import (
     MOVES,
     NOT_WRITTEN,
     ONE,
+    PUTS,
     REDUCTIONS,
+    SELECTS,
     TWO,
     VIEWS,
     WRITTEN,
 )
-from scenarios.importers.aten.walk import RULES, Like, Tree, Walk, flat, rule
+from scenarios.importers.aten.walk import RULES, Like, Tree, Walk, flat, op_name, rule
 from scenarios.importers.op_lines import Value
 
 
@@ -174,6 +176,35 @@ def _moved(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -
     """What is moved is read once and written once."""
     inputs = list(flat([*arguments, *named.values()]))
     return walk.made(node, lambda label, like: walk.lines.moved(inputs, label, like, 2 * Value("", *like).nbytes))
+
+
+@rule(*SELECTS)
+def _selected(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
+    inputs = list(flat([*arguments, *named.values()]))
+    read = sum(value.nbytes for value in inputs)
+    return walk.made(node, lambda label, like: walk.lines.moved(inputs, label, like, read + walk.nbytes(node)))
+
+
+@rule(*PUTS)
+def _put(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
+    """A part of a tensor in place: what is put there, and the numbers that say where."""
+    inputs = list(flat([*arguments, *named.values()]))
+    name = op_name(node.target).rstrip("_")
+    whole, rest = inputs[0], inputs[1:]
+    put = [value for value in rest if value.dtype == whole.dtype]
+    numbers = sum(value.nbytes for value in rest if value.dtype != whole.dtype)
+    moved = numbers + PUTS[name] * (put[-1].nbytes if put else numbers)
+    return walk.made(node, lambda label, like: walk.lines.moved(inputs, label, like, moved))
+
+
+@rule("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
+def _bags(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -> Tree:
+    """Rows of a table, added up bag by bag."""
+    table, ids = arguments[0], arguments[1]
+    rows = ids.elements * table.dims[-1]
+    moved = Value("", table.dtype, (rows,)).nbytes + ids.nbytes + Value("", *walk.like(node)).nbytes
+    said = f"flops={rows} FLOP", f"bytes={moved:.15g} B"
+    return walk.made(node, lambda label, like: walk.lines.op("custom", [table, ids], label, like, *said))
 
 
 @rule("embedding")

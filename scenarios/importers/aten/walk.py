@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hw import Mark, Problem, SpecError
+from scenarios.importers.aten.names import IN_MEMORY
 from scenarios.importers.dtypes import dtype_named
 from scenarios.importers.op_lines import OpLines, Value
 
@@ -83,6 +84,12 @@ class Walk:
                 parts.append(self._beside(first, self._typed(part), f"{node.name}_{at}"))
         return tuple(parts)
 
+    def nbytes(self, node: Any) -> float:
+        """The size of all that a node makes."""
+        made = node.meta.get("val")
+        several = made if isinstance(made, list | tuple) else [made]
+        return sum(Value("", *self._typed(part)).nbytes for part in several if part is not None)
+
     def whole(self, value: Value, dims: Sequence[int]) -> Value:
         """A value with all its elements in memory: what was expanded is written out."""
         if value.elements >= math.prod(dims):
@@ -90,6 +97,15 @@ class Walk:
         like = (value.dtype, tuple(dims))
         full = Value("", *like)
         return self.lines.moved([value], f"{value.name}_expanded", like, value.nbytes + full.nbytes)
+
+    def _all_of(self, given: Any, value: Value) -> Value:
+        """An argument with all the elements that it stands for, in memory."""
+        shape = getattr(given.meta.get("val"), "shape", None)
+        return (
+            value
+            if shape is None or value.elements >= math.prod(self.sizes(shape))
+            else self.whole(value, self.sizes(shape))
+        )
 
     def sizes(self, said: Any) -> tuple[int, ...]:
         """Sizes as numbers; open ones by what is asked for, else by what the graph was traced with."""
@@ -132,6 +148,9 @@ class Walk:
         name = op_name(node.target)
         arguments = _resolved(node.args, self.values)
         named = {key: _resolved(value, self.values) for key, value in node.kwargs.items()}
+        for at in IN_MEMORY.get(name, ()):
+            if at < len(arguments) and isinstance(arguments[at], Value):
+                arguments[at] = self._all_of(node.args[at], arguments[at])
         rule = RULES.get(name) or RULES.get(name.removesuffix("_"))
         if rule is not None:
             return rule(self, node, arguments, named)
