@@ -7,8 +7,8 @@ from typing import Any
 
 
 def joint_graph(torch: Any, given: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Any:
-    """The graph of a step forward and backward of a module's first output. What looks at its own numbers while it is traced (masks, in models of
-    Transformers) is exported first, which keeps the way that it takes."""
+    """The graph of a step forward and backward of a module's first output. What looks at its own numbers while it is
+    traced (masks, in models of Transformers) is exported first, which keeps the way that it takes."""
     from torch._functorch.aot_autograd import aot_export_module
 
     module = _with_tuple(torch, given)
