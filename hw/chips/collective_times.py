@@ -8,6 +8,8 @@ Nothing here knows a message size or a number of chips, and the time is monotone
 All-reduces that a link's switches add up (NVLS) have a start and a rate of their own: every chip sends all of its bytes up
 and gets the whole sum, and what it reads of its part comes once more, 1 + 1 / n of the bytes each way; so the more chips,
 the shorter.
+While it goes on, a collective holds cores of its chip, as channels of the library: as many as it has, but each of them moves
+at least so many bytes.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hw.input.validation import Efficiency, Seconds, Spec
+from hw.input.validation import Bytes, Efficiency, Seconds, Spec
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Cores = Annotated[int, Field(ge=0, strict=True)]
 
 
 class SwitchTimes(Spec):
@@ -26,6 +29,7 @@ class SwitchTimes(Spec):
 
     start_s: Seconds = Field(alias="start", description="time before anything moves")
     rate: Positive = Field(description="rate at which a chip's bytes go up and the sums come down, over the link's")
+    cores: Cores = Field(default=0, description="cores that it holds on each chip")
 
 
 class CollectiveTimes(Spec):
@@ -46,6 +50,10 @@ class CollectiveTimes(Spec):
     in_switch: SwitchTimes | None = Field(
         default=None,
         description="all-reduces that the link's switches add up, where the library has them do so if that is faster",
+    )
+    cores: Cores = Field(default=0, description="cores that a collective holds on each chip at most, while it goes on")
+    core_bytes: Bytes = Field(
+        alias="core", default=2.0**15, description="bytes of the collective for each of its cores"
     )
     residual: Efficiency | None = Field(
         default=None, description="mean error of what these times say of measured collectives"

@@ -54,6 +54,7 @@ class Images:
                 tuple(dict(zip(rows[at], nbytes, strict=True)) for rows, nbytes in phases),
                 first.latency_s,
                 first.sent_bytes,
+                first.cores,
             )
             for at in range(len(self.groups))
         )

@@ -18,11 +18,13 @@ Loads = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Bytes by wire, phase by phase; seconds of latency; bytes that the busiest chip puts on its links."""
+    """Bytes by wire, phase by phase; seconds of latency; bytes that the busiest chip puts on its links; cores that it
+    holds on each chip meanwhile."""
 
     phases: tuple[Loads, ...] = ()
     latency_s: float = 0.0
     sent_bytes: float = 0.0
+    cores: float = 0
 
     @property
     def wires(self) -> dict[int, float]:
@@ -39,7 +41,7 @@ class Transfer:
     def times(self, count: int) -> Transfer:
         """The bytes of so many alike ones, and the latency of each."""
         phases = tuple(scaled(loads, count) for loads in self.phases)
-        return Transfer(phases, self.latency_s, self.sent_bytes * count)
+        return Transfer(phases, self.latency_s, self.sent_bytes * count, self.cores)
 
     def beside(self, other: Transfer) -> Transfer:
         """Two transfers as one pipelined phase: bytes side by side, latencies one after the other."""

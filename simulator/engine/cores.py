@@ -3,7 +3,7 @@
 Model: units are given in whole, to those that came first, until they are done: a kernel that fills a chip keeps it, and the
 next one starts on what the last wave of the first leaves free. Of those that come in one instant the one of fewest units is
 first, then the shortest. Nobody is ever made to give units back, so what is there only grows for who waits for more: it
-makes its remaining blocks in waves on more units, where that ends sooner.
+makes its remaining blocks on more units, the new ones at once, the others as they become free.
 What a task has not got units for stands still; that whose units are all there goes as fast as alone, or as fast as the
 resources let it that it shares with others (`simulator.engine.fluid_pool`).
 Law: the first of those that are there has all that it asks for, so while anything runs, serial work is done at a rate of at
@@ -19,62 +19,76 @@ from collections.abc import Callable, Collection
 from hw.rows import Memo, smallest
 from simulator.engine.causes import UNITS
 from simulator.engine.fluid_pool import Flow, Pool, Use
-from simulator.engine.held import Held, ceiling
+from simulator.engine.held import TICK, Held, ceiling
 from simulator.engine.program import Program, Shape
 
 
 class _Holder:
     """A task that holds units, or waits for them, and how far it is.
 
-    Its flow had to do the part `left` of its work when it began, at a rate at which all of it takes `rate_ps`. Of one that
-    makes blocks, `blocks` were not made then, `each` is the part of the work that one of them is, `wave` that of a wave,
-    and `after` that of its last wave, as long as that has a flow of its own to come; in the last wave (`last`) nothing can
-    be given to it.
+    Its flow had to do the part `left` of its work when it began, at a rate at which all of it takes `rate_ps`. One that makes
+    blocks had `waves` to go then, on so many units (`on`), with blocks `waiting` for one of these to be free; `wave` is the
+    part of its work that a wave is, and `after` that of its last wave, as long as that has a flow of its own to come, on
+    `tail` units. In the last wave (`last`) nothing can be given to it.
     """
 
     __slots__ = (
         "after",
         "at",
-        "blocks",
         "chips",
-        "each",
         "flow",
         "has",
         "held",
         "last",
         "left",
+        "on",
         "rate_ps",
+        "tail",
         "task",
+        "waiting",
         "wave",
+        "waves",
     )
 
     def __init__(self, task: int, at: int, held: Held, chips: tuple[int, ...]) -> None:
         self.task, self.at, self.held, self.chips = task, at, held, chips
         self.has: dict[int, float] = dict.fromkeys(chips, 0)
         self.flow: Flow | None = None
-        self.left, self.blocks, self.rate_ps = 1.0, float(held.blocks), 0.0
-        self.each = self.wave = self.after = 0.0
+        self.left, self.rate_ps = 1.0, 0.0
+        self.on = self.waiting = self.waves = self.wave = self.after = self.tail = 0.0
         self.last = False
 
-    def unmade(self, now: int) -> float:
-        """Blocks that are not made yet."""
-        if self.flow is None or not self.each:
-            return self.blocks
-        return self.blocks - (self.left - self.flow.left_at(now)) / self.each
-
-    def sooner(self, units: float, now: int) -> bool:
-        """Whether it ends sooner with more units: blocks that are under way do not."""
-        if self.flow is None or not self.each:
-            return True
-        waves = (self.flow.left_at(now) + self.after) / self.wave
-        return ceiling(self.unmade(now) / units) < waves
+    def plan(self, units: float, now: int) -> tuple[float, float, float]:
+        """On more units: waves to go, blocks that wait for another one to be done, and the units that it needs in the last
+        of these waves."""
+        if self.flow is None:
+            waves, waiting = ceiling(self.held.blocks / units), self.held.blocks - units
+            return waves, waiting, waiting - units * (waves - 2.0)
+        togo = (self.flow.left_at(now) + self.after) / self.wave
+        waiting = self.waiting - self.on * (ceiling(self.waves, TICK) - ceiling(togo, TICK))
+        if waiting <= 0.0:
+            return togo, 0.0, self.tail
+        # the new units begin at once, the others when the blocks are done that they are at: in `soon` waves
+        more, soon = units - self.on, togo - ceiling(togo, TICK) + 1.0
+        rounds = ceiling(waiting / units)
+        left = waiting - rounds * more - (rounds - 1.0) * self.on
+        if left <= 0.0:
+            return rounds, waiting, self.on + left + more
+        return rounds + soon, waiting, left + more
 
 
 class Cores:
-    """The units of all chips of a run. `full`: the resources that can be full; `finish(task)` is called when a task ends."""
+    """The units of all chips of a run. `full`: the resources that can be full; `enter(task)` is called when one that waits
+    for all of its units has them, and has to call `ended` when its work is done; `finish(task)` when a task ends."""
 
-    def __init__(self, program: Program, full: Collection[int], finish: Callable[[int], object]) -> None:
-        self._program, self._finish = program, finish
+    def __init__(
+        self,
+        program: Program,
+        full: Collection[int],
+        enter: Callable[[int], object],
+        finish: Callable[[int], object],
+    ) -> None:
+        self._program, self._enter, self._finish = program, enter, finish
         self._full = frozenset(full)
         self._units = {at for at, resource in enumerate(program.resources) if resource.cause in UNITS}
         self._here: dict[int, dict[int, _Holder]] = {chip: {} for chip in program.cores}
@@ -123,46 +137,48 @@ class Cores:
                 most = smallest([holder.held.units, free])
                 if most > has:
                     holder.has[chip] = has = most
-                    if holder.sooner(most, now):
-                        self._moved[holder.task] = holder
+                    self._moved[holder.task] = holder
             free -= has
 
     def _go(self, holder: _Holder, pool: Pool) -> None:
         """Begin the flow of a task whose units are others than before."""
         held, now = holder.held, pool.env.now
         units = smallest(holder.has.values())
-        if held.whole and units < held.units:
+        if held.whole:
+            if units >= held.units:
+                self._enter(holder.task)
             return
-        if holder.flow is not None:
-            holder.blocks = holder.unmade(now)
-            holder.left = pool.leave(holder.flow) + holder.after
         if held.blocks and not holder.last:
-            self._plan_waves(holder, units)
+            plan = holder.plan(units, now)
+            if holder.flow is not None:
+                if plan[0] >= (holder.flow.left_at(now) + holder.after) / holder.wave:
+                    return  # it has them, but ends no sooner for that
+                holder.left = pool.leave(holder.flow) + holder.after
+            self._go_in_waves(holder, units, *plan)
         elif not held.blocks:
-            slowed = 1.0 if held.whole else held.slowed(units)
-            holder.rate_ps = self._shape(holder).alone_ps * slowed
+            if holder.flow is not None:
+                holder.left = pool.leave(holder.flow)
+            holder.rate_ps = self._shape(holder).alone_ps * held.slowed(units)
         use = self._use(holder, units / held.of if held.blocks else 0.0)
-        holder.flow = pool.start(holder.task, use, self._ended, holder.left)
+        holder.flow = pool.start(holder.task, use, self.ended, holder.left)
 
-    def _plan_waves(self, holder: _Holder, units: float) -> None:
-        """The blocks that are left, in waves on units: first all but the last wave."""
-        waves, rest = ceiling(holder.blocks / units), holder.left
+    def _go_in_waves(self, holder: _Holder, units: float, waves: float, waiting: float, tail: float) -> None:
+        """What is left, in so many waves: first all but the last."""
+        rest = holder.left
         holder.rate_ps = waves * self._shape(holder).alone_ps / holder.held.waves / rest
-        holder.last = waves <= 1
-        holder.wave = rest / waves
-        holder.each = 0.0 if holder.last else holder.wave / units
+        holder.waves, holder.waiting, holder.on, holder.tail = waves, waiting, units, tail
+        holder.wave, holder.last = rest / waves, waves <= 1.0
         holder.after = 0.0 if holder.last else holder.wave
         holder.left = rest - holder.after
 
-    def _ended(self, task: int) -> None:
-        """The flow of a task has ended: its last wave is to come, or it is done."""
+    def ended(self, task: int) -> None:
+        """The flow of a task has ended: its last wave is to come, or it is done. The pool's `touch()` must follow."""
         holder = self._of[task]
         self._changed.update(dict.fromkeys(holder.chips))
         if holder.after:
             (chip,) = holder.chips
-            holder.blocks -= holder.left / holder.each
-            holder.has[chip] = ceiling(holder.blocks)
-            holder.left, holder.after, holder.each, holder.last = holder.after, 0.0, 0.0, True
+            holder.has[chip] = holder.tail
+            holder.left, holder.after, holder.last = holder.after, 0.0, True
             holder.flow, self._moved[task] = None, holder
             return
         del self._of[task]

@@ -75,7 +75,7 @@ class Engine:
         full = binding(program, shared)
         self._uses = uses(program, full)
         # who holds units of its chip; nobody does where only one queue asks for them
-        self._cores = Cores(program, full, self._finish) if program.cores else None
+        self._cores = Cores(program, full, self._enter, self._finish) if program.cores else None
         self._fixed = [shape.fixed_ps for shape in program.shapes]
         # a task none of whose resources can bind takes a constant time: one event
         self._constant = [
@@ -203,18 +203,30 @@ class Engine:
             heappush(env.due, (now + constant, NORMAL, next(env.numbers), turn))  # env.after(constant, turn)
         elif constant == _OPEN:
             self._open(task)
-        elif self._fixed[shape]:
-            turn.callbacks = self._worked
-            self.env.after(self._fixed[shape], turn)
+        elif self._cores is not None and (held := self.program.shapes[shape].held) is not None and held.whole:
+            self._cores.start(task)
         else:
+            self._enter(task)
+
+    def _enter(self, task: int) -> None:
+        """Spend the fixed time of a task, then work."""
+        shape = self._shape[task]
+        if not self._fixed[shape]:
             self._work(task, shape)
+            return
+        turn = self._turns[self._queue[task]]
+        turn.callbacks = self._worked
+        self.env.after(self._fixed[shape], turn)
 
     def _work(self, task: int, shape: int) -> None:
         """The fixed time of a task is over."""
-        if self._cores is not None and self.program.shapes[shape].held is not None:
-            self._cores.start(task)
-        else:
+        held = self.program.shapes[shape].held
+        if self._cores is None or held is None:
             self.pool.start(task, self._uses[shape], self._finish)
+        elif held.whole:
+            self.pool.start(task, self._uses[shape], self._cores.ended)
+        else:
+            self._cores.start(task)
 
     def _before_settle(self) -> None:
         """At the end of an instant: turns, then units."""

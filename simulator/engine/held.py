@@ -5,7 +5,8 @@ Model: a chip has so many units (cores: a GPU's SMs). A task asks for some and m
   those that it makes alone; its last wave leaves units free;
 - any other goes at (1 - own) max(1, enough / units) + own `units` / units times T: of its time `own` is work of the units,
   and for the rest (streams from memory) `enough` of them are enough;
-- a `whole` one waits until it has all of its units (on all of its chips).
+- a `whole` one (a collective) waits until it has all of its units, on all of its chips, and holds them from then on, while
+  its fixed time goes by too.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from dataclasses import dataclass
 from hw.rows import largest
 
 _SLACK = 1e-9
-"""Parts of a block that are rounding."""
+"""Parts of a number that are rounding."""
+
+TICK = 1e-6
+"""Parts of a wave that are rounding to the clock: of a wave of 1 us a picosecond."""
 
 
-def ceiling(number: float) -> float:
+def ceiling(number: float, slack: float = 0.0) -> float:
     """The next whole number; what is above one by rounding alone is that one. At least 1."""
-    whole: float = -(-(number * (1.0 - _SLACK)) // 1)
+    whole: float = -(-(number * (1.0 - _SLACK) - slack) // 1)
     return largest([1.0, whole])
 
 

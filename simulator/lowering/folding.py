@@ -89,7 +89,7 @@ class _Colouring:
         groups = [group for traffic in traffics for group in traffic.groups]
         self._starts = list(accumulate((len(traffic.groups) for traffic in traffics), initial=0))
         self.groups = dense(np.repeat(np.arange(len(traffics)), np.diff(self._starts)))
-        self._latency = numbered([group.transfer.latency_s for group in groups])
+        self._latency = numbered([(group.transfer.latency_s, group.transfer.cores) for group in groups])
         joins = _column(len(group.members) for group in groups)
         self._chip = _column(chain.from_iterable(group.members for group in groups))
         self._role = _roles(traffics, joins)

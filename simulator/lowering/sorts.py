@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from simulator.collectives.traffic import Traffic
 from simulator.lowering.plan import FROM_DATA_SHEET, Plan, Variant, Variants, queue_name
 from simulator.lowering.resources import SystemResources
 from simulator.ops.kernel import Kernel
@@ -45,11 +46,16 @@ def sorts_of(plan: Plan, variants: Sequence[Kernels], resources: SystemResources
     return sorts, code
 
 
-def shares_cores(sorts: Sequence[Sort]) -> bool:
-    """Whether on some chip kernels of several queues hold cores: those whose times were measured do."""
+def shares_cores(sorts: Sequence[Sort], traffic: Mapping[int, Traffic]) -> bool:
+    """Whether on some chip kernels of several queues hold cores: those whose times were measured do, and collectives that
+    a library carries out on cores; `traffic`: of sorts, by number."""
     of_queue: dict[str, dict[int, Placement]] = {}
-    for sort in sorts:
-        if sort.kernel.communication is None and any(each.by != FROM_DATA_SHEET for each in sort.variants):
+    for number, sort in enumerate(sorts):
+        holds = any(each.by != FROM_DATA_SHEET for each in sort.variants)
+        if sort.kernel.communication is not None:
+            asked = traffic.get(number)
+            holds = asked is not None and not asked.steps and any(each.transfer.cores for each in asked.groups)
+        if holds:
             of_queue.setdefault(queue_name(sort.kernel), {})[id(sort.place)] = sort.place
     pairs = combinations([list(places.values()) for places in of_queue.values()], 2)
     return any(not one.members.isdisjoint(other.members) for ours, theirs in pairs for one in ours for other in theirs)

@@ -29,13 +29,14 @@ from simulator.measured import Asked, held_by
 @dataclass(frozen=True, eq=False)
 class Together:
     """Alike groups of one traffic: the groups, seconds of each wire that stands for its class over all of them; of one of
-    them alone its seconds and latency, and the bytes of its largest stream."""
+    them alone its seconds and latency, the bytes of its largest stream, and the cores that it holds on each chip."""
 
     groups: tuple[Joined, ...] = ()
     wires: tuple[tuple[int, float], ...] = ()
     seconds: float = 0.0
     latency_s: float = 0.0
     streamed: float = 0.0
+    cores: float = 0
 
     def demands(self, scale: float) -> Stage:
         """The wires as a stage; `scale`: ps of a task in a second of all its chunks."""
@@ -70,7 +71,8 @@ class TaskShapes:
         transfer = alike[0].transfer
         wires = tuple((self.resources.of_wire[wire], nbytes / rates[wire]) for wire, nbytes in total.items())
         streamed = largest(transfer.wires.values(), default=0.0)
-        return Together(tuple(alike), wires, self.network.phase_seconds(transfer), transfer.latency_s, streamed)
+        seconds, latency_s = self.network.phase_seconds(transfer), transfer.latency_s
+        return Together(tuple(alike), wires, seconds, latency_s, streamed, transfer.cores)
 
     def number(self, planned: PlannedKernel, needs: Mapping[int, Mapping[str, float]], together: Together) -> int:
         """The number of the shape of tasks on some chips; worked out once for kernels that differ in names only."""
@@ -98,8 +100,8 @@ class TaskShapes:
         variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
         scale = PS_PER_S / kernel.schedule.chunks
         stages = self._chip_stages(needs, planned.traffic.pair, scale, None)
-        held = self._held(planned, variant, needs)
-        if held is not None:
+        held = self._held(planned, variant, needs, together)
+        if held is not None and not held.whole:
             stages = self._filled(stages, held)
         streamed = 0.0
         serial_ps = serial_time(stages)
@@ -161,9 +163,14 @@ class TaskShapes:
             return [(stage, alone[name] * scale) for name, stage in stages.items()]
         return [(stage, largest(time for _, time in stage)) for stage in stages.values()]
 
-    def _held(self, planned: PlannedKernel, variant: Variant, chips: Iterable[int]) -> Held | None:
+    def _held(self, planned: PlannedKernel, variant: Variant, chips: Iterable[int], together: Together) -> Held | None:
         """The cores that a task of a kernel holds, where several queues want them."""
-        if not self.program.cores or variant.by == FROM_DATA_SHEET:
+        if not self.program.cores:
+            return None
+        if planned.kernel.communication is not None and together.cores and not planned.traffic.steps:
+            most = smallest(self.program.cores[chip] for chip in chips)
+            return Held(smallest([together.cores, most]), most, whole=True)
+        if variant.by == FROM_DATA_SHEET:
             return None
         options, chip = self.plan.options, self.plan.system.chip_at(next(iter(chips)))
         asked = Asked(options, lambda name: efficiency_of(options, chip, name))

@@ -12,7 +12,7 @@ Source: the pipeline's trade-off is that of Chan et al. 2007 (Collective communi
 from __future__ import annotations
 
 from hw.chips import CollectiveTimes
-from hw.rows import largest
+from hw.rows import largest, smallest
 
 _TWICE = ("all_reduce",)
 """Collectives that go round twice: reduce, then gather."""
@@ -35,6 +35,16 @@ def collective_delay_s(
     # a power, and no call of math: numbers may stand for many rows
     lost_s: float = (moved_s * times.fill_s) ** 0.5
     return times.start_s + steps * times.step_s + copied_s + lost_s
+
+
+def cores_held(nbytes: float, times: CollectiveTimes, in_switch: bool) -> float:
+    """The cores that a collective holds on each of its chips: a channel each. Where switches add up that is all of them."""
+    if in_switch and times.in_switch is not None:
+        return times.in_switch.cores
+    if not times.cores:
+        return 0
+    channels: float = largest([1, -(-nbytes // times.core_bytes)])
+    return smallest([times.cores, channels])
 
 
 def in_switch_delay_s(

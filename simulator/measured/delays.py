@@ -22,7 +22,7 @@ from simulator.collectives.algorithms.in_switch import IN_SWITCH
 from simulator.collectives.choice import Choice
 from simulator.collectives.registry import ALGORITHMS
 from simulator.collectives.transfer import Transfer
-from simulator.measured.collectives import collective_delay_s, in_switch_delay_s
+from simulator.measured.collectives import collective_delay_s, cores_held, in_switch_delay_s
 from simulator.ops.kernel import Communication
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class Delays:
             delay_s = in_switch_delay_s(nbytes, len(chips), seconds(transfer), times, rate)
         else:
             delay_s = collective_delay_s(asked.kind, nbytes, len(chips), seconds(transfer), times, rate)
-        return replace(transfer, latency_s=largest([transfer.latency_s, delay_s]))
+        cores = cores_held(nbytes, times, choice.algorithm == IN_SWITCH.name)
+        return replace(transfer, latency_s=largest([transfer.latency_s, delay_s]), cores=cores)
 
     def _slowest_link(self, transfer: Transfer, seconds: Callable[[Transfer], float]) -> str:
         """The link of the wire on which a transfer takes longest."""

@@ -44,7 +44,8 @@ class Issue:
         self._message_tasks: dict[int, MessageTasks] = {}
         self.fabric = Fabric(plan, self.network, self.sorts, known)
         self.folding = plan.folding = self.fabric.folding
-        self.shapes = TaskShapes(plan, self.resources, self.network, self.folding, shares_cores(self.sorts))
+        shares = shares_cores(self.sorts, self.fabric.traffic)
+        self.shapes = TaskShapes(plan, self.resources, self.network, self.folding, shares)
         self.resources.add_chips(self.folding.chips)
         simulated = {wire: self.network.wires[wire] for wire in sorted(set(self.folding.wire))}
         self.resources.add_wires(simulated, self.network.rates)

@@ -43,16 +43,16 @@ CASES: Mapping[str, str] = {
     "tiles": BLOCK,
     "full": BLOCK + "run: {overlap: full}\n",
     "measured": BLOCK.replace("tpu_v5e", "h100_sxm") + "run: {calibration: measured, memory_latency: true}\n",
-    "streams": """\
-name: streams
-system: {chip: h100_sxm}
+    "channels": """\
+name: channels
+system: {chip: h100_sxm, topology: "switch(4) over nvlink", mesh: {X: 4}}
 workload:
-  dims: {B: 256, D: 1024, F: 4096}
+  dims: {B: 1024, D: 2048, F: 4096}
   ops:
     - y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])
+    - g:bf16[B,D] = all_gather(p:bf16[B_X,D], over=X)
     - z:bf16[B,D] = matmul(y, v:bf16[F,D])
-    - a:bf16[D,F] = gelu(g:bf16[D,F], queue=side)
-    - b:bf16[F,F] = matmul(a, h:bf16[D,F], queue=side)
+    - a:bf16[D,F] = gelu(u:bf16[D,F], queue=side)
 run: {calibration: measured}
 """,
     "fused": BLOCK + "  fuse: elementwise\n",
