@@ -26,10 +26,10 @@ from simulator.engine.program import Program, Shape
 class _Holder:
     """A task that holds units, or waits for them, and how far it is.
 
-    Its flow had to do the part `left` of its work when it began, at a rate at which all of it takes `rate_ps`. One that makes
-    blocks had `waves` to go then, on so many units (`on`), with blocks `waiting` for one of these to be free; `wave` is the
-    part of its work that a wave is, and `after` that of its last wave, as long as that has a flow of its own to come, on
-    `tail` units. In the last wave (`last`) nothing can be given to it.
+    Its flow had to do the part `left` of its work when it began, at a rate at which all of it takes `rate_ps`. One that
+    makes blocks had `waves` to go then, on so many units (`on`), with blocks `waiting` for one of these to be free; `wave`
+    is the part of its work that a wave is, and `after` that of its last wave, as long as that has a flow of its own to
+    come, on `tail` units. In the last wave (`last`) nothing can be given to it.
     """
 
     __slots__ = (
