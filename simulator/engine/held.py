@@ -32,7 +32,7 @@ def ceiling(number: float, slack: float = 0.0) -> float:
 class Held:
     """Units that a task asks for, of so many (`of`) that its chip has."""
 
-    units: int
+    units: float
     of: int
     blocks: int = 0
     own: float = 1.0
