@@ -44,7 +44,7 @@ KERNELS = [
 ]
 """Own measurements."""
 
-_NEUSIGHT = "neusight_endtoend.csv"
+_NEUSIGHT, _SGLANG = "neusight_endtoend.csv", "sglang_prefill_decode.csv"
 
 OPERATORS = [
     Line(
@@ -64,6 +64,8 @@ OPERATORS = [
         "never fitted; 9.4 %, roofline 31 %",
     ),
     Line(_NEUSIGHT, "published training", "training in fp32 on them", "never fitted; 10.4 %, roofline 32 %"),
+    Line(_SGLANG, "served prefill", "prefill of sglang on 11 GPUs (PipeWeave)", "never fitted; 8.2 %, roofline 49 %"),
+    Line(_SGLANG, "served decode", "decode on them", "never fitted; 13.4 %, roofline 100 %"),
 ]
 """Others' measurements of operators, and of whole models on GPUs of which most were never calibrated."""
 

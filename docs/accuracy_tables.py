@@ -33,7 +33,7 @@ from scenarios.validation import (  # noqa: E402
     read_training_rows,
     trained,
 )
-from scenarios.validation.published import judged_published  # noqa: E402
+from scenarios.validation.published import judged_published, judged_serving  # noqa: E402
 
 PAGE = ROOT / "docs" / "accuracy.md"
 TABLES = ROOT / "docs" / "accuracy"
@@ -98,10 +98,10 @@ def measured(folder: Path, before: Records) -> Records:
         path = folder / "gpu" / f"{name}.csv"
         if path.exists():
             groups |= {(each["file"], each["name"]): each for each in operators_of(path)}
-    published = folder / "public" / "neusight_endtoend.csv"
-    if published.exists():
-        found = by_group(judged_published(published))
-        groups |= {(published.name, each.name): {"file": published.name, **_errors(each)} for each in found}
+    for name, judge in (("neusight_endtoend", judged_published), ("sglang_prefill_decode", judged_serving)):
+        path = folder / "public" / f"{name}.csv"
+        found = by_group(judge(path)) if path.exists() else []
+        groups |= {(path.name, each.name): {"file": path.name, **_errors(each)} for each in found}
     others = ({"file": name, **_errors(each)} for name, each in judged_others(folder / "operators"))
     groups |= {(each["file"], each["name"]): each for each in others}
     return {"groups": list(groups.values()), "worst": [row for rows in worst.values() for row in rows]}

@@ -90,7 +90,8 @@ def _attention(kernel: Kernel, device: Device, times: KernelTimes, own: Attentio
     kernels = own.kernels + split
     streamed = _hbm_s(kernel.hbm_bytes, device, times)
     hbm = streamed if own.hbm is None else kernel.hbm_bytes / (device.hbm_bytes_per_s * own.hbm)
-    beside = own.passes * streamed + (own.split_s if split else 0.0)
+    # nothing goes over a cache of keys and values once more
+    beside = own.split_s if split else own.passes * streamed
     return KernelTime(times.start_s * kernels, joint(cores, hbm, times.corner) + beside)
 
 

@@ -41,7 +41,13 @@ def register(
             from hw import load_chip
             from scenarios.cli.show.errors import as_json, show, show_sources, sources_as_json
             from scenarios.validation import has_training_rows, judged, read_rows, read_training_rows, trained
-            from scenarios.validation.published import by_device, has_published_rows, judged_published
+            from scenarios.validation.published import (
+                by_device,
+                has_published_rows,
+                has_serving_rows,
+                judged_published,
+                judged_serving,
+            )
 
             if has_training_rows(Path(file)):
                 steps = trained(read_training_rows(Path(file)), jobs or os.cpu_count() or 1)
@@ -50,8 +56,9 @@ def register(
                 else:
                     show_sources(steps, rows)
                 return
-            published = has_published_rows(Path(file))
-            found = judged_published(Path(file)) if published else judged(read_rows(Path(file)), load_chip(chip))
+            ways = ((has_published_rows, judged_published), (has_serving_rows, judged_serving))
+            published = next((judge for holds, judge in ways if holds(Path(file))), None)
+            found = published(Path(file)) if published else judged(read_rows(Path(file)), load_chip(chip))
             if json:
                 print_json(as_json(found))
             else:

@@ -4,10 +4,13 @@
 layers)` is what they are as ops.
 """
 
+from scenarios.validation.published.engine import Decoder, Step, engine_graph, engine_seconds
 from scenarios.validation.published.hugging_face import Asked, Shape, model_graph, seconds
 from scenarios.validation.published.rows import by_device, has_published_rows, judged_published, read_published
+from scenarios.validation.published.serving import has_serving_rows, judged_serving, read_serving
 
 __all__ = [
+    # Models in PyTorch.
     "Asked",
     "Shape",
     "by_device",
@@ -16,4 +19,12 @@ __all__ = [
     "model_graph",
     "read_published",
     "seconds",
+    # Prompts and tokens of a serving engine.
+    "Decoder",
+    "Step",
+    "engine_graph",
+    "engine_seconds",
+    "has_serving_rows",
+    "judged_serving",
+    "read_serving",
 ]

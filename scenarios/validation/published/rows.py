@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from hw import Mark, Problems, SpecError, System, load_chip
 from hw.input import Problem
 from scenarios.validation.judge import Judged
 from scenarios.validation.published.hugging_face import Asked, Shape, seconds
+from scenarios.validation.published.lines import numbered
 from scenarios.validation.rows import Row
 
 MILLISECONDS = "label_all_e2e_latency"
@@ -56,7 +57,7 @@ _OPTIONS = {"": "", "fusion": "compiled"}
 
 def has_published_rows(path: Path) -> bool:
     """Whether a file is of published models, by its columns."""
-    lines = _numbered(path)
+    lines = numbered(path)
     return bool(lines) and MILLISECONDS in next(csv.reader([lines[0][1]]))
 
 
@@ -72,7 +73,7 @@ def by_device(found: Iterable[Judged]) -> list[Judged]:
 
 def read_published(path: Path) -> list[Row]:
     """The rows of a file. Raises SpecError with every line that cannot be read."""
-    lines = _numbered(path)
+    lines = numbered(path)
     if len(lines) < 2:
         raise SpecError([Problem(Mark(str(path)), "there are no rows")])
     table = csv.DictReader(line for _, line in lines)
@@ -83,14 +84,6 @@ def read_published(path: Path) -> list[Row]:
     rows = list(_rows(zip((at for at, _ in lines[1:]), table, strict=True), path, problems))
     problems.raise_if_any()
     return rows
-
-
-def _numbered(path: Path) -> Sequence[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return []
-    return [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
 
 
 def _rows(lines: Iterable[tuple[int, Mapping[str, str]]], path: Path, problems: Problems) -> Iterator[Row]:

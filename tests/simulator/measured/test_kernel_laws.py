@@ -151,6 +151,16 @@ def test_a_token_joins_the_parts_of_its_keys() -> None:
     assert found.busy_s - own.split_s == pytest.approx(plain * HOPPER.hbm / own.hbm, rel=0.02)
 
 
+def test_nothing_goes_over_a_cache_once_more() -> None:
+    """Ampere's attention has passes beside its kernel, over what a prompt makes; a token reads its cache once."""
+    ampere, chip = load_kernel_times("ampere"), load_chip("a100_80gb_sxm")
+    line = "o:bf16[B,K,G,1,D] = attention(q:bf16[B,K,G,1,D], k:bf16[B,K,S,D], v:bf16[B,K,S,D])"
+    kernel = first_kernel(line, {"B": 8, "K": 8, "G": 5, "S": 4096, "D": 128})
+    assert ampere.attention.passes > 1
+    read_s = kernel.hbm_bytes / (chip.hbm.bytes_per_s * ampere.hbm)
+    assert read_s < kernel_time(kernel, Device.of(chip), ampere).busy_s < 1.2 * read_s
+
+
 def test_a_norm_of_one_row_takes_what_a_row_takes() -> None:
     line = "y:bf16[R,C] = rms_norm(x:bf16[R,C], w:bf16[C])"
     times = {

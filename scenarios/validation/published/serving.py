@@ -1,0 +1,117 @@
+"""Measured prefills and decodes of a serving engine on GPUs that rows name, a line each.
+
+Columns: `Hardware`, `TP` (chips that share layers), `PP`, `Model`, `Workload` (a batch of requests, by its name here),
+`real_prefill_ms` and `real_decode_ms`, the median of a token. Further columns are ignored; lines that begin with # are
+comments. Left out, and told: hardware, models and workloads that are not known here, pipelines.
+Model: a workload is as many requests as it has, each of their mean length; a token of the middle of its decode is judged.
+Source of workloads: github:zksainx/pipeweave 55e0317, workload/arxiv_8.csv, arxiv_12.csv, arxiv_16.csv, splitwise_64.csv:
+requests, tokens of all prompts together, tokens that each then made.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw import Chip, Mark, Mesh, Problems, SpecError, System, load_chip, parse_topology
+from hw.input import Problem
+from scenarios.validation.judge import Judged
+from scenarios.validation.published.engine import SHAPES, Step, engine_seconds
+from scenarios.validation.published.lines import numbered
+from scenarios.validation.rows import Row
+
+PREFILL, DECODE = "real_prefill_ms", "real_decode_ms"
+
+_NEEDED = ("Hardware", "TP", "PP", "Model", "Workload", PREFILL, DECODE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Workload:
+    requests: int
+    prompt_tokens: int
+    made: int
+
+
+_WORKLOADS: Mapping[str, _Workload] = {
+    "arxiv_8": _Workload(8, 27966, 122),
+    "arxiv_12": _Workload(12, 32350, 182),
+    "arxiv_16": _Workload(16, 35152, 41),
+    "splitwise_64": _Workload(64, 60296, 18),
+}
+
+_CHIPS: Mapping[str, str] = {
+    "A100": "a100_80gb_sxm",
+    "A40": "a40",
+    "H100": "h100_sxm",
+    "H20": "h20",
+    "H200": "h200",
+    "H800": "h800",
+    "L20": "l20",
+    "L40": "l40",
+    "RTX_6000_Ada": "rtx_6000_ada",
+    "RTX_A6000": "rtx_a6000",
+    "RTX_PRO_6000_S": "rtx_pro_6000",
+}
+
+
+def has_serving_rows(path: Path) -> bool:
+    """Whether a file is of a serving engine, by its columns."""
+    lines = numbered(path)
+    return bool(lines) and {PREFILL, DECODE} <= set(next(csv.reader([lines[0][1]])))
+
+
+def judged_serving(path: Path) -> list[Judged]:
+    """A prefill and a decode of every row with their predictions. Raises SpecError with all wrong lines."""
+    return [Judged(row, _predicted_s(row)) for row in read_serving(path)]
+
+
+def read_serving(path: Path) -> list[Row]:
+    """The rows of a file, two a line. Raises SpecError with every line that cannot be read."""
+    lines = numbered(path)
+    if len(lines) < 2:
+        raise SpecError([Problem(Mark(str(path)), "there are no rows")])
+    table = csv.DictReader(line for _, line in lines)
+    missing = [name for name in _NEEDED if name not in (table.fieldnames or ())]
+    if missing:
+        raise SpecError([Problem(Mark(str(path), lines[0][0]), f"there are no columns {', '.join(missing)}")])
+    problems = Problems()
+    rows = list(_rows(zip((at for at, _ in lines[1:]), table, strict=True), path, problems))
+    problems.raise_if_any()
+    return rows
+
+
+def _rows(lines: Iterable[tuple[int, Mapping[str, str]]], path: Path, problems: Problems) -> Iterator[Row]:
+    for at, cells in lines:
+        mark = Mark(str(path), at)
+        try:
+            times = {"prefill": float(cells[PREFILL]), "decode": float(cells[DECODE])}
+            chips, stages = int(cells["TP"]), int(cells["PP"])
+        except (TypeError, ValueError):
+            problems.add(mark, f"TP, PP, {PREFILL} and {DECODE} want numbers")
+            continue
+        if not all(0 < each < math.inf for each in times.values()) or min(chips, stages) < 1:
+            problems.add(mark, f"TP, PP, {PREFILL} and {DECODE} are more than 0")
+            continue
+        params = {"device": cells["Hardware"], "workload": cells["Workload"], "tp": chips, "pp": stages}
+        for mode, milliseconds in times.items():
+            yield Row("served", cells["Model"], mark, params, 1e-3 * milliseconds, "bf16", mode, "step")
+
+
+def _predicted_s(row: Row) -> float | None:
+    model, workload = SHAPES.get(row.name), _WORKLOADS.get(row.params["workload"])
+    name, chips = _CHIPS.get(row.params["device"]), row.params["tp"]
+    if model is None or workload is None or name is None or row.params["pp"] > 1 or model.kv_heads % chips:
+        return None
+    decode = row.mode == "decode"
+    tokens = round(workload.prompt_tokens / workload.requests + (workload.made / 2 if decode else 0))
+    return engine_seconds(model, Step(workload.requests, tokens, decode, chips), _system(load_chip(name), chips))
+
+
+def _system(chip: Chip, chips: int) -> System:
+    """So many chips behind a switch: of their first link, NVLink where they have it for more than two."""
+    if chips == 1:
+        return System(chip)
+    return System(chip, parse_topology(f"switch({chips})", chip.links), Mesh({"X": chips}))

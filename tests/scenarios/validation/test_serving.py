@@ -1,0 +1,78 @@
+"""Prefills and decodes of a serving engine on GPUs that rows name: what they are as ops, and rows beside predictions.
+
+Source of the rows: github:zksainx/pipeweave 55e0317 (sglang); Apache-2.0.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hw import Mesh, SpecError, System, load_chip, parse_topology
+from scenarios.validation.published import Decoder, Step, engine_graph, judged_serving
+from simulator import RunOptions, simulate
+from tests.support.cases import overlapse
+
+HEAD = "Hardware,TP,PP,Model,Workload,real_prefill_ms,real_decode_ms\n"
+ROWS = """\
+A100,4,1,Llama-3.1-70B,arxiv_16,5798.68,33.394
+A40,1,1,Qwen2.5-14B,arxiv_8,7049.569,62.791
+H100,2,1,Qwen3-32B,arxiv_12,1882.409,16.781
+RTX_A6000,1,1,Qwen2.5-14B,arxiv_8,6709.054,50.93
+"""
+SMALL = Decoder(4, 512, 8, 2, 64, 1536, 1000)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "rows.csv"
+    path.write_text(text)
+    return path
+
+
+def test_served_rows_are_within_their_errors(tmp_path: Path) -> None:
+    found = judged_serving(written(tmp_path, HEAD + ROWS))
+    assert [each.row.mode for each in found] == ["prefill", "decode"] * 4
+    for each in found:
+        print(f"{each.row.params['device']:10} {each.row.name} {each.row.mode}: {each.error:+.1%}")
+        assert abs(each.error) < 0.12
+
+
+def matrix_flops(step: Step, layers: int) -> float:
+    chip = load_chip("h100_sxm")
+    shared = System(chip, parse_topology(f"switch({step.chips})", chip.links), Mesh({"X": step.chips}))
+    system = shared if step.chips > 1 else System(chip)
+    result = simulate(engine_graph(SMALL, step, layers), system, RunOptions(overlap="full"))
+    return sum(planned.kernel.matrix_flops for planned in result.plan.kernels)
+
+
+@pytest.mark.parametrize("chips", [1, 2])
+def test_a_layer_has_the_matmuls_of_its_model_and_chips_share_them(chips: int) -> None:
+    """2 FLOPs a token and parameter, (A + 2 KE + A) D + 3 DF of them, and 4 S^2 A of attention, half of that under a mask."""
+    prompt, token = Step(2, 128, chips=chips), Step(2, 128, decode=True, chips=chips)
+    parameters = (512 + 2 * 128 + 512) * 512 + 3 * 512 * 1536
+    whole = 2 * 256 * parameters + 4 * 2 * 128 * 129 / 2 * 512
+    assert matrix_flops(prompt, 2) - matrix_flops(prompt, 1) == pytest.approx(whole / chips, rel=1e-9)
+    one = 2 * 2 * parameters + 4 * 2 * 128 * 512
+    assert matrix_flops(token, 2) - matrix_flops(token, 1) == pytest.approx(one / chips, rel=1e-9)
+    head = 2 * 2 * 512 * 1000
+    assert matrix_flops(token, 1) == pytest.approx((one + head) / chips, rel=1e-9)
+
+
+def test_what_is_not_known_is_left_out_and_every_wrong_line_is_told(tmp_path: Path) -> None:
+    unknown = "B300,1,1,Qwen2.5-14B,arxiv_8,5,5\nA40,1,1,Phi,arxiv_8,5,5\nA40,1,1,Qwen2.5-14B,mine,5,5\n"
+    found = judged_serving(written(tmp_path, HEAD + unknown + "A40,1,2,Qwen2.5-14B,arxiv_8,5,5\n"))
+    assert [each.predicted_s for each in found] == [None] * 8
+    with pytest.raises(SpecError) as wrong:
+        judged_serving(written(tmp_path, HEAD + "a,x,1,m,w,5,5\na,1,1,m,w,0,5\n"))
+    assert [problem.mark.line for problem in wrong.value.problems] == [2, 3]
+    with pytest.raises(SpecError, match="there are no columns PP"):
+        judged_serving(written(tmp_path, HEAD.replace("PP,", "") + "a,1,m,w,5,5\n"))
+
+
+def test_the_command_reads_them(tmp_path: Path) -> None:
+    path = written(tmp_path, HEAD + ROWS.splitlines()[1] + "\n")
+    asked = json.loads(overlapse("validate", str(path), "--json").stdout)
+    assert [group["name"] for group in asked["groups"]] == ["served prefill", "served decode"]
+    assert [row["mode"] for row in asked["rows"]] == ["prefill", "decode"]
