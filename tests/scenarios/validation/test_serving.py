@@ -49,7 +49,7 @@ def matrix_flops(step: Step, layers: int) -> float:
 
 @pytest.mark.parametrize("chips", [1, 2])
 def test_a_layer_has_the_matmuls_of_its_model_and_chips_share_them(chips: int) -> None:
-    """2 FLOPs a token and parameter, (A + 2 KE + A) D + 3 DF of them, and 4 S^2 A of attention, half of that under a mask."""
+    """2 FLOPs a token and parameter, (A + 2 KE + A) D + 3 DF of them, and 4 S^2 A of attention, half of it under a mask."""
     prompt, token = Step(2, 128, chips=chips), Step(2, 128, decode=True, chips=chips)
     parameters = (512 + 2 * 128 + 512) * 512 + 3 * 512 * 1536
     whole = 2 * 256 * parameters + 4 * 2 * 128 * 129 / 2 * 512
