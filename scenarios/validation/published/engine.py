@@ -4,7 +4,7 @@ Model: of a layer a norm with the sum before it, one matmul for queries, keys an
 cache, fused attention, a matmul, the norm with its sum, one matmul for gate and up, their product, a matmul; all-reduces
 behind the two where chips share a layer. A decode is captured: nobody issues its kernels. Layers are alike: of many each
 takes what one takes behind another.
-Assumes: requests of one length, their mean; formats of 16 bits; the time of sampling and of a scheduler between steps is none.
+Assumes: requests of one length, their mean; formats of 16 bits; sampling and scheduling between steps take no time.
 Source: github:sgl-project/sglang, python/sglang/srt/models/qwen2.py and llama.py, 2025.
 """
 
