@@ -10,6 +10,7 @@ Source: Kineto's output_json.cpp and CuptiActivityApi; NCCL arguments are those 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 
 from analysis.traces import TraceText, events_of, exact, open_trace, picoseconds
 from hw import Problem, SpecError
+from scenarios.importers.kineto.group_ranks import group_ranks
 from scenarios.importers.kineto.shapes import line_of
 
 WORK = ("kernel", "gpu_memcpy", "gpu_memset")
@@ -25,6 +27,8 @@ CALLS = ("cuda_runtime", "cuda_driver", "hip_runtime", "privateuse1_runtime", "p
 RANGES = ("user_annotation",)
 
 _MOST_TOLD = 20
+_OTHERS = ((r"^/(device|host):|^/job:", "XProf"), (r"^(Ascend Hardware|CANN|HCCL)", "Ascend's profiler"))
+"""What profilers call processes whose traces are read as timelines alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class StreamWait:
 @dataclass(slots=True)
 class RankTrace:
     """One file. `ops`: names of ops by external id, `shaped`: those of them that a model can price, as lines; `ranges`: what
-    the program itself marked, by name."""
+    the program itself marked, by name; `processes`: what processes are called."""
 
     path: Path
     rank: int | None = None
@@ -94,6 +98,7 @@ class RankTrace:
     ops: dict[int, str] = field(default_factory=dict)
     shaped: dict[int, str] = field(default_factory=dict)
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
+    processes: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     def op_of(self, work: DeviceWork) -> str:
@@ -108,6 +113,7 @@ def read_rank(path: Path) -> RankTrace:
     problems: list[Problem] = []
     for at, event in events_of(trace):
         if not isinstance(event, dict) or event.get("ph") != "X":
+            made.processes |= _process_name(event)
             continue
         try:
             _take(event, made)
@@ -116,10 +122,7 @@ def read_rank(path: Path) -> RankTrace:
             if len(problems) == _MOST_TOLD:
                 break
     if not made.work and not problems:
-        message = (
-            "nothing in this trace ran on a device (no kernel, gpu_memcpy or gpu_memset): there is nothing to replay"
-        )
-        problems += trace.refusal(message, 0).problems
+        problems += trace.refusal(_nothing_ran(made.processes), 0).problems
     if problems:
         raise SpecError(problems)
     _take_about(trace, made)
@@ -127,6 +130,25 @@ def read_rank(path: Path) -> RankTrace:
     made.calls.sort(key=lambda each: (each.begin_ps, each.end_ps))
     made.notes += [f"{path.name}: {note}" for note in trace.notes]
     return made
+
+
+def _process_name(event: Any) -> set[str]:
+    """What an event calls a process; nothing of others."""
+    named = isinstance(event, dict) and event.get("ph") == "M" and event.get("name") == "process_name"
+    said = event.get("args") if named else None
+    return {str(said["name"])} if isinstance(said, dict) and isinstance(said.get("name"), str) else set()
+
+
+def _nothing_ran(processes: set[str]) -> str:
+    """Why there is nothing to replay, by the names of processes."""
+    nothing = "nothing in this trace ran on a device (no kernel, gpu_memcpy or gpu_memset): there is nothing to replay"
+    for pattern, profiler in _OTHERS:
+        if any(re.search(pattern, name) for name in processes):
+            return (
+                f"{nothing}. It is a trace of {profiler}, which records no launches and waits: `overlapse import FILE` "
+                "without --out shows its timeline; replays are of PyTorch's profiler (Kineto) and of Nsight Systems"
+            )
+    return nothing
 
 
 def _take(event: Mapping[str, Any], made: RankTrace) -> None:
@@ -184,26 +206,18 @@ def _collective(args: Mapping[str, Any]) -> CollectiveSaid | None:
     kind = args.get("Collective name")
     if kind is None:
         return None
-    ranks = _ranks(args.get("Process Group Ranks"))
-    size = args.get("Group size")
+    said = args.get("Group size")
+    size = said if isinstance(said, int) and not isinstance(said, bool) else 0
+    ranks = group_ranks(args, size)
     return CollectiveSaid(
         kind=str(kind),
         group=str(args.get("Process Group Name", "")),
-        size=size if isinstance(size, int) else len(ranks or ()),
-        ranks=ranks if ranks and (not _is_whole(size) or len(ranks) == size) else None,
+        size=size or len(ranks or ()),
+        ranks=ranks,
         elements_in=_count(args.get("In msg nelems")),
         elements_out=_count(args.get("Out msg nelems")),
         dtype=str(args.get("dtype", "")),
     )
-
-
-def _ranks(said: object) -> tuple[int, ...] | None:
-    """The ranks of a group, which stand there as a list or as its text; None for a list that was cut short."""
-    words = said if isinstance(said, list) else str(said or "").strip("[] ").split(",")
-    try:
-        return tuple(int(word) for word in words) if len(words) else None
-    except (TypeError, ValueError):
-        return None
 
 
 def _is_whole(said: object) -> bool:

@@ -42,11 +42,12 @@ def model(run: Run, links: OnLinks, several: bool) -> None:
 
 def _of_one(run: Run, links: OnLinks) -> int:
     """Collectives of one rank's trace as ops of its whole group; how many are left as they were."""
-    left = 0
+    left = unsaid = 0
     for node in run.nodes:
         said = node.collective
         if said is None or not is_collective(node):
             continue
+        unsaid += said.ranks is None
         node.modelled = model_of(node)
         if node.modelled is None:
             left += 1
@@ -54,6 +55,8 @@ def _of_one(run: Run, links: OnLinks) -> int:
         links.groups[id(node)] = (_group(said),)
         links.world = max(links.world, max(_group(said)) + 1)
     links.alone = True
+    if unsaid:
+        run.notes.append(f"{unsaid:,} collectives do not say which ranks are in their group: taken for the first ones")
     return left
 
 

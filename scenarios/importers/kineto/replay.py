@@ -15,6 +15,7 @@ from itertools import count, pairwise
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
+from scenarios.importers.driver_names import chip_of_driver
 from scenarios.importers.groups import known_chip, layout_of
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
 from scenarios.importers.kineto.bounds import between_ps
@@ -32,13 +33,6 @@ from scenarios.importers.kineto.writing import lines_of
 
 _PS_PER_S = 1e12
 _EVENTS = re.compile(rb'"traceEvents"|^\s*\[\s*\{[^}]*"ph"')
-_CHIPS = (
-    ("H100.*(PCIe)", "h100_pcie"), ("H100.*NVL", "h100_nvl"), ("H100", "h100_sxm"), ("H200", "h200"), ("GB200", "gb200"),
-    ("B200", "b200"), ("A100.*PCIE", "a100_80gb_pcie"), ("A100.*80", "a100_80gb_sxm"), ("A100", "a100_40gb_sxm"),
-    ("V100", "v100_sxm2_32gb"), ("L40S", "l40s"), ("L4$", "l4"), ("A10$", "a10"), ("T4", "t4"), ("P100", "p100"),
-    ("MI300X", "mi300x"), ("MI250", "mi250x"),
-)  # fmt: skip
-"""Names that drivers give to chips of the catalogue."""
 
 
 class Replay:
@@ -185,7 +179,7 @@ class _Replayed:
     def _chip(self) -> str:
         """The chip that was measured, as the catalogue calls it."""
         named = next((trace.chip_name for trace in self.ranks.values() if trace.chip_name), "")
-        chip = self.options.chip or next((ours for pattern, ours in _CHIPS if re.search(pattern, named)), None)
+        chip = self.options.chip or chip_of_driver(named)
         if chip is None and self.options.onto is not None:
             problem = f"no chip is known as '{named}': say with --chip on which one this was measured"
             raise SpecError([Problem(Mark("--onto"), problem)])

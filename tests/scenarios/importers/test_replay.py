@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw import SpecError
+from hw import SpecError, chip_names
 from scenarios.importers import ImportOptions, import_files
+from scenarios.importers.driver_names import DRIVER_NAMES, chip_of_driver
+from scenarios.importers.kineto.group_ranks import group_ranks
 from tests.support.mutations import refusals
 from tests.support.replays import call, launched, replay, summary, time_us, two_ranks, work
-from tests.support.traces import Event, slice_
+from tests.support.traces import Event, process, slice_, written
 
 H100 = Path(__file__).parents[3].parent / "shared/validation/gpu"
 TRACES = ("h100_trace_gpt2_4layers_train", "h100_trace_two_streams")
@@ -209,6 +212,68 @@ def test_broken_traces_are_read_or_refused(tmp_path: Path) -> None:
     whole = json.dumps({"traceEvents": two_streams()}).encode()
     said = refusals(whole, tmp_path / "trace.json", lambda path: import_files([path], "kineto").text)
     assert len(said) > 10
+
+
+@pytest.mark.parametrize(("name", "profiler"), [("/device:TPU:0", "XProf"), ("Ascend Hardware", "Ascend's profiler")])
+def test_traces_of_other_profilers_are_named_with_what_is_read_instead(
+    tmp_path: Path, name: str, profiler: str
+) -> None:
+    events = [*process(7, name), slice_("fusion.1", 0, 10, 7, 1)]
+    with pytest.raises(SpecError, match=f"a trace of {profiler}, .* without --out shows its timeline; replays are of"):
+        import_files([written(tmp_path, events)])
+
+
+DRIVERS = {
+    "NVIDIA H100 80GB HBM3": "h100_sxm", "NVIDIA H100 PCIe": "h100_pcie", "NVIDIA H20": "h20", "NVIDIA H200": "h200",
+    "NVIDIA A100-SXM4-40GB": "a100_40gb_sxm", "NVIDIA A100-SXM4-80GB": "a100_80gb_sxm",
+    "NVIDIA A100-PCIE-40GB": "a100_40gb_pcie",
+    "NVIDIA A100 80GB PCIe": "a100_80gb_pcie", "NVIDIA L4": "l4", "NVIDIA L40": "l40", "NVIDIA L40S": "l40s",
+    "Tesla V100-PCIE-32GB": "v100_pcie_32gb", "AMD Instinct MI300X": "mi300x", "NVIDIA GeForce GTX 680": None,
+}  # fmt: skip
+
+
+def test_names_of_drivers_are_chips_of_the_catalogue() -> None:
+    assert {name: chip_of_driver(name) for name in DRIVERS} == DRIVERS
+    assert {ours for _, ours in DRIVER_NAMES} <= set(chip_names())
+
+
+GROUPS = [
+    ("[0, 2, 4]", 3, {}, (0, 2, 4)),
+    ([0, 2, 4], 3, {}, (0, 2, 4)),
+    ("[0, 2, 4]", 4, {}, None),
+    ("[1, 3, 5, ..., 127]", 64, {}, tuple(range(1, 128, 2))),
+    ("[1, 3, 5, ..., 126]", 64, {}, None),
+    ("[0, 1, 8, ..., 64]", 9, {}, None),
+    ("[1, 9, ..., 505]", 64, {"Global rank start": 1, "Global rank stride": 8}, tuple(range(1, 512, 8))),
+    ("", 4, {"Global rank start": 4, "Global rank stride": 1}, (4, 5, 6, 7)),
+    ("", 4, {"Global rank start": -1, "Global rank stride": -1}, None),
+    ("", 4, {}, None),
+]
+
+
+@pytest.mark.parametrize(("said", "size", "more", "ranks"), GROUPS)
+def test_ranks_that_were_left_out_of_a_list_follow_from_it(said: Any, size: int, more: Any, ranks: Any) -> None:
+    assert group_ranks({"Process Group Ranks": said, **more}, size) == ranks
+
+
+def test_groups_that_cross_each_other_meet_each_for_itself(tmp_path: Path) -> None:
+    """Four ranks, two pairs in a node and two across: a slow rank 0 holds up 1 and 2 at once, and 3 through these."""
+    paths = []
+    for rank in range(4):
+        took = 200 if rank == 0 else 100
+        pair, across = sorted((rank, rank ^ 1)), sorted((rank, rank ^ 2))
+        events = [*launched("mm", 0, 10, took, 1)]
+        # of the pair {0, 1} the collective ends at 240, of {2, 3} at 140; across, all begin at 240
+        first = 210 if rank < 2 else 110
+        calls = (pair, 10 + took, first, "tp"), (across, first + 30, 240, "dp")
+        for number, (ranks, own, begin, name) in enumerate(calls, 2):
+            said: Any = {"Process Group Ranks": str(ranks), "Process Group Name": f"{name}{ranks[0]}", "Group size": 2,
+                    "Collective name": "allreduce", "In msg nelems": 8, "Out msg nelems": 8, "dtype": "Float"}  # fmt: skip
+            events += launched("nccl", 5 * number, own, begin + 30 - own, number, **said)
+        paths.append(written(tmp_path, events, f"{rank}.json", distributedInfo={"rank": rank, "world_size": 4}))
+    assert time_us(import_files(paths)) == pytest.approx(270)
+    # with every matmul twice as fast, rank 0 is there at 110
+    assert time_us(import_files(paths, options=ImportOptions(faster={"mm": 2}))) == pytest.approx(10 + 100 + 60)
 
 
 def test_a_trace_of_a_host_alone_is_refused(tmp_path: Path) -> None:
