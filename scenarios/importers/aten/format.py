@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
-from scenarios.importers.aten import contractions, matrices, recurrent, rules  # noqa: F401  (registers)
-from scenarios.importers.aten.joint import joint_graph
+from scenarios.importers.aten import contractions, exchanges, matrices, recurrent, rules  # noqa: F401  (registers)
+from scenarios.importers.aten.joint import is_distributed, joint_graph, local_graph
 from scenarios.importers.aten.walk import Walk
+from scenarios.importers.exchanges import with_axes
 from scenarios.importers.groups import layout_of
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
 from scenarios.importers.op_lines import OpLines
@@ -70,6 +71,9 @@ def from_torch(
     name = type(module).__name__
     if train:
         return graph_words(joint_graph(torch, module, args, kwargs).graph.nodes, name, options or ImportOptions())
+    if is_distributed(torch, module, args):
+        with torch.no_grad():
+            return graph_words(local_graph(torch, module, args, kwargs).graph.nodes, name, options or ImportOptions())
     program = torch.export.export(module, tuple(args), dict(kwargs or {}), strict=False)
     return graph_words(program.graph.nodes, name, options or ImportOptions())
 
@@ -82,13 +86,20 @@ def graph_words(nodes: Any, name: str, options: ImportOptions) -> Imported:
     if not lines.lines:
         raise SpecError([Problem(Mark(name), "nothing in this graph costs anything")])
     notes = [f"dim {dim} is taken to be {size}: say another with --dim {dim}=N" for dim, size in walk.open_dims.items()]
+    notes += [f"process group {group} is taken for {size} ranks side by side" for group, size in walk.guessed.items()]
+    world = max([walk.world, *(rank + 1 for groups in walk.groups for group in groups for rank in group)])
+    layout = layout_of(walk.groups, world, options.chip or DEFAULT_CHIP)
+    if world > 1:
+        notes.append(
+            f"the program of each of {world} ranks; how they are wired is a guess: {layout.system['topology']}"
+        )
     if walk.masks:
         notes.append(f"{walk.masks} masks of attention are tensors: what they leave out is computed")
     return Imported(
         name=name,
         about=f"{name} as torch has it, op by op.",
-        system=layout_of([], 1, options.chip or DEFAULT_CHIP).system,
-        ops=lines.lines,
+        system=layout.system,
+        ops=with_axes(lines.lines, [layout.over.get(groups, "X") for groups in walk.groups]),
         rules={"fuse": walk.fused} if walk.fused else {},
         unpriced=lines.unpriced,
         nbytes=lines.nbytes,

@@ -1,4 +1,4 @@
-"""The joint graph of a step forward and backward, as AOTAutograd traces it."""
+"""Graphs that AOTAutograd traces: of a step forward and backward, and of one rank of what is distributed (DTensor)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,33 @@ def joint_graph(torch: Any, given: Any, args: Sequence[Any], kwargs: Mapping[str
     from torch._functorch.aot_autograd import aot_export_module
 
     module = _with_tuple(torch, given)
+    if is_distributed(torch, given, args):
+        return local_graph(torch, module, args, kwargs)
     try:
         return aot_export_module(module, tuple(args), trace_joint=True, output_loss_index=0)[0]
     except torch._subclasses.fake_tensor.DataDependentOutputException:
         exported = torch.export.export(module, tuple(args), dict(kwargs or {}), strict=False).module()
         _untie(exported)
         return aot_export_module(exported, tuple(args), trace_joint=True, output_loss_index=0)[0]
+
+
+def is_distributed(torch: Any, module: Any, args: Sequence[Any]) -> bool:
+    """Whether weights or arguments are DTensors: torch.export does not take these."""
+    if not torch.distributed.is_available():
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return any(isinstance(each, DTensor) for each in (*module.parameters(), *module.buffers(), *args))
+
+
+def local_graph(torch: Any, module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Any:
+    """The graph of one rank, with its part of each tensor and with collectives; forward alone where gradients are off."""
+    from contextlib import ExitStack
+
+    from torch._functorch.aot_autograd import aot_export_joint_with_descriptors
+
+    with ExitStack() as stack:
+        return aot_export_joint_with_descriptors(stack, module, tuple(args), dict(kwargs or {})).graph_module
 
 
 def _untie(exported: Any) -> None:

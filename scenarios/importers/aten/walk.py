@@ -14,6 +14,7 @@ from typing import Any
 from hw import Mark, Problem, SpecError
 from scenarios.importers.aten.names import IN_MEMORY
 from scenarios.importers.dtypes import dtype_named
+from scenarios.importers.groups import Groups
 from scenarios.importers.op_lines import OpLines, Value
 
 Tree = Any
@@ -39,13 +40,18 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 class Walk:
-    """A graph on its way to lines. `fused`: ops that are one kernel; `open_dims`: sizes that were taken for open dims."""
+    """A graph on its way to lines. `fused`: ops that are one kernel; `open_dims`: sizes that were taken for open dims;
+    `groups`: what collectives go over; `guessed`: sizes of process groups that nobody knows; `world`: how many
+    ranks there are."""
 
     def __init__(self, lines: OpLines, dims: Mapping[str, int], name: str) -> None:
         self.lines, self.dims, self.name = lines, dims, name
         self.fused: list[list[str]] = []
         self.open_dims: dict[str, int] = {}
         self.masks = 0
+        self.groups: dict[Groups, str] = {}
+        self.guessed: dict[str, int] = {}
+        self.world = 1
         self.values: dict[str, Tree] = {}
 
     def run(self, nodes: Sequence[Any]) -> None:
@@ -75,7 +81,7 @@ class Walk:
         first: Value | None = None
         parts: list[Tree] = []
         for at, part in enumerate(several):
-            if getattr(part, "shape", None) is None:
+            if not is_tensor(part):
                 parts.append(None)
             elif first is None:
                 first = make(node.name, self._typed(part))
@@ -129,7 +135,7 @@ class Walk:
         return hint
 
     def _typed(self, made: Any) -> Like:
-        if getattr(made, "shape", None) is None:
+        if not is_tensor(made):
             return "int64", ()
         dtype = dtype_named(str(made.dtype))
         if dtype is None:
@@ -140,7 +146,7 @@ class Walk:
         made = node.meta.get("val")
         if made is None:
             made = node.meta.get("example_value")
-        if getattr(made, "shape", None) is None:
+        if not is_tensor(made):
             return made
         return self.lines.source(node.name, *self._typed(made))
 
@@ -158,6 +164,11 @@ class Walk:
         if not inputs or getattr(node.meta.get("val"), "shape", 0) is None:
             return node.meta.get("val")
         return self.made(node, lambda label, like: self.lines.unknown(name, inputs, label, like))
+
+
+def is_tensor(made: Any) -> bool:
+    """Whether what a node makes is a tensor; the mesh of a graph of several ranks has a shape, too."""
+    return getattr(made, "shape", None) is not None and getattr(made, "dtype", None) is not None
 
 
 def op_name(target: Any) -> str:

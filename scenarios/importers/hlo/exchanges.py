@@ -6,11 +6,8 @@ costs nothing. What a collective leaves is read in the sizes of one chip again.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 from scenarios.importers.collectives import collective_kind
-from scenarios.importers.groups import Groups
+from scenarios.importers.exchanges import letters_of, over_groups
 from scenarios.importers.hlo.lowering import Lowering, Tree, flat, label_of, rule
 from scenarios.importers.hlo.module import Instruction, Shape, leaves
 from scenarios.importers.hlo.replica_groups import groups_of, read_pairs, ring_of
@@ -51,44 +48,6 @@ def _over(run: Lowering, each: Instruction, kind: str, value: Value, out: Shape)
     return over_groups(run, (kind, label_of(each)), value, out.dims, groups)
 
 
-def over_groups(run: Lowering, named: tuple[str, str], value: Value, out: Sequence[int], groups: Groups) -> Value:
-    """A collective of a kind, under a label, over groups; `out`: the sizes of what each chip has behind it."""
-    kind, label = named
-    size = len(groups[0])
-    if size < 2:
-        return value
-    over = _letters(run, groups)
-    dims = list(value.dims) or [1]
-    flat = run.lines.view(value, dims)
-    if kind in ("all_reduce", "broadcast"):
-        partial = f"[{','.join(map(str, dims))}]{{U_<{over}>}}" if kind == "all_reduce" else ""
-        made = run.lines.op(kind, [run.lines.view(flat, dims, partial)], label, (value.dtype, dims), f"over={over}")
-        return run.lines.view(made, value.dims)
-    return _resharded(run, named, flat, out, (over, size))
-
-
-def _resharded(run: Lowering, named: tuple[str, str], value: Value, out: Sequence[int], over: tuple[str, int]) -> Value:
-    """A collective that makes an array of another size, as one along a single dim."""
-    kind, label = named
-    letters, size = over
-    axes = f"<{letters}>"
-    if kind == "all_gather":
-        whole = value.elements * size
-        part = run.lines.view(value, (value.elements,), f"[{whole}_{axes}]")
-        made = run.lines.op(kind, [part], label, (value.dtype, (whole,)), f"over={letters}")
-        return run.lines.view(made, out) if math.prod(out) == whole else made
-    if value.elements % size:
-        raise ValueError(f"{value.elements} elements cannot be shared by {size}")
-    if kind == "reduce_scatter":
-        partial = run.lines.view(value, (value.elements,), f"[{value.elements}]{{U_{axes}}}")
-        parted, left = f"[{value.elements}_{axes}]", (value.elements // size,)
-    else:
-        partial = run.lines.view(value, (value.elements,), f"[{size}_{axes},{value.elements}]")
-        parted, left = f"[{size},{value.elements}_{axes}]", (value.elements,)
-    made = run.lines.sharded(kind, partial, label, parted, left, f"over={letters}")
-    return run.lines.view(made, out)
-
-
 @rule("collective-permute", "collective-permute-start")
 def _permute(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     pairs = each.attributes.get("source_target_pairs", "")
@@ -103,7 +62,7 @@ def _sent(run: Lowering, each: Instruction, value: Value, said: str) -> Value:
     groups = ring_of(read_pairs(said), run.module.partitions)
     if len(groups[0]) < 2:
         return value
-    options = f"over={_letters(run, groups)}", "shift=1"
+    options = f"over={letters_of(run, groups)}", "shift=1"
     return run.lines.op("permute", [value], label_of(each), (value.dtype, value.dims), *options)
 
 
@@ -132,8 +91,3 @@ def _received(run: Lowering, _each: Instruction, operands: list[Tree]) -> Tree:
         like = out.dtype or "int8", out.dims
         return run.lines.unknown("recv", [], label_of(asked), like), None
     return _sent(run, asked, value, pairs), None
-
-
-def _letters(run: Lowering, groups: Groups) -> str:
-    """What stands for groups until it is known which axes there are."""
-    return run.groups.setdefault(groups, f"\0{len(run.groups)}\0")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
+from scenarios.importers.exchanges import with_axes
 from scenarios.importers.groups import layout_of
 from scenarios.importers.hlo import control, exchanges, kernels, libraries  # noqa: F401  (registers)
 from scenarios.importers.hlo.lowering import Lowering
@@ -23,7 +24,6 @@ from scenarios.importers.op_lines import OpLines
 _MOST_BYTES = 1 << 28
 _MLIR = re.compile(rb"(\s*(#[^\n]*|//[^\n]*)\n)*\s*(module|func\.func)\b")
 _HLO = re.compile(rb"(\s*(#|//)[^\n]*\n)*\s*HloModule\b")
-_OVER = re.compile("\0(\\d+)\0")
 
 
 class Hlo:
@@ -155,17 +155,3 @@ def shardings_of(module: Module) -> Partition | None:
         return None
     module.partitions = max(module.partitions, spreading.digits[-1])
     return Partition(spreading, module.partitions)
-
-
-def with_axes(items: Sequence[Any], letters: Sequence[str]) -> list[Any]:
-    """Lines with the axes that collectives go over, where numbers stood in for them."""
-    made: list[Any] = []
-    for item in items:
-        if isinstance(item, Mapping):
-            made.append({**item, "ops": with_axes(item["ops"], letters)})
-        elif "\0" in item:
-            typed = re.sub("<\0(\\d+)\0>", lambda found: letters[int(found[1])].strip("[]").replace(", ", ""), item)
-            made.append(_OVER.sub(lambda found: letters[int(found[1])], typed))
-        else:
-            made.append(item)
-    return made

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from scenarios.importers.hlo.exchanges import over_groups
+from scenarios.importers.exchanges import over_groups
 from scenarios.importers.hlo.lowering import Lowering, Tree
 from scenarios.importers.hlo.module import Instruction, Shape, Type
 from scenarios.importers.hlo.replica_groups import Piece, groups_along
