@@ -19,7 +19,7 @@ NEARLY = 1 + 1e-9
 PARAMS = {
     "mib": 64, "rows": 512, "cols": 2048, "n": 2**20, "b": 2, "h": 8, "s": 512, "d": 128, "tokens": 512, "vocab": 4096,
     "params": 2**20, "top": 2, "experts": 8, "ff": 512, "c": 32, "hw": 28, "cin": 64, "cout": 64, "kernel": 3, "stride": 1,
-    "m": 1024, "k": 1024,
+    "m": 1024, "k": 1024, "scale": 2,
 }  # fmt: skip
 
 CELLS = {
