@@ -7,8 +7,9 @@ off they are; `read_training_rows(path)`, `trained(rows)` and `by_source(...)` d
 
 from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.judge import TIMER_S, Judged, by_group, judged, written_back_s
+from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.operators import operator_graph
-from scenarios.validation.recipes import LeftOutError, Told, told
+from scenarios.validation.recipes import Told, told
 from scenarios.validation.rows import Row, read_rows
 from scenarios.validation.steps import model_of
 from scenarios.validation.training import Source, Trained, by_source, trained

@@ -1,6 +1,7 @@
 """How a measured training step was run: its model, parallelism and framework as a row tells them, as a step here.
 
-Model: three recipes, told apart by what the row says of sharding; neither has a number that is fitted.
+Model: recipes told apart by what the row says of its framework (`scenarios.validation.modern` has today's Megatron), else of
+sharding; none has a number that is fitted.
 - Megatron-LM as of 2021 and 2022: fp16 with fp32 masters, scores in memory behind a fused softmax, dropout, gradients
   clipped, and reduced behind the backward pass, stages that wait for what they send, a vocabulary padded to 128 a chip, ops
   that a host issues one by one.
@@ -20,11 +21,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import cast, get_args
 
 from hw import Mesh, System, load_chip, load_system, parse_topology
+from scenarios.validation.left_out import LeftOutError
+from scenarios.validation.modern import FRAMEWORK, SAYS, megatron_core
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Parallel, Precision, RunOptions, Training
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
+from simulator.options import Dispatch
 
 NODE = 8
 """Chips of a node."""
@@ -34,6 +39,7 @@ _CHIPS: Mapping[str, tuple[str, str]] = {
     "A100-80GB": ("a100_80gb_sxm", "dgx_a100"),
     "A100-40GB": ("a100_40gb_sxm", "dgx_a100"),
     "H100-80GB-SXM": ("h100_sxm", "dgx_h100"),
+    "H200": ("h200", "dgx_h200"),
     "B200": ("b200", "dgx_b200"),
 }
 """The chip and the node of each name in a row."""
@@ -61,26 +67,26 @@ class Told:
     options: RunOptions
 
 
-class LeftOutError(Exception):
-    """Why a row cannot be told as a step."""
-
-
 def told(row: TrainingRow) -> Told:
     """The step of a row. Raises LeftOutError with what it does not say, or what is not known here."""
-    silent = [name for name in _SAYS if row.count(name) is None]
+    modern = row.text("framework") == FRAMEWORK
+    if row.text("framework") and not modern:
+        raise LeftOutError(f"framework {row.text('framework')} is not known")
+    says = SAYS if modern else _SAYS
+    silent = [name for name in says if row.count(name) is None]
     if row.measured_s is None:
         silent.append("measured seconds")
     if silent:
         raise LeftOutError(f"does not say {', '.join(silent)}")
-    sizes = {name: row.count(name) or 0 for name in _SAYS}
+    sizes = {name: row.count(name) or 0 for name in says}
     if row.text("chip") not in _CHIPS:
         raise LeftOutError(f"chip {row.text('chip')} is not known by that name")
-    if sizes["tp"] * sizes["pp"] * sizes["dp"] != sizes["n_chips"]:
-        raise LeftOutError("tp x pp x dp are not its chips")
+    if sizes["tp"] * sizes["pp"] * sizes["dp"] * (row.count("cp") or 1) != sizes["n_chips"]:
+        raise LeftOutError("tp x pp x cp x dp are not its chips")
     if sizes["n_chips"] > NODE and sizes["n_chips"] % NODE:
         raise LeftOutError(f"its chips are no multiple of {NODE}")
     recipes: Mapping[str, Recipe] = {"FSDP": _fsdp, "ZeRO": _core}
-    recipe = recipes.get(row.text("sharding")[:4], _megatron)
+    recipe = megatron_core if modern else recipes.get(row.text("sharding")[:4], _megatron)
     model, parallel, training = recipe(row, sizes)
     system = _system(row.text("chip"), sizes["n_chips"])
     return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))
@@ -98,8 +104,12 @@ def _system(name: str, count: int) -> System:
 
 
 def _options(row: TrainingRow, system: System, several: bool) -> RunOptions:
-    """Kernels as measured, issued by a host; a network between nodes that is slower than the node's own has its rate."""
-    plain = RunOptions(calibration="measured", dispatch="eager")
+    """Kernels as measured, issued by a host unless the row says otherwise; a network between nodes that is slower than the
+    node's own has its rate."""
+    asked = row.text("dispatch") or "eager"
+    if asked not in get_args(Dispatch):
+        raise LeftOutError(f"dispatch {asked} is not known")
+    plain = RunOptions(calibration="measured", dispatch=cast(Dispatch, asked))
     found = _NODE_RATE.search(row.text("interconnect"))
     if found is None or not several:
         return plain

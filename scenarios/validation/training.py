@@ -20,7 +20,8 @@ from multiprocessing import get_context
 
 from hw import SpecError
 from scenarios.validation.errors import Errors, errors_of
-from scenarios.validation.recipes import LeftOutError, told
+from scenarios.validation.left_out import LeftOutError
+from scenarios.validation.recipes import told
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Estimator
 
@@ -30,11 +31,12 @@ _FEW = 3
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A row and what is predicted for it; None where it is `left_out`, and why."""
+    """A row and what is predicted for it; None where it is `left_out`, and why. `flops`: of a chip's matmuls, estimated."""
 
     row: TrainingRow
     predicted_s: float | None
     left_out: str = ""
+    flops: float = 0.0
 
     @property
     def error(self) -> float:
@@ -60,7 +62,7 @@ def trained(rows: Sequence[TrainingRow], jobs: int = 1) -> list[Trained]:
     """Every row with its estimate, in order; on so many processes."""
     batches: dict[tuple[str, ...], list[TrainingRow]] = {}
     for row in rows:
-        alike = ("chip", "n_chips", "layers", "hidden", "heads", "seq", "vocab", "interconnect")
+        alike = ("framework", "model", "chip", "n_chips", "layers", "hidden", "heads", "seq", "vocab", "interconnect")
         batches.setdefault(tuple(row.text(name) for name in alike), []).append(row)
     if jobs == 1 or len(batches) == 1:
         done = list(map(_batch, batches.values()))
@@ -85,7 +87,8 @@ def _one(row: TrainingRow, estimators: dict[int, Estimator]) -> Trained:
         key = step.model.embedding.vocab if step.model.embedding is not None else 0
         if key not in estimators:
             estimators[key] = Estimator(step.model, step.system, step.options)
-        return Trained(row, estimators[key].estimate(step.parallel, step.training).earliest)
+        found = estimators[key].estimate(step.parallel, step.training)
+        return Trained(row, found.earliest, flops=found.matrix_flops)
     except LeftOutError as reason:
         return Trained(row, None, str(reason))
     except SpecError as error:
@@ -141,7 +144,7 @@ def _places(values: Sequence[float]) -> list[float]:
 
 def _constant(known: Sequence[Trained]) -> float:
     """The mean error of one efficiency for all rows, the one that is right in the mean of logarithms."""
-    seconds = [(each.row.measured_s or 0.0, _flops(each.row)) for each in known]
+    seconds = [(each.row.measured_s or 0.0, _flops(each.row) or each.flops) for each in known]
     if not seconds:
         return 0.0
     pace = statistics.fmean(math.log(measured / flops) for measured, flops in seconds)
@@ -149,9 +152,11 @@ def _constant(known: Sequence[Trained]) -> float:
 
 
 def _flops(row: TrainingRow) -> float:
-    """FLOPs of one chip."""
+    """FLOPs of one chip; 0 where the row does not say its shapes."""
     names = ("layers", "hidden", "seq", "vocab", "global_batch", "n_chips")
     layers, width, seq, vocab, batch, chips = (float(row.count(name) or 0) for name in names)
+    if not (layers and width and vocab):
+        return 0.0
     blocks = 1.0 + seq / (6.0 * width)
     if row.text("recompute") == "full":
         blocks *= 4.0 / 3.0

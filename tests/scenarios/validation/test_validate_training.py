@@ -67,6 +67,56 @@ def test_a_row_of_fsdp_is_told_as_it_ran() -> None:
     assert step.system.chip.name == "h100_sxm"
 
 
+def modern(**cells: str) -> TrainingRow:
+    """A row of today's Megatron: a model of the catalogue, and no shapes."""
+    silent = dict.fromkeys(("hidden", "heads", "ffn", "vocab"), "")
+    said = {
+        "framework": "megatron-core",
+        "model": "llama3_8b",
+        "dtype": "fp8",
+        "chip": "B200",
+        "tp": "2",
+        "dp": "4",
+        "n_chips": "8",
+    }
+    return row(cells={**silent, **said, **cells})
+
+
+def test_a_row_of_todays_megatron_is_told_as_it_ran() -> None:
+    step = told(modern(layers="4"))
+    assert (step.model.name, step.model.layers) == ("llama3_8b", 4)
+    assert (step.training.engine, step.training.attention, step.training.precision.matmul) == (
+        "megatron",
+        "flash",
+        "fp8",
+    )
+    assert (step.parallel.zero, step.parallel.sequence, step.parallel.overlap_gradients) == (1, True, True)
+    assert step.system.chip.name == "b200"
+    assert told(modern(layers="")).model.layers == 32
+    apart = told(modern(overlap="none", dispatch="compiled", sharding="FSDP"))
+    assert (apart.parallel.overlap_gradients, apart.parallel.zero, apart.options.dispatch) == (False, 3, "compiled")
+    experts = told(modern(model="qwen3_30b_a3b", tp="1", dp="4", cp="2", ep="4", layers=""))
+    assert (experts.parallel.ep, experts.parallel.dp, experts.parallel.cp) == (4, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"framework": "abacus"}, "framework abacus is not known"),
+        ({"dtype": "fp4"}, "fp4 with Megatron-Core"),
+        ({"model": "llama9"}, "llama9"),
+        ({"model": "resnet50"}, "resnet50 is no transformer"),
+        ({"ep": "3"}, "experts lie on more chips"),
+        ({"dispatch": "pigeon"}, "dispatch pigeon is not known"),
+        ({"cp": "2"}, "are not its chips"),
+    ],
+)
+def test_what_todays_megatron_does_not_say_is_left_out(cells: dict[str, str], said: str) -> None:
+    (found,) = trained([modern(**cells)])
+    assert found.predicted_s is None
+    assert said in found.left_out
+
+
 def test_a_network_slower_than_the_node_s_own_has_its_rate() -> None:
     """100 GB/s of a node whose eight ports have 25 GB/s each; inside one node there is none."""
     cells = {"interconnect": "NVLink; 800 Gbps/node inter", "dp": "8", "n_chips": "16"}

@@ -1,0 +1,72 @@
+"""Measured training steps of today's Megatron: a model of the catalogue, its formats and parallelism, as a step here.
+
+Model: Megatron-Core with Transformer Engine: bf16 with fp32 gradients and masters, or matmuls of the blocks in fp8; flash
+attention, gradients added up by the matmuls that make them, the optimizer shared out (ZeRO-1; where a row says FSDP, all of
+it), sequence parallelism wherever tensor parallelism is, gradients clipped and reduced beside the backward pass unless the
+row says otherwise, ops that a host issues one by one unless it says otherwise.
+Assumes: dense matmuls in one format; tensor-parallel communication in the open (Transformer Engine can hide it); stages that
+wait for what they send; balanced experts. No number is fitted.
+Source: NVIDIA Megatron-LM and Megatron-Bridge, docs/performance-summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from scenarios.models import load_model
+from scenarios.validation.left_out import LeftOutError
+from scenarios.validation.training_rows import TrainingRow
+from simulator import Parallel, Precision, Training, precision_of
+from simulator.models import Transformer
+
+FRAMEWORK = "megatron-core"
+"""What a row's `framework` says."""
+
+SAYS = ("seq", "global_batch", "tp", "pp", "dp", "n_chips")
+"""What such a row has to say."""
+
+_PRECISIONS: Mapping[str, Precision] = {
+    "bf16": Precision(gradients="fp32", main_gradients="fp32", master="fp32"),
+    "fp8": precision_of("fp8", "training"),
+}
+
+
+def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
+    """The step of a row. Raises LeftOutError for what has no form here, and SpecError for a model that is not known."""
+    if row.text("dtype") not in _PRECISIONS:
+        raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with Megatron-Core")
+    interleave, experts = row.count("interleave") or 1, row.count("ep") or 1
+    if sizes["dp"] % experts:
+        raise LeftOutError("experts lie on more chips than share the batch")
+    parallel = Parallel(
+        dp=sizes["dp"] // experts,
+        ep=experts,
+        tp=sizes["tp"],
+        pp=sizes["pp"],
+        cp=row.count("cp") or 1,
+        zero=3 if row.text("sharding").startswith("FSDP") else 1,
+        microbatch=row.count("micro_batch") or 1,
+        sequence=sizes["tp"] > 1,
+        schedule="interleaved" if interleave > 1 else "1f1b",
+        interleave=interleave,
+        overlap_gradients=row.text("overlap") != "none",
+    )
+    training = Training(
+        batch=sizes["global_batch"],
+        seq=sizes["seq"],
+        precision=_PRECISIONS[row.text("dtype")],
+        recompute=row.text("recompute") or "none",
+        clip=True,
+        engine="megatron",
+    )
+    return _model(row), parallel, training
+
+
+def _model(row: TrainingRow) -> Transformer:
+    """The model of the catalogue that a row names, with as many layers as it says."""
+    described = load_model(row.model).description
+    if not isinstance(described, Transformer):
+        raise LeftOutError(f"{row.model} is no transformer")
+    layers = row.count("layers")
+    return replace(described, layers=layers) if layers else described
