@@ -110,6 +110,13 @@ STEPS = [
         "SimuMax with 514 measured shapes 5.6 %",
         "Megatron Core",
     ),
+    Line(
+        "megatron_bridge_h100.csv",
+        "Megatron-Bridge on H100",
+        "Megatron-Bridge, 8 to 1,024 H100, 2025 and 2026",
+        "",
+        "Megatron Core",
+    ),
     Line(_STEPS, "llm-foundry-bench, A100-40GB", "llm-foundry, 8 to 128 A100 of 40 GB", "", _FSDP),
     Line(_STEPS, "llm-foundry-bench, A100-80GB", "llm-foundry, 8 to 64 A100 of 80 GB", "", _FSDP),
     Line(_STEPS, "llm-foundry-bench, H100-80GB-SXM", "llm-foundry, 8 to 512 H100, 2023", "", _FSDP),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,10 +70,10 @@ def test_an_operator_is_within_its_bounds(chip: str) -> None:
 
 @pytest.mark.parametrize("dispatch", ["eager", "compiled", "graph"])
 def test_a_step_on_one_chip_is_within_its_bounds(dispatch: str) -> None:
-    given = json.loads(
-        '{"layers": 2, "d": 512, "heads": 8, "kv_heads": 8, "ff": 2048, "seq": 256, "vocab": 1000, "batch": 2, "norm": "rms",'
-        ' "act": "swiglu", "bias": false, "causal": true, "position": "rope", "tied": false}'
-    )
+    given = {
+        "layers": 2, "d": 512, "heads": 8, "kv_heads": 8, "ff": 2048, "seq": 256, "vocab": 1000, "norm": "rms",
+        "act": "swiglu", "bias": False, "causal": True, "position": "rope", "tied": False,
+    }  # fmt: skip
     graph = train_graph(model_of(given), Parallel(microbatch=2), Training(batch=2, seq=256, eager=dispatch == "eager"))
     options = RunOptions(calibration="measured", dispatch=dispatch)  # type: ignore[arg-type]
     found = simulate(graph, System(load_chip("h100_sxm")), options)
