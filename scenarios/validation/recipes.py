@@ -26,10 +26,10 @@ from typing import cast, get_args
 from hw import Mesh, System, load_chip, load_system, parse_topology
 from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.modern import FRAMEWORK, SAYS, megatron_core
+from scenarios.validation.steps import Dispatch
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Parallel, Precision, RunOptions, Training
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
-from simulator.options import Dispatch
 
 NODE = 8
 """Chips of a node."""
