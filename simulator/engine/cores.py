@@ -107,7 +107,6 @@ class Cores:
 
     def settle(self, pool: Pool) -> None:
         """Give out the units that are free, and let flows begin; when all else of an instant has happened."""
-        now = pool.env.now
         self._came.sort(key=self._turn)
         for holder in self._came:
             self._of[holder.task] = holder
@@ -117,7 +116,7 @@ class Cores:
         self._came.clear()
         changed, self._changed = self._changed, {}
         for chip in changed:
-            self._give(chip, now)
+            self._give(chip)
         moved, self._moved = self._moved, {}
         for task in sorted(moved):
             self._go(moved[task], pool)
@@ -128,7 +127,7 @@ class Cores:
         others = (held.own, held.enough, *(time for _, time in shape.demands))
         return held.units, shape.alone_ps, held.blocks, others, holder.task
 
-    def _give(self, chip: int, now: int) -> None:
+    def _give(self, chip: int) -> None:
         """Offer the units of a chip to those that are there, in the order in which they came."""
         free: float = self._program.cores[chip]
         for holder in self._here[chip].values():

@@ -37,6 +37,18 @@ workload:
     - s:bf16[B_X,F]@host = copy(y, queue=save)
     - z:bf16[B_X,D] = matmul(y, v:bf16[F_X,D])
 """,
+    "cores": """\
+name: cores
+system: {chip: h100_sxm, topology: switch(4) over nvlink, mesh: {X: 4}}
+workload:
+  dims: {B: 4096, D: 2048, F: 4096}
+  ops:
+    - y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])
+    - g:bf16[B,D] = all_gather(p:bf16[B_X,D], over=X)
+    - z:bf16[B,D] = matmul(y, v:bf16[F,D])
+    - c:bf16[B,D] = gelu(u:bf16[B,D], queue=side)
+run: {calibration: measured}
+""",
     "unlike": UNLIKE,
 }
 RESOURCES = ("matrix_unit", "vector_unit", "hbm", "ici", "nvlink", "pcie", "host", "launch")

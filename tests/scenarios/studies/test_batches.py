@@ -51,7 +51,6 @@ workload:
   ops:
     - y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F])
     - g:bf16[B,D] = all_gather(p:bf16[B_X,D], over=X)
-    - z:bf16[B,D] = matmul(y, v:bf16[F,D])
     - a:bf16[D,F] = gelu(u:bf16[D,F], queue=side)
 run: {calibration: measured}
 """,
