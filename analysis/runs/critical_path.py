@@ -6,7 +6,8 @@ from 0 to its end without a gap, and their lengths add up to its time exactly, i
 A task's own span is its fixed time (overhead), then the pipeline T = max(t_r) + (sum(t_r) - max(t_r)) / k: all of the
 slowest stage's time and 1/k of each other's, under the word of its resource; what it took beyond T is contention. In
 which order these lie inside a task is a convention: under contention they mix. A gap before a task that nothing in the
-program explains (a user's process) is held; there is no waiting on a path, it goes on to what was waited for.
+program explains (a user's process) is held; where the task holds cores, which others had, it is contention. There is no
+waiting on a path, it goes on to what was waited for.
 Where several things ended at the same instant, an input comes before a queue, then the first in program order.
 Of a folded run the simulated chips are walked; a collective is one task, also where it goes by messages.
 """
@@ -77,7 +78,9 @@ class _Walk:
             found = self._waited_for(task)
             reached = 0 if found is None else end[found]
             if reached < begin[task]:
-                yield Segment(task, *self._name(task), HELD, reached, begin[task])
+                waits_for_cores = self.program.shapes[self.program.shape[task]].held is not None
+                cause = CONTENTION if waits_for_cores else HELD
+                yield Segment(task, *self._name(task), cause, reached, begin[task])
             if found is None:
                 return
             task = found

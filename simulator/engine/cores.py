@@ -78,8 +78,9 @@ class _Holder:
 
 
 class Cores:
-    """The units of all chips of a run. `full`: the resources that can be full; `enter(task)` is called when one that waits
-    for all of its units has them, and has to call `ended` when its work is done; `finish(task)` when a task ends."""
+    """The units of all chips of a run. `full`: the resources that can be full; `enter(task)` is called when a task has its
+    first units, or all that it waits for (then whoever gives it its work has to call `ended` when that is done);
+    `finish(task)` when a task ends."""
 
     def __init__(
         self,
@@ -147,6 +148,8 @@ class Cores:
             if units >= held.units:
                 self._enter(holder.task)
             return
+        if holder.left == 1.0 and holder.flow is None:
+            self._enter(holder.task)
         if held.blocks and not holder.last:
             plan = holder.plan(units, now)
             if holder.flow is not None:

@@ -75,7 +75,7 @@ class Engine:
         full = binding(program, shared)
         self._uses = uses(program, full)
         # who holds units of its chip; nobody does where only one queue asks for them
-        self._cores = Cores(program, full, self._enter, self._finish) if program.cores else None
+        self._cores = Cores(program, full, self._has_units, self._finish) if program.cores else None
         self._fixed = [shape.fixed_ps for shape in program.shapes]
         # a task none of whose resources can bind takes a constant time: one event
         self._constant = [
@@ -207,6 +207,16 @@ class Engine:
             self._cores.start(task)
         else:
             self._enter(task)
+
+    def _has_units(self, task: int) -> None:
+        """A task that waited for units begins now; it has spent its fixed time already where it does not wait for all."""
+        shape = self._shape[task]
+        held = self.program.shapes[shape].held
+        if held is not None and held.whole:
+            self.begin[task] = self.env.now
+            self._enter(task)
+        else:
+            self.begin[task] = self.env.now - self._fixed[shape]
 
     def _enter(self, task: int) -> None:
         """Spend the fixed time of a task, then work."""

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.runs import CONTENTION, schedule_path
 from hw import Mesh, System, load_chip, parse_topology
 from simulator import Result, RunOptions, parse_graph, simulate
 from tests.support.strategies import show_error
@@ -61,6 +62,18 @@ def test_one_stream_holds_nothing() -> None:
     assert not ran([SQUARE, "z:bf16[M,M] = gelu(y)"], {"M": 512}).plan.program.cores
     assert not ran([SQUARE, "z:bf16[M,M] = gelu(y, queue=b)"], {"M": 512}, RunOptions()).plan.program.cores
     assert ran([SQUARE, "z:bf16[M,M] = gelu(y, queue=b)"], {"M": 512}).plan.program.cores == {0: 132}
+
+
+def test_who_waits_for_cores_has_not_begun() -> None:
+    """The shorter kernel is first; the other begins, but for its start, when it ends. Its wait is contention on the path."""
+    found = ran([SQUARE, "c:bf16[N] = copy(s:bf16[N], queue=side)"], {"M": 8192, "N": 2**29})
+    matmul, copy = (0, 1)
+    start_ps = found.plan.program.shapes[found.plan.program.shape[matmul]].fixed_ps
+    assert found.begin_ps[matmul] == found.end_ps[copy] - start_ps
+    path = schedule_path(found)
+    assert (path[0].begin_ps, path[-1].end_ps) == (0, found.end_ps[matmul])
+    assert {part.cause for part in path} == {CONTENTION, "overhead", "compute"}
+    assert sum(part.end_ps - part.begin_ps for part in path) == found.end_ps[matmul]
 
 
 # Laws
