@@ -95,6 +95,11 @@ class PassTimes(Spec):
     compiled: bool = Field(
         default=False, strict=True, description="a compiler makes one kernel of it, with each tensor once"
     )
+    reducing: bool = Field(
+        default=False,
+        strict=True,
+        description="what was measured makes statistics; where they are known, tensors pass once",
+    )
     element_s: Seconds = Field(
         alias="element", default=0.0, description="time of one core for each element beside its bytes"
     )

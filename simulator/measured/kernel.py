@@ -116,7 +116,8 @@ def _contraction(kernel: Kernel, device: Device, times: KernelTimes) -> KernelTi
 
 def _pass(kernel: Kernel, times: KernelTimes, compiled: bool) -> PassTimes:
     own = times.kinds.get(kernel.kind, _ONCE)
-    return _ONCE if compiled and own.compiled else own
+    fused = compiled and own.compiled
+    return _ONCE if fused or (own.reducing and not kernel.reduces) else own
 
 
 def lanes_s(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool) -> float:
