@@ -22,6 +22,7 @@ from analysis.runs.margin import NINE_OF_TEN, Margin, margin
 from analysis.runs.path_frames import path_frame, slack_frame
 from analysis.runs.roofline import RooflinePoint, roofline_points, roofs
 from analysis.runs.roofline_frames import eta_frame, points_frame
+from analysis.runs.spent import SPENT, spent_ps
 from analysis.words.busy import busy_s
 from analysis.words.memory import holdings, memory_peaks, near_bytes
 from analysis.words.processes import BesideWork
@@ -53,6 +54,9 @@ __all__ = [
     "points_frame",
     "roofline_points",
     "roofs",
+    # Where the time of the busiest chip goes.
+    "SPENT",
+    "spent_ps",
     # Memory.
     "holdings",
     "memory_peaks",

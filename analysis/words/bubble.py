@@ -13,17 +13,21 @@ import numpy as np
 from analysis.words.intervals import covered
 from analysis.words.per_chip import flops
 from hw.rows import array_of, largest
-from simulator import Result
+from simulator import Plan, Result
 
 
 def bubble(result: Result) -> float:
     """The share of the run in which the busiest chip does nothing; 0 for a run of no time."""
-    arithmetic = flops(result.plan)
-    whole = largest(result.end_ps, default=0)
-    if not whole or not arithmetic:
+    busiest, whole = busiest_chip(result.plan), largest(result.end_ps, default=0)
+    if not whole or busiest is None:
         return 0.0
-    busiest = max(sorted(arithmetic), key=lambda chip: arithmetic[chip])
     return 1.0 - running_ps(result, busiest) / whole
+
+
+def busiest_chip(plan: Plan) -> int | None:
+    """The chip with the most arithmetic, the first of equals; None where there is none."""
+    arithmetic = flops(plan)
+    return max(sorted(arithmetic), key=lambda chip: arithmetic[chip], default=None)
 
 
 def running_ps(result: Result, chip: int) -> int:

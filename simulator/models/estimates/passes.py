@@ -1,7 +1,7 @@
 """The passes of a chunk: their longest paths, and their work.
 
-Model: a pass begins when its input is there and its stage's compute queue is free; what passes before it left to do in other
-queues is not counted. Behind the last pass stand the reductions of gradients and the optimizer's step; before the first one
+Model: a pass begins when its input is there and its stage's compute queue is free. Of what passes before it left to do in
+other queues, that of the one queue is counted that has most to do beside compute: it goes about it in order, too. Behind the last pass stand the reductions of gradients and the optimizer's step; before the first one
 the gathers of weights.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from simulator.models.estimates.chunks import ChunkSort
 from simulator.models.estimates.paths import NEVER, Course, Walk
 from simulator.models.estimates.rows import COMPUTE, Binder, Rows
-from simulator.models.estimates.stages import ChunkPasses, Pass, Paths
+from simulator.models.estimates.stages import UNBOUND, ChunkPasses, Pass, Paths
 from simulator.models.estimates.work import Work
 
 PASSES = ("forward", "backward", "weights")
@@ -53,7 +53,8 @@ def costs_of(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Co
     for name in PASSES:
         same = rows[name, True] is rows[name, False]
         work[name, True] = work[name, False] if same else work_of(rows[name, True])
-    walks = _Walks(sort, rows, courses)
+    beside = _beside(rows)
+    walks = _Walks(sort, rows, courses, beside)
     done = [name for name in PASSES if rows[name, False]]
     return ChunkCosts(
         ChunkPasses(
@@ -63,6 +64,7 @@ def costs_of(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Co
             before=work["begin", False].serial,
             behind=work["end", False].serial,
             tied=_tied(rows["end", False]),
+            beside=beside,
         ),
         work,
     )
@@ -76,6 +78,26 @@ def work_of(rows: Rows) -> Work:
         for at in stretch.sends:
             total.add(stretch.prices[at], stretch.count)
     return total
+
+
+def _beside(rows: Mapping[tuple[str, bool], Rows]) -> str:
+    """The queue of communication in which the passes of a microbatch have most to do; none where they have nothing."""
+    seconds: dict[str, float] = {}
+    for name in PASSES:
+        for queue, each in _in_queues(rows[name, False]).items():
+            seconds[queue] = seconds.get(queue, 0.0) + each
+    return max(seconds, key=lambda queue: seconds[queue], default="")
+
+
+def _in_queues(rows: Rows) -> dict[str, float]:
+    """Seconds of communication that rows have for queues other than compute."""
+    found: dict[str, float] = {}
+    for stretch in rows:
+        for at in stretch.sends:
+            price = stretch.prices[at]
+            if price.queue != COMPUTE:
+                found[price.queue] = found.get(price.queue, 0.0) + stretch.count * price.least
+    return found
 
 
 def _tied(rows: Rows) -> tuple[float, float] | None:
@@ -107,9 +129,11 @@ class Courses:
 class _Walks:
     """The walks through the rows of a chunk."""
 
-    def __init__(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Courses) -> None:
+    def __init__(
+        self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Courses, beside: str
+    ) -> None:
         seed = (sort.seed,)
-        self._sort, self._rows, self._courses = sort, rows, courses
+        self._sort, self._rows, self._courses, self._beside = sort, rows, courses, beside
         self._takes = {"forward": sort.takes("forward"), "backward": sort.takes("backward") or seed, "weights": ()}
         self._makes = {"forward": sort.gives("forward") or seed, "backward": sort.gives("backward"), "weights": ()}
         self._slots = len(sort.structure.slots)
@@ -120,7 +144,8 @@ class _Walks:
         if name not in self._known:
             walks = self._sources(name, (name,), self._rows[name, False])
             self._known[name] = (self._paths(walks[0], name), self._paths(walks[1], name))
-        return Pass(*self._known[name], serial)
+        seconds = _in_queues(self._rows[name, False]).get(self._beside, 0.0)
+        return Pass(*self._known[name], serial, replace(UNBOUND, beside=seconds))
 
     def last(self, name: str, serial: float, ends: bool) -> Pass:
         """That of the last microbatch, which does at least as much; `ends`: with what stands behind it."""
@@ -128,11 +153,15 @@ class _Walks:
         if not ends:
             return found
         rows = (*self._rows[name, True], *self._rows["end", False])
-        by_input, by_queue = (walk.latest for walk in self._sources(name, (name, "last", "end"), rows))
+        sections = name, "last", "end"
+        by_input, by_queue = (walk.latest for walk in self._sources(name, sections, rows))
+        course = self._courses.of(self._sort, sections, rows, self._makes[name])
+        by_beside = Walk.of(self._slots, queues=(self._beside,)).through(course, rows).latest
         return replace(
             found,
             from_input=replace(found.from_input, end=by_input),
             from_queue=replace(found.from_queue, end=by_queue),
+            from_beside=replace(found.from_beside, end=by_beside),
         )
 
     def first(self) -> Paths:
@@ -150,4 +179,4 @@ class _Walks:
 
     def _paths(self, walk: Walk, name: str) -> Paths:
         out = max((walk.slot[each] for each in self._makes[name]), default=NEVER)
-        return Paths(out, walk.queue.get(COMPUTE, NEVER))
+        return Paths(out, walk.queue.get(COMPUTE, NEVER), beside=walk.queue.get(self._beside, NEVER))

@@ -2,11 +2,12 @@
 
 Model: a stage goes about its passes in the order of the schedule (`simulator.passes.pipeline.schedules`); a pass needs what
 comes from the chunk before or behind it, by a transfer. Two recurrences: `earliest`, in which a pass begins when its stage's
-compute queue is free and its input is there, and ends for the next chunk and for its own queue as its longest paths say;
+compute queue is free and its input is there, and ends for the next chunk and for its own queue as its longest paths say,
+and in which the busiest queue beside compute goes about what passes leave to it in their order, too;
 and `serial`, in which a chip does one thing at a time, transfers included, in program order.
 Law: both are max-plus linear in times. Where every pass of every chunk is a period behind that of the microbatch before it,
 for as many microbatches as a stage ever has ahead, it stays so: more microbatches add so many periods. They are not gone
-through one by one. Pipelines that go about the same passes in the same order are gone through together: their times are
+through one by one. What is left to a queue beside them must not get less: then the end moves on by at least as much. Pipelines that go about the same passes in the same order are gone through together: their times are
 columns, of one recurrence.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from simulator.models.estimates.moves import Moves, moves_of
-from simulator.models.estimates.stages import NEVER, UNBOUND, Pipe
+from simulator.models.estimates.stages import NEVER, UNBOUND, Pass, Pipe
 
 _SAME = 1e-9
 _FEW = 6
@@ -48,10 +49,12 @@ def bounds_of(pipes: Sequence[Pipe]) -> list[Bounds]:
 
 @dataclass(frozen=True, slots=True)
 class _Walked:
-    """When some pipelines end, and when each of their passes does, by its number, then microbatch."""
+    """When some pipelines end, and when each of their passes does, by its number, then microbatch; and what it leaves to the
+    queue beside compute, if that is counted."""
 
     end: Any
     passes: Sequence[Sequence[Any]]
+    beside: Sequence[Sequence[Any]] = ()
 
 
 _Walk = Callable[[Moves, Sequence[Pipe], "_Numbers"], _Walked]
@@ -91,7 +94,8 @@ def _alike(pipes: Sequence[Pipe], wanted: Sequence[int], counts: Sequence[int]) 
         pipe = pipes[at]
         has = tuple(tuple(chunk.passes) for chunk in pipe.chunks)
         walked = counts[at], pipe.microbatches == counts[at]
-        groups[pipe.schedule, pipe.stages, pipe.interleave, pipe.blocking, walked, has].append(at)
+        walks = pipe.schedule, pipe.stages, pipe.interleave, pipe.blocking, pipe.has_beside
+        groups[*walks, walked, has].append(at)
     found = []
     for mine in groups.values():
         found += [mine] if len(mine) > _FEW else [[at] for at in mine]
@@ -123,6 +127,11 @@ def _extended(pipes: Sequence[Pipe], mine: Sequence[int], fewer: int, walk: _Wal
             step = column[steady] - column[before]
             off = np.abs(step - periods.setdefault(does, step[0])) > _SAME * np.abs(column[steady])
             goes_on &= ~off.any(axis=0)
+    for (does, _), times in zip(moves.passes, ran.beside, strict=False):
+        if times:
+            column = np.asarray(times).reshape(fewer, len(some))
+            slower = column[steady] - column[before] < periods[does] - _SAME * np.abs(column[steady])
+            goes_on &= ~slower.any(axis=0)
     # passes of one microbatch go on beside those of another, but for gpipe: there all of a kind come first
     lengths = np.asarray(list(periods.values()))
     if one.schedule == "gpipe":
@@ -141,13 +150,20 @@ def _earliest(moves: Moves, pipes: Sequence[Pipe], numbers: _Numbers) -> _Walked
     free = [numbers.nothing] * moves.stages
     came, lanes = [numbers.never] * moves.slots, [numbers.nothing] * moves.lanes
     ends: list[list[Any]] = [[] for _ in passes]
+    besides: list[list[Any]] = [[] for _ in passes]
     end = numbers.nothing
+    beside = [numbers.nothing] * moves.stages
     for key, number, stage, source, target, out_lane, in_lane, _ in moves.rows:
         done = passes[key]
         if done is None:
             continue
-        by_out, by_queue, own_out, own_queue, told, final, first = done
+        by_out, by_queue, own_out, own_queue, told, final, first, left = done
         given, queue = came[source], free[stage]
+        if left is not None:
+            if number == last:
+                end = larger(end, beside[stage] + left[3])
+            beside[stage] = late = larger(larger(given + left[0], queue + left[1]), beside[stage] + left[2])
+            besides[key].append(late)
         out = larger(given + by_out, queue + own_out)
         now = larger(given + by_queue, queue + own_queue)
         if not number:
@@ -162,14 +178,15 @@ def _earliest(moves: Moves, pipes: Sequence[Pipe], numbers: _Numbers) -> _Walked
             if moves_on_late:
                 free[stage] = larger(now, out)
         came[target] = out
-    for each in (*lanes, *(times[-1] for times in ends if times)):
+    for each in (*lanes, *beside, *(times[-1] for times in ends if times)):
         end = larger(end, each)
-    return _Walked(end, ends)
+    return _Walked(end, ends, besides)
 
 
 def _path_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: _Numbers) -> tuple[Any, ...] | None:
     """Of a pass: from its input and from its queue to what it makes and to its queue's end, the transfer of what it makes;
-    both to the end of all that follows it; when it is over at the earliest if it is the first. None where there is none."""
+    both to the end of all that follows it; when it is over at the earliest if it is the first; what it leaves to the queue
+    beside compute, None where that is not counted. None where there is none."""
     if does not in pipes[0].chunks[at].passes:
         return None
     mine = [pipe.chunks[at] for pipe in pipes]
@@ -184,6 +201,18 @@ def _path_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: _Numbers) 
         of([pipe.told(does, at)[0] for pipe in pipes]),
         (of([each.from_input.end for each in last]), of([each.from_queue.end for each in last])),
         (of([each.out for each in first]), of([each.queue for each in first])),
+        _beside_numbers(done, last, of) if pipes[0].has_beside else None,
+    )
+
+
+def _beside_numbers(done: Sequence[Pass], last: Sequence[Pass], of: Callable[[Sequence[float]], Any]) -> tuple[Any, ...]:
+    """Of a pass: from its input, from its queue and from when the queue beside it is free to when that is free again, and
+    from then to the end of all that follows the last one."""
+    return (
+        of([each.from_input.beside for each in done]),
+        of([each.from_queue.beside for each in done]),
+        of([each.from_beside.beside for each in done]),
+        of([each.from_beside.end for each in last]),
     )
 
 

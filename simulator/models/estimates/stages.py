@@ -11,12 +11,13 @@ NEVER = -math.inf
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Seconds of a pass to what it gives on, to the end of its last kernel in the compute queue, and to the end of what
-    follows it, if it is the last."""
+    """Seconds of a pass to what it gives on, to the end of its last kernel in the compute queue, to the end of what follows
+    it, if it is the last, and to the end of its last kernel in the queue `beside` compute that does most."""
 
     out: float
     queue: float
     end: float = NEVER
+    beside: float = NEVER
 
 
 UNBOUND = Paths(NEVER, NEVER)
@@ -25,18 +26,21 @@ UNBOUND = Paths(NEVER, NEVER)
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A pass of a chunk: its paths from its input and from when the compute queue is free, and its serial seconds."""
+    """A pass of a chunk: its paths from its input, from when the compute queue is free, and from when the queue beside it
+    is; its serial seconds."""
 
     from_input: Paths
     from_queue: Paths
     serial: float
+    from_beside: Paths = UNBOUND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkPasses:
     """The passes of a chunk by their names, those of the last microbatch apart, and `first`: when the first one is over at
     the earliest, counted from the begin of the step, with what is there before. Serial seconds of what stands `before` all
-    passes and `behind` them; of that, what two chunks exchange, and what follows it (`tied`), if they do."""
+    passes and `behind` them; of that, what two chunks exchange, and what follows it (`tied`), if they do. `beside`: the queue
+    of those but compute that does most."""
 
     passes: Mapping[str, Pass]
     last: Mapping[str, Pass]
@@ -44,6 +48,7 @@ class ChunkPasses:
     before: float
     behind: float
     tied: tuple[float, float] | None = None
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,11 @@ class Pipe:
     there: Sequence[tuple[float, float]] = ()
     back: Sequence[tuple[float, float]] = ()
     blocking: bool = False
+
+    @property
+    def has_beside(self) -> bool:
+        """Whether a stage has one queue beside compute that does most, whichever of its chunks is at work."""
+        return len({chunk.beside for chunk in self.chunks}) == 1
 
     @property
     def interleave(self) -> int:
