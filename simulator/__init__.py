@@ -66,7 +66,7 @@ from simulator.result import Result
 from simulator.simulation import Simulation, simulate
 
 if TYPE_CHECKING:
-    from simulator.models.estimates.estimate import Estimate, Estimator
+    from simulator.models.estimates.estimate import Bounded, Estimate, Estimator
     from simulator.models.estimates.memory import StageMemory
     from simulator.models.steps.forward import Forward, forward_graph
     from simulator.models.steps.inference.graph import inference_graph
@@ -177,6 +177,7 @@ __all__ = [
     # Steps of whole models (descriptions are in `simulator.models`).
     "NAMED_PRECISIONS",
     "PRECISIONS",
+    "Bounded",
     "Estimate",
     "Estimator",
     "Forward",
@@ -223,7 +224,7 @@ __all__ = [
 ]
 
 _LATE = {
-    "models.estimates.estimate": ["Estimate", "Estimator"],
+    "models.estimates.estimate": ["Bounded", "Estimate", "Estimator"],
     "models.estimates.memory": ["StageMemory"],
     "models.steps.forward": ["Forward", "forward_graph"],
     "models.steps.inference.graph": ["inference_graph"],

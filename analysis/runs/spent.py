@@ -1,8 +1,8 @@
 """Where the time of a run goes, cause by cause, on its busiest chip: what one layout of a model has more of than another.
 
 Definition. Of the chip with the most arithmetic (as the word `bubble` has it), at every instant the first of these:
-- a task with matrix or vector work runs: what the largest of its times is of (compute, vector, memory, host), or recompute, where
-  it makes again what a forward pass has made;
+- a task with matrix or vector work runs: what the largest of its times is of (compute, vector, memory, host), or recompute,
+  where it makes again what a forward pass has made;
 - exposed_network, exposed_memory: none does, but communication, or else pure data movement;
 - overhead: none of these, but a task in its fixed time;
 - bubble: no task runs.

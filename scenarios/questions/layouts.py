@@ -1,7 +1,7 @@
-"""The layouts that a search is among: what each key may be, and the estimate of each combination.
+"""The layouts that a search is among: what each key may be, and the bounds of each combination.
 
 Model: a candidate says how many chips share each kind of work, the microbatch and what is recomputed; replicas are what the
-others leave of the chips. Its estimate says what every run of it holds at once, at the least (`least_memory`), and the time
+others leave of the chips. Its bounds are what every run of it holds at once, at the least (`least_memory`), and the time
 that none beats: `earliest`, or, where a host issues kernels, the work of the busiest resource.
 """
 
@@ -19,7 +19,7 @@ from hw import Dimension, Mark, Problem, SpecError
 from hw.input import cut, show, unknown
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import first_line
-from simulator import Estimate, Estimator, Parallel, Training
+from simulator import Bounded, Estimator, Parallel, Training
 from simulator.models import Transformer
 
 Values = Mapping[str, Any]
@@ -30,16 +30,22 @@ _OF_PARALLEL = tuple(each.name for each in fields(Parallel) if each.name not in 
 KEYS = (*_OF_PARALLEL, "recompute")
 """What may be searched over; replicas follow, and of matmuls in pieces no bound is known."""
 
+Asked = tuple[Parallel, Training]
+"""A layout, as it is built."""
+
+_ROUNDING = 1e-9
+"""By how much sums of the same bytes may differ."""
+
 _MICROBATCHES = (1, 2, 4, 8)
 _RECOMPUTE = ("none", "selective", "full")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A layout: its values, its estimate, the time that no run of it beats, and the words of its run if it was run."""
+    """A layout: its values, what every run of it holds, the time that none beats, and the words of its run if it was run."""
 
     values: Values
-    estimate: Estimate
+    least_memory: float
     bound_s: float
     words: Mapping[str, Any] | None = None
 
@@ -73,9 +79,9 @@ class Candidate:
         return f"Candidate({self.told})"
 
 
-def candidates_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None, refused: Refused) -> list[Candidate]:
-    """Every layout that can be built, with its estimate; why others cannot is said to `refused`. Raises SpecError where no
-    transformer is trained, or on unlike chips."""
+def asked_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None, refused: Refused) -> dict[Asked, Values]:
+    """Every layout that makes sense; why others do not is said to `refused`. Raises SpecError where no transformer is
+    trained."""
     run = scenario.model
     where = scenario.document.value_mark(("workload",))
     if run is None or not isinstance(run.how, Training) or not isinstance(run.model.description, Transformer):
@@ -86,8 +92,35 @@ def candidates_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None
     if unknown_keys:
         raise SpecError([Problem(Mark("--vary"), unknown("key of a layout", key, KEYS)) for key in unknown_keys])
     space = {**_space(scenario, run.model.description), **(values or {})}
-    estimator = Estimator(run.model.description, scenario.system, scenario.options)
-    return list(_candidates(scenario, space, estimator, refused))
+    tried: dict[Asked, Values] = {}
+    for chosen, parallel, training in _combinations(scenario, space, refused):
+        asked = replace(parallel, schedule="1f1b") if parallel.chunks == 1 else parallel, training
+        if asked in tried:
+            refused.add("without a pipeline one schedule is as any other")
+        else:
+            tried[asked] = chosen
+    return tried
+
+
+class Bounds:
+    """Bounds of layouts of a scenario, worked out in this process. Raises SpecError on unlike chips."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        run = scenario.model
+        assert run is not None
+        assert isinstance(run.model.description, Transformer)
+        self._estimator = Estimator(run.model.description, scenario.system, scenario.options)
+        self._room = room_of(scenario)
+
+    def of(self, asked: Sequence[Asked]) -> list[Bounded | str]:
+        """Of some layouts, or why they cannot be built; of those that do not fit no times."""
+        found = self._estimator.bounds(asked, self._room)
+        return [first_line(each) if isinstance(each, SpecError) else each for each in found]
+
+
+def room_of(scenario: Scenario) -> float:
+    """Bytes that a chip has; a little more, as sums of the same bytes may differ."""
+    return min(chip.hbm.capacity_bytes for chip in scenario.system.kinds) * (1 + _ROUNDING)
 
 
 def paths_of(scenario: Scenario, values: Values) -> dict[str, Any]:
@@ -118,26 +151,6 @@ class Refused:
     def told(self) -> dict[str, int]:
         """The reasons, the most common first, and how many were refused for each."""
         return {cut(self._first[sort], 120): count for sort, count in self._counts.most_common()}
-
-
-def _candidates(
-    scenario: Scenario, space: Mapping[str, Sequence[Any]], estimator: Estimator, refused: Refused
-) -> Iterator[Candidate]:
-    """Every combination that can be built, with its estimate; why others cannot is counted."""
-    tried: dict[tuple[Parallel, Training], Values] = {}
-    for values, parallel, training in _combinations(scenario, space, refused):
-        asked = replace(parallel, schedule="1f1b") if parallel.chunks == 1 else parallel, training
-        if asked in tried:
-            refused.add("without a pipeline one schedule is as any other")
-        else:
-            tried[asked] = values
-    # where a host issues kernels, only the work of resources is a bound
-    is_graph = scenario.options.dispatch == "graph"
-    for values, found in zip(tried.values(), estimator.estimates(tried), strict=True):
-        if isinstance(found, SpecError):
-            refused.add(first_line(found))
-        else:
-            yield Candidate(values, found, found.earliest if is_graph else found.lower_bound)
 
 
 def _combinations(

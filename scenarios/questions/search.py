@@ -1,8 +1,9 @@
 """The best way to lay the training of a model on a system, with its proof.
 
-Model: each layout is estimated first (`layouts`). What needs more than a chip has in every run is left out; of the rest the
-best bound is run first, until none that is left can be better in any goal than one that was run and fits: then none that is
-left can win. Several are run at once where there are processes for it.
+Model: each layout has its bounds first (`layouts`). What needs more than a chip has in every run is left out; of the rest
+the best bound is run first, until none that is left can be better in any goal than one that was run and fits: then none
+that is left can win. Several are run at once where there are processes for it. Where the first one has won at once, one more
+is run, for a winner to be compared with.
 Law: the winner is that of running all and leaving out those whose peak is above what a chip has.
 Assumes: a system has its price by the hour, whatever it does: the fastest step is also the cheapest, and that of most tokens
 per dollar.
@@ -10,16 +11,19 @@ per dollar.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from analysis.runs import spent_ps
 from hw import Dimension, Mark, Problem, RunError, SpecError
 from hw.input import notebook_html, show, unknown
 from scenarios.building.build import Scenario, build_scenario, without_questions
-from scenarios.building.run_one import first_line, words_of
+from scenarios.building.run_one import first_line, summarise
 from scenarios.language.variants import changed
-from scenarios.questions.layouts import Candidate, Refused, candidates_of, paths_of
+from scenarios.questions.layouts import Asked, Bounds, Candidate, Refused, asked_of, paths_of, room_of
+from simulator import PS_PER_S, Bounded
 
 WORDS = (
     "time", "mfu", "peak_memory", "exposed_network", "bubble", "t_math", "t_memory", "t_network",
@@ -32,12 +36,18 @@ GOALS = ("time", "cost", "tokens_per_dollar", "memory")
 ROWS = 10
 """Layouts that are shown of those that were run."""
 
-_ROUNDING = 1e-9
-"""By how much sums of the same bytes may differ."""
+SPENT_WORD = "spent"
+"""What each run has beside words: where the time of its busiest chip goes, ps (`analysis.runs.spent`)."""
+
+
+def layout_words(scenario: Scenario, asked: Sequence[str] | None) -> dict[str, Any]:
+    """The words of a run that are asked for, and where its time goes. Raises SpecError, RunError."""
+    summary = summarise(scenario)
+    return {**{word: summary[word] for word in asked or WORDS}, SPENT_WORD: spent_ps(summary.result)}
 
 
 class Runs(Protocol):
-    """Who runs layouts, so many at once: the words of each, or, as text, why there are none."""
+    """Who bounds and runs layouts, so many at once: the words of each, or, as text, why there are none."""
 
     @property
     def at_once(self) -> int:
@@ -45,6 +55,9 @@ class Runs(Protocol):
 
     def of(self, paths: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | str]:
         """Run variants of the scenario, each with other values at dotted paths."""
+
+    def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
+        """The bounds of layouts, or why they cannot be built. Raises SpecError on unlike chips."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +71,30 @@ class RunsHere:
         """As `Runs` does."""
         return [self._one(each) for each in paths]
 
+    def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
+        """As `Runs` does."""
+        return Bounds(self.scenario).of(asked)
+
     def _one(self, paths: Mapping[str, Any]) -> Mapping[str, Any] | str:
         document = changed(without_questions(self.scenario.document), paths)
         try:
-            return words_of(build_scenario(document, self.scenario.path), WORDS)
+            return layout_words(build_scenario(document, self.scenario.path), WORDS)
         except (SpecError, RunError) as error:
             return first_line(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What two runs spend on one cause on their busiest chips, seconds."""
+
+    cause: str
+    best_s: float
+    next_s: float
+
+    @property
+    def more_s(self) -> float:
+        """What the next one spends more."""
+        return self.next_s - self.best_s
 
 
 @dataclass(frozen=True)
@@ -109,6 +140,21 @@ class Searched:
         return found
 
     @property
+    def next(self) -> Candidate | None:
+        """The best but one of those that were run, which the best is compared with; None where there is no other."""
+        return self.ran[1] if len(self.ran) > 1 else None
+
+    @property
+    def why(self) -> list[Spent]:
+        """Where the time of the best and of the next one goes, by cause (`analysis.runs.SPENT`): they add up to their times;
+        empty where there is no next one. Causes on which neither spends anything are left out."""
+        if self.best is None or self.next is None:
+            return []
+        one, other = self.best.word(SPENT_WORD), self.next.word(SPENT_WORD)
+        found = [Spent(cause, one[cause] / PS_PER_S, other[cause] / PS_PER_S) for cause in one]
+        return [each for each in found if each.best_s or each.next_s]
+
+    @property
     def is_proven(self) -> bool:
         """Whether no candidate that was not run can be better."""
         return self.open == 0
@@ -135,13 +181,23 @@ def search(
     runs after which it is given up without a proof; `goals`: what is to be best, two for a front of those that cannot be
     better in one without being worse in the other. Raises SpecError where there is nothing to search."""
     _check(goals)
-    refused = Refused()
-    room = min(chip.hbm.capacity_bytes for chip in scenario.system.kinds)
-    candidates = candidates_of(scenario, values, refused)
-    fitting = [each for each in candidates if each.estimate.least_memory <= room * (1 + _ROUNDING)]
+    refused, runs = Refused(), runs or RunsHere(scenario)
+    asked = asked_of(scenario, values, refused)
+    too_large, fitting = 0, []
+    # where a host issues kernels, only the work of resources is a bound
+    is_graph = scenario.options.dispatch == "graph"
+    for chosen, bounded in zip(asked.values(), runs.bounds(list(asked)), strict=True):
+        if isinstance(bounded, str):
+            refused.add(bounded)
+            continue
+        bound_s = bounded.earliest if is_graph else bounded.lower_bound
+        if bound_s is None:
+            too_large += 1
+        else:
+            fitting.append(Candidate(chosen, bounded.least_memory, bound_s))
     fitting.sort(key=lambda each: _bounds(each, goals))
-    found = _Search(scenario, tuple(goals), runs or RunsHere(scenario), room, refused).through(fitting, most)
-    return replace(found, too_large=found.too_large + len(candidates) - len(fitting), errors=refused.told())
+    found = _Search(scenario, tuple(goals), runs, refused).through(fitting, most)
+    return replace(found, too_large=found.too_large + too_large, errors=refused.told())
 
 
 def _check(goals: Sequence[str]) -> None:
@@ -155,7 +211,7 @@ def _check(goals: Sequence[str]) -> None:
 
 def _bounds(candidate: Candidate, goals: Sequence[str]) -> tuple[float, ...]:
     """By goal what no run of a candidate is below."""
-    return tuple(candidate.estimate.least_memory if goal == "memory" else candidate.bound_s for goal in goals)
+    return tuple(candidate.least_memory if goal == "memory" else candidate.bound_s for goal in goals)
 
 
 def _made(candidate: Candidate, goals: Sequence[str]) -> tuple[float, ...]:
@@ -175,17 +231,18 @@ class _Search:
     scenario: Scenario
     goals: tuple[str, ...]
     runs: Runs
-    room: float
     refused: Refused
     ran: list[Candidate] = field(default_factory=list)
     too_large: int = 0
 
     def through(self, fitting: Sequence[Candidate], most: int | None) -> Searched:
         """Run candidates, the best bound first, but for those that cannot be better than what was run."""
-        waiting, tried = list(fitting), 0
+        waiting, tried, room = list(fitting), 0, math.inf if most is None else most
         while True:
-            wanted = self.runs.at_once if most is None else min(self.runs.at_once, most - tried)
-            wave = [at for at, each in enumerate(waiting) if self._may_win(each)][: max(wanted, 0)]
+            wave = [at for at, each in enumerate(waiting) if self._may_win(each)]
+            # a winner is compared with the next
+            wave = wave or ([0] if waiting and len(self.ran) == 1 else [])
+            wave = wave[: int(min(self.runs.at_once, room - tried))]
             if not wave:
                 break
             self._run([waiting[at] for at in wave])
@@ -207,11 +264,12 @@ class _Search:
         return not any(_reaches(_made(each, self.goals), bounds) for each in self.ran)
 
     def _run(self, wave: Sequence[Candidate]) -> None:
+        room = room_of(self.scenario)
         found = self.runs.of([paths_of(self.scenario, each.values) for each in wave])
         for candidate, words in zip(wave, found, strict=True):
             if isinstance(words, str):
                 self.refused.add(words)
-            elif words["peak_memory"] > self.room:
+            elif words["peak_memory"] > room:
                 self.too_large += 1
             else:
                 self.ran.append(replace(candidate, words=words))

@@ -1,25 +1,32 @@
-"""The runs of a search: in a pool of processes, and kept in a store, so that a search that was stopped goes on.
+"""The runs of a search: in a pool of processes or on a cluster, and kept in a store from which a stopped search goes on.
 
 Model: a layout is a point of a study, run by the same workers under the same keys. A pool is started when there is
 something to run, and stays until the search is over. Each run is committed to the store as soon as it is there.
+Bounds are worked out where runs are, in parts: layouts that have most in common are in one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
 from scenarios.building.build import Scenario
-from scenarios.questions.search import WORDS
+from scenarios.questions.layouts import Asked, Bounds
+from scenarios.questions.search import SPENT_WORD, WORDS, layout_words
 from scenarios.studies.content_keys import ContentKeys
 from scenarios.studies.executors import Done, Task, Workers, process_pool
 from scenarios.studies.store import Store
-from scenarios.studies.worker import Job, Ran, run_point
+from scenarios.studies.worker import Job, Ran, run_point, scenario_of
+from simulator import Bounded
+
+_FEW = 200
+"""So few layouts have their bounds sooner here than a pool of processes starts."""
 
 
 @dataclass
@@ -30,7 +37,7 @@ class StoredRuns:
     _job: Job
     _keys: ContentKeys
     _store: Store | None
-    _stack: ExitStack
+    _starting: Callable[[], Workers]
     _workers: Workers | None = None
     known: int = 0
 
@@ -46,19 +53,57 @@ class StoredRuns:
                 self._store.put(keys[at], ran, paths[at])
         return [_told(found[key]) for key in keys]
 
+    def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
+        """As `scenarios.questions.search.Runs` does."""
+        if self.at_once == 1 or len(asked) < _FEW:
+            return bounded(self._job, asked)
+        parts = _parts(asked)
+        submit = self._ready().executor.submit
+        going = [submit(bounded, self._job, [asked[at] for at in part]) for part in parts]
+        found: dict[int, Bounded | str] = {}
+        try:
+            for part, future in zip(parts, going, strict=True):
+                found |= zip(part, future.result(), strict=True)
+        except BrokenExecutor:
+            raise RunError("a process that bounded layouts has died") from None
+        return [found[at] for at in range(len(asked))]
+
     def _results(self, tasks: Sequence[Task]) -> Iterator[Done]:
         """Each alone: layouts differ in their graphs, so that nothing is gained by taking points together."""
         if self.at_once == 1:
             yield from ((at, run_point(self._job, paths)) for at, paths in tasks)
         elif tasks:
-            if self._workers is None:
-                self._workers = self._stack.enter_context(process_pool(self.at_once))
-            running = {self._workers.executor.submit(run_point, self._job, paths): at for at, paths in tasks}
+            submit = self._ready().executor.submit
+            running = {submit(run_point, self._job, paths): at for at, paths in tasks}
             try:
                 for done in as_completed(running):
                     yield running[done], done.result()
             except BrokenExecutor:
                 raise RunError("a process that ran a layout has died; what had finished is kept") from None
+
+    def _ready(self) -> Workers:
+        if self._workers is None:
+            self._workers = self._starting()
+        return self._workers
+
+
+def bounded(job: Job, asked: Sequence[Asked]) -> list[Bounded | str]:
+    """The bounds of some layouts of a job's scenario, or why they cannot be built. Raises SpecError on unlike chips."""
+    return _bounds(job).of(asked)
+
+
+@lru_cache(maxsize=1)
+def _bounds(job: Job) -> Bounds:
+    """What bounds of one search have in common, kept in each process."""
+    return Bounds(scenario_of(job))
+
+
+def _parts(asked: Sequence[Asked]) -> list[list[int]]:
+    """Layouts by number, in parts that have their pipelines in common, which are gone through together; the longest first."""
+    parts: dict[int, list[int]] = {}
+    for at, (parallel, _) in enumerate(asked):
+        parts.setdefault(parallel.pp, []).append(at)
+    return [parts[stages] for stages in sorted(parts, reverse=True)]
 
 
 def _told(ran: Ran) -> Mapping[str, Any] | str:
@@ -66,11 +111,26 @@ def _told(ran: Ran) -> Mapping[str, Any] | str:
 
 
 @contextmanager
-def search_runs(scenario: Scenario, store: str | Path | None = None, jobs: int = 1) -> Iterator[StoredRuns]:
-    """Runs of the layouts of a scenario. Raises SpecError, RunError."""
+def search_runs(
+    scenario: Scenario,
+    store: str | Path | None = None,
+    jobs: int = 1,
+    cluster: AbstractContextManager[Workers] | None = None,
+) -> Iterator[StoredRuns]:
+    """Runs of the layouts of a scenario, by so many processes, or on the workers of a `cluster`. Raises SpecError,
+    RunError."""
     if jobs < 1:
         raise SpecError([Problem(Mark("--jobs"), f"jobs is {jobs}; it must be 1 or more")])
     with ExitStack() as stack:
         kept = stack.enter_context(Store(store, scenario.name)) if store is not None else None
-        keys = ContentKeys(scenario.document, scenario.path, {"words": list(WORDS)})
-        yield StoredRuns(jobs, Job.asking(scenario, WORDS), keys, kept, stack)
+        keys = ContentKeys(scenario.document, scenario.path, {"words": [*WORDS, SPENT_WORD]})
+        workers = stack.enter_context(cluster) if cluster is not None else None
+        count = workers.count if workers is not None else jobs
+        job = Job.asking(scenario, WORDS, layout_words)
+        starting = partial(_started, stack, jobs)
+        yield StoredRuns(count, job, keys, kept, starting, workers)
+
+
+def _started(stack: ExitStack, jobs: int) -> Workers:
+    """A pool that ends with what the stack holds."""
+    return stack.enter_context(process_pool(jobs))

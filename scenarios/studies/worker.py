@@ -10,7 +10,7 @@ import json
 import os
 import pickle
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,6 +26,10 @@ from scenarios.studies.batches import Batches
 
 WRONG_INPUT, CANNOT_RUN = 2, 3
 """Exit codes: the input is wrong, the run cannot be done."""
+
+
+Told = Callable[[Scenario, Sequence[str] | None], Mapping[str, Any]]
+"""How a scenario is run for some words, all where none are named. Raises SpecError, RunError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +59,26 @@ class Job:
     def of(cls, scenario: Scenario) -> Job:
         """The job of running variants of a scenario, and of finding in each what the scenario looks for."""
         wanted = scenario.study.asked if scenario.study is not None else None
-        asked = (without_questions(scenario.document), scenario.path, search_of(scenario), wanted)
+        asked = (without_questions(scenario.document), scenario.path, search_of(scenario), wanted, words_of)
         return cls(pickle.dumps(asked), os.urandom(8))
 
     @classmethod
-    def asking(cls, scenario: Scenario, words: Sequence[str]) -> Job:
-        """The job of running variants of a scenario for some words, whatever its own study is."""
-        asked = (without_questions(scenario.document), scenario.path, None, tuple(words))
+    def asking(cls, scenario: Scenario, words: Sequence[str], told: Told = words_of) -> Job:
+        """The job of running variants of a scenario for some words, whatever its own study is; `told` runs one of them, and
+        may say more."""
+        asked = (without_questions(scenario.document), scenario.path, None, tuple(words), told)
         return cls(pickle.dumps(asked), os.urandom(8))
 
 
 @dataclass
 class _Work:
-    """What a job says, read: the scenario as it stands, its points together, the words wanted, and what is looked for."""
+    """What a job says, read: the scenario as it stands, its points together, the words wanted, how a point is run for them,
+    and what is looked for."""
 
     base: Scenario
     batches: Batches
     asked: Sequence[str] | None
+    told: Told
     search: Search | None
     others: OtherRuns
 
@@ -79,9 +86,14 @@ class _Work:
 @lru_cache(maxsize=2)
 def _work(job: Job) -> _Work:
     """What a job says, read once in each process. Raises SpecError."""
-    document, path, search, asked = pickle.loads(job.blob)
+    document, path, search, asked, told = pickle.loads(job.blob)
     base = build_scenario(document, path)
-    return _Work(base, Batches(base, asked), asked, search, OtherRuns())
+    return _Work(base, Batches(base, asked), asked, told, search, OtherRuns())
+
+
+def scenario_of(job: Job) -> Scenario:
+    """The scenario as it stands, of which a job runs variants. Raises SpecError."""
+    return _work(job).base
 
 
 def run_points(job: Job, points: Sequence[Mapping[str, Any]]) -> tuple[list[Ran], float]:
@@ -121,7 +133,7 @@ def run_point(job: Job, inputs: Mapping[str, Any]) -> Ran:
         return Ran("", said, lasting=False, exit=WRONG_INPUT)
     try:
         scenario = work.base.having_all(inputs)
-        words, said, code = _words(scenario, work.asked)
+        words, said, code = _words(scenario, work)
         if work.search is not None:
             words[FIND], not_found = _found(work.search, scenario, inputs, work.others)
             said, code = "; ".join(filter(None, (said, not_found))), code or (WRONG_INPUT if not_found else 0)
@@ -135,10 +147,10 @@ def run_point(job: Job, inputs: Mapping[str, Any]) -> Ran:
         return Ran("", said, lasting=False, exit=CANNOT_RUN)
 
 
-def _words(scenario: Scenario, asked: Sequence[str] | None) -> tuple[dict[str, Any], str, int]:
+def _words(scenario: Scenario, work: _Work) -> tuple[dict[str, Any], str, int]:
     """The words of a run; or none, why, and the exit code for that."""
     try:
-        return words_of(scenario, asked), "", 0
+        return dict(work.told(scenario, work.asked)), "", 0
     except SpecError as error:
         return {}, first_line(error), WRONG_INPUT
     except RunError as error:

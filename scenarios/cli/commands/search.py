@@ -18,6 +18,9 @@ _Goal = Annotated[
     typer.Option("--goal", help="What is to be best: time, cost, tokens_per_dollar or memory; two for a front."),
 ]
 _Jobs = Annotated[int, typer.Option("--jobs", help="Processes that run layouts.")]
+_Cluster = Annotated[
+    str | None, typer.Option("--cluster", help="Run on a dask.distributed cluster: tcp://HOST:PORT of its scheduler.")
+]
 _Store = Annotated[str | None, typer.Option("--store", help="A file that keeps runs: the same search goes on from it.")]
 _Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
@@ -36,6 +39,7 @@ def register(
         goal: _Goal = None,
         jobs: _Jobs = 1,
         store: _Store = None,
+        cluster: _Cluster = None,
         set_: _Set = None,
         json: _Json = False,
     ) -> None:
@@ -46,10 +50,12 @@ def register(
             from scenarios.console.terminal import console
             from scenarios.console.waiting import waiting
             from scenarios.questions.search import search as searched
+            from scenarios.studies.executors import dask_cluster
             from scenarios.studies.search_runs import search_runs
 
             scenario, values = load_scenario(file, tuple(set_ or ())), _values(vary or [])
-            with waiting("searching"), search_runs(scenario, store, jobs) as runs:
+            workers = dask_cluster(cluster) if cluster is not None else None
+            with waiting("searching"), search_runs(scenario, store, jobs, workers) as runs:
                 found = searched(scenario, values, most, goal or ["time"], runs)
             if json:
                 print_json(search_record(found))

@@ -16,8 +16,6 @@ from scenarios.questions.layouts import Candidate
 from scenarios.questions.search import ROWS, Searched
 
 _REASONS = 3
-_CAUSES = ("exposed_network", "bubble", "t_math", "t_memory", "t_network")
-"""Words that say why one layout takes longer than another."""
 
 
 def show_search(console: Console, found: Searched) -> None:
@@ -35,8 +33,9 @@ def show_search(console: Console, found: Searched) -> None:
     for line in _reasons(found):
         console.print(Text(line, style="dim"))
     console.print(Text(f"proof        {_proof(found)}", style="" if found.is_proven else "yellow"))
-    if len(found.ran) > 1 and len(found.front) == 1:
-        console.print(Text(f"why          {_why(best, found.ran[1])}"))
+    if found.next is not None and len(found.front) == 1:
+        console.print(Text(f"why          {_why(best, found.next)}; on the busiest chip:"))
+        console.print(_causes(found))
     console.print()
     console.print(_table(found))
 
@@ -55,7 +54,20 @@ def search_record(found: Searched) -> dict[str, Any]:
         "do_not_fit": found.too_large,
         "simulated": len(found.ran),
         "left": found.left,
+        "why": _why_record(found),
         "ran": [_record(each) for each in found.ran],
+    }
+
+
+def _why_record(found: Searched) -> dict[str, Any] | None:
+    """The next one, and what each spends its time on, seconds."""
+    if found.next is None:
+        return None
+    return {
+        "next": _record(found.next),
+        "causes": [
+            {"cause": each.cause, "best": each.best_s, "next": each.next_s, "more": each.more_s} for each in found.why
+        ],
     }
 
 
@@ -65,7 +77,7 @@ def _record(candidate: Candidate) -> dict[str, Any]:
         **candidate.values,
         "time": candidate.time_s,
         "earliest": candidate.bound_s,
-        "least_memory": candidate.estimate.least_memory,
+        "least_memory": candidate.least_memory,
         **{word: candidate.word(word) for word in words},
     }
 
@@ -113,17 +125,29 @@ def _proof(found: Searched) -> str:
 
 
 def _why(best: Candidate, other: Candidate) -> str:
-    """What the next one has more of."""
+    """By how much the next one is worse."""
     differ = [key for key in best.values if best.values[key] != other.values[key]]
     told = ", ".join(f"{key}: {other.values[key]}" for key in differ)
-    parts = []
-    for word in _CAUSES:
-        one, two = best.word(word), other.word(word)
-        if isinstance(one, float) and isinstance(two, float) and two > one * 1.001:
-            parts.append(f"{word} {RUN_WORDS[word].text(two)}, not {RUN_WORDS[word].text(one)}")
     slower = other.time_s / best.time_s - 1
     more = f"takes {slower:.1%} longer" if slower >= 0 else f"needs {show(other.peak, Dimension.DATA)} a chip"
-    return f"with {told} it {more}" + (f": {'; '.join(parts)}" if parts else "")
+    return f"the next, with {told}, {more}"
+
+
+def _causes(found: Searched) -> Table:
+    """Where the time of both goes."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("             ", no_wrap=True)
+    for column in ("best", "next", "more"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for each in found.why:
+        times = (each.best_s, each.next_s, each.more_s)
+        told = [_seconds(time) for time in times]
+        table.add_row(f"             {each.cause.replace('_', ' ')}", *told)
+    return table
+
+
+def _seconds(time: float) -> str:
+    return show(time, Dimension.TIME) if time else "0"
 
 
 def _table(found: Searched) -> Table:

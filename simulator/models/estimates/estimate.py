@@ -16,30 +16,29 @@ Assumes: chips of one kind; program order; collectives as one task; groups over 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hw import Mark, Mesh, Problem, SpecError, System
 from hw.systems import mesh_problems
-from simulator.graph.items import Op
-from simulator.graph.op_graph import OpGraph
 from simulator.models.description import Transformer
 from simulator.models.estimates.chunks import Chunks, Sized, passes_of
-from simulator.models.estimates.memory import Held, Holdings, StageMemory, stages_memory
-from simulator.models.estimates.passes import ChunkCosts, Courses, costs_of, rows_of
-from simulator.models.estimates.prices import Price, Prices
-from simulator.models.estimates.recurrence import Bounds, bounds_of, check
+from simulator.models.estimates.laid import Known, Laid, lower_of, schedule_of, times_of
+from simulator.models.estimates.memory import Holdings, StageMemory, least_memory, stages_memory
+from simulator.models.estimates.passes import Courses, rows_of
+from simulator.models.estimates.prices import Prices
+from simulator.models.estimates.recurrence import Bounds, bounds_of, earliest_of
 from simulator.models.estimates.rows import Asked, Binder, Bound
 from simulator.models.estimates.stages import Pipe
 from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.training import Step, Training
-from simulator.ops.kernel import Kernel
 from simulator.options import RunOptions
-from simulator.passes.binding import bind_op
+from simulator.passes.pipeline.schedules import check_schedule
 
-_AXIS = "P"
-"""The axis of a pipeline."""
+_KEPT = 200
+"""So many chunks are kept for the next configuration, which may differ in its schedule only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +72,20 @@ class Estimate:
         return f"Estimate({self.earliest:.4g} to {self.upper_bound:.4g} s, {len(self.stages)} stages)"
 
 
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """What no run of a step is below: `least_memory`, bytes on a chip of the stage that holds most, and, where there is room
+    for that, seconds: `lower_bound` and `earliest`, as in an `Estimate`."""
+
+    least_memory: float
+    lower_bound: float | None = None
+    earliest: float | None = None
+
+    def __repr__(self) -> str:
+        seconds = "" if self.earliest is None else f", {self.earliest:.4g} s"
+        return f"Bounded({self.least_memory:.4g} B{seconds})"
+
+
 class Estimator:
     """Estimates of training steps of one model on one system, whose mesh follows from each parallelism."""
 
@@ -86,7 +99,7 @@ class Estimator:
         self._holdings, self._courses = Holdings(), Courses()
         self._meshes: dict[tuple[tuple[str, int], ...], tuple[Prices, Bound]] = {}
         self._first: Prices | None = None
-        self._known: dict[tuple[Sized, Parallel, Training], tuple[ChunkCosts, Held]] = {}
+        self._known: dict[tuple[Sized, Parallel, Training], Known] = {}
 
     def estimate(self, parallel: Parallel, training: Training) -> Estimate:
         """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does, and for matmuls
@@ -106,31 +119,51 @@ class Estimator:
         bounds = iter(bounds_of([each.pipe for each in parts]))
         return [each if isinstance(each, SpecError) else _estimate(each, next(bounds)) for each in tried]
 
+    def bounds(self, asked: Iterable[tuple[Parallel, Training]], room: float = math.inf) -> list[Bounded | SpecError]:
+        """What no run of many configurations is below, or why there can be none. Seconds only where no more than `room`
+        bytes are held on a chip in every run: to leave out what does not fit costs less than its estimate."""
+        found: list[Bounded | SpecError] = []
+        pipes: dict[int, tuple[Pipe, Bounded]] = {}
+        for at, (parallel, training) in enumerate(asked):
+            try:
+                laid = self._laid(parallel, training)
+                bounded = Bounded(laid.of_held(least_memory))
+                if bounded.least_memory <= room:
+                    pipe, works = laid.timed(*self._priced(parallel), self._courses)
+                    pipes[at] = pipe, replace(bounded, lower_bound=lower_of(times_of(works), works))
+                found.append(bounded)
+            except SpecError as error:
+                found.append(error)
+        ends = earliest_of([pipe for pipe, _ in pipes.values()])
+        for (at, (_, bounded)), end in zip(pipes.items(), ends, strict=True):
+            found[at] = replace(bounded, earliest=max(end, bounded.lower_bound or 0.0))
+        return found
+
     def _parts(self, parallel: Parallel, training: Training) -> _Parts:
         """What the estimate of a configuration is made of."""
+        laid = self._laid(parallel, training)
+        pipe, works = laid.timed(*self._priced(parallel), self._courses)
+        return _Parts(pipe, works, tuple(laid.of_held(stages_memory)))
+
+    def _laid(self, parallel: Parallel, training: Training) -> Laid:
+        """The chunks of a configuration, as far as memory depends on them. Raises SpecError where it cannot be built."""
         if parallel.collective_matmul > 1:
             raise SpecError([Problem(Mark("parallel.collective_matmul"), "an estimate is of matmuls in one piece")])
         step = Step(self.model, parallel, training)
-        prices, priced = self._priced(parallel)
-        sorts = self._chunks.of(step)
-        # schedules that have the same passes have the same chunks
-        alike = replace(parallel, schedule=passes_of(step))
-        found = {sized: self._costed(sized, alike, step) for sized in dict.fromkeys(sorts)}
-        chunks = [found[sized][0] for sized in sorts]
-        hops = _Hops(step, sorts, prices, priced)
-        there = [hops.price(at, at + 1) for at in range(len(sorts) - 1)]
-        back = [hops.price(at + 1, at) for at in range(len(sorts) - 1)]
-        works = _works(step, chunks, (there, back))
-        pipe = _pipe(step, chunks, (there, back))
+        self._priced(parallel)
         try:
-            check(pipe)
-            memory = stages_memory([found[sized][1] for sized in sorts], parallel.pp, step.microbatches, pipe.schedule)
+            check_schedule(schedule_of(step), parallel.pp, step.microbatches, parallel.interleave)
         except ValueError as error:
             raise SpecError([Problem(Mark("parallel.schedule"), str(error))]) from None
-        return _Parts(pipe, works, tuple(memory))
+        sorts = self._chunks.of(step)
+        if len(self._known) > _KEPT:
+            self._known.clear()
+        # schedules that have the same passes have the same chunks
+        alike = replace(parallel, schedule=passes_of(step))
+        return Laid(step, sorts, {sized: self._held(sized, alike, step) for sized in dict.fromkeys(sorts)})
 
-    def _costed(self, sized: Sized, parallel: Parallel, step: Step) -> tuple[ChunkCosts, Held]:
-        """What a chunk takes in time, and what it holds."""
+    def _held(self, sized: Sized, parallel: Parallel, step: Step) -> Known:
+        """The rows of a chunk, and what it holds."""
         key = sized, parallel, step.training
         if key not in self._known:
             prices, priced = self._priced(parallel)
@@ -138,8 +171,7 @@ class Estimator:
             dims = {**step.sizes, **sort.dims(parallel, step.sizes)}
             binder = Binder(Asked(dims, dict(sized.rounds), sized.last_stage), prices, self._bound, priced)
             rows = rows_of(sort, binder)
-            held = self._holdings.of(sort, rows, binder, parallel.pp > 1)
-            self._known[key] = costs_of(sort, rows, self._courses), held
+            self._known[key] = Known(sort, rows, self._holdings.of(sort, rows, binder, parallel.pp > 1))
         return self._known[key]
 
     def _priced(self, parallel: Parallel) -> tuple[Prices, Bound]:
@@ -156,38 +188,6 @@ class Estimator:
         return self._meshes[key]
 
 
-class _Hops:
-    """What goes from chunk to chunk: the stream of a microbatch, or its gradient, which is as large."""
-
-    def __init__(self, step: Step, sorts: Sequence[Sized], prices: Prices, known: Bound) -> None:
-        self._stages, self._prices, self._known = step.parallel.pp, prices, known.hops
-        self._ends: tuple[Kernel, Kernel] | None = None
-        if self._stages > 1:
-            stream = sorts[0].sort.chunk.ends.makes
-            graph = OpGraph(step.sizes, ())
-            told = (("over", _AXIS), ("from", "0"), ("to", "1"))
-            ops = (Op(replace(stream, name="sent"), "send", (stream,), told), Op(stream, "recv", (), told))
-            sent, got = (bind_op(op, graph, prices.system)[0] for op in ops)
-            self._ends = sent, got
-
-    def price(self, source: int, target: int) -> tuple[Price, Price] | None:
-        """The two ends of a transfer between two chunks; None where they are on one stage."""
-        stages = source % self._stages, target % self._stages
-        if self._ends is None or stages[0] == stages[1]:
-            return None
-        key = self._ends[0].communication, stages
-        if key not in self._known:
-            self._known[key] = self._prices.sent(self._ends, stages)
-        return self._known[key]
-
-
-Hops = Sequence[tuple[Price, Price] | None]
-
-
-def _schedule(step: Step) -> str:
-    return step.parallel.schedule if step.parallel.chunks > 1 else "1f1b"
-
-
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What an estimate is made of: the pipeline in seconds, the work of a chip of each stage, and what it holds."""
@@ -197,44 +197,10 @@ class _Parts:
     memory: tuple[StageMemory, ...]
 
 
-def _works(step: Step, chunks: Sequence[ChunkCosts], hops: tuple[Hops, Hops]) -> list[Work]:
-    """The work of a chip of each stage."""
-    stages, count = step.parallel.pp, step.microbatches
-    works = [Work() for _ in range(stages)]
-    for at, chunk in enumerate(chunks):
-        works[at % stages].include(chunk.work_in(count))
-    for ways, step_by in zip(hops, (1, -1), strict=True):
-        for at, hop in enumerate(ways):
-            if hop is not None:
-                ends = (at, at + 1) if step_by > 0 else (at + 1, at)
-                for stage, price in zip(ends, hop, strict=True):
-                    works[stage % stages].add(price, count)
-    return works
-
-
-def _pipe(step: Step, chunks: Sequence[ChunkCosts], hops: tuple[Hops, Hops]) -> Pipe:
-    there, back = hops
-    return Pipe(
-        chunks=[chunk.passes for chunk in chunks],
-        stages=step.parallel.pp,
-        microbatches=step.microbatches,
-        schedule=_schedule(step),
-        blocking=step.blocking,
-        there=[_seconds(hop) for hop in there],
-        # of the chunk from which it goes back
-        back=[(0.0, 0.0), *(_seconds(hop) for hop in back)],
-    )
-
-
 def _estimate(parts: _Parts, bounds: Bounds) -> Estimate:
     works = parts.works
-    times = {
-        "t_math": max(work.of("matrix_unit") for work in works),
-        "t_vector": max(work.of("vector_unit") for work in works),
-        "t_memory": max(work.of("hbm") for work in works),
-        "t_network": max(work.network for work in works),
-    }
-    lower = max(*times.values(), *(time for work in works for time in work.chip.values()))
+    times = times_of(works)
+    lower = lower_of(times, works)
     return Estimate(
         lower_bound=lower,
         earliest=max(bounds.earliest, lower),
@@ -244,7 +210,3 @@ def _estimate(parts: _Parts, bounds: Bounds) -> Estimate:
         memory=parts.memory,
         **times,
     )
-
-
-def _seconds(hop: tuple[Price, Price] | None) -> tuple[float, float]:
-    return (hop[0].least, hop[0].serial) if hop is not None else (0.0, 0.0)

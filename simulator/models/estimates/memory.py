@@ -12,7 +12,7 @@ kernels of a chip's compute queue run one after the other, in that order, whatev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
@@ -31,6 +31,9 @@ from simulator.models.estimates.rows import Binder, Rows
 
 Key = tuple[str, bool]
 """A pass, and whether it is that of the last microbatch."""
+
+Moves = Sequence[tuple[int, Key, int]]
+"""What a stage does: a chunk of it, by number, a pass, and how often one after the other."""
 
 Move = TypeVar("Move", Swing, Rise)
 
@@ -166,18 +169,25 @@ class StageMemory:
 
 def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule: str) -> list[StageMemory]:
     """What a chip of each stage holds, given what each chunk does."""
+    return [_stage(*each, microbatches) for each in _gone_about(held, stages, microbatches, schedule)]
+
+
+def least_memory(held: Sequence[Held], stages: int, microbatches: int, schedule: str) -> float:
+    """What every run holds at once on a chip of the stage that holds most; the same as of `stages_memory`."""
+    gone_about = _gone_about(held, stages, microbatches, schedule)
+    return max(_given(mine, microbatches) + _least(mine, moves, more) for mine, moves, more in gone_about)
+
+
+def _gone_about(
+    held: Sequence[Held], stages: int, microbatches: int, schedule: str
+) -> Iterator[tuple[Sequence[Held], Moves, int]]:
+    """By stage: its chunks, the moves of as many microbatches as matter, and how many more there are."""
     interleave = len(held) // stages
     # with gpipe all are held at once; else no more than so many, and those behind them only leave what they leave
     ahead = 2 if interleave == 1 else 2 * interleave + 2
     most = microbatches if schedule == "gpipe" else min(microbatches, ahead * stages)
-    return [
-        _stage(held[at::stages], moves, microbatches, microbatches - most)
-        for at, moves in enumerate(_moves(schedule, stages, most, interleave))
-    ]
-
-
-Moves = Sequence[tuple[int, Key, int]]
-"""What a stage does: a chunk of it, by number, a pass, and how often one after the other."""
+    for at, moves in enumerate(_moves(schedule, stages, most, interleave)):
+        yield held[at::stages], moves, microbatches - most
 
 
 @cache
@@ -204,12 +214,17 @@ def _orders(schedule: str, stages: int, microbatches: int, interleave: int) -> l
     return found
 
 
-def _stage(mine: Sequence[Held], moves: Moves, microbatches: int, more: int) -> StageMemory:
+def _stage(mine: Sequence[Held], moves: Moves, more: int, microbatches: int) -> StageMemory:
     """A stage that goes about its moves, and so many more microbatches of all."""
     given = sum((each.given + microbatches * each.each for each in mine), np.zeros(len(OWNERS)))
     at_peak = given + _peak([each.passes for each in mine], moves, more)
-    least = float(given.sum()) + _least([each.sure for each in mine], moves, more)
+    least = _given(mine, microbatches) + _least(mine, moves, more)
     return StageMemory(given=_by_owner(given), at_peak=_by_owner(at_peak), least=least)
+
+
+def _given(mine: Sequence[Held], microbatches: int) -> float:
+    """What a stage is given for the whole step."""
+    return float(sum((each.given + microbatches * each.each for each in mine), np.zeros(len(OWNERS))).sum())
 
 
 def _peak(swings: Sequence[Mapping[Key, Swing]], moves: Moves, more: int) -> Any:
@@ -234,8 +249,9 @@ def _peak(swings: Sequence[Mapping[Key, Swing]], moves: Moves, more: int) -> Any
     return found
 
 
-def _least(rises: Sequence[Mapping[Key, Rise]], moves: Moves, more: int) -> float:
-    """The same in all."""
+def _least(mine: Sequence[Held], moves: Moves, more: int) -> float:
+    """The most that every run holds beside what is given, as `_peak`."""
+    rises = [each.sure for each in mine]
     level, best = 0.0, 0.0
     for at, key, times in moves:
         rise = rises[at][key]

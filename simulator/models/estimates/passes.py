@@ -1,8 +1,8 @@
 """The passes of a chunk: their longest paths, and their work.
 
 Model: a pass begins when its input is there and its stage's compute queue is free. Of what passes before it left to do in
-other queues, that of the one queue is counted that has most to do beside compute: it goes about it in order, too. Behind the last pass stand the reductions of gradients and the optimizer's step; before the first one
-the gathers of weights.
+other queues, that of the one queue is counted that has most to do beside compute: it goes about it in order, too. Behind the
+last pass stand the reductions of gradients and the optimizer's step; before the first one the gathers of weights.
 """
 
 from __future__ import annotations
@@ -129,9 +129,7 @@ class Courses:
 class _Walks:
     """The walks through the rows of a chunk."""
 
-    def __init__(
-        self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Courses, beside: str
-    ) -> None:
+    def __init__(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Courses, beside: str) -> None:
         seed = (sort.seed,)
         self._sort, self._rows, self._courses, self._beside = sort, rows, courses, beside
         self._takes = {"forward": sort.takes("forward"), "backward": sort.takes("backward") or seed, "weights": ()}

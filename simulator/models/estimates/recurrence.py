@@ -7,8 +7,9 @@ and in which the busiest queue beside compute goes about what passes leave to it
 and `serial`, in which a chip does one thing at a time, transfers included, in program order.
 Law: both are max-plus linear in times. Where every pass of every chunk is a period behind that of the microbatch before it,
 for as many microbatches as a stage ever has ahead, it stays so: more microbatches add so many periods. They are not gone
-through one by one. What is left to a queue beside them must not get less: then the end moves on by at least as much. Pipelines that go about the same passes in the same order are gone through together: their times are
-columns, of one recurrence.
+through one by one. What is left to a queue beside them must not get less: then the end moves on by at least as much.
+Pipelines that go about the same passes in the same order are gone through together: their times are columns, of one
+recurrence.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ class Bounds:
     serial: float
 
 
-def check(pipe: Pipe) -> None:
-    """Raises ValueError where a schedule cannot be."""
-    moves_of(pipe.schedule, pipe.stages, pipe.walked(), pipe.interleave)
-
-
 def bounds_of(pipes: Sequence[Pipe]) -> list[Bounds]:
     """The bounds of some pipelines."""
-    first, then = _ends(pipes, _earliest), _ends(pipes, _serially)
+    first, then = earliest_of(pipes), _ends(pipes, _serially)
     return [Bounds(one, other) for one, other in zip(first, then, strict=True)]
+
+
+def earliest_of(pipes: Sequence[Pipe]) -> list[float]:
+    """Seconds before which no run of some pipelines ends."""
+    return _ends(pipes, _earliest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,9 @@ def _path_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: _Numbers) 
     )
 
 
-def _beside_numbers(done: Sequence[Pass], last: Sequence[Pass], of: Callable[[Sequence[float]], Any]) -> tuple[Any, ...]:
+def _beside_numbers(
+    done: Sequence[Pass], last: Sequence[Pass], of: Callable[[Sequence[float]], Any]
+) -> tuple[Any, ...]:
     """Of a pass: from its input, from its queue and from when the queue beside it is free to when that is free again, and
     from then to the end of all that follows the last one."""
     return (

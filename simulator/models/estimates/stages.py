@@ -39,8 +39,8 @@ class Pass:
 class ChunkPasses:
     """The passes of a chunk by their names, those of the last microbatch apart, and `first`: when the first one is over at
     the earliest, counted from the begin of the step, with what is there before. Serial seconds of what stands `before` all
-    passes and `behind` them; of that, what two chunks exchange, and what follows it (`tied`), if they do. `beside`: the queue
-    of those but compute that does most."""
+    passes and `behind` them; of that, what two chunks exchange, and what follows it (`tied`), if they do. `beside`: that
+    queue but compute which does most."""
 
     passes: Mapping[str, Pass]
     last: Mapping[str, Pass]

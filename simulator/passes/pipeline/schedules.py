@@ -62,14 +62,9 @@ def one_forward_one_backward(stages: int, microbatches: int) -> tuple[Order, ...
 
 
 def interleaved(stages: int, microbatches: int, interleave: int) -> tuple[Order, ...]:
-    """1F1B over `interleave` chunks a stage, S microbatches at a time through each. Raises ValueError where microbatches
-    are no multiple of stages."""
+    """1F1B over `interleave` chunks a stage, S microbatches at a time through each: those are a multiple of stages."""
     if interleave == 1:
         return one_forward_one_backward(stages, microbatches)
-    if microbatches % stages:
-        raise ValueError(
-            f"{microbatches} microbatches are no multiple of {stages} stages, as an interleaved schedule wants them"
-        )
     turns = range(microbatches * interleave)
     found = []
     for stage in range(stages):
@@ -122,6 +117,12 @@ SCHEDULES: Mapping[str, Callable[[int, int, int], tuple[Order, ...]]] = {
 
 def schedule(name: str, stages: int, microbatches: int, interleave: int = 1) -> tuple[Order, ...]:
     """What each stage does, in order. Raises ValueError for what no schedule of that name can do."""
+    check_schedule(name, stages, microbatches, interleave)
+    return SCHEDULES[name](stages, microbatches, interleave)
+
+
+def check_schedule(name: str, stages: int, microbatches: int, interleave: int = 1) -> None:
+    """Raises ValueError for what no schedule of that name can do."""
     if name not in SCHEDULES:
         raise ValueError(unknown("schedule", name, SCHEDULES))
     for what, count in (("stages", stages), ("microbatches", microbatches), ("interleave", interleave)):
@@ -129,7 +130,10 @@ def schedule(name: str, stages: int, microbatches: int, interleave: int = 1) -> 
             raise ValueError(f"{what} is {count}; a pipeline wants at least 1")
     if interleave > 1 and name != "interleaved":
         raise ValueError(f"schedule {name} has one chunk a stage; {interleave} are interleaved")
-    return SCHEDULES[name](stages, microbatches, interleave)
+    if interleave > 1 and microbatches % stages:
+        raise ValueError(
+            f"{microbatches} microbatches are no multiple of {stages} stages, as an interleaved schedule wants them"
+        )
 
 
 def in_one_order(orders: Sequence[Order]) -> Order:

@@ -1,0 +1,152 @@
+"""A configuration laid out as chunks: what each holds and takes, what goes from one to the next, the work of each stage.
+
+Model: chunks of one sort are one, worked out once, and their times only when they are asked for: what holds too much needs
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from simulator.graph.items import Op
+from simulator.graph.op_graph import OpGraph
+from simulator.models.estimates.chunks import ChunkSort, Sized
+from simulator.models.estimates.memory import Held
+from simulator.models.estimates.passes import ChunkCosts, Courses, costs_of
+from simulator.models.estimates.prices import Price, Prices
+from simulator.models.estimates.rows import Bound, Rows
+from simulator.models.estimates.stages import Pipe
+from simulator.models.estimates.work import Work
+from simulator.models.steps.training import Step
+from simulator.ops.kernel import Kernel
+from simulator.passes.binding import bind_op
+
+_AXIS = "P"
+"""The axis of a pipeline."""
+
+
+@dataclass(slots=True)
+class Known:
+    """A chunk of a configuration: its rows, what it holds, and, once that is asked for, what it takes."""
+
+    sort: ChunkSort
+    rows: Mapping[tuple[str, bool], Rows]
+    held: Held
+    _costs: ChunkCosts | None = None
+
+    def costs(self, courses: Courses) -> ChunkCosts:
+        """What it takes in time."""
+        if self._costs is None:
+            self._costs = costs_of(self.sort, self.rows, courses)
+        return self._costs
+
+
+Told = TypeVar("Told")
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A configuration as chunks: of which sort each is, and what is known of each sort."""
+
+    step: Step
+    sorts: Sequence[Sized]
+    known: Mapping[Sized, Known]
+
+    def of_held(self, memory: Callable[[Sequence[Held], int, int, str], Told]) -> Told:
+        """What follows from what each chunk holds, and the order of passes."""
+        held = [self.known[sized].held for sized in self.sorts]
+        return memory(held, self.step.parallel.pp, self.step.microbatches, schedule_of(self.step))
+
+    def timed(self, prices: Prices, priced: Bound, courses: Courses) -> tuple[Pipe, list[Work]]:
+        """It as a pipeline in seconds, and the work of a chip of each stage."""
+        costs = {sized: known.costs(courses) for sized, known in self.known.items()}
+        chunks = [costs[sized] for sized in self.sorts]
+        hops = _Hops(self.step, self.sorts, prices, priced)
+        there = [hops.price(at, at + 1) for at in range(len(chunks) - 1)]
+        back = [hops.price(at + 1, at) for at in range(len(chunks) - 1)]
+        return _pipe(self.step, chunks, (there, back)), _works(self.step, chunks, (there, back))
+
+
+class _Hops:
+    """What goes from chunk to chunk: the stream of a microbatch, or its gradient, which is as large."""
+
+    def __init__(self, step: Step, sorts: Sequence[Sized], prices: Prices, known: Bound) -> None:
+        self._stages, self._prices, self._known = step.parallel.pp, prices, known.hops
+        self._ends: tuple[Kernel, Kernel] | None = None
+        if self._stages > 1:
+            stream = sorts[0].sort.chunk.ends.makes
+            graph = OpGraph(step.sizes, ())
+            told = (("over", _AXIS), ("from", "0"), ("to", "1"))
+            ops = (Op(replace(stream, name="sent"), "send", (stream,), told), Op(stream, "recv", (), told))
+            sent, got = (bind_op(op, graph, prices.system)[0] for op in ops)
+            self._ends = sent, got
+
+    def price(self, source: int, target: int) -> tuple[Price, Price] | None:
+        """The two ends of a transfer between two chunks; None where they are on one stage."""
+        stages = source % self._stages, target % self._stages
+        if self._ends is None or stages[0] == stages[1]:
+            return None
+        key = self._ends[0].communication, stages
+        if key not in self._known:
+            self._known[key] = self._prices.sent(self._ends, stages)
+        return self._known[key]
+
+
+Hops = Sequence[tuple[Price, Price] | None]
+"""The transfers from each chunk to the next, or to the one before."""
+
+
+def schedule_of(step: Step) -> str:
+    """The schedule of a step; without a pipeline one is as any other."""
+    return step.parallel.schedule if step.parallel.chunks > 1 else "1f1b"
+
+
+def _works(step: Step, chunks: Sequence[ChunkCosts], hops: tuple[Hops, Hops]) -> list[Work]:
+    """The work of a chip of each stage."""
+    stages, count = step.parallel.pp, step.microbatches
+    works = [Work() for _ in range(stages)]
+    of_chunks = {id(chunk): chunk.work_in(count) for chunk in {id(each): each for each in chunks}.values()}
+    for at, chunk in enumerate(chunks):
+        works[at % stages].include(of_chunks[id(chunk)])
+    for ways, step_by in zip(hops, (1, -1), strict=True):
+        for at, hop in enumerate(ways):
+            if hop is not None:
+                ends = (at, at + 1) if step_by > 0 else (at + 1, at)
+                for stage, price in zip(ends, hop, strict=True):
+                    works[stage % stages].add(price, count)
+    return works
+
+
+def _pipe(step: Step, chunks: Sequence[ChunkCosts], hops: tuple[Hops, Hops]) -> Pipe:
+    there, back = hops
+    return Pipe(
+        chunks=[chunk.passes for chunk in chunks],
+        stages=step.parallel.pp,
+        microbatches=step.microbatches,
+        schedule=schedule_of(step),
+        blocking=step.blocking,
+        there=[_seconds(hop) for hop in there],
+        # of the chunk from which it goes back
+        back=[(0.0, 0.0), *(_seconds(hop) for hop in back)],
+    )
+
+
+def times_of(works: Sequence[Work]) -> dict[str, float]:
+    """The words of work, of the busiest chip."""
+    return {
+        "t_math": max(work.of("matrix_unit") for work in works),
+        "t_vector": max(work.of("vector_unit") for work in works),
+        "t_memory": max(work.of("hbm") for work in works),
+        "t_network": max(work.network for work in works),
+    }
+
+
+def lower_of(times: Mapping[str, float], works: Sequence[Work]) -> float:
+    """Seconds of the busiest resource."""
+    return max(*times.values(), *(time for work in works for time in work.chip.values()))
+
+
+def _seconds(hop: tuple[Price, Price] | None) -> tuple[float, float]:
+    return (hop[0].least, hop[0].serial) if hop is not None else (0.0, 0.0)
