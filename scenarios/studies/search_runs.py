@@ -99,7 +99,7 @@ def _bounds(job: Job) -> Bounds:
 
 
 def _parts(asked: Sequence[Asked]) -> list[list[int]]:
-    """Layouts by number, in parts that have their pipelines in common, which are gone through together; the longest first."""
+    """Layouts by number, in parts that have their pipelines in common, which are gone through together."""
     parts: dict[int, list[int]] = {}
     for at, (parallel, _) in enumerate(asked):
         parts.setdefault(parallel.pp, []).append(at)

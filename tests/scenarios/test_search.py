@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from hw import RunError, SpecError
 from scenarios import load_scenario, run
 from scenarios.questions.search import search
+from scenarios.studies.executors import given as given_workers
 from scenarios.studies.search_runs import search_runs
 from tests.support.cases import overlapse
 
@@ -317,4 +319,38 @@ def test_the_screen_says_what_won_and_why(tmp_path: Path) -> None:
     shown = overlapse("search", file_of(tmp_path, "slow links"), *ASKED).stdout
     assert shown.startswith("best         tp: ")
     assert "proof        none of the others ends before " in shown
-    assert load_scenario(file_of(tmp_path, "slow links")).model is not None
+    assert "% longer" in shown
+    assert "busiest chip" in shown
+    assert "exposed network" in shown
+
+
+def test_why_the_winner_won_is_told_by_cause(tmp_path: Path) -> None:
+    """Of the winner and the next one: causes add up to their times, their differences to the difference."""
+    asked = [
+        text for each in ("tp=1,4", "pp=1", "zero=0", "microbatch=2", "recompute=full") for text in ("--vary", each)
+    ]
+    told = json.loads(overlapse("search", file_of(tmp_path, "slow links"), *asked, "--json").stdout)
+    best, other, causes = told["ran"][0], told["why"]["next"], told["why"]["causes"]
+    assert other == told["ran"][1]
+    assert sum(each["best"] for each in causes) == pytest.approx(best["time"], rel=1e-12)
+    assert sum(each["next"] for each in causes) == pytest.approx(other["time"], rel=1e-12)
+    assert all(each["more"] == each["next"] - each["best"] for each in causes)
+    most = max(causes, key=lambda each: abs(each["more"]))
+    assert most["cause"] == "exposed_network"
+
+
+def test_a_search_runs_on_any_executor(tmp_path: Path) -> None:
+    """As on the workers of a cluster: bounds and runs, to the same end."""
+    scenario = load_scenario(file_of(tmp_path, "slow links"))
+    space = {**SPACE, "recompute": ["none"], "pp": [1, 2]}
+    with (
+        ThreadPoolExecutor(2) as threads,
+        search_runs(scenario, cluster=nullcontext(given_workers(threads, 2))) as runs,
+    ):
+        assert runs.at_once == 2
+        found = search(scenario, space, runs=runs)
+    alone = search(scenario, space)
+    assert found.best is not None
+    assert alone.best is not None
+    assert found.best.values == alone.best.values
+    assert found.bound_s == alone.bound_s

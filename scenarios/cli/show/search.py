@@ -34,7 +34,7 @@ def show_search(console: Console, found: Searched) -> None:
         console.print(Text(line, style="dim"))
     console.print(Text(f"proof        {_proof(found)}", style="" if found.is_proven else "yellow"))
     if found.next is not None and len(found.front) == 1:
-        console.print(Text(f"why          {_why(best, found.next)}; on the busiest chip:"))
+        console.print(Text(f"why          {_why(best, found.next)}"))
         console.print(_causes(found))
     console.print()
     console.print(_table(found))
@@ -136,7 +136,7 @@ def _why(best: Candidate, other: Candidate) -> str:
 def _causes(found: Searched) -> Table:
     """Where the time of both goes."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    table.add_column("             ", no_wrap=True)
+    table.add_column("             busiest chip", no_wrap=True)
     for column in ("best", "next", "more"):
         table.add_column(column, justify="right", no_wrap=True)
     for each in found.why:
