@@ -59,11 +59,11 @@ class Job:
     def of(cls, scenario: Scenario) -> Job:
         """The job of running variants of a scenario, and of finding in each what the scenario looks for."""
         wanted = scenario.study.asked if scenario.study is not None else None
-        asked = (without_questions(scenario.document), scenario.path, search_of(scenario), wanted, words_of)
+        asked = (without_questions(scenario.document), scenario.path, search_of(scenario), wanted, None)
         return cls(pickle.dumps(asked), os.urandom(8))
 
     @classmethod
-    def asking(cls, scenario: Scenario, words: Sequence[str], told: Told = words_of) -> Job:
+    def asking(cls, scenario: Scenario, words: Sequence[str], told: Told | None = None) -> Job:
         """The job of running variants of a scenario for some words, whatever its own study is; `told` runs one of them, and
         may say more."""
         asked = (without_questions(scenario.document), scenario.path, None, tuple(words), told)
@@ -78,7 +78,7 @@ class _Work:
     base: Scenario
     batches: Batches
     asked: Sequence[str] | None
-    told: Told
+    told: Told | None
     search: Search | None
     others: OtherRuns
 
@@ -150,7 +150,7 @@ def run_point(job: Job, inputs: Mapping[str, Any]) -> Ran:
 def _words(scenario: Scenario, work: _Work) -> tuple[dict[str, Any], str, int]:
     """The words of a run; or none, why, and the exit code for that."""
     try:
-        return dict(work.told(scenario, work.asked)), "", 0
+        return dict((work.told or words_of)(scenario, work.asked)), "", 0
     except SpecError as error:
         return {}, first_line(error), WRONG_INPUT
     except RunError as error:
