@@ -12,7 +12,8 @@ from tests.support.models import SMALL, system_for
 
 def step(parallel: Parallel, overlap: str = "full", **how: str) -> Result:
     training = Training(batch=8, seq=256, **how)  # type: ignore[arg-type]
-    return simulate(train_graph(SMALL, parallel, training), system_for(parallel), RunOptions(overlap=overlap))
+    options = RunOptions(overlap=overlap)  # type: ignore[arg-type]
+    return simulate(train_graph(SMALL, parallel, training), system_for(parallel), options)
 
 
 @pytest.mark.parametrize("overlap", ["full", "none"])

@@ -21,7 +21,7 @@ WIDE = replace(
 
 def test_bounds_are_those_of_estimates_and_times_only_where_there_is_room() -> None:
     asked = [
-        (Parallel(pp=pp, dp=4 // pp, zero=zero, schedule=schedule), Training(batch=24, seq=256, recompute=recompute))
+        (Parallel(pp=pp, dp=4 // pp, zero=zero, schedule=schedule), Training(batch=24, seq=256, recompute=recompute))  # type: ignore[arg-type]
         for pp, schedule in ((1, "1f1b"), (2, "1f1b"), (2, "zero_bubble"), (4, "gpipe"))
         for zero in (0, 3)
         for recompute in ("none", "full")[: 1 if zero else 2]
