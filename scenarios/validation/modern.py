@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from scenarios.models import load_model
+from scenarios.models import load_model, model_names
 from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Parallel, Precision, Training, precision_of
@@ -33,7 +33,7 @@ _PRECISIONS: Mapping[str, Precision] = {
 
 
 def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
-    """The step of a row. Raises LeftOutError for what has no form here, and SpecError for a model that is not known."""
+    """The step of a row. Raises LeftOutError for what has no form here."""
     if row.text("dtype") not in _PRECISIONS:
         raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with Megatron-Core")
     interleave, experts = row.count("interleave") or 1, row.count("ep") or 1
@@ -65,6 +65,8 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
 
 def _model(row: TrainingRow) -> Transformer:
     """The model of the catalogue that a row names, with as many layers as it says."""
+    if row.model not in model_names():
+        raise LeftOutError(f"model {row.model} is not in the catalogue")
     described = load_model(row.model).description
     if not isinstance(described, Transformer):
         raise LeftOutError(f"{row.model} is no transformer")

@@ -6,7 +6,8 @@ Columns: `source` (of whom), `model`, `layers`, `hidden`, `heads`, `kv_heads`, `
 which `800 Gbps/node` says what a node has), `measured_seconds_per_iteration`. Of today's Megatron `framework` (then
 megatron-core: `model` is one of the catalogue, and shapes need not be said), `cp`, `ep`, `overlap` (none: of gradients
 neither), `dispatch` (as of a run; eager unless said). Further columns are ignored. A cell may be empty: then the row does
-not say it. Lines that begin with # are comments; a row is one line.
+not say it. Lines that begin with # are comments; a row is one line. Tables of others are read in their own columns, too
+(`scenarios.validation.dialects`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from pathlib import Path
 
 from hw import Mark, Problems, SpecError
 from hw.input import Problem
-
-SECONDS = "measured_seconds_per_iteration"
+from scenarios.validation.dialects import SECONDS, Dialect, dialect_of
 
 _NEEDED = ("source", "model", "n_chips", "chip", SECONDS)
 
@@ -63,7 +63,8 @@ def has_training_rows(path: Path) -> bool:
         lines = _numbered(path)
     except (OSError, UnicodeDecodeError):
         return False
-    return bool(lines) and SECONDS in next(csv.reader([lines[0][1]]))
+    head = next(csv.reader([lines[0][1]])) if lines else []
+    return SECONDS in head or dialect_of(head) is not None
 
 
 def read_training_rows(path: Path) -> list[TrainingRow]:
@@ -75,11 +76,14 @@ def read_training_rows(path: Path) -> list[TrainingRow]:
     if len(lines) < 2:
         raise SpecError([Problem(Mark(str(path)), "there are no rows")])
     table = csv.DictReader(line for _, line in lines)
-    missing = [name for name in _NEEDED if name not in (table.fieldnames or ())]
-    if missing:
+    head = table.fieldnames or ()
+    dialect = dialect_of(head) if SECONDS not in head else None
+    missing = [name for name in _NEEDED if name not in head]
+    if missing and dialect is None:
         raise SpecError([Problem(Mark(str(path), lines[0][0]), f"there are no columns {', '.join(missing)}")])
     problems = Problems()
-    rows = list(_rows(zip((at for at, _ in lines[1:]), table, strict=True), path, problems))
+    numbered = zip((at for at, _ in lines[1:]), table, strict=True)
+    rows = list(_rows(_ours(numbered, dialect, path, problems), path, problems))
     problems.raise_if_any()
     return rows
 
@@ -90,10 +94,22 @@ def _numbered(path: Path) -> list[tuple[int, str]]:
     return [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
 
 
-def _rows(lines: Iterable[tuple[int, Mapping[str, str]]], path: Path, problems: Problems) -> Iterator[TrainingRow]:
+Lines = Iterable[tuple[int, Mapping[str, str]]]
+
+
+def _ours(lines: Lines, dialect: Dialect | None, path: Path, problems: Problems) -> Lines:
+    """Lines in our columns: what another's table says in its own is said in ours."""
     for at, line in lines:
-        mark = Mark(str(path), at)
         cells = {name: value or "" for name, value in line.items() if name is not None}
+        try:
+            yield at, {**cells, **dialect.cells(cells)} if dialect is not None else cells
+        except (ValueError, ZeroDivisionError) as error:
+            problems.add(Mark(str(path), at), f"cannot be read as in its other lines: {error}")
+
+
+def _rows(lines: Lines, path: Path, problems: Problems) -> Iterator[TrainingRow]:
+    for at, cells in lines:
+        mark = Mark(str(path), at)
         told = cells[SECONDS]
         try:
             seconds = float(told) if told else None

@@ -1,0 +1,75 @@
+"""Tables of others, in their own columns, as rows of ours: figures by hand, what they do not say, and lines that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hw import SpecError
+from scenarios.validation import TrainingRow, has_training_rows, read_training_rows, told, trained
+
+SIMUMAX = "case,model,parallel,layer_num,mbc,kind,real_ms", "a,llama3-70b,tp2pp1,12,4,non-vpp,725.5"
+BRIDGE = (
+    "System,Model,#-GPUs,Precision,GBS,MBS,Sequence Length,FSDP,TP,PP,CP,VP,EP,Tokens / sec / GPU",
+    "DGX-H100,LLAMA3_70B,64,FP8,256,1,8192,0,4,8,1,5,n/a,1639",
+)
+TITAN = (
+    "model,gpus,chip,technique,seq,local_batch,global_batch,fsdp,tp,pp,cp,ac,compile,float8,tps_per_gpu",
+    "llama3.1-8b,8,H200,FSDP,8192,2,16,8,1,1,1,selective,1,0,8192",
+)
+TPU = (
+    "model,chips,gbs,seq,precision,step_s,tflops_per_chip,tokens_per_s_per_chip",
+    "gemma4-2b,64,256,8192,bf16,0.57,893,57874",
+)
+
+
+def only(folder: Path, table: tuple[str, ...]) -> TrainingRow:
+    path = folder / "table.csv"
+    path.write_text("\n".join(table) + "\n")
+    assert has_training_rows(path)
+    (row,) = read_training_rows(path)
+    return row
+
+
+def test_a_step_on_eight_b200(tmp_path: Path) -> None:
+    row = only(tmp_path, SIMUMAX)
+    assert row.measured_s == pytest.approx(0.7255)
+    step = told(row)
+    assert (step.model.name, step.model.layers, step.training.batch) == ("llama3_70b", 12, 16)
+    assert (step.parallel.tp, step.parallel.dp, step.parallel.overlap_gradients) == (2, 4, False)
+    assert step.system.chip.name == "b200"
+
+
+def test_tokens_a_second_are_seconds_of_a_step(tmp_path: Path) -> None:
+    """256 x 8192 tokens on 64 chips of 1639 tokens a second each take 19.99 s."""
+    row = only(tmp_path, BRIDGE)
+    assert row.measured_s == pytest.approx(256 * 8192 / 64 / 1639)
+    step = told(row)
+    assert (step.parallel.dp, step.parallel.interleave, step.parallel.ep) == (2, 5, 1)
+    assert (step.training.precision.matmul, step.options.dispatch) == ("fp8", "compiled")
+
+
+@pytest.mark.parametrize(("table", "seconds"), [(TITAN, 2.0), (TPU, 0.57)])
+def test_what_a_table_does_not_say_leaves_its_rows_out(tmp_path: Path, table: tuple[str, ...], seconds: float) -> None:
+    row = only(tmp_path, table)
+    assert row.measured_s == pytest.approx(seconds)
+    (found,) = trained([row])
+    assert found.predicted_s is None
+    assert "is not known" in found.left_out
+
+
+def test_a_line_that_has_no_numbers_is_told_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(
+        "\n".join([*SIMUMAX, SIMUMAX[1].replace("725.5", "soon"), SIMUMAX[1].replace("725.5", "-1")]) + "\n"
+    )
+    with pytest.raises(SpecError) as wrong:
+        read_training_rows(path)
+    assert sorted(problem.mark.line for problem in wrong.value.problems) == [3, 4]
+
+
+def test_a_table_of_no_kind_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("colour,shape\nred,round\n")
+    assert not has_training_rows(path)
