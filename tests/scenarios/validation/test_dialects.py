@@ -1,4 +1,4 @@
-"""Tables of others, in their own columns, as rows of ours: figures by hand, what they do not say, and lines that are wrong."""
+"""Tables of others, in their own columns, as rows of ours: figures by hand, what they do not say, lines that are wrong."""
 
 from __future__ import annotations
 
