@@ -24,6 +24,20 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
     return merged
 
 
+def joined(begin: Any, end: Any) -> list[Interval]:
+    """The union of intervals, given as columns."""
+    if begin.dtype == object:  # times of many rows
+        return union(zip(begin.tolist(), end.tolist(), strict=True))
+    lasting = end > begin
+    begin, end = begin[lasting], end[lasting]
+    order = np.lexsort((end, begin))
+    begin, end = begin[order], end[order]
+    reached = np.maximum.accumulate(end)
+    first = np.flatnonzero(np.concatenate([[True], begin[1:] > reached[:-1]])) if len(begin) else order
+    last = np.concatenate([first[1:] - 1, [len(begin) - 1]]) if len(begin) else order
+    return list(zip(begin[first].tolist(), reached[last].tolist(), strict=True))
+
+
 def difference(first: Sequence[Interval], second: Sequence[Interval]) -> list[Interval]:
     """What is in `first` and not in `second`; both disjoint and in order."""
     left: list[Interval] = []

@@ -41,8 +41,8 @@ class _Sizes:
         self.types: list[Tensor] = []
         self._known: dict[Hashable, int] = {}
         self._of_site = np.asarray([self._type(site.output) for site in self._flat.sites], dtype=np.int64)
-        of_tensor = np.asarray([self._type(tensor) for tensor in self._flat.tensors], dtype=np.int64)
-        self._of_given = of_tensor[np.asarray(self._flat.given, dtype=np.int64)]
+        of_given = [self._type(self._flat.tensors[each]) for each in self._flat.given]
+        self._of_given = np.asarray(of_given, dtype=np.int64)
         self._bytes: dict[int, list[float]] = {}
 
     def _type(self, tensor: Tensor) -> int:

@@ -166,12 +166,17 @@ def _summed(rows: Sequence[OpFigures]) -> dict[int, Amounts]:
 
 def added(parts: Sequence[Amounts]) -> Amounts:
     """Amounts added in order."""
-    if len(parts) == 1:
-        return parts[0]
     distinct = {id(part): part for part in parts}
     place = dict(zip(distinct, range(len(distinct)), strict=True))
-    order = np.asarray([place[id(part)] for part in parts])
-    found = list(distinct.values())
+    return added_as(list(distinct.values()), np.asarray([place[id(part)] for part in parts], dtype=np.int64))
+
+
+def added_as(parts: Sequence[Amounts], order: Any) -> Amounts:
+    """Amounts added one after the other; `order`: which of some parts they are, of parts in the order of their first use."""
+    used = np.flatnonzero(np.bincount(order, minlength=len(parts)))
+    found, order = [parts[at] for at in used.tolist()], np.searchsorted(used, order)
+    if len(order) == 1:
+        return found[0]
     words = dict.fromkeys(word for part in found for word in part.times_s)
     return Amounts(
         _running([part.flops for part in found], order),

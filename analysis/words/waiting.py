@@ -11,8 +11,11 @@ task. A collective that goes by messages counts as the one task that it is.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 
-from analysis.words.intervals import Interval, difference, length, union
+import numpy as np
+
+from analysis.words.intervals import Interval, difference, joined, length, union
 from simulator import Program, Result
 
 _Arrival = tuple[int, Collection[int]]
@@ -29,15 +32,16 @@ def waiting_spans(result: Result) -> dict[int, list[Interval]]:
     program = result.plan.program
     if not may_wait(program):
         return {}
-    heads = list(_heads(result))
-    arrivals = _arrivals(result, heads)
+    edges = list(_from_others(program))
+    heads = list(_heads(result, {after for _, after in edges}.union(program.groups)))
+    arrivals = _arrivals(result, heads, edges)
     held: dict[int, list[Interval]] = {}
-    busy: dict[int, list[Interval]] = {}
     for chip, task, since in heads:
-        busy.setdefault(chip, []).append((result.begin_ps[task], result.end_ps[task]))
-        until = _last_of_others(arrivals.get(task, ()), chip)
+        until = _last_of_others(arrivals[task], chip)
         if until > since:
             held.setdefault(chip, []).append((since, until))
+    places = result.places
+    busy = {chip: joined(places.begin[here], places.end[here]) for chip in held for here in [places.chip == chip]}
     found = {chip: difference(union(spans), union(busy[chip])) for chip, spans in held.items()}
     return {chip: spans for chip, spans in found.items() if spans}
 
@@ -47,35 +51,51 @@ def waiting_ps(result: Result) -> dict[int, int]:
     return {chip: length(spans) for chip, spans in waiting_spans(result).items()}
 
 
-def _heads(result: Result) -> Iterator[tuple[int, int, int]]:
-    """(chip, task, since when it has been the head of its queue) for every place in a queue; messages left out."""
+def _heads(result: Result, wanted: Collection[int]) -> Iterator[tuple[int, int, int]]:
+    """(chip, task, since when it has been the head of its queue) for every place of some tasks in a queue; messages left
+    out."""
     program, begin, end = result.plan.program, result.begin_ps, result.end_ps
+    as_written = result.plan.options.order == "program"
     for queue, lane in zip(program.queues, program.lanes(), strict=True):
         if queue.inner:
             continue
         since = 0
-        for task in sorted(lane, key=lambda task: (begin[task], end[task], task)):
-            yield queue.chip, task, since
+        for task in lane if as_written else sorted(lane, key=lambda task: (begin[task], end[task], task)):
+            if task in wanted:
+                yield queue.chip, task, since
             since = end[task]
 
 
-def _arrivals(result: Result, heads: Sequence[tuple[int, int, int]]) -> dict[int, list[_Arrival]]:
-    """What each task of several chips, or with inputs from other chips, had to wait for; the last first."""
+def _from_others(program: Program) -> Iterator[tuple[int, int]]:
+    """(before, after) where a task waits for one in which another chip takes part, or that several chips carry out."""
+    chip = np.asarray([queue.chip for queue in program.queues], dtype=np.int64)
+    inner = np.asarray([queue.inner for queue in program.queues], dtype=bool)
+    queue, count = np.asarray(program.queue, dtype=np.int64), len(program)
+    grouped = np.zeros(count, dtype=bool)
+    grouped[list(program.groups)] = True
+    each = np.fromiter(map(len, program.successors), dtype=np.int64, count=count)
+    before = np.repeat(np.arange(count), each)
+    after = np.fromiter(chain.from_iterable(program.successors), dtype=np.int64, count=len(before))
+    apart = chip[queue[before]] != chip[queue[after]]
+    some = (grouped[before] | grouped[after] | apart) & ~inner[queue[before]]
+    yield from zip(before[some].tolist(), after[some].tolist(), strict=True)
+
+
+def _arrivals(
+    result: Result, heads: Sequence[tuple[int, int, int]], edges: Sequence[tuple[int, int]]
+) -> dict[int, list[_Arrival]]:
+    """What each task of several chips, or with inputs from other chips, had to wait for; the last first. `edges`: what
+    waits for what, where other chips may take part."""
     program = result.plan.program
-    chip_of, inner = ([getattr(queue, name) for queue in program.queues] for name in ("chip", "inner"))
     groups = {task: frozenset(program.chips_of(task)) for task in program.groups}
-    found: dict[int, list[_Arrival]] = {task: [] for task in groups}
+    found: dict[int, list[_Arrival]] = {task: [] for _, task, _ in heads}
     for chip, task, since in heads:
         if task in groups:
             found[task].append((since, (chip,)))
-    for task, successors in enumerate(program.successors):
-        queue = program.queue[task]
-        if inner[queue]:
-            continue
-        made_on = groups.get(task) or (chip_of[queue],)
-        for after in successors:
-            if after in groups or chip_of[program.queue[after]] not in made_on:
-                found.setdefault(after, []).append((result.end_ps[task], made_on))
+    for task, after in edges:
+        made_on = groups.get(task) or program.chips_of(task)
+        if after in groups or program.queues[program.queue[after]].chip not in made_on:
+            found.setdefault(after, []).append((result.end_ps[task], made_on))
     for each in found.values():
         each.sort(key=lambda arrival: -arrival[0])
     return found

@@ -33,12 +33,17 @@ class _Number:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A name with rounds where it stands: as it is written (`text`), the block in which it lives, the numbers of rounds."""
+    """A name with rounds where it stands: as they are written, the block in which it lives, the numbers of rounds."""
 
     name: str
-    text: str
+    rounds: tuple[Round, ...]
     home: Place
     numbers: tuple[_Number, ...]
+
+    @property
+    def text(self) -> str:
+        """As it is written."""
+        return reference(self.name, self.rounds)
 
 
 class RoundsAsked:
@@ -47,17 +52,23 @@ class RoundsAsked:
     def __init__(self, blocks: Mapping[Place, Repeat], homes: Mapping[str, Home], dims: Mapping[str, int]) -> None:
         self.scopes: dict[tuple[Place, tuple[int, ...]], TurnScope] = {}
         self._blocks, self._homes, self._dims = blocks, homes, dims
+        self._numbers: dict[tuple[Place, Place, tuple[Round, ...]], tuple[_Number, ...]] = {}
 
-    def asked(self, name: str, rounds: Sequence[Round], place: Place) -> Asked:
+    def asked(self, name: str, rounds: tuple[Round, ...], place: Place) -> Asked:
         """A name with rounds that stands in a block. Raises RoundError for what can be of no turn."""
-        text = reference(name, rounds)
         home = self._homes[name].nearest(place) if name in self._homes else ()
         if not home:
-            raise RoundError(f"{text}: '{name}' stands in no block, so it has no rounds")
+            raise RoundError(f"{reference(name, rounds)}: '{name}' stands in no block, so it has no rounds")
         if len(rounds) > len(home):
-            raise RoundError(
-                f"{text}: '{name}' stands in {len(home)} block{'s' * (len(home) > 1)}, not in {len(rounds)}"
-            )
+            blocks = f"{len(home)} block{'s' * (len(home) > 1)}"
+            raise RoundError(f"{reference(name, rounds)}: '{name}' stands in {blocks}, not in {len(rounds)}")
+        key = home, place, rounds
+        if key not in self._numbers:
+            self._numbers[key] = self._numbered(name, home, place, rounds)
+        return Asked(name, rounds, home, self._numbers[key])
+
+    def _numbered(self, name: str, home: Place, place: Place, rounds: Sequence[Round]) -> tuple[_Number, ...]:
+        """The numbers of the rounds of a name that lives in one block and is asked for in another. Raises RoundError."""
         outer, shared = len(home) - len(rounds), in_common(home, place)
         numbers = [_Number(0, depth) for depth in range(min(outer, shared))]
         numbers += [_Number(self._last(home[: depth + 1])) for depth in range(len(numbers), outer)]
@@ -66,10 +77,11 @@ class RoundsAsked:
             around = depth if depth < shared else -beyond
             beyond -= each.relative and depth >= shared
             if each.relative and -around > len(place):
+                text = reference(name, rounds)
                 raise RoundError(f"{text}: 'round' is that of a block around the op, and there is none; write a number")
             count = rounds_of(self._blocks[home[: depth + 1]], self._dims)
             numbers.append(_Number(each.at, around if each.relative else None, count))
-        return Asked(name, text, home, tuple(numbers))
+        return tuple(numbers)
 
     def value(self, asked: Asked, turn: Turn) -> int:
         """The value that it means in a turn. Raises RoundError."""

@@ -43,14 +43,14 @@ def asks_for_rounds(items: Items) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """An op as written, ready to be entered once a round. `names` are what it reads, `given` the numbers of those tensors
-    where nobody makes them. `asked`: by place, what those say that are of other rounds (None where that can be of no turn);
-    `told`: its options are not the same in each round."""
+    """An op as written, ready to be entered once a round. `names` are what it reads, `given` by place the numbers of those
+    tensors that nobody makes, as far as that has been seen. `asked`: by place, what those say that are of other rounds
+    (None where that can be of no turn); `told`: its options are not the same in each round."""
 
     op: Op
     site: int
     names: tuple[str, ...]
-    given: tuple[int, ...]
+    given: dict[int, int]
     asked: Mapping[int, Asked | None]
     told: bool
 
@@ -94,7 +94,7 @@ class _Unroller:
             if value is None:
                 value = scope.find(name)
             if value is None:
-                value = own[name] = self.flat.add_given(line.given[place], turn)
+                value = own[name] = self._given_to(line, place, turn)
             values.append(value)
         return values
 
@@ -104,7 +104,8 @@ class _Unroller:
             name = line.names[place]
             found = scope.find(name)
             if found is None:
-                found = scope.own[name] = self.flat.add_given(line.given[place], self.flat.number_of_turn(turn.path))
+                number = self.flat.number_of_turn(turn.path)
+                found = scope.own[name] = self._given_to(line, place, number)
             return found
         tensor, asked = line.op.inputs[place], line.asked[place]
         try:
@@ -134,9 +135,13 @@ class _Unroller:
         asked = {at: self._asked(each, place) for at, each in enumerate(op.inputs) if each.rounds}
         told = says_round(op) or op.option("after") is not None
         names = tuple([tensor.name for tensor in op.inputs])
-        # what is of another round is given only where that is a mistake
-        given = tuple([-1 if tensor.rounds else self.flat.add_tensor(tensor) for tensor in op.inputs])
-        return _Line(op, self.flat.add_site(op), names, given, asked, told)
+        return _Line(op, self.flat.add_site(op), names, {}, asked, told)
+
+    def _given_to(self, line: _Line, place: int, turn: int) -> int:
+        """The value of an input that nobody makes, given in the turn of that number."""
+        if place not in line.given:
+            line.given[place] = self.flat.add_tensor(line.op.inputs[place])
+        return self.flat.add_given(line.given[place], turn)
 
     def _asked(self, tensor: Tensor, place: Place) -> Asked | None:
         try:

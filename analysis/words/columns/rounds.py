@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from analysis.words.ops import Amounts, OpFigures, added, kernel_times
+from analysis.words.ops import Amounts, OpFigures, added_as, kernel_times
 from simulator import PS_PER_S, Plan, Result
 
 _FEW = 200
@@ -80,7 +81,14 @@ class Spent:
         self.chip = chip[first]
         self.took = np.add.reduceat(took, first) if len(first) else took
         self.row = np.searchsorted(kernel[first], np.arange(count + 1))
+        self.code = np.asarray(self.plan.kernels.code, dtype=np.int64)
         self._amounts: dict[tuple[int, int, int], Amounts] = {}
+
+    @cached_property
+    def _sort(self) -> Any:
+        """By kernel, a number that those have in common which are of one sort and have one fixed time."""
+        distinct, rank = np.unique(self.fixed, return_inverse=True)
+        return self.code * len(distinct) + rank
 
     def _spans(self, result: Result) -> tuple[Any, Any, Any]:
         """First begin, last end and longest fixed time of each kernel (ps); both ends of a transfer have its task's."""
@@ -133,7 +141,7 @@ class Spent:
         """The tiles of some kernels, each on the chip on which it takes longest."""
         plan, code = self.plan, self.plan.kernels.code
         if len(plan.split.chips) == 1:
-            return {plan.kernels.sorts[each].variants[0].tile for each in {code[kernel] for kernel in at.tolist()}}
+            return {plan.kernels.sorts[each].variants[0].tile for each in set(self.code[at].tolist())}
         found = set()
         for kernel in at.tolist():
             busy = self._busy(np.asarray([kernel]))
@@ -147,12 +155,8 @@ class Spent:
 
     def _summed(self, at: Any) -> dict[int, Amounts]:
         """What each chip does of several kernels; chips that are alike in all of them share one object."""
-        code = np.asarray(self.plan.kernels.code)[at].tolist()
-        fixed = self.fixed[at].tolist()
-        alike = list(dict.fromkeys(zip(code, fixed, strict=True)))
+        alike, order = self._alike(at)
         runs = [self._chips(sort) for sort, _ in alike]
-        number = {each: place for place, each in enumerate(alike)}
-        order = [number[each] for each in zip(code, fixed, strict=True)]
         variant_of = self.plan.split.variant_of
         made: dict[Hashable, Amounts] = {}
         found: dict[int, Amounts] = {}
@@ -163,9 +167,23 @@ class Spent:
             key = variant_of[chip], here
             if key not in made:
                 parts = [self._amount(sort, variant_of[chip], fixed_ps) for sort, fixed_ps in alike]
-                made[key] = added([parts[place] for place in order if here[place]])
+                made[key] = added_as(parts, order[np.asarray(here, dtype=bool)[order]])
             found[chip] = made[key]
         return found
+
+    def _alike(self, at: Any) -> tuple[list[tuple[int, int]], Any]:
+        """The sorts and fixed times of some kernels, each pair once, and which of them each kernel has."""
+        code, fixed = self.code[at], self.fixed[at]
+        if len(at) >= _FEW and fixed.dtype != object:
+            _, first, of = np.unique(self._sort[at], return_index=True, return_inverse=True)
+            order = np.argsort(first)
+            rank = np.empty(len(order), dtype=np.int64)
+            rank[order] = np.arange(len(order))
+            first = first[order]
+            return list(zip(code[first].tolist(), fixed[first].tolist(), strict=True)), rank[of]
+        number: dict[tuple[int, int], int] = {}
+        listed = [number.setdefault(each, len(number)) for each in zip(code.tolist(), fixed.tolist(), strict=True)]
+        return list(number), np.asarray(listed, dtype=np.int64)
 
     def _amount(self, sort: int, variant: int, fixed_ps: int) -> Amounts:
         """What a chip does of a kernel."""
