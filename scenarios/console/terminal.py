@@ -40,6 +40,31 @@ def console(least: int = _LEAST, most: int = _MOST, stderr: bool = False) -> Con
     return found
 
 
+def listing(width: int) -> Console:
+    """A console for the table of a catalogue: as wide as a terminal is, and as wide as the table where it goes elsewhere."""
+    found = console()
+    return found if found.is_terminal else console(width)
+
+
+def left_out(heads: Sequence[str], kept: Sequence[int]) -> Text:
+    """A line about the columns for which there was no room; empty where there are none."""
+    missing = [name for at, name in enumerate(heads) if at not in kept]
+    return Text(f"a wider terminal shows {' and '.join(missing)}, too" if missing else "", "dim")
+
+
+def fitting(heads: Sequence[str], rows: Iterable[Sequence[str]], may_go: Sequence[str], out: Console) -> list[int]:
+    """The columns of a table, by their places, that a console has room for: those of `may_go` are left out, the first of
+    them first, until the others fit."""
+    cells = [heads, *rows]
+    widths = [max(cell_len(row[at]) for row in cells) + len(_GAP) for at in range(len(heads))]
+    kept = list(range(len(heads)))
+    for name in may_go:
+        if sum(widths[at] for at in kept) - len(_GAP) <= out.width:
+            break
+        kept.remove(heads.index(name))
+    return kept
+
+
 class _Console(Console):
     """A console that cuts nothing off at its edge: what is longer is folded by the terminal, and still in one piece."""
 
@@ -118,6 +143,12 @@ def tell(line: str) -> None:
 def print_whole(out: Console, text: Text) -> None:
     """Text that may hold a path: longer lines than the screen's are not broken."""
     out.print(text, soft_wrap=True)
+
+
+def print_indented(out: Console, line: str) -> None:
+    """A line two characters in; where it goes on, it stands further in, and no word is broken."""
+    for at, part in enumerate(_wrapped(printable(line), out.width - 4)):
+        print_whole(out, Text(f"{'    ' if at else '  '}{part}"))
 
 
 def print_rows(out: Console, rows: Iterable[Sequence[str]], styles: Sequence[str]) -> None:

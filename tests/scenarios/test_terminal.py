@@ -267,3 +267,25 @@ def test_a_latency_that_is_written_as_0_is_a_figure(tmp_path: Path) -> None:
     assert "no latency on nvlink (no figure)" in overlapse("run", str(path)).stdout
     said = overlapse("run", str(path), "--set", "system.set.links.nvlink.latency=0 s").stdout
     assert "no latency" not in said
+
+
+@pytest.mark.parametrize("command", ["chips", "models", "systems"])
+def test_a_catalogue_fits_a_terminal_of_80_columns_and_is_whole_elsewhere(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    piped = overlapse(command).stdout
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", overlapse(command).stdout)
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+    assert {line.split()[0] for line in piped.splitlines() if line.strip()} <= set(shown.split())
+    heads = piped.splitlines()[0].split()
+    assert ("a wider terminal shows" in shown) == (not set(heads) <= set(shown.splitlines()[0].split()))
+    assert "a wider terminal" not in piped
+
+
+def test_what_goes_on_in_explain_stands_further_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = overlapse("explain", "library:llama3_8b_block").stdout.partition("ops as understood")[0].splitlines()[3:]
+    assert any(line.startswith("    ") for line in lines)
+    assert all(line.startswith("  ") and len(line) <= 80 for line in lines if line)

@@ -13,7 +13,7 @@ from analysis.runs import Advice
 from hw import Dimension
 from hw.input import show
 from scenarios.console.terminal import console as terminal
-from scenarios.console.terminal import print_rows
+from scenarios.console.terminal import print_indented, print_rows
 from scenarios.outcome.chip_figures import chip_figures
 from scenarios.outcome.explain import graph_lines, reasons
 from scenarios.outcome.model_story import communication_lines
@@ -28,9 +28,9 @@ def show_explanation(outcome: Outcome) -> None:
     console.print(Text(outcome.scenario.name, style="bold"))
     console.print(Text("\nwhy it takes as long as it does", style="dim"))
     for reason in reasons(outcome.words, outcome.notes, outcome.sharding):
-        console.print(Text(f"  {reason}"))
+        print_indented(console, reason)
     for each in software_advice(outcome.scenario, outcome.words)[:3]:
-        console.print(Text(f"  Run with {each.change} it would take {_saved(each)}."))
+        print_indented(console, f"Run with {each.change} it would take {_saved(each)}.")
     for title, lines in outcome.beside.items():
         _print_lines(console, title, lines)
     if outcome.scenario.model is not None:
@@ -53,7 +53,7 @@ def _print_lines(console: Console, title: str, lines: Iterable[str]) -> None:
     for at, line in enumerate(lines):
         if not at:
             console.print(Text(f"\n{title}", style="dim"))
-        console.print(Text(f"  {line}"))
+        print_indented(console, line)
 
 
 def _print_model(console: Console, outcome: Outcome) -> None:

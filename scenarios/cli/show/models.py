@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from scenarios.console.terminal import console as terminal
-from scenarios.console.terminal import print_rows
+from scenarios.console.terminal import fitting, left_out, listing, print_rows
 from scenarios.models import COLUMNS, LoadedModel, listed_models, load_model, model_facts, model_lines, model_words
 from simulator.models import Part, parameters
 
 _TABLE_WIDTH = 118
+_MAY_GO = ("feed-forward", "vocab", "heads")
 _LEFT = ("model", "family", "heads", "feed-forward")
 
 
@@ -26,14 +27,17 @@ def model_records(name: str | None) -> Any:
 
 def show_models() -> None:
     """Every model of the catalogue: its shape and its size."""
+    facts = [model_facts(model) for model in listed_models()]
+    console = listing(_TABLE_WIDTH)
+    kept = fitting(COLUMNS, [[each[column] for column in COLUMNS] for each in facts], _MAY_GO, console)
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=True)
-    for model in listed_models():
-        facts = model_facts(model)
-        table.add_row(*(facts[column] for column in COLUMNS))
-    console = terminal(_TABLE_WIDTH)
+    for at in kept:
+        table.add_column(COLUMNS[at], justify="left" if COLUMNS[at] in _LEFT else "right", no_wrap=True)
+    for each in facts:
+        table.add_row(*(each[COLUMNS[at]] for at in kept))
     console.print(table)
+    if len(kept) < len(COLUMNS):
+        console.print(left_out(COLUMNS, kept))
     told = "active: parameters that one token uses, where experts differ. `overlapse models NAME`: weights and sources."
     console.print(Text(told, "dim"))
 

@@ -26,7 +26,7 @@ from hw.network import (
 )
 from hw.systems import load_system, system_file, system_names
 from scenarios.console.terminal import console as terminal
-from scenarios.console.terminal import print_rows
+from scenarios.console.terminal import listing, print_rows
 
 _B_S, _S, _B = Dimension.BANDWIDTH, Dimension.TIME, Dimension.DATA
 _NARROWEST, _TABLE_WIDTH = 80, 132
@@ -159,7 +159,8 @@ def show_systems() -> None:
     for name in system_names():
         system = load_system(name)
         table.add_row(name, system.chip.name, str(system.size), escape(system_file(name).about))
-    console = terminal(_TABLE_WIDTH)
+    console = listing(_TABLE_WIDTH)
+    table.columns[3].no_wrap = not console.is_terminal
     console.print(table)
     console.print(
         Text("base: NAME in a scenario's system. `overlapse systems NAME`: a picture, and the sources.", "dim")

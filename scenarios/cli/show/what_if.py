@@ -24,7 +24,7 @@ def show_what_if(console: Console, found: WhatIf) -> None:
         Text.assemble((found.scenario.name, "bold"), f"  time {time}, really run again with one thing faster")
     )
     console.print(_resources(found))
-    console.print(Text("█ what twice as fast saves   ░ what infinitely fast saves   elasticity ln(T'/T)/ln 1.1", "dim"))
+    console.print(Text("█ twice as fast saves   ░ infinitely fast saves   elasticity: ln(T'/T)/ln 1.1", "dim"))
     if found.edits:
         console.print()
         console.print(_edits(found))
