@@ -59,7 +59,7 @@ def plot_sweep(frame: pd.DataFrame, x: str, y: str = "time", by: str | None = No
             name=inert(value),
             x=(rows[x] if number else rows[x].map(inert)).tolist(),
             y=(rows[y].astype(float) / size).tolist() if _numeric(rows[y]) else rows[y].map(inert).tolist(),
-            mode="lines+markers",
+            mode="lines+markers" if number else "markers",  # between names there is nothing
             line={
                 "color": SERIES_COLOURS[at % len(SERIES_COLOURS)],
                 "width": 2,

@@ -102,7 +102,8 @@ def parse_document(text: str, file: str) -> Document:
     except SpecError:
         raise
     except MarkedYAMLError as error:
-        at = error.problem_mark or error.context_mark
+        scanned = str(error.context).startswith("while scanning")  # what is wrong began there, and was seen later
+        at = (error.context_mark if scanned else None) or error.problem_mark or error.context_mark
         mark = Mark(file, at.line + 1, at.column + 1) if at else Mark(file)
         raise SpecError([Problem(mark, f"not YAML: {_reason(error)}")]) from None
     except ReaderError as error:
@@ -121,6 +122,13 @@ def parse_document(text: str, file: str) -> Document:
 def _reason(error: MarkedYAMLError) -> str:
     """What ruamel.yaml says is wrong; of a tab what to do instead."""
     said = str(error.problem or error.context)
+    if "simple key" in str(error.context):
+        return "this is no line of a list, which begins with '- ', and has no key with ': ' behind it"
+    if "quoted scalar" in str(error.context) and "end of stream" in said:
+        return "the quotation that begins here has no end"
+    if "flow" in str(error.context) and error.context_mark is not None and error.problem_mark is not None:
+        opened = error.context_mark.line
+        said += f", in brackets opened in line {opened + 1}" if opened < error.problem_mark.line else ""
     return "a line is indented with spaces, and here is a tab" if "'\\t'" in said else said
 
 

@@ -114,11 +114,11 @@ def did_you_mean(name: str, allowed: Iterable[str], prefix: str = "") -> str:
     return f", did you mean {', '.join(others)}{' or ' if others else ''}{last}{more}?"
 
 
-def unknown(what: str, name: str, allowed: Iterable[str], prefix: str = "") -> str:
+def unknown(what: str, name: str, allowed: Iterable[str], prefix: str = "", meant: str | None = None) -> str:
     """The message for an unknown name: those that it may stand for, and what is allowed; of many names some, and how many
-    there are. `prefix`: what the name, and those that it may stand for, stand below."""
+    there are. `prefix`: what the name, and those that it may stand for, stand below; `meant`: what it stands for, if known."""
     names = sorted(str(a) for a in allowed)
-    hint = did_you_mean(name, names, prefix)
+    hint = f", did you mean '{prefix}{meant}'?" if meant is not None else did_you_mean(name, names, prefix)
     listed = _listed(names, _MOST_BESIDE if hint else MOST_NAMED)
     return f"unknown {what} '{prefix}{cut(str(name), _LONGEST_NAME)}'{hint or '.'} Allowed: {listed}"
 

@@ -209,6 +209,8 @@ def set_value(document: Document, dotted: str, value: Any, key_mark: Mark, value
         if isinstance(target, list):
             message = f"cannot set {dotted}: {'.'.join(map(str, key[:at]))} is a list; give it whole"
             raise SpecError([Problem(key_mark, message)])
+        if part not in target:  # what is wrong with a map that is made here is the override's
+            document.keys[key[: at + 1]] = document.values[key[: at + 1]] = key_mark
         target = target.setdefault(part, {})
         if not isinstance(target, (dict, list)):
             message = f"cannot set {dotted}: {'.'.join(map(str, key[: at + 1]))} is a plain value"

@@ -29,7 +29,9 @@ def changed(document: Document, values: Mapping[str, Any]) -> Document:
         key = option_place(dotted, places.data) if is_op_option(dotted) else _key(dotted)
         if isinstance(_at(document.data, key), (dict, list)):
             places.forget(key)
-        places.keys[key] = places.values[key] = mark
+        for end in range(1, len(key) + 1):
+            if end == len(key) or key[:end] not in document.keys:
+                places.keys[key[:end]] = places.values[key[:end]] = mark
     if _moves_chips(values):
         leave_behind(places, chips_of(document.data), restated_by(values))
     return places

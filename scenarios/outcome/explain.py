@@ -47,8 +47,9 @@ def bare_reasons(words: Summary, notes: Iterable[str], sharding: ShardingStory) 
     for group in sorted(rounds_figures(words.result), key=lambda each: -each.figures.time_s)[:3]:
         row, times = group.figures, f" x{len(group.kernels)}" if len(group.kernels) > 1 else ""
         intensity = "no HBM traffic" if row.intensity is None else f"{row.intensity:.4g} FLOP/B"
+        told = f", {intensity}" if row.flops else ""  # what does no arithmetic has none
         tile = f", tile {row.tile}" if row.tile else ""
-        yield f"{row.name}{times} ({row.kind}) takes {show(row.time_s, _S)}: bound by {row.bound_by}, {intensity}{tile}."
+        yield f"{row.name}{times} ({row.kind}) takes {show(row.time_s, _S)}: bound by {row.bound_by}{told}{tile}."
     shares = grounds(words.result)
     if shares is not None:
         yield f"What it rests on, {grounds_line(shares)}."

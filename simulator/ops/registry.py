@@ -216,11 +216,30 @@ def read_options(op: Op, found: Kind) -> dict[str, Any]:
     return values
 
 
+_OTHERS = {
+    "matmul": ("mm", "bmm", "gemm", "linear", "dense", "fc", "einsum", "dot_general", "addmm", "baddbmm"),
+    "attention": ("sdpa", "scaled_dot_product_attention", "flash_attention", "mha", "self_attention"),
+    "conv2d": ("conv", "convolution"),
+    "all_reduce": ("psum", "reduce_all"),
+    "all_gather": ("allgather_into_tensor", "gather_all"),
+    "reduce_scatter": ("psum_scatter",),
+    "send": ("ppermute", "collective_permute", "p2p"),
+    "reduce": ("sum", "mean", "reduce_sum"),
+    "embedding": ("lookup",),
+    "permute": ("transpose",),
+    "cast": ("convert", "astype", "to"),
+    "adamw": ("adam", "optimizer"),
+}
+ELSEWHERE = {theirs: ours for ours, names in _OTHERS.items() for theirs in names}
+"""What ops are called in PyTorch, JAX and papers, by these names: for the word of who meant one of ours."""
+
+
 def find_kind(op: Op) -> Kind:
     """The kind of an op. Raises ShapeError with the nearest name, or if the number of inputs is wrong."""
     found = KINDS.get(op.kind)
     if found is None:
-        raise ShapeError(unknown("op kind", op.kind, KINDS))
+        meant = ELSEWHERE.get(op.kind.casefold())
+        raise ShapeError(unknown("op kind", op.kind, KINDS, meant=meant))
     least, most = found.inputs
     if len(op.inputs) < least or (most is not None and len(op.inputs) > most):
         wanted = f"{least}" if most == least else f"{least} to {most}" if most else f"{least} or more"

@@ -599,6 +599,21 @@ def test_paper_is_light(browser: Browser, small_file: Path) -> None:
     assert page.trouble() == []
 
 
+def test_legends_leave_room_for_charts_on_a_phone(browser: Browser, small_file: Path) -> None:
+    page = shown(browser, small_file, "all", width=400)
+    for name in ("roofline", "memory"):
+        plot, legend = (
+            page.run(f"(({{top, bottom}}) => [top, bottom])(document.querySelector('#chart-{name} {part}')"
+                     ".getBoundingClientRect())")
+            for part in (".bglayer rect, .cartesianlayer .gridlayer", ".legend")
+        )  # fmt: skip
+        assert plot[1] - plot[0] > 150, name
+        assert legend[0] >= plot[1], name
+    assert page.run("document.querySelectorAll('.legend .scrollbar').length") == page.run(
+        "[...document.querySelectorAll('.legend .scrollbar')].filter((each) => !each.getBoundingClientRect().height).length"
+    ), "no legend has to be scrolled"
+
+
 def test_charts_are_there_and_take_the_theme(browser: Browser, small_file: Path) -> None:
     page = shown(browser, small_file, "all")
     for name in ("roofline", "memory", "topology"):

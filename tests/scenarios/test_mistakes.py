@@ -52,6 +52,13 @@ MISTAKES = (
     Mistake("a key misspelt", "worklaod:", "workload:", "worklaod", ("unknown key", "did you mean 'workload'?")),
     Mistake("a dim that there is not", "z:bf16[B,G]", "z:bf16[B,F]", "G]", ("unknown dim 'G'", "Allowed: B, D, F")),
     Mistake("an op kind misspelt", "matmull(", "matmul(", "matmull", ("unknown op kind", "did you mean 'matmul'?")),
+    Mistake("a kind as PyTorch calls it", "mm(", "matmul(", "mm", ("unknown op kind 'mm'", "did you mean 'matmul'?")),
+    Mistake("a collective as JAX calls it", "psum(", "all_reduce(", "psum", ("did you mean 'all_reduce'?",)),
+    Mistake(
+        "a line of a list without its dash", "  z:bf16", "- z:bf16", "z:bf16[B,F]",
+        ("no line of a list, which begins with '- '",),
+    ),
+    Mistake("a quotation that is not closed", 'name: "mine', "name: mine", '"mine', ("that begins here has no end",)),
     Mistake("an option misspelt", "ovr=X", "over=X", "ovr", ("unknown option of all_reduce", "did you mean 'over'?")),
     Mistake("a dtype as PyTorch says it", "x:bfloat16", "x:bf16", "bfloat16", ("unknown dtype", "did you mean 'bf16'?")),
     Mistake("a tensor misspelt", "all_reduce(yy", "all_reduce(y", "yy", ("'yy' has no type", "did you mean 'y'?")),

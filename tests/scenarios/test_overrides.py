@@ -14,7 +14,7 @@ from hw import SpecError, load_chip
 from scenarios import compare, crossover, load_scenario, run, sweep, what_if
 from scenarios.language.study_spec import CrossoverSpec
 from scenarios.outcome.explain import reasons
-from tests.support.cases import written
+from tests.support.cases import MATMUL, overlapse, written
 
 FLOPS = 2 * 8192**3
 A100, H100 = 312e12, 989e12
@@ -34,6 +34,16 @@ TOY = (
 
 def close(seconds: object, peak: float) -> bool:
     return seconds == pytest.approx(FLOPS / peak, rel=1e-9)
+
+
+def test_a_map_that_an_override_makes_is_wrong_there(tmp_path: Path) -> None:
+    """Not in the line of the file above it, which nobody has to change."""
+    path = tmp_path / "m.yaml"
+    path.write_text(MATMUL, encoding="utf-8")
+    for command, place in (("run", "--set"), ("study", "--vary")):
+        shown = overlapse(command, path, place, "workload.dim.B=3,4" if command == "study" else "workload.dim.B=3")
+        assert shown.exit_code == 2
+        assert shown.stderr.startswith(f"{place}:1:1: unknown key 'workload.dim', did you mean 'workload.dims'?")
 
 
 def test_the_figures_here_are_the_catalogues() -> None:

@@ -24,6 +24,18 @@ function onGround(layout) {
   return themed;
 }
 
+// Where there is no room for a legend beside its chart, the chart is so much higher, and the legend stands below.
+const NARROW_WIDTH = 560;
+const LEGEND_ROW = 20;
+
+function inRoom(layout, data, width) {
+  const named = data.filter((trace) => trace.name && trace.showlegend !== false).length;
+  if (width >= NARROW_WIDTH || layout.showlegend === false || named < 2) return layout;
+  const height = Math.max(layout.height, 2 * LEGEND_ROW * named) + LEGEND_ROW * named;
+  const legend = { ...layout.legend, x: 0, y: -70 / layout.height, xanchor: "left", yanchor: "top" };
+  return { ...layout, height, legend };
+}
+
 // Traces may ask for the ink of the page; there is no such colour elsewhere.
 function inked(traces) {
   const text = JSON.stringify(traces).replaceAll('"ink"', JSON.stringify(variable("--ink")));
@@ -100,7 +112,8 @@ class Charts {
     const { data, layout } = this.figures[name];
     if (!box) return;
     const size = width ? { width, autosize: false } : { autosize: true };
-    Plotly.react(box, inked(data), onGround({ ...layout, ...size }), CONFIG);
+    const fitted = inRoom({ ...layout, ...size }, data, width ?? box.clientWidth);
+    Plotly.react(box, inked(data), onGround(fitted), CONFIG);
     this.drawn.add(name);
   }
 
