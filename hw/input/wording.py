@@ -116,7 +116,7 @@ def did_you_mean(name: str, allowed: Iterable[str], prefix: str = "") -> str:
 
 def unknown(what: str, name: str, allowed: Iterable[str], prefix: str = "", meant: str | None = None) -> str:
     """The message for an unknown name: those that it may stand for, and what is allowed; of many names some, and how many
-    there are. `prefix`: what the name, and those that it may stand for, stand below; `meant`: what it stands for, if known."""
+    there are. `prefix`: what the name, and those that it may stand for, stand below. `meant`: what it surely stands for."""
     names = sorted(str(a) for a in allowed)
     hint = f", did you mean '{prefix}{meant}'?" if meant is not None else did_you_mean(name, names, prefix)
     listed = _listed(names, _MOST_BESIDE if hint else MOST_NAMED)

@@ -55,7 +55,7 @@ MISTAKES = (
     Mistake("a kind as PyTorch calls it", "mm(", "matmul(", "mm", ("unknown op kind 'mm'", "did you mean 'matmul'?")),
     Mistake("a collective as JAX calls it", "psum(", "all_reduce(", "psum", ("did you mean 'all_reduce'?",)),
     Mistake(
-        "a line of a list without its dash", "  z:bf16", "- z:bf16", "z:bf16[B,F]",
+        "a line of a list without its dash", "    z:bf16", "    - z:bf16", "z:bf16[B,F]",
         ("no line of a list, which begins with '- '",),
     ),
     Mistake("a quotation that is not closed", 'name: "mine', "name: mine", '"mine', ("that begins here has no end",)),
