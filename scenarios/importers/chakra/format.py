@@ -13,12 +13,14 @@ Source: mlcommons/chakra (schema), astra-sim (how attributes are used).
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
+from scenarios.importers.chakra.dims import goes_along, network_dims, take_groups
 from scenarios.importers.chakra.nodes import ChakraNode, read_nodes
 from scenarios.importers.chakra.tasks import Task, content_of, group_name, is_collective, ordered, without_marks
 from scenarios.importers.collectives import Collective
@@ -115,7 +117,7 @@ class _Made:
             raise SpecError(
                 [Problem(Mark(str(paths[0])), "two files have one number at the end of their names: one rank")]
             )
-        self.paths, self.options, self.groups = paths, options, groups
+        self.paths, self.options, self.groups = paths, options, dict(groups)
         self.notes: list[str] = []
         self.unpriced: Counter[str] = Counter()
         self.unpriced_bytes: Counter[str] = Counter()
@@ -124,14 +126,33 @@ class _Made:
         self.alike = len({content_of(nodes) for nodes in ranks.values()}) == 1
         first = next(iter(ranks))
         self.ranks = {first: ranks[first]} if self.alike else dict(sorted(ranks.items()))
-        listed = [rank + 1 for group in groups.values() for rank in group]
+        self._take_dims()
+        listed = [rank + 1 for group in self.groups.values() for rank in group]
         peers = [
             int(node.number(key)) + 1 for nodes in ranks.values() for node in nodes for key in ("comm_src", "comm_dst")
         ]
-        self.world = max([len(ranks), options.dims.get("ranks", 1), *listed, *(peers if not self.alike else [])])
+        dims = math.prod(network_dims(options.dims))
+        self.world = max([len(ranks), dims, options.dims.get("ranks", 1), *listed, *(peers if not self.alike else [])])
         if not self.alike and len(ranks) < self.world:
             problem = f"there are {self.world} ranks by what the files say, but {len(ranks)} files, which differ"
             raise SpecError([Problem(Mark(str(paths[0])), problem)])
+
+    def _take_dims(self) -> None:
+        """Groups for what goes along some dims of the network; where nobody says how large these are, that is told."""
+        sizes = network_dims(self.options.dims)
+        for rank, nodes in self.ranks.items():
+            self.groups |= take_groups(nodes, rank, sizes)
+        left = sum(bool(goes_along(node)) for nodes in self.ranks.values() for node in nodes)
+        if left:
+            said = (
+                f"{math.prod(sizes)} ranks in {len(sizes)} dims fit none"
+                if sizes
+                else "how large these are, no trace says"
+            )
+            self.notes.append(
+                f"{left:,} collectives go along some dims of a network alone, and are taken over all ranks: {said}; say "
+                "their sizes, the innermost first: --dim dim0=8 --dim dim1=4"
+            )
 
     def imported(self) -> Imported:
         """The scenario."""

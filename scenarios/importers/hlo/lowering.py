@@ -206,8 +206,9 @@ class Lowering:
         self.beside_depth -= 1
 
     def holds_up(self, each: Instruction) -> bool:
-        """Whether what follows a collective waits for it: where a module is scheduled and did not split it."""
-        return self.module.scheduled and not self.beside_depth and not each.opcode.endswith("-start")
+        """Whether what follows a collective waits for it: in a scheduled module that did not split it, or says so."""
+        is_split = each.opcode.endswith("-start") and '"is_sync":true' not in each.attributes.get("backend_config", "")
+        return self.module.scheduled and not self.beside_depth and not is_split
 
     def is_scalar(self, each: Instruction, inputs: Sequence[Value]) -> bool:
         """Whether an instruction is arithmetic on single numbers, which the host or a scalar unit does."""

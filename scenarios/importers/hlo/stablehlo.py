@@ -26,6 +26,8 @@ _OP = re.compile(r'"?([a-z_]+\.)?([a-z_][\w.]*)"?')
 _NAME = re.compile(r"%([\w.\-$]+(?:#\d+)?)")
 _TYPED_ARGUMENT = re.compile(r"%([\w.\-$]+):\s*((?:tensor|vector)<[^<>]*(?:<[^<>]*>[^<>]*)*>|!\w+(?:\.\w+)*)")
 _RESULT_TYPE = re.compile(r"tensor<[^<>]*(?:<[^<>]*>[^<>]*)*>")
+_BRACES = re.compile(r"[{}]")
+_NAMED = re.compile(r'(?:[A-Za-z_][\w.$]*|"[\w.$]+")\s*=\s')
 _ITERATED = re.compile(r"%([\w.\-$]+)\s*=\s*%([\w.\-$]+(?:#\d+)?)")
 
 _OPCODES = {
@@ -36,7 +38,7 @@ _RETURNS = ("return", "func.return", "stablehlo.return", "sdy.return", "mhlo.ret
 
 
 class _Lines:
-    """The lines of a file that are left to read."""
+    """The lines of a file that are left to read. What was broken within an op's attributes or types is one line."""
 
     def __init__(self, text: str) -> None:
         self.lines = text.splitlines()
@@ -46,10 +48,34 @@ class _Lines:
         """The next line that says something, and its number."""
         while self.at < len(self.lines):
             self.at += 1
-            line = self.lines[self.at - 1].strip()
+            line, number = self.lines[self.at - 1].strip(), self.at
             if line and not line.startswith(("//", "#")):
-                return self.at, line
+                return number, self._whole(line)
         return None
+
+    def _whole(self, line: str) -> str:
+        """A line with those in which it goes on: its attributes up to the brace that closes them, and its types."""
+        depth = 0
+        while self.at < len(self.lines):
+            following = self.lines[self.at].strip()
+            if not depth and line.endswith("{") and _NAMED.match(following):
+                depth = 1
+            if not depth and not _goes_on(line, following):
+                return line
+            line += " " + following
+            self.at += 1
+            for brace in _BRACES.findall(following) if depth else ():
+                depth += 1 if brace == "{" else -1
+                if not depth:
+                    break
+        return line
+
+
+def _goes_on(line: str, following: str) -> bool:
+    """Whether a line ends, or the following begins, where nothing ends."""
+    if following.startswith("//"):
+        return False
+    return line.endswith((",", " :", "->", "=")) or following.startswith((": ", "-> "))
 
 
 def read_stablehlo(path: Path, text: str) -> Module:

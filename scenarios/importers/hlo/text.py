@@ -8,6 +8,7 @@ Source: openxla.org, "HLO text"; what jax prints (`lowered.as_text("hlo")`, `com
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
@@ -24,6 +25,7 @@ _OPCODE = re.compile(r"\s*([a-z][\w\-]*)\(")
 _NAME = re.compile(r"%?([A-Za-z_][\w.\-]*)\s*$")
 _MARKS = re.compile(r'"(?:[^"\\]|\\.)*"|[(){}\[\],]')
 _OPEN, _CLOSE = "({[", ")}]"
+_MOST_JOINED = 200
 _SIXTEEN = {"c64": "fp64", "c128": "fp64"}
 """Complex numbers are as wide as a wider real one, or counted as that."""
 
@@ -38,8 +40,7 @@ def read_hlo(path: Path, text: str) -> Module:
     module.meshes = meshes_in(head)
     problems: list[Problem] = []
     current: Computation | None = None
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
+    for number, line in _joined(text.splitlines()):
         if current is None:
             header = _HEADER.match(line) if line.endswith("{") else None
             if header and not line.startswith("HloModule"):
@@ -66,6 +67,36 @@ def read_hlo(path: Path, text: str) -> Module:
     if problems:
         raise SpecError(problems)
     return module
+
+
+def _joined(raw: list[str]) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; what was broken within brackets or behind a comma, as people write it, is one line."""
+    at = 0
+    while at < len(raw):
+        line, number = raw[at].strip(), at + 1
+        at += 1
+        joined, last = line, min(len(raw), at + _MOST_JOINED)
+        while _goes_on(joined) and at < last:
+            joined += " " + raw[at].strip()
+            at += 1
+        if _goes_on(joined):  # it is broken: its own line is named, and the others are read
+            joined, at = line, number
+        yield number, joined
+
+
+def _goes_on(line: str) -> bool:
+    """Whether a line is not all of what it begins; a brace at its end opens a computation."""
+    if line.startswith("//") or not line:
+        return False
+    if line.endswith(","):
+        return True
+    inside = line.removesuffix("{")
+    if all(inside.count(a) == inside.count(b) for a, b in zip(_OPEN, _CLOSE, strict=True)):
+        return False
+    depth = 0
+    for found in _MARKS.finditer(inside):
+        depth += (found[0] in _OPEN) - (found[0] in _CLOSE)
+    return depth > 0
 
 
 def _check(module: Module, problems: list[Problem]) -> None:

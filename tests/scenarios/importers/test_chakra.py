@@ -32,7 +32,10 @@ def wire(node: Node) -> bytes:
     if "duration" in attributes:
         made += whole(7, attributes["duration"])
     for key, value in attributes.items():
-        said = content(29, value) if isinstance(value, str) else whole(27 if isinstance(value, bool) else 9, value)
+        if isinstance(value, list):
+            said = content(28, b"".join(whole(1, each) for each in value))
+        else:
+            said = content(29, value) if isinstance(value, str) else whole(27 if isinstance(value, bool) else 9, value)
         made += content(10, content(1, key) + said)
     return made
 
@@ -47,6 +50,8 @@ def text(node: Node) -> str:
 
 
 def _value(value: Any) -> dict[str, Any]:
+    if isinstance(value, list):
+        return {"boolList": {"values": value}}
     if isinstance(value, bool):
         return {"boolVal": value}
     return {"stringVal": value} if isinstance(value, str) else {"int64Val": str(value)}
@@ -114,6 +119,40 @@ def test_groups_of_a_file_of_their_own(tmp_path: Path) -> None:
     made = import_files(files)
     assert any("over=" in line and "all_reduce" in line for line in made.ops)
     assert time_us(made) == pytest.approx(1000 + 2 * 0.75 * 1000 + 250, rel=2e-3)
+
+
+def along(*dims: bool) -> list[Node]:
+    """An all-reduce of 45 MB along dims of a network."""
+    return [(1, "c", COLL, [], {"comm_type": ALL_REDUCE, "comm_size": 45_000_000, "involved_dim": list(dims)})]
+
+
+@pytest.mark.parametrize("suffix", [".et", ".json"])
+@pytest.mark.parametrize(("dims", "size"), [((True, False), 4), ((False, True), 2), ((True, True), 8)])
+def test_collectives_along_dims_of_a_network(tmp_path: Path, suffix: str, dims: tuple[bool, bool], size: int) -> None:
+    """Four next to each other, two four apart, or all eight; 2 (p-1)/p of 45 MB."""
+    options = ImportOptions(dims={"dim0": 4, "dim1": 2})
+    made = import_files([file(tmp_path / f"a.0{suffix}", along(*dims))], options=options)
+    assert time_us(made) == pytest.approx(2 * (size - 1) / size * 100, rel=1e-3)
+    assert not any("taken over all ranks" in note for note in made.notes)
+
+
+def test_dims_of_which_nobody_says_how_large_they_are(tmp_path: Path) -> None:
+    path = file(tmp_path / "a.0.et", along(True, False))
+    made = import_files([path], options=ImportOptions(dims={"ranks": 8}))
+    assert any("1 collectives go along some dims" in note and "--dim dim0=8" in note for note in made.notes)
+    assert time_us(made) == pytest.approx(2 * 7 / 8 * 100, rel=1e-3)
+
+
+def test_ranks_that_differ_have_groups_along_dims(tmp_path: Path) -> None:
+    """Two groups of two: 0 with 1, 2 with 3. Rank 3 begins 1 ms late; the other group does not wait for it."""
+    late: list[Node] = [
+        (1, "work", COMP, [], {"num_ops": 989_000_000_000, "tensor_size": 1}),
+        (2, "c", COLL, [1], along(True, False)[0][4]),
+    ]
+    files = [file(tmp_path / f"a.{rank}.et", late if rank == 3 else along(True, False)) for rank in range(4)]
+    made = import_files(files, options=ImportOptions(dims={"dim0": 2, "dim1": 2}))
+    assert time_us(made) == pytest.approx(1000 + 100, rel=2e-3)
+    assert sum(" = all_reduce(" in line for line in made.ops) == 2
 
 
 def test_ranks_that_differ_meet_in_their_collectives(tmp_path: Path) -> None:

@@ -241,3 +241,61 @@ def test_a_fourier_transform_counts_as_xla_counts_it(tmp_path: Path) -> None:
         ROOT %y = c64[64,2049]{1,0} fft(%x), fft_type=RFFT, fft_length={4096}"""
     )
     assert words(made(tmp_path, text))["flops"] == 8 * 64 * 4096 * 12
+
+
+def test_a_collective_that_is_split_but_said_to_be_synchronous_holds_up(tmp_path: Path) -> None:
+    config = 'backend_config={"collective_backend_config":{"is_sync":true}}'
+    text = module(
+        f"""%x = f32[1024,64]{{1,0}} parameter(0)
+        %c = f32[1024,64]{{1,0}} all-reduce-start(%x), replica_groups={{}}, to_apply=%add, {config}
+        %e = f32[1024,64]{{1,0}} all-reduce-done(%c)
+        %d = f32[1024,64]{{1,0}} negate(%x)
+        ROOT %r = (f32[1024,64], f32[1024,64]) tuple(%e, %d)""",
+        4,
+    )
+    assert any("neg(" in line and "after=[c]" in line for line in made(tmp_path, text).ops)
+
+
+BROKEN_HLO = """HloModule m, num_partitions=2
+
+ENTRY %main {
+  %x = f32[16,8] parameter(0)
+  %s = (f32[16,8], f32[32,8]) all-gather-start(
+    f32[16,8] %x), replica_groups={{0,1}}, dimensions={0},
+    metadata={op_type="AllGather" op_name="a(b"}
+  %w = f32[8,4] parameter(1)
+  %d = f32[32,8] all-gather-done(
+    (f32[16,8], f32[32,8]) %s)
+  ROOT %p = f32[32,4] dot(%d, %w), lhs_contracting_dims={1},
+    rhs_contracting_dims={0}
+}
+"""
+BROKEN_MLIR = """module @m attributes {
+  mhlo.num_partitions = 2 : i32
+} {
+  func.func @main(
+      %arg0: tensor<16x8xf32>,
+      %arg1: tensor<8x4xf32>
+  ) -> tensor<32x4xf32> {
+    // what is gathered
+    %0 = "stablehlo.all_gather"(%arg0) {
+      all_gather_dim = 0 : i64,
+      replica_groups = dense<[[0, 1]]> : tensor<1x2xi64>
+    } : (tensor<16x8xf32>) -> tensor<32x8xf32>
+    %1 = "stablehlo.dot_general"(%0, %arg1) <{
+      dot_dimension_numbers = #stablehlo.dot<
+        lhs_contracting_dimensions = [1],
+        rhs_contracting_dimensions = [0]
+      >
+    }> : (tensor<32x8xf32>, tensor<8x4xf32>)
+      -> tensor<32x4xf32>
+    func.return %1 : tensor<32x4xf32>
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("text", [BROKEN_HLO, BROKEN_MLIR], ids=["hlo", "stablehlo"])
+def test_lines_may_be_broken_where_people_break_them(tmp_path: Path, text: str) -> None:
+    found = words(made(tmp_path, text))
+    assert (found["flops"], found["network_bytes"]) == (2 * 32 * 8 * 4, 16 * 8 * 4)

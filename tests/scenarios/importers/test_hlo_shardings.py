@@ -220,6 +220,15 @@ def test_what_is_gathered_twice_is_gathered_once(tmp_path: Path) -> None:
     assert words(made(tmp_path, text))["network_bytes"] == W_BYTES / 2
 
 
+def test_batches_and_weights_in_as_many_parts(tmp_path: Path) -> None:
+    """FSDP of an MLP over eight chips: both weights are gathered, although the first is larger than the batch."""
+    text = TP.replace('[{"d"}, {}]', '[{"d","m"}, {}]').replace('[{}, {"m"}]', '[{"d","m"}, {}]')
+    text = text.replace('[{"m"}, {}]', '[{"d","m"}, {}]')
+    found = words(made(tmp_path, text))
+    assert found["flops"] == (2 * 2 * 512 * 256 * 1024 + 512 * 1024) / 8
+    assert found["network_bytes"] == 2 * 256 * 1024 * 4 * 7 / 8
+
+
 LOOP = """module @m attributes {mhlo.num_partitions = 8 : i32} {
   sdy.mesh @mesh = <["d"=2, "m"=4]>
   func.func public @main(%arg0: tensor<64x256xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}, %arg1: tensor<6x256x256xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {"m"}, {}]>}) -> tensor<64x256xf32> {

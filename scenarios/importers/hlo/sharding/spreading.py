@@ -33,7 +33,7 @@ class Spreading:
 
     def __init__(self, module: Module) -> None:
         self.module = module
-        self.ties: dict[bool, list[Tie]] = {True: [], False: []}
+        self.ties: list[Tie] = []
         self.partial_manual = False
         read = {text: self._read(line, text) for line, text in texts_of(module)}
         self.digits = common_cuts(layout for found in read.values() for layout in found)
@@ -56,8 +56,8 @@ class Spreading:
         return any(each.manual or any(each.cuts) for each in every)
 
     def _spread(self) -> None:
-        for groups in ((True,), (True, False)):
-            ties = [tie for group in groups for tie in self.ties[group]]
+        """Pass on in the order of the program and back, until nothing changes."""
+        for ties in ([tie for tie in self.ties if tie.plain], list(self.ties)):
             for _ in range(_MOST_TURNS):
                 changed = [tie.pass_on() for tie in ties]
                 ties.reverse()
@@ -72,7 +72,7 @@ class Spreading:
                     places[loop].append((cell, dim))
         several = tuple(tuple(found) for found in places.values() if len(found) > 1)
         if several:
-            self.ties[plain].append(Tie(several))
+            self.ties.append(Tie(several, plain))
 
     def same(self, one: Cells, other: Cells) -> None:
         """Tie two trees of arrays that are the same."""

@@ -12,9 +12,10 @@ from scenarios.importers.hlo.sharding.layouts import Pieces
 
 @dataclass(slots=True)
 class Tie:
-    """The arrays of an instruction by their loops: for each the dims that it runs over."""
+    """The arrays of an instruction by their loops: for each the dims that it runs over. `plain`: only shapes change."""
 
     loops: tuple[tuple[tuple[Cell, int], ...], ...]
+    plain: bool
 
     def pass_on(self) -> bool:
         """Cut all alike that may be; whether anything changed. Where two loops want to be cut by one digit, that of the
