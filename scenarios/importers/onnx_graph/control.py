@@ -43,12 +43,26 @@ class Control:
         condition = self.folding.known.get(node.input[0]) if node.input else None
         if condition is None or np.size(condition) != 1:
             self.doubts.append(f"which branch {label_of(node)} (If) takes does not follow from constants and shapes")
+            self._either(node)
             return None
         graph = attribute(node, "then_branch" if bool(np.asarray(condition).item()) else "else_branch", None)
         if graph is None or len(graph.output) != len(node.output):
             return None
         made, _, results = self._inner(graph, node.output[0], {})
         return [*made.node, *(self._same(inner, outer) for inner, outer in zip(results, node.output, strict=True))]
+
+    def _either(self, node: Any) -> None:
+        """Give what an If makes, whichever branch it takes, the types that its first branch makes."""
+        graph, told = attribute(node, "then_branch", None), len(self.doubts)
+        if graph is None:
+            return
+        made, _, results = self._inner(graph, f"{node.output[0]}/then", {})
+        self.folding.run(made.node)
+        del self.doubts[told:]
+        for inner, outer in zip(results, node.output, strict=False):
+            kind = self.folding.types.get(inner)
+            if kind is not None and is_closed(kind) and not is_closed(self.folding.types.get(outer)):
+                self.folding.typed(outer, kind)
 
     def _loop(self, node: Any) -> list[Any] | None:
         """A Loop as a block that repeats, or its turns written out (given back); None with a doubt where neither can be."""

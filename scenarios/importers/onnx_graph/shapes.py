@@ -17,6 +17,7 @@ from scenarios.importers.dtypes import dtype_named
 from scenarios.importers.onnx_graph.blocks import SUB_GRAPHS, Block
 from scenarios.importers.onnx_graph.control import Control
 from scenarios.importers.onnx_graph.folding import Folding
+from scenarios.importers.onnx_graph.sequences import Sequences
 
 Like = tuple[str, tuple[int, ...]]
 
@@ -82,6 +83,7 @@ def read_model(path: Path, dims: Mapping[str, int]) -> OnnxModel:
         raise SpecError([Problem(Mark(str(path)), f"the shapes of this model do not fit: {first[0][:200]}")]) from None
     folding = Folding(onnx, inferred)
     control = Control(folding, dims)
+    Sequences(folding)
     made.nodes = folding.run(inferred.graph.node)
     made.blocks, made.doubts = control.blocks, control.doubts
     _take_types(onnx, inferred.graph, made)

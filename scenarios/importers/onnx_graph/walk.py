@@ -15,7 +15,9 @@ from typing import Any
 
 from hw import Mark, Problem, SpecError
 from scenarios.importers.onnx_graph.blocks import Block, attribute
+from scenarios.importers.onnx_graph.few_bits import few_bits
 from scenarios.importers.onnx_graph.names import ELEMENTWISE, MOVES, ONE, REDUCTIONS, SMALL, TWO, VIEWS
+from scenarios.importers.onnx_graph.recurrent import GATES, recurrent
 from scenarios.importers.onnx_graph.shapes import OnnxModel
 from scenarios.importers.op_lines import OpLines, Value
 
@@ -27,7 +29,7 @@ _ARRAYS = {
         ("MatMul", "Gemm", "Conv", "ConvTranspose", "Gather", "FusedMatMul", "MatMulInteger", "ConvInteger"), 2
     ),
     **dict.fromkeys(("QLinearMatMul", "QLinearConv"), 8),
-    "MatMulNBits": 3,
+    **dict.fromkeys(("MatMulNBits", *GATES), 3),
 }
 """How many inputs some ops must have."""
 
@@ -56,7 +58,7 @@ class OnnxWalk:
                 problems.append(Problem(Mark(str(self.model.path)), said))
                 break  # what follows from it cannot be read either
         if problems:
-            raise SpecError(problems)
+            raise SpecError([*problems, *(Problem(Mark(str(self.model.path)), doubt) for doubt in self.model.doubts)])
 
     def _node(self, node: Any) -> None:
         given = [name for name in node.input if name]
@@ -177,18 +179,16 @@ class OnnxWalk:
         return inputs[0]
 
     def _few_bits(self, node: Any, inputs: list[Value]) -> Value:
-        """A product with a matrix of few bits, and a scale and a zero for each block of it."""
-        like = self.model.type_of(node)
-        k, n, bits = (int(attribute(node, name, usual)) for name, usual in (("K", 0), ("N", 0), ("bits", 4)))
-        dtype = {4: "int4", 8: "int8"}.get(bits)
-        if dtype is None or inputs[0].dims[-1] != k or like[1][-1] != n:
-            return self.lines.unknown(f"{node.domain}.{node.op_type} of {bits} bits", inputs, _label(node), like)
-        weights = self.lines.source(f"{inputs[1].name}_{bits}bit", dtype, (k, n))
-        given, label = [weights, *inputs[2:]], _label(node)
-        scaled = self.lines.op("custom", given, f"{label}_scaled", (dtype, (k, n)), f"flops={k * n} FLOP")
-        made = self.lines.op("matmul", [inputs[0], scaled], label, like)
-        self.fused.append([scaled.name, made.name])
+        made, fused = few_bits(self.lines, node, inputs, _label(node), self.model.type_of(node))
+        self.fused += [fused] if fused else []
         return made
+
+    def _recurrent(self, node: Any, _inputs: list[Value]) -> Value:
+        given = [self.values[name] if name else None for name in node.input]
+        every, last = recurrent(self.lines, node, given, _label(node))
+        for name, made in zip(node.output, (every, last, last), strict=False):
+            self.values[name] = made
+        return every
 
     def _quantised(self, node: Any, inputs: list[Value]) -> Value:
         """An op between a scale and a zero for each of its inputs."""
@@ -298,6 +298,7 @@ _RULES: Mapping[str, Callable[[OnnxWalk, Any, list[Value]], Value]] = {
     **dict.fromkeys(("QLinearMatMul", "QLinearConv"), OnnxWalk._quantised),
     "MatMulNBits": OnnxWalk._few_bits,
     "DequantizeLinear": OnnxWalk._dequantised,
+    **dict.fromkeys(GATES, OnnxWalk._recurrent),
     "Loop": OnnxWalk._block,
     "Scan": OnnxWalk._block,
     "Gemm": OnnxWalk._matmul,

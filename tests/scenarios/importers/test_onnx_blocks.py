@@ -75,8 +75,9 @@ def test_a_condition_may_follow_from_shapes(tmp_path: Path) -> None:
 
 
 def test_an_if_on_data_has_no_rule_and_is_told(tmp_path: Path) -> None:
+    """It makes what its branches make, B x D numbers of 4 bytes, of a condition of one byte."""
     made = read(tmp_path, branches([], {}, [value("take", [], BOOL)]))
-    assert [(each.kind, each.count) for each in made.unpriced] == [("If", 1)]
+    assert [(each.kind, each.count, each.nbytes) for each in made.unpriced] == [("If", 1, 4 * B * D + 1)]
     assert "which branch choice (If) takes does not follow from constants and shapes" in made.notes
 
 
@@ -150,6 +151,50 @@ def test_a_scan_has_as_many_turns_as_what_it_scans(tmp_path: Path) -> None:
     assert matrix_flops(made) == 20 * STEP
     add = 3 * B * D
     assert hbm_bytes(made) == 20 * 4 * (2 * B * D + D * D + add) + 2 * 2 * 20 * 4 * B * D
+
+
+def test_a_loop_may_collect_its_results_in_a_sequence(tmp_path: Path) -> None:
+    """As scripts do with a list, of which they make one tensor: the turns are written out."""
+    body = [*LAYER, node("SequenceInsert", ["list", "next"], ["longer"]), node("Identity", ["on"], ["on_out"])]
+    tensors = helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, None))
+    given = [value("i", [], INT64), value("on", [], BOOL), value("h", None), helper.make_value_info("list", tensors)]
+    outs = [value("on_out", [], BOOL), value("next", None), helper.make_value_info("longer", tensors)]
+    nodes = [node("SequenceEmpty", [], ["none"], dtype=FLOAT),
+             node("Loop", ["m", "", "x", "none"], ["y", "all"], body=graph(body, given, outs, {}), name="layers"),
+             node("ConcatFromSequence", ["all"], ["stacked"], axis=0, new_axis=1),
+             node("SequenceAt", ["all", "m1"], ["second"]), node("Add", ["stacked", "second"], ["z"])]  # fmt: skip
+    held = {**weights("w"), "m": np.array(3), "m1": np.array(1)}
+    made = read(tmp_path, graph(nodes, [value("x", [B, D])], [value("z", [3, B, D])], held))
+    assert matrix_flops(made) == 3 * STEP
+    assert not made.unpriced
+    layers, stack, add = 3 * (2 * B * D + D * D), 2 * 3 * B * D, (3 + 1 + 3) * B * D
+    assert hbm_bytes(made) == 4 * (layers + stack + add)
+
+
+RECURRENT = [("LSTM", 4, 1, 0), ("LSTM", 4, 2, 1), ("GRU", 3, 1, 0), ("GRU", 3, 2, 0), ("RNN", 1, 1, 1)]
+
+
+@pytest.mark.parametrize(("kind", "gates", "directions", "layout"), RECURRENT)
+def test_a_recurrent_layer_has_a_turn_a_step(
+    tmp_path: Path, kind: str, gates: int, directions: int, layout: int
+) -> None:
+    """The inputs of all steps at once; then each turn reads the state, its matrix and both products, and writes them."""
+    steps, width, size = 20, 32, D
+    wide = gates * size
+    held = {"w": np.zeros((directions, wide, width), np.float32), "r": np.zeros((directions, wide, size), np.float32)}
+    way = "bidirectional" if directions == 2 else "forward"
+    nodes = [node(kind, ["x", "w", "r"], ["y", "last"], hidden_size=size, direction=way, layout=layout, name="cell"),
+             node("Relu", ["y"], ["z"])]  # fmt: skip
+    dims = [B, steps, width] if layout else [steps, B, width]
+    made = read(tmp_path, graph(nodes, [value("x", dims)], [value("z", None)], held))
+    rows = steps * B
+    assert matrix_flops(made) == 2 * rows * directions * wide * (width + size)
+    inputs = rows * width + directions * wide * width + rows * directions * wide
+    turn = directions * (B * size + wide * size + B * wide) + directions * B * (
+        2 * wide + size * (3 if kind == "LSTM" else 1)
+    )
+    assert hbm_bytes(made) == 4 * (inputs + steps * turn + 2 * rows * directions * size)
+    assert [each["carry"] for each in made.ops if isinstance(each, dict)] == [{"cell_state": "cell"}]
 
 
 def test_functions_of_the_model_stand_where_they_are_called(tmp_path: Path) -> None:
