@@ -1,7 +1,7 @@
 """Recurrent layers (LSTM, GRU, RNN): one product for the inputs of all steps, then a block that has a turn a step.
 
 Model: a turn multiplies the state of all directions with its matrix, and adds, squashes and mixes the gates in one kernel
-that reads both products and writes the new state. So libraries do it; that some keep the matrix on the chip is not looked at.
+that reads both products and writes the new state. Libraries that keep the matrix on the chip do better.
 Peepholes are not counted; sequences are taken for as long as the longest of them.
 Source: the ONNX operator schemas of LSTM, GRU and RNN.
 """
