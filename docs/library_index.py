@@ -34,6 +34,7 @@ TECHNIQUES: tuple[tuple[str, ...], ...] = (
     ("weights on chip", "weights_on_chip_knee int8_critical_batch_hbm"),
     ("padding to the matrix unit", "padding_contraction_64 padding_rows_64 padding_v6e_128 padded_efficiency"),
     ("roofline", "attained_by_intensity ridge_v5e knee_over_bandwidth"),
+    ("two streams on the cores of a GPU", "two_streams_take_turns copy_engine_overlaps"),
     (
         "overlap between its bounds",
         "tiles_of_a_matmul matmul_all_overlapped matmul_not_overlapped chunked_all_reduce",
