@@ -135,6 +135,9 @@ class KernelTimes(Spec):
     start_s: Seconds = Field(
         alias="start", description="from the end of a kernel until the next one of a stream is at work"
     )
+    start_near_s: Seconds | None = Field(
+        alias="start_near", default=None, description="the same of a kernel that HBM has nothing of; else as `start`"
+    )
     hbm: Efficiency = Field(description="share of HBM's bandwidth that long streams reach")
     sustained: Efficiency = Field(
         default=1.0, description="share of the matrix unit's rate that power leaves under sustained load (`run.clocks`)"

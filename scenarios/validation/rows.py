@@ -4,7 +4,8 @@ Columns: `suite` and `name` say what was measured, `dtype` in which format (of o
 compile, ...), `params` its sizes as a JSON object, `phase` which part of a step (only `step`, the whole of it, is judged),
 `t_med_us` and `t_min_us` the median and the least of its times in microseconds. Further columns are ignored, and lines that
 begin with # are comments.
-Where a median is more than twice the least, other work got in between, and the least is taken.
+Where a median is more than twice the least, other work got in between, and the least is taken; operators whose times spread
+so (`t_p90_us`, if it is there) are judged apart, since the least may be spoiled as well.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from hw.input import Problem
 
 _NEEDED = ("suite", "name", "params", "t_med_us", "t_min_us")
 
+UNSTEADY = 1.5
+"""Where nine of ten times end at more than so many times the least, other work got in between."""
+
 SPOILED = 2.0
 """A median of more than so many times the least is not the work's own."""
 
@@ -38,6 +42,7 @@ class Row:
     dtype: str = "bf16"
     mode: str = ""
     phase: str = ""
+    unsteady: bool = False
 
     @property
     def is_step(self) -> bool:
@@ -72,8 +77,9 @@ def _rows(head: Sequence[str], lines: Iterator[tuple[int, list[str]]], path: Pat
         try:
             params = json.loads(given["params"])
             median, least = float(given["t_med_us"]), float(given["t_min_us"])
+            late = float(given.get("t_p90_us") or least)
         except (KeyError, ValueError) as error:
-            problems.add(mark, f"params, t_med_us or t_min_us cannot be read: {error}")
+            problems.add(mark, f"params or times cannot be read: {error}")
             continue
         if not (isinstance(params, dict) and 0 < least < math.inf and 0 < median < math.inf):
             problems.add(mark, "params wants a JSON object, and times are more than 0")
@@ -87,4 +93,5 @@ def _rows(head: Sequence[str], lines: Iterator[tuple[int, list[str]]], path: Pat
             given.get("dtype", "bf16"),
             given.get("mode", ""),
             given.get("phase", ""),
+            late > UNSTEADY * least,
         )

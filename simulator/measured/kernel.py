@@ -132,6 +132,10 @@ def lanes_s(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool) 
 def _passes(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool) -> KernelTime:
     own = _pass(kernel, times, compiled)
     by = "measured" if kernel.kind in times.kinds else "profile"
-    bytes_s = own.passes * _hbm_s(kernel.hbm_bytes, device, times)
-    work_s = joint(bytes_s + lanes_s(kernel, device, times, compiled), own.least_s, times.corner)
-    return KernelTime(times.start_s * own.kernels, work_s + own.fixed_s, by)
+    near_bytes = sum(access.nbytes for access in (*kernel.reads, *kernel.writes) if access.memory == "on_chip")
+    moved_s = _hbm_s(kernel.hbm_bytes, device, times) + near_bytes / device.on_chip_bytes_per_s
+    work_s = joint(own.passes * moved_s + lanes_s(kernel, device, times, compiled), own.least_s, times.corner)
+    start_s = times.start_s
+    if near_bytes and not kernel.hbm_bytes and times.start_near_s is not None:
+        start_s = times.start_near_s
+    return KernelTime(start_s * own.kernels, work_s + own.fixed_s, by)

@@ -161,6 +161,17 @@ def test_nothing_goes_over_a_cache_once_more() -> None:
     assert read_s < kernel_time(kernel, Device.of(chip), ampere).busy_s < 1.2 * read_s
 
 
+def test_what_lies_on_the_chip_moves_at_its_rate_and_starts_sooner() -> None:
+    near, far = (
+        kernel_time(first_kernel(f"y:bf16[N]{at} = gelu(x:bf16[N]{at})", {"N": 2**22}), DEVICE, HOPPER)
+        for at in ("@on_chip", "")
+    )
+    assert near.start_s == HOPPER.start_near_s
+    assert far.start_s == HOPPER.start_s
+    assert near.busy_s == pytest.approx(2 * 2 * 2**22 / DEVICE.on_chip_bytes_per_s)
+    assert far.busy_s == pytest.approx(2 * 2 * 2**22 / (DEVICE.hbm_bytes_per_s * HOPPER.hbm))
+
+
 def test_a_norm_of_one_row_takes_what_a_row_takes() -> None:
     line = "y:bf16[R,C] = rms_norm(x:bf16[R,C], w:bf16[C])"
     times = {
