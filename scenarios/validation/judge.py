@@ -3,8 +3,8 @@ largest, and the bias.
 
 Model: a row is predicted with `calibration: measured`. An operator was measured in a burst, between two events, with its
 data flushed from the on-chip memory by writing to that: events add 2.1 us, and whoever reads next has half of that memory
-written back, as far as it does not leave as much itself; data that were warm and fit are there. A step is repeated: sustained clocks, and its host issues kernels
-as its mode says.
+written back, as far as it does not leave as much itself; data that were warm and fit are there. A step is repeated:
+sustained clocks, and its host issues kernels as its mode says.
 Source of the 2.1 us: own measurements on an H100, an empty captured kernel between events, 2026-11-28.
 """
 

@@ -88,8 +88,8 @@ def test_a_step_under_autocast_and_one_of_images_are_told(tmp_path: Path) -> Non
 
 
 def test_data_that_stay_on_the_chip_and_times_that_spread_are_judged_apart(tmp_path: Path) -> None:
-    """Own measurements on an H100 SXM, 2026-11-28: 8 MiB stay in its 50 MiB, twice 32 do not; a median of 332 us where nine of
-    ten end at 480 is another's."""
+    """Own measurements on an H100 SXM, 2026-11-28: 8 MiB stay in its 50 MiB, twice 32 do not; a median of 332 us where
+    nine of ten end at 480 is another's."""
     head = HEAD.replace("\n", ",t_p90_us\n")
     warm = 'stream,copy,bf16,,"{{""mib"": {0}, ""l2"": ""warm""}}",,{1},{1},{1}\n'
     spread = 'norm,softmax_fwd,bf16,,"{""rows"": 4096, ""cols"": 4096, ""l2"": ""flush""}",,331.76,287.072,479.68\n'
