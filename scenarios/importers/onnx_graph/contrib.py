@@ -39,6 +39,24 @@ def _like_first(_node: Any, given: Sequence[Sized | None]) -> list[Sized]:
     return [_there(given[0])]
 
 
+def _attention(node: Any, given: Sequence[Sized | None]) -> list[Sized]:
+    """What attention makes, and all keys and values, where something was seen before."""
+    number, sizes = _there(given[0])
+    before = 3 if node.op_type == "GroupQueryAttention" else 6
+    made: Sized = number, [*sizes[:2], _there(given[0])[1][2]]
+    if len(given) <= before + 1 or given[before] is None:
+        return [made]
+    past = _there(given[before])[1]
+    return [made, *[(number, [*past[:2], past[2] + sizes[1], past[3]])] * 2]
+
+
+def _skipped(_node: Any, given: Sequence[Sized | None]) -> list[Sized]:
+    """The norm, two numbers a row that nobody reads, and the sum."""
+    number, sizes = _there(given[0])
+    row = _FLOAT, [*sizes[:-1], 1]
+    return [(number, sizes), row, row, (number, sizes)]
+
+
 def _there(each: Sized | None) -> Sized:
     if each is None:
         raise ValueError("it has no such input")
@@ -51,7 +69,9 @@ _SHAPES: Mapping[str, Callable[[Any, Sequence[Sized | None]], list[Sized]]] = {
     "DynamicQuantizeMatMul": lambda _node, given: _product(given[0], given[1], _FLOAT),
     **dict.fromkeys(
         ["FastGelu", "QuickGelu", "Gelu", "BiasGelu", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax",
-         "SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization", "SkipLayerNormalization", "RotaryEmbedding"],
+         "SimplifiedLayerNormalization", "RotaryEmbedding"],
         _like_first,
     ),
+    **dict.fromkeys(["SkipSimplifiedLayerNormalization", "SkipLayerNormalization"], _skipped),
+    **dict.fromkeys(["MultiHeadAttention", "GroupQueryAttention"], _attention),
 }  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from hw import Mark, Problem, SpecError
 from scenarios.importers.groups import layout_of
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
+from scenarios.importers.onnx_graph import few_bits, recurrent, repeats, transformer_rules  # noqa: F401  (register)
 from scenarios.importers.onnx_graph.shapes import read_model
 from scenarios.importers.onnx_graph.walk import OnnxWalk
 from scenarios.importers.op_lines import OpLines

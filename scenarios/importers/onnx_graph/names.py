@@ -86,6 +86,15 @@ ELEMENTWISE = frozenset(
         "Atan",
         "Cosh",
         "Sinh",
+        "Acosh",
+        "Asinh",
+        "Atanh",
+        "Shrink",
+        "Hardmax",
+        "QLinearAdd",
+        "QLinearMul",
+        "QLinearSigmoid",
+        "QLinearLeakyRelu",
     ]
 )
 """Other arithmetic: one FLOP for each element of the output."""
@@ -108,13 +117,18 @@ MOVES = frozenset(
         "Resize",
         "Upsample",
         "Unique",
+        "GridSample",
+        "Col2Im",
+        "CenterCropPad",
+        "MaxUnpool",
+        "TensorScatter",
     ]
 )
 """What is moved is read once and written once."""
 
 _ONCE = """
 ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSumExp ReduceSumSquare ReduceLogSum ArgMax
-ArgMin CumSum GlobalAveragePool GlobalMaxPool MaxPool AveragePool LpPool
+ArgMin CumSum CumProd GlobalLpPool GlobalAveragePool GlobalMaxPool MaxPool AveragePool LpPool
 """
 _MANY = "InstanceNormalization GroupNormalization LpNormalization LRN MeanVarianceNormalization BatchNormalization"
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scenarios.importers.onnx_graph.blocks import attribute
+from scenarios.importers.onnx_graph.walk import OnnxWalk, label_in_lines, rule
 from scenarios.importers.op_lines import OpLines, Value
 from simulator import DTYPE_BYTES
 
@@ -58,3 +59,12 @@ def recurrent(lines: OpLines, node: Any, given: Sequence[Value | None], label: s
     every_dims = (batch, steps, directions, size) if batch_first else (steps, directions, batch, size)
     states = lines.op("custom", [new], f"{label}_all", (x.dtype, every_dims), "bytes=0 B")
     return states, lines.view(new, (batch, directions, size)) if batch_first else new
+
+
+@rule(*GATES)
+def _recurrent(walk: OnnxWalk, node: Any, _inputs: list[Value]) -> Value:
+    given = [walk.values[name] if name else None for name in node.input]
+    every, last = recurrent(walk.lines, node, given, label_in_lines(node))
+    for name, made in zip(node.output, (every, last, last), strict=False):
+        walk.values[name] = made
+    return every

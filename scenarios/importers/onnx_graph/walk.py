@@ -10,14 +10,12 @@ Source: the ONNX operator schemas, opset 13 to 22.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from hw import Mark, Problem, SpecError
-from scenarios.importers.onnx_graph.blocks import Block, attribute
-from scenarios.importers.onnx_graph.few_bits import few_bits
+from scenarios.importers.onnx_graph.blocks import attribute
 from scenarios.importers.onnx_graph.names import ELEMENTWISE, MOVES, ONE, REDUCTIONS, SMALL, TWO, VIEWS
-from scenarios.importers.onnx_graph.recurrent import GATES, recurrent
 from scenarios.importers.onnx_graph.shapes import OnnxModel
 from scenarios.importers.op_lines import OpLines, Value
 
@@ -29,7 +27,7 @@ _ARRAYS = {
         ("MatMul", "Gemm", "Conv", "ConvTranspose", "Gather", "FusedMatMul", "MatMulInteger", "ConvInteger"), 2
     ),
     **dict.fromkeys(("QLinearMatMul", "QLinearConv"), 8),
-    **dict.fromkeys(("MatMulNBits", *GATES), 3),
+    "MatMulNBits": 3,
 }
 """How many inputs some ops must have."""
 
@@ -52,7 +50,7 @@ class OnnxWalk:
         problems: list[Problem] = []
         for number, node in enumerate(self.model.nodes):
             try:
-                self._node(node)
+                self.write(node)
             except (ValueError, IndexError, KeyError, TypeError) as error:
                 said = f"node {number} ({node.op_type} {node.name}): {error}"
                 problems.append(Problem(Mark(str(self.model.path)), said))
@@ -60,7 +58,8 @@ class OnnxWalk:
         if problems:
             raise SpecError([*problems, *(Problem(Mark(str(self.model.path)), doubt) for doubt in self.model.doubts)])
 
-    def _node(self, node: Any) -> None:
+    def write(self, node: Any) -> None:
+        """The lines of a node. Raises ValueError, IndexError, KeyError or TypeError for one that is not as it should be."""
         given = [name for name in node.input if name]
         missing = [name for name in given if name not in self.values]
         if missing:
@@ -100,7 +99,7 @@ class OnnxWalk:
 
     def _by_name(self, node: Any, inputs: list[Value]) -> Value:
         """An op whose table says all of it."""
-        kind, like, label = node.op_type, self.model.type_of(node), _label(node)
+        kind, like, label = node.op_type, self.model.type_of(node), label_in_lines(node)
         if kind in VIEWS:
             return self._view(inputs[0], like[1], label)
         if kind in ONE:
@@ -145,51 +144,6 @@ class OnnxWalk:
             self.values[name] = self.lines.part(inputs[0], dims, name)
         return self.values[node.output[0]]
 
-    def _block(self, node: Any, inputs: list[Value]) -> Value:
-        """A loop whose turns are known, as a block that repeats; what each turn leaves behind is put together behind it."""
-        block = self.model.blocks.get(node.output[0])
-        if block is None:
-            return self.lines.unknown(node.op_type, inputs, _label(node), self.model.type_of(node))
-        self._enter(block)
-        with self.lines.repeated(block.count) as words:
-            for inner, outer in block.slices:
-                self.values[inner] = self.lines.part(self.values[outer], self.model.types[inner][1], inner)
-            for each in block.nodes:
-                self._node(each)
-            self.lines.carry(words, [(self.values[one], self.values[other]) for one, other in block.carried])
-        for inner, outer in block.results:
-            self.values[outer] = self.values[inner]
-        for inner, outer in block.stacked:
-            like = self.model.types[outer]
-            moved = 2 * Value("", *like).nbytes
-            self.values[outer] = self.lines.moved([self.values[inner]], outer, like, moved)
-        return self.values[node.output[0]]
-
-    def _enter(self, block: Block) -> None:
-        """What the first turn of a block is given."""
-        for inner, outer in block.initial:
-            self.values[inner] = self.values[outer]
-            self.small |= {inner} if outer in self.small else set()
-        for name in block.given:
-            self.values[name] = self.lines.source(name, "int64", (1,))
-            self.small.add(name)
-
-    def _dequantised(self, node: Any, inputs: list[Value]) -> Value:
-        """The kernel that reads it makes many bits of few."""
-        return inputs[0]
-
-    def _few_bits(self, node: Any, inputs: list[Value]) -> Value:
-        made, fused = few_bits(self.lines, node, inputs, _label(node), self.model.type_of(node))
-        self.fused += [fused] if fused else []
-        return made
-
-    def _recurrent(self, node: Any, _inputs: list[Value]) -> Value:
-        given = [self.values[name] if name else None for name in node.input]
-        every, last = recurrent(self.lines, node, given, _label(node))
-        for name, made in zip(node.output, (every, last, last), strict=False):
-            self.values[name] = made
-        return every
-
     def _quantised(self, node: Any, inputs: list[Value]) -> Value:
         """An op between a scale and a zero for each of its inputs."""
         plain = [inputs[0], inputs[3], *inputs[8:9]]
@@ -211,7 +165,7 @@ class OnnxWalk:
         n = b.dims[-2] if turn_b else b.dims[-1]
         lead = dims[: max(0, len(dims) - 2)]
         pair = self._full(a, (*lead, m, k)), self._full(b, (*lead, k, n))
-        return self.lines.matmul(pair, (math.prod(lead), m, n, k), _label(node), (dtype, dims))
+        return self.lines.matmul(pair, (math.prod(lead), m, n, k), label_in_lines(node), (dtype, dims))
 
     def _flat(self, node: Any, pair: tuple[Value, Value], k: int, n: int) -> Value:
         """A product with one matrix; where the dims say so already, in them."""
@@ -219,8 +173,8 @@ class OnnxWalk:
         like = self.model.type_of(node)
         natural = len(a.dims) > 1 and a.dims[-1] == k and len(b.dims) == 2 and like[1] == (*a.dims[:-1], n)
         if natural:
-            return self.lines.op("matmul", [a, self.lines.view(b, (k, n))], _label(node), like)
-        return self.lines.matmul(pair, (1, a.elements // k, n, k), _label(node), like)
+            return self.lines.op("matmul", [a, self.lines.view(b, (k, n))], label_in_lines(node), like)
+        return self.lines.matmul(pair, (1, a.elements // k, n, k), label_in_lines(node), like)
 
     def _biased(self, node: Any, made: Value, rest: list[Value]) -> Value:
         """A sum that is written by the kernel which makes what it is added to."""
@@ -236,7 +190,7 @@ class OnnxWalk:
 
     def _conv(self, node: Any, inputs: list[Value]) -> Value:
         image, kernel = inputs[0], inputs[1]
-        like, label = self.model.type_of(node), _label(node)
+        like, label = self.model.type_of(node), label_in_lines(node)
         spatial = len(image.dims) - 2
         turned = node.op_type == "ConvTranspose"
         groups = attribute(node, "group", 1)
@@ -259,7 +213,7 @@ class OnnxWalk:
     def _softmax(self, node: Any, inputs: list[Value]) -> Value:
         like = self.model.type_of(node)
         axis = attribute(node, "axis", -1) % len(like[1])
-        return self.lines.op("softmax", [self._full(inputs[0], like[1])], _label(node), like, f"axis={axis}")
+        return self.lines.op("softmax", [self._full(inputs[0], like[1])], label_in_lines(node), like, f"axis={axis}")
 
     def _norm(self, node: Any, inputs: list[Value]) -> Value:
         """A norm over the last dims, read as one."""
@@ -270,18 +224,19 @@ class OnnxWalk:
         scales = [self.lines.view(each, (row,)) for each in inputs[1:] if each.elements == row]
         most = 2 if kind == "layer_norm" else 1
         given = [self.lines.view(inputs[0], rows), *scales[:most]]
-        return self.lines.view(self.lines.op(kind, given, _label(node), (dtype, rows)), dims)
+        return self.lines.view(self.lines.op(kind, given, label_in_lines(node), (dtype, rows)), dims)
 
     def _gather(self, node: Any, inputs: list[Value]) -> Value:
         """Rows of a table, or elements of anything."""
         like = self.model.type_of(node)
         table, ids = inputs[0], inputs[1]
         if len(table.dims) == 2 and attribute(node, "axis", 0) == 0 and like[1] == (*ids.dims, table.dims[1]):
-            return self.lines.op("embedding", [table, ids], _label(node), like)
-        return self.lines.moved([table, ids], _label(node), like, 2 * Value("", *like).nbytes + ids.nbytes)
+            return self.lines.op("embedding", [table, ids], label_in_lines(node), like)
+        return self.lines.moved([table, ids], label_in_lines(node), like, 2 * Value("", *like).nbytes + ids.nbytes)
 
 
-def _label(node: Any) -> str:
+def label_in_lines(node: Any) -> str:
+    """What the line of a node is called: the last part of its name."""
     return str(node.name or f"{node.op_type}_{node.output[0]}").strip("/").rpartition("/")[2] or node.op_type
 
 
@@ -289,18 +244,15 @@ def _pair(sizes: Any) -> str:
     return ", ".join(str(size) for size in sizes)
 
 
-_RULES: Mapping[str, Callable[[OnnxWalk, Any, list[Value]], Value]] = {
+Rule = Callable[[OnnxWalk, Any, list[Value]], Value]
+
+_RULES: dict[str, Rule] = {
     "MatMul": OnnxWalk._matmul,
     "FusedMatMul": OnnxWalk._matmul,
     **dict.fromkeys(
         ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "ConvInteger"), OnnxWalk._integers
     ),
     **dict.fromkeys(("QLinearMatMul", "QLinearConv"), OnnxWalk._quantised),
-    "MatMulNBits": OnnxWalk._few_bits,
-    "DequantizeLinear": OnnxWalk._dequantised,
-    **dict.fromkeys(GATES, OnnxWalk._recurrent),
-    "Loop": OnnxWalk._block,
-    "Scan": OnnxWalk._block,
     "Gemm": OnnxWalk._matmul,
     "Conv": OnnxWalk._conv,
     "ConvTranspose": OnnxWalk._conv,
@@ -314,3 +266,13 @@ _RULES: Mapping[str, Callable[[OnnxWalk, Any, list[Value]], Value]] = {
     "Dropout": OnnxWalk._dropout,
     "Split": OnnxWalk._split,
 }
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """A function becomes the rule of ops of some names: it writes their lines, and gives back their first output."""
+
+    def added(function: Rule) -> Rule:
+        _RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return added

@@ -253,3 +253,36 @@ def test_weights_are_read_in_the_bits_that_they_have(tmp_path: Path) -> None:
     expected = 6 * 4 * B * D + D * D + (D * D / 2 + 4 * D * D / 32) + 4 * D * D
     assert hbm_bytes(made) == expected
     assert not made.unpriced
+
+
+# What transformers have
+
+
+def test_attention_as_one_op(tmp_path: Path) -> None:
+    """Of opset 23 with heads in the last dim, and grouped queries behind what was seen before."""
+    b, s, past, h, few, d = 2, 32, 96, 8, 2, 16
+    nodes = [node("Attention", ["q", "k", "v"], ["y"], q_num_heads=h, kv_num_heads=few), node("Relu", ["y"], ["z"])]
+    inputs = [value("q", [b, s, h * d]), value("k", [b, s, few * d]), value("v", [b, s, few * d])]
+    made = read(tmp_path, graph(nodes, inputs, [value("z", [b, s, h * d])], {}), opset=23)
+    assert matrix_flops(made) == 4 * b * h * s * s * d
+    names = ["q", "k", "v", "pk", "pv", "seen", "total"], ["y", "nk", "nv"]
+    grouped = node("GroupQueryAttention", *names, num_heads=h, kv_num_heads=few, domain="com.microsoft")
+    nodes = [grouped, node("Relu", ["nk"], ["z"]), node("Relu", ["y"], ["u"])]
+    inputs = [value("q", [b, 1, h * d]), value("k", [b, 1, few * d]), value("v", [b, 1, few * d]),
+              value("pk", [b, few, past, d]), value("pv", [b, few, past, d])]  # fmt: skip
+    held = {"seen": np.array([past, past], np.int32), "total": np.array([past + 1], np.int32)}
+    made = read(tmp_path, graph(nodes, inputs, [value("u", [b, 1, h * d])], held))
+    assert matrix_flops(made) == 4 * b * h * (past + 1) * d
+    assert not made.unpriced
+    new, kept, out = b * few * d, b * few * (past + 1) * d, b * h * d
+    assert hbm_bytes(made) == 4 * (2 * 2 * new + 2 * out + 2 * kept + 2 * out + 2 * kept)
+
+
+def test_sums_with_their_norm_and_einsum(tmp_path: Path) -> None:
+    nodes = [node("SkipSimplifiedLayerNormalization", ["x", "r", "g"], ["n", "", "", "sum"], domain="com.microsoft"),
+             node("Einsum", ["n", "w"], ["p"], equation="bd,ed->be"), node("Add", ["p", "sum"], ["z"])]  # fmt: skip
+    held = {**weights("w"), "g": np.zeros(D, np.float32)}
+    made = read(tmp_path, graph(nodes, [value("x", [B, D]), value("r", [B, D])], [value("z", [B, D])], held))
+    assert matrix_flops(made) == STEP
+    assert not made.unpriced
+    assert hbm_bytes(made) == 4 * (3 * B * D + (2 * B * D + D) + (2 * B * D + D * D) + 3 * B * D)
