@@ -110,7 +110,8 @@ def made_of(module: Module, options: ImportOptions) -> Imported:
         raise SpecError([Problem(Mark(str(module.path)), "nothing in this module costs anything")])
     ranks = [rank + 1 for groups in lowering.groups for group in groups for rank in group]
     world = max([module.partitions, *ranks])
-    layout = layout_of(lowering.groups, world, options.chip or DEFAULT_CHIP)
+    axes = shardings.axes if shardings is not None else []
+    layout = layout_of([*lowering.groups, *axes], world, options.chip or DEFAULT_CHIP)
     letters = [layout.over.get(groups, "X") for groups in lowering.groups]
     notes = []
     if lowering.scalars:

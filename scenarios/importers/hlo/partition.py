@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from scenarios.importers.exchanges import over_groups
@@ -28,11 +29,12 @@ from scenarios.importers.op_lines import Value
 
 class Partition:
     """A module's shardings while it is lowered. `scopes`: where the lowering is, from the entry on; None within what no
-    sharding reaches."""
+    sharding reaches. `axes`: the groups of chips along each digit that cuts anything."""
 
     def __init__(self, spreading: Spreading, world: int) -> None:
         self.world = world
         self.partial_manual = spreading.partial_manual
+        self.axes = [groups_along([(low, high // low)], range(world)) for low, high in pairwise(spreading.digits)]
         self.scopes: list[Scope | None] = [spreading.entry]
         self.known: dict[int, dict[tuple[str, tuple[Pieces, ...]], Value]] = {}
 
