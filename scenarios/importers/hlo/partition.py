@@ -36,7 +36,7 @@ class Partition:
         self.partial_manual = spreading.partial_manual
         self.axes = [groups_along([(low, high // low)], range(world)) for low, high in pairwise(spreading.digits)]
         self.scopes: list[Scope | None] = [spreading.entry]
-        self.known: dict[int, dict[tuple[str, tuple[Pieces, ...]], Value]] = {}
+        self.known: dict[int, dict[tuple[Any, ...], Value]] = {}
 
     def enter(self, each: Instruction, computation: str) -> None:
         """Go into what an instruction calls."""
@@ -108,7 +108,8 @@ class Partition:
         if here.manual or wanted.manual or (here.cuts == wanted.cuts and not sums):
             return value
         known = self.known.setdefault(len(self.scopes), {})
-        key = value.name, tuple(wanted.cuts)
+        # a square that is turned goes by its old name, so that the name alone does not say which way it lies
+        key = value.name, wanted.sizes, tuple(here.cuts), tuple(wanted.cuts)
         if key not in known:
             known[key] = self._moved(run, value, here, wanted, sums)
         return known[key]

@@ -210,6 +210,23 @@ def test_what_is_sent_where_shardings_meet(tmp_path: Path, case: str) -> None:
     assert (found["flops"], found["network_bytes"]) == (flops, sent)
 
 
+TURNED = """module @m attributes {mhlo.num_partitions = 8 : i32} {
+  sdy.mesh @mesh = <["d"=2, "m"=4]>
+  func.func public @main(%arg0: tensor<1024x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}, %arg1: tensor<128x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}) -> (tensor<1024x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}) {
+    %0 = stablehlo.transpose %arg1, dims = [1, 0] : (tensor<128x64xf32>) -> tensor<64x128xf32>
+    %1 = stablehlo.dot_general %arg0, %0, contracting_dims = [1] x [0] : (tensor<1024x64xf32>, tensor<64x128xf32>) -> tensor<1024x128xf32>
+    %2 = stablehlo.dot_general %1, %arg1, contracting_dims = [1] x [0] : (tensor<1024x128xf32>, tensor<128x64xf32>) -> tensor<1024x64xf32>
+    return %2 : tensor<1024x64xf32>
+  }
+}
+"""  # noqa: E501
+
+
+def test_a_square_that_is_turned_is_gathered_as_it_lies(tmp_path: Path) -> None:
+    """Half of 128 x 64 is square, so that turning it changes no size of what a chip has."""
+    assert words(made(tmp_path, TURNED))["flops"] == 2 * 2 * 512 * 64 * 128
+
+
 def test_what_is_gathered_twice_is_gathered_once(tmp_path: Path) -> None:
     """Two products with a weight in parts, whose rows are sharded."""
     again = (
