@@ -60,7 +60,15 @@ def import_files(
     files = [Path(path) for path in paths]
     if not files:
         raise SpecError([Problem(Mark("import"), "there is no file to read")])
-    return _chosen(files, named).read(files, options or ImportOptions())
+    form, asked = _chosen(files, named), options or ImportOptions()
+    made = form.read(files, asked)
+    if made.measured_s is None:
+        strange = [
+            Problem(Mark(each), f"this is for measured runs, not for {form.name}") for each in asked.of_replays()
+        ]
+        if strange:
+            raise SpecError(strange)
+    return made
 
 
 def _chosen(files: Sequence[Path], named: str | None) -> Format:

@@ -46,6 +46,21 @@ class ImportOptions:
     overlap: tuple[str, ...] = ()
     onto: str | None = None
 
+    def of_replays(self) -> list[str]:
+        """The options that are asked for and speak of measured runs alone."""
+        usual = ImportOptions()
+        return [option for name, option in _OF_REPLAYS.items() if getattr(self, name) != getattr(usual, name)]
+
+
+_OF_REPLAYS: Mapping[str, str] = {
+    "step": "--step",
+    "collectives": "--collectives",
+    "launches": "--no-launches",
+    "faster": "--faster",
+    "buckets": "--buckets",
+    "overlap": "--overlap",
+    "onto": "--onto",
+}
 
 DEFAULT_CHIP = "h100_sxm"
 

@@ -14,12 +14,14 @@ _INT64 = 7
 
 
 class Control:
-    """The sub-graphs of a model. `blocks`: its loops, by their first output; `doubts`: what is not known of others."""
+    """The sub-graphs of a model. `blocks`: its loops, by their first output; `doubts`: what is not known of others;
+    `asked`: loops whose turns may be said."""
 
     def __init__(self, folding: Folding, dims: Mapping[str, int]) -> None:
         self.folding, self.dims = folding, dims
         self.blocks: dict[str, Block] = {}
         self.doubts: list[str] = []
+        self.asked: set[str] = set()
         self.written = 0
         folding.inside = {"If": self._branch, "Loop": self._loop, "Scan": self._scan}
 
@@ -123,6 +125,7 @@ class Control:
 
     def _turns(self, node: Any, goes_on: str) -> int | None:
         """How often a Loop goes round: what is said, else its number of turns, where nothing ends it before."""
+        self.asked.add(label_of(node))
         said = self.dims.get(label_of(node))
         if said is not None:
             return said

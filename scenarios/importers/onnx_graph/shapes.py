@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
+from hw.input import unknown
 from scenarios.importers.dtypes import dtype_named
 from scenarios.importers.onnx_graph.blocks import SUB_GRAPHS, Block
 from scenarios.importers.onnx_graph.control import Control
@@ -73,7 +74,7 @@ def read_model(path: Path, dims: Mapping[str, int]) -> OnnxModel:
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise SpecError([Problem(Mark(str(path)), f"this is no ONNX model: {first[0][:200]}")]) from None
     made = OnnxModel(path, model.graph.name or path.stem, (), [each.name for each in model.graph.input])
-    _close(model, dims, made)
+    left_open = _close(model, dims, made)
     _strip(model.graph)
     _modernise(model)
     try:
@@ -87,6 +88,12 @@ def read_model(path: Path, dims: Mapping[str, int]) -> OnnxModel:
     made.nodes = folding.run(inferred.graph.node)
     made.blocks, made.doubts = control.blocks, control.doubts
     _take_types(onnx, inferred.graph, made)
+    left_open |= control.asked
+    strange = [
+        Problem(Mark("--dim"), unknown("dim", name, sorted(left_open))) for name in dims if name not in left_open
+    ]
+    if strange:
+        raise SpecError(strange)
     if not made.nodes:
         raise SpecError([Problem(Mark(str(path)), "there is no node in this model")])
     return made
@@ -103,18 +110,21 @@ def _onnx() -> Any:
     return onnx
 
 
-def _close(model: Any, dims: Mapping[str, int], made: OnnxModel) -> None:
-    """Give open dims of inputs their sizes: what is asked for, else 1."""
+def _close(model: Any, dims: Mapping[str, int], made: OnnxModel) -> set[str]:
+    """Give open dims of inputs their sizes: what is asked for, else 1. What they are called."""
+    found: set[str] = set()
     for value in model.graph.input:
         for at, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.HasField("dim_value") and dim.dim_value > 0:
                 continue
             name = dim.dim_param or f"{value.name}.{at}"
+            found.add(name)
             size = dims.get(name, 1)
             if name not in dims:
                 made.open_dims[name] = 1
             dim.ClearField("dim_param")
             dim.dim_value = size
+    return found
 
 
 def _strip(graph: Any) -> None:

@@ -59,6 +59,10 @@ def test_a_replay_says_first_how_long_it_takes_beside_what_was_measured(tmp_path
     assert shown.output.splitlines()[0] == "replayed 80 us, measured 80 us (+0.00 %)"
     said = json.loads(overlapse("import", trace, "--as", "kineto", "--json").stdout)
     assert said["replayed"] == pytest.approx(said["measured"]) == pytest.approx(80e-6)
+    assert said["between"] is None
+    changed = json.loads(overlapse("import", trace, "--faster", "a=2", "--json").stdout)
+    assert changed["replayed"] == pytest.approx(60e-6)
+    assert changed["between"] == pytest.approx([60e-6, 80e-6])
 
 
 def test_a_trace_is_shown_where_no_scenario_is_asked_for(tmp_path: Path) -> None:
@@ -75,6 +79,10 @@ def test_a_trace_is_shown_where_no_scenario_is_asked_for(tmp_path: Path) -> None
         (["--dim", "batch"], "--dim:1:1: 'batch' is not of the form NAME=NUMBER"),
         (["--dim", "batch=2.5"], "a size is a whole number"),
         (["--faster", "gemm=0"], "--faster:1:1: 'gemm=0' is not of the form"),
+        (["--faster", "gemm=2"], "--faster:1:1: this is for measured runs, not for hlo"),
+        (["--onto", "h200", "--no-launches"], "--no-launches:1:1: this is for measured runs, not for hlo"),
+        (["--buckets", "5 s"], "'5 s' is a time, --buckets wants"),
+        (["--buckets", "0 MB"], "'0 MB' is no size above 0"),
         (["--out", "scenario.txt"], "unknown table format"),
     ],
 )

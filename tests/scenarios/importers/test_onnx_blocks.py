@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hw import SpecError
 from scenarios.importers import Imported, ImportOptions, import_files
 from tests.scenarios.importers.test_onnx import hbm_bytes, matrix_flops
 from tests.support.mutations import refusals
@@ -127,6 +128,11 @@ def test_a_loop_of_unknown_turns_is_asked_for(tmp_path: Path) -> None:
     said = read(tmp_path, loop(12, [*LAYER, *asks], on="more"), options=ImportOptions(dims={"layers": 7}))
     assert matrix_flops(said) == 7 * STEP
     assert not said.unpriced
+
+
+def test_a_dim_that_is_not_open_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"--dim.*unknown dim 'layer', did you mean 'layers'"):
+        read(tmp_path, loop(12, LAYER), options=ImportOptions(dims={"layer": 7}))
 
 
 def test_a_loop_in_which_something_grows_is_written_out(tmp_path: Path) -> None:
