@@ -20,7 +20,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from hw import System
+from hw import Dimension, System
+from hw.input import show
 from simulator.graph.items import Items, Repeat
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.cost import Cost
@@ -69,7 +70,9 @@ class BestFusion:
         return [list(group.ops) for group in self.groups]
 
     def __repr__(self) -> str:
-        return f"BestFusion({len(self.groups)} groups, {self.time_s:g} s, not {self.apart_s:g} s)"
+        groups = f"{len(self.groups)} group{'' if len(self.groups) == 1 else 's'}"
+        times = [show(each, Dimension.TIME) for each in (self.time_s, self.apart_s)]
+        return f"BestFusion({groups}, {times[0]}, not {times[1]})"
 
 
 class FusionCosts:

@@ -11,7 +11,7 @@ from analysis.words.causes import CAUSES
 from analysis.words.summary import Summary
 from analysis.words.words import PRICED_WORDS, word_named
 from hw import Dimension
-from hw.input import notebook_table, show
+from hw.input import notebook_table, show, show_change
 from simulator import PS_PER_S
 
 if TYPE_CHECKING:
@@ -67,11 +67,8 @@ def what_if_html(name: str, frame: pd.DataFrame) -> str:
     """What faster resources save; `frame` as for `plot_tornado`."""
     rows = [
         [str(row["resource"]).replace("_", " ")]
-        + [
-            f"{100 * (row[step] / row['time'] - 1):+.2f} %" if row["time"] else ""
-            for step in ("x1_1", "x2", "infinite")
-        ]
-        + [f"{row['elasticity']:.3f}"]
+        + [show_change(row[step] / row["time"] - 1) if row["time"] else "" for step in ("x1_1", "x2", "infinite")]
+        + [f"{round(row['elasticity'], 3) + 0.0:.3f}"]
         for row in frame.to_dict("records")
     ]
     return (

@@ -9,7 +9,7 @@ from hw.input.errors import Mark, Problem, Problems, RunError, SpecError, Unknow
 from hw.input.files import is_file, is_folder
 from hw.input.notebook import notebook_html, notebook_table
 from hw.input.unit_words import unit_meant
-from hw.input.units import UNITS, Dimension, parse, show
+from hw.input.units import UNITS, Dimension, parse, show, show_change
 from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate
 from hw.input.wording import MOST_TOLD, chips_named, cut, did_you_mean, few, nearest, printable, shown, unknown
 
@@ -37,6 +37,7 @@ __all__ = [
     "Dimension",
     "parse",
     "show",
+    "show_change",
     "unit_meant",
     # Notebooks.
     "notebook_html",

@@ -95,12 +95,14 @@ _LONGEST = 400
 """Characters of a quantity; whatever is longer is something else."""
 
 # possessive: a number ends where it ends, so that no part of a text is looked at twice
-_QUANTITY = re.compile(r"([+-]?(?:\d[\d_]*+(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+)\s*+(\S*+)")
+_QUANTITY = re.compile(
+    r"([+-]?(?:\d{1,3}(?:,\d{3})++(?:\.\d*+)?+|\d[\d_]*+(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+)\s*+(\S*+)"
+)
 
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        return float(text.replace(",", ""))  # 17,060 is what `show` makes of money
     except (ValueError, OverflowError):
         return math.inf
 
@@ -176,6 +178,11 @@ _BINARY_PREFIX = re.compile("[KMGT]i")
 _LONG_TIME = (("day", 86400.0), ("h", 3600.0), ("min", 60.0))
 
 
+_COUNTED = (Dimension.MONEY, Dimension.PRICE, Dimension.RATE)
+_MOST_COUNTED = 1e13
+"""What is counted rather than measured has no prefixes: thousands are told apart instead, up to here."""
+
+
 def show(value: float, dimension: Dimension, digits: int = 4) -> str:
     """`value` (base units) as a person reads it: '217.9 us', '3.35 TB/s', '35.4 %'."""
     if dimension is Dimension.TIME and abs(value) >= 300.0:
@@ -185,9 +192,21 @@ def show(value: float, dimension: Dimension, digits: int = 4) -> str:
         return f"{100 * value:.{digits}g} %"
     if dimension is Dimension.ENERGY_PRICE:
         return f"{3.6e6 * value:.{digits}g} USD/kWh"
-    if dimension in (Dimension.MONEY, Dimension.PRICE, Dimension.INTENSITY, Dimension.YIELD, Dimension.RATE):
+    if dimension in _COUNTED and 10**digits <= abs(value) < _MOST_COUNTED:
+        return f"{float(f'{value:.{digits}g}'):,.0f} {dimension.unit}"  # nobody reads dollars with exponents
+    if dimension in (*_COUNTED, Dimension.INTENSITY, Dimension.YIELD):
         return f"{value:.{digits}g} {dimension.unit}"
     return str(_quantity_class()(value, dimension.unit).render(prec=digits - 1))
+
+
+_LEAST_CHANGE, _FINE_CHANGE = 5e-5, 1e-3
+
+
+def show_change(share: float) -> str:
+    """What changes by a share of itself: '-31.8 %', finer where it is small, '0 %' where there is nothing to show."""
+    if abs(share) < _LEAST_CHANGE:
+        return "0 %"
+    return f"{100 * share:+.{1 if abs(share) >= _FINE_CHANGE else 2}f} %"
 
 
 @cache

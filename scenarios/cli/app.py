@@ -156,7 +156,7 @@ def report(
     set_: Set = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
 ) -> None:
-    """Run a scenario and write one HTML file about it: bounds, timeline, roofline, memory, network, sources."""
+    """Run a scenario and write one HTML page about it. It has bounds, timeline, roofline, memory, network and sources."""
     with _reporting():
         from scenarios.console.outputs import promised
         from scenarios.console.terminal import tell
@@ -187,7 +187,7 @@ def chips(
     name: Annotated[str | None, typer.Argument(help="A chip of the catalogue, or a chip file.")] = None,
     json: Json = False,
 ) -> None:
-    """List the chips with their ridge points, or show one with its sources."""
+    """List the chips of the catalogue, or show one with its sources."""
     with _reporting():
         from scenarios.cli.show.chips import chip_records, show_chip, show_chips
 
@@ -206,7 +206,7 @@ def models(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the models with their sizes, or show one with its weights and sources."""
+    """List the models with their sizes, or show one with its weights."""
     with _reporting():
         from scenarios.cli.show.models import model_records, show_model, show_models
 
@@ -228,7 +228,7 @@ def topology(
     slice_: Annotated[str | None, typer.Option("--slice", help="A slice of a shipped pod: 4x4x8.")] = None,
     json: Json = False,
 ) -> None:
-    """Draw how chips are wired, with hops, bisection bandwidth and a table of the links."""
+    """Draw how chips are wired. Beside it hops, bisection bandwidth and a table of the links."""
     with _reporting():
         from scenarios.cli.show.topology import show_topology, system_record
         from scenarios.cli.topology_target import system_of
@@ -264,7 +264,7 @@ def roofline(
     set_: Set = None,
     level: Annotated[str, typer.Option(help="The memory that feeds the roofs: hbm, on_chip, a level, host.")] = "hbm",
 ) -> None:
-    """The roofs of a chip, and where the ops of a scenario stand under them."""
+    """Roofs of a chip, and where a scenario's ops stand under them."""
     with _reporting():
         from scenarios.cli.show.roofline import show_roofline
 
@@ -273,7 +273,7 @@ def roofline(
 
 @app.command()
 def explain(file: File, set_: Set = None) -> None:
-    """Where every number came from, and why the run takes as long as it does."""
+    """Why a run takes as long as it does, and where figures are from."""
     with _reporting():
         from scenarios.cli.show.explanation import show_explanation
         from scenarios.console.waiting import waiting
@@ -296,7 +296,7 @@ def sources(file: File, set_: Set = None) -> None:
 def schema(
     what: Annotated[str, typer.Argument(help="scenario or chip.")] = "scenario",
 ) -> None:
-    """The JSON Schema of scenario files (or of chip files), for editors."""
+    """The JSON Schema of scenario or chip files, for editors."""
     with _reporting():
         from scenarios.language.schema import schema_of
 

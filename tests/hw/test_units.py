@@ -147,7 +147,7 @@ SHOWN = [
     (D.POWER, 1.0, 1e9),
     (D.ENERGY, 1.0, 1e12),
     (D.PRICE, 0.01, 1e6),
-    (D.MONEY, 0.01, 1e6),
+    (D.MONEY, 0.01, 1e9),
     (D.RATIO, 1e-6, 10.0),
     (D.INTENSITY, 1e-3, 1e6),
 ]
@@ -173,6 +173,11 @@ def test_what_is_shown_reads_back_to_four_digits(dimension: Dimension, low: floa
         (7200.0, D.TIME, "2 h"),
         (259_200.0, D.TIME, "3 day"),
         (10.8, D.PRICE, "10.8 USD/h"),
+        (9653.4, D.MONEY, "9653 USD"),
+        (17_061.2, D.MONEY, "17,060 USD"),
+        (-2.7e6, D.MONEY, "-2,700,000 USD"),
+        (122_548.0, D.RATE, "122,500 /s"),
+        (5e15, D.MONEY, "5e+15 USD"),
         (240.244, D.INTENSITY, "240.2 FLOP/B"),
     ],
 )

@@ -20,6 +20,13 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def test_every_command_is_told_in_a_line_that_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = overlapse("-h").stdout.partition("Commands:\n")[2].splitlines()
+    assert len([line for line in listed if line]) > 20
+    assert [line for line in listed if line.rstrip().endswith("...") or len(line) > 80] == []
+
+
 def test_version_and_short_help() -> None:
     assert overlapse("--version").stdout == f"overlapse {VERSION}\n"
     for words in ([], ["run"], ["library"]):

@@ -19,7 +19,7 @@ def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[No
 
     @app.command()
     def calibrate(file: _File, chip: _Chip, start: _Start = "hopper", out: _Out = None) -> None:
-        """Find how long a chip's kernels take in timings of single operators: a block for the chip's file, and residuals."""
+        """Find how long a chip's kernels take, in timings of operators. Made are a block for its file, and residuals."""
         with reporting():
             from pathlib import Path
 

@@ -20,7 +20,7 @@ def register(
 
     @app.command()
     def estimate(file: _File, set_: _Set = None, json: _Json = False) -> None:
-        """Bounds of a training step and what chips hold, by stage and owner, without running it."""
+        """Bounds of a training step and its memory, without a run. Memory by stage and owner."""
         with reporting():
             from scenarios.building.build import load_scenario
             from scenarios.cli.show.estimate import show_estimate

@@ -52,7 +52,7 @@ def register(
         set_: _Set = None,
         json: _Json = False,
     ) -> None:
-        """The smallest (or largest) value for which something holds: the batch from which compute decides."""
+        """The least (or largest) value for which a condition holds. For one, the batch from which compute decides."""
         with reporting():
             axis = _axis(asked, "find")
             if "values" in axis:

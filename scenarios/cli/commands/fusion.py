@@ -23,7 +23,7 @@ def register(
 
     @app.command()
     def fusion(file: _File, matmuls: _Matmuls = None, set_: _Set = None, json: _Json = False) -> None:
-        """Which ops to fuse: the best of all ways, found exactly, and run beside the usual ones."""
+        """Which ops to fuse: the best of all ways. It is found exactly, and run beside the usual ones."""
         with reporting():
             from scenarios.building.build import load_scenario
             from scenarios.cli.show.fusion import fusions_record, show_fusions

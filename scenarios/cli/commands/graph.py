@@ -20,7 +20,7 @@ def register(
 
     @app.command()
     def graph(file: _File, set_: _Set = None, json: _Json = False) -> None:
-        """The op graph that a scenario runs, as a workload that can be pasted into one: also that of a model."""
+        """The op graph that a scenario runs, as lines of a workload. They can be pasted into one; also those of a model."""
         with reporting():
             from scenarios.building.build import load_scenario
             from scenarios.importers.workload_text import workload_lines

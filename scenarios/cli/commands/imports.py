@@ -104,7 +104,7 @@ def register(
         overlap: _Overlap = None,
         onto: _Onto = None,
     ) -> None:
-        """Read a measured trace and show where its time went, or make a scenario of a graph or a trace."""
+        """Where the time of a trace went, or a scenario of a graph."""
         asked = {"step": step, "faster": faster, "collectives": collectives, "launches": launches}
         asked |= {"buckets": buckets, "overlap": overlap, "onto": onto}
         with reporting(), _written(out):

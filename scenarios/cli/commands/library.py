@@ -24,7 +24,7 @@ def register(
 
     @app.command()
     def library(words: _Words = None, print_: _Print = False, json: _Json = False) -> None:
-        """List the bundled scenarios with a line each, or those with some words; or print one."""
+        """List the bundled scenarios, those with some words, or print one."""
         with reporting():
             from scenarios.cli.show.library import print_scenario, show_library
             from scenarios.shelf import found_in_library

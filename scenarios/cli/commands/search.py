@@ -43,7 +43,7 @@ def register(
         set_: _Set = None,
         json: _Json = False,
     ) -> None:
-        """The best layout of a model's training on a system, proven by bounds."""
+        """The best layout of a model's training, with its proof. On the scenario's system, by bounds."""
         with reporting():
             from scenarios.building.build import load_scenario
             from scenarios.cli.show.search import search_record, show_search

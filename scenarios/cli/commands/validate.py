@@ -30,7 +30,7 @@ def register(
     def validate(
         file: _File, chip: _Chip = "h100_sxm", rows: _Rows = False, jobs: _Jobs = None, json: _Json = False
     ) -> None:
-        """How far off the measured profile of a chip is: measured operators or steps of models beside predictions.
+        """How far off the measured profile of a chip is. Measured operators or steps of models stand beside predictions.
 
         Training steps on many chips, and steps of published models, name their chips themselves; the former are estimates.
         """

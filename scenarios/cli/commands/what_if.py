@@ -30,7 +30,7 @@ def register(
 
     @app.command(name="what-if")
     def what_if(file: _File, edit: _Edits = None, set_: _Set = None, json: _Json = False) -> None:
-        """What each resource 1.1x, 2x and infinitely fast would save, and what named edits would."""
+        """What faster resources and edits would save, each really run. Each resource 1.1x, 2x and infinitely fast."""
         with reporting():
             from scenarios.building.build import load_scenario
             from scenarios.console.waiting import waiting
@@ -50,8 +50,10 @@ def register(
 
     @app.command()
     def compare(a: _File, b: _Second = None, set_: _Set = None, step: _Step = None, json: _Json = False) -> None:
-        """What moved between two scenarios, op by op and cause by cause, adding up to the difference; or where a scenario
-        and a measured trace (PyTorch, XProf, Chrome; .gz too) differ: which ops, which gaps, host or device."""
+        """What moved between two runs, or a run and a measured trace.
+
+        Of two scenarios op by op and cause by cause, adding up to the difference. Beside a trace (PyTorch, XProf, Chrome;
+        .gz too) which ops and which gaps differ, the host's or the device's."""
         with reporting():
             from scenarios.questions.pieces import is_trace
 

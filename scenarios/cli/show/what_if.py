@@ -8,13 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hw import Dimension
-from hw.input import show
+from hw.input import show, show_change
 from scenarios.questions.what_if import Effect, WhatIf
 
 _BAR = 28
-_FINE = 1e-3
-_LEAST = 5e-5
-"""A share of the time too small to show."""
 
 
 def show_what_if(console: Console, found: WhatIf) -> None:
@@ -35,18 +32,11 @@ def _resources(found: WhatIf) -> Table:
     for column in ("resource", "x1.1", "x2", "infinite", "elasticity", ""):
         table.add_column(column, justify="left" if column in ("resource", "") else "right", no_wrap=True)
     for each in found.effects:
-        shares = [_change(each.gain(time)) for time in (each.x1_1, each.x2, each.infinite)]
+        shares = [show_change(-each.gain(time)) for time in (each.x1_1, each.x2, each.infinite)]
         table.add_row(
             escape(each.resource.replace("_", " ")), *shares, f"{round(each.elasticity, 3) + 0.0:.3f}", _bar(each)
         )
     return table
-
-
-def _change(gain: float) -> str:
-    """A saved share as a change of the time: -31.0 %."""
-    if abs(gain) < _LEAST:
-        return "0 %"
-    return f"{-100 * gain:+.{1 if abs(gain) >= _FINE else 2}f} %"
 
 
 def _bar(effect: Effect) -> Text:
@@ -63,6 +53,6 @@ def _edits(found: WhatIf) -> Table:
             table.add_row(escape(each.edit), "", "", Text(each.error, style="red"))
         else:
             table.add_row(
-                escape(each.edit), show(each.time, Dimension.TIME), _change(each.gain), Text(each.note, "yellow")
+                escape(each.edit), show(each.time, Dimension.TIME), show_change(-each.gain), Text(each.note, "yellow")
             )
     return table
