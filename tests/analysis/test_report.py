@@ -338,4 +338,4 @@ def test_notebooks_show_runs_and_studies() -> None:
         assert not page.scripts
         assert not [tag for tag, _ in page.elements if tag == "img"]
     assert "1 ms" in study
-    assert "-40.00 %" in what_if
+    assert "-40.0 %" in what_if
