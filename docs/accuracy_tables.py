@@ -201,8 +201,8 @@ def main(asked: Sequence[str]) -> None:
     if asked and asked[0] == "--check":
         raise SystemExit("\n".join(["worse than recorded:", *worse]) if (worse := grown_worse(records)) else 0)
     if asked and asked[0] == "--measure":
-        records = measured(Path(asked[1]) if len(asked) > 1 else ROOT, records)
-        RECORDS.write_text(json.dumps(_rounded(records), indent=1) + "\n", encoding="utf-8")
+        records = _rounded(measured(Path(asked[1]) if len(asked) > 1 else ROOT, records))
+        RECORDS.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(PAGE.read_text("utf-8"), records), encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ memory. Times of cores (a tile, an element, a row, a block) go as the clocks of 
 what they took where they were measured. A chip's file may say whose kernels its own are like (`kernels_like: hopper`); else
 its kind has an architecture (GENERIC), the older one of a GPU, since kernels that need the newer one's units do not run on
 all.
+Kernels of a chip's own under another power limit (`set: {power: 500 W}`) have what that leaves, too.
 Mean errors are those of the architecture on chips that it was not measured on (`elsewhere`): margins are wider.
 Assumes: a chip that has efficiencies of its own units, of HBM, or a launch time keeps to these.
 """
@@ -41,17 +42,31 @@ def chip_kernels(chip: Chip) -> ChipKernels | None:
     """The kernels of a chip: its own, else those that it is said to be like, else those of its kind; None if unknown."""
     measured = chip.calibration.measured
     if measured is not None and measured.kernels is not None:
-        return ChipKernels(measured.kernels)
+        return ChipKernels(_limited(measured.kernels, chip))
     like = measured.kernels_like if measured is not None else None
     if like is None and not (measured is not None and _has_efficiencies(chip)):
         like = GENERIC.get(chip.kind)
     if like is None or "cores" not in chip.matrix_unit.model_fields_set:
         return None
     derived = chip.matrix_unit.derived
+    clock_hz = derived.clock_hz if derived is not None else None
+    return ChipKernels(generic_times(like, clock_hz, _joules_per_flop(chip)), False, like)
+
+
+def _joules_per_flop(chip: Chip) -> float | None:
+    """The power limit over the 16-bit peak."""
     peaks = {str(name): rate for name, rate in chip.matrix_unit.peak_flops_per_s.items()}
     peak = peaks.get("bf16", peaks.get("fp16"))
-    watts = chip.power_watts / peak if chip.power_watts and peak else None
-    return ChipKernels(generic_times(like, derived.clock_hz if derived is not None else None, watts), False, like)
+    return chip.power_watts / peak if chip.power_watts and peak else None
+
+
+def _limited(times: KernelTimes, chip: Chip) -> KernelTimes:
+    """A chip's own kernels, under another power limit than that under which they were measured."""
+    if not chip.power_watts or chip.power_watts == times.power_watts:
+        return times
+    plain = times.sustained if times.sustained_plain is None else times.sustained_plain
+    left = _sustained(times, _joules_per_flop(chip))
+    return times.model_copy(update={"sustained": left, "sustained_plain": plain})
 
 
 def _has_efficiencies(chip: Chip) -> bool:

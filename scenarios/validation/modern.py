@@ -1,6 +1,8 @@
-"""Measured training steps of today's Megatron: a model of the catalogue, its formats and parallelism, as a step here.
+"""Measured training steps of today's frameworks: a model of the catalogue, its formats and parallelism, as a step here.
 
-Model: Megatron-Core with Transformer Engine: bf16 with fp32 gradients and masters, or matmuls of the blocks in fp8; flash
+Model: torchtitan shares out weights (FSDP2), in bf16 with fp32 masters and reductions, or matmuls of the blocks in fp8;
+'selective' recomputation keeps every second matmul and attention; its pipelines go by one sequence.
+Megatron-Core with Transformer Engine: bf16 with fp32 gradients and masters, or matmuls of the blocks in fp8; flash
 attention, gradients added up by the matmuls that make them, the optimizer shared out (ZeRO-1; where a row says FSDP, all of
 it), sequence parallelism wherever tensor parallelism is, gradients clipped and reduced beside the backward pass unless the
 row says otherwise, ops that a host issues one by one unless it says otherwise.
@@ -20,7 +22,7 @@ from scenarios.validation.training_rows import TrainingRow
 from simulator import Parallel, Precision, Training, precision_of
 from simulator.models import Transformer
 
-FRAMEWORK = "megatron-core"
+MEGATRON, TORCHTITAN = "megatron-core", "torchtitan"
 """What a row's `framework` says."""
 
 SAYS = ("seq", "global_batch", "tp", "pp", "dp", "n_chips")
@@ -59,6 +61,30 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
         recompute=row.text("recompute") or "none",
         clip=True,
         engine="megatron",
+    )
+    return _model(row), parallel, training
+
+
+def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
+    """The step of a row. Raises LeftOutError for what has no form here."""
+    if row.text("dtype") not in _PRECISIONS:
+        raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with torchtitan")
+    parallel = Parallel(
+        dp=sizes["dp"],
+        tp=sizes["tp"],
+        pp=sizes["pp"],
+        cp=row.count("cp") or 1,
+        zero=3,
+        microbatch=1 if sizes["pp"] > 1 else row.count("micro_batch") or 1,
+    )
+    asked = row.text("recompute") or "none"
+    training = Training(
+        batch=sizes["global_batch"],
+        seq=sizes["seq"],
+        precision=_PRECISIONS[row.text("dtype")],
+        recompute="alternate" if asked == "selective" else asked,
+        clip=True,
+        eager=row.text("dispatch") in ("", "eager"),
     )
     return _model(row), parallel, training
 

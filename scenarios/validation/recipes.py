@@ -1,6 +1,6 @@
 """How a measured training step was run: its model, parallelism and framework as a row tells them, as a step here.
 
-Model: recipes told apart by what the row says of its framework (`scenarios.validation.modern` has today's Megatron), else of
+Model: recipes told apart by what the row says of its framework (`scenarios.validation.modern` has today's), else of
 sharding; none has a number that is fitted.
 - Megatron-LM as of 2021 and 2022: fp16 with fp32 masters, scores in memory behind a fused softmax, dropout, gradients
   clipped, and reduced behind the backward pass, stages that wait for what they send, a vocabulary padded to 128 a chip, ops
@@ -25,7 +25,7 @@ from typing import cast, get_args
 
 from hw import Mesh, System, load_chip, load_system, parse_topology
 from scenarios.validation.left_out import LeftOutError
-from scenarios.validation.modern import FRAMEWORK, SAYS, megatron_core
+from scenarios.validation.modern import MEGATRON, SAYS, TORCHTITAN, megatron_core, torchtitan
 from scenarios.validation.steps import Dispatch
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Parallel, Precision, RunOptions, Training
@@ -39,10 +39,16 @@ _CHIPS: Mapping[str, tuple[str, str]] = {
     "A100-80GB": ("a100_80gb_sxm", "dgx_a100"),
     "A100-40GB": ("a100_40gb_sxm", "dgx_a100"),
     "H100-80GB-SXM": ("h100_sxm", "dgx_h100"),
+    "H100-96GB-HBM2e-500W": ("h100_sxm", "dgx_h100"),
     "H200": ("h200", "dgx_h200"),
     "B200": ("b200", "dgx_b200"),
 }
 """The chip and the node of each name in a row."""
+
+_OTHERWISE: Mapping[str, Mapping[str, str]] = {
+    "H100-96GB-HBM2e-500W": {"hbm.capacity": "96 GB", "hbm.bandwidth": "2.4 TB/s", "power": "500 W"},
+}
+"""What a chip of a row has that the one of that name has not."""
 
 _FP16 = Precision(compute="fp16", weights="fp16", gradients="fp16", main_gradients="fp32", master="fp32", kv="fp16")
 _BF16 = Precision(main_gradients="fp32", master="fp32")
@@ -69,10 +75,11 @@ class Told:
 
 def told(row: TrainingRow) -> Told:
     """The step of a row. Raises LeftOutError with what it does not say, or what is not known here."""
-    modern = row.text("framework") == FRAMEWORK
-    if row.text("framework") and not modern:
-        raise LeftOutError(f"framework {row.text('framework')} is not known")
-    says = SAYS if modern else _SAYS
+    modern: Mapping[str, Recipe] = {MEGATRON: megatron_core, TORCHTITAN: torchtitan}
+    framework = row.text("framework")
+    if framework and framework not in modern:
+        raise LeftOutError(f"framework {framework} is not known")
+    says = SAYS if framework else _SAYS
     silent = [name for name in says if row.count(name) is None]
     if row.measured_s is None:
         silent.append("measured seconds")
@@ -85,8 +92,8 @@ def told(row: TrainingRow) -> Told:
         raise LeftOutError("tp x pp x cp x dp are not its chips")
     if sizes["n_chips"] > NODE and sizes["n_chips"] % NODE:
         raise LeftOutError(f"its chips are no multiple of {NODE}")
-    recipes: Mapping[str, Recipe] = {"FSDP": _fsdp, "ZeRO": _core}
-    recipe = megatron_core if modern else recipes.get(row.text("sharding")[:4], _megatron)
+    older: Mapping[str, Recipe] = {"FSDP": _fsdp, "ZeRO": _core}
+    recipe = modern[framework] if framework else older.get(row.text("sharding")[:4], _megatron)
     model, parallel, training = recipe(row, sizes)
     system = _system(row.text("chip"), sizes["n_chips"])
     return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))
@@ -95,7 +102,7 @@ def told(row: TrainingRow) -> Told:
 @cache
 def _system(name: str, count: int) -> System:
     chip_name, node = _CHIPS[name]
-    chip = load_chip(chip_name)
+    chip = load_chip(chip_name, set=dict(_OTHERWISE.get(name, {})))
     if count == 1:
         return System(chip)
     if count < NODE:

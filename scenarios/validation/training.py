@@ -25,6 +25,21 @@ from scenarios.validation.recipes import told
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Estimator
 
+_ALIKE = (
+    "framework",
+    "dispatch",
+    "model",
+    "chip",
+    "n_chips",
+    "layers",
+    "hidden",
+    "heads",
+    "seq",
+    "vocab",
+    "interconnect",
+)
+"""What rows that share an estimator have in common."""
+
 _FEW = 3
 """Rows that have an order to speak of."""
 
@@ -62,8 +77,7 @@ def trained(rows: Sequence[TrainingRow], jobs: int = 1) -> list[Trained]:
     """Every row with its estimate, in order; on so many processes."""
     batches: dict[tuple[str, ...], list[TrainingRow]] = {}
     for row in rows:
-        alike = ("framework", "model", "chip", "n_chips", "layers", "hidden", "heads", "seq", "vocab", "interconnect")
-        batches.setdefault(tuple(row.text(name) for name in alike), []).append(row)
+        batches.setdefault(tuple(row.text(name) for name in _ALIKE), []).append(row)
     if jobs == 1 or len(batches) == 1:
         done = list(map(_batch, batches.values()))
     else:

@@ -49,6 +49,14 @@ def test_a_power_limit_leaves_what_the_energy_of_a_flop_allows() -> None:
     assert found is not None
     assert found.times.sustained == pytest.approx(hopper.sustained * (1000 / 2250) / (700 / 989), rel=1e-3)
     assert found.times.sustained_plain == hopper.sustained
+    # kernels of a chip's own under another limit; as they were measured where it is the same
+    capped, own = (
+        chip_kernels(load_chip("h100_sxm", set=changes)) for changes in ({"power": "500 W"}, {"power": "700 W"})
+    )
+    assert capped is not None
+    assert own is not None
+    assert (capped.own, own.times) == (True, hopper)
+    assert capped.times.sustained == pytest.approx(hopper.sustained * 5 / 7)
     plenty = chip_kernels(chip_with("b200", {"power": 5000.0}))
     assert plenty is not None
     assert plenty.times.sustained == 1.0

@@ -50,10 +50,29 @@ def test_tokens_a_second_are_seconds_of_a_step(tmp_path: Path) -> None:
     assert (step.training.precision.matmul, step.options.dispatch) == ("fp8", "compiled")
 
 
-@pytest.mark.parametrize(("table", "seconds"), [(TITAN, 2.0), (TPU, 0.57)])
-def test_what_a_table_does_not_say_leaves_its_rows_out(tmp_path: Path, table: tuple[str, ...], seconds: float) -> None:
-    row = only(tmp_path, table)
-    assert row.measured_s == pytest.approx(seconds)
+def test_weights_are_shared_out_over_what_shards(tmp_path: Path) -> None:
+    row = only(tmp_path, TITAN)
+    assert row.measured_s == pytest.approx(2.0)
+    step = told(row)
+    assert (step.parallel.dp, step.parallel.zero, step.parallel.microbatch, step.training.batch) == (8, 3, 2, 16)
+    assert (step.training.recompute, step.training.eager, step.options.dispatch) == ("alternate", False, "compiled")
+    capped = told(only(tmp_path, (TITAN[0], TITAN[1].replace("H200", "H100-96GB-HBM2e-500W"))))
+    assert (capped.system.chip.power_watts, capped.system.chip.hbm.bytes_per_s) == (500, 2.4e12)
+
+
+def test_who_issues_kernels_is_a_matter_of_the_row(tmp_path: Path) -> None:
+    """Rows of one model on as many chips share what was worked out, but not their host."""
+    slow = TITAN[1].replace("selective,1", "selective,0")
+    path = tmp_path / "both.csv"
+    path.write_text("\n".join([*TITAN, slow]) + "\n")
+    compiled, eager = trained(read_training_rows(path))
+    (alone,) = trained([eager.row])
+    assert eager.predicted_s == alone.predicted_s != compiled.predicted_s
+
+
+def test_what_a_table_does_not_say_leaves_its_rows_out(tmp_path: Path) -> None:
+    row = only(tmp_path, TPU)
+    assert row.measured_s == pytest.approx(0.57)
     (found,) = trained([row])
     assert found.predicted_s is None
     assert "is not known" in found.left_out
