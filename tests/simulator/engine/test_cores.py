@@ -118,6 +118,26 @@ def busy(unit: int, wave: float) -> Shape:
     return replace(Shape.of(0, [[(unit, wave)]], math.inf, wave), held=Held(4, 4, 4))
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_groups_that_wait_for_units_on_several_chips_all_end(data: st.DataObject) -> None:
+    """They get them in one order on all chips, so that none holds what another one waits for in turn."""
+    chips, units = data.draw(st.integers(2, 4)), data.draw(st.integers(2, 6))
+    program = Program(
+        resources=[Resource(f"chip{at}.matrix_unit", "math", 1.0, at) for at in range(chips)],
+        queues=[Queue(chip, f"q{at}") for at in range(3) for chip in range(chips)],
+        cores=dict.fromkeys(range(chips), units),
+    )
+    for _ in range(data.draw(st.integers(2, 12))):
+        first = chips * data.draw(st.integers(0, 2))
+        members = data.draw(st.lists(st.integers(0, chips - 1), min_size=1, max_size=chips, unique=True))
+        time, wants = 100.0 * data.draw(st.integers(1, 9)), data.draw(st.integers(1, units))
+        held = Held(wants, units, whole=True) if len(members) > 1 else Held(wants, units, 3 * wants - 1)
+        shape = replace(Shape.of(0, [[(chip, time) for chip in members]], math.inf, time), held=held)
+        program.add([first + chip for chip in members], program.intern(shape), ())
+    assert all(end > 0 for end in ends(program))
+
+
 def listed(units: int, kernels: Sequence[tuple[int, int]]) -> list[int]:
     """When each of some kernels ends, blocks of those before it first: each on the unit that is free first."""
     free, ends = [0] * units, []
