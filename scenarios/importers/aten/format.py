@@ -17,10 +17,9 @@ from hw import Mark, Problem, RunError, SpecError
 from scenarios.importers.aten import contractions, exchanges, matrices, recurrent, rules  # noqa: F401  (registers)
 from scenarios.importers.aten.joint import is_distributed, joint_graph, local_graph
 from scenarios.importers.aten.walk import Walk
-from scenarios.importers.exchanges import with_axes
-from scenarios.importers.groups import layout_of
-from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
+from scenarios.importers.imported import Imported, ImportOptions
 from scenarios.importers.op_lines import OpLines
+from scenarios.importers.written import Graph, written
 
 _PARTS = ("serialized_exported_program.json", "models/model.json", "archive_format")
 """Files in an archive of torch.export, older and newer."""
@@ -83,29 +82,19 @@ def graph_words(nodes: Any, name: str, options: ImportOptions) -> Imported:
     lines = OpLines(options)
     walk = Walk(lines, options.dims, name)
     walk.run(list(nodes))
-    if not lines.lines:
-        raise SpecError([Problem(Mark(name), "nothing in this graph costs anything")])
     notes = [f"dim {dim} is taken to be {size}: say another with --dim {dim}=N" for dim, size in walk.open_dims.items()]
     notes += [f"process group {group} is taken for {size} ranks side by side" for group, size in walk.guessed.items()]
-    world = max([walk.world, *(rank + 1 for groups in walk.groups for group in groups for rank in group)])
-    layout = layout_of(walk.groups, world, options.chip or DEFAULT_CHIP)
-    if world > 1:
-        notes.append(
-            f"the program of each of {world} ranks; how they are wired is a guess: {layout.system['topology']}"
-        )
     if walk.masks:
         notes.append(f"{walk.masks} masks of attention are tensors: what they leave out is computed")
-    return Imported(
+    graph = Graph(
+        source=name,
         name=name,
         about=f"{name} as torch has it, op by op.",
-        system=layout.system,
-        ops=with_axes(lines.lines, [layout.over.get(groups, "X") for groups in walk.groups]),
+        groups=walk.groups,
+        world=walk.world,
         rules={"fuse": walk.fused} if walk.fused else {},
-        unpriced=lines.unpriced,
-        nbytes=lines.nbytes,
-        by_bytes=lines.by_bytes,
-        notes=tuple(notes),
     )
+    return written(lines, graph, options, notes)
 
 
 def _torch() -> Any:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
-from scenarios.importers.exchanges import with_axes
-from scenarios.importers.groups import layout_of
 from scenarios.importers.hlo import control, exchanges, kernels, libraries  # noqa: F401  (registers)
 from scenarios.importers.hlo.lowering import Lowering
 from scenarios.importers.hlo.module import Module
@@ -18,8 +16,9 @@ from scenarios.importers.hlo.sharding.annotations import is_partitioned
 from scenarios.importers.hlo.sharding.spreading import Spreading
 from scenarios.importers.hlo.stablehlo import read_stablehlo
 from scenarios.importers.hlo.text import read_hlo
-from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
+from scenarios.importers.imported import Imported, ImportOptions
 from scenarios.importers.op_lines import OpLines
+from scenarios.importers.written import Graph, written
 
 _MOST_BYTES = 1 << 28
 _MLIR = re.compile(rb"(\s*(#[^\n]*|//[^\n]*)\n)*\s*(module|func\.func)\b")
@@ -106,37 +105,25 @@ def made_of(module: Module, options: ImportOptions) -> Imported:
     lowering = Lowering(module, lines)
     shardings = shardings_of(module)
     lowering.run(shardings)
-    if not lines.lines:
-        raise SpecError([Problem(Mark(str(module.path)), "nothing in this module costs anything")])
-    ranks = [rank + 1 for groups in lowering.groups for group in groups for rank in group]
-    world = max([module.partitions, *ranks])
-    axes = shardings.axes if shardings is not None else []
-    layout = layout_of([*lowering.groups, *axes], world, options.chip or DEFAULT_CHIP)
-    letters = [layout.over.get(groups, "X") for groups in lowering.groups]
     notes = []
     if lowering.scalars:
         notes.append(f"{lowering.scalars:,} instructions on single numbers are left out")
-    if world > 1:
-        notes.append(
-            f"the program of each of {world} chips; how they are wired is a guess: {layout.system['topology']}"
-        )
     if shardings is not None:
         notes.append(
             "sharded as it is annotated; its collectives are those that a partitioner would put in, by our rules"
         )
         if shardings.partial_manual:
             notes.append("a shard_map is over some axes of its mesh alone: what the others cut is whole within it")
-    return Imported(
+    graph = Graph(
+        source=module.path,
         name=module.name,
         about=f"{module.name} as XLA has it, the program of one chip.",
-        system=layout.system,
-        ops=with_axes(lines.lines, letters),
+        groups=lowering.groups,
+        axes=shardings.axes if shardings is not None else (),
+        world=module.partitions,
         rules={} if module.scheduled else {"fuse": "elementwise"},
-        unpriced=lines.unpriced,
-        nbytes=lines.nbytes,
-        by_bytes=lines.by_bytes,
-        notes=tuple(notes),
     )
+    return written(lines, graph, options, notes)
 
 
 def shardings_of(module: Module) -> Partition | None:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
-from scenarios.importers.groups import layout_of
-from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
+from scenarios.importers.imported import Imported, ImportOptions
 from scenarios.importers.onnx_graph import few_bits, recurrent, repeats, transformer_rules  # noqa: F401  (register)
 from scenarios.importers.onnx_graph.shapes import read_model
 from scenarios.importers.onnx_graph.walk import OnnxWalk
 from scenarios.importers.op_lines import OpLines
+from scenarios.importers.written import Graph, written
 
 _FIELDS = frozenset((0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42))
 """What can follow the version of the format: producer, its version, domain, version, text, graph, opsets."""
@@ -35,18 +35,8 @@ class Onnx:
         lines = OpLines(options)
         walk = OnnxWalk(model, lines)
         walk.run()
-        if not lines.lines:
-            raise SpecError([Problem(Mark(str(paths[0])), "nothing in this model costs anything")])
         notes = [f"dim {name} is open, and taken to be 1: say another with --dim {name}=N" for name in model.open_dims]
         notes += model.doubts
-        return Imported(
-            name=model.name,
-            about=f"{model.name}, an ONNX model, op by op.",
-            system=layout_of([], 1, options.chip or DEFAULT_CHIP).system,
-            ops=lines.lines,
-            rules={"fuse": walk.fused} if walk.fused else {},
-            unpriced=lines.unpriced,
-            nbytes=lines.nbytes,
-            by_bytes=lines.by_bytes,
-            notes=tuple(notes),
-        )
+        about = f"{model.name}, an ONNX model, op by op."
+        rules = {"fuse": walk.fused} if walk.fused else {}
+        return written(lines, Graph(source=paths[0], name=model.name, about=about, rules=rules), options, notes)
