@@ -200,6 +200,38 @@ def test_what_nothing_can_be_said_of_is_refused(tmp_path: Path) -> None:
         replay(tmp_path, events, ImportOptions(overlap=("nccl",)))
 
 
+# The measured traces of an H100
+
+TRACES = Path(__file__).parents[3].parent / "shared/validation/gpu"
+CHANGES = {
+    "gpt2_4layers_train": [
+        ImportOptions(faster={"nvjet": 2}),
+        ImportOptions(launches=False),
+        ImportOptions(onto="h200"),
+    ],
+    "two_streams": [
+        ImportOptions(faster={"Memcpy": 2}),
+        ImportOptions(overlap=("Memcpy",)),
+        ImportOptions(onto="h200"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_better_is_no_slower_and_within_its_bounds(name: str) -> None:
+    path = TRACES / f"h100_trace_{name}.json.gz"
+    if not path.is_file():
+        pytest.skip("the measured traces are not beside this repository")
+    for options in CHANGES[name]:
+        made = import_files([path], options=options)
+        assert made.measured_s is not None
+        least, most = between_us(made)
+        assert most == pytest.approx(made.measured_s * 1e6)  # nothing takes longer
+        assert least < most
+        if name == "two_streams" or not options.launches:
+            assert least <= time_us(made) * (1 + 1e-9) <= most * (1 + 2e-9)
+
+
 # Bounds
 
 KERNELS = st.lists(
