@@ -98,7 +98,7 @@ def study_table(
         # in a narrow terminal inputs give way, results do not
         table.add_column(title, no_wrap=True, min_width=max(len(cell) for cell in (title, *cells)), vertical="bottom")
     if marks:
-        table.add_column("price", no_wrap=True, vertical="bottom")
+        table.add_column("price", no_wrap=True, min_width=len("price"), vertical="bottom")
     if numbers:
         table.add_column("error", no_wrap=True)
     for at, row in enumerate(rows):
