@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import overload
 
 import numpy as np
@@ -92,13 +93,13 @@ class FlatOps(Sequence[Op]):
         self.given_turn.append(turn)
         return -len(self.given)
 
-    def add(self, site: int, turn: int, values: Iterable[int]) -> int:
-        """Append an op; returns the value that it makes."""
-        self.site.append(site)
-        self.turn.append(turn)
+    def add_all(self, sites: array[int], turn: int, values: Iterable[int], ends: Iterable[int]) -> None:
+        """Append ops of one turn; `values`: what all of them read, `ends`: how many of those come up to each op's end."""
+        first = len(self.reads)
+        self.site.extend(sites)
+        self.turn.extend(repeat(turn, len(sites)))
         self.reads.extend(values)
-        self.first.append(len(self.reads))
-        return len(self.site) - 1
+        self.first.extend([first + end for end in ends])
 
     def values_of(self, at: int) -> array[int]:
         """The values that an op reads."""

@@ -13,8 +13,10 @@ An `after=` that asks for a round before the first or after the last has nothing
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from hw import Problems
 from simulator.graph.asked_rounds import Asked, RoundError, RoundsAsked
@@ -55,6 +57,24 @@ class _Line:
     told: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Lines that are entered together: none but the last is told. `makes`: their names; `sites`: of each line; `ends`: how
+    many inputs there are up to the end of each."""
+
+    lines: tuple[_Line, ...]
+    makes: tuple[str, ...]
+    sites: array[int]
+    ends: tuple[int, ...]
+
+    @classmethod
+    def of(cls, lines: Iterable[_Line]) -> _Stretch:
+        """Some lines."""
+        every = tuple(lines)
+        ends = tuple(accumulate(len(line.names) for line in every))
+        return cls(every, tuple([line.op.name for line in every]), array("i", [line.site for line in every]), ends)
+
+
 class _Unroller:
     """Walks the blocks of one graph into `flat`; what cannot be goes to `problems`."""
 
@@ -66,47 +86,47 @@ class _Unroller:
         self.blocks: dict[Place, Repeat] = {}
         self.homes: dict[str, Home] = {}
         self.rounds = RoundsAsked(self.blocks, self.homes, dims)
-        self._lines: dict[Place, list[_Line | Repeat]] = {}
+        self._lines: dict[Place, list[tuple[int, _Stretch | Repeat]]] = {}
         if self.keeps:
             self._settle(items, ())
 
     def ops(self, items: Items, scope: TurnScope, turn: Turn) -> None:
         """Enter the ops of `items`; `scope` maps names as written to values, and is filled on the way."""
-        number = self.flat.number_of_turn(turn.path)
-        for at, line in enumerate(self._prepared(items, turn.place)):
-            if isinstance(line, Repeat):
-                self._block(line, scope, turn, at)
-                continue
-            values = (
-                self._read(line, scope, number)
-                if not line.asked
-                else [self._read_of_round(line, place, scope, turn) for place in range(len(line.names))]
-            )
-            made = scope.own[line.op.name] = self.flat.add(line.site, number, values)
-            if line.told:
-                self._tell(made, line, scope, turn)
+        for at, each in self._prepared(items, turn.place):
+            if isinstance(each, Repeat):
+                self._block(each, scope, turn, at)
+            else:
+                self._enter(each, scope, turn)
 
-    def _read(self, line: _Line, scope: TurnScope, turn: int) -> list[int]:
-        """The values that an op reads, as the scope has them; what nobody makes is given in the turn of that number."""
-        own, values = scope.own, []
-        for place, name in enumerate(line.names):
-            value = own.get(name)
-            if value is None:
-                value = scope.find(name)
-            if value is None:
-                value = own[name] = self._given_to(line, place, turn)
-            values.append(value)
-        return values
+    def _enter(self, stretch: _Stretch, scope: TurnScope, turn: Turn) -> None:
+        """Enter some lines; what nobody makes is given in this turn."""
+        number, own = self.flat.number_of_turn(turn.path), scope.own
+        made, values = len(self.flat), list[int]()
+        for line, name in zip(stretch.lines, stretch.makes, strict=True):
+            asked = line.asked
+            for place, read in enumerate(line.names):
+                if place in asked:
+                    values.append(self._of_round(line, place, turn))
+                    continue
+                # most of what is read was made in this turn
+                value = own.get(read)
+                values.append(self._found(line, place, scope, number) if value is None else value)
+            own[name] = made
+            made += 1
+        self.flat.add_all(stretch.sites, number, values, stretch.ends)
+        if stretch.lines[-1].told:
+            self._tell(made - 1, stretch.lines[-1], scope, turn)
 
-    def _read_of_round(self, line: _Line, place: int, scope: TurnScope, turn: Turn) -> int:
-        """The value that an op reads as its input at a place, which may be one of another round."""
-        if place not in line.asked:
-            name = line.names[place]
-            found = scope.find(name)
-            if found is None:
-                number = self.flat.number_of_turn(turn.path)
-                found = scope.own[name] = self._given_to(line, place, number)
-            return found
+    def _found(self, line: _Line, place: int, scope: TurnScope, turn: int) -> int:
+        """What an input means; what nobody makes is given in the turn of that number."""
+        name = line.names[place]
+        found = scope.find(name)
+        if found is None:
+            found = scope.own[name] = self._given_to(line, place, turn)
+        return found
+
+    def _of_round(self, line: _Line, place: int, turn: Turn) -> int:
+        """The value of an input of another round."""
         tensor, asked = line.op.inputs[place], line.asked[place]
         try:
             if asked is None:
@@ -125,11 +145,26 @@ class _Unroller:
         if options != op.options:
             self.flat.site[made] = self.flat.number_of_site(line.site, options)
 
-    def _prepared(self, items: Items, place: Place) -> list[_Line | Repeat]:
-        """The items of a block, worked out when it is first entered."""
+    def _prepared(self, items: Items, place: Place) -> list[tuple[int, _Stretch | Repeat]]:
+        """The items of a block with their numbers, lines in stretches, worked out when it is first entered."""
         if place not in self._lines:
-            self._lines[place] = [item if isinstance(item, Repeat) else self._line(item, place) for item in items]
+            self._lines[place] = list(self._stretches(items, place))
         return self._lines[place]
+
+    def _stretches(self, items: Items, place: Place) -> Iterator[tuple[int, _Stretch | Repeat]]:
+        lines: list[_Line] = []
+        for at, item in enumerate(items):
+            if isinstance(item, Op):
+                lines.append(self._line(item, place))
+                if not lines[-1].told:
+                    continue
+            if lines:
+                yield at, _Stretch.of(lines)
+                lines = []
+            if isinstance(item, Repeat):
+                yield at, item
+        if lines:
+            yield len(items), _Stretch.of(lines)
 
     def _line(self, op: Op, place: Place) -> _Line:
         asked = {at: self._asked(each, place) for at, each in enumerate(op.inputs) if each.rounds}
