@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hw import Problems, SpecError, System
 from hw.input import Document, Key, UnknownNames, nearest, shown, unknown, validate
@@ -25,8 +25,7 @@ from scenarios.claims.scope import Scopes, ops_named
 from scenarios.claims.sorting import check_shown, read_sort
 from scenarios.claims.study_words import check_words
 from scenarios.economics.money_words import check_baseline, check_money_claims
-from scenarios.jobs.job_words import check_job_claims
-from scenarios.jobs.section import JobSection, read_job
+from scenarios.jobs.job_claims import check_job_claims
 from scenarios.language.economics_spec import EconomicsSpec
 from scenarios.language.paths import link_problem, path_problem
 from scenarios.language.run_spec import RunSpec
@@ -47,6 +46,9 @@ from simulator import (
     read_graph_items,
     split_problems,
 )
+
+if TYPE_CHECKING:
+    from scenarios.jobs.section import JobSection
 
 MAX_DIM = 10**15
 DIMS = "workload.dims."
@@ -138,7 +140,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     loaders = read_loaders(document, graph, unread, system if system_known else None, problems)
     economics = _economics(document, model, problems)
     check_baseline(economics, document, path, problems)
-    job = read_job(document, path, problems)
+    job = _job(document, path, problems)
     points = read_points(study, document, problems) if study is not None else None
     scopes = Scopes(document, path, study, points)
     claims = read_claims(document, problems, scopes.of_claim)
@@ -236,6 +238,15 @@ def _check_texts(document: Document, problems: Problems) -> None:
 
 def _section(model: Any, name: str, document: Document, problems: Problems) -> Any:
     return validate(model, document, problems, (name,)) if name in document.data else None
+
+
+def _job(document: Document, path: Path, problems: Problems) -> JobSection | None:
+    """The section on the job that a run is a step of."""
+    if "job" not in document.data:
+        return None
+    from scenarios.jobs.section import read_job  # late: most runs are of no job
+
+    return read_job(document, path, problems)
 
 
 def _economics(document: Document, model: ModelRun | None, problems: Problems) -> EconomicsSpec | None:

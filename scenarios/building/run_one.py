@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis import JOB_WORDS, MODEL_WORDS, Summary, Value, bubble
 from analysis.economics import usd_per_million
@@ -13,8 +13,10 @@ from hw import Mark, Problem, SpecError
 from scenarios.building.build import Scenario, load_scenario
 from scenarios.economics.cost_model import CostModel
 from scenarios.economics.money_words import MoneyWords, baseline_file
-from scenarios.jobs.job_words import JobWords
 from simulator import FUSE, Simulation
+
+if TYPE_CHECKING:
+    from scenarios.jobs.job_words import JobWords
 
 OwnWord = Callable[[Summary], Value]
 """How to work out a word that not every run has, or has in another way."""
@@ -55,6 +57,7 @@ def job_words_of(scenario: Scenario, made: Sequence[Summary]) -> JobWords | None
     asked for: the one is made of the other."""
     if scenario.job is None:
         return None
+    from scenarios.jobs.job_words import JobWords  # late: most runs are of no job
 
     @cache
     def step_time(*values: tuple[str, Any]) -> float:

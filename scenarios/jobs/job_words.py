@@ -5,7 +5,7 @@ A word that no figure is known for is null, with the reason. The lives are lived
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -13,10 +13,8 @@ from typing import Any
 from analysis import JOB_WORDS, Summary, Value
 from analysis.economics import SECONDS_PER_HOUR
 from analysis.words import Mean, mean_of
-from hw import Dimension, Problems, RunError
-from hw.input import Document, show
-from scenarios.claims.claims import Claim
-from scenarios.claims.scope import own_words
+from hw import Dimension, RunError
+from hw.input import show
 from scenarios.jobs.section import JobSection, StepTime
 from simulator.faults import Job, Life, live
 
@@ -39,16 +37,6 @@ _PARTS = {
     "restart_time": "restarts",
     "away_time": "away",
 }
-
-
-def check_job_claims(claims: Iterable[Claim], document: Document, problems: Problems) -> None:
-    """Refuse claims about words of a job that there is not."""
-    if "job" in document.data:
-        return
-    for claim in claims:
-        for word in own_words(*claim.expressions):
-            if word in JOB_WORDS:
-                problems.add(document.key_mark(("expect", claim.word)), f"{word} wants a job section")
 
 
 @dataclass(frozen=True)
