@@ -15,7 +15,8 @@ import pytest
 
 from hw import SpecError
 from simulator import OpGraph, bind, bind_op, parse_graph
-from simulator.passes import binding
+from simulator.passes import binding, placement
+from simulator.passes.placement import placements
 from tests.support.strategies import many, one
 
 DIMS = {"B": 8, "D": 128}
@@ -109,3 +110,25 @@ def test_a_block_with_views_is_bound_as_its_rounds_written_out_are(name: str) ->
     ]
     views = {op.name for op in graph.flat() if op.kind in ("view", "pack", "side")}
     assert not views.intersection(access.tensor for kernel in kernels for access in kernel.reads)
+
+
+PLACED: dict[str, Sequence[str]] = {
+    "everywhere": ["a:bf16[B,D] = relu(x0)", "y:bf16[B,D] = add(a, x0)"],
+    "as written": ["a:bf16[B,D] = relu(x0, on=X@1)", "y:bf16[B,D] = relu(a, on=X@1)"],
+    "where its input is": ["a:bf16[B,D] = relu(x0, on=X@1)", "y:bf16[B,D] = gelu(a)"],
+    "where both inputs are": [
+        "a:bf16[B,D] = relu(x0, on=X@[1, 2])",
+        "b:bf16[B,D] = gelu(x0, on=X@[2, 3])",
+        "y:bf16[B,D] = add(a, b)",
+    ],
+    "on fewer chips than its input": ["a:bf16[B,D] = relu(x0, on=X@[1, 2])", "y:bf16[B,D] = relu(a, on=X@2)"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_places_that_follow_from_forms_are_those_that_are_walked_through(name: str) -> None:
+    system = many("ring(4)", {"X": 4})
+    kernels = bind(parse_graph([FIRST, *PLACED[name]], DIMS), system)
+    found = [place.chips for place in placements(kernels, system)]
+    with patch.object(placement, "_come_together", return_value=False):
+        assert found == [place.chips for place in placements(kernels, system)]
