@@ -59,7 +59,7 @@ def test_by_the_data_sheet_there_is_nothing_to_tell() -> None:
 
 @pytest.mark.parametrize("options", [MEASURED, replace(MEASURED, overlap="none")])
 def test_a_rate_that_was_measured_is_a_profile_unless_the_run_sets_it(options: RunOptions) -> None:
-    """51.0 of 63 GB/s from the host are in the chip's file, and collectives over NVLink; a run's own figure wins."""
+    """55.0 of 63 GB/s from the host are in the chip's file, and collectives over NVLink; a run's own figure wins."""
     for line, system, link, rests in ((FROM_HOST, ONE, "pcie", "profile"), (SUM, FOUR, "nvlink", "measured")):
         assert shares([line], 2**24, system, options) == only(rests)
         said = replace(options, efficiency={link: 0.9})
