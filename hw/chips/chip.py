@@ -137,6 +137,10 @@ class Measured(Spec):
         default=None,
         description="whose kernels those of the chip are like, none of which were measured: an architecture (hw/kernels)",
     )
+    long_matmuls: Annotated[dict[DTypeName, Efficiency], Frozen] = Field(
+        default_factory=dict,
+        description="share of the peak that long matmuls reach beside `kernels_like`, by dtype; else as there",
+    )
     collectives: Annotated[dict[str, CollectiveTimes], Frozen] = Field(
         default_factory=dict, description="what collectives over a link take beside its bandwidth, by its name"
     )

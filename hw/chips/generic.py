@@ -7,12 +7,14 @@ what they took where they were measured. A chip's file may say whose kernels its
 its kind has an architecture (GENERIC), the older one of a GPU, since kernels that need the newer one's units do not run on
 all.
 Kernels of a chip's own under another power limit (`set: {power: 500 W}`) have what that leaves, too.
+Where a chip's file says what long matmuls reach on it (`long_matmuls`), that comes first.
 Mean errors are those of the architecture on chips that it was not measured on (`elsewhere`): margins are wider.
 Assumes: a chip that has efficiencies of its own units, of HBM, or a launch time keeps to these.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,7 +52,9 @@ def chip_kernels(chip: Chip) -> ChipKernels | None:
         return None
     derived = chip.matrix_unit.derived
     clock_hz = derived.clock_hz if derived is not None else None
-    return ChipKernels(generic_times(like, clock_hz, _joules_per_flop(chip)), False, like)
+    long = measured.long_matmuls if measured is not None else {}
+    reached = tuple((str(name), share) for name, share in long.items())
+    return ChipKernels(generic_times(like, clock_hz, _joules_per_flop(chip), reached), False, like)
 
 
 def _joules_per_flop(chip: Chip) -> float | None:
@@ -77,9 +81,14 @@ def _has_efficiencies(chip: Chip) -> bool:
 
 
 @lru_cache(maxsize=64)
-def generic_times(name: str, clock_hz: float | None, joules_per_flop: float | None = None) -> KernelTimes:
+def generic_times(
+    name: str,
+    clock_hz: float | None,
+    joules_per_flop: float | None = None,
+    reached: tuple[tuple[str, float], ...] = (),
+) -> KernelTimes:
     """An architecture's kernels on another chip of a clock and of a power limit over its 16-bit peak (None: as where they
-    were measured). Raises ValueError for an unknown name."""
+    were measured). `reached`: by dtype, the share of its peak in long matmuls. Raises ValueError for an unknown name."""
     times = load_kernel_times(name)
     slower = times.clock_hz / clock_hz if times.clock_hz and clock_hz else 1.0
     update: dict[str, object] = {
@@ -92,7 +101,20 @@ def generic_times(name: str, clock_hz: float | None, joules_per_flop: float | No
         "sustained": _sustained(times, joules_per_flop),
         "sustained_plain": times.sustained if times.sustained_plain is None else times.sustained_plain,
     }
-    return times.model_copy(update=update)
+    return _reaching(times.model_copy(update=update), dict(reached))
+
+
+def _reaching(times: KernelTimes, shares: Mapping[str, float]) -> KernelTimes:
+    """Kernels of which long matmuls reach some shares of the peak: what is lost to the architecture's is lost to power."""
+    rates, update = dict(times.matmul.rate), dict[str, object]()
+    for said, name, alike in (("bf16", "sustained", ("bf16", "fp16")), ("fp32", "sustained_plain", ("fp32",))):
+        share = shares.get(said, shares.get(alike[-1]))
+        if share is None:
+            continue
+        usual = rates.get(said, rates["bf16"])
+        update[name] = min(1.0, share / usual)
+        rates |= dict.fromkeys(alike, max(share, usual))
+    return times.model_copy(update={**update, "matmul": times.matmul.model_copy(update={"rate": rates})})
 
 
 def _sustained(times: KernelTimes, joules_per_flop: float | None) -> float:
