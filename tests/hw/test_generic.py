@@ -31,16 +31,28 @@ def test_every_gpu_of_the_catalogue_has_kernels(name: str) -> None:
 
 def test_times_of_cores_go_as_the_clocks_and_shares_stay() -> None:
     ampere = load_kernel_times("ampere")
-    found = chip_kernels(load_chip("t4"))
+    found = chip_kernels(load_chip("a10"))
     assert found is not None
     assert ampere.clock_hz is not None
-    slower = ampere.clock_hz / 1.59e9
+    slower = ampere.clock_hz / 1.695e9
     assert found.times.matmul.tile_s == pytest.approx(ampere.matmul.tile_s * slower)
     assert found.times.kinds["softmax"].row_s == pytest.approx(ampere.kinds["softmax"].row_s * slower)
     assert found.times.attention.split_s == pytest.approx(ampere.attention.split_s * slower)
     assert found.times.start_s == ampere.start_s
     assert found.times.dispatch == ampere.dispatch
     assert (found.times.hbm, found.times.matmul.rate) == (ampere.hbm, ampere.matmul.rate)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "share"), [("l4", "bf16", 0.459), ("l4", "fp32", 0.359), ("h20", "bf16", 0.958)]
+)
+def test_long_matmuls_reach_what_was_measured_of_them(name: str, dtype: str, share: float) -> None:
+    """Under sustained load; a clock above the architecture's share is its rate, one below is lost to power."""
+    graph = parse_graph([f"y:{dtype}[N,M] = matmul(x:{dtype}[N,K], w:{dtype}[K,M])"], {"N": 8192, "M": 8192, "K": 8192})
+    chip = load_chip(name)
+    found = simulate(graph, System(chip), RunOptions(calibration="measured")).time_s
+    peak = {str(each): rate for each, rate in chip.matrix_unit.peak_flops_per_s.items()}[dtype]
+    assert 2 * 8192**3 / peak / found == pytest.approx(share, rel=0.06)
 
 
 def test_a_power_limit_leaves_what_the_energy_of_a_flop_allows() -> None:
