@@ -180,9 +180,6 @@ MOVES = [
     "cat",
     "stack",
     "concat",
-    "index_select",
-    "gather",
-    "index",
     "constant_pad_nd",
     "pad",
     "roll",
@@ -191,10 +188,12 @@ MOVES = [
     "repeat_interleave",
     "one_hot",
     "pixel_shuffle",
-    "take_along_dim",
     "unfold",
 ]
 """What is moved is read once and written once."""
+
+GATHERS = ["index_select", "gather", "index", "take_along_dim"]
+"""What is picked by numbers is read and written, and the numbers are read."""
 
 SELECTS = ["sort", "topk", "masked_select", "kthvalue", "slice_backward", "select_backward", "unique", "nonzero"]
 """What is given is read whole, what is made is written whole, whichever is larger."""

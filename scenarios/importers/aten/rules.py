@@ -13,6 +13,7 @@ from typing import Any
 from scenarios.importers.aten.names import (
     ELEMENTWISE,
     EXPANDS,
+    GATHERS,
     LISTS,
     MOVES,
     NOT_WRITTEN,
@@ -176,6 +177,15 @@ def _moved(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -
     """What is moved is read once and written once."""
     inputs = list(flat([*arguments, *named.values()]))
     return walk.made(node, lambda label, like: walk.lines.moved(inputs, label, like, 2 * Value("", *like).nbytes))
+
+
+@rule(*GATHERS)
+def _picked(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
+    inputs = list(flat([*arguments, *named.values()]))
+    numbers = sum(value.nbytes for value in inputs[1:])
+    return walk.made(
+        node, lambda label, like: walk.lines.moved(inputs, label, like, 2 * Value("", *like).nbytes + numbers)
+    )
 
 
 @rule(*SELECTS)

@@ -157,6 +157,9 @@ class _Reader:
         for key, region in zip(_keys(word, len(regions)), regions, strict=True):
             attributes[key] = region
         opcode = "manual" if word == "manual_computation" else _OPCODES.get(word, word.replace("_", "-"))
+        if op[1] == "sdy." and word not in ("manual_computation", "constant"):
+            opcode = "sharding-constraint"  # a collective of Shardy's says how its operand is to lie
+            attributes["sharding"] = head.partition("out_sharding=")[2] or head
         literal = _literal(head) if opcode == "constant" else ""
         operands = () if opcode in ("constant", "iota") else _operands(made, head, number)
         if (

@@ -25,6 +25,7 @@ _OPCODE = re.compile(r"\s*([a-z][\w\-]*)\(")
 _NAME = re.compile(r"%?([A-Za-z_][\w.\-]*)\s*$")
 _MARKS = re.compile(r'"(?:[^"\\]|\\.)*"|[(){}\[\],]')
 _OPEN, _CLOSE = "({[", ")}]"
+_COMMENT = re.compile(r"/\*[^*]*\*/")
 _MOST_JOINED = 200
 _SIXTEEN = {"c64": "fp64", "c128": "fp64"}
 """Complex numbers are as wide as a wider real one, or counted as that."""
@@ -114,6 +115,8 @@ def _check(module: Module, problems: list[Problem]) -> None:
 
 def _instruction(line: str, number: int) -> tuple[Instruction, bool]:
     """An instruction, and whether it is the root. Raises ValueError."""
+    if "/*" in line:
+        line = _COMMENT.sub("", line)
     head = _INSTRUCTION.match(line)
     if head is None:
         raise ValueError("'name = type opcode(operands)' is wanted")
@@ -139,7 +142,7 @@ def _type(line: str, at: int) -> tuple[Type, int]:
     if line[at : at + 1] == "(":
         end = _closing(line, at)
         return tuple(_type(part.strip(), 0)[0] for part in _parts(line[at + 1 : end])), end + 1
-    array = _ARRAY.match(re.sub(r"^/\*.*?\*/", lambda found: " " * len(found[0]), line[at:]).lstrip())
+    array = _ARRAY.match(line[at:].lstrip())
     if array is None:
         token = re.match(r"(token|opaque)\[\]", line[at:])
         if token is None:

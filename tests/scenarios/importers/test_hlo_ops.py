@@ -299,3 +299,24 @@ BROKEN_MLIR = """module @m attributes {
 def test_lines_may_be_broken_where_people_break_them(tmp_path: Path, text: str) -> None:
     found = words(made(tmp_path, text))
     assert (found["flops"], found["network_bytes"]) == (2 * 32 * 8 * 4, 16 * 8 * 4)
+
+
+def test_a_product_that_a_tpu_writes_as_a_convolution(tmp_path: Path) -> None:
+    text = entry(
+        """%x = bf16[512,256]{1,0:T(8,128)(2,1)} parameter(0)
+        %w = bf16[256,1024]{1,0:T(8,128)(2,1)S(1)} parameter(1)
+        ROOT %y = bf16[512,1024]{1,0:T(8,128)(2,1)} convolution(%x, %w), dim_labels=bf_io->bf"""
+    )
+    found = made(tmp_path, text)
+    assert any("= matmul(" in line for line in found.ops)
+    assert words(found)["flops"] == 2 * 512 * 256 * 1024
+
+
+def test_places_in_a_tuple_may_be_told_anywhere(tmp_path: Path) -> None:
+    text = entry(
+        """%p = (f32[8,8], f32[8,8], f32[8,8], f32[8,8], f32[8,8], /*index=5*/(f32[8,8], f32[16,8])) parameter(0)
+        %t = (f32[8,8], f32[16,8]) get-tuple-element(%p), index=5
+        %e = f32[16,8] get-tuple-element(%t), index=1
+        ROOT %n = f32[16,8] negate(%e)"""
+    )
+    assert words(made(tmp_path, text))["hbm_bytes"] == 2 * 16 * 8 * 4

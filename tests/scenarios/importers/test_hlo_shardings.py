@@ -29,7 +29,9 @@ ROWS, COLUMNS = ((4, 2),), ((1, 4),)
         ('#sdy.sharding_per_value<[<@mesh, [{}, {"d", ?}p1], replicated={"m"}>]>', ((), ROWS)),
         ('#sdy.sharding<@mesh, [{"m":(1)2}, {"m":(2)2}]>', (((2, 2),), ((1, 2),))),
         ('xla.sdy.sharding="#sdy.sharding<@mesh, [{\\"d\\"}, {}]>"', (ROWS, ())),
+        ('#sdy.sharding<mesh<["a"=2, "b"=4]>, [{"a"}, {"b"}]>', (ROWS, COLUMNS)),
         ("{devices=[2,4]<=[8]}", (ROWS, COLUMNS)),
+        ('{devices=[2,4]<=[8] metadata={op_name="a[b={}]"}}', (ROWS, COLUMNS)),
         ("{devices=[2,1,4]<=[8] last_tile_dim_replicate}", (ROWS, ())),
         ("{devices=[1,4,2]<=[2,4]T(1,0) last_tile_dim_replicate}", ((), COLUMNS)),
         ("{devices=[4,2]<=[2,4]T(1,0)}", (COLUMNS, ROWS)),
@@ -193,6 +195,11 @@ CASES = {
     ),
     "what was worked out in parts and is wanted whole is gathered": (
         {"x": '{"d"}, {}', "w": '{}, {"m"}', "out": "{}, {}"}, WHOLE / 8, OUT_BYTES * 7 / 8,
+    ),
+    "a collective of Shardy's says how its operand is to lie": (
+        {"x": '{"m"}, {}', "w": "{}, {}", "out": "{}, {}", "last": "%1",
+         "body": '%1 = sdy.all_gather [{"m"}, {}] %0 out_sharding=<@mesh, [{}, {}]> : tensor<64x512xf32>'},
+        WHOLE / 4, OUT_BYTES * 3 / 4,
     ),
     "from rows to columns in an exchange": (
         {"x": '{"m"}, {}', "w": "{}, {}", "out": '{}, {"m"}', "last": "%1",

@@ -107,6 +107,7 @@ def test_rows_of_expanded_ids() -> None:
         (lambda x, i, v: x.index_put((i,), v), 2 * 8 * 256 + 8 * 8),
         (lambda x, i, v: x.index_add(0, i, v), 3 * 8 * 256 + 8 * 8),
         (lambda x, i, v: torch.slice_scatter(x, v, 0, 0, 8), 2 * 8 * 256),
+        (lambda x, i, v: x[i] + 0 * v, 2 * 8 * 256 + 8 * 8 + 2 * 8 * 256 + 3 * 8 * 256),
         (lambda x, i, v: torch.topk(x, 4)[0], 64 * 256 + 64 * 4 * (4 + 8)),
     ],
 )

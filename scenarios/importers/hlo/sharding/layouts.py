@@ -20,7 +20,8 @@ Pieces = tuple[Piece, ...]
 
 _MESH = re.compile(r'([\w.\-]+)\s*=\s*(?:#sdy\.mesh)?<\[((?:\s*"[^"]*"\s*=\s*\d+\s*,?)*)\]')
 _AXIS = re.compile(r'"([^"]*)"\s*=\s*(\d{1,7})')
-_NAMED = re.compile(r"<@([\w.\-]+)\s*,\s*\[((?:\s*\{[^{}]*\}(?:p\d+)?\s*,?)*)\]")
+_NAMED = re.compile(r"<(?:@([\w.\-]+)|mesh<\[([^\]]*)\][^<>]*>)\s*,\s*\[((?:\s*\{[^{}]*\}(?:p\d+)?\s*,?)*)\]")
+_WHENCE = re.compile(r'metadata=\{(?:"[^"]*"|[^{}"]|\{(?:"[^"]*"|[^{}"])*\})*\}')
 _DIM = re.compile(r"\{([^{}]*)\}")
 _USED = re.compile(r'"([^"]*)"(?::\((\d{1,7})\)(\d{1,7}))?')
 _TILED = re.compile(r"\{[^{}]*\}")
@@ -45,7 +46,11 @@ Meshes = Mapping[str, Mapping[str, int]]
 def meshes_in(text: str) -> dict[str, dict[str, int]]:
     """The meshes that a module names."""
     found = _MESH.findall(plain(text))
-    return {name: {axis: int(size) for axis, size in _AXIS.findall(axes)} for name, axes in found}
+    return {name: _axes(axes) for name, axes in found}
+
+
+def _axes(text: str) -> dict[str, int]:
+    return {axis: int(size) for axis, size in _AXIS.findall(text)}
 
 
 def plain(text: str) -> str:
@@ -58,8 +63,8 @@ def layouts_in(text: str, meshes: Meshes) -> list[Layout]:
     text = plain(text)
     named = _NAMED.findall(text)
     if named:
-        return [_named(axes, meshes.get(mesh, {})) for mesh, axes in named]
-    return [_tiled(part) for part in _TILED.findall(_LAST.sub(_last_dims, text))]
+        return [_named(dims, _axes(axes) if axes else meshes.get(mesh, {})) for mesh, axes, dims in named]
+    return [_tiled(part) for part in _TILED.findall(_LAST.sub(_last_dims, _WHENCE.sub("", text)))]
 
 
 def _named(dims: str, mesh: Mapping[str, int]) -> Layout:

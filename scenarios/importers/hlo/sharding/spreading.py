@@ -23,6 +23,8 @@ from scenarios.importers.hlo.sharding.loops import Loops, loops_of
 from scenarios.importers.hlo.sharding.ties import Tie
 
 _MOST_TURNS = 30
+_SAYS_ITSELF = ("custom-call", "manual", "sharding-constraint")
+"""What reads its annotation by itself; on others it is about their result."""
 _CONSTANT = frozenset(["constant", "iota", "broadcast", "reshape", "transpose", "convert"])
 """What is as good as a constant where all that it reads is one."""
 
@@ -114,7 +116,7 @@ class Spreading:
             elif each.opcode in _CONSTANT and all(scope.is_constant(name) for name in each.operands):
                 scope.constants.add(each.name)
             made = self._made(scope, each, given)
-            said = self.layouts.get(annotation_of(each)) if each.opcode not in ("custom-call", "manual") else None
+            said = self.layouts.get(annotation_of(each)) if each.opcode not in _SAYS_ITSELF else None
             if said and not any(cell.manual for cell in flat_cells(made)):
                 made = self._annotated(scope, each, made, said)
             scope.cells[each.name] = made
