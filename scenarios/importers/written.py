@@ -36,7 +36,8 @@ def written(lines: OpLines, graph: Graph, options: ImportOptions, notes: Iterabl
     ranks = [rank + 1 for groups in graph.groups for group in groups for rank in group]
     world = max([graph.world, *ranks])
     layout = layout_of([*graph.groups, *graph.axes], world, options.chip or DEFAULT_CHIP)
-    told = list(notes)
+    letters = [layout.over.get(groups, "X") for groups in graph.groups]
+    told = with_axes(list(notes), letters)
     if world > 1:
         wiring = layout.system.get("topology", "none")
         told.append(f"the program of each of {world} chips; how they are wired is a guess: {wiring}")
@@ -44,7 +45,7 @@ def written(lines: OpLines, graph: Graph, options: ImportOptions, notes: Iterabl
         name=graph.name,
         about=graph.about,
         system=layout.system,
-        ops=with_axes(lines.lines, [layout.over.get(groups, "X") for groups in graph.groups]),
+        ops=with_axes(lines.lines, letters),
         rules=graph.rules,
         unpriced=lines.unpriced,
         nbytes=lines.nbytes,

@@ -20,6 +20,7 @@ from scenarios.importers.imported import Imported, ImportOptions
 from scenarios.importers.op_lines import OpLines
 from scenarios.importers.written import Graph, written
 
+_MOST_SHOWN = 12
 _MOST_BYTES = 1 << 28
 _MLIR = re.compile(rb"(\s*(#[^\n]*|//[^\n]*)\n)*\s*(module|func\.func)\b")
 _HLO = re.compile(rb"(\s*(#|//)[^\n]*\n)*\s*HloModule\b")
@@ -112,6 +113,10 @@ def made_of(module: Module, options: ImportOptions) -> Imported:
         notes.append(
             "sharded as it is annotated; its collectives are those that a partitioner would put in, by our rules"
         )
+        cut = shardings.shown(lowering)
+        if cut:
+            more = f" and {len(cut) - _MOST_SHOWN} more" if len(cut) > _MOST_SHOWN else ""
+            notes.append(f"arguments in parts: {', '.join(cut[:_MOST_SHOWN])}{more}")
         if shardings.partial_manual:
             notes.append("a shard_map is over some axes of its mesh alone: what the others cut is whole within it")
     graph = Graph(

@@ -38,9 +38,9 @@ def _convolution(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree
     window = window_of(each, Shape(image.dtype, image.dims), Shape(kernel.dtype, kernel.dims))
     if len(window.image) == 2 and window.groups == 1:  # without rows and columns it is a product, as TPUs write it
         batch, inner = window.image
-        given = run.lines.view(image, window.image), run.lines.view(kernel, window.kernel[::-1])
+        pair = run.lines.view(image, window.image), run.lines.view(kernel, window.kernel[::-1])
         return run.made(
-            each, lambda label, like: run.lines.matmul(given, (1, batch, window.made[1], inner), label, like)
+            each, lambda label, like: run.lines.matmul(pair, (1, batch, window.made[1], inner), label, like)
         )
     if not window.plain:
         moved = image.nbytes + kernel.nbytes + out_bytes(each)

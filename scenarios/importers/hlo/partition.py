@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from scenarios.importers.exchanges import over_groups
+from scenarios.importers.exchanges import letters_of, over_groups
 from scenarios.importers.hlo.lowering import Lowering, Tree
 from scenarios.importers.hlo.module import Instruction, Shape, Type
 from scenarios.importers.hlo.replica_groups import Piece, groups_along
@@ -35,8 +35,24 @@ class Partition:
         self.world = world
         self.partial_manual = spreading.partial_manual
         self.axes = [groups_along([(low, high // low)], range(world)) for low, high in pairwise(spreading.digits)]
-        self.scopes: list[Scope | None] = [spreading.entry]
+        self.entry = spreading.entry
+        self.scopes: list[Scope | None] = [self.entry]
         self.known: dict[int, dict[tuple[Any, ...], Value]] = {}
+
+    def shown(self, run: Lowering) -> list[str]:
+        """Each argument of the entry that is cut, with the axes that cut its dims."""
+        entry = run.module.computations[run.module.entry]
+        found = []
+        for each in entry.parameters:
+            cell = self.entry.find(each.name)
+            if isinstance(cell, Cell) and any(cell.cuts):
+                dims = [f"{size}{self._letters(run, cuts)}" for size, cuts in zip(cell.sizes, cell.cuts, strict=True)]
+                found.append(f"{each.name}[{','.join(dims)}]")
+        return found
+
+    def _letters(self, run: Lowering, cuts: Pieces) -> str:
+        groups = [groups_along([piece], range(self.world)) for piece in cuts]
+        return "_" + "".join(f"<{letters_of(run, each)}>" for each in groups) if groups else ""
 
     def enter(self, each: Instruction, computation: str) -> None:
         """Go into what an instruction calls."""

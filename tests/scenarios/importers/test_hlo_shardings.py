@@ -158,6 +158,8 @@ def test_an_mlp_takes_what_our_own_sharded_ops_take(tmp_path: Path, text: str) -
     found = made(tmp_path, text)
     expected = summarise(build_scenario(parse_document(BY_HAND, "mlp.yaml"), Path("mlp.yaml")))
     assert found.system["mesh"] == {"X": 2, "Y": 4}
+    if text is TP:
+        assert "arguments in parts: arg0[512_X,256], arg1[256,1024_Y], arg2[1024_Y,256]" in found.notes
     for word in ("time", "flops", "hbm_bytes", "network_bytes", "t_network"):
         assert words(found)[word] == pytest.approx(float(str(expected[word])), rel=1e-6), word
 
