@@ -25,13 +25,13 @@ from simulator.models import Transformer
 Values = Mapping[str, Any]
 """Values of a candidate, by keys: those of `parallel`, and `recompute`."""
 
+Asked = tuple[Parallel, Training]
+"""A layout, as it is built."""
+
 _NOT_VARIED = ("dp", "order", "layers", "collective_matmul")
 _OF_PARALLEL = tuple(each.name for each in fields(Parallel) if each.name not in _NOT_VARIED)
 KEYS = (*_OF_PARALLEL, "recompute")
 """What may be searched over; replicas follow, and of matmuls in pieces no bound is known."""
-
-Asked = tuple[Parallel, Training]
-"""A layout, as it is built."""
 
 _ROUNDING = 1e-9
 """By how much sums of the same bytes may differ."""
@@ -42,12 +42,14 @@ _RECOMPUTE = ("none", "selective", "full")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A layout: its values, what every run of it holds, the time that none beats, and the words of its run if it was run."""
+    """A layout: its values, what every run of it holds, the time that none beats, and the words of its run if it was run.
+    `asked`: how it is built, as long as its bounds are but floors (`floors`)."""
 
     values: Values
     least_memory: float
     bound_s: float
     words: Mapping[str, Any] | None = None
+    asked: Asked | None = None
 
     def word(self, name: str) -> Any:
         """A word of its run."""

@@ -1,9 +1,9 @@
 """The best way to lay the training of a model on a system, with its proof.
 
-Model: each layout has its bounds first (`layouts`). What needs more than a chip has in every run is left out; of the rest
-the best bound is run first, until none that is left can be better in any goal than one that was run and fits: then none
-that is left can win. Several are run at once where there are processes for it. Where the first one has won at once, one more
-is run, for a winner to be compared with.
+Model: each layout has its bounds first (`layouts`), of large spaces floors before them (`floors`), and bounds only as far as
+those go on. What needs more than a chip has in every run is left out; of the rest the best bound is run first, until none
+that is left can be better in any goal than one that was run and fits: then none that is left can win. Several are run at
+once where there are processes for it. Where the first has won at once, one more is run, for a winner to be compared with.
 Law: the winner is that of running all and leaving out those whose peak is above what a chip has.
 Assumes: a system has its price by the hour, whatever it does: the fastest step is also the cheapest, and that of most tokens
 per dollar.
@@ -22,7 +22,8 @@ from hw.input import notebook_html, show, unknown
 from scenarios.building.build import Scenario, build_scenario, without_questions
 from scenarios.building.run_one import first_line, summarise
 from scenarios.language.variants import changed
-from scenarios.questions.layouts import Asked, Bounds, Candidate, Refused, asked_of, paths_of, room_of
+from scenarios.questions.floors import Floors
+from scenarios.questions.layouts import Asked, Bounds, Candidate, Refused, Values, asked_of, paths_of, room_of
 from simulator import PS_PER_S, Bounded
 
 WORDS = (
@@ -35,6 +36,9 @@ GOALS = ("time", "cost", "tokens_per_dollar", "memory")
 
 ROWS = 10
 """Layouts that are shown of those that were run."""
+
+_TOGETHER = 512
+"""Layouts whose bounds are worked out at once; floors are for more than those."""
 
 SPENT_WORD = "spent"
 """What each run has beside words: where the time of its busiest chip goes, ps (`analysis.runs.spent`)."""
@@ -183,21 +187,23 @@ def search(
     _check(goals)
     refused, runs = Refused(), runs or RunsHere(scenario)
     asked = asked_of(scenario, values, refused)
-    too_large, fitting = 0, []
-    # where a host issues kernels, only the work of resources is a bound
-    is_graph = scenario.options.dispatch == "graph"
-    for chosen, bounded in zip(asked.values(), runs.bounds(list(asked)), strict=True):
-        if isinstance(bounded, str):
-            refused.add(bounded)
-            continue
-        bound_s = bounded.earliest if is_graph else bounded.lower_bound
-        if bound_s is None:
-            too_large += 1
-        else:
-            fitting.append(Candidate(chosen, bounded.least_memory, bound_s))
-    fitting.sort(key=lambda each: _bounds(each, goals))
-    found = _Search(scenario, tuple(goals), runs, refused).through(fitting, most)
-    return replace(found, too_large=found.too_large + too_large, errors=refused.told())
+    candidates = (
+        _floored(scenario, asked)
+        if len(asked) > _TOGETHER
+        else [Candidate(chosen, 0.0, 0.0, asked=each) for each, chosen in asked.items()]
+    )
+    found = _Search(scenario, tuple(goals), runs, refused).through(candidates, most)
+    return replace(found, errors=refused.told())
+
+
+def _floored(scenario: Scenario, asked: Mapping[Asked, Values]) -> list[Candidate]:
+    """Layouts with floors as their bounds."""
+    floors = Floors(scenario)
+    found = []
+    for each, chosen in asked.items():
+        floor = floors.of(each)
+        found.append(Candidate(chosen, floor.least_memory, floor.bound_s, asked=each))
+    return found
 
 
 def _check(goals: Sequence[str]) -> None:
@@ -224,6 +230,11 @@ def _reaches(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return all(mine <= its for mine, its in zip(one, other, strict=True))
 
 
+def _asked(candidate: Candidate) -> Asked:
+    assert candidate.asked is not None
+    return candidate.asked
+
+
 @dataclass
 class _Search:
     """A search on its way."""
@@ -235,20 +246,29 @@ class _Search:
     ran: list[Candidate] = field(default_factory=list)
     too_large: int = 0
 
-    def through(self, fitting: Sequence[Candidate], most: int | None) -> Searched:
-        """Run candidates, the best bound first, but for those that cannot be better than what was run."""
-        waiting, tried, room = list(fitting), 0, math.inf if most is None else most
-        while True:
-            wave = [at for at, each in enumerate(waiting) if self._may_win(each)]
+    def through(self, candidates: Sequence[Candidate], most: int | None) -> Searched:
+        """Bound and run candidates, the best bound first, but for those that cannot be better than what was run."""
+        waiting, tried, limit = self._sorted(candidates), 0, math.inf if most is None else most
+        while tried < limit:
+            open_ones = [at for at, each in enumerate(waiting) if self._may_win(each)]
             # a winner is compared with the next
-            wave = wave or ([0] if waiting and len(self.ran) == 1 else [])
-            wave = wave[: int(min(self.runs.at_once, room - tried))]
-            if not wave:
+            open_ones = open_ones or ([0] if waiting and len(self.ran) == 1 else [])
+            if not open_ones:
                 break
-            self._run([waiting[at] for at in wave])
-            tried += len(wave)
+            is_rough = waiting[open_ones[0]].asked is not None
+            # together with the first those that are alike: of bounds the next ones, whatever floors stand between
+            wave = [at for at in open_ones if (waiting[at].asked is not None) is is_rough]
+            if is_rough:
+                wave = wave[:_TOGETHER]
+                better = self._bounded([waiting[at] for at in wave])
+            else:
+                first_floor = next((at for at in open_ones if waiting[at].asked is not None), len(waiting))
+                wave = [at for at in wave if at < first_floor][: int(min(self.runs.at_once, limit - tried))]
+                better = []
+                self._run([waiting[at] for at in wave])
+                tried += len(wave)
             taken = set(wave)
-            waiting = [each for at, each in enumerate(waiting) if at not in taken]
+            waiting = self._sorted([*(each for at, each in enumerate(waiting) if at not in taken), *better])
         self.ran.sort(key=lambda each: _made(each, self.goals))
         return Searched(
             self.goals,
@@ -258,6 +278,29 @@ class _Search:
             sum(self._may_win(each) for each in waiting),
             min((each.bound_s for each in waiting), default=None),
         )
+
+    def _sorted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those that may fit, the best bound first."""
+        room = room_of(self.scenario)
+        fitting = [each for each in candidates if each.least_memory <= room]
+        self.too_large += len(candidates) - len(fitting)
+        return sorted(fitting, key=lambda each: _bounds(each, self.goals))
+
+    def _bounded(self, rough: Sequence[Candidate]) -> list[Candidate]:
+        """Candidates with their bounds, but for those that cannot be built, or do not fit."""
+        # where a host issues kernels, only the work of resources is a bound
+        is_graph = self.scenario.options.dispatch == "graph"
+        found = []
+        for each, bounded in zip(rough, self.runs.bounds([_asked(each) for each in rough]), strict=True):
+            if isinstance(bounded, str):
+                self.refused.add(bounded)
+                continue
+            bound_s = bounded.earliest if is_graph else bounded.lower_bound
+            if bound_s is None:
+                self.too_large += 1
+            else:
+                found.append(Candidate(each.values, bounded.least_memory, bound_s))
+        return found
 
     def _may_win(self, candidate: Candidate) -> bool:
         bounds = _bounds(candidate, self.goals)
