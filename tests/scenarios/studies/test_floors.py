@@ -91,8 +91,8 @@ def test_ten_thousand_layouts_have_floors_in_a_moment(tmp_path: Path) -> None:
 def test_a_search_by_floors_finds_what_one_by_bounds_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same winner and runs, and fewer layouts are looked at."""
     scenario = scenario_of(tmp_path, "gpt2", 4, "mixed_bf16")
-    one = {"tp": [4], "zero": [0], "microbatch": [3], "schedule": ["1f1b"], "interleave": [1]}
-    space = {**SPACE, **one}
+    one: dict[str, list[Any]] = {"tp": [4], "zero": [0], "microbatch": [3], "schedule": ["1f1b"], "interleave": [1]}
+    space: dict[str, list[Any]] = {**SPACE, **one}
     whole = search(scenario, space)
     monkeypatch.setattr(searching, "_TOGETHER", 2)
     found = search(scenario, space)
