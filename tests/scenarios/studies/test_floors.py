@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from scenarios import load_scenario
-from scenarios.building.build import Scenario
+from scenarios import Scenario, load_scenario
 from scenarios.questions import search as searching
 from scenarios.questions.floors import Floors
 from scenarios.questions.layouts import Asked, Bounds, Refused, asked_of
