@@ -17,7 +17,7 @@ from tests.support.cases import overlapse
 
 HEAD = "model_name,seqlen,batch,device,mode,option,label_all_e2e_latency\n"
 ROWS = """\
-gpt2_large,1024,4,NVIDIA_H100_80GB_HBM3,train,,638.8086
+bert_large,512,2,NVIDIA_H100_80GB_HBM3,train,,74.7511
 bert_large,512,16,NVIDIA_H100_80GB_HBM3,inf,,136.784
 gpt2_large,1024,4,NVIDIA_H100_80GB_HBM3,inf,fusion,174.7327
 gpt2_large,1024,4,Tesla_P100-PCIE-16GB,inf,,1303.0049

@@ -73,18 +73,16 @@ def test_the_command_says_how_far_off_it_is(tmp_path: Path) -> None:
     assert overlapse("validate", str(tmp_path / "none.csv")).exit_code == 2
 
 
-def test_a_step_under_autocast_and_one_of_images_are_told(tmp_path: Path) -> None:
-    """Own measurements on an H100 SXM, 2026-11-28, of steps that no parameter was found on."""
+def test_a_step_of_images_is_told(tmp_path: Path) -> None:
+    """Own measurement on an H100 SXM, 2026-11-28, of a step that no parameter was found on."""
     rows = [
-        'vision,resnet50,,eager+amp,"{""batch"": 256}",step,63975.09,63600.93',
         'vision,resnet50,,infer+amp,"{""batch"": 256}",step,20039.57,19941.82',
         'vision,lenet,,eager+amp,"{""batch"": 256}",step,5,5',
     ]
-    found = judged(read_rows(written(tmp_path, HEAD + "\n".join(rows) + "\n")), load_chip("h100_sxm"))
-    assert found[2].predicted_s is None
-    for each in found[:2]:
-        print(f"{each.row.name} {each.row.mode}: {each.error:+.1%}")
-        assert abs(each.error) < 0.1
+    known, unknown = judged(read_rows(written(tmp_path, HEAD + "\n".join(rows) + "\n")), load_chip("h100_sxm"))
+    assert unknown.predicted_s is None
+    print(f"{known.row.name} {known.row.mode}: {known.error:+.1%}")
+    assert abs(known.error) < 0.1
 
 
 def test_data_that_stay_on_the_chip_and_times_that_spread_are_judged_apart(tmp_path: Path) -> None:
