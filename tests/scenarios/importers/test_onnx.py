@@ -175,3 +175,40 @@ def test_broken_models_are_read_or_refused(tmp_path: Path) -> None:
         each.ClearField("raw_data")
     said = refusals(small.SerializeToString(), path, lambda each: import_files([each], "onnx").text)
     assert len(said) > 10
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("opset", [13, 16, 20])
+def test_what_torch_exports_has_the_flops_of_torch_s_counter(tmp_path: Path, opset: int) -> None:
+    """Scripted, so that a loop and a branch on the size of a batch come along as such."""
+    torch: Any = pytest.importorskip(
+        "torch", reason="PyTorch is not here: pip install '.[torch]'", exc_type=ImportError
+    )
+    counter: Any = pytest.importorskip("torch.utils.flop_counter")
+
+    class Steps(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.step = torch.nn.Conv2d(3, 32, 4, 4), torch.nn.Linear(32, 32)
+            self.wide, self.narrow = torch.nn.Linear(32, 128), torch.nn.Linear(32, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.stem(x).flatten(2).transpose(1, 2)
+            kept = []
+            for _ in range(x.size(0) + 2):
+                x = torch.nn.functional.gelu(self.step(x))
+                kept.append(x)
+            x = torch.cat(kept, 1)
+            if x.size(0) > 1:
+                return self.wide(x)
+            return self.narrow(x)
+
+    model, given = Steps().eval(), torch.zeros(2, 3, 32, 32)
+    with counter.FlopCounterMode(display=False) as counted:
+        model(given)
+    path, names = tmp_path / "steps.onnx", {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch"}}}
+    torch.onnx.export(torch.jit.script(model), (given,), path, opset_version=opset, dynamo=False, **names)
+    assert {"Loop", "If", "SequenceEmpty"} <= {node.op_type for node in onnx.load(path).graph.node}
+    made = import_files([path], options=ImportOptions(dims={"batch": 2}))
+    assert not made.unpriced
+    assert matrix_flops(made) == counted.get_total_flops()
