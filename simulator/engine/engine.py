@@ -95,6 +95,7 @@ class Engine:
         self.watched: dict[int, list[Event]] = {}
         self._ended: Any = (self._constant_ended,)
         self._worked: Any = (self._fixed_ended,)
+        self._done = self._finish
         self._lanes = program.lanes() if order == "program" else []
         self._ready = ReadyOrder(program) if order == "ready" else None
         # whether turns are given at the end of an instant, and not as soon as a queue is free
@@ -232,7 +233,7 @@ class Engine:
         """The fixed time of a task is over."""
         held = self.program.shapes[shape].held
         if self._cores is None or held is None:
-            self.pool.start(task, self._uses[shape], self._finish)
+            self.pool.start(task, self._uses[shape], self._done)
         elif held.whole:
             self.pool.start(task, self._uses[shape], self._cores.ended)
         else:

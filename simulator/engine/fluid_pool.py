@@ -155,6 +155,7 @@ class Pool:
             self.env.after(flow.ends - now, event)
             return
         self._unload(flow)
+        flow.wake = None  # what knows itself stays until somebody looks for circles
         flow.done(flow.key)
         self.touch()
 
