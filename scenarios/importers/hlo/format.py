@@ -117,8 +117,6 @@ def made_of(module: Module, options: ImportOptions) -> Imported:
         if cut:
             more = f" and {len(cut) - _MOST_SHOWN} more" if len(cut) > _MOST_SHOWN else ""
             notes.append(f"arguments in parts: {', '.join(cut[:_MOST_SHOWN])}{more}")
-        if shardings.partial_manual:
-            notes.append("a shard_map is over some axes of its mesh alone: what the others cut is whole within it")
     graph = Graph(
         source=module.path,
         name=module.name,

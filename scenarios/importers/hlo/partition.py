@@ -33,7 +33,6 @@ class Partition:
 
     def __init__(self, spreading: Spreading, world: int) -> None:
         self.world = world
-        self.partial_manual = spreading.partial_manual
         self.axes = [groups_along([(low, high // low)], range(world)) for low, high in pairwise(spreading.digits)]
         self.entry = spreading.entry
         self.scopes: list[Scope | None] = [self.entry]

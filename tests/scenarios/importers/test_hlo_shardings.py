@@ -286,6 +286,32 @@ def test_a_loop_carries_what_is_sharded(tmp_path: Path) -> None:
     assert found["network_bytes"] == 6 * 32 * 256 * 4 * 3 / 4
 
 
+PARTLY = """module @m attributes {mhlo.num_partitions = 8 : i32} {
+  sdy.mesh @mesh = <["d"=2, "m"=4]>
+  func.func public @main(%arg0: tensor<64x256xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {"m"}]>}, %arg1: tensor<256x512xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"m"}, {}]>}) -> (tensor<64x512xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}) {
+    %0 = sdy.manual_computation(%arg0, %arg1) in_shardings=[<@mesh, [{?}, {"m", ?}]>, <@mesh, [{"m", ?}, {?}]>] out_shardings=[<@mesh, [{?}, {?}]>] manual_axes={"m"} (%arg2: tensor<64x64xf32>, %arg3: tensor<64x512xf32>) {
+      %1 = stablehlo.tanh %arg2 : tensor<64x64xf32>
+      %2 = stablehlo.dot_general %1, %arg3, contracting_dims = [1] x [0] : (tensor<64x64xf32>, tensor<64x512xf32>) -> tensor<64x512xf32>
+      %3 = "stablehlo.all_reduce"(%2) <{replica_groups = dense<[[0, 1, 2, 3], [4, 5, 6, 7]]> : tensor<2x4xi64>}> ({
+      ^bb0(%arg4: tensor<f32>, %arg5: tensor<f32>):
+        %4 = stablehlo.add %arg4, %arg5 : tensor<f32>
+        stablehlo.return %4 : tensor<f32>
+      }) : (tensor<64x512xf32>) -> tensor<64x512xf32>
+      sdy.return %3 : tensor<64x512xf32>
+    } : (tensor<64x256xf32>, tensor<256x512xf32>) -> tensor<64x512xf32>
+    return %0 : tensor<64x512xf32>
+  }
+}
+"""  # noqa: E501
+
+
+def test_a_shard_map_over_some_axes_is_cut_by_the_others_within(tmp_path: Path) -> None:
+    """32 rows by a quarter of what is contracted, and twice three quarters of 32 x 512 numbers."""
+    found = words(made(tmp_path, PARTLY))
+    assert found["flops"] == 2 * 32 * 64 * 512 + 32 * 64
+    assert found["network_bytes"] == 2 * 3 / 4 * 32 * 512 * 4
+
+
 ROWS_OF_A_TABLE = """module @m attributes {mhlo.num_partitions = 8 : i32} {
   func.func public @main(%arg0: tensor<1024x64xf32> {mhlo.sharding = "{devices=[4,1,2]<=[2,4]T(1,0) last_tile_dim_replicate}"}, %arg1: tensor<32x1xi32> {mhlo.sharding = "{devices=[2,1,4]<=[8] last_tile_dim_replicate}"}) -> (tensor<32x64xf32> {mhlo.sharding = "{devices=[2,1,4]<=[8] last_tile_dim_replicate}"}) {
     %0 = "stablehlo.gather"(%arg0, %arg1) <{dimension_numbers = #stablehlo.gather<offset_dims = [1], collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = 1>, slice_sizes = array<i64: 1, 64>}> : (tensor<1024x64xf32>, tensor<32x1xi32>) -> tensor<32x64xf32>

@@ -51,7 +51,7 @@ def loops_of(each: Instruction, given: Sequence[Shape], made: Shape) -> Loops:
 
 
 _ELEMENTWISE = frozenset(
-    ["copy", "copy-start", "opt-barrier", "optimization-barrier", "custom-call", "bitcast-convert"]
+    ["copy", "copy-start", "all-reduce", "all-reduce-start", "collective-permute", "custom-call", "bitcast-convert"]
 )
 
 
@@ -136,8 +136,13 @@ def _reduce(each: Instruction, given: Sequence[Shape], made: Shape) -> Loops:
     return Loops(tuple(loops), kept[: len(made.dims)], frozenset(gone))
 
 
-@_rule("slice", "pad", "dynamic-slice", "reverse", "concatenate", "reduce-window", "sort", "topk", "top-k", "fft",
-       "select-and-scatter", "dynamic-update-slice")  # fmt: skip
+_ALONG = """
+all-gather reduce-scatter all-to-all slice pad dynamic-slice reverse concatenate reduce-window sort topk top-k fft
+select-and-scatter dynamic-update-slice
+"""
+
+
+@_rule(*_ALONG.split())
 def _same_sizes(each: Instruction, given: Sequence[Shape], made: Shape) -> Loops:
     """Dims that stay as they are; the one along which something is done must be whole."""
     rank = len(made.dims)

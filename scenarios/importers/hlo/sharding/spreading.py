@@ -18,9 +18,9 @@ from scenarios.importers.hlo.costs import branches_of, called_by, numbers
 from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, Type, leaves
 from scenarios.importers.hlo.sharding.annotations import SAID, TO_GLOBAL, TO_LOCAL, annotation_of, texts_of
 from scenarios.importers.hlo.sharding.cells import Cell, Cells, Scope, flat_cells, fresh, like, shaped
-from scenarios.importers.hlo.sharding.layouts import Layout, common_cuts, layouts_in, plain, split_at
+from scenarios.importers.hlo.sharding.layouts import Layout, Pieces, common_cuts, layouts_in, plain, split_at
 from scenarios.importers.hlo.sharding.loops import Loops, loops_of
-from scenarios.importers.hlo.sharding.ties import Tie
+from scenarios.importers.hlo.sharding.ties import Doorway, Tie
 
 _MOST_TURNS = 30
 _SAYS_ITSELF = ("custom-call", "manual", "sharding-constraint")
@@ -35,8 +35,7 @@ class Spreading:
 
     def __init__(self, module: Module) -> None:
         self.module = module
-        self.ties: list[Tie] = []
-        self.partial_manual = False
+        self.ties: list[Tie | Doorway] = []
         read = {text: self._read(line, text) for line, text in texts_of(module)}
         self.digits = common_cuts(layout for found in read.values() for layout in found)
         self.layouts = {text: [split_at(each, self.digits) for each in found] for text, found in read.items()}
@@ -181,6 +180,18 @@ class Spreading:
                 self.same(cell, fresh(cell.sizes, layout))
         return shaped(each.type, [fresh(shape.dims, manual=True) for shape in leaves(each.type)])
 
+    def manual_digits(self, each: Instruction) -> tuple[Pieces, bool]:
+        """The digits of the axes that a shard_map is over, and whether these are all that there are."""
+        text = plain(each.attributes.get("sharding", ""))
+        axes = re.findall(r'"([^"]*)"', text.partition("manual_axes=")[2].partition("}")[0])
+        named = re.search(r"<@([\w.\-]+)", text)
+        mesh = self.module.meshes.get(named[1] if named else "", {})
+        if all(axis in axes for axis, size in mesh.items() if size > 1):
+            return (), True
+        said = ", ".join(f'"{axis}"' for axis in axes)
+        whole = layouts_in(f"<@{named[1] if named else ''}, [{{{said}}}]>", self.module.meshes)[0]
+        return split_at(whole, self.digits).cuts[0], False
+
     def enter(self, scope: Scope, each: Instruction, name: str, inputs: Sequence[Cells]) -> Scope | None:
         """The scope of a computation that an instruction calls."""
         called = self.module.computations.get(name)
@@ -252,11 +263,19 @@ def _manual(every: Spreading, scope: Scope, each: Instruction, given: list[Cells
     every.same(tuple(inputs), tuple(asked))
     scope.given[each.name] = list(asked)
     body = every.module.computations[each.attributes["body"]]
-    named = plain(each.attributes.get("sharding", "")).partition("manual_axes=")[2].partition("}")[0]
-    axes = set(re.findall(r'"([^"]*)"', named))
-    every.partial_manual |= any(set(mesh) - axes for mesh in every.module.meshes.values())
-    every.enter(scope, each, body.name, [fresh(leaves(one.type)[0].dims, manual=True) for one in body.parameters])
-    return every._typed(each.type, iter(said[len(inputs) :]))
+    made = every._typed(each.type, iter(said[len(inputs) :]))
+    manual, is_whole = every.manual_digits(each)
+    sizes = [leaves(one.type)[0].dims for one in body.parameters]
+    if is_whole:
+        every.enter(scope, each, body.name, [fresh(dims, manual=True) for dims in sizes])
+        return made
+    within = [fresh(dims) for dims in sizes]
+    inner = every.enter(scope, each, body.name, within)
+    if inner is not None:
+        results = flat_cells(inner.find(body.root))
+        pairs = (*zip(asked, within, strict=False), *zip(flat_cells(made), results, strict=False))
+        every.ties += [Doorway(one, other, manual) for one, other in pairs]
+    return made
 
 
 _STRUCTURE: dict[str, Any] = {

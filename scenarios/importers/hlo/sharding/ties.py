@@ -27,6 +27,32 @@ class Tie:
         return any(changed)
 
 
+@dataclass(slots=True)
+class Doorway:
+    """An array outside and inside of a shard_map over some axes of its mesh: what cuts it by the others is the same.
+    `manual`: the digits of the axes that it is over, which cut no array inside."""
+
+    outside: Cell
+    inside: Cell
+    manual: Pieces
+    plain: bool = True
+
+    def pass_on(self) -> bool:
+        """Cut both alike by what is not of the shard_map; whether anything changed."""
+        changed = False
+        for dim, cuts in enumerate(self.outside.cuts):
+            own = tuple(piece for piece in cuts if piece in self.manual)
+            here = tuple(piece for piece in cuts if piece not in self.manual)
+            there = self.inside.cuts[dim]
+            if here and not there and self.inside.open[dim] and not self.inside.sizes[dim] % parts_of(here):
+                self.inside.cuts[dim] = here
+                changed = True
+            elif there and not here and self.outside.open[dim]:
+                self.outside.cuts[dim] = own + there
+                changed = True
+        return changed
+
+
 def _longest(places: Sequence[tuple[Cell, int]]) -> Pieces:
     """How a loop is cut; not at all where two arrays disagree."""
     longest = max((cell.cuts[dim] for cell, dim in places), key=len)
