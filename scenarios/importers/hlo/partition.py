@@ -19,7 +19,7 @@ from scenarios.importers.exchanges import letters_of, over_groups
 from scenarios.importers.hlo.lowering import Lowering, Tree
 from scenarios.importers.hlo.module import Instruction, Shape, Type
 from scenarios.importers.hlo.replica_groups import Piece, groups_along
-from scenarios.importers.hlo.sharding.annotations import SAID, TO_LOCAL
+from scenarios.importers.hlo.sharding.annotations import SAID
 from scenarios.importers.hlo.sharding.cells import Cell, Cells, Scope, flat_cells, fresh, parts_of
 from scenarios.importers.hlo.sharding.layouts import Pieces
 from scenarios.importers.hlo.sharding.loops import Loops
@@ -96,7 +96,7 @@ class Partition:
         cells = [scope.find(name) for name in each.operands]
         if loops is None:
             target = each.attributes.get("custom_call_target", "")
-            only_says = each.opcode == "sharding-constraint" or target.strip('"') in (*SAID, *TO_LOCAL)
+            only_says = each.opcode == "sharding-constraint" or target.strip('"') in SAID
             return self._to(run, made, cells[0], wanted) if only_says else made
         chosen = _chosen(loops, cells, _first(wanted))
         sums = tuple(piece for piece, loop in chosen.items() if loop in loops.summed)

@@ -164,6 +164,14 @@ def test_an_mlp_takes_what_our_own_sharded_ops_take(tmp_path: Path, text: str) -
         assert words(found)[word] == pytest.approx(float(str(expected[word])), rel=1e-6), word
 
 
+def test_arguments_are_moved_to_how_a_shard_map_takes_them(tmp_path: Path) -> None:
+    """A weight that lies in rows over four chips, and is taken in columns: three quarters of its quarter are exchanged."""
+    rows = "a.1 = f32[256,1024]{1,0} parameter(1), sharding={devices=[4,1,2]<=[2,4]T(1,0) last_tile_dim_replicate}"
+    moved = SHARD_MAP.replace("a.1 = f32[256,1024]{1,0} parameter(1)", rows)
+    plain, found = (words(made(tmp_path, text))["network_bytes"] for text in (SHARD_MAP, moved))
+    assert found - plain == 256 * 1024 * 4 / 4 * 3 / 4
+
+
 def sharded(*, x: str, w: str, out: str, body: str = "", last: str = "%0") -> str:
     """A product of x[64,256] and w[256,512] on 2 x 4 chips."""
     said = [f"sdy.sharding = #sdy.sharding<@mesh, [{each}]>" for each in (x, w, out)]

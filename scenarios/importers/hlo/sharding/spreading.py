@@ -140,7 +140,7 @@ class Spreading:
             return _STRUCTURE[each.opcode](self, scope, each, given)
         target = each.attributes.get("custom_call_target", "").strip('"')
         if target in TO_LOCAL:
-            return self._to_local(each, given)
+            return self._to_local(scope, each, given)
         if target in TO_GLOBAL or target in SAID or each.opcode == "sharding-constraint":
             asked = self._typed(each.type, iter(self.layouts.get(annotation_of(each), ())))
             left_open = numbers(each.attributes.get("backend_config", "").partition("unspecified_dims=")[2])
@@ -148,7 +148,9 @@ class Spreading:
                 cell.open[dim] = True
             if target in SAID and any(cell.manual for cell in flat_cells(given[0])):
                 return given[0]
-            if target not in TO_GLOBAL:
+            if target in TO_GLOBAL:
+                self.doorways(each, asked, tuple(given))
+            else:
                 self.same(given[0], asked)
             return asked
         if any(cell.manual for tree in given for cell in flat_cells(tree)):
@@ -171,19 +173,31 @@ class Spreading:
         self._tie((*inputs, *alike), (*loops.given, *(loops.made for _ in alike)), loops.plain)
         return made
 
-    def _to_local(self, each: Instruction, given: list[Cells]) -> Cells:
+    def _to_local(self, scope: Scope, each: Instruction, given: list[Cells]) -> Cells:
         """Arrays in the shapes of one chip; where an annotation says how they are cut, they are so before."""
         said = iter(self.layouts.get(annotation_of(each), ()))
+        asked = []
         for cell in flat_cells(tuple(given)):
             layout = next(said, None)
-            if layout is not None and not layout.manual:
-                self.same(cell, fresh(cell.sizes, layout))
-        return shaped(each.type, [fresh(shape.dims, manual=True) for shape in leaves(each.type)])
+            asked.append(cell if layout is None or layout.manual else fresh(cell.sizes, layout))
+            self.same(cell, asked[-1])
+        scope.given[each.name] = asked
+        is_whole = self.manual_digits(each)[1]
+        within = shaped(each.type, [fresh(shape.dims, manual=is_whole) for shape in leaves(each.type)])
+        self.doorways(each, tuple(asked), within)
+        return within
+
+    def doorways(self, each: Instruction, outside: Cells, inside: Cells) -> None:
+        """Tie arrays on both sides of a shard_map over some axes; over all of them they have nothing in common."""
+        manual, is_whole = self.manual_digits(each)
+        if not is_whole:
+            pairs = zip(flat_cells(outside), flat_cells(inside), strict=False)
+            self.ties += [Doorway(one, other, manual) for one, other in pairs]
 
     def manual_digits(self, each: Instruction) -> tuple[Pieces, bool]:
         """The digits of the axes that a shard_map is over, and whether these are all that there are."""
-        text = plain(each.attributes.get("sharding", ""))
-        axes = re.findall(r'"([^"]*)"', text.partition("manual_axes=")[2].partition("}")[0])
+        text = plain(annotation_of(each))
+        axes = re.findall(r'"([^"]*)"', text.rpartition("manual_axes")[2].partition("}")[0])
         named = re.search(r"<@([\w.\-]+)", text)
         mesh = self.module.meshes.get(named[1] if named else "", {})
         if all(axis in axes for axis, size in mesh.items() if size > 1):
@@ -264,17 +278,12 @@ def _manual(every: Spreading, scope: Scope, each: Instruction, given: list[Cells
     scope.given[each.name] = list(asked)
     body = every.module.computations[each.attributes["body"]]
     made = every._typed(each.type, iter(said[len(inputs) :]))
-    manual, is_whole = every.manual_digits(each)
-    sizes = [leaves(one.type)[0].dims for one in body.parameters]
-    if is_whole:
-        every.enter(scope, each, body.name, [fresh(dims, manual=True) for dims in sizes])
-        return made
-    within = [fresh(dims) for dims in sizes]
+    is_whole = every.manual_digits(each)[1]
+    within = [fresh(leaves(one.type)[0].dims, manual=is_whole) for one in body.parameters]
     inner = every.enter(scope, each, body.name, within)
+    every.doorways(each, tuple(asked), tuple(within))
     if inner is not None:
-        results = flat_cells(inner.find(body.root))
-        pairs = (*zip(asked, within, strict=False), *zip(flat_cells(made), results, strict=False))
-        every.ties += [Doorway(one, other, manual) for one, other in pairs]
+        every.doorways(each, made, inner.find(body.root))
     return made
 
 
