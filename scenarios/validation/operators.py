@@ -44,6 +44,10 @@ def _decode(params: Mapping[str, Any]) -> Mapping[str, int]:
     return {"B": params["b"], "K": 8, "G": 4, "S": params["s"], "D": 128}
 
 
+def _block(params: Mapping[str, Any]) -> Mapping[str, int]:
+    return {"B": params["b"], "S": params["s"], "D": 4096, "H": 32, "K": 8, "E": 128, "F": 14336}
+
+
 def _matmul(params: Mapping[str, Any]) -> Mapping[str, int]:
     return {"B": params.get("b", 1), "M": params["m"], "N": params["n"], "K": params["k"]}
 
@@ -87,6 +91,24 @@ OPERATORS: Mapping[tuple[str, str], Operator] = {
     ),
     ("attention", "decode_gqa"): Operator(
         ["o:bf16[B,K,G,1,D] = attention(q:bf16[B,K,G,1,D], k:bf16[B,K,S,D], v:bf16[B,K,S,D])"], _decode
+    ),
+    ("block", "llama8b_layer_fwd"): Operator(
+        [
+            "n:bf16[B,S,D] = rms_norm(x:bf16[B,S,D], g:bf16[D])",
+            "q:bf16[B,H,S,E] = matmul(n, wq:bf16[D,H,E])",
+            "k:bf16[B,K,S,E] = matmul(n, wk:bf16[D,K,E])",
+            "v:bf16[B,K,S,E] = matmul(n, wv:bf16[D,K,E])",
+            "a:bf16[B,H,S,E] = attention(q, k, v, causal=true)",
+            "o:bf16[B,S,D] = matmul(a, wo:bf16[H,E,D])",
+            "h:bf16[B,S,D] = add(x, o)",
+            "m:bf16[B,S,D] = rms_norm(h, g)",
+            "u:bf16[B,S,F] = matmul(m, wg:bf16[D,F])",
+            "t:bf16[B,S,F] = matmul(m, wu:bf16[D,F])",
+            "s:bf16[B,S,F] = swiglu(u, t)",
+            "d:bf16[B,S,D] = matmul(s, wd:bf16[F,D])",
+            "y:bf16[B,S,D] = add(h, d)",
+        ],
+        _block,
     ),
     ("norm", "rms_norm_fwd"): Operator([f"y:bf16[R,C] = rms_norm({_X}, w:bf16[C])"], _ROWS),
     ("norm", "rms_norm_bwd"): Operator(
