@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw import SpecError, load_chip
+from hw import SpecError, System, load_chip
 from scenarios.importers import Imported, ImportOptions, import_files
+from simulator import RunOptions, parse_graph, simulate
 from tests.support.replays import call, collective, launched, replay, time_us, two_ranks, work
 from tests.support.traces import Event, written
 
@@ -152,6 +153,10 @@ def test_ranks_meet_in_overlapped_collectives(tmp_path: Path) -> None:
 # Another chip
 
 
+def alone_s(line: str, chip: str) -> float:
+    return simulate(parse_graph([line], {}), System(load_chip(chip)), RunOptions(calibration="measured")).time_s
+
+
 def plain_kernels() -> list[Event]:
     return [*launched("nvjet_tst_128x128", 0, 5, 100, 1), *launched("vectorized_elementwise", 3, 105, 70, 2)]
 
@@ -167,7 +172,7 @@ def test_kernels_without_shapes_are_scaled_within_what_chips_can_do(tmp_path: Pa
 
 
 def test_kernels_with_shapes_are_scaled_by_models_of_them(tmp_path: Path) -> None:
-    """By data sheets: a large matmul by its peak, a copy by the bandwidth of HBM."""
+    """By what either chip takes for an op of the same shape, as its kernels are known."""
     said = {"Input Dims": [[4096, 4096], [4096, 4096]], "Input type": ["c10::Half", "c10::Half"]}
     copied = {"Input Dims": [[2**28], [2**28], []], "Input type": ["c10::Half", "c10::Half", "Scalar"]}
     ops = [
@@ -180,9 +185,14 @@ def test_kernels_with_shapes_are_scaled_by_models_of_them(tmp_path: Path) -> Non
     ]
     launches = [call("cudaLaunchKernel", at, 2, at + 1) for at in range(2)]
     made = replay(tmp_path, [*ops, *launches, *kernels], ImportOptions(chip="v100_sxm2_32gb", onto="t4"))
-    old, new = load_chip("v100_sxm2_32gb"), load_chip("t4")
-    peaks = [chip.matrix_unit.peak_flops_per_s["fp16"] for chip in (old, new)]
-    expected = 100 * peaks[0] / peaks[1] + 60 * old.hbm.bytes_per_s / new.hbm.bytes_per_s
+    lines = (
+        "y:fp16[4096,4096] = matmul(x:fp16[4096,4096], w:fp16[4096,4096])",
+        f"y:fp16[{2**28}] = copy(x:fp16[{2**28}])",
+    )
+    took = [[alone_s(line, chip) for chip in ("v100_sxm2_32gb", "t4")] for line in lines]
+    expected = sum(before * new / old for before, (old, new) in zip((100, 60), took, strict=True))
+    assert took[0][1] / took[0][0] > 1.9  # the peaks, 125 and 65 TFLOP/s, and power besides
+    assert took[1][1] / took[1][0] == pytest.approx(900 / 320, rel=0.01)  # bandwidths
     assert time_us(made) == pytest.approx(5 + expected, rel=2e-3)
     assert between_us(made) == pytest.approx((expected, 5 + expected), rel=2e-3)  # the launch may go beside
     assert "100 % by models of their shapes" in made.notes[0]
