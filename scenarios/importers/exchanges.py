@@ -50,6 +50,8 @@ def _resharded(run: Run, named: tuple[str, str], value: Value, out: Sequence[int
         whole = value.elements * size
         part = run.lines.view(value, (value.elements,), f"[{whole}_{axes}]")
         made = run.lines.op(kind, [part], label, (value.dtype, (whole,)), f"over={letters}")
+        if math.prod(out) < whole:  # parts that do not divide are padded
+            return run.lines.part(made, out, f"{label}_unpadded")
         return run.lines.view(made, out) if math.prod(out) == whole else made
     if value.elements % size:
         raise ValueError(f"{value.elements} elements cannot be shared by {size}")

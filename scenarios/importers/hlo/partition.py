@@ -132,11 +132,15 @@ class Partition:
     def _moved(self, run: Lowering, value: Value, here: Cell, wanted: Cell, sums: Pieces) -> Value:
         """What it has whole is cut, sums are added up, digits exchanged, the rest gathered."""
         is_written = value.elements >= math.prod(here.local)
+        there = [size > 1 or local == 1 for size, local in zip(value.dims, here.local, strict=False)]
+        if not is_written and len(value.dims) == len(here.sizes) and not all(there):
+            # broadcast, and not written yet: what was there before lies in its own dims
+            return self._moved(run, value, _only(here, there), _only(wanted, there), sums)
         cuts = [list(pieces) for pieces in here.cuts]
         left = list(sums)
         for dim, pieces in enumerate(wanted.cuts):
             scattered = [piece for piece in pieces if piece in left]
-            if scattered and is_written:
+            if scattered and is_written and not value.elements % parts_of(tuple(scattered)):
                 cuts[dim] += scattered
                 value = self._sent(run, "reduce_scatter", value, _sized(here, cuts), scattered)
                 left = [piece for piece in left if piece not in scattered]
@@ -144,7 +148,8 @@ class Partition:
             value = self._sent(run, "all_reduce", value, value.dims, left)
         for dim, pieces in enumerate(wanted.cuts):
             whole = [piece for piece in pieces if not any(piece in each for each in cuts)]
-            if whole and is_written:
+            # behind digits that go, a part would be another one: such a dim is gathered before it is cut
+            if whole and is_written and all(piece in pieces for piece in cuts[dim]):
                 cuts[dim] += whole
                 value = run.lines.view(value, _sized(here, cuts))
         if not is_written:
@@ -152,8 +157,9 @@ class Partition:
         value = self._exchanged(run, value, here, cuts, wanted)
         gathered = [piece for dim, pieces in enumerate(cuts) for piece in pieces if piece not in wanted.cuts[dim]]
         if gathered:
-            value = self._sent(run, "all_gather", value, wanted.local, gathered)
-        return value
+            kept = [[piece for piece in pieces if piece not in gathered] for pieces in cuts]
+            value = self._sent(run, "all_gather", value, _sized(here, kept), gathered)
+        return run.lines.view(value, wanted.local)
 
     def _exchanged(self, run: Lowering, value: Value, here: Cell, cuts: list[list[Piece]], wanted: Cell) -> Value:
         for dim, pieces in enumerate(wanted.cuts):
@@ -161,6 +167,11 @@ class Partition:
                 turned = [piece for piece in others if piece in pieces] if source != dim else []
                 if turned:
                     cuts[source] = [piece for piece in others if piece not in turned]
+                    if value.elements % parts_of(tuple(turned)):  # what cannot be shared evenly is gathered and cut
+                        value = self._sent(run, "all_gather", value, _sized(here, cuts), turned)
+                        cuts[dim] += turned
+                        value = run.lines.view(value, _sized(here, cuts))
+                        continue
                     cuts[dim] += turned
                     value = self._sent(run, "all_to_all", value, _sized(here, cuts), turned)
         return value
@@ -172,6 +183,13 @@ class Partition:
 
 
 _LABELS = {"all_reduce": "summed", "reduce_scatter": "scattered", "all_to_all": "turned", "all_gather": "whole"}
+
+
+def _only(cell: Cell, there: Sequence[bool]) -> Cell:
+    """An array of which some dims are not there yet."""
+    made = fresh([size if is_there else 1 for size, is_there in zip(cell.sizes, there, strict=True)])
+    made.cuts[:] = [cuts if is_there else () for cuts, is_there in zip(cell.cuts, there, strict=True)]
+    return made
 
 
 def _sized(cell: Cell, cuts: Sequence[Sequence[Piece]]) -> tuple[int, ...]:
@@ -225,7 +243,8 @@ def _chosen(loops: Loops, cells: Sequence[Cells], made: Cell | None) -> dict[Pie
         wanted = {piece: loop for cuts, loop in zip(made.cuts, loops.made, strict=True) for piece in cuts if loop >= 0}
     chosen = {}
     for piece in [*wanted, *(piece for piece in used if piece not in wanted)]:
-        found = _loop_for(loops, used.get(piece, {}), wanted.get(piece), owners)
+        free = {at: loop for at, loop in used.get(piece, {}).items() if loop not in wanted.values()}
+        found = _loop_for(loops, used.get(piece, {}) if piece in wanted else free, wanted.get(piece), owners)
         if found is not None:
             chosen[piece] = found
     return chosen

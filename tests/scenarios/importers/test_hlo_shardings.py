@@ -227,6 +227,45 @@ def test_what_is_sent_where_shardings_meet(tmp_path: Path, case: str) -> None:
     assert (found["flops"], found["network_bytes"]) == (flops, sent)
 
 
+UNEVEN = """module @m attributes {mhlo.num_partitions = 8 : i32} {
+  sdy.mesh @mesh = <["d"=2, "m"=4]>
+  func.func public @main(%arg0: tensor<63x255xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {"m"}]>}, %arg1: tensor<255x511xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"m"}, {}]>}) -> (tensor<63x511xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {"m"}]>}) {
+    %0 = stablehlo.dot_general %arg0, %arg1, contracting_dims = [1] x [0] : (tensor<63x255xf32>, tensor<255x511xf32>) -> tensor<63x511xf32>
+    %1 = stablehlo.tanh %0 : tensor<63x511xf32>
+    %2 = sdy.sharding_constraint %1 <@mesh, [{"m"}, {}]> : tensor<63x511xf32>
+    return %2 : tensor<63x511xf32>
+  }
+}
+"""  # noqa: E501
+
+
+def test_parts_that_do_not_divide_are_padded(tmp_path: Path) -> None:
+    """32 rows of 63 on each half, 64 of 255 that are contracted on each quarter, 16 of 63 rows where a quarter is wanted."""
+    found = words(made(tmp_path, UNEVEN))
+    assert found["flops"] >= 2 * 32 * 64 * 511
+    assert found["flops"] <= 2 * 32 * 64 * 511 + 63 * 511
+
+
+BROADCAST = """module @m attributes {mhlo.num_partitions = 8 : i32} {
+  sdy.mesh @mesh = <["d"=2, "m"=4]>
+  func.func public @main(%arg0: tensor<64x128xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}, %arg1: tensor<64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>}) -> (tensor<64x128xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}) {
+    %0 = sdy.sharding_constraint %arg1 <@mesh, [{"m"}]> : tensor<64xf32>
+    %1 = stablehlo.broadcast_in_dim %0, dims = [0] : (tensor<64xf32>) -> tensor<64x128xf32>
+    %2 = sdy.sharding_constraint %1 <@mesh, [{"m"}, {}]> : tensor<64x128xf32>
+    %3 = stablehlo.multiply %arg0, %2 : tensor<64x128xf32>
+    return %3 : tensor<64x128xf32>
+  }
+}
+"""  # noqa: E501
+
+
+def test_what_was_broadcast_moves_as_what_it_was(tmp_path: Path) -> None:
+    """A column of 64 numbers, a quarter on each chip, is gathered for rows in halves: 48 numbers come, not 48 x 128."""
+    found = words(made(tmp_path, BROADCAST))
+    assert found["flops"] == 32 * 128
+    assert found["network_bytes"] == 48 * 4
+
+
 TURNED = """module @m attributes {mhlo.num_partitions = 8 : i32} {
   sdy.mesh @mesh = <["d"=2, "m"=4]>
   func.func public @main(%arg0: tensor<1024x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}, %arg1: tensor<128x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}) -> (tensor<1024x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"d"}, {}]>}) {
