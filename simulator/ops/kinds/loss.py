@@ -7,7 +7,12 @@ all_reduce of a number a token adds up; the maximum over all chips, another such
 (also on the loss, for its backward pass) it is written over the logits, as Megatron-LM's is.
 With `logprobs=true` the first input holds log-probabilities, made by an op before (PyTorch's log_softmax, then nll_loss):
 only the labels' are read, and the gradient is written as zeros but for them.
-Source: Shoeybi et al. 2019 (Megatron-LM), section 3, for the loss over a sharded vocabulary.
+Where the vocabulary is sharded, that op before is `logprobs:fp32[B,S,V_T] = log_softmax(logits, sums:fp32[B,S])`, given the
+sum of exponentials of each token over all chips: 1 FLOP a logit; its backward pass is three kernels, each of which makes a
+tensor: exponentials of log-probabilities, their sum with the gradient, and that times the gradient of the loss, until which
+log-probabilities and the gradient are held.
+Source: Shoeybi et al. 2019 (Megatron-LM), section 3, for the loss over a sharded vocabulary; PyTorch's `loss_parallel`
+(torch/distributed/tensor/parallel/loss.py) for its kernels.
 """
 
 from __future__ import annotations
@@ -25,6 +30,46 @@ from simulator.ops.tiling import StreamTiling
 def _backward(adjoint: Adjoint) -> None:
     options = [(key, raw) for key, raw in adjoint.op.options if key in ("in_place", "logprobs")]
     adjoint.make(0, "cross_entropy_backward", *adjoint.op.inputs, options=options)
+
+
+def _log_softmax_backward(adjoint: Adjoint) -> None:
+    made = adjoint.op.output
+    chances = adjoint.emit("exp", (made,), made)
+    total = adjoint.emit("add", (adjoint.given, chances), made)
+    adjoint.make(0, "log_softmax_backward", total, made, adjoint.given)
+
+
+@kind("log_softmax", (2, 2), backward=_log_softmax_backward)
+def log_softmax(call: Call) -> Sequence[Kernel]:
+    """x[T...,V] and the sums[T...] of its exponentials make log-probabilities [T...,V], 1 FLOP an element."""
+    x, sums = call.inputs
+    if call.output.whole != x.whole or x.whole[:-1] != sums.whole:
+        raise ShapeError("log_softmax takes x[T,V] and sums[T] and makes logprobs[T,V]")
+    live = DTYPE_BYTES[x.dtype] + DTYPE_BYTES[call.output.dtype]
+    return [
+        call.kernel(
+            vector_flops=float(x.elements),
+            vector_dtype=x.dtype,
+            tiling=StreamTiling(x.elements, live, len(call.reads)),
+        )
+    ]
+
+
+@kind("log_softmax_backward", (3, 3))
+def log_softmax_backward(call: Call) -> Sequence[Kernel]:
+    """The sum of dy and exp(y), with y and dy: times the loss's gradient, 1 FLOP an element; y and dy are held, not read."""
+    total, *held = call.inputs
+    if any(each.whole != call.output.whole for each in call.inputs):
+        raise ShapeError("log_softmax_backward takes three tensors of one shape, and makes a fourth")
+    live = DTYPE_BYTES[total.dtype] + DTYPE_BYTES[call.output.dtype]
+    return [
+        call.kernel(
+            reads=(total.access, *(replace(each.access, nbytes=0.0) for each in held)),
+            vector_flops=float(total.elements),
+            vector_dtype=total.dtype,
+            tiling=StreamTiling(total.elements, live, 1),
+        )
+    ]
 
 
 @kind("cross_entropy", (2, 2), ("in_place", "logprobs"), backward=_backward)

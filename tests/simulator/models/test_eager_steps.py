@@ -2,7 +2,8 @@
 
 Laws: without fused kernels a gated unit keeps one tensor of its width more a layer and rotated attention one of the
 model's; cross-entropy has 14 B a logit at once (bf16 logits, log-probabilities, their gradient and that of the logits in
-fp32); a model without a vocabulary has a step too.
+fp32), and of a vocabulary that chips share 18 B on each chip (PyTorch's `loss_parallel`: log-probabilities, zeros but for
+the labels, their sum with exponentials, and the product, in fp32); a model without a vocabulary has a step too.
 """
 
 from __future__ import annotations
@@ -49,6 +50,16 @@ def test_cross_entropy_has_14_bytes_a_logit() -> None:
     owners = memory_owners(memory_frame(step(Parallel(), model=wide, eager=True)))
     held = dict(zip(owners["owner"].astype(str), owners["bytes"], strict=True))
     assert held["logits and loss"] == pytest.approx(14 * SEQ * 65536, rel=1e-4)
+
+
+def test_cross_entropy_of_a_sharded_vocabulary_has_18_bytes_a_logit() -> None:
+    wide = replace(SMALL, embedding=Embedding(vocab=65536))
+    result = step(Parallel(tp=2), model=wide, eager=True)
+    owners = memory_owners(memory_frame(result))
+    held = dict(zip(owners["owner"].astype(str), owners["bytes"], strict=True))
+    assert held["logits and loss"] == pytest.approx(18 * SEQ * 65536 // 2, rel=1e-3)
+    whole, plain = step(Parallel(), model=wide), step(Parallel(tp=2), model=wide)
+    assert matrix_flops(result) == matrix_flops(plain) == pytest.approx(matrix_flops(whole), rel=1e-12)
 
 
 def test_a_model_without_a_vocabulary_has_a_step() -> None:

@@ -262,6 +262,10 @@ CASES |= {
         ("l:fp32[M] = cross_entropy(x:fp32[M,V], i:int32[M])", 0, 5 * 6000, 6000 * 4 + 6 * 4 + 6 * 4),
         ("l:fp32[M] = cross_entropy(x:fp32[M,V], i:int32[M], logprobs=true)", 0, 6, 3 * 6 * 4),
     ],
+    "log_softmax": [("y:fp32[M,V] = log_softmax(x:fp32[M,V], s:fp32[M])", 0, 6000, 2 * 6000 * 4 + 6 * 4)],
+    "log_softmax_backward": [
+        ("d:fp32[M,V] = log_softmax_backward(t:fp32[M,V], y:fp32[M,V], dy:fp32[M,V])", 0, 6000, 2 * 6000 * 4),
+    ],
     "cross_entropy_backward": [
         ("d:bf16[M,V] = cross_entropy_backward(x:fp32[M,V], i:int32[M])", 0, 4 * 6000, 6000 * 4 + 6 * 4 + 6000 * 2),
         ("d:bf16[M,V] = cross_entropy_backward(x:fp32[M,V], i:int32[M], logprobs=true)", 0, 6, 6 * 4 + 6000 * 2),

@@ -209,6 +209,8 @@ WHOLE_INPUTS = [
     "o:bf16[B,H,T,D], e:bf16[B,H,T,D])",
     "l:fp32[B_X] = cross_entropy(x:fp32[B,F], i:int32[B])",
     "d:bf16[B_X,F_Y] = cross_entropy_backward(x:fp32[B,F], i:int32[B])",
+    "l:fp32[B_X,F_Y] = log_softmax(x:fp32[B,F], s:fp32[B])",
+    "d:fp32[B_X,F_Y] = log_softmax_backward(t:fp32[B,F], y:fp32[B,F], e:fp32[B,F])",
     "d:fp32[B_X,F_Y] = accumulate(a:fp32[B,F], e:bf16[B,F])",
     "d:bf16[B_X,F_Y] = sgd(w:bf16[B,F], g:fp32[B,F], m:fp32[B,F])",
     "d:bf16[B_X,F_Y] = adamw(w:bf16[B,F], g:fp32[B,F], m:fp32[B,F], v:fp32[B,F])",

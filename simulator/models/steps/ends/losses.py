@@ -2,7 +2,8 @@
 
 Model: cross entropy, for which logits are turned into the format of the loss first, as the reference implementations do.
 Of a vocabulary that chips share each has two sums a token, which are added up. Without fused kernels (PyTorch's
-cross_entropy) log-probabilities are a tensor, which the backward pass reads, and so is their gradient. BERT's two losses
+cross_entropy, and its `loss_parallel` where the vocabulary is sharded) log-probabilities are a tensor, which the backward
+pass reads, and so is their gradient. BERT's two losses
 are added. A model that tells nothing has the mean of the squares of what it makes.
 Source: Shoeybi et al. 2019 (Megatron-LM), section 3; Devlin et al. 2019.
 """
@@ -57,10 +58,9 @@ def loss_ops(write: Writer, logits: Tensor, how: LossFormat, prefix: str = "") -
     scores, (*rows, vocabulary), dtype = logits, logits.dims, how.dtype
     if dtype != logits.dtype:
         scores = logits = write.op("cast", logits, out=f"{prefix}logits32", shape=logits.dims, dtype=dtype)
-    known = (write.eager and not vocabulary.axes) or None
+    known = write.eager or None
     if known:
-        options = {"axis": str(vocabulary.size)} if isinstance(vocabulary.size, str) else {}
-        logits = write.op("softmax", logits, out=f"{prefix}logprobs", shape=logits.dims, dtype=dtype, **options)
+        logits = log_probabilities(write, logits, prefix)
     labels = write.tensor(f"{prefix}labels", rows, "int32")
     write.owned("inputs", labels)
     axes = vocabulary.axes
@@ -72,6 +72,21 @@ def loss_ops(write: Writer, logits: Tensor, how: LossFormat, prefix: str = "") -
     whole = write.op("all_reduce", loss, out=f"{prefix}lossr", shape=rows, over=axes, dtype=dtype)
     write.owned("logits and loss", whole)
     return loss, whole
+
+
+def log_probabilities(write: Writer, logits: Tensor, prefix: str) -> Tensor:
+    """Log-probabilities as a tensor; of a sharded vocabulary by the sums of all chips."""
+    *rows, vocabulary = logits.dims
+    like: dict[str, Any] = {"out": f"{prefix}logprobs", "shape": logits.dims, "dtype": logits.dtype}
+    axes = vocabulary.axes
+    if not axes:
+        options = {"axis": str(vocabulary.size)} if isinstance(vocabulary.size, str) else {}
+        return write.op("softmax", logits, **like, **options)
+    powers = write.op("exp", logits, out=f"{prefix}powers", shape=logits.dims, dtype=logits.dtype)
+    part = write.op("reduce", powers, out=f"{prefix}sums", shape=rows, partial=axes, dtype=logits.dtype)
+    sums = write.op("all_reduce", part, out=f"{prefix}sumsr", shape=rows, over=axes, dtype=logits.dtype)
+    write.owned("logits and loss", powers, part, sums)
+    return write.op("log_softmax", logits, sums, **like)
 
 
 def squares_ops(write: Writer, x: Tensor, dtype: str) -> Tensor:
