@@ -75,5 +75,7 @@ def test_reserved_bytes() -> None:
 def test_reserved_bytes_of_a_sharded_loss() -> None:
     (row,) = rows(tensor=True)
     found, want = reserved(row), float(row["memory_gib"])
-    print(f"{row['gpus']:>3} GPUs {row['technique']} {row['ac']} {found:.1f} GiB of {want:.1f}: {found / want - 1:+.1%}")
+    print(
+        f"{row['gpus']:>3} GPUs {row['technique']} {row['ac']} {found:.1f} GiB of {want:.1f}: {found / want - 1:+.1%}"
+    )
     assert found == pytest.approx(want, rel=0.10)

@@ -80,7 +80,7 @@ def log_probabilities(write: Writer, logits: Tensor, prefix: str) -> Tensor:
     like: dict[str, Any] = {"out": f"{prefix}logprobs", "shape": logits.dims, "dtype": logits.dtype}
     axes = vocabulary.axes
     if not axes:
-        options = {"axis": str(vocabulary.size)} if isinstance(vocabulary.size, str) else {}
+        options: dict[str, Any] = {"axis": str(vocabulary.size)} if isinstance(vocabulary.size, str) else {}
         return write.op("softmax", logits, **like, **options)
     powers = write.op("exp", logits, out=f"{prefix}powers", shape=logits.dims, dtype=logits.dtype)
     part = write.op("reduce", powers, out=f"{prefix}sums", shape=rows, partial=axes, dtype=logits.dtype)
