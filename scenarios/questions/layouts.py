@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 from analysis import RUN_WORDS
@@ -28,13 +28,19 @@ Values = Mapping[str, Any]
 Asked = tuple[Parallel, Training]
 """A layout, as it is built."""
 
-_NOT_VARIED = ("dp", "order", "layers", "collective_matmul")
+_NOT_VARIED = ("dp", "layers", "collective_matmul")
 _OF_PARALLEL = tuple(each.name for each in fields(Parallel) if each.name not in _NOT_VARIED)
 KEYS = (*_OF_PARALLEL, "recompute")
 """What may be searched over; replicas follow, and of matmuls in pieces no bound is known."""
 
 _ROUNDING = 1e-9
 """By how much sums of the same bytes may differ."""
+
+AXES = ("tp", "cp", "ep", "dp", "pp")
+"""Axes of a mesh, in the order in which they lie on a topology unless said otherwise."""
+
+_ALL = "all"
+"""Every order of axes."""
 
 _MICROBATCHES = (1, 2, 4, 8)
 _RECOMPUTE = ("none", "selective", "full")
@@ -94,14 +100,34 @@ def asked_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None, ref
     if unknown_keys:
         raise SpecError([Problem(Mark("--vary"), unknown("key of a layout", key, KEYS)) for key in unknown_keys])
     space = {**_space(scenario, run.model.description), **(values or {})}
+    if list(space.get("order", ())) == [_ALL]:
+        space["order"] = _orders(
+            [name for name in AXES if name in space or name == "dp" or run.parallel.extent(name) > 1]
+        )
     tried: dict[Asked, Values] = {}
     for chosen, parallel, training in _combinations(scenario, space, refused):
-        asked = replace(parallel, schedule="1f1b") if parallel.chunks == 1 else parallel, training
-        if asked in tried:
+        asked = _as_it_counts(parallel), training
+        if asked not in tried:
+            tried[asked] = chosen
+        elif parallel.chunks == 1 and "schedule" in space:
             refused.add("without a pipeline one schedule is as any other")
         else:
-            tried[asked] = chosen
+            refused.add("axes of one chip lie anywhere: one order is as another")
     return tried
+
+
+def _orders(names: Sequence[str]) -> list[str]:
+    """Every order of some axes, innermost first; the others, of one chip, stand behind."""
+    others = [name for name in AXES if name not in names]
+    return [" ".join((*each, *others)) for each in permutations(names)]
+
+
+def _as_it_counts(parallel: Parallel) -> Parallel:
+    """The same parallelism, without what makes no difference: a schedule without a pipeline, where axes of one chip lie."""
+    schedule = "1f1b" if parallel.chunks == 1 else parallel.schedule
+    several = [name for name in parallel.order if parallel.extent(name) > 1]
+    ones = [name for name in AXES if parallel.extent(name) == 1]
+    return replace(parallel, schedule=schedule, order=(*several, *ones))
 
 
 class Bounds:
@@ -127,7 +153,11 @@ def room_of(scenario: Scenario) -> float:
 
 def paths_of(scenario: Scenario, values: Values) -> dict[str, Any]:
     """What a candidate changes in the scenario, by dotted paths."""
-    paths = {f"workload.{'' if key == 'recompute' else 'parallel.'}{key}": value for key, value in values.items()}
+    paths: dict[str, Any] = {
+        f"workload.{'' if key == 'recompute' else 'parallel.'}{key}": value for key, value in values.items()
+    }
+    if "order" in values:
+        paths["workload.parallel.order"] = values["order"].split()
     given = scenario.document.data
     if "mesh" in given.get("system", {}):
         paths["system.mesh"] = None  # it follows
@@ -166,6 +196,8 @@ def _combinations(
     for chosen in product(*space.values()):
         values = dict(zip(space, chosen, strict=True))
         layout = {key: value for key, value in values.items() if key != "recompute"}
+        if "order" in layout:
+            layout["order"] = tuple(str(layout["order"]).split())
         others = 1
         for key in ("tp", "pp", "cp", "ep"):
             others *= layout.get(key, getattr(run.parallel, key))

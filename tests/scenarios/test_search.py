@@ -49,6 +49,12 @@ SPACE: Mapping[str, list[Any]] = {
     "recompute": ["none", "full"],
 }
 ASKED = [text for key, values in SPACE.items() for text in ("--vary", f"{key}={','.join(map(str, values))}")]
+MORE: Mapping[str, list[Any]] = {
+    "schedule": ["gpipe", "zero_bubble"],
+    "cp": [1, 2],
+    "ep": [1, 2],
+    "order": ["tp cp ep dp pp", "pp dp tp cp ep"],
+}
 CASES = {
     "fast links": ("h100_sxm", "switch(4) over nvlink", "80 GB", 16, "full"),
     "slow links": ("tpu_v5e", "ring(4)", "16 GB", 8, "none"),
@@ -77,7 +83,14 @@ def sets_of(space: Mapping[str, list[Any]]) -> Iterator[list[str]]:
     """The overrides of each layout of a space."""
     for chosen in product(*space.values()):
         values = zip(space, chosen, strict=True)
-        yield [f"workload.{'' if key == 'recompute' else 'parallel.'}{key}={value}" for key, value in values]
+        yield [
+            f"workload.{'' if key == 'recompute' else 'parallel.'}{key}={as_written(key, value)}"
+            for key, value in values
+        ]
+
+
+def as_written(key: str, value: Any) -> Any:
+    return f"[{', '.join(value.split())}]" if key == "order" else value
 
 
 @pytest.mark.long
@@ -105,29 +118,34 @@ def test_the_winner_is_that_of_trying_all(tmp_path: Path, case: str) -> None:
     layers=st.sampled_from((2, 4)),
     d_model=st.sampled_from((128, 512)),
     batch=st.sampled_from((4, 12)),
-    schedule=st.sampled_from(("1f1b", "gpipe", "zero_bubble")),
-    chip=st.sampled_from(("h100_sxm over nvlink", "tpu_v5e over ici")),
+    more=st.sampled_from(("schedule", "cp", "ep", "order")),
+    chip=st.sampled_from(("h100_sxm over nvlink", "tpu_v5e over ici", "h100_sxm over infiniband")),
     overlap=st.sampled_from(("full", "none", "auto")),
     fits=st.integers(0, 23),
     above=st.sampled_from((0.9999, 1.0001)),
 )
 @settings(max_examples=2, deadline=None)
 def test_any_search_finds_what_trying_all_finds(
-    layers: int, d_model: int, batch: int, schedule: str, chip: str, overlap: str, fits: int, above: float
+    layers: int, d_model: int, batch: int, more: str, chip: str, overlap: str, fits: int, above: float
 ) -> None:
-    """Chips have as much memory as one of the layouts needs, or a little less."""
+    """Chips have as much memory as one of the layouts needs, or a little less. Of axes, schedules and the order of axes on
+    the topology one is part of the space at a time."""
     space: Mapping[str, list[Any]] = {
         "tp": [1, 2],
         "pp": [1, 2],
         "zero": [0, 3],
         "microbatch": [1],
-        "recompute": ["none", "full"],
+        "recompute": ["none"],
+        more: MORE[more],
     }
     asked = [text for key, values in space.items() for text in ("--vary", f"{key}={','.join(map(str, values))}")]
     name, link = chip.split(" over ")
-    text = TEXT.format(chip=name, topology=f"switch(4) over {link}", capacity="80 GB", batch=batch, overlap=overlap)
+    wiring = f"switch(4) over {link}" if link != "infiniband" else "[switch(2) over nvlink, switch(2) over infiniband]"
+    text = TEXT.format(chip=name, topology=wiring, capacity="80 GB", batch=batch, overlap=overlap)
+    if more == "ep":
+        text = text.replace("    embedding:", "    moe: {experts: 4, top_k: 2, d_expert: 256}\n    embedding:")
+        text = text.replace("d_ff: 4096, ", "")
     text = text.replace("layers: 4", f"layers: {layers}").replace("d_model: 1024", f"d_model: {d_model}")
-    text = text.replace("seq: 256", f"seq: 256\n  parallel: {{schedule: {schedule}}}")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "s.yaml"
         path.write_text(text, "utf-8")
@@ -141,7 +159,7 @@ def test_any_search_finds_what_trying_all_finds(
         room = sorted(peak for _, peak in tried)[fits % len(tried)] * above
         told = overlapse("search", str(path), "--set", f"system.set.hbm.capacity={room!r} B", *asked, "--json")
     found, fitting = json.loads(told.stdout), [time_s for time_s, peak in tried if peak <= room]
-    assert found["refused"] == 16 - len(tried)
+    assert found["refused"] >= 16 - len(tried)
     assert found["do_not_fit"] <= len(tried) - len(fitting)
     if not fitting:
         assert found["best"] is None
@@ -270,6 +288,19 @@ def test_why_layouts_are_refused_is_told(tmp_path: Path) -> None:
     shown = overlapse("search", file, *asked, "--vary", "recompute=none").stdout
     assert "3 refused, as 4 chips are no multiple of the 3 of a replica" in shown
     assert "2 refused, as batch 16 is no multiple of 4 replicas x microbatch 5" in shown
+
+
+def test_the_order_of_axes_on_the_topology_is_part_of_a_space(tmp_path: Path) -> None:
+    """Of two axes there are two orders, which differ in what goes over the slower links between nodes."""
+    path = tmp_path / "s.yaml"
+    wiring = "[switch(2) over nvlink, switch(2) over infiniband]"
+    path.write_text(TEXT.format(chip="h100_sxm", topology=wiring, capacity="80 GB", batch=16, overlap="full"), "utf-8")
+    said = ("tp=2", "pp=1", "microbatch=2", "zero=0", "recompute=none", "order=all")
+    asked = [text for each in said for text in ("--vary", each)]
+    told = json.loads(overlapse("search", str(path), *asked, "--goal", "time", "--most", "9", "--json").stdout)
+    assert {tuple(row["order"].split()[:2]) for row in told["ran"]} == {("tp", "dp"), ("dp", "tp")}
+    assert told["ran"][0]["time"] < told["ran"][1]["time"] / 1.05
+    assert told["reasons"] == {"axes of one chip lie anywhere: one order is as another": 4}
 
 
 def test_without_a_pipeline_schedules_are_one_layout(tmp_path: Path) -> None:
