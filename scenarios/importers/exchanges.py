@@ -50,9 +50,7 @@ def _resharded(run: Run, named: tuple[str, str], value: Value, out: Sequence[int
         whole = value.elements * size
         part = run.lines.view(value, (value.elements,), f"[{whole}_{axes}]")
         made = run.lines.op(kind, [part], label, (value.dtype, (whole,)), f"over={letters}")
-        if math.prod(out) < whole:  # parts that do not divide are padded
-            return run.lines.part(made, out, f"{label}_unpadded")
-        return run.lines.view(made, out) if math.prod(out) == whole else made
+        return in_size(run, made, out)
     if value.elements % size:
         raise ValueError(f"{value.elements} elements cannot be shared by {size}")
     if kind == "reduce_scatter":
@@ -62,7 +60,16 @@ def _resharded(run: Run, named: tuple[str, str], value: Value, out: Sequence[int
         partial = run.lines.view(value, (value.elements,), f"[{size}_{axes},{value.elements}]")
         parted, left = f"[{size},{value.elements}_{axes}]", (value.elements,)
     made = run.lines.sharded(kind, partial, label, parted, left, f"over={letters}")
-    return run.lines.view(made, out)
+    return in_size(run, made, out)
+
+
+def in_size(run: Run, value: Value, dims: Sequence[int]) -> Value:
+    """An array in other dims: the same, a part of it, or with padding behind it, as parts have that do not divide."""
+    if math.prod(dims) == value.elements:
+        return run.lines.view(value, dims)
+    if math.prod(dims) < value.elements:
+        return run.lines.part(value, dims, f"{value.name}_part")
+    return run.lines.moved([value], f"{value.name}_padded", (value.dtype, dims), 0.0)
 
 
 def letters_of(run: Run, groups: Groups) -> str:

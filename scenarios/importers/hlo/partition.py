@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from scenarios.importers.exchanges import letters_of, over_groups
+from scenarios.importers.exchanges import in_size, letters_of, over_groups
 from scenarios.importers.hlo.lowering import Lowering, Tree
 from scenarios.importers.hlo.module import Instruction, Shape, Type
 from scenarios.importers.hlo.replica_groups import Piece, groups_along
@@ -151,7 +151,7 @@ class Partition:
             # behind digits that go, a part would be another one: such a dim is gathered before it is cut
             if whole and is_written and all(piece in pieces for piece in cuts[dim]):
                 cuts[dim] += whole
-                value = run.lines.view(value, _sized(here, cuts))
+                value = in_size(run, value, _sized(here, cuts))
         if not is_written:
             return value  # it was broadcast: each chip has all that it reads
         value = self._exchanged(run, value, here, cuts, wanted)
@@ -159,7 +159,7 @@ class Partition:
         if gathered:
             kept = [[piece for piece in pieces if piece not in gathered] for pieces in cuts]
             value = self._sent(run, "all_gather", value, _sized(here, kept), gathered)
-        return run.lines.view(value, wanted.local)
+        return in_size(run, value, wanted.local)
 
     def _exchanged(self, run: Lowering, value: Value, here: Cell, cuts: list[list[Piece]], wanted: Cell) -> Value:
         for dim, pieces in enumerate(wanted.cuts):
@@ -170,7 +170,7 @@ class Partition:
                     if value.elements % parts_of(tuple(turned)):  # what cannot be shared evenly is gathered and cut
                         value = self._sent(run, "all_gather", value, _sized(here, cuts), turned)
                         cuts[dim] += turned
-                        value = run.lines.view(value, _sized(here, cuts))
+                        value = in_size(run, value, _sized(here, cuts))
                         continue
                     cuts[dim] += turned
                     value = self._sent(run, "all_to_all", value, _sized(here, cuts), turned)
@@ -245,9 +245,26 @@ def _chosen(loops: Loops, cells: Sequence[Cells], made: Cell | None) -> dict[Pie
     for piece in [*wanted, *(piece for piece in used if piece not in wanted)]:
         free = {at: loop for at, loop in used.get(piece, {}).items() if loop not in wanted.values()}
         found = _loop_for(loops, used.get(piece, {}) if piece in wanted else free, wanted.get(piece), owners)
-        if found is not None:
+        if found is not None and _divides(found, (*chosen_on(chosen, found), piece), loops, (*arrays, made)):
             chosen[piece] = found
     return chosen
+
+
+def chosen_on(chosen: dict[Piece, int], loop: int) -> Pieces:
+    """The digits that cut a loop."""
+    return tuple(piece for piece, cut in chosen.items() if cut == loop)
+
+
+def _divides(loop: int, pieces: Pieces, loops: Loops, arrays: Sequence[Cell | None]) -> bool:
+    """Whether a loop can be cut so: where dims of several sizes are one loop, as in a reshape, each must divide."""
+    sizes = {
+        size
+        for cell, dims in zip(arrays, (*loops.given[: len(arrays) - 1], loops.made), strict=False)
+        if cell is not None and len(cell.sizes) == len(dims)
+        for size, at in zip(cell.sizes, dims, strict=True)
+        if at == loop
+    }
+    return len(sizes) < 2 or not any(size % parts_of(pieces) for size in sizes)
 
 
 def _loop_for(loops: Loops, used: dict[int, int], wanted: int | None, owners: dict[int, set[int]]) -> int | None:
