@@ -241,7 +241,7 @@ def _chosen(loops: Loops, cells: Sequence[Cells], made: Cell | None) -> dict[Pie
     wanted = {}
     if made is not None and len(made.sizes) == len(loops.made):
         wanted = {piece: loop for cuts, loop in zip(made.cuts, loops.made, strict=True) for piece in cuts if loop >= 0}
-    chosen = {}
+    chosen: dict[Piece, int] = {}
     for piece in [*wanted, *(piece for piece in used if piece not in wanted)]:
         free = {at: loop for at, loop in used.get(piece, {}).items() if loop not in wanted.values()}
         found = _loop_for(loops, used.get(piece, {}) if piece in wanted else free, wanted.get(piece), owners)
