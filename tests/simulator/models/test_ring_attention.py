@@ -2,7 +2,7 @@
 
 Laws: all chips and steps together do the pairs that one chip does, causal or not; forwards a chip sends (N - 1) / N of all
 keys and values, backwards the same twice; sends are hidden where a block of attention takes longer; of keys and values a
-chip keeps its own.
+chip keeps its own. A whole prompt's go round as those of a training step's forward pass, and the cache is the same.
 Source: Liu et al. 2023 (Ring Attention).
 """
 
@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import memory_frame, memory_owners
 from analysis.runs import hidden_communication
 from hw import SpecError
-from simulator import Parallel, Result, RunOptions, Training, simulate, train_graph
-from simulator.models import Attention, Head, Transformer
+from simulator import Inference, Parallel, Result, RunOptions, Training, inference_graph, simulate, train_graph
+from simulator.models import Attention, Head, Latent, Transformer
 from tests.support.models import SMALL, system_for
 from tests.support.training_steps import SEQ, matrix_flops, peak, step
 
@@ -95,3 +96,50 @@ def test_what_a_ring_cannot_do(changes: dict[str, Any], seq: int, message: str) 
     model = replace(SMALL, attention=replace(SMALL.attention, **changes))
     with pytest.raises(SpecError, match=message):
         train_graph(model, Parallel(cp=4, context="ring"), Training(batch=1, seq=seq))
+
+
+LATENT = Latent(q_lora_rank=64, kv_lora_rank=128, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=32)
+MLA = replace(SMALL, attention=Attention(heads=8, kv_heads=8, head_dim=48, latent=LATENT))
+
+
+def prefill(parallel: Parallel, model: Transformer = SMALL, **how: Any) -> Result:
+    asked = Inference(**{"mode": "prefill", "batch": 2, "seq": SEQ, **how})
+    return simulate(inference_graph(model, parallel, asked), system_for(parallel), RunOptions(overlap="full"))
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    st.builds(
+        Parallel,
+        cp=st.sampled_from([2, 4]),
+        tp=st.sampled_from([1, 2]),
+        pp=st.sampled_from([1, 2]),
+        dp=st.sampled_from([1, 2]),
+        context=st.just("ring"),
+    ),
+    st.sampled_from([SMALL, MLA]),
+)
+def test_a_prompt_in_a_ring_has_the_matmuls_of_one_whose_keys_are_gathered(
+    parallel: Parallel, model: Transformer
+) -> None:
+    ring, gathered = (prefill(each, model) for each in (parallel, replace(parallel, context="gather")))
+    assert ring.plan.inserted == ()
+    # of gathered keys that is what one chip does (`test_inference_step`)
+    assert matrix_flops(ring) == pytest.approx(matrix_flops(gathered), rel=1e-9)
+    assert ring.lower_bound_s <= ring.time_s * (1 + 1e-9) + 1e-12 * len(ring.plan.program)
+    assert ring.time_s <= ring.upper_bound_s * (1 + 1e-9) + 1e-12 * len(ring.plan.program)
+
+
+def test_what_a_prompt_sends_round_and_leaves_in_the_cache() -> None:
+    ring, gathered = (prefill(Parallel(cp=4, context=how)) for how in ("ring", "gather"))
+    keys_and_values = 2 * 2 * SEQ * 4 * 32 * 2
+    assert bytes_sent(ring) == pytest.approx(SMALL.layers * 3 / 4 * keys_and_values)
+    caches = [memory_owners(memory_frame(each)) for each in (ring, gathered)]
+    held = [frame.loc[frame["owner"] == "kv cache", "bytes"].sum() for frame in caches]
+    assert held[0] == held[1] == SMALL.layers * keys_and_values / 4
+
+
+@pytest.mark.parametrize("how", [{"chunk": SEQ // 2}, {"context": SEQ}])
+def test_chunks_do_not_go_round(how: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="a ring has whole prompts"):
+        prefill(Parallel(cp=2, context="ring"), **how)

@@ -4,9 +4,10 @@ Model: each block has a cache of its own, an input of the graph that is written 
 writes over the oldest token and reads the window alone. A first pass has no cache: what it made is copied into one, at the
 end of which it has the window at most. Heads of the cache are sharded over the tensor axis; where chips share a sequence
 (the context axis) each has a part of its tokens. A single token attends over the part that each chip has, and what chips
-found is added up; a chunk of a prompt gathers keys and values first. Multi-head latent attention (MLA) caches the narrow
-vector and the rotated part, in one row. Single tokens attend over these rows as they are: the matrices that would expand
-them go to the query and to what comes out ("absorbed"); a chunk expands them for every head.
+found is added up; a chunk of a prompt gathers keys and values first, and those of a whole prompt may go round. Multi-head
+latent attention (MLA) caches the narrow vector and the rotated part, in one row. Single tokens attend over these rows as
+they are: the matrices that would expand them go to the query and to what comes out ("absorbed"); a chunk expands them for
+every head.
 Assumes: a cache that chips share is allocated in full and evenly; paged caches cost what contiguous ones do.
 Source: Pope et al. 2023; Jiang et al. 2023 (rolling buffer); Kwon et al. 2023 (paged); DeepSeek-AI 2024 (DeepSeek-V2).
 """
@@ -26,6 +27,7 @@ from simulator.models.steps.attention import (
     narrow_keys,
     queries_keys_values,
 )
+from simulator.models.steps.context.ring import ring_attention
 from simulator.models.steps.inference.request import Pass
 from simulator.models.steps.inference.state import state_attention
 from simulator.models.steps.pieces import base_name, keys_of_all
@@ -106,6 +108,8 @@ class CacheAttention:
             return heads_joined(write, shapes, a)
         cached = self.caches[block.attention]
         keys, values = (self._stored(write, cached, each, name) for each, name in ((k, "k"), (v, "v")))
+        if shapes.ring:
+            return heads_joined(write, shapes, ring_attention(write, shapes, q, keys, values, "head"))
         if cached.had is None:
             keys, values = keys_of_all(write, shapes, keys), keys_of_all(write, shapes, values)
         a = self._attend(write, shapes, block, (q, keys, values), "head")
@@ -195,6 +199,8 @@ class CacheAttention:
                 for name, size in (("kvc", "kvrank"), ("krc", "rotated"))
             )
         k, v = expanded(write, shapes, narrow, rotated)
+        if shapes.ring:
+            return heads_joined(write, shapes, ring_attention(write, shapes, q, k, v, "vhead"))
         if cached.had is None:
             k, v = keys_of_all(write, shapes, k), keys_of_all(write, shapes, v)
         a = self._attend(write, shapes, block, (q, k, v), "vhead")

@@ -4,7 +4,7 @@ Model: weights are inputs, read by every pass. Tensor-, context-, expert- and da
 one of training; without gradients nothing follows it. Along a pipeline the batch is cut into parts that follow each
 other; a stage sends the stream to the next, hop by hop in queues of their own, and the last one the next tokens back to
 the first. Heads of keys that are fewer than the chips of the tensor axis are copied, so that each has one, where their
-number divides; else they stand whole on all.
+number divides; else they stand whole on all. Chips that share a whole prompt may pass its keys and values round.
 Experts that no token goes to are not read: of E experts, k a token, T tokens go to E (1 - (1 - k/E)^T), as expected.
 Law: matmuls are 2 FLOPs a parameter and token, attention's and the vocabulary's apart.
 Source: Pope et al. 2023; Kwon et al. 2023 (vLLM) for copied heads; Pope et al. 2023, section 3.3, for a sharded cache.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Literal
 
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.graph.op_graph import OpGraph
@@ -58,10 +59,19 @@ class _Run:
         # a single token cannot be shared out; chips of the context axis share its cache
         spread = replace(parallel, sequence=False, cp=1) if alone else parallel
         at_once = inference.batch // (parallel.replicas * self.in_flight)
-        spread = replace(spread, microbatch=at_once, context="gather")
+        spread = replace(spread, microbatch=at_once, context=self._context())
         self.sizes = sizes_of(model, spread, inference.batch // self.in_flight, inference.passes[0].tokens)
         self.sizes[LAST] = 1
         self.shapes = self._shapes(spread)
+
+    def _context(self) -> Literal["gather", "ring"]:
+        """How chips that share a prompt attend to all of it: keys and values of a whole one may go round."""
+        passes = self.inference.passes
+        if self.parallel.context != "ring" or self.parallel.cp == 1 or passes[0].tokens == 1:
+            return "gather"
+        if len(passes) > 1 or passes[0].context:
+            raise refuse("parallel.context", "a ring has whole prompts; chunks gather the keys that are in the cache")
+        return "ring"
 
     def _parts(self) -> int:
         """Into how many parts the batch of a replica is cut."""
@@ -94,7 +104,8 @@ class _Run:
             tokens = self.sizes["batch"] * self.sizes["seq"]
             self.sizes |= used_experts(self.model.moe, spread, tokens)
             used = "used" if self.sizes["used"] < self.model.moe.experts else "experts"
-        return Shapes(self.model, layout, layout.tensor if heads % chips == 0 else "", used=used)
+        ring = spread.cp if spread.context == "ring" else 0
+        return Shapes(self.model, layout, layout.tensor if heads % chips == 0 else "", ring=ring, used=used)
 
     # --- passes
 
