@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_validator
 
 from hw.chips.collective_times import CollectiveTimes
-from hw.chips.kernel_times import Architecture, KernelTimes, NamedKernelTimes, kernel_times
+from hw.chips.kernel_times import Architecture, DTypeName, KernelTimes, NamedKernelTimes, kernel_times
 from hw.chips.memory import COMMON_MEMORIES, Memory, hierarchy_problems, name_problems
 from hw.input.document import Key
 from hw.input.units import Dimension, show
@@ -38,8 +38,6 @@ DTYPES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4", "fp4", 
 
 DERIVED_TOLERANCE = 0.02
 """How far a peak may lie from units x FLOP/cycle x clock: data sheets round their clocks."""
-
-DTypeName = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4", "fp4", "int32"]
 
 
 Peaks = Annotated[dict[DTypeName, FlopsPerSecond], Field(min_length=1), Frozen]
@@ -137,7 +135,7 @@ class Measured(Spec):
         default=None,
         description="whose kernels those of the chip are like, none of which were measured: an architecture (hw/kernels)",
     )
-    long_matmuls: Annotated[dict[DTypeName, Efficiency], Frozen] = Field(
+    long_matmuls: Annotated[dict[Literal["bf16", "fp16", "fp32"], Efficiency], Frozen] = Field(
         default_factory=dict,
         description="share of the peak that long matmuls reach beside `kernels_like`, by dtype; else as there",
     )
@@ -305,6 +303,10 @@ def chip_invariants(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
         if name not in chip.links and name not in chip.levels:
             place: Key = ("calibration", "measured", name)
             yield (place,), unknown("link or resource", name, [*MEASURED, "launch", *chip.levels, *chip.links])
+    for name in measured.collectives if measured is not None else ():
+        if name not in chip.links:
+            place = ("calibration", "measured", "collectives", name)
+            yield (place,), unknown("link", name, chip.links)
     said = {"kernels": measured.kernels_said, "kernels_like": measured.kernels_like} if measured is not None else {}
     for key in (key for key, value in said.items() if value is not None):
         if "cores" not in chip.matrix_unit.model_fields_set:

@@ -11,20 +11,42 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from hw.input.document import read_document
 from hw.input.errors import Problems
-from hw.input.validation import Bytes, Efficiency, FlopsPerSecond, Frozen, Hertz, Seconds, Spec, Watts, validate
+from hw.input.validation import Bytes, Efficiency, FlopsPerSecond, Frozen, Hertz, PositiveWatts, Seconds, Spec, validate
 from hw.input.wording import unknown
 
 _FOLDER = Path(__file__).parent.parent / "kernels"
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Corner = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+"""n of (a^n + b^n)^(1/n): at 1 two limits come one after the other, which is the most that they can take."""
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+DTypeName = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4", "fp4", "int32"]
+"""Formats that units have rates for."""
+
+
+def _format(value: str) -> str:
+    if value not in get_args(DTypeName):
+        raise ValueError(unknown("format", value, get_args(DTypeName)))
+    return value
+
+
+FormatName = Annotated[str, AfterValidator(_format)]
+"""The same, of keys that are asked for by any name."""
 
 Family = Literal["matmul", "convolution", "attention", "attention_backward", "passes"]
 """Kernels whose times are made alike."""
@@ -33,7 +55,7 @@ Family = Literal["matmul", "convolution", "attention", "attention_backward", "pa
 class MatmulTimes(Spec):
     """Matmuls and convolutions: tiles of the output in waves over the cores."""
 
-    rate: Annotated[dict[str, Efficiency], Frozen] = Field(
+    rate: Annotated[dict[FormatName, Efficiency], Frozen] = Field(
         description="share of a core's peak that a long tile reaches, by dtype; of others that of bf16"
     )
     tiles: tuple[tuple[Count, Count], ...] = Field(
@@ -57,7 +79,7 @@ class MatmulTimes(Spec):
         default=None, description="the same where rows along the contraction are none; else as `unaligned`"
     )
     align: Count = Field(default=16, description="bytes that rows are multiples of for the fast kernels")
-    corner: Positive = Field(default=6.0, description="of arithmetic and feeding in a core: n of (a^n + b^n)^(1/n)")
+    corner: Corner = Field(default=6.0, description="of arithmetic and feeding in a core: n of (a^n + b^n)^(1/n)")
 
 
 class AttentionTimes(Spec):
@@ -72,7 +94,7 @@ class AttentionTimes(Spec):
     tail: NotNegative = Field(
         description="part of the longest block by which the last core ends late where lengths differ"
     )
-    corner: Positive = Field(default=2.0, description="of matmuls and softmax in a core: n of (a^n + b^n)^(1/n)")
+    corner: Corner = Field(default=2.0, description="of matmuls and softmax in a core: n of (a^n + b^n)^(1/n)")
     kernels: Count = Field(default=1, description="kernels of one op")
     passes: NotNegative = Field(
         default=0.0, description="further passes over its tensors, in kernels beside the main one"
@@ -142,7 +164,7 @@ class KernelTimes(Spec):
     sustained: Efficiency = Field(
         default=1.0, description="share of the matrix unit's rate that power leaves under sustained load (`run.clocks`)"
     )
-    corner: Positive = Field(default=4.0, description="of cores and HBM: n of (a^n + b^n)^(1/n)")
+    corner: Corner = Field(default=4.0, description="of cores and HBM: n of (a^n + b^n)^(1/n)")
     saturating: Efficiency = Field(
         default=0.53, description="share of a chip's cores on which a kernel bound by memory is as fast as on all"
     )
@@ -152,7 +174,9 @@ class KernelTimes(Spec):
         description="bytes that a core works on at once; kernels of fewer than all cores' hold fewer cores",
     )
     short_row: Count = Field(default=1024, description="elements of a row up to which it stays on chip")
-    long_row: Count = Field(default=8192, description="elements of a row from which nothing of it stays on chip")
+    long_row: Count = Field(
+        default=8192, validate_default=True, description="elements of a row from which nothing of it stays on chip"
+    )
     dispatch: DispatchTimes = DispatchTimes()
     matmul: MatmulTimes
     convolution: MatmulTimes | None = Field(
@@ -171,7 +195,7 @@ class KernelTimes(Spec):
         default=None,
         description="of the chip that was measured; on one that is only like it times of cores go as the clocks",
     )
-    power_watts: Watts | None = Field(
+    power_watts: PositiveWatts | None = Field(
         alias="power",
         default=None,
         description="the power limit of the chip that was measured, which `sustained` is due to",
@@ -185,6 +209,13 @@ class KernelTimes(Spec):
     elsewhere: Annotated[dict[Family, Efficiency], Frozen] = Field(
         default_factory=dict, description="the mean error of what they say of chips that are only like that one"
     )
+
+    @field_validator("long_row")
+    @classmethod
+    def _longer(cls, value: int, info: ValidationInfo) -> int:
+        if value <= info.data.get("short_row", 0):
+            raise ValueError(f"long_row, {value}, is not more than short_row, {info.data['short_row']}")
+        return value
 
 
 def kernel_times_names() -> list[str]:

@@ -101,9 +101,14 @@ def test_a_wrong_topology_of_unlike_chips_makes_none_of_them_unknown(tmp_path: P
 def test_a_chip_without_a_calibration_in_a_mixed_system_is_named(tmp_path: Path) -> None:
     """A GPU whose cores are not said: nothing is known of its kernels, its own or those of its kind."""
     document = chip_document("v100_sxm2_32gb", Mark("v100")).data
-    matrix = {name: value for name, value in document["matrix_unit"].items() if name != "cores"}
+    for place, key in (
+        (document["matrix_unit"], "cores"),
+        (document["sources"], "calibration"),
+        (document, "calibration"),
+    ):
+        del place[key]
     path = tmp_path / "without_cores.yaml"
-    path.write_text(json.dumps({**document, "matrix_unit": matrix}))
+    path.write_text(json.dumps(document))
     with pytest.raises(SpecError, match="v100_sxm2_32gb has no measured calibration"):
         load_scenario(str(written(tmp_path, "calibration: measured", second=str(path))))
 

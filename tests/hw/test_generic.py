@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from analysis.runs import assumptions, grounds, margin
@@ -131,3 +133,36 @@ def test_what_a_chip_says_itself_comes_first() -> None:
     assert chip_kernels(load_chip("tpu_v5e")) is None
     with pytest.raises(SpecError, match="unknown architecture 'hoper', did you mean 'hopper'"):
         chip_with("t4", {"calibration": {"measured": {"kernels_like": "hoper"}}})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("kernels.corner", 0.5, "wants 1.0 or more"),
+        ("kernels.power", "0 W", "kernels.power must be more than 0"),
+        ("kernels.long_row", 1024, "long_row, 1024, is not more than short_row, 1024"),
+        ("kernels.short_row", 9000, "long_row, 8192, is not more than short_row, 9000"),
+        ("kernels.matmul.rate", {"bf61": 0.8}, "unknown format 'bf61', did you mean 'bf16'"),
+        ("kernels.attention.corner", 0.0, "wants 1.0 or more"),
+        ("long_matmuls", {"int8": 0.5}, "wants 'bf16', 'fp16' or 'fp32'"),
+        ("collectives", {"nvlnk": {"start": "5 us"}}, "unknown link 'nvlnk', did you mean 'nvlink'"),
+    ],
+)
+def test_kernel_times_that_cannot_be_are_refused_where_they_stand(key: str, value: object, message: str) -> None:
+    """What would divide by nothing or be passed over in silence: at the key, with what is allowed."""
+    measured: dict[str, Any] = {"kernels": plain_kernels()}
+    place = measured
+    *way, last = key.split(".")
+    for name in way:
+        place = place[name]
+    place[last] = value
+    with pytest.raises(SpecError, match=message):
+        chip_with("h100_sxm", {"calibration": {"measured": measured}})
+
+
+def plain_kernels() -> dict[str, Any]:
+    """The least that kernels of a chip's own say."""
+    matmul = {"rate": {"bf16": 0.8}, "tiles": [[128, 128]], "feed": 2.0, "tile": "1 us", "split": "3 us"}
+    attention = {"rate": 0.8, "pair": 28.0, "tail": 0.5}
+    both = {"attention": attention, "attention_backward": dict(attention)}
+    return {"source": "made up", "start": "2 us", "hbm": 0.9, "matmul": matmul, **both}
