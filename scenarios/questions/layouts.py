@@ -7,6 +7,7 @@ that none beats: `earliest`, or, where a host issues kernels, the work of the bu
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +16,11 @@ from itertools import permutations, product
 from typing import Any
 
 from analysis import RUN_WORDS
-from hw import Dimension, Mark, Problem, SpecError
-from hw.input import cut, show, unknown
+from hw import Dimension, Mark, Problem, Problems, SpecError
+from hw.input import cut, parse_document, show, unknown, validate
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import first_line
+from scenarios.language.model_spec import ParallelSpec, Recompute
 from simulator import Bounded, Estimator, Parallel, Training
 from simulator.models import Transformer
 
@@ -96,9 +98,7 @@ def asked_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None, ref
         raise SpecError([Problem(where, "a search is for the layout of the training of a transformer")])
     if run.parallel.collective_matmul > 1:
         raise SpecError([Problem(where, "a search has no bounds of matmuls in pieces: collective_matmul is 1")])
-    unknown_keys = [key for key in values or () if key not in KEYS]
-    if unknown_keys:
-        raise SpecError([Problem(Mark("--vary"), unknown("key of a layout", key, KEYS)) for key in unknown_keys])
+    _check(values or {})
     space = {**_space(scenario, run.model.description), **(values or {})}
     if list(space.get("order", ())) == [_ALL]:
         space["order"] = _orders(
@@ -128,6 +128,36 @@ def _as_it_counts(parallel: Parallel) -> Parallel:
     several = [name for name in parallel.order if parallel.extent(name) > 1]
     ones = [name for name in AXES if parallel.extent(name) == 1]
     return replace(parallel, schedule=schedule, order=(*several, *ones))
+
+
+class _Said(ParallelSpec):
+    """What may be said of a layout: what a scenario may say, in the same words."""
+
+    recompute: Recompute = "none"
+
+
+def _check(values: Mapping[str, Sequence[Any]]) -> None:
+    """Raises SpecError with every key that is none of a layout, and every value that a scenario could not say of it."""
+    problems = Problems()
+    for key, each in ((key, each) for key, of_it in values.items() for each in of_it if key in KEYS):
+        if key == "order":
+            if list(values[key]) != [_ALL]:
+                _check_order(str(each), problems)
+        else:
+            validate(_Said, parse_document(json.dumps({key: each}, default=str), "--vary"), problems)
+    for key in values:
+        if key not in KEYS:
+            problems.add(Mark("--vary"), unknown("key of a layout", key, KEYS))
+    problems.raise_if_any()
+
+
+def _check_order(written: str, problems: Problems) -> None:
+    """Axes of an order, which stand behind one another in its text."""
+    try:
+        Parallel(order=tuple(written.split()))
+    except SpecError as error:
+        for each in error.problems:
+            problems.add(Mark("--vary"), each.message)
 
 
 class Bounds:
@@ -207,7 +237,9 @@ def _combinations(
         layers = () if "pp" in layout or "interleave" in layout else run.parallel.layers
         try:
             parallel = replace(run.parallel, **layout, dp=chips // others, layers=layers)
-            training = replace(run.how, recompute=values.get("recompute", run.how.recompute))
+            recompute = values.get("recompute", run.how.recompute)
+            blocks = recompute["blocks"] if isinstance(recompute, Mapping) else recompute
+            training = replace(run.how, recompute=blocks)
         except SpecError as error:
             refused.add(first_line(error))
             continue

@@ -184,7 +184,7 @@ def search(
     """The best layout of the training of a scenario. `values`: what each key may be, in place of its own choice; `most`:
     runs after which it is given up without a proof; `goals`: what is to be best, two for a front of those that cannot be
     better in one without being worse in the other. Raises SpecError where there is nothing to search."""
-    _check(goals)
+    _check(goals, most)
     refused, runs = Refused(), runs or RunsHere(scenario)
     asked = asked_of(scenario, values, refused)
     candidates = (
@@ -206,11 +206,13 @@ def _floored(scenario: Scenario, asked: Mapping[Asked, Values]) -> list[Candidat
     return found
 
 
-def _check(goals: Sequence[str]) -> None:
+def _check(goals: Sequence[str], most: int | None) -> None:
     problems = [Problem(Mark("--goal"), unknown("goal", goal, GOALS)) for goal in goals if goal not in GOALS]
     if not problems and len({goal == "memory" for goal in goals}) < len(goals):
         told = "one system has one price: the least time is the least cost, and most tokens per dollar"
         problems.append(Problem(Mark("--goal"), f"{' and '.join(goals)} are one goal; {told}"))
+    if most is not None and most < 1:
+        problems.append(Problem(Mark("--most"), f"most is {most}; it must be 1 or more"))
     if problems:
         raise SpecError(problems)
 

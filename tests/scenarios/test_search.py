@@ -303,6 +303,33 @@ def test_the_order_of_axes_on_the_topology_is_part_of_a_space(tmp_path: Path) ->
     assert told["reasons"] == {"axes of one chip lie anywhere: one order is as another": 4}
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("--vary", "tp=a,1.5,0"), ["'a' will not do for tp", "1.5 will not do for tp", "0 will not do for tp"]),
+        (("--vary", "microbatch=1,,2"), ["'microbatch=1,,2' is not of the form tp=1,2,4"]),
+        (("--vary", "prefetch=x", "--vary", "zero=7"), ["'x' will not do for prefetch", "7 will not do for zero"]),
+        (("--vary", "order=tp dq"), ["unknown axis 'dq'"]),
+        (("--vary", "order=tp dp"), ["order names each of tp, cp, ep, dp, pp once"]),
+        (("--vary", "recompute=some"), ["'some' will not do for recompute"]),
+        (("--vary", "imbalance=0.5", "--vary", "tpp=1"), ["will not do for imbalance", "did you mean 'tp'?"]),
+        (("--most", "0"), ["--most:1:1: most is 0; it must be 1 or more"]),
+    ],
+)
+def test_what_no_layout_can_say_is_refused_at_once(tmp_path: Path, asked: tuple[str, ...], told: list[str]) -> None:
+    shown = overlapse("search", file_of(tmp_path, "fast links"), *asked)
+    assert shown.exit_code == 2
+    assert all(each in shown.stderr for each in told), shown.stderr
+
+
+def test_blocks_of_which_all_is_recomputed_are_searched_over(tmp_path: Path) -> None:
+    said = ("tp=1", "pp=1", "microbatch=2", "zero=0", "recompute={blocks: 1}")
+    asked = [text for each in said for text in ("--vary", each)]
+    shown = overlapse("search", file_of(tmp_path, "fast links"), *asked)
+    assert shown.exit_code == 0
+    assert "{'blocks': 1}" in shown.stdout
+
+
 def test_without_a_pipeline_schedules_are_one_layout(tmp_path: Path) -> None:
     file = file_of(tmp_path, "fast links")
     said = ("tp=1", "pp=1,2", "microbatch=2", "zero=0", "recompute=none", "schedule=gpipe,1f1b,zero_bubble")
@@ -350,7 +377,7 @@ def test_the_screen_says_what_won_and_why(tmp_path: Path) -> None:
     shown = overlapse("search", file_of(tmp_path, "slow links"), *ASKED).stdout
     assert shown.startswith("best         tp: ")
     assert "proof        none of the others ends before " in shown
-    assert "% longer" in shown
+    assert " % longer" in shown
     assert "busiest chip" in shown
     assert "exposed network" in shown
 

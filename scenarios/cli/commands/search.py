@@ -72,8 +72,8 @@ def _values(texts: list[str]) -> dict[str, list[Any]]:
 
     problems, found = Problems(), {}
     for number, text in enumerate(texts, 1):
-        key, equals, written = (each.strip() for each in text.partition("="))
-        if not equals or not key or not written:
+        key, _, written = (each.strip() for each in text.partition("="))
+        if not key or not all(each.strip() for each in written.split(",")):
             problems.add(Mark("--vary", number), f"'{text}' is not of the form tp=1,2,4")
             continue
         found[key.removeprefix("parallel.")] = [parse_document(each, "--vary").data for each in written.split(",")]

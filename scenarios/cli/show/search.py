@@ -121,7 +121,8 @@ def _proof(found: Searched) -> str:
         return f"none of the others can be {told}" if found.is_proven else f"not proven: {found.open:,} may be {told}"
     if found.is_proven:
         return f"none of the others ends before {bound}"
-    return f"not proven: some of the others may end after {bound}, {1 - found.bound_s / found.best.time_s:.1%} sooner"
+    sooner = 100 * (1 - found.bound_s / found.best.time_s)
+    return f"not proven: some of the others may end after {bound}, {sooner:.1f} % sooner"
 
 
 def _why(best: Candidate, other: Candidate) -> str:
@@ -129,7 +130,7 @@ def _why(best: Candidate, other: Candidate) -> str:
     differ = [key for key in best.values if best.values[key] != other.values[key]]
     told = ", ".join(f"{key}: {other.values[key]}" for key in differ)
     slower = other.time_s / best.time_s - 1
-    more = f"takes {slower:.1%} longer" if slower >= 0 else f"needs {show(other.peak, Dimension.DATA)} a chip"
+    more = f"takes {100 * slower:.1f} % longer" if slower >= 0 else f"needs {show(other.peak, Dimension.DATA)} a chip"
     return f"the next, with {told}, {more}"
 
 
