@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from hw.rows import Memo, smallest
+from hw.rows import Memo, largest, smallest
 from simulator.engine.causes import UNITS
 from simulator.engine.fluid_pool import Flow, Pool, Use
 from simulator.engine.held import TICK, Held, ceiling
@@ -72,6 +72,7 @@ class _Holder:
         more, soon = units - self.on, togo - ceiling(togo, TICK) + 1.0
         rounds = ceiling(waiting / units)
         left = waiting - rounds * more - (rounds - 1.0) * self.on
+        waiting = largest([0.0, waiting - more])
         if left <= 0.0:
             return rounds, waiting, self.on + left + more
         return rounds + soon, waiting, left + more

@@ -100,7 +100,8 @@ class StreamTiling:
 class FlashTiling:
     """Blocks of fused attention: per key-value head, [rows, d] queries (of all its query heads) against [keys, d] keys
     and [keys, dv] values. `span`: keys that one query sees, all unless said; `group`: rows of one position. A block of
-    queries reads the keys in reach of any of them. `extra` reads happen once, as those of the queries do."""
+    queries reads the keys in reach of any of them. `extra` reads happen once, as those of the queries do. Without
+    `value_bytes` the keys are the values, in one read."""
 
     heads: int
     rows: int
@@ -113,8 +114,9 @@ class FlashTiling:
 
     def tiles(self, on_chip_bytes: float, unit: tuple[int, int]) -> Iterator[Tile]:
         """Query blocks of doubling height against key blocks of the unit's width, as long as they fit."""
+        kept = 2 if self.value_bytes else 1
         if not self.rows or not self.keys:
-            yield Tile(1.0, (1.0,) * (3 + self.extra), "nothing")  # the chip has no part of the heads
+            yield Tile(1.0, (1.0,) * (1 + kept + self.extra), "nothing")  # the chip has no part of the heads
             return
         bk = min(unit[1], self.keys)
         found = False
@@ -128,7 +130,7 @@ class FlashTiling:
                 seen = min(self.keys, (self.span or self.keys) + math.ceil(bq / self.group) - 1)
                 steps = self.heads * passes * _ceil(seen, bk)
                 times = max(1.0, passes * seen / self.keys)
-                yield Tile(steps, (1.0, times, times, *(1.0,) * self.extra), f"{bq}q x {bk}k")
+                yield Tile(steps, (1.0, *(times,) * kept, *(1.0,) * self.extra), f"{bq}q x {bk}k")
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,12 @@ def test_a_kernel_of_few_units_runs_beside() -> None:
     assert list(ran(chip(4, 2), blocks(4, 4), blocks(2, 4, fixed=10)).end) == [WAVE, 2 * WAVE]
 
 
+def test_blocks_that_have_begun_on_units_that_came_wait_no_more() -> None:
+    """Of 4 units two streams hold one and two, until 20 and 30 ps: then the last of 4 blocks begin."""
+    engine = ran(chip(4, 3), blocks(4, 4), stream(10, 1, 4), stream(20, 2, 4))
+    assert list(engine.end) == [30 + WAVE, 20, 30]
+
+
 def test_one_unit_short_is_a_second_wave_as_long_as_it_is_short() -> None:
     """132 blocks on 132 units beside one block of 3 waves: two waves. Where that ends within the first wave, its unit makes
     the last block: it is late by that time."""

@@ -228,6 +228,18 @@ def test_flash_tiles_fit_or_are_the_smallest(heads: int, rows: int, keys: int, o
         assert tile.rereads == (1.0, ceil(rows, block), ceil(rows, block))
 
 
+def test_keys_that_are_the_values_are_one_read() -> None:
+    """As of latent attention: each read of the kernel has its times."""
+    for rows in (0, 256):
+        assert {len(tile.rereads) for tile in FlashTiling(2, rows, 512, 128, 0.0).tiles(1e6, UNIT)} == {2}
+    system, sizes = with_on_chip(2**27), "bf16[1,64,2,128]"
+    latent, apart = (
+        run([f"y:{sizes} = attention(q:{sizes}, k:{sizes}, {values})"], {}, system).time_s
+        for values in ("k", f"v:{sizes}")
+    )
+    assert 0 < latent < apart
+
+
 # Padding
 
 
