@@ -97,3 +97,10 @@ def test_data_that_stay_on_the_chip_and_times_that_spread_are_judged_apart(tmp_p
     for each in found[:2]:
         print(f"{each.row.params['mib']} MiB: {each.error:+.1%}")
         assert abs(each.error) < 0.07
+
+
+def test_a_file_that_is_not_there_is_told_as_everywhere(tmp_path: Path) -> None:
+    for command in (("validate",), ("calibrate", "--chip", "h100_sxm")):
+        shown = overlapse(*command, str(tmp_path / "none.csv"))
+        assert shown.exit_code == 2
+        assert "none.csv:1:1: cannot read the file: No such file or directory" in shown.stderr
