@@ -55,7 +55,8 @@ def read_rows(path: Path) -> list[Row]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([Problem(Mark(str(path)), f"cannot read the file: {getattr(error, 'strerror', None) or error}")]) from None
+        why = getattr(error, "strerror", None) or error
+        raise SpecError([Problem(Mark(str(path)), f"cannot read the file: {why}")]) from None
     numbered = [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
     if not numbered:
         raise SpecError([Problem(Mark(str(path)), "there are no rows")])

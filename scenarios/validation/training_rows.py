@@ -72,7 +72,8 @@ def read_training_rows(path: Path) -> list[TrainingRow]:
     try:
         lines = _numbered(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([Problem(Mark(str(path)), f"cannot read the file: {getattr(error, 'strerror', None) or error}")]) from None
+        why = getattr(error, "strerror", None) or error
+        raise SpecError([Problem(Mark(str(path)), f"cannot read the file: {why}")]) from None
     if len(lines) < 2:
         raise SpecError([Problem(Mark(str(path)), "there are no rows")])
     table = csv.DictReader(line for _, line in lines)

@@ -330,6 +330,15 @@ def test_blocks_of_which_all_is_recomputed_are_searched_over(tmp_path: Path) -> 
     assert "{'blocks': 1}" in shown.stdout
 
 
+def test_figures_are_whole_where_there_is_no_room_for_all_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = ("tp=1", "pp=1", "microbatch=2", "zero=0", "recompute=none,full", "imbalance=1.5", "order=all")
+    asked = [text for each in said for text in ("--vary", each)]
+    shown = overlapse("search", file_of(tmp_path, "fast links"), *asked).stdout
+    assert "…" not in shown
+    assert "a wider terminal shows tp and pp" in shown
+
+
 def test_without_a_pipeline_schedules_are_one_layout(tmp_path: Path) -> None:
     file = file_of(tmp_path, "fast links")
     said = ("tp=1", "pp=1,2", "microbatch=2", "zero=0", "recompute=none", "schedule=gpipe,1f1b,zero_bubble")

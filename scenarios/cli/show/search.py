@@ -12,6 +12,7 @@ from rich.text import Text
 from analysis import RUN_WORDS
 from hw import Dimension
 from hw.input import show
+from scenarios.console.terminal import fitting, left_out
 from scenarios.questions.layouts import Candidate
 from scenarios.questions.search import ROWS, Searched
 
@@ -37,7 +38,7 @@ def show_search(console: Console, found: Searched) -> None:
         console.print(Text(f"why          {_why(best, found.next)}"))
         console.print(_causes(found))
     console.print()
-    console.print(_table(found))
+    _print_table(console, found)
 
 
 def search_record(found: Searched) -> dict[str, Any]:
@@ -151,11 +152,20 @@ def _seconds(time: float) -> str:
     return show(time, Dimension.TIME) if time else "0"
 
 
-def _table(found: Searched) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+def _print_table(console: Console, found: Searched) -> None:
+    """What was run. Where there is no room, keys whose values are alike in all rows are left out first, then the others:
+    figures are never cut."""
     assert found.best is not None
-    for column in (*found.best.values, "time", "at least", "MFU", "peak"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for each in found.ran[:ROWS]:
-        table.add_row(*map(str, each.values.values()), *each.figures)
-    return table
+    keys, shown = list(found.best.values), found.ran[:ROWS]
+    heads = [*keys, "time", "at least", "MFU", "peak"]
+    rows = [[*map(str, each.values.values()), *each.figures] for each in shown]
+    alike = [key for at, key in enumerate(keys) if len({row[at] for row in rows}) == 1]
+    kept = fitting(heads, rows, [*alike, *(key for key in keys if key not in alike)], console)
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    for at in kept:
+        table.add_column(heads[at], justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[at] for at in kept))
+    console.print(table)
+    if len(kept) < len(heads):
+        console.print(left_out(heads, kept))
