@@ -220,7 +220,9 @@ class Network:
         request = _request(communication, number, chips, group)
         ways = [choose(group, request, wanted, self.seconds)]
         if self._delays.adds_up(communication, wanted):
-            ways.append(replace(choose(group, request, IN_SWITCH.name, self.seconds), why="faster, as measured"))
+            added = choose(group, request, IN_SWITCH.name, self.seconds)
+            if self._delays.knows(added, self.phase_seconds):
+                ways.append(replace(added, why="faster, as measured"))
         priced = [
             replace(way, transfer=self._delays.measured(way, communication, number, chips, self.phase_seconds))
             for way in ways

@@ -46,6 +46,13 @@ class Delays:
             and self._switches
         )
 
+    def knows(self, choice: Choice, seconds: Callable[[Transfer], float]) -> bool:
+        """Whether it was measured how fast the switches of the very link add up that holds a transfer up."""
+        if not choice.transfer.phases:
+            return False
+        times = self._times(self._slowest_link(choice.transfer, seconds))
+        return times is not None and times.in_switch is not None
+
     @cached_property
     def _switches(self) -> bool:
         """Whether it is known how fast the switches of some link add up."""

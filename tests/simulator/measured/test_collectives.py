@@ -107,3 +107,14 @@ def test_by_the_data_sheet_and_over_other_links_there_is_none() -> None:
     rate = system.kinds[0].links["infiniband"].bytes_per_s
     found = simulate(parse_graph(lines, sizes), apart, MEASURED).time_s
     assert found == pytest.approx(2 * 7 / 8 * 2**21 / rate, rel=1e-6)
+
+
+def test_switches_of_a_link_that_was_not_measured_are_left_alone() -> None:
+    """That NVLink's add up is no word about PCIe's: there it takes what other ways take."""
+    graph = parse_graph(["r:fp32[N] = all_reduce(g:fp32[N]{U_X}, over=X)"], {"N": 2**24})
+    options, chip = RunOptions(calibration="measured"), load_chip("h100_sxm")
+    plain, adding = (
+        simulate(graph, System(chip, parse_topology(f"{wiring} over pcie", chip.links), Mesh({"X": 4})), options)
+        for wiring in ("switch(4)", "switch(4,in_switch_reduction=yes)")
+    )
+    assert adding.time_s == plain.time_s
