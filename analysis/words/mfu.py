@@ -4,6 +4,8 @@ Model: the matrix FLOPs of every chip at its data sheet's peak take `ideal` seco
 have needed, over what they were there for: sum(ideal x peak) / (time x sum(peak)), so the share of the FLOPs that the whole
 system could have done in the time. On alike chips with alike work that is a chip's ideal seconds over the time.
 MFU counts the FLOPs of the model, HFU also those done again (`recompute=true` of an op, or of a member of a fused kernel).
+Assumes: what a kernel makes again within itself (the scores of flash attention, backwards) is the model's, as PyTorch's
+counter has it: five products for four.
 Source: model and hardware FLOPs utilisation as in Chowdhery et al. 2022 (PaLM), appendix B.
 """
 
