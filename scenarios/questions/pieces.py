@@ -19,6 +19,7 @@ from hw.input import is_file
 from scenarios.importers import format_of
 from scenarios.importers.kineto.events import WORK, DeviceWork, RankTrace, read_rank
 from scenarios.importers.kineto.ranks import cut_to, launches_of
+from scenarios.language.value_text import as_number
 from simulator import Result
 
 if TYPE_CHECKING:
@@ -91,12 +92,16 @@ def simulated_pieces(result: Result, chip: int = 0) -> list[Piece]:
     issued = _ends_before(rows[hosts]["end"].tolist(), rows[~hosts]["begin"].tolist())
     work = rows[~hosts]
     kernels = {each.kernel.name: each.kernel for each in result.plan.kernels}
-    kinds = {op.name: op.kind for op in result.plan.graph.every_op()}
+    ops = {op.name: op for op in result.plan.graph.every_op()}
+    kinds = {name: op.kind for name, op in ops.items()}
+    delays = {name: as_number(text) for name, op in ops.items() if (text := op.option("delay")) is not None}
     columns = zip(work["op"].astype(str), work["does"].astype(str), work["begin"], work["end"], issued, strict=True)
     made: list[tuple[str, str, tuple[str, ...], _Span]] = []
     for op, does, begin, end, at in columns:
         kernel = kernels[op]
         of_ops = tuple(kinds.get(name, kernel.kind) for name in kernel.base_ops)
+        # what passes before a kernel itself begins is a gap, as it is in a trace
+        begin = min(end, begin + delays.get(kernel.base, 0.0))
         made.append((kernel.base, does, of_ops, _Span(begin, end, at)))
     _tiled([span for *_, span in made])
     return [_piece_of(*each) for each in made if each[-1].end > each[-1].begin]

@@ -150,15 +150,16 @@ def test_mistakes_are_told(files: tuple[str, str], command: tuple[str, ...], mes
 @needs_traces
 @pytest.mark.parametrize("trace", [GPT2, STREAMS], ids=["gpt2", "streams"])
 def test_a_replay_is_its_trace(trace: Path, tmp_path: Path) -> None:
-    """Every kernel is found again, and no time is left over but the rounding of what waits."""
+    """Every kernel is found again, as long, and behind the same gap."""
     path = tmp_path / "replay.yaml"
     path.write_text(import_files([trace]).text, encoding="utf-8")
     found = compare_measured(load_scenario(str(path)), trace)
     adds_up(found)
-    a, b = found.times
-    assert a == pytest.approx(b, rel=3e-4)
-    assert found.matched[1] > 0.999
-    assert found.parts[HOST_GAPS][0] == pytest.approx(found.parts[HOST_GAPS][1], rel=1e-3)
+    assert found.matched == pytest.approx((1.0, 1.0))
+    for name, (a, b) in found.parts.items():
+        assert a == pytest.approx(b, rel=1e-6, abs=1e-9), name
+    for each in (*found.moves, *found.gaps):
+        assert each.difference == pytest.approx(0, abs=1e-9), each
 
 
 @needs_traces
