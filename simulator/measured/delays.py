@@ -78,7 +78,9 @@ class Delays:
         nbytes = asked.group_bytes[number] if asked.group_bytes else asked.nbytes
         rate = min(kind.links[link].bytes_per_s * kind.links[link].count for kind in self.system.kinds)
         if choice.algorithm == IN_SWITCH.name and times.in_switch is not None:
-            delay_s = in_switch_delay_s(nbytes, len(chips), seconds(transfer), times, rate)
+            # a faster link (what-if) is faster up to the switch and back, too
+            faster = rate * self.options.speedup.get(link, 1.0)
+            delay_s = in_switch_delay_s(nbytes, len(chips), seconds(transfer), times, faster)
         else:
             delay_s = collective_delay_s(asked.kind, nbytes, len(chips), seconds(transfer), times, rate)
         cores = cores_held(nbytes, times, choice.algorithm == IN_SWITCH.name)

@@ -98,6 +98,13 @@ def test_who_asks_for_a_way_gets_it() -> None:
     assert reduced(2**20, 8, collectives="in_switch")[0] > 70e-6
 
 
+def test_a_faster_link_is_faster_through_its_switches() -> None:
+    """All but the start goes as the link does."""
+    found, by = reduced(2**29, 8, speedup={"nvlink": 2.0})
+    assert by == "in_switch"
+    assert found - 70e-6 == pytest.approx((reduced(2**29, 8)[0] - 70e-6) / 2, rel=1e-6)
+
+
 def test_by_the_data_sheet_and_over_other_links_there_is_none() -> None:
     lines, sizes = ["y:bf16[N] = all_reduce(x:bf16[N]{U_X}, over=X)"], {"N": 2**20}
     system = node("h100_sxm", 8)
