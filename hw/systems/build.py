@@ -264,6 +264,8 @@ class SystemBuilder:
                 self._add(("slice",), message)
                 return key, None
             levels = spec.slices.topology(spec.slice)
+        if spec.joins_nothing:
+            self._add(("scale_out",), "scale_out says how nodes are joined, and nodes, how many there are, is missing")
         if spec.nodes is None or spec.nodes == 1:
             return key, levels
         if spec.scale_out is None or NODES not in spec.scale_out or levels is None:

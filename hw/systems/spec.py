@@ -117,6 +117,11 @@ class SystemSpec(Spec):
         """Whether it says how its chips are wired."""
         return self.topology is not None or self.slice is not None or (self.nodes or 1) > 1
 
+    @property
+    def joins_nothing(self) -> bool:
+        """Whether it says how nodes are joined, but of no nodes."""
+        return self.scale_out is not None and self.nodes is None and self.base is None
+
 
 class SystemFile(SystemSpec):
     """A system file: a system with a name, and the sources of what is its own (its chips have theirs)."""
@@ -124,6 +129,11 @@ class SystemFile(SystemSpec):
     name: str = Field(min_length=1)
     about: str = ""
     sources: Annotated[dict[str, str], Frozen] = Field(default_factory=dict)
+
+    @property
+    def joins_nothing(self) -> bool:
+        """Never: how many nodes there are is for whoever starts from it."""
+        return False
 
     def figures(self) -> list[str]:
         """The sections that hold figures of its own, and so need a source."""

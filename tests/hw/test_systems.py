@@ -317,6 +317,10 @@ WRONG = [
     ("base: dgx_h100\nnodes: many", "s.yaml:4:10: 'many' will not do for system.nodes"),
     ("base: dgx_h100\nnodes: 60000", "s.yaml:4:10: switch(8) x fat_tree(60000,leaf=32,rails=yes) is out of range"),
     ("chip: h100_sxm\nnodes: 4", "s.yaml:4:10: nodes wants a base that can be joined"),
+    (
+        "chip: h100_sxm\ntopology: switch(8) over nvlink\nscale_out: switch({nodes}) over infiniband",
+        "s.yaml:5:14: scale_out says how nodes are joined, and nodes, how many there are, is missing",
+    ),
     ("chip: h100_sxm\nslice: 4x4", "s.yaml:4:10: a slice wants a base that comes in slices"),
     ("base: tpu_v5e\nslice: 17x1", "s.yaml:4:10: a slice 17x1 does not fit"),
     ("base: tpu_v5e\nslice: 4x4\ntopology: ring(4)", "s.yaml:4:10: a slice wants a base that comes in slices"),
