@@ -17,11 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from hw import Mark, Problems, SpecError, System, load_chip
-from hw.input import Problem
+from hw import Mark, Problems, System, load_chip
 from scenarios.validation.judge import Judged
 from scenarios.validation.published.hugging_face import Asked, Shape, seconds
-from scenarios.validation.published.lines import numbered
+from scenarios.validation.published.lines import Cells, numbered, read_table
 from scenarios.validation.rows import Row
 
 MILLISECONDS = "label_all_e2e_latency"
@@ -73,20 +72,10 @@ def by_device(found: Iterable[Judged]) -> list[Judged]:
 
 def read_published(path: Path) -> list[Row]:
     """The rows of a file. Raises SpecError with every line that cannot be read."""
-    lines = numbered(path)
-    if len(lines) < 2:
-        raise SpecError([Problem(Mark(str(path)), "there are no rows")])
-    table = csv.DictReader(line for _, line in lines)
-    missing = [name for name in _NEEDED if name not in (table.fieldnames or ())]
-    if missing:
-        raise SpecError([Problem(Mark(str(path), lines[0][0]), f"there are no columns {', '.join(missing)}")])
-    problems = Problems()
-    rows = list(_rows(zip((at for at, _ in lines[1:]), table, strict=True), path, problems))
-    problems.raise_if_any()
-    return rows
+    return read_table(path, _NEEDED, _rows)
 
 
-def _rows(lines: Iterable[tuple[int, Mapping[str, str]]], path: Path, problems: Problems) -> Iterator[Row]:
+def _rows(lines: Cells, path: Path, problems: Problems) -> Iterator[Row]:
     for at, cells in lines:
         mark = Mark(str(path), at)
         try:

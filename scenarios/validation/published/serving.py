@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw import Chip, Mark, Mesh, Problems, SpecError, System, load_chip, parse_topology
-from hw.input import Problem
+from hw import Chip, Mark, Mesh, Problems, System, load_chip, parse_topology
 from scenarios.validation.judge import Judged
 from scenarios.validation.published.engine import SHAPES, Step, engine_seconds
-from scenarios.validation.published.lines import numbered
+from scenarios.validation.published.lines import Cells, numbered, read_table
 from scenarios.validation.rows import Row
 
 PREFILL, DECODE = "real_prefill_ms", "real_decode_ms"
@@ -70,20 +69,10 @@ def judged_serving(path: Path) -> list[Judged]:
 
 def read_serving(path: Path) -> list[Row]:
     """The rows of a file, two a line. Raises SpecError with every line that cannot be read."""
-    lines = numbered(path)
-    if len(lines) < 2:
-        raise SpecError([Problem(Mark(str(path)), "there are no rows")])
-    table = csv.DictReader(line for _, line in lines)
-    missing = [name for name in _NEEDED if name not in (table.fieldnames or ())]
-    if missing:
-        raise SpecError([Problem(Mark(str(path), lines[0][0]), f"there are no columns {', '.join(missing)}")])
-    problems = Problems()
-    rows = list(_rows(zip((at for at, _ in lines[1:]), table, strict=True), path, problems))
-    problems.raise_if_any()
-    return rows
+    return read_table(path, _NEEDED, _rows)
 
 
-def _rows(lines: Iterable[tuple[int, Mapping[str, str]]], path: Path, problems: Problems) -> Iterator[Row]:
+def _rows(lines: Cells, path: Path, problems: Problems) -> Iterator[Row]:
     for at, cells in lines:
         mark = Mark(str(path), at)
         try:
