@@ -3,10 +3,11 @@
 Model: the matrix FLOPs of every chip at its data sheet's peak take `ideal` seconds there; MFU is what all chips' peaks would
 have needed, over what they were there for: sum(ideal x peak) / (time x sum(peak)), so the share of the FLOPs that the whole
 system could have done in the time. On alike chips with alike work that is a chip's ideal seconds over the time.
-MFU counts the FLOPs of the model, HFU also those done again (`recompute=true` of an op, or of a member of a fused kernel).
-Assumes: what a kernel makes again within itself (the scores of flash attention, backwards) is the model's, as PyTorch's
-counter has it: five products for four.
-Source: model and hardware FLOPs utilisation as in Chowdhery et al. 2022 (PaLM), appendix B.
+MFU counts the FLOPs of the model, HFU also those done again: by an op that says so (`recompute=true`, also of a member of a
+fused kernel), or by a kernel within itself (the scores of flash attention, backwards: five products for four).
+Source: model FLOPs utilisation as in Chowdhery et al. 2022 (PaLM), appendix B: what is required forwards and backwards is
+counted, what is made again is not (of attention two products forwards, four backwards); hardware FLOPs utilisation beside it
+as in Korthikanti et al. 2022, appendix A.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def _utilisation(plan: Plan, time_s: float, recomputed: bool) -> float:
     def ideal(sort: PlannedKernel, variant: int) -> float:
         chip = plan.split.chips[variant]
         return sum(
-            work.flops / _peak(chip, work.dtype)
+            (work.flops if recomputed else work.model_flops) / _peak(chip, work.dtype)
             for work in sort.variants[variant].kernel.works
-            if work.unit == _UNIT and (recomputed or not work.recompute)
+            if work.unit == _UNIT
         )
 
     ideal_s = totals(plan, ideal, lambda sort: bool(sort.kernel.matrix_flops))

@@ -61,7 +61,7 @@ WORDS: Mapping[str, Word] = {
         Dimension.RATIO,
         "matrix work of the model at the data sheet's peak / time; work that is done again is not counted",
     ),
-    "hfu": Word(Dimension.RATIO, "as mfu, with the work of ops that say recompute=true"),
+    "hfu": Word(Dimension.RATIO, "as mfu, with work that is done again"),
     "exposed_network": Word(_S, "communication running while no matrix or vector work runs, longest over chips"),
     "exposed_memory": Word(_S, "pure data movement running while no matrix or vector work runs, longest over chips"),
     "peak_memory": Word(_B, "most HBM that live tensors take on one chip"),

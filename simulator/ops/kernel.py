@@ -50,15 +50,20 @@ class Contraction:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Arithmetic of a kernel on one unit at one dtype; `contractions` say what padding makes of it, `recompute`
-    that the model has it done already, `efficiency` what part of the unit's peak it reaches."""
+    """Arithmetic of a kernel on one unit at one dtype; `contractions` say what padding makes of it, `again_flops`
+    how much of it the model has done already, `efficiency` what part of the unit's peak it reaches."""
 
     unit: str
     dtype: str
     flops: float
     contractions: tuple[Contraction, ...] = ()
-    recompute: bool = False
+    again_flops: float = 0.0
     efficiency: float = 1.0
+
+    @property
+    def model_flops(self) -> float:
+        """FLOPs that the model asks for: each product once, however often it is made."""
+        return self.flops - self.again_flops
 
     def issued_flops(self, tile: tuple[int, int] | None) -> float:
         """FLOPs that the unit spends: with padding to `tile`, dims are rounded up."""
@@ -137,7 +142,8 @@ class Schedule:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
     """One kernel. `ops` are the ops it carries out (several when fused); `tiling` is None where there is one tile.
-    `recompute`: it does again what was thrown away, so its work is none of the model's.
+    `recompute`: it does again what was thrown away, so its work is none of the model's; `again_flops`: those of its matrix
+    FLOPs with which it makes again, within itself, what was thrown away.
     `efficiency`: what part of the peaks of the units it reaches, as its op says. `grown`: (tensor, tensor) for each that
     it writes into the memory of one that it reads. `parts`: the kernels that it falls into where one of them is fused.
     `host_s`: work of the host that issues kernels. `written`: what its ops are called without the numbers of rounds, where
@@ -164,6 +170,7 @@ class Kernel:
     schedule: Schedule = Schedule()
     spilled_bytes: float = 0.0
     recompute: bool = False
+    again_flops: float = 0.0
     efficiency: float = 1.0
     grown: tuple[tuple[str, str], ...] = ()
     parts: tuple[Kernel, ...] = ()
@@ -185,10 +192,11 @@ class Kernel:
     @property
     def works(self) -> tuple[Work, ...]:
         """What it computes, by unit and dtype; of a fused kernel, what its members do."""
-        how = self.recompute, self.efficiency
+        matrix, vector = self.matrix_flops, self.vector_flops
+        again = (matrix, vector) if self.recompute else (self.again_flops, 0.0)
         own = (
-            Work("matrix_unit", self.matrix_dtype, self.matrix_flops, self.contractions, *how),
-            Work("vector_unit", self.vector_dtype, self.vector_flops, (), *how),
+            Work("matrix_unit", self.matrix_dtype, matrix, self.contractions, again[0], self.efficiency),
+            Work("vector_unit", self.vector_dtype, vector, (), again[1], self.efficiency),
         )
         return self.members or tuple(work for work in own if work.flops)
 

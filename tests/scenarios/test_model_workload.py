@@ -330,7 +330,8 @@ def test_models_that_make_no_tokens_count_samples(file: str, what: str) -> None:
     assert summary["samples_per_s"] == pytest.approx(samples / time)
     per_s = summary["tokens_per_s"]
     assert per_s == pytest.approx(tokens / time) if tokens else per_s is None
-    assert summary["mfu"] == summary["hfu"]
+    # flash attention backwards makes scores again
+    assert (summary["mfu"] == summary["hfu"]) == (what != "images")
     assert (summary["cost_per_million_tokens"] is None) == (tokens == 0)
 
 

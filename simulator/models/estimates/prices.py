@@ -30,7 +30,7 @@ _STAGES = "P"
 @dataclass(frozen=True, slots=True, eq=False)
 class Price:
     """Seconds of a kernel. `least`: alone, which no run can beat; `serial`: nothing overlapping in it; `needs`: of each
-    resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: those of the model;
+    resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: what it does, again or not;
     `issue`: of the host that issues it, before it can begin."""
 
     queue: str
@@ -83,10 +83,9 @@ class Prices:
             wires = self._wires(transfer)
             needs = self._with_units(needs, seconds)
         least = fixed + max(alone_time(times, variant.steps), shared)
-        useful = 0.0 if kernel.recompute else kernel.matrix_flops
         issue = self._issue_s(kernel) if self._issue_s is not None else 0.0
         needs = {**needs, DISPATCH: issue} if issue else needs
-        return Price(queue_name(kernel), least, fixed + serial + issue, needs, wires, useful, issue)
+        return Price(queue_name(kernel), least, fixed + serial + issue, needs, wires, kernel.matrix_flops, issue)
 
     def sent(self, ends: tuple[Kernel, Kernel], stages: tuple[int, int]) -> tuple[Price, Price]:
         """The prices of a send and of its recv, which are one task, between two places along their axes."""

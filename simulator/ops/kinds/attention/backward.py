@@ -64,7 +64,7 @@ def _of_all_pairs(h: Heads, *sizes: tuple[int, int]) -> tuple[Contraction, ...]:
 
 
 def five_matmuls(h: Heads) -> tuple[Contraction, ...]:
-    """Scores again, do v, and dv, dq, dk."""
+    """Scores again, the first of them, which no model asks for; do v, and dv, dq, dk."""
     return _matmuls(h, (h.keys, h.d), (h.keys, h.e), (h.e, h.keys), (h.d, h.keys), (h.d, h.keys))
 
 
@@ -86,6 +86,7 @@ def _flash(call: Call, h: Heads) -> list[Kernel]:
             writes=(call.output.access, *sides(call)),
             matrix_flops=sum(contraction.flops for contraction in contractions),
             matrix_dtype=call.input_dtype,
+            again_flops=contractions[0].flops,
             vector_flops=VECTOR_FLOPS * h.heads * h.queries * h.keys * h.share,
             vector_dtype=call.output.dtype,
             contractions=contractions,
