@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scenarios.cli.commands.bench import register as register_bench
 from scenarios.cli.commands.calibrate import register as register_calibrate
 from scenarios.cli.commands.estimate import register as register_estimate
 from scenarios.cli.commands.find import register as register_find
@@ -320,6 +321,7 @@ register_import(app, _reporting, _print_json)
 register_library(app, _reporting, _print_json)
 register_validate(app, _reporting, _print_json)
 register_calibrate(app, _reporting)
+register_bench(app, _reporting)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ _SIGNS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
     ".csv": (
         re.compile(rb"task,op,kind,chip,queue,"),  # a timeline
         re.compile(rb"[^\n]*\blower_bound,[^\n]*\berror\b"),  # a study
+        re.compile(rb"# [^\n]*torch [^\n]*\nsuite,name,mode,"),  # rows of a bench
     ),
     ".json": (
         re.compile(rb'\{"displayTimeUnit":"ns","otherData":\{"overlapse_zero_us"'),  # a trace
