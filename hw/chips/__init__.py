@@ -6,7 +6,7 @@
 from hw.chips.catalogue import build_chip, chip_document, chip_names, is_path, load_chip, override
 from hw.chips.chip import MEASURED, Chip, Derivation, Link
 from hw.chips.collective_times import CollectiveTimes
-from hw.chips.generic import GENERIC, ChipKernels, chip_kernels
+from hw.chips.generic import GENERIC, ChipKernels, architecture_on, chip_kernels
 from hw.chips.host import HOST_LINK, Host
 from hw.chips.kernel_times import (
     AttentionTimes,
@@ -39,6 +39,7 @@ __all__ = [
     "KernelTimes",
     "MatmulTimes",
     "PassTimes",
+    "architecture_on",
     "chip_kernels",
     "kernel_times_names",
     "load_kernel_times",

@@ -50,11 +50,16 @@ def chip_kernels(chip: Chip) -> ChipKernels | None:
         like = GENERIC.get(chip.kind)
     if like is None or "cores" not in chip.matrix_unit.model_fields_set:
         return None
-    derived = chip.matrix_unit.derived
+    return ChipKernels(architecture_on(like, chip), False, like)
+
+
+def architecture_on(name: str, chip: Chip) -> KernelTimes:
+    """An architecture's kernels on a chip, as its data sheet scales them. Raises ValueError for an unknown name."""
+    derived, measured = chip.matrix_unit.derived, chip.calibration.measured
     clock_hz = derived.clock_hz if derived is not None else None
     long = measured.long_matmuls if measured is not None else {}
-    reached = tuple((str(name), share) for name, share in long.items())
-    return ChipKernels(generic_times(like, clock_hz, _joules_per_flop(chip), reached), False, like)
+    reached = tuple((str(dtype), share) for dtype, share in long.items())
+    return generic_times(name, clock_hz, _joules_per_flop(chip), reached)
 
 
 def _joules_per_flop(chip: Chip) -> float | None:

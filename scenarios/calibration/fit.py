@@ -2,7 +2,8 @@
 
 Model: a stage is some parameters and the rows that determine them; streams come first, since all that follows rests on the
 start of a kernel and on HBM. Parameters that no stage determines stay as in what the fit begins with. Errors are logarithms
-of predicted over measured; soft losses let a spoiled row count little, whatever it says.
+of predicted over measured; soft losses let a spoiled row count little, whatever it says, and rows whose times spread are
+left out. What is found is the chip's own: of its clock, power limit and peak, as sure as the errors of each family's rows.
 Law: rows made from parameters give these parameters again.
 Source: scipy.optimize.least_squares, losses soft_l1 and cauchy (an extra: `pip install 'overlapse[calibrate]'`).
 """
@@ -12,12 +13,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from hw import Chip, RunError
-from hw.chips import KernelTimes
+from hw.chips import Family, KernelTimes
 from scenarios.calibration.timed import Timed, timed_rows
 from scenarios.validation import Row
 from simulator.measured import Device
@@ -27,6 +28,9 @@ SOFT = 0.1
 
 _STEP = 1e-3
 """Relative steps of differences: tiles and waves make times that bend."""
+
+_SAYS = 0.01
+"""Of the logarithms of times, what a parameter's own changes of them at least, else its rows say next to nothing of it."""
 
 _SHARES, _TIMES, _FACTORS = (0.05, 1.0), (1e-9, 1e-3), (0.1, 100.0)
 _SMALL = (1e-14, 1e-6)
@@ -39,14 +43,15 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Parameters (dotted, as in a file) that some rows determine; errors of these rows before and after, relative. A stage
-    of fewer rows than parameters determines nothing."""
+    """Parameters (dotted, as in a file) that some rows determine; mean errors of these rows before and after, relative. A
+    stage of fewer rows than parameters determines nothing. `weak`: parameters that change these rows by next to nothing."""
 
     name: str
     parameters: tuple[str, ...]
     rows: int
     before: float = 0.0
     after: float = 0.0
+    weak: tuple[str, ...] = ()
 
     @property
     def determined(self) -> bool:
@@ -56,27 +61,58 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """Kernel times, and how they were found."""
+    """Kernel times, and how they were found. Of the rows `spread` are left out since other work got in, and `unused` since
+    they are steps, warm, or nothing that is known here and that the chip can do."""
 
     times: KernelTimes
     stages: tuple[Stage, ...]
+    spread: int = 0
+    unused: int = 0
 
 
 def calibrate(rows: Sequence[Row], chip: Chip, base: KernelTimes, source: str) -> Calibrated:
     """The kernel times of a chip from measured operators, beginning with those of `base`. Raises RunError without scipy."""
-    known = timed_rows(rows, chip)
+    every = timed_rows(rows, chip)
+    known = [each for each in every if not each.row.unsteady]
     data: dict[str, Any] = base.model_dump(by_alias=True)
-    data |= {"name": "", "about": f"Kernels of {chip.name}.", "source": source}
+    data |= {"name": "", "about": f"Kernels of {chip.name}.", "source": source, **_measured_under(chip)}
     stages = []
     for name, wanted, parameters in _stages(known, base):
         mine = [each for each in known if wanted(each)]
         stage = Stage(name, parameters, len(mine))
         if stage.determined:
-            data, before, after = _found(mine, chip, data, parameters)
-            stage = Stage(name, parameters, len(mine), before, after)
+            data, stage = _found(mine, chip, data, stage)
         stages.append(stage)
-    return Calibrated(KernelTimes(**data), tuple(stages))
+    data["residuals"] = {**base.residuals, **_residuals(stages)}
+    return Calibrated(KernelTimes(**data), tuple(stages), len(every) - len(known), len(rows) - len(every))
 
+
+def _measured_under(chip: Chip) -> dict[str, float | None]:
+    """What shares and times of cores go with, when another chip is like this one."""
+    derived = chip.matrix_unit.derived
+    peaks = {str(name): rate for name, rate in chip.matrix_unit.peak_flops_per_s.items()}
+    clock_hz = derived.clock_hz if derived is not None else None
+    return {"clock": clock_hz, "power": chip.power_watts or None, "peak": peaks.get("bf16", peaks.get("fp16"))}
+
+
+def _residuals(stages: Sequence[Stage]) -> dict[Family, float]:
+    """The mean error of each family that rows have determined; streams and all kinds are passes."""
+    found: dict[Family, list[tuple[int, float]]] = {}
+    for stage in stages:
+        if stage.determined:
+            found.setdefault(_FAMILIES.get(stage.name, "passes"), []).append((stage.rows, stage.after))
+    return {
+        family: sum(rows * after for rows, after in each) / sum(rows for rows, _ in each)
+        for family, each in found.items()
+    }
+
+
+_FAMILIES: Mapping[str, Family] = {
+    "matmul": "matmul",
+    "attention": "attention",
+    "attention_backward": "attention_backward",
+}
+"""By stages; all others are passes over memory."""
 
 Wanted = Callable[[Timed], bool]
 
@@ -116,10 +152,9 @@ def _of_kind(kind: str, known: Sequence[Timed], base: KernelTimes) -> tuple[str,
     return tuple(f"kinds.{kind}.{key}" for key in keys)
 
 
-def _found(
-    rows: Sequence[Timed], chip: Chip, data: Mapping[str, Any], parameters: Sequence[str]
-) -> tuple[dict[str, Any], float, float]:
-    """The parameters that fit some rows best, and their mean errors with those before and with these."""
+def _found(rows: Sequence[Timed], chip: Chip, data: Mapping[str, Any], stage: Stage) -> tuple[dict[str, Any], Stage]:
+    """The parameters that fit some rows best, and the stage with the mean errors with those before and with these."""
+    parameters = stage.parameters
     try:
         from scipy.optimize import least_squares
     except ImportError:
@@ -142,13 +177,17 @@ def _found(
     at = starts
     # first from far away, then with next to no say for rows that are still far off
     for loss in ("soft_l1", "cauchy"):
-        at = least_squares(errors, at, bounds=(low, high), loss=loss, f_scale=SOFT, diff_step=_STEP).x
+        found = least_squares(errors, at, bounds=(low, high), loss=loss, f_scale=SOFT, diff_step=_STEP)
+        at = found.x
     made = with_values(at)
+    said = [math.sqrt(statistics.fmean(change * change for change in column)) for column in found.jac.T.tolist()]
+    weak = tuple(dotted for dotted, change in zip(parameters, said, strict=True) if change < _SAYS)
 
     def mean(times: KernelTimes) -> float:
         return statistics.fmean(abs(each.seconds(chip, device, times) / each.row.measured_s - 1.0) for each in rows)
 
-    return made, mean(KernelTimes(**data)), mean(KernelTimes(**made))
+    before, after = mean(KernelTimes(**data)), mean(KernelTimes(**made))
+    return made, replace(stage, before=before, after=after, weak=weak)
 
 
 def _kind_of(dotted: str) -> str:

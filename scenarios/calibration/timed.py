@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hw import Chip, System
+from hw import Chip, SpecError, System
 from hw.chips import KernelTimes
 from scenarios.validation import TIMER_S, Row, operator_graph, written_back_s
 from simulator import Kernel, RunOptions, simulate
@@ -31,11 +31,15 @@ class Timed:
 
 
 def timed_rows(rows: Sequence[Row], chip: Chip) -> list[Timed]:
-    """The operators among some rows whose data come from HBM, those that are known."""
+    """The operators among some rows whose data come from HBM, those that are known and that the chip can carry out."""
     found = []
     for row in rows:
         graph = None if row.is_step or row.params.get("l2") == "warm" else operator_graph(row)
-        if graph is not None:
+        if graph is None:
+            continue
+        try:
             plan = simulate(graph, System(chip), RunOptions(overlap="full")).plan
-            found.append(Timed(row, tuple(each.kernel for each in plan.kernels)))
+        except SpecError:  # a copy from a host, of a chip without one
+            continue
+        found.append(Timed(row, tuple(each.kernel for each in plan.kernels)))
     return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from hw import Chip, System
+from hw import Chip, SpecError, System
 from hw.chips import KernelTimes, chip_kernels
 from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.operators import operator_graph
@@ -52,8 +52,15 @@ class Judged:
 
 
 def judged(rows: Sequence[Row], chip: Chip) -> list[Judged]:
-    """Every row with its prediction."""
-    return [Judged(row, _predicted_s(row, chip)) for row in rows if row.phase in ("", "step")]
+    """Every row with its prediction; none where the chip cannot do what was measured (a copy from a host it has not)."""
+    return [Judged(row, _possible_s(row, chip)) for row in rows if row.phase in ("", "step")]
+
+
+def _possible_s(row: Row, chip: Chip) -> float | None:
+    try:
+        return _predicted_s(row, chip)
+    except SpecError:
+        return None
 
 
 def _predicted_s(row: Row, chip: Chip) -> float | None:

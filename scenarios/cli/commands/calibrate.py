@@ -24,18 +24,19 @@ def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[No
             from pathlib import Path
 
             from hw import Mark, Problem, SpecError, load_chip
-            from hw.chips import load_kernel_times
+            from hw.chips import architecture_on
             from scenarios.calibration import block_text
             from scenarios.calibration import calibrate as found
             from scenarios.cli.show.errors import show_stages
             from scenarios.validation import read_rows
 
+            of = load_chip(chip)
             try:
-                base = load_kernel_times(start)
+                base = architecture_on(start, of)
             except ValueError as error:
                 raise SpecError([Problem(Mark("--start"), str(error))]) from None
-            made = found(read_rows(Path(file)), load_chip(chip), base, f"overlapse calibrate {Path(file).name}")
-            show_stages(made.stages, start)
+            made = found(read_rows(Path(file)), of, base, f"overlapse calibrate {Path(file).name}")
+            show_stages(made, start)
             text = block_text(made.times)
             if out is None:
                 typer.echo(text, nl=False)

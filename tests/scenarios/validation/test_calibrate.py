@@ -4,6 +4,7 @@ speaks of stays, and the block is what a chip's file can hold."""
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hw.chips import KernelTimes, build_chip, load_kernel_times
 from hw.input import Problems, parse_document
 from scenarios.calibration import block_text, calibrate
 from scenarios.calibration.timed import timed_rows
-from scenarios.validation import Row
+from scenarios.validation import Row, judged
 from simulator.measured import Device
 from tests.support.cases import overlapse
 
@@ -58,6 +59,44 @@ def test_a_spoiled_row_counts_little() -> None:
     spoiled = rows[-1]
     rows[-1] = Row(spoiled.suite, spoiled.name, spoiled.mark, spoiled.params, 8 * spoiled.measured_s)
     assert calibrate(rows, H100, HOPPER, "made").times.hbm == pytest.approx(0.8, rel=0.02)
+
+
+def test_rows_whose_times_spread_are_left_out_and_counted() -> None:
+    pytest.importorskip("scipy")
+    rows = made_from(other(), STREAMS)
+    late = [replace(row, measured_s=5 * row.measured_s, unsteady=True) for row in rows[:3]]
+    step = replace(rows[0], phase="step")
+    found = calibrate([*rows, *late, step], H100, HOPPER, "made")
+    assert (found.stages[0].rows, found.spread, found.unused) == (len(rows), 3, 1)
+    assert found.times.hbm == pytest.approx(0.8, rel=1e-3)
+    assert found.stages[0].after < 1e-3  # they are no part of the error, either
+
+
+def test_what_is_found_is_the_chips_own() -> None:
+    pytest.importorskip("scipy")
+    rows = made_from(other(), STREAMS)
+    rows[0] = replace(rows[0], measured_s=1.5 * rows[0].measured_s)
+    ampere = load_kernel_times("ampere")
+    found = calibrate(rows, H100, ampere, "made")
+    assert found.times.clock_hz == pytest.approx(1.83e9)
+    assert (found.times.power_watts, found.times.peak_flops_per_s) == (700.0, 989e12)
+    assert found.times.residuals["passes"] == found.stages[0].after > 0.01
+    assert found.times.residuals["matmul"] == ampere.residuals["matmul"]  # of which no row speaks
+
+
+def test_a_chip_without_a_host_has_no_copies_from_one() -> None:
+    bare = H100.model_copy(update={"host": None, "links": {}})
+    params = {"scale": 1.0}
+    rows = [Row("overlap", name, Mark("made", 1), params, 1.0) for name in ("h2d_copy_alone", "hbm_copy_alone")]
+    assert [each.row.name for each in timed_rows(rows, bare)] == ["hbm_copy_alone"]
+    assert [each.predicted_s is None for each in judged(rows, bare)] == [True, False]
+
+
+def test_parameters_of_which_rows_say_nothing_are_told() -> None:
+    pytest.importorskip("scipy")
+    long: Wanted = [("stream", "copy", {"mib": size}) for size in (1024, 2048, 4096)]
+    (stage, *_) = calibrate(made_from(other(), long), H100, HOPPER, "made").stages
+    assert stage.weak == ("start",)  # 3 us of a millisecond and more
 
 
 def test_what_no_row_speaks_of_stays_and_is_told() -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from hw import Dimension
 from hw.input import show as shown
-from scenarios.calibration import Stage
+from scenarios.calibration import Calibrated
 from scenarios.console.terminal import console, tell
 from scenarios.validation import Judged, by_group
 
@@ -68,13 +68,19 @@ def _rows(known: Sequence[Judged]) -> Table:
     return table
 
 
-def show_stages(stages: Sequence[Stage], start: str) -> None:
-    """Tell the rows of each stage and their mean error before and after; then what stays as it was."""
-    for stage in stages:
+def show_stages(found: Calibrated, start: str) -> None:
+    """Tell the rows of each stage and their mean error before and after; what stays as it was, and what was left out."""
+    for stage in found.stages:
         if stage.determined:
             told = f"{100 * stage.before:.1f} % off as {start}, {100 * stage.after:.1f} % now"
             tell(f"{stage.name}: {stage.rows} rows, {told}: {', '.join(stage.parameters)}")
-    left = [f"{stage.name} ({stage.rows} rows)" for stage in stages if not stage.determined]
+    weak = [dotted for stage in found.stages for dotted in stage.weak]
+    if weak:
+        tell(f"of which rows say next to nothing: {', '.join(weak)}")
+    left = [f"{stage.name} ({stage.rows} rows)" for stage in found.stages if not stage.determined]
     if left:
         tell(f"not determined, as {start}: {', '.join(left)}")
     tell(f"as {start} by nature: tiles, rows that are not aligned, convolutions, sustained clocks, dispatch")
+    if found.spread or found.unused:
+        apart = "whose times spread (other work got in)"
+        tell(f"left out: {found.spread} rows {apart}, {found.unused} that are steps, warm, or not known of this chip")
