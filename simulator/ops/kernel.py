@@ -7,6 +7,7 @@ turn amounts into seconds later (`simulator.lowering.lowering`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,12 +15,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Bytes of a tensor that a kernel moves from or to a memory; 0 bytes is a mere dependency."""
+    """Bytes of a tensor that a kernel moves from or to a memory; 0 bytes is a mere dependency. `view`: what shows them,
+    where the kernel reads the tensor through one; `whole`: the bytes that there are behind it."""
 
     tensor: str
     nbytes: float
     memory: str = "hbm"
     item_bytes: float = 1.0
+    view: str = ""
+    whole: float = math.inf
 
 
 def beside(op: str, what: str) -> str:

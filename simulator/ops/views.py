@@ -7,6 +7,7 @@ view holds nothing of its own. Of several tensors behind one view the first has 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,13 +17,16 @@ from simulator.ops.tiling import WiderTiling
 Behind = Mapping[str, Sequence[str]]
 """The tensors behind each view, by the view's name."""
 
+Sizes = Mapping[str, float]
+"""Bytes of tensors that lie behind views, as far as they are known."""
 
-def seen_through(kernel: Kernel, behind: Behind) -> Kernel:
-    """The kernel on the tensors behind its views."""
+
+def seen_through(kernel: Kernel, behind: Behind, sizes: Sizes) -> Kernel:
+    """The kernel on the tensors behind its views. `sizes`: of these."""
     if not behind:
         return kernel
     after = (name for awaited in kernel.schedule.after for name in behind.get(awaited, (awaited,)))
-    reads = tuple(_through(kernel.reads, behind))
+    reads = tuple(_through(kernel.reads, behind, sizes))
     more = len(reads) - len(kernel.reads)
     return replace(
         kernel,
@@ -30,15 +34,18 @@ def seen_through(kernel: Kernel, behind: Behind) -> Kernel:
         tiling=WiderTiling(kernel.tiling, more) if more and kernel.tiling is not None else kernel.tiling,
         schedule=replace(kernel.schedule, after=tuple(after)),
         grown=tuple((name, each) for name, into in kernel.grown for each in behind.get(into, (into,))),
-        parts=tuple(seen_through(part, behind) for part in kernel.parts),
+        parts=tuple(seen_through(part, behind, sizes) for part in kernel.parts),
     )
 
 
-def _through(reads: Iterable[Access], behind: Behind) -> Iterator[Access]:
+def _through(reads: Iterable[Access], behind: Behind, sizes: Sizes) -> Iterator[Access]:
     awaited: list[Access] = []
     for access in reads:
-        first, *others = behind.get(access.tensor, (access.tensor,))
-        yield replace(access, tensor=first)
+        if access.tensor not in behind:
+            yield access
+            continue
+        first, *others = behind[access.tensor]
+        yield replace(access, tensor=first, view=access.tensor, whole=sizes.get(first, math.inf))
         awaited += [replace(access, tensor=other, nbytes=0.0) for other in others]
     # last, so that each read keeps its place among those that a tiling counts
     yield from awaited

@@ -244,6 +244,9 @@ def bind_checked(graph: OpGraph, system: System, cut: Cut | None = None) -> Kern
     def failed(op: Op, error: ShapeError) -> None:  # shapes of equal parts fit, those of this one do not
         problems.add(op.source.at(error.part), str(error))
 
-    kernels = Stamps(graph.unrolled, lambda op: bind_op(op, graph, system, here), failed).kernels
+    def nbytes(tensor: Tensor) -> float:
+        return tensor_bytes(tensor, graph, system, here)
+
+    kernels = Stamps(graph.unrolled, lambda op: bind_op(op, graph, system, here), failed, nbytes).kernels
     problems.raise_if_any()
     return kernels

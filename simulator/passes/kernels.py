@@ -67,6 +67,8 @@ class Kernels(Sequence[Kernel]):
         self.templates: list[Kernel] = []
         self.code = array("i")
         self.read_at, self.reads = array("q", [0]), array("i")
+        self.shown = array("i")
+        """What each read is read through: a view, or the value itself; empty where that is not known."""
         self.made_at, self.makes = array("q", [0]), array("i")
 
     def template(self, kernel: Kernel) -> int:

@@ -153,7 +153,7 @@ class Binder:
         sent = []
         for line in lines.lines:
             around = structure.around(line) if line.group else ALONE
-            bound = self._line(line, around)
+            bound = self._line(structure, line, around)
             if bound.is_sent:
                 sent.append((len(prices), len(prices) + len(bound.kernels), bound))
             kernels += bound.kernels
@@ -171,13 +171,14 @@ class Binder:
         enters = tuple((structure.slot(start), next(structure.refs(name))[0]) for start, name in lines.enters)
         return _Lined(Stretch(*columns, 1, carry, enters, block.reverse, True), tuple(sent))
 
-    def _line(self, line: Line, around: Around) -> _Bound:
+    def _line(self, structure: Structure, line: Line, around: Around) -> _Bound:
         over = line.op.option("over")
         extents = self._system.mesh.extent(over) if over else 0
-        key = line.number, extents, around, tuple([self._size(dim) for dim in line.sizes])
+        whole = self._sizes_behind(structure, around)
+        key = line.number, extents, around, tuple([self._size(dim) for dim in line.sizes]), tuple(whole.values())
         kernels = self._known.kernels.get(key)
         if kernels is None:
-            kernels = self._known.kernels[key] = tuple(self._bound(line, around))
+            kernels = self._known.kernels[key] = tuple(self._bound(line, around, whole))
         return _Bound(kernels, key, over is not None)
 
     def _priced(self, bound: _Bound) -> tuple[Price, ...]:
@@ -187,7 +188,13 @@ class Binder:
             prices = priced[bound.key] = tuple(self._prices.of(kernel) for kernel in bound.kernels)
         return prices
 
-    def _bound(self, line: Line, around: Around) -> list[Kernel]:
+    def _sizes_behind(self, structure: Structure, around: Around) -> dict[str, float]:
+        """Bytes of the first tensor behind each view that a group reads, as far as it is typed."""
+        types = structure.types
+        first = dict.fromkeys(shown[0][0] for _, shown in around.behind)
+        return {name: self._bytes_of(types[name]) for name in first if name in types}
+
+    def _bound(self, line: Line, around: Around, whole: Mapping[str, float]) -> list[Kernel]:
         lines = line.group or (line,)
         ops = [self._asked.op(each.op) for each in lines]
         kernels = [kernel for op in ops for kernel in bind_op(op, self._graph, self._system, self._cut)]
@@ -195,7 +202,7 @@ class Binder:
             return kernels
         # as in a run: views are seen through before kernels are joined
         behind = {name: [each for each, _ in shown] for name, shown in around.behind}
-        kernels = [seen_through(kernel, behind) for kernel in kernels]
+        kernels = [seen_through(kernel, behind, whole) for kernel in kernels]
         # whoever else reads what passes inside of the group makes it be written
         others = [_reader(name) for name in around.needed]
         group = [each.op.name for each in line.group]
@@ -203,8 +210,9 @@ class Binder:
 
     def nbytes(self, tensor: Tensor) -> float:
         """Bytes of a tensor on a chip; none of one in another memory than its HBM."""
-        if tensor.memory != "hbm":
-            return 0.0
+        return self._bytes_of(tensor) if tensor.memory == "hbm" else 0.0
+
+    def _bytes_of(self, tensor: Tensor) -> float:
         return math.prod(self._size((dim.size, dim.axes))[0] for dim in tensor.dims) * DTYPE_BYTES[tensor.dtype]
 
     def _size(self, dim: tuple[str | int, str]) -> tuple[int, int]:

@@ -57,7 +57,7 @@ def join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str,
     anchor = max(members, key=lambda kernel: (kernel.matrix_flops, kernel.hbm_bytes))
     first = members[0]
     back = tuple(_spill_reads(members, spilled, kept))
-    everything = (*reads.values(), *back)
+    everything = (*reads, *back)
     return replace(
         anchor,
         name="+".join(kernel.name for kernel in members),
@@ -101,8 +101,8 @@ def _widest(dtypes: Iterable[str]) -> str:
 def _tiling(anchor: Kernel, reads: Sequence[Access]) -> Tiling | None:
     if anchor.tiling is None:
         return None
-    at = {access.tensor: place for place, access in enumerate(anchor.reads)}
-    places = tuple(at.get(access.tensor, -1) for access in reads)
+    at = {(access.tensor, access.view): place for place, access in enumerate(anchor.reads)}
+    places = tuple(at.get((access.tensor, access.view), -1) for access in reads)
     shares = (
         anchor.reads[place].nbytes / access.nbytes if place >= 0 and access.nbytes else 1.0
         for place, access in zip(places, reads, strict=True)
@@ -110,15 +110,28 @@ def _tiling(anchor: Kernel, reads: Sequence[Access]) -> Tiling | None:
     return FusedTiling(anchor.tiling, places, tuple(shares))
 
 
-def _reads_from_outside(members: Sequence[Kernel], made: Collection[str]) -> dict[str, Access]:
-    """What the group takes in: each tensor once, as often as the member does that reads it most."""
-    reads: dict[str, Access] = {}
+def _reads_from_outside(members: Sequence[Kernel], made: Collection[str]) -> list[Access]:
+    """What the group takes in: each tensor once, as often as the member does that reads it most. Of a tensor that is read
+    through several views each part is taken in, but no more than there is of it."""
+    parts: dict[str, dict[str, Access]] = {}
     for kernel in members:
         for access in kernel.reads:
-            known = reads.get(access.tensor)
-            if access.tensor not in made and (known is None or access.nbytes > known.nbytes):
-                reads[access.tensor] = access
-    return reads
+            if access.tensor in made:
+                continue
+            views = parts.setdefault(access.tensor, {})
+            known = views.get(access.view)
+            if known is None or access.nbytes > known.nbytes:
+                views[access.view] = access
+    return [access for views in parts.values() for access in _within(list(views.values()))]
+
+
+def _within(parts: Sequence[Access]) -> Iterator[Access]:
+    """Parts of one tensor, the later ones cut where all that there is of it has been read."""
+    whole = max((access.nbytes for access in parts if not access.view), default=parts[0].whole)
+    left = max(whole, *(access.nbytes for access in parts)) if len(parts) > 1 else parts[0].nbytes
+    for access in parts:
+        yield access if access.nbytes <= left else replace(access, nbytes=left)
+        left -= min(left, access.nbytes)
 
 
 def _spill_reads(members: Sequence[Kernel], spilled: Sequence[str], kept: Collection[str]) -> Iterator[Access]:

@@ -124,7 +124,8 @@ class _Joined:
                 reads += [not made] * count
         row = np.concatenate(values, axis=1)
         first = [(row == row[:, [at]]).argmax(axis=1) for at in range(row.shape[1])]
-        looks = np.stack([*first, *self._kept(groups[0], row, np.asarray(of), np.asarray(reads))], axis=1)
+        through = self._through(members, first, reads)
+        looks = np.stack([*first, *through, *self._kept(groups[0], row, np.asarray(of), np.asarray(reads))], axis=1)
         if (looks == looks[0]).all():
             yield list(groups), row
             return
@@ -132,6 +133,17 @@ class _Joined:
         for number in range(int(which.max()) + 1):
             here = np.flatnonzero(which == number)
             yield [groups[at] for at in here.tolist()], row[here]
+
+    def _through(self, members: Any, first: Sequence[Any], reads: Sequence[bool]) -> list[Any]:
+        """Of what members read, where in a row the same is read through the same view first, if anything is read twice."""
+        twice = any((column != at).any() for at, column in enumerate(first) if reads[at])
+        if not twice or len(self._of.shown) != len(self._columns.reads):
+            return []
+        shown, since = np.asarray(self._of.shown, dtype=np.int64), self._columns.read_at
+        counts = [len(self._of.read_by(at)) for at in members[0].tolist()]
+        columns = (shown[since[members[:, place]][:, None] + np.arange(count)] for place, count in enumerate(counts))
+        row = np.concatenate(list(columns), axis=1)
+        return [(row == row[:, [at]]).argmax(axis=1) for at in range(row.shape[1])]
 
     def _kept(self, group: Group, row: Any, of: Any, reads: Any) -> Iterator[Any]:
         """Of each value that a member writes, whether others than members read it, or nobody. `of`: by place in a row, which

@@ -32,7 +32,8 @@ def fill(kernels: Kernels, flat: FlatOps, stamps: Sequence[Stamp], stamped: Stam
     reads, read_count = _values(flat, [each.reads for each in stamps], stamped)
     makes, made_count = _values(flat, [each.makes for each in stamps], stamped)
     templates = np.asarray([each.template for each in stamps], dtype=np.int64)
-    reads, read_count = _seen_through(reads, read_count, views)
+    shown, reads, read_count = _seen_through(reads, read_count, views)
+    kernels.shown.frombytes(shown.astype("i").tobytes())
     kernels.extend(templates[stamped.stamp], (reads, read_count), (makes, made_count))
 
 
@@ -53,12 +54,12 @@ def _values(flat: FlatOps, places: Sequence[Sequence[int]], stamped: Stamped) ->
     return found, count
 
 
-def _seen_through(reads: Any, count: Any, views: Views) -> tuple[Any, Any]:
-    """What lies behind what kernels read, so many of each."""
+def _seen_through(reads: Any, count: Any, views: Views) -> tuple[Any, Any, Any]:
+    """What kernels read, so many of each, what lies behind that, and of that how many of each."""
     made = (reads >= 0) & (reads < len(views.first))
     seen = np.where(made, views.first[np.where(made, reads, 0)] if len(views.first) else reads, reads)
     if not views.several:
-        return seen, count
+        return reads, seen, count
     several = np.isin(reads, list(views.several))
     kernel = np.repeat(np.arange(len(count)), count)
     others = [views.several[value][1:] for value in reads[several].tolist()]
@@ -66,4 +67,5 @@ def _seen_through(reads: Any, count: Any, views: Views) -> tuple[Any, Any]:
     beside = np.asarray([value for each in others for value in each], dtype=np.int64)
     of = np.concatenate([kernel, np.repeat(kernel[several], more)])
     order = np.argsort(of, kind="stable")
-    return np.concatenate([seen, beside])[order], np.bincount(of, minlength=len(count))
+    shown, behind = (np.concatenate([each, beside])[order] for each in (reads, seen))
+    return shown, behind, np.bincount(of, minlength=len(count))

@@ -7,14 +7,14 @@ worked out over columns (`simulator.passes.stamping.columns`). A kernel as an ob
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from simulator.graph.flat_ops import FlatOps
-from simulator.graph.items import Op
+from simulator.graph.items import Op, Tensor
 from simulator.ops.kernel import Kernel
 from simulator.ops.views import seen_through
 from simulator.passes.kernels import Called, Kernels, called
@@ -25,10 +25,18 @@ from simulator.passes.stamping.views import Views
 
 
 class Stamps:
-    """The kernels of ops, bound with `bind`, as columns; `failed` is told of each op that cannot be bound."""
+    """The kernels of ops, bound with `bind`, as columns; `failed` is told of each op that cannot be bound. `nbytes`: of a
+    tensor on a chip."""
 
-    def __init__(self, flat: FlatOps, bind: Callable[[Op], list[Kernel]], failed: Failed) -> None:
+    def __init__(
+        self,
+        flat: FlatOps,
+        bind: Callable[[Op], list[Kernel]],
+        failed: Failed,
+        nbytes: Callable[[Tensor], float],
+    ) -> None:
         self._flat = flat
+        self._nbytes, self._known_bytes = nbytes, dict[Hashable, float]()
         self.kernels = Kernels(self)
         groups = Groups(flat, bind, failed)
         rests = [each.rests for each in groups.bound]
@@ -56,14 +64,15 @@ class Stamps:
         for group, bound in enumerate(groups.bound):
             if groups.of[bound.at] != group or not bound.kernels:
                 continue
-            behind = self._names_behind(self._flat.values_of(bound.at))
+            values = self._flat.values_of(bound.at)
+            behind, sizes = self._names_behind(values), self._sizes_behind(values)
             if not bound.usual:
                 alone[bound.at] = []
                 behind |= {name: self._behind(at) for name, at in views.items() if at < bound.at}
             since[group], count[group] = len(self._stamps), len(bound.kernels)
             called = [tensor.name for tensor in bound.op.inputs], bound.op.name, bound.made_up
             for kernel in bound.kernels:
-                seen = seen_through(kernel, behind)
+                seen = seen_through(kernel, behind, sizes)
                 self._stamps.append(stamp_of(kernel, self.kernels.template(seen), called))
                 if not bound.usual:
                     alone[bound.at].append(seen)
@@ -91,6 +100,20 @@ class Stamps:
     def _names_behind(self, values: Iterable[int]) -> dict[str, tuple[str, ...]]:
         """The same of the views among some values, by name."""
         return {self._flat.name(each): self._behind(each) for each in values if self._views.behind(each) != (each,)}
+
+    def _sizes_behind(self, values: Iterable[int]) -> dict[str, float]:
+        """Bytes of what the first of those names are, by name."""
+        first = [self._views.behind(each)[0] for each in values if self._views.behind(each) != (each,)]
+        return {self.value_name(each): self._size(each) for each in first if each < len(self._flat)}
+
+    def _size(self, value: int) -> float:
+        """Bytes of what an op makes, or of what is given."""
+        flat = self._flat
+        tensor = flat.sites[flat.site[value]].output if value >= 0 else flat.tensors[flat.given[-1 - value]]
+        alike = tensor.dtype, tensor.dims
+        if alike not in self._known_bytes:
+            self._known_bytes[alike] = self._nbytes(tensor)
+        return self._known_bytes[alike]
 
     def value_name(self, value: int) -> str:
         """The name of a value."""
@@ -164,7 +187,8 @@ class Stamps:
         path = flat.turns[flat.turn[at]]
         output = flat.sites[flat.site[at]].output
         written = (output.base,) if path or output.written else ()
-        return seen_through(renamed(stamp.kernel, named, written, path), self._names_behind(values))
+        mine = renamed(stamp.kernel, named, written, path)
+        return seen_through(mine, self._names_behind(values), self._sizes_behind(values))
 
     def may_be(self, begins: Collection[str], written: Collection[str]) -> Sequence[int]:
         """The kernels whose first op may have one of some names without its rounds, or is written as one of others."""

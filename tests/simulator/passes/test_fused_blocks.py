@@ -15,7 +15,7 @@ from hw import System
 from simulator import Kernel, OpGraph, Result, RunOptions, bind, fuse, parse_graph
 from tests.support.strategies import chip_with, many, one, run
 
-DIMS = {"M": 1024, "N": 512}
+DIMS = {"M": 1024, "N": 512, "P": 512 * 513}
 FIRST = "x:bf16[M,N] = relu(given:bf16[M,N])"
 ROUNDS = 4
 ONE = one()
@@ -83,6 +83,11 @@ BLOCKS = {
     "behind a view": Block(
         ["v{k}:bf16[M,N] = view({x})", *[op.replace("{x}", "v{k}") for op in BIASED]], {"x": "y"}, [["m", "a"]]
     ),
+    "parts of a buffer": Block(
+        ["w{k}:bf16[N,N] = view(all{k}:bf16[P])", "b{k}:bf16[N] = view(all{k})", BIASED[0].replace(":bf16[N,N])", ")"),
+         BIASED[1].replace("b{k}:bf16[N]", "b{k}"), BIASED[2]],
+        {"x": "y"}, [["m", "a"]],
+    ),
     "waiting": Block(
         ["q{k}:bf16[M,N] = relu({x})", *BIASED[:2], "y{k}:bf16[M,N] = relu(a{k}, after=[q{k}])"], {"x": "y"}, [["a", "y"]]
     ),
@@ -97,7 +102,9 @@ def simulated(block: Block, lines: Sequence[Any], groups: Sequence[Sequence[str]
 
 def unnamed(kernel: Kernel) -> Kernel:
     """All of a kernel that is a figure."""
-    reads, writes = (tuple(replace(access, tensor="") for access in each) for each in (kernel.reads, kernel.writes))
+    reads, writes = (
+        tuple(replace(access, tensor="", view="") for access in each) for each in (kernel.reads, kernel.writes)
+    )
     schedule = replace(kernel.schedule, after=("",) * len(kernel.schedule.after))
     ops = ("",) * len(kernel.ops)
     return replace(
