@@ -108,19 +108,16 @@ def head_norm(write: Writer, x: Tensor, width: str = "head") -> Tensor:
 
 
 def heads_for_tokens(write: Writer, shapes: Shapes, x: Tensor) -> Tensor:
-    """Some heads of the whole sequence for all heads of some tokens, or the other way round."""
+    """Some heads of the whole sequence for all heads of some tokens, or the other way round. The dims of heads and of tokens
+    are the second and the third."""
     axes = shapes.layout.seq
-    spread = any(axis in dim.axes for dim in x.dims if dim.size == "seq" for axis in axes)
-    moved = {"seq": "" if spread else axes}
-    whole = tuple(
-        Dim(dim.size, moved["seq"])
-        if dim.size == "seq"
-        else Dim(dim.size, dim.axes + axes if spread else without(dim.axes, axes))
-        if dim.size in ("heads", "kv")
-        else dim
-        for dim in x.dims
-    )
-    return write.op("all_to_all", x, out=f"{base_name(write, x)}x", shape=whole, over=axes)
+    batch, heads, tokens, size = x.dims
+    if any(axis in tokens.axes for axis in axes):
+        swapped = Dim(heads.size, heads.axes + axes), Dim(tokens.size)
+    else:
+        swapped = Dim(heads.size, without(heads.axes, axes)), Dim(tokens.size, axes)
+    shape = (batch, *swapped, size)
+    return write.op("all_to_all", x, out=f"{base_name(write, x)}x", shape=shape, over=axes, dtype=x.dtype)
 
 
 def without(axes: str, others: str) -> str:

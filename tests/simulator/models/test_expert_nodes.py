@@ -112,6 +112,36 @@ def test_nodes_must_have_as_many_chips(count: int) -> None:
         Parallel(ep=16, expert_nodes=count)
 
 
-def test_inference_has_none_of_it() -> None:
-    with pytest.raises(SpecError, match="in training alone"):
-        inference_graph(MODEL, Parallel(ep=4, expert_nodes=2), Inference(mode="decode", batch=4, context=64))
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"mode": "prefill", "batch": 16, "seq": SEQ},
+        {"mode": "prefill", "batch": 16, "seq": SEQ, "chunk": 32},
+        {"mode": "decode", "batch": 256, "context": 64},
+    ],
+)
+@pytest.mark.parametrize("parallel", [{"ep": 16}, {"ep": 8, "pp": 2}, {"ep": 4, "cp": 4}])
+def test_inference_sends_tokens_to_nodes_first_too(parallel: dict[str, Any], how: dict[str, Any]) -> None:
+    plain, nodes = (served(Parallel(**parallel, expert_nodes=count), **how) for count in (1, 4))
+    assert nodes.plan.inserted == ()
+    assert flops_of_all(nodes) == pytest.approx(flops_of_all(plain), rel=1e-12)
+    assert nodes.lower_bound_s <= nodes.time_s * (1 + 1e-9)
+    crossed = exchanged(nodes)["N"]
+    # twice a block and pass: sent, and brought back
+    assert len(crossed) % 4 == 0
+    assert sum(crossed) < sum(exchanged(plain)["E"])
+
+
+def test_rows_that_cross_nodes_in_decode() -> None:
+    """As in training: two of four nodes are left by the router's groups, of which four experts are drawn."""
+    found = exchanged(served(Parallel(ep=16, expert_nodes=4), mode="decode", batch=256, context=64))
+    copies = math.ceil(256 / 16 / 4 * 2 * (1 - (1 / 2) ** 4)) * 4
+    assert found["N"] == [2 * MODEL.d_model * copies] * 4
+
+
+def served(parallel: Parallel, **how: Any) -> Result:
+    """A run of inference on nodes of four chips."""
+    chip = load_chip("h100_sxm")
+    levels = ["switch(4) over nvlink", f"switch({parallel.chips // 4}) over infiniband"]
+    system = System(chip, parse_topology(levels, chip.links), Mesh(parallel.mesh))
+    return simulate(inference_graph(MODEL, parallel, Inference(**how)), system, RunOptions(overlap="full"))

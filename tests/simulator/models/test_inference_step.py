@@ -249,6 +249,46 @@ def test_chips_of_the_context_axis_share_the_cache(model: Transformer) -> None:
     assert kinds == ["all_reduce"] * model.layers
 
 
+CHUNKED: list[dict[str, Any]] = [{"seq": 256}, {"seq": 256, "chunk": 64}, {"seq": 256, "context": 128}]
+
+
+@pytest.mark.parametrize("how", CHUNKED)
+@pytest.mark.parametrize(
+    ("model", "parallel"), [(SMALL, {"cp": 4}), (SMALL, {"cp": 2, "tp": 2}), (WINDOW, {"cp": 2, "sequence": False})]
+)
+def test_heads_exchanged_for_tokens(model: Transformer, parallel: dict[str, Any], how: dict[str, Any]) -> None:
+    """The same matmuls as with gathered keys, and the same cache. What is exchanged: queries and results of a chip's tokens,
+    keys and values of all that attention reads."""
+    layout = Parallel(**parallel, context="all_to_all")
+    gathered, exchanged = (
+        run(model, each, mode="prefill", batch=8, **how) for each in (replace(layout, context="gather"), layout)
+    )
+    assert exchanged.plan.inserted == ()
+    assert all_flops(exchanged) == pytest.approx(all_flops(gathered), rel=1e-9)
+    within_bounds(exchanged, layout)
+    moved = [each.kernel for each in exchanged.plan.kernels if each.kernel.kind == "all_to_all"]
+    passes = 256 // how.get("chunk", 256)
+    assert len(moved) == passes * model.layers * 4
+    if model is SMALL:
+        sides = 2 * model.attention.heads * 256 + 2 * model.attention.kv_heads * sum(keys_read(how))
+        want = 8 * model.layers * sides * model.attention.head_dim * 2 / (layout.cp * layout.tp)
+        assert sum(access.nbytes for kernel in moved for access in kernel.reads) == pytest.approx(want, rel=1e-12)
+
+
+def keys_read(how: dict[str, Any]) -> list[int]:
+    """Keys that attention of each pass reads."""
+    each = how.get("chunk", how["seq"])
+    return [how.get("context", 0) + at + each for at in range(0, how["seq"], each)]
+
+
+def test_heads_of_a_latent_cache_are_not_exchanged() -> None:
+    parallel = Parallel(cp=2, context="all_to_all")
+    whole = run(MLA, parallel, mode="prefill", batch=2, seq=256)
+    assert all_flops(whole) == pytest.approx(all_flops(run(MLA, Parallel(cp=2), mode="prefill", batch=2, seq=256)))
+    with pytest.raises(SpecError, match="rows of a latent cache have no heads to exchange"):
+        graph_of(MLA, parallel, mode="prefill", batch=2, seq=256, chunk=64)
+
+
 @pytest.mark.parametrize("tp", [1, 2, 4, 8])
 def test_a_chip_holds_its_heads_of_the_cache_and_one_at_least(tp: int) -> None:
     result = run(SMALL, Parallel(tp=tp), mode="decode", batch=2, context=8191)

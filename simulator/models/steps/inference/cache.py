@@ -4,10 +4,10 @@ Model: each block has a cache of its own, an input of the graph that is written 
 writes over the oldest token and reads the window alone. A first pass has no cache: what it made is copied into one, at the
 end of which it has the window at most. Heads of the cache are sharded over the tensor axis; where chips share a sequence
 (the context axis) each has a part of its tokens. A single token attends over the part that each chip has, and what chips
-found is added up; a chunk of a prompt gathers keys and values first, and those of a whole prompt may go round. Multi-head
-latent attention (MLA) caches the narrow vector and the rotated part, in one row. Single tokens attend over these rows as
-they are: the matrices that would expand them go to the query and to what comes out ("absorbed"); a chunk expands them for
-every head.
+found is added up; a chunk of a prompt gathers keys and values first, or exchanges heads for tokens, and keys of a whole
+prompt may go round. Multi-head latent attention (MLA) caches the narrow vector and the rotated part, in one row. Single
+tokens attend over these rows as they are: the matrices that would expand them go to the query and to what comes out
+("absorbed"); a chunk expands them for every head.
 Assumes: a cache that chips share is allocated in full and evenly; paged caches cost what contiguous ones do.
 Source: Pope et al. 2023; Jiang et al. 2023 (rolling buffer); Kwon et al. 2023 (paged); DeepSeek-AI 2024 (DeepSeek-V2).
 """
@@ -30,7 +30,7 @@ from simulator.models.steps.attention import (
 from simulator.models.steps.context.ring import ring_attention
 from simulator.models.steps.inference.request import Pass
 from simulator.models.steps.inference.state import state_attention
-from simulator.models.steps.pieces import base_name, keys_of_all
+from simulator.models.steps.pieces import base_name, heads_for_tokens, keys_of_all
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.storage.buffer import HERE
 from simulator.models.steps.writer import Writer, dims
@@ -110,10 +110,7 @@ class CacheAttention:
         keys, values = (self._stored(write, cached, each, name) for each, name in ((k, "k"), (v, "v")))
         if shapes.ring:
             return heads_joined(write, shapes, ring_attention(write, shapes, q, keys, values, "head"))
-        if cached.had is None:
-            keys, values = keys_of_all(write, shapes, keys), keys_of_all(write, shapes, values)
-        a = self._attend(write, shapes, block, (q, keys, values), "head")
-        return heads_joined(write, shapes, a)
+        return heads_joined(write, shapes, self._of_sequence(write, shapes, block, (q, keys, values), "head"))
 
     # --- what is in the cache
 
@@ -151,6 +148,19 @@ class CacheAttention:
         return write.op("view", x, out=out, shape=shape, dtype=x.dtype, memory=x.memory)
 
     # --- attention
+
+    def _of_sequence(
+        self, write: Writer, shapes: Shapes, block: Block, inputs: tuple[Tensor, Tensor, Tensor], size: str
+    ) -> Tensor:
+        """Attention of a chip's queries over keys and values that chips share: each chip its queries over all of them, or
+        some heads of the whole sequence."""
+        q, k, v = inputs
+        if shapes.exchanges:
+            q, k, v = (heads_for_tokens(write, shapes, each) for each in inputs)
+        elif self.caches[block.attention].had is None:
+            k, v = keys_of_all(write, shapes, k), keys_of_all(write, shapes, v)
+        a = self._attend(write, shapes, block, (q, k, v), size)
+        return heads_for_tokens(write, shapes, a) if shapes.exchanges else a
 
     def _attend(
         self, write: Writer, shapes: Shapes, block: Block, inputs: tuple[Tensor, Tensor, Tensor], size: str
@@ -201,10 +211,7 @@ class CacheAttention:
         k, v = expanded(write, shapes, narrow, rotated)
         if shapes.ring:
             return heads_joined(write, shapes, ring_attention(write, shapes, q, k, v, "vhead"))
-        if cached.had is None:
-            k, v = keys_of_all(write, shapes, k), keys_of_all(write, shapes, v)
-        a = self._attend(write, shapes, block, (q, k, v), "vhead")
-        return heads_joined(write, shapes, a)
+        return heads_joined(write, shapes, self._of_sequence(write, shapes, block, (q, k, v), "vhead"))
 
     def _absorbed(self, write: Writer, shapes: Shapes, block: Block, q: Tensor, rows: Tensor) -> Tensor:
         """Attention over the rows of the cache as they are, the same for all heads."""

@@ -4,7 +4,8 @@ Model: weights are inputs, read by every pass. Tensor-, context-, expert- and da
 one of training; without gradients nothing follows it. Along a pipeline the batch is cut into parts that follow each
 other; a stage sends the stream to the next, hop by hop in queues of their own, and the last one the next tokens back to
 the first. Heads of keys that are fewer than the chips of the tensor axis are copied, so that each has one, where their
-number divides; else they stand whole on all. Chips that share a whole prompt may pass its keys and values round.
+number divides; else they stand whole on all. Chips that share a prompt may exchange heads for tokens around attention, and
+those that share a whole one may pass its keys and values round.
 Experts that no token goes to are not read: of E experts, k a token, T tokens go to E (1 - (1 - k/E)^T), as expected.
 Law: matmuls are 2 FLOPs a parameter and token, attention's and the vocabulary's apart.
 Source: Pope et al. 2023; Kwon et al. 2023 (vLLM) for copied heads; Pope et al. 2023, section 3.3, for a sharded cache.
@@ -47,8 +48,6 @@ class _Run:
     def __init__(self, model: Transformer, parallel: Parallel, inference: Inference) -> None:
         if model.family != "decoder" or model.embedding is None:
             raise refuse("mode", f"{model.name} makes no tokens; prefill and decode are for decoders")
-        if parallel.expert_nodes != 1:
-            raise refuse("parallel.expert_nodes", "tokens are sent to nodes first in training alone")
         if parallel.interleave != 1:
             raise refuse("parallel.interleave", "inference has no interleaved stages")
         if "linear" in model.attention.kinds and parallel.cp > 1:
@@ -64,14 +63,19 @@ class _Run:
         self.sizes[LAST] = 1
         self.shapes = self._shapes(spread)
 
-    def _context(self) -> Literal["gather", "ring"]:
-        """How chips that share a prompt attend to all of it: keys and values of a whole one may go round."""
-        passes = self.inference.passes
-        if self.parallel.context != "ring" or self.parallel.cp == 1 or passes[0].tokens == 1:
+    def _context(self) -> Literal["gather", "all_to_all", "ring"]:
+        """How chips that share a prompt attend to all of it. A single token attends over the part of the cache that each
+        chip has, whatever is said."""
+        asked, passes = self.parallel.context, self.inference.passes
+        if self.parallel.cp == 1 or passes[0].tokens == 1:
             return "gather"
-        if len(passes) > 1 or passes[0].context:
+        chunked = len(passes) > 1 or passes[0].context > 0
+        if asked == "ring" and chunked:
             raise refuse("parallel.context", "a ring has whole prompts; chunks gather the keys that are in the cache")
-        return "ring"
+        if asked == "all_to_all" and chunked and self.model.attention.latent is not None:
+            message = "rows of a latent cache have no heads to exchange; chunks gather them, as context: gather does"
+            raise refuse("parallel.context", message)
+        return asked
 
     def _parts(self) -> int:
         """Into how many parts the batch of a replica is cut."""
@@ -105,7 +109,8 @@ class _Run:
             self.sizes |= used_experts(self.model.moe, spread, tokens)
             used = "used" if self.sizes["used"] < self.model.moe.experts else "experts"
         ring = spread.cp if spread.context == "ring" else 0
-        return Shapes(self.model, layout, layout.tensor if heads % chips == 0 else "", ring=ring, used=used)
+        kv_axes = layout.tensor if heads % chips == 0 else ""
+        return Shapes(self.model, layout, kv_axes, spread.context == "all_to_all", ring, used)
 
     # --- passes
 
