@@ -21,7 +21,7 @@ from functools import lru_cache
 from hw.chips.chip import Chip
 from hw.chips.kernel_times import AttentionTimes, KernelTimes, MatmulTimes, PassTimes, load_kernel_times
 
-GENERIC = {"gpu": "ampere"}
+GENERIC = {"gpu": "ampere", "tpu": "tpu"}
 """Whose kernels those of a chip are taken for that says nothing of its own, by kind."""
 
 _OF_UNITS = ("matrix_unit", "vector_unit", "hbm")

@@ -62,8 +62,15 @@ class MatmulTimes(Spec):
         min_length=1, description="rows and columns of the output that one core makes at once; each either way round"
     )
     depth: Count = Field(default=64, description="elements of the contraction are taken in multiples of this")
-    feed: Positive = Field(
-        description="bytes that reach the cores in a second, over the bandwidth of the on-chip memory"
+    feed: Positive = Field(description="bytes that reach the cores in a second, over the bandwidth of what feeds them")
+    fed_by: Literal["on_chip", "hbm"] = Field(
+        default="on_chip",
+        description="whose bandwidth that is: a cache that all cores share, or HBM where each has its own memory",
+    )
+    padded: bool = Field(
+        default=False,
+        strict=True,
+        description="a systolic array: contraction and columns are multiples of the matrix unit's tile",
     )
     tile_s: Seconds = Field(alias="tile", description="time of a tile beside its arithmetic: filling, emptying")
     split_s: Seconds = Field(alias="split", description="time to add up tiles whose contraction was split over cores")
@@ -88,6 +95,9 @@ class AttentionTimes(Spec):
     rate: Efficiency = Field(description="share of the matrix unit's peak")
     pair: Positive = Field(
         description="FLOP on the vector unit, of fp32, that the softmax of one query and key is worth"
+    )
+    padded: bool = Field(
+        default=False, strict=True, description="a systolic array: head sizes are multiples of the matrix unit's tile"
     )
     rows: Count = Field(default=128, description="queries of a block")
     keys: Count = Field(default=128, description="keys that a block takes at once")

@@ -21,7 +21,7 @@ def _lines(spec: Spec, indent: int) -> Iterator[str]:
     pad = " " * indent
     for name, field in type(spec).model_fields.items():
         value, key = getattr(spec, name), field.alias or name
-        if value is None or value == field.default or value == "":
+        if value is None or value == field.default or value in ("", {}):
             continue
         if isinstance(value, Spec):
             yield f"{pad}{key}:"

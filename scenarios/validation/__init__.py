@@ -11,6 +11,7 @@ from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.operators import operator_graph
 from scenarios.validation.recipes import Told, told
 from scenarios.validation.rows import Row, read_rows
+from scenarios.validation.scaled import scaled
 from scenarios.validation.steps import model_of
 from scenarios.validation.training import Source, Trained, by_source, trained
 from scenarios.validation.training_rows import TrainingRow, has_training_rows, read_training_rows
@@ -35,6 +36,7 @@ __all__ = [
     "by_source",
     "has_training_rows",
     "read_training_rows",
+    "scaled",
     "told",
     "trained",
     # Errors.

@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from scenarios.validation.tpu_recipes import recipe_of
+
 Cells = Mapping[str, str]
 
 SECONDS = "measured_seconds_per_iteration"
@@ -115,13 +117,13 @@ def _torchtitan(row: Cells) -> dict[str, str]:
 
 def _maxtext(row: Cells) -> dict[str, str]:
     """How a step is shared out stands in its recipe, and not in the table."""
-    said = {
-        "source": "tpu-recipes",
-        "framework": "maxtext",
-        "chip": "",
-        "model": row.get("model") or row.get("recipe", ""),
-    }
-    return {**said, "global_batch": row.get("gbs", ""), "n_chips": row.get("chips", ""), SECONDS: row["step_s"]}
+    recipe = recipe_of(row)
+    tokens = float(row["step_s"]) * float(row["tokens_per_s_per_chip"].replace(",", ""))
+    said = {"source": "tpu-recipes", "framework": "maxtext", "dispatch": "graph", SECONDS: row["step_s"]}
+    if recipe is None:
+        return {**said, "model": row.get("model") or row.get("recipe", ""), "chip": "", "n_chips": row.get("chips", "")}
+    batch = row.get("gbs") or round(tokens * recipe.chips / recipe.seq)
+    return {**said, **recipe.cells, "global_batch": str(batch)}
 
 
 def _count(text: str, otherwise: int = 1) -> int:

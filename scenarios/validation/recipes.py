@@ -25,6 +25,7 @@ from typing import cast, get_args
 
 from hw import Mesh, System, load_chip, load_system, parse_topology
 from scenarios.validation.left_out import LeftOutError
+from scenarios.validation.maxtext import MAXTEXT, PODS, maxtext, pod_system
 from scenarios.validation.modern import MEGATRON, SAYS, TORCHTITAN, megatron_core, torchtitan
 from scenarios.validation.steps import Dispatch
 from scenarios.validation.training_rows import TrainingRow
@@ -75,10 +76,12 @@ class Told:
 
 def told(row: TrainingRow) -> Told:
     """The step of a row. Raises LeftOutError with what it does not say, or what is not known here."""
-    modern: Mapping[str, Recipe] = {MEGATRON: megatron_core, TORCHTITAN: torchtitan}
+    modern: Mapping[str, Recipe] = {MEGATRON: megatron_core, TORCHTITAN: torchtitan, MAXTEXT: maxtext}
     framework = row.text("framework")
     if framework and framework not in modern:
         raise LeftOutError(f"framework {framework} is not known")
+    if framework == MAXTEXT and not row.text("chip"):
+        raise LeftOutError(f"the recipe of {row.model} is not known here")
     says = SAYS if framework else _SAYS
     silent = [name for name in says if row.count(name) is None]
     if row.measured_s is None:
@@ -86,16 +89,19 @@ def told(row: TrainingRow) -> Told:
     if silent:
         raise LeftOutError(f"does not say {', '.join(silent)}")
     sizes = {name: row.count(name) or 0 for name in says}
-    if row.text("chip") not in _CHIPS:
+    if row.text("chip") not in (*_CHIPS, *PODS):
         raise LeftOutError(f"chip {row.text('chip')} is not known by that name")
     if sizes["tp"] * sizes["pp"] * sizes["dp"] * (row.count("cp") or 1) != sizes["n_chips"]:
         raise LeftOutError("tp x pp x cp x dp are not its chips")
-    if sizes["n_chips"] > NODE and sizes["n_chips"] % NODE:
+    if row.text("chip") in _CHIPS and sizes["n_chips"] > NODE and sizes["n_chips"] % NODE:
         raise LeftOutError(f"its chips are no multiple of {NODE}")
     older: Mapping[str, Recipe] = {"FSDP": _fsdp, "ZeRO": _core}
     recipe = modern[framework] if framework else older.get(row.text("sharding")[:4], _megatron)
     model, parallel, training = recipe(row, sizes)
-    system = _system(row.text("chip"), sizes["n_chips"])
+    if row.text("chip") in PODS:
+        system = pod_system(row.text("chip"), sizes["n_chips"], row.count("slices") or 1)
+    else:
+        system = _system(row.text("chip"), sizes["n_chips"])
     return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))
 
 

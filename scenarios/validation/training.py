@@ -31,6 +31,7 @@ _ALIKE = (
     "model",
     "chip",
     "n_chips",
+    "slices",
     "layers",
     "hidden",
     "heads",

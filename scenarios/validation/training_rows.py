@@ -4,8 +4,9 @@ Columns: `source` (of whom), `model`, `layers`, `hidden`, `heads`, `kv_heads`, `
 `micro_batch`, `tp`, `pp`, `dp`, `interleave`, `recompute` (none, selective, full), `seq_parallel` (True, False), `dtype`,
 `sharding` (FSDP FULL_SHARD, FSDP SHARD_GRAD_OP; anything else: each replica has all), `n_chips`, `chip`, `interconnect` (in
 which `800 Gbps/node` says what a node has), `measured_seconds_per_iteration`. Of today's steps `framework`
-(megatron-core, torchtitan: then `model` is one of the catalogue, and shapes need not be said), `cp`, `ep`, `overlap` (none:
-of gradients neither), `dispatch` (as of a run; eager unless said). Further columns are ignored. A cell may be empty: then
+(megatron-core, torchtitan, maxtext: then `model` is one of the catalogue, and shapes need not be said), `cp`, `ep`,
+`overlap` (none: of gradients neither), `dispatch` (as of a run; eager unless said), on TPUs
+`slices` and `capacity` (of experts, over their mean). Further columns are ignored. A cell may be empty: then
 the row does not say it. Lines that begin with # are comments; a row is one line. Tables of others are read in their own
 columns, too (`scenarios.validation.dialects`).
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 from hw import Mark, Problems, SpecError
 from hw.input import Problem
 from scenarios.validation.dialects import SECONDS, Dialect, dialect_of
+from scenarios.validation.scaled import completed
 
 _NEEDED = ("source", "model", "n_chips", "chip", SECONDS)
 
@@ -103,7 +105,7 @@ def _ours(lines: Lines, dialect: Dialect | None, path: Path, problems: Problems)
     for at, line in lines:
         cells = {name: value or "" for name, value in line.items() if name is not None}
         try:
-            yield at, {**cells, **dialect.cells(cells)} if dialect is not None else cells
+            yield at, {**cells, **dialect.cells(cells)} if dialect is not None else completed(cells)
         except (ValueError, ZeroDivisionError) as error:
             problems.add(Mark(str(path), at), f"cannot be read as in its other lines: {error}")
 

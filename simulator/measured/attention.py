@@ -25,7 +25,7 @@ def attention_s(parts: Sequence[Contraction], dtype: str, device: Device, times:
     pairs = times.rows * (-(-keys // times.keys) * times.keys)
     of_pair = sum(part.flops for part in parts) / (first.batch * rows * keys * first.share)
     core_s = joint(
-        pairs * of_pair * device.cores / (device.peak(dtype) * times.rate),
+        pairs * of_pair * padding(first.k, device, times) * device.cores / (device.peak(dtype) * times.rate),
         pairs * times.pair * device.cores / device.vector_flops_per_s,
         times.corner,
     )
@@ -35,6 +35,12 @@ def attention_s(parts: Sequence[Contraction], dtype: str, device: Device, times:
     mean = min(1.0, first.share + times.keys / (2.0 * keys))
     longest = min(1.0, 2.0 * mean)
     return (blocks * mean / device.cores + times.tail * longest) * core_s
+
+
+def padding(head: int, device: Device, times: AttentionTimes) -> float:
+    """How much more an array does than heads of a size ask for: whole tiles of its own, if they are padded."""
+    tile = device.tile[0] if times.padded else 1
+    return -(-head // tile) * tile / head
 
 
 def _keys(parts: Sequence[Contraction]) -> int:

@@ -12,13 +12,15 @@ from simulator.graph.dtypes import usable_dtype
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Cores, dense FLOP/s of all together by dtype, FLOP/s of the vector unit, bytes/s of HBM and of the on-chip memory."""
+    """Cores, dense FLOP/s of all together by dtype, FLOP/s of the vector unit, bytes/s of HBM and of the on-chip memory;
+    `tile`: rows and columns of an array of the matrix unit."""
 
     cores: int
     matrix_flops_per_s: tuple[tuple[str, float], ...]
     vector_flops_per_s: float
     hbm_bytes_per_s: float
     on_chip_bytes_per_s: float
+    tile: tuple[int, int] = (1, 1)
 
     @classmethod
     def of(cls, chip: Chip, faster: Callable[[str], float] = lambda _name: 1.0) -> Device:
@@ -34,6 +36,7 @@ class Device:
             (vector[served] if served is not None else math.inf) * faster("vector_unit"),
             chip.hbm.bytes_per_s * faster("hbm"),
             near * faster("on_chip"),
+            chip.matrix_unit.tile or (1, 1),
         )
 
     def peak(self, dtype: str) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hw.chips import AttentionTimes, Family, KernelTimes, MatmulTimes, PassTimes
 from simulator.graph.dtypes import DTYPE_BYTES
-from simulator.measured.attention import attention_s
+from simulator.measured.attention import attention_s, padding
 from simulator.measured.device import Device, joint
 from simulator.measured.matmul import matmul_s
 from simulator.ops.kernel import Kernel
@@ -98,6 +98,7 @@ def _attention(kernel: Kernel, device: Device, times: KernelTimes, own: Attentio
 def _even_s(kernel: Kernel, device: Device, own: AttentionTimes) -> float:
     pairs = sum(part.batch * part.m * part.n * part.share for part in kernel.contractions[:1])
     flops = kernel.matrix_flops / (device.peak(kernel.matrix_dtype) * own.rate)
+    flops *= padding(kernel.contractions[0].k, device, own)
     return joint(flops, pairs * own.pair / device.vector_flops_per_s, own.corner)
 
 

@@ -4,6 +4,7 @@ Model: each core makes one tile of the output at a time, going along the contrac
 its peak, and is fed with a strip of both operands by the on-chip memory. Tiles that do not fill the last wave leave cores
 idle. Where there are few tiles the contraction is split over cores, whose sums are then added. Of all tiles and splits the
 library finds the fastest. A partly filled tile takes as long as a full one.
+A systolic array (`padded`) does whole tiles of its own size along the contraction and the columns.
 A convolution is the matmul that it amounts to (implicit GEMM): positions x channels out, contraction channels x window.
 Assumes: rows of the operands lie along the contraction or along n. Law: no faster than the peak, never faster for more.
 Source: NVIDIA, Matrix Multiplication Background User's Guide (tiles, waves, alignment); CUTLASS, efficient GEMM.
@@ -46,7 +47,8 @@ def _tiled(
     rows, columns = tile
     count = part.batch * -(-part.m // rows) * -(-part.n // columns)
     rate = device.peak(dtype) / device.cores * times.rate.get(dtype, times.rate.get("bf16", 1.0))
-    feed = device.on_chip_bytes_per_s * times.feed / device.cores
+    source = device.hbm_bytes_per_s if times.fed_by == "hbm" else device.on_chip_bytes_per_s
+    feed = source * times.feed / device.cores
     slowed = _unaligned(part, item_bytes, times)
     rate, feed = rate * slowed, feed * slowed
     best = Tiled(float("inf"), 0)
@@ -55,7 +57,8 @@ def _tiled(
         if splits > 1:
             depth = max(times.least_depth, -(-depth // times.depth) * times.depth)
         waves = -(-count * splits // device.cores)
-        math_s = 2.0 * rows * columns * depth * part.share / rate
+        math_s = 2.0 * rows * _whole(columns, device.tile[1], times) * _whole(depth, device.tile[0], times) / rate
+        math_s *= part.share
         feed_s = (rows + columns) * depth * part.share * item_bytes / feed
         out_s = rows * columns * (item_bytes if splits == 1 else _PARTIAL_BYTES) / feed
         # writes of a tile go on while the next one begins; only the last wave's are waited for
@@ -66,6 +69,11 @@ def _tiled(
         if waves > 1 and splits > 1:
             break
     return best
+
+
+def _whole(size: int, tile: int, times: MatmulTimes) -> int:
+    """What an array does of so many rows or columns: whole tiles, if it is padded."""
+    return -(-size // tile) * tile if times.padded else size
 
 
 def _unaligned(part: Contraction, item_bytes: float, times: MatmulTimes) -> float:

@@ -6,7 +6,7 @@ and the head behind the last. Without a pipeline there is one chunk, the whole m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -214,18 +214,35 @@ def _recomputed(ops: Sequence[Op], recompute: str, kept: Collection[str]) -> fro
     """What of a block is run again in the backward pass: nothing, attention, or all but what blocks take in and is kept."""
     if recompute == "selective":
         return frozenset(op.name for op in ops if op.kind in _ATTENTION)
-    if recompute in ("full", "alternate"):
+    if recompute in ("full", *_KEEPING):
         return frozenset(op.name for op in ops if op.name not in kept)
     return frozenset()
 
 
 def _kept(ops: Sequence[Op], recompute: str) -> frozenset[str]:
-    """What is kept of a block by the kind of its ops: attention, what was scattered over chips, and every second matmul,
-    from the first one on."""
-    if recompute != "alternate":
-        return frozenset()
-    matmuls = [op.name for op in ops if op.kind == "matmul"]
-    return frozenset((*matmuls[::2], *(op.name for op in ops if op.kind in (*_ATTENTION, "reduce_scatter"))))
+    """What is kept of a block by a rule of its own."""
+    return frozenset(_KEEPING[recompute](ops)) if recompute in _KEEPING else frozenset()
+
+
+def _alternate(ops: Sequence[Op]) -> Iterator[str]:
+    """By the kind of its ops: attention, what was scattered over chips, and every second matmul, from the first one on."""
+    yield from [op.name for op in ops if op.kind == "matmul"][::2]
+    yield from (op.name for op in ops if op.kind in (*_ATTENTION, "reduce_scatter"))
+
+
+def _projected(ops: Sequence[Op]) -> Iterator[str]:
+    """What matmuls make that stand before attention: queries, keys and values."""
+    attention = next((at for at, op in enumerate(ops) if op.kind in _ATTENTION), 0)
+    yield from (op.name for op in ops[:attention] if op.kind == "matmul")
+
+
+def _attended(ops: Sequence[Op]) -> Iterator[str]:
+    """The same, and what attention makes of them."""
+    yield from _projected(ops)
+    yield from (op.name for op in ops if op.kind in _ATTENTION)
 
 
 _ATTENTION = ("attention", "attention_block")
+
+_KEEPING = {"alternate": _alternate, "projected": _projected, "attended": _attended}
+"""Of rules by which all of a block is recomputed but something: what they keep."""

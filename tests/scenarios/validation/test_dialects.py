@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hw import SpecError
-from scenarios.validation import TrainingRow, has_training_rows, read_training_rows, told, trained
+from scenarios.validation import TrainingRow, has_training_rows, read_training_rows, scaled, told, trained
 
 SIMUMAX = "case,model,parallel,layer_num,mbc,kind,real_ms", "a,llama3-70b,tp2pp1,12,4,non-vpp,725.5"
 BRIDGE = (
@@ -76,6 +76,38 @@ def test_what_a_table_does_not_say_leaves_its_rows_out(tmp_path: Path) -> None:
     (found,) = trained([row])
     assert found.predicted_s is None
     assert "is not known" in found.left_out
+
+
+def test_how_a_step_on_tpus_is_shared_out_stands_in_its_recipe(tmp_path: Path) -> None:
+    """5 sequences of 8192 on each of 64 chips: 5.652 s of 7,247.1 tokens a second."""
+    head = "recipe,step_s,tflops_per_chip,tokens_per_s_per_chip"
+    row = only(tmp_path, (head, "training/trillium/Llama3.1-8B-MaxText/v6e-64/README.md,5.652,419.701,7247.111"))
+    step = told(row)
+    assert (step.parallel.dp, step.parallel.zero, step.parallel.microbatch, step.training.batch) == (64, 3, 5, 320)
+    assert (step.model.name, step.training.recompute, step.options.dispatch) == ("llama3_8b", "projected", "graph")
+    assert (step.system.chip.name, step.system.size) == ("tpu_v6e", 64)
+    long = TPU[1].replace("gemma4-2b,64,256,8192,bf16", "llama3.1-70b,256,64,131072,fp8_full")
+    step = told(only(tmp_path, (TPU[0], long)))
+    assert (step.parallel.cp, step.parallel.dp, step.training.precision.matmul) == (4, 64, "fp8")
+
+
+@pytest.mark.parametrize(("size", "parameters"), [(16, 15.8), (32, 31.7), (64, 62.8), (128, 125.0)])
+def test_models_that_maxtext_scales_have_the_size_of_their_name(size: int, parameters: float) -> None:
+    """Blocks of 4 d h + 3 d f, and two tables of 32,000 words."""
+    model = scaled(f"maxtext-{size}B")
+    width, heads = model.d_model, model.attention.heads * 128
+    block = 4 * width * heads + 3 * width * (model.ffn.d_ff or 0)
+    assert (model.layers * block + 2 * 32000 * width) / 1e9 == pytest.approx(parameters, rel=0.005)
+
+
+def test_seconds_of_a_step_that_says_tflops_alone(tmp_path: Path) -> None:
+    """4 x 2048 tokens a chip at 132 TFLOP/s: 6 FLOPs a token and weight (the table has none), and attention of 12 L s h."""
+    head = "source,model,n_chips,chip,dtype,measured_tflops_per_chip,measured_seconds_per_iteration"
+    row = only(tmp_path, (head, "MaxText,maxtext-32B,512,TPU v5e,bf16,132,"))
+    matmuls = 32 * (4 * 8192**2 + 3 * 8192 * 28672) + 8192 * 32000
+    assert row.measured_s == pytest.approx(8192 * (6 * matmuls + 12 * 32 * 2048 * 8192) / 132e12)
+    step = told(row)
+    assert (step.parallel.dp, step.parallel.shard, step.parallel.microbatch) == (512, 256, 4)
 
 
 def test_a_line_that_has_no_numbers_is_told_where_it_stands(tmp_path: Path) -> None:

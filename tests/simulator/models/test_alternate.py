@@ -24,6 +24,17 @@ def test_every_second_matmul_is_run_again() -> None:
         assert matrix_flops(result) - alone(1) == pytest.approx(again, rel=1e-9)
 
 
+@pytest.mark.parametrize(("recompute", "scores"), [("projected", 1), ("attended", 0)])
+def test_what_stands_behind_queries_keys_and_values_is_run_again(recompute: str, scores: int) -> None:
+    """Of o, gate and up, and of attention where what it makes is not kept; of down nothing is wanted."""
+    d, wide = 256, 512
+    full = matrix_flops(step(Parallel(), recompute="full"))
+    kept = SMALL.layers * 2 * SEQ * (d * d + 2 * d * 128)
+    attention = full - kept - alone(1) - SMALL.layers * 2 * SEQ * (d * d + 2 * d * wide)
+    again = SMALL.layers * 2 * SEQ * (d * d + 2 * d * wide) + scores * attention
+    assert matrix_flops(step(Parallel(), recompute=recompute)) - alone(1) == pytest.approx(again, rel=1e-9)
+
+
 def test_what_a_block_keeps() -> None:
     frame = memory_frame(step(Parallel(), recompute="alternate", precision=PRECISIONS["bf16"]))
     loss = frame.loc[frame["tensor"] == "loss", "begin"].item()

@@ -1,0 +1,89 @@
+"""What the recipes of published TPU steps ask for: their tables of results do not say it.
+
+Model: a recipe by its folder, or, of TPU7x, by what its table names: model, sequence, format, chips. Batches follow from
+seconds and tokens a second. `recompute` in our words: 'projected' keeps blocks' inputs, queries, keys and values,
+'attended' what attention made of them as well, 'full' the inputs alone; where they are kept in the host's memory is no
+difference in time.
+Source: github:AI-Hypercomputer/tpu-recipes c8cfe2f, training/trillium and training/v5p (READMEs and the scripts of MaxText
+that they name), training/ironwood (run_recipe.sh).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Cells = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TpuRecipe:
+    """A recipe: chip as rows name it, chips, model of the catalogue, tokens of a sequence, what is recomputed, the format of
+    matmuls, chips that share a tensor or a sequence, the capacity of experts over their mean."""
+
+    chip: str
+    chips: int
+    model: str
+    seq: int
+    recompute: str = "full"
+    dtype: str = "bf16"
+    tp: int = 1
+    cp: int = 1
+    capacity: str = ""
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """The recipe in the columns of training rows."""
+        return {
+            "chip": self.chip,
+            "n_chips": str(self.chips),
+            "model": self.model,
+            "seq": str(self.seq),
+            "recompute": self.recompute,
+            "dtype": self.dtype,
+            "tp": str(self.tp),
+            "pp": "1",
+            "cp": str(self.cp),
+            "dp": str(self.chips // (self.tp * self.cp)),
+            "capacity": self.capacity,
+        }
+
+
+def recipe_of(row: Cells) -> TpuRecipe | None:
+    """The recipe of a line of a table; None if it is not known here."""
+    if "recipe" in row:
+        return RECIPES.get(row["recipe"].removeprefix("training/").rpartition("/")[0])
+    key = (row.get("model", ""), row.get("seq", ""), row.get("precision", ""))
+    found = TPU7X.get(key)
+    return TpuRecipe("TPU7x", int(row["chips"]), *found) if found is not None else None
+
+
+_V6E, _V5P = "TPU v6e", "TPU v5p"
+_LLAMA_8B, _LLAMA_70B = "trillium/Llama3.1-8B-MaxText", "trillium/Llama3.1-70B-MaxText"
+
+RECIPES: Mapping[str, TpuRecipe] = {
+    "trillium/GPT3-175B-MaxText/bf16": TpuRecipe(_V6E, 256, "gpt3_175b", 2048),
+    "trillium/Llama2-70B-MaxText": TpuRecipe(_V6E, 256, "llama2_70b", 4096, "projected"),
+    **{f"{_LLAMA_70B}/v6e-{n}": TpuRecipe(_V6E, n, "llama3_70b", 8192, "projected") for n in (32, 64, 128, 256)},
+    **{f"{_LLAMA_8B}/v6e-{n}": TpuRecipe(_V6E, n, "llama3_8b", 8192, "projected") for n in (8, 16, 32, 64, 128, 256)},
+    "trillium/Mistral-7B-MaxText": TpuRecipe(_V6E, 8, "mistral_7b", 8192, "projected"),
+    "trillium/Mixtral-8x7B-MaxText": TpuRecipe(_V6E, 256, "mixtral_8x7b", 4096, "projected", capacity="1.25"),
+    "v5p/Llama3.1-405B-MaxText": TpuRecipe(_V5P, 512, "llama3_405b", 8192),
+}
+"""By the folder of a recipe. The GPT-3 of v5p is in int8, for which training has no form here."""
+
+TPU7X: Mapping[tuple[str, str, str], tuple[str, int, str, str, int, int]] = {
+    ("llama3.1-70b", "8192", "bf16"): ("llama3_70b", 8192, "attended", "bf16", 1, 1),
+    ("llama3.1-70b", "8192", "fp8_full"): ("llama3_70b", 8192, "attended", "fp8", 1, 1),
+    ("llama3.1-70b", "131072", "bf16"): ("llama3_70b", 131072, "attended", "bf16", 1, 4),
+    ("llama3.1-70b", "131072", "fp8_full"): ("llama3_70b", 131072, "attended", "fp8", 1, 4),
+    ("llama3.1-405b", "8192", "bf16"): ("llama3_405b", 8192, "full", "bf16", 1, 1),
+    ("llama3.1-405b", "8192", "fp8_full"): ("llama3_405b", 8192, "full", "fp8", 1, 1),
+    ("deepseek-v3", "4096", "bf16"): ("deepseek_v3", 4096, "full", "bf16", 1, 1),
+    ("deepseek-v3", "4096", "fp8_full"): ("deepseek_v3", 4096, "full", "fp8", 1, 1),
+    ("gpt-oss-120b", "8192", "bf16"): ("gpt_oss_120b", 8192, "full", "bf16", 1, 1),
+    ("qwen3-235b-a22b", "4096", "bf16"): ("qwen3_235b_a22b", 4096, "full", "bf16", 1, 1),
+    ("qwen3-235b-a22b", "4096", "fp8_full"): ("qwen3_235b_a22b", 4096, "full", "fp8", 1, 1),
+}
+"""Of TPU7x by model, sequence and format: model here, tokens, what is recomputed, format, tensor and context parallelism in
+chips (of two cores each)."""

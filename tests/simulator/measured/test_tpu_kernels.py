@@ -1,0 +1,82 @@
+"""Kernels of TPUs: systolic arrays in whole tiles, strips from HBM, and matmuls as XLA's were measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hw import System, load_chip
+from hw.chips import MatmulTimes, chip_kernels, load_kernel_times
+from simulator import Contraction, Kernel, RunOptions, parse_graph, simulate
+from simulator.measured import Device, kernel_time, matmul_s
+
+TPU = load_kernel_times("tpu")
+PLAIN: dict[str, Any] = {"rate": {"bf16": 1.0}, "tiles": ((256, 256),), "tile": 0, "split": 0, "most_splits": 1}
+
+
+def first_kernel(line: str, dims: dict[str, int]) -> Kernel:
+    return simulate(parse_graph([line], dims), System(load_chip("tpu_v6e"))).plan.kernels[0].kernel
+
+
+def test_a_systolic_array_does_whole_tiles() -> None:
+    """One core of 1e12 FLOP/s with arrays of 256 x 256, fed without end: a contraction of 300 counts as 512."""
+    array = Device(1, (("bf16", 1e12),), 1e12, 1e12, 1e12, (256, 256))
+    for padded, depth in ((True, 512), (False, 300)):
+        times = MatmulTimes(**PLAIN, feed=1e9, depth=1, padded=padded)
+        found = matmul_s(Contraction(1, 256, 256, 300), "bf16", 2.0, array, times)
+        assert found == pytest.approx(2 * 256 * 256 * depth * 1e-12, rel=1e-6)
+
+
+def test_strips_come_from_what_feeds_a_core() -> None:
+    """512 rows of 1,024 elements of two bytes, and the tile's own 128 KiB out, at 1 GB/s of HBM or the cache's 8."""
+    device = Device(1, (("bf16", 1e15),), 1e12, 1e9, 8e9)
+    moved = (512 * 1024 + 256 * 256) * 2
+    for source, rate in (("hbm", 1e9), ("on_chip", 8e9)):
+        times = MatmulTimes(**PLAIN, feed=1.0, fed_by=source)
+        found = matmul_s(Contraction(1, 256, 256, 1024), "bf16", 2.0, device, times)
+        assert found == pytest.approx(moved / rate, rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "head", "more"), [("tpu_v6e", 128, 2), ("tpu_v6e", 256, 1), ("tpu_v5e", 128, 1)])
+def test_heads_that_fill_half_an_array_take_as_long_as_those_that_fill_it(name: str, head: int, more: int) -> None:
+    """Both matmuls of 4,096 queries and keys, with a softmax that costs next to nothing."""
+    line = "y:bf16[B,S,D] = attention(q:bf16[B,S,D], k:bf16[B,S,D], v:bf16[B,S,D])"
+    kernel = first_kernel(line, {"B": 16, "S": 4096, "D": head})
+    device = Device.of(load_chip(name))
+    times = TPU.model_copy(update={"attention": TPU.attention.model_copy(update={"pair": 1e-9})})
+    full_s = 4 * 16 * 4096**2 * head / (device.peak("bf16") * times.attention.rate)
+    assert kernel_time(kernel, device, times).busy_s == pytest.approx(full_s * more, rel=0.02)
+
+
+XLA_SMALL = [(128, 2.59), (256, 18.3), (512, 105.1)]
+"""Sizes of square bf16 matmuls on a core of a TPU7x and TFLOP/s, of which a start is the most:
+github:AI-Hypercomputer/accelerator-microbenchmarks 0ddd4b8ca6, Ironwood/Ironwood_Microbenchmarks_readme.md."""
+
+XLA_LONG = [(8192, 8192, 8192, 1016.8), (16384, 8192, 8192, 1974.6), (12288,) * 3 + (3381.9,)]
+"""m, n, k and microseconds by traces: github:yangwhale/gpu-tpu-pedia 48b7543da6, tpu/v7_perf, results_v7_trace.csv."""
+
+
+def test_matmuls_of_xla_are_as_they_were_measured() -> None:
+    core = Device(1, (("bf16", 1153.5e12),), 9e12, 3.7e12, 2.7e13, (256, 256))
+    small = [(n, n, n, 2e-6 * n**3 / rate) for n, rate in XLA_SMALL]
+    for rows, within in ((small, 0.13), (XLA_LONG, 0.03)):
+        for m, n, k, us in rows:
+            kernel = first_kernel("y:bf16[M,N] = matmul(x:bf16[M,K], w:bf16[K,N])", {"M": m, "N": n, "K": k})
+            assert kernel_time(kernel, core, TPU).seconds == pytest.approx(us * 1e-6, rel=within)
+
+
+def test_long_matmuls_of_each_generation_reach_what_was_measured() -> None:
+    """XLA's 8192^3: 6,047 us with 82 of dispatch on a v5e (jax-ml/jax docs/pallas/tpu/matmul.ipynb), 1,511 us on a v6e."""
+    line = "y:bf16[M,N] = matmul(x:bf16[M,K], w:bf16[K,N])"
+    for name, us in (("tpu_v5e", 6047.1 - 81.6), ("tpu_v6e", 1510.9)):
+        graph = parse_graph([line], {"M": 8192, "N": 8192, "K": 8192})
+        found = simulate(graph, System(load_chip(name)), RunOptions(calibration="measured")).time_s
+        assert found == pytest.approx(us * 1e-6, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e", "tpu_v7"])
+def test_tpus_have_their_own_architecture_and_no_host_that_issues(name: str) -> None:
+    found = chip_kernels(load_chip(name))
+    assert found is not None
+    assert (found.own, found.like, found.times.dispatch.eager_s) == (False, "tpu", 0.0)
