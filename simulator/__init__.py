@@ -56,9 +56,10 @@ from simulator.passes.checks import Known
 from simulator.passes.differentiate import with_backward
 from simulator.passes.fusion import fuse
 from simulator.passes.kernels import Kernels
-from simulator.passes.pipeline.assembly import Pipeline, Pipelined, pipelined
 from simulator.passes.pipeline.chunks import PipelineChunk
+from simulator.passes.pipeline.pipelined import Pipelined, pipelined
 from simulator.passes.pipeline.schedules import SCHEDULES, schedule
+from simulator.passes.pipeline.step import Pipeline
 from simulator.passes.planner import Dearer, Sharding, dearer_choices, plan_sharding
 from simulator.passes.planner_walk import Inserted
 from simulator.rates import rates_of

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 
 from hw import Problem, SpecError
 from hw.input import unknown
+from simulator.graph.copied import once
 from simulator.graph.items import MAX_OPS, MAX_ROUNDS, Repeat, every_block, op_count
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.unroll import asks_for_rounds
@@ -17,7 +18,7 @@ from simulator.graph.unroll import asks_for_rounds
 def block_problems(graph: OpGraph, broken_dims: Collection[str] = (), rounds: bool = True) -> list[Problem]:
     """Every problem of the blocks; nothing of rounds where their numbers are wrong. `broken_dims`: those whose sizes are
     wrong, which has been told; `rounds`: whether what is made in which round is known, since every op could be read."""
-    blocks = list(every_block(graph.items))
+    blocks = list(every_block(once(graph.items)))
     found = [problem for block in blocks for problem in _counted(block, graph, broken_dims)]
     if found or any(block.count in broken_dims for block in blocks):
         return found
@@ -27,7 +28,7 @@ def block_problems(graph: OpGraph, broken_dims: Collection[str] = (), rounds: bo
 def _round_problems(graph: OpGraph) -> list[Problem]:
     """Every reference to a round that cannot be; the graph is unrolled for it, and stays so."""
     try:
-        if asks_for_rounds(graph.items):
+        if asks_for_rounds(once(graph.items)):
             len(graph.unrolled)
     except SpecError as error:
         return list(dict.fromkeys(error.problems))
@@ -48,7 +49,7 @@ def _counted(block: Repeat, graph: OpGraph, broken_dims: Collection[str]) -> Ite
 
 def _large(graph: OpGraph) -> Iterator[Problem]:
     """Blocks that are too many ops with all their rounds."""
-    for item in graph.items:
+    for item in once(graph.items):
         count = op_count((item,), graph.dims)
         if count > MAX_OPS:
             yield Problem(item.source.mark, f"the block has {count} ops; more than {MAX_OPS} are refused")

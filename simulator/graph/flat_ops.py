@@ -2,8 +2,8 @@
 
 Model: an op is a site (an op as written, with its options as they are in that round) in a turn (the numbers of the rounds
 around it), and the values that it reads. Value v of 0 or more is what op v makes, value -1 - g is given from outside, the
-g-th that is. So what reads what is told by numbers, and a name is made up when it is read: what it is called as written
-and the numbers of the rounds.
+g-th that is. So what reads what is told by numbers, and a name is made up when it is read: what it is called as written,
+what the copy in which it stands puts behind that (`.s1.m2`; nothing outside of copies), and the numbers of the rounds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -37,27 +37,28 @@ def beginnings(name: str) -> Iterator[str]:
         yield ".".join(parts[:end])
 
 
-def numbered(tensor: Tensor, path: Path) -> Tensor:
-    """A tensor under the name that it has in a round."""
-    return replace(tensor, name=tensor.name + suffix(path), written=tensor.base) if path else tensor
+NO_COPY = 0
+"""The number of what stands in no copy."""
 
 
 class FlatOps(Sequence[Op]):
-    """All ops of a graph in program order: `site`, `turn` and what they read, by number.
+    """All ops of a graph in program order: `site`, `turn`, `copy` and what they read, by number.
 
-    `sites` and `turns` are what those numbers mean; op i reads `reads[first[i]:first[i + 1]]`. `given` and `given_turn` are
-    what is given from outside, by number of `tensors` and of `turns`.
+    `sites`, `turns` and `endings` (of the names in a copy) are what those numbers mean; op i reads
+    `reads[first[i]:first[i + 1]]`. `given`, `given_turn` and `given_copy` are what is given from outside, by number of
+    `tensors`, of `turns` and of copies.
     """
 
     def __init__(self) -> None:
         self.sites: list[Op] = []
         self.turns: list[Path] = []
         self.site = array("i")
-        self.turn = array("i")
+        self.endings: list[str] = [""]
+        self.turn, self.copy = array("i"), array("i")
         self.first = array("q", [0])
         self.reads = array("i")
         self.tensors: list[Tensor] = []
-        self.given, self.given_turn = array("i"), array("i")
+        self.given, self.given_turn, self.given_copy = array("i"), array("i"), array("i")
         self._site_of: dict[tuple[int, Options], int] = {}
         self._suffixes: list[str] = []
         self._turn_of: dict[Path, int] = {}
@@ -87,10 +88,16 @@ class FlatOps(Sequence[Op]):
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def add_given(self, tensor: int, turn: int) -> int:
+    def add_copy(self, ending: str) -> int:
+        """Append a copy, by what names get in it; returns its number."""
+        self.endings.append(ending)
+        return len(self.endings) - 1
+
+    def add_given(self, tensor: int, turn: int, copy: int = NO_COPY) -> int:
         """Append a tensor that is given in a turn; returns its value."""
         self.given.append(tensor)
         self.given_turn.append(turn)
+        self.given_copy.append(copy)
         return -len(self.given)
 
     def add_all(self, sites: array[int], turn: int, values: Iterable[int], ends: Iterable[int]) -> None:
@@ -98,28 +105,48 @@ class FlatOps(Sequence[Op]):
         first = len(self.reads)
         self.site.extend(sites)
         self.turn.extend(repeat(turn, len(sites)))
+        self.copy.extend(repeat(NO_COPY, len(sites)))
         self.reads.extend(values)
         self.first.extend([first + end for end in ends])
+
+    def add_columns(self, sites: Any, turns: Any, copy: int, values: Any, ends: Any) -> None:
+        """Append ops of one copy, as arrays. `turns`: of each op; `values` and `ends` as in `add_all`."""
+        first = len(self.reads)
+        self.site.frombytes(sites.astype("i").tobytes())
+        self.turn.frombytes(turns.astype("i").tobytes())
+        self.copy.extend(repeat(copy, len(sites)))
+        self.reads.frombytes(values.astype("i").tobytes())
+        self.first.frombytes((first + ends).astype("q").tobytes())
 
     def values_of(self, at: int) -> array[int]:
         """The values that an op reads."""
         return self.reads[self.first[at] : self.first[at + 1]]
 
-    def written(self, value: int) -> tuple[Tensor, int]:
-        """A value as it is written, and the number of its turn."""
+    def written(self, value: int) -> Tensor:
+        """A value as it is written."""
         if value >= 0:
-            return self.sites[self.site[value]].output, self.turn[value]
-        return self.tensors[self.given[-1 - value]], self.given_turn[-1 - value]
+            return self.sites[self.site[value]].output
+        return self.tensors[self.given[-1 - value]]
 
     def tensor(self, value: int) -> Tensor:
-        """A value as a tensor, under the name that it has in its round."""
-        written, turn = self.written(value)
-        return numbered(written, self.turns[turn])
+        """A value as a tensor, under the name that it has in its copy and round."""
+        written = self.written(value)
+        ending = self._ending(value)
+        return replace(written, name=written.name + ending, written=written.base) if ending else written
 
     def name(self, value: int) -> str:
         """The name of a value."""
-        written, turn = self.written(value)
-        return written.name + self._suffixes[turn]
+        return self.written(value).name + self._ending(value)
+
+    def is_renamed(self, at: int) -> bool:
+        """Whether an op is called otherwise than it is written."""
+        return bool(self._ending(at) or self.written(at).written)
+
+    def _ending(self, value: int) -> str:
+        """What follows the name of a value as it is written: that of its copy, and the numbers of the rounds."""
+        if value >= 0:
+            return self.endings[self.copy[value]] + self._suffixes[self.turn[value]]
+        return self.endings[self.given_copy[-1 - value]] + self._suffixes[self.given_turn[-1 - value]]
 
     def names(self) -> Iterator[str]:
         """What every op is called, in program order; none is made for that."""

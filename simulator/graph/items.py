@@ -166,13 +166,13 @@ class Repeat:
     at the end of the one before). `reverse`: from round count - 1 down to round 0."""
 
     count: int | str
-    items: tuple[Op | Repeat, ...]
+    items: Items
     carry: tuple[tuple[str, str], ...] = ()
     reverse: bool = False
     source: Source = field(default=NOWHERE, compare=False, repr=False)
 
 
-Items = tuple[Op | Repeat, ...]
+Items = Sequence[Op | Repeat]
 """What a graph is a list of: ops, and blocks that repeat."""
 
 

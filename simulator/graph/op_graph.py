@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from hw.input import few
+from simulator.graph.copied import Copied, once
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Items, Op, every_op
 from simulator.graph.owners import Owner, Roles, owners_of
@@ -62,6 +63,8 @@ class OpGraph:
     @cached_property
     def sharing_out(self) -> tuple[Op, ...]:
         """The ops that say how a dim is shared out (`shares=`), in program order, blocks entered once."""
+        if all(op.option("shares") is None for op in every_op(once(self.items))):
+            return ()
         return tuple(op for op in self.every_op() if op.option("shares") is not None)
 
     @cached_property
@@ -77,4 +80,6 @@ class OpGraph:
     @cached_property
     def unrolled(self) -> FlatOps:
         """The same as columns: for whoever goes through many rounds. Raises the same."""
+        if isinstance(self.items, Copied):
+            return self.items.unrolled(self.dims)
         return unrolled(self.items, self.dims)

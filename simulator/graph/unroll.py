@@ -29,11 +29,7 @@ from simulator.graph.scopes import Home, Place, Turn, TurnScope
 
 def unrolled(items: Items, dims: Mapping[str, int]) -> FlatOps:
     """All ops in program order, names numbered. Raises SpecError for a round that does not exist or has not been yet."""
-    problems = Problems()
-    unroller = _Unroller(items, dims, problems)
-    unroller.ops(items, TurnScope(), Turn())
-    problems.raise_if_any()
-    return unroller.flat
+    return Unroller(tuple(items), dims).flat
 
 
 def asks_for_rounds(items: Items) -> bool:
@@ -75,12 +71,12 @@ class _Stretch:
         return cls(every, tuple([line.op.name for line in every]), array("i", [line.site for line in every]), ends)
 
 
-class _Unroller:
-    """Walks the blocks of one graph into `flat`; what cannot be goes to `problems`."""
+class Unroller:
+    """Walks the blocks of one graph into `flat`. Raises SpecError for a round that does not exist or has not been yet."""
 
-    def __init__(self, items: Items, dims: Mapping[str, int], problems: Problems) -> None:
+    def __init__(self, items: Items, dims: Mapping[str, int]) -> None:
         self.dims = dims
-        self.problems = problems
+        self.problems = Problems()
         self.flat = FlatOps()
         self.keeps = asks_for_rounds(items)  # scopes of past rounds are for who asks for them
         self.blocks: dict[Place, Repeat] = {}
@@ -89,6 +85,8 @@ class _Unroller:
         self._lines: dict[Place, list[tuple[int, _Stretch | Repeat]]] = {}
         if self.keeps:
             self._settle(items, ())
+        self.ops(items, TurnScope(), Turn())
+        self.problems.raise_if_any()
 
     def ops(self, items: Items, scope: TurnScope, turn: Turn) -> None:
         """Enter the ops of `items`; `scope` maps names as written to values, and is filled on the way."""

@@ -17,7 +17,8 @@ from hw import Mark, Problems, System
 from hw.input import shown
 from hw.systems import group_problems, mesh_problems
 from simulator.graph.blocks import block_problems
-from simulator.graph.items import Op, Tensor
+from simulator.graph.copied import Copied, once
+from simulator.graph.items import Items, Op, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.rounds import samples
 from simulator.graph.split import Cut, split_problems
@@ -53,12 +54,22 @@ def check_graph(
 
 
 def _check_ops(graph: OpGraph, system: System, problems: Problems, known: Known, written: bool) -> None:
-    """Add every problem of single ops. Once one of a form is sound, only what the others wait for is looked at."""
+    """Add every problem of single ops. Copies are looked at only where something is wrong with one that is there once."""
+    few = Problems()
+    _check_items(once(graph.items), graph, system, few, known, written)
+    if few.found and isinstance(graph.items, Copied):
+        _check_items(graph.items, graph, system, problems, known, written)
+    else:
+        problems.found.extend(few.found)
+
+
+def _check_items(items: Items, graph: OpGraph, system: System, problems: Problems, known: Known, written: bool) -> None:
+    """Add every problem of some items. Once an op of a form is sound, only what the others wait for is looked at."""
     earlier: set[str] = set()
     sound: set[Hashable] = set()
     shares = share_problems(graph, system) if known.mesh else {}
     how = cutting(graph, system)
-    for op in samples(graph.items, graph.dims):
+    for op in samples(items, graph.dims):
         before, form = len(problems.found), op.form
         if form not in sound or op.option("after") is not None:
             for part, message in op_findings(op, graph, system, known, earlier, how):

@@ -137,7 +137,9 @@ def _broken(system: System) -> bool:
 
 def _planned(planner: Planner) -> Sharded:
     graph = planner.graph
-    items = planner.items(graph.items, {})
+    if not planner.has_any():
+        return Sharded(graph)
+    items = planner.items(tuple(graph.items), {})
     if items == graph.items:
         return Sharded(graph)
     return Sharded(replace(graph, items=items, fuse=planner.fused(graph.fuse)), tuple(planner.inserted))

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hw import System
-from simulator.graph.items import Items, Op, Repeat, Tensor, rounds_of
+from simulator.graph.copied import once
+from simulator.graph.items import Items, Op, Repeat, Tensor, every_op, rounds_of
 from simulator.graph.op_graph import FuseRule, OpGraph
 from simulator.graph.rounds import at_round
 from simulator.ops.registry import KINDS, Kind
@@ -87,6 +88,10 @@ class Planner:
         """The names that are taken."""
         names = {tensor.name for op in self.graph.every_op() for tensor in (op.output, *op.inputs)}
         return names | {_ROUND.sub("", name) for name in names}  # a block numbers its names
+
+    def has_any(self) -> bool:
+        """Whether there is an op to plan."""
+        return any(self._kind(at_round(op, 0)) is not None for op in every_op(once(self.graph.items)))
 
     def items(self, items: Items, there: There, rounds: int = 1) -> Items:
         """The items with what must be inserted; `there` grows by what was. `rounds`: how often they are run."""

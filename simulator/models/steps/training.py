@@ -28,7 +28,8 @@ from simulator.models.steps.precision import PRECISIONS, Precision
 from simulator.models.steps.stacks.families import stack_of
 from simulator.models.steps.stacks.stack import Asked
 from simulator.models.steps.storage.tied import Tie
-from simulator.passes.pipeline.assembly import Pipeline, pipelined
+from simulator.passes.pipeline.pipelined import pipelined
+from simulator.passes.pipeline.step import Pipeline
 from simulator.passes.rename import own_names, renamed
 from simulator.passes.sharding.collective_matmul import collective_matmuls
 

@@ -17,6 +17,9 @@ from simulator.passes.pipeline.schedules import Pass
 Section = Pass | str
 """A part of a chunk: one of its passes, 'begin' or 'end'."""
 
+SECTIONS: tuple[Section, ...] = ("begin", "forward", "backward", "weights", "end")
+"""All parts of a chunk, in the order of one microbatch's program."""
+
 Path = tuple[int, ...]
 """A block by its place in a section: that of its item, then in the block around it; () is no block."""
 
@@ -67,7 +70,7 @@ class PipelineChunk:
 
     def tensor(self, name: str) -> Tensor:
         """A tensor by its name, as it is typed. Raises ValueError where no op has it."""
-        for section in ("begin", "forward", "backward", "weights", "end"):
+        for section in SECTIONS:
             for op in every_op(self.section(section)):
                 for tensor in (*op.inputs, op.output):
                     if tensor.name == name:
@@ -78,7 +81,7 @@ class PipelineChunk:
 def homes(chunk: PipelineChunk, last: bool) -> dict[str, tuple[Section, Path]]:
     """Where each name first stands in the program of one microbatch, the last one's or any other's."""
     found: dict[str, tuple[Section, Path]] = {}
-    for section in ("begin", "forward", "backward", "weights", "end"):
+    for section in SECTIONS:
         for name, path in _standing(chunk.section(section, last), ()):
             found.setdefault(name, (section, path))
     return found

@@ -9,7 +9,7 @@ Ops keep their names without these endings as what they are called (`Tensor.writ
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, reference
 from simulator.graph.op_line import read_reference
@@ -56,6 +56,24 @@ def _templates(items: Items, place: Options) -> Templates:
         issued = () if find_kind(item).view or item.option("from") is not None else place
         found.append(Template(item, (*kept, *issued), tuple(map(read_reference, names)), raw.startswith("[")))
     return tuple(found)
+
+
+def on_stage(items: Items, place: Options) -> Items:
+    """Items as a chunk's copies have them, under the names of the chunk."""
+    found: list[Op | Repeat] = []
+    for each in _templates(items, place):
+        if isinstance(each, TemplateBlock):
+            found.append(replace(each.block, items=on_stage(each.block.items, place)))
+        else:
+            names = [reference(name, rounds) for name, rounds in each.after]
+            options = (*each.options, ("after", names_listed(names, each.listed))) if names else each.options
+            found.append(replace(each.op, options=options))
+    return tuple(found)
+
+
+def names_listed(names: Sequence[str], listed: bool) -> str:
+    """Names as `after=` has them: one alone stands without brackets, unless it was written in some."""
+    return f"[{', '.join(names)}]" if listed or len(names) > 1 else names[0]
 
 
 @dataclass
@@ -165,4 +183,4 @@ class _Copy:
         names = [reference(self._name(name), rounds or self._rounds(name, path)) for name, rounds in template.after]
         names += self.after
         self.after = []
-        return f"[{', '.join(names)}]" if template.listed or len(names) > 1 else names[0]
+        return names_listed(names, template.listed)

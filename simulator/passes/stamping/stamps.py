@@ -165,9 +165,8 @@ class Stamps:
             kernel = self._alone[number]
             return kernel.ops[0], kernel.base_ops[0], kernel.turn
         flat, at = self._flat, self._op[number]
-        path, output = flat.turns[flat.turn[at]], flat.sites[flat.site[at]].output
         own = self.value_name(self._first_op(number))
-        return own, output.base if path or output.written else own, path
+        return own, flat.written(at).base if flat.is_renamed(at) else own, flat.turns[flat.turn[at]]
 
     def _first_op(self, number: int) -> int:
         """The value of the first op of a kernel: it stands behind what the kernel writes."""
@@ -185,8 +184,7 @@ class Stamps:
             for name, place in stamp.places.items()
         }
         path = flat.turns[flat.turn[at]]
-        output = flat.sites[flat.site[at]].output
-        written = (output.base,) if path or output.written else ()
+        written = (flat.written(at).base,) if flat.is_renamed(at) else ()
         mine = renamed(stamp.kernel, named, written, path)
         return seen_through(mine, self._names_behind(values), self._sizes_behind(values))
 

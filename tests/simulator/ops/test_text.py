@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hw import SpecError
 from hw.input import parse_document
-from simulator import KINDS, GraphBuilder, Op, OpGraph, Repeat, parse_graph, print_items, print_op, read_items
+from simulator import KINDS, GraphBuilder, Items, Op, OpGraph, Repeat, parse_graph, print_items, print_op, read_items
 from tests.support.strategies import graphs, outcome
 
 MATMUL = "y:bf16[B,F]{U_X} = matmul(x:bf16[B,D_X], w:bf16[D_X,F])"
@@ -44,14 +44,14 @@ def test_the_parts_of_a_line() -> None:
 
 
 @given(graphs())
-def test_what_is_printed_reads_back_as_the_same_graph_in_the_same_words(items: tuple[Op | Repeat, ...]) -> None:
+def test_what_is_printed_reads_back_as_the_same_graph_in_the_same_words(items: Items) -> None:
     text = print_items(items)
     again = read_items(text)
     assert again == items
     assert print_items(again) == text
 
 
-def bare(items: tuple[Op | Repeat, ...]) -> tuple[Op | Repeat, ...]:
+def bare(items: Items) -> Items:
     """The same without options, whose words are kept as they are written."""
     return tuple(
         replace(item, options=()) if isinstance(item, Op) else replace(item, items=bare(item.items)) for item in items
@@ -59,7 +59,7 @@ def bare(items: tuple[Op | Repeat, ...]) -> tuple[Op | Repeat, ...]:
 
 
 @given(graphs(), st.lists(st.integers(0, 2), min_size=7, max_size=7))
-def test_space_between_the_words_means_nothing(items: tuple[Op | Repeat, ...], spaces: list[int]) -> None:
+def test_space_between_the_words_means_nothing(items: Items, spaces: list[int]) -> None:
     def spaced(line: str) -> str:
         words = re.findall(r"[\w.]+|\S", line)
         return "".join(" " * spaces[at % 7] + word for at, word in enumerate(words))
@@ -132,7 +132,7 @@ def test_blocks_in_blocks() -> None:
     ]
 
 
-def shrunk(items: tuple[Op | Repeat, ...]) -> tuple[Op | Repeat, ...]:
+def shrunk(items: Items) -> Items:
     """The same with at most three rounds a block, and no word about rounds, so that it can be unrolled."""
     found: list[Op | Repeat] = []
     for item in items:
@@ -145,8 +145,8 @@ def shrunk(items: tuple[Op | Repeat, ...]) -> tuple[Op | Repeat, ...]:
 
 
 @given(graphs())
-def test_an_unrolled_graph_has_every_op_of_every_round_and_reads_back(items: tuple[Op | Repeat, ...]) -> None:
-    def count(parts: tuple[Op | Repeat, ...]) -> int:
+def test_an_unrolled_graph_has_every_op_of_every_round_and_reads_back(items: Items) -> None:
+    def count(parts: Items) -> int:
         return sum(1 if isinstance(item, Op) else int(item.count) * count(item.items) for item in parts)
 
     few = shrunk(items)

@@ -1,0 +1,59 @@
+"""Items most of which are copies of a few under other names: written out only when somebody goes through them.
+
+Model: a pipeline does the same for every microbatch. What is asked of the form of ops (are they sound, does the planner put
+collectives before them) is asked of the first copy of each sort, and columns are stamped from it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import overload
+
+from simulator.graph.flat_ops import FlatOps
+from simulator.graph.items import Items, Op, Repeat
+
+
+class Copied(Sequence[Op | Repeat], ABC):
+    """The items of a graph, in program order."""
+
+    @abstractmethod
+    def once(self) -> Items:
+        """The items without those that differ from one that is there in names only."""
+
+    @abstractmethod
+    def written_out(self) -> Items:
+        """All items."""
+
+    @abstractmethod
+    def unrolled(self, dims: Mapping[str, int]) -> FlatOps:
+        """All ops as columns, those that `simulator.graph.unroll` makes of all items. Raises SpecError where that does."""
+
+    @cached_property
+    def _all(self) -> Items:
+        return self.written_out()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @overload
+    def __getitem__(self, at: int) -> Op | Repeat: ...
+    @overload
+    def __getitem__(self, at: slice) -> Items: ...
+    def __getitem__(self, at: int | slice) -> Op | Repeat | Items:
+        return self._all[at]
+
+    def __iter__(self) -> Iterator[Op | Repeat]:
+        return iter(self._all)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Sequence) and self._all == tuple(other))
+
+    def __hash__(self) -> int:
+        return hash(self._all)
+
+
+def once(items: Items) -> Items:
+    """Items without those that are copies of one that is there."""
+    return items.once() if isinstance(items, Copied) else items

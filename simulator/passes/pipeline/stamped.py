@@ -1,0 +1,85 @@
+"""The items of a step of a pipeline, written out only where somebody goes through them, and its columns without that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from hw import SpecError
+from simulator.graph.copied import Copied
+from simulator.graph.flat_ops import FlatOps
+from simulator.graph.items import Items, Op
+from simulator.graph.unroll import unrolled
+from simulator.passes.pipeline.assembly import Assembly
+from simulator.passes.pipeline.schedules import StagePass
+from simulator.passes.pipeline.stamping import ChunkStamp
+from simulator.passes.pipeline.step import Hop, Step, typed
+
+
+class PipelineItems(Copied):
+    """The items of a step."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    def once(self) -> Items:
+        """The items of the first pass of each sort, and of the last one."""
+        return self._once
+
+    @cached_property
+    def _once(self) -> Items:
+        return Assembly(self._step).items(self._step.firsts())
+
+    def written_out(self) -> Items:
+        """All items."""
+        return Assembly(self._step).items(self._step.order)
+
+    def unrolled(self, dims: Mapping[str, int]) -> FlatOps:
+        """All ops as columns. Raises SpecError for a round that does not exist or has not been yet."""
+        try:
+            return _Stamped(self._step, dims).flat
+        except (KeyError, SpecError):  # what cannot be is told of the program written out
+            return unrolled(self.written_out(), dims)
+
+
+class _Stamped:
+    """The columns of a step. Raises KeyError for what reads what cannot be found, SpecError for rounds that cannot be."""
+
+    def __init__(self, step: Step, dims: Mapping[str, int]) -> None:
+        self._step = step
+        self.flat = FlatOps()
+        self._chunks = [
+            ChunkStamp(chunk, number, step.place(number), dims, self.flat) for number, chunk in enumerate(step.chunks)
+        ]
+        self._hops: dict[tuple[int, Hop], tuple[Op, ...]] = {}
+        for chunk in self._chunks:
+            chunk.copy("begin")
+        for each in step.order:
+            self._chunks[each.chunk].copy(each.does, each.microbatch, step.is_last(each))
+            for hop in step.hops(each):
+                self._hop(each, hop)
+        for chunk in self._chunks:
+            chunk.copy("end")
+
+    def _hop(self, step: StagePass, hop: Hop) -> None:
+        """A tensor on its way to another chunk."""
+        here, there, microbatch = self._chunks[step.chunk], self._chunks[hop.there], step.microbatch
+        value = here.made(step.does, microbatch, hop.made)
+        key = step.chunk, hop
+        if key not in self._hops:
+            self._hops[key] = self._ops(step.chunk, hop)
+        *sent, got = self._hops[key]
+        for op in sent:
+            here.append(op, microbatch, (value,), ending=".sent")
+        there.receive(hop.taken, microbatch, there.append(got, microbatch, () if sent else (value,)))
+
+    def _ops(self, here: int, hop: Hop) -> tuple[Op, ...]:
+        """The ops of a hop as they are written: the one whose output is there comes last."""
+        chunk, there = self._step.chunks[here], self._step.chunks[hop.there]
+        taken = typed(there, hop.taken, hop.taken)
+        made = typed(chunk, hop.made, f"{hop.made}.s{here}")  # which may have the same name there
+        if hop.options is None:
+            return (Op(taken, "view", (made,)),)
+        token = typed(chunk, hop.made, hop.made, f"{hop.made}.sent")
+        send, recv = hop.options
+        return Op(token, "send", (made,), send), Op(taken, "recv", (), recv)

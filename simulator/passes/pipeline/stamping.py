@@ -1,0 +1,246 @@
+"""The columns of a chunk's copies, stamped from its program of one microbatch.
+
+Model: an op of a copy reads what the same op reads in that program, and where that is follows from where copies begin:
+- what a pass of the same microbatch makes, or is given: so far behind where that pass begins;
+- what `begin` and `end` make, and what is given to all microbatches: the same value for all of them;
+- what is received: what the receiving op makes;
+- an accumulator: what the copy before made of it, so far behind where that copy begins.
+So a copy costs a few operations on arrays. Values are numbered as in the program written out; but of what the first copy of
+a section is given, that comes first which is for all microbatches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simulator.graph.flat_ops import FlatOps
+from simulator.graph.items import Op
+from simulator.passes.pipeline.chunks import SECTIONS, PipelineChunk, Section, named_in
+from simulator.passes.pipeline.program import Name, Program
+from simulator.passes.pipeline.renaming import Options, names_listed
+
+NO_MICROBATCH = -1
+
+Slot = tuple[str, str]
+"""From what the numbers of some values are counted: what a section `made` or was `given`, what was `received` under a name,
+the copy `before` that made an accumulator; `fixed` values are counted from 0."""
+
+_FIXED: Slot = ("fixed", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A section for a microbatch: where its ops begin, and the value of the first thing that it is given (others come
+    below). `last`: as the last microbatch has it."""
+
+    section: Section
+    microbatch: int
+    last: bool
+    since: int
+    given_since: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """What alike copies have in common: sites and turns of their ops, how many values are read up to the end of each, and
+    these values, counted from slots. `given`: tensors and turns of what each of them is given.
+
+    `waits`: by the place of an op, the values for which it is to wait;
+    `before`: by accumulator, the sort of the copy from which it comes; `settled`: whether nothing in it is of the first
+    copy only.
+    """
+
+    sites: Any
+    turns: Any
+    ends: Any
+    slots: tuple[Slot, ...]
+    slot: Any
+    offset: Any
+    given: tuple[tuple[int, int], ...]
+    waits: tuple[tuple[int, tuple[tuple[Slot, int], ...]], ...]
+    before: Mapping[str, tuple[Section, bool]]
+    settled: bool
+
+
+class ChunkStamp:
+    """Puts the copies of a chunk into `flat`. Raises KeyError for a chunk of which none can be stamped."""
+
+    def __init__(
+        self, chunk: PipelineChunk, number: int, place: Options, dims: Mapping[str, int], flat: FlatOps
+    ) -> None:
+        self._chunk, self._flat = chunk, flat
+        self._programs = {last: Program(chunk, place, last, dims) for last in (False, *(True for _ in chunk.last))}
+        self._ending = f".s{number}"
+        self._shared = chunk.shared | named_in(chunk.begin)
+        self._patterns: dict[tuple[Section, bool, tuple[bool, ...]], _Pattern] = {}
+        self._sites: dict[tuple[bool, int], int] = {}
+        self._hops: dict[Op, int] = {}
+        self._numbers: dict[str, int] = {}
+        self._copies: dict[tuple[int, str], Copy] = {}
+        self._newest: dict[Section, Copy] = {}
+        self._received: dict[tuple[int, str], int] = {}
+        self._fixed: dict[Name, int] = {}
+        self._own: dict[tuple[Section, bool], dict[Name, tuple[int, tuple[int, int]]]] = {}
+        self._accumulated: dict[str, Copy] = {}
+
+    def copy(self, section: Section, microbatch: int = NO_MICROBATCH, last: bool = False) -> None:
+        """Append a section for a microbatch."""
+        flat, last = self._flat, bool(self._chunk.last) if section == "end" else last and section in self._chunk.last
+        pattern = self._pattern(section, microbatch, last)
+        copy = Copy(section, microbatch, last, len(flat), -1 - len(flat.given))
+        self._copies[microbatch, section] = self._newest[section] = copy
+        number = self._number(microbatch)
+        for tensor, turn in pattern.given:
+            flat.add_given(tensor, turn, number)
+        bases = np.asarray([self._base(slot, microbatch) for slot in pattern.slots], dtype=np.int64)
+        flat.add_columns(pattern.sites, pattern.turns, number, bases[pattern.slot] + pattern.offset, pattern.ends)
+        for at, values in pattern.waits:
+            self._tell(copy.since + at, [self._base(slot, microbatch) + offset for slot, offset in values])
+        for start, end in self._chunk.carried.items():
+            if self._programs[last].makes(section, end):
+                self._accumulated[start] = copy
+
+    def _tell(self, at: int, values: list[int]) -> None:
+        """Give an op the names of what it is to wait for."""
+        flat = self._flat
+        op = flat.sites[flat.site[at]]
+        text = names_listed([flat.name(value) for value in values], (op.option("after") or "").startswith("["))
+        options = tuple((key, text if key == "after" else raw) for key, raw in op.options)
+        flat.site[at] = flat.number_of_site(flat.site[at], options)
+
+    def append(self, op: Op, microbatch: int, values: tuple[int, ...] = (), ending: str = "") -> int:
+        """Append an op that stands between copies; returns what it makes. `ending`: what its name gets behind the rest."""
+        flat, made = self._flat, len(self._flat)
+        if op not in self._hops:
+            self._hops[op] = flat.add_site(op)
+        site, turn = np.asarray([self._hops[op]]), np.asarray([flat.number_of_turn(())])
+        number, read = self._number(microbatch, ending), np.asarray(values, dtype=np.int64)
+        flat.add_columns(site, turn, number, read, np.asarray([len(values)]))
+        return made
+
+    def receive(self, name: str, microbatch: int, value: int) -> None:
+        """What a microbatch takes in under a name."""
+        self._received[microbatch, name] = value
+
+    def made(self, section: Section, microbatch: int, name: str) -> int:
+        """What a section has made for a microbatch under a name."""
+        copy = self._copies[microbatch, section]
+        return copy.since + self._programs[copy.last].behind(section, (name, ()))
+
+    def _number(self, microbatch: int, ending: str = "") -> int:
+        """The number of the copy that has the names of a microbatch."""
+        whole = f"{self._ending}{f'.m{microbatch}' if microbatch >= 0 else ''}{ending}"
+        if whole not in self._numbers:
+            self._numbers[whole] = self._flat.add_copy(whole)
+        return self._numbers[whole]
+
+    def _base(self, slot: Slot, microbatch: int) -> int:
+        """From what the values of a slot are counted for a microbatch."""
+        sort, which = slot
+        if sort == "made":
+            return self._copies[microbatch, which].since
+        if sort == "given":
+            return self._copies[microbatch, which].given_since
+        if sort == "received":
+            return self._received[microbatch, which]
+        return self._accumulated[which].since if sort == "before" else 0
+
+    def _pattern(self, section: Section, microbatch: int, last: bool) -> _Pattern:
+        """The pattern of a copy: that of an earlier one, if it is alike."""
+        key = section, last, tuple(copy.last for _, copy in self._earlier(microbatch))
+        known = self._patterns.get(key)
+        if known is not None and known.settled:
+            before = (self._accumulated[start] for start in known.before)
+            if [*known.before.values()] == [(copy.section, copy.last) for copy in before]:
+                return known
+        found = self._patterns[key] = self._worked_out(section, microbatch, last)
+        return found
+
+    def _worked_out(self, section: Section, microbatch: int, last: bool) -> _Pattern:
+        """The pattern of a copy, read off the program; what is given to all microbatches is given where it is new."""
+        program, span = self._programs[last], self._programs[last].spans[section]
+        first = program.first[span.start : span.stop + 1]
+        distinct, place = np.unique(program.reads[first[0] : first[-1]], return_inverse=True)
+        fixed = len(self._fixed)
+        # what is given first has the highest of the values below 0
+        values = sorted(distinct.tolist(), key=lambda value: (value >= 0, -value))
+        found = {value: self._found(value, section, microbatch, last) for value in values}
+        slots = tuple(dict.fromkeys(slot for slot, _ in found.values()))
+        lines = [found[value] for value in distinct.tolist()]
+        before = {which: self._accumulated[which] for sort, which in slots if sort == "before"}
+        waits = tuple(
+            (at, tuple(self._found_made(each, section, microbatch, last) for each in ops))
+            for at, ops in program.waits(section)
+        )
+        starting = any(value < 0 and self._is_accumulator(program.name(value)[0]) for value in values)
+        return _Pattern(
+            sites=np.asarray([self._site(last, each) for each in program.site[span.start : span.stop].tolist()]),
+            turns=np.asarray([self._turn(program, each) for each in program.turn[span.start : span.stop].tolist()]),
+            ends=first[1:] - first[0],
+            slots=slots,
+            slot=np.asarray([slots.index(slot) for slot, _ in lines], dtype=np.int64)[place],
+            offset=np.asarray([offset for _, offset in lines], dtype=np.int64)[place],
+            given=tuple(given for _, given in self._own.get((section, last), {}).values()),
+            waits=waits,
+            before={start: (copy.section, copy.last) for start, copy in before.items()},
+            settled=len(self._fixed) == fixed and not starting,
+        )
+
+    def _is_accumulator(self, name: str) -> bool:
+        """Whether a name is that of an accumulator that no copy has made so far."""
+        return name in self._chunk.carried and name not in self._accumulated
+
+    def _found(self, value: int, section: Section, microbatch: int, last: bool) -> tuple[Slot, int]:
+        """From which slot a value of the program is counted, and its number from there."""
+        program = self._programs[last]
+        name = program.name(value)
+        if value >= 0:
+            return self._found_made(value, section, microbatch, last)
+        if name[0] in self._accumulated:
+            copy = self._accumulated[name[0]]
+            made = self._chunk.carried[name[0]], name[1]
+            return ("before", name[0]), self._programs[copy.last].behind(copy.section, made)
+        if (microbatch, name[0]) in self._received:
+            return ("received", name[0]), 0
+        given = self._tensor(program, value), self._turn(program, program.flat.given_turn[-1 - value])
+        if microbatch < 0 or name[0] in self._shared or name[0] in self._chunk.carried:
+            if name not in self._fixed:
+                self._fixed[name] = self._flat.add_given(*given, self._number(NO_MICROBATCH))
+            return _FIXED, self._fixed[name]
+        for which, copy in self._earlier(microbatch):
+            known = self._own.get((which, copy.last), {})
+            if name in known and which != section:
+                return ("given", which), -known[name][0]
+        own = self._own.setdefault((section, last), {})
+        return ("given", section), -own.setdefault(name, (len(own), given))[0]
+
+    def _found_made(self, value: int, section: Section, microbatch: int, last: bool) -> tuple[Slot, int]:
+        """The same of what an op of the program makes."""
+        program = self._programs[last]
+        where = program.section[value]
+        if where == section:
+            return ("made", where), value - program.spans[where].start
+        fixed = where == "begin" or microbatch < 0
+        copy = self._newest[where] if fixed else self._copies[microbatch, where]
+        behind = self._programs[copy.last].behind(where, program.name(value))
+        return (_FIXED, copy.since + behind) if fixed else (("made", where), behind)
+
+    def _earlier(self, microbatch: int) -> list[tuple[Section, Copy]]:
+        """What of a microbatch is there already."""
+        here = ((section, self._copies.get((microbatch, section))) for section in SECTIONS)
+        return [(section, copy) for section, copy in here if copy is not None]
+
+    def _site(self, last: bool, site: int) -> int:
+        if (last, site) not in self._sites:
+            self._sites[last, site] = self._flat.add_site(self._programs[last].flat.sites[site])
+        return self._sites[last, site]
+
+    def _tensor(self, program: Program, value: int) -> int:
+        return self._flat.add_tensor(program.flat.tensors[program.flat.given[-1 - value]])
+
+    def _turn(self, program: Program, turn: int) -> int:
+        return self._flat.number_of_turn(program.flat.turns[turn])

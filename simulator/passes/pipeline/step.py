@@ -1,0 +1,123 @@
+"""A step of a pipeline: its chunks, the order of their passes, and what goes from one to the next behind each pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from simulator.graph.items import Tensor
+from simulator.passes.pipeline.chunks import PipelineChunk, made_in, named_in
+from simulator.passes.pipeline.renaming import Options
+from simulator.passes.pipeline.schedules import Order, StagePass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """How chunks become a pipeline: so many stages along a mesh axis, microbatches, and a schedule by its name.
+
+    `blocking`: a stage waits until what it sends has come before it goes on.
+    """
+
+    stages: int
+    microbatches: int
+    schedule: str = "1f1b"
+    axis: str = "P"
+    blocking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One tensor that goes to another chunk, where it has another name. `options`: of the send and of the recv; none on one
+    stage, where it is there already."""
+
+    there: int
+    made: str
+    taken: str
+    options: tuple[Options, Options] | None
+
+
+class Step:
+    """The passes of a step in one order, those left out in which a chunk does nothing."""
+
+    def __init__(self, chunks: Sequence[PipelineChunk], pipeline: Pipeline, order: Order) -> None:
+        self.chunks, self.pipeline = chunks, pipeline
+        self.order = tuple(step for step in order if chunks[step.chunk].section(step.does))
+        # the last microbatch of each pass through each chunk, which may do something else
+        self._final = {(step.does, step.chunk): step.microbatch for step in self.order}
+
+    def is_last(self, step: StagePass) -> bool:
+        """Whether a pass is the last one of its sort through its chunk."""
+        return self._final[step.does, step.chunk] == step.microbatch
+
+    def firsts(self) -> Order:
+        """The first pass of each sort through each chunk, and the last one."""
+        first: dict[tuple[str, int], int] = {}
+        for step in self.order:
+            first.setdefault((step.does, step.chunk), step.microbatch)
+        return tuple(
+            step for step in self.order if self.is_last(step) or first[step.does, step.chunk] == step.microbatch
+        )
+
+    def place(self, number: int) -> Options:
+        """The options that put an op of a chunk on its stage."""
+        if self.pipeline.stages == 1:
+            return ()
+        return (("on", f"{self.pipeline.axis}@{number % self.pipeline.stages}"),)
+
+    def hops(self, step: StagePass) -> Iterator[Hop]:
+        """What a pass sends to the next chunk, or back to the one before."""
+        chunk = self.chunks[step.chunk]
+        if step.does == "forward" and step.chunk + 1 < len(self.chunks):
+            there = step.chunk + 1
+            pairs, queue = zip(chunk.makes, self.chunks[there].takes, strict=True), "acts"
+        elif step.does == "backward" and step.chunk:
+            there = step.chunk - 1
+            pairs, queue = zip(chunk.makes_back, self.chunks[there].takes_back, strict=True), "grads"
+        else:
+            return
+        for made, taken in pairs:
+            yield Hop(there, made, taken, self._sent(step.chunk, there, queue))
+
+    def _sent(self, here: int, there: int, queue: str) -> tuple[Options, Options] | None:
+        stages, axis = self.pipeline.stages, self.pipeline.axis
+        source, target = here % stages, there % stages
+        if source == target:
+            return None
+        ends = (("over", axis), ("from", str(source)), ("to", str(target)))
+        return (*ends, ("queue", f"{queue}.out")), (*ends, ("queue", f"{queue}.in"))
+
+    def fuse(self) -> Iterator[tuple[str, ...]]:
+        """The groups of ops to fuse, as they are called in the step."""
+        groups: dict[tuple[int, str, bool], list[tuple[str, ...]]] = {}
+        for step in self.order:
+            key = step.chunk, step.does, self.is_last(step)
+            if key not in groups:
+                groups[key] = list(self._groups(step))
+            ending = f".m{step.microbatch}"
+            yield from (tuple([name + ending for name in group]) for group in groups[key])
+
+    def _groups(self, step: StagePass) -> Iterator[tuple[str, ...]]:
+        """The groups of ops to fuse that stand in a pass, as they are called in their chunk."""
+        chunk = self.chunks[step.chunk]
+        made = made_in(chunk.section(step.does, self.is_last(step))) if chunk.fuse else frozenset()
+        for group in chunk.fuse:
+            if made.issuperset(group):
+                yield tuple([f"{name}.s{step.chunk}" for name in group])
+
+    @cached_property
+    def is_stamped(self) -> bool:
+        """Whether all copies of a pass are alike but for names: none waits for what was sent, and what passes make is of
+        one microbatch."""
+        return not self.pipeline.blocking and all(map(_is_stamped, self.chunks))
+
+
+def typed(chunk: PipelineChunk, name: str, called: str, written: str = "") -> Tensor:
+    """A tensor of a chunk under another name."""
+    like = chunk.tensor(name)
+    return Tensor(called, like.dtype, like.dims, like.partial, like.memory, (), written)
+
+
+def _is_stamped(chunk: PipelineChunk) -> bool:
+    passes = (*chunk.forward, *chunk.backward, *chunk.weights, *(item for each in chunk.last.values() for item in each))
+    return made_in(passes).isdisjoint({*chunk.shared, *chunk.carried, *named_in(chunk.begin)})

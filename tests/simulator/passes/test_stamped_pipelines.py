@@ -1,0 +1,101 @@
+"""Columns of a pipeline stamped from one microbatch are those of the pipeline written out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator import Op, OpGraph, Pipeline, PipelineChunk, parse_graph, pipelined
+from simulator.graph.copied import Copied
+from tests.support.pipelines import Lasting, lasting_chunks, layered_chunks
+
+DIMS = {"B": 64, "H": 256, "F": 512, "N": 64}
+
+
+def both(chunks: Sequence[PipelineChunk], pipeline: Pipeline) -> tuple[OpGraph, OpGraph]:
+    """A pipeline, and the same written out."""
+    made = pipelined(chunks, pipeline)
+    assert isinstance(made.items, Copied)
+    return OpGraph(DIMS, made.items), OpGraph(DIMS, tuple(made.items))
+
+
+def told(op: Op) -> tuple[Any, ...]:
+    """All that an op says, also what does not count when ops are compared."""
+    return op, op.turn, op.source, [each.written for each in (op.output, *op.inputs)]
+
+
+def check_same(stamped: OpGraph, written: OpGraph) -> None:
+    one, other = stamped.unrolled, written.unrolled
+    assert [told(op) for op in one] == [told(op) for op in other]
+    assert one.first == other.first
+    # numbers of what is given may differ, names may not
+    read = [[each.name(value) if value < 0 else value for value in each.reads] for each in (one, other)]
+    assert read[0] == read[1]
+    given = [{(each.name(value), value) for value in each.reads if value < 0} for each in (one, other)]
+    assert len(given[0]) == len(given[1]) == len({name for name, _ in given[0]}) == len(one.given) == len(other.given)
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_stamped_is_written_out(data: st.DataObject) -> None:
+    schedule = data.draw(st.sampled_from(["gpipe", "1f1b", "interleaved", "zero_bubble"]))
+    interleave = data.draw(st.integers(1, 2)) if schedule == "interleaved" else 1
+    stages, times = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    count = stages * interleave
+    if schedule == "zero_bubble":
+        chunks = lasting_chunks([Lasting()] * count, two_parts=True)
+    else:
+        chunks = layered_chunks(count, layers=data.draw(st.integers(1, 3)))
+    check_same(*both(chunks, Pipeline(stages=stages, microbatches=stages * times, schedule=schedule)))
+
+
+def test_more_microbatches_are_no_more_sites() -> None:
+    few, many = (both(layered_chunks(2, 2), Pipeline(stages=2, microbatches=count))[0] for count in (3, 30))
+    assert len(many.unrolled) > 8 * len(few.unrolled)
+    assert len(many.unrolled.sites) == len(few.unrolled.sites)
+
+
+def test_what_waits_for_ops_of_its_own_microbatch_waits_for_the_same() -> None:
+    lines = [
+        "y:bf16[B] = relu(x:bf16[B])",
+        "z:bf16[B] = gelu(x, after=y)",
+        {"repeat": 2, "carry": {"z": "a"}, "ops": ["a:bf16[B] = relu(z)", "b:bf16[B] = relu(z, after=[a@round, y])"]},
+    ]
+    chunk = PipelineChunk(forward=parse_graph(lines, {}).items, takes=("x",), makes=("y",))
+    chunks = [replace(chunk, takes=()), replace(chunk, makes=())]
+    stamped, written = both(chunks, Pipeline(stages=2, microbatches=3))
+    check_same(stamped, written)
+    assert {op.option("after") for op in stamped.unrolled if op.name == "b.s1.m2.1"} == {"[a.s1.m2.1, y.s1.m2]"}
+
+
+def test_what_is_received_is_of_each_microbatch_and_what_is_given_is_of_its_kind() -> None:
+    lines = [
+        "y:bf16[B] = add(x:bf16[B], w:bf16[B])",
+        "z:bf16[B] = add(y, ids:bf16[B])",
+        "dx:bf16[B] = add(dz:bf16[B], ids)",
+    ]
+    items = parse_graph(lines, {}).items
+    first = PipelineChunk(
+        forward=items[:2], backward=items[2:], makes=("z",), takes_back=("dz",), shared=frozenset({"w"})
+    )
+    last = replace(first, makes=(), takes=("x",), takes_back=(), makes_back=("dx",))
+    stamped, written = both([first, last], Pipeline(stages=2, microbatches=2))
+    check_same(stamped, written)
+    read = {op.name: [tensor.name for tensor in op.inputs] for op in stamped.unrolled}
+    assert read["y.s1.m1"] == ["x.s1.m1", "w.s1"]
+    assert read["z.s1.m1"] == ["y.s1.m1", "ids.s1.m1"]
+    assert read["dx.s0.m1"] == ["dz.s0.m1", "ids.s0.m1"]
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_what_cannot_be_stamped_is_written_out(blocking: bool) -> None:
+    """A stage that waits for what it sends; an op that makes what all microbatches share."""
+    lines = ["y:bf16[B] = relu(x:bf16[B])", "w:bf16[B] = relu(v:bf16[B])"]
+    chunk = PipelineChunk(forward=parse_graph(lines, {}).items, takes=("x",), makes=("y",), shared=frozenset({"w"}))
+    chunks = [replace(chunk, takes=()), replace(chunk, makes=())]
+    assert type(pipelined(chunks, Pipeline(stages=2, microbatches=3, blocking=blocking)).items) is tuple
