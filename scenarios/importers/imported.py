@@ -8,12 +8,12 @@ that it moves (`unknown="bytes"`). Both are told, with their counts and their sh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hw import Dimension
-from hw.input import printable, show
+from hw import Dimension, Mark, Problem, SpecError
+from hw.input import printable, show, unknown
 from scenarios.importers.workload_text import workload_lines
 from simulator import OpGraph, parse_graph
 
@@ -46,10 +46,22 @@ class ImportOptions:
     overlap: tuple[str, ...] = ()
     onto: str | None = None
 
+    def check_dims(self, open_dims: Collection[str]) -> None:
+        """Raises SpecError with the dims that are given a size and that a file does not leave open."""
+        wrong = [name for name in self.dims if name not in open_dims]
+        if wrong:
+            raise SpecError([Problem(Mark("--dim"), _no_dim(name, open_dims)) for name in wrong])
+
     def of_replays(self) -> list[str]:
         """The options that are asked for and speak of measured runs alone."""
         usual = ImportOptions()
         return [option for name, option in _OF_REPLAYS.items() if getattr(self, name) != getattr(usual, name)]
+
+
+def _no_dim(name: str, open_dims: Collection[str]) -> str:
+    if not open_dims:
+        return f"there is no dim '{name}' to give a size to: the file leaves none open"
+    return unknown("dim", name, open_dims)
 
 
 _OF_REPLAYS: Mapping[str, str] = {

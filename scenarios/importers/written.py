@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from scenarios.importers.op_lines import OpLines
 class Graph:
     """What a reader of graphs knows besides its lines. `source`: where errors point; `groups`: what collectives go over, by
     the letters that stand in for it; `axes`: groups that are an axis of the mesh as well; `world`: how many ranks there
-    are at least; `rules`: what the workload says beside its ops."""
+    are at least; `rules`: what the workload says beside its ops; `open_dims`: those that it leaves open, by name."""
 
     source: Path | str
     name: str
@@ -27,10 +27,13 @@ class Graph:
     axes: Sequence[Groups] = ()
     world: int = 1
     rules: Mapping[str, Any] = field(default_factory=dict)
+    open_dims: Collection[str] = ()
 
 
 def written(lines: OpLines, graph: Graph, options: ImportOptions, notes: Iterable[str]) -> Imported:
-    """The scenario of a graph. Raises SpecError for one in which nothing costs anything."""
+    """The scenario of a graph. Raises SpecError for one in which nothing costs anything, and for sizes of dims that it has
+    not."""
+    options.check_dims(graph.open_dims)
     if not lines.lines:
         raise SpecError([Problem(Mark(str(graph.source)), "nothing in it costs anything")])
     ranks = [rank + 1 for groups in graph.groups for group in groups for rank in group]

@@ -110,8 +110,10 @@ def register(
         with reporting(), _written(out):
             changed = asked != _AS_MEASURED
             if not changed and _is_shown(files, as_, out):
+                _check_shown({"--chip": chip, "--unknown": unknown != "refuse", "--dim": dim})
                 _show(files, network or (), out, print_json if json else None)
                 return
+            _check_made(network or ())
             options = _options(asked, chip, unknown, dim or ())
             _make(files, as_, options, out, print_json if json else None)
 
@@ -127,6 +129,24 @@ def _is_shown(files: Sequence[Path], as_: str | None, out: Path | None) -> bool:
     from scenarios.importers import format_of
 
     return all(found is None or found.name == "kineto" for found in map(format_of, files))
+
+
+def _check_shown(asked: dict[str, Any]) -> None:
+    """Raises SpecError with the options that speak of scenarios, where a trace is shown."""
+    from hw import Mark, Problem, SpecError
+
+    message = f"this is for scenarios, and a trace is shown as it is; with --out FILE{SCENARIO} it becomes one"
+    problems = [Problem(Mark(option), message) for option, said in asked.items() if said]
+    if problems:
+        raise SpecError(problems)
+
+
+def _check_made(network: Sequence[str]) -> None:
+    """Raises SpecError for names of communication, where a scenario is made: each of its ops says itself what it is."""
+    from hw import Mark, Problem, SpecError
+
+    if network:
+        raise SpecError([Problem(Mark("--network"), "this is for traces that are shown, not for scenarios")])
 
 
 def _show(

@@ -93,6 +93,7 @@ def graph_words(nodes: Any, name: str, options: ImportOptions) -> Imported:
         groups=walk.groups,
         world=walk.world,
         rules={"fuse": walk.fused} if walk.fused else {},
+        open_dims=sorted({*walk.open_dims, *walk.closed}),
     )
     return written(lines, graph, options, notes)
 

@@ -40,14 +40,15 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 class Walk:
-    """A graph on its way to lines. `fused`: ops that are one kernel; `open_dims`: sizes that were taken for open dims;
-    `groups`: what collectives go over; `guessed`: sizes of process groups that nobody knows; `world`: how many
-    ranks there are."""
+    """A graph on its way to lines. `fused`: ops that are one kernel; `open_dims`: sizes that were taken for open dims,
+    `closed`: open dims whose size was said; `groups`: what collectives go over; `guessed`: sizes of process groups that
+    nobody knows; `world`: how many ranks there are."""
 
     def __init__(self, lines: OpLines, dims: Mapping[str, int], name: str) -> None:
         self.lines, self.dims, self.name = lines, dims, name
         self.fused: list[list[str]] = []
         self.open_dims: dict[str, int] = {}
+        self.closed: set[str] = set()
         self.masks = 0
         self.groups: dict[Groups, str] = {}
         self.guessed: dict[str, int] = {}
@@ -129,6 +130,7 @@ class Walk:
             return size
         name = str(size)
         if name in self.dims:
+            self.closed.add(name)
             return self.dims[name]
         hint = int(size.node.hint if getattr(size, "node", None) is not None else size)
         self.open_dims[name] = hint

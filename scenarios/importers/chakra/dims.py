@@ -22,6 +22,11 @@ def network_dims(said: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def named_dims(said: Mapping[str, int]) -> tuple[str, ...]:
+    """The names that sizes may be given by: `ranks`, and each dim of the network from the innermost, one after another."""
+    return ("ranks", *(f"dim{at}" for at in range(len(network_dims(said)) + 1)))
+
+
 def goes_along(node: ChakraNode) -> tuple[bool, ...]:
     """The dims that a collective goes along; empty where it says none, or all."""
     said = node.attributes.get("involved_dim") or node.attributes.get("involved_dims") or ()

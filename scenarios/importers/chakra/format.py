@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
-from scenarios.importers.chakra.dims import goes_along, network_dims, take_groups
+from scenarios.importers.chakra.dims import goes_along, named_dims, network_dims, take_groups
 from scenarios.importers.chakra.nodes import ChakraNode, read_nodes
 from scenarios.importers.chakra.tasks import Task, content_of, group_name, is_collective, ordered, without_marks
 from scenarios.importers.collectives import Collective
@@ -117,6 +117,7 @@ class _Made:
             raise SpecError(
                 [Problem(Mark(str(paths[0])), "two files have one number at the end of their names: one rank")]
             )
+        options.check_dims(named_dims(options.dims))
         self.paths, self.options, self.groups = paths, options, dict(groups)
         self.notes: list[str] = []
         self.unpriced: Counter[str] = Counter()

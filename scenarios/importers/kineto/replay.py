@@ -53,6 +53,7 @@ class Replay:
 
 def replayed(ranks: Mapping[int, RankTrace], options: ImportOptions) -> Imported:
     """The replay of ranks. Raises SpecError."""
+    options.check_dims(())
     return _Replayed(ranks, options).imported()
 
 

@@ -39,4 +39,5 @@ class Onnx:
         notes += model.doubts
         about = f"{model.name}, an ONNX model, op by op."
         rules = {"fuse": walk.fused} if walk.fused else {}
-        return written(lines, Graph(source=paths[0], name=model.name, about=about, rules=rules), options, notes)
+        graph = Graph(source=paths[0], name=model.name, about=about, rules=rules, open_dims=model.left_open)
+        return written(lines, graph, options, notes)

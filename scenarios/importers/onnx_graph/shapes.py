@@ -29,8 +29,9 @@ _FROM, _FOLLOWED = 13, 17
 
 @dataclass
 class OnnxModel:
-    """A model. `types`: format and sizes by name; `weights`: names of initialisers; `open_dims`: sizes of open ones;
-    `blocks`: its loops, by their first output; `doubts`: what does not follow of other sub-graphs."""
+    """A model. `types`: format and sizes by name; `weights`: names of initialisers; `open_dims`: sizes taken for open ones,
+    `left_open`: the names of all of them; `blocks`: its loops, by their first output; `doubts`: what does not follow of
+    other sub-graphs."""
 
     path: Path
     name: str
@@ -39,6 +40,7 @@ class OnnxModel:
     types: dict[str, Like] = field(default_factory=dict)
     weights: set[str] = field(default_factory=set)
     open_dims: dict[str, int] = field(default_factory=dict)
+    left_open: tuple[str, ...] = ()
     blocks: Mapping[str, Block] = field(default_factory=dict)
     doubts: Sequence[str] = ()
 
@@ -89,9 +91,8 @@ def read_model(path: Path, dims: Mapping[str, int]) -> OnnxModel:
     made.blocks, made.doubts = control.blocks, control.doubts
     _take_types(onnx, inferred.graph, made)
     left_open |= control.asked
-    strange = [
-        Problem(Mark("--dim"), unknown("dim", name, sorted(left_open))) for name in dims if name not in left_open
-    ]
+    made.left_open = tuple(sorted(left_open))
+    strange = [Problem(Mark("--dim"), unknown("dim", name, made.left_open)) for name in dims if name not in left_open]
     if strange:
         raise SpecError(strange)
     if not made.nodes:

@@ -197,3 +197,11 @@ def test_broken_files_are_read_or_refused(tmp_path: Path, suffix: str) -> None:
     path = file(tmp_path / f"a.0{suffix}", layer())
     said = refusals(path.read_bytes(), path, lambda each: import_files([each], "chakra").text)
     assert len(said) > 10
+
+
+@pytest.mark.parametrize("name", ["rank", "dim1", "batch"])
+def test_sizes_of_what_a_network_has_not_are_refused(tmp_path: Path, name: str) -> None:
+    """Its dims are said one after another from dim0; dim1 without it would say nothing."""
+    path = file(tmp_path / "llm.0.et", layer())
+    with pytest.raises(SpecError, match=rf"--dim:1:1: unknown dim '{name}'.*Allowed: dim0, ranks"):
+        import_files([path], options=ImportOptions(dims={name: 8}))

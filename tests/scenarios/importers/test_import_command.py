@@ -84,12 +84,29 @@ def test_a_trace_is_shown_where_no_scenario_is_asked_for(tmp_path: Path) -> None
         (["--buckets", "5 s"], "'5 s' is a time, --buckets wants"),
         (["--buckets", "0 MB"], "'0 MB' is no size above 0"),
         (["--out", "scenario.txt"], "unknown table format"),
+        (["--dim", "batch=8"], "--dim:1:1: there is no dim 'batch' to give a size to: the file leaves none open"),
+        (["--network", "dot"], "--network:1:1: this is for traces that are shown, not for scenarios"),
     ],
 )
 def test_what_is_said_wrongly_is_told(module: Path, more: list[str], message: str) -> None:
     result = overlapse("import", module, *more)
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("more", [["--chip", "h200"], ["--unknown", "bytes"], ["--dim", "batch=8"]])
+def test_an_option_of_scenarios_is_refused_where_a_trace_is_shown(tmp_path: Path, more: list[str]) -> None:
+    trace = written(tmp_path, [kernel("a", 0, 40)])
+    result = overlapse("import", trace, *more)
+    assert result.exit_code == 2
+    assert f"{more[0]}:1:1: this is for scenarios" in result.output
+
+
+def test_a_replay_leaves_no_dim_open(tmp_path: Path) -> None:
+    trace = written(tmp_path, [kernel("a", 0, 40)])
+    refused = overlapse("import", trace, "--out", tmp_path / "replay.yaml", "--dim", "batch=8")
+    assert refused.exit_code == 2
+    assert "there is no dim 'batch'" in refused.output
 
 
 def test_files_of_two_formats_are_no_run(module: Path, tmp_path: Path) -> None:
