@@ -91,12 +91,13 @@ class Replay:
             raise ValueError(f"a trace of {trace.machines} machines says nothing of {machines}")
         begin_s = draws.random() * trace.span_s
         place = dict(zip(draws.sample(range(trace.machines), machines), range(machines), strict=True))
-        faults = sorted(trace.faults, key=lambda fault: (fault.begin_s, fault.machine))
-        for turn in _from(-1):
+        struck = [fault for fault in trace.faults if fault.machine in place]
+        faults = sorted(struck, key=lambda fault: (fault.begin_s, fault.machine))
+        for turn in _from(-1) if faults else ():  # machines of which none ever failed go on for ever
             for fault in faults:
                 at_s = turn * trace.span_s + fault.begin_s - begin_s
                 back_s = at_s + fault.end_s - fault.begin_s
-                if back_s > 0 and fault.machine in place:
+                if back_s > 0:
                     yield Strike(at_s, place[fault.machine], back_s - max(0.0, at_s))
 
 

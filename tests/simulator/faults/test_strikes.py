@@ -82,3 +82,11 @@ def test_a_failure_as_a_checkpoint_is_there_loses_nothing() -> None:
     saved = Checkpoints(every_s=1800.0, write_s=60.0)
     assert struck((1860.0, 0, 0.0), checkpoints=saved).lost_s == 0.0
     assert struck((1859.0, 0, 0.0), checkpoints=saved).lost_s == 1859.0
+
+
+def test_machines_that_never_failed_go_on_for_ever() -> None:
+    """Of ten recorded machines one failed; a job on one of the others has no failure, and comes to its end."""
+    replay, drawn = Replay(Trace(10, 100.0, (Fault(0, 40.0, 90.0),))), random.Random(1)
+    assert list(replay.strikes(1, drawn)) == []
+    lives = [live(Job(steps=2, step_s=60.0, failures=replay), seed) for seed in range(8)]
+    assert sum(life.failures == 0 for life in lives) >= 5
