@@ -6,7 +6,7 @@ quantity and `show` prints one; `validate(Model, document, problems)` checks; wh
 
 from hw.input.document import MAX_BYTES, MAX_DEPTH, Document, Key, parse_document, read_document, walk
 from hw.input.errors import Mark, Problem, Problems, RunError, SpecError, UnknownNames, first_problems
-from hw.input.files import is_file, is_folder
+from hw.input.files import is_file, is_folder, read_bytes, read_text
 from hw.input.notebook import notebook_html, notebook_table
 from hw.input.unit_words import unit_meant
 from hw.input.units import UNITS, Dimension, parse, show, show_change
@@ -50,7 +50,9 @@ __all__ = [
     "is_file",
     "is_folder",
     "parse_document",
+    "read_bytes",
     "read_document",
+    "read_text",
     "walk",
     # Models.
     "Efficiency",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, Problems, SpecError
-from hw.input import Document, Key, read_document, shown, unknown
+from hw.input import MAX_BYTES, Document, Key, read_bytes, read_document, shown, unknown
 from simulator.faults import Fault, Trace
 
 BEGIN, END = "fault_start", "fault_end"
@@ -37,7 +37,7 @@ class _Event:
 def read_trace(path: Path, machines: int, unit_s: float) -> Trace:
     """The trace in a file, of so many machines. Raises SpecError with everything that is wrong in it, and OSError."""
     try:
-        events = _events(Document(str(path), json.loads(path.read_bytes())), unit_s)
+        events = _events(Document(str(path), json.loads(read_bytes(path, MAX_BYTES, str(path)))), unit_s)
     except (
         ValueError,
         SpecError,

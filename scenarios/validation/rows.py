@@ -10,16 +10,15 @@ so (`t_p90_us`, if it is there) are judged apart, since the least may be spoiled
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw import Mark, Problems, SpecError
-from hw.input import Problem
+from hw import Mark, Problems
+from scenarios.validation.table import check_columns, lines_of, rows_of
 
 _NEEDED = ("suite", "name", "params", "t_med_us", "t_min_us")
 
@@ -52,29 +51,17 @@ class Row:
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file, in order. Raises SpecError with every line that cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise SpecError([Problem(Mark(str(path)), f"cannot read the file: {why}")]) from None
-    numbered = [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
-    if not numbered:
-        raise SpecError([Problem(Mark(str(path)), "there are no rows")])
-    table = csv.reader(line for _, line in numbered)
-    head = next(table)
-    missing = [name for name in _NEEDED if name not in head]
-    if missing:
-        message = f"there are no columns {', '.join(missing)}; needed are {', '.join(_NEEDED)}"
-        raise SpecError([Problem(Mark(str(path), numbered[0][0]), message)])
+    lines = lines_of(path)
+    check_columns(lines, path, _NEEDED)
     problems = Problems()
-    rows = list(_rows(head, zip((at for at, _ in numbered[1:]), table, strict=True), path, problems))
+    rows = list(_rows(rows_of(lines, path, problems), path, problems))
     problems.raise_if_any()
     return rows
 
 
-def _rows(head: Sequence[str], lines: Iterator[tuple[int, list[str]]], path: Path, problems: Problems) -> Iterator[Row]:
-    for at, cells in lines:
-        given, mark = dict(zip(head, cells, strict=False)), Mark(str(path), at)
+def _rows(lines: Iterator[tuple[int, dict[str, str]]], path: Path, problems: Problems) -> Iterator[Row]:
+    for at, given in lines:
+        mark = Mark(str(path), at)
         try:
             params = json.loads(given["params"])
             median, least = float(given["t_med_us"]), float(given["t_min_us"])
@@ -91,7 +78,7 @@ def _rows(head: Sequence[str], lines: Iterator[tuple[int, list[str]]], path: Pat
             mark,
             params,
             1e-6 * (least if median > SPOILED * least else median),
-            given.get("dtype", "bf16"),
+            given.get("dtype") or "bf16",
             given.get("mode", ""),
             given.get("phase", ""),
             late > UNSTEADY * least,

@@ -13,16 +13,15 @@ columns, too (`scenarios.validation.dialects`).
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw import Mark, Problems, SpecError
-from hw.input import Problem
+from hw import Mark, Problems
 from scenarios.validation.dialects import SECONDS, Dialect, dialect_of
 from scenarios.validation.scaled import completed
+from scenarios.validation.table import check_columns, columns_of, lines_of, rows_of
 
 _NEEDED = ("source", "model", "n_chips", "chip", SECONDS)
 
@@ -61,40 +60,19 @@ class TrainingRow:
 
 def has_training_rows(path: Path) -> bool:
     """Whether a file is of training steps, by its columns."""
-    try:
-        lines = _numbered(path)
-    except (OSError, UnicodeDecodeError):
-        return False
-    head = next(csv.reader([lines[0][1]])) if lines else []
+    head = columns_of(path)
     return SECONDS in head or dialect_of(head) is not None
 
 
 def read_training_rows(path: Path) -> list[TrainingRow]:
     """The rows of a file, in order. Raises SpecError with every line that cannot be read."""
-    try:
-        lines = _numbered(path)
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise SpecError([Problem(Mark(str(path)), f"cannot read the file: {why}")]) from None
-    if len(lines) < 2:
-        raise SpecError([Problem(Mark(str(path)), "there are no rows")])
-    table = csv.DictReader(line for _, line in lines)
-    head = table.fieldnames or ()
+    lines, head = lines_of(path), columns_of(path)
     dialect = dialect_of(head) if SECONDS not in head else None
-    missing = [name for name in _NEEDED if name not in head]
-    if missing and dialect is None:
-        raise SpecError([Problem(Mark(str(path), lines[0][0]), f"there are no columns {', '.join(missing)}")])
+    check_columns(lines, path, _NEEDED if dialect is None else ())
     problems = Problems()
-    numbered = zip((at for at, _ in lines[1:]), table, strict=True)
-    rows = list(_rows(_ours(numbered, dialect, path, problems), path, problems))
+    rows = list(_rows(_ours(rows_of(lines, path, problems), dialect, path, problems), path, problems))
     problems.raise_if_any()
     return rows
-
-
-def _numbered(path: Path) -> list[tuple[int, str]]:
-    """The lines of a file with their numbers, but for comments and empty ones."""
-    text = path.read_text(encoding="utf-8")
-    return [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
 
 
 Lines = Iterable[tuple[int, Mapping[str, str]]]
@@ -103,10 +81,11 @@ Lines = Iterable[tuple[int, Mapping[str, str]]]
 def _ours(lines: Lines, dialect: Dialect | None, path: Path, problems: Problems) -> Lines:
     """Lines in our columns: what another's table says in its own is said in ours."""
     for at, line in lines:
-        cells = {name: value or "" for name, value in line.items() if name is not None}
         try:
-            yield at, {**cells, **dialect.cells(cells)} if dialect is not None else completed(cells)
-        except (ValueError, ZeroDivisionError) as error:
+            yield at, {**line, **dialect.cells(line)} if dialect is not None else completed(line)
+        except KeyError as error:
+            problems.add(Mark(str(path), at), f"there is no column {error.args[0]}")
+        except (ValueError, OverflowError, ZeroDivisionError) as error:
             problems.add(Mark(str(path), at), f"cannot be read as in its other lines: {error}")
 
 

@@ -11,7 +11,6 @@ Source of shapes: the models' papers; GPT-3 XL has 24 heads of 128 and so is 3,0
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -20,8 +19,9 @@ from pathlib import Path
 from hw import Mark, Problems, System, load_chip
 from scenarios.validation.judge import Judged
 from scenarios.validation.published.hugging_face import Asked, Shape, seconds
-from scenarios.validation.published.lines import Cells, numbered, read_table
+from scenarios.validation.published.lines import Cells, read_table
 from scenarios.validation.rows import Row
+from scenarios.validation.table import columns_of
 
 MILLISECONDS = "label_all_e2e_latency"
 
@@ -56,8 +56,7 @@ _OPTIONS = {"": "", "fusion": "compiled"}
 
 def has_published_rows(path: Path) -> bool:
     """Whether a file is of published models, by its columns."""
-    lines = numbered(path)
-    return bool(lines) and MILLISECONDS in next(csv.reader([lines[0][1]]))
+    return MILLISECONDS in columns_of(path)
 
 
 def judged_published(path: Path) -> list[Judged]:

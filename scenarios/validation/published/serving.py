@@ -10,7 +10,6 @@ requests, tokens of all prompts together, tokens that each then made.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from pathlib import Path
 from hw import Chip, Mark, Mesh, Problems, System, load_chip, parse_topology
 from scenarios.validation.judge import Judged
 from scenarios.validation.published.engine import SHAPES, Step, engine_seconds
-from scenarios.validation.published.lines import Cells, numbered, read_table
+from scenarios.validation.published.lines import Cells, read_table
 from scenarios.validation.rows import Row
+from scenarios.validation.table import columns_of
 
 PREFILL, DECODE = "real_prefill_ms", "real_decode_ms"
 
@@ -58,8 +58,7 @@ _CHIPS: Mapping[str, str] = {
 
 def has_serving_rows(path: Path) -> bool:
     """Whether a file is of a serving engine, by its columns."""
-    lines = numbered(path)
-    return bool(lines) and {PREFILL, DECODE} <= set(next(csv.reader([lines[0][1]])))
+    return {PREFILL, DECODE} <= set(columns_of(path))
 
 
 def judged_serving(path: Path) -> list[Judged]:

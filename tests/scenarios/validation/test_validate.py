@@ -62,6 +62,35 @@ def test_what_is_not_known_is_left_out_and_counted(tmp_path: Path) -> None:
     assert abs(found[0].error) < 0.05
 
 
+def test_rows_that_nothing_predicts_are_named(tmp_path: Path) -> None:
+    lines = [f'matmuls,{name},bf16,,"{{}}",,5,5\n' for name in ("other", "other", "third")]
+    shown = overlapse("validate", written(tmp_path, HEAD + "".join(lines)))
+    assert shown.exit_code == 0
+    assert "left out, there is no rule for: matmuls other (2), matmuls third (1)" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEAD + "matmul," + "x" * 200_000 + ",bf16,,{},,1,1\n", "rows.csv:2:1: this is no line of a CSV"),
+        (HEAD + 'matmul,"square\n",bf16,,{},,1,1\n', "rows.csv:2:1: params or times cannot be read"),
+        ("parallel,layer_num,mbc,real_ms\n1,2,3,4\n", "rows.csv:2:1: there is no column model"),
+        ("step_s,tflops_per_chip,tokens_per_s_per_chip,gbs\n", "rows.csv:1:1: there are no rows"),
+        ("Hardware,TP,PP,Model,Workload,real_prefill_ms,real_decode_ms\nA100\n", "rows.csv:2:1: TP, PP, real_prefill"),
+    ],
+)
+def test_tables_that_break_off_are_refused_where_they_do(tmp_path: Path, text: str, said: str) -> None:
+    shown = overlapse("validate", written(tmp_path, text))
+    assert shown.exit_code == 2
+    assert said in shown.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a file that never ends")
+def test_a_table_that_never_ends_is_read_up_to_a_limit() -> None:
+    for command in (("validate",), ("calibrate", "--chip", "h100_sxm")):
+        assert "/dev/zero:1:1: the file is over 16 MiB" in overlapse(*command, "/dev/zero").stderr
+
+
 def test_the_command_says_how_far_off_it_is(tmp_path: Path) -> None:
     path = written(tmp_path, HEAD + SQUARE)
     shown = overlapse("validate", str(path), "--rows")

@@ -4,6 +4,7 @@ calibration rests on, on the standard error: a line a stage, with what its rows 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from hw import Dimension
+from hw.input import few, printable
 from hw.input import show as shown
 from scenarios.calibration import Calibrated
 from scenarios.console.terminal import console, tell
@@ -45,9 +47,23 @@ def show(found: Sequence[Judged], with_rows: bool, also: Sequence[Judged] = ()) 
         table.add_row(group.name, str(group.count), str(group.left_out), *(told if group.count else [""] * 5))
     out = console()
     out.print(table)
+    for line in _left_out(found):
+        tell(line)
     if with_rows:
         known = sorted((each for each in found if each.predicted_s is not None), key=lambda each: -abs(each.error))
         out.print(_rows(known))
+
+
+def _left_out(found: Sequence[Judged]) -> list[str]:
+    """A line for each kind of row that nothing predicts, and how many there are."""
+    names: Counter[str] = Counter()
+    for each in found:
+        if each.predicted_s is None:
+            row = each.row
+            where = [str(row.params[key]) for key in ("device", "option", "workload") if row.params.get(key)]
+            names[printable(" ".join([row.suite, row.name, *where]))] += 1
+    told = [f"{name} ({count})" for name, count in names.most_common()]
+    return [f"left out, there is no rule for: {few(told, 12)}"] if names else []
 
 
 def _rows(known: Sequence[Judged]) -> Table:
