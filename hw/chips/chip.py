@@ -307,6 +307,9 @@ def chip_invariants(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
         if name not in chip.links:
             place = ("calibration", "measured", "collectives", name)
             yield (place,), unknown("link", name, chip.links)
+    if measured is not None and measured.kernels_said is not None and measured.long_matmuls:
+        place = ("calibration", "measured", "long_matmuls")
+        yield (place,), "long_matmuls says nothing beside `kernels`, which are the chip's own: take one of them out"
     said = {"kernels": measured.kernels_said, "kernels_like": measured.kernels_like} if measured is not None else {}
     for key in (key for key, value in said.items() if value is not None):
         if "cores" not in chip.matrix_unit.model_fields_set:

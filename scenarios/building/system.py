@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hw import Mark, Problem, Problems, SpecError, System, chip_names, load_chip
-from hw.input import Document, Key, validate
+from hw import Chip, Mark, Problem, Problems, SpecError, System, chip_names, load_chip
+from hw.input import Document, Key, unknown, validate
 from hw.systems import Built, SystemBuilder, SystemFile, SystemSpec, folder_of, system_document
 from scenarios.language.chip_set import chips_of, leave_behind, names_chips, restated
 from scenarios.language.source import merge
 from scenarios.language.variants import changed
+from simulator import KINDS
 
 _AT = ("system",)
 _REPLACES = {"topology": ("slice", "slices"), "chips": ("chip",), "chip": ("chips",), "mesh": ("mesh",)}
@@ -36,7 +37,23 @@ def build_system(document: Document, path: Path, problems: Problems) -> Built:
     spec = validate(SystemSpec, whole, problems, _AT) if "system" in whole.data else None
     if spec is None:
         return _nothing()
-    return SystemBuilder(spec, whole, _AT, lambda mark: folder_of(mark, path.parent), problems).build()
+    built = SystemBuilder(spec, whole, _AT, lambda mark: folder_of(mark, path.parent), problems).build()
+    for chip in built.system.kinds if built.listed else ():
+        _check_kernels(chip, whole, problems)
+    return built
+
+
+def _check_kernels(chip: Chip, document: Document, problems: Problems) -> None:
+    """Kernel times of kinds of ops that there are not would be passed over. A chip file alone cannot be held against them:
+    kinds may be a user's own."""
+    measured = chip.calibration.measured
+    said = measured.kernels_said if measured is not None else None
+    if said is None or isinstance(said, str):
+        return
+    for name in said.kinds:
+        if name not in KINDS:
+            where = f"{chip.name}: calibration.measured.kernels.kinds"
+            problems.add(document.value_mark((*_AT, "chip")), f"{where}: {unknown('op kind', name, KINDS)}")
 
 
 def notes_of(document: Document, path: Path, values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -145,6 +145,7 @@ def test_what_a_chip_says_itself_comes_first() -> None:
         ("kernels.matmul.rate", {"bf61": 0.8}, "unknown format 'bf61', did you mean 'bf16'"),
         ("kernels.attention.corner", 0.0, "wants 1.0 or more"),
         ("long_matmuls", {"int8": 0.5}, "wants 'bf16', 'fp16' or 'fp32'"),
+        ("long_matmuls", {"bf16": 0.5}, "long_matmuls says nothing beside `kernels`"),
         ("collectives", {"nvlnk": {"start": "5 us"}}, "unknown link 'nvlnk', did you mean 'nvlink'"),
     ],
 )

@@ -248,3 +248,20 @@ def test_an_entry_of_unlike_chips_may_override_a_peak_alone(tmp_path: Path) -> N
 def test_an_impossible_override_is_still_refused_where_it_is_written(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"--set:1:\d+: memory must not get faster away from the chip"):
         run(written(tmp_path, ON_A100), ["system.set.host.bandwidth=9 TB/s"])
+
+
+# Names that nothing reads
+
+
+def test_kernel_times_of_kinds_that_there_are_not_are_refused(tmp_path: Path) -> None:
+    """In a chip file and in what a scenario sets, whatever the profile of the run."""
+    attention = "{rate: 80 %, pair: 28, tail: 0.5}"
+    matmul = "{rate: {bf16: 80 %}, tiles: [[128, 128]], feed: 2, tile: 1 us, split: 3 us}"
+    kernels = f"{{source: made up, start: 2 us, hbm: 90 %, matmul: {matmul}, attention: {attention}, "
+    kernels += f"attention_backward: {attention}, kinds: {{KIND: {{passes: 3}}}}}}"
+    setting = f"name: base\nsystem: {{chip: h100_sxm, set: {{calibration.measured.kernels: {kernels}}}}}\n" + WORKLOAD
+    path = written(tmp_path, setting.replace("KIND", "softmx"))
+    shown = overlapse("run", path)
+    assert shown.exit_code == 2
+    assert "kernels.kinds: unknown op kind 'softmx', did you mean 'softmax'" in shown.stderr
+    assert overlapse("run", written(tmp_path, setting.replace("KIND", "softmax"))).exit_code == 0
