@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
-from hw.input import parse_document, unknown
+from hw.input import did_you_mean, parse_document, printable
 from scenarios.language.source import library_names
 
 _ABOUT = re.compile(r"^about:.*\n(?:[ \t]+.*\n|\n)*", re.MULTILINE)
@@ -48,9 +48,19 @@ def found_in_library(words: Sequence[str] = ()) -> list[Shelved]:
     asked = [word.removeprefix(_IN_LIBRARY) for word in words]
     found = [each for each in shelved if all(each.has(word) for word in asked)]
     if not found:
-        known = [each.name for each in shelved]
-        raise SpecError([Problem(Mark("library"), unknown("scenario of the library", " ".join(asked), known))])
+        raise SpecError([Problem(Mark("library"), _none_has(asked, shelved))])
     return sorted(found, key=lambda each: (each.theme, each.name))
+
+
+def _none_has(asked: Sequence[str], shelved: Sequence[Shelved]) -> str:
+    """That no scenario has all of some words: which of them none has, and names or words that may be meant."""
+    strange = [word for word in asked if not any(each.has(word) for each in shelved)]
+    if not strange:
+        return f"no scenario of the library mentions all of {', '.join(asked)}; each of them stands in some: name fewer"
+    names = [each.name for each in shelved]
+    words = {word for each in shelved for word in re.findall(r"[a-z0-9]{3,}", each.about.lower())}
+    said = f"no scenario of the library mentions {' or '.join(repr(printable(word)) for word in strange)}"
+    return said + "".join(did_you_mean(word, [*names, *sorted(words)]) for word in strange)
 
 
 def library_file(names: Iterable[str]) -> Path:

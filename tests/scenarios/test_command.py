@@ -52,7 +52,9 @@ def test_words_are_sought_in_names_themes_and_texts() -> None:
     assert overlapse("library", "GPT3", "Parameter").stdout == shown
     nothing = overlapse("library", "llama3_8b_blok")
     assert nothing.exit_code == 2
-    assert "did you mean 'llama3_8b_block'" in nothing.stderr
+    assert "no scenario of the library mentions 'llama3_8b_blok', did you mean 'llama3_8b_block'" in nothing.stderr
+    apart = overlapse("library", "gpt3", "softmax", "disk").stderr
+    assert "no scenario of the library mentions all of gpt3, softmax, disk; each of them stands in some" in apart
 
 
 def test_a_scenario_is_printed_as_it_stands() -> None:

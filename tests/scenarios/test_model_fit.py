@@ -120,6 +120,13 @@ def test_the_command_says_it_and_exits_with_3(tmp_path: Path) -> None:
     assert result.stderr.startswith("cannot run: llama3_8b does not fit: chip 0 (h100_sxm) needs ")
     assert "smallest change that fits: " in result.stderr
     assert CliRunner().invoke(app, ["explain", file]).exit_code == 0
+    for command in ("fusion", "what-if"):
+        refused = CliRunner().invoke(app, [command, file])
+        assert refused.exit_code == 3
+        assert refused.stderr.startswith("cannot run: llama3_8b does not fit")
+    compared = CliRunner().invoke(app, ["compare", file, "--set", "system.set.hbm.capacity=80 GB"])
+    assert "m (A) does not fit on its chips" in compared.stderr
+    assert "m (B)" not in compared.stderr
     plain = tmp_path / "plain.yaml"
     plain.write_text(
         "name: p\nsystem: {chip: tpu_v5e}\nworkload: {ops: ['y:bf16[100000,100000] = relu(x:bf16[100000,100000])']}\n"

@@ -26,13 +26,16 @@ def register(
         """Which ops to fuse: the best of all ways. It is found exactly, and run beside the usual ones."""
         with reporting():
             from scenarios.building.build import load_scenario
+            from scenarios.cli.fit import check_fits
             from scenarios.cli.show.fusion import fusions_record, show_fusions
             from scenarios.console.terminal import console
             from scenarios.console.waiting import waiting
             from scenarios.questions.fusions import fusions
 
             with waiting("searching"):
-                found = fusions(load_scenario(file, tuple(set_ or ())), matmuls)
+                scenario = load_scenario(file, tuple(set_ or ()))
+                check_fits(scenario)
+                found = fusions(scenario, matmuls)
             if json:
                 print_json(fusions_record(found))
             else:

@@ -33,11 +33,13 @@ def register(
         """What faster resources and edits would save, each really run. Each resource 1.1x, 2x and infinitely fast."""
         with reporting():
             from scenarios.building.build import load_scenario
+            from scenarios.cli.fit import check_fits
             from scenarios.console.waiting import waiting
             from scenarios.questions.what_if import what_if as ask
 
             with waiting("reading") as sign:
                 scenario = load_scenario(file, tuple(set_ or ()))
+                check_fits(scenario)
                 sign.says("running what if")
                 found = ask(scenario, edit or ())
             if json:
@@ -62,12 +64,16 @@ def register(
                 return
             if step is not None:
                 raise _refused("--step", "is a range of a measured trace, and neither of the two is one")
+            from scenarios.cli.fit import tell_fit
             from scenarios.console.waiting import waiting
             from scenarios.questions.compare import compare as ask
             from scenarios.questions.compare import load_both
 
             with waiting("comparing"):
-                found = ask(*load_both(a, b, set_ or ()))
+                both = load_both(a, b, set_ or ())
+                found = ask(*both)
+            for name, scenario, words in zip(found.names, both, (found.a, found.b), strict=True):
+                tell_fit(name, scenario, words)
             if json:
                 print_json(found.as_json())
             else:
@@ -89,7 +95,7 @@ def _beside_trace(
     """A scenario beside a trace, whichever comes first."""
     from scenarios.building.build import load_scenario
     from scenarios.cli.show.compare import show_beside
-    from scenarios.console.terminal import console
+    from scenarios.console.terminal import console, tell
     from scenarios.console.waiting import waiting
     from scenarios.questions.measured import compare_measured
     from scenarios.questions.pieces import is_trace
@@ -99,6 +105,10 @@ def _beside_trace(
             b, "two traces: one is set beside a scenario; `overlapse import TRACE --out NAME.yaml` makes one"
         )
     file, trace = (b, a) if is_trace(a) else (a, b)
+    if file == b:
+        tell(
+            f"A is the run of {file}, B the trace {trace}: what a trace has more stands as B - A, whichever is named first"
+        )
     with waiting("lining up"):
         found = compare_measured(load_scenario(file, tuple(sets)), trace, step)
     if print_json is not None:

@@ -111,7 +111,9 @@ def test_it_says_which_ops_and_which_gaps(files: tuple[str, str]) -> None:
 def test_the_command_shows_it(files: tuple[str, str]) -> None:
     scenario, trace = files
     for given in ((scenario, trace), (trace, scenario)):
-        shown = overlapse("compare", *given).stdout
+        answer = overlapse("compare", *given)
+        shown = answer.stdout
+        assert ("A is the run of" in answer.stderr) == (given[0] == trace)
         assert "A  step  1.52 ms  simulated\nB  trace.json  1.83 ms  measured\nB - A  +309.9 us (+20.4 %)" in shown
         assert "gaps: not issued yet" in shown
     record = json.loads(overlapse("compare", scenario, trace, "--json").stdout)
