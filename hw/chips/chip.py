@@ -135,6 +135,10 @@ class Measured(Spec):
         default=None,
         description="whose kernels those of the chip are like, none of which were measured: an architecture (hw/kernels)",
     )
+    attention_like: Architecture | None = Field(
+        default=None,
+        description="whose fused attention a library runs here in place of the chip's own: an architecture (hw/kernels)",
+    )
     long_matmuls: Annotated[dict[Literal["bf16", "fp16", "fp32"], Efficiency], Frozen] = Field(
         default_factory=dict,
         description="share of the peak that long matmuls reach beside `kernels_like`, by dtype; else as there",

@@ -7,6 +7,7 @@ what they took where they were measured. A chip's file may say whose kernels its
 its kind has an architecture (GENERIC), the older one of a GPU, since kernels that need the newer one's units do not run on
 all.
 Kernels of a chip's own under another power limit (`set: {power: 500 W}`) have what that leaves, too.
+A library may run an older architecture's fused attention on a chip (`attention_like: ampere`): those units are there, too.
 Where a chip's file says what long matmuls reach on it (`long_matmuls`), that comes first.
 Mean errors are those of the architecture on chips that it was not measured on (`elsewhere`): margins are wider.
 Assumes: a chip that has efficiencies of its own units, of HBM, or a launch time keeps to these.
@@ -15,11 +16,11 @@ Assumes: a chip that has efficiencies of its own units, of HBM, or a launch time
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hw.chips.chip import Chip
-from hw.chips.kernel_times import AttentionTimes, KernelTimes, MatmulTimes, PassTimes, load_kernel_times
+from hw.chips.kernel_times import AttentionTimes, Family, KernelTimes, MatmulTimes, PassTimes, load_kernel_times
 
 GENERIC = {"gpu": "ampere", "tpu": "tpu"}
 """Whose kernels those of a chip are taken for that says nothing of its own, by kind."""
@@ -42,6 +43,13 @@ class ChipKernels:
 
 def chip_kernels(chip: Chip) -> ChipKernels | None:
     """The kernels of a chip: its own, else those that it is said to be like, else those of its kind; None if unknown."""
+    found, measured = _all_kernels(chip), chip.calibration.measured
+    if found is None or measured is None or measured.attention_like is None:
+        return found
+    return replace(found, times=_attending(found.times, architecture_on(measured.attention_like, chip)))
+
+
+def _all_kernels(chip: Chip) -> ChipKernels | None:
     measured = chip.calibration.measured
     if measured is not None and measured.kernels is not None:
         return ChipKernels(_limited(measured.kernels, chip))
@@ -60,6 +68,14 @@ def architecture_on(name: str, chip: Chip) -> KernelTimes:
     long = measured.long_matmuls if measured is not None else {}
     reached = tuple((str(dtype), share) for dtype, share in long.items())
     return generic_times(name, clock_hz, _joules_per_flop(chip), reached)
+
+
+def _attending(times: KernelTimes, other: KernelTimes) -> KernelTimes:
+    """Kernels whose fused attention is that of another architecture, with its errors."""
+    families: tuple[Family, Family] = ("attention", "attention_backward")
+    errors = {family: other.residuals[family] for family in families if family in other.residuals}
+    update: dict[str, object] = {family: getattr(other, family) for family in families}
+    return times.model_copy(update={**update, "residuals": {**times.residuals, **errors}})
 
 
 def _joules_per_flop(chip: Chip) -> float | None:

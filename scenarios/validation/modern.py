@@ -1,7 +1,8 @@
 """Measured training steps of today's frameworks: a model of the catalogue, its formats and parallelism, as a step here.
 
 Model: torchtitan shares out weights (FSDP2), in bf16 with fp32 masters and reductions, or matmuls of the blocks in fp8;
-'selective' recomputation keeps every second matmul and attention; its pipelines go by one sequence.
+'selective' recomputation keeps every second matmul and attention; its pipelines cut a replica's batch into as many
+microbatches as they have stages (without a word of `pipeline_parallel_microbatches`).
 Megatron-Core with Transformer Engine: bf16 with fp32 gradients and masters, or matmuls of the blocks in fp8; flash
 attention, gradients added up by the matmuls that make them, the optimizer shared out (ZeRO-1; where a row says FSDP, all of
 it), sequence parallelism wherever tensor parallelism is, gradients clipped and reduced beside the backward pass unless the
@@ -75,7 +76,7 @@ def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer,
         pp=sizes["pp"],
         cp=row.count("cp") or 1,
         zero=3,
-        microbatch=1 if sizes["pp"] > 1 else row.count("micro_batch") or 1,
+        microbatch=max(1, (row.count("micro_batch") or 1) // sizes["pp"]),
     )
     asked = row.text("recompute") or "none"
     training = Training(

@@ -101,14 +101,15 @@ def told(row: TrainingRow) -> Told:
     if row.text("chip") in PODS:
         system = pod_system(row.text("chip"), sizes["n_chips"], row.count("slices") or 1)
     else:
-        system = _system(row.text("chip"), sizes["n_chips"])
+        system = _system(row.text("chip"), sizes["n_chips"], recipe in _FLASH_2)
     return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))
 
 
 @cache
-def _system(name: str, count: int) -> System:
+def _system(name: str, count: int, flash_2: bool) -> System:
     chip_name, node = _CHIPS[name]
-    chip = load_chip(chip_name, set=dict(_OTHERWISE.get(name, {})))
+    attention = {"calibration.measured.attention_like": "ampere"} if flash_2 else {}
+    chip = load_chip(chip_name, set={**_OTHERWISE.get(name, {}), **attention})
     if count == 1:
         return System(chip)
     if count < NODE:
@@ -200,6 +201,10 @@ def _fsdp(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Para
         eager=True,
     )
     return _gpt(row, sizes, bias=False), parallel, training
+
+
+_FLASH_2: tuple[Recipe, ...] = (torchtitan, _fsdp)
+"""Recipes of libraries whose attention is FlashAttention-2 or older, on Hopper as well (PyTorch's until 2025)."""
 
 
 def _llama(row: TrainingRow, sizes: Mapping[str, int]) -> Transformer:
