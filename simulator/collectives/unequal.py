@@ -2,7 +2,8 @@
 
 With V the bytes of the whole array, p_i the part of it that is at place i (or goes there), a part of 0 included:
 - passed on, on a ring: whole shards both ways round, as with equal ones: in hop h every chip passes on the shard from h-1
-  places before it, floor(n/2) hops one way and (n-1)//2 the other. Line: n-1 hops both ways, of what lies behind.
+  places before it, floor(n/2) hops one way and (n-1)//2 the other; which way the antipode's shard goes is what takes less
+  of the slowest wire. Line: n-1 hops both ways, of what lies behind.
   They stream: a wire is busy with the sum of what it carries, and the hops' latencies follow each other.
 - one way round: the same n-1 hops the one way: a wire carries all of V but the shard that ends where it leads.
 - direct: every chip sends its shard to every other straight away, over its own route: (n-1) p_i V out of chip i.
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hw.network import WIRINGS, routed_axis
-from hw.rows import largest
+from hw.rows import largest, largest_quotient
 from simulator.collectives.flight import at_once, by_routes, most_sent
 from simulator.collectives.form import Form
 from simulator.collectives.group import AxisGroup, Group
@@ -52,20 +53,27 @@ def _direct_rounds(group: Group, request: CollectiveRequest) -> Rounds:
 # From neighbour to neighbour
 
 
-def _lanes(along: AxisGroup, parts: Sequence[float], nbytes: float, back: bool, one_way: bool = False) -> Lanes:
-    """Shards passed on from neighbour to neighbour, hop by hop; back: sums passed on towards where they belong.
+def _hops(along: AxisGroup) -> tuple[int, int]:
+    """Hops ahead and behind of shards that go both ways from neighbour to neighbour."""
+    if _is_round(along):
+        return along.size // 2, (along.size - 1) // 2
+    return along.size - 1, along.size - 1
 
-    `one_way`: all the way round in one direction.
-    """
+
+def _is_round(along: AxisGroup) -> bool:
+    """Whether the last of the chips passes on to the first: over its links, or over routes."""
     wiring = WIRINGS[along.axis.kind]
-    size, is_round = along.size, wiring.wraps or not wiring.neighbours or one_way
-    ahead, behind = size - 1, size - 1
-    if one_way:
-        behind = 0
-    elif is_round:
-        ahead, behind = size // 2, (size - 1) // 2
+    return wiring.wraps or not wiring.neighbours
+
+
+def _lanes(
+    along: AxisGroup, parts: Sequence[float], nbytes: float, back: bool, hops_of: tuple[int, int], is_round: bool
+) -> Lanes:
+    """Shards passed on from neighbour to neighbour, so many hops ahead and behind, hop by hop; back: sums passed on towards
+    where they belong."""
+    size = along.size
     lanes: Lanes = ([], [])
-    for lane, step, hops in zip(lanes, (1, -1), (ahead, behind), strict=True):
+    for lane, step, hops in zip(lanes, (1, -1), hops_of, strict=True):
         for hop in range(hops):
             messages = []
             for at in range(size):
@@ -91,7 +99,22 @@ def _passed_on(along: AxisGroup, here: int, there: int, nbytes: float, back: boo
 
 
 def _both_ways(group: Group, request: CollectiveRequest) -> Lanes:
-    return _lanes(group.as_one, request.parts, request.nbytes, request.scatters)
+    """Both ways; of the two ways for the antipode's shard the one with less on the slowest wire, ahead where that is equal:
+    which way is ahead may be a matter of names."""
+    along = group.as_one
+    ahead, behind = _hops(along)
+    sent = request.parts, request.nbytes, request.scatters
+    lanes = _lanes(along, *sent, (ahead, behind), _is_round(along))
+    if ahead == behind or along.size == 2:
+        return lanes
+    other = _lanes(along, *sent, (behind, ahead), _is_round(along))
+    return other if _busiest_s(group, other) < _busiest_s(group, lanes) * (1 - 1e-9) else lanes
+
+
+def _busiest_s(group: Group, lanes: Lanes) -> float:
+    """Seconds of the slowest wire, of its bytes alone."""
+    loads, _ = at_once(group, [message for lane in lanes for hop in lane for message in hop])
+    return largest_quotient((nbytes, group.bytes_per_s(wire)) for wire, nbytes in loads.items())
 
 
 def _one_way(group: Group, request: CollectiveRequest) -> Lanes:
@@ -99,7 +122,7 @@ def _one_way(group: Group, request: CollectiveRequest) -> Lanes:
     way: what is for a chip sets out at the next one, so it is passed on as a shard of that chip's would be."""
     parts = request.parts
     moved = (parts[-1], *parts[:-1]) if request.scatters else parts
-    forward, none = _lanes(_over_routes(group), moved, request.nbytes, False, one_way=True)
+    forward, none = _lanes(_over_routes(group), moved, request.nbytes, False, (group.size - 1, 0), True)
     return [group.unsplit(hop) for hop in forward], none
 
 

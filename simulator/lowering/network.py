@@ -144,7 +144,10 @@ class Network:
         router = self.router
         assert router is not None
         lies = self.system.lying(communication.axes, chips)
-        if router.topology.levels[0].drawn and Group(router.topology, router, lies.chips, lies.pieces).bends:
+        drawn = Group(router.topology, router, lies.chips, lies.pieces) if router.topology.levels[0].drawn else None
+        # unequal shards are not alike where the axes of a graph are
+        unequal = bool(communication.held or communication.shares) and len(lies.pieces) > 1
+        if drawn is not None and (unequal or drawn.bends):
             # along which axis of a graph a message would go first is a matter of names: it goes all ways alike
             router = self._sends
             assert router is not None
@@ -221,7 +224,7 @@ class Network:
         ways = [choose(group, request, wanted, self.seconds)]
         if self._delays.adds_up(communication, wanted):
             added = choose(group, request, IN_SWITCH.name, self.seconds)
-            if self._delays.knows(added, self.phase_seconds):
+            if self._delays.knows(added, chips, self.phase_seconds):
                 ways.append(replace(added, why="faster, as measured"))
         priced = [
             replace(way, transfer=self._delays.measured(way, communication, number, chips, self.phase_seconds))
@@ -238,6 +241,9 @@ class Network:
     def _images(self, first: Joined, others: Sequence[int], members: Sequence[Sequence[int]]) -> dict[int, Joined]:
         """Of other groups, by their numbers, those that are images of a priced one."""
         columns, choice = self.system.wires, first.choice
+        # what was measured of a collective is of the kinds of its chips
+        kinds = self._kinds(first.members)
+        others = [at for at in others if self._kinds(members[at]) == kinds]
         if columns is None or choice is None or not others:
             return {}
         images = images_of(columns, self._rates, [first.members, *(members[at] for at in others)])
@@ -245,6 +251,10 @@ class Network:
         numbers = [others[at - 1] for at in images.groups.tolist()[1:]]
         made = zip(numbers, list(transfers or ())[1:], strict=bool(transfers))
         return {at: Joined(members[at], each, replace(choice, transfer=each)) for at, each in made}
+
+    def _kinds(self, chips: Sequence[int]) -> list[int]:
+        """Of which kind each chip is; nothing where all chips are of one."""
+        return [self.system.kind_of[chip] for chip in chips] if len(self.system.kinds) > 1 else []
 
     def alone(self, communication: Communication, number: int = 0) -> Joined:
         """What one group of a collective asks, without the others. Raises RunError where there is no way."""

@@ -1,7 +1,8 @@
 """What collectives take beside the bytes on their wires, on chips of which that was measured.
 
 Model: where all chips of a group know what a collective takes over the link that holds it up (`calibration: measured`),
-that comes before its wires are at work, and hops by the data sheet are part of it. Wires of other links have no delay of
+that comes before its wires are at work, and hops by the data sheet are part of it. Of unlike chips the slowest one
+decides, for a collective ends on all at once; chips of other groups do not matter. Wires of other links have no delay of
 their own: the slowest link decides, as in a group that lies in several nodes. Where it is known how fast the link's switches
 add up, the library has them do so whenever that is faster.
 Assumes: a library's own algorithm takes as long as the form that was chosen. Message by message, each message has the
@@ -46,12 +47,12 @@ class Delays:
             and self._switches
         )
 
-    def knows(self, choice: Choice, seconds: Callable[[Transfer], float]) -> bool:
-        """Whether it was measured how fast the switches of the very link add up that holds a transfer up."""
+    def knows(self, choice: Choice, chips: Sequence[int], seconds: Callable[[Transfer], float]) -> bool:
+        """Whether it was measured how fast the switches of the very link add up that holds a transfer of chips up."""
         if not choice.transfer.phases:
             return False
-        times = self._times(self._slowest_link(choice.transfer, seconds))
-        return times is not None and times.in_switch is not None
+        known = self._times(self._slowest_link(choice.transfer, seconds), chips)
+        return bool(known) and all(times.in_switch is not None for times, _ in known)
 
     @cached_property
     def _switches(self) -> bool:
@@ -72,19 +73,20 @@ class Delays:
         if self.options.calibration != "measured" or not transfer.phases or len(chips) < 2:
             return transfer
         link = self._slowest_link(transfer, seconds)
-        times = self._times(link)
-        if times is None:
+        known = self._times(link, chips)
+        if not known:
             return transfer
         nbytes = asked.group_bytes[number] if asked.group_bytes else asked.nbytes
-        rate = min(kind.links[link].bytes_per_s * kind.links[link].count for kind in self.system.kinds)
-        if choice.algorithm == IN_SWITCH.name and times.in_switch is not None:
-            # a faster link (what-if) is faster up to the switch and back, too
-            faster = rate * self.options.speedup.get(link, 1.0)
-            delay_s = in_switch_delay_s(nbytes, len(chips), seconds(transfer), times, faster)
-        else:
-            delay_s = collective_delay_s(asked.kind, nbytes, len(chips), seconds(transfer), times, rate)
-        cores = cores_held(nbytes, times, choice.algorithm == IN_SWITCH.name)
-        return replace(transfer, latency_s=largest([transfer.latency_s, delay_s]), cores=cores)
+        # a faster link (what-if) is faster up to the switch and back, too
+        faster = self.options.speedup.get(link, 1.0)
+        delays = [transfer.latency_s]
+        for times, rate in known:
+            if choice.algorithm == IN_SWITCH.name and times.in_switch is not None:
+                delays.append(in_switch_delay_s(nbytes, len(chips), seconds(transfer), times, rate * faster))
+            else:
+                delays.append(collective_delay_s(asked.kind, nbytes, len(chips), seconds(transfer), times, rate))
+        cores = largest([cores_held(nbytes, times, choice.algorithm == IN_SWITCH.name) for times, _ in known])
+        return replace(transfer, latency_s=largest(delays), cores=cores)
 
     def _slowest_link(self, transfer: Transfer, seconds: Callable[[Transfer], float]) -> str:
         """The link of the wire on which a transfer takes longest."""
@@ -92,8 +94,14 @@ class Delays:
         taken = {wire: seconds(Transfer(({wire: nbytes},))) for wire, nbytes in loads.items()}
         return self.wires[max(taken, key=lambda wire: taken[wire])].link
 
-    def _times(self, link: str) -> CollectiveTimes | None:
-        """What all chips know of collectives over a link: that of the first kind, if every kind knows it."""
-        found = [kind.calibration.measured for kind in self.system.kinds]
-        known = [measured.collectives.get(link) if measured is not None else None for measured in found]
-        return None if None in known else known[0]
+    def _times(self, link: str, chips: Sequence[int]) -> list[tuple[CollectiveTimes, float]]:
+        """What each kind of some chips knows of collectives over a link, and its rate; nothing if one does not know."""
+        found = []
+        for number in sorted({self.system.kind_of[chip] for chip in chips}):
+            kind = self.system.kinds[number]
+            measured = kind.calibration.measured
+            times = measured.collectives.get(link) if measured is not None else None
+            if times is None:
+                return []
+            found.append((times, kind.links[link].bytes_per_s * kind.links[link].count))
+        return found

@@ -49,7 +49,7 @@ def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System, level: str = 
     group_of = {at: group for group in _groups(listed(kernels), rule, system) for at in group}
     readers = _readers(kernels)
     result: list[Kernel] = []
-    room = _room(system, level)
+    rooms = _rooms(system, level)
     at = 0
     for whole in wholes:
         here = range(at, at + len(_parts(whole)))
@@ -62,7 +62,7 @@ def fuse(wholes: Sequence[Kernel], rule: FuseRule, system: System, level: str = 
             if len(group) == 1:
                 result.append(kernels[place])
             elif place == group[-1]:
-                result.append(join([kernels[member] for member in group], group, readers, room))
+                result.append(join([kernels[member] for member in group], group, readers, rooms))
     return result
 
 
@@ -73,7 +73,7 @@ def fused(kernels: Kernels, rule: FuseRule, system: System, level: str = "on_chi
         return kernels
     if any(len(_parts(template)) > 1 for template in kernels.templates):
         return listed(fuse(list(kernels), rule, system, level), kernels)  # parts have no columns of their own
-    return joined(kernels, _groups(kernels, rule, system), _room(system, level))
+    return joined(kernels, _groups(kernels, rule, system), _rooms(system, level))
 
 
 def _groups(kernels: Kernels, rule: FuseRule, system: System) -> list[tuple[int, ...]]:
@@ -84,9 +84,10 @@ def _groups(kernels: Kernels, rule: FuseRule, system: System) -> list[tuple[int,
     return _greedy(kernels, places) if isinstance(rule, str) else _explicit(kernels, places, rule)
 
 
-def _room(system: System, level: str) -> Room:
-    memory = system.chip.memories.get(level)
-    return Room(system.chip.matrix_unit.tile, memory.capacity_bytes if memory else math.inf)
+def _rooms(system: System, level: str) -> tuple[Room, ...]:
+    """The room on chips of each kind: they all run one kernel, whichever kind comes first."""
+    levels = [(chip.matrix_unit.tile, chip.memories.get(level)) for chip in system.kinds]
+    return tuple(Room(tile, memory.capacity_bytes if memory else math.inf) for tile, memory in levels)
 
 
 def _parts(kernel: Kernel) -> tuple[Kernel, ...]:

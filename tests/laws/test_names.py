@@ -3,6 +3,7 @@
 Their links may be of unlike widths and latencies, so that a wiring has fewer symmetries than its form: then which chip
 comes first in a ring, a line, a tree or a chain must follow from the links. The chips of a named group are renamed with it;
 over all chips the root is a place, and places follow the wires. A shift (`permute`) is by places too, where there are any.
+Unequal shards move with their chips; algorithms that are asked for by name pass them on in the order of places.
 Switches are tried with links of one latency: which chip of a leaf passes a shard on to the others is by number.
 A stranger at the same time is another matter: of the two ways round a ring of evenly many chips one carries more.
 Source: DESIGN section 3.
@@ -108,10 +109,37 @@ def test_renaming_chips_changes_no_time(form: str, data: st.DataObject) -> None:
             assert other == pytest.approx(one, rel=1e-9, abs=1e-9), way
 
 
-def alone_s(way: tuple[str, str], over: str, root: int, network: Network) -> float:
+UNEQUAL = ("all_gather", "reduce_scatter", "all_to_all", "gather_to", "scatter")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(sorted(FORMS)), st.booleans(), st.data())
+def test_chips_renamed_take_their_unequal_shards_with_them(form: str, alike: bool, data: st.DataObject) -> None:
+    """Links alike, so that the form has all of its symmetries, or not: the shards tell apart what the links do not."""
+    pairs = FORMS[form]
+    size = 1 + max(end for pair in pairs for end in pair if isinstance(end, int))
+    figures = [{"bandwidth": 5e10, "latency": 1e-6} if alike else data.draw(Figures) for _ in pairs]
+    if form in ("switch", "tree"):
+        figures = [{**each, "latency": 1e-6} for each in figures]
+    links = [(here, there, each) for (here, there), each in zip(pairs, figures, strict=True)]
+    weights = data.draw(st.lists(st.integers(0, 4), min_size=size, max_size=size).filter(any))
+    found = []
+    for called in (list(range(size)), data.draw(st.permutations(range(size)))):
+        topology = drawn(data.draw(st.permutations(links)), list(called), form == "one way")
+        system = System(chip_of(0.0), topology, Mesh({"X": size}))
+        places = [called.index(chip) for chip in system.groups("X")[0]]
+        held, root = tuple(weights[at] / sum(weights) for at in places), places.index(0)
+        network = Network(system, RunOptions())
+        found.append([alone_s(("", kind), "X", root, network, held) for kind in UNEQUAL])
+    for kind, one, other in zip(UNEQUAL, *found, strict=True):
+        assert other == pytest.approx(one, rel=1e-9, abs=1e-14), kind
+
+
+def alone_s(way: tuple[str, str], over: str, root: int, network: Network, held: tuple[float, ...] = ()) -> float:
     """Seconds of a collective on its own, as one task."""
     name, kind = way
-    (group,) = network.traffic(Communication(kind=kind, axes=over, nbytes=1e7, root=root, algorithm=name)).groups
+    asked = Communication(kind=kind, axes=over, nbytes=1e7, root=root, algorithm=name, held=held)
+    (group,) = network.traffic(asked).groups
     return network.seconds(group.transfer)
 
 

@@ -46,14 +46,17 @@ class FusedTiling:
             yield Tile(tile.steps, rereads, tile.label)
 
 
-def join(members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str, set[int]], room: Room) -> Kernel:
+def join(
+    members: Sequence[Kernel], places: Sequence[int], readers: Mapping[str, set[int]], rooms: Sequence[Room]
+) -> Kernel:
     """One kernel that does what `members` do; `places` are theirs in the program, `readers` say who reads each tensor."""
     inside = set(places)
     made = {access.tensor: access for kernel in members for access in kernel.writes}
     kept = {name for name in made if not readers.get(name) or readers[name] - inside}
     reads = _reads_from_outside(members, made)
     within = [name for name in made if readers.get(name, set()) & inside]
-    spilled = _spills(members, within, room)
+    too_large = {name for room in rooms for name in _spills(members, within, room)}
+    spilled = [name for name in within if name in too_large]
     anchor = max(members, key=lambda kernel: (kernel.matrix_flops, kernel.hbm_bytes))
     first = members[0]
     back = tuple(_spill_reads(members, spilled, kept))

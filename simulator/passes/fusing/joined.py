@@ -24,9 +24,9 @@ Line = tuple[int, Sequence[int], Sequence[int]]
 """The template of a kernel, what it reads, and what it makes."""
 
 
-def joined(kernels: Kernels, groups: Sequence[Group], room: Room) -> Kernels:
+def joined(kernels: Kernels, groups: Sequence[Group], rooms: Sequence[Room]) -> Kernels:
     """Kernels with groups of them as one each, where the last of a group stood."""
-    return _Joined(kernels, groups, room).made
+    return _Joined(kernels, groups, rooms).made
 
 
 class _Readers:
@@ -56,9 +56,9 @@ class _Readers:
 class _Joined:
     """The columns, and the names of kernels in them."""
 
-    def __init__(self, kernels: Kernels, groups: Sequence[Group], room: Room) -> None:
+    def __init__(self, kernels: Kernels, groups: Sequence[Group], rooms: Sequence[Room]) -> None:
         self.made = Kernels(self)
-        self._of, self._names, self._room = kernels, kernels.names, room
+        self._of, self._names, self._rooms = kernels, kernels.names, rooms
         self._columns = Columns.of(kernels)
         self._readers = _Readers(kernels, groups)
         self._beside = kernels.values
@@ -190,7 +190,7 @@ class _Joined:
     def _join(self, group: Group) -> Kernel:
         written = {value for at in group for value in self._of.written_by(at)}
         readers = {self.value_name(value): self._readers.of(value) for value in written}
-        return join([self._of[at] for at in group], group, readers, self._room)
+        return join([self._of[at] for at in group], group, readers, self._rooms)
 
     def _members(self, number: int) -> Group:
         """The kernels that a kernel consists of."""

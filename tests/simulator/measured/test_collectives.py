@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from hw import Mesh, System, load_chip, parse_topology
 from hw.chips import CollectiveTimes
-from simulator import RunOptions, parse_graph, simulate
+from simulator import Network, Plan, RunOptions, Transfer, parse_graph, simulate
 from simulator.measured import collective_delay_s
 
 MEASURED = RunOptions(calibration="measured")
@@ -125,3 +126,61 @@ def test_switches_of_a_link_that_was_not_measured_are_left_alone() -> None:
         for wiring in ("switch(4)", "switch(4,in_switch_reduction=yes)")
     )
     assert adding.time_s == plain.time_s
+
+
+# Unlike chips
+
+
+def mixed(names: Sequence[str], wiring: str | list[str], axes: Mapping[str, int]) -> System:
+    kinds = {name: load_chip(name) for name in names}
+    chips = tuple(kinds[name] for name in names)
+    topology = parse_topology(wiring, chips[0].links, lambda number: chips[number].links)
+    return System(chips[0], topology, Mesh(axes), chips)
+
+
+@pytest.mark.parametrize("wiring", ["switch", "full", "ring"])
+@pytest.mark.parametrize("kind", ["all_reduce", "all_to_all"])
+def test_of_unlike_chips_the_slowest_decides_wherever_it_stands(kind: str, wiring: str) -> None:
+    """An A100 loses more to a collective than an H100 beside it, whichever is chip 0."""
+    line = {
+        "all_reduce": "y:bf16[N] = all_reduce(x:bf16[N]{U_X}, over=X)",
+        "all_to_all": "y:bf16[M,N_X] = all_to_all(x:bf16[M_X,N], over=X)",
+    }[kind]
+    graph = parse_graph([line], {"N": 2**22, "M": 8})
+    names = ["h100_sxm", "a100_80gb_sxm", "h100_sxm", "a100_80gb_sxm"]
+    found = []
+    for order in (names, names[1:] + names[:1]):
+        system = mixed(order, f"{wiring}(4) over nvlink", {"X": 4})
+        plan = simulate(graph, system, MEASURED).plan
+        (joined,) = plan.kernels[0].traffic.groups
+        wires_s = max(nbytes / rate for nbytes, rate in _over_wires(plan, joined.transfer))
+        nbytes = 2 * 2**22 * (8 if kind == "all_to_all" else 1)
+        slowest = 0.0
+        for chip in system.kinds:
+            of, link = chip.calibration.measured, chip.links["nvlink"]
+            assert of is not None
+            rate = link.bytes_per_s * link.count
+            slowest = max(slowest, collective_delay_s(kind, nbytes, 4, wires_s, of.collectives["nvlink"], rate))
+        assert joined.transfer.latency_s == pytest.approx(slowest, rel=1e-9)
+        found.append(simulate(graph, system, MEASURED).time_s)
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+
+
+def _over_wires(plan: Plan, transfer: Transfer) -> list[tuple[float, float]]:
+    rates = Network(plan.system, plan.options).rates
+    return [(nbytes, rates[wire]) for wire, nbytes in transfer.wires.items()]
+
+
+@pytest.mark.parametrize("nodes", [1, 40])
+def test_a_group_takes_what_its_own_chips_take(nodes: int) -> None:
+    """Nodes of four A100 beside as many of four H100, many enough for groups to be looked at as images: each as alone."""
+    graph = parse_graph(["y:bf16[N] = all_reduce(x:bf16[N]{U_X}, over=X)"], {"N": 2**24})
+    names = ["a100_80gb_sxm"] * 4 * nodes + ["h100_sxm"] * 4 * nodes
+    levels = ["switch(4) over nvlink", f"switch({2 * nodes}) over infiniband"]
+    system = mixed(names, levels, {"X": 4, "Y": 2 * nodes})
+    groups = simulate(graph, system, MEASURED).plan.kernels[0].traffic.groups
+    assert len(groups) == 2 * nodes
+    for joined in groups:
+        chip = system.kinds[system.kind_of[joined.members[0]]]
+        alone = simulate(graph, node(chip.name, 4), MEASURED).plan.kernels[0].traffic.groups[0]
+        assert joined.transfer.latency_s == pytest.approx(alone.transfer.latency_s, rel=1e-9)

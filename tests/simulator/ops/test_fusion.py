@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw import SpecError, System
+from hw import Mesh, SpecError, System, parse_topology
 from simulator import Kernel, OpGraph, Result, RunOptions, fuse, parse_graph
 from tests.support.strategies import CHAIN_DIMS, chains, chip_with, many, one, outcome, planned_bytes, run, show_error
 
@@ -280,6 +280,16 @@ def test_what_an_op_reads_and_what_it_makes_are_on_chip_at_once(item_bytes: int,
     room = System(chip_with("tpu_v5e", {"on_chip.capacity": 2 * 128 * 128 * item_bytes}))
     (joined,) = kernels(lines, "elementwise", room, M=1024, N=1024)
     assert joined.spilled_bytes == (2 * 4 * 1024 * 1024 if spilled else 0)
+
+
+@pytest.mark.parametrize("places", [(0, 1), (1, 0)])
+def test_unlike_chips_keep_on_chip_what_fits_on_all_of_them(places: tuple[int, int]) -> None:
+    """They run one kernel, whichever of them is chip 0."""
+    unlike = [chip_with("tpu_v5e", {"on_chip.capacity": nbytes}) for nbytes in (100_000, 10**6)]
+    chips = tuple(unlike[place] for place in places)
+    system = System(chips[0], parse_topology("line(2)", chips[0].links), Mesh({"X": 2}), chips)
+    (joined,) = kernels(SOFTMAX_AFTER, "elementwise", system, M=16, N=25_001)
+    assert joined.spilled_bytes == 2 * 16 * 25_001 * 2
 
 
 # Mistakes
