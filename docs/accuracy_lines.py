@@ -65,13 +65,46 @@ OPERATORS = [
     Line(
         "h100_gemm.csv", "bfloat16", "bf16 matmuls on an H100 (aiconfigurator, TensorRT-LLM)", "a fifth fitted; 10.6 %"
     ),
-    Line("h100_gemm.csv", "fp8", "fp8 matmuls, as above", "never fitted; twice our own H100's times, not known why"),
+    Line(
+        "h100_gemm.csv",
+        "fp8",
+        "fp8 matmuls, as above, with the scaling of activations before each",
+        "never fitted",
+    ),
     Line("a100_gemm.csv", "bfloat16", "bf16 matmuls on an A100 (aiconfigurator)", "a fifth fitted; 12.5 %"),
     Line("h100_nccl.csv", "all sizes", "NCCL on 2, 4, 8 H100, 512 B to 512 MiB (aiconfigurator)", "half fitted"),
     Line("h100_nccl.csv", "from 1 MiB", "from 1 MiB on", "AutoParallel 4 to 20 %"),
     Line("h100_nccl.csv", "from 64 MiB", "from 64 MiB on", "AutoParallel 1 to 3 %"),
     Line("a100_nccl.csv", "all sizes", "NCCL on 2, 4, 8 A100, 512 B to 512 MiB (aiconfigurator)", "half fitted"),
     Line("a100_nccl.csv", "from 64 MiB", "from 64 MiB on", "half fitted"),
+    Line(
+        "h100_prefill_attn.csv",
+        "its own library",
+        "attention of prompts on an H100, TensorRT-LLM",
+        "the other half fitted",
+    ),
+    Line("h100_prefill_attn.csv", "all", "the same by PyTorch's kernels", "never fitted"),
+    Line(
+        "a100_prefill_attn.csv",
+        "its own library",
+        "attention of prompts on an A100, TensorRT-LLM",
+        "the other half fitted",
+    ),
+    Line("a100_prefill_attn.csv", "all", "the same by GPT-NeoX's kernels", "never fitted"),
+    Line(
+        "h100_decode_attn.csv",
+        "its own library",
+        "attention of a token on an H100, TensorRT-LLM",
+        "the other half fitted",
+    ),
+    Line("h100_decode_attn.csv", "all", "the same by PyTorch's kernels", "never fitted"),
+    Line(
+        "a100_decode_attn.csv",
+        "its own library",
+        "attention of a token on an A100, TensorRT-LLM",
+        "the other half fitted",
+    ),
+    Line("a100_decode_attn.csv", "all", "the same by GPT-NeoX's kernels", "never fitted"),
     Line(
         _NEUSIGHT,
         "published inference",

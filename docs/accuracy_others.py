@@ -1,15 +1,18 @@
 """Operators that others have measured, beside runs: errors by file and group, of the files that are there.
 
-Files: matmuls and collectives of github:ai-dynamo/aiconfigurator 095f58a51. Matmuls were measured without a timer around
-each. A size of a collective is in elements; where one was measured several times, the median counts. What is added up as
-int8 no switch adds up: such rows are left out.
+Files: matmuls, attention and collectives of github:ai-dynamo/aiconfigurator 095f58a51, measured without a timer around each.
+A matmul in fp8 begins with activations in bf16: a place is cleared, the largest of them found there, all of them scaled by
+it, then multiplied (github:NVIDIA/TensorRT-LLM cpp/tensorrt_llm/common/cudaFp8Utils.cu, scales per tensor). Attention is
+judged by the library of the chip's kernels, and by what every other row says of that library itself, on the others.
+A size of a collective is in elements; where one was measured several times, the median counts. What is added up as int8 no
+switch adds up: such rows are left out.
 """
 
 from __future__ import annotations
 
 import csv
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hw import Mesh, System, load_chip, parse_topology
@@ -18,7 +21,16 @@ from simulator import OpGraph, RunOptions, parse_graph, simulate
 
 _CHIPS = {"a100": "a100_80gb_sxm", "h100": "h100_sxm"}
 _BURST = RunOptions(calibration="measured", clocks="burst")
-_DTYPES = {"bfloat16": "bf16", "fp8": "fp8"}
+_LIBRARY = {"a100": "ampere_tensorrt_llm", "h100": "hopper_tensorrt_llm"}
+_MATMULS = {
+    "bfloat16": ["y:bf16[M,N] = matmul(a:bf16[M,K], b:bf16[K,N])"],
+    "fp8": [
+        "clear:fp32[O] = scale(none:fp32[O])",
+        "most:fp32[] = reduce(x:bf16[M,K], after=clear)",
+        "a:fp8[M,K] = cast(x, after=most)",
+        "y:bf16[M,N] = matmul(a, b:fp8[K,N])",
+    ],
+}
 _MIB = 2**20
 
 _COLLECTIVES = {
@@ -31,34 +43,57 @@ _COLLECTIVES = {
 
 def judged_others(folder: Path) -> Iterator[tuple[str, Errors]]:
     """The errors of each group, with the name of its file."""
-    for short, name in _CHIPS.items():
-        for kind, judge in (("gemm", _matmuls), ("nccl", _collectives)):
+    for short in _CHIPS:
+        judges = {"gemm": _matmuls, "nccl": _collectives, "prefill_attn": _attention, "decode_attn": _attention}
+        for kind, judge in judges.items():
             path = folder / "aiconfigurator" / f"{short}_{kind}.csv"
             if path.exists():
                 with path.open(encoding="utf-8") as lines:
-                    yield from ((path.name, each) for each in judge(list(csv.DictReader(lines)), name))
+                    yield from ((path.name, each) for each in judge(list(csv.DictReader(lines)), short))
 
 
-def _matmuls(rows: list[dict[str, str]], name: str) -> Iterator[Errors]:
-    system = System(load_chip(name))
-    for dtype, word in _DTYPES.items():
-        errors = []
-        for row in rows:
-            if row["gemm_dtype"] == dtype:
-                sizes = {dim: int(row[dim.lower()]) for dim in "MNK"}
-                graph = parse_graph([f"y:bf16[M,N] = matmul(a:{word}[M,K], b:{word}[K,N])"], sizes)
-                errors.append(simulate(graph, system, _BURST).time_s / (1e-3 * float(row["latency_ms"])) - 1)
-        if errors:
-            yield errors_of(dtype, errors, 0)
+def _matmuls(rows: list[dict[str, str]], short: str) -> Iterator[Errors]:
+    system = System(load_chip(_CHIPS[short]))
+    for dtype, lines in _MATMULS.items():
+        known = [row for row in rows if row["gemm_dtype"] == dtype]
+        graphs = (parse_graph(lines, {"O": 1} | {dim: int(row[dim.lower()]) for dim in "MNK"}) for row in known)
+        if known:
+            yield _judged(dtype, known, graphs, system)
 
 
-def _collectives(rows: list[dict[str, str]], name: str) -> Iterator[Errors]:
+def _attention(rows: list[dict[str, str]], short: str) -> Iterator[Errors]:
+    chip = load_chip(_CHIPS[short])
+    yield _judged("all", rows, map(_attended, rows), System(chip))
+    own = load_chip(_CHIPS[short], set={"calibration.measured.kernels": _LIBRARY[short]})
+    others = rows[1::2]
+    yield _judged("its own library", others, map(_attended, others), System(own))
+
+
+def _attended(row: dict[str, str]) -> OpGraph:
+    """Prompts, or a token behind each of some contexts."""
+    heads, behind = int(row["num_heads"]), int(row["step"])
+    of_keys = int(row["num_key_value_heads"]) or heads
+    tokens = int(row["isl"])
+    sizes = {"B": int(row["batch_size"]), "K": of_keys, "G": heads // of_keys, "E": int(row["head_dim"])}
+    sizes |= {"S": 1 if behind else tokens, "T": tokens + behind}
+    cache = "k:bf16[B,K,T,E], v:bf16[B,K,T,E]"
+    mask = "" if behind else ", causal=true"
+    return parse_graph([f"a:bf16[B,K,G,S,E] = attention(q:bf16[B,K,G,S,E], {cache}{mask})"], sizes)
+
+
+def _judged(name: str, rows: list[dict[str, str]], graphs: Iterable[OpGraph], system: System) -> Errors:
+    measured_s = (1e-3 * float(row["latency_ms"]) for row in rows)
+    predicted_s = (simulate(graph, system, _BURST).time_s for graph in graphs)
+    return errors_of(name, [one / other - 1 for one, other in zip(predicted_s, measured_s, strict=True)], 0)
+
+
+def _collectives(rows: list[dict[str, str]], short: str) -> Iterator[Errors]:
     measured: dict[tuple[str, int, int], list[float]] = {}
     for row in rows:
         if row["nccl_dtype"] == "half":
             key = row["op_name"], int(row["num_gpus"]), 2 * int(row["message_elements"])
             measured.setdefault(key, []).append(1e-3 * float(row["latency_ms"]))
-    chip = load_chip(name)
+    chip = load_chip(_CHIPS[short])
     found = {}
     for (kind, chips, nbytes), times in measured.items():
         system = System(chip, parse_topology(f"switch({chips}) over nvlink", chip.links), Mesh({"X": chips}))

@@ -4,14 +4,16 @@ Model: rates are shares of what a chip's data sheet says, fixed times are second
 same parameters speak of every chip of an architecture, of more cores or a faster HBM. `simulator.measured` has the
 formulas; `overlapse calibrate` finds the parameters in timings of single operators. Nothing here knows a workload.
 Assumes: libraries choose their kernels as they did where this was measured.
-A chip's file names an architecture (`kernels: hopper`) or gives the parameters themselves.
+A chip's file names an architecture (`kernels: hopper`) or gives the parameters themselves. A file of another library on the
+same architecture says what it is `like`, and what is its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +24,7 @@ from pydantic import (
     field_validator,
 )
 
-from hw.input.document import read_document
+from hw.input.document import Document, read_document
 from hw.input.errors import Problems
 from hw.input.validation import Bytes, Efficiency, FlopsPerSecond, Frozen, Hertz, PositiveWatts, Seconds, Spec, validate
 from hw.input.wording import unknown
@@ -114,6 +116,9 @@ class AttentionTimes(Spec):
     )
     split_s: Seconds = Field(
         alias="split", default=0.0, description="time to join what parts of the keys gave, where these go to all cores"
+    )
+    block_s: Seconds = Field(
+        alias="block", default=0.0, description="time of a block of queries beside its arithmetic: filling, emptying"
     )
 
 
@@ -242,12 +247,26 @@ def _known(name: str) -> str:
 @lru_cache(maxsize=16)
 def load_kernel_times(name: str) -> KernelTimes:
     """The kernels of a shipped architecture. Raises ValueError for a name that there is not."""
-    _known(name)
     problems = Problems()
-    found = validate(KernelTimes, read_document(_FOLDER / f"{name}.yaml", f"hw/kernels/{name}.yaml"), problems)
+    found = validate(KernelTimes, _document(_known(name)), problems)
     problems.raise_if_any()
     assert found is not None
     return found.model_copy(update={"name": name})
+
+
+def _document(name: str) -> Document:
+    """What a file says; of one that is `like` another, with what that one says of all else."""
+    document = read_document(_FOLDER / f"{name}.yaml", f"hw/kernels/{name}.yaml")
+    like = document.data.pop("like", None)
+    if like is not None:
+        document.data = _said_over(_document(_known(like)).data, document.data)
+    return document
+
+
+def _said_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of both, one's own before those of what it is like, at every level."""
+    both = {key: _said_over(base[key], own[key]) for key in own if key in base and isinstance(own[key], dict)}
+    return {**base, **own, **both}
 
 
 def _named(value: object, read: ValidatorFunctionWrapHandler) -> object:

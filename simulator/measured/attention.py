@@ -29,12 +29,13 @@ def attention_s(parts: Sequence[Contraction], dtype: str, device: Device, times:
         pairs * times.pair * device.cores / device.vector_flops_per_s,
         times.corner,
     )
+    waves = -(-blocks // device.cores)
     if first.share >= 1.0:
-        return -(-blocks // device.cores) * core_s
+        return waves * (core_s + times.block_s)
     # a block on the diagonal is done in whole steps of keys: half a step more than its unmasked pairs
     mean = min(1.0, first.share + times.keys / (2.0 * keys))
     longest = min(1.0, 2.0 * mean)
-    return (blocks * mean / device.cores + times.tail * longest) * core_s
+    return (blocks * mean / device.cores + times.tail * longest) * core_s + waves * times.block_s
 
 
 def padding(head: int, device: Device, times: AttentionTimes) -> float:

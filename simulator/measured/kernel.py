@@ -98,8 +98,11 @@ def _attention(kernel: Kernel, device: Device, times: KernelTimes, own: Attentio
 def _even_s(kernel: Kernel, device: Device, own: AttentionTimes) -> float:
     pairs = sum(part.batch * part.m * part.n * part.share for part in kernel.contractions[:1])
     flops = kernel.matrix_flops / (device.peak(kernel.matrix_dtype) * own.rate)
-    flops *= padding(kernel.contractions[0].k, device, own)
-    return joint(flops, pairs * own.pair / device.vector_flops_per_s, own.corner)
+    first = kernel.contractions[0]
+    flops *= padding(first.k, device, own)
+    # under a mask these are blocks of short prompts, which are not split: each is filled and emptied
+    waves = -(-first.batch // device.cores) if first.share < 1.0 else 0
+    return joint(flops, pairs * own.pair / device.vector_flops_per_s, own.corner) + waves * own.block_s
 
 
 def matmul_times(kernel: Kernel, times: KernelTimes) -> MatmulTimes:

@@ -1,0 +1,67 @@
+"""Operators of TensorRT-LLM as others have measured them, beside what its profile makes of them.
+
+Source: github:ai-dynamo/aiconfigurator 095f58a51 (H100 80 GB HBM3 with TensorRT-LLM 1.3.0rc20, A100 SXM4 80 GB with 1.0.0),
+rows that attention was not fitted to; nothing was fitted to matmuls in fp8. These begin with activations in bf16: a place
+is cleared, the largest of them found there, all scaled by it (github:NVIDIA/TensorRT-LLM
+cpp/tensorrt_llm/common/cudaFp8Utils.cu). Attention has the rotation of queries and keys and the writing of the cache in it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from hw import System, load_chip
+from simulator import RunOptions, parse_graph, simulate
+
+BURST = RunOptions(calibration="measured", clocks="burst")
+
+QUANTISED = [
+    "clear:fp32[O] = scale(none:fp32[O])",
+    "most:fp32[] = reduce(x:bf16[M,K], after=clear)",
+    "a:fp8[M,K] = cast(x, after=most)",
+    "y:bf16[M,N] = matmul(a, b:fp8[K,N])",
+]
+
+FP8 = ["y:bf16[M,N] = matmul(a:fp8[M,K], b:fp8[K,N])"]
+
+PROMPTS = "a:bf16[B,K,G,S,E] = attention(q:bf16[B,K,G,S,E], k:bf16[B,K,S,E], v:bf16[B,K,S,E], causal=true)"
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k", "measured_us"),
+    [(1, 4096, 4096, 18.5), (16, 8192, 8192, 37.7), (256, 12288, 12288, 83.3), (4096, 8192, 8192, 446.6)],
+)
+def test_a_matmul_in_fp8_begins_with_scaling_what_it_is_given(m: int, n: int, k: int, measured_us: float) -> None:
+    system = System(load_chip("h100_sxm"))
+    sizes = {"M": m, "N": n, "K": k, "O": 1}
+    whole, alone = (1e6 * simulate(parse_graph(lines, sizes), system, BURST).time_s for lines in (QUANTISED, FP8))
+    print(f"{m} x {n} x {k}: measured {measured_us} us, profile {whole:.1f} us, the matmul alone {alone:.1f} us")
+    assert abs(whole / measured_us - 1) < 0.2
+    assert alone < measured_us
+
+
+@pytest.mark.parametrize(
+    ("gpu", "batch", "tokens", "heads", "of_keys", "measured_us"),
+    [
+        ("h100", 1, 4096, 8, 8, 132.2),
+        ("h100", 8, 10240, 64, 8, 28377.9),
+        ("h100", 8, 64, 32, 8, 24.0),
+        ("h100", 32, 1024, 16, 16, 646.9),
+        ("a100", 2, 512, 64, 8, 139.8),
+        ("a100", 4, 6144, 64, 1, 17698.6),
+        ("a100", 16, 64, 32, 8, 52.4),
+        ("a100", 128, 256, 32, 8, 1464.7),
+    ],
+)
+def test_prompts_in_an_engines_attention(
+    gpu: str, batch: int, tokens: int, heads: int, of_keys: int, measured_us: float
+) -> None:
+    chip, kernels = {
+        "h100": ("h100_sxm", "hopper_tensorrt_llm"),
+        "a100": ("a100_80gb_sxm", "ampere_tensorrt_llm"),
+    }[gpu]
+    sizes = {"B": batch, "K": of_keys, "G": heads // of_keys, "S": tokens, "E": 128}
+    system = System(load_chip(chip, set={"calibration.measured.kernels": kernels}))
+    got_us = 1e6 * simulate(parse_graph([PROMPTS], sizes), system, BURST).time_s
+    print(f"{gpu}, {batch} x {tokens}: measured {measured_us} us, profile {got_us:.1f} us")
+    assert abs(got_us / measured_us - 1) < 0.25
