@@ -318,7 +318,7 @@ def chip_invariants(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
     for key in (key for key, value in said.items() if value is not None):
         if "cores" not in chip.matrix_unit.model_fields_set:
             place = ("calibration", "measured", key)
-            yield (place,), "kernels go over cores in waves: matrix_unit.cores is missing"
+            yield (place, ("matrix_unit",)), "kernels go over cores in waves: matrix_unit.cores is missing"
     known = list(chip.figures())
     for name in chip.sources:
         if name not in known:

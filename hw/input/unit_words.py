@@ -14,6 +14,12 @@ _RESPELLED = tuple(
     (re.compile(pattern), plain)
     for pattern, plain in (
         ("[µμ]", "u"),
+        ("(?i)^kilo", "k"),
+        ("(?i)^mega", "M"),
+        ("(?i)^giga", "G"),
+        ("(?i)^tera", "T"),
+        ("(?i)^peta", "P"),
+        ("(?i)^(k|m|g|t)[ie]bi(?=b)", r"\1i"),
         ("(?i)bytes?", "B"),
         ("(?i)bits?", "bit"),
         ("(?i)(?<=b|t)ps$", "/s"),

@@ -17,11 +17,10 @@ _AT = ("run", "efficiency")
 def read_options(run: RunSpec | None, system: System | None, document: Document, problems: Problems) -> RunOptions:
     """The options of a run. What is wrong is added to the problems; without a system its names are not checked."""
     if run is None:
+        _check_names(document, system, problems)
         return RunOptions()
     before = len(problems.found)
-    if run.collectives not in choices():
-        where = document.value_mark(("run", "collectives"))
-        problems.add(where, unknown("run.collectives", run.collectives, choices()))
+    _check_collectives(run.collectives, document, problems)
     if system is None:
         return RunOptions()
     for chip in system.kinds if run.calibration == "measured" else ():
@@ -38,6 +37,22 @@ def read_options(run: RunSpec | None, system: System | None, document: Document,
     plain = (option for option in run_options() if option.holds is not Holds.EFFICIENCIES)
     said = {option.name: getattr(run, option.key) for option in plain}
     return RunOptions(**said, efficiency=of_all, chip_efficiency=of_chips)
+
+
+def _check_names(document: Document, system: System | None, problems: Problems) -> None:
+    """The names in a section that something else is wrong with: a wrong value hides no wrong name."""
+    section = document.data.get("run")
+    said = section if isinstance(section, Mapping) else {}
+    collectives, efficiency = said.get("collectives"), said.get("efficiency")
+    if isinstance(collectives, str):
+        _check_collectives(collectives, document, problems)
+    if system is not None and isinstance(efficiency, Mapping):
+        _efficiencies(efficiency, system, document, problems)
+
+
+def _check_collectives(name: str, document: Document, problems: Problems) -> None:
+    if name not in choices():
+        problems.add(document.value_mark(("run", "collectives")), unknown("run.collectives", name, choices()))
 
 
 def _efficiencies(

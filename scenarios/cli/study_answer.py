@@ -107,6 +107,13 @@ class StudyAnswer:
     outcome: Outcome
     study: Study | None
 
+    @property
+    def exit(self) -> int:
+        """What the command ends with: that of the runs; 2 for a map in which nothing could be run."""
+        if self.study is not None and self.study.exit:
+            return self.study.exit
+        return 2 if self.outcome.crossover is not None and self.outcome.crossover.is_empty else 0
+
     def as_json(self) -> dict[str, Any]:
         """Ready for JSON."""
         record: dict[str, Any] = {"name": self.outcome.scenario.name}

@@ -11,7 +11,7 @@ from hw.input import cut, did_you_mean, is_file, read_document, unknown
 from hw.network import GRAPH_SUFFIXES
 from hw.systems import is_shipped, load_system, system_names
 from scenarios.building.system import build_system
-from scenarios.language.source import find_file, in_library, read_source
+from scenarios.language.source import STDIN, find_file, in_library, read_source
 
 DEFAULT_CHIP = "h100_sxm"
 
@@ -23,7 +23,7 @@ def system_of(target: str, chip: str | None = None, nodes: int | None = None, sl
         return load_system(target, nodes, slice)
     _refuse(target, "--nodes", nodes)
     _refuse(target, "--slice", slice)
-    if in_library(target) or (is_path(target) and not _is_text(target)):
+    if in_library(target) or target == STDIN or (is_path(target) and not _is_text(target)):
         _refuse(target, "--chip", chip)
         return _of_scenario(target)
     if not _is_text(target):

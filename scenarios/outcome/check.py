@@ -13,6 +13,7 @@ from scenarios.models import is_description, load_model, published_counts
 from scenarios.outcome.outcome import run
 from scenarios.questions.measured import verdicts_of_trace
 from scenarios.questions.pieces import is_trace, measured_pieces
+from scenarios.questions.what_if import check_edits
 
 
 def scenario_files(paths: Iterable[str]) -> Iterator[str]:
@@ -71,6 +72,7 @@ def _claims(file: str) -> tuple[Sequence[object], int]:
         compared = published_counts(load_model(file))
         return [told for agrees, told in compared if not agrees], len(compared)
     outcome = run(file)
+    check_edits(outcome.scenario)
     return outcome.failed, len(outcome.verdicts)
 
 

@@ -113,6 +113,11 @@ class Crossover:
             for row in self.rows
         ]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row could be searched."""
+        return all(row.found is None for row in self.rows)
+
     def columns(self, width: int) -> list[int]:
         """The places of x that a map of so many columns shows, the ends included."""
         last = len(self.xs) - 1

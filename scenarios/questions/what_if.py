@@ -123,6 +123,11 @@ def what_if(scenario: Scenario, edits: Iterable[str] = ()) -> WhatIf:
     )
 
 
+def check_edits(scenario: Scenario) -> None:
+    """Raises SpecError with every edit of a scenario's own that cannot be made."""
+    _asked(scenario, ())
+
+
 Faster = Callable[[float], float]
 
 

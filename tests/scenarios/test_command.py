@@ -110,6 +110,8 @@ def test_a_scenario_comes_by_standard_input() -> None:
     piped = CliRunner().invoke(app, ["run", "-", "--json"], input=text)
     assert piped.exit_code == 0
     assert json.loads(piped.stdout) == json.loads(overlapse("run", f"library:{BLOCK}", "--json").stdout)
+    for command in ("topology", "roofline"):
+        assert CliRunner().invoke(app, [command, "-"], input=text).exit_code == 0
     wrong = CliRunner().invoke(app, ["run", "-"], input=text.replace("swiglu(gate", "swigl(gate"))
     assert wrong.exit_code == 2
     line = next(at for at, line in enumerate(text.splitlines(), 1) if "swiglu(gate" in line)

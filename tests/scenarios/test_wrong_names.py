@@ -386,3 +386,33 @@ def test_a_bundled_scenario_that_is_not_there_is_told_where_it_is_asked_for(path
     (line,) = wrong(path, more + GATHER[: GATHER.index("processes")].replace("relu(v", "relu(x"))
     assert line.startswith(f"{path}:{place}: ")
     assert "did you mean 'llama3_8b_block'?" in line
+
+
+def test_a_wrong_value_hides_no_wrong_name_beside_it(path: Path) -> None:
+    """Of one section: an algorithm, a resource and a share that there are not, and a word that none of three is."""
+    run_section = "run: {collectives: tre, efficiency: {hbn: 2, nvlnk: 20 %}, overlap: fulll}"
+    said = wrong(path, GATHER.replace("run: {overlap: full, efficiency: {nvlink: 0.9}}", run_section))
+    assert [line.split(": ", 1)[1].split(",")[0] for line in said] == [
+        "unknown run.collectives 'tre'",
+        "unknown resource 'hbn'",
+        "'2' is out of range: run.efficiency.hbn must be more than 0 and at most 1",
+        "unknown resource 'nvlnk'",
+        "'fulll' will not do for run.overlap: it wants 'full'",
+    ]
+
+
+def test_a_section_that_an_override_replaced_is_wrong_there(path: Path) -> None:
+    """The cores that it left out are missing in the scenario, not in the chip's own file."""
+    text = GATHER.replace("{chip: h100_sxm,", "{chip: h100_sxm, set: {matrix_unit: {peak: {bf16: 100 TFLOP/s}}},")
+    assert wrong(path, text)[0].startswith(f"{path}:2:45: kernels go over cores in waves: matrix_unit.cores is missing")
+
+
+def test_an_option_that_says_nothing_of_its_target_is_refused(tmp_path: Path) -> None:
+    chip = overlapse("roofline", "h100_sxm", "--set", "hbm.bandwidth=1 TB/s")
+    assert chip.exit_code == 2
+    assert "--set:1:1: h100_sxm is a chip, and --set is for scenarios" in chip.stderr
+    rows = tmp_path / "rows.csv"
+    rows.write_text("step_s,tflops_per_chip,tokens_per_s_per_chip,gbs\n1,2,3,4\n")
+    steps = overlapse("validate", rows, "--chip", "h100_sxm")
+    assert steps.exit_code == 2
+    assert f"--chip:1:1: each row of {rows} names its chip itself" in steps.stderr

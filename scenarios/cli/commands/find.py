@@ -40,6 +40,8 @@ def register(
             print_json(answers.as_json())
         else:
             answers.show()
+        if answers.exit:
+            raise typer.Exit(answers.exit)
 
     @app.command()
     def find(  # noqa: PLR0913  # an option each

@@ -71,5 +71,5 @@ def register(
                 print_json(answers.as_json())
             else:
                 answers.show()
-            if answers.study is not None and answers.study.exit:
-                raise typer.Exit(answers.study.exit)
+            if answers.exit:
+                raise typer.Exit(answers.exit)

@@ -12,7 +12,10 @@ _File = Annotated[
     str,
     typer.Argument(help="A CSV of measured operators, steps, or training steps (docs/accuracy.md has its columns)."),
 ]
-_Chip = Annotated[str, typer.Option("--chip", help="The chip that they were measured on, by name or file.")]
+_Chip = Annotated[
+    str | None,
+    typer.Option("--chip", help="The chip that they were measured on, by name or file.", show_default="h100_sxm"),
+]
 _Rows = Annotated[bool, typer.Option("--rows", help="Every row, too, the worst first.")]
 _Jobs = Annotated[
     int | None,
@@ -27,9 +30,7 @@ def register(
     """Add the command. `reporting` turns the user's errors into messages and exit codes."""
 
     @app.command()
-    def validate(
-        file: _File, chip: _Chip = "h100_sxm", rows: _Rows = False, jobs: _Jobs = None, json: _Json = False
-    ) -> None:
+    def validate(file: _File, chip: _Chip = None, rows: _Rows = False, jobs: _Jobs = None, json: _Json = False) -> None:
         """How far off the measured profile of a chip is. Measured operators or steps of models stand beside predictions.
 
         Training steps on many chips, and steps of published models, name their chips themselves; the former are estimates.
@@ -38,7 +39,7 @@ def register(
             import os
             from pathlib import Path
 
-            from hw import load_chip
+            from hw import Mark, Problem, SpecError, load_chip
             from scenarios.cli.show.errors import as_json, show, show_sources, sources_as_json
             from scenarios.validation import has_training_rows, judged, read_rows, read_training_rows, trained
             from scenarios.validation.published import (
@@ -49,6 +50,10 @@ def register(
                 judged_serving,
             )
 
+            ways = ((has_published_rows, judged_published), (has_serving_rows, judged_serving))
+            published = next((judge for holds, judge in ways if holds(Path(file))), None)
+            if chip is not None and (published or has_training_rows(Path(file))):
+                raise SpecError([Problem(Mark("--chip"), f"each row of {file} names its chip itself")])
             if has_training_rows(Path(file)):
                 steps = trained(read_training_rows(Path(file)), jobs or os.cpu_count() or 1)
                 if json:
@@ -56,9 +61,7 @@ def register(
                 else:
                     show_sources(steps, rows)
                 return
-            ways = ((has_published_rows, judged_published), (has_serving_rows, judged_serving))
-            published = next((judge for holds, judge in ways if holds(Path(file))), None)
-            found = published(Path(file)) if published else judged(read_rows(Path(file)), load_chip(chip))
+            found = published(Path(file)) if published else judged(read_rows(Path(file)), load_chip(chip or "h100_sxm"))
             if json:
                 print_json(as_json(found))
             else:

@@ -15,15 +15,17 @@ from hw import Chip, Dimension, Mark, Problem, SpecError, load_chip
 from hw.chips import is_path
 from hw.input import show, unknown
 from scenarios.console.terminal import console as terminal
-from scenarios.language.source import in_library
+from scenarios.language.source import STDIN, in_library
 from scenarios.outcome.chip_figures import main_peak
 from scenarios.outcome.outcome import run
 
 
 def show_roofline(target: str, overrides: list[str], level: str = "hbm") -> None:
     """The roofs of a chip, fed by the memory `level`; for a scenario also a point per op under those of HBM."""
-    if not is_path(target) and not in_library(target):
+    if not is_path(target) and not in_library(target) and target != STDIN:
         chip = load_chip(target)
+        if overrides:
+            raise SpecError([Problem(Mark("--set"), f"{target} is a chip, and --set is for scenarios")])
         _show_roofs(chip, chip.name, level)
         return
     outcome = run(target, overrides)

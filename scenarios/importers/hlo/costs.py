@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, leaves
+from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, leaves, why
 from simulator import DTYPE_BYTES
 
 FREE = frozenset(
@@ -201,7 +201,7 @@ def cost_of(module: Module, computation: Computation) -> Cost:
         try:
             total.add(_cost(module, each, [types[name] for name in each.operands if name in types]))
         except (ValueError, IndexError) as error:
-            raise module.refusal(each.line, f"{each.name}: {error}") from None
+            raise module.refusal(each.line, f"{each.name}: {why(error)}") from None
     return total
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from hw import Mark, Problem, RunError, SpecError
 from scenarios.importers.hlo import control, exchanges, kernels, libraries  # noqa: F401  (registers)
 from scenarios.importers.hlo.lowering import Lowering
-from scenarios.importers.hlo.module import Module
+from scenarios.importers.hlo.module import Module, why
 from scenarios.importers.hlo.partition import Partition
 from scenarios.importers.hlo.sharding.annotations import is_partitioned
 from scenarios.importers.hlo.sharding.spreading import Spreading
@@ -140,7 +140,7 @@ def shardings_of(module: Module) -> Partition | None:
         raise
     except (ValueError, KeyError, IndexError) as error:
         raise SpecError(
-            [Problem(Mark(str(module.path)), f"the shardings of this module cannot be read: {error}")]
+            [Problem(Mark(str(module.path)), f"the shardings of this module cannot be read: {why(error)}")]
         ) from None
     if not spreading.says_anything:
         return None

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from hw import SpecError
 from scenarios.importers.groups import Groups
 from scenarios.importers.hlo.costs import FLOPS, NAMED, nbytes
-from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, Type, leaves
+from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, Type, leaves, why
 from scenarios.importers.hlo.opcodes import ARRAYS, IN_MEMORY, MOVES, SAME
 from scenarios.importers.op_lines import OpLines, Value
 
@@ -128,7 +128,7 @@ class Lowering:
             except SpecError:
                 raise
             except (ValueError, IndexError, KeyError) as error:
-                raise self.module.refusal(each.line, f"{each.name} = {each.opcode}(...): {error}") from None
+                raise self.module.refusal(each.line, f"{each.name} = {each.opcode}(...): {why(error)}") from None
         self.deep -= 1
         self.scopes.pop()
         self.kinds.pop()

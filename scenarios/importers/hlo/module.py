@@ -81,3 +81,8 @@ def leaves(kind: Type) -> list[Shape]:
     if isinstance(kind, Shape):
         return [kind]
     return [shape for part in kind for shape in leaves(part)]
+
+
+def why(error: Exception) -> str:
+    """What an instruction lacks, in words: places and keys that are not there are dims, operands or attributes of it."""
+    return "a dim, an operand or an attribute of it is missing" if isinstance(error, LookupError) else str(error)

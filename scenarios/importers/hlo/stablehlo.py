@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hw import Mark, Problem, SpecError
 from scenarios.importers.hlo.attributes import attributes_of, types_in
-from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, Type
+from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, Type, why
 from scenarios.importers.hlo.sharding.layouts import meshes_in
 
 _MODULE = re.compile(r"module\s+@([\w.\-]+)")
@@ -131,7 +131,7 @@ class _Reader:
             try:
                 self._op(made, number, line)
             except (ValueError, IndexError) as error:
-                raise self.module.refusal(number, f"this op cannot be read: {error}") from None
+                raise self.module.refusal(number, f"this op cannot be read: {why(error)}") from None
         raise self.module.refusal(self.lines.at, f"the file ends within {made.name}")
 
     def _op(self, made: Computation, number: int, line: str) -> None:

@@ -20,7 +20,7 @@ from scenarios import Scenario, crossover, find, load_scenario, run, summarise
 from scenarios.claims.find_values import same_value, stepped
 from scenarios.language.study_spec import CrossoverSpec
 from scenarios.questions.bisection import FEW, State, flips, locate
-from tests.support.cases import written
+from tests.support.cases import overlapse, written
 
 BOOK = Path(__file__).parents[4] / "shared" / "data" / "book_cases.csv"
 LAWS = settings(max_examples=80, deadline=None)
@@ -324,6 +324,15 @@ def test_a_row_that_cannot_be_run_is_a_row(tmp_path: Path) -> None:
     assert found is not None
     assert [row.x is None for row in found.rows] == [False, True, False]
     assert "no_such_chip" in found.rows[1].error
+    assert not found.is_empty
+
+
+def test_a_map_in_which_nothing_can_be_run_is_no_answer(tmp_path: Path) -> None:
+    """Nor is a study all of whose rows are wrong; a map of some rows is one."""
+    (tmp_path / "m.yaml").write_text(MATMUL)
+    asked = ("--x", "workload.dims.B=1:8", "--where", "t_math >= t_memory", "--y")
+    assert overlapse("crossover", tmp_path / "m.yaml", *asked, "system.chip=no_such_chip").exit_code == 2
+    assert overlapse("crossover", tmp_path / "m.yaml", *asked, "system.chip=no_such_chip,tpu_v5e").exit_code == 0
 
 
 def test_the_map_in_characters_has_a_line_for_each_row(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from scenarios.cli import app
 from scenarios.questions.edits import edited, read_edit
 from scenarios.questions.what_if import COLUMNS
 from simulator import RunOptions, parse_graph
-from tests.support.cases import written
+from tests.support.cases import overlapse, written
 from tests.support.strategies import CHAIN_DIMS, chains
 
 SOON = settings(max_examples=15, deadline=None)
@@ -287,6 +287,13 @@ def test_every_wrong_edit_is_told_at_once(tmp_path: Path) -> None:
     assert len(said) == 2
     assert any("scenario.yaml:" in line and "unknown op 'q'" in line for line in said)
     assert any("--edit:1:1" in line for line in said)
+
+
+def test_check_tells_a_wrong_edit_of_a_file(tmp_path: Path) -> None:
+    """A claim of what an edit saves would otherwise be made of nothing."""
+    shown = overlapse("check", written(tmp_path, PAIR + "study: {what_if: {edits: [overlap=none, drop=q]}}\n"))
+    assert shown.exit_code == 2
+    assert "unknown op 'q'" in shown.stdout
 
 
 def test_an_edited_scenario_that_cannot_run_is_a_row(tmp_path: Path) -> None:
