@@ -80,8 +80,9 @@ class Chunks:
         manner = self._manners.setdefault(told, len(self._manners))
         first = 0
         found = []
-        for size in counts:
-            found.append(self._sort(step, Slice(first, first + size), manner))
+        for at, size in enumerate(counts):
+            where = Slice(first, first + size, opens=at == 0, closes=at + 1 == len(counts))
+            found.append(self._sort(step, where, manner))
             first += size
         return found
 
@@ -109,7 +110,7 @@ class Chunks:
         remade = training.recompute
         cut = min(max(remade, where.first), where.end) - where.first if isinstance(remade, int) else remade
         kinds = tuple((run.blocks, run.repeat if counted else 0) for run in self._runs_of(where))
-        return where.first == 0, where.end == self.model.layers, cut, kinds
+        return where.opens, where.closes, cut, kinds
 
 
 def _counts_blocks_only(step: Step, repeat: int) -> bool:
@@ -127,7 +128,7 @@ def passes_of(step: Step) -> Literal["1f1b", "zero_bubble"]:
 
 def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     """What chunks depend on beside their blocks: whether there is an axis, not how long it is; but a ring has a block of ops
-    for each of its chips, and what the libraries of an engine hold is written with its size."""
+    for each of its chips, and what Megatron-LM's libraries hold is written with its size."""
     parallel = step.parallel
     lengths = ("cp", *(["dp"] if parallel.shard is not None else []))
     short: dict[str, Any] = {name: min(parallel.extent(name), 2) for name in AXES if name not in lengths}
@@ -135,5 +136,5 @@ def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     alike = replace(parallel, **short, schedule=passes_of(step))
     training = replace(step.training, batch=1, seq=1)
     shares_keys = model.attention.kv_heads % parallel.tp == 0
-    exact = (parallel, tuple(step.sizes.items())) if training.engine != "plain" else ()
+    exact = (parallel, tuple(step.sizes.items())) if training.engine == "megatron" else ()
     return shares_keys, step.stored.adds_up, parallel.chunks > 1, alike, training, exact

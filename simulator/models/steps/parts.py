@@ -59,11 +59,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Which blocks a chunk has, from `first` to before `end`; `number`: of the chunk, None if it is the only one."""
+    """Which blocks a chunk has, from `first` to before `end`; `number`: of the chunk, None if it is the only one.
+    `opens`, `closes`: whether the model begins and ends with it, which a chunk without blocks does not tell."""
 
     first: int
     end: int
     number: int | None = None
+    opens: bool = True
+    closes: bool = True
 
     @property
     def suffix(self) -> str:
@@ -93,14 +96,14 @@ class PartMaker:
         """Embedding, runs of blocks, head and loss, as far as the chunk has them."""
         found: list[Part] = []
         stream = self.taken
-        if self.where.first == 0 and (self.model.embedding is not None or self.model.patches is not None):
+        if self.where.opens and (self.model.embedding is not None or self.model.patches is not None):
             found.append(self._first())
             stream = found[-1].makes
         for number, run in enumerate(self._runs()):
             found.append(self._run(run, stream, number, self._remakes(run)))
             stream = found[-1].makes
-        if self.where.end == self.model.layers:
-            found.append(self._last(stream, found[0]))
+        if self.where.closes:
+            found.append(self._last(stream, found[0] if found else None))
         return found
 
     @property
@@ -153,11 +156,11 @@ class PartMaker:
     @property
     def _has_both(self) -> bool:
         """Whether the chunk has both ends of the model."""
-        return self.where.first == 0 and self.where.end == self.model.layers
+        return self.where.opens and self.where.closes
 
-    def _last(self, y: Tensor, first: Part) -> Part:
+    def _last(self, y: Tensor, first: Part | None) -> Part:
         write = self._end_writer()
-        table = _weight(first, "table") if self._is_tied and self._has_both else None
+        table = _weight(first, "table") if first is not None and self._is_tied and self._has_both else None
         if self.has_loss:
             dtype, in_place = self.stored.precision.logits, self.stored.megatron
             made, told = model_loss(write, self.shapes, y, table, LossFormat(dtype, in_place))
@@ -202,8 +205,6 @@ class PartMaker:
         again |= _recomputed(write.ops, recompute, {stream.name for stream in streams} | kept)
         block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
         made = streams[-1]
-        # a compiler keeps nothing that the backward pass does not read
-        kept = kept if write.eager else frozenset()
         return Part((*before, block_item), found, made, again, tuple(write.fuse), write.roles, write.remakes, kept=kept)
 
 

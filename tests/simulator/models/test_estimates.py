@@ -94,10 +94,11 @@ def test_the_bounds_are_those_of_the_run_and_hold(
         (Parallel(pp=2, interleave=2, schedule="interleaved"), 4, FIVE),
         (Parallel(ep=2, tp=2, dp=2, zero=1), 2, SPARSE),
         (Parallel(pp=2, layers=(1, 4)), 3, FIVE),
+        (Parallel(pp=3, layers=(0, 5, 0)), 3, FIVE),
         (Parallel(pp=2, dp=2, tp=2), 2, BIASED),
         (Parallel(dp=4, zero=2, shard=2), 2, FIVE),
     ],
-    ids=["context", "exchange", "interleaved", "experts", "uneven", "tied", "groups"],
+    ids=["context", "exchange", "interleaved", "experts", "uneven", "bare_ends", "tied", "groups"],
 )
 def test_other_ways_to_share_the_work(parallel: Parallel, micro: int, model: Transformer) -> None:
     check_bounds(*both(parallel, micro, model))

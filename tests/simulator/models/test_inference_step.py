@@ -43,6 +43,7 @@ from simulator.models import (
 )
 from tests.support.catalogue import EVEN, cut, decoders
 from tests.support.models import SMALL, system_for
+from tests.support.training_steps import flops_of_all
 
 WINDOW = replace(SMALL, attention=replace(SMALL.attention, kinds=("sliding", "full"), window=64))
 LATENT = Latent(q_lora_rank=64, kv_lora_rank=128, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=32)
@@ -335,6 +336,13 @@ def test_every_tensor_has_its_owner() -> None:
             if base.startswith(("ccache", "ckept")):
                 assert owners[tensor.name] == "kv cache", tensor.name
     assert {"weights", "kv cache", "logits and loss", "inputs", "activations"} <= set(owners.values())
+
+
+def test_stages_without_a_block_have_the_embedding_and_the_head_alone() -> None:
+    whole = run(SMALL, mode="prefill", batch=1, seq=64)
+    apart = run(SMALL, Parallel(pp=3, layers=(0, SMALL.layers, 0)), mode="prefill", batch=1, seq=64)
+    assert flops_of_all(apart) == pytest.approx(flops_of_all(whole), rel=1e-9)
+    assert [op.kind for op in apart.plan.graph.every_op()].count("embedding") == 1
 
 
 # When it happens

@@ -46,6 +46,15 @@ def test_interleaved_chunks_do_it_too(interleave: int) -> None:
     assert flops_of_all(result) == pytest.approx(alone(4), rel=1e-9)
 
 
+@pytest.mark.parametrize("layers", [(0, 4), (4, 0), (0, 2, 2, 0)])
+def test_ends_without_a_block_have_the_embedding_and_the_head_once(layers: tuple[int, ...]) -> None:
+    """Chunks that begin or end where the model does are not its first or last for that."""
+    result = step(Parallel(pp=len(layers), layers=layers), 4)
+    assert flops_of_all(result) == pytest.approx(alone(4), rel=1e-9)
+    kinds = [op.kind for op in result.plan.graph.every_op()]
+    assert kinds.count("embedding") == 4
+
+
 def test_dense_and_expert_blocks_in_one_pipeline() -> None:
     """Chunks whose blocks differ have buffers of their own sizes."""
     parallel = Parallel(pp=3, ep=2)
@@ -98,6 +107,7 @@ def test_weights_lie_on_their_stage() -> None:
     [
         ({"pp": 8}, "parallel.pp"),
         ({"pp": 2, "layers": (1, 1)}, "parallel.layers"),
+        ({"pp": 3, "layers": (4, 0, 0)}, "parallel.layers"),
         ({"pp": 2, "interleave": 2, "schedule": "interleaved"}, "parallel.schedule"),
     ],
 )

@@ -118,9 +118,10 @@ class _Run:
         if self.parallel.pp == 1:
             return [Stage(0, self.model.layers)]
         found: list[Stage] = []
-        for place, count in enumerate(self.parallel.cut(self.model.layers)):
+        counts = self.parallel.cut(self.model.layers)
+        for place, count in enumerate(counts):
             first = found[-1].end if found else 0
-            found.append(Stage(first, first + count, place))
+            found.append(Stage(first, first + count, place, place == 0, place + 1 == len(counts)))
         return found
 
     def _makers(self) -> Iterator[PassMaker]:
@@ -167,7 +168,7 @@ class _Run:
         for stage, each in passed:
             names = {name: name + mark for name in own_names(each.items, each.weights)}
             items = renamed(each.items, names)
-            if stage.first == 0 and ids is not None:
+            if stage.opens and ids is not None:
                 taken = Tensor(f"ids{stage.mark}{maker.step.suffix}{mark}", ids.dtype, ids.dims, memory=ids.memory)
                 made = replace(ids, name=f"{ids.name}{mark}")
                 yield from self._taken(made, taken, self.parallel.pp - 1, stage)

@@ -32,11 +32,14 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Blocks from `first` to before `end`; `place` along the axis of the pipeline, None where there is none."""
+    """Blocks from `first` to before `end`; `place` along the axis of the pipeline, None where there is none. `opens`,
+    `closes`: whether the model begins and ends with them, which a stage without blocks does not tell."""
 
     first: int
     end: int
     place: int | None = None
+    opens: bool = True
+    closes: bool = True
 
     @property
     def mark(self) -> str:
@@ -75,21 +78,21 @@ class PassMaker:
         written: list[Writer] = []
         write = self._writer(stage, written)
         stream = taken = write.tensor("x", self.shapes.stream, write.wide)
-        if stage.first == 0:
+        if stage.opens:
             write = self._writer(stage, written)
             stream = embedding_ops(write, self.shapes, "x")
             items += write.ops
         for number, run in enumerate(runs(self.shapes.model, stage.first, stage.end)):
             own = "" if number == 0 else _LETTERS[number - 1].upper()
             stream = self._run(items, run, stream, (own, stage), written)
-        if stage.end == self.shapes.model.layers and self.step.has_head:
+        if stage.closes and self.step.has_head:
             write = self._writer(stage, written)
             stream = self._next(write, stream)
             items += write.ops
         weights = frozenset(tensor.name for write in written for _, tensor in write.weights)
         fuse = tuple(group for write in written for group in write.fuse)
         roles = {name: owner for write in written for name, owner in write.roles.items()}
-        return Passed(tuple(items), weights, None if stage.first == 0 else taken, stream, fuse, roles)
+        return Passed(tuple(items), weights, None if stage.opens else taken, stream, fuse, roles)
 
     def _writer(self, stage: Stage, written: list[Writer], own: str = "") -> Writer:
         """A writer; `own`: what tells the names of a block from those of others."""

@@ -1,1 +1,0 @@
-"""What PyTorch's own sharding (FSDP2) and pipelines hold in a training step."""
