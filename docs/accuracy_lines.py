@@ -166,6 +166,20 @@ STEPS = [
         "Megatron Core",
     ),
     Line(
+        "llama3_2024.csv",
+        "Llama 3 2024",
+        "Llama 3 405B, 2024, table 4, 8,192 and 16,384 H100",
+        "",
+        "Megatron Core",
+    ),
+    Line(
+        "deepseek_v3_2024.csv",
+        "DeepSeek-V3 2024",
+        "DeepSeek-V3, 2024, 2,048 H800, its exchanges in the open",
+        "",
+        "Megatron Core",
+    ),
+    Line(
         "torchtitan.csv",
         "torchtitan, H100-96GB-HBM2e-500W",
         "torchtitan, 8 to 512 H100 of 500 W, 2024",

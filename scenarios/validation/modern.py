@@ -54,6 +54,7 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
         schedule="interleaved" if interleave > 1 else "1f1b",
         interleave=interleave,
         overlap_gradients=row.text("overlap") != "none",
+        layers=_ends_apart(row, sizes["pp"] * interleave),
     )
     training = Training(
         batch=sizes["global_batch"],
@@ -64,6 +65,16 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
         engine="megatron",
     )
     return _model(row), parallel, training
+
+
+def _ends_apart(row: TrainingRow, chunks: int) -> tuple[int, ...]:
+    """How many layers each chunk has where the first has the embedding alone and the last the head; else as it is usual."""
+    if row.text("ends") != "apart":
+        return ()
+    each, rest = divmod(_model(row).layers, chunks - 2)
+    if rest:
+        raise LeftOutError("layers between the ends that cannot be shared out evenly")
+    return (0, *[each] * (chunks - 2), 0)
 
 
 def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:

@@ -42,6 +42,7 @@ _CHIPS: Mapping[str, tuple[str, str]] = {
     "H100-80GB-SXM": ("h100_sxm", "dgx_h100"),
     "H100-96GB-HBM2e-500W": ("h100_sxm", "dgx_h100"),
     "H200": ("h200", "dgx_h200"),
+    "H800": ("h800", "dgx_h100"),
     "B200": ("b200", "dgx_b200"),
 }
 """The chip and the node of each name in a row."""
@@ -114,7 +115,12 @@ def _system(name: str, count: int, flash_2: bool) -> System:
         return System(chip)
     if count < NODE:
         return System(chip, parse_topology(f"switch({count}) over nvlink", chip.links), Mesh({"X": count}))
-    return replace(load_system(node, nodes=count // NODE), chip=chip)
+    found = load_system(node, nodes=count // NODE)
+    if found.topology is None or chip.links == found.chip.links:
+        return replace(found, chip=chip)
+    # a chip with other links than that of the node (an H800) is wired alike, at its own rates
+    levels = [level.text for level in found.topology.levels]
+    return replace(found, chip=chip, topology=parse_topology(levels, chip.links))
 
 
 def _options(row: TrainingRow, system: System, several: bool) -> RunOptions:
