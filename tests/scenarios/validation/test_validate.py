@@ -70,6 +70,21 @@ def test_rows_that_nothing_predicts_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + SQUARE.replace("matmul,square", "matmul,square[/red]") + '[/red],[/red],bf16,,"{}",,5,5\n',
+        "source,model,n_chips,chip,measured_seconds_per_iteration\n[/red],[/red],8,h100_sxm,1\n",
+        "Hardware,TP,PP,Model,Workload,real_prefill_ms,real_decode_ms\nA100,1,1,[/red],[/red],1,1\n",
+    ],
+)
+def test_names_of_rows_are_shown_as_they_are(tmp_path: Path, text: str) -> None:
+    """What looks like the markup of our tables is text."""
+    shown = overlapse("validate", written(tmp_path, text), "--rows", "--jobs", "1")
+    assert shown.exit_code == 0
+    assert "[/red]" in shown.output
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         (HEAD + "matmul," + "x" * 200_000 + ",bf16,,{},,1,1\n", "rows.csv:2:1: this is no line of a CSV"),

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from hw import Dimension
 from hw.input import few, printable
@@ -44,7 +46,7 @@ def show(found: Sequence[Judged], with_rows: bool, also: Sequence[Judged] = ()) 
     for group in by_group([*found, *also]):
         errors = (group.mean, group.median, group.p95, group.largest)
         told = [*(f"{100 * error:.1f} %" for error in errors), f"{100 * group.bias:+.1f} %"]
-        table.add_row(group.name, str(group.count), str(group.left_out), *(told if group.count else [""] * 5))
+        table.add_row(escape(group.name), str(group.count), str(group.left_out), *(told if group.count else [""] * 5))
     out = console()
     out.print(table)
     for line in _left_out(found):
@@ -75,8 +77,8 @@ def _rows(known: Sequence[Judged]) -> Table:
         sizes = {name: value for name, value in row.params.items() if name not in ("l2", "parameters")}
         table.add_row(
             str(row.mark.line),
-            " ".join(filter(None, (row.suite, row.name, row.mode or row.dtype))),
-            json.dumps(sizes).replace('"', "")[1:-1][:80],
+            escape(" ".join(filter(None, (row.suite, row.name, row.mode or row.dtype)))),
+            Text(json.dumps(sizes).replace('"', "")[1:-1][:80]),
             shown(row.measured_s, Dimension.TIME),
             shown(each.predicted_s or 0.0, Dimension.TIME),
             f"{100 * each.error:+.1f} %",

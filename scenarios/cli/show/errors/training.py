@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from hw import Dimension
@@ -58,7 +59,7 @@ def show_sources(found: Sequence[Trained], with_rows: bool) -> None:
 
 def _cells(source: Source) -> list[str]:
     errors = source.errors
-    head = [errors.name, str(errors.count), str(errors.left_out)]
+    head = [escape(errors.name), str(errors.count), str(errors.left_out)]
     if not errors.count:
         return [*head, *[""] * 7]
     sizes = (errors.mean, errors.median, errors.p95, errors.largest)
@@ -75,8 +76,8 @@ def _rows(known: Sequence[Trained]) -> Table:
         row = each.row
         table.add_row(
             str(row.mark.line),
-            f"{row.source} {row.model}",
-            ", ".join(f"{name} {row.text(name).removesuffix('.0')}" for name in _SIZES if row.text(name)),
+            escape(f"{row.source} {row.model}"),
+            escape(", ".join(f"{name} {row.text(name).removesuffix('.0')}" for name in _SIZES if row.text(name))),
             shown(row.measured_s or 0.0, Dimension.TIME),
             shown(each.predicted_s or 0.0, Dimension.TIME),
             f"{100 * each.error:+.1f} %",
