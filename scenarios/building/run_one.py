@@ -103,6 +103,8 @@ def words_of(scenario: Scenario, asked: Sequence[str] | None = None) -> dict[str
 
 def _placed(problem: Problem, scenario: Scenario) -> Problem:
     """What only shows when a graph is lowered, at the place in the file that it is about."""
+    if problem.mark.file != FUSE and scenario.model is not None:  # its ops stand in no file
+        return replace(problem, mark=scenario.document.value_mark(("workload", "model")))
     if problem.mark.file != FUSE:
         return problem
     return replace(problem, mark=scenario.document.value_mark(("workload", "fuse", problem.mark.line - 1)))

@@ -17,7 +17,7 @@ from hw import Chip, SpecError, System
 from hw.chips import KernelTimes, chip_kernels
 from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.operators import operator_graph
-from scenarios.validation.rows import Row
+from scenarios.validation.rows import Row, every
 from scenarios.validation.steps import step_graph
 from simulator import Kernel, OpGraph, RunOptions, simulate, tensor_bytes
 
@@ -52,25 +52,26 @@ class Judged:
 
 
 def judged(rows: Sequence[Row], chip: Chip) -> list[Judged]:
-    """Every row with its prediction; none where the chip cannot do what was measured (a copy from a host it has not)."""
-    return [Judged(row, _possible_s(row, chip)) for row in rows if row.phase in ("", "step")]
+    """Every row with its prediction; none where the chip cannot do what was measured (a copy from a host it has not). Raises
+    SpecError with all rows whose params say too little, or what cannot be."""
+    whole = [row for row in rows if row.phase in ("", "step")]
+    return every(lambda row: Judged(row, _predicted_s(row, chip)), whole)
 
 
-def _possible_s(row: Row, chip: Chip) -> float | None:
+def _predicted_s(row: Row, chip: Chip) -> float | None:
+    step = step_graph(row) if row.is_step else None
+    graph = None if row.is_step else operator_graph(row)
     try:
-        return _predicted_s(row, chip)
+        if step is not None:
+            options = RunOptions(calibration="measured", dispatch=step[1])
+            return simulate(step[0], System(chip), options).time_s
+        return _operator_s(graph, row, chip) if graph is not None else None
     except SpecError:
         return None
 
 
-def _predicted_s(row: Row, chip: Chip) -> float | None:
+def _operator_s(graph: OpGraph, row: Row, chip: Chip) -> float:
     system = System(chip)
-    if row.is_step:
-        step = step_graph(row)
-        return simulate(step[0], system, RunOptions(calibration="measured", dispatch=step[1])).time_s if step else None
-    graph = operator_graph(row)
-    if graph is None:
-        return None
     if row.params.get("l2") == "warm" and chip.on_chip is not None:
         graph = near(graph, system, RESIDENT * chip.on_chip.capacity_bytes)
     result = simulate(graph, system, RunOptions(calibration="measured", clocks="burst"))

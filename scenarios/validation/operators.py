@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scenarios.validation.rows import Row
+from hw.input import shown
+from scenarios.validation.rows import Row, of_params
 from simulator import OpGraph, parse_graph
 
 Sizes = Callable[[Mapping[str, Any]], Mapping[str, int]]
@@ -163,19 +164,28 @@ OPERATORS: Mapping[tuple[str, str], Operator] = {
 }
 
 
+@of_params
 def operator_graph(row: Row) -> OpGraph | None:
     """The workload of a measured operator; None for one that is not known."""
     if row.suite == "matmul":
         out, batch = ("bf16" if row.dtype == "fp8" else row.dtype), "B," if "b" in row.params else ""
         line = f"y:{out}[{batch}M,N] = matmul(x:{row.dtype}[{batch}M,K], w:{row.dtype}[{batch}K,N])"
         sizes = _matmul(row.params)
-        return parse_graph([line], {name: size for name, size in sizes.items() if batch or name != "B"})
+        return _graph([line], {name: size for name, size in sizes.items() if batch or name != "B"})
     if row.suite == "conv" and row.name.startswith("conv2d_"):
         return _convolution(row.params, row.name == "conv2d_bwd")
     found = OPERATORS.get((row.suite, row.name))
     if found is None or (row.suite == "stream" and "mib" not in row.params):
         return None
-    return parse_graph([line.replace("{t}", row.dtype) for line in found.lines], dict(found.sizes(row.params)))
+    return _graph([line.replace("{t}", row.dtype) for line in found.lines], dict(found.sizes(row.params)))
+
+
+def _graph(lines: Sequence[str], sizes: Mapping[str, Any]) -> OpGraph:
+    """Lines with sizes that a measurement may have. Raises ValueError, SpecError."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"the size of {name} is {shown(size)}, and no whole number of 1 or more")
+    return parse_graph(lines, dict(sizes))
 
 
 def _convolution(params: Mapping[str, Any], backward: bool) -> OpGraph:
@@ -188,4 +198,4 @@ def _convolution(params: Mapping[str, Any], backward: bool) -> OpGraph:
         f"dw:bf16[K,C,R,S] = conv2d_backward_weight({x}, y, {how})",
     ]
     sizes = {"N": params["b"], "C": params["cin"], "K": params["cout"], "R": window, "S": window}
-    return parse_graph(gradients if backward else forward, {**sizes, "H": side, "W": side, "P": made, "Q": made})
+    return _graph(gradients if backward else forward, {**sizes, "H": side, "W": side, "P": made, "Q": made})

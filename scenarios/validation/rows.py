@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hw import Mark, Problems
+from hw import Mark, Problem, Problems, SpecError
 from scenarios.validation.table import check_columns, lines_of, rows_of
 
 _NEEDED = ("suite", "name", "params", "t_med_us", "t_min_us")
@@ -83,3 +84,37 @@ def _rows(lines: Iterator[tuple[int, dict[str, str]]], path: Path, problems: Pro
             given.get("phase", ""),
             late > UNSTEADY * least,
         )
+
+
+Made = TypeVar("Made")
+
+
+def of_params(make: Callable[[Row], Made]) -> Callable[[Row], Made]:
+    """A function of a row that raises SpecError at the row for params that say too little, or what cannot be."""
+
+    @wraps(make)
+    def made(row: Row) -> Made:
+        what = f"params of {row.suite} {row.name}".rstrip()
+        try:
+            return make(row)
+        except KeyError as error:
+            message = f"{what} do not say '{error.args[0]}'"
+        except SpecError as error:
+            message = f"{what}: {error.problems[0].message}"
+        except (TypeError, ValueError, ArithmeticError) as error:
+            message = f"{what} cannot be: {error}"
+        raise SpecError([Problem(row.mark, message)])
+
+    return made
+
+
+def every(make: Callable[[Row], Made], rows: Iterable[Row]) -> list[Made]:
+    """What is made of each row. Raises SpecError with all rows that are wrong."""
+    problems, found = Problems(), []
+    for row in rows:
+        try:
+            found.append(make(row))
+        except SpecError as error:
+            problems.extend(error)
+    problems.raise_if_any()
+    return found

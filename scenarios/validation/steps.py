@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scenarios.models import load_model, model_names
-from scenarios.validation.rows import Row
+from scenarios.validation.rows import Row, of_params
 from simulator import (
     Forward,
     Inference,
@@ -89,6 +89,7 @@ def model_of(given: Mapping[str, Any]) -> Transformer:
     )
 
 
+@of_params
 def step_graph(row: Row) -> tuple[OpGraph, Dispatch] | None:
     """The workload of a measured step and who issues its kernels; None for one that is left out."""
     given = row.params

@@ -165,3 +165,12 @@ def test_sums_behind_reductions_hold_up_no_backward_pass(tmp_path: Path) -> None
         result = run(file, ["workload.seq=4096", f"workload.parallel.zero={level}"]).result
         found = {each.op: each for each in hidden_communication(result)}
         assert found["rL"].share > 0.5
+
+
+def test_a_step_of_too_many_ops_is_told_at_its_model(tmp_path: Path) -> None:
+    """Its ops stand in no file, and what is wrong with them is that of the model."""
+    path = tmp_path / "many.yaml"
+    path.write_text(TEXT.replace("CAPACITY", "80 GB").replace("batch: 16", "batch: 1000000000").replace(": 2}", ": 1}"))
+    refused = CliRunner().invoke(app, ["run", str(path)])
+    assert refused.exit_code == 2
+    assert f"{path}:5:10: the block has" in refused.stderr

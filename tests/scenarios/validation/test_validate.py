@@ -100,6 +100,31 @@ def test_tables_that_break_off_are_refused_where_they_do(tmp_path: Path, text: s
     assert said in shown.stderr
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('matmul,square,bf16,,"{""m"": 64}",,1,1\n', "params of matmul square do not say 'n'"),
+        ('matmul,square,bf16,,"{""m"": ""x"", ""n"": 1, ""k"": 1}",,1,1\n', "params of matmul square"),
+        ('matmul,square,bf16,,"{""m"": -1, ""n"": 1, ""k"": 1}",,1,1\n', "params of matmul square"),
+        (
+            'matmul,square,bf61,,"{""m"": 1, ""n"": 1, ""k"": 1}",,1,1\n',
+            "params of matmul square: unknown dtype 'bf61'",
+        ),
+        ('conv,conv2d_fwd,bf16,,"{""hw"": 8, ""stride"": 0}",,1,1\n', "params of conv conv2d_fwd cannot be"),
+        ('stream,copy,bf16,,"{""mib"": null}",,1,1\n', "params of stream copy cannot be"),
+        ('train,llama,bf16,eager,"{""seq"": 8}",step,1,1\n', "params of train llama do not say 'batch'"),
+        ("vision,resnet50,bf16,eager,{},step,1,1\n", "params of vision resnet50 do not say 'batch'"),
+        ('infer,llama,bf16,prefill,"{""seq"": 8}",step,1,1\n', "params of infer llama do not say 'batch'"),
+    ],
+)
+def test_params_that_will_not_do_are_told_at_their_row(tmp_path: Path, row: str, said: str) -> None:
+    """Of every row that has such, not of the first alone."""
+    shown = overlapse("validate", written(tmp_path, HEAD + row + SQUARE + row))
+    assert shown.exit_code == 2
+    assert f"rows.csv:2:1: {said}" in shown.stderr
+    assert f"rows.csv:4:1: {said}" in shown.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a file that never ends")
 def test_a_table_that_never_ends_is_read_up_to_a_limit() -> None:
     for command in (("validate",), ("calibrate", "--chip", "h100_sxm")):
