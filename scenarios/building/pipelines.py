@@ -50,7 +50,7 @@ def as_pipeline(
     except ValueError as error:
         problems.add(document.value_mark(_AT), str(error))
         return None
-    fuse = graph.fuse if isinstance(graph.fuse, str) else [list(group) for group in made.fuse] or "none"
+    fuse = graph.fuse if isinstance(graph.fuse, str) else made.fuse or "none"
     return replace(graph, items=made.items, fuse=fuse)
 
 

@@ -57,3 +57,48 @@ class Copied(Sequence[Op | Repeat], ABC):
 def once(items: Items) -> Items:
     """Items without those that are copies of one that is there."""
     return items.once() if isinstance(items, Copied) else items
+
+
+class CopiedGroups(Sequence[tuple[str, ...]]):
+    """Groups of ops to fuse that stand in many copies, written out only where somebody goes through them.
+
+    `copies`: in program order, the groups of a copy under the names that their ops are written with, and what these get.
+    """
+
+    def __init__(self, copies: Sequence[tuple[Sequence[tuple[str, ...]], str]]) -> None:
+        self._copies = tuple(copies)
+
+    @cached_property
+    def of(self) -> Mapping[tuple[str, ...], list[str]]:
+        """By group, what names get in the copies that have it."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        for groups, ending in self._copies:
+            for group in groups:
+                found.setdefault(group, []).append(ending)
+        return found
+
+    @cached_property
+    def _all(self) -> tuple[tuple[str, ...], ...]:
+        lines = ((group, ending) for groups, ending in self._copies for group in groups)
+        return tuple(tuple([name + ending for name in group]) for group, ending in lines)
+
+    def __len__(self) -> int:
+        return sum(len(groups) for groups, _ in self._copies)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[str, ...]: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[tuple[str, ...], ...]: ...
+    def __getitem__(self, at: int | slice) -> tuple[str, ...] | tuple[tuple[str, ...], ...]:
+        return self._all[at]
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return iter(self._all)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Sequence) and [*map(list, self)] == [*map(list, other)]
+
+    def __hash__(self) -> int:
+        return hash(self._all)

@@ -23,9 +23,11 @@ from dataclasses import replace
 
 from hw import System
 from hw.input import unknown
+from simulator.graph.copied import CopiedGroups
 from simulator.graph.flat_ops import beginnings, suffix
 from simulator.graph.op_graph import FuseRule
 from simulator.ops.kernel import Kernel
+from simulator.passes.fusing.copied import groups_in_copies
 from simulator.passes.fusing.join import Room, join
 from simulator.passes.fusing.joined import joined
 from simulator.passes.kernels import Kernels, listed
@@ -190,6 +192,10 @@ class _Index:
 
 
 def _explicit(kernels: Kernels, places: Sequence[Placement], rule: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
+    if isinstance(rule, CopiedGroups):
+        known = _in_copies(kernels, places, rule)
+        if known is not None:
+            return known
     groups: list[tuple[int, ...]] = []
     taken: set[int] = set()
     index = _Index(kernels, {name for names in rule for name in names})
@@ -211,8 +217,30 @@ def _explicit(kernels: Kernels, places: Sequence[Placement], rule: Sequence[Sequ
     return groups
 
 
+def _in_copies(kernels: Kernels, places: Sequence[Placement], rule: CopiedGroups) -> list[tuple[int, ...]] | None:
+    """The groups of a rule that holds in many copies; None where something is wrong, or is told by names alone."""
+    try:
+        return groups_in_copies(kernels, places, rule, lambda group: _cut(kernels, group, 0))
+    except FusionError:  # which is told of the group that it is
+        return None
+
+
 def _split(kernels: Kernels, group: list[int], number: int) -> list[tuple[int, ...]]:
     """The group cut after each reduction, checked for what cannot be fused."""
+    parts = _cut(kernels, group, number)
+    for part in parts:
+        stranger = _stranger(kernels, part, part[-1]) if part else None
+        if stranger is not None:
+            names = ", ".join(kernels[at].name for at in part)
+            raise FusionError(
+                number, f"fuse: {names} cannot be one kernel, {_described(kernels[stranger])} stands between them"
+            )
+    return [tuple(part) for part in parts if len(part) > 1]
+
+
+def _cut(kernels: Kernels, group: list[int], number: int) -> list[list[int]]:
+    """The group cut after each reduction; some parts may have no kernel. Raises FusionError for kernels that cannot be in a
+    group."""
     parts: list[list[int]] = [[]]
     for at in group:
         kernel = kernels.like(at)
@@ -225,14 +253,7 @@ def _split(kernels: Kernels, group: list[int], number: int) -> list[tuple[int, .
         parts[-1].append(at)
         if kernel.reduces or kernel.grown:
             parts.append([])
-    for part in parts:
-        stranger = _stranger(kernels, part, part[-1]) if part else None
-        if stranger is not None:
-            names = ", ".join(kernels[at].name for at in part)
-            raise FusionError(
-                number, f"fuse: {names} cannot be one kernel, {_described(kernels[stranger])} stands between them"
-            )
-    return [tuple(part) for part in parts if len(part) > 1]
+    return parts
 
 
 def _described(kernel: Kernel) -> str:

@@ -32,6 +32,18 @@ def called(names: Iterable[str]) -> Called:
     return Called(list(place), np.asarray(of, dtype=np.int64))
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where kernels stand: by kernel, its op, of some `names` that ops are written with (numbered, -1 for another one), the
+    number of its copy, and that of its turn. `copies`: by what names get in a copy, its number."""
+
+    names: Mapping[str, int]
+    copies: Mapping[str, int]
+    name: Any
+    copy: Any
+    turn: Any
+
+
 class Naming(Protocol):
     """Who knows what kernels and values are called."""
 
@@ -50,6 +62,10 @@ class Naming(Protocol):
     def may_be(self, begins: Collection[str], written: Collection[str]) -> Sequence[int]:
         """The kernels whose first op, without the numbers of its rounds, may be called one of some names (`begins`), or is
         written as one of others: no kernel that is in neither, as far as that is cheaply told."""
+
+    def standing(self, written: Sequence[str]) -> Standing | None:
+        """Where the kernels stand whose first op is written with one of some names; None where that is told by nothing but
+        what they are called."""
 
     def value_name(self, value: int) -> str:
         """The name of a value."""
@@ -177,6 +193,9 @@ class _Listed:
 
     def may_be(self, begins: Collection[str], written: Collection[str]) -> Sequence[int]:
         return range(len(self.kernels))
+
+    def standing(self, written: Sequence[str]) -> Standing | None:
+        return None
 
     def value_name(self, value: int) -> str:
         if value not in self._names and self._like is not None:

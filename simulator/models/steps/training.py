@@ -172,8 +172,7 @@ class Step:
         except ValueError as error:
             raise SpecError([Problem(Mark("parallel.schedule"), str(error))]) from None
         roles = {name: owner for chunk in chunks for name, owner in chunk.roles().items()}
-        fuse = [list(group) for group in made.fuse] or "none"
-        return OpGraph({**self.sizes, **dims}, made.items, fuse=fuse, roles=roles)
+        return OpGraph({**self.sizes, **dims}, made.items, fuse=made.fuse or "none", roles=roles)
 
     def _chunks(self) -> tuple[list[Chunk], dict[str, int]]:
         """The chunks of a pipeline and the sizes of their buffers, whose dims have the names of one chunk where all are

@@ -8,20 +8,28 @@ names say which is spilled.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from simulator.ops.kernel import Kernel
 from simulator.passes.fusing.join import Room, join
-from simulator.passes.kernels import Called, Columns, Kernels
+from simulator.passes.kernels import Called, Columns, Kernels, Standing
 
 Group = tuple[int, ...]
 """Kernels that are one, by their places in the program."""
 
 
-Line = tuple[int, Sequence[int], Sequence[int]]
-"""The template of a kernel, what it reads, and what it makes."""
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Groups that read and make as many values each: by group the place of its last member, its template, and the values."""
+
+    last: Any
+    template: Any
+    reads: Any
+    makes: Any
 
 
 def joined(kernels: Kernels, groups: Sequence[Group], rooms: Sequence[Room]) -> Kernels:
@@ -33,9 +41,13 @@ class _Readers:
     """Which kernels read what groups write."""
 
     def __init__(self, kernels: Kernels, groups: Sequence[Group]) -> None:
-        written = [value for group in groups for at in group for value in kernels.written_by(at)]
-        self._written = np.unique(np.asarray(written, dtype=np.int64))
-        read, read_at = (np.asarray(column, dtype=np.int64) for column in (kernels.reads, kernels.read_at))
+        inside = np.fromiter(chain.from_iterable(groups), dtype=np.int64)
+        code, made_at, makes, read, read_at = (
+            np.asarray(column, dtype=np.int64)
+            for column in (kernels.code, kernels.made_at, kernels.makes, kernels.reads, kernels.read_at)
+        )
+        writes = np.asarray([len(template.writes) for template in kernels.templates], dtype=np.int64)
+        self._written = np.unique(makes[spread(made_at[inside], writes[code[inside]])])
         reader = np.repeat(np.arange(len(kernels)), read_at[1:] - read_at[:-1])
         known = np.isin(read, self._written)
         lines = np.unique(np.stack([np.searchsorted(self._written, read[known]), reader[known]], axis=1), axis=0)
@@ -73,39 +85,45 @@ class _Joined:
         self._stood = np.flatnonzero(kept)
         self._add(self._lines(groups))
 
-    def _add(self, lines: Mapping[int, Line]) -> None:
-        """Fill in the kernels. `lines`: template, reads and makes of groups, by the place of their last member."""
-        alone = np.asarray([at not in lines for at in self._stood.tolist()], dtype=bool)
+    def _add(self, lines: Sequence[Lines]) -> None:
+        """Fill in the kernels, some of which are groups."""
         known = np.asarray([*map(self._template, range(len(self._of.templates)))], dtype=np.int64)
         template = known[self._columns.code[self._stood]]
-        template[~alone] = [template_of for template_of, _, _ in lines.values()]
-        sides = []
-        for number, (values, at) in enumerate(
-            ((self._columns.reads, self._columns.read_at), (self._columns.makes, self._columns.made_at))
-        ):
-            first, count = at[self._stood], at[self._stood + 1] - at[self._stood]
-            own = [(line[1], line[2])[number] for line in lines.values()]
-            count[~alone] = [len(each) for each in own]
-            flat = np.concatenate([values, np.asarray([each for line in own for each in line], dtype=np.int64)])
-            first[~alone] = len(values) + np.cumsum([0, *map(len, own)])[:-1]
-            place = np.arange(int(count.sum())) + np.repeat(first - np.cumsum(count) + count, count)
-            sides.append((flat[place], count))
-        self.made.extend(template, sides[0], sides[1])
+        for each in lines:
+            template[np.searchsorted(self._stood, each.last)] = each.template
+        reads = self._side((self._columns.reads, self._columns.read_at), [(each.last, each.reads) for each in lines])
+        makes = self._side((self._columns.makes, self._columns.made_at), [(each.last, each.makes) for each in lines])
+        self.made.extend(template, reads, makes)
+
+    def _side(self, column: tuple[Any, Any], lines: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+        """What kernels read or make, and how many values of each: their own (`column`: values, and where those of a kernel
+        begin), and those of groups, by the place of the last member."""
+        values, at = column
+        first, count = at[self._stood], at[self._stood + 1] - at[self._stood]
+        since, beside = len(values), []
+        for last, own in lines:
+            here = np.searchsorted(self._stood, last)
+            count[here] = own.shape[1]
+            first[here] = since + own.shape[1] * np.arange(len(last))
+            since += own.size
+            beside.append(own.ravel())
+        return np.concatenate([values, *beside])[spread(first, count)], count
 
     def _template(self, number: int) -> int:
         return self.made.template(self._of.templates[number])
 
-    def _lines(self, groups: Sequence[Group]) -> dict[int, Line]:
-        """Template, reads and makes of each group, by the place of its last member, in the order of these."""
+    def _lines(self, groups: Sequence[Group]) -> list[Lines]:
+        """Template, reads and makes of each group."""
         classes: dict[tuple[int, ...], list[Group]] = {}
         code = self._of.code
         for group in groups:
             classes.setdefault(tuple([code[at] for at in group]), []).append(group)
-        found: dict[int, Line] = {}
-        for alike in classes.values():
-            for same, values in self._alike(alike):
-                found |= self._stamped(same, values)
-        return dict(sorted(found.items()))
+        return [
+            lines
+            for alike in classes.values()
+            for same, values in self._alike(alike)
+            for lines in self._stamped(same, values)
+        ]
 
     def _alike(self, groups: Sequence[Group]) -> Iterator[tuple[list[Group], Any]]:
         """Groups of alike kernels, parted into those that read, make and keep alike; with the values of their members, what
@@ -158,19 +176,21 @@ class _Joined:
                 count = self._readers.count(value[:, 0])
                 yield ((count == 0) | (count > inside)).astype(np.int64)
 
-    def _stamped(self, groups: Sequence[Group], row: Any) -> dict[int, Line]:
+    def _stamped(self, groups: Sequence[Group], row: Any) -> Iterator[Lines]:
         """Template, reads and makes of groups that differ in names only: joined once, or each by itself where they spill."""
         kernel, reads, makes = self._line(groups[0], row[0])
         template, place = self.made.template(kernel), row[0].tolist()
         if set(place) >= {*reads, *makes}:
-            taken, given = ([place.index(value) for value in each] for each in (reads, makes))
-            lines = zip(groups, row[:, taken].tolist(), row[:, given].tolist(), strict=True)
-            return {group[-1]: (template, taken, given) for group, taken, given in lines}
-        found: dict[int, Line] = {groups[0][-1]: (template, reads, makes)}
+            last = np.asarray([group[-1] for group in groups], dtype=np.int64)
+            taken, given = (
+                np.asarray([place.index(value) for value in each], dtype=np.int64) for each in (reads, makes)
+            )
+            yield Lines(last, np.full(len(last), template), row[:, taken], row[:, given])
+            return
+        yield _one(groups[0], template, reads, makes)
         for group, values in zip(groups[1:], row[1:], strict=True):
             kernel, reads, makes = self._line(group, values)
-            found[group[-1]] = self.made.template(kernel), reads, makes
-        return found
+            yield _one(group, self.made.template(kernel), reads, makes)
 
     def _line(self, group: Group, values: Any) -> tuple[Kernel, list[int], list[int]]:
         """A group joined, with the values that it reads and makes."""
@@ -231,6 +251,10 @@ class _Joined:
         known = set(self._names.may_be(begins, written))
         return [number for number in range(len(self._stood)) if self._members(number)[0] in known]
 
+    def standing(self, written: Sequence[str]) -> Standing | None:
+        """None: groups stand where several ops do."""
+        return None
+
     def value_name(self, value: int) -> str:
         """The name of a value."""
         beside = value - self._beside
@@ -239,3 +263,14 @@ class _Joined:
     def values_called(self, names: Collection[str]) -> Mapping[str, int]:
         """The values of the names of ops; of several the last."""
         return self._names.values_called(names)
+
+
+def _one(group: Group, template: int, reads: Sequence[int], makes: Sequence[int]) -> Lines:
+    """The line of one group."""
+    values = (np.asarray([each], dtype=np.int64) for each in (reads, makes))
+    return Lines(np.asarray([group[-1]]), np.asarray([template]), *values)
+
+
+def spread(first: Any, count: Any) -> Any:
+    """The places of so many values each, from a first one on."""
+    return np.arange(int(count.sum())) + np.repeat(first - np.cumsum(count) + count, count)

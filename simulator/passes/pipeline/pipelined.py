@@ -19,7 +19,7 @@ class Pipelined:
     """The items of a step, and the groups of ops to fuse, all under the names of their copies."""
 
     items: Items
-    fuse: tuple[tuple[str, ...], ...] = ()
+    fuse: Sequence[tuple[str, ...]] = ()
 
 
 def pipelined(chunks: Sequence[PipelineChunk], pipeline: Pipeline) -> Pipelined:
@@ -32,10 +32,10 @@ def pipelined(chunks: Sequence[PipelineChunk], pipeline: Pipeline) -> Pipelined:
     orders = schedule(pipeline.schedule, pipeline.stages, pipeline.microbatches, interleave)
     step = Step(chunks, pipeline, in_one_order(orders))
     if not step.is_stamped:
-        return Pipelined(Assembly(step).items(step.order), tuple(step.fuse()))
+        return Pipelined(Assembly(step).items(step.order), step.fuse())
     items = PipelineItems(step)
     items.once()  # or says what cannot be
-    return Pipelined(items, tuple(step.fuse()))
+    return Pipelined(items, step.fuse())
 
 
 def _check_hops(chunks: Sequence[PipelineChunk]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from simulator.graph.copied import CopiedGroups
 from simulator.graph.items import Tensor
 from simulator.passes.pipeline.chunks import PipelineChunk, made_in, named_in
 from simulator.passes.pipeline.renaming import Options
@@ -87,15 +88,16 @@ class Step:
         ends = (("over", axis), ("from", str(source)), ("to", str(target)))
         return (*ends, ("queue", f"{queue}.out")), (*ends, ("queue", f"{queue}.in"))
 
-    def fuse(self) -> Iterator[tuple[str, ...]]:
+    def fuse(self) -> CopiedGroups:
         """The groups of ops to fuse, as they are called in the step."""
         groups: dict[tuple[int, str, bool], list[tuple[str, ...]]] = {}
+        copies = []
         for step in self.order:
             key = step.chunk, step.does, self.is_last(step)
             if key not in groups:
                 groups[key] = list(self._groups(step))
-            ending = f".m{step.microbatch}"
-            yield from (tuple([name + ending for name in group]) for group in groups[key])
+            copies.append((groups[key], f".s{step.chunk}.m{step.microbatch}"))
+        return CopiedGroups(copies)
 
     def _groups(self, step: StagePass) -> Iterator[tuple[str, ...]]:
         """The groups of ops to fuse that stand in a pass, as they are called in their chunk."""
@@ -103,7 +105,7 @@ class Step:
         made = made_in(chunk.section(step.does, self.is_last(step))) if chunk.fuse else frozenset()
         for group in chunk.fuse:
             if made.issuperset(group):
-                yield tuple([f"{name}.s{step.chunk}" for name in group])
+                yield group
 
     @cached_property
     def is_stamped(self) -> bool:

@@ -17,7 +17,7 @@ from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op, Tensor
 from simulator.ops.kernel import Kernel
 from simulator.ops.views import seen_through
-from simulator.passes.kernels import Called, Kernels, called
+from simulator.passes.kernels import Called, Kernels, Standing, called
 from simulator.passes.stamping.columns import Stamped, fill
 from simulator.passes.stamping.making import Failed, Groups
 from simulator.passes.stamping.stamp import OUT, Stamp, renamed, stamp_of
@@ -114,6 +114,21 @@ class Stamps:
         if alike not in self._known_bytes:
             self._known_bytes[alike] = self._nbytes(tensor)
         return self._known_bytes[alike]
+
+    def standing(self, written: Sequence[str]) -> Standing | None:
+        """Where the kernels stand whose first op is written with one of some names; None where one of them does not begin
+        with its op."""
+        flat, names = self._flat, {name: number for number, name in enumerate(written)}
+        of_site = np.asarray([names.get(site.output.name, -1) for site in flat.sites], dtype=np.int64)
+        op, stamp, site, copy, turn = (
+            np.asarray(column, dtype=np.int64) for column in (self._op, self._stamp, flat.site, flat.copy, flat.turn)
+        )
+        name = of_site[site[op]]
+        odd = np.asarray([not _is_plain(each) for each in self._stamps], dtype=bool)
+        if odd[stamp[name >= 0]].any():
+            return None
+        copies = {ending: number for number, ending in enumerate(flat.endings)}
+        return Standing(names, copies, name, copy[op], turn[op])
 
     def value_name(self, value: int) -> str:
         """The name of a value."""

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator import Op, OpGraph, Pipeline, PipelineChunk, parse_graph, pipelined
-from simulator.graph.copied import Copied
+from hw import SpecError
+from simulator import Op, OpGraph, Pipeline, PipelineChunk, parse_graph, pipelined, simulate
+from simulator.graph.copied import Copied, CopiedGroups
 from tests.support.pipelines import Lasting, lasting_chunks, layered_chunks
+from tests.support.strategies import many
 
 DIMS = {"B": 64, "H": 256, "F": 512, "N": 64}
 
@@ -99,3 +101,37 @@ def test_what_cannot_be_stamped_is_written_out(blocking: bool) -> None:
     chunk = PipelineChunk(forward=parse_graph(lines, {}).items, takes=("x",), makes=("y",), shared=frozenset({"w"}))
     chunks = [replace(chunk, takes=()), replace(chunk, makes=())]
     assert type(pipelined(chunks, Pipeline(stages=2, microbatches=3, blocking=blocking)).items) is tuple
+
+
+GROUPS = [("a", "b"), ("c", "s", "d"), ("t", "u")]
+FUSED = [
+    "a:bf16[B,N] = relu(x:bf16[B,N])",
+    "b:bf16[B,N] = gelu(a)",
+    {
+        "repeat": 2,
+        "carry": {"b": "d"},
+        "ops": ["c:bf16[B,N] = add(b, w:bf16[B,N])", "s:bf16[B,N] = softmax(c)", "d:bf16[B,N] = relu(s)"],
+    },
+    "t:bf16[B,N] = add(d, a)",
+    "u:bf16[B,N] = relu(t)",
+]
+
+
+@pytest.mark.parametrize("groups", [GROUPS, [("a", "b", "u")], [("a", "b"), ("b", "t")], [("a", "b"), ("a", "s")]])
+def test_groups_in_all_copies_are_those_of_their_names(groups: list[tuple[str, ...]]) -> None:
+    """Groups that can be, with a reduction in one; around a stranger; with an op in common; of two blocks."""
+    chunk = PipelineChunk(
+        forward=parse_graph(FUSED, {}).items, takes=("x",), makes=("u",), shared=frozenset({"w"}), fuse=tuple(groups)
+    )
+    chunks = [replace(chunk, takes=()), replace(chunk, makes=())]
+    made = pipelined(chunks, Pipeline(stages=2, microbatches=3))
+    assert isinstance(made.fuse, CopiedGroups)
+    system, outcomes = many("line(2)", {"P": 2}), list[Any]()
+    for rule in (made.fuse, [list(group) for group in made.fuse]):
+        try:
+            plan = simulate(OpGraph(DIMS, made.items, fuse=rule), system).plan
+            outcomes.append([(planned.kernel, planned.queue) for planned in plan.kernels])
+        except SpecError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+    assert isinstance(outcomes[0], str) == (groups is not GROUPS)
