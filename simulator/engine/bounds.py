@@ -27,44 +27,48 @@ def lower_bound_s(program: Program) -> float:
 def upper_bound_s(program: Program, order: Iterable[int] | None = None) -> float:
     """Seconds of the longest path on which nothing overlaps on a chip. `order`: `in_order`, where that is known."""
     serial = [shape.fixed_ps + shape.serial_ps for shape in program.shapes]
-    later = _later(serial)
+    later, plain = _later(serial)
     chip_of = [queue.chip for queue in program.queues]
     reached = [0.0] * len(program)
     free: dict[int, float] = dict.fromkeys(chip_of, 0.0)
     shape, queue, groups, successors = program.shape, program.queue, program.groups, program.successors
     for task in in_order(program) if order is None else order:
+        chips = [chip_of[each] for each in groups[task]] if task in groups else (chip_of[queue[task]],)
         begin = reached[task]
-        chips = [chip_of[each] for each in groups.get(task) or (queue[task],)]
         for chip in chips:
             begin = later(begin, free[chip])
         end = begin + serial[shape[task]]
         for chip in chips:
             free[chip] = end
         for after in successors[task]:
-            reached[after] = later(reached[after], end)
+            if not plain:
+                reached[after] = later(reached[after], end)
+            elif reached[after] < end:  # a call is too much for each of so many
+                reached[after] = end
     return largest(free.values(), default=0.0) / PS_PER_S
 
 
 def dependency_bound_s(program: Program, order: Iterable[int] | None = None) -> float:
     """Seconds along the longest chain of dependencies, every task as fast as its slowest resource. `order`: as above."""
     ideal = [shape.ideal_ps for shape in program.shapes]
-    later = _later(ideal)
+    later, plain = _later(ideal)
     reached = [0.0] * len(program)
-    longest = 0.0
     shape, successors = program.shape, program.successors
     for task in in_order(program) if order is None else order:
-        end = reached[task] + ideal[shape[task]]
-        longest = later(longest, end)
+        reached[task] = end = reached[task] + ideal[shape[task]]
         for after in successors[task]:
-            reached[after] = later(reached[after], end)
-    return longest / PS_PER_S
+            if not plain:
+                reached[after] = later(reached[after], end)
+            elif reached[after] < end:
+                reached[after] = end
+    return largest(reached, default=0.0) / PS_PER_S
 
 
-def _later(times: Sequence[float]) -> Callable[[float, float], float]:
-    """The larger of two sums of some times, which may stand for many rows."""
+def _later(times: Sequence[float]) -> tuple[Callable[[float, float], float], bool]:
+    """The larger of two sums of some times, which may stand for many rows; and whether they do not."""
     if batch_of(*times) is None:
-        return max
-    return lambda one, other: largest([one, other])
+        return max, True
+    return lambda one, other: largest([one, other]), False
 
 
 def in_order(program: Program) -> Iterable[int]:

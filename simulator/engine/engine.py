@@ -76,6 +76,8 @@ class Engine:
         self._uses = uses(program, full)
         # who holds units of its chip; nobody does where only one queue asks for them
         self._cores = Cores(program, full, self._has_units, self._finish) if program.cores else None
+        # by shape, whether its tasks go straight to the pool when they begin
+        self._flows = [self._cores is None and not shape.fixed_ps for shape in program.shapes]
         self._fixed = [shape.fixed_ps for shape in program.shapes]
         # a task none of whose resources can bind takes a constant time: one event
         self._constant = [
@@ -204,6 +206,8 @@ class Engine:
             heappush(env.due, (now + constant, NORMAL, next(env.numbers), turn))  # env.after(constant, turn)
         elif constant == _OPEN:
             self._open(task)
+        elif self._flows[shape]:
+            self.pool.start(task, self._uses[shape], self._done)
         elif self._cores is not None and (held := self.program.shapes[shape].held) is not None and held.whole:
             self._cores.start(task)
         else:

@@ -157,7 +157,8 @@ class Pool:
         self._unload(flow)
         flow.wake = None  # what knows itself stays until somebody looks for circles
         flow.done(flow.key)
-        self.touch()
+        if not self._settling:
+            self.touch()
 
     def _unload(self, flow: Flow) -> None:
         load, flows, tight, key = self.load, self.flows, self.tight, flow.key

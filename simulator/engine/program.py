@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import repeat
+from itertools import chain, pairwise, repeat
 from typing import Any
+
+import numpy as np
 
 from hw.rows import Memo, batch_of, largest
 from simulator.engine.held import Held
@@ -209,10 +212,14 @@ class Program:
 
     def wait_all(self, tasks: Iterable[int], before: Iterable[int]) -> None:
         """Each of some tasks starts only after what stands beside it has ended."""
-        successors, waits = self.successors, self.waits
-        for task, awaited in zip(tasks, before, strict=True):
-            successors[awaited].append(task)
-            waits[task] += 1
+        waiting, awaited = (np.asarray(each, dtype=np.int64) for each in (tasks, before))
+        order = np.argsort(awaited, kind="stable")
+        of, first = np.unique(awaited[order], return_index=True)
+        ends, after = [*first[1:].tolist(), len(order)], waiting[order].tolist()
+        for task, since, until in zip(of.tolist(), first.tolist(), ends, strict=True):
+            self.successors[task] += after[since:until]
+        for task, count in zip(*(each.tolist() for each in np.unique(waiting, return_counts=True)), strict=True):
+            self.waits[task] += count
 
     def wait(self, task: int, before: int) -> None:
         """`task` starts only after `before` has ended."""
@@ -248,10 +255,15 @@ class Program:
 
     def lanes(self) -> list[list[int]]:
         """The tasks of each queue in the order in which it issues them."""
-        lanes: list[list[int]] = [[] for _ in self.queues]
-        for task, queue in enumerate(self.queue):
-            for each in self.groups.get(task) or (queue,):
-                lanes[each].append(task)
+        alone = np.ones(len(self), dtype=bool)
+        alone[list(self.groups)] = False
+        count = np.fromiter(map(len, self.groups.values()), dtype=np.int64, count=len(self.groups))
+        tasks = np.concatenate([np.flatnonzero(alone), np.repeat(np.fromiter(self.groups, dtype=np.int64), count)])
+        joined = np.fromiter(chain.from_iterable(self.groups.values()), dtype=np.int64)
+        queue = np.concatenate([np.asarray(self.queue, dtype=np.int64)[alone], joined])
+        in_lane = tasks[np.lexsort((tasks, queue))].tolist()
+        ends = np.cumsum(np.bincount(queue, minlength=len(self.queues))).tolist()
+        lanes = [in_lane[since:until] for since, until in pairwise([0, *ends])]
         for each in {queue for _, queue in self.places}:
             lanes[each].sort(key=lambda task: self.places.get((task, each), task))
         return lanes
@@ -276,10 +288,11 @@ class Program:
             while ready:
                 task = heappop(ready)
                 order.append(task)
-                after = list(self.successors[task])
+                after = self.successors[task]
                 for queue in self.groups.get(task) or (self.queue[task],):
                     done[queue] = place = done[queue] + 1
-                    after += lanes[queue][place : place + 1]
+                    if place < len(lanes[queue]):
+                        after = [*after, lanes[queue][place]]
                 for each in after:
                     waits[each] -= 1
                     if not waits[each] and each < reached and outer[each]:
@@ -289,22 +302,15 @@ class Program:
     def times(self) -> MutableSequence[int]:
         """A column for a time per task, -1 each: 64-bit where even a run without any overlap fits, else unlimited."""
         longest = [shape.early_ps + shape.fixed_ps + sum(shape.stage_ps) + 1 for shape in self.shapes]
-        total = sum(longest[number] * count for number, count in _counts(self.shape).items())
+        total = sum(longest[number] * count for number, count in Counter(self.shape).items())
         plain = batch_of(total) is None and total < _INT64
         return array("q", [-1]) * len(self) if plain else [-1] * len(self)
 
     def work_ps(self) -> list[float]:
         """Total time that each resource needs for all tasks, alone at full capacity."""
-        times: Mapping[int, int] = _counts(self.shape[task] for task in self.outer())
+        counted = (self.shape[task] for task in self.outer()) if self.parts else self.shape
         total = [0.0] * len(self.resources)
-        for number, count in times.items():
+        for number, count in Counter(counted).items():
             for resource, time in self.shapes[number].demands:
                 total[resource] += time * count
         return total
-
-
-def _counts(numbers: Iterable[int]) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for number in numbers:
-        counts[number] = counts.get(number, 0) + 1
-    return counts
