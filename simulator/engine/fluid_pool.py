@@ -12,10 +12,11 @@ Time is integer picoseconds: a deadline is rounded once, when it is set, and is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from operator import attrgetter
 from typing import Any
 
-from simpy.events import Event, EventPriority
+from simpy.events import NORMAL, Event, EventPriority
 
 from hw.rows import largest, smallest
 from simulator.engine.clock import Clock
@@ -132,7 +133,8 @@ class Pool:
         """Settle this instant: at once if nothing else happens in it, else after everything that does."""
         if self._settling or not (self.arrivals or self._dirty or self.before_settle):
             return
-        if self.env.quiet():
+        due = self.env.due
+        if not due or due[0][0] > self.env.now:
             self._settle()
         else:
             self._settling = True
@@ -198,11 +200,11 @@ class Pool:
     def _admit(self, now: int) -> list[Flow]:
         """Load the flows that begin now; those that fit run at their cap, the others are returned, not yet armed."""
         arrivals, self.arrivals = self.arrivals, []
-        load, tight = self.load, self.tight
+        load, tight, flows, env = self.load, self.tight, self.flows, self.env
         for flow in arrivals:
             for resource, amount in flow.use.load:
                 load[resource] = total = load[resource] + amount
-                self.flows[resource][flow.key] = flow
+                flows[resource][flow.key] = flow
                 if total > _LIMIT:
                     tight.add(resource)
                     self._dirty[resource] = None
@@ -215,8 +217,8 @@ class Pool:
             else:
                 flow.wake = flow
                 lasts = flow.use.alone_ps if flow.left == 1.0 else largest([1, round(flow.left / flow.use.cap)])
-                flow.ends = flow.armed = now + lasts
-                self.env.after(lasts, flow)
+                flow.ends = flow.armed = ends = now + lasts
+                heappush(env.due, (ends, NORMAL, next(env.numbers), flow))  # env.after(lasts, flow)
         return crowded
 
     def _component(self, seed: int, seen: set[int]) -> list[Flow]:

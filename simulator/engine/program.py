@@ -215,11 +215,10 @@ class Program:
         waiting, awaited = (np.asarray(each, dtype=np.int64) for each in (tasks, before))
         order = np.argsort(awaited, kind="stable")
         of, first = np.unique(awaited[order], return_index=True)
-        ends, after = [*first[1:].tolist(), len(order)], waiting[order].tolist()
-        for task, since, until in zip(of.tolist(), first.tolist(), ends, strict=True):
+        after = waiting[order].tolist()
+        for task, (since, until) in zip(of.tolist(), pairwise([*first.tolist(), len(order)]), strict=True):
             self.successors[task] += after[since:until]
-        for task, count in zip(*(each.tolist() for each in np.unique(waiting, return_counts=True)), strict=True):
-            self.waits[task] += count
+        self.waits = (np.asarray(self.waits, dtype=np.int64) + np.bincount(waiting, minlength=len(self))).tolist()
 
     def wait(self, task: int, before: int) -> None:
         """`task` starts only after `before` has ended."""

@@ -25,39 +25,58 @@ class Views:
 
     def __init__(self, flat: FlatOps, beside: Beside) -> None:
         shows = [tuple(_shown(site, kind.shows(site))) if (kind := find_kind(site)).view else () for site in flat.sites]
-        site = np.asarray(flat.site, dtype=np.int64)
         is_view = np.asarray([bool(each) for each in shows], dtype=bool)
+        site, since, reads = (np.asarray(column, dtype=np.int64) for column in (flat.site, flat.first, flat.reads))
         self.views: list[int] = np.flatnonzero(is_view[site]).tolist()
-        self._first = list(range(len(flat)))
+        self.first: Any = np.arange(len(flat))
         self.several: dict[int, tuple[int, ...]] = {}
-        for at in self.views:
-            since, seen = flat.first[at], []
-            for place, rest in shows[flat.site[at]]:
-                value: int | None = flat.reads[since + place]
-                if rest:
-                    value = beside(flat.reads[since + place], rest)
-                    # what nobody made beside anything is the input itself
-                    value = flat.reads[since] if value is None else value
-                assert value is not None
-                seen.append(value)
-            self._enter(at, seen)
-        self.first: Any = np.asarray(self._first, dtype=np.int64)
+        place = np.asarray([each[0][0] if len(each) == 1 and not each[0][1] else -1 for each in shows], dtype=np.int64)
+        plain = np.flatnonzero(place[site] >= 0) if len(place) else np.zeros(0, dtype=np.int64)
+        self.first[plain] = reads[since[plain] + place[site[plain]]]
+        self._see_through(plain)
+        odd = np.flatnonzero(is_view[site] & (place[site] < 0)).tolist()
+        for at in odd:
+            self._enter(at, list(self._seen(flat, at, shows[site[at]], beside)))
+        # behind a view of one that shows several stands what stands behind that
+        for at in plain[np.isin(self.first[plain], odd)].tolist() if odd else ():
+            shown = self.first[at]
+            self.first[at] = self.first[shown]
+            if shown in self.several:
+                self.several[at] = self.several[shown]
+
+    def _see_through(self, plain: Any) -> None:
+        """Follow views of one value to what is none of them."""
+        is_plain = np.zeros(len(self.first), dtype=bool)
+        is_plain[plain] = True
+        left = plain
+        while len(left):
+            shown = self.first[left]
+            left = left[(shown >= 0) & is_plain[shown]]
+            self.first[left] = self.first[self.first[left]]
+
+    @staticmethod
+    def _seen(flat: FlatOps, at: int, shown: Iterable[tuple[int, str]], beside: Beside) -> Iterator[int]:
+        """The values that a view shows."""
+        read = flat.values_of(at)
+        for place, rest in shown:
+            value = beside(read[place], rest) if rest else read[place]
+            # what nobody made beside anything is the input itself
+            yield read[0] if value is None else value
 
     def _enter(self, at: int, shown: list[int]) -> None:
         """A view of some values."""
-        if len(shown) > 1 or shown[0] in self.several:
-            behind = tuple(dict.fromkeys(each for value in shown for each in self.behind(value)))
-            if len(behind) > 1:
-                self.several[at] = behind
-            self._first[at] = behind[0]
-        else:
-            self._first[at] = self.behind(shown[0])[0]
+        seen = [each for value in shown for each in self.behind(value)]
+        # a plain view may show one that is none
+        behind = tuple(dict.fromkeys(each for value in seen for each in self.behind(value)))
+        if len(behind) > 1:
+            self.several[at] = behind
+        self.first[at] = behind[0]
 
     def behind(self, value: int) -> tuple[int, ...]:
         """The values behind one, which is itself if it is no view."""
         if value in self.several:
             return self.several[value]
-        return (self._first[value] if 0 <= value < len(self._first) else value,)
+        return (int(self.first[value]) if 0 <= value < len(self.first) else value,)
 
 
 def _shown(view: Op, names: Iterable[str]) -> Iterator[tuple[int, str]]:
