@@ -30,10 +30,10 @@ Values = Mapping[str, Any]
 Asked = tuple[Parallel, Training]
 """A layout, as it is built."""
 
-_NOT_VARIED = ("dp", "layers", "collective_matmul")
+_NOT_VARIED = ("dp", "layers")
 _OF_PARALLEL = tuple(each.name for each in fields(Parallel) if each.name not in _NOT_VARIED)
 KEYS = (*_OF_PARALLEL, "recompute")
-"""What may be searched over; replicas follow, and of matmuls in pieces no bound is known."""
+"""What may be searched over; replicas follow."""
 
 _ROUNDING = 1e-9
 """By how much sums of the same bytes may differ."""
@@ -96,8 +96,6 @@ def asked_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None, ref
     where = scenario.document.value_mark(("workload",))
     if run is None or not isinstance(run.how, Training) or not isinstance(run.model.description, Transformer):
         raise SpecError([Problem(where, "a search is for the layout of the training of a transformer")])
-    if run.parallel.collective_matmul > 1:
-        raise SpecError([Problem(where, "a search has no bounds of matmuls in pieces: collective_matmul is 1")])
     _check(values or {})
     space = {**_space(scenario, run.model.description), **(values or {})}
     if list(space.get("order", ())) == [_ALL]:

@@ -71,6 +71,10 @@ _BRIDGE_MODELS = {
 _BRIDGE_CHIPS = {"DGX-H100": "H100-80GB-SXM", "DGX-B200": "B200"}
 
 
+_SPLITS = 4
+"""Pieces in which Megatron-Bridge's dense recipes have matmuls and their tensor-parallel communication overlap."""
+
+
 def _bridge(row: Cells) -> dict[str, str]:
     """n/a and nothing are 1; the batch is shared by all chips that share nothing else."""
     tp, pp, cp, ep, vp, chips = (_count(row[name]) for name in ("TP", "PP", "CP", "EP", "VP", "#-GPUs"))
@@ -91,6 +95,7 @@ def _bridge(row: Cells) -> dict[str, str]:
         "interleave": str(vp if pp > 1 else 1),
         "dtype": "bf16" if row["Precision"] == "BF16" else "fp8",
         "sharding": "FSDP" if _count(row["FSDP"], 0) else "none",
+        "collective_matmul": str(_SPLITS if ep == 1 else 1),
         "n_chips": str(chips),
         "chip": _BRIDGE_CHIPS.get(row["System"], row["System"]),
         SECONDS: str(tokens / chips / float(row["Tokens / sec / GPU"])),
@@ -108,6 +113,7 @@ def _torchtitan(row: Cells) -> dict[str, str]:
         "micro_batch": row["local_batch"],
         "dp": row["fsdp"],
         "recompute": row["ac"],
+        "collective_matmul": row["tp"] if "AsyncTP" in row["technique"].split() else "1",
         "dtype": "fp8" if row["float8"] == "1" else "bf16",
         "dispatch": "compiled" if row["compile"] == "1" else "eager",
         "n_chips": row["gpus"],

@@ -7,9 +7,13 @@ Megatron-Core with Transformer Engine: bf16 with fp32 gradients and masters, or 
 attention, gradients added up by the matmuls that make them, the optimizer shared out (ZeRO-1; where a row says FSDP, all of
 it), sequence parallelism wherever tensor parallelism is, gradients clipped and reduced beside the backward pass unless the
 row says otherwise, ops that a host issues one by one unless it says otherwise.
-Assumes: dense matmuls in one format; tensor-parallel communication in the open (Transformer Engine can hide it); stages that
-wait for what they send; balanced experts. No number is fitted.
-Source: NVIDIA Megatron-LM and Megatron-Bridge, docs/performance-summary.
+Where a row says so (`collective_matmul`) matmuls and their tensor-parallel communication come in pieces that overlap: 4 in
+Megatron-Bridge's dense recipes for H100 (Transformer Engine's userbuffers, `num_splits`), as many as chips share a tensor in
+torchtitan's asynchronous tensor parallelism.
+Assumes: dense matmuls in one format; stages that wait for what they send; balanced experts. No number is fitted.
+Source: NVIDIA Megatron-LM and Megatron-Bridge, docs/performance-summary, scripts/performance/configs (llama; qwen, where
+nothing of tensor parallelism overlaps), training/comm_overlap.py; pytorch/torchtitan
+benchmarks/llama3_h100_202412_torchtitan.md.
 """
 
 from __future__ import annotations
@@ -55,6 +59,7 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
         interleave=interleave,
         overlap_gradients=row.text("overlap") != "none",
         layers=_ends_apart(row, sizes["pp"] * interleave),
+        collective_matmul=row.count("collective_matmul") or 1,
     )
     training = Training(
         batch=sizes["global_batch"],
@@ -88,6 +93,7 @@ def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer,
         cp=row.count("cp") or 1,
         zero=3,
         microbatch=max(1, (row.count("micro_batch") or 1) // sizes["pp"]),
+        collective_matmul=row.count("collective_matmul") or 1,
     )
     asked = row.text("recompute") or "none"
     training = Training(

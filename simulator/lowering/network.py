@@ -96,7 +96,7 @@ class Network:
         found = self._known.get(key)
         if found is None:
             if chunks > 1:
-                found = self.traffic(_part(communication, chunks), by_messages).times(chunks)
+                found = self.traffic(part_of(communication, chunks), by_messages).times(chunks)
             else:
                 found = self._whole(communication, by_messages)
             self._known.put(key, found)
@@ -291,8 +291,10 @@ class Network:
         return Joined((source, target), Transfer((loads,), route.latency_s, nbytes))
 
 
-def _part(whole: Communication, chunks: int) -> Communication:
+def part_of(whole: Communication, chunks: int) -> Communication:
     """One of so many equal chunks of a communication."""
+    if chunks == 1:
+        return whole
     each = tuple(nbytes / chunks for nbytes in whole.group_bytes)
     return replace(whole, nbytes=whole.nbytes / chunks, group_bytes=each)
 

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hw import RunError
+from simulator.graph.dtypes import is_narrow
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.ops.adjoint import Adjoint
@@ -135,7 +136,9 @@ class _Walk:
             raise RunError(f"{op.name}: {op.kind} cannot be differentiated")
         # what is only a weight in another format, or rows of it, has a gradient that is left as a sum as the weight's is
         of_weight = op.kind in ("cast", "embedding") and op.inputs[0].name in self.wanted
-        given = self._gathered(op.name, weights=False, takes_sums=of_weight or op.kind in _TAKES_SUMS)
+        # the gradient of an operand in a narrow format is as wide as what it is made of: it passes as it is, sums as well
+        passes = op.kind == "cast" and is_narrow(op.output.dtype)
+        given = self._gathered(op.name, weights=False, takes_sums=of_weight or passes or op.kind in _TAKES_SUMS)
         wants = [tensor.name in self.needed for tensor in op.inputs]
         if not any(wants):
             return

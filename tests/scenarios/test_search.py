@@ -348,11 +348,19 @@ def test_without_a_pipeline_schedules_are_one_layout(tmp_path: Path) -> None:
     assert told["candidates"] == 6
 
 
-def test_matmuls_in_pieces_are_not_searched(tmp_path: Path) -> None:
+def test_matmuls_in_pieces_are_searched(tmp_path: Path) -> None:
+    """The winner is that of running each way."""
     file = file_of(tmp_path, "fast links")
-    shown = overlapse("search", file, "--set", "workload.parallel={tp: 2, dp: 2, collective_matmul: 2}")
-    assert shown.exit_code == 2
-    assert "a search has no bounds of matmuls in pieces" in shown.stderr
+    fixed = ("tp=2", "pp=1", "zero=0", "microbatch=1", "recompute=none", "schedule=1f1b")
+    asked = [text for said in (*fixed, "collective_matmul=1,2,8") for text in ("--vary", said)]
+    found = json.loads(overlapse("search", file, *asked, "--json").stdout)
+    times = {
+        pieces: run(file, [f"workload.parallel={{tp: 2, dp: 2, microbatch: 1, collective_matmul: {pieces}}}"]).words
+        for pieces in (1, 2, 8)
+    }
+    assert found["candidates"] == 3
+    assert found["best"]["time"] == pytest.approx(min(words.result.time_s for words in times.values()), rel=1e-9)
+    assert found["proven"]
 
 
 def test_a_search_that_is_given_up_says_so(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal
 
+from simulator.graph.items import Items
 from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, runs
 from simulator.models.description import Transformer
@@ -19,7 +21,9 @@ from simulator.models.steps.chunk import Chunk
 from simulator.models.steps.layout import AXES, Parallel
 from simulator.models.steps.parts import Slice
 from simulator.models.steps.training import Step, Training
-from simulator.passes.pipeline.chunks import named_in
+from simulator.passes.pipeline.chunks import SECTIONS, PipelineChunk, Section, named_in
+from simulator.passes.pipeline.schedules import Pass
+from simulator.passes.sharding.collective_matmul import in_pieces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +96,7 @@ class Chunks:
         key = (self._blocks(step.training, where, not repeats), manner)
         if key not in self._known:
             chunk = step.chunk(where)
-            items = chunk.for_pipeline(passes_of(step) == "zero_bubble")
+            items = _in_pieces(chunk.for_pipeline(passes_of(step) == "zero_bubble"), step.parallel)
             structure = Structure(items, self._numbers)
             self._known[key] = ChunkSort(chunk, structure, chunk.roles(), named_in(items.begin))
             self._written[key] = repeats, step.parallel.pp - 1
@@ -111,6 +115,30 @@ class Chunks:
         cut = min(max(remade, where.first), where.end) - where.first if isinstance(remade, int) else remade
         kinds = tuple((run.blocks, run.repeat if counted else 0) for run in self._runs_of(where))
         return where.opens, where.closes, cut, kinds
+
+
+def _in_pieces(chunk: PipelineChunk, parallel: Parallel) -> PipelineChunk:
+    """A chunk whose matmuls beside collectives of tensor parallelism come in pieces with them."""
+    if parallel.collective_matmul == 1:
+        return chunk
+
+    def cut(last: Pass | None = None) -> dict[Section, Items]:
+        """All sections as one program, a pass as the last microbatch has it."""
+        parts = {name: chunk.section(name, name == last) for name in SECTIONS}
+        together = tuple(item for items in parts.values() for item in items)
+        rest = iter(in_pieces(together, parallel.axes("tp"), parallel.collective_matmul, chunk.fuse))
+        return {name: tuple(islice(rest, len(items))) for name, items in parts.items()}
+
+    whole, last = cut(), {name: cut(name)[name] for name in chunk.last}
+    return replace(
+        chunk,
+        begin=whole["begin"],
+        forward=whole["forward"],
+        backward=whole["backward"],
+        weights=whole["weights"],
+        end=whole["end"],
+        last=last,
+    )
 
 
 def _counts_blocks_only(step: Step, repeat: int) -> bool:

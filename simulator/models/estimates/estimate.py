@@ -102,8 +102,7 @@ class Estimator:
         self._known: dict[tuple[Sized, Parallel, Training], Known] = {}
 
     def estimate(self, parallel: Parallel, training: Training) -> Estimate:
-        """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does, and for matmuls
-        in chunks, which are not known here."""
+        """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does."""
         parts = self._parts(parallel, training)
         return _estimate(parts, bounds_of([parts.pipe])[0])
 
@@ -147,8 +146,6 @@ class Estimator:
 
     def _laid(self, parallel: Parallel, training: Training) -> Laid:
         """The chunks of a configuration, as far as memory depends on them. Raises SpecError where it cannot be built."""
-        if parallel.collective_matmul > 1:
-            raise SpecError([Problem(Mark("parallel.collective_matmul"), "an estimate is of matmuls in one piece")])
         step = Step(self.model, parallel, training)
         self._priced(parallel)
         try:

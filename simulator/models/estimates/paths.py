@@ -8,6 +8,7 @@ for which no other queue waits, are one segment, as long as all of them. Which t
 (`Course`); how long they are, of the configuration (`Walk`).
 A block whose state moves by the same time in every slot from one round to the next moves so in all rounds that follow: time
 is max-plus linear. Those rounds are not walked through.
+Of two that come in as many pieces (`collective_matmul`) each piece of the one waits for that of the other.
 A host that issues kernels one by one (`run.dispatch`) is a queue as well, which begins with the rows.
 """
 
@@ -35,6 +36,7 @@ class _Segment:
     reads: tuple[int, ...] = ()
     asks: tuple[tuple[int, int], ...] = ()
     makes: tuple[int, ...] = ()
+    pieces: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,11 @@ def _segments(stretch: Stretch, waits: Sequence[_Waits], needed: set[int]) -> li
     for number, (place, price, (reads, asks)) in enumerate(rows, start=1):
         makes = tuple(slot for slot in place.makes if slot in needed)
         last = found[-1] if found else None
-        if last is not None and last.queue == price.queue and not (last.makes or reads or asks):
+        goes_on = last is not None and last.queue == price.queue and last.pieces == price.pieces == 1
+        if last is not None and goes_on and not (last.makes or reads or asks):
             last.end, last.makes = number, makes
         else:
-            found.append(_Segment(price.queue, number, reads, asks, makes))
+            found.append(_Segment(price.queue, number, reads, asks, makes, price.pieces))
     return found
 
 
@@ -114,6 +117,8 @@ class Walk:
     start: float = NEVER
     host: float = 0.0
     _history: dict[int, dict[int, float]] = field(default_factory=dict)
+    _pieces: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """Of slots that come in pieces: how many, and when the first is there."""
 
     @classmethod
     def of(cls, slots: int, ready: Iterable[int] = (), queues: Iterable[str] = (), start: float = NEVER) -> Walk:
@@ -147,8 +152,7 @@ class Walk:
             self.slot[start] = self.slot[behind]
         for done, turn in enumerate(turns, start=1):
             if done > 1:
-                for start, end in stretch.carry:
-                    self.slot[start] = self.slot[end]
+                self._carry(stretch)
             self._round(rows, turn)
             for slot in leg.kept:
                 self._history[slot][turn] = self.slot[slot]
@@ -158,29 +162,48 @@ class Walk:
             now += [self.host] if self.host else []
             step = _moved(before, now)
             if step is not None:
-                by = step * (stretch.count - done)
-                for slot in leg.slots:
-                    self.slot[slot] += by
-                for queue in leg.queues:
-                    self.queue[queue] += by
-                self.host += by if self.host else 0.0
+                self._move(leg, step * (stretch.count - done))
                 for slot in leg.kept:
                     history, last = self._history[slot], self._history[slot][turn]
                     history |= {turns[at]: last + step * (at + 1 - done) for at in range(done, stretch.count)}
                 return
             before = now
 
+    def _carry(self, stretch: Stretch) -> None:
+        """What the last round has made is what the next one takes."""
+        for start, end in stretch.carry:
+            self.slot[start] = self.slot[end]
+            if end in self._pieces:
+                self._pieces[start] = self._pieces[end]
+
+    def _move(self, leg: _Leg, by: float) -> None:
+        """All times of a leg, later by so much."""
+        for slot in leg.slots:
+            self.slot[slot] += by
+        for queue in leg.queues:
+            self.queue[queue] += by
+        self.host += by if self.host else 0.0
+        for slot in self._pieces.keys() & set(leg.slots):
+            count, there = self._pieces[slot]
+            self._pieces[slot] = count, there + by
+
     def _round(self, rows: Sequence[_Row], turn: int) -> None:
         slots, queues, start = self.slot, self.queue, self.start
-        for queue, least, issue, issued, reads, asks, makes in rows:
-            begin = queues.get(queue, start)
-            for number in reads:
-                if slots[number] > begin:
-                    begin = slots[number]
+        for queue, least, issue, issued, reads, asks, makes, pieces in rows:
+            begin, late = queues.get(queue, start), NEVER
+            if pieces > 1:
+                begin, late = self._piecewise(begin, reads, least / pieces, pieces)
+            else:
+                for number in reads:
+                    if slots[number] > begin:
+                        begin = slots[number]
             for number, offset in asks:
                 at = self._history[number].get(turn + offset, NEVER) if number in self._history else start
                 begin = max(begin, at)
             end = begin + least
+            if pieces > 1:
+                self._pieces |= dict.fromkeys(makes, (pieces, begin + least / pieces))
+                end = max(end, late)
             if issue:
                 end = max(end, self.host + issued)
                 self.host += issue
@@ -188,10 +211,24 @@ class Walk:
             for number in makes:
                 slots[number] = end
 
+    def _piecewise(self, begin: float, reads: Iterable[int], piece: float, pieces: int) -> tuple[float, float]:
+        """Of what comes in pieces when its first one can begin and its last one can end at the earliest: each waits for that
+        piece of what it reads, where this comes in as many. Pieces of either come evenly, or one by one behind another, so
+        that the first and the last decide."""
+        late = NEVER
+        for number in reads:
+            count, there = self._pieces.get(number, (1, NEVER))
+            if count == pieces:
+                begin, late = max(begin, there), max(late, self.slot[number] + piece)
+            else:
+                begin = max(begin, self.slot[number])
+        return begin, late
 
-_Row = tuple[str, float, float, float, tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]
+
+_Row = tuple[str, float, float, float, tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...], int]
 """A segment in seconds: its queue, how long it is, what the host takes to issue its kernels, and from when the host begins
-with that to its end, if nothing else is waited for; slots that it waits for, those of other rounds, slots that it makes."""
+with that to its end, if nothing else is waited for; slots that it waits for, those of other rounds, slots that it makes, in
+how many pieces it comes."""
 
 
 def _timed(leg: _Leg, stretch: Stretch) -> list[_Row]:
@@ -203,7 +240,8 @@ def _timed(leg: _Leg, stretch: Stretch) -> list[_Row]:
     for each in leg.segments:
         mine, issues = least[begin : each.end], issue[begin : each.end]
         issued = _issued(mine, issues) if waits else 0.0
-        rows.append((each.queue, sum(mine), sum(issues) if waits else 0.0, issued, each.reads, each.asks, each.makes))
+        host = sum(issues) if waits else 0.0
+        rows.append((each.queue, sum(mine), host, issued, each.reads, each.asks, each.makes, each.pieces))
         begin = each.end
     return rows
 

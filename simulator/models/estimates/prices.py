@@ -16,7 +16,7 @@ from simulator.collectives.traffic import Joined
 from simulator.collectives.transfer import Transfer
 from simulator.engine.program import alone_time
 from simulator.graph.op_graph import OpGraph
-from simulator.lowering.network import Network
+from simulator.lowering.network import Network, part_of
 from simulator.lowering.plan import Plan, Variants, queue_name
 from simulator.lowering.resources import DISPATCH, SystemResources
 from simulator.measured import costs_of
@@ -31,7 +31,7 @@ _STAGES = "P"
 class Price:
     """Seconds of a kernel. `least`: alone, which no run can beat; `serial`: nothing overlapping in it; `needs`: of each
     resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: what it does, again or not;
-    `issue`: of the host that issues it, before it can begin."""
+    `issue`: of the host that issues it, before it can begin; `pieces`: in how many it comes, all of which this is."""
 
     queue: str
     least: float
@@ -40,6 +40,7 @@ class Price:
     wires: Mapping[int, float] = field(default_factory=dict)
     matrix_flops: float = 0.0
     issue: float = 0.0
+    pieces: int = 1
 
 
 class Prices:
@@ -67,25 +68,27 @@ class Prices:
         """The price of a kernel; of an end of a transfer that of the whole, which is one task, with what its chip does."""
         if kernel.communication is not None and kernel.communication.pair:
             return self._end(kernel, kernel.communication)
-        variant = self._variants.of([kernel])[0]
-        times, fixed = list(variant.times_s.values()), kernel.fixed_s + self.plan.launch_s((0,)) + variant.latency_s
+        variant, pieces = self._variants.of([kernel])[0], kernel.schedule.chunks
+        times = list(variant.times_s.values())
+        fixed = pieces * (kernel.fixed_s + self.plan.launch_s((0,)) + variant.latency_s)
         serial, shared = sum(times), 0.0
         wires: Mapping[int, float] = {}
         needs = variant.times_s
         if kernel.communication is not None:
-            asked = kernel.communication
+            asked = part_of(kernel.communication, pieces)
             transfer = self._transfer(asked).transfer
-            seconds = self.network.phase_seconds(transfer)
+            seconds = pieces * self.network.phase_seconds(transfer)
             shared = seconds * self._crowd(asked)
             times.append(seconds)
             serial += shared
-            fixed += transfer.latency_s
-            wires = self._wires(transfer)
+            fixed += pieces * transfer.latency_s
+            wires = {wire: pieces * taken for wire, taken in self._wires(transfer).items()}
             needs = self._with_units(needs, seconds)
         least = fixed + max(alone_time(times, variant.steps), shared)
         issue = self._issue_s(kernel) if self._issue_s is not None else 0.0
         needs = {**needs, DISPATCH: issue} if issue else needs
-        return Price(queue_name(kernel), least, fixed + serial + issue, needs, wires, kernel.matrix_flops, issue)
+        serial += fixed + issue
+        return Price(queue_name(kernel), least, serial, needs, wires, kernel.matrix_flops, issue, pieces)
 
     def sent(self, ends: tuple[Kernel, Kernel], stages: tuple[int, int]) -> tuple[Price, Price]:
         """The prices of a send and of its recv, which are one task, between two places along their axes."""

@@ -29,10 +29,12 @@ def block_ops(
         return _side_by_side(write, shapes, block, x, out, attention)
     model = shapes.model
 
-    def attend(inside: Tensor) -> Tensor:
+    def attend(normed: Tensor) -> Tensor:
+        inside = enter(write, shapes, normed, as_operand=True)
         return leave(write, shapes, attention(write, shapes, block, inside), model.attention.out_bias)
 
-    def feed(inside: Tensor) -> Tensor:
+    def feed(normed: Tensor) -> Tensor:
+        inside = enter(write, shapes, normed, as_operand=not block.has_experts)
         return leave(write, shapes, _feed_forward(write, shapes, block, inside), model.ffn.bias)
 
     h = _residual(write, shapes, x, "1", "h", attend)
@@ -45,7 +47,7 @@ def _residual(
     """x and what `inner` makes of it, with norms where the model has them."""
     places = shapes.model.norm.places
     inside = x if places == "post" else norm(write, shapes, x, f"n{number}")
-    made = inner(enter(write, shapes, inside))
+    made = inner(inside)
     if shapes.dropout:
         made = dropped(write, made)
     if places == "sandwich":
@@ -58,7 +60,7 @@ def _residual(
 
 def _side_by_side(write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str, attention: Attend) -> Tensor:
     """Attention and feed-forward network on one normed input, their sums added up before they leave the region."""
-    inside = enter(write, shapes, norm(write, shapes, x, "n1"))
+    inside = enter(write, shapes, norm(write, shapes, x, "n1"), as_operand=not block.has_experts)
     attended, fed = attention(write, shapes, block, inside), _feed_forward(write, shapes, block, inside)
     both = write.op("add", attended, fed, out="both", shape=shapes.inside, partial=attended.partial)
     biased = bool(both.partial) and (shapes.model.attention.out_bias or shapes.model.ffn.bias)

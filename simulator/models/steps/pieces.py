@@ -28,12 +28,14 @@ def norm(write: Writer, shapes: Shapes, x: Tensor, out: str, named: str = "") ->
     return write.op(f"{given.kind}_norm", x, *weights, out=out, shape=x.dims, dtype=write.wide)
 
 
-def enter(write: Writer, shapes: Shapes, x: Tensor) -> Tensor:
-    """Tokens at the beginning of a tensor-parallel region: gathered over its chips where they were sharded."""
+def enter(write: Writer, shapes: Shapes, x: Tensor, as_operand: bool = False) -> Tensor:
+    """Tokens at the beginning of a tensor-parallel region: gathered over its chips where they were sharded, `as_operand` of
+    matmuls where nothing but those reads them."""
     if not shapes.layout.sequence:
         return x
-    x = write.narrow(x)
-    return write.op("all_gather", x, out=f"{base_name(write, x)}g", shape=shapes.inside, over=shapes.layout.tensor)
+    x = write.operand(x) if as_operand else write.narrow(x)
+    name = f"{base_name(write, x)}g"
+    return write.op("all_gather", x, out=name, shape=shapes.inside, dtype=x.dtype, over=shapes.layout.tensor)
 
 
 def leave(write: Writer, shapes: Shapes, x: Tensor, has_bias: bool) -> Tensor:

@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from simulator import Inference, Parallel, Result, RunOptions, inference_graph, precision_of, simulate
+from simulator import (
+    Estimator,
+    Inference,
+    Parallel,
+    Result,
+    RunOptions,
+    Training,
+    inference_graph,
+    precision_of,
+    simulate,
+    train_graph,
+)
 from simulator.models import Attention, Ffn
 from tests.support.models import SMALL, megatron, system_for
 from tests.support.training_steps import alone, matrix_flops, step
@@ -63,6 +74,30 @@ def test_it_goes_with_other_parallelism(parallel: dict[str, Any]) -> None:
         replicas = parallel.get("dp", 1)
         assert matrix_flops(cut) == pytest.approx(alone(2) * replicas, rel=1e-9)
     assert cut.time_s <= whole.time_s * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("parallel", "how"),
+    [
+        (Parallel(tp=4, microbatch=16), {}),
+        (Parallel(tp=2, sequence=False), {"recompute": "full"}),
+        (Parallel(tp=2, pp=2), {"precision": precision_of("fp8", "training")}),
+        (Parallel(tp=4, microbatch=8), {"engine": "megatron"}),
+    ],
+    ids=["wide", "whole", "stages", "megatron"],
+)
+def test_estimates_know_of_pieces(parallel: Parallel, how: dict[str, Any]) -> None:
+    """They bound the run as ever, and gain what it gains but for what the pieces of other tasks leave."""
+    parallel, system = replace(parallel, collective_matmul=4), system_for(parallel, node=8)
+    training = Training(batch=parallel.replicas * parallel.microbatch * 2, seq=256, **how)
+    result = simulate(train_graph(WIDE, parallel, training), system)
+    found, whole = (
+        Estimator(WIDE, system).estimate(replace(parallel, collective_matmul=pieces), training) for pieces in (4, 1)
+    )
+    assert found.upper_bound == pytest.approx(result.upper_bound_s, rel=1e-9)
+    assert found.lower_bound == pytest.approx(result.lower_bound_s, rel=1e-9)
+    assert 0.9 * result.time_s <= found.earliest <= result.time_s * (1 + 1e-9)
+    assert found.earliest < whole.earliest
 
 
 def test_only_collectives_beside_matmuls_are_cut() -> None:

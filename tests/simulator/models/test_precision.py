@@ -86,6 +86,20 @@ def test_what_is_kept_for_the_backward_pass_is_narrow() -> None:
     assert wide - narrow == pytest.approx(saved, rel=0.1)
 
 
+def test_what_is_gathered_for_matmuls_is_narrow_and_sums_are_scattered_as_they_are() -> None:
+    """Of a block on two chips: two gathers forwards in a byte and two backwards in two, two sums each way in two; embedding
+    and head have a gather and a sum each, one forwards and one backwards."""
+    result = step(Parallel(tp=2, sequence=True), precision=FP8)
+    sent: defaultdict[str, float] = defaultdict(float)
+    for planned in result.plan.kernels:
+        asked = planned.kernel.communication
+        if asked is not None and asked.kind in ("all_gather", "reduce_scatter"):
+            sent[asked.kind] += asked.nbytes
+    width, ends = SEQ * SMALL.d_model, 2 * SEQ * SMALL.d_model
+    assert sent["all_gather"] == pytest.approx(SMALL.layers * width * (2 * 1 + 2 * 2) + 2 * ends, rel=1e-9)
+    assert sent["reduce_scatter"] == pytest.approx(SMALL.layers * width * 4 * 2 + 2 * ends, rel=1e-9)
+
+
 def test_weights_that_are_wider_are_cast_and_cast_again() -> None:
     """They are not kept narrow between the passes, so that sharded weights are not held whole."""
     wide = precision_of({"base": "mixed_bf16", "matmul": "fp8"}, "training")
