@@ -83,6 +83,10 @@ class OpLines:
         """A part of a tensor under a name of its own: other parts of it are other bytes."""
         return self._emit("view", [value], label, (value.dtype, dims), ())
 
+    def read_as(self, value: Value, label: str, like: tuple[str, Sequence[int]]) -> Value:
+        """The same bytes in another format and other dims."""
+        return self._emit("view", [value], label, like, ())
+
     def view(self, value: Value, dims: Sequence[int], axes: str = "", label: str = "") -> Value:
         """A tensor in other dims, whose text may name mesh axes: `axes` has dims and what follows, `[8_X,4]{U_Y}`."""
         sizes = tuple(max(1, size) for size in dims)

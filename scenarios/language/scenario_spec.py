@@ -61,8 +61,9 @@ class WorkloadSpec(Spec):
     eager: Flag | Literal["loss"] = Field(
         default=False, description="ops of PyTorch without a compiler, and what they keep; or those of the loss alone"
     )
-    engine: Literal["plain", "megatron"] = Field(
-        default="plain", description="whose training step: megatron adds gradients up in place and gathers again"
+    engine: Literal["plain", "megatron", "pytorch"] = Field(
+        default="plain",
+        description="whose training step: megatron adds up in place and gathers again, pytorch holds what FSDP2 does",
     )
     attention: Literal["flash", "standard", "fused_softmax"] = Field(
         default="flash", description="how training carries out attention: fused, or with its scores in memory"

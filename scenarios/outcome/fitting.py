@@ -1,16 +1,18 @@
 """A model that does not fit: who needs what, and the smallest change with which it fits, really tried.
 
-Model: changes are tried from what costs least to what costs most: recomputing, sharing more out over replicas (ZeRO),
-smaller microbatches, then twice the tensor, pipeline or context parallelism in place of replicas; each alone, then two
-together, then all that recomputing and ZeRO can do with more and more of the others. The first that fits is the answer.
+Model: a way to need less is a list of values, what costs least first: recomputing, sharing more out over replicas (ZeRO),
+smaller microbatches, then twice the tensor, pipeline or context parallelism in place of replicas. Each value is tried alone,
+in that order; then two ways together, each at its end; then recomputing, ZeRO and microbatches at their ends with more and
+more of an axis. What fits so is made as small as it can be, what costs most first: of each way the first value, or none, is
+taken with which it still fits. So no part of the answer can be left out or be less.
 Each is built and run; of those without a pipeline only if what is stored for the whole run fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations, product
 from typing import Any
 
 from analysis import Summary, memory_frame, memory_owners
@@ -22,7 +24,7 @@ from scenarios.building.run_one import summarise
 from scenarios.language.variants import changed
 from simulator import tensor_bytes
 
-MOST_TRIED = 24
+MOST_TRIED = 40
 """Changes that are tried before it is given up."""
 
 _WORKLOAD = "workload."
@@ -80,15 +82,13 @@ def misfit(scenario: Scenario, words: Summary) -> Misfit | None:
     mine = held[held["chip"] == chip].sort_values("bytes", ascending=False)
     owners = list(zip(mine["owner"].astype(str).tolist(), mine["bytes"].tolist(), strict=True))
     name = scenario.system.chip_at(chip).name
-    found = Misfit(run.model.name, chip, name, peak, capacity, owners, 0)
-    tried = 0
-    for values in islice(_changes(run), MOST_TRIED):
-        tried += 1
-        then = _peak_with(scenario, values)
-        if then is not None:
-            told = ", ".join(f"{path.rpartition('.')[2]}: {value}" for path, value in values.items())
-            return replace(found, tried=tried, change=told, then=then)
-    return replace(found, tried=tried)
+    trial = _Trial(scenario)
+    values = _fitting(run, trial)
+    if not values:
+        return Misfit(run.model.name, chip, name, peak, capacity, owners, len(trial.peaks))
+    told = ", ".join(f"{path.rpartition('.')[2]}: {value}" for path, value in values.items())
+    then = trial.peak(values) or 0.0
+    return Misfit(run.model.name, chip, name, peak, capacity, owners, len(trial.peaks), told, then)
 
 
 def _over(words: Summary) -> bool:
@@ -103,20 +103,72 @@ def _fullest(words: Summary) -> tuple[int, float, float]:
     return chip, peaks[chip], system.chip_at(chip).hbm.capacity_bytes
 
 
-def _peak_with(scenario: Scenario, values: Values) -> float | None:
-    """The peak with other values of the workload; None where that cannot be run, or does not fit either."""
-    paths = {f"{_WORKLOAD}{path}": value for path, value in values.items()}
-    if "mesh" in scenario.document.data.get("system", {}):
-        paths["system.mesh"] = None  # it follows
-    try:
-        document = changed(without_questions(scenario.document), paths)
-        other = build_scenario(document, scenario.path)
-        if not _may_fit(other):
+class _Trial:
+    """Changes to a scenario that have been tried, with the peak of each; None of those that cannot be run or do not fit."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self.peaks: dict[tuple[tuple[str, Any], ...], float | None] = {}
+
+    def peak(self, values: Values) -> float | None:
+        """The peak with other values of the workload; None where they do not fit, or enough has been tried."""
+        key = tuple(sorted(values.items()))
+        if key not in self.peaks:
+            if len(self.peaks) >= MOST_TRIED:
+                return None
+            self.peaks[key] = self._peak_with(values)
+        return self.peaks[key]
+
+    def _peak_with(self, values: Values) -> float | None:
+        scenario = self._scenario
+        paths = {f"{_WORKLOAD}{path}": value for path, value in values.items()}
+        if "mesh" in scenario.document.data.get("system", {}):
+            paths["system.mesh"] = None  # it follows
+        try:
+            document = changed(without_questions(scenario.document), paths)
+            other = build_scenario(document, scenario.path)
+            if not _may_fit(other):
+                return None
+            words = summarise(other)
+            return None if _over(words) else _fullest(words)[1]
+        except (SpecError, RunError):
             return None
-        words = summarise(other)
-        return None if _over(words) else _fullest(words)[1]
-    except (SpecError, RunError):
-        return None
+
+
+def _fitting(run: ModelRun, trial: _Trial) -> Values:
+    """The smallest change that fits; nothing where none does."""
+    ways = [options for options in _ways(run) if options]
+    spreads = [[_spread(run, name, 2)] for name in _SPREAD if run.parallel.dp % 2 == 0]
+    for option in chain.from_iterable((*ways, *spreads)):
+        if trial.peak(option) is not None:
+            return option
+    # of two axes neither may take all replicas that are left, so that they are not tried together
+    pairs = [*combinations(ways, 2), *product(ways, spreads)]
+    times = 2
+    more: list[list[list[Values]]] = [ways]
+    while run.parallel.dp % times == 0 and times <= run.parallel.dp:
+        more += [[*ways, [_spread(run, name, times)]] for name in _SPREAD]
+        times *= 2
+    for together in (*pairs, *more):
+        if trial.peak(_merged([options[-1] for options in together])) is not None:
+            return _smallest(together, trial)
+    return {}
+
+
+def _smallest(ways: Sequence[Sequence[Values]], trial: _Trial) -> Values:
+    """The least of each way, what costs most first, with which it fits together with the others."""
+    chosen: list[Values] = [options[-1] for options in ways]
+    for at in reversed(range(len(ways))):
+        for option in ({}, *ways[at]):
+            less = [*chosen[:at], option, *chosen[at + 1 :]]
+            if trial.peak(_merged(less)) is not None:
+                chosen = less
+                break
+    return _merged(chosen)
+
+
+def _merged(values: Iterable[Values]) -> Values:
+    return {path: value for each in values for path, value in each.items()}
 
 
 def _may_fit(scenario: Scenario) -> bool:
@@ -130,23 +182,8 @@ def _may_fit(scenario: Scenario) -> bool:
     return sum(tensor_bytes(each, graph, system) for each in taken.values()) <= room
 
 
-def _changes(run: ModelRun) -> Iterator[Values]:
-    """What is tried, in order; each only once."""
-    ways = [options for options in _ways(run) if options]
-    singles = [option for options in ways for option in options]
-    yield from singles
-    for one, other in combinations(ways, 2):
-        yield {**one[-1], **other[-1]}
-    base = {name: value for options in ways[:-1] for name, value in options[-1].items()}
-    times = 2
-    while run.parallel.dp % times == 0 and times <= run.parallel.dp:
-        for name in _SPREAD:
-            yield {**base, **_spread(run, name, times)}
-        times *= 2
-
-
 def _ways(run: ModelRun) -> Iterator[list[Values]]:
-    """What there is to change, one kind after the other, in each the cheapest first."""
+    """What there is to change but for axes, one kind after the other, in each the cheapest first."""
     parallel = run.parallel
     if run.mode == "train":
         kept = {"none": ("selective", "full"), "selective": ("full",)}.get(str(run.how.recompute), ())
@@ -155,7 +192,6 @@ def _ways(run: ModelRun) -> Iterator[list[Values]]:
         yield [{"parallel.zero": level} for level in range(parallel.zero + 1, 4) if shared]
         sizes = dict.fromkeys(size for size in (parallel.microbatch // 2, 1) if 0 < size < parallel.microbatch)
         yield [{"parallel.microbatch": size} for size in sizes]
-    yield [_spread(run, name, 2) for name in _SPREAD if parallel.dp % 2 == 0]
 
 
 def _spread(run: ModelRun, name: str, times: int) -> Values:

@@ -70,7 +70,7 @@ class OpGraph:
     @cached_property
     def owners(self) -> dict[str, Owner]:
         """Whose memory each tensor takes, by its name in `flat`."""
-        return owners_of(self.flat(), self.roles)
+        return owners_of(self.unrolled, self.roles)
 
     def flat(self) -> tuple[Op, ...]:
         """All ops in program order with blocks unrolled and names numbered. Raises SpecError where a round is asked for

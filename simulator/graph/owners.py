@@ -7,10 +7,11 @@ makes is a communication buffer, and all else are activations. Text of a graph h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
-from simulator.graph.items import Op, Tensor
+from simulator.graph.flat_ops import FlatOps
+from simulator.graph.items import Op
 
 Owner = Literal[
     "weights",
@@ -43,16 +44,14 @@ Roles = Mapping[str, Owner]
 """Owners by what tensors are called as written."""
 
 
-def owners_of(ops: Iterable[Op], roles: Roles) -> dict[str, Owner]:
+def owners_of(flat: FlatOps, roles: Roles) -> dict[str, Owner]:
     """The owner of every tensor of some ops, by its name there."""
-    found: dict[str, Owner] = {}
-    given: dict[str, Tensor] = {}
-    for op in ops:
-        found[op.name] = roles.get(op.output.base) or made_by(op)
-        for tensor in op.inputs:
-            given.setdefault(tensor.name, tensor)
-    for name, tensor in given.items():
-        found.setdefault(name, roles.get(tensor.base, "inputs"))
+    # copies of a site have one owner, so that no op is made for it
+    of_site = [roles.get(site.output.base) or made_by(site) for site in flat.sites]
+    found = {name: of_site[site] for name, site in zip(flat.names(), flat.site, strict=True)}
+    for given in range(1, len(flat.given) + 1):
+        written = flat.written(-given)
+        found.setdefault(flat.name(-given), roles.get(written.base, "inputs"))
     return found
 
 

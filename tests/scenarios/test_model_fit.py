@@ -28,9 +28,10 @@ COUNT = parameters(load_model({"base": "llama3_8b", "layers": 4}).description).t
 GB = 1e9
 
 
-def file_with(folder: Path, capacity: float) -> str:
+def file_with(folder: Path, capacity: float, seq: int = 1024) -> str:
     path = folder / "m.yaml"
-    path.write_text(TEXT.replace("CAPACITY", f"{capacity / GB:.6f} GB"), "utf-8")
+    text = TEXT.replace("CAPACITY", f"{capacity / GB:.6f} GB").replace("seq: 1024", f"seq: {seq}")
+    path.write_text(text, "utf-8")
     return str(path)
 
 
@@ -86,21 +87,29 @@ def test_the_first_that_fits_is_the_answer(tmp_path: Path) -> None:
     assert len(set(seen)) > 3
 
 
+LEVELS = {"recompute": ["none", "selective", "full"], "zero": ["0", "1", "2", "3"]}
+
+
 @pytest.mark.long
-def test_two_together_where_one_is_not_enough(tmp_path: Path) -> None:
-    wide = file_with(tmp_path, 500 * GB)
-    both = peak(wide, "workload.recompute=full", "workload.parallel.zero=3")
-    found = run(file_with(tmp_path, both * 1.001)).misfit
+@pytest.mark.parametrize("zero", ["2", "3"])
+def test_two_together_where_one_is_not_enough(zero: str, tmp_path: Path) -> None:
+    """With room for just that the answer fits, and with any part of it less it does not."""
+    both = peak(file_with(tmp_path, 500 * GB, 4096), "workload.recompute=full", f"workload.parallel.zero={zero}")
+    tight = file_with(tmp_path, both * 1.001, 4096)
+    found = run(tight).misfit
     assert found is not None
-    assert found.change
-    # really so: the scenario with that change fits
-    changes = [f"workload.{_path(each)}" for each in found.change.split(", ")]
-    assert run(file_with(tmp_path, both * 1.001), changes).misfit is None
+    parts = dict(each.split(": ") for each in found.change.split(", "))
+    assert parts == {"recompute": "full", "zero": zero}
+    assert found.then == pytest.approx(peak(tight, *map(_path, parts.items())))
+    assert run(tight, [*map(_path, parts.items())]).misfit is None
+    for name, value in parts.items():
+        less = LEVELS[name][LEVELS[name].index(value) - 1]
+        assert run(tight, [*map(_path, {**parts, name: less}.items())]).words["fits"] is False
 
 
-def _path(told: str) -> str:
-    name, _, value = told.partition(": ")
-    return f"{'' if name == 'recompute' else 'parallel.'}{name}={value}"
+def _path(part: tuple[str, str]) -> str:
+    name, value = part
+    return f"workload.{'' if name == 'recompute' else 'parallel.'}{name}={value}"
 
 
 @pytest.mark.long

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
-from scenarios.importers.aten import contractions, exchanges, matrices, recurrent, rules  # noqa: F401  (registers)
-from scenarios.importers.aten.joint import is_distributed, joint_graph, local_graph
+from scenarios.importers.aten import contractions, exchanges, matrices, norms, recurrent, rules  # noqa: F401  (registers)
+from scenarios.importers.aten.joint import is_distributed, joint_graph, local_graph, on_cpu, tensors_out
 from scenarios.importers.aten.walk import Walk
+from scenarios.importers.aten.wrapped import refuse_hooks
 from scenarios.importers.imported import Imported, ImportOptions
 from scenarios.importers.op_lines import OpLines
 from scenarios.importers.written import Graph, written
@@ -65,15 +67,21 @@ def from_torch(
     options: ImportOptions | None = None,
 ) -> Imported:
     """The scenario of a module with example arguments: forward, or with `train` forward and backward of its first output, a
-    loss. Raises SpecError, and RunError where torch is missing; what torch says of the module comes as it is."""
+    loss. Models of Transformers are as good as others: what they give beside tensors (caches) is left out. Raises SpecError
+    (for modules under DDP and FSDP, whose hooks torch does not trace, too), and RunError where torch is missing; what torch
+    says of the module comes as it is."""
     torch = _torch()
+    refuse_hooks(torch, module)
     name = type(module).__name__
     if train:
         return graph_words(joint_graph(torch, module, args, kwargs).graph.nodes, name, options or ImportOptions())
     if is_distributed(torch, module, args):
         with torch.no_grad():
             return graph_words(local_graph(torch, module, args, kwargs).graph.nodes, name, options or ImportOptions())
-    program = torch.export.export(module, tuple(args), dict(kwargs or {}), strict=False)
+    with ExitStack() as stack:
+        stack.enter_context(tensors_out(torch, module))
+        given, named = on_cpu(torch, stack, module, (tuple(args), dict(kwargs or {})))
+        program = torch.export.export(module, given, named, strict=False)
     return graph_words(program.graph.nodes, name, options or ImportOptions())
 
 
@@ -82,8 +90,10 @@ def graph_words(nodes: Any, name: str, options: ImportOptions) -> Imported:
     lines = OpLines(options)
     walk = Walk(lines, options.dims, name)
     walk.run(list(nodes))
-    notes = [f"dim {dim} is taken to be {size}: say another with --dim {dim}=N" for dim, size in walk.open_dims.items()]
+    notes = walk.open.notes()
     notes += [f"process group {group} is taken for {size} ranks side by side" for group, size in walk.guessed.items()]
+    if walk.known:
+        notes.append(f"{len(walk.known)} masks of attention follow from sizes: what they leave out is not computed")
     if walk.masks:
         notes.append(f"{walk.masks} masks of attention are tensors: what they leave out is computed")
     graph = Graph(
@@ -93,7 +103,7 @@ def graph_words(nodes: Any, name: str, options: ImportOptions) -> Imported:
         groups=walk.groups,
         world=walk.world,
         rules={"fuse": walk.fused} if walk.fused else {},
-        open_dims=sorted({*walk.open_dims, *walk.closed}),
+        open_dims=sorted({*walk.open.names, *walk.guessed}),
     )
     return written(lines, graph, options, notes)
 

@@ -156,19 +156,29 @@ def _convolution_backward(walk: Walk, node: Any, arguments: list[Any], _named: d
 
 @rule(*ATTENTION)
 def _attention(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
-    """Attention as one kernel; a mask that is a tensor is not read for what it leaves out."""
+    """Attention as one kernel; of a mask that is a tensor only what is worked out is known to be left out."""
     q, k, v = arguments[:3]
-    causal = named.get("is_causal", False) or any(each is True for each in arguments[4:7])
-    rest = list(flat([arguments[3:5], named.get("attn_mask"), named.get("attn_bias")]))
-    walk.masks += len(rest)
-    options = ["kind=flash", *(["causal=true"] if causal else [])]
+    if node.name not in walk.known:
+        walk.masks += len(list(flat([arguments[3:5], named.get("attn_mask")])))
+    options = _options(walk, node, arguments[4:7], named)
     return walk.made(node, lambda label, like: walk.lines.op("attention", [q, k, v], label, like, *options))
 
 
 @rule(*(f"{name}_backward" for name in ATTENTION))
 def _attention_backward(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
-    given, q, k, v, out = arguments[:5] if "efficient" not in str(node.target) else (*arguments[:4], arguments[5])
-    causal = named.get("is_causal", False) or any(each is True for each in arguments[5:])
-    options = ["kind=flash", *(["causal=true"] if causal else [])]
+    """The gradients of attention, of whose schemas each has the output in another place."""
+    name = str(node.target)
+    at = 5 if "efficient" in name else 6 if "overrideable" in name else 4
+    given, q, k, v = arguments[:4]
+    out = arguments[at]
+    options = _options(walk, node, arguments[at + 1 :], named)
     inputs = [q, k, v, out, walk.whole(given, out.dims)]
     return walk.made(node, lambda label, like: walk.lines.op("attention_backward", inputs, label, like, *options))
+
+
+def _options(walk: Walk, node: Any, rest: list[Any], named: dict[str, Any]) -> list[str]:
+    """What an attention op of ours is told: what its mask leaves out, or that it is causal."""
+    if node.name in walk.known:
+        return ["kind=flash", *walk.known[node.name]]
+    causal = named.get("is_causal", False) or any(each is True for each in rest)
+    return ["kind=flash", *(["causal=true"] if causal else [])]

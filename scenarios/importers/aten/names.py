@@ -36,13 +36,51 @@ VIEWS = [
     "_assert_tensor_metadata",
     "set_",
     "positive",
+    "view_as_complex",
+    "view_as_real",
+    "imag",
+    "_conj",
+    "resolve_conj",
+    "conj",
+    "_neg_view",
+    "resolve_neg",
+    "view_copy",
+    "_reshape_copy",
 ]
 """The same bytes, or a part of them."""
 
-LISTS = ["split", "split_with_sizes", "chunk", "unbind", "unsafe_split", "tensor_split", "split_copy"]
+REREADS = ["view", "view_as_complex", "view_as_real"]
+"""Views that may read the same bytes in another format."""
+
+LISTS = [
+    "split",
+    "split_with_sizes",
+    "chunk",
+    "unbind",
+    "unsafe_split",
+    "tensor_split",
+    "split_copy",
+    "split_with_sizes_copy",
+    "unbind_copy",
+    "chunk_copy",
+]
 """Several parts."""
 
-EXPANDS = ["expand", "expand_as", "broadcast_to"]
+EXPANDS = ["expand", "expand_as", "broadcast_to", "expand_copy"]
+
+NUMBERS = [
+    "sym_size",
+    "sym_stride",
+    "sym_numel",
+    "sym_storage_offset",
+    "sym_constrain_range",
+    "sym_constrain_range_for_size",
+    "_local_scalar_dense",
+    "item",
+    "_assert_async",
+    "_assert_scalar",
+]
+"""Single numbers that the host knows, and what it checks."""
 
 NOT_WRITTEN = [
     "empty",
@@ -75,6 +113,9 @@ WRITTEN = [
     "eye",
     "tril_indices",
     "bernoulli",
+    "randint",
+    "randperm",
+    "linspace",
     "normal_functional",
 ]
 """What is written and reads nothing."""
@@ -173,6 +214,17 @@ ELEMENTWISE = [
     "cosh",
     "asin",
     "acos",
+    "acosh",
+    "asinh",
+    "atanh",
+    "log10",
+    "trunc",
+    "frac",
+    "logaddexp",
+    "erfinv",
+    "heaviside",
+    "hypot",
+    "rrelu_with_noise",
 ]
 """Other arithmetic: one FLOP for each element of the output."""
 
@@ -189,6 +241,18 @@ MOVES = [
     "one_hot",
     "pixel_shuffle",
     "unfold",
+    "im2col",
+    "col2im",
+    "pixel_unshuffle",
+    "channel_shuffle",
+    "reflection_pad1d",
+    "reflection_pad2d",
+    "reflection_pad3d",
+    "replication_pad1d",
+    "replication_pad2d",
+    "replication_pad3d",
+    "rot90",
+    "masked_scatter",
 ]
 """What is moved is read once and written once."""
 
@@ -217,9 +281,12 @@ _ONCE = """
 sum mean amax amin max min prod any all argmax argmin norm linalg_vector_norm logsumexp std cumsum count_nonzero max_pool2d
 max_pool2d_with_indices avg_pool2d adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d avg_pool1d max_pool1d
 adaptive_avg_pool1d max_pool2d_with_indices_backward avg_pool2d_backward _adaptive_avg_pool2d_backward upsample_nearest2d
-upsample_bilinear2d histc bincount
+upsample_bilinear2d histc bincount avg_pool3d max_pool3d max_pool3d_with_indices adaptive_avg_pool3d _adaptive_avg_pool3d
+avg_pool3d_backward max_pool3d_with_indices_backward _adaptive_avg_pool3d_backward adaptive_max_pool1d adaptive_max_pool3d
+upsample_nearest1d upsample_nearest3d upsample_bicubic2d upsample_trilinear3d upsample_linear1d upsample_nearest_exact2d
+upsample_nearest2d_backward upsample_bilinear2d_backward grid_sampler_2d grid_sampler_3d cumprod cummax cummin nansum median
 """
-_MORE = "var var_mean std_mean nll_loss nll_loss_forward nll_loss_backward cross_entropy_loss"
+_MORE = "_weight_norm _weight_norm_interface var var_mean std_mean cross_entropy_loss"
 _MANY = "group_norm native_group_norm instance_norm native_group_norm_backward"
 
 REDUCTIONS: Mapping[str, int] = {

@@ -17,9 +17,11 @@ from scenarios.importers.aten.names import (
     LISTS,
     MOVES,
     NOT_WRITTEN,
+    NUMBERS,
     ONE,
     PUTS,
     REDUCTIONS,
+    REREADS,
     SELECTS,
     TWO,
     VIEWS,
@@ -34,7 +36,9 @@ def _view(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -
     value = arguments[0]
     if not isinstance(value, Value):
         return value
-    _, dims = walk.like(node)
+    dtype, dims = walk.like(node)
+    if dtype != value.dtype and op_name(node.target) in REREADS:
+        return walk.lines.read_as(value, node.name, (dtype, dims))
     if value.elements < math.prod(dims):  # it was expanded, and is written out now
         return walk.whole(value, dims)
     if value.elements > math.prod(dims):
@@ -71,6 +75,11 @@ def _copy(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -
     if value.elements < math.prod(dims):
         return walk.whole(value, dims)
     return walk.lines.op("copy", [walk.lines.view(value, dims)], node.name, (dtype, dims))
+
+
+@rule(*NUMBERS)
+def _number(_walk: Walk, node: Any, _arguments: list[Any], _named: dict[str, Any]) -> Tree:
+    return node.meta.get("val")
 
 
 @rule(*NOT_WRITTEN)
@@ -229,63 +238,19 @@ def _embedding_backward(walk: Walk, node: Any, arguments: list[Any], _named: dic
     return walk.lines.op("embedding_backward", [ids, given], node.name, walk.like(node))
 
 
-@rule("layer_norm", "native_layer_norm", "rms_norm", "_fused_rms_norm")
-def _norm(walk: Walk, node: Any, arguments: list[Any], named: dict[str, Any]) -> Tree:
-    """A norm over the last dim; of several they are read as one."""
-    shape = walk.sizes(arguments[1])
-    kind = "rms_norm" if "rms" in str(node.target) else "layer_norm"
-    scales = list(flat([*arguments[2:4], *named.values()]))
-    row = math.prod(shape)
-
-    def make(label: str, like: Like) -> Value:
-        rows = (math.prod(like[1]) // row, row)
-        given = [
-            walk.lines.view(walk.whole(arguments[0], like[1]), rows),
-            *(walk.lines.view(each, (row,)) for each in scales),
-        ]
-        return walk.lines.view(walk.lines.op(kind, given, label, (like[0], rows)), like[1])
-
-    return walk.made(node, make)
+@rule("nll_loss", "nll_loss_forward", "nll_loss_nd", "nll_loss2d", "nll_loss2d_forward")
+def _picked_losses(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -> Tree:
+    """Of each row of scores the one that a label says."""
+    scores, labels = arguments[0], arguments[1]
+    moved = labels.nbytes + Value("", scores.dtype, labels.dims).nbytes + walk.nbytes(node)
+    said = f"flops={labels.elements} FLOP", f"bytes={moved:.15g} B"
+    return walk.made(node, lambda label, like: walk.lines.op("custom", [scores, labels], label, like, *said))
 
 
-@rule("native_layer_norm_backward")
-def _norm_backward(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -> Tree:
-    row = math.prod(walk.sizes(arguments[2]))
-
-    def make(label: str, like: Like) -> Value:
-        rows = (math.prod(like[1]) // row, row)
-        scale = [walk.lines.view(arguments[5], (row,))] if isinstance(arguments[5], Value) else []
-        given = [walk.lines.view(arguments[1], rows), *scale, walk.lines.view(walk.whole(arguments[0], like[1]), rows)]
-        return walk.lines.view(walk.lines.op("layer_norm_backward", given, label, (like[0], rows)), like[1])
-
-    return walk.made(node, make)
-
-
-@rule("batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "native_batch_norm",
-      "_batch_norm_with_update", "_native_batch_norm_legit_functional", "cudnn_batch_norm")  # fmt: skip
-def _batch_norm(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -> Tree:
-    """In training twice over its input: once for statistics, once to normalise."""
-    trains = "no_training" not in str(node.target) and any(each is True for each in arguments[5:6])
-    value = arguments[0]
-
-    def make(label: str, like: Like) -> Value:
-        moved = value.nbytes * (2 if trains else 1) + Value("", *like).nbytes
-        flops = value.elements * (10 if trains else 4)
-        return walk.lines.op(
-            "custom", list(flat(arguments[:5])), label, like, f"flops={flops} FLOP", f"bytes={moved:.15g} B"
-        )
-
-    return walk.made(node, make)
-
-
-@rule("native_batch_norm_backward", "batch_norm_backward", "cudnn_batch_norm_backward")
-def _batch_norm_backward(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -> Tree:
+@rule("nll_loss_backward", "nll_loss2d_backward")
+def _loss_gradient(walk: Walk, node: Any, arguments: list[Any], _named: dict[str, Any]) -> Tree:
+    """Zeros, and in each row a number where a label says."""
     inputs = list(flat(arguments))
-
-    def make(label: str, like: Like) -> Value:
-        nbytes = Value("", *like).nbytes
-        return walk.lines.op(
-            "custom", inputs, label, like, f"flops={11 * math.prod(like[1])} FLOP", f"bytes={5 * nbytes:.15g} B"
-        )
-
-    return walk.made(node, make)
+    labels = arguments[2]
+    like = walk.like(node)
+    return walk.lines.moved(inputs, node.name, like, labels.nbytes + Value("", *like).nbytes)

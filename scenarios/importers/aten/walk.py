@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hw import Mark, Problem, SpecError
+from scenarios.importers.aten.masks import Masks
 from scenarios.importers.aten.names import IN_MEMORY
+from scenarios.importers.aten.sizes import OpenSizes
 from scenarios.importers.dtypes import dtype_named
 from scenarios.importers.groups import Groups
 from scenarios.importers.op_lines import OpLines, Value
@@ -40,16 +42,17 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 class Walk:
-    """A graph on its way to lines. `fused`: ops that are one kernel; `open_dims`: sizes that were taken for open dims,
-    `closed`: open dims whose size was said; `groups`: what collectives go over; `guessed`: sizes of process groups that
-    nobody knows; `world`: how many ranks there are."""
+    """A graph on its way to lines. `known`: what attention is told instead of a mask that is
+    known, by its node; `masks`: how many others there are; `fused`: ops that are one kernel; `open`: sizes of open dims;
+    `groups`: what collectives go over; `guessed`: sizes of process groups that nobody knows; `world`: how many
+    ranks there are."""
 
     def __init__(self, lines: OpLines, dims: Mapping[str, int], name: str) -> None:
         self.lines, self.dims, self.name = lines, dims, name
         self.fused: list[list[str]] = []
-        self.open_dims: dict[str, int] = {}
-        self.closed: set[str] = set()
+        self.open = OpenSizes(dims)
         self.masks = 0
+        self.known: Mapping[str, Sequence[str]] = {}
         self.groups: dict[Groups, str] = {}
         self.guessed: dict[str, int] = {}
         self.world = 1
@@ -57,7 +60,11 @@ class Walk:
 
     def run(self, nodes: Sequence[Any]) -> None:
         """Write the lines of a graph. Raises SpecError for a node that is not as its op says."""
+        masks = Masks(nodes, op_name)
+        self.known = masks.options
         for node in nodes:
+            if node.name in masks.unread:
+                continue
             if node.op in ("placeholder", "get_attr"):
                 self.values[node.name] = self._source(node)
             elif node.op == "call_function":
@@ -116,7 +123,7 @@ class Walk:
 
     def sizes(self, said: Any) -> tuple[int, ...]:
         """Sizes as numbers; open ones by what is asked for, else by what the graph was traced with."""
-        return tuple(self._size(each) for each in said)
+        return tuple(self.open.size(each) for each in said)
 
     def _beside(self, first: Value, like: Like, label: str) -> Value:
         """What was made together with something else: who reads it waits for that."""
@@ -124,17 +131,6 @@ class Walk:
         if other.nbytes <= first.nbytes and other.dtype == first.dtype:
             return self.lines.view(first, like[1])
         return self.lines.source(label, *like)
-
-    def _size(self, size: Any) -> int:
-        if isinstance(size, int):
-            return size
-        name = str(size)
-        if name in self.dims:
-            self.closed.add(name)
-            return self.dims[name]
-        hint = int(size.node.hint if getattr(size, "node", None) is not None else size)
-        self.open_dims[name] = hint
-        return hint
 
     def _typed(self, made: Any) -> Like:
         if not is_tensor(made):
@@ -150,6 +146,7 @@ class Walk:
             made = node.meta.get("example_value")
         if not is_tensor(made):
             return made
+        self.open.come_in(node.name, made.shape)
         return self.lines.source(node.name, *self._typed(made))
 
     def _call(self, node: Any) -> Tree:

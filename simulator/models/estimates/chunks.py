@@ -156,7 +156,7 @@ def passes_of(step: Step) -> Literal["1f1b", "zero_bubble"]:
 
 def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     """What chunks depend on beside their blocks: whether there is an axis, not how long it is; but a ring has a block of ops
-    for each of its chips, and what Megatron-LM's libraries hold is written with its size."""
+    for each of its chips, and what the libraries of an engine hold is written with its size."""
     parallel = step.parallel
     lengths = ("cp", *(["dp"] if parallel.shard is not None else []))
     short: dict[str, Any] = {name: min(parallel.extent(name), 2) for name in AXES if name not in lengths}
@@ -164,5 +164,5 @@ def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     alike = replace(parallel, **short, schedule=passes_of(step))
     training = replace(step.training, batch=1, seq=1)
     shares_keys = model.attention.kv_heads % parallel.tp == 0
-    exact = (parallel, tuple(step.sizes.items())) if training.engine == "megatron" else ()
+    exact = (parallel, tuple(step.sizes.items())) if training.engine != "plain" else ()
     return shares_keys, step.stored.adds_up, parallel.chunks > 1, alike, training, exact

@@ -36,13 +36,14 @@ IN_PLACE = ("in_place", "true")
 class Stored:
     """How the buffers of a model are stored, gathered, reduced and stepped under a parallelism and a precision. `adds_up`:
     whether gradients of several microbatches are added up; `megatron`: as Megatron-LM does all that; `offload`: what
-    lives in the host's memory."""
+    lives in the host's memory; `pytorch`: as PyTorch's own sharding does."""
 
     parallel: Parallel
     precision: Precision
     adds_up: bool = False
     megatron: bool = False
     offload: tuple[str, ...] = ()
+    pytorch: bool = False
 
     @property
     def has_main(self) -> bool:

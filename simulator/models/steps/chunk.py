@@ -18,12 +18,14 @@ from simulator.models.steps.megatron.added import added_by_matmuls
 from simulator.models.steps.offloading.activations import activations_on_host
 from simulator.models.steps.offloading.optimizer import stepped_from_host
 from simulator.models.steps.parts import Part
+from simulator.models.steps.pytorch.pools import outside_of_blocks
 from simulator.models.steps.roles import step_roles
 from simulator.models.steps.saved.kept import kept_by_blocks
 from simulator.models.steps.storage.buffer import HERE, Buffer, size_of
 from simulator.models.steps.storage.tied import Tie
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import PipelineChunk
+from simulator.passes.pipeline.step import room_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Chunk:
     ) -> None:
         self.parts, self.stored, self.optimizer, self.held = parts, stored, optimizer, held
         self.ties: Mapping[str, Tie] = {}
+        self.root = outside_of_blocks(parts, stored) if stored.pytorch else []
         self.forward: Items = tuple(item for part in parts for item in part.items)
         makes = parts[-1].makes
         seed = makes if is_last else replace(makes, name=f"d{makes.name}")
@@ -94,11 +97,18 @@ class Chunk:
         found = step_roles(self.parts, self.stored, self.back, self.added, self.optimizer.kind)
         if self.ends.gradient is not None:
             found[self.ends.gradient.name] = "temporaries"
-        found |= dict.fromkeys((each.name for each in self.held), "temporaries")
+        found |= dict.fromkeys((each.name for each in self.held), self._owner_of_held)
+        for received in (self.ends.takes, self.ends.gradient):
+            if received is not None:
+                found[room_for(received).name] = "communication buffers"
         found |= {copy: found[name] for copy, name in self.fetched.items()}
         for _, tie, reduced in self._tied():
             found |= tie.roles(reduced)
         return found
+
+    @property
+    def _owner_of_held(self) -> Owner:
+        return "communication buffers" if self.stored.pytorch else "temporaries"
 
     def dims(self, sizes: Mapping[str, int], parallel: Parallel | None = None) -> dict[str, int]:
         """The sizes of the buffers' dims; under another parallelism that has the same axes, if one is given."""
@@ -171,6 +181,7 @@ class Chunk:
             makes_back=(gives.name,) if gives is not None else (),
             last={"backward": tuple(last), "weights": tuple(last_late)} if splits else {"backward": tuple(last)},
             fuse=tuple(self.fuse),
+            held=(self.parts[-1].returns,) if self.parts[-1].returns else (),
         )
 
     def _split(self, items: Sequence[Op | Repeat]) -> tuple[list[Op | Repeat], list[Op | Repeat]]:
@@ -183,6 +194,11 @@ class Chunk:
         every part's weights stepped."""
         summed = {buffer.name: self._summed(buffer) for buffer in self.buffers}
         items: list[Op | Repeat] = []
+        if self.root:
+            # gathered once, and there until the backward pass is over
+            items.append(
+                Op(Tensor(f"root{self.root[0].name}", "fp32", ()), "custom", tuple(self.root), (("bytes", "0"),))
+            )
         for part in self.parts:
             late = [op for buffer in part.buffers for op in summed[buffer.name][0]]
             items += part.for_each(late)

@@ -205,6 +205,8 @@ class PartMaker:
         again |= _recomputed(write.ops, recompute, {stream.name for stream in streams} | kept)
         block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
         made = streams[-1]
+        # a compiler keeps nothing that the backward pass does not read
+        kept = kept if write.eager else frozenset()
         return Part((*before, block_item), found, made, again, tuple(write.fuse), write.roles, write.remakes, kept=kept)
 
 

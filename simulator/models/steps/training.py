@@ -11,6 +11,7 @@ Source: Kaplan et al. 2020 (6 P D); Narayanan et al. 2021; Chen et al. 2016 and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,8 +24,9 @@ from simulator.models.steps.buffers import STATES, Stored
 from simulator.models.steps.chunk import Chunk, Optimizer
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.megatron.placeholders import placeholders
-from simulator.models.steps.parts import Slice
+from simulator.models.steps.parts import Part, Slice
 from simulator.models.steps.precision import PRECISIONS, Precision
+from simulator.models.steps.pytorch.pools import pools
 from simulator.models.steps.stacks.families import stack_of
 from simulator.models.steps.stacks.stack import Asked
 from simulator.models.steps.storage.tied import Tie
@@ -38,7 +40,7 @@ _LAST = "Z"
 
 RECOMPUTE = ("none", "selective", "alternate", "projected", "attended", "full")
 
-ENGINES = ("plain", "megatron")
+ENGINES = ("plain", "megatron", "pytorch")
 
 OFFLOADED = ("optimizer", "activations")
 
@@ -54,9 +56,11 @@ class Training:
     and the step's Python holds what the model returns until the step is over. `engine`: 'plain', or 'megatron': gradients
     are added up by the matmuls that make them, what is gathered over the tensor or context axis is gathered once more in
     the backward pass, the gradient of logits is written over them, and buffers of the libraries are held
-    (`simulator.models.steps.megatron`), and stages of a pipeline wait for what they send. `attention`: the `kind` of its
-    ops, 'flash', 'standard' or 'fused_softmax'. `dropout`: weights of attention, and what attention and networks make, are
-    dropped in part. `offload`: what lives in the memory of the host, 'optimizer' or 'activations' or both
+    (`simulator.models.steps.megatron`), and stages of a pipeline wait for what they send; or 'pytorch': FSDP2 and PyTorch's
+    pipelines, which keep what is in no block gathered, pools for their streams (`simulator.models.steps.pytorch`), buffers
+    for all that stages receive, and what they make until the step is over. `attention`: the `kind` of its ops, 'flash',
+    'standard' or 'fused_softmax'. `dropout`: weights of attention, and what attention and networks make, are dropped in
+    part. `offload`: what lives in the memory of the host, 'optimizer' or 'activations' or both
     (`simulator.models.steps.offloading`)."""
 
     batch: int = 1
@@ -66,7 +70,7 @@ class Training:
     recompute: str | int = "none"
     clip: bool = False
     eager: bool | Literal["loss"] = False
-    engine: Literal["plain", "megatron"] = "plain"
+    engine: Literal["plain", "megatron", "pytorch"] = "plain"
     offload: tuple[str, ...] = ()
     attention: Literal["flash", "standard", "fused_softmax"] = "flash"
     dropout: bool = False
@@ -83,8 +87,8 @@ class Training:
                 raise SpecError([Problem(Mark("offload"), unknown("thing to offload", each, OFFLOADED))])
         if self.eager not in (True, False, "loss"):
             raise SpecError([Problem(Mark("eager"), f"'{self.eager}' will not do: eager is true, false or loss")])
-        if self.eager and self.engine != "plain":
-            raise SpecError([Problem(Mark("eager"), f"eager is of PyTorch's own ops; {self.engine} brings others")])
+        if self.eager and self.engine == "megatron":
+            raise SpecError([Problem(Mark("eager"), "eager is of PyTorch's own ops; megatron brings others")])
 
     @property
     def tokens(self) -> int:
@@ -118,7 +122,8 @@ class Step:
         parallel.cut(self.stack.layers)  # or says why not
         self.microbatches = self.stack.microbatches
         several = self.microbatches > 1
-        self.stored = Stored(parallel, training.precision, several, megatron, tuple(training.offload))
+        pytorch = training.engine == "pytorch"
+        self.stored = Stored(parallel, training.precision, several, megatron, tuple(training.offload), pytorch)
 
     @property
     def blocking(self) -> bool:
@@ -143,7 +148,9 @@ class Step:
             shared = {op.name for op in every_op(tuple(declared))}
             names = {name: f"{name}{_LAST}" for name in own_names(last, shared)}
             fuse += [tuple(names[name] for name in group) for group in fuse]
-        held = (self._held(last, chunk.parts[-1].returns),) if self.training.eager else ()
+        # a loop of PyTorch's own lets go of what the model returned once it has the loss
+        holds = self.training.eager and not self.stored.pytorch
+        held = (self._held(last, chunk.parts[-1].returns),) if holds else ()
         items += renamed((*last, *chunk.stepped(), *held), names)
         dims = {**self.sizes, **chunk.dims(self.sizes)}
         roles = chunk.roles()
@@ -165,6 +172,7 @@ class Step:
             microbatches=self.microbatches,
             schedule=parallel.schedule,
             blocking=self.blocking,
+            buffered=self.stored.pytorch,
         )
         splits = parallel.schedule == "zero_bubble"
         try:
@@ -190,6 +198,14 @@ class Step:
                 break
         return chunks, dims
 
+    def _held_by_libraries(self, parts: Sequence[Part], where: Slice) -> list[Tensor]:
+        """What a chip's libraries hold for a whole run; of several chunks of a stage the first has it, but for pools, which
+        are as large as what a chunk has."""
+        is_first = (where.number or 0) < self.parallel.pp
+        if self.stored.megatron and is_first:
+            return placeholders(parts, Layout.of(self.parallel), self.sizes, self.parallel, where.mark)
+        return pools(parts, self.stored, where.mark) if self.stored.pytorch else []
+
     def chunk(self, where: Slice) -> Chunk:
         """One chunk: some of the blocks, with what stands before and behind them."""
         maker = self.stack.maker(where, self.stored)
@@ -198,10 +214,7 @@ class Step:
         if not parts:
             message = f"a chunk without layers, at layer {where.first}, has neither an embedding nor a head"
             raise SpecError([Problem(Mark("parallel.layers"), message)])
-        # of several chunks of a stage the first holds what the chip's libraries hold
-        holds = self.stored.megatron and (where.number or 0) < self.parallel.pp
-        layout = Layout.of(self.parallel)
-        held = placeholders(parts, layout, self.sizes, self.parallel, where.mark) if holds else ()
+        held = self._held_by_libraries(parts, where)
         chunk = Chunk(parts, self.stored, optimizer, takes, where.closes, held)
         if self.parallel.pp > 1:
             ends = (0, self.parallel.pp - 1) if where.opens else (self.parallel.pp - 1, 0)

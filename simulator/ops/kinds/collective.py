@@ -176,7 +176,9 @@ def send(call: Call) -> Sequence[Kernel]:
     return [call.kernel(writes=(), communication=_pair(call, call.inputs[0].nbytes))]
 
 
-@kind("recv", (0, 0), ("over", "from", "to"), partial="every", network=True)
+@kind("recv", (0, 1), ("over", "from", "to"), partial="every", network=True)
 def recv(call: Call) -> Sequence[Kernel]:
-    """The receiving half of a transfer; its output is the tensor that came."""
-    return [call.kernel(reads=(), communication=_pair(call, call.output.nbytes))]
+    """The receiving half of a transfer; its output is the tensor that came, in the memory of an input if it has one."""
+    reads = tuple(replace(room.access, nbytes=0.0) for room in call.inputs)
+    grown = tuple((call.op.name, room.name) for room in call.inputs)
+    return [call.kernel(reads=reads, communication=_pair(call, call.output.nbytes), grown=grown)]

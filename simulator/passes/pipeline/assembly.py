@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.passes.pipeline.renaming import Copies
 from simulator.passes.pipeline.schedules import StagePass
-from simulator.passes.pipeline.step import Hop, Step
+from simulator.passes.pipeline.step import Hop, Step, room_for
 
 
 class Assembly:
@@ -40,7 +40,17 @@ class Assembly:
                 items += self._hop(step, hop)
         for copies in self.copies:
             items += copies.copy("end")
+        if self.step.pipeline.buffered:
+            items += (self._held(number) for number in range(len(self.copies)))
         return tuple(items)
+
+    def _held(self, number: int) -> Op:
+        """What reads, when the step is over, what a chunk has made of all microbatches, and given back."""
+        chunk = self.step.chunks[number]
+        names = dict.fromkeys((*chunk.makes, *chunk.makes_back, *chunk.held))
+        made = (self._tensor(number, name, at) for name in names for at in range(self.step.pipeline.microbatches))
+        told = (("bytes", "0"), *self.step.place(number))
+        return Op(Tensor(f"held.s{number}", "fp32", (), written="held"), "custom", tuple(made), told)
 
     def _hop(self, step: StagePass, hop: Hop) -> Iterator[Op]:
         """The send and the recv of one tensor; on one stage it is there already."""
@@ -52,7 +62,7 @@ class Assembly:
         token = Tensor(f"{sent.name}.sent", sent.dtype, sent.dims, sent.partial, sent.memory, (), f"{hop.made}.sent")
         send, recv = hop.options
         yield Op(token, "send", (sent,), send)
-        yield Op(got, "recv", (), recv)
+        yield Op(got, "recv", (room_for(got),) if self.step.pipeline.buffered else (), recv)
         if self.step.pipeline.blocking:
             self.waits.setdefault(step.chunk % self.step.pipeline.stages, []).append(token.name)
 

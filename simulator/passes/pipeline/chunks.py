@@ -32,6 +32,7 @@ class PipelineChunk:
     gradients of `makes` and of `takes`, on the way back. `shared`: names that are the same for all microbatches.
     `carried`: by the name under which a microbatch takes an accumulator in, the name that it has with that microbatch in.
     `last`: what the last microbatch has instead of a pass (gradients reduced layer by layer). `fuse`: groups of ops.
+    `held`: what a pipeline that is buffered holds until the step is over, beside what the chunk makes and gives back.
     """
 
     forward: Items
@@ -47,6 +48,7 @@ class PipelineChunk:
     carried: Mapping[str, str] = field(default_factory=dict)
     last: Mapping[Pass, Items] = field(default_factory=dict)
     fuse: tuple[tuple[str, ...], ...] = ()
+    held: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         kept = {*self.shared, *self.carried}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from simulator.graph.copied import CopiedGroups
@@ -17,7 +17,9 @@ from simulator.passes.pipeline.schedules import Order, StagePass
 class Pipeline:
     """How chunks become a pipeline: so many stages along a mesh axis, microbatches, and a schedule by its name.
 
-    `blocking`: a stage waits until what it sends has come before it goes on.
+    `blocking`: a stage waits until what it sends has come before it goes on. `buffered`: what a stage receives has a buffer
+    for each microbatch that is there for the whole step, and what it makes and gives back is held until the step is over,
+    as PyTorch's pipelines do.
     """
 
     stages: int
@@ -25,6 +27,7 @@ class Pipeline:
     schedule: str = "1f1b"
     axis: str = "P"
     blocking: bool = False
+    buffered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +112,14 @@ class Step:
 
     @cached_property
     def is_stamped(self) -> bool:
-        """Whether all copies of a pass are alike but for names: none waits for what was sent, and what passes make is of
-        one microbatch."""
-        return not self.pipeline.blocking and all(map(_is_stamped, self.chunks))
+        """Whether all copies of a pass are alike but for names: none waits for what was sent, what passes make is of one
+        microbatch, and nothing reads what all of them have made."""
+        return not self.pipeline.blocking and not self.pipeline.buffered and all(map(_is_stamped, self.chunks))
+
+
+def room_for(received: Tensor) -> Tensor:
+    """The buffer that something is received into."""
+    return replace(received, name=f"{received.name}.room", rounds=(), written=f"{received.base}.room")
 
 
 def typed(chunk: PipelineChunk, name: str, called: str, written: str = "") -> Tensor:

@@ -1,8 +1,9 @@
 """What blocks keep for their backward pass by a rule, whether that reads it or not.
 
-Model: selective checkpointing that goes by the kind of an op stores what such ops make until the backward pass of their
-block begins. What nothing there reads is read by an op that costs nothing.
-Source: PyTorch, torch/utils/checkpoint.py (create_selective_checkpoint_contexts); pytorch/torchtitan, its policy by op.
+Model: without a compiler selective checkpointing that goes by the kind of an op stores what such ops make until the backward
+pass of their block begins. What nothing there reads is read by an op that costs nothing.
+Source: PyTorch, torch/utils/checkpoint.py (create_selective_checkpoint_contexts); torch/_functorch/partitioners.py, which
+keeps only what the backward graph reads; pytorch/torchtitan, its policy by op.
 """
 
 from __future__ import annotations
