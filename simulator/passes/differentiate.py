@@ -260,7 +260,7 @@ class _Walk:
         return self.wanted | {start for start, _ in block.carry}
 
 
-_TAKES_SUMS = ("all_gather", "view")
+_TAKES_SUMS = ("all_gather", "copy", "view")
 """Kinds whose backward rule takes a gradient as partial sums."""
 
 

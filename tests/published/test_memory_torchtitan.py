@@ -6,7 +6,8 @@ until the last microbatch (`zero: 1`), of which there are as many as stages. Wit
 the loss alone is (`eager: loss`), but in 2025 (the H200s) that is compiled with the model: logits and their gradient stay in
 bf16, and what is wider stays in registers. With float8 the blocks' matmuls take operands in fp8. Checkpointing is selective
 by op (`recompute: alternate`) or full; reserved bytes are those of PyTorch's allocator with expandable segments.
-Not known: what else pipelines hold: 13 % of the reserved bytes of microbatches of four sequences of 8,192 tokens, 5 to 6 %
+Async tensor parallelism is `collective_matmul`, here in two pieces.
+Not known: what else pipelines hold: 12 % of the reserved bytes of microbatches of four sequences of 8,192 tokens, 3 to 7 %
 of those of one sequence that is as long as the four.
 Source: pytorch/torchtitan, benchmarks (BSD-3), those of 2024-12 (commit 9dec370, only blocks are compiled) and of Trainy,
 2025-06 (commit e7c0cae, `components/loss.py` compiles the loss); the measurements are not part of the project.
@@ -76,6 +77,7 @@ def error(at: int) -> float:
         pp=stages,
         zero=3 if stages == 1 else 1,
         microbatch=sequences // stages,
+        collective_matmul=2 if "AsyncTP" in row["technique"] else 1,
     )
     chip = load_chip("h100_sxm")
     system = System(chip, parse_topology(f"switch({parallel.chips}) over nvlink", chip.links), Mesh(parallel.mesh))
@@ -103,7 +105,7 @@ def test_reserved_bytes() -> None:
 
 def test_reserved_bytes_of_a_sharded_loss() -> None:
     (found,) = of(tensor=True)
-    assert abs(found) <= 0.10
+    assert abs(found) <= 0.08
 
 
 @pytest.mark.long

@@ -132,14 +132,21 @@ class PartMaker:
         """For blocks."""
         precision = self.stored.precision
         made = Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager is True)
-        made.matmul, made.wide = precision.matmul, precision.wide
+        made.matmul, made.wide, made.in_rows = precision.matmul, precision.wide, self._in_rows
         return made
+
+    @property
+    def _in_rows(self) -> bool:
+        """PyTorch's collectives gather along the first dim, but for those that are one with their matmuls."""
+        return self.stored.pytorch and self.stored.parallel.collective_matmul == 1
 
     def _end_writer(self) -> Writer:
         """For embedding and head."""
         precision = self.stored.precision
         stored = precision.vocabulary or precision.weights
-        return Writer(precision.compute, stored, self.where.suffix, eager=bool(self.eager), wide=precision.wide)
+        made = Writer(precision.compute, stored, self.where.suffix, eager=bool(self.eager), wide=precision.wide)
+        made.in_rows = self._in_rows
+        return made
 
     def _first(self) -> Part:
         write = self._end_writer()

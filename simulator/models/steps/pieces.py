@@ -34,16 +34,18 @@ def enter(write: Writer, shapes: Shapes, x: Tensor, as_operand: bool = False) ->
     if not shapes.layout.sequence:
         return x
     x = write.operand(x) if as_operand else write.narrow(x)
-    name = f"{base_name(write, x)}g"
-    return write.op("all_gather", x, out=name, shape=shapes.inside, dtype=x.dtype, over=shapes.layout.tensor)
+    return write.gathered(x, f"{base_name(write, x)}g", shapes.inside, shapes.layout.tensor)
 
 
 def leave(write: Writer, shapes: Shapes, x: Tensor, has_bias: bool) -> Tensor:
     """Sums at the end of a tensor-parallel region: scattered over tokens, or whole on every chip; then their bias."""
     if not x.partial:
         return x
-    kind, name = ("reduce_scatter" if shapes.layout.sequence else "all_reduce"), base_name(write, x)
-    made = write.op(kind, x, out=f"{name}r", shape=shapes.stream, over=x.partial)
+    name = base_name(write, x)
+    if shapes.layout.sequence:
+        made = write.scattered(x, f"{name}r", shapes.stream, x.partial)
+    else:
+        made = write.op("all_reduce", x, out=f"{name}r", shape=shapes.stream, over=x.partial)
     if not has_bias:
         return made
     return write.op("add", made, write.weight(f"b{name}", dims("model")), out=f"{name}b", shape=shapes.stream)

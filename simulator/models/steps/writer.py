@@ -33,7 +33,8 @@ class Writer:
     those of a framework without fused kernels; `memory` is where what is made lives, unless another is said; `matmul` is the
     format in which matmuls take both operands, `narrowed` what was cast to it already, by name, `casts` what was cast to
     that of activations; `wide`: the format of what no matmul makes, the wider one of activations and weights; `remakes`:
-    what the backward pass makes again in another way, by name."""
+    what the backward pass makes again in another way, by name; `in_rows`: collectives gather and scatter rows of the batch,
+    so that parts of sequences are copied to their places behind the one and before the other."""
 
     dtype: str
     weight_dtype: str
@@ -49,9 +50,24 @@ class Writer:
     remakes: dict[str, Remake] = field(default_factory=dict)
     casts: dict[str, Tensor] = field(default_factory=dict)
     wide: str = ""
+    in_rows: bool = False
 
     def __post_init__(self) -> None:
         self.wide = self.wide or widest((self.dtype, self.weight_dtype))
+
+    def gathered(self, x: Tensor, out: str, shape: Iterable[Dim], axes: str) -> Tensor:
+        """Parts of sequences from all chips along some axes."""
+        if not self.in_rows:
+            return self.op("all_gather", x, out=out, shape=shape, dtype=x.dtype, over=axes)
+        shape = tuple(shape)
+        rows = self.op("all_gather", x, out=f"{out}rows", shape=shape, dtype=x.dtype, over=axes)
+        return self.op("copy", rows, out=out, shape=shape, dtype=x.dtype)
+
+    def scattered(self, x: Tensor, out: str, shape: Iterable[Dim], axes: str, dtype: str = "") -> Tensor:
+        """Sums over chips along some axes, of which each gets its part of the sequences."""
+        if self.in_rows:
+            x = self.op("copy", x, out=f"{out}rows", shape=x.dims, partial=x.partial, dtype=x.dtype)
+        return self.op("reduce_scatter", x, out=out, shape=shape, over=axes, dtype=dtype)
 
     def narrow(self, x: Tensor, user: str = "") -> Tensor:
         """A tensor as wide as activations: cast where it is wider, once, or (without a compiler) for each `user`; a weight,

@@ -1,8 +1,8 @@
-"""Steps as PyTorch's FSDP2 and its pipelines run them: the work and the time of plain ones, with more that is held.
+"""Steps as PyTorch's FSDP2 and its pipelines run them: the matmuls of plain ones, with more that is held and copied.
 
 Closed forms: two gathered groups that follow each other in one stream's pool, reduced gradients in another's; what is in no
 block gathered until the backward pass is over; of a pipeline each microbatch's stream into and out of a stage, and the
-gradients of both.
+gradients of both. What is gathered or scattered over the tensor axis is copied once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 
 from analysis import memory_frame
 from simulator import PRECISIONS, Parallel, Result
+from tests.support.models import SMALL
 from tests.support.training_steps import SEQ, flops_of_all, peak, step
 
 BLOCK = 256 * (256 + 2 * 128 + 256) + 3 * 256 * 512 + 2 * 256
@@ -32,12 +33,24 @@ def bytes_of(result: Result, name: str, chip: int = 0) -> float:
     return float(mine.loc[mine["tensor"].astype(str).str.startswith(name), "bytes"].sum())
 
 
-@pytest.mark.parametrize("parallel", [Parallel(dp=4, zero=3), Parallel(dp=2, tp=2, pp=2, zero=1)])
+@pytest.mark.parametrize(
+    "parallel", [Parallel(dp=4, zero=3), Parallel(dp=2, pp=2, zero=1), Parallel(tp=2, pp=2, collective_matmul=2)]
+)
 def test_the_work_is_that_of_a_plain_step(parallel: Parallel) -> None:
     pytorch, plain = (run(parallel, 2, engine) for engine in ("pytorch", "plain"))
     assert flops_of_all(pytorch) == flops_of_all(plain)
     assert pytorch.time_s == plain.time_s
     assert peak(pytorch) > peak(plain) + WORKSPACES
+
+
+def test_parts_of_sequences_are_copied_to_their_places() -> None:
+    """Two gathers and two scatters a block, one of each at the ends; forwards and backwards."""
+    pytorch, plain = (run(Parallel(tp=2), engine=engine) for engine in ("pytorch", "plain"))
+    moved = [sum(each.kernel.hbm_bytes for each in result.plan.kernels) for result in (pytorch, plain)]
+    stream = 2 * SEQ * 256
+    assert moved[0] - moved[1] == 2 * stream * 2 * (4 * SMALL.layers + 2)
+    assert flops_of_all(pytorch) == flops_of_all(plain)
+    assert pytorch.plan.inserted == ()
 
 
 @pytest.mark.parametrize("tp", [1, 2])

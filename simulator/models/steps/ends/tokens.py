@@ -54,8 +54,10 @@ def _looked_up(write: Writer, shapes: Shapes, out: str) -> Tensor:
     x = write.op("embedding", table, ids, out=name, shape=shapes.inside, partial=axes, dtype=write.wide)
     if not axes:
         return x
-    kind, name = ("reduce_scatter" if shapes.layout.sequence else "all_reduce"), "er" if out == "e" else out
-    return write.op(kind, x, out=name, shape=shapes.stream, over=axes, dtype=write.wide)
+    name = "er" if out == "e" else out
+    if shapes.layout.sequence:
+        return write.scattered(x, name, shapes.stream, axes, write.wide)
+    return write.op("all_reduce", x, out=name, shape=shapes.stream, over=axes, dtype=write.wide)
 
 
 def _scaled(write: Writer, shapes: Shapes, x: Tensor, out: str) -> Tensor:
