@@ -50,7 +50,8 @@ _WORDS: Mapping[str, object] = {
 class Document:
     """Plain data read from a file, and where every key and value of it stands.
 
-    `notes`: what was done to the data that its reader should be told, in words.
+    `notes`: what was done to the data that its reader should be told, in words. `unmet`: nulls that found nothing to delete,
+    and where they stand.
     """
 
     file: str
@@ -58,6 +59,7 @@ class Document:
     values: dict[Key, Mark] = field(default_factory=dict)
     keys: dict[Key, Mark] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unmet: dict[Key, Mark] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         keys = f": {', '.join(map(str, self.data))}" if isinstance(self.data, dict) else ""

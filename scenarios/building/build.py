@@ -27,7 +27,7 @@ from scenarios.claims.study_words import check_words
 from scenarios.economics.money_words import check_baseline, check_money_claims
 from scenarios.jobs.job_claims import check_job_claims
 from scenarios.language.economics_spec import EconomicsSpec
-from scenarios.language.paths import link_problem, path_problem
+from scenarios.language.paths import check_nulls, link_problem, path_problem
 from scenarios.language.run_spec import RunSpec
 from scenarios.language.scenario_spec import ScenarioSpec, WorkloadSpec
 from scenarios.language.source import find_file, read_source
@@ -122,6 +122,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     """The scenario that a document describes. Raises SpecError with every problem."""
     problems = Problems()
     _check_keys(document, problems)
+    check_nulls(document, problems)
     data = document.data
     workload = _section(WorkloadSpec, "workload", document, problems)
     run = _section(RunSpec, "run", document, problems) if "run" in data else RunSpec()

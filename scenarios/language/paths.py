@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from hw import Chip, System
+from hw import Chip, Problems, System
 from hw.chips import HOST_LINK
 from hw.input import Document, unknown
 from scenarios.language.op_options import is_op_option, option_problem
@@ -21,6 +21,20 @@ from scenarios.language.scenario_spec import ScenarioSpec
 
 SAYS_NOTHING = ("name", "about", "extends", "study", "expect")
 """Sections that no run depends on."""
+
+
+_NAMED_BY_USERS = (
+    "expect",
+    "processes",
+    "run.efficiency",
+    "study.derive",
+    "study.random.values",
+    "study.vary",
+    "study.zip",
+    "system.groups",
+    "system.mesh",
+)
+"""Maps whose names are a user's own."""
 
 
 def path_problem(path: str, document: Document, swapped: Collection[str] = ()) -> str | None:
@@ -38,6 +52,22 @@ def path_problem(path: str, document: Document, swapped: Collection[str] = ()) -
     if wrong is None and parts[:2] == ["workload", "dims"] and not {"workload", "workload.dims"} & set(swapped):
         wrong = _unknown_dim(parts, document)
     return wrong
+
+
+def check_nulls(document: Document, problems: Problems) -> None:
+    """Nulls that delete nothing may stand for what could be there; names that nothing has, and dims, are mistaken."""
+    for key, mark in document.unmet.items():
+        parts = [str(part) for part in key]
+        if parts[:2] == ["system", "set"]:
+            wrong = _unknown_key(Chip, ".".join(parts[2:]).split("."), "system.set.")
+        elif parts[:2] == ["workload", "dims"]:
+            wrong = _unknown_dim(parts, document)
+        elif ".".join(parts[:-1]) in _NAMED_BY_USERS:
+            wrong = f"{'.'.join(parts[:-1])} has no '{parts[-1]}'"
+        else:
+            wrong = _unknown_key(ScenarioSpec, parts, "")
+        if wrong:
+            problems.add(mark, f"there is nothing to delete: {wrong}")
 
 
 def link_problem(path: str, system: System, swapped: Collection[str] = ()) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -118,7 +118,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Document:
 def merge(base: Document, top: Document) -> Document:
     """`top` over `base`; places follow the values."""
     notes = tuple(dict.fromkeys((*base.notes, *top.notes)))
-    merged = Document(top.file, copy.deepcopy(base.data), dict(base.values), dict(base.keys), notes)
+    merged = Document(top.file, copy.deepcopy(base.data), dict(base.values), dict(base.keys), notes, dict(base.unmet))
     merged.values[()] = top.value_mark(())
     _merge_into(merged, merged.data, top, top.data, ())
     return merged
@@ -128,6 +128,8 @@ def _merge_into(merged: Document, target: dict[str, Any], top: Document, data: d
     for name, value in data.items():
         here = (*key, name)
         if value is None:
+            if name not in target:
+                merged.unmet[here] = top.key_mark(here)
             target.pop(name, None)
             merged.forget(here)
         elif isinstance(value, dict) and isinstance(target.get(name), dict):
@@ -135,11 +137,13 @@ def _merge_into(merged: Document, target: dict[str, Any], top: Document, data: d
         else:
             merged.forget(here)
             target[name] = _without_nulls(value)
+            merged.unmet |= {each: top.key_mark(each) for each in _nulls(value, here)}
             _adopt(merged, top, here)
 
 
 def _pruned(document: Document) -> Document:
     """A document without its nulls: with nothing to delete, they say nothing."""
+    document.unmet = {key: document.key_mark(key) for key in _nulls(document.data, ())}
     document.data = _without_nulls(document.data)
     return document
 
@@ -148,6 +152,15 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_nulls(part) for name, part in value.items() if part is not None}
     return value
+
+
+def _nulls(value: Any, above: Key) -> Iterator[Key]:
+    """The keys of all nulls in a value, lists apart."""
+    for name, part in value.items() if isinstance(value, dict) else ():
+        if part is None:
+            yield (*above, name)
+        else:
+            yield from _nulls(part, (*above, name))
 
 
 def _adopt(document: Document, other: Document, key: Key) -> None:

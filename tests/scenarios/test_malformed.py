@@ -143,7 +143,7 @@ EDITS: list[tuple[str, str]] = [
     ("run: {overlap: full}", "run: full"),
     ("run: {overlap: full}", "run: {overlap: full, launch: 5 m}"),
     ("run: {overlap: full}", "run: {overlap: full, padding: perhaps}"),
-    ("run: {overlap: full}", "run: {overlap: full, calibration: measured}"),
+    ("run: {overlap: full}", "run: {overlap: full, calibration: [measured]}"),
     ("run: {overlap: full}", "run: {overlap: full, efficiency: {hbm: 1.5}}"),
     ("run: {overlap: full}", "run: {overlap: full, efficiency: {hbn: 0.5}}"),
     ("from: 1, to: 4", "from: 4, to: 1"),

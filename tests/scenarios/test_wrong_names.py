@@ -416,3 +416,37 @@ def test_an_option_that_says_nothing_of_its_target_is_refused(tmp_path: Path) ->
     steps = overlapse("validate", rows, "--chip", "h100_sxm")
     assert steps.exit_code == 2
     assert f"--chip:1:1: each row of {rows} names its chip itself" in steps.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("foo: null", "unknown key 'foo'"),
+        ("run: {overlpa: null}", "unknown key 'run.overlpa', did you mean 'run.overlap'?"),
+        (
+            "system: {set: {hbm.bandwith: null}}",
+            "unknown key 'system.set.hbm.bandwith', did you mean 'system.set.hbm.bandwidth'?",
+        ),
+        ("workload: {dims: {Q: null}}", "unknown dim 'Q'. Allowed: I, J"),
+        ("workload: {dimz: {Q: null}}", "unknown key 'workload.dimz'"),
+        ("expect: {tme: null}", "expect has no 'tme'"),
+        ("study: {vary: {workload.dims.J: null}}", "study.vary has no 'workload.dims.J'"),
+        ("system: {mesh: {Y: null}}", "system.mesh has no 'Y'"),
+    ],
+)
+def test_a_null_that_finds_nothing_is_told(tmp_path: Path, text: str, said: str) -> None:
+    """Of a file that extends another: what it deletes was there, or is a key that it may leave to its default."""
+    (tmp_path / "gather.yaml").write_text(GATHER)
+    path = tmp_path / "other.yaml"
+    found = wrong(path, f"extends: gather.yaml\n{text}\n")
+    assert any(line.startswith(f"{path}:2:") and f"there is nothing to delete: {said}" in line for line in found), found
+
+
+def test_a_null_may_stand_for_what_could_be_there(tmp_path: Path) -> None:
+    (tmp_path / "gather.yaml").write_text(GATHER)
+    path = tmp_path / "other.yaml"
+    path.write_text(
+        "extends: gather.yaml\nrun: {overlap: null, order: null}\nprocesses: null\neconomics: null\n"
+        "system: {set: {matrix_unit.derived: null}}\n"
+    )
+    assert overlapse("run", path).exit_code == 0
