@@ -20,6 +20,7 @@ _LIST = re.compile(r"array<\w+:?\s*([^>]*)>")
 _RENAMED = {
     "dims": "dimensions", "permutation": "dimensions", "broadcast_dimensions": "dimensions", "length": "fft_length",
 }  # fmt: skip
+_DIRECTION = re.compile(r"\b(LT|LE|GT|GE|EQ|NE)\b")
 _CALLEE = re.compile(r"@\"?([\w.\-$]+)\"?")
 
 
@@ -54,6 +55,9 @@ def attributes_of(word: str, head: str) -> dict[str, str]:
     said = {str(key): _LIST.sub(r"[\1]", str(value)) for key, value in _ATTRIBUTE.findall(head)}
     if word in ("dot_general", "dot"):
         return _dot_attributes(word, head, said)
+    if word == "compare":
+        direction = _DIRECTION.search(head)
+        return {**said, "direction": direction[1] if direction else ""}
     if word == "convolution":
         return _window_attributes(head, said)
     if word == "reduce_window":

@@ -8,7 +8,7 @@ import re
 from hw import SpecError
 from scenarios.importers.hlo.costs import branches_of, called_by, cost_of, nbytes
 from scenarios.importers.hlo.lowering import Lowering, Tree, flat, rule
-from scenarios.importers.hlo.module import Computation, Instruction, leaves
+from scenarios.importers.hlo.module import Computation, Instruction, Module, leaves
 from scenarios.importers.op_lines import OpLines, Value
 
 _TURNS = re.compile(r'"known_trip_count":\{"n":"(\d{1,9})"\}|trip_count=(\d{1,9})')
@@ -69,11 +69,101 @@ def _turns(run: Lowering, each: Instruction) -> int:
     if said is not None:
         return max(1, min(_MOST_TURNS, int(said[1] or said[2])))
     condition = run.module.computations.get(called_by(each, "condition"))
-    limits = [one.literal for one in (condition.instructions if condition else []) if one.opcode == "constant"]
-    found = [int(text) for text in limits if re.fullmatch(r"\d{1,9}", text)]
-    if len(found) != 1 or not 1 <= found[0] <= _MOST_TURNS:
-        raise ValueError("how often this loop goes round is not known: no trip count, no single limit in its condition")
-    return found[0]
+    turns = _counted(run.module, each, condition) if condition is not None else None
+    if turns is None:
+        limits = [one.literal for one in (condition.instructions if condition else []) if one.opcode == "constant"]
+        found = [int(text) for text in limits if re.fullmatch(r"\d{1,9}", text)]
+        turns = found[0] if len(found) == 1 else None
+    if turns is None or not 1 <= turns <= _MOST_TURNS:
+        run.open_loops.append(each.name)
+        turns = run.dims.get(each.name)
+    if turns is None:
+        raise ValueError(
+            "how often this loop goes round is not known: no trip count, no single limit in its condition; "
+            f"say it with --dim {each.name}=N"
+        )
+    return turns
+
+
+_AHEAD = {"LT": 1, "LE": 1, "GT": -1, "GE": -1, "NE": 0}
+"""Which way a counter goes until its condition no longer holds."""
+
+
+def _counted(module: Module, loop: Instruction, condition: Computation) -> int | None:
+    """The turns of a loop that counts by constant steps from one constant to another; None of any other."""
+    inside = _Constants(condition)
+    root = inside.by_name.get(condition.root)
+    while root is not None and root.opcode == "tuple" and len(root.operands) == 1:
+        root = inside.by_name.get(root.operands[0])
+    if root is None or root.opcode != "compare" or root.attributes.get("direction") not in _AHEAD:
+        return None
+    counter, limit = inside.place(root.operands[0]), inside.number(root.operands[1])
+    first = _first(module, loop, counter)
+    step = _step(module.computations.get(called_by(loop, "body")), counter)
+    if limit is None or first is None or not step:
+        return None
+    direction = root.attributes["direction"]
+    if _AHEAD[direction] * step < 0:
+        return None
+    away = limit - first
+    if direction == "NE":
+        return away // step if away % step == 0 else None
+    return -(-away // step) if direction in ("LT", "GT") else away // step + 1
+
+
+def _first(module: Module, loop: Instruction, counter: int | None) -> int | None:
+    """The number with which a loop's counter begins."""
+    for computation in module.computations.values():
+        around = _Constants(computation)
+        if around.by_name.get(loop.name, loop).line == loop.line and loop.name in around.by_name:
+            given = around.by_name.get(loop.operands[0])
+            if given is None or counter is None or given.opcode != "tuple":
+                return None
+            return around.number(given.operands[counter])
+    return None
+
+
+def _step(body: Computation | None, counter: int | None) -> int | None:
+    """By how much a turn moves the counter."""
+    if body is None or counter is None:
+        return None
+    inside = _Constants(body)
+    root = inside.by_name.get(body.root)
+    made = inside.by_name.get(root.operands[counter]) if root is not None and root.opcode == "tuple" else None
+    if made is None or made.opcode not in ("add", "subtract"):
+        return None
+    places = [inside.place(name) == counter for name in made.operands]
+    other = made.operands[1] if places[0] else made.operands[0]
+    by = inside.number(other)
+    if not any(places) or by is None:
+        return None
+    return -by if made.opcode == "subtract" else by
+
+
+class _Constants:
+    """A computation in which the numbers of constants and the places of arguments are looked up."""
+
+    def __init__(self, computation: Computation) -> None:
+        self.by_name = {each.name: each for each in computation.instructions}
+
+    def number(self, name: str) -> int | None:
+        """The number that a value is."""
+        made = self._behind(name)
+        literal = made.literal if made is not None and made.opcode == "constant" else ""
+        return int(literal) if re.fullmatch(r"-?\d{1,9}", literal) else None
+
+    def place(self, name: str) -> int | None:
+        """Which element of the computation's argument a value is."""
+        made = self._behind(name)
+        if made is None or made.opcode != "get-tuple-element":
+            return None
+        return int(made.attributes.get("index", "0"))
+
+    def _behind(self, name: str) -> Instruction | None:
+        made = self.by_name.get(name)
+        while made is not None and made.opcode in ("copy", "convert", "bitcast", "reshape"):
+            made = self.by_name.get(made.operands[0])
+        return made
 
 
 @rule("conditional")
@@ -83,6 +173,7 @@ def _conditional(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree
     known = [run.module.computations[name] for name in names if name in run.module.computations]
     if not known:
         raise ValueError("it has no branches in this module")
+    run.branches += len(known) > 1
     at = max(range(len(known)), key=lambda place: _weight(run, known[place]))
     inputs = [operands[min(at + 1, len(operands) - 1)]] if known[at].parameters else []
     return run.inline(known[at], inputs, each)

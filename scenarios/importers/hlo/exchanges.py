@@ -23,6 +23,8 @@ def _collective(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree:
     inputs = [value for tree in operands for value in flat(tree)]
     if not inputs:
         raise ValueError("it wants arrays for operands")
+    if each.opcode.startswith("ragged"):  # what is sent; behind it stand where it goes, offsets and sizes
+        inputs = inputs[:1]
     outs = _results(each, len(inputs))
     made = [_over(run, each, kind, value, out) for value, out in zip(inputs, outs, strict=True)]
     if run.holds_up(each):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
-from scenarios.importers.hlo import control, exchanges, kernels, libraries  # noqa: F401  (registers)
+from scenarios.importers.hlo import control, exchanges, kernels, libraries, solvers  # noqa: F401  (registers)
 from scenarios.importers.hlo.lowering import Lowering
 from scenarios.importers.hlo.module import Module, why
 from scenarios.importers.hlo.partition import Partition
@@ -103,12 +103,14 @@ def text_of(path: Path) -> str:
 def made_of(module: Module, options: ImportOptions) -> Imported:
     """The scenario of a module. Raises SpecError."""
     lines = OpLines(options)
-    lowering = Lowering(module, lines)
+    lowering = Lowering(module, lines, options.dims)
     shardings = shardings_of(module)
     lowering.run(shardings)
     notes = []
     if lowering.scalars:
         notes.append(f"{lowering.scalars:,} instructions on single numbers are left out")
+    if lowering.branches:
+        notes.append(f"of {lowering.branches:,} conditionals the branch with most FLOPs stands for all")
     if shardings is not None:
         notes.append(
             "sharded as it is annotated; its collectives are those that a partitioner would put in, by our rules"
@@ -125,6 +127,7 @@ def made_of(module: Module, options: ImportOptions) -> Imported:
         axes=shardings.axes if shardings is not None else (),
         world=module.partitions,
         rules={} if module.scheduled else {"fuse": "elementwise"},
+        open_dims=lowering.open_loops,
     )
     return written(lines, graph, options, notes)
 

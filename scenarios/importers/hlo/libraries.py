@@ -24,8 +24,12 @@ _SHARDING = (
     "SPMDShardToFullShape",
     "annotate_device_placement",
     "LayoutConstraint",
+    "AssumeGatherIndicesInBound",
+    "SliceToDynamic",
 )
-_SELECTS = ("TopK", "__gpu$TopK", "__cub$DeviceRadixSort", "ApproxTopK")
+_NOTHING = ("AllocateBuffer", "BarrierStart", "BarrierDone", "CreateBuffer")
+"""What makes memory without content, or waits for other chips, as the collective behind it does."""
+_SELECTS = ("TopK", "__gpu$TopK", "__cub$DeviceRadixSort", "ApproxTopK", "PadToStatic")
 """What reads all that it is given and writes a part of it, or all in another order."""
 _BACKWARD = 2.5
 """FLOPs of attention backward over those forward: five products of matrices for two."""
@@ -36,13 +40,16 @@ def _custom_call(run: Lowering, each: Instruction, operands: list[Tree]) -> Tree
     target = each.attributes.get("custom_call_target", "").strip('"')
     if operands and (target in _SHARDING or target.startswith("xla.sdy")):
         return operands[0] if len(operands) == 1 else tuple(operands)
+    if target in _NOTHING:
+        return run.source(each.name, each.type)
     arrays = [value for value in operands if isinstance(value, Value)]
     dims = _GEMM.findall(each.attributes.get("backend_config", ""))
     if "fmha" in target and len(arrays) >= 3 and len(dims) >= 4:
         return _attention(run, each, arrays, target)
     if dims and len(arrays) >= 2 and ("gemm" in target or "matmul" in target):
         return _matmul(run, each, operands, dims)
-    if "__cudnn$conv" in target and len(arrays) >= 2 and "dim_labels" in each.attributes:
+    is_convolution = "__cudnn$conv" in target or target == "DynamicConvolutionForward"
+    if is_convolution and len(arrays) >= 2 and "dim_labels" in each.attributes:
         return _convolution(run, each, operands, target)
     inputs = [value for tree in operands for value in flat(tree)]
     if target in _SELECTS:

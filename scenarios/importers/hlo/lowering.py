@@ -12,7 +12,7 @@ Assumes: shapes are those of one chip, so a module is read behind the partitione
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
@@ -68,14 +68,17 @@ class Shardings(Protocol):
 
 
 class Lowering:
-    """A module on its way to lines. `groups`: what collectives go over, by the letters that stand in for it;
-    `channels`: what was sent."""
+    """A module on its way to lines. `groups`: what collectives go over, by the letters that stand in
+    for it; `channels`: what was sent; `branches`: how many conditionals there are; `dims`: turns of
+    loops that the module does not tell, of which `open_loops` are the names."""
 
-    def __init__(self, module: Module, lines: OpLines) -> None:
+    def __init__(self, module: Module, lines: OpLines, dims: Mapping[str, int] | None = None) -> None:
         self.module, self.lines = module, lines
         self.groups: dict[Groups, str] = {}
-        self.scalars = 0
+        self.scalars = self.branches = 0
         self.channels: dict[str, Tree] = {}
+        self.dims: Mapping[str, int] = dims or {}
+        self.open_loops: list[str] = []
         self.shardings: Shardings | None = None
         self.given_types: list[Type] = []
         self.beside_depth = 0
@@ -179,7 +182,7 @@ class Lowering:
         begun = opcode.removesuffix("-start")
         if begun != opcode and begun in RULES:
             return self._begun(each, begun, operands)
-        if opcode in SAME or opcode.endswith("-done"):
+        if opcode in SAME or opcode.endswith(("-done", "-update")):
             return operands[0] if operands else self.source(each.name, each.type)
         inputs = [value for tree in operands for value in flat(tree)]
         if self.is_scalar(each, inputs):
