@@ -64,14 +64,19 @@ def path_shown(file: str) -> str:
     return file.removeprefix(here) or file
 
 
+_IN_YAML = {None: "null", True: "true", False: "false"}
+
+
 def shown(value: object, longest: int = 60) -> str:
     """A value as a message can hold it: one short line, whatever it is."""
     if type(value) is Rows:
         return "a number of many rows"  # messages are for rows by themselves
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**longest:
         return "a huge number"  # Python itself refuses to print very long integers
+    if value is None or isinstance(value, bool):
+        return _IN_YAML[value]
     kind = "mapping" if isinstance(value, dict) else type(value).__name__
-    text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else f"a {kind}"
+    text = repr(value) if isinstance(value, (str, int, float)) else f"a {kind}"
     if len(text) <= longest:
         return text
     quote = text[-1] if isinstance(value, str) else ""

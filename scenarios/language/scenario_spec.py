@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from hw.input import Spec
 from hw.systems import SystemSpec
@@ -24,13 +24,18 @@ OF_OPS = ("dims", "ops", "fuse", "uneven", "split", "pipeline")
 """The keys of a workload whose ops are written out; all others are of a model."""
 
 
+OpItem = Annotated[
+    Any,
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"additionalProperties": True, "type": "object"}]}),
+]
+"""An op line, or a block of them: whoever reads them says what is neither, once."""
+
+
 class WorkloadSpec(Spec):
     """Sizes, ops, and what to fuse; or a model, and what is done with it."""
 
     dims: dict[str, Any] = Field(default_factory=dict, description="sizes by name; no underscore in a name")
-    ops: list[str | dict[str, Any]] | None = Field(
-        default=None, description="op lines: out:dtype[dims] = kind(inputs, key=value)"
-    )
+    ops: list[OpItem] | None = Field(default=None, description="op lines: out:dtype[dims] = kind(inputs, key=value)")
     pipeline: PipelineSpec | None = Field(default=None, description="the ops as one chunk of a pipeline")
     model: ModelReference | None = Field(
         default=None, description="a whole model instead of ops: a name, a model file or config.json, or a mapping"

@@ -123,7 +123,7 @@ JSON_MISTAKES = [
     ('{"nodes": [{"id": "chip0"},\n{"id": "chip0"}], "links": []}', "g.json:2:9: node 'chip0' stands twice"),
     ('{"nodes": [{"id": "chip0"}, {"id": "chip2"}], "links": []}', "without a gap; missing: chip1"),
     ('{"nodes": [{"id": "chip0"}, {"id": "Chip-01"}], "links": []}', "did you mean 'chip1'?"),
-    ('{"nodes": [{"id": "chip0"}, {"id": true}], "links": []}', "True will not do for nodes.1.id"),
+    ('{"nodes": [{"id": "chip0"}, {"id": true}], "links": []}', "true will not do for nodes.1.id"),
     ('{"nodes": [{"id": "chip0"}], "links": [], "nods": []}', "g.json:1:43: unknown key 'nods', did you mean 'nodes'?"),
     ('{"nodes": [{"id": "chip0"}, {"id": "chip1"}, {"id": "chip2"}], "links": [LINK]}', "chip2 cannot be reached from"),
     ('{"nodes": [{"id": "chip0"}, {"id": "chip1"}], "links": [\n{"source": "chip0", "target": "chip9"}]}', "g.json:2:32: "),

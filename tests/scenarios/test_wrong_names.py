@@ -450,3 +450,9 @@ def test_a_null_may_stand_for_what_could_be_there(tmp_path: Path) -> None:
         "system: {set: {matrix_unit.derived: null}}\n"
     )
     assert overlapse("run", path).exit_code == 0
+
+
+@pytest.mark.parametrize(("item", "said"), [("3", "3"), ("null", "null"), ("true", "true"), ("[a]", "a list")])
+def test_what_is_no_op_line_is_told_once(path: Path, item: str, said: str) -> None:
+    (line,) = wrong(path, f"name: a\nsystem: {{chip: h100_sxm}}\nworkload: {{ops: [{item}]}}\n")
+    assert line == f"{path}:3:18: {said} is not an op line"

@@ -267,7 +267,7 @@ def test_a_misspelt_tensor_gets_the_nearest_name() -> None:
         ({"repeat": 2, "carry": {"x": 1}, "ops": ["a:bf16[B] = relu(x)"]}, "'1' is not a tensor that the block makes"),
         ({"repeat": 2, "carry": {"x": "a"}, "ops": ["a:fp32[B] = relu(x)"]}, "x is bf16[B], a is fp32[B]"),
         (7, "7 is not an op line"),
-        (None, "None is not an op line"),
+        (None, "null is not an op line"),
     ],
 )
 def test_a_wrong_block(block: Any, words: str) -> None:
