@@ -8,6 +8,8 @@ Nothing here knows a message size or a number of chips, and the time is monotone
 All-reduces that a link's switches add up (NVLS) have a start and a rate of their own: every chip sends all of its bytes up
 and gets the whole sum, and what it reads of its part comes once more, 1 + 1 / n of the bytes each way; so the more chips,
 the shorter.
+Between nodes a library's rings (NCCL) go round all N chips, one on each rail, so that a card carries (N - 1) / N of its
+share of the bytes; first inside each of n nodes and then between them (the wiring's own form) it would be (n - 1) / n.
 While it goes on, a collective holds cores of its chip, as channels of the library: as many as it has, but each of them moves
 at least so many bytes.
 """
@@ -46,6 +48,11 @@ class CollectiveTimes(Spec):
         alias="copy",
         default=float(2**40),
         description="rate at which a chip copies the part that stays with it, over the link's bandwidth",
+    )
+    rails: bool = Field(
+        default=False,
+        strict=True,
+        description="over several nodes rings go round all chips, one on each rail (each chip's own network card)",
     )
     in_switch: SwitchTimes | None = Field(
         default=None,

@@ -1,11 +1,12 @@
 """How long kernels take on a measured chip: what `run.calibration: measured` makes of them.
 
 `kernel_time(kernel, device, times)` is the time of one kernel alone; `Device` is a chip as kernels see it;
-`matmul_s` what a matmul takes of the cores, `collective_delay_s` and `Delays` what collectives take beside their wires;
-`family_of` how it is made; `held_by` the cores that it holds; `timed` what lowering makes of all that.
+`matmul_s` what a matmul takes of the cores, `collective_delay_s` and `Delays` what collectives take beside their wires,
+`rail_share` what rings over nodes ask of their cards; `family_of` how it is made; `held_by` the cores that it holds; `timed`
+what lowering makes of all that.
 """
 
-from simulator.measured.collectives import collective_delay_s
+from simulator.measured.collectives import collective_delay_s, rail_share
 from simulator.measured.delays import Delays
 from simulator.measured.device import Device
 from simulator.measured.kernel import KernelTime, family_of, kernel_time
@@ -25,5 +26,6 @@ __all__ = [
     "kernel_time",
     "kernel_times_of",
     "matmul_s",
+    "rail_share",
     "timed",
 ]

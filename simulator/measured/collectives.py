@@ -3,6 +3,8 @@
 Model: T = start + steps x step + w + sqrt(w x fill), w = the wires' time + what stays on a chip over the rate of copies.
 Steps: n - 1 of n chips, of an all-reduce twice as many. The root is that of an optimal pipeline: pieces of c bytes take
 bytes / c pieces and fill in c, which together is least at the root of their product.
+Where a ring goes round all chips of several nodes on each rail, its cards carry more than the wiring's own form asks of
+them: that comes on top.
 Where switches add up: T = start + (1 + 1 / n) x bytes over their rate, whatever chips pass to each other.
 Here stands all but the wires' time, which is theirs: it comes before the wires are at work, and is no work on them.
 Law: monotone in bytes and in chips wherever the wires' time is, and copies are faster than the link.
@@ -16,6 +18,9 @@ from hw.rows import largest, smallest
 
 _TWICE = ("all_reduce",)
 """Collectives that go round twice: reduce, then gather."""
+
+_RINGS = ("all_reduce", "all_gather", "reduce_scatter")
+"""Collectives that go round rings."""
 
 _EXCHANGES = ("all_to_all",)
 """Collectives whose bytes are those of all chips together."""
@@ -35,6 +40,13 @@ def collective_delay_s(
     # a power, and no call of math: numbers may stand for many rows
     lost_s: float = (moved_s * times.fill_s) ** 0.5
     return times.start_s + steps * times.step_s + copied_s + lost_s
+
+
+def rail_share(kind: str, chips: int, nodes: int) -> float:
+    """How much more a card of a rail carries where rings go round all chips, than where each node is one place of a ring."""
+    if kind not in _RINGS or not 1 < nodes < chips:
+        return 1.0
+    return (1.0 - 1.0 / chips) / (1.0 - 1.0 / nodes)
 
 
 def cores_held(nbytes: float, times: CollectiveTimes, in_switch: bool) -> float:

@@ -23,7 +23,7 @@ from simulator.collectives.algorithms.in_switch import IN_SWITCH
 from simulator.collectives.choice import Choice
 from simulator.collectives.registry import ALGORITHMS
 from simulator.collectives.transfer import Transfer
-from simulator.measured.collectives import collective_delay_s, cores_held, in_switch_delay_s
+from simulator.measured.collectives import collective_delay_s, cores_held, in_switch_delay_s, rail_share
 from simulator.ops.kernel import Communication
 
 if TYPE_CHECKING:
@@ -79,14 +79,25 @@ class Delays:
         nbytes = asked.group_bytes[number] if asked.group_bytes else asked.nbytes
         # a faster link (what-if) is faster up to the switch and back, too
         faster = self.options.speedup.get(link, 1.0)
-        delays = [transfer.latency_s]
+        delays, wires_s = [transfer.latency_s], seconds(transfer)
         for times, rate in known:
             if choice.algorithm == IN_SWITCH.name and times.in_switch is not None:
-                delays.append(in_switch_delay_s(nbytes, len(chips), seconds(transfer), times, rate * faster))
-            else:
-                delays.append(collective_delay_s(asked.kind, nbytes, len(chips), seconds(transfer), times, rate))
+                delays.append(in_switch_delay_s(nbytes, len(chips), wires_s, times, rate * faster))
+                continue
+            rings_s = wires_s * self._rails(link, asked.kind, chips) if times.rails else wires_s
+            delay_s = collective_delay_s(asked.kind, nbytes, len(chips), rings_s, times, rate)
+            delays.append(delay_s + rings_s - wires_s)
         cores = largest([cores_held(nbytes, times, choice.algorithm == IN_SWITCH.name) for times, _ in known])
         return replace(transfer, latency_s=largest(delays), cores=cores)
+
+    def _rails(self, link: str, kind: str, chips: Sequence[int]) -> float:
+        """How much more than the wires' own form rings carry over a link that joins nodes."""
+        topology = self.system.topology
+        levels = topology.levels if topology is not None else ()
+        level = next((each for each in levels if each.link == link), None)
+        if level is None:
+            return 1.0
+        return rail_share(kind, len(chips), len({chip // level.inner for chip in chips}))
 
     def _slowest_link(self, transfer: Transfer, seconds: Callable[[Transfer], float]) -> str:
         """The link of the wire on which a transfer takes longest."""

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw import Mesh, System, load_chip, parse_topology
+from hw import Mesh, System, load_chip, load_system, parse_topology
 from hw.chips import CollectiveTimes
 from simulator import Network, Plan, RunOptions, Transfer, parse_graph, simulate
-from simulator.measured import collective_delay_s
+from simulator.measured import collective_delay_s, rail_share
 
 MEASURED = RunOptions(calibration="measured")
 KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
@@ -184,3 +184,38 @@ def test_a_group_takes_what_its_own_chips_take(nodes: int) -> None:
         chip = system.kinds[system.kind_of[joined.members[0]]]
         alone = simulate(graph, node(chip.name, 4), MEASURED).plan.kernels[0].traffic.groups[0]
         assert joined.transfer.latency_s == pytest.approx(alone.transfer.latency_s, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "chips", "nodes", "share"),
+    [
+        ("all_reduce", 32, 4, (31 / 32) / (3 / 4)),
+        ("all_gather", 16, 2, (15 / 16) / (1 / 2)),
+        ("all_to_all", 16, 2, 1.0),
+        ("all_reduce", 4, 4, 1.0),
+        ("all_reduce", 8, 1, 1.0),
+    ],
+)
+def test_rings_over_nodes_ask_more_of_their_cards(kind: str, chips: int, nodes: int, share: float) -> None:
+    assert rail_share(kind, chips, nodes) == pytest.approx(share)
+
+
+RAILS = {2**29: 326.9, 2**30: 361.99, 2**33: 380.39, 2**34: 381.8}
+"""All-reduces of 32 B200 on four nodes: bytes, and the bus bandwidth in GB/s, of which the last is fitted to:
+github:stas00/ml-engineering 744d01e18b, network/README.md (8 x 50 GB/s of EFA a node)."""
+
+
+@pytest.mark.parametrize("nbytes", list(RAILS))
+def test_an_all_reduce_over_nodes_takes_what_was_measured(nbytes: int) -> None:
+    system = load_system("dgx_b200", nodes=4)
+    graph = parse_graph(["y:fp32[N] = all_reduce(x:fp32[N]{U_X}, over=X)"], {"N": nbytes // 4})
+    found = simulate(graph, system, MEASURED).time_s
+    assert found == pytest.approx(2 * 31 / 32 * nbytes / RAILS[nbytes] / 1e9, rel=0.03)
+
+
+def test_one_chip_of_each_node_is_a_ring_of_nodes() -> None:
+    """Replicas of eight tensor-parallel chips: each rail is a ring by itself, whatever is said of rails."""
+    system = replace(load_system("dgx_h100", nodes=4), mesh=Mesh({"T": 8, "D": 4}))
+    graph = parse_graph(["y:fp32[N] = all_reduce(x:fp32[N]{U_D}, over=D)"], {"N": 2**28})
+    plain = simulate(graph, system).time_s
+    assert simulate(graph, system, MEASURED).time_s == pytest.approx(plain, rel=1e-6)
