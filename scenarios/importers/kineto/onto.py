@@ -26,6 +26,9 @@ _MATRIX = re.compile(
 )
 """Names of kernels of matrix units, as cuBLAS, cuDNN, CUTLASS, FlashAttention and rocBLAS have them."""
 
+_MATRIX_UNITS = ("matrix_unit.bf16", "matrix_unit.fp16", "matrix_unit.fp32")
+"""Rates of matrix units, the first that both chips have: GPUs before Ampere have no bf16."""
+
 _COMMUNICATION = re.compile(r"^nccl|^rccl|ncclDev|ncclKernel|nvshmem", re.IGNORECASE)
 
 
@@ -82,8 +85,8 @@ class _Scales:
         by_shape = self._by_model(node.line)
         if by_shape is not None:
             return Scale("models of their shapes", by_shape, by_shape, by_shape)
-        unit = "matrix_unit.bf16" if _MATRIX.search(name) else "hbm"
-        return Scale.within("what the chips can do at all", self.rates, unit)
+        units = [each for each in _MATRIX_UNITS if each in self.rates] if _MATRIX.search(name) else []
+        return Scale.within("what the chips can do at all", self.rates, next(iter(units), "hbm"))
 
     def _by_model(self, line: str) -> float | None:
         """The ratio of the times that models of both chips give an op; None where there is none."""

@@ -1,13 +1,16 @@
 """The op of a trace that recorded shapes (`record_shapes=True`), as a line that a model can price.
 
-Model: matmuls, attention and what goes over its largest input element by element are lines. Other ops, and those without
-shapes, are none: their kernels are scaled by what their chips can do at all.
-Source: the schemas of aten's native functions; PyTorch records `Input Dims` and `Input type` of every op in their order.
+Model: matmuls, convolutions over two dims, attention and what goes over its largest input element by element are lines. Both
+gradients of a convolution are taken for it, whose products they have. Other ops, and those without shapes, are none:
+their kernels are scaled by what their chips can do at all.
+Source: the schemas of aten's native functions; PyTorch records `Input Dims`, `Input type` and `Concrete Inputs` (numbers and
+lists of these) of every op in their order.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,8 +38,10 @@ def line_of(name: str, args: Mapping[str, Any]) -> str | None:
     try:
         if op in _RULES:
             return _RULES[op](inputs)
+        if op in _CONVOLUTIONS:
+            return _convolution(inputs, args.get("Concrete Inputs"), _CONVOLUTIONS[op])
         return _pass(inputs) if op in _PASSES else None
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, ZeroDivisionError):
         return None
 
 
@@ -63,6 +68,36 @@ def _matmul(inputs: Sequence[Shaped]) -> str | None:
     return f"{_typed('y', dtype, (*a[:-1], b[-1]))} = matmul({_typed('a', dtype, a)}, {_typed('b', dtype, b)})"
 
 
+def _convolution(inputs: Sequence[Shaped], concrete: Any, places: Mapping[str, int]) -> str | None:
+    """Of an image and a kernel over two dims, where its stride and the like are recorded."""
+    at = places["image"]
+    (dtype, image), (_, kernel) = inputs[at : at + 2]
+    said = {key: _numbers(concrete, places[key]) for key in ("stride", "pad", "dilation", "groups")}
+    if not dtype or len(image) != 4 or len(kernel) != 4 or not all(said.values()):
+        return None
+    if "transposed" in places and str(concrete[places["transposed"]]) == "True":
+        return None
+    stride, pad, dilation = (said[key] * (3 - len(said[key])) for key in ("stride", "pad", "dilation"))
+    out = [
+        (size + 2 * p - d * (tap - 1) - 1) // s + 1
+        for size, tap, s, p, d in zip(image[2:], kernel[2:], stride, pad, dilation, strict=True)
+    ]
+    given = f"{_typed('x', dtype, image)}, {_typed('w', dtype, kernel)}"
+    shown = ", ".join(f"{key}={list(value)}" for key, value in zip(_WINDOW, (stride, pad, dilation), strict=True))
+    made = _typed("y", dtype, (image[0], kernel[0], *out))
+    return f"{made} = conv2d({given}, {shown}, groups={said['groups'][0]})"
+
+
+_WINDOW = ("stride", "pad", "dilation")
+
+
+def _numbers(concrete: Any, at: int) -> Dims:
+    """The numbers of a concrete input, `[1, 1]` or `1`; none where it is not recorded."""
+    if not isinstance(concrete, list) or at >= len(concrete):
+        return ()
+    return tuple(int(each) for each in re.findall(r"-?\d+", str(concrete[at])))
+
+
 def _attention(inputs: Sequence[Shaped], heads_first: bool, backward: bool) -> str | None:
     """Of q, k and v, which have their heads before or behind their places; whether it is causal changes no ratio much."""
     (dtype, q), (_, k), (_, v) = inputs
@@ -83,6 +118,19 @@ def _pass(inputs: Sequence[Shaped]) -> str | None:
     dtype, dims = max(inputs, key=lambda each: math.prod(each[1]) if each[1] else 0)
     return f"{_typed('y', dtype, dims)} = elementwise({_typed('x', dtype, dims)})" if dtype else None
 
+
+_GENERAL = {"image": 0, "stride": 3, "pad": 4, "dilation": 5, "transposed": 6, "groups": 8}
+_LIBRARY = {"image": 0, "pad": 2, "stride": 3, "dilation": 4, "groups": 5}
+_CONVOLUTIONS: Mapping[str, Mapping[str, int]] = {
+    "conv2d": {"image": 0, "stride": 3, "pad": 4, "dilation": 5, "groups": 6},
+    "convolution": _GENERAL,
+    "_convolution": _GENERAL,
+    "convolution_overrideable": _GENERAL,
+    "cudnn_convolution": _LIBRARY,
+    "miopen_convolution": {**_LIBRARY, "pad": 3, "stride": 4, "dilation": 5, "groups": 6},
+    "convolution_backward": {"image": 1, "stride": 4, "pad": 5, "dilation": 6, "transposed": 7, "groups": 9},
+}
+"""Where a convolution has its image (its kernel stands behind it), and its numbers."""
 
 _RULES: Mapping[str, Callable[[Sequence[Shaped]], str | None]] = {
     "mm": lambda given: _matmul(given[:2]),

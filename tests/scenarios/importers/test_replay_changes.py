@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -196,6 +197,46 @@ def test_kernels_with_shapes_are_scaled_by_models_of_them(tmp_path: Path) -> Non
     assert time_us(made) == pytest.approx(5 + expected, rel=2e-3)
     assert between_us(made) == pytest.approx((expected, 5 + expected), rel=2e-3)  # the launch may go beside
     assert "100 % by models of their shapes" in made.notes[0]
+
+
+IMAGE, KERNEL = [64, 256, 56, 56], [256, 32, 3, 3]
+CONV = "conv2d(x:fp16[64,256,56,56], w:fp16[256,32,3,3], stride=[2,2], pad=[1,1], dilation=[1,1], groups=8)"
+
+
+@pytest.mark.parametrize(
+    ("name", "dims", "concrete"),
+    [
+        ("conv2d", [IMAGE, KERNEL, [256]], ["", "", "", "[2, 2]", "[1, 1]", "[1, 1]", "8"]),
+        ("convolution", [IMAGE, KERNEL, []], ["", "", "", "[2, 2]", "[1]", "[1]", "False", "[0, 0]", "8"]),
+        ("cudnn_convolution", [IMAGE, KERNEL], ["", "", "[1, 1]", "[2, 2]", "[1, 1]", "8", "False"]),
+        (
+            "convolution_backward",
+            [[64, 256, 28, 28], IMAGE, KERNEL],
+            ["", "", "", "", "[2, 2]", "[1, 1]", "[1, 1]", "False", "[0, 0]", "8", "[True, True, False]"],
+        ),
+    ],
+)
+def test_convolutions_are_scaled_by_models_of_them(tmp_path: Path, name: str, dims: Any, concrete: list[str]) -> None:
+    """By the place of their numbers in the schemas of aten: the library's own has its padding first."""
+    said = {"Input Dims": dims, "Input type": ["c10::Half"] * len(dims), "Concrete Inputs": concrete, "External id": 1}
+    op = {"ph": "X", "cat": "cpu_op", "name": f"aten::{name}", "pid": 9, "tid": 1, "ts": 0, "dur": 4, "args": said}
+    kernel = work("implicit_convolve_sgemm", 5, 100, 1, **{"External id": 1})
+    events = [op, call("cudaLaunchKernel", 0, 2, 1), kernel]
+    made = replay(tmp_path, events, ImportOptions(chip="v100_sxm2_32gb", onto="t4"))
+    before, after = (alone_s(f"y:fp16[64,256,28,28] = {CONV}", chip) for chip in ("v100_sxm2_32gb", "t4"))
+    assert "100 % by models of their shapes" in made.notes[0]
+    assert time_us(made) == pytest.approx(5 + 100 * after / before, rel=2e-3)
+
+
+def test_a_convolution_that_says_no_stride_lies_within_what_chips_can_do(tmp_path: Path) -> None:
+    said = {"Input Dims": [IMAGE, KERNEL, []], "Input type": ["c10::Half"] * 3, "External id": 1}
+    op = {"ph": "X", "cat": "cpu_op", "name": "aten::conv2d", "pid": 9, "tid": 1, "ts": 0, "dur": 4, "args": said}
+    kernel = work("implicit_convolve_sgemm", 5, 100, 1, **{"External id": 1})
+    made = replay(tmp_path, [op, call("cudaLaunchKernel", 0, 2, 1), kernel], ImportOptions(chip="h100_sxm", onto="t4"))
+    old, new = (load_chip(name).matrix_unit.peak_flops_per_s["fp16"] for name in ("h100_sxm", "t4"))
+    assert time_us(made) == pytest.approx(5 + 100 * old / new, rel=1e-5)  # a T4 has no bf16
+    least, most = between_us(made)
+    assert least < time_us(made) < most
 
 
 def test_what_nothing_can_be_said_of_is_refused(tmp_path: Path) -> None:
