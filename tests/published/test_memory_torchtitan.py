@@ -83,6 +83,9 @@ def error(at: int) -> float:
     system = System(chip, parse_topology(f"switch({parallel.chips}) over nvlink", chip.links), Mesh(parallel.mesh))
     graph = train_graph(described, parallel, training_of(row, sequences * parallel.dp))
     frame = memory_frame(simulate(graph, system, RunOptions(overlap="full")))
+    # of a pipeline the first stages hold most microbatches, the last one logits
+    first, *others = sorted(frame["chip"].unique())
+    frame = frame[frame["chip"].isin([first, *others[:1], *others[-1:]])]
     found, want = memory_reserved(frame, expandable=True)["reserved"].max() / 2**30, float(row["memory_gib"])
     told = f"{row['model']} on {row['gpus']}, {row['technique']} {row['ac']}"
     print(f"{told}: {found:.1f} GiB of {want:.1f}, {found / want - 1:+.1%}")
