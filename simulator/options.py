@@ -160,7 +160,9 @@ class RunOptions:
     network: NetworkForm = field(
         default="task",
         metadata=_written(
-            "a collective is one task; `messages` carries it out message by message, as a check of the model",
+            "a collective is one task; `messages` carries it out message by message, as a check of the model: each has the "
+            "latency of the data sheet, and nothing of what a library was measured to lose on a collective "
+            "(`calibration: measured`), nor its cores",
             Holds.WORD,
             lambda: NETWORKS,
             earlier={"macro": "task", "expanded": "messages"},
