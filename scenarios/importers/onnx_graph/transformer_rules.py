@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scenarios.importers.einsum import einsum
 from scenarios.importers.onnx_graph.attention import ATTENTION, attention
 from scenarios.importers.onnx_graph.blocks import attribute
 from scenarios.importers.onnx_graph.walk import OnnxWalk, label_in_lines, rule
@@ -24,20 +25,8 @@ def _attention(walk: OnnxWalk, node: Any, _inputs: list[Value]) -> Value:
 
 @rule("Einsum")
 def _einsum(walk: OnnxWalk, node: Any, inputs: list[Value]) -> Value:
-    """Two operands by the letters of their dims; others have no rule."""
-    like, label = walk.model.type_of(node), label_in_lines(node)
-    text = attribute(node, "equation", b"").decode().replace(" ", "")
-    left, _, out = text.partition("->")
-    sides = left.split(",")
-    if len(inputs) != 2 or len(sides) != 2 or "." in text or not out:
-        return walk.lines.unknown(node.op_type, inputs, label, like)
-    size = {
-        letter: dim for side, one in zip(sides, inputs, strict=True) for letter, dim in zip(side, one.dims, strict=True)
-    }
-    both = set(sides[0]) & set(sides[1])
-    parts = both & set(out), set(sides[0]) - both, set(sides[1]) - both, both - set(out)
-    batch, m, n, k = (math.prod(size[letter] for letter in part) for part in parts)
-    return walk.lines.matmul((inputs[0], inputs[1]), (batch, m, n, k), label, like)
+    equation = attribute(node, "equation", b"").decode()
+    return einsum(walk.lines, equation, inputs, label_in_lines(node), walk.model.type_of(node))
 
 
 @rule("DynamicQuantizeLinear")

@@ -292,3 +292,22 @@ def test_sums_with_their_norm_and_einsum(tmp_path: Path) -> None:
     assert matrix_flops(made) == STEP
     assert not made.unpriced
     assert hbm_bytes(made) == 4 * (3 * B * D + (2 * B * D + D) + (2 * B * D + D * D) + 3 * B * D)
+
+
+@pytest.mark.parametrize(
+    ("equation", "sizes", "out", "flops"),
+    [
+        ("bhid,bhjd->bhij", [(2, 3, 8, 16), (2, 3, 4, 16)], [2, 3, 8, 4], 2 * 6 * 8 * 4 * 16),
+        ("...ij,...jk->...ik", [(5, 8, 16), (5, 16, 4)], [5, 8, 4], 2 * 5 * 8 * 4 * 16),
+        ("ij,jk,kl->il", [(8, 16), (16, 4), (4, 32)], [8, 32], 2 * 8 * 16 * 4 + 2 * 8 * 4 * 32),
+        ("ij,jk", [(8, 16), (16, 4)], [8, 4], 2 * 8 * 16 * 4),
+    ],
+)
+def test_einsums_are_products_from_the_left(
+    tmp_path: Path, equation: str, sizes: list[tuple[int, ...]], out: list[int], flops: int
+) -> None:
+    names = "xyz"[: len(sizes)]
+    given = [value(name, list(size)) for name, size in zip(names, sizes, strict=True)]
+    made = read(tmp_path, graph([node("Einsum", list(names), ["u"], equation=equation)], given, [value("u", out)], {}))
+    assert not made.unpriced
+    assert matrix_flops(made) == flops
