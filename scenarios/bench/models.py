@@ -8,6 +8,7 @@ can be compiled, recomputed by blocks, or recorded in a graph.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -84,9 +85,9 @@ class Model:
 
     def __init__(self, bench: Bench, shape: Shape, dtype: str = "bfloat16") -> None:
         self.torch, self.shape, self.device = bench.torch, shape, bench.device
-        with bench.torch.device(bench.device):
-            modules = _modules(bench.torch.nn, shape)
-        self.modules = modules.to(getattr(bench.torch, dtype))
+        # made in their format where they stay: twice the weights of a model may not fit
+        made = {"device": bench.device, "dtype": getattr(bench.torch, dtype)}
+        self.modules = _modules(bench.torch.nn, shape, made)
         if shape.tied and shape.vocab:
             self.modules["head"].weight = self.modules["embedding"].weight
 
@@ -182,28 +183,28 @@ class Model:
         return scores.softmax(-1) @ v
 
 
-def _modules(nn: Any, shape: Shape) -> Any:
+def _modules(nn: Any, shape: Shape, where: Mapping[str, Any]) -> Any:
     """The modules of a model by name."""
-    made = nn.ModuleDict({"blocks": nn.ModuleList(_layer(nn, shape) for _ in range(shape.layers))})
-    made["norm"] = _norm(nn, shape)
+    made = nn.ModuleDict({"blocks": nn.ModuleList(_layer(nn, shape, where) for _ in range(shape.layers))})
+    made["norm"] = _norm(nn, shape, where)
     if shape.vocab:
-        made["embedding"] = nn.Embedding(shape.vocab, shape.d)
-        made["head"] = nn.Linear(shape.d, shape.vocab, bias=False)
+        made["embedding"] = nn.Embedding(shape.vocab, shape.d, **where)
+        made["head"] = nn.Linear(shape.d, shape.vocab, bias=False, **where)
     if shape.position == "learned":
-        made["position"] = nn.Embedding(shape.seq, shape.d)
+        made["position"] = nn.Embedding(shape.seq, shape.d, **where)
     return made
 
 
-def _layer(nn: Any, shape: Shape) -> Any:
+def _layer(nn: Any, shape: Shape, where: Mapping[str, Any]) -> Any:
     of_keys = shape.kv_heads * shape.head
     widths = {"q": (shape.d, shape.d), "k": (shape.d, of_keys), "v": (shape.d, of_keys), "out": (shape.d, shape.d)}
     if shape.act == "swiglu":
         widths["gate"] = (shape.d, shape.ff)
     widths |= {"up": (shape.d, shape.ff), "down": (shape.ff, shape.d)}
-    layer = nn.ModuleDict({name: nn.Linear(*width, bias=shape.bias) for name, width in widths.items()})
-    layer["norm1"], layer["norm2"] = _norm(nn, shape), _norm(nn, shape)
+    layer = nn.ModuleDict({name: nn.Linear(*width, bias=shape.bias, **where) for name, width in widths.items()})
+    layer["norm1"], layer["norm2"] = _norm(nn, shape, where), _norm(nn, shape, where)
     return layer
 
 
-def _norm(nn: Any, shape: Shape) -> Any:
-    return nn.RMSNorm(shape.d, eps=1e-5) if shape.norm == "rms" else nn.LayerNorm(shape.d)
+def _norm(nn: Any, shape: Shape, where: Mapping[str, Any]) -> Any:
+    return nn.RMSNorm(shape.d, eps=1e-5, **where) if shape.norm == "rms" else nn.LayerNorm(shape.d, **where)
