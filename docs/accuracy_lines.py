@@ -106,6 +106,16 @@ OPERATORS = [
     ),
     Line("a100_decode_attn.csv", "all", "the same by GPT-NeoX's kernels", "never fitted"),
     Line(
+        "a100_flash_atten_fp16.csv",
+        "forward",
+        "attention on an A100 (estimate-train-time), forward",
+        "150 cases fitted",
+    ),
+    Line("a100_flash_atten_fp16.csv", "backward", "and backward", "150 cases fitted"),
+    Line("allreduce_a100_2gpu.csv", "2 chips", "all-reduces of 1 MiB to 1 GiB on 2 A100 (vTrain)", "never fitted"),
+    Line("allreduce_a100_4gpu.csv", "4 chips", "on 4", "never fitted"),
+    Line("allreduce_a100_8gpu.csv", "8 chips", "on 8", "never fitted"),
+    Line(
         _NEUSIGHT,
         "published inference",
         "inference in fp32 on 10 GPUs (NeuSight)",

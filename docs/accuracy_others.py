@@ -4,6 +4,8 @@ Files: matmuls, attention and collectives of github:ai-dynamo/aiconfigurator 095
 A matmul in fp8 begins with activations in bf16: a place is cleared, the largest of them found there, all of them scaled by
 it, then multiplied (github:NVIDIA/TensorRT-LLM cpp/tensorrt_llm/common/cudaFp8Utils.cu, scales per tensor). Attention is
 judged by the library of the chip's kernels, and by what every other row says of that library itself, on the others.
+Attention of GPT-NeoX on an A100, by heads of a chip, every fourth row (github:DebarghaG/estimate-train-time 1ac4d5e, of
+which 150 cases were fitted to); all-reduces on 2, 4 and 8 A100 (github:VIA-Research/vTrain f8dda84).
 A size of a collective is in elements; where one was measured several times, the median counts. What is added up as int8 no
 switch adds up: such rows are left out.
 """
@@ -48,8 +50,45 @@ def judged_others(folder: Path) -> Iterator[tuple[str, Errors]]:
         for kind, judge in judges.items():
             path = folder / "aiconfigurator" / f"{short}_{kind}.csv"
             if path.exists():
-                with path.open(encoding="utf-8") as lines:
-                    yield from ((path.name, each) for each in judge(list(csv.DictReader(lines)), short))
+                yield from ((path.name, each) for each in judge(_read(path), short))
+    path = folder / "estimate_train_time" / "a100_flash_atten_fp16.csv"
+    if path.exists():
+        yield from ((path.name, each) for each in _gpt_neox(_read(path)[::4]))
+    for path in sorted((folder / "vtrain").glob("allreduce_a100_*.csv")):
+        yield path.name, _vtrain(path)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _gpt_neox(rows: list[dict[str, str]]) -> Iterator[Errors]:
+    system = System(load_chip(_CHIPS["a100"]))
+    for name, column, line in (("forward", "F_dur(us)", _FORWARD), ("backward", "B_dur(us)", _BACKWARD)):
+        graphs = (parse_graph([line], _heads(row)) for row in rows)
+        yield _errors(name, [1e-6 * float(row[column]) for row in rows], graphs, system)
+
+
+_QKV = "q:fp16[B,H,S,E], k:fp16[B,H,S,E], v:fp16[B,H,S,E]"
+_FORWARD = f"o:fp16[B,H,S,E] = attention({_QKV}, causal=true)"
+_BACKWARD = f"d:fp16[B,H,S,E] = attention_backward({_QKV}, o:fp16[B,H,S,E], y:fp16[B,H,S,E], causal=true)"
+
+
+def _heads(row: dict[str, str]) -> dict[str, int]:
+    heads = int(float(row["h"]))
+    of_chip, head = heads // int(float(row["mp"])), int(float(row["dim"])) // heads
+    return {"B": int(float(row["b"])), "H": of_chip, "S": int(float(row["l"])), "E": head}
+
+
+def _vtrain(path: Path) -> Errors:
+    """All-reduces on as many chips as the file's name says; times are those out of place."""
+    chip, chips = load_chip(_CHIPS["a100"]), int(path.stem.split("_")[-1].removesuffix("gpu"))
+    system = System(chip, parse_topology(f"switch({chips}) over nvlink", chip.links), Mesh({"X": chips}))
+    with path.open(encoding="utf-8") as lines:
+        measured = [(int(each[0]), 1e-9 * float(each[3])) for each in list(csv.reader(lines))[1:]]
+    graphs = (_collective("all_reduce", chips, nbytes) for nbytes, _ in measured)
+    return _errors(f"{chips} chips", [seconds for _, seconds in measured], graphs, system)
 
 
 def _matmuls(rows: list[dict[str, str]], short: str) -> Iterator[Errors]:
@@ -82,7 +121,10 @@ def _attended(row: dict[str, str]) -> OpGraph:
 
 
 def _judged(name: str, rows: list[dict[str, str]], graphs: Iterable[OpGraph], system: System) -> Errors:
-    measured_s = (1e-3 * float(row["latency_ms"]) for row in rows)
+    return _errors(name, [1e-3 * float(row["latency_ms"]) for row in rows], graphs, system)
+
+
+def _errors(name: str, measured_s: list[float], graphs: Iterable[OpGraph], system: System) -> Errors:
     predicted_s = (simulate(graph, system, _BURST).time_s for graph in graphs)
     return errors_of(name, [one / other - 1 for one, other in zip(predicted_s, measured_s, strict=True)], 0)
 

@@ -117,6 +117,10 @@ class AttentionTimes(Spec):
     split_s: Seconds = Field(
         alias="split", default=0.0, description="time to join what parts of the keys gave, where these go to all cores"
     )
+    head: Count = Field(
+        default=1,
+        description="elements in multiples of which a library's kernels are made for heads; others are padded",
+    )
     block_s: Seconds = Field(
         alias="block", default=0.0, description="time of a block of queries beside its arithmetic: filling, emptying"
     )

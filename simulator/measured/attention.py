@@ -39,8 +39,8 @@ def attention_s(parts: Sequence[Contraction], dtype: str, device: Device, times:
 
 
 def padding(head: int, device: Device, times: AttentionTimes) -> float:
-    """How much more an array does than heads of a size ask for: whole tiles of its own, if they are padded."""
-    tile = device.tile[0] if times.padded else 1
+    """How much more is done than heads of a size ask for: whole tiles of an array, or the next size of the kernels."""
+    tile = device.tile[0] if times.padded else times.head
     return -(-head // tile) * tile / head
 
 
