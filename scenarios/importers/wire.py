@@ -36,6 +36,11 @@ class Field:
     data: bytes
 
     @property
+    def is_number(self) -> bool:
+        """Whether it is one number, and no text, message or packed list."""
+        return self.packed != _BYTES
+
+    @property
     def content(self) -> tuple[int, int]:
         """Where its bytes begin and end. Raises WireError for a field that is a number."""
         if self.packed != _BYTES:
@@ -54,11 +59,6 @@ class Field:
         if self.packed == _BYTES:
             raise WireError(self.value, f"field {self.number} is no number")
         return self.value
-
-    @property
-    def signed(self) -> int:
-        """Its number, negative where the highest bit says so."""
-        return self.whole - (1 << 64) if self.whole >> 63 else self.whole
 
     @property
     def double(self) -> float:

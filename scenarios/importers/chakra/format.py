@@ -21,7 +21,7 @@ from pathlib import Path
 
 from hw import Mark, Problem, SpecError
 from scenarios.importers.chakra.dims import goes_along, named_dims, network_dims, take_groups
-from scenarios.importers.chakra.nodes import ChakraNode, read_nodes
+from scenarios.importers.chakra.nodes import MOST_FIELD, TYPES, ChakraNode, read_nodes
 from scenarios.importers.chakra.tasks import Task, content_of, group_name, is_collective, ordered, without_marks
 from scenarios.importers.collectives import Collective
 from scenarios.importers.groups import Groups, layout_of
@@ -67,11 +67,21 @@ class Chakra:
         ).imported()
 
 
+def _may_be_node(head: bytes, begin: int, end: int) -> bool:
+    """Whether a message has a name that can be printed and a type that exists, and no field that a node has not."""
+    said = {each.number: each for each in fields(head, begin, end)}
+    if not {2, 3} <= set(said) or max(said) > MOST_FIELD or said[2].is_number or not said[3].is_number:
+        return False
+    return said[2].text.isprintable() and said[3].whole < len(TYPES)
+
+
 def _begins_as_stream(head: bytes) -> bool:
-    """Whether bytes begin with a message about a trace (a version, and attributes) and with a node behind it."""
+    """Whether bytes begin with a message about a trace (a version, and attributes) and a node behind it, or a node."""
     try:
         stream = messages(head)
         begin, end = next(stream)
+        if _may_be_node(head, begin, end):
+            return True
         about = [each.number for each in fields(head, begin, end)]
         if not about or not set(about) <= {1, 2} or about[0] != 1:
             return False

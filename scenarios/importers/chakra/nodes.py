@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ TYPES = (
     "COMM_COLL_NODE", "STORAGE_NODE", "BATCH_NODE", "CHECKPOINT_NODE",
 )  # fmt: skip
 """Kinds of nodes, by their number in the schema."""
+
+MOST_FIELD = 11
+"""The last field of a node."""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _MOST_BYTES = 1 << 30
@@ -72,16 +76,18 @@ def _from_wire(path: Path, data: bytes) -> list[ChakraNode]:
     found: list[ChakraNode] = []
     try:
         for at, (begin, end) in enumerate(messages(data)):
-            if at:  # the first is about the trace
+            if at or _is_node(data, begin, end):  # the first is about the trace, unless that was left out
                 found.append(_wire_node(data, begin, end))
-            else:
-                for each in fields(data, begin, end):
-                    _ = each.content
     except (WireError, OverflowError, ValueError) as error:
         at = error.at if isinstance(error, WireError) else 0
         message = f"byte {at + 1:,} of this file is no Chakra protobuf: {error}"
         raise SpecError([Problem(Mark(str(path), 1, at + 1), message)]) from None
     return found
+
+
+def _is_node(data: bytes, begin: int, end: int) -> bool:
+    """Whether a message is a node: what is about a trace has text and attributes only, a node a type at least."""
+    return any(each.is_number for each in fields(data, begin, end))
 
 
 def _wire_node(data: bytes, begin: int, end: int) -> ChakraNode:
@@ -132,21 +138,67 @@ _NODE_FIELDS: Mapping[int, Callable[[ChakraNode, Field], None]] = {
 }  # fmt: skip
 
 
-def _list_of(said: Field) -> list[int]:
-    return [number for each in fields(said.data, *said.content) for number in each.wholes()]
+def _signed(number: int, bits: int = 64) -> int:
+    """A number whose highest bit says that it is negative."""
+    return number - (1 << bits) if number >> (bits - 1) else number
+
+
+def _zigzag(number: int) -> int:
+    return (number >> 1) ^ -(number & 1)
+
+
+def _list_of(said: Field) -> Iterator[Field]:
+    """The fields of a list: one for each value, or one in which they are packed."""
+    return fields(said.data, *said.content)
+
+
+def _numbers(read: Callable[[int], Any]) -> Callable[[Field], list[Any]]:
+    """A reader of lists of varints."""
+    return lambda said: [read(number) for each in _list_of(said) for number in each.wholes()]
+
+
+def _fixed(code: str) -> Callable[[Field], list[Any]]:
+    """A reader of lists of numbers of 4 or 8 bytes each, by the code that `struct` has for one."""
+    size = struct.calcsize(f"<{code}")
+
+    def read(said: Field) -> list[Any]:
+        made: list[Any] = []
+        for each in _list_of(said):
+            if each.is_number:
+                made += struct.unpack(f"<{code}", each.whole.to_bytes(size, "little"))
+                continue
+            begin, end = each.content
+            if (end - begin) % size:
+                raise WireError(begin, f"a list of numbers of {size} bytes has {end - begin:,} bytes")
+            made += (number for (number,) in struct.iter_unpack(f"<{code}", said.data[begin:end]))
+        return made
+
+    return read
 
 
 _VALUES: Mapping[int, Callable[[Field], Any]] = {
     3: lambda said: said.double,
+    4: _fixed("d"),
     5: lambda said: said.double,
-    **dict.fromkeys((7, 9), lambda said: said.signed),
+    6: _fixed("f"),
+    **dict.fromkeys((7, 9), lambda said: _signed(said.whole)),
+    **dict.fromkeys((8, 10), _numbers(_signed)),
     **dict.fromkeys((11, 13, 19, 21), lambda said: said.whole),
-    **dict.fromkeys((15, 17), lambda said: (said.whole >> 1) ^ -(said.whole & 1)),
-    **dict.fromkeys((8, 10, 12, 14, 28), _list_of),
+    **dict.fromkeys((12, 14), _numbers(int)),
+    **dict.fromkeys((15, 17), lambda said: _zigzag(said.whole)),
+    **dict.fromkeys((16, 18), _numbers(_zigzag)),
+    20: _fixed("I"),
+    22: _fixed("Q"),
+    23: lambda said: _signed(said.whole, 32),
+    24: _fixed("i"),
+    25: lambda said: _signed(said.whole),
+    26: _fixed("q"),
     27: lambda said: bool(said.whole),
-    29: lambda said: said.text,
+    28: _numbers(bool),
+    **dict.fromkeys((29, 31), lambda said: said.text),
+    **dict.fromkeys((30, 32), lambda said: [each.text for each in _list_of(said)]),
 }
-"""How the value of an attribute is read, by its field."""
+"""How the value of an attribute is read, by its field in the schema (`AttributeProto.value`)."""
 
 
 def _from_json(path: Path, data: bytes) -> list[ChakraNode]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hw.input import parse_document
 from scenarios import build_scenario, summarise
 from scenarios.importers import Imported, ImportOptions, import_files
 from tests.support.mutations import refusals
-from tests.support.protobuf import content, packed, stream, whole
+from tests.support.protobuf import content, packed, stream, varint, whole
 
 COMP, SEND, RECV, COLL, LOAD, META = 4, 5, 6, 7, 2, 1
 ALL_REDUCE, ALL_GATHER, ALL_TO_ALL, REDUCE_SCATTER, BARRIER = 0, 2, 6, 7, 9
@@ -205,3 +206,52 @@ def test_sizes_of_what_a_network_has_not_are_refused(tmp_path: Path, name: str) 
     path = file(tmp_path / "llm.0.et", layer())
     with pytest.raises(SpecError, match=rf"--dim:1:1: unknown dim '{name}'.*Allowed: dim0, ranks"):
         import_files([path], options=ImportOptions(dims={name: 8}))
+
+
+NUMBERS = {
+    "double": (3, "d"), "float": (5, "f"), "int32": (7, ""), "int64": (9, ""), "uint32": (11, ""), "uint64": (13, ""),
+    "sint32": (15, "zigzag"), "sint64": (17, "zigzag"), "fixed32": (19, "I"), "fixed64": (21, "Q"), "sfixed32": (23, "i"),
+    "sfixed64": (25, "q"),
+}  # fmt: skip
+"""Fields of the schema that hold one number, and how it stands there: as a varint, or in 4 or 8 bytes."""
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers_of_every_kind_of_the_schema(tmp_path: Path, kind: str) -> None:
+    """One second of HBM, said in each way."""
+    field, code = NUMBERS[kind]
+    size = 2**20
+    if code in ("", "zigzag"):
+        said = whole(field, 2 * size if code else size)
+    else:
+        body = struct.pack(f"<{code}", size)
+        said = varint(field << 3 | {4: 5, 8: 1}[len(body)]) + body
+    node = whole(1, 1) + content(2, "copy") + whole(3, COMP) + content(10, content(1, "tensor_size") + said)
+    path = tmp_path / "one.0.et"
+    path.write_bytes(stream([content(1, "0.0.4"), node]))
+    assert time_us(import_files([path])) == pytest.approx(size / HBM * 1e6, rel=1e-6)
+
+
+@pytest.mark.parametrize("field", [8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28])
+def test_lists_of_every_kind_of_the_schema(tmp_path: Path, field: int) -> None:
+    """Of two dims of a network a collective goes along the second: 2 (p-1)/p of 45 MB between two ranks."""
+    one = 2 if field in (16, 18) else 1  # in zigzag
+    code = {20: "I", 22: "Q", 24: "i", 26: "q"}.get(field)
+    inside = struct.pack(f"<2{code}", 0, one) if code else varint(0) + varint(one)
+    attributes = content(10, content(1, "comm_type") + whole(9, ALL_REDUCE))
+    attributes += content(10, content(1, "comm_size") + whole(9, 45_000_000))
+    attributes += content(10, content(1, "involved_dim") + content(field, content(1, inside)))
+    node = whole(1, 1) + content(2, "grads") + whole(3, COLL) + attributes
+    path = tmp_path / "one.0.et"
+    path.write_bytes(stream([content(1, "0.0.4"), node]))
+    made = import_files([path], options=ImportOptions(dims={"dim0": 4, "dim1": 2}))
+    assert time_us(made) == pytest.approx(100, rel=1e-3)
+
+
+def test_a_trace_without_a_message_about_it_begins_with_a_node(tmp_path: Path) -> None:
+    """As generators write it that say no version: the first node is work, not a head that is passed by."""
+    whole_trace = file(tmp_path / "whole.0.et", layer())
+    bare = tmp_path / "bare.0.et"
+    bare.write_bytes(stream(map(wire, layer())))
+    made = [import_files([path], options=ImportOptions(dims={"ranks": 8})) for path in (whole_trace, bare)]
+    assert made[0].ops == made[1].ops
