@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,8 +26,7 @@ def op_figures(result: Result, kind: int | None = None) -> list[OpFigures]:
     them runs it; begin and end are those over all chips."""
     spent = Spent(result, kind)
     kernels = result.plan.kernels
-    named = zip(kernels.names(), kernels.bases(), strict=True)
-    return [spent.figures([at], name, base) for at, (name, base) in enumerate(named)]
+    return spent.each(zip(kernels.names(), kernels.bases(), strict=True))
 
 
 def figures_of(name: str, result: Result) -> OpFigures | None:
@@ -83,6 +82,7 @@ class Spent:
         self.row = np.searchsorted(kernel[first], np.arange(count + 1))
         self.code = np.asarray(self.plan.kernels.code, dtype=np.int64)
         self._amounts: dict[tuple[int, int, int], Amounts] = {}
+        self._alone: dict[tuple[int, int], dict[int, Amounts]] = {}
 
     @cached_property
     def _sort(self) -> Any:
@@ -117,6 +117,23 @@ class Spent:
             self._summed(at),
             base,
         )
+
+    def each(self, named: Iterable[tuple[str, str]]) -> list[OpFigures]:
+        """Every kernel as a row; `named`: their names, and those without the numbers of rounds."""
+        columns = self.code, self.fixed, self.begin, self.end, self.row[:-1], self.row[1:]
+        lines = zip(named, *(column.tolist() for column in columns), strict=True)
+        chips, took, sorts = self.chip.tolist(), self.took.tolist(), self.plan.kernels.sorts
+        alike = len(self.plan.split.chips) == 1
+        found = []
+        for at, ((name, base), sort, fixed, begin, end, since, until) in enumerate(lines):
+            # kernels of one sort that take one fixed time do the same
+            if (sort, fixed) not in self._alone:
+                self._alone[sort, fixed] = self._summed(np.asarray([at]))
+            tile = sorts[sort].variants[0].tile if alike else self._tiles(np.asarray([at])).pop()
+            busy = dict(zip(chips[since:until], took[since:until], strict=True))
+            amounts, kind = self._alone[sort, fixed], sorts[sort].kernel.kind
+            found.append(OpFigures(name, kind, tile, begin / PS_PER_S, end / PS_PER_S, busy, amounts, base))
+        return found
 
     def _rows(self, at: Any) -> Any:
         """The numbers of the rows of some kernels, in order."""

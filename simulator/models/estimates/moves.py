@@ -31,8 +31,7 @@ Steps = tuple[tuple[str, int, int], ...]
 def steps_of(name: str, stages: int, microbatches: int, interleave: int) -> Steps:
     """All passes in the order of the program. Raises ValueError as `schedule` does."""
     orders = schedule(name, stages, microbatches, interleave)
-    lists = [[(step.does, step.microbatch, step.chunk) for step in order] for order in orders]
-    return tuple(_swept(lists, stages * interleave - 1))
+    return tuple(_swept(orders, stages * interleave - 1))
 
 
 Move = tuple[int, int, int, int, int, int, int, int]

@@ -136,14 +136,23 @@ class Walk:
     def through(self, course: Course, stretches: Sequence[Stretch]) -> Walk:
         """Go through rows; what is asked for by round keeps its history. Returns itself."""
         for leg, stretch in zip(course.legs, stretches, strict=True):
-            rows = _timed(leg, stretch)
-            if not stretch.block:
-                self._round(rows, 0)
-                continue
             for slot in leg.kept:
                 self._history[slot] = {}
-            self._block(stretch, leg, rows)
+            rows = self._known(_timed(leg, stretch))
+            if stretch.block:
+                self._block(stretch, leg, rows)
+            else:
+                self._round(rows, 0)
         return self
+
+    def _known(self, rows: list[_Row]) -> list[_Row]:
+        """Rows without what they ask for of slots that keep no history: that is there at `start`, as everything is."""
+        if self.start != NEVER:
+            return rows
+        known = self._history
+        return [
+            (*row[:5], tuple([ask for ask in row[5] if ask[0] in known]), *row[6:]) if row[5] else row for row in rows
+        ]
 
     def _block(self, stretch: Stretch, leg: _Leg, rows: Sequence[_Row]) -> None:
         turns = range(stretch.count - 1, -1, -1) if stretch.reverse else range(stretch.count)
@@ -199,7 +208,8 @@ class Walk:
                         begin = slots[number]
             for number, offset in asks:
                 at = self._history[number].get(turn + offset, NEVER) if number in self._history else start
-                begin = max(begin, at)
+                if at > begin:
+                    begin = at
             end = begin + least
             if pieces > 1:
                 self._pieces |= dict.fromkeys(makes, (pieces, begin + least / pieces))

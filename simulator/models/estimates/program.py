@@ -28,7 +28,8 @@ SECTIONS = ("begin", "forward", "backward", "weights", "end")
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
     """An op in its place; with `group`, ops that are one kernel. `number`: the same for equal ops; `sizes`: its dims with
-    the axes that shard them; `rounds`: of inputs that are asked for by round; `after`: what it waits for beside them."""
+    the axes that shard them; `rounds`: of inputs that are asked for by round; `after`: what it waits for beside them;
+    `over`: the axes over which it is a collective."""
 
     op: Op
     number: int
@@ -36,6 +37,10 @@ class Line:
     rounds: tuple[Named, ...] = ()
     after: tuple[Named, ...] = ()
     group: tuple[Line, ...] = ()
+    over: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "over", self.op.option("over"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +55,7 @@ class Lines:
     over: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        axes = (line.op.option("over") for line in self.lines)
+        axes = (line.over for line in self.lines)
         object.__setattr__(self, "sizes", tuple(dict.fromkeys(size for line in self.lines for size in line.sizes)))
         object.__setattr__(self, "over", tuple(dict.fromkeys(each for each in axes if each)))
 

@@ -73,8 +73,8 @@ class Bound:
     structure and line, and stretches by lines and sizes, without the prices of collectives; of a mesh also the two ends of
     transfers between stages, by what is sent and between which."""
 
-    kernels: dict[Hashable, tuple[Kernel, ...]] = field(default_factory=dict)
-    prices: dict[Hashable, tuple[Price, ...]] = field(default_factory=dict)
+    kernels: dict[Hashable, _Bound] = field(default_factory=dict)
+    prices: dict[_Bound, tuple[Price, ...]] = field(default_factory=dict)
     places: dict[tuple[Structure, Line], tuple[Place, ...]] = field(default_factory=dict)
     stretches: dict[Hashable, _Lined] = field(default_factory=dict)
     hops: dict[Hashable, tuple[Price, Price]] = field(default_factory=dict)
@@ -82,10 +82,9 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Bound:
-    """The kernels of a line, the key of their prices, and whether those depend on the mesh."""
+    """The kernels of a line, one for all lines of the same kernels, and whether their prices depend on the mesh."""
 
     kernels: tuple[Kernel, ...]
-    key: Hashable
     is_sent: bool
 
 
@@ -172,20 +171,21 @@ class Binder:
         return _Lined(Stretch(*columns, 1, carry, enters, block.reverse, True), tuple(sent))
 
     def _line(self, structure: Structure, line: Line, around: Around) -> _Bound:
-        over = line.op.option("over")
+        over = line.over
         extents = self._system.mesh.extent(over) if over else 0
-        whole = self._sizes_behind(structure, around)
+        whole = self._sizes_behind(structure, around) if around.behind else {}
         key = line.number, extents, around, tuple([self._size(dim) for dim in line.sizes]), tuple(whole.values())
-        kernels = self._known.kernels.get(key)
-        if kernels is None:
-            kernels = self._known.kernels[key] = tuple(self._bound(line, around, whole))
-        return _Bound(kernels, key, over is not None)
+        bound = self._known.kernels.get(key)
+        if bound is None:
+            kernels = tuple(self._bound(line, around, whole))
+            bound = self._known.kernels[key] = _Bound(kernels, over is not None)
+        return bound
 
     def _priced(self, bound: _Bound) -> tuple[Price, ...]:
         priced = (self._on_mesh if bound.is_sent else self._known).prices
-        prices = priced.get(bound.key)
+        prices = priced.get(bound)
         if prices is None:
-            prices = priced[bound.key] = tuple(self._prices.of(kernel) for kernel in bound.kernels)
+            prices = priced[bound] = tuple(self._prices.of(kernel) for kernel in bound.kernels)
         return prices
 
     def _sizes_behind(self, structure: Structure, around: Around) -> dict[str, float]:

@@ -18,8 +18,7 @@ Source: Huang et al. 2019 (GPipe); Narayanan et al. 2021 (1F1B, interleaved); Qi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from hw.input import unknown
 
@@ -27,8 +26,7 @@ Pass = Literal["forward", "backward", "weights"]
 """What a stage does of a microbatch; `weights`: the second part of a backward pass that is cut in two."""
 
 
-@dataclass(frozen=True, slots=True)
-class StagePass:
+class StagePass(NamedTuple):
     """One pass of one microbatch through one chunk of the model; chunks are counted from its first layer."""
 
     does: Pass
