@@ -114,13 +114,11 @@ class Call:
 
     def kernel(self, **fields: Any) -> Kernel:
         """A kernel that reads the inputs and writes the output, with `fields` on top."""
-        basis: dict[str, Any] = {
-            "name": self.op.name,
-            "ops": (self.op.name,),
-            "kind": self.op.kind,
-            "reads": self.reads,
-            "writes": (self.output.access,),
-        }
+        basis: dict[str, Any] = {"name": self.op.name, "ops": (self.op.name,), "kind": self.op.kind}
+        if "reads" not in fields:
+            basis["reads"] = self.reads
+        if "writes" not in fields:
+            basis["writes"] = (self.output.access,)
         return Kernel(**(basis | fields))
 
 

@@ -102,7 +102,8 @@ def contraction(call: Call) -> Contraction:
 def contract(call: Call, part: Contraction, covered: float = 1.0) -> Kernel:
     """The kernel of a contraction of its first two inputs; of the first it reads the share that is `covered`."""
     first, second = call.inputs[0], call.inputs[1]
-    seen = replace(first.access, nbytes=first.nbytes * covered)
+    reads, whole = call.reads, first.access
+    seen = replace(whole, nbytes=first.nbytes * covered)
     tiling = MatmulTiling(
         part.batch,
         part.m,
@@ -110,13 +111,13 @@ def contract(call: Call, part: Contraction, covered: float = 1.0) -> Kernel:
         part.k,
         DTYPE_BYTES[first.dtype],
         DTYPE_BYTES[second.dtype],
-        extra=len(call.reads) - 2,
+        extra=len(reads) - 2,
     )
     return call.kernel(
-        reads=tuple(seen if access == first.access else access for access in call.reads),
+        reads=tuple(seen if access == whole else access for access in reads),
         matrix_flops=part.flops,
         matrix_dtype=call.input_dtype,
         contractions=(part,),
-        tiling=tiling if len(call.reads) >= 2 else None,
+        tiling=tiling if len(reads) >= 2 else None,
         row_elements=part.k,
     )
