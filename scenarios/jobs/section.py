@@ -65,6 +65,7 @@ class JobSection:
             failures=self.failures,
             slowdowns=tuple(self._slowdowns(step_time)),
             jitter=spec.jitter,
+            spread=spec.spread,
             away=Away(taken, prices.period_s) if prices is not None and taken else None,
         )
 

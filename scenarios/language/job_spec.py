@@ -118,6 +118,10 @@ class JobSpec(Spec):
     jitter: Share = Field(
         default=0.0, description="mean share by which a machine's part of a step takes longer, by chance"
     )
+    spread: Share = Field(
+        default=0.0,
+        description="standard deviation, as a share, of how long machines take for the same; each keeps its pace",
+    )
     spot: SpotSpec | None = None
     seeds: Annotated[int, Field(strict=True, ge=1, le=MOST_SEEDS)] = Field(
         default=1, description="lives of the job; its words are means over them"

@@ -65,7 +65,9 @@ class Away:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job and what may happen to it. Without checkpoints it begins anew after a failure."""
+    """A job and what may happen to it. Without checkpoints it begins anew after a failure. `jitter`: the mean share by
+    which a machine's part of a step takes longer, each time anew; `spread`: the standard deviation of how long machines
+    take for the same, as a share, each for good."""
 
     steps: int
     step_s: float
@@ -77,6 +79,7 @@ class Job:
     failures: Failures | None = None
     slowdowns: tuple[Slowdown, ...] = ()
     jitter: float = 0.0
+    spread: float = 0.0
     away: Away | None = None
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Generator
-from dataclasses import replace
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ from simpy.events import Event
 
 from hw import RunError, System, load_chip
 from simulator import Simulation, parse_graph
-from simulator.faults import Away, Checkpoints, Fault, Job, Life, Poisson, Replay, Slowdown, Trace, live
+from simulator.faults import Away, Checkpoints, Fault, Job, Life, Poisson, Replay, Slowdown, Strike, Trace, live
 
 HOUR, DAY = 3600.0, 86400.0
 SPOT = Job(
@@ -26,6 +26,19 @@ SPOT = Job(
     failures=Poisson(4 * HOUR),
 )
 SEEDS = range(200)
+
+
+@dataclass(frozen=True)
+class _IsAway:
+    """One machine is away from the first, for good."""
+
+    machine: int
+
+    def strikes(self, _machines: int, _draws: random.Random) -> Iterator[Strike]:
+        yield Strike(-1.0, self.machine, 1e6)
+
+    def mtbf_s(self, _machines: int) -> float:
+        return math.inf
 
 
 def parts(life: Life) -> float:
@@ -60,6 +73,7 @@ JOBS = st.builds(
     failures=st.sampled_from([None, Poisson(10 * HOUR), Poisson(30 * HOUR, 2 * HOUR)]),
     slowdowns=st.sampled_from([(), (Slowdown(name="slow", every_s=HOUR, lasts_s=900.0, factor=1.5),)]),
     jitter=st.sampled_from([0.0, 0.05]),
+    spread=st.sampled_from([0.0, 0.05]),
     away=st.sampled_from([None, Away(((HOUR, 2 * HOUR), (5 * HOUR, 5.5 * HOUR)), 12 * HOUR)]),
 )
 
@@ -169,6 +183,27 @@ def test_jitter_waits_for_the_slowest(machines: int) -> None:
     job = Job(steps=2000, step_s=1.0, machines=machines, jitter=0.1)
     harmonic = sum(1 / n for n in range(1, machines + 1))
     assert agree([live(job, seed).time_s / job.work_s for seed in range(50)], 1 + 0.1 * harmonic)
+
+
+@pytest.mark.parametrize(("machines", "largest"), [(1, 0.3989), (8, 1.4240), (1000, 3.2414)])
+def test_the_slowest_machine_sets_the_pace(machines: int, largest: float) -> None:
+    """1 + s E[max(0, largest of n normal draws)] a step; one machine: s / sqrt(2 pi)."""
+    job = Job(steps=100, step_s=1.0, machines=machines, spread=0.02)
+    assert agree([live(job, seed).time_s / job.work_s for seed in range(100)], 1 + 0.02 * largest)
+
+
+def test_a_machine_that_stands_in_has_a_pace_of_its_own() -> None:
+    """Each machine in turn is away for good: only without the slowest is the job faster, if the spare is faster."""
+    job = Job(steps=100, step_s=1.0, machines=8, spares=1, spread=0.1)
+    faster = 0
+    for seed in range(10):
+        all_there = live(job, seed).time_s
+        times = [live(replace(job, failures=_IsAway(machine)), seed).time_s for machine in range(8)]
+        others = [time for time in times if time >= all_there]
+        assert len(others) >= 7
+        assert len(set(others)) == 1
+        faster += 8 - len(others)
+    assert faster >= 5
 
 
 def test_machines_that_are_taken_away() -> None:
