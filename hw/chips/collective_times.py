@@ -22,7 +22,7 @@ from pydantic import Field
 
 from hw.input.validation import Bytes, Efficiency, Seconds, Spec
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Cores = Annotated[int, Field(ge=0, strict=True)]
 
 

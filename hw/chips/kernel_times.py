@@ -32,10 +32,10 @@ from hw.input.wording import unknown
 _FOLDER = Path(__file__).parent.parent / "kernels"
 
 Count = Annotated[int, Field(ge=1, strict=True)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Corner = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Corner = Annotated[float, Field(ge=1, allow_inf_nan=False, strict=True)]
 """n of (a^n + b^n)^(1/n): at 1 two limits come one after the other, which is the most that they can take."""
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 
 DTypeName = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4", "fp4", "int32"]
 """Formats that units have rates for."""

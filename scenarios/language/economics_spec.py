@@ -21,7 +21,7 @@ PositiveFlops = Annotated[float, QuantityOf(Dimension.WORK)]
 Usd = Annotated[float, QuantityOf(Dimension.MONEY)]
 Wage = Annotated[float, QuantityOf(Dimension.PRICE)]
 UsdPerJoule = Annotated[float, QuantityOf(Dimension.ENERGY_PRICE, Sign.NOT_NEGATIVE)]
-Count = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
+Count = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False, strict=True)]
 
 
 class TrainingSpec(Spec):
@@ -88,7 +88,9 @@ class EconomicsSpec(Spec):
     interruptions: InterruptionsSpec | None = None
     utilisation: Efficiency = Field(default=1.0, description="share of the paid hours in which the work runs")
     electricity: UsdPerJoule | None = Field(default=None, description="price of energy, e.g. 0.12 USD/kWh")
-    pue: float = Field(default=1.0, ge=1, le=100, description="energy of the building over that of the chips")
+    pue: float = Field(
+        default=1.0, ge=1, le=100, strict=True, description="energy of the building over that of the chips"
+    )
     steps_per_run: Count = Field(default=1.0, description="steps that one run of the workload is")
     tokens_per_run: Count | None = Field(default=None, description="tokens that one run handles, on all chips")
     requests_per_run: Count = Field(default=1.0, description="requests that one run answers")
@@ -107,6 +109,9 @@ class EconomicsSpec(Spec):
             raise ValueError("{key}: write one of " + ", ".join(VOLUMES))
         if self.trainings_per_year is not None and self.training is None:
             raise ValueError("{key}: trainings_per_year wants a training")
+        figure = self.baseline if isinstance(self.baseline, BaselineSpec) else None
+        if figure and figure.cost_per_day is not None and not self.volume:
+            raise ValueError("{key}: a baseline's cost_per_day wants one of " + ", ".join(VOLUMES))
         training = self.training
         if training and training.tokens and training.parameters is None and self.tokens_per_run is None:
             raise ValueError("{key}: a training of so many tokens wants tokens_per_run, or its parameters (6PD)")

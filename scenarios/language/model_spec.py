@@ -135,7 +135,7 @@ class ParallelSpec(Spec):
         default="gather",
         description="over context-parallel chips keys are gathered, heads exchanged for tokens, or keys passed round",
     )
-    imbalance: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = Field(
+    imbalance: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False, strict=True)] = Field(
         default=1.0, description="tokens of the fullest expert, over the mean"
     )
     overlap_gradients: Flag = Field(default=True, description="gradients are reduced beside the backward pass")

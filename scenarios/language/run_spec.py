@@ -36,9 +36,9 @@ def _word(option: RunOption) -> Any:
 _TYPES: Mapping[Holds, Callable[[RunOption], Any]] = {
     Holds.WORD: _word,
     Holds.NAME: lambda _option: str,
-    Holds.FLAG: lambda _option: bool,
+    Holds.FLAG: lambda _option: Annotated[bool, Field(strict=True)],
     Holds.TIME: lambda _option: Seconds,
-    Holds.SHARE: lambda _option: Annotated[float, Field(ge=0, lt=1)],
+    Holds.SHARE: lambda _option: Annotated[float, Field(ge=0, lt=1, strict=True)],
     Holds.EFFICIENCIES: lambda _option: dict[str, OfAllOrOne],
 }
 """What each sort of option is in a file."""

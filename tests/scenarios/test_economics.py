@@ -363,6 +363,9 @@ def test_a_mistake_in_the_baseline_is_reported_not_swallowed(tmp_path: Path) -> 
         ("{baseline: nowhere.yaml}", r"s.yaml:5:23: there is no scenario file '.*nowhere.yaml'"),
         ("{baseline: library:nowhere}", r"s.yaml:5:23: unknown scenario of the library"),
         ("{interruptions: {every: 0 s, checkpoint: 1 s}}", "economics.interruptions.every must be more than 0"),
+        ("{baseline: {cost_per_day: 3}}", "a baseline's cost_per_day wants one of runs_per_day, requests_per_day"),
+        ("{pue: true}", "true will not do for economics.pue: it wants a number"),
+        ("{requests_per_day: true}", "true will not do for economics.requests_per_day: it wants a number"),
         ("{utilization: 1}", "did you mean 'economics.utilisation'"),
     ],
 )

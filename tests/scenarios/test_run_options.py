@@ -10,7 +10,7 @@ import pytest
 from hw import SpecError
 from scenarios import load_scenario, schema_of, what_if
 from simulator import Holds, RunOption, RunOptions, run_options
-from tests.support.cases import written
+from tests.support.cases import overlapse, written
 
 GUIDE = Path(__file__).parents[2] / "docs" / "language.md"
 HEAD = "| key | default | |\n|---|---|---|\n"
@@ -108,3 +108,13 @@ def test_a_wrong_word_is_told_with_all_others() -> None:
 )
 def test_padding_follows_the_calibration_unless_it_is_said(calibration: Any, padding: bool | None, pads: bool) -> None:
     assert RunOptions(calibration=calibration, padding=padding).pads is pads
+
+
+@pytest.mark.parametrize(
+    ("said", "wants"),
+    [("fold: 0", "true or false"), ("padding: 'yes'", "true or false"), ("network_share: true", "a number")],
+)
+def test_a_number_is_no_flag_and_a_flag_no_number(tmp_path: Path, said: str, wants: str) -> None:
+    shown = overlapse("run", written(tmp_path, f"{MATMUL}run: {{{said}}}\n"))
+    assert shown.exit_code == 2
+    assert f"run.{said.split(':')[0]}: it wants {wants}" in shown.stderr

@@ -67,7 +67,7 @@ def log_softmax_backward(call: Call) -> Sequence[Kernel]:
             reads=(total.access, *(replace(each.access, nbytes=0.0) for each in held)),
             vector_flops=float(total.elements),
             vector_dtype=total.dtype,
-            tiling=StreamTiling(total.elements, live, 1),
+            tiling=StreamTiling(total.elements, live, len(call.inputs)),
         )
     ]
 

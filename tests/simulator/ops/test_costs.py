@@ -305,6 +305,14 @@ def test_flops_unit_and_bytes(case: Case) -> None:
     assert all(bool(kernel.matrix_dtype) == bool(kernel.matrix_flops) for kernel in kernels)
 
 
+def test_the_tiles_of_a_kernel_say_how_often_each_of_its_reads_happens() -> None:
+    """One figure for each read, those of held tensors of which nothing moves among them."""
+    for line, *_ in (case for cases in CASES.values() for case in cases):
+        for kernel in kernels_of(line, system=PAIR, **DIMS):
+            for tile in kernel.tiling.tiles(1e6, (16, 16)) if kernel.tiling is not None else ():
+                assert len(tile.rereads) == len(kernel.reads), line
+
+
 def test_a_tensor_that_is_all_three_of_q_k_and_v_is_read_once_by_each_kernel() -> None:
     scores, _, context = kernels_of("o:bf16[H,T,D] = attention(x:bf16[H,T,D], x, x, kind=standard)", **DIMS)
     x, square = 4 * 8 * 16 * 2, 4 * 8 * 8 * 2
