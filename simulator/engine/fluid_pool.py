@@ -6,7 +6,9 @@ its cap and nothing is solved (the test is exact). Only resources that overflow 
 components, and a component is solved again when one of its flows comes or goes. Solutions are remembered by the
 multiset of shapes. A flow that is slowed keeps its event in SimPy's heap and re-arms when it fires; only a speed-up
 pushes a new one. Instants have two phases: first everything that ends or begins at this time, then one `settle`.
-Time is integer picoseconds: a deadline is rounded once, when it is set, and is at least 1 ps away.
+Time is integer picoseconds: a deadline is rounded once, when it is set, and is at least 1 ps away. What is due at half a
+picosecond is due at the next: sizes are round, so halves are common, and the last digit of a rate, which depends on the
+order in which loads are added up, would decide whom a queue takes first.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ _AFTER_ALL = EventPriority(2)
 
 _LIMIT = 1.0 + ADDED
 _NEVER = 1 << 200
+_NUDGE = 0.0123
+"""Picoseconds by which a deadline is late before it is rounded: far above float noise, and no simple fraction is so near a
+half."""
 _NOTHING: Any = ()
 """The callbacks of an event that no longer counts."""
 _REMEMBERED = 100_000
@@ -40,7 +45,7 @@ class Use:
 
     def __init__(self, number: int, alone_ps: float, demands: tuple[tuple[int, float], ...], weight: float) -> None:
         self.number = number
-        self.alone_ps = max(1, round(alone_ps)) if alone_ps > 0 else 0
+        self.alone_ps = max(1, round(alone_ps + _NUDGE)) if alone_ps > 0 else 0
         self.cap = 1.0 / alone_ps if alone_ps > 0 else 0.0
         self.weight = weight
         # a demand that stands for several alike tasks can be more than the resource gives in the time of one
@@ -216,7 +221,8 @@ class Pool:
                 crowded.append(flow)
             else:
                 flow.wake = flow
-                lasts = flow.use.alone_ps if flow.left == 1.0 else largest([1, round(flow.left / flow.use.cap)])
+                whole = flow.left == 1.0
+                lasts = flow.use.alone_ps if whole else largest([1, round(flow.left / flow.use.cap + _NUDGE)])
                 flow.ends = flow.armed = ends = now + lasts
                 heappush(env.due, (ends, NORMAL, next(env.numbers), flow))  # env.after(lasts, flow)
         return crowded
@@ -282,7 +288,7 @@ class Pool:
             flow.left = left = left - flow.rate * (now - flow.since)
             flow.since = now
         flow.rate = rate
-        flow.ends = ends = now + (round(left / rate) or 1) if left > 0.0 else now + 1
+        flow.ends = ends = now + (round(left / rate + _NUDGE) or 1) if left > 0.0 else now + 1
         if ends < flow.armed:
             self._arm(flow, now)
 

@@ -1,6 +1,7 @@
 """Halving-doubling: log2 n rounds a phase with partners 1, 2, 4, ... places away; n a power of two.
 
-Model: partners exchange all they have so far; a reduce-scatter goes backwards.
+Model: partners exchange all they have so far; a reduce-scatter goes backwards. A round begins when the one before is over
+everywhere: where some partners are nearer, their next messages would hold up the last ones of those that are farther.
 Source: Thakur, Rabenseifner, Gropp 2005.
 """
 
@@ -15,7 +16,7 @@ from simulator.collectives.form import GATHERS, Form
 from simulator.collectives.group import Group
 from simulator.collectives.registry import Algorithm, add_algorithm
 from simulator.collectives.request import CollectiveRequest
-from simulator.collectives.rounds import Rounds, chain
+from simulator.collectives.rounds import MessageRound, Rounds
 from simulator.collectives.transfer import Message, Transfer
 
 
@@ -40,9 +41,10 @@ def _transfer(group: Group, request: CollectiveRequest) -> Transfer:
 
 def _rounds(group: Group, nbytes: float, scatter: bool) -> Rounds:
     steps = [tuple(each) for each in _doublings(group, nbytes)]
-    rounds: Rounds = []
-    chain(rounds, steps[::-1] if scatter else steps, 0)
-    return rounds
+    return [
+        MessageRound(messages, 0, (at - 1,) if at else (), gate=at > 0)
+        for at, messages in enumerate(steps[::-1] if scatter else steps)
+    ]
 
 
 HALVING_DOUBLING = add_algorithm(
