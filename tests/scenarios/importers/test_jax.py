@@ -114,3 +114,9 @@ def test_a_shard_map_costs_the_same_before_and_after_partitioning() -> None:
     for word in ("time", "flops", "network_bytes"):
         assert float(str(before[word])) == pytest.approx(float(str(after[word])), rel=1e-6), word
     assert float(str(before["flops"])) == 2 * 2 * 256 * D * 2 * D + 256 * 2 * D
+    # of a chip: 256 rows, and a quarter of what is wide; two products, and relu between them in place
+    first, relu, second = 256 * D + D * 2 * D + 256 * 2 * D, 2 * 256 * 2 * D, 256 * 2 * D + 2 * D * D + 256 * D
+    read_and_written_by_the_sum = 2 * 256 * D
+    by_hand = 4 * (first + relu + second + read_and_written_by_the_sum)
+    for each in (before, after):
+        assert float(str(each["hbm_bytes"])) == pytest.approx(by_hand, rel=1e-4)

@@ -109,6 +109,11 @@ def test_a_step_of_fsdp_gathers_weights_and_scatters_gradients() -> None:
     made = from_torch(Sharded(), (torch.zeros(ROWS, WIDTH),), train=True)
     assert matrix_flops(made) == 5 * PRODUCT
     assert words(made)["network_bytes"] == 2 * 2 * 7 / 8 * WEIGHT
+    products = 5 * (ROWS * WIDTH + WIDTH * WIDE + ROWS * WIDE)
+    relu, loss = 5 * ROWS * WIDE, 11 * ROWS * WIDTH  # there and back; squares, their mean, and the gradient of both
+    moved = 4 * (WIDTH * WIDE + WIDTH * WIDE // RANKS)  # two are gathered, two scattered
+    by_hand = 4 * (products + relu + loss + moved)
+    assert float(str(summarise(built(made))["hbm_bytes"])) == pytest.approx(by_hand, rel=1e-4)
     kinds = [line.partition(" = ")[2].partition("(")[0] for line in made.ops]
     assert (kinds.count("all_gather"), kinds.count("reduce_scatter")) == (2, 2)
 
