@@ -52,6 +52,11 @@ class ChunkSort:
         """The slot of what the last chunk makes, from which its backward pass begins."""
         return self.structure.slot(self.chunk.ends.makes.name)
 
+    @property
+    def reductions(self) -> frozenset[str]:
+        """The names of what passes leave for later ones to wait for."""
+        return frozenset(name for left in self.structure.chunk.leaves for name, _ in left)
+
     def dims(self, parallel: Parallel, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the dims of its buffers under a parallelism that has the same axes."""
         return self.chunk.dims(sizes, parallel)

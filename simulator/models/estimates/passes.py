@@ -1,7 +1,8 @@
 """The passes of a chunk: their longest paths, and their work.
 
 Model: a pass begins when its input is there and its stage's compute queue is free. Of what passes before it left to do in
-other queues, that of the one queue is counted that has most to do beside compute: it goes about it in order, too. Behind the
+other queues, that of the one queue is counted that has most to do beside compute: it goes about it in order, too, and, where
+it reduces gradients, holds up passes that are not to be further ahead. Behind the
 last pass stand the reductions of gradients and the optimizer's step; before the first one the gathers of weights.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from simulator.models.estimates.chunks import ChunkSort
 from simulator.models.estimates.paths import NEVER, Course, Walk
+from simulator.models.estimates.program import LEFT
 from simulator.models.estimates.rows import COMPUTE, Binder, Rows
 from simulator.models.estimates.stages import UNBOUND, ChunkPasses, Pass, Paths
 from simulator.models.estimates.work import Work
@@ -100,6 +102,15 @@ def _in_queues(rows: Rows) -> dict[str, float]:
     return found
 
 
+def _queues(rows: Mapping[tuple[str, bool], Rows]) -> dict[str, str]:
+    """The queue of each op that sends something in a pass of a microbatch."""
+    found: dict[str, str] = {}
+    for name in PASSES:
+        for stretch in rows[name, False]:
+            found |= {op: stretch.prices[at].queue for at in stretch.sends for op in stretch.kernels[at].ops}
+    return found
+
+
 def _tied(rows: Rows) -> tuple[float, float] | None:
     """Serial seconds of what a chunk exchanges with another one behind all passes, and of what follows."""
     together, after = 0.0, 0.0
@@ -134,6 +145,9 @@ class _Walks:
         self._sort, self._rows, self._courses, self._beside = sort, rows, courses, beside
         self._takes = {"forward": sort.takes("forward"), "backward": sort.takes("backward") or seed, "weights": ()}
         self._makes = {"forward": sort.gives("forward") or seed, "backward": sort.gives("backward"), "weights": ()}
+        # whether what later passes wait for is made in the queue beside compute
+        made = {name for name, queue in _queues(rows).items() if queue == beside}
+        self._holds_up = bool(sort.reductions) and sort.reductions <= made
         self._slots = len(sort.structure.slots)
         self._known: dict[str, tuple[Paths, Paths]] = {}
 
@@ -142,8 +156,18 @@ class _Walks:
         if name not in self._known:
             walks = self._sources(name, (name,), self._rows[name, False])
             self._known[name] = (self._paths(walks[0], name), self._paths(walks[1], name))
-        seconds = _in_queues(self._rows[name, False]).get(self._beside, 0.0)
-        return Pass(*self._known[name], serial, replace(UNBOUND, beside=seconds))
+        rows = self._rows[name, False]
+        seconds = _in_queues(rows).get(self._beside, 0.0)
+        if name != self._sort.structure.chunk.final or not self._holds_up:
+            return Pass(*self._known[name], serial, replace(UNBOUND, beside=seconds))
+        course = self._courses.of(self._sort, (name,), rows, self._makes[name])
+        by_beside = self._paths(self._from_beside().through(course, rows), name)
+        return Pass(*self._known[name], serial, replace(by_beside, beside=max(by_beside.beside, seconds)))
+
+    def _from_beside(self) -> Walk:
+        """From when the queue beside compute is free: what passes before have left is there if that is where it is made."""
+        ready = (self._sort.structure.slot(LEFT),) if self._holds_up else ()
+        return Walk.of(self._slots, ready=ready, queues=(self._beside,))
 
     def last(self, name: str, serial: float, ends: bool) -> Pass:
         """That of the last microbatch, which does at least as much; `ends`: with what stands behind it."""
@@ -154,7 +178,7 @@ class _Walks:
         sections = name, "last", "end"
         by_input, by_queue = (walk.latest for walk in self._sources(name, sections, rows))
         course = self._courses.of(self._sort, sections, rows, self._makes[name])
-        by_beside = Walk.of(self._slots, queues=(self._beside,)).through(course, rows).latest
+        by_beside = self._from_beside().through(course, rows).latest
         return replace(
             found,
             from_input=replace(found.from_input, end=by_input),

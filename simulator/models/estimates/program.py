@@ -3,7 +3,9 @@
 Model: the sections of a chunk (`simulator.passes.pipeline.chunks`) but for sizes are a `Structure`, which is built once for
 all configurations that have it; equal ops have one number in all structures. Names become numbers of slots; views are seen
 through, as in a run. What a block asks for of other rounds (`w@round`, `after=y@round-2`) is asked of the history of that
-name, where the same walk has made it.
+name, where the same walk has made it. What ops wait for that passes before have left last has a slot of its own (`LEFT`).
+Assumes: that an op in a block waits for a round by its number is left out, and so is what passes have left before the last:
+a bound without them is one as well.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ Ref = tuple[int, int | None]
 
 Named = tuple[str, int | None]
 """The same by name."""
+
+LEFT = "left by the last pass"
+"""The name of the slot of what a pass leaves last for later ones to wait for."""
 
 SECTIONS = ("begin", "forward", "backward", "weights", "end")
 
@@ -126,7 +131,7 @@ class Structure:
                 alone = []
             inner: list[Line] = []
             for op in every_op(item.items):
-                self._enter(inner, op)
+                self._enter(inner, op, inside=True)
             found.append(Lines(tuple(inner), item, tuple(self._entered(item))))
         return (*found, Lines(tuple(alone))) if alone else tuple(found)
 
@@ -138,7 +143,7 @@ class Structure:
                 del self._behind[start]
                 yield start, behind[0][0]
 
-    def _enter(self, lines: list[Line], op: Op) -> None:
+    def _enter(self, lines: list[Line], op: Op, inside: bool = False) -> None:
         kind = find_kind(op)
         for tensor in (*op.inputs, op.output):
             self.types.setdefault(tensor.name, tensor)
@@ -149,7 +154,7 @@ class Structure:
             return
         line = self._known.get(op)
         if line is None:
-            line = self._known[op] = self._line(op)
+            line = self._known[op] = self._line(op, inside)
         for tensor in op.inputs:
             self.readers.setdefault(tensor.name, {})[line] = None
         group = self._group_of.get(op.name, ())
@@ -160,13 +165,14 @@ class Structure:
             line = self._joined(op, tuple(reversed(members)))
         lines.append(line)
 
-    def _line(self, op: Op) -> Line:
+    def _line(self, op: Op, inside: bool) -> Line:
         sizes = dict.fromkeys((dim.size, dim.axes) for tensor in (*op.inputs, op.output) for dim in tensor.dims)
         rounds = tuple((tensor.name, offset_of(tensor.rounds)) for tensor in op.inputs if tensor.rounds)
         awaited = [each.strip() for each in (op.option("after") or "").strip("[]").split(",")]
         read = [read_reference(each) for each in awaited if each]
-        after = tuple((name, offset_of(its)) for name, its in read)
-        return Line(op, self._number(op), tuple(sizes), rounds, after)
+        after = [(name, offset_of(its)) for name, its in read if not inside or all(each.relative for each in its)]
+        after += [(LEFT, None)] if self.chunk.awaits.get(op.name) == 1 else []
+        return Line(op, self._number(op), tuple(sizes), rounds, tuple(after))
 
     def _joined(self, op: Op, members: tuple[Line, ...]) -> Line:
         """Ops that are one kernel."""

@@ -3,7 +3,8 @@
 Model: a stage goes about its passes in the order of the schedule (`simulator.passes.pipeline.schedules`); a pass needs what
 comes from the chunk before or behind it, by a transfer. Two recurrences: `earliest`, in which a pass begins when its stage's
 compute queue is free and its input is there, and ends for the next chunk and for its own queue as its longest paths say,
-and in which the busiest queue beside compute goes about what passes leave to it in their order, too;
+and in which the busiest queue beside compute goes about what passes leave to it in their order, too, and holds up a pass
+whose paths say so;
 and `serial`, in which a chip does one thing at a time, transfers included, in program order.
 Law: both are max-plus linear in times. Where every pass of every chunk is a period behind that of the microbatch before it,
 for as many microbatches as a stage ever has ahead, it stays so: more microbatches add so many periods. They are not gone
@@ -160,13 +161,16 @@ def _earliest(moves: Moves, pipes: Sequence[Pipe], numbers: _Numbers) -> _Walked
             continue
         by_out, by_queue, own_out, own_queue, told, final, first, left = done
         given, queue = came[source], free[stage]
+        out = larger(given + by_out, queue + own_out)
+        now = larger(given + by_queue, queue + own_queue)
         if left is not None:
             if number == last:
                 end = larger(end, beside[stage] + left[3])
-            beside[stage] = late = larger(larger(given + left[0], queue + left[1]), beside[stage] + left[2])
+            busy = beside[stage]
+            beside[stage] = late = larger(larger(given + left[0], queue + left[1]), busy + left[2])
             besides[key].append(late)
-        out = larger(given + by_out, queue + own_out)
-        now = larger(given + by_queue, queue + own_queue)
+            if left[4] is not None:
+                out, now = larger(out, busy + left[4]), larger(now, busy + left[5])
         if not number:
             out, now = larger(out, first[0]), larger(now, first[1])
         if number == last:
@@ -210,12 +214,15 @@ def _beside_numbers(
     done: Sequence[Pass], last: Sequence[Pass], of: Callable[[Sequence[float]], Any]
 ) -> tuple[Any, ...]:
     """Of a pass: from its input, from its queue and from when the queue beside it is free to when that is free again, and
-    from then to the end of all that follows the last one."""
+    from then to the end of all that follows the last one, to what it makes and to its queue's end, if that holds it up."""
+    holds_up = any(each.from_beside.queue > NEVER for each in done)
     return (
         of([each.from_input.beside for each in done]),
         of([each.from_queue.beside for each in done]),
         of([each.from_beside.beside for each in done]),
         of([each.from_beside.end for each in last]),
+        of([each.from_beside.out for each in done]) if holds_up else None,
+        of([each.from_beside.queue for each in done]) if holds_up else None,
     )
 
 

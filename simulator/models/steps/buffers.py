@@ -28,6 +28,9 @@ GATHER_QUEUE = "gather"
 SUM_QUEUE = "sum"
 """Gradients that are reduced before they are added up are added up in a queue of their own."""
 
+_REDUCED = "r"
+"""What the names of reduced gradients begin with."""
+
 IN_PLACE = ("in_place", "true")
 """A collective's input and output are one buffer."""
 
@@ -201,11 +204,16 @@ class Stored:
         ops.append(Op(total, "accumulate", (buffer.here(self.main(buffer)), new), told))
         return total
 
+    @staticmethod
+    def reduction(buffer: Buffer) -> str:
+        """The name of what reduces a part's gradients over data-parallel chips."""
+        return buffer.tensor(_REDUCED, buffer.dtype).name
+
     def _reduced(self, buffer: Buffer, total: Tensor, ops: list[Op]) -> Tensor:
         if not buffer.data:
             return total
         kind = "reduce_scatter" if self.is_shared(buffer) else "all_reduce"
-        made = buffer.tensor("r", total.dtype, self._more(buffer), partial=buffer.copies)
+        made = buffer.tensor(_REDUCED, total.dtype, self._more(buffer), partial=buffer.copies)
         # until ZeRO-2 a gradient stays whole until the weights are stepped: what is reduced is a part of it
         told = () if self.sums_late(buffer) else (IN_PLACE,)
         ops.append(Op(made, kind, (total,), (("over", buffer.data), *told)))

@@ -22,9 +22,11 @@ from simulator.models.steps.pytorch.pools import outside_of_blocks
 from simulator.models.steps.roles import step_roles
 from simulator.models.steps.saved.kept import kept_by_blocks
 from simulator.models.steps.storage.buffer import HERE, Buffer, size_of
+from simulator.models.steps.storage.held_back import Group, HeldBack, held_back
 from simulator.models.steps.storage.tied import Tie
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import PipelineChunk
+from simulator.passes.pipeline.schedules import Pass
 from simulator.passes.pipeline.step import room_for
 
 
@@ -163,25 +165,45 @@ class Chunk:
         ]
         return replace(block, items=tuple(waiting))
 
+    def held_back(self, items: Sequence[Op | Repeat]) -> HeldBack:
+        """Items in which the gradients of weights are made, held back so that those of no more than two parts are there at
+        once; as they are where gradients are not thrown away once they are reduced."""
+        groups = []
+        for part in reversed(self.parts):
+            late = [buffer for buffer in part.buffers if self.stored.sums_late(buffer)]
+            weights = {weight.name for buffer in late for weight in buffer.weights}
+            named = {name for name, of in self.back.stands_for.items() if of in weights}
+            if late:
+                named |= {self.back.of[name].name for name in weights}
+                reduced = tuple(self.stored.reduction(buffer) for buffer in late)
+                groups.append(Group(frozenset(named), reduced, part.rounds))
+        return held_back(items, groups)
+
     def for_pipeline(self, splits: bool) -> PipelineChunk:
         """The chunk as a pipeline takes it; `splits`: its backward pass in two, the gradients of weights last."""
         others, final = self.backward(last=False), self.backward(last=True)
         takes, makes, gives, gradient = self.ends.takes, self.ends.makes, self.ends.gives, self.ends.gradient
-        plain, late = self._split(others) if splits else (others, [])
-        last, last_late = self._split(final) if splits else (final, [])
+        plain, late = self._split(others) if splits else ([], others)
+        last, last_late = self._split(final) if splits else ([], final)
+        held, last_held = self.held_back(late), self.held_back(last_late)
+        last_pass: dict[Pass, Items] = {"backward": last_held.items}
+        if splits:
+            last_pass = {"backward": tuple(last), "weights": last_held.items}
         return PipelineChunk(
             forward=self.forward,
-            backward=tuple(plain),
-            weights=tuple(late),
+            backward=tuple(plain) if splits else held.items,
+            weights=held.items if splits else (),
             begin=tuple(self.declared()),
             end=tuple(self.stepped()),
             takes=(takes.name,) if takes is not None else (),
             makes=(makes.name,) if gradient is not None else (),
             takes_back=(gradient.name,) if gradient is not None else (),
             makes_back=(gives.name,) if gives is not None else (),
-            last={"backward": tuple(last), "weights": tuple(last_late)} if splits else {"backward": tuple(last)},
+            last=last_pass,
             fuse=tuple(self.fuse),
             held=(self.parts[-1].returns,) if self.parts[-1].returns else (),
+            leaves=tuple(each.left for each in held.leaves),
+            awaits=held.awaits,
         )
 
     def _split(self, items: Sequence[Op | Repeat]) -> tuple[list[Op | Repeat], list[Op | Repeat]]:

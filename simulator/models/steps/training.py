@@ -137,21 +137,22 @@ class Step:
     def _whole(self) -> OpGraph:
         """Without a pipeline: every microbatch through the whole model."""
         chunk = self.chunk(Slice(0, self.stack.layers))
-        declared = chunk.declared()
-        last = (*chunk.forward, *chunk.backward(last=True))
+        declared, final = chunk.declared(), chunk.held_back(chunk.backward(last=True))
+        last = (*chunk.forward, *final.items)
         fuse = chunk.fuse
         items: list[Op | Repeat] = [*declared]
         names: dict[str, str] = {}
         if self.microbatches > 1:
             # all microbatches but the last are a block; the last one stands apart, since behind it sums are complete
-            items.append(Repeat(self.microbatches - 1, (*chunk.forward, *chunk.backward(last=False))))
+            others = chunk.held_back(chunk.backward(last=False))
+            items.append(Repeat(self.microbatches - 1, (*chunk.forward, *others.between_rounds())))
             shared = {op.name for op in every_op(tuple(declared))}
             names = {name: f"{name}{_LAST}" for name in own_names(last, shared)}
             fuse += [tuple(names[name] for name in group) for group in fuse]
         # a loop of PyTorch's own lets go of what the model returned once it has the loss
         holds = self.training.eager and not self.stored.pytorch
         held = (self._held(last, chunk.parts[-1].returns),) if holds else ()
-        items += renamed((*last, *chunk.stepped(), *held), names)
+        items += final.behind_others(renamed((*last, *chunk.stepped(), *held), names), names)
         dims = {**self.sizes, **chunk.dims(self.sizes)}
         roles = chunk.roles()
         roles |= {called: roles[name] for name, called in names.items() if name in roles}

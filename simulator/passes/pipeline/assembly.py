@@ -26,6 +26,7 @@ class Assembly:
         self.step = step
         self.copies = [Copies(chunk, number, step.place(number)) for number, chunk in enumerate(step.chunks)]
         self.waits: dict[int, list[str]] = {}
+        self.left: dict[int, list[list[str]]] = {}
         self.types: dict[tuple[int, str], Tensor] = {}
 
     def items(self, order: Sequence[StagePass]) -> Items:
@@ -34,7 +35,7 @@ class Assembly:
         for copies in self.copies:
             items += copies.copy("begin")
         for step in order:
-            after = self.waits.pop(step.chunk % self.step.pipeline.stages, [])
+            after = self._awaited(step)
             items += self.copies[step.chunk].copy(step.does, step.microbatch, self.step.is_last(step), after)
             for hop in self.step.hops(step):
                 items += self._hop(step, hop)
@@ -43,6 +44,16 @@ class Assembly:
         if self.step.pipeline.buffered:
             items += (self._held(number) for number in range(len(self.copies)))
         return tuple(items)
+
+    def _awaited(self, step: StagePass) -> dict[str, list[str]]:
+        """What ops of a pass wait for of the passes of its stage before, by their names; "" is the first op."""
+        chunk, stage = self.step.chunks[step.chunk], step.chunk % self.step.pipeline.stages
+        after = {"": self.waits.pop(stage, [])}
+        if step.does == chunk.final:
+            left, copies = self.left.setdefault(stage, []), self.copies[step.chunk]
+            after |= {name: left[-back] for name, back in chunk.awaits.items() if back <= len(left)}
+            left += ([copies.reference(*each, step.microbatch) for each in group] for group in chunk.leaves)
+        return after
 
     def _held(self, number: int) -> Op:
         """What reads, when the step is over, what a chunk has made of all microbatches, and given back."""

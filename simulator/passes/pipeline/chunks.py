@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from simulator.graph.items import Items, Repeat, Tensor, every_block, every_op
+from simulator.graph.items import Items, Repeat, Round, Tensor, every_block, every_op
 from simulator.passes.pipeline.schedules import Pass
 
 Section = Pass | str
@@ -23,6 +23,9 @@ SECTIONS: tuple[Section, ...] = ("begin", "forward", "backward", "weights", "end
 Path = tuple[int, ...]
 """A block by its place in a section: that of its item, then in the block around it; () is no block."""
 
+Left = tuple[tuple[str, tuple[Round, ...]], ...]
+"""What a pass leaves for later ones of its stage to wait for: names of ops, and of which rounds they are meant."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineChunk:
@@ -33,6 +36,8 @@ class PipelineChunk:
     `carried`: by the name under which a microbatch takes an accumulator in, the name that it has with that microbatch in.
     `last`: what the last microbatch has instead of a pass (gradients reduced layer by layer). `fuse`: groups of ops.
     `held`: what a pipeline that is buffered holds until the step is over, beside what the chunk makes and gives back.
+    `leaves`: what the last pass of a microbatch leaves for later passes of the stage to wait for, in order; `awaits`: by the
+    names of its ops, which of all that was left they wait for: 1 what was left last.
     """
 
     forward: Items
@@ -49,6 +54,8 @@ class PipelineChunk:
     last: Mapping[Pass, Items] = field(default_factory=dict)
     fuse: tuple[tuple[str, ...], ...] = ()
     held: tuple[str, ...] = ()
+    leaves: tuple[Left, ...] = ()
+    awaits: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kept = {*self.shared, *self.carried}
@@ -57,6 +64,11 @@ class PipelineChunk:
             wrong = next((name for pair in block.carry for name in pair if name in kept), None)
             if wrong is not None:
                 raise ValueError(f"'{wrong}' is carried from round to round of a block, so no microbatch can share it")
+
+    @property
+    def final(self) -> Pass:
+        """The last pass of a microbatch."""
+        return "weights" if self.weights else "backward"
 
     def section(self, name: Section, last: bool = False) -> Items:
         """The items of a part; `last`: as the last microbatch has it."""

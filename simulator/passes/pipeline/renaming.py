@@ -94,14 +94,17 @@ class Copies:
         self._home_copy: dict[str, tuple[Section, int]] = {}
         self._ending: frozenset[str] = frozenset()
 
-    def copy(self, section: Section, microbatch: int = -1, last: bool = False, after: Sequence[str] = ()) -> Items:
-        """A part of the chunk for a microbatch; 'begin' and 'end' are of none. `after`: what its first op waits for."""
+    def copy(
+        self, section: Section, microbatch: int = -1, last: bool = False, after: Mapping[str, list[str]] | None = None
+    ) -> Items:
+        """A part of the chunk for a microbatch; 'begin' and 'end' are of none. `after`: by their names, what ops wait for,
+        the first op under ""."""
         key = (section, last)
         if key not in self._templates:
             self._templates[key] = _templates(self.chunk.section(section, last), self.place)
         if section == "end":
             self._ending = made_in(self.chunk.end)
-        copy = _Copy(self, section, microbatch, self._homes[last], list(after))
+        copy = _Copy(self, section, microbatch, self._homes[last], dict(after or {}))
         made = tuple(copy.items(self._templates[key], ()))
         for end in self._starts.keys() & copy.made:
             self.accumulated[self._starts[end]] = self.name(end, microbatch)
@@ -117,6 +120,10 @@ class Copies:
         if microbatch < 0 and name not in self._ending:
             microbatch = self.newest.get(name, -1)
         return f"{name}.s{self.number}" if microbatch < 0 else f"{name}.s{self.number}.m{microbatch}"
+
+    def reference(self, name: str, rounds: Sequence[Round], microbatch: int) -> str:
+        """How ops of other copies ask for a name of a microbatch."""
+        return reference(self.name(name, microbatch), rounds)
 
     def is_elsewhere(self, name: str, copy: tuple[Section, int]) -> bool:
         """Whether a name that a block shares with those of other copies lives in one of those: all but the first."""
@@ -135,7 +142,7 @@ class _Copy:
     section: Section
     microbatch: int
     homes: Mapping[str, tuple[Section, Path]]
-    after: list[str]
+    after: dict[str, list[str]]
     made: set[str] = field(default_factory=set)
     known: dict[tuple[str, tuple[Round, ...], Path], Tensor] = field(default_factory=dict)
 
@@ -152,7 +159,8 @@ class _Copy:
             options = each.options
             # nothing issues a view: the next op waits
             if each.after or (self.after and not find_kind(each.op).view):
-                options = (*options, ("after", self._awaited(each, path)))
+                awaited = self._awaited(each, path)
+                options = (*options, ("after", awaited)) if awaited else options
             output = self._tensor(each.op.output, path)
             self.made.add(each.op.name)
             yield Op(output, each.op.kind, inputs, options, each.op.source)
@@ -179,8 +187,8 @@ class _Copy:
         return (Round(0, relative=True),) * len(path)
 
     def _awaited(self, template: Template, path: Path) -> str:
-        """`after=` of an op under the names of this copy; the first op also waits for what the copy is to wait for."""
+        """`after=` of an op under the names of this copy, "" if it waits for nothing; the first op also waits for what the
+        copy is to wait for."""
         names = [reference(self._name(name), rounds or self._rounds(name, path)) for name, rounds in template.after]
-        names += self.after
-        self.after = []
-        return names_listed(names, template.listed)
+        names += [*self.after.pop("", ()), *self.after.pop(template.op.name, ())]
+        return names_listed(names, template.listed) if names else ""

@@ -112,8 +112,8 @@ class Step:
 
     @cached_property
     def is_stamped(self) -> bool:
-        """Whether all copies of a pass are alike but for names: none waits for what was sent, what passes make is of one
-        microbatch, and nothing reads what all of them have made."""
+        """Whether all copies of a pass are alike but for names: none waits for what was sent, or left by passes before, what
+        passes make is of one microbatch, and nothing reads what all of them have made."""
         return not self.pipeline.blocking and not self.pipeline.buffered and all(map(_is_stamped, self.chunks))
 
 
@@ -129,5 +129,7 @@ def typed(chunk: PipelineChunk, name: str, called: str, written: str = "") -> Te
 
 
 def _is_stamped(chunk: PipelineChunk) -> bool:
+    if chunk.awaits:
+        return False
     passes = (*chunk.forward, *chunk.backward, *chunk.weights, *(item for each in chunk.last.values() for item in each))
     return made_in(passes).isdisjoint({*chunk.shared, *chunk.carried, *named_in(chunk.begin)})

@@ -44,16 +44,23 @@ def test_bounds_are_those_of_estimates_and_times_only_where_there_is_room() -> N
         assert part == (expected if estimate.least_memory <= room else Bounded(estimate.least_memory))
 
 
-def test_gradients_that_wait_for_one_another_are_counted() -> None:
-    """Weight passes that stand together at the end of a zero-bubble pipeline make gradients faster than nodes reduce them:
-    compute alone is over long before."""
-    parallel = Parallel(pp=4, dp=4, zero=2, schedule="zero_bubble")
+@pytest.mark.parametrize(
+    ("parallel", "least", "resources"),
+    [
+        (Parallel(pp=2, dp=4, zero=2, schedule="gpipe"), 0.93, 0.87),
+        (Parallel(dp=8, zero=2), 0.99, 0.98),
+    ],
+    ids=["pipeline", "data"],
+)
+def test_gradients_that_wait_for_one_another_are_counted(parallel: Parallel, least: float, resources: float) -> None:
+    """Backward passes make gradients faster than nodes reduce them, and are held up: compute alone takes far less, and so
+    does what the busiest resource has to do in a pipeline, whose transfers beside that are not counted."""
     training, system = Training(batch=48, seq=256), system_for(parallel, node=2)
     found = Estimator(WIDE, system).estimate(parallel, training)
     run = simulate(train_graph(WIDE, parallel, training), system)
     assert found.earliest <= run.time_s * (1 + 1e-9)
-    assert found.earliest >= 0.93 * run.time_s
-    assert found.lower_bound < 0.87 * run.time_s
+    assert found.earliest >= least * run.time_s
+    assert found.lower_bound < resources * run.time_s
 
 
 @pytest.mark.parametrize("seq", [256, 2048])
