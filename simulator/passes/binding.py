@@ -66,6 +66,7 @@ def _check_ops(graph: OpGraph, system: System, problems: Problems, known: Known,
 def _check_items(items: Items, graph: OpGraph, system: System, problems: Problems, known: Known, written: bool) -> None:
     """Add every problem of some items. Once an op of a form is sound, only what the others wait for is looked at."""
     earlier: set[str] = set()
+    known = replace(known, ops=frozenset(op.name for op in graph.every_op()))
     sound: set[Hashable] = set()
     shares = share_problems(graph, system) if known.mesh else {}
     how = cutting(graph, system)

@@ -29,12 +29,14 @@ MAX_ELEMENTS = 10**18
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What of a scenario is sound, so that one mistake is not reported again at every op that meets it."""
+    """What of a scenario is sound, so that one mistake is not reported again at every op that meets it; `ops`: the names of
+    all ops of its graph, by which those that are awaited are looked up."""
 
     chip: bool = True
     mesh: bool = True
     broken_dims: frozenset[str] = frozenset()
     unread_ops: frozenset[str] = frozenset()
+    ops: frozenset[str] = frozenset()
 
 
 def is_size(size: Any) -> bool:
@@ -55,7 +57,7 @@ def op_findings(
     for name, rounds in map(read_reference, options.get("after", ())):
         if name in known.unread_ops:
             continue
-        if rounds and not any(name == each.name for each in graph.every_op()):
+        if rounds and name not in known.ops:
             yield "after", unknown("op", name, [each.name for each in graph.every_op()])
         elif not rounds and name not in earlier:
             yield "after", unknown("op", name, earlier) + " (ops before this one)"

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from analysis.frames import memory_frame
 from hw import Mesh, System, parse_topology
 from simulator import PRECISIONS, Parallel, Result, Training, simulate, train_graph
-from simulator.models import Moe, Transformer, parameters
+from simulator.models import Embedding, Moe, Transformer, parameters
 from tests.support.models import SMALL
 from tests.support.strategies import chip_with
 
-DEEP = replace(SMALL, layers=8, embedding=replace(SMALL.embedding, vocab=256))
+DEEP = replace(SMALL, layers=8, embedding=Embedding(vocab=256))
 SPARSE = replace(DEEP, name="sparse", moe=Moe(experts=4, top_k=2, d_expert=128))
 SLOW = chip_with("h100_sxm", {"links.nvlink.bandwidth": "0.1 GB/s"})
 """Chips that reduce the gradients of a layer far more slowly than they compute them."""
