@@ -9,6 +9,7 @@ from benchmarks import core, estimates, frames, lowering, network, studies
 from benchmarks.commands import profiled, whole
 from benchmarks.scenarios import (
     GPT3,
+    GPT3_ON_512,
     HOSTS,
     LAYERS,
     LLAMA_8B,
@@ -35,6 +36,11 @@ def command(
         measure=partial(whole, arguments, scenario, best_of),
         profile=partial(profiled, arguments, scenario),
     )
+
+
+def vary(*said: str) -> list[str]:
+    """What keys of a search may be."""
+    return [text for each in said for text in ("--vary", each)]
 
 
 def task(name: str, what: str, case: core.Case, goal: float) -> Benchmark:
@@ -80,6 +86,28 @@ BENCHMARKS = (
     command("llama3-8b", "a training step of Llama 3 8B on 8 H100", scenario=LLAMA_8B, cpu_s=1),
     command("gpt3-175b", "a training step of GPT-3 on 1,024 A100, 64 microbatches", scenario=GPT3, cpu_s=3),
     command("llama3-405b", "a training step of Llama 3 405B on 16,384 H100", scenario=LLAMA_405B, cpu_s=10, mib=1907),
+    command(
+        "search-gpt3",
+        "the best of 4,032 layouts of GPT-3 on 512 A100, proven",
+        ("search", "case.yaml", *vary("schedule=1f1b,interleaved,zero_bubble")),
+        scenario=GPT3_ON_512,
+        cpu_s=120,
+    ),
+    command(
+        "search-405b",
+        "the best of 21,504 layouts of Llama 3 405B on 16,384 H100, proven",
+        (
+            "search",
+            "case.yaml",
+            *vary(
+                "schedule=1f1b,interleaved,zero_bubble",
+                "interleave=1,2,4,7",
+                "recompute=none,selective,alternate,full",
+            ),
+        ),
+        scenario=LLAMA_405B,
+        cpu_s=300,
+    ),
     Benchmark(
         name="estimate",
         what="an estimate of GPT-3 on 1,024 A100, another one known",

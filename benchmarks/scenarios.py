@@ -132,6 +132,13 @@ workload:
 """
 """1F1B over 16 stages, 64 microbatches."""
 
+GPT3_ON_512 = """
+name: gpt3-on-512-a100
+system: {chip: a100_80gb_sxm, topology: ["switch(8) over nvlink", "fat_tree(64) over infiniband"]}
+workload: {model: gpt3_175b, mode: train, batch: 1536, seq: 2048}
+"""
+"""For a search."""
+
 LLAMA_405B = """
 name: llama3-405b
 system: {chip: h100_sxm, topology: ["switch(8) over nvlink", "fat_tree(2048) over infiniband"]}

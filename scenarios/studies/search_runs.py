@@ -17,8 +17,8 @@ from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
 from scenarios.building.build import Scenario
-from scenarios.questions.layouts import Asked, Bounds
-from scenarios.questions.search import SPENT_WORD, WORDS, layout_words
+from scenarios.questions.searching.layouts import Asked, Bounds
+from scenarios.questions.searching.search import SPENT_WORD, WORDS, layout_words
 from scenarios.studies.content_keys import ContentKeys
 from scenarios.studies.executors import Done, Task, Workers, process_pool
 from scenarios.studies.store import Store
@@ -42,7 +42,7 @@ class StoredRuns:
     known: int = 0
 
     def of(self, paths: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | str]:
-        """As `scenarios.questions.search.Runs` does."""
+        """As `scenarios.questions.searching.search.Runs` does."""
         keys = [self._keys.key(each) for each in paths]
         found = self._store.get(keys) if self._store is not None else {}
         self.known += len(found)
@@ -54,7 +54,7 @@ class StoredRuns:
         return [_told(found[key]) for key in keys]
 
     def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
-        """As `scenarios.questions.search.Runs` does."""
+        """As `scenarios.questions.searching.search.Runs` does."""
         if self.at_once == 1 or len(asked) < _FEW:
             return bounded(self._job, asked)
         parts = _parts(asked)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from itertools import product
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,10 @@ from hypothesis import strategies as st
 
 from hw import RunError, SpecError
 from scenarios import load_scenario, run
-from scenarios.questions.search import search
+from scenarios.questions.searching import drawn as drawn_module
+from scenarios.questions.searching.drawn import drawn
+from scenarios.questions.searching.layouts import space_of
+from scenarios.questions.searching.search import search
 from scenarios.studies.executors import given as given_workers
 from scenarios.studies.search_runs import search_runs
 from tests.support.cases import overlapse
@@ -53,6 +57,7 @@ MORE: Mapping[str, list[Any]] = {
     "schedule": ["gpipe", "zero_bubble"],
     "cp": [1, 2],
     "ep": [1, 2],
+    "zero": [1, 2],
     "order": ["tp cp ep dp pp", "pp dp tp cp ep"],
 }
 CASES = {
@@ -118,7 +123,7 @@ def test_the_winner_is_that_of_trying_all(tmp_path: Path, case: str) -> None:
     layers=st.sampled_from((2, 4)),
     d_model=st.sampled_from((128, 512)),
     batch=st.sampled_from((4, 12)),
-    more=st.sampled_from(("schedule", "cp", "ep", "order")),
+    more=st.sampled_from(tuple(MORE)),
     chip=st.sampled_from(("h100_sxm over nvlink", "tpu_v5e over ici", "h100_sxm over infiniband")),
     overlap=st.sampled_from(("full", "none", "auto")),
     fits=st.integers(0, 23),
@@ -128,8 +133,8 @@ def test_the_winner_is_that_of_trying_all(tmp_path: Path, case: str) -> None:
 def test_any_search_finds_what_trying_all_finds(
     layers: int, d_model: int, batch: int, more: str, chip: str, overlap: str, fits: int, above: float
 ) -> None:
-    """Chips have as much memory as one of the layouts needs, or a little less. Of axes, schedules and the order of axes on
-    the topology one is part of the space at a time."""
+    """Chips have as much memory as one of the layouts needs, or a little less. Of axes, schedules, what is
+    shared out and the order of axes on the topology one is part of the space at a time."""
     space: Mapping[str, list[Any]] = {
         "tp": [1, 2],
         "pp": [1, 2],
@@ -159,7 +164,7 @@ def test_any_search_finds_what_trying_all_finds(
         room = sorted(peak for _, peak in tried)[fits % len(tried)] * above
         told = overlapse("search", str(path), "--set", f"system.set.hbm.capacity={room!r} B", *asked, "--json")
     found, fitting = json.loads(told.stdout), [time_s for time_s, peak in tried if peak <= room]
-    assert found["refused"] >= 16 - len(tried)
+    assert found["refused"] >= prod(map(len, space.values())) - len(tried)
     assert found["do_not_fit"] <= len(tried) - len(fitting)
     if not fitting:
         assert found["best"] is None
@@ -300,7 +305,8 @@ def test_the_order_of_axes_on_the_topology_is_part_of_a_space(tmp_path: Path) ->
     told = json.loads(overlapse("search", str(path), *asked, "--goal", "time", "--most", "9", "--json").stdout)
     assert {tuple(row["order"].split()[:2]) for row in told["ran"]} == {("tp", "dp"), ("dp", "tp")}
     assert told["ran"][0]["time"] < told["ran"][1]["time"] / 1.05
-    assert told["reasons"] == {"axes of one chip lie anywhere: one order is as another": 4}
+    assert told["twin_reasons"] == {"axes of one chip lie anywhere: one order is as another": 4}
+    assert (told["twins"], told["refused"], told["candidates"]) == (4, 0, 6)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +333,8 @@ def test_blocks_of_which_all_is_recomputed_are_searched_over(tmp_path: Path) -> 
     asked = [text for each in said for text in ("--vary", each)]
     shown = overlapse("search", file_of(tmp_path, "fast links"), *asked)
     assert shown.exit_code == 0
-    assert "{'blocks': 1}" in shown.stdout
+    assert "recompute: {blocks: 1}" in shown.stdout
+    assert "'blocks'" not in shown.stdout
 
 
 def test_figures_are_whole_where_there_is_no_room_for_all_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,8 +351,10 @@ def test_without_a_pipeline_schedules_are_one_layout(tmp_path: Path) -> None:
     said = ("tp=1", "pp=1,2", "microbatch=2", "zero=0", "recompute=none", "schedule=gpipe,1f1b,zero_bubble")
     asked = [text for each in said for text in ("--vary", each)]
     told = json.loads(overlapse("search", file, *asked, "--json").stdout)
-    assert told["reasons"] == {"without a pipeline one schedule is as any other": 2}
+    assert told["twin_reasons"] == {"without a pipeline one schedule is as any other": 2}
     assert told["candidates"] == 6
+    shown = overlapse("search", file, *asked).stdout
+    assert "6 layouts: 2 are as another, 0 cannot be built" in shown
 
 
 def test_matmuls_in_pieces_are_searched(tmp_path: Path) -> None:
@@ -392,7 +401,8 @@ def test_what_cannot_be_searched_is_told(tmp_path: Path) -> None:
 
 def test_the_screen_says_what_won_and_why(tmp_path: Path) -> None:
     shown = overlapse("search", file_of(tmp_path, "slow links"), *ASKED).stdout
-    assert shown.startswith("best         tp: ")
+    assert shown.startswith("space        36 layouts: tp 1, 2, 4; pp 1, 2, 3; zero 0, 3; ")
+    assert "\nbest         tp: " in shown
     assert "proof        none of the others ends before " in shown
     assert " % longer" in shown
     assert "busiest chip" in shown
@@ -412,6 +422,71 @@ def test_why_the_winner_won_is_told_by_cause(tmp_path: Path) -> None:
     assert all(each["more"] == each["next"] - each["best"] for each in causes)
     most = max(causes, key=lambda each: abs(each["more"]))
     assert most["cause"] == "exposed_network"
+
+
+def test_the_price_of_tokens_is_a_column(tmp_path: Path) -> None:
+    """A layout of twice the tokens a second has as many more for a dollar."""
+    text = Path(file_of(tmp_path, "fast links")).read_text("utf-8").replace("set: {", "set: {price: 2 USD/h, ")
+    path = tmp_path / "priced.yaml"
+    path.write_text(text, "utf-8")
+    asked = [
+        text for each in ("tp=1,2", "pp=1", "zero=0", "microbatch=2", "recompute=none") for text in ("--vary", each)
+    ]
+    rows = json.loads(overlapse("search", str(path), *asked, "--json").stdout)["ran"]
+    tokens = 16 * 256
+    for row in rows:
+        assert row["tokens_per_dollar"] == pytest.approx(tokens / (row["time"] * 4 * 2 / 3600), rel=1e-9)
+    assert "tokens/USD" in overlapse("search", str(path), *asked).stdout
+
+
+def test_experts_are_searched_over_where_there_are_some(tmp_path: Path) -> None:
+    scenario = load_scenario(file_of(tmp_path, "fast links"))
+    assert "ep" not in space_of(scenario)
+    sparse = ("workload.model.moe={experts: 6, top_k: 2, d_expert: 256}", "workload.model.ffn.d_ff=null")
+    assert space_of(load_scenario(file_of(tmp_path, "fast links"), sparse))["ep"] == [1, 2]
+
+
+def test_layouts_that_are_drawn_leave_a_gap_that_holds(tmp_path: Path) -> None:
+    """The best of all is no better than what is left of the best that was drawn by its gap, whether each layout of the
+    space has its floor or they are too many; the same seed draws the same."""
+    pytest.importorskip("optuna", reason="layouts are drawn by optuna: pip install 'overlapse[search]'")
+    scenario = load_scenario(file_of(tmp_path, "slow links"))
+    fastest = search(scenario, SPACE)
+    assert fastest.best is not None
+    for listed in (drawn_module.LISTED, 10):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(drawn_module, "LISTED", listed)
+            found = drawn(scenario, 5, SPACE, seed=3)
+        assert found.best is not None
+        assert found.drawn == 5
+        assert found.candidates == 36
+        assert not found.is_proven
+        assert 0 < found.gap < 1
+        assert found.best.time_s * (1 - found.gap) <= fastest.best.time_s <= found.best.time_s
+        again = drawn(scenario, 5, SPACE, seed=3)
+        assert [each.values for each in again.ran] == [each.values for each in found.ran]
+
+
+def test_all_layouts_drawn_are_a_proof(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="layouts are drawn by optuna: pip install 'overlapse[search]'")
+    file = file_of(tmp_path, "fast links")
+    asked = [text for each in ("tp=2", "pp=1", "zero=0", "microbatch=2", "recompute=none") for text in ("--vary", each)]
+    told = json.loads(overlapse("search", file, *asked, "--draw", "2", "--json").stdout)
+    assert (told["proven"], told["gap"], told["drawn"], told["simulated"]) == (True, 0.0, 2, 1)
+    shown = overlapse("search", file, *ASKED, "--draw", "3").stdout
+    assert "; 3 were drawn" in shown
+    assert "proof        not proven: some of the others may end after " in shown
+
+
+def test_without_optuna_its_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    shown = overlapse("search", file_of(tmp_path, "fast links"), "--draw", "3")
+    assert shown.exit_code != 0
+    assert "pip install 'overlapse[search]'" in shown.stderr
+    wrong = overlapse(
+        "search", file_of(tmp_path, "fast links"), "--draw", "0", "--goal", "memory", "--most", "2"
+    ).stderr
+    assert all(each in wrong for each in ("--draw:1:1: draw is 0", "--goal:1:1: layouts are drawn", "--most:1:1: of"))
 
 
 def test_a_search_runs_on_any_executor(tmp_path: Path) -> None:

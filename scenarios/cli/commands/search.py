@@ -22,6 +22,11 @@ _Cluster = Annotated[
     str | None, typer.Option("--cluster", help="Run on a dask.distributed cluster: tcp://HOST:PORT of its scheduler.")
 ]
 _Store = Annotated[str | None, typer.Option("--store", help="A file that keeps runs: the same search goes on from it.")]
+_Draw = Annotated[
+    int | None,
+    typer.Option("--draw", help="Draw so many layouts (needs optuna) where a space is too large to look at all of it."),
+]
+_Seed = Annotated[int, typer.Option("--seed", help="What is drawn: one seed draws the same layouts again.")]
 _Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
 
@@ -40,23 +45,35 @@ def register(
         jobs: _Jobs = 1,
         store: _Store = None,
         cluster: _Cluster = None,
+        draw: _Draw = None,
+        seed: _Seed = 0,
         set_: _Set = None,
         json: _Json = False,
     ) -> None:
         """The best layout of a model's training, with its proof. On the scenario's system, by bounds."""
         with reporting():
             from scenarios.building.build import load_scenario
-            from scenarios.cli.show.search import search_record, show_search
+            from scenarios.cli.show.search import search_record, show_search, show_space
             from scenarios.console.terminal import console
             from scenarios.console.waiting import waiting
-            from scenarios.questions.search import search as searched
+            from scenarios.questions.searching.drawn import check_drawn, drawn
+            from scenarios.questions.searching.layouts import space_of
+            from scenarios.questions.searching.search import search as searched
             from scenarios.studies.executors import dask_cluster
             from scenarios.studies.search_runs import search_runs
 
             scenario, values = load_scenario(file, tuple(set_ or ())), _values(vary or [])
             workers = dask_cluster(cluster) if cluster is not None else None
+            goals = goal or ["time"]
+            if draw is not None:
+                check_drawn(draw, goals, most)
+            if not json:
+                show_space(console(), space_of(scenario, values))
             with waiting("searching"), search_runs(scenario, store, jobs, workers) as runs:
-                found = searched(scenario, values, most, goal or ["time"], runs)
+                if draw is not None:
+                    found = drawn(scenario, draw, values, seed, runs)
+                else:
+                    found = searched(scenario, values, most, goals, runs)
             if json:
                 print_json(search_record(found))
             else:

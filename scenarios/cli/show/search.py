@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -13,10 +13,16 @@ from analysis import RUN_WORDS
 from hw import Dimension
 from hw.input import show
 from scenarios.console.terminal import fitting, left_out
-from scenarios.questions.layouts import Candidate
-from scenarios.questions.search import ROWS, Searched
+from scenarios.questions.searching.layouts import Candidate, as_written, size_of
+from scenarios.questions.searching.search import ROWS, Searched
 
 _REASONS = 3
+
+
+def show_space(console: Console, space: Mapping[str, Sequence[Any]]) -> None:
+    """What is searched among, before that is begun."""
+    told = "; ".join(f"{key} {', '.join(map(as_written, values))}" for key, values in space.items())
+    console.print(Text(f"space        {size_of(space):,} layouts: {told}", style="dim"))
 
 
 def show_search(console: Console, found: Searched) -> None:
@@ -52,6 +58,10 @@ def search_record(found: Searched) -> dict[str, Any]:
         "candidates": found.candidates,
         "refused": found.refused,
         "reasons": dict(found.errors),
+        "twins": sum(found.twins.values()),
+        "twin_reasons": dict(found.twins),
+        "drawn": found.drawn,
+        "gap": found.gap,
         "do_not_fit": found.too_large,
         "simulated": len(found.ran),
         "left": found.left,
@@ -80,6 +90,7 @@ def _record(candidate: Candidate) -> dict[str, Any]:
         "earliest": candidate.bound_s,
         "least_memory": candidate.least_memory,
         **{word: candidate.word(word) for word in words},
+        "tokens_per_dollar": candidate.tokens_per_dollar,
     }
 
 
@@ -96,14 +107,19 @@ def _told(candidate: Candidate, word: str) -> str:
 
 
 def _counts(found: Searched) -> str:
+    twins = sum(found.twins.values())
+    same = f"{twins:,} are as another, " if twins else ""
+    drawn = f"; {found.drawn:,} were drawn" if found.drawn is not None else ""
     return (
-        f"{found.candidates:,} layouts: {found.refused:,} cannot be built, {found.too_large:,} do not fit, "
-        f"{len(found.ran):,} were run, {found.left:,} were not"
+        f"{found.candidates:,} layouts: {same}{found.refused:,} cannot be built, {found.too_large:,} do not fit, "
+        f"{len(found.ran):,} were run, {found.left:,} were not{drawn}"
     )
 
 
 def _reasons(found: Searched) -> Iterator[str]:
-    """Why layouts cannot be built, or run, the most common reasons first."""
+    """Why layouts cannot be built, or run, the most common reasons first; and why some are as another."""
+    for reason, count in found.twins.items():
+        yield f"             {count:,} as another: {reason}"
     reasons = list(found.errors.items())
     for reason, count in reasons[:_REASONS]:
         yield f"             {count:,} refused, as {reason}" if count > 1 else f"             1 refused: {reason}"
@@ -122,14 +138,13 @@ def _proof(found: Searched) -> str:
         return f"none of the others can be {told}" if found.is_proven else f"not proven: {found.open:,} may be {told}"
     if found.is_proven:
         return f"none of the others ends before {bound}"
-    sooner = 100 * (1 - found.bound_s / found.best.time_s)
-    return f"not proven: some of the others may end after {bound}, {sooner:.1f} % sooner"
+    return f"not proven: some of the others may end after {bound}, {100 * found.gap:.1f} % sooner"
 
 
 def _why(best: Candidate, other: Candidate) -> str:
     """By how much the next one is worse."""
     differ = [key for key in best.values if best.values[key] != other.values[key]]
-    told = ", ".join(f"{key}: {other.values[key]}" for key in differ)
+    told = ", ".join(f"{key}: {as_written(other.values[key])}" for key in differ)
     slower = other.time_s / best.time_s - 1
     more = f"takes {100 * slower:.1f} % longer" if slower >= 0 else f"needs {show(other.peak, Dimension.DATA)} a chip"
     return f"the next, with {told}, {more}"
@@ -158,7 +173,10 @@ def _print_table(console: Console, found: Searched) -> None:
     assert found.best is not None
     keys, shown = list(found.best.values), found.ran[:ROWS]
     heads = [*keys, "time", "at least", "MFU", "peak"]
-    rows = [[*map(str, each.values.values()), *each.figures] for each in shown]
+    rows = [[*map(as_written, each.values.values()), *each.figures] for each in shown]
+    if found.best.tokens_per_dollar is not None:
+        heads.append("tokens/USD")
+        rows = [[*row, f"{each.tokens_per_dollar:,.0f}"] for row, each in zip(rows, shown, strict=True)]
     alike = [key for at, key in enumerate(keys) if len({row[at] for row in rows}) == 1]
     kept = fitting(heads, rows, [*alike, *(key for key in keys if key not in alike)], console)
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from scenarios import Scenario, load_scenario
-from scenarios.questions import search as searching
-from scenarios.questions.floors import Floors
-from scenarios.questions.layouts import Asked, Bounds, Refused, asked_of
-from scenarios.questions.search import search
+from scenarios.questions.searching import search as searching
+from scenarios.questions.searching.floors import Floors
+from scenarios.questions.searching.layouts import Asked, Bounds, Refused, asked_of, space_of
+from scenarios.questions.searching.search import search
 from simulator import Bounded
 
 TEXT = """\
@@ -58,7 +58,7 @@ def test_floors_are_below_bounds(
     tmp_path: Path, base: str, layers: int, precision: str, more: dict[str, list[Any]]
 ) -> None:
     scenario = scenario_of(tmp_path, base, layers, precision)
-    asked = spread(list(asked_of(scenario, {**SPACE, **more}, Refused())), 17)
+    asked = spread(list(asked_of(scenario, space_of(scenario, {**SPACE, **more}), Refused(), Refused())), 17)
     floors, seen = Floors(scenario), 0
     for each, bounded in zip(asked, Bounds(scenario).of(asked), strict=True):
         floor = floors.of(each)
@@ -80,7 +80,7 @@ def test_ten_thousand_layouts_have_floors_in_a_moment(tmp_path: Path) -> None:
     space = {**SPACE, "prefetch": list(range(8)), "recompute": ["none", "selective", "full"], "sequence": [True, False]}
     assert len(list(product(*space.values()))) > 10_000
     begin = process_time()
-    asked = asked_of(scenario, space, Refused())
+    asked = asked_of(scenario, space_of(scenario, space), Refused(), Refused())
     floors = Floors(scenario)
     found = [floors.of(each) for each in asked]
     assert process_time() - begin < 2

@@ -40,7 +40,9 @@ def gradients_at_once(result: Result) -> float:
     frame = memory_frame(result)
     for _, mine in frame[frame["owner"] == "gradients"].groupby("chip"):
         mine = mine[mine["begin"] > 0]
-        moves = sorted([*zip(mine["begin"], mine["bytes"], strict=True), *zip(mine["end"], -mine["bytes"], strict=True)])
+        moves = sorted(
+            [*zip(mine["begin"], mine["bytes"], strict=True), *zip(mine["end"], -mine["bytes"], strict=True)]
+        )
         level = 0.0
         for _, change in moves:
             level += change

@@ -22,8 +22,19 @@ from hw.input import notebook_html, show, unknown
 from scenarios.building.build import Scenario, build_scenario, without_questions
 from scenarios.building.run_one import first_line, summarise
 from scenarios.language.variants import changed
-from scenarios.questions.floors import Floors
-from scenarios.questions.layouts import Asked, Bounds, Candidate, Refused, Values, asked_of, paths_of, room_of
+from scenarios.questions.searching.floors import Floors
+from scenarios.questions.searching.layouts import (
+    Asked,
+    Bounds,
+    Candidate,
+    Refused,
+    Values,
+    as_written,
+    asked_of,
+    paths_of,
+    room_of,
+    space_of,
+)
 from simulator import PS_PER_S, Bounded
 
 WORDS = (
@@ -105,7 +116,8 @@ class Spent:
 class Searched:
     """What a search came to. `ran` are runs that fit, the best first; of those `left`, which were not run, `open` might be
     better: then the search was stopped before its proof. `bound_s`: the least time of any that is left. `errors`: why some
-    were refused, and how many for that reason."""
+    were refused, and how many for that reason; `twins`: the same of those that another one is the same as. `drawn`: how many
+    layouts were drawn, if they were not all looked at."""
 
     goals: tuple[str, ...]
     ran: Sequence[Candidate]
@@ -114,6 +126,8 @@ class Searched:
     open: int = 0
     bound_s: float | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
+    twins: Mapping[str, int] = field(default_factory=dict)
+    drawn: int | None = None
 
     def __repr__(self) -> str:
         if self.best is None:
@@ -123,7 +137,7 @@ class Searched:
 
     def _repr_html_(self) -> str:
         heads = [*(self.best.values if self.best else ()), "time", "at least", "MFU", "peak"]
-        rows = [[*each.values.values(), *each.figures] for each in self.ran[:ROWS]]
+        rows = [[*map(as_written, each.values.values()), *each.figures] for each in self.ran[:ROWS]]
         counts = f"{self.candidates:,} layouts, {len(self.ran):,} run, {self.left:,} not run"
         how = "proven" if self.is_proven else f"not proven: {self.open:,} may be better"
         told = self.best.told if self.best else "nothing fits"
@@ -171,7 +185,14 @@ class Searched:
     @property
     def candidates(self) -> int:
         """How many there were."""
-        return len(self.ran) + self.refused + self.too_large + self.left
+        return len(self.ran) + self.refused + self.too_large + self.left + sum(self.twins.values())
+
+    @property
+    def gap(self) -> float:
+        """By what share of its time the best might be beaten by one that was not run; 0 with a proof."""
+        if self.best is None or self.bound_s is None or self.is_proven:
+            return 0.0
+        return max(0.0, 1 - self.bound_s / self.best.time_s)
 
 
 def search(
@@ -184,16 +205,16 @@ def search(
     """The best layout of the training of a scenario. `values`: what each key may be, in place of its own choice; `most`:
     runs after which it is given up without a proof; `goals`: what is to be best, two for a front of those that cannot be
     better in one without being worse in the other. Raises SpecError where there is nothing to search."""
-    _check(goals, most)
-    refused, runs = Refused(), runs or RunsHere(scenario)
-    asked = asked_of(scenario, values, refused)
+    check_goals(goals, most)
+    refused, twins, runs = Refused(), Refused(), runs or RunsHere(scenario)
+    asked = asked_of(scenario, space_of(scenario, values), refused, twins)
     candidates = (
         _floored(scenario, asked)
         if len(asked) > _TOGETHER
         else [Candidate(chosen, 0.0, 0.0, asked=each) for each, chosen in asked.items()]
     )
     found = _Search(scenario, tuple(goals), runs, refused).through(candidates, most)
-    return replace(found, errors=refused.told())
+    return replace(found, errors=refused.told(), twins=twins.told())
 
 
 def _floored(scenario: Scenario, asked: Mapping[Asked, Values]) -> list[Candidate]:
@@ -206,7 +227,8 @@ def _floored(scenario: Scenario, asked: Mapping[Asked, Values]) -> list[Candidat
     return found
 
 
-def _check(goals: Sequence[str], most: int | None) -> None:
+def check_goals(goals: Sequence[str], most: int | None) -> None:
+    """Raises SpecError for goals that are none, or the same, and for no runs."""
     problems = [Problem(Mark("--goal"), unknown("goal", goal, GOALS)) for goal in goals if goal not in GOALS]
     if not problems and len({goal == "memory" for goal in goals}) < len(goals):
         told = "one system has one price: the least time is the least cost, and most tokens per dollar"

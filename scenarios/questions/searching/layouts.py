@@ -8,9 +8,10 @@ that none beats: `earliest`, or, where a host issues kernels, the work of the bu
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import permutations, product
 from typing import Any
@@ -75,6 +76,12 @@ class Candidate:
         return float(self.word("peak_memory"))
 
     @property
+    def tokens_per_dollar(self) -> float | None:
+        """Tokens of its run for a dollar; None where its chips have no price."""
+        per_million = self.word("cost_per_million_tokens")
+        return 1e6 / float(per_million) if per_million else None
+
+    @property
     def figures(self) -> tuple[str, str, str, str]:
         """Time, bound, MFU and peak memory of its run, as people read them."""
         time, bound = (show(each, Dimension.TIME) for each in (self.time_s, self.bound_s))
@@ -83,15 +90,25 @@ class Candidate:
     @property
     def told(self) -> str:
         """Its values, in one line."""
-        return ", ".join(f"{key}: {value}" for key, value in self.values.items())
+        return ", ".join(f"{key}: {as_written(value)}" for key, value in self.values.items())
 
     def __repr__(self) -> str:
         return f"Candidate({self.told})"
 
 
-def asked_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None, refused: Refused) -> dict[Asked, Values]:
-    """Every layout that makes sense; why others do not is said to `refused`. Raises SpecError where no transformer is
-    trained."""
+def as_written(value: Any) -> str:
+    """A value of a key as a scenario has it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {as_written(each)}" for key, each in value.items()) + "}"
+    return _WORDS.get(value, str(value)) if value is None or isinstance(value, bool) else str(value)
+
+
+_WORDS = {None: "null", True: "true", False: "false"}
+
+
+def space_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None = None) -> dict[str, Sequence[Any]]:
+    """What each key of a layout may be: what is said, else its default. Raises SpecError where no transformer is trained,
+    and with all that no layout can say."""
     run = scenario.model
     where = scenario.document.value_mark(("workload",))
     if run is None or not isinstance(run.how, Training) or not isinstance(run.model.description, Transformer):
@@ -102,15 +119,33 @@ def asked_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None, ref
         space["order"] = _orders(
             [name for name in AXES if name in space or name == "dp" or run.parallel.extent(name) > 1]
         )
+    return space
+
+
+def size_of(space: Mapping[str, Sequence[Any]]) -> int:
+    """How many layouts a space has, twins and those that cannot be built among them."""
+    return math.prod(len(values) for values in space.values())
+
+
+def asked_of(
+    scenario: Scenario, space: Mapping[str, Sequence[Any]], refused: Refused, twins: Refused
+) -> dict[Asked, Values]:
+    """Every layout of a space that makes sense, once; why others do not is said to `refused`, of whom they are the same as
+    another to `twins`."""
     tried: dict[Asked, Values] = {}
-    for chosen, parallel, training in _combinations(scenario, space, refused):
-        asked = _as_it_counts(parallel), training
+    for chosen in product(*space.values()):
+        values = dict(zip(space, chosen, strict=True))
+        try:
+            asked = layout_of(scenario, values)
+        except SpecError as error:
+            refused.add(first_line(error))
+            continue
         if asked not in tried:
-            tried[asked] = chosen
-        elif parallel.chunks == 1 and "schedule" in space:
-            refused.add("without a pipeline one schedule is as any other")
+            tried[asked] = values
+        elif asked[0].chunks == 1 and "schedule" in space:
+            twins.add("without a pipeline one schedule is as any other")
         else:
-            refused.add("axes of one chip lie anywhere: one order is as another")
+            twins.add("axes of one chip lie anywhere: one order is as another")
     return tried
 
 
@@ -213,51 +248,47 @@ class Refused:
         return {cut(self._first[sort], 120): count for sort, count in self._counts.most_common()}
 
 
-def _combinations(
-    scenario: Scenario, space: Mapping[str, Sequence[Any]], refused: Refused
-) -> Iterator[tuple[Values, Parallel, Training]]:
-    """Every combination that makes sense, replicas being what the others leave of the chips."""
+def layout_of(scenario: Scenario, values: Values) -> Asked:
+    """The layout of some values, replicas being what the others leave of the chips, without what makes no difference.
+    Raises SpecError where it makes no sense."""
     run = scenario.model
     assert run is not None
     assert isinstance(run.how, Training)
     chips = scenario.system.size
-    for chosen in product(*space.values()):
-        values = dict(zip(space, chosen, strict=True))
-        layout = {key: value for key, value in values.items() if key != "recompute"}
-        if "order" in layout:
-            layout["order"] = tuple(str(layout["order"]).split())
-        others = 1
-        for key in ("tp", "pp", "cp", "ep"):
-            others *= layout.get(key, getattr(run.parallel, key))
-        if chips % others:
-            refused.add(f"{chips} chips are no multiple of the {others} of a replica")
-            continue
-        layers = () if "pp" in layout or "interleave" in layout else run.parallel.layers
-        try:
-            parallel = replace(run.parallel, **layout, dp=chips // others, layers=layers)
-            recompute = values.get("recompute", run.how.recompute)
-            blocks = recompute["blocks"] if isinstance(recompute, Mapping) else recompute
-            training = replace(run.how, recompute=blocks)
-        except SpecError as error:
-            refused.add(first_line(error))
-            continue
-        yield values, parallel, training
+    layout = {key: value for key, value in values.items() if key != "recompute"}
+    if "order" in layout:
+        layout["order"] = tuple(str(layout["order"]).split())
+    others = 1
+    for key in ("tp", "pp", "cp", "ep"):
+        others *= layout.get(key, getattr(run.parallel, key))
+    if chips % others:
+        message = f"{chips} chips are no multiple of the {others} of a replica"
+        raise SpecError([Problem(Mark("workload.parallel"), message)])
+    layers = () if "pp" in layout or "interleave" in layout else run.parallel.layers
+    parallel = replace(run.parallel, **layout, dp=chips // others, layers=layers)
+    recompute = values.get("recompute", run.how.recompute)
+    blocks = recompute["blocks"] if isinstance(recompute, Mapping) else recompute
+    return _as_it_counts(parallel), replace(run.how, recompute=blocks)
 
 
 def _space(scenario: Scenario, model: Transformer) -> dict[str, Sequence[Any]]:
     """What is tried where nothing is said: tensor parallelism inside the innermost wiring, every pipeline, microbatches of
-    a few sequences, ZeRO's levels without a pipeline and its first with one, each way to recompute."""
+    a few sequences, every level of ZeRO, each way to recompute, and experts on as many chips as share them evenly."""
     chips = scenario.system.size
     topology = scenario.system.topology
     inner = topology.levels[0].children if topology is not None else 1
     heads = model.attention.heads
-    return {
+    experts = model.moe.experts if model.moe is not None else 1
+    found: dict[str, Sequence[Any]] = {
         "tp": [size for size in _divisors(chips) if size <= inner and heads % size == 0],
         "pp": [size for size in _divisors(chips) if size <= model.layers],
         "zero": [0, 1, 2, 3] if chips > 1 else [0],
         "microbatch": list(_MICROBATCHES),
         "recompute": list(_RECOMPUTE),
     }
+    if experts > 1:
+        found["ep"] = [size for size in _divisors(chips) if experts % size == 0]
+    return found
 
 
 def _divisors(number: int) -> list[int]:

@@ -12,10 +12,10 @@ Source: Kaplan et al. 2020 (FLOPs); Rajbhandari et al. 2020 (bytes a parameter);
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scenarios.building.build import Scenario
-from scenarios.questions.layouts import Asked
+from scenarios.questions.searching.layouts import Asked
 from simulator import DTYPE_BYTES, Parallel, Training
 from simulator.models import Transformer, Work, alike, first_flops, forward_flops, parameters, sample_of
 
@@ -40,6 +40,7 @@ class Floors:
         assert isinstance(run.model.description, Transformer)
         assert isinstance(run.how, Training)
         model, how = run.model.description, run.how
+        self._how = how
         peaks = [chip.matrix_unit.peak_flops_per_s for chip in scenario.system.kinds]
         formats = {how.precision.compute, how.precision.matmul or how.precision.compute}
         # a format that a chip has no peak for goes by that of another
@@ -49,6 +50,11 @@ class Floors:
         self._blocks, self._head = work.matmul + work.attention, work.vocabulary
         self._parameters = parameters(model).total
         self._first, self._is_even = first_flops(model), len(alike(model)) == 1
+
+    @property
+    def of_any_s(self) -> float:
+        """Seconds that no step is below, however it is laid out: its arithmetic, nothing of which is made again."""
+        return self._mean(replace(self._how, recompute="none"))
 
     def of(self, asked: Asked) -> Floor:
         """The floor of one layout."""
