@@ -30,6 +30,9 @@ class Copied(Sequence[Op | Repeat], ABC):
     def unrolled(self, dims: Mapping[str, int]) -> FlatOps:
         """All ops as columns, those that `simulator.graph.unroll` makes of all items. Raises SpecError where that does."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.once())} items, and copies of them)"
+
     @cached_property
     def _all(self) -> Items:
         return self.written_out()
@@ -67,6 +70,9 @@ class CopiedGroups(Sequence[tuple[str, ...]]):
 
     def __init__(self, copies: Sequence[tuple[Sequence[tuple[str, ...]], str]]) -> None:
         self._copies = tuple(copies)
+
+    def __repr__(self) -> str:
+        return f"CopiedGroups({len(self)} groups in {len(self._copies)} copies)"
 
     @cached_property
     def of(self) -> Mapping[tuple[str, ...], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -60,6 +61,15 @@ def test_more_microbatches_are_no_more_sites() -> None:
     few, many = (both(layered_chunks(2, 2), Pipeline(stages=2, microbatches=count))[0] for count in (3, 30))
     assert len(many.unrolled) > 8 * len(few.unrolled)
     assert len(many.unrolled.sites) == len(few.unrolled.sites)
+
+
+def test_what_is_not_written_out_says_so_and_can_be_sent_to_another_process() -> None:
+    made = pipelined(layered_chunks(2, 2), Pipeline(stages=2, microbatches=3))
+    graph = OpGraph(DIMS, made.items, fuse=made.fuse or "none")
+    # of each chunk two passes there and back and its end; two ops for each of four transfers
+    assert repr(made.items) == "PipelineItems(18 items, and copies of them)"
+    assert repr(made.fuse) == "CopiedGroups(0 groups in 12 copies)"
+    assert pickle.loads(pickle.dumps(graph)) == graph
 
 
 def test_what_waits_for_ops_of_its_own_microbatch_waits_for_the_same() -> None:
