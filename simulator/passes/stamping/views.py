@@ -51,7 +51,8 @@ class Views:
         left = plain
         while len(left):
             shown = self.first[left]
-            left = left[(shown >= 0) & is_plain[shown]]
+            # inputs are numbered below 0: there may be more of them than ops
+            left = left[(shown >= 0) & is_plain[np.maximum(shown, 0)]]
             self.first[left] = self.first[self.first[left]]
 
     @staticmethod

@@ -132,3 +132,11 @@ def test_places_that_follow_from_forms_are_those_that_are_walked_through(name: s
     found = [place.chips for place in placements(kernels, system)]
     with patch.object(placement, "_come_together", return_value=False):
         assert found == [place.chips for place in placements(kernels, system)]
+
+
+def test_a_view_of_an_input_of_which_there_are_more_than_ops() -> None:
+    """What reads the view reads the input."""
+    inputs = ", ".join(f"a{at}:bf16[D]" for at in range(5))
+    lines = [f"y:bf16[D] = custom({inputs}, bytes=64 B)", "v:bf16[D] = view(b:bf16[D,1])", "z:bf16[D] = add(y, v)"]
+    kernels = bind(parse_graph(lines, DIMS), one())
+    assert [access.tensor for access in kernels[-1].reads] == ["y", "b"]
