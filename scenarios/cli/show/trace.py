@@ -86,9 +86,10 @@ def show_imported(made: Imported) -> None:
     out = console()
     if made.measured_s is not None:
         replayed = _replayed_s(made)
-        apart = 100 * (replayed / made.measured_s - 1)
         times = [show(each, Dimension.TIME) for each in (replayed, made.measured_s)]
-        out.print(Text(f"replayed {times[0]}, measured {times[1]} ({apart:+.2f} %)"))
+        # a trace whose slices have no length was measured to take no time
+        apart = f" ({100 * (replayed / made.measured_s - 1):+.2f} %)" if made.measured_s else ""
+        out.print(Text(f"replayed {times[0]}, measured {times[1]}{apart}"))
     out.print(Text(printable(f"{made.name}: {len(made.ops):,} ops")))
     for line in made.told():
         out.print(Text(printable(line)))

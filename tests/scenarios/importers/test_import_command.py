@@ -65,6 +65,13 @@ def test_a_replay_says_first_how_long_it_takes_beside_what_was_measured(tmp_path
     assert changed["between"] == pytest.approx([60e-6, 80e-6])
 
 
+def test_a_trace_of_no_length_is_replayed(tmp_path: Path) -> None:
+    """How far the replay is off cannot be said of a run that took no time."""
+    shown = overlapse("import", written(tmp_path, [kernel("a", 5, 0)]), "--out", tmp_path / "replay.yaml")
+    assert shown.exit_code == 0
+    assert shown.output.splitlines()[0] == "replayed 0 s, measured 0 s"
+
+
 def test_a_trace_is_shown_where_no_scenario_is_asked_for(tmp_path: Path) -> None:
     trace = written(tmp_path, [kernel("a", 0, 40), kernel("b", 50, 30)])
     assert overlapse("import", trace).output.startswith("2 slices, 1 chip")
