@@ -75,9 +75,9 @@ def test_of_a_link_that_nobody_measured_it_is_the_data_sheet() -> None:
 
 
 def test_a_chip_without_kernels_has_those_of_another_or_its_data_sheet() -> None:
-    """B200: of what was measured there is NVLink alone, and its kernels are like the H100's; of a TPU nothing is known."""
+    """B200: of what was measured there is NVLink alone, and its kernels are like the H100's; of a Gaudi nothing is known."""
     assert shares([OF_A_KIND], 2**24, System(load_chip("b200"))) == only("profile")
-    assert shares([OF_A_KIND], 2**24, System(load_chip("tpu_v5e"))) == only("data_sheet")
+    assert shares([OF_A_KIND], 2**24, System(load_chip("gaudi2"))) == only("data_sheet")
 
 
 def test_what_several_chips_do_counts_for_each() -> None:

@@ -108,8 +108,8 @@ def test_each_part_of_a_calibration_can_be_set_by_itself(tmp_path: Path) -> None
 
 
 def test_a_chip_without_measurements_says_so(tmp_path: Path) -> None:
-    text = BASE.replace("a100_80gb_sxm", "tpu_v4").replace(LATENCY, "").replace("full", "full, calibration: measured")
-    with pytest.raises(SpecError, match="tpu_v4 has no measured calibration"):
+    text = BASE.replace("a100_80gb_sxm", "gaudi2").replace(LATENCY, "").replace("full", "full, calibration: measured")
+    with pytest.raises(SpecError, match="gaudi2 has no measured calibration"):
         load_scenario(write(tmp_path, "c.yaml", text.replace("hbm.bandwidth: 2.0e12 B/s", "hbm.bandwidth: 1e12 B/s")))
 
 
