@@ -18,7 +18,7 @@ from hw.input import shown
 from hw.systems import group_problems, mesh_problems
 from simulator.graph.blocks import block_problems
 from simulator.graph.copied import Copied, once
-from simulator.graph.items import Items, Op, Tensor
+from simulator.graph.items import Items, Op, Tensor, every_op
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.rounds import samples
 from simulator.graph.split import Cut, split_problems
@@ -66,7 +66,7 @@ def _check_ops(graph: OpGraph, system: System, problems: Problems, known: Known,
 def _check_items(items: Items, graph: OpGraph, system: System, problems: Problems, known: Known, written: bool) -> None:
     """Add every problem of some items. Once an op of a form is sound, only what the others wait for is looked at."""
     earlier: set[str] = set()
-    known = replace(known, ops=frozenset(op.name for op in graph.every_op()))
+    known = replace(known, ops=frozenset(op.name for op in every_op(items)))
     sound: set[Hashable] = set()
     shares = share_problems(graph, system) if known.mesh else {}
     how = cutting(graph, system)

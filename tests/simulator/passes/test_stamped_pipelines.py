@@ -72,6 +72,14 @@ def test_what_is_not_written_out_says_so_and_can_be_sent_to_another_process() ->
     assert pickle.loads(pickle.dumps(graph)) == graph
 
 
+def test_a_run_writes_no_pipeline_out() -> None:
+    made = pipelined(layered_chunks(2, 2), Pipeline(stages=2, microbatches=3))
+    simulate(
+        OpGraph(DIMS, made.items, fuse=made.fuse or "none"), many("grid(2,2,1)", {"P": 2, "T": 2, "D": 1}, "tpu_v5p")
+    )
+    assert "_all" not in vars(made.items)
+
+
 def test_what_waits_for_ops_of_its_own_microbatch_waits_for_the_same() -> None:
     lines = [
         "y:bf16[B] = relu(x:bf16[B])",
