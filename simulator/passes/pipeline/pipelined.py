@@ -32,7 +32,8 @@ def pipelined(chunks: Sequence[PipelineChunk], pipeline: Pipeline) -> Pipelined:
     orders = schedule(pipeline.schedule, pipeline.stages, pipeline.microbatches, interleave)
     step = Step(chunks, pipeline, in_one_order(orders))
     if not step.is_stamped:
-        return Pipelined(Assembly(step).items(step.order), step.fuse())
+        # what is written out has no copies to find groups in: they go by the names of their ops
+        return Pipelined(Assembly(step).items(step.order), tuple(step.fuse()))
     items = PipelineItems(step)
     items.once()  # or says what cannot be
     return Pipelined(items, step.fuse())

@@ -18,7 +18,7 @@ from analysis.frames import memory_frame
 from hw import Mesh, System, parse_topology
 from simulator import PRECISIONS, Parallel, Result, Training, simulate, train_graph
 from simulator.models import Embedding, Moe, Transformer, parameters
-from tests.support.models import SMALL
+from tests.support.models import SMALL, system_for
 from tests.support.strategies import chip_with
 
 DEEP = replace(SMALL, layers=8, embedding=Embedding(vocab=256))
@@ -118,3 +118,17 @@ def test_who_waits_for_what() -> None:
         "dwvocab": "[rL@round-1.0]",
         "dwvocabZ": "[rL]",
     }
+
+
+@pytest.mark.parametrize("engine", ["plain", "megatron"])
+def test_what_is_one_kernel_is_one_where_passes_wait_for_each_other(engine: Any) -> None:
+    """A pipeline whose passes wait for each other is written out, and fuses what one does that is stamped."""
+    model = replace(SMALL, ffn=replace(SMALL.ffn, bias=True, gated=False, activation="gelu"))
+
+    def fused(zero: int) -> list[tuple[str, ...]]:
+        training = Training(batch=8, seq=64, engine=engine)
+        parallel = Parallel(pp=2, dp=2, zero=zero)
+        kernels = simulate(train_graph(model, parallel, training), system_for(parallel)).plan.kernels.kernels
+        return sorted(kernel.ops for kernel in kernels if len(kernel.ops) > 1)
+
+    assert fused(2) == fused(0) != []
