@@ -45,6 +45,8 @@ def groups_in_copies(
 
 def _rows(stands: Standing, group: tuple[str, ...], endings: Sequence[str]) -> Any | None:
     """A line for each copy and round in which a group stands: its kernels in program order."""
+    if not stands.copies.keys() >= set(endings):
+        return None  # written out: only names tell what is of which copy
     copies = np.asarray([stands.copies[ending] for ending in endings], dtype=np.int64)
     here = np.isin(stands.copy, copies)
     columns, keys = [], []

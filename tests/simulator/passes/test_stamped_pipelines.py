@@ -145,11 +145,11 @@ def test_groups_in_all_copies_are_those_of_their_names(groups: list[tuple[str, .
     made = pipelined(chunks, Pipeline(stages=2, microbatches=3))
     assert isinstance(made.fuse, CopiedGroups)
     system, outcomes = many("line(2)", {"P": 2}), list[Any]()
-    for rule in (made.fuse, [list(group) for group in made.fuse]):
+    for items, rule in ((made.items, made.fuse), (tuple(made.items), made.fuse), (made.items, [*map(list, made.fuse)])):
         try:
-            plan = simulate(OpGraph(DIMS, made.items, fuse=rule), system).plan
+            plan = simulate(OpGraph(DIMS, items, fuse=rule), system).plan
             outcomes.append([(planned.kernel, planned.queue) for planned in plan.kernels])
         except SpecError as error:
             outcomes.append(str(error))
-    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
     assert isinstance(outcomes[0], str) == (groups is not GROUPS)
