@@ -327,7 +327,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"model_type": "llama", "num_hidden_layers": "many"}, "num_hidden_layers", "it wants a whole number"),
     ({"model_type": "llama", "hidden_act": "sulu"}, "hidden_act", "unknown activation 'sulu', did you mean 'silu'"),
     ({"model_type": "llama", "attention_bias": 3}, "attention_bias", "wants true or false"),
-    ({"model_type": "bert", "add_cross_attention": True}, "add_cross_attention", "must be False"),
+    ({"model_type": "bert", "add_cross_attention": True}, "add_cross_attention", "must be false"),
     ({"model_type": "bert", "position_embedding_type": "relative_key"}, "position_embedding_type", "'absolute'"),
     ({"model_type": "llama", "is_encoder_decoder": True}, "is_encoder_decoder", "is not known"),
     ({"model_type": "gpt2", "n_head": 7}, "n_head", "7 heads do not share d_model 768"),

@@ -280,7 +280,7 @@ def test_some_chips_of_an_axis_are_to_be_named_as_a_group() -> None:
         ("{A: [3-0]}", ["'3-0' names no chips; write numbers and ranges, as in [0-3, 8]"]),
         (
             "{A: [0, -1, 1.5, true, one]}",
-            ["-1 names no chips", "1.5 names no", "True names no", "'one' names no chips"],
+            ["-1 names no chips", "1.5 names no", "true names no", "'one' names no chips"],
         ),
         ("{A: {0: 1}}", ["names no chips"]),
         ("[0, 1]", ["groups"]),
