@@ -357,6 +357,15 @@ def test_without_a_pipeline_schedules_are_one_layout(tmp_path: Path) -> None:
     assert "6 layouts: 2 are as another, 0 cannot be built" in shown
 
 
+def test_one_chunk_a_stage_interleaved_is_1f1b(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "fast links")
+    said = ("tp=1", "pp=2", "microbatch=2", "zero=0", "recompute=none", "schedule=1f1b,interleaved", "interleave=1,2")
+    asked = [text for each in said for text in ("--vary", each)]
+    told = json.loads(overlapse("search", file, *asked, "--json").stdout)
+    assert told["twin_reasons"] == {"with one chunk a stage interleaved is 1f1b": 1}
+    assert told["twins"] + told["refused"] < told["candidates"]
+
+
 def test_matmuls_in_pieces_are_searched(tmp_path: Path) -> None:
     """The winner is that of running each way."""
     file = file_of(tmp_path, "fast links")

@@ -144,6 +144,8 @@ def asked_of(
             tried[asked] = values
         elif asked[0].chunks == 1 and "schedule" in space:
             twins.add("without a pipeline one schedule is as any other")
+        elif values.get("schedule") == "interleaved" and asked[0].interleave == 1:
+            twins.add("with one chunk a stage interleaved is 1f1b")
         else:
             twins.add("axes of one chip lie anywhere: one order is as another")
     return tried
@@ -156,8 +158,10 @@ def _orders(names: Sequence[str]) -> list[str]:
 
 
 def _as_it_counts(parallel: Parallel) -> Parallel:
-    """The same parallelism, without what makes no difference: a schedule without a pipeline, where axes of one chip lie."""
-    schedule = "1f1b" if parallel.chunks == 1 else parallel.schedule
+    """The same parallelism, without what makes no difference: a schedule without a pipeline, one chunk a stage interleaved,
+    where axes of one chip lie."""
+    alone = parallel.chunks == 1 or (parallel.schedule == "interleaved" and parallel.interleave == 1)
+    schedule = "1f1b" if alone else parallel.schedule
     several = [name for name in parallel.order if parallel.extent(name) > 1]
     ones = [name for name in AXES if parallel.extent(name) == 1]
     return replace(parallel, schedule=schedule, order=(*several, *ones))
