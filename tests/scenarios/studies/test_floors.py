@@ -58,7 +58,7 @@ def test_floors_are_below_bounds(
     tmp_path: Path, base: str, layers: int, precision: str, more: dict[str, list[Any]]
 ) -> None:
     scenario = scenario_of(tmp_path, base, layers, precision)
-    asked = spread(list(asked_of(scenario, space_of(scenario, {**SPACE, **more}), Refused(), Refused())), 17)
+    asked = spread(list(asked_of(scenario, space_of(scenario, {**SPACE, **more}), Refused(), Refused())), 20)
     floors, seen = Floors(scenario), 0
     for each, bounded in zip(asked, Bounds(scenario).of(asked), strict=True):
         floor = floors.of(each)
