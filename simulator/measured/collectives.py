@@ -1,8 +1,10 @@
 """What a library loses on a collective beside the bytes on its wires.
 
-Model: T = start + steps x step + w + sqrt(w x fill), w = the wires' time + what stays on a chip over the rate of copies.
+Model: T = start + steps x step + w + sqrt(w x fill), w = the wires' time over the share of their rate that is reached (all,
+but where bytes pass through a host's memory) + what stays on a chip over the rate of copies.
 Steps: n - 1 of n chips, of an all-reduce twice as many. The root is that of an optimal pipeline: pieces of c bytes take
 bytes / c pieces and fill in c, which together is least at the root of their product.
+An exchange, whose sends wait for no neighbour, has a start, a step for each other chip, a filling and a copy of its own.
 Where a ring goes round all chips of several nodes on each rail, its cards carry more than the wiring's own form asks of
 them: that comes on top.
 Where switches add up: T = start + (1 + 1 / n) x bytes over their rate, whatever chips pass to each other.
@@ -33,13 +35,16 @@ def collective_delay_s(
     if chips < 2:
         return 0.0
     steps = (chips - 1) * (2 if kind in _TWICE else 1)
+    exchange = kind in _EXCHANGES
+    of = times.exchange if exchange and times.exchange is not None else times
     # of an exchange the bytes are those of all chips
-    stays = nbytes / chips / (chips if kind in _EXCHANGES else 1)
-    copied_s = stays / (link_bytes_per_s * times.copy_rate)
-    moved_s = wires_s + copied_s
+    stays = nbytes / chips / (chips if exchange else 1)
+    copied_s = stays / (link_bytes_per_s * of.copy_rate)
+    held_up_s = wires_s * (1.0 / times.rate - 1.0)
+    moved_s = wires_s + held_up_s + copied_s
     # a power, and no call of math: numbers may stand for many rows
-    lost_s: float = (moved_s * times.fill_s) ** 0.5
-    return times.start_s + steps * times.step_s + copied_s + lost_s
+    lost_s: float = (moved_s * of.fill_s) ** 0.5
+    return of.start_s + steps * of.step_s + held_up_s + copied_s + lost_s
 
 
 def rail_share(kind: str, chips: int, nodes: int) -> float:

@@ -19,13 +19,14 @@ MEASURED = RunOptions(calibration="measured")
 KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
 RATE = 1e11
 
-times = st.builds(
-    CollectiveTimes,
-    start=st.floats(1e-9, 1e-4),
-    step=st.floats(1e-9, 1e-5),
-    fill=st.floats(1e-9, 1e-3),
-    copy=st.floats(1.0, 10.0),
-)
+own = {
+    "start": st.floats(1e-9, 1e-4),
+    "step": st.floats(1e-9, 1e-5),
+    "fill": st.floats(1e-9, 1e-3),
+    "copy": st.floats(1.0, 10.0),
+}
+exchange = st.none() | st.fixed_dictionaries(own)
+times = st.builds(CollectiveTimes, rate=st.floats(0.1, 1.0), exchange=exchange, **own)
 
 
 def total_s(kind: str, nbytes: float, chips: int, of: CollectiveTimes) -> float:
@@ -52,6 +53,38 @@ def test_by_hand() -> None:
     """1 GB over 4 chips at 100 GB/s: 7.5 ms on wires, 250 MB copied at 200 GB/s; sqrt(8.75 ms x 14 us) = 350 us lost."""
     of = CollectiveTimes(start=5e-6, step=1e-6, fill=14e-6, copy=2.0)
     assert collective_delay_s("all_gather", 1e9, 4, 7.5e-3, of, RATE) == pytest.approx(5e-6 + 3e-6 + 1.25e-3 + 350e-6)
+
+
+def test_exchanges_have_times_of_their_own_by_hand() -> None:
+    """1 GB of four chips at 100 GB/s: 1.875 ms on wires, 62.5 MB copied at 500 GB/s; sqrt(2 ms x 5 us) = 100 us lost."""
+    own_times = {"start": 7e-6, "step": 2e-6, "fill": 5e-6, "copy": 5.0}
+    of = CollectiveTimes.model_validate(
+        {"start": 5e-6, "step": 1e-6, "fill": 14e-6, "copy": 2.0, "exchange": own_times}
+    )
+    expected = 7e-6 + 6e-6 + 125e-6 + 100e-6
+    assert collective_delay_s("all_to_all", 1e9, 4, 1.875e-3, of, RATE) == pytest.approx(expected)
+    as_rings = of.model_copy(update={"exchange": None})
+    assert collective_delay_s("all_gather", 1e9, 4, 7.5e-3, of, RATE) == collective_delay_s(
+        "all_gather", 1e9, 4, 7.5e-3, as_rings, RATE
+    )
+
+
+@pytest.mark.parametrize(
+    ("chip", "measured_us"),
+    [
+        ("rtx_6000_ada", {100352: 20.1, 985088: 101.5, 1073666050: 93987.0}),
+        ("rtx_pro_6000", {100352: 15.3, 985088: 39.4, 1073666050: 28943.0}),
+    ],
+)
+def test_over_pcie_bytes_of_two_cards_pass_through_their_host(chip: str, measured_us: dict[int, float]) -> None:
+    """NCCL's all-reduces, medians (github:zksainx/pipeweave 55e0317 dataset/collective)."""
+    found = load_chip(chip)
+    system = System(found, parse_topology("switch(2) over pcie", found.links), Mesh({"X": 2}))
+    for nbytes, measured in measured_us.items():
+        graph = parse_graph(["y:int8[N] = all_reduce(x:int8[N]{U_X}, over=X)"], {"N": nbytes})
+        got = 1e6 * simulate(graph, system, MEASURED).time_s
+        print(f"{chip}, {nbytes} B: measured {measured} us, predicted {got:.1f}")
+        assert abs(got / measured - 1) < 0.35 if nbytes < 1e6 else 0.01
 
 
 def node(name: str, chips: int) -> System:
