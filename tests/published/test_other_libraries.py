@@ -67,6 +67,36 @@ def test_prompts_in_an_engines_attention(
     assert abs(got_us / measured_us - 1) < 0.25
 
 
+A5000 = {
+    "matrix_unit.cores": 64,
+    "matrix_unit.peak": {"fp16": "111.1 TFLOP/s", "bf16": "111.1 TFLOP/s"},
+    "vector_unit.peak": {"fp32": "27.77 TFLOP/s"},
+    "power": "230 W",
+}
+
+
+@pytest.mark.parametrize(
+    ("chip", "card", "batch", "tokens", "teraflops"),
+    [
+        ("a100_80gb_sxm", {}, 2, 8192, 179.5),
+        ("rtx_a6000", A5000, 16, 1024, 81.02),
+        ("rtx_a6000", A5000, 8, 2048, 81.31),
+        ("rtx_a6000", A5000, 2, 8192, 81.86),
+    ],
+)
+def test_flash_attention_2_on_two_dies(
+    chip: str, card: dict[str, object], batch: int, tokens: int, teraflops: float
+) -> None:
+    """Forward, no mask, 32 heads of 64 (github:Azure/AI-benchmarking-guide 8fd0c6e1bd; github:gpu-mode/ring-attention issue
+    10, an RTX A5000 by its data sheet): what the file was fitted to."""
+    system = System(load_chip(chip, set={**card, "calibration.measured.attention_like": "ampere_flash_2"}))
+    line = "o:fp16[B,H,S,E] = attention(q:fp16[B,H,S,E], k:fp16[B,H,S,E], v:fp16[B,H,S,E])"
+    graph = parse_graph([line], {"B": batch, "H": 32, "S": tokens, "E": 64})
+    got = 4 * batch * 32 * tokens**2 * 64 / simulate(graph, system, BURST).time_s / 1e12
+    print(f"{chip}, {batch} x {tokens}: measured {teraflops} TFLOP/s, profile {got:.1f}")
+    assert abs(got / teraflops - 1) < 0.04
+
+
 @pytest.mark.parametrize(("head", "padded"), [(40, 64), (80, 96), (104, 128), (96, 96)])
 def test_heads_are_padded_to_what_kernels_are_made_for(head: int, padded: int) -> None:
     """Beside what such heads took forward on an A100 (github:DebarghaG/estimate-train-time 1ac4d5e, means of about twenty

@@ -1,11 +1,13 @@
 """Prefill and decode of a decoder as a serving engine carries them out: few kernels, made by hand, recorded once.
 
-Model: of a layer a norm with the sum before it, one matmul for queries, keys and values, their rotation, a write into the
-cache, fused attention, a matmul, the norm with its sum, one matmul for gate and up, their product, a matmul; all-reduces
-behind the two where chips share a layer. A decode is captured: nobody issues its kernels. Layers are alike: of many each
-takes what one takes behind another.
-Assumes: requests of one length, their mean; formats of 16 bits; sampling and scheduling between steps take no time.
-Source: github:sgl-project/sglang, python/sglang/srt/models/qwen2.py and llama.py, 2025.
+Model: of a layer a norm with the sum before it, one matmul for queries, keys and values, norms of the heads of queries and
+of keys where the model has them (Qwen3), their rotation, a write into the cache, fused attention, a matmul, the norm with
+its sum, one matmul for gate and up, their product, a matmul; all-reduces behind the two where chips share a layer. A decode
+is captured: nobody issues its kernels. Layers are alike: of many each takes what one takes behind another. Sums of shared
+layers go round rings: the engine forbids its library what switches add up (NCCL_NVLS_ENABLE is 0 unless it is asked for).
+Assumes: requests of one length; formats of 16 bits; sampling and scheduling between steps take no time.
+Source: github:sgl-project/sglang 18bfdd1679, python/sglang/srt/models/qwen2.py, qwen3.py and llama.py,
+python/sglang/srt/entrypoints/engine.py (`_set_envs_and_config`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from simulator import OpGraph, RunOptions, parse_graph, simulate
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A decoder with a gated network, as its configuration file has it."""
+    """A decoder with a gated network, as its configuration file has it. `head_norms`: of queries and keys."""
 
     layers: int
     d_model: int
@@ -28,6 +30,7 @@ class Decoder:
     head: int
     d_ff: int
     vocab: int
+    head_norms: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Step:
 
 def engine_seconds(model: Decoder, step: Step, system: System) -> float:
     """How long a step takes: from models of one and of two layers."""
-    options = RunOptions(calibration="measured")
+    options = RunOptions(calibration="measured", collectives="ring")
     one, two = (simulate(engine_graph(model, step, layers), system, options).time_s for layers in (1, 2))
     return one + (model.layers - 1) * (two - one)
 
@@ -65,25 +68,33 @@ def engine_graph(model: Decoder, step: Step, layers: int) -> OpGraph:
         "P": 2 * model.d_ff,
         "V": model.vocab,
     }
-    graph = parse_graph([*_lines(layers, step)], sizes)
+    graph = parse_graph([*_lines(model, step, layers)], sizes)
     sums = [[f"h{at}", f"m{at}"] for at in range(layers)] + [[f"x{at + 1}", f"n{at + 1}"] for at in range(layers)]
     return replace(graph, fuse=sums)
 
 
-def _lines(layers: int, step: Step) -> Iterator[str]:
+def _lines(model: Decoder, step: Step, layers: int) -> Iterator[str]:
     shard = "_X" if step.chips > 1 else ""
     yield "x0:bf16[B,S,D] = embedding(table:bf16[V,D], ids:int32[B,S])"
     yield "n0:bf16[B,S,D] = rms_norm(x0, g0:bf16[D])"
     for at in range(layers):
-        yield from _layer(at, shard, step)
+        yield from _layer(at, shard, step, model.head_norms)
     yield f"last:bf16[B,1,D] = view(n{layers})"
     yield f"logits:bf16[B,1,V{shard}] = matmul(last, head:bf16[D,V{shard}])"
 
 
-def _layer(at: int, shard: str, step: Step) -> Iterator[str]:
+def _layer(at: int, shard: str, step: Step, head_norms: bool) -> Iterator[str]:
     mask = "" if step.decode else ", causal=true"
     yield f"c{at}:bf16[B,S,C{shard}] = matmul(n{at}, wc{at}:bf16[D,C{shard}])"
-    yield f"r{at}:bf16[B,S,C{shard}] = scale(c{at})"
+    behind = ""
+    if head_norms:
+        # queries and keys are two kernels
+        yield f"cq{at}:bf16[B,S,K{shard},G,E] = view(c{at})"
+        yield f"ck{at}:bf16[B,S,K{shard},E] = view(c{at})"
+        yield f"nq{at}:bf16[B,S,K{shard},G,E] = rms_norm(cq{at}, gq{at}:bf16[E])"
+        yield f"nk{at}:bf16[B,S,K{shard},E] = rms_norm(ck{at}, gk{at}:bf16[E])"
+        behind = f", after=[nq{at}, nk{at}]"
+    yield f"r{at}:bf16[B,S,C{shard}] = scale(c{at}{behind})"
     yield f"w{at}:bf16[B,S,W{shard}] = copy(new{at}:bf16[B,S,W{shard}])"
     yield f"q{at}:bf16[B,K{shard},G,S,E] = view(r{at})"
     cache = f"k{at}:bf16[B,K{shard},T,E], v{at}:bf16[B,K{shard},T,E]"
@@ -115,6 +126,6 @@ def _whole(out: str, shard: str) -> str:
 SHAPES: Mapping[str, Decoder] = {
     "Llama-3.1-70B": Decoder(80, 8192, 64, 8, 128, 28672, 128256),
     "Qwen2.5-14B": Decoder(48, 5120, 40, 8, 128, 13824, 152064),
-    "Qwen3-32B": Decoder(64, 5120, 64, 8, 128, 25600, 151936),
+    "Qwen3-32B": Decoder(64, 5120, 64, 8, 128, 25600, 151936, head_norms=True),
 }
 """By the names that rows use. Source: the models' configuration files on huggingface.co."""

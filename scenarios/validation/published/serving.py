@@ -1,11 +1,16 @@
 """Measured prefills and decodes of a serving engine on GPUs that rows name, a line each.
 
 Columns: `Hardware`, `TP` (chips that share layers), `PP`, `Model`, `Workload` (a batch of requests, by its name here),
-`real_prefill_ms` and `real_decode_ms`, the median of a token. Further columns are ignored; lines that begin with # are
+`real_prefill_ms` and `real_decode_ms`, the median of a token; `FA_Version`, if it is there, which fused attention it was
+(`fa2`, FlashAttention-2; else the chip's own). Further columns are ignored; lines that begin with # are
 comments. Left out, and told: hardware, models and workloads that are not known here, pipelines.
-Model: a workload is as many requests as it has, each of their mean length; a token of the middle of its decode is judged.
+Model: a prefill is of as many requests of one length as have its tokens and its pairs of tokens, which attention goes by;
+of a decode a token of its middle is judged, all requests being of their mean length.
+The H100s of these rows are four a board without switches,
+each joined to each other one by six of its links (the all-reduces of dataset/collective/H100 there: of two of four GPUs
+112 GB/s, of four 322): two of them have only those.
 Source of workloads: github:zksainx/pipeweave 55e0317, workload/arxiv_8.csv, arxiv_12.csv, arxiv_16.csv, splitwise_64.csv:
-requests, tokens of all prompts together, tokens that each then made.
+requests, tokens of all prompts together, their squares together, tokens that each then made.
 """
 
 from __future__ import annotations
@@ -31,14 +36,24 @@ _NEEDED = ("Hardware", "TP", "PP", "Model", "Workload", PREFILL, DECODE)
 class _Workload:
     requests: int
     prompt_tokens: int
+    squares: int
     made: int
+
+    def prompts(self) -> tuple[int, int]:
+        """Requests of one length, and their tokens, with as many tokens and about as many pairs of them as all have."""
+        requests = round(self.prompt_tokens**2 / self.squares)
+        return requests, round(self.prompt_tokens / requests)
+
+    def middle(self) -> tuple[int, int]:
+        """All requests, and what each has behind it in the middle of the decode."""
+        return self.requests, round(self.prompt_tokens / self.requests + self.made / 2)
 
 
 _WORKLOADS: Mapping[str, _Workload] = {
-    "arxiv_8": _Workload(8, 27966, 122),
-    "arxiv_12": _Workload(12, 32350, 182),
-    "arxiv_16": _Workload(16, 35152, 41),
-    "splitwise_64": _Workload(64, 60296, 18),
+    "arxiv_8": _Workload(8, 27966, 98_902_624, 122),
+    "arxiv_12": _Workload(12, 32350, 99_247_740, 182),
+    "arxiv_16": _Workload(16, 35152, 89_344_482, 41),
+    "splitwise_64": _Workload(64, 60296, 121_347_966, 18),
 }
 
 _CHIPS: Mapping[str, str] = {
@@ -54,6 +69,16 @@ _CHIPS: Mapping[str, str] = {
     "RTX_A6000": "rtx_a6000",
     "RTX_PRO_6000_S": "rtx_pro_6000",
 }
+
+
+_BOARDS: Mapping[tuple[str, int], Mapping[str, object]] = {
+    ("h100_sxm", 2): {"links.nvlink.count": 6, "calibration.measured.collectives.nvlink.copy": 3 * 2.15}
+}
+"""What joins so many of the GPUs of a board without switches; what stays on a chip is copied as fast as ever."""
+
+
+_ATTENTION: Mapping[str, str] = {"fa2": "ampere_flash_2"}
+"""Whose attention an engine's prompts have, by what a row says; else the chip's own."""
 
 
 def has_serving_rows(path: Path) -> bool:
@@ -84,6 +109,7 @@ def _rows(lines: Cells, path: Path, problems: Problems) -> Iterator[Row]:
             problems.add(mark, f"TP, PP, {PREFILL} and {DECODE} are more than 0")
             continue
         params = {"device": cells["Hardware"], "workload": cells["Workload"], "tp": chips, "pp": stages}
+        params["attention"] = cells.get("FA_Version", "")
         for mode, milliseconds in times.items():
             yield Row("served", cells["Model"], mark, params, 1e-3 * milliseconds, "bf16", mode, "step")
 
@@ -94,8 +120,18 @@ def _predicted_s(row: Row) -> float | None:
     if model is None or workload is None or name is None or row.params["pp"] > 1 or model.kv_heads % chips:
         return None
     decode = row.mode == "decode"
-    tokens = round(workload.prompt_tokens / workload.requests + (workload.made / 2 if decode else 0))
-    return engine_seconds(model, Step(workload.requests, tokens, decode, chips), _system(load_chip(name), chips))
+    requests, tokens = workload.middle() if decode else workload.prompts()
+    return engine_seconds(model, Step(requests, tokens, decode, chips), _system(_chip(name, row), chips))
+
+
+def _chip(name: str, row: Row) -> Chip:
+    """The chip of a row, with the links that join as many of its board, and the attention of the engine's prompts."""
+    said: dict[str, object] = {}
+    said |= _BOARDS.get((name, row.params["tp"]), {})
+    attention = _ATTENTION.get(row.params["attention"])
+    if attention is not None and row.mode == "prefill":
+        said["calibration.measured.attention_like"] = attention
+    return load_chip(name, set=said)
 
 
 def _system(chip: Chip, chips: int) -> System:
