@@ -1,6 +1,7 @@
 """Measured training steps of today's frameworks: a model of the catalogue, its formats and parallelism, as a step here.
 
-Model: torchtitan shares out weights (FSDP2), in bf16 with fp32 masters and reductions, or matmuls of the blocks in fp8;
+Model: torchtitan shares out weights (FSDP2, `engine: pytorch`), in bf16 with fp32 masters and reductions, or matmuls of the
+blocks in fp8; under a pipeline weights stay gathered and gradients whole until the last microbatch (`zero: 1`);
 'selective' recomputation keeps every second matmul and attention; its pipelines cut a replica's batch into as many
 microbatches as they have stages (without a word of `pipeline_parallel_microbatches`).
 Megatron-Core with Transformer Engine: bf16 with fp32 gradients and masters, or matmuls of the blocks in fp8; flash
@@ -91,7 +92,8 @@ def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer,
         tp=sizes["tp"],
         pp=sizes["pp"],
         cp=row.count("cp") or 1,
-        zero=3,
+        # pipelines keep weights gathered, and gradients whole, until the last microbatch
+        zero=3 if sizes["pp"] == 1 else 1,
         microbatch=max(1, (row.count("micro_batch") or 1) // sizes["pp"]),
         collective_matmul=row.count("collective_matmul") or 1,
     )
@@ -103,6 +105,7 @@ def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer,
         recompute="alternate" if asked == "selective" else asked,
         clip=True,
         eager=row.text("dispatch") in ("", "eager"),
+        engine="pytorch",
     )
     return _model(row), parallel, training
 

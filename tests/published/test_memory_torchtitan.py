@@ -5,7 +5,8 @@ All is shared out, gathered in bf16 and summed in fp32 (FSDP2); under a pipeline
 until the last microbatch (`zero: 1`), of which there are as many as stages. Without a compiler ops are PyTorch's; with one
 the loss alone is (`eager: loss`), but in 2025 (the H200s) that is compiled with the model: logits and their gradient stay in
 bf16, and what is wider stays in registers. With float8 the blocks' matmuls take operands in fp8. Checkpointing is selective
-by op (`recompute: alternate`) or full; reserved bytes are those of PyTorch's allocator with expandable segments.
+by op (`recompute: alternate`) or full. Reserved bytes are those of PyTorch's allocator: with expandable segments, for which
+torchtitan's own script asks (run_train.sh), and without where the recorded command is torchrun itself (the H200s).
 Async tensor parallelism is `collective_matmul`, here in two pieces.
 Not known: what else pipelines hold: 12 % of the reserved bytes of microbatches of four sequences of 8,192 tokens, 3 to 7 %
 of those of one sequence that is as long as the four.
@@ -86,7 +87,8 @@ def error(at: int) -> float:
     # of a pipeline the first stages hold most microbatches, the last one logits
     first, *others = sorted(frame["chip"].unique())
     frame = frame[frame["chip"].isin([first, *others[:1], *others[-1:]])]
-    found, want = memory_reserved(frame, expandable=True)["reserved"].max() / 2**30, float(row["memory_gib"])
+    by_script = row["source"] != "trainy"
+    found, want = memory_reserved(frame, expandable=by_script)["reserved"].max() / 2**30, float(row["memory_gib"])
     told = f"{row['model']} on {row['gpus']}, {row['technique']} {row['ac']}"
     print(f"{told}: {found:.1f} GiB of {want:.1f}, {found / want - 1:+.1%}")
     return float(found / want - 1)
@@ -102,8 +104,8 @@ def of(*, tensor: bool = False, pipeline: bool = False) -> list[float]:
 def test_reserved_bytes() -> None:
     errors = of()
     assert len(errors) == 6
-    assert sum(map(abs, errors)) / len(errors) <= 0.025
-    assert max(map(abs, errors)) <= 0.07
+    assert sum(map(abs, errors)) / len(errors) <= 0.02
+    assert max(map(abs, errors)) <= 0.03
 
 
 def test_reserved_bytes_of_a_sharded_loss() -> None:

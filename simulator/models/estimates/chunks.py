@@ -47,6 +47,21 @@ class ChunkSort:
         given = {"forward": items.makes, "backward": items.makes_back}.get(name, ())
         return tuple(map(self.structure.slot, given))
 
+    def stays(self, name: str) -> tuple[int, ...]:
+        """The slots of what a section makes that is held until the step is over, whoever reads it."""
+        if not self.is_buffered:
+            return ()
+        items = self.structure.chunk
+        made = {"forward": (*items.makes, *items.held), "backward": items.makes_back}.get(name, ())
+        return tuple(map(self.structure.slot, made))
+
+    @property
+    def is_buffered(self) -> bool:
+        """Whether it is of a pipeline as PyTorch runs them: what is received has a buffer for each microbatch that is there
+        for the whole step, and what is made is held until that is over."""
+        stored = self.chunk.stored
+        return stored.pytorch and stored.parallel.chunks > 1
+
     @property
     def seed(self) -> int:
         """The slot of what the last chunk makes, from which its backward pass begins."""

@@ -29,12 +29,14 @@ _NEVER = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A section to walk through: its name and rows, the slots of what it takes in and of what it gives on."""
+    """A section to walk through: its name and rows, the slots of what it takes in, of what it gives on, and of what it makes
+    that stays to the end and beyond, whoever reads it."""
 
     name: str
     rows: Rows
     takes: tuple[int, ...] = ()
     gives: tuple[int, ...] = ()
+    stays: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +82,7 @@ def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
     """The lives of all that is made in some parts, one after the other; `rounds`: of blocks that have so many, so many are
     walked through."""
     walk = _Walk(*rounds)
-    bounds, since = [0], []
+    bounds, since, staying = [0], [], set[int]()
     for part in parts:
         since.append(len(walk.slot))
         for slot in part.takes:
@@ -90,7 +92,9 @@ def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
         for slot in part.gives:
             if slot in walk.now:
                 walk.last[walk.now[slot]] = max(walk.step - 1, walk.last[walk.now[slot]])
+        staying |= {walk.now[slot] for slot in part.stays if slot in walk.now}
         bounds.append(walk.step)
+    walk.stay(staying)
     walk.keep()
     last, sure = _column(walk.last), _column(walk.sure_last)
     first = _column(walk.sure_first)
@@ -233,6 +237,13 @@ class _Walk:
             self.within[number] = (*self.within.get(number, ()), into)
             if (holder := read.get(into)) is not None:
                 self._holders.append((number, holder))
+
+    def stay(self, numbers: Iterable[int]) -> None:
+        """Some tensors are there to the end and beyond."""
+        for number in numbers:
+            self.last[number] = self.step
+            if self.sure_first[number] != _NEVER:
+                self.sure_last[number] = self.step
 
     def keep(self) -> None:
         """What something lies in stays as long as that does; later ones first, since they may lie in one another."""

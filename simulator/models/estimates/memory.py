@@ -65,12 +65,17 @@ class Holdings:
         if sort not in self._kinds:
             self._kinds[sort] = _Kinds(sort, rows)
         sizes = self._kinds[sort].sizes(rows, binder)
+        taken = {slot for part in ("forward", "backward") for slot in sort.takes(part)}
+        given, each = np.zeros(len(OWNERS)), np.zeros(len(OWNERS))
+        if is_sent and sort.is_buffered:
+            # what is received lies in a buffer that is there from the begin, for each microbatch
+            for slot in taken:
+                each[sizes.owner[slot]] += sizes.nbytes[slot]
+            sizes = _without(sizes, tuple(taken))
         certain = sizes if is_sent else _without(sizes, (*sort.takes("forward"), *sort.takes("backward")))
         passes = _named(swings_of(plain, sizes, plain.whole, more, since=1), swings_of(last, sizes, last.whole, more))
         sure = _named(rises_of(plain, certain, plain.sure, more, since=1), rises_of(last, certain, last.sure, more))
-        given, each = np.zeros(len(OWNERS)), np.zeros(len(OWNERS))
         shared = {sort.structure.slots.get(name) for name in sort.begun}
-        taken = {slot for part in ("forward", "backward") for slot in sort.takes(part)}
         for slot, (times, by_round, part) in last.given.items():
             if slot not in taken:
                 total = given if slot in shared or part in ("begin", "end") else each
@@ -91,7 +96,7 @@ class Holdings:
 
     @staticmethod
     def _part(sort: ChunkSort, name: str, rows: Rows) -> Part:
-        return Part(name=name, rows=rows, takes=sort.takes(name), gives=sort.gives(name))
+        return Part(name=name, rows=rows, takes=sort.takes(name), gives=sort.gives(name), stays=sort.stays(name))
 
 
 def _named(middle: Sequence[Move], whole: Sequence[Move]) -> dict[Key, Move]:

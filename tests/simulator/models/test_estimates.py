@@ -178,6 +178,24 @@ def test_the_peak_of_a_pipeline_is_that_of_the_run_but_for_what_is_on_its_way(sc
         assert abs(stage.peak - held) <= 4 * stream
 
 
+BUFFERED: tuple[tuple[Parallel, dict[str, Any]], ...] = (
+    (Parallel(pp=4), {}),
+    (Parallel(pp=4, schedule="gpipe"), {"eager": True, "recompute": "alternate"}),
+    (Parallel(pp=2, interleave=2, schedule="interleaved"), {}),
+    (Parallel(pp=2, tp=2, dp=2, zero=1), {"recompute": "full"}),
+)
+
+
+@pytest.mark.parametrize(("parallel", "how"), BUFFERED, ids=["1f1b", "gpipe", "interleaved", "sharded"])
+def test_the_peak_of_a_buffered_pipeline_is_that_of_the_run(parallel: Parallel, how: dict[str, Any]) -> None:
+    """PyTorch's stages hold what they make, and room for what they receive, so that nothing comes early or stays longer."""
+    found, result = both(parallel, 4, engine="pytorch", **how)
+    held = peaks(result)
+    ran = held[:: len(held) // parallel.pp]
+    assert [stage.peak for stage in found.memory] == pytest.approx(ran, rel=1e-12)
+    assert found.least_memory <= max(ran) * (1 + 1e-9)
+
+
 def peaks(result: Result) -> list[float]:
     """The most that each simulated chip holds, in their order."""
     held = Summary(result.plan, lambda: result).on_chips("peak_memory")

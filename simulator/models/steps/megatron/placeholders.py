@@ -3,11 +3,9 @@
 Model: Transformer Engine's layers, whose weights' gradients are added up elsewhere, give autograd an empty gradient in the
 weight's format instead: one for each distinct shape of a weight, kept. Matrices that multiply the same tokens are one weight
 (queries, keys and values; gate and up); experts have one of one expert. The head gathers its tokens into a buffer that is
-kept. Workspaces of 32 MiB each: cuBLAS for the forward and for the backward thread, cublasLt in Transformer Engine, and four
-more for the streams in which it runs the matmuls of experts.
-Assumes: a GPU of the Hopper generation or later (before, workspaces were smaller).
-Source: Transformer Engine, pytorch/module/base.py (get_dummy_wgrad, get_cublas_workspace_size_bytes); Megatron-LM,
-core/utils.py (GlobalMemoryBuffer); PyTorch, aten/src/ATen/cuda/CUDABlas.cpp.
+kept. Beside the workspaces of every step (`simulator.models.steps.storage.workspaces`) there are four more, for the streams
+in which Transformer Engine runs the matmuls of experts.
+Source: Transformer Engine, pytorch/module/base.py (get_dummy_wgrad); Megatron-LM, core/utils.py (GlobalMemoryBuffer).
 """
 
 from __future__ import annotations
@@ -20,9 +18,7 @@ from simulator.graph.items import Dim, Op, Tensor, every_op
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.parts import Part
 from simulator.models.steps.storage.buffer import Buffer
-
-WORKSPACE = 32 * 2**20
-"""Bytes of a workspace."""
+from simulator.models.steps.storage.workspaces import EVERYWHERE, WORKSPACE
 
 STREAMS = 4
 """In how many streams matmuls of experts run, each with a workspace."""
@@ -33,7 +29,7 @@ def placeholders(
 ) -> list[Tensor]:
     """The tensors that a chip holds so for the parts of a chunk; `mark`: of the chunk."""
     has_experts = any(_is_of_experts(buffer) for part in parts for buffer in part.buffers)
-    workspaces = WORKSPACE * (3 + STREAMS * has_experts)
+    workspaces = WORKSPACE * (EVERYWHERE + STREAMS * has_experts)
     found = [Tensor(f"workspaces{mark}", "int8", (Dim(workspaces),))]
     extents = parallel.extents
     distinct = dict.fromkeys(shape for part in parts for shape in _shapes(part, sizes, extents))

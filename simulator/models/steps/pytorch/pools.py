@@ -4,11 +4,10 @@ Model: its allocator has a pool for each stream, and what a pool has once taken 
 into a flat buffer in a stream of their own and copied out of it, and that buffer goes when the next group's has been copied
 out: the pool is as large as two that follow each other. The root group is all that is in no block. Reduced gradients are
 made in a stream of their own, too: where whole gradients are kept until the last microbatch, each chip's share of all of
-them comes on top (else the sums that it keeps are those). Workspaces of cuBLAS, 32 MiB each: of the forward and the
-backward thread, and cublasLt's.
-Assumes: a GPU of the Hopper generation or later (before, workspaces were smaller).
+them comes on top (else the sums that it keeps are those). cuBLAS has its workspaces
+(`simulator.models.steps.storage.workspaces`).
 Source: PyTorch 2.6, torch/distributed/fsdp/_fully_shard (FSDPCommContext, foreach_all_gather, foreach_reduce);
-c10/cuda/CUDACachingAllocator.cpp; aten/src/ATen/cuda/CUDABlas.cpp.
+c10/cuda/CUDACachingAllocator.cpp.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from itertools import pairwise
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Dim, Tensor
 from simulator.models.steps.buffers import Stored
-from simulator.models.steps.megatron.placeholders import WORKSPACE
 from simulator.models.steps.parts import Part
 from simulator.models.steps.storage.buffer import Buffer
+from simulator.models.steps.storage.workspaces import EVERYWHERE, WORKSPACE
 
 
 def pools(parts: Sequence[Part], stored: Stored, mark: str) -> list[Tensor]:
     """The tensors that stand for the pools beside that of the ops themselves, for the parts of a chunk; `mark`: of the
     chunk."""
-    sizes = {"workspaces": float(3 * WORKSPACE), "flats": _flats(parts, stored)}
+    sizes = {"workspaces": float(EVERYWHERE * WORKSPACE), "flats": _flats(parts, stored)}
     if stored.parallel.zero == 1:
         gradients = stored.precision.main_gradients or stored.precision.gradients
         sizes["reduced"] = sum(_shares(part, stored) for part in parts) * DTYPE_BYTES[gradients]
