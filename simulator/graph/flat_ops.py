@@ -4,17 +4,17 @@ Model: an op is a site (an op as written, with its options as they are in that r
 around it), and the values that it reads. Value v of 0 or more is what op v makes, value -1 - g is given from outside, the
 g-th that is. So what reads what is told by numbers, and a name is made up when it is read: what it is called as written,
 what the copy in which it stands puts behind that (`.s1.m2`; nothing outside of copies), and the numbers of the rounds.
+What an op is to come after is told by values, too; its site has `after=` as it was written.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
 from typing import Any, overload
-
-import numpy as np
 
 from simulator.graph.items import Op, Tensor
 
@@ -28,6 +28,16 @@ Options = tuple[tuple[str, str], ...]
 def suffix(path: Path) -> str:
     """What a name gets in a round."""
     return "".join(f".{number}" for number in path)
+
+
+def without_waits(options: Options) -> Options:
+    """Options of an op without what it is to come after."""
+    return tuple(each for each in options if each[0] != "after") if options else options
+
+
+def names_listed(names: Sequence[str], listed: bool) -> str:
+    """Names as `after=` has them: one alone stands without brackets, unless it was written in some."""
+    return f"[{', '.join(names)}]" if listed or len(names) > 1 else names[0]
 
 
 def beginnings(name: str) -> Iterator[str]:
@@ -46,7 +56,7 @@ class FlatOps(Sequence[Op]):
 
     `sites`, `turns` and `endings` (of the names in a copy) are what those numbers mean; op i reads
     `reads[first[i]:first[i + 1]]`. `given`, `given_turn` and `given_copy` are what is given from outside, by number of
-    `tensors`, of `turns` and of copies.
+    `tensors`, of `turns` and of copies. Op `waiting[i]` is to come after who makes value `awaited[i]`, in program order.
     """
 
     def __init__(self) -> None:
@@ -59,6 +69,7 @@ class FlatOps(Sequence[Op]):
         self.reads = array("i")
         self.tensors: list[Tensor] = []
         self.given, self.given_turn, self.given_copy = array("i"), array("i"), array("i")
+        self.waiting, self.awaited = array("i"), array("i")
         self._site_of: dict[tuple[int, Options], int] = {}
         self._suffixes: list[str] = []
         self._turn_of: dict[Path, int] = {}
@@ -118,6 +129,15 @@ class FlatOps(Sequence[Op]):
         self.reads.frombytes(values.astype("i").tobytes())
         self.first.frombytes((first + ends).astype("q").tobytes())
 
+    def add_waits(self, ops: Any, values: Any) -> None:
+        """Let ops come after who makes values, as arrays; they stand no earlier than those of which that is known."""
+        self.waiting.frombytes(ops.astype("i").tobytes())
+        self.awaited.frombytes(values.astype("i").tobytes())
+
+    def awaited_by(self, at: int) -> array[int]:
+        """The values that an op is to come after."""
+        return self.awaited[bisect_left(self.waiting, at) : bisect_right(self.waiting, at)]
+
     def values_of(self, at: int) -> array[int]:
         """The values that an op reads."""
         return self.reads[self.first[at] : self.first[at + 1]]
@@ -152,13 +172,6 @@ class FlatOps(Sequence[Op]):
         """What every op is called, in program order; none is made for that."""
         return map(self.name, range(len(self)))
 
-    def called(self, names: Collection[str]) -> list[tuple[str, int]]:
-        """The ops that have one of some names, in program order; no other name is made for that."""
-        begins = {start for name in names for start in beginnings(name)}
-        sites = [number for number, site in enumerate(self.sites) if site.output.name in begins]
-        ops = np.flatnonzero(np.isin(np.asarray(self.site, dtype=np.int64), sites)) if sites else ()
-        return [(name, at) for at in map(int, ops) if (name := self.name(at)) in names]
-
     def taken(self) -> list[Tensor]:
         """What ops read and none of them makes, each once."""
         return [self.tensor(value) for value in sorted(set(self.reads)) if value < 0]
@@ -181,6 +194,22 @@ class FlatOps(Sequence[Op]):
         return map(self._op, range(len(self)))
 
     def _op(self, at: int) -> Op:
+        return replace(self.unawaiting(at), options=self._options(self.sites[self.site[at]], at))
+
+    def unawaiting(self, at: int) -> Op:
+        """An op without what it is to come after."""
         site = self.sites[self.site[at]]
         inputs = tuple(self.tensor(value) for value in self.values_of(at))
-        return replace(site, output=self.tensor(at), inputs=inputs, turn=self.turns[self.turn[at]])
+        turn = self.turns[self.turn[at]]
+        return replace(site, output=self.tensor(at), inputs=inputs, options=without_waits(site.options), turn=turn)
+
+    def _options(self, site: Op, at: int) -> Options:
+        """The options of an op, with the names of what it is to come after here; without `after=` where that is nothing."""
+        raw = site.option("after")
+        names = [self.name(value) for value in self.awaited_by(at)]
+        if not names:
+            return without_waits(site.options)
+        told = "after", names_listed(names, (raw or "").startswith("["))
+        if raw is None:
+            return (*site.options, told)
+        return tuple(told if each[0] == "after" else each for each in site.options)

@@ -21,7 +21,7 @@ from itertools import accumulate
 from hw import Problems
 from simulator.graph.asked_rounds import Asked, RoundError, RoundsAsked
 from simulator.graph.flat_ops import FlatOps
-from simulator.graph.items import Items, Op, Repeat, Tensor, every_op, rounds_of
+from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op, rounds_of
 from simulator.graph.op_line import LineError, read_reference
 from simulator.graph.rounds import at_round, says_round
 from simulator.graph.scopes import Home, Place, Turn, TurnScope
@@ -43,7 +43,7 @@ def asks_for_rounds(items: Items) -> bool:
 class _Line:
     """An op as written, ready to be entered once a round. `names` are what it reads, `given` by place the numbers of those
     tensors that nobody makes, as far as that has been seen. `asked`: by place, what those say that are of other rounds
-    (None where that can be of no turn); `told`: its options are not the same in each round."""
+    (None where that can be of no turn); `told`: it says other things in each round; `awaited`: what it comes after."""
 
     op: Op
     site: int
@@ -51,6 +51,7 @@ class _Line:
     given: dict[int, int]
     asked: Mapping[int, Asked | None]
     told: bool
+    awaited: tuple[tuple[str, tuple[Round, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +136,16 @@ class Unroller:
             return self._given(replace(tensor, rounds=()), Turn())
 
     def _tell(self, made: int, line: _Line, scope: TurnScope, turn: Turn) -> None:
-        """Give an op the options that it has in this turn."""
+        """Give an op the options that it has in this turn, and what it is to come after."""
         op = line.op
         options = (at_round(op, turn.path[-1]) if turn.path else op).options
-        if any(key == "after" for key, _ in options):
-            options = tuple(self._waiting(op, options, scope, turn))
         if options != op.options:
             self.flat.site[made] = self.flat.number_of_site(line.site, options)
+        for name, rounds in line.awaited:
+            value = self._awaited(op, name, rounds, scope, turn)
+            if value is not None:
+                self.flat.waiting.append(made)
+                self.flat.awaited.append(value)
 
     def _prepared(self, items: Items, place: Place) -> list[tuple[int, _Stretch | Repeat]]:
         """The items of a block with their numbers, lines in stretches, worked out when it is first entered."""
@@ -166,9 +170,9 @@ class Unroller:
 
     def _line(self, op: Op, place: Place) -> _Line:
         asked = {at: self._asked(each, place) for at, each in enumerate(op.inputs) if each.rounds}
-        told = says_round(op) or op.option("after") is not None
+        awaited = tuple(_awaited(op))
         names = tuple([tensor.name for tensor in op.inputs])
-        return _Line(op, self.flat.add_site(op), names, {}, asked, told)
+        return _Line(op, self.flat.add_site(op), names, {}, asked, says_round(op) or bool(awaited), awaited)
 
     def _given_to(self, line: _Line, place: int, turn: int) -> int:
         """The value of an input that nobody makes, given in the turn of that number."""
@@ -213,29 +217,12 @@ class Unroller:
     def _given(self, tensor: Tensor, turn: Turn) -> int:
         return self.flat.add_given(self.flat.add_tensor(tensor), self.flat.number_of_turn(turn.path))
 
-    def _waiting(
-        self, op: Op, options: Iterable[tuple[str, str]], scope: TurnScope, turn: Turn
-    ) -> Iterator[tuple[str, str]]:
-        """The options of an op, the names inside `after=` numbered."""
-        for key, raw in options:
-            if key != "after":
-                yield key, raw
-                continue
-            found = [self._awaited(op, each.strip(), scope, turn) for each in raw.strip("[]").split(",")]
-            names = [name for name in found if name is not None]
-            if names:
-                yield key, f"[{', '.join(names)}]" if raw.startswith("[") else ", ".join(names)
-
-    def _awaited(self, op: Op, written: str, scope: TurnScope, turn: Turn) -> str | None:
-        try:
-            name, rounds = read_reference(written)
-        except LineError:  # no name at all, which `simulator.passes.binding` tells
-            return written
+    def _awaited(self, op: Op, name: str, rounds: tuple[Round, ...], scope: TurnScope, turn: Turn) -> int | None:
+        """The value of what an op is to come after; None where there is none to wait for."""
         if not rounds:
-            known = scope.find(name)
-            return self.flat.name(known) if known is not None else name
+            return scope.find(name)
         try:
-            return self.flat.name(self.rounds.value(self.rounds.asked(name, rounds, turn.place), turn))
+            return self.rounds.value(self.rounds.asked(name, rounds, turn.place), turn)
         except RoundError as error:
             if not error.outside:
                 self.problems.add(op.source.at("after"), str(error))
@@ -265,3 +252,12 @@ class Unroller:
 def _typed_inside(block: Repeat, name: str) -> Tensor | None:
     tensors = (tensor for op in every_op(block.items) for tensor in op.inputs)
     return next((tensor for tensor in tensors if tensor.name == name), None)
+
+
+def _awaited(op: Op) -> Iterator[tuple[str, tuple[Round, ...]]]:
+    """What an op is to come after, as written: names, and of which rounds they are meant."""
+    for each in (op.option("after") or "").strip("[]").split(","):
+        try:
+            yield read_reference(each.strip())
+        except LineError:  # no name at all, which `simulator.passes.binding` tells
+            continue

@@ -1,7 +1,7 @@
 """Views: ops that only give a tensor another name and layout, such as the own shard of a whole dim.
 
-Model: a view is no kernel. What reads it reads what lies behind it, in the view's own bytes, and what waits for it waits
-for the ops that made that; so the tensors behind it stay in memory until the last reader of their views is done, and a
+Model: a view is no kernel. What reads it reads what lies behind it, in the view's own bytes, and what comes after it comes
+after the ops that made that; so the tensors behind it stay in memory until the last reader of their views is done, and a
 view holds nothing of its own. Of several tensors behind one view the first has the bytes, the others are waited for.
 """
 
@@ -25,14 +25,12 @@ def seen_through(kernel: Kernel, behind: Behind, sizes: Sizes) -> Kernel:
     """The kernel on the tensors behind its views. `sizes`: of these."""
     if not behind:
         return kernel
-    after = (name for awaited in kernel.schedule.after for name in behind.get(awaited, (awaited,)))
     reads = tuple(_through(kernel.reads, behind, sizes))
     more = len(reads) - len(kernel.reads)
     return replace(
         kernel,
         reads=reads,
         tiling=WiderTiling(kernel.tiling, more) if more and kernel.tiling is not None else kernel.tiling,
-        schedule=replace(kernel.schedule, after=tuple(after)),
         grown=tuple((name, each) for name, into in kernel.grown for each in behind.get(into, (into,))),
         parts=tuple(seen_through(part, behind, sizes) for part in kernel.parts),
     )

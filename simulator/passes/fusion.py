@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 from hw import System
 from hw.input import unknown
@@ -136,7 +135,8 @@ def _may_follow(kernels: Kernels, group: Sequence[int], at: int) -> bool:
     """Whether kernel `at` may close up to `group`: same schedule, no reduction before it, no stranger between."""
     if any(kernels.like(member).reduces for member in group):
         return False
-    if any(kernels.like(member).schedule != kernels.like(at).schedule for member in group):
+    own = kernels.like(at).schedule, kernels.awaited_by(at)
+    if any((kernels.like(member).schedule, kernels.awaited_by(member)) != own for member in group):
         return False
     return _stranger(kernels, group, at) is None
 
@@ -147,10 +147,7 @@ def _stranger(kernels: Kernels, group: Sequence[int], last: int) -> int | None:
     between = [at for at in range(group[0] + 1, last) if at not in inside]
     tainted = {value for member in group for value in kernels.made_by(member)} if between else set()
     for at in between:
-        after = kernels.like(at).schedule.after
-        if not tainted.isdisjoint(kernels.read_by(at)):
-            return at
-        if after and not {kernels.names.value_name(value) for value in tainted}.isdisjoint(after):
+        if not tainted.isdisjoint(kernels.read_by(at)) or not tainted.isdisjoint(kernels.awaited_by(at)):
             return at
     return None
 
@@ -246,7 +243,7 @@ def _cut(kernels: Kernels, group: list[int], number: int) -> list[list[int]]:
         kernel = kernels.like(at)
         if kernel.communication is not None:
             raise FusionError(number, f"fuse: {kernels[at].name} is a {kernel.kind}, which is no kernel to fuse")
-        if replace(kernel.schedule, after=()) != replace(kernels.like(group[0]).schedule, after=()):
+        if kernel.schedule != kernels.like(group[0]).schedule:
             raise FusionError(
                 number, "fuse: all ops of a group need the same chunks=, tiles=, queue=, priority= and on="
             )

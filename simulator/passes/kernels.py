@@ -2,14 +2,16 @@
 
 Model: kernels of one template differ in names only; what does not follow from names is worked out once for all of them.
 Tensors and ops are values (`simulator.graph.flat_ops`); beyond those, what kernels of one op pass to each
-other has values of its own. A kernel as an object, with its names, is made when somebody asks for it.
+other has values of its own. What kernels come after is told by values, and templates say nothing of it. A kernel as an
+object, with its names, is made when somebody asks for it.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -70,13 +72,11 @@ class Naming(Protocol):
     def value_name(self, value: int) -> str:
         """The name of a value."""
 
-    def values_called(self, names: Collection[str]) -> Mapping[str, int]:
-        """The values of the names of ops, and of what else a kernel can name that is to come first; of several the last."""
-
 
 class Kernels(Sequence[Kernel]):
     """Kernels in program order. Kernel i is of template `code[i]`; it reads `reads[read_at[i]:read_at[i + 1]]` and makes
-    `makes[made_at[i]:made_at[i + 1]]`: what it writes, and the ops that it carries out. `names`: what they are called."""
+    `makes[made_at[i]:made_at[i + 1]]`: what it writes, and the ops that it carries out. Kernel `waiting[i]` comes after who
+    makes value `awaited[i]`, in program order. `names`: what they are called."""
 
     def __init__(self, names: Naming) -> None:
         self.names = names
@@ -86,10 +86,11 @@ class Kernels(Sequence[Kernel]):
         self.shown = array("i")
         """What each read is read through: a view, or the value itself; empty where that is not known."""
         self.made_at, self.makes = array("q", [0]), array("i")
+        self.waiting, self.awaited = array("i"), array("i")
 
     def template(self, kernel: Kernel) -> int:
         """Append a template, given as one of its kernels; returns its number."""
-        self.templates.append(kernel)
+        self.templates.append(_without_waits(kernel))
         return len(self.templates) - 1
 
     def add(self, template: int, reads: Iterable[int], makes: Iterable[int]) -> None:
@@ -109,6 +110,15 @@ class Kernels(Sequence[Kernel]):
         ):
             at.frombytes((len(values) + np.cumsum(count)).astype("q").tobytes())
             values.frombytes(added.astype("i").tobytes())
+
+    def add_waits(self, kernels: Any, values: Any) -> None:
+        """Let kernels come after who makes values, as arrays in program order."""
+        self.waiting.frombytes(kernels.astype("i").tobytes())
+        self.awaited.frombytes(values.astype("i").tobytes())
+
+    def awaited_by(self, at: int) -> array[int]:
+        """The values after whose makers a kernel comes."""
+        return self.awaited[bisect_left(self.waiting, at) : bisect_right(self.waiting, at)]
 
     def read_by(self, at: int) -> array[int]:
         """The values that a kernel reads, one for each of its reads."""
@@ -202,9 +212,6 @@ class _Listed:
             return self._like.names.value_name(value)  # of what no kernel reads or makes
         return self._names[value]
 
-    def values_called(self, names: Collection[str]) -> Mapping[str, int]:
-        return {name: self.values[name] for name in names if name in self.values}
-
     def value(self, name: str) -> int:
         """The value of a name: one of its own where it has none yet."""
         if name not in self.values:
@@ -222,11 +229,20 @@ def listed(kernels: Sequence[Kernel], like: Kernels | None = None) -> Kernels:
         reads = [names.value(access.tensor) for access in kernel.reads]
         makes = [names.value(name) for name in (*(access.tensor for access in kernel.writes), *kernel.ops)]
         made.add(_template(made, known, kernel), reads, makes)
+    # of several that are called by one name the last is meant
+    waits = [
+        (at, names.values[name])
+        for at, kernel in enumerate(kernels)
+        for name in kernel.schedule.after
+        if name in names.values
+    ]
+    waiting, awaited = np.asarray(waits, dtype=np.int64).reshape(-1, 2).T
+    made.add_waits(waiting, awaited)
     return made
 
 
 def _template(made: Kernels, known: dict[Hashable, int], kernel: Kernel) -> int:
-    alike = _but_for_names(kernel)
+    alike = _but_for_names(_without_waits(kernel))
     try:
         number = known.get(alike)
     except TypeError:  # a tiling of somebody's own that cannot be hashed
@@ -234,6 +250,11 @@ def _template(made: Kernels, known: dict[Hashable, int], kernel: Kernel) -> int:
     if number is None:
         number = known[alike] = made.template(kernel)
     return number
+
+
+def _without_waits(kernel: Kernel) -> Kernel:
+    """A kernel that says nothing of what it comes after."""
+    return replace(kernel, schedule=replace(kernel.schedule, after=())) if kernel.schedule.after else kernel
 
 
 def _but_for_names(kernel: Kernel) -> Hashable:

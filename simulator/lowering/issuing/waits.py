@@ -29,26 +29,13 @@ def waits_of(kernels: Kernels) -> Waits:
     """The waits of all kernels: of several that make the same, for the last one before."""
     read_at = np.asarray(kernels.read_at, dtype=np.int64)
     reader = np.repeat(np.arange(len(kernels)), read_at[1:] - read_at[:-1])
-    by_name = _by_name(kernels)
-    wanted = np.concatenate([np.asarray(kernels.reads, dtype=np.int64), by_name[:, 1]])
-    reader = np.concatenate([reader, by_name[:, 0]])
+    wanted = np.concatenate([np.asarray(each, dtype=np.int64) for each in (kernels.reads, kernels.awaited)])
+    reader = np.concatenate([reader, np.asarray(kernels.waiting, dtype=np.int64)])
     maker = _last_makers(kernels, wanted, reader)
     named = np.arange(len(reader)) >= len(kernels.reads)
     order = np.argsort(reader, kind="stable")
     order = order[maker[order] >= 0]
     return Waits(reader[order], maker[order], named[order])
-
-
-def _by_name(kernels: Kernels) -> Any:
-    """The kernels that name others as what they come after, with the values of these; -1 of what nobody makes."""
-    awaited = [template.schedule.after for template in kernels.templates]
-    some = np.asarray([bool(each) for each in awaited], dtype=bool)
-    if not some.any():
-        return np.zeros((0, 2), dtype=np.int64)
-    who = np.flatnonzero(some[np.asarray(kernels.code, dtype=np.int64)]).tolist()
-    values = kernels.names.values_called({name for each in awaited for name in each})
-    found = [(at, values.get(name, -1)) for at in who for name in awaited[kernels.code[at]]]
-    return np.asarray(found, dtype=np.int64).reshape(-1, 2)
 
 
 def _last_makers(kernels: Kernels, values: Any, before: Any) -> Any:

@@ -7,7 +7,7 @@ names say which is spilled.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -84,6 +84,7 @@ class _Joined:
         # by kernel, where it stood, or the last of its members
         self._stood = np.flatnonzero(kept)
         self._add(self._lines(groups))
+        self._add_waits(groups)
 
     def _add(self, lines: Sequence[Lines]) -> None:
         """Fill in the kernels, some of which are groups."""
@@ -94,6 +95,18 @@ class _Joined:
         reads = self._side((self._columns.reads, self._columns.read_at), [(each.last, each.reads) for each in lines])
         makes = self._side((self._columns.makes, self._columns.made_at), [(each.last, each.makes) for each in lines])
         self.made.extend(template, reads, makes)
+
+    def _add_waits(self, groups: Sequence[Group]) -> None:
+        """Fill in what kernels come after: of a group, each once that any of its members does."""
+        stands = np.arange(len(self._of))
+        for group in groups:
+            stands[list(group)] = group[-1]
+        waiting, awaited = (np.asarray(each, dtype=np.int64) for each in (self._of.waiting, self._of.awaited))
+        number = np.searchsorted(self._stood, stands[waiting])
+        first = np.unique(np.stack([number, awaited]), axis=1, return_index=True)[1]
+        first = np.sort(first)
+        first = first[np.argsort(number[first], kind="stable")]
+        self.made.add_waits(number[first], awaited[first])
 
     def _side(self, column: tuple[Any, Any], lines: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
         """What kernels read or make, and how many values of each: their own (`column`: values, and where those of a kernel
@@ -259,10 +272,6 @@ class _Joined:
         """The name of a value."""
         beside = value - self._beside
         return self._spilled[beside] if 0 <= beside < len(self._spilled) else self._names.value_name(value)
-
-    def values_called(self, names: Collection[str]) -> Mapping[str, int]:
-        """The values of the names of ops; of several the last."""
-        return self._names.values_called(names)
 
 
 def _one(group: Group, template: int, reads: Sequence[int], makes: Sequence[int]) -> Lines:

@@ -12,11 +12,12 @@ the other receives, so a pipeline cannot deadlock.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.passes.pipeline.renaming import Copies
 from simulator.passes.pipeline.schedules import StagePass
-from simulator.passes.pipeline.step import Hop, Step, room_for
+from simulator.passes.pipeline.step import Backlog, Hop, Step, holder, room_for
 
 
 class Assembly:
@@ -25,8 +26,7 @@ class Assembly:
     def __init__(self, step: Step) -> None:
         self.step = step
         self.copies = [Copies(chunk, number, step.place(number)) for number, chunk in enumerate(step.chunks)]
-        self.waits: dict[int, list[str]] = {}
-        self.left: dict[int, list[list[str]]] = {}
+        self.backlog: Backlog[str] = Backlog(step)
         self.types: dict[tuple[int, str], Tensor] = {}
 
     def items(self, order: Sequence[StagePass]) -> Items:
@@ -41,27 +41,22 @@ class Assembly:
                 items += self._hop(step, hop)
         for copies in self.copies:
             items += copies.copy("end")
-        if self.step.pipeline.buffered:
-            items += (self._held(number) for number in range(len(self.copies)))
+        items += (self._held(number) for number in range(len(self.copies)) if self.step.held(number))
         return tuple(items)
 
     def _awaited(self, step: StagePass) -> dict[str, list[str]]:
         """What ops of a pass wait for of the passes of its stage before, by their names; "" is the first op."""
-        chunk, stage = self.step.chunks[step.chunk], step.chunk % self.step.pipeline.stages
-        after = {"": self.waits.pop(stage, [])}
-        if step.does == chunk.final:
-            left, copies = self.left.setdefault(stage, []), self.copies[step.chunk]
-            after |= {name: left[-back] for name, back in chunk.awaits.items() if back <= len(left)}
-            left += ([copies.reference(*each, step.microbatch) for each in group] for group in chunk.leaves)
-        return after
+        sent, left = self.backlog.awaited(step)
+        return {"": sent} | {
+            name: [self.copies[each.chunk].reference(*op, each.microbatch) for op in each.names]
+            for name, each in left.items()
+        }
 
     def _held(self, number: int) -> Op:
         """What reads, when the step is over, what a chunk has made of all microbatches, and given back."""
-        chunk = self.step.chunks[number]
-        names = dict.fromkeys((*chunk.makes, *chunk.makes_back, *chunk.held))
-        made = (self._tensor(number, name, at) for name in names for at in range(self.step.pipeline.microbatches))
-        told = (("bytes", "0"), *self.step.place(number))
-        return Op(Tensor(f"held.s{number}", "fp32", (), written="held"), "custom", tuple(made), told)
+        names, microbatches = self.step.held(number), range(self.step.pipeline.microbatches)
+        made = tuple(self._tensor(number, name, at) for name in names for at in microbatches)
+        return replace(holder(f"held.s{number}", self.step.place(number)), inputs=made)
 
     def _hop(self, step: StagePass, hop: Hop) -> Iterator[Op]:
         """The send and the recv of one tensor; on one stage it is there already."""
@@ -74,8 +69,7 @@ class Assembly:
         send, recv = hop.options
         yield Op(token, "send", (sent,), send)
         yield Op(got, "recv", (room_for(got),) if self.step.pipeline.buffered else (), recv)
-        if self.step.pipeline.blocking:
-            self.waits.setdefault(step.chunk % self.step.pipeline.stages, []).append(token.name)
+        self.backlog.sent(step.chunk, token.name)
 
     def _tensor(self, number: int, name: str, microbatch: int) -> Tensor:
         """A tensor of a chunk under the name that it has for a microbatch."""

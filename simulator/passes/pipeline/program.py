@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from simulator.graph.flat_ops import Path
-from simulator.graph.items import Items, Op, op_count
+from simulator.graph.items import Items, Round, op_count
 from simulator.graph.unroll import Unroller
+from simulator.ops.registry import find_kind
 from simulator.passes.pipeline.chunks import SECTIONS, PipelineChunk, Section
 from simulator.passes.pipeline.renaming import Options, on_stage
 
 Name = tuple[str, Path]
 """A name as it is written, and the numbers of the rounds in which it means something."""
-
-
-def awaited(op: Op) -> list[str]:
-    """The names of what an op of an unrolled graph is to wait for."""
-    return [name.strip() for name in (op.option("after") or "").strip("[]").split(",")]
-
-
-def _is_after(option: tuple[str, str]) -> bool:
-    return option[0] == "after"
 
 
 class Program:
@@ -48,26 +40,31 @@ class Program:
         )
         self._made = {self.name(at): at for at in range(len(flat))}
         self._newest = {name: at for (name, _), at in self._made.items()}
-        self._waiting = np.flatnonzero([any(map(_is_after, site.options)) for site in flat.sites])
 
     def name(self, value: int) -> Name:
         """What a value is called."""
         turn = self.flat.turn[value] if value >= 0 else self.flat.given_turn[-1 - value]
         return self.flat.written(value).name, self.flat.turns[turn]
 
-    def waits(self, section: Section) -> list[tuple[int, list[int]]]:
-        """The ops of a section that say what they wait for, by their place in it, with the ops that these are. Raises
-        KeyError for an op that is not of the program."""
+    def waits(self, section: Section) -> tuple[Any, Any]:
+        """The ops of a section that are to come after others, by their place in it, and after which values."""
         span = self.spans[section]
-        waiting = np.flatnonzero(np.isin(self.site[span.start : span.stop], self._waiting)).tolist()
-        return [
-            (at, [self._called[name] for name in awaited(self.flat.sites[self.site[span.start + at]])])
-            for at in waiting
-        ]
+        waiting, awaited = (np.asarray(each, dtype=np.int64) for each in (self.flat.waiting, self.flat.awaited))
+        first, last = np.searchsorted(waiting, (span.start, span.stop))
+        return waiting[first:last] - span.start, awaited[first:last]
 
-    @cached_property
-    def _called(self) -> dict[str, int]:
-        return {name: at for at, name in enumerate(self.flat.names())}
+    def called(self, section: Section, name: str) -> list[int]:
+        """The ops of a section, by their place in it, that are written with a name: one of each round."""
+        span = self.spans[section]
+        sites = [number for number, site in enumerate(self.flat.sites) if site.name == name]
+        places: list[int] = np.flatnonzero(np.isin(self.site[span.start : span.stop], sites)).tolist()
+        return places
+
+    def first_issued(self, section: Section) -> str:
+        """The name of the first op of a section that is issued, which views are not; "" if there is none."""
+        span = self.spans[section]
+        sites = (self.flat.sites[number] for number in self.site[span.start : span.stop].tolist())
+        return next((site.name for site in sites if not find_kind(site).view), "")
 
     def makes(self, section: Section, name: str) -> bool:
         """Whether a section makes what is called by a name."""
@@ -80,3 +77,13 @@ class Program:
         if at not in self.spans[section]:
             raise KeyError(name)
         return at - self.spans[section].start
+
+    def behind_round(self, section: Section, name: str, rounds: Sequence[Round]) -> int:
+        """The same of some rounds of the innermost blocks around that op, in the last turn of those further out."""
+        if not rounds:
+            return self.behind(section, (name, ()))
+        turn = tuple(each.at for each in rounds)
+        paths = [path for each, path in self._made if each == name and path[-len(turn) :] == turn]
+        if not paths:
+            raise KeyError(name)
+        return self.behind(section, (name, paths[-1]))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from simulator.graph.flat_ops import names_listed
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, reference
 from simulator.graph.op_line import read_reference
 from simulator.ops.registry import find_kind
@@ -69,11 +70,6 @@ def on_stage(items: Items, place: Options) -> Items:
             options = (*each.options, ("after", names_listed(names, each.listed))) if names else each.options
             found.append(replace(each.op, options=options))
     return tuple(found)
-
-
-def names_listed(names: Sequence[str], listed: bool) -> str:
-    """Names as `after=` has them: one alone stands without brackets, unless it was written in some."""
-    return f"[{', '.join(names)}]" if listed or len(names) > 1 else names[0]
 
 
 @dataclass

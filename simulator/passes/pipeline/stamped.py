@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from hw import SpecError
@@ -12,8 +13,8 @@ from simulator.graph.items import Items, Op
 from simulator.graph.unroll import unrolled
 from simulator.passes.pipeline.assembly import Assembly
 from simulator.passes.pipeline.schedules import StagePass
-from simulator.passes.pipeline.stamping import ChunkStamp
-from simulator.passes.pipeline.step import Hop, Step, typed
+from simulator.passes.pipeline.stamping import NO_MICROBATCH, ChunkStamp
+from simulator.passes.pipeline.step import Backlog, Hop, LeftBehind, Step, holder, room_for, typed
 
 
 class PipelineItems(Copied):
@@ -54,12 +55,33 @@ class _Stamped:
         self._hops: dict[tuple[int, Hop], tuple[Op, ...]] = {}
         for chunk in self._chunks:
             chunk.copy("begin")
+        self._backlog: Backlog[int] = Backlog(step)
         for each in step.order:
-            self._chunks[each.chunk].copy(each.does, each.microbatch, step.is_last(each))
+            last, after = step.is_last(each), self._awaited(each)
+            self._chunks[each.chunk].copy(each.does, each.microbatch, last, after)
             for hop in step.hops(each):
                 self._hop(each, hop)
         for chunk in self._chunks:
             chunk.copy("end")
+        for number, chunk in enumerate(self._chunks):
+            self._hold(number, chunk)
+
+    def _awaited(self, step: StagePass) -> dict[str, list[int]]:
+        """The values that ops of a pass wait for of the passes of its stage before, by their names; "" is the first op."""
+        sent, left = self._backlog.awaited(step)
+        return {"": sent} | {name: [*self._left(each)] for name, each in left.items()}
+
+    def _left(self, left: LeftBehind) -> Iterator[int]:
+        final = self._step.chunks[left.chunk].final
+        for name, rounds in left.names:
+            yield self._chunks[left.chunk].made(final, left.microbatch, name, rounds)
+
+    def _hold(self, number: int, chunk: ChunkStamp) -> None:
+        """What a chunk has made is held until the step is over, if the pipeline is buffered."""
+        names, microbatches = self._step.held(number), range(self._step.pipeline.microbatches)
+        if names:
+            values = tuple(chunk.value(microbatch, name) for name in names for microbatch in microbatches)
+            chunk.append(holder("held", self._step.place(number)), NO_MICROBATCH, values)
 
     def _hop(self, step: StagePass, hop: Hop) -> None:
         """A tensor on its way to another chunk."""
@@ -69,9 +91,11 @@ class _Stamped:
         if key not in self._hops:
             self._hops[key] = self._ops(step.chunk, hop)
         *sent, got = self._hops[key]
+        read = [value]
         for op in sent:
-            here.append(op, microbatch, (value,), ending=".sent")
-        there.receive(hop.taken, microbatch, there.append(got, microbatch, () if sent else (value,)))
+            self._backlog.sent(step.chunk, here.append(op, microbatch, (value,), ending=".sent"))
+            read = [there.take(room, microbatch, ending=".room") for room in got.inputs]
+        there.receive(hop.taken, microbatch, there.append(got, microbatch, tuple(read)))
 
     def _ops(self, here: int, hop: Hop) -> tuple[Op, ...]:
         """The ops of a hop as they are written: the one whose output is there comes last."""
@@ -82,4 +106,5 @@ class _Stamped:
             return (Op(taken, "view", (made,)),)
         token = typed(chunk, hop.made, hop.made, f"{hop.made}.sent")
         send, recv = hop.options
-        return Op(token, "send", (made,), send), Op(taken, "recv", (), recv)
+        room = (replace(room_for(taken), name=hop.taken),) if self._step.pipeline.buffered else ()
+        return Op(token, "send", (made,), send), Op(taken, "recv", room, recv)

@@ -5,23 +5,24 @@ Model: an op of a copy reads what the same op reads in that program, and where t
 - what `begin` and `end` make, and what is given to all microbatches: the same value for all of them;
 - what is received: what the receiving op makes;
 - an accumulator: what the copy before made of it, so far behind where that copy begins.
+What an op is to come after is told in the same way; what passes before have left for it is told copy by copy.
 So a copy costs a few operations on arrays. Values are numbered as in the program written out; but of what the first copy of
 a section is given, that comes first which is for all microbatches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from simulator.graph.flat_ops import FlatOps
-from simulator.graph.items import Op
+from simulator.graph.items import Op, Round, Tensor
 from simulator.passes.pipeline.chunks import SECTIONS, PipelineChunk, Section, named_in
 from simulator.passes.pipeline.program import Name, Program
-from simulator.passes.pipeline.renaming import Options, names_listed
+from simulator.passes.pipeline.renaming import Options
 
 NO_MICROBATCH = -1
 
@@ -49,7 +50,7 @@ class _Pattern:
     """What alike copies have in common: sites and turns of their ops, how many values are read up to the end of each, and
     these values, counted from slots. `given`: tensors and turns of what each of them is given.
 
-    `waits`: by the place of an op, the values for which it is to wait;
+    `waiting`: the places of ops that are to come after others, `wait_slot` and `wait_offset` after which values;
     `before`: by accumulator, the sort of the copy from which it comes; `settled`: whether nothing in it is of the first
     copy only.
     """
@@ -61,7 +62,9 @@ class _Pattern:
     slot: Any
     offset: Any
     given: tuple[tuple[int, int], ...]
-    waits: tuple[tuple[int, tuple[tuple[Slot, int], ...]], ...]
+    waiting: Any
+    wait_slot: Any
+    wait_offset: Any
     before: Mapping[str, tuple[Section, bool]]
     settled: bool
 
@@ -86,9 +89,17 @@ class ChunkStamp:
         self._fixed: dict[Name, int] = {}
         self._own: dict[tuple[Section, bool], dict[Name, tuple[int, tuple[int, int]]]] = {}
         self._accumulated: dict[str, Copy] = {}
+        self._called: dict[tuple[Section, bool, str], list[int]] = {}
 
-    def copy(self, section: Section, microbatch: int = NO_MICROBATCH, last: bool = False) -> None:
-        """Append a section for a microbatch."""
+    def copy(
+        self,
+        section: Section,
+        microbatch: int = NO_MICROBATCH,
+        last: bool = False,
+        after: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        """Append a section for a microbatch. `after`: by their names, the values that ops are to come after, the first op
+        under ""."""
         flat, last = self._flat, bool(self._chunk.last) if section == "end" else last and section in self._chunk.last
         pattern = self._pattern(section, microbatch, last)
         copy = Copy(section, microbatch, last, len(flat), -1 - len(flat.given))
@@ -98,19 +109,30 @@ class ChunkStamp:
             flat.add_given(tensor, turn, number)
         bases = np.asarray([self._base(slot, microbatch) for slot in pattern.slots], dtype=np.int64)
         flat.add_columns(pattern.sites, pattern.turns, number, bases[pattern.slot] + pattern.offset, pattern.ends)
-        for at, values in pattern.waits:
-            self._tell(copy.since + at, [self._base(slot, microbatch) + offset for slot, offset in values])
+        waiting = pattern.waiting, bases[pattern.wait_slot] + pattern.wait_offset
+        waiting, awaited = self._with_more(waiting, copy, after or {})
+        flat.add_waits(copy.since + waiting, awaited)
         for start, end in self._chunk.carried.items():
             if self._programs[last].makes(section, end):
                 self._accumulated[start] = copy
 
-    def _tell(self, at: int, values: list[int]) -> None:
-        """Give an op the names of what it is to wait for."""
-        flat = self._flat
-        op = flat.sites[flat.site[at]]
-        text = names_listed([flat.name(value) for value in values], (op.option("after") or "").startswith("["))
-        options = tuple((key, text if key == "after" else raw) for key, raw in op.options)
-        flat.site[at] = flat.number_of_site(flat.site[at], options)
+    def _with_more(self, waits: tuple[Any, Any], copy: Copy, after: Mapping[str, Sequence[int]]) -> tuple[Any, Any]:
+        """The waits of a copy with those for what passes before have left, op by op."""
+        more = [(at, value) for name, values in after.items() for at in self._places(copy, name) for value in values]
+        if not more:
+            return waits
+        here, values = (np.concatenate(each) for each in zip(waits, np.asarray(more).T, strict=True))
+        order = np.argsort(here, kind="stable")
+        return here[order], values[order]
+
+    def _places(self, copy: Copy, name: str) -> list[int]:
+        """The places of what is called by a name in each of its rounds; under "" the first op that is issued."""
+        key = copy.section, copy.last, name
+        if key not in self._called:
+            program = self._programs[copy.last]
+            called = name or program.first_issued(copy.section)
+            self._called[key] = program.called(copy.section, called) if called else []
+        return self._called[key]
 
     def append(self, op: Op, microbatch: int, values: tuple[int, ...] = (), ending: str = "") -> int:
         """Append an op that stands between copies; returns what it makes. `ending`: what its name gets behind the rest."""
@@ -126,10 +148,22 @@ class ChunkStamp:
         """What a microbatch takes in under a name."""
         self._received[microbatch, name] = value
 
-    def made(self, section: Section, microbatch: int, name: str) -> int:
-        """What a section has made for a microbatch under a name."""
+    def take(self, tensor: Tensor, microbatch: int, ending: str = "") -> int:
+        """A tensor that is given to a microbatch from outside; returns its value. `ending`: as in `append`."""
+        flat = self._flat
+        return flat.add_given(flat.add_tensor(tensor), flat.number_of_turn(()), self._number(microbatch, ending))
+
+    def made(self, section: Section, microbatch: int, name: str, rounds: Sequence[Round] = ()) -> int:
+        """What a section has made for a microbatch under a name, in some rounds. Raises KeyError where it has not."""
         copy = self._copies[microbatch, section]
-        return copy.since + self._programs[copy.last].behind(section, (name, ()))
+        return copy.since + self._programs[copy.last].behind_round(section, name, rounds)
+
+    def value(self, microbatch: int, name: str) -> int:
+        """What a microbatch has under a name, made or received. Raises KeyError where it has nothing."""
+        for section, copy in self._earlier(microbatch):
+            if self._programs[copy.last].makes(section, name):
+                return self.made(section, microbatch, name)
+        return self._received[microbatch, name]
 
     def _number(self, microbatch: int, ending: str = "") -> int:
         """The number of the copy that has the names of a microbatch."""
@@ -169,13 +203,11 @@ class ChunkStamp:
         # what is given first has the highest of the values below 0
         values = sorted(distinct.tolist(), key=lambda value: (value >= 0, -value))
         found = {value: self._found(value, section, microbatch, last) for value in values}
-        slots = tuple(dict.fromkeys(slot for slot, _ in found.values()))
+        waiting, awaited = program.waits(section)
+        awaits = [self._found_made(value, section, microbatch, last) for value in awaited.tolist()]
+        slots = tuple(dict.fromkeys(slot for slot, _ in (*found.values(), *awaits)))
         lines = [found[value] for value in distinct.tolist()]
         before = {which: self._accumulated[which] for sort, which in slots if sort == "before"}
-        waits = tuple(
-            (at, tuple(self._found_made(each, section, microbatch, last) for each in ops))
-            for at, ops in program.waits(section)
-        )
         starting = any(value < 0 and self._is_accumulator(program.name(value)[0]) for value in values)
         return _Pattern(
             sites=np.asarray([self._site(last, each) for each in program.site[span.start : span.stop].tolist()]),
@@ -185,7 +217,9 @@ class ChunkStamp:
             slot=np.asarray([slots.index(slot) for slot, _ in lines], dtype=np.int64)[place],
             offset=np.asarray([offset for _, offset in lines], dtype=np.int64)[place],
             given=tuple(given for _, given in self._own.get((section, last), {}).values()),
-            waits=waits,
+            waiting=waiting,
+            wait_slot=np.asarray([slots.index(slot) for slot, _ in awaits], dtype=np.int64),
+            wait_offset=np.asarray([offset for _, offset in awaits], dtype=np.int64),
             before={start: (copy.section, copy.last) for start, copy in before.items()},
             settled=len(self._fixed) == fixed and not starting,
         )
@@ -219,8 +253,10 @@ class ChunkStamp:
         return ("given", section), -own.setdefault(name, (len(own), given))[0]
 
     def _found_made(self, value: int, section: Section, microbatch: int, last: bool) -> tuple[Slot, int]:
-        """The same of what an op of the program makes."""
+        """The same of what an op of the program makes. Raises KeyError for what none of them does."""
         program = self._programs[last]
+        if value < 0:
+            raise KeyError(program.name(value))
         where = program.section[value]
         if where == section:
             return ("made", where), value - program.spans[where].start

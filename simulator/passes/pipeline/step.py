@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Generic, TypeVar
 
 from simulator.graph.copied import CopiedGroups
-from simulator.graph.items import Tensor
-from simulator.passes.pipeline.chunks import PipelineChunk, made_in, named_in
+from simulator.graph.items import Op, Tensor
+from simulator.passes.pipeline.chunks import Left, PipelineChunk, made_in, named_in
 from simulator.passes.pipeline.renaming import Options
 from simulator.passes.pipeline.schedules import Order, StagePass
+
+Sent = TypeVar("Sent")
+"""How something that was sent is told: by its name, or its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +116,52 @@ class Step:
 
     @cached_property
     def is_stamped(self) -> bool:
-        """Whether all copies of a pass are alike but for names: none waits for what was sent, or left by passes before, what
-        passes make is of one microbatch, and nothing reads what all of them have made."""
-        return not self.pipeline.blocking and not self.pipeline.buffered and all(map(_is_stamped, self.chunks))
+        """Whether all copies of a pass are alike but for names and waits: what passes make is of one microbatch."""
+        return all(map(_is_stamped, self.chunks))
+
+    def held(self, number: int) -> tuple[str, ...]:
+        """What a chunk makes for each microbatch that is held until the step is over."""
+        chunk = self.chunks[number]
+        return tuple(dict.fromkeys((*chunk.makes, *chunk.makes_back, *chunk.held))) if self.pipeline.buffered else ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """What a pass has left for later ones of its stage to wait for: in the names of its chunk, for a microbatch."""
+
+    chunk: int
+    microbatch: int
+    names: Left
+
+
+class Backlog(Generic[Sent]):
+    """What passes of a step wait for of those of their stage before, as one goes through them in their order."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._sent: dict[int, list[Sent]] = {}
+        self._left: dict[int, list[LeftBehind]] = {}
+
+    def sent(self, chunk: int, token: Sent) -> None:
+        """A chunk has sent something that the next pass of its stage waits for, if the pipeline blocks."""
+        if self._step.pipeline.blocking:
+            self._sent.setdefault(chunk % self._step.pipeline.stages, []).append(token)
+
+    def awaited(self, step: StagePass) -> tuple[list[Sent], dict[str, LeftBehind]]:
+        """What the first op of a pass waits for of what was sent, and others, by their names, of what was left; then the
+        pass has left what it does."""
+        chunk, stage = self._step.chunks[step.chunk], step.chunk % self._step.pipeline.stages
+        sent, awaits = self._sent.pop(stage, []), dict[str, LeftBehind]()
+        if step.does == chunk.final:
+            left = self._left.setdefault(stage, [])
+            awaits = {name: left[-back] for name, back in chunk.awaits.items() if back <= len(left)}
+            left += (LeftBehind(step.chunk, step.microbatch, names) for names in chunk.leaves)
+        return sent, awaits
+
+
+def holder(name: str, place: Options) -> Op:
+    """What reads, when the step is over, what is held until then."""
+    return Op(Tensor(name, "fp32", (), written="held"), "custom", (), (("bytes", "0"), *place))
 
 
 def room_for(received: Tensor) -> Tensor:
@@ -129,7 +176,5 @@ def typed(chunk: PipelineChunk, name: str, called: str, written: str = "") -> Te
 
 
 def _is_stamped(chunk: PipelineChunk) -> bool:
-    if chunk.awaits:
-        return False
     passes = (*chunk.forward, *chunk.backward, *chunk.weights, *(item for each in chunk.last.values() for item in each))
     return made_in(passes).isdisjoint({*chunk.shared, *chunk.carried, *named_in(chunk.begin)})

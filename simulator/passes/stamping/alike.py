@@ -1,8 +1,8 @@
 """Which ops of a graph are alike, worked out over columns.
 
 Model: two ops are alike if kind, options and the types of all tensors are the same, and a tensor that stands twice in one
-stands twice in the other. A type is numbered, and so is what a site says of its ops; what an op is alike in is then one
-number, made of these as of digits.
+stands twice in the other; what they are to come after makes no difference. A type is numbered, and so is what a site says
+of its ops; what an op is alike in is then one number, made of these as of digits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.graph.flat_ops import FlatOps
+from simulator.graph.flat_ops import FlatOps, without_waits
 
 _INT64 = 2**62
 
@@ -45,7 +45,7 @@ def _numbered(flat: FlatOps, site: Any) -> tuple[Any, Any]:
     taken = np.asarray([types.setdefault(each.type, len(types)) for each in flat.tensors], dtype=np.int64)
     said: dict[Hashable, int] = {}
     of_sites = zip(flat.sites, made, strict=True)
-    form = [said.setdefault((each.kind, each.options, kind), len(said)) for each, kind in of_sites]
+    form = [said.setdefault((each.kind, without_waits(each.options), kind), len(said)) for each, kind in of_sites]
     given = taken[np.asarray(flat.given, dtype=np.int64)[::-1]]
     return np.asarray(form, dtype=np.int64), np.concatenate([given, np.asarray(made, dtype=np.int64)[site]])
 

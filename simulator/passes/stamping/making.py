@@ -1,8 +1,9 @@
 """Binding ops once for all that are alike, and stamping out the kernels of the others.
 
 Model: kernels of ops that are alike differ in names only. A name of a kernel is that of a tensor of its op, or begins with
-the op's own name. An op whose kernels name anything else (what they wait for) is bound by itself: nothing is read off such a
-name. Of ops that read several values through one view, those are alike that read as many.
+the op's own name. An op whose kernels name anything else is bound by itself: nothing is read off such a name. What an op is
+to come after is told beside its kernels. Of ops that read several values through one view, those are alike that read as
+many.
 """
 
 from __future__ import annotations
@@ -67,13 +68,12 @@ class Groups:
         return self.bound[-1].usual
 
     def _bound(self, at: int) -> Bound:
-        op = self._flat[at]
+        op = self._flat.unawaiting(at)
         kernels = self._bind(op)
         own = {*(tensor.name for tensor in op.inputs), op.name}
         made_up = dict.fromkeys(name for kernel in kernels for name in named_in(kernel) if name not in own)
         distinct = len(own) == len({*self._flat.values_of(at)}) + 1
-        waits = any(kernel.schedule.after for kernel in kernels)
-        usual = distinct and not waits and all(name.startswith(op.name) for name in made_up)
+        usual = distinct and all(name.startswith(op.name) for name in made_up)
         return Bound(at, op, kernels, tuple(made_up), usual)
 
     def part(self, views: Views) -> None:

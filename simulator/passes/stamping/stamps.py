@@ -7,7 +7,8 @@ worked out over columns (`simulator.passes.stamping.columns`). A kernel as an ob
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -60,7 +61,6 @@ class Stamps:
         """Fill in the kernels. `made_first`: by op, the first value that it made beside its output."""
         since, count = np.zeros((2, len(groups.bound)), dtype=np.int64)
         alone: dict[int, list[Kernel]] = {}
-        views = self._views_awaited(groups)
         for group, bound in enumerate(groups.bound):
             if groups.of[bound.at] != group or not bound.kernels:
                 continue
@@ -68,7 +68,6 @@ class Stamps:
             behind, sizes = self._names_behind(values), self._sizes_behind(values)
             if not bound.usual:
                 alone[bound.at] = []
-                behind |= {name: self._behind(at) for name, at in views.items() if at < bound.at}
             since[group], count[group] = len(self._stamps), len(bound.kernels)
             called = [tensor.name for tensor in bound.op.inputs], bound.op.name, bound.made_up
             for kernel in bound.kernels:
@@ -83,15 +82,21 @@ class Stamps:
         self._op, self._stamp = array("i", op.tolist()), array("i", stamp.tolist())
         fill(self.kernels, self._flat, self._stamps, Stamped(op, stamp, made_first), self._views)
         starts = np.cumsum(each) - each
+        self.kernels.add_waits(*self._waits(starts, each))
         for at, kernels in alone.items():
             self._alone.update(enumerate(kernels, start=int(starts[at])))
 
-    def _views_awaited(self, groups: Groups) -> dict[str, int]:
-        """The views among what kernels wait for, by name."""
-        kernels = chain.from_iterable(bound.kernels for bound in groups.bound if not bound.usual)
-        awaited = {name for kernel in kernels for name in kernel.schedule.after}
-        views = set(self._views.views) if awaited else set()
-        return {name: at for name, at in self._flat.called(awaited) if at in views}
+    def _waits(self, starts: Any, count: Any) -> tuple[Any, Any]:
+        """The kernels that are to come after others, and after which values: all kernels of an op, and what lies behind
+        views. `starts` and `count`: of the kernels of each op."""
+        op, awaited = (np.asarray(each, dtype=np.int64) for each in (self._flat.waiting, self._flat.awaited))
+        behind = [self._views.behind(value) for value in awaited.tolist()]
+        of = np.repeat(op, [len(each) for each in behind])
+        values = np.asarray(list(chain.from_iterable(behind)), dtype=np.int64)
+        line = np.repeat(np.arange(len(of)), count[of])
+        kernel = starts[of[line]] + np.arange(len(line)) - np.searchsorted(line, line)
+        order = np.argsort(kernel, kind="stable")
+        return kernel[order], values[line[order]]
 
     def _behind(self, view: int) -> tuple[str, ...]:
         """The names of what lies behind a view."""
@@ -137,10 +142,6 @@ class Stamps:
             return self._flat.name(value)
         op, rest = self._made_up[value - count]
         return self._flat.name(op) + rest
-
-    def values_called(self, names: Collection[str]) -> Mapping[str, int]:
-        """The values of the names of ops; of several the last."""
-        return dict(self._flat.called(names))
 
     def bases(self) -> Called:
         """The names of all kernels without the numbers of rounds: what their op is called as written, with what it made
@@ -190,8 +191,12 @@ class Stamps:
 
     def kernel(self, number: int) -> Kernel:
         """A kernel as an object, under its own names."""
-        if number in self._alone:
-            return self._alone[number]
+        after = tuple(map(self.value_name, self.kernels.awaited_by(number)))
+        kernel = self._alone[number] if number in self._alone else self._stamped(number)
+        return replace(kernel, schedule=replace(kernel.schedule, after=after)) if after else kernel
+
+    def _stamped(self, number: int) -> Kernel:
+        """A kernel under the names of its op; nothing of what it is to come after."""
         flat, at, stamp = self._flat, self._op[number], self._stamps[self._stamp[number]]
         values, own = flat.values_of(at), flat.name(at)
         named = {

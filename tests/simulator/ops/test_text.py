@@ -34,7 +34,8 @@ def problems_of(lines: list[Any]) -> list[str]:
 
 def test_the_parts_of_a_line() -> None:
     line = "y:bf16[B,F]{U_XY}@on_chip = matmul(x:bf16[B,D_XY], w:int8[D_XY,4096]@host, tiles=4, after=[a, b])"
-    (op,) = parse_graph([line], {}).flat()
+    (op,) = parse_graph([line], {}).items
+    assert isinstance(op, Op)
     assert (op.name, op.kind, [tensor.name for tensor in op.inputs]) == ("y", "matmul", ["x", "w"])
     assert (op.output.dtype, op.output.partial, op.output.memory) == ("bf16", "XY", "on_chip")
     assert [(dim.size, dim.axes) for dim in op.inputs[1].dims] == [("D", "XY"), (4096, "")]

@@ -129,7 +129,9 @@ def test_columns_of_a_block_say_what_its_kernels_read_and_make(block: Block) -> 
         assert [named(value) for value in kernels.read_by(at)] == [access.tensor for access in kernel.reads]
         made = [*(access.tensor for access in kernel.writes), *kernel.ops]
         assert [named(value) for value in kernels.made_by(at)] == made
-        assert unnamed(kernels.like(at)) == unnamed(kernel)
+        awaited = tuple(named(value) for value in kernels.awaited_by(at))
+        assert awaited == kernel.schedule.after
+        assert unnamed(kernels.like(at)) == replace(unnamed(kernel), schedule=replace(kernel.schedule, after=()))
         assert (kernels.names.kernel_name(at), called.names[called.of[at]]) == (kernel.name, kernel.base)
         assert kernels.names.op(at) == (kernel.ops[0], kernel.base_ops[0], kernel.turn)
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import SpecError
-from simulator import Op, OpGraph, Pipeline, PipelineChunk, parse_graph, pipelined, simulate
+from simulator import Op, OpGraph, Pipeline, PipelineChunk, Repeat, Round, parse_graph, pipelined, simulate
 from simulator.graph.copied import Copied, CopiedGroups
+from simulator.graph.items import every_op
 from tests.support.pipelines import Lasting, lasting_chunks, layered_chunks
 from tests.support.strategies import many
 
@@ -112,13 +113,44 @@ def test_what_is_received_is_of_each_microbatch_and_what_is_given_is_of_its_kind
     assert read["dx.s0.m1"] == ["dz.s0.m1", "ids.s0.m1"]
 
 
-@pytest.mark.parametrize("blocking", [False, True])
-def test_what_cannot_be_stamped_is_written_out(blocking: bool) -> None:
-    """A stage that waits for what it sends; an op that makes what all microbatches share."""
+def test_an_op_that_makes_what_all_microbatches_share_is_written_out() -> None:
     lines = ["y:bf16[B] = relu(x:bf16[B])", "w:bf16[B] = relu(v:bf16[B])"]
     chunk = PipelineChunk(forward=parse_graph(lines, {}).items, takes=("x",), makes=("y",), shared=frozenset({"w"}))
     chunks = [replace(chunk, takes=()), replace(chunk, makes=())]
-    assert type(pipelined(chunks, Pipeline(stages=2, microbatches=3, blocking=blocking)).items) is tuple
+    assert type(pipelined(chunks, Pipeline(stages=2, microbatches=3)).items) is tuple
+
+
+@settings(max_examples=20)
+@given(st.data())
+def test_what_waits_for_passes_before_is_written_out(data: st.DataObject) -> None:
+    """Stages that wait for what they have sent; that have a buffer for what they receive, and hold what they make; and ops
+    that wait for what a pass of their stage before, of whatever chunk, has left."""
+    schedule = data.draw(st.sampled_from(["gpipe", "1f1b", "interleaved"]))
+    stages, times = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    count = stages * (2 if schedule == "interleaved" else 1)
+    layers = data.draw(st.integers(1, 3))
+    chunks = [_leaving(chunk, data) for chunk in layered_chunks(count, layers=layers)]
+    pipeline = Pipeline(
+        stages=stages,
+        microbatches=stages * times,
+        schedule=schedule,
+        blocking=data.draw(st.booleans()),
+        buffered=data.draw(st.booleans()),
+    )
+    stamped, written = both(chunks, pipeline)
+    check_same(stamped, written)
+    told = [list(zip(each.unrolled.waiting, each.unrolled.awaited, strict=True)) for each in (stamped, written)]
+    assert told[0] == told[1]
+
+
+def _leaving(chunk: PipelineChunk, data: st.DataObject) -> PipelineChunk:
+    """A chunk whose backward pass leaves one or two of its ops, and has one that waits for what was left."""
+    made = [(op.name, isinstance(item, Repeat)) for item in chunk.backward for op in every_op((item,))]
+    left = [data.draw(st.sampled_from(made)) for _ in range(data.draw(st.integers(1, 2)))]
+    rounds = [(Round(0),) if inside and data.draw(st.booleans()) else () for _, inside in left]
+    names = [((name, each),) for (name, _), each in zip(left, rounds, strict=True)]
+    waits = {data.draw(st.sampled_from(made))[0]: data.draw(st.integers(1, len(names)))}
+    return replace(chunk, leaves=tuple(names), awaits=waits)
 
 
 GROUPS = [("a", "b"), ("c", "s", "d"), ("t", "u")]
