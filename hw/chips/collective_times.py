@@ -13,6 +13,7 @@ Where chips do not reach each other over a link (PCIe of cards whose drivers all
 through the host's memory: bytes go at a share of the wires' rate (`rate`).
 Between nodes a library's rings (NCCL) go round all N chips, one on each rail, so that a card carries (N - 1) / N of its
 share of the bytes; first inside each of n nodes and then between them (the wiring's own form) it would be (n - 1) / n.
+On a torus rings along several axes go on at once, each with a part of the bytes; a compiler may use fewer of them (`axes`).
 While it goes on, a collective holds cores of its chip, as channels of the library: as many as it has, but each of them moves
 at least so many bytes.
 """
@@ -75,6 +76,9 @@ class CollectiveTimes(Spec):
         default=False,
         strict=True,
         description="over several nodes rings go round all chips, one on each rail (each chip's own network card)",
+    )
+    axes: Annotated[int, Field(ge=1, strict=True)] | None = Field(
+        default=None, description="axes of a torus that rings use at once at most; else all that their chips lie along"
     )
     in_switch: SwitchTimes | None = Field(
         default=None,

@@ -5,7 +5,7 @@ over the data-center network; where a recipe says so, tensor or context parallel
 bf16 before they are gathered; AdamW. XLA fuses what is element-wise and issues the whole step at once; gathers of weights
 stand in the open (seen in every second row of v6e and TPU7x: told to be a layer ahead, steps are too fast by what they
 take), gradients go out beside the backward pass. What recipes keep in the memory of the host instead of recomputing it is
-copied beside everything else, and taken to be there.
+copied beside everything else, and taken to be there. Weights may be shared out among a part of a slice (`shard`).
 Assumes: no gradients are clipped in two passes; where experts have a capacity, all of it is computed (`imbalance`). No
 number is fitted.
 Source: github:AI-Hypercomputer/tpu-recipes (training/trillium, v5p, ironwood), github:AI-Hypercomputer/maxtext
@@ -79,7 +79,7 @@ def maxtext(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Pa
         cp=row.count("cp") or 1,
         zero=3,
         prefetch=0,
-        shard=dp // slices if slices > 1 else None,
+        shard=row.count("shard") or (dp // slices if slices > 1 else None),
         microbatch=max(1, sizes["global_batch"] // dp),
         imbalance=float(row.text("capacity") or 1.0),
     )

@@ -11,7 +11,7 @@ that they name), training/ironwood (run_recipe.sh).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Cells = Mapping[str, str]
 
@@ -19,7 +19,8 @@ Cells = Mapping[str, str]
 @dataclass(frozen=True, slots=True)
 class TpuRecipe:
     """A recipe: chip as rows name it, chips, model of the catalogue, tokens of a sequence, what is recomputed, the format of
-    matmuls, chips that share a tensor or a sequence, the capacity of experts over their mean."""
+    matmuls, chips that share a tensor or a sequence, the capacity of experts over their mean, chips that share out weights
+    (0: all)."""
 
     chip: str
     chips: int
@@ -30,6 +31,7 @@ class TpuRecipe:
     tp: int = 1
     cp: int = 1
     capacity: str = ""
+    shard: int = 0
 
     @property
     def cells(self) -> dict[str, str]:
@@ -46,6 +48,7 @@ class TpuRecipe:
             "cp": str(self.cp),
             "dp": str(self.chips // (self.tp * self.cp)),
             "capacity": self.capacity,
+            "shard": str(self.shard or ""),
         }
 
 
@@ -55,10 +58,10 @@ def recipe_of(row: Cells) -> TpuRecipe | None:
         return RECIPES.get(row["recipe"].removeprefix("training/").rpartition("/")[0])
     key = (row.get("model", ""), row.get("seq", ""), row.get("precision", ""))
     found = TPU7X.get(key)
-    return TpuRecipe("TPU7x", int(row["chips"]), *found) if found is not None else None
+    return replace(found, chips=int(row["chips"])) if found is not None else None
 
 
-_V6E, _V5P = "TPU v6e", "TPU v5p"
+_V6E, _V5P, _V7X = "TPU v6e", "TPU v5p", "TPU7x"
 _LLAMA_8B, _LLAMA_70B = "trillium/Llama3.1-8B-MaxText", "trillium/Llama3.1-70B-MaxText"
 
 RECIPES: Mapping[str, TpuRecipe] = {
@@ -72,18 +75,18 @@ RECIPES: Mapping[str, TpuRecipe] = {
 }
 """By the folder of a recipe. The GPT-3 of v5p is in int8, for which training has no form here."""
 
-TPU7X: Mapping[tuple[str, str, str], tuple[str, int, str, str, int, int]] = {
-    ("llama3.1-70b", "8192", "bf16"): ("llama3_70b", 8192, "attended", "bf16", 1, 1),
-    ("llama3.1-70b", "8192", "fp8_full"): ("llama3_70b", 8192, "attended", "fp8", 1, 1),
-    ("llama3.1-70b", "131072", "bf16"): ("llama3_70b", 131072, "attended", "bf16", 1, 4),
-    ("llama3.1-70b", "131072", "fp8_full"): ("llama3_70b", 131072, "attended", "fp8", 1, 4),
-    ("llama3.1-405b", "8192", "bf16"): ("llama3_405b", 8192, "full", "bf16", 1, 1),
-    ("llama3.1-405b", "8192", "fp8_full"): ("llama3_405b", 8192, "full", "fp8", 1, 1),
-    ("deepseek-v3", "4096", "bf16"): ("deepseek_v3", 4096, "full", "bf16", 1, 1),
-    ("deepseek-v3", "4096", "fp8_full"): ("deepseek_v3", 4096, "full", "fp8", 1, 1),
-    ("gpt-oss-120b", "8192", "bf16"): ("gpt_oss_120b", 8192, "full", "bf16", 1, 1),
-    ("qwen3-235b-a22b", "4096", "bf16"): ("qwen3_235b_a22b", 4096, "full", "bf16", 1, 1),
-    ("qwen3-235b-a22b", "4096", "fp8_full"): ("qwen3_235b_a22b", 4096, "full", "fp8", 1, 1),
+TPU7X: Mapping[tuple[str, str, str], TpuRecipe] = {
+    ("llama3.1-70b", "8192", "bf16"): TpuRecipe(_V7X, 0, "llama3_70b", 8192, "attended"),
+    ("llama3.1-70b", "8192", "fp8_full"): TpuRecipe(_V7X, 0, "llama3_70b", 8192, "attended", "fp8"),
+    ("llama3.1-70b", "131072", "bf16"): TpuRecipe(_V7X, 0, "llama3_70b", 131072, "attended", cp=4),
+    ("llama3.1-70b", "131072", "fp8_full"): TpuRecipe(_V7X, 0, "llama3_70b", 131072, "attended", "fp8", cp=4),
+    ("llama3.1-405b", "8192", "bf16"): TpuRecipe(_V7X, 0, "llama3_405b", 8192, "full"),
+    ("llama3.1-405b", "8192", "fp8_full"): TpuRecipe(_V7X, 0, "llama3_405b", 8192, "full", "fp8"),
+    ("deepseek-v3", "4096", "bf16"): TpuRecipe(_V7X, 0, "deepseek_v3", 4096, "full"),
+    ("deepseek-v3", "4096", "fp8_full"): TpuRecipe(_V7X, 0, "deepseek_v3", 4096, "full", "fp8"),
+    ("gpt-oss-120b", "8192", "bf16"): TpuRecipe(_V7X, 0, "gpt_oss_120b", 8192, "full", shard=32),
+    ("qwen3-235b-a22b", "4096", "bf16"): TpuRecipe(_V7X, 0, "qwen3_235b_a22b", 4096, "full"),
+    ("qwen3-235b-a22b", "4096", "fp8_full"): TpuRecipe(_V7X, 0, "qwen3_235b_a22b", 4096, "full", "fp8"),
 }
-"""Of TPU7x by model, sequence and format: model here, tokens, what is recomputed, format, tensor and context parallelism in
-chips (of two cores each)."""
+"""Of TPU7x by model, sequence and format, on as many chips (of two cores each) as a row says. GPT-OSS shares out its weights
+among 64 cores (ici_fsdp_parallelism), of which the others have copies."""

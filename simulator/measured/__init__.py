@@ -2,11 +2,11 @@
 
 `kernel_time(kernel, device, times)` is the time of one kernel alone; `Device` is a chip as kernels see it;
 `matmul_s` what a matmul takes of the cores, `collective_delay_s` and `Delays` what collectives take beside their wires,
-`rail_share` what rings over nodes ask of their cards; `family_of` how it is made; `held_by` the cores that it holds; `timed`
-what lowering makes of all that.
+`rail_share` what rings over nodes ask of their cards, `axes_share` what rings on few axes of a torus take; `family_of` how
+it is made; `held_by` the cores that it holds; `timed` what lowering makes of all that.
 """
 
-from simulator.measured.collectives import collective_delay_s, rail_share
+from simulator.measured.collectives import axes_share, collective_delay_s, rail_share
 from simulator.measured.delays import Delays
 from simulator.measured.device import Device
 from simulator.measured.kernel import KernelTime, family_of, kernel_time
@@ -19,6 +19,7 @@ __all__ = [
     "Device",
     "KernelTime",
     "Timed",
+    "axes_share",
     "collective_delay_s",
     "costs_of",
     "family_of",

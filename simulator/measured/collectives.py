@@ -7,6 +7,7 @@ bytes / c pieces and fill in c, which together is least at the root of their pro
 An exchange, whose sends wait for no neighbour, has a start, a step for each other chip, a filling and a copy of its own.
 Where a ring goes round all chips of several nodes on each rail, its cards carry more than the wiring's own form asks of
 them: that comes on top.
+Where a compiler has rings use fewer axes of a torus than their chips lie along, those carry what all of them would.
 Where switches add up: T = start + (1 + 1 / n) x bytes over their rate, whatever chips pass to each other.
 Here stands all but the wires' time, which is theirs: it comes before the wires are at work, and is no work on them.
 Law: monotone in bytes and in chips wherever the wires' time is, and copies are faster than the link.
@@ -52,6 +53,13 @@ def rail_share(kind: str, chips: int, nodes: int) -> float:
     if kind not in _RINGS or not 1 < nodes < chips:
         return 1.0
     return (1.0 - 1.0 / chips) / (1.0 - 1.0 / nodes)
+
+
+def axes_share(kind: str, along: int, most: int | None) -> float:
+    """How much longer rings of chips that lie along so many axes of a torus take where `most` of these are used at once."""
+    if kind not in _RINGS or most is None:
+        return 1.0
+    return max(1.0, along / most)
 
 
 def cores_held(nbytes: float, times: CollectiveTimes, in_switch: bool) -> float:

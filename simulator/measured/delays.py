@@ -23,7 +23,7 @@ from simulator.collectives.algorithms.in_switch import IN_SWITCH
 from simulator.collectives.choice import Choice
 from simulator.collectives.registry import ALGORITHMS
 from simulator.collectives.transfer import Transfer
-from simulator.measured.collectives import collective_delay_s, cores_held, in_switch_delay_s, rail_share
+from simulator.measured.collectives import axes_share, collective_delay_s, cores_held, in_switch_delay_s, rail_share
 from simulator.ops.kernel import Communication
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Delays:
                 delays.append(in_switch_delay_s(nbytes, len(chips), wires_s, times, rate * faster))
                 continue
             rings_s = wires_s * self._rails(link, asked.kind, chips) if times.rails else wires_s
+            rings_s *= axes_share(asked.kind, self._along(link, chips), times.axes)
             delay_s = collective_delay_s(asked.kind, nbytes, len(chips), rings_s, times, rate)
             delays.append(delay_s + rings_s - wires_s)
         cores = largest([cores_held(nbytes, times, choice.algorithm == IN_SWITCH.name) for times, _ in known])
@@ -98,6 +99,13 @@ class Delays:
         if level is None:
             return 1.0
         return rail_share(kind, len(chips), len({chip // level.inner for chip in chips}))
+
+    def _along(self, link: str, chips: Sequence[int]) -> int:
+        """Along how many axes of a link some chips lie."""
+        topology = self.system.topology
+        levels = topology.levels if topology is not None else ()
+        axes = [axis for level in levels if level.link == link for axis in level.axes]
+        return sum(len({axis.place(chip) for chip in chips}) > 1 for axis in axes)
 
     def _slowest_link(self, transfer: Transfer, seconds: Callable[[Transfer], float]) -> str:
         """The link of the wire on which a transfer takes longest."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from hw import System, load_chip
+from hw import Mesh, System, load_chip, parse_topology
 from hw.chips import MatmulTimes, chip_kernels, load_kernel_times
 from simulator import Contraction, Kernel, RunOptions, parse_graph, simulate
-from simulator.measured import Device, kernel_time, matmul_s
+from simulator.measured import Device, axes_share, kernel_time, matmul_s
 
 TPU = load_kernel_times("tpu")
 PLAIN: dict[str, Any] = {"rate": {"bf16": 1.0}, "tiles": ((256, 256),), "tile": 0, "split": 0, "most_splits": 1}
@@ -80,3 +80,35 @@ def test_tpus_have_their_own_architecture_and_no_host_that_issues(name: str) -> 
     found = chip_kernels(load_chip(name))
     assert found is not None
     assert (found.own, found.like, found.times.dispatch.eager_s) == (False, "tpu", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "along", "most", "share"),
+    [("all_gather", 3, 1, 3.0), ("all_reduce", 3, 2, 1.5), ("all_gather", 1, 2, 1.0), ("all_gather", 3, None, 1.0)],
+)
+def test_rings_on_fewer_axes_carry_what_all_would(kind: str, along: int, most: int | None, share: float) -> None:
+    assert axes_share(kind, along, most) == share
+    assert axes_share("all_to_all", along, most) == 1.0
+
+
+GATHERED = {"2,2": (4, 0.372), "4,4": (16, 0.375), "4,4,4": (64, 0.515)}
+"""Chips of a TPU7x, and seconds of two gathers and a reduce-scatter of 24.8 GB among them, each at one place of the others'
+slice: the SparseCores' lane in profiles of MaxText (github:AI-Hypercomputer/maxtext 8954862a58, olmo35-ironwood-runs.md; the
+last of 0.495 to 0.539)."""
+
+
+@pytest.mark.parametrize("shape", list(GATHERED))
+def test_gathers_of_weights_on_a_tpu7x_take_about_as_long_however_many_axes_they_lie_along(shape: str) -> None:
+    """What all links of three axes would carry is 3.3 times too fast."""
+    chips, seconds = GATHERED[shape]
+    chip = load_chip("tpu_v7")
+    system = System(chip, parse_topology(f"torus({shape}) over ici", chip.links), Mesh({"X": chips}))
+    gather = parse_graph(["y:bf16[N] = all_gather(x:bf16[N_X], over=X)"], {"N": 12_400_000_000 // chips * chips})
+    found = simulate(gather, system, RunOptions(calibration="measured")).time_s
+    assert 3 * found == pytest.approx(seconds, rel=0.18)
+
+
+def test_the_best_experts_are_sorted_out() -> None:
+    kernel = first_kernel("r:fp32[T,K] = route(s:fp32[T,E])", {"T": 24576, "E": 512, "K": 16})
+    core = Device(1, (("bf16", 1153.5e12),), 9e12, 3.7e12, 2.7e13, (256, 256))
+    assert kernel_time(kernel, core, TPU).seconds == pytest.approx(1163e-6, rel=0.02)
