@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 
@@ -21,6 +22,8 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(2)
     gc.set_threshold(_OBJECTS)
+    # the process ends: nobody needs to look once more through all that it made for circles of garbage
+    atexit.register(gc.freeze)
     from scenarios.cli import main as command
 
     command()
