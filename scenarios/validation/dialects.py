@@ -64,12 +64,20 @@ _BRIDGE_MODELS = {
     "LLAMA3_70B": "llama3_70b",
     "LLAMA3_8B": "llama3_8b",
     "Qwen3_30B_a3B": "qwen3_30b_a3b",
+    # what is beyond the mean is dropped, and what is short of it padded: as many rows as where experts are asked for evenly
+    "Qwen3_30B_a3B (tokendrop)": "qwen3_30b_a3b",
     "Qwen3_235B_a22B": "qwen3_235b_a22b",
     "GPT OSS 120B": "gpt_oss_120b",
 }
 
 _BRIDGE_CHIPS = {"DGX-H100": "H100-80GB-SXM", "DGX-B200": "B200"}
 
+
+_SENT_TO_NODES = ("Qwen3_30B_a3B",)
+"""Models whose recipes for H100 send tokens to nodes first (the flex dispatcher with HybridEP)."""
+
+_NODE = 8
+"""GPUs of a DGX."""
 
 _SPLITS = 4
 """Pieces in which Megatron-Bridge's dense recipes have matmuls and their tensor-parallel communication overlap."""
@@ -96,6 +104,8 @@ def _bridge(row: Cells) -> dict[str, str]:
         "dtype": "bf16" if row["Precision"] == "BF16" else "fp8",
         "sharding": "FSDP" if _count(row["FSDP"], 0) else "none",
         "collective_matmul": str(_SPLITS if ep == 1 else 1),
+        "gradients": "bf16",
+        "expert_nodes": str(max(1, ep // _NODE) if row["Model"] in _SENT_TO_NODES else 1),
         "n_chips": str(chips),
         "chip": _BRIDGE_CHIPS.get(row["System"], row["System"]),
         SECONDS: str(tokens / chips / float(row["Tokens / sec / GPU"])),

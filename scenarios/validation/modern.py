@@ -8,12 +8,15 @@ Megatron-Core with Transformer Engine: bf16 with fp32 gradients and masters, or 
 attention, gradients added up by the matmuls that make them, the optimizer shared out (ZeRO-1; where a row says FSDP, all of
 it), sequence parallelism wherever tensor parallelism is, gradients clipped and reduced beside the backward pass unless the
 row says otherwise, ops that a host issues one by one unless it says otherwise.
+Where a row says so (`expert_nodes`) a token goes to each node that has experts for it once (DeepEP, HybridEP), else to
+each expert. Where it says so (`gradients`) these are added up and reduced in bf16 (`grad_reduce_in_fp32` is off in all
+recipes of Megatron-Bridge).
 Where a row says so (`collective_matmul`) matmuls and their tensor-parallel communication come in pieces that overlap: 4 in
 Megatron-Bridge's dense recipes for H100 (Transformer Engine's userbuffers, `num_splits`), as many as chips share a tensor in
 torchtitan's asynchronous tensor parallelism.
 Assumes: dense matmuls in one format; stages that wait for what they send; balanced experts. No number is fitted.
 Source: NVIDIA Megatron-LM and Megatron-Bridge, docs/performance-summary, scripts/performance/configs (llama; qwen, where
-nothing of tensor parallelism overlaps), training/comm_overlap.py; pytorch/torchtitan
+nothing of tensor parallelism overlaps and the router is made to balance), training/comm_overlap.py; pytorch/torchtitan
 benchmarks/llama3_h100_202412_torchtitan.md.
 """
 
@@ -61,16 +64,24 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
         overlap_gradients=row.text("overlap") != "none",
         layers=_ends_apart(row, sizes["pp"] * interleave),
         collective_matmul=row.count("collective_matmul") or 1,
+        expert_nodes=row.count("expert_nodes") or 1,
+        imbalance=float(row.text("capacity") or 1.0),
     )
     training = Training(
         batch=sizes["global_batch"],
         seq=sizes["seq"],
-        precision=_PRECISIONS[row.text("dtype")],
+        precision=_summed(row),
         recompute=row.text("recompute") or "none",
         clip=True,
         engine="megatron",
     )
     return _model(row), parallel, training
+
+
+def _summed(row: TrainingRow) -> Precision:
+    """The formats of a row: gradients are added up in fp32 unless it says otherwise."""
+    found, said = _PRECISIONS[row.text("dtype")], row.text("gradients")
+    return replace(found, gradients=said, main_gradients=said) if said else found
 
 
 def _ends_apart(row: TrainingRow, chunks: int) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ Columns: `source` (of whom), `model`, `layers`, `hidden`, `heads`, `kv_heads`, `
 `micro_batch`, `tp`, `pp`, `dp`, `interleave`, `recompute` (none, selective, full), `seq_parallel` (True, False), `dtype`,
 `sharding` (FSDP FULL_SHARD, FSDP SHARD_GRAD_OP; anything else: each replica has all), `n_chips`, `chip`, `interconnect` (in
 which `800 Gbps/node` says what a node has), `measured_seconds_per_iteration`. Of today's steps `framework` (megatron-core,
-torchtitan, maxtext: then `model` is one of the catalogue, and shapes need not be said), `cp`, `ep`, `collective_matmul`
+torchtitan, maxtext: then `model` is one of the catalogue, and shapes need not be said), `cp`, `ep`, `expert_nodes` (over so
+many nodes, where tokens are sent to nodes first), `gradients` (bf16: what they are added up in), `collective_matmul`
 (pieces in which tensor-parallel communication overlaps with matmuls), `overlap` (none: of gradients neither), `dispatch`
 (as of a run; eager unless said), on TPUs `slices`, `shard` (chips among which weights are shared out, where
 these are not all of a slice) and `capacity` (of experts, over their mean). Further columns are ignored. A cell may be empty:

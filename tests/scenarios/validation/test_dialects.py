@@ -50,6 +50,16 @@ def test_tokens_a_second_are_seconds_of_a_step(tmp_path: Path) -> None:
     assert (step.training.precision.matmul, step.options.dispatch) == ("fp8", "compiled")
 
 
+def test_experts_of_two_nodes_are_reached_through_nodes(tmp_path: Path) -> None:
+    """Qwen's recipe for H100 has HybridEP, that of GPT-OSS has not; dropping tokens leaves as many rows as balance does."""
+    said = {"Qwen3_30B_a3B": 2, "Qwen3_30B_a3B (tokendrop)": 1, "GPT OSS 120B": 1}
+    for model, nodes in said.items():
+        row = only(tmp_path, (BRIDGE[0], f"DGX-H100,{model},16,BF16,1024,1,4096,0,1,1,1,n/a,16,8960"))
+        step = told(row)
+        assert (step.parallel.ep, step.parallel.expert_nodes, step.parallel.imbalance) == (16, nodes, 1.0)
+        assert (step.training.precision.gradients, step.training.precision.main_gradients) == ("bf16", "bf16")
+
+
 def test_weights_are_shared_out_over_what_shards(tmp_path: Path) -> None:
     row = only(tmp_path, TITAN)
     assert row.measured_s == pytest.approx(2.0)
