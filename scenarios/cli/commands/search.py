@@ -57,8 +57,8 @@ def register(
             from scenarios.console.terminal import console
             from scenarios.console.waiting import waiting
             from scenarios.questions.searching.drawn import check_drawn, drawn
-            from scenarios.questions.searching.layouts import space_of
             from scenarios.questions.searching.search import search as searched
+            from scenarios.questions.searching.spaces import space_of
             from scenarios.studies.executors import dask_cluster
             from scenarios.studies.search_runs import search_runs
 

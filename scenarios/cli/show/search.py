@@ -13,8 +13,9 @@ from analysis import RUN_WORDS
 from hw import Dimension
 from hw.input import show
 from scenarios.console.terminal import fitting, left_out
-from scenarios.questions.searching.layouts import Candidate, as_written, size_of
+from scenarios.questions.searching.layouts import Candidate, as_written
 from scenarios.questions.searching.search import ROWS, Searched
+from scenarios.questions.searching.spaces import LISTED_KEYS, size_of
 
 _REASONS = 3
 
@@ -23,13 +24,17 @@ def show_space(console: Console, space: Mapping[str, Sequence[Any]]) -> None:
     """What is searched among, before that is begun."""
     told = "; ".join(f"{key} {', '.join(map(as_written, values))}" for key, values in space.items())
     console.print(Text(f"space        {size_of(space):,} layouts: {told}", style="dim"))
+    others = [key for key in LISTED_KEYS if key not in space]
+    if others:
+        console.print(Text(f"             not varied: {', '.join(others)} (--vary KEY=VALUES)", style="dim"))
 
 
 def show_search(console: Console, found: Searched) -> None:
     """The winner and its proof, then a table of what was run."""
     best = found.best
     if best is None:
-        console.print(Text(f"nothing fits: {_counts(found)}", style="red"))
+        which = "nothing that was drawn fits" if found.drawn is not None and found.left else "nothing fits"
+        console.print(Text(f"{which}: {_counts(found)}", style="red"))
         for line in _reasons(found):
             console.print(Text(line, style="dim"))
         return

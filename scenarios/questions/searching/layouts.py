@@ -1,4 +1,4 @@
-"""The layouts that a search is among: what each key may be, and the bounds of each combination.
+"""The layouts that a search is among: which of them make sense, and the bounds of each.
 
 Model: a candidate says how many chips share each kind of work, the microbatch and what is recomputed; replicas are what the
 others leave of the chips. Its bounds are what every run of it holds at once, at the least (`least_memory`), and the time
@@ -7,21 +7,18 @@ that none beats: `earliest`, or, where a host issues kernels, the work of the bu
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import permutations, product
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from analysis import RUN_WORDS
-from hw import Dimension, Mark, Problem, Problems, SpecError
-from hw.input import cut, parse_document, show, unknown, validate
+from hw import Dimension, Mark, Problem, SpecError
+from hw.input import cut, show
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import first_line
-from scenarios.language.model_spec import ParallelSpec, Recompute
 from simulator import Bounded, Estimator, Parallel, Training
 from simulator.models import Transformer
 
@@ -31,22 +28,11 @@ Values = Mapping[str, Any]
 Asked = tuple[Parallel, Training]
 """A layout, as it is built."""
 
-_NOT_VARIED = ("dp", "layers")
-_OF_PARALLEL = tuple(each.name for each in fields(Parallel) if each.name not in _NOT_VARIED)
-KEYS = (*_OF_PARALLEL, "recompute")
-"""What may be searched over; replicas follow."""
-
 _ROUNDING = 1e-9
 """By how much sums of the same bytes may differ."""
 
 AXES = ("tp", "cp", "ep", "dp", "pp")
 """Axes of a mesh, in the order in which they lie on a topology unless said otherwise."""
-
-_ALL = "all"
-"""Every order of axes."""
-
-_MICROBATCHES = (1, 2, 4, 8)
-_RECOMPUTE = ("none", "selective", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,27 +92,6 @@ def as_written(value: Any) -> str:
 _WORDS = {None: "null", True: "true", False: "false"}
 
 
-def space_of(scenario: Scenario, values: Mapping[str, Sequence[Any]] | None = None) -> dict[str, Sequence[Any]]:
-    """What each key of a layout may be: what is said, else its default. Raises SpecError where no transformer is trained,
-    and with all that no layout can say."""
-    run = scenario.model
-    where = scenario.document.value_mark(("workload",))
-    if run is None or not isinstance(run.how, Training) or not isinstance(run.model.description, Transformer):
-        raise SpecError([Problem(where, "a search is for the layout of the training of a transformer")])
-    _check(values or {})
-    space = {**_space(scenario, run.model.description), **(values or {})}
-    if list(space.get("order", ())) == [_ALL]:
-        space["order"] = _orders(
-            [name for name in AXES if name in space or name == "dp" or run.parallel.extent(name) > 1]
-        )
-    return space
-
-
-def size_of(space: Mapping[str, Sequence[Any]]) -> int:
-    """How many layouts a space has, twins and those that cannot be built among them."""
-    return math.prod(len(values) for values in space.values())
-
-
 def asked_of(
     scenario: Scenario, space: Mapping[str, Sequence[Any]], refused: Refused, twins: Refused
 ) -> dict[Asked, Values]:
@@ -135,6 +100,10 @@ def asked_of(
     tried: dict[Asked, Values] = {}
     for chosen in product(*space.values()):
         values = dict(zip(space, chosen, strict=True))
+        idle = _idle(values, space)
+        if idle is not None:
+            twins.add(idle)
+            continue
         try:
             asked = layout_of(scenario, values)
         except SpecError as error:
@@ -151,10 +120,14 @@ def asked_of(
     return tried
 
 
-def _orders(names: Sequence[str]) -> list[str]:
-    """Every order of some axes, innermost first; the others, of one chip, stand behind."""
-    others = [name for name in AXES if name not in names]
-    return [" ".join((*each, *others)) for each in permutations(names)]
+def _idle(values: Values, space: Mapping[str, Sequence[Any]]) -> str | None:
+    """Why chunks a stage make no other layout of that with one chunk, where that is in the space, too; None if they do."""
+    if values.get("interleave", 1) == 1 or 1 not in space["interleave"]:
+        return None
+    if values.get("pp") == 1:
+        return "without a pipeline there are no chunks to interleave"
+    others = "interleaved" in space.get("schedule", ()) and values["schedule"] != "interleaved"
+    return "chunks a stage are of the interleaved schedule: others have one" if others else None
 
 
 def _as_it_counts(parallel: Parallel) -> Parallel:
@@ -165,36 +138,6 @@ def _as_it_counts(parallel: Parallel) -> Parallel:
     several = [name for name in parallel.order if parallel.extent(name) > 1]
     ones = [name for name in AXES if parallel.extent(name) == 1]
     return replace(parallel, schedule=schedule, order=(*several, *ones))
-
-
-class _Said(ParallelSpec):
-    """What may be said of a layout: what a scenario may say, in the same words."""
-
-    recompute: Recompute = "none"
-
-
-def _check(values: Mapping[str, Sequence[Any]]) -> None:
-    """Raises SpecError with every key that is none of a layout, and every value that a scenario could not say of it."""
-    problems = Problems()
-    for key, each in ((key, each) for key, of_it in values.items() for each in of_it if key in KEYS):
-        if key == "order":
-            if list(values[key]) != [_ALL]:
-                _check_order(str(each), problems)
-        else:
-            validate(_Said, parse_document(json.dumps({key: each}, default=str), "--vary"), problems)
-    for key in values:
-        if key not in KEYS:
-            problems.add(Mark("--vary"), unknown("key of a layout", key, KEYS))
-    problems.raise_if_any()
-
-
-def _check_order(written: str, problems: Problems) -> None:
-    """Axes of an order, which stand behind one another in its text."""
-    try:
-        Parallel(order=tuple(written.split()))
-    except SpecError as error:
-        for each in error.problems:
-            problems.add(Mark("--vary"), each.message)
 
 
 class Bounds:
@@ -273,27 +216,3 @@ def layout_of(scenario: Scenario, values: Values) -> Asked:
     recompute = values.get("recompute", run.how.recompute)
     blocks = recompute["blocks"] if isinstance(recompute, Mapping) else recompute
     return _as_it_counts(parallel), replace(run.how, recompute=blocks)
-
-
-def _space(scenario: Scenario, model: Transformer) -> dict[str, Sequence[Any]]:
-    """What is tried where nothing is said: tensor parallelism inside the innermost wiring, every pipeline, microbatches of
-    a few sequences, every level of ZeRO, each way to recompute, and experts on as many chips as share them evenly."""
-    chips = scenario.system.size
-    topology = scenario.system.topology
-    inner = topology.levels[0].children if topology is not None else 1
-    heads = model.attention.heads
-    experts = model.moe.experts if model.moe is not None else 1
-    found: dict[str, Sequence[Any]] = {
-        "tp": [size for size in _divisors(chips) if size <= inner and heads % size == 0],
-        "pp": [size for size in _divisors(chips) if size <= model.layers],
-        "zero": [0, 1, 2, 3] if chips > 1 else [0],
-        "microbatch": list(_MICROBATCHES),
-        "recompute": list(_RECOMPUTE),
-    }
-    if experts > 1:
-        found["ep"] = [size for size in _divisors(chips) if experts % size == 0]
-    return found
-
-
-def _divisors(number: int) -> list[int]:
-    return [size for size in range(1, number + 1) if number % size == 0]

@@ -33,8 +33,8 @@ from scenarios.questions.searching.layouts import (
     asked_of,
     paths_of,
     room_of,
-    space_of,
 )
+from scenarios.questions.searching.spaces import space_of
 from simulator import PS_PER_S, Bounded
 
 WORDS = (

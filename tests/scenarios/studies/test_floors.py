@@ -12,8 +12,9 @@ import pytest
 from scenarios import Scenario, load_scenario
 from scenarios.questions.searching import search as searching
 from scenarios.questions.searching.floors import Floors
-from scenarios.questions.searching.layouts import Asked, Bounds, Refused, asked_of, space_of
+from scenarios.questions.searching.layouts import Asked, Bounds, Refused, asked_of
 from scenarios.questions.searching.search import search
+from scenarios.questions.searching.spaces import space_of
 from simulator import Bounded
 
 TEXT = """\
