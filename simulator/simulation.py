@@ -27,7 +27,7 @@ from typing import Any
 from simpy.events import Event, Process
 
 from hw import RunError, System
-from hw.input import chips_named, few, unknown
+from hw.input import Dimension, chips_named, few, show, unknown
 from simulator.engine.clock import Clock
 from simulator.engine.engine import Engine
 from simulator.engine.fluid_pool import Use
@@ -228,7 +228,7 @@ def _deadlock(plan: Plan, engine: Engine, waiting: list[int]) -> str:
         chips = [chip for each in plan.program.chips_of(task) for chip in plan.members(each)]
         named.setdefault(f"{kernel.name} ({kernel.kind})", []).extend(chips)
     waits = few((f"{name} on {chips_named(chips)}" for name, chips in named.items()), 8, "; ")
-    return f"deadlock at {engine.env.now / PS_PER_S:g} s: these wait for ever: {waits}"
+    return f"deadlock at {show(engine.env.now / PS_PER_S, Dimension.TIME)}: these wait for ever: {waits}"
 
 
 def simulate(graph: OpGraph, system: System, options: RunOptions | None = None) -> Result:

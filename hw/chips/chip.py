@@ -337,7 +337,7 @@ def self_check(chip: Chip) -> Iterator[tuple[tuple[Key, ...], str]]:
             yield (("matrix_unit", "derived"),), f"there is no peak for {derived.dtype} to compare with"
         elif abs(derived.flops_per_s / peak - 1) > DERIVED_TOLERANCE:
             message = (
-                f"units x flops_per_cycle x clock gives {derived.flops_per_s:.4g} FLOP/s, "
-                f"the {derived.dtype} peak says {peak:.4g}"
+                f"units x flops_per_cycle x clock gives {show(derived.flops_per_s, Dimension.FLOP_RATE)}, "
+                f"the {derived.dtype} peak says {show(peak, Dimension.FLOP_RATE)}"
             )
             yield (("matrix_unit", "derived"), ("matrix_unit", "peak", derived.dtype)), message

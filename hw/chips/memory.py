@@ -69,14 +69,16 @@ def _not_slower(levels: list[tuple[Key, Memory]]) -> Iterator[Placed]:
     for (near, fast), (far, slow) in pairwise(levels):
         names = [".".join(map(str, key)) for key in (near, far)]
         if slow.bytes_per_s > fast.bytes_per_s:
+            inner, outer = (show(each.bytes_per_s, Dimension.BANDWIDTH, 6) for each in (fast, slow))
             message = (
-                f"memory must not get faster away from the chip: {names[1]} has {slow.bytes_per_s:g} B/s, "
-                f"{names[0]}, which is nearer, only {fast.bytes_per_s:g} B/s"
+                f"memory must not get faster away from the chip: {names[1]} has {outer}, "
+                f"{names[0]}, which is nearer, only {inner}"
             )
             yield ((*far, "bandwidth"), (*near, "bandwidth")), message
         if slow.latency_s and fast.latency_s > slow.latency_s:
+            inner, outer = (show(each.latency_s, Dimension.TIME, 6) for each in (fast, slow))
             message = (
-                f"memory must not answer sooner away from the chip: {names[1]} takes {slow.latency_s:g} s, "
-                f"{names[0]}, which is nearer, {fast.latency_s:g} s"
+                f"memory must not answer sooner away from the chip: {names[1]} takes {outer}, "
+                f"{names[0]}, which is nearer, {inner}"
             )
             yield ((*far, "latency"), (*near, "latency")), message

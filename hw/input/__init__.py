@@ -8,6 +8,7 @@ from hw.input.document import MAX_BYTES, MAX_DEPTH, Document, Key, parse_documen
 from hw.input.errors import Mark, Problem, Problems, RunError, SpecError, UnknownNames, first_problems
 from hw.input.files import is_file, is_folder, read_bytes, read_text
 from hw.input.notebook import notebook_html, notebook_table
+from hw.input.plugs import need_function, need_name
 from hw.input.unit_words import unit_meant
 from hw.input.units import UNITS, Dimension, parse, show, show_change
 from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate
@@ -42,6 +43,9 @@ __all__ = [
     # Notebooks.
     "notebook_html",
     "notebook_table",
+    # Functions of a user's.
+    "need_function",
+    "need_name",
     # Documents.
     "MAX_BYTES",
     "MAX_DEPTH",

@@ -18,7 +18,7 @@ def chip_figures(chip: Chip, section: str) -> str:
     if section == "price":
         return ", ".join(f"{tier.replace('_', ' ')} {usd:g} USD/h" for tier, usd in chip.prices.known.items())
     if section == "power":
-        return f"{chip.power_watts:g} W"
+        return show(chip.power_watts, Dimension.POWER) if chip.power_watts is not None else ""
     if section == "calibration":
         measured = chip.calibration.measured
         known = {**measured.known(), "launch_s": measured.launch_s} if measured is not None else {}

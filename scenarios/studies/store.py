@@ -23,6 +23,7 @@ from typing import Any
 
 from hw import VERSION, Mark, Problem, RunError, SpecError
 from scenarios.studies.code import code_digest
+from scenarios.studies.extensions import extensions
 from scenarios.studies.worker import Ran
 
 SCHEMA_VERSION = 2
@@ -63,6 +64,7 @@ class Store:
 
     def __init__(self, path: str | Path, scenario: str = "") -> None:
         self.path, self._scenario = Path(path), scenario
+        self._code = f"{code_digest()} {extensions().key}"
         self.outdated = False
         """Whether there are rows of an older Overlapse, without checksums."""
         self.refused = 0
@@ -88,7 +90,7 @@ class Store:
 
     def get(self, keys: Iterable[str]) -> dict[str, Ran]:
         """Those of the keys that are there and undamaged; damaged rows are thrown out."""
-        asked = {_of_this_code(key): key for key in keys}
+        asked = {self._of_this_code(key): key for key in keys}
         wanted = list(asked)
         found: dict[str, Ran] = {}
         with self._explaining():
@@ -113,6 +115,10 @@ class Store:
         told = f"store {self.path}: {rows} damaged (not what the checksum says); thrown out and run again"
         return told if self.refused else ""
 
+    def _of_this_code(self, key: str) -> str:
+        """The key of a row: what was run, and which code ran it."""
+        return hashlib.sha256(f"{self._code} {key}".encode()).hexdigest()[:40]
+
     def _throw_out(self, number: int) -> None:
         self.refused += 1
         self._sqlite.execute("DELETE FROM runs WHERE number = ?", (number,))
@@ -120,7 +126,7 @@ class Store:
     def put(self, key: str, ran: Ran, inputs: Mapping[str, Any]) -> None:
         """Commit a finished run."""
         about = (_ENCODER.encode(inputs), self._scenario, VERSION)
-        row = (_of_this_code(key), ran.words, ran.error, str(ran.exit), *about)
+        row = (self._of_this_code(key), ran.words, ran.error, str(ran.exit), *about)
         with self._explaining():
             self._sqlite.execute(_INSERT, (*row, _checksum(row)))
 
@@ -212,11 +218,6 @@ class Store:
 def _as_it_is(raw: bytes) -> str:
     """Text of the file, whatever is in it: what is no UTF-8 is for the checksum to find."""
     return raw.decode("utf-8", "surrogateescape")
-
-
-def _of_this_code(key: str) -> str:
-    """The key of a row: what was run, and which code ran it."""
-    return hashlib.sha256(f"{code_digest()} {key}".encode()).hexdigest()[:40]
 
 
 def _checksum(row: Sequence[str]) -> str:

@@ -150,10 +150,10 @@ class HowToRun:
         """Run points; by default in a process pool, if that pays."""
         if self.workers is not None:
             yield from run_on(self.workers, job, tasks)
+        elif self.jobs == 1 or len(tasks) < 2 or (self.jobs is None and job.added.only_here):
+            yield from run_here(job, tasks)
         elif self.jobs is None:
             yield from run_where_it_pays(job, tasks)
-        elif self.jobs == 1 or len(tasks) < 2:
-            yield from run_here(job, tasks)
         else:
             with process_pool(min(self.jobs, len(tasks))) as workers:
                 yield from run_on(workers, job, tasks)

@@ -23,6 +23,7 @@ from scenarios.claims.scope import FIND
 from scenarios.questions.find import CannotTryError, Search, search_of
 from scenarios.questions.other_runs import OtherRuns
 from scenarios.studies.batches import Batches
+from scenarios.studies.extensions import Extensions, extensions
 
 WRONG_INPUT, CANNOT_RUN = 2, 3
 """Exit codes: the input is wrong, the run cannot be done."""
@@ -50,24 +51,26 @@ class Ran:
 @dataclass(frozen=True, slots=True)
 class Job:
     """What all points of a study have in common, ready to be sent to a worker. `number` is another for every study: a
-    worker that has seen the same scenario before must not overlook that a file which it refers to has changed."""
+    worker that has seen the same scenario before must not overlook that a file which it refers to has changed. `added`: what
+    the user has added to Overlapse, which a worker needs as well."""
 
     blob: bytes
     number: bytes
+    added: Extensions
 
     @classmethod
     def of(cls, scenario: Scenario) -> Job:
         """The job of running variants of a scenario, and of finding in each what the scenario looks for."""
         wanted = scenario.study.asked if scenario.study is not None else None
         asked = (without_questions(scenario.document), scenario.path, search_of(scenario), wanted, None)
-        return cls(pickle.dumps(asked), os.urandom(8))
+        return cls(pickle.dumps(asked), os.urandom(8), extensions())
 
     @classmethod
     def asking(cls, scenario: Scenario, words: Sequence[str], told: Told | None = None) -> Job:
         """The job of running variants of a scenario for some words, whatever its own study is; `told` runs one of them, and
         may say more."""
         asked = (without_questions(scenario.document), scenario.path, None, tuple(words), told)
-        return cls(pickle.dumps(asked), os.urandom(8))
+        return cls(pickle.dumps(asked), os.urandom(8), extensions())
 
 
 @dataclass
@@ -86,6 +89,7 @@ class _Work:
 @lru_cache(maxsize=2)
 def _work(job: Job) -> _Work:
     """What a job says, read once in each process. Raises SpecError."""
+    job.added.need()
     document, path, search, asked, told = pickle.loads(job.blob)
     base = build_scenario(document, path)
     return _Work(base, Batches(base, asked), asked, told, search, OtherRuns())

@@ -7,11 +7,14 @@ wherever it fits. Unequal shards are moved by few of them. What is chosen brings
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import simulator.collectives.algorithms
 import simulator.collectives.axes  # noqa: F401  (both are registered so)
+from hw import RunError
+from hw.input import Dimension, show, shown
 from hw.network import ROUTES
 from simulator.collectives.algorithms.gathers import textbook_label
 from simulator.collectives.axis_forms import forms_of
@@ -45,7 +48,7 @@ class Choice:
         """Why it is carried out so, in words: they are made when somebody asks for them, since seconds may be those of many
         rows."""
         seconds, than = self.spared
-        said = [f"{self.why}, {seconds * 1e6:.4g} us less than {than}" if seconds else self.why]
+        said = [f"{self.why}, {show(seconds, Dimension.TIME)} less than {than}" if seconds else self.why]
         if self.left_out:
             said.append(f"{', '.join(self.left_out)} not tried on so many chips")
         return "; ".join(said)
@@ -84,7 +87,14 @@ def choose(group: Group, request: CollectiveRequest, wanted: str, seconds: Secon
 
 
 def _carried(form: Form, name: str, reason: str, group: Group, request: CollectiveRequest) -> Choice:
-    return Choice(name, reason, form.transfer(group, request), form)
+    transfer = form.transfer(group, request)
+    if not isinstance(transfer, Transfer):
+        raise RunError(f"the form of '{name}' gives {shown(transfer)}: a Transfer is wanted")
+    by_wire = ({id(nbytes): nbytes for nbytes in loads.values()} for loads in transfer.phases)  # alike wires have one
+    amounts = (transfer.latency_s, transfer.sent_bytes, *(sum(once.values()) for once in by_wire))
+    if not all(0 <= amount < math.inf for amount in amounts):
+        raise RunError(f"the form of '{name}' gives {transfer}: seconds and bytes from 0 on are wanted")
+    return Choice(name, reason, transfer, form)
 
 
 def _cheapest(group: Group, request: CollectiveRequest, textbook: Choice, seconds: Seconds) -> Choice:

@@ -6,8 +6,13 @@ each half has lanes of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any
 
+from hw import RunError
+from hw.input import need_function, shown
 from simulator.collectives.flight import in_stages
 from simulator.collectives.form import Form
 from simulator.collectives.group import Group
@@ -53,16 +58,38 @@ def rounds_in_halves(half: HalfRounds) -> Callable[[Group, CollectiveRequest], R
 
 
 def staged(stages: Callable[[Group, CollectiveRequest], Sequence[Sequence[Message]]]) -> Form:
-    """Both forms of messages that go stage by stage, each stage when the one before is over everywhere."""
+    """Both forms of messages that go stage by stage, each stage when the one before is over everywhere. Raises ValueError
+    for a function that cannot be called with a group and a request."""
+    need_function(stages, ("a group", "a request"), "the function of stages")
+
+    def checked(group: Group, request: CollectiveRequest) -> Sequence[Sequence[Message]]:
+        found = stages(group, request)
+        _check_stages(found, group, getattr(stages, "__name__", "stages"))
+        return found
 
     def transfer(group: Group, request: CollectiveRequest) -> Transfer:
-        return in_stages(group, stages(group, request))
+        return in_stages(group, checked(group, request))
 
     def rounds(group: Group, request: CollectiveRequest) -> Rounds:
         result: Rounds = []
-        for lane, messages in enumerate(stages(group, request)):
+        for lane, messages in enumerate(checked(group, request)):
             after = (len(result) - 1,) if result else ()
             result.append(MessageRound(tuple(messages), lane, after, gate=bool(after)))
         return result
 
     return Form(transfer, rounds)
+
+
+def _check_stages(stages: Any, group: Group, name: str) -> None:
+    """Raise RunError for what are no stages of messages between chips of the group, of 0 bytes or more."""
+    if not isinstance(stages, Sequence) or not all(isinstance(stage, Sequence) for stage in stages):
+        raise RunError(f"{name} gives {shown(stages)}: a list of stages is wanted, each a list of messages")
+    chips = set(group.chips)
+    for message in chain.from_iterable(stages):
+        if not isinstance(message, Message):
+            raise RunError(f"{name} gives {shown(message)} in a stage: Message(source, target, nbytes) is wanted")
+        strangers = {message.source, message.target} - chips
+        if strangers:
+            raise RunError(f"{name} sends from {message.source} to {message.target}: not both are chips of the group")
+        if not 0 <= message.nbytes < math.inf:
+            raise RunError(f"{name} sends {message.nbytes!r} bytes from {message.source} to {message.target}")

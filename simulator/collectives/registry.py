@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hw.input import need_function, need_name, shown, unknown
 from simulator.collectives.form import Form
 from simulator.collectives.group import Group
-from simulator.collectives.request import CollectiveRequest
+from simulator.collectives.request import COLLECTIVES, CollectiveRequest
 from simulator.collectives.transfer import Transfer
 
 
@@ -49,7 +50,9 @@ CANONICAL: dict[str, Form] = {}
 
 
 def add_algorithm(algorithm: Algorithm) -> Algorithm:
-    """Register a way to carry out collectives; a second one of a name is refused."""
+    """Register a way to carry out collectives. Raises ValueError for a second one of a name, and for what is no name, no
+    kind of collective, or no form."""
+    _check(algorithm)
     if algorithm.name in ALGORITHMS:
         known = ", ".join(sorted(ALGORITHMS))
         raise ValueError(f"algorithm '{algorithm.name}' is already registered; known: {known}")
@@ -62,3 +65,20 @@ def canonical(group: Group, request: CollectiveRequest) -> Transfer:
     if group.size == 1:
         return Transfer()
     return CANONICAL[request.kind].transfer(group, request)
+
+
+def _check(algorithm: Algorithm) -> None:
+    """Raise ValueError for an algorithm that nobody could run."""
+    need_name(algorithm.name, "algorithm", taken=("canonical", "auto"))
+    title = f"algorithm '{algorithm.name}'"
+    if not isinstance(algorithm.kinds, tuple) or not algorithm.kinds:
+        raise ValueError(
+            f"{title} is for {shown(algorithm.kinds)}: kinds of collectives are wanted, as ('all_gather',)"
+        )
+    for each in algorithm.kinds:
+        if each not in COLLECTIVES:
+            raise ValueError(unknown(f"kind of collective of {title}", each, COLLECTIVES))
+    for form in (algorithm.form, algorithm.unequal or algorithm.form):
+        if not isinstance(form, Form):
+            raise ValueError(f"the form of {title} is {shown(form)}: a Form is wanted, or staged(...)")
+    need_function(algorithm.fits, ("a group",), f"`fits` of {title}")

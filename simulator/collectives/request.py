@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+COLLECTIVES = (
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
+    "broadcast",
+    "gather_to",
+    "permute",
+    "reduce_scatter",
+    "reduce_to",
+    "scatter",
+)
+"""The kinds of collectives; each has the textbook's way, and may have others."""
+
 
 @dataclass(frozen=True, slots=True)
 class CollectiveRequest:

@@ -9,11 +9,11 @@ To add one: decorate a function with `@kind(...)` (see docs in `simulator.ops.ki
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from hw.input import unknown
+from hw.input import need_function, need_name, shown, unknown
 from hw.rows import distinct
 from simulator.graph.dtypes import DTYPE_BYTES, widest
 from simulator.graph.items import Op, Tensor
@@ -164,6 +164,30 @@ class Kind:
     shows: Callable[[Op], Sequence[str]] = first_input
     backward: Backward | None = None
 
+    def kernels(self, call: Call) -> Sequence[Kernel]:
+        """What an op of this kind comes to. Raises ShapeError for what are no kernels, or for amounts that cannot be."""
+        found = self.lower(call)
+        if not isinstance(found, Iterable):
+            raise ShapeError(f"op kind '{self.name}' gives {shown(found)}: a list of kernels is wanted")
+        kernels = tuple(found)
+        for kernel in kernels:
+            if not isinstance(kernel, Kernel):
+                raise ShapeError(f"op kind '{self.name}' gives {shown(kernel)} in its list: call.kernel(...) is wanted")
+            for what, amount in _amounts(kernel):
+                if not 0 <= amount < math.inf:
+                    raise ShapeError(f"op kind '{self.name}' gives {what}={amount!r}: a number from 0 on is wanted")
+        return kernels
+
+
+def _amounts(kernel: Kernel) -> Iterator[tuple[str, float]]:
+    """The amounts of a kernel that its kind says, by name."""
+    yield "matrix_flops", kernel.matrix_flops
+    yield "vector_flops", kernel.vector_flops
+    yield "fixed_s", kernel.fixed_s
+    yield "host_s", kernel.host_s
+    for access in (*kernel.reads, *kernel.writes):
+        yield f"bytes of {access.tensor}", access.nbytes
+
 
 KINDS: dict[str, Kind] = {}
 """All op kinds by name."""
@@ -175,23 +199,40 @@ def kind(
     options: Sequence[str] | Mapping[str, Reader] = (),
     **rules: Any,
 ) -> Callable[[Lower], Lower]:
-    """Register a function as the op kind `name`; a second kind of that name is refused.
+    """Register a function as the op kind `name`. Raises ValueError for a second kind of that name, for what is no name, and
+    for a function that cannot be called with a `Call` alone.
 
     `options`: names, or names with the functions that turn text into a value (raising ValueError). A name alone is read
     as it is for every kind that has it, and one that no other kind has as a number, true, false or a word.
     """
+    _check_kind(name, inputs, rules)
     readers = options if isinstance(options, Mapping) else {each: OPTION_READERS.get(each, plain) for each in options}
     taken = [each for each in readers if each in COMMON_OPTIONS]
     if taken:
         raise ValueError(f"option '{taken[0]}' of op kind '{name}' means something for every kind already")
 
     def register(function: Lower) -> Lower:
+        need_function(function, ("a call",), f"the function of op kind '{name}'")
         if name in KINDS:
             raise ValueError(f"op kind '{name}' is already registered; known: {', '.join(sorted(KINDS))}")
         KINDS[name] = Kind(name, function, inputs, dict(readers), **rules)
         return function
 
     return register
+
+
+def _check_kind(name: Any, inputs: Any, rules: Mapping[str, Any]) -> None:
+    """Raise ValueError for what `kind` cannot be given."""
+    need_name(name, "op kind")
+    least, most = inputs if isinstance(inputs, tuple) and len(inputs) == 2 else (None, None)
+    if not isinstance(least, int) or least < 0 or not (most is None or (isinstance(most, int) and most >= least)):
+        raise ValueError(
+            f"op kind '{name}' takes {shown(inputs)} inputs: (least, most) is wanted; of any number, (least, None)"
+        )
+    known = {each.name for each in fields(Kind)} - {"name", "lower", "inputs", "options"}
+    for rule in rules:
+        if rule not in known:
+            raise ValueError(unknown(f"rule of op kind '{name}'", rule, sorted(known)))
 
 
 def option_readers(found: Kind) -> dict[str, Reader]:

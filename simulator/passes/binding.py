@@ -195,7 +195,7 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     said: dict[str, Any] = {name: options[name] for name in ("recompute", "efficiency") if name in options}
     if op.turn or op.output.written:
         said |= {"written": (op.output.base,), "turn": op.turn}
-    kernels = [_scheduled(kernel, given, said) for kernel in kind.lower(call)]
+    kernels = [_scheduled(kernel, given, said) for kernel in kind.kernels(call)]
     something = all(shaped.elements for shaped in (*call.inputs, call.output))  # of which this chip has a part
     if "efficiency" in said and something and not any(kernel.flops for kernel in kernels):
         raise ShapeError(f"efficiency= is of the peaks of units, and {op.kind} does no arithmetic", "efficiency")

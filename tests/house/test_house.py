@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def test_tests_lie_in_folders_too() -> None:
     folders = Counter(path.parent for path in (ROOT / "tests").rglob("*.py"))
     assert {str(path.relative_to(ROOT)): count for path, count in folders.items() if count > MOST_TESTS} == {}
     assert [path.name for path in (ROOT / "tests").glob("test_*.py")] == []
+
+
+IN_BASE_UNITS = re.compile(r":\.?\d*g\} (B|B/s|FLOP|FLOP/s|W|Hz|J|us)\b(?!/)")
+
+
+def test_messages_have_numbers_in_units_that_people_write(house: dict[str, Source]) -> None:
+    """3.35 TB/s, not 3.35e+12 B/s: `show` of `hw.input`. Files that are written may have all digits (`.15g`)."""
+    wrong = [
+        f"{path}:{number}"
+        for path in sorted({source.path for source in house.values()})
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if IN_BASE_UNITS.search(re.sub(r":\.1[25]g", "", line))
+    ]
+    assert wrong == []
 
 
 # The thermometer itself

@@ -261,7 +261,11 @@ def test_a_chip_needs_little() -> None:
 @pytest.mark.parametrize(
     ("line", "place", "words"),
     [
-        ("on_chip: {capacity: 1 MB, bandwidth: 0.5 GB/s}", "4:34", "must not get faster away from the chip: hbm"),
+        (
+            "on_chip: {capacity: 1 MB, bandwidth: 0.5 GB/s}",
+            "4:34",
+            "from the chip: hbm has 1 GB/s, on_chip, which is nearer, only 500 MB/s",
+        ),
         ("host: {capacity: 1 TB, bandwidth: 2 GB/s}", "5:35", "must not get faster away from the chip: host"),
         ("disk: {capacity: 1 TB, bandwidth: 2 GB/s}", "5:35", "must not get faster away from the chip: disk"),
         ("host: {capacity: 1 TB}", "5:7", "'host.bandwidth' is missing"),
@@ -310,7 +314,10 @@ def test_a_derived_peak_may_be_off_by_two_percent_but_not_by_three() -> None:
     problems = Problems()
     assert build_chip(parse_document(text % 1019, "toy.yaml"), problems)
     assert not problems
-    assert "units x flops_per_cycle x clock gives 1.03e+12" in chip_errors(parse_document(text % 1030, "toy.yaml"))[0]
+    assert (
+        "units x flops_per_cycle x clock gives 1.03 TFLOP/s, the bf16 peak says 1 TFLOP/s"
+        in chip_errors(parse_document(text % 1030, "toy.yaml"))[0]
+    )
 
 
 # References and overrides

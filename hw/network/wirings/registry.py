@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hw.input import need_function, need_name
 from hw.network.wirings.base import Wiring
 from hw.network.wirings.custom import GRAPH, ROUTED
 from hw.network.wirings.dragonfly import DRAGONFLY
@@ -15,7 +16,10 @@ WIRINGS: dict[str, Wiring] = {}
 
 
 def add_wiring(wiring: Wiring) -> Wiring:
-    """Add a wiring. Raises ValueError for a name that is taken."""
+    """Add a wiring. Raises ValueError for a name that is taken or is none, and for a `build` that cannot be called with a
+    site and a shape."""
+    need_name(wiring.name, "wiring")
+    need_function(wiring.build, ("a site", "a shape"), f"`build` of wiring '{wiring.name}'")
     if wiring.name in WIRINGS:
         raise ValueError(f"wiring '{wiring.name}' is there already; known: {', '.join(sorted(WIRINGS))}")
     WIRINGS[wiring.name] = wiring

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hw import Mark, Mesh, Problem, SpecError, System
+from hw.input import Dimension, show
 from hw.systems import mesh_problems
 from simulator.models.description import Transformer
 from simulator.models.estimates.chunks import Chunks, Sized, passes_of
@@ -69,7 +70,8 @@ class Estimate:
         return max(stage.least for stage in self.memory)
 
     def __repr__(self) -> str:
-        return f"Estimate({self.earliest:.4g} to {self.upper_bound:.4g} s, {len(self.stages)} stages)"
+        earliest, latest = (show(each, Dimension.TIME) for each in (self.earliest, self.upper_bound))
+        return f"Estimate({earliest} to {latest}, {len(self.stages)} stages)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,8 @@ class Bounded:
     earliest: float | None = None
 
     def __repr__(self) -> str:
-        seconds = "" if self.earliest is None else f", {self.earliest:.4g} s"
-        return f"Bounded({self.least_memory:.4g} B{seconds})"
+        seconds = "" if self.earliest is None else f", {show(self.earliest, Dimension.TIME)}"
+        return f"Bounded({show(self.least_memory, Dimension.DATA)}{seconds})"
 
 
 class Estimator:

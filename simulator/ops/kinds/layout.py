@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hw.input import unknown
+from hw.input import Dimension, show, unknown
 from hw.rows import distinct
 from simulator.graph.items import Op, Tensor
 from simulator.ops.adjoint import Adjoint
@@ -44,8 +44,8 @@ def view(call: Call) -> Sequence[Kernel]:
     _unissued(call)
     source, target = call.inputs[0], call.output
     if target.nbytes > source.nbytes:
-        message = f"a view has no more bytes than what it shows: {target.nbytes:g} of {source.nbytes:g}"
-        raise ShapeError(message, "out")
+        has, whole = (show(each.nbytes, Dimension.DATA) for each in (target, source))
+        raise ShapeError(f"a view has no more bytes than what it shows: {has} of {whole}", "out")
     return []
 
 
