@@ -25,7 +25,8 @@ from simulator.models.steps.storage.buffer import HERE, Buffer, size_of
 from simulator.models.steps.storage.held_back import Group, HeldBack, held_back
 from simulator.models.steps.storage.tied import Tie
 from simulator.passes.differentiate import differentiate
-from simulator.passes.pipeline.chunks import PipelineChunk
+from simulator.passes.pipeline.chunks import Left, PipelineChunk
+from simulator.passes.pipeline.paces import pace_of, paced_in
 from simulator.passes.pipeline.schedules import Pass
 from simulator.passes.pipeline.step import room_for
 
@@ -143,13 +144,17 @@ class Chunk:
     def backward(self, last: bool) -> list[Op | Repeat]:
         """The backward pass of a microbatch, each part's gradients collected where they are complete, and reduced where
         sums are: behind the last microbatch, or behind each."""
-        late = {self.stored.owned(buffer).name for buffer in self.buffers if self.stored.gathers_late(buffer)}
+        late = self._gathered_late()
         items = [self._prefetched(item, late) if isinstance(item, Repeat) else item for item in self.back.items]
         for buffer in self.buffers:
             ops, packed = self.stored.collected(buffer, self.back.of, self.added)
             more, _ = self.stored.finished(buffer, packed, last and not self.stored.waits(buffer))
             _insert(items, [*ops, *more], {self.back.of[weight.name].name for weight in buffer.weights})
         return items
+
+    def _gathered_late(self) -> frozenset[str]:
+        """The names of stored weights that are gathered only when they are needed."""
+        return frozenset(self.stored.owned(buffer).name for buffer in self.buffers if self.stored.gathers_late(buffer))
 
     def _prefetched(self, block: Repeat, late: Collection[str]) -> Repeat:
         """A block of the backward pass whose gathers of weights, and fetching of activations, wait for the rounds before, as
@@ -189,6 +194,9 @@ class Chunk:
         last_pass: dict[Pass, Items] = {"backward": last_held.items}
         if splits:
             last_pass = {"backward": tuple(last), "weights": last_held.items}
+        ahead = self.stored.parallel.prefetch
+        paced = paced_in((*self.forward, *self.back.items), self.fetched, self._gathered_late())
+        paces: dict[Pass, Left] = {"forward": pace_of(self.forward, ahead), "backward": pace_of(self.back.items, ahead)}
         return PipelineChunk(
             forward=self.forward,
             backward=tuple(plain) if splits else held.items,
@@ -204,6 +212,8 @@ class Chunk:
             held=(self.parts[-1].returns,) if self.parts[-1].returns else (),
             leaves=tuple(each.left for each in held.leaves),
             awaits=held.awaits,
+            paced=paced,
+            paces=paces if paced else {},
         )
 
     def _split(self, items: Sequence[Op | Repeat]) -> tuple[list[Op | Repeat], list[Op | Repeat]]:

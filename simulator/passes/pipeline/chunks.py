@@ -38,6 +38,7 @@ class PipelineChunk:
     `held`: what a pipeline that is buffered holds until the step is over, beside what the chunk makes and gives back.
     `leaves`: what the last pass of a microbatch leaves for later passes of the stage to wait for, in order; `awaits`: by the
     names of its ops, which of all that was left they wait for: 1 what was left last.
+    `paced`: ops that fetch what a pass reads, and wait for the pass before of their stage; `paces`: for what of a pass.
     """
 
     forward: Items
@@ -56,6 +57,8 @@ class PipelineChunk:
     held: tuple[str, ...] = ()
     leaves: tuple[Left, ...] = ()
     awaits: Mapping[str, int] = field(default_factory=dict)
+    paced: frozenset[str] = frozenset()
+    paces: Mapping[Pass, Left] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kept = {*self.shared, *self.carried}

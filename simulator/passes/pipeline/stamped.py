@@ -72,9 +72,8 @@ class _Stamped:
         return {"": sent} | {name: [*self._left(each)] for name, each in left.items()}
 
     def _left(self, left: LeftBehind) -> Iterator[int]:
-        final = self._step.chunks[left.chunk].final
         for name, rounds in left.names:
-            yield self._chunks[left.chunk].made(final, left.microbatch, name, rounds)
+            yield self._chunks[left.chunk].made(left.does, left.microbatch, name, rounds)
 
     def _hold(self, number: int, chunk: ChunkStamp) -> None:
         """What a chunk has made is held until the step is over, if the pipeline is buffered."""

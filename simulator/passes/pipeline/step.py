@@ -11,7 +11,7 @@ from simulator.graph.copied import CopiedGroups
 from simulator.graph.items import Op, Tensor
 from simulator.passes.pipeline.chunks import Left, PipelineChunk, made_in, named_in
 from simulator.passes.pipeline.renaming import Options
-from simulator.passes.pipeline.schedules import Order, StagePass
+from simulator.passes.pipeline.schedules import Order, Pass, StagePass
 
 Sent = TypeVar("Sent")
 """How something that was sent is told: by its name, or its value."""
@@ -132,6 +132,7 @@ class LeftBehind:
     chunk: int
     microbatch: int
     names: Left
+    does: Pass
 
 
 class Backlog(Generic[Sent]):
@@ -141,6 +142,7 @@ class Backlog(Generic[Sent]):
         self._step = step
         self._sent: dict[int, list[Sent]] = {}
         self._left: dict[int, list[LeftBehind]] = {}
+        self._paces: dict[int, LeftBehind] = {}
 
     def sent(self, chunk: int, token: Sent) -> None:
         """A chunk has sent something that the next pass of its stage waits for, if the pipeline blocks."""
@@ -152,10 +154,14 @@ class Backlog(Generic[Sent]):
         pass has left what it does."""
         chunk, stage = self._step.chunks[step.chunk], step.chunk % self._step.pipeline.stages
         sent, awaits = self._sent.pop(stage, []), dict[str, LeftBehind]()
+        if stage in self._paces:
+            awaits = dict.fromkeys(chunk.paced, self._paces[stage])
+        if step.does in chunk.paces:
+            self._paces[stage] = LeftBehind(step.chunk, step.microbatch, chunk.paces[step.does], step.does)
         if step.does == chunk.final:
             left = self._left.setdefault(stage, [])
-            awaits = {name: left[-back] for name, back in chunk.awaits.items() if back <= len(left)}
-            left += (LeftBehind(step.chunk, step.microbatch, names) for names in chunk.leaves)
+            awaits |= {name: left[-back] for name, back in chunk.awaits.items() if back <= len(left)}
+            left += (LeftBehind(step.chunk, step.microbatch, names, step.does) for names in chunk.leaves)
         return sent, awaits
 
 

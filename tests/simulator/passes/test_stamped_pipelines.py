@@ -144,13 +144,17 @@ def test_what_waits_for_passes_before_is_written_out(data: st.DataObject) -> Non
 
 
 def _leaving(chunk: PipelineChunk, data: st.DataObject) -> PipelineChunk:
-    """A chunk whose backward pass leaves one or two of its ops, and has one that waits for what was left."""
+    """A chunk whose backward pass leaves one or two of its ops, and has one that waits for what was left; and, perhaps,
+    whose passes have an op that waits for the pass before."""
     made = [(op.name, isinstance(item, Repeat)) for item in chunk.backward for op in every_op((item,))]
     left = [data.draw(st.sampled_from(made)) for _ in range(data.draw(st.integers(1, 2)))]
     rounds = [(Round(0),) if inside and data.draw(st.booleans()) else () for _, inside in left]
     names = [((name, each),) for (name, _), each in zip(left, rounds, strict=True)]
     waits = {data.draw(st.sampled_from(made))[0]: data.draw(st.integers(1, len(names)))}
-    return replace(chunk, leaves=tuple(names), awaits=waits)
+    ahead = [op.name for op in every_op(chunk.forward)]
+    paced = frozenset(data.draw(st.lists(st.sampled_from([*ahead, *(name for name, _ in made)]), max_size=2)))
+    paces: dict[Any, Any] = {"forward": ((data.draw(st.sampled_from(ahead)), ()),), "backward": names[0]}
+    return replace(chunk, leaves=tuple(names), awaits=waits, paced=paced, paces=paces if paced else {})
 
 
 GROUPS = [("a", "b"), ("c", "s", "d"), ("t", "u")]

@@ -1,0 +1,39 @@
+"""Stages fetch the weights of a pass no further ahead than `prefetch` says, also where that is before the pass begins.
+
+Law: of layers whose weights are gathered late a chip has no more at once than the one in use and those ahead, of a pass and
+of the next, however many microbatches wait. Source: see `simulator.passes.pipeline.paces`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.frames import memory_frame, memory_levels
+from simulator import Parallel, Result
+from tests.support.models import SMALL
+from tests.support.training_steps import step
+
+LAYERS_OF_A_CHUNK = {
+    "gpipe": Parallel(pp=2, dp=2, tp=2, zero=3, prefetch=2, schedule="gpipe"),
+    "1f1b": Parallel(pp=2, dp=2, zero=3, prefetch=1, schedule="1f1b"),
+    "one stage": Parallel(dp=2, tp=2, zero=3, prefetch=2, interleave=2, schedule="interleaved"),
+    "one layer": Parallel(pp=2, dp=2, zero=3, prefetch=1, interleave=2, schedule="interleaved"),
+}
+"""Of few layers: all of a chunk are among those that no layer before holds up."""
+
+
+def gathered_at_once(result: Result) -> tuple[float, int]:
+    """How many layers a chip has gathered at once at the most, and how many it gathers in all."""
+    frame = memory_frame(result)
+    first = frame["chip"] == frame["chip"].min()
+    gathered = frame[first & frame["tensor"].astype(str).str.match(r"r?wL") & ~frame["given"]]
+    return float(memory_levels(gathered)["bytes"].max() / gathered["bytes"].max()), len(gathered)
+
+
+@pytest.mark.parametrize("name", LAYERS_OF_A_CHUNK)
+def test_a_stage_fetches_no_further_ahead_than_its_prefetch(name: str) -> None:
+    parallel = LAYERS_OF_A_CHUNK[name]
+    microbatches = 6
+    most, gathers = gathered_at_once(step(parallel, microbatches))
+    assert gathers == 2 * microbatches * SMALL.layers // parallel.pp
+    assert most <= 2 * (parallel.prefetch + 1)
