@@ -58,6 +58,13 @@ def _lower_again(basis: Basis, graph: OpGraph, system: System, options: RunOptio
     return _lowered(basis.sharded, system, options, basis).plan
 
 
+def _most_tasks(issue: Issue) -> int:
+    """How many tasks the kernels of a program are at most: one for each chunk on each simulated chip on which they run."""
+    simulated = frozenset(issue.folding.chips)
+    chips = {place: len(place.members & simulated) for place in {sort.place for sort in issue.sorts}}
+    return sum(sort.kernel.schedule.chunks * sort.count * chips[sort.place] for sort in issue.sorts)
+
+
 def _lowered(sharded: Sharded, system: System, options: RunOptions, basis: Basis | None = None) -> Issue:
     """A graph that has all its collectives, lowered."""
     plan = Plan(system, sharded.graph, options, inserted=sharded.inserted)
@@ -68,7 +75,7 @@ def _lowered(sharded: Sharded, system: System, options: RunOptions, basis: Basis
         plan.split = basis.split
         issue = Issue(plan, basis.variants, basis.fabric if basis.has_wires(options) else None)
     messages = issue.fabric.messages()
-    tasks = sum(sort.kernel.schedule.chunks * sort.count for sort in issue.sorts) * plan.classes + messages
+    tasks = _most_tasks(issue) + messages
     if tasks > MAX_TASKS:
         way_out = "; run.network: task has one for each collective" if messages > tasks / 2 else ""
         most = f"{MAX_TASKS} is the most for one run{way_out}"

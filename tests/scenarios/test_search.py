@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from itertools import product
@@ -24,7 +24,8 @@ from hw import RunError, SpecError
 from scenarios import load_scenario, run
 from scenarios.questions.searching import drawn as drawn_module
 from scenarios.questions.searching.drawn import drawn
-from scenarios.questions.searching.search import search
+from scenarios.questions.searching.layouts import paths_of
+from scenarios.questions.searching.search import RunsHere, search
 from scenarios.questions.searching.spaces import space_of
 from scenarios.studies.executors import given as given_workers
 from scenarios.studies.search_runs import search_runs
@@ -412,6 +413,29 @@ def test_a_search_that_is_given_up_says_so(tmp_path: Path) -> None:
     assert found["proven"] is (found["bound"] >= found["best"]["time"])
     shown = overlapse("search", file, *ASKED, "--most", "1").stdout
     assert ("not proven" in shown) is not found["proven"]
+
+
+class NoRoomFor(RunsHere):
+    """Runs of which that of one layout cannot be."""
+
+    refused: Mapping[str, Any]
+
+    def of(self, paths: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | str]:
+        return ["too many tasks" if each == self.refused else super(NoRoomFor, self).of([each])[0] for each in paths]
+
+
+def test_what_cannot_be_run_is_no_proof(tmp_path: Path) -> None:
+    """The best layout cannot be run: the next one is the best that was seen, and that it is the best is not proven."""
+    scenario = load_scenario(file_of(tmp_path, "fast links"))
+    space: Mapping[str, list[Any]] = {"tp": [1, 4], "pp": [1], "zero": [0], "microbatch": [1, 2], "recompute": ["none"]}
+    whole = search(scenario, space)
+    assert whole.best is not None
+    runs = NoRoomFor(scenario)
+    runs.refused = paths_of(scenario, whole.best.values)
+    found = search(scenario, space, runs=runs)
+    assert found.best is not None
+    assert found.best.time_s > whole.best.time_s
+    assert (whole.is_proven, found.is_proven, found.open, found.errors) == (True, False, 1, {"too many tasks": 1})
 
 
 def test_where_nothing_fits(tmp_path: Path) -> None:

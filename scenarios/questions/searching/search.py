@@ -114,10 +114,10 @@ class Spent:
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search came to. `ran` are runs that fit, the best first; of those `left`, which were not run, `open` might be
-    better: then the search was stopped before its proof. `bound_s`: the least time of any that is left. `errors`: why some
-    were refused, and how many for that reason; `twins`: the same of those that another one is the same as. `drawn`: how many
-    layouts were drawn, if they were not all looked at."""
+    """What a search came to. `ran` are runs that fit, the best first; of those `left`, which were not run, and of those that
+    could not be run, `open` might be better: then there is no proof. `bound_s`: the least time of any that is left.
+    `errors`: why some were refused, and how many for that reason; `twins`: the same of those that another one is the same
+    as. `drawn`: how many layouts were drawn, if they were not all looked at."""
 
     goals: tuple[str, ...]
     ran: Sequence[Candidate]
@@ -269,6 +269,7 @@ class _Search:
     refused: Refused
     ran: list[Candidate] = field(default_factory=list)
     too_large: int = 0
+    unrun: list[Candidate] = field(default_factory=list)
 
     def through(self, candidates: Sequence[Candidate], most: int | None) -> Searched:
         """Bound and run candidates, the best bound first, but for those that cannot be better than what was run."""
@@ -299,7 +300,7 @@ class _Search:
             self.ran,
             self.too_large,
             len(waiting),
-            sum(self._may_win(each) for each in waiting),
+            sum(self._may_win(each) for each in (*waiting, *self.unrun)),
             min((each.bound_s for each in waiting), default=None),
         )
 
@@ -335,7 +336,9 @@ class _Search:
         found = self.runs.of([paths_of(self.scenario, each.values) for each in wave])
         for candidate, words in zip(wave, found, strict=True):
             if isinstance(words, str):
+                # its bound says nothing against it: what cannot be run is no proof
                 self.refused.add(words)
+                self.unrun.append(candidate)
             elif words["peak_memory"] > room:
                 self.too_large += 1
             else:

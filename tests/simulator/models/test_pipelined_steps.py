@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw import SpecError
+from hw import RunError, SpecError
 from simulator import Parallel, Result, RunOptions, Training, simulate, train_graph
 from simulator.models import Transformer, parameters
 from tests.support.models import EXPERTS, SMALL, system_for
@@ -116,3 +116,13 @@ def test_what_cannot_be_a_pipeline(how: dict[str, Any], told: str) -> None:
     with pytest.raises(SpecError) as caught:
         train_graph(model, Parallel(**how), Training(batch=3, seq=SEQ))
     assert [problem.mark.file for problem in caught.value.problems] == [told]
+
+
+def test_tasks_are_counted_on_the_stage_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four stages of four chips have no four times as many tasks as they run; both ends of a transfer count."""
+    tasks = len(step(Parallel(pp=4), 8).plan.program)
+    monkeypatch.setattr("simulator.lowering.lowering.MAX_TASKS", 1.05 * tasks)
+    assert len(step(Parallel(pp=4), 8).plan.program) == tasks
+    monkeypatch.setattr("simulator.lowering.lowering.MAX_TASKS", tasks - 1)
+    with pytest.raises(RunError, match="tasks on 4 chips are too many"):
+        step(Parallel(pp=4), 8)
