@@ -31,6 +31,7 @@ CONTEXT: Mapping[str, tuple[str, ...]] = {
     "data_loading_nvme": ("6.25 GB/s",),  # the catalogue's figure that the what-if replaces
     "dot_product_on_the_vector_unit": ("99.5 %",),  # what it is not
     "fixed_flops_h100_derated": ("85 %",),  # the other end of a range of measurements
+    "ladder_of_memories": ("500 GB/s",),  # a memory that a chip may not have
     "memory_wall": ("19.5 TFLOP/s", "1555 GB/s"),  # the chip that it is not
     "pod_batch": ("850 tokens",),  # the claimed batch over its 8960 chips
     "two_chip_edits": ("1.1x",),  # what the command does
