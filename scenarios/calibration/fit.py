@@ -71,7 +71,8 @@ class Calibrated:
 
 
 def calibrate(rows: Sequence[Row], chip: Chip, base: KernelTimes, source: str) -> Calibrated:
-    """The kernel times of a chip from measured operators, beginning with those of `base`. Raises RunError without scipy."""
+    """The kernel times of a chip from measured operators, beginning with those of `base`. Raises RunError without scipy, and
+    for rows that no kernel times come near."""
     every = timed_rows(rows, chip)
     known = [each for each in every if not each.row.unsteady]
     data: dict[str, Any] = base.model_dump(by_alias=True)
@@ -83,8 +84,18 @@ def calibrate(rows: Sequence[Row], chip: Chip, base: KernelTimes, source: str) -
         if stage.determined:
             data, stage = _found(mine, chip, data, stage)
         stages.append(stage)
-    data["residuals"] = {**base.residuals, **_residuals(stages)}
+    residuals = _residuals(stages)
+    _check_residuals(residuals, chip)
+    data["residuals"] = {**base.residuals, **residuals}
     return Calibrated(KernelTimes(**data), tuple(stages), len(every) - len(known), len(rows) - len(every))
+
+
+def _check_residuals(residuals: Mapping[Family, float], chip: Chip) -> None:
+    """Raise RunError for families of rows that are off by more than all of their times: they are not of this chip."""
+    off = [f"{family} by {100 * error:.0f} %" for family, error in residuals.items() if error > 1]
+    if off:
+        asked = f"are they of {chip.name}, and their times in us?"
+        raise RunError(f"no times of kernels come near these rows, off are {', '.join(off)}: {asked}")
 
 
 def _measured_under(chip: Chip) -> dict[str, float | None]:

@@ -14,6 +14,7 @@ from scenarios.outcome.outcome import run
 from scenarios.questions.measured import verdicts_of_trace
 from scenarios.questions.pieces import is_trace, measured_pieces
 from scenarios.questions.what_if import check_edits
+from scenarios.studies.trial import need_a_row
 
 
 def scenario_files(paths: Iterable[str]) -> Iterator[str]:
@@ -73,6 +74,8 @@ def _claims(file: str) -> tuple[Sequence[object], int]:
         return [told for agrees, told in compared if not agrees], len(compared)
     outcome = run(file)
     check_edits(outcome.scenario)
+    if "sweep" not in vars(outcome):  # claims of rows have run them
+        need_a_row(outcome.scenario)
     return outcome.failed, len(outcome.verdicts)
 
 

@@ -24,6 +24,7 @@ from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.recipes import told
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Estimator
+from simulator.models import description_problems
 
 _ALIKE = (
     "framework",
@@ -98,6 +99,8 @@ def _batch(rows: Sequence[TrainingRow]) -> list[Trained]:
 def _one(row: TrainingRow, estimators: dict[int, Estimator]) -> Trained:
     try:
         step = told(row)
+        for _, wrong in description_problems(step.model):
+            raise LeftOutError(wrong)
         # a padded vocabulary makes another model of it
         key = step.model.embedding.vocab if step.model.embedding is not None else 0
         if key not in estimators:

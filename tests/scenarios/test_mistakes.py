@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cases import overlapse
+from tests.support.cases import MATMUL, overlapse, written
 
 GOOD = """\
 name: mine
@@ -145,3 +145,29 @@ def test_a_mistake_is_told(mistake: Mistake, tmp_path: Path, monkeypatch: pytest
     at = next(number for number, line in enumerate(lines) if line.strip() == "^")
     shown, caret = lines[at - 1], lines[at].index("^")
     assert shown[caret:].startswith(mistake.under_caret), shown
+
+
+@pytest.mark.parametrize(
+    ("study", "code", "told"),
+    [
+        (
+            "{vary: {workload.dims.B: [0, -3]}}",
+            2,
+            "none of the 2 rows of the study can be run; of the first: dim B is 0",
+        ),
+        ("{vary: {system.chip: [h100, tpu]}}", 2, "none of the 2 rows of the study can be run; of the first: unknown"),
+        (
+            "{vary: {workload.dims.B: [1000000000, 2000000000]}}",
+            3,
+            "none of the 2 rows of the study can be run; of the first: ",
+        ),
+        ("{vary: {workload.dims.B: [0, 64]}}", 0, "1 passed, 0 failed"),
+    ],
+)
+def test_a_study_of_which_no_row_can_be_run_does_not_pass_the_check(
+    tmp_path: Path, study: str, code: int, told: str
+) -> None:
+    path = written(tmp_path, f"{MATMUL}study: {study}\n")
+    shown = overlapse("check", path)
+    assert shown.exit_code == code
+    assert told in " ".join(shown.output.split())

@@ -61,6 +61,14 @@ def test_a_spoiled_row_counts_little() -> None:
     assert calibrate(rows, H100, HOPPER, "made").times.hbm == pytest.approx(0.8, rel=0.02)
 
 
+def test_rows_that_nothing_comes_near_are_refused() -> None:
+    pytest.importorskip("scipy")
+    rows = made_from(other(), STREAMS)
+    scattered = [replace(row, measured_s=row.measured_s * (1e4 if at % 2 else 1e-4)) for at, row in enumerate(rows)]
+    with pytest.raises(RunError, match=r"passes by .* %: are they of h100_sxm"):
+        calibrate(scattered, H100, HOPPER, "made")
+
+
 def test_rows_whose_times_spread_are_left_out_and_counted() -> None:
     pytest.importorskip("scipy")
     rows = made_from(other(), STREAMS)

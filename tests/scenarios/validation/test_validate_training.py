@@ -148,6 +148,12 @@ def test_what_a_model_refuses_is_left_out_too() -> None:
     assert found.left_out
 
 
+def test_a_row_whose_model_cannot_be_is_left_out() -> None:
+    (found,) = trained([row(kv_heads="7")])
+    assert found.predicted_s is None
+    assert "do not share 7 heads of keys and values evenly" in found.left_out
+
+
 def test_figures_of_a_source_by_hand() -> None:
     """Twice as many layers of the same: 2 s and 4 s. Right in order but for one pair of three: 1 - 6 x 2 / 24 = 0.5."""
     rows = [row(at, measured, model="m") for at, measured in enumerate((1.0, 2.0, 3.0))]
