@@ -1,10 +1,11 @@
-"""Pictures of runs and studies: timeline, breakdown, memory, roofline, topology, sweep, tornado; on a page or in a file.
+"""Pictures of runs and studies: timeline, breakdown, memory, roofline, topology, sweep, front, tornado; on a page or a file.
 
 Every function takes a result (or a frame) and returns a plotly figure; `save(figure, "run.png")` writes it.
 plotly is imported when a picture is asked for.
 """
 
 from analysis.plots.charts import plot_sweep, plot_tornado
+from analysis.plots.front import plot_front
 from analysis.plots.memory import plot_memory
 from analysis.plots.roofline import plot_roofline
 from analysis.plots.roofs import plot_roofs
@@ -22,6 +23,7 @@ __all__ = [
     "plot_timeline",
     "plot_topology",
     # Of a study.
+    "plot_front",
     "plot_sweep",
     "plot_tornado",
     # Files and colours.

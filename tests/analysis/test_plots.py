@@ -20,6 +20,7 @@ from analysis.plots import (
     CAUSE_COLOURS,
     browser,
     plot_breakdown,
+    plot_front,
     plot_memory,
     plot_roofline,
     plot_roofs,
@@ -391,3 +392,22 @@ def test_pictures_for_paper(result: Result, tmp_path: Path) -> None:
     picture = save(figure, tmp_path / "figure.png", width=300, scale=2).read_bytes()
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", picture[16:24]) == (600, 2 * figure.layout.height)
+
+
+def test_a_front_goes_down_in_steps() -> None:
+    """What is not on it stands beside it; a layout's name is no markup."""
+    frame = pd.DataFrame(
+        {
+            "layout": ["tp: <b>", "tp: 2", "tp: 4"],
+            "time": [2e-3, 1e-3, 3e-3],
+            "peak_memory": [1e9, 4e9, 2e9],
+            "on_front": [True, True, False],
+        }
+    )
+    others, front = plot_front(frame).data
+    assert (list(others.x), list(others.y)) == ([2.0], [3.0])
+    assert (list(front.x), list(front.y)) == ([1.0, 4.0], [2.0, 1.0])
+    assert front.line.shape == "hv"
+    assert front.text[0] == "tp: &lt;b&gt;"
+    with pytest.raises(ValueError, match="on_front"):
+        plot_front(frame.drop(columns="on_front"))

@@ -198,6 +198,27 @@ def test_a_front_is_that_of_trying_all(tmp_path: Path) -> None:
     assert told["simulated"] < len(tried)
 
 
+def test_a_front_is_drawn(tmp_path: Path) -> None:
+    """Its layouts are in the picture; the name of the picture is looked at before the search."""
+    file, drawn_to = file_of(tmp_path, "slow links"), tmp_path / "front.html"
+    said = ("tp=1", "pp=1", "zero=0,3", "microbatch=2", "recompute=full")
+    asked = [text for each in said for text in ("--vary", each)]
+    goals = ("--goal", "time", "--goal", "memory")
+    told = json.loads(overlapse("search", file, *asked, *goals, "--plot", str(drawn_to), "--json").stdout)
+    page = drawn_to.read_text("utf-8")
+    assert all(f"zero: {row['zero']}, microbatch" in page for row in told["front"])
+    again = overlapse("search", file, *asked, *goals, "--plot", str(drawn_to))
+    assert (again.exit_code, "nothing is overwritten" in again.stderr) == (2, True)
+    other = overlapse("search", file, *asked, "--plot", str(tmp_path / "front.gif"))
+    assert (other.exit_code, "a figure is saved as .html, .svg, .png, .pdf" in other.stderr) == (2, True)
+
+
+def test_what_is_wrong_with_keys_and_goals_is_told_at_once(tmp_path: Path) -> None:
+    shown = overlapse("search", file_of(tmp_path, "slow links"), "--vary", "tpp=1", "--goal", "speed", "--draw", "0")
+    assert shown.exit_code == 2
+    assert all(each in shown.stderr for each in ("unknown goal 'speed'", "did you mean 'tp'?", "draw is 0"))
+
+
 def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one != other and one[0] <= other[0] and one[1] <= other[1]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +30,10 @@ _Draw = Annotated[
 ]
 _Seed = Annotated[int, typer.Option("--seed", help="What is drawn: one seed draws the same layouts again.")]
 _Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
+_Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Draw time over memory of what was run: .html, .png, .svg, .pdf."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
 
 
@@ -48,15 +54,20 @@ def register(
         draw: _Draw = None,
         seed: _Seed = 0,
         set_: _Set = None,
+        plot: _Plot = None,
         json: _Json = False,
     ) -> None:
         """The best layout of a model's training, with its proof. On the scenario's system, by bounds."""
         with reporting():
+            from analysis.plots import plot_front
             from scenarios.building.build import load_scenario
             from scenarios.cli.show.search import search_record, show_search, show_space
+            from scenarios.console.pictures import picture
             from scenarios.console.terminal import console
             from scenarios.console.waiting import waiting
             from scenarios.questions.searching.drawn import check_drawn, drawn
+            from scenarios.questions.searching.frames import searched_frame
+            from scenarios.questions.searching.search import check_goals
             from scenarios.questions.searching.search import search as searched
             from scenarios.questions.searching.spaces import space_of
             from scenarios.studies.executors import dask_cluster
@@ -65,21 +76,44 @@ def register(
             scenario, values = load_scenario(file, tuple(set_ or ())), _values(vary or [])
             workers = dask_cluster(cluster) if cluster is not None else None
             goals = goal or ["time"]
+            checks: list[Callable[[], object]] = [
+                partial(check_goals, goals, most),
+                partial(space_of, scenario, values),
+            ]
             if draw is not None:
-                check_drawn(draw, goals, most)
+                checks.append(partial(check_drawn, draw, goals, most))
+            _check_all(checks)
             if not json:
                 show_space(console(), space_of(scenario, values))
-            with waiting("searching"), search_runs(scenario, store, jobs, workers) as runs:
+            with (
+                picture(plot) as draw_picture,
+                waiting("searching"),
+                search_runs(scenario, store, jobs, workers) as runs,
+            ):
                 if draw is not None:
                     found = drawn(scenario, draw, values, seed, runs)
                 else:
                     found = searched(scenario, values, most, goals, runs)
+                draw_picture(lambda: plot_front(searched_frame(found)))
             if json:
                 print_json(search_record(found))
             else:
                 show_search(console(), found)
             if found.best is None:
                 raise typer.Exit(3)
+
+
+def _check_all(checks: Sequence[Callable[[], object]]) -> None:
+    """Raises SpecError with what all of some checks find."""
+    from hw import Problems, SpecError
+
+    problems = Problems()
+    for check in checks:
+        try:
+            check()
+        except SpecError as error:
+            problems.extend(error)
+    problems.raise_if_any()
 
 
 def _values(texts: list[str]) -> dict[str, list[Any]]:
