@@ -58,12 +58,18 @@ def lying(topology: Topology, chips: Sequence[int]) -> Lying:
 
 def _one_fabric(topology: Topology, chips: Sequence[int]) -> Axis | None:
     """The axis of the shared fabric that all of these chips enter straight from where they are."""
-    outermost = [level for level in topology.levels if len({chip // level.inner for chip in chips}) > 1]
-    level = outermost[-1] if outermost else None
+    number = _outermost(topology, chips)
+    level = None if number is None else topology.levels[number]
     if level is None or not level.shared or not WIRINGS[level.kind].any_places:
         return None
     alone = len({chip // level.inner for chip in chips}) == len(chips)
     return level.axes[0] if alone else None
+
+
+def _outermost(topology: Topology, chips: Sequence[int]) -> int | None:
+    """The number of the outermost level in which chips are apart: where routes between them lead, at most."""
+    apart = [number for number, level in enumerate(topology.levels) if len({chip // level.inner for chip in chips}) > 1]
+    return apart[-1] if apart else None
 
 
 def _lattice(topology: Topology, chips: Sequence[int]) -> Lying | None:
@@ -113,9 +119,10 @@ def _linked(topology: Topology, chips: Sequence[int]) -> Lying | None:
         return None
     if inside and not out:
         return _recognised(chips, inside, levels.pop())
-    switches = {wire.target for wire in out}
-    if not inside and len(switches) == 1 and len(out) == len(chips):
-        return Lying(chips, (Axis(SWITCH.name, len(chips), 1, levels.pop()),))
+    switches, level = {wire.target for wire in out}, levels.pop()
+    # chips of one node may have a switch above it: their routes do not go there
+    if not inside and len(switches) == 1 and len(out) == len(chips) and level == _outermost(topology, chips):
+        return Lying(chips, (Axis(SWITCH.name, len(chips), 1, level),))
     return None
 
 

@@ -10,9 +10,9 @@ Source: single-machine scheduling with release times (Jackson 1955); max-plus re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,13 @@ from simulator.collectives.transfer import Loads, Message, Transfer, added, scal
 
 Histogram = Sequence[tuple[float, float]]
 """Seconds of latency, each once, and the bytes (or the number of messages) that come after them."""
+
+
+class Lane(NamedTuple):
+    """Messages around a ring, each from where the one before leads, and how many times they are passed on."""
+
+    messages: Sequence[Message]
+    rounds: int
 
 
 def at_once(group: Group, messages: Iterable[Message]) -> tuple[Loads, float]:
@@ -104,47 +111,52 @@ def in_order(group: Group) -> bool:
     return all(forms_of(piece.kind).ordered and not levels[piece.level].drawn for piece in group.pieces)
 
 
-def passed_round(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> Transfer:
-    """The same messages `rounds` times, each lane a ring around which they are passed on, all lanes side by side.
+def passed_round(group: Group, lanes: Sequence[Lane]) -> Transfer:
+    """Messages that each lane passes on around a ring, all lanes side by side, none waiting for another.
 
     It takes what the busiest wire takes after its messages have come, or, if that is longer, what a lane takes by itself:
     while the messages of one lane are on their way, those of others use the wires. Chips without a wiring of their own
     may stand in one of several orders that are equally good by their busiest wire and longest hop; there each round takes
     those, so that it does not matter which order was found.
     """
-    ways = [[way_of(group.router, message) for message in lane] for lane in lanes]
-    loads: dict[int, float] = {}
-    each: list[dict[int, float]] = []
-    ends = 0.0
-    for lane, here in zip(lanes, ways, strict=True):
-        own: dict[int, float] = {}
-        for message, (wires, _) in zip(lane, here, strict=True):
-            for wire, share in wires.items():
-                own[wire] = own.get(wire, 0.0) + share * message.nbytes
-        each.append(own)
-        loads = added(loads, own)
+    lanes = [lane for lane in lanes if lane.rounds]
+    if not lanes:
+        return Transfer()
+    ways = [[way_of(group.router, message) for message in lane.messages] for lane in lanes]
+    each = [_carried(lane, here) for lane, here in zip(lanes, ways, strict=True)]
+    loads = added(*each)
     farthest = largest(latency for here in ways for _, latency in here)
     if not in_order(group):
-        return Transfer((scaled(loads, rounds),), rounds * farthest)
+        return Transfer((loads,), largest(lane.rounds for lane in lanes) * farthest)
+    if not farthest:
+        return Transfer((loads,))
     # equally far, all lanes keep step, and share wires in every round
     step = len(distinct(latency for here in ways for _, latency in here)) == 1
-    for own, here in zip(each, ways, strict=True):
+    ends = 0.0
+    for lane, own, here in zip(lanes, each, ways, strict=True):
         busy = loads if step else own
-        sends = [largest_quotient((busy[wire], group.bytes_per_s(wire)) for wire in wires) for wires, _ in here]
-        ends = largest([ends, passed_on([latency for _, latency in here], sends, rounds)])
-    if not farthest:
-        latency_s = 0.0
-    else:
-        busiest = largest_quotient((nbytes, group.bytes_per_s(wire)) for wire, nbytes in loads.items())
-        latency_s = largest([ends - rounds * busiest, _waiting(group, lanes, rounds)])
-    return Transfer((scaled(loads, rounds),), latency_s)
+        rates = [[(busy[wire], group.bytes_per_s(wire) * lane.rounds) for wire in wires] for wires, _ in here]
+        ends = largest(
+            [ends, passed_on([latency for _, latency in here], list(map(largest_quotient, rates)), lane.rounds)]
+        )
+    busiest = largest_quotient((nbytes, group.bytes_per_s(wire)) for wire, nbytes in loads.items())
+    return Transfer((loads,), largest([ends - busiest, _waiting(group, lanes)]))
 
 
-def _waiting(group: Group, lanes: Sequence[Sequence[Message]], rounds: int) -> float:
+def _carried(lane: Lane, ways: Iterable[tuple[Mapping[int, float], float]]) -> dict[int, float]:
+    """Bytes by wire of all rounds of a lane."""
+    found: dict[int, float] = {}
+    for message, (wires, _) in zip(lane.messages, ways, strict=True):
+        for wire, share in wires.items():
+            found[wire] = found.get(wire, 0.0) + share * message.nbytes
+    return scaled(found, lane.rounds)
+
+
+def _waiting(group: Group, lanes: Sequence[Lane]) -> float:
     """Seconds that wires wait beyond the bytes of the busiest: no round comes sooner than the first."""
-    coming, _ = _coming(group, (message for lane in lanes for message in lane))
-    # `rounds` times the bytes over a wire take as long as the bytes over one that is so much slower
-    return latency_beyond([(here, group.bytes_per_s(wire) / rounds) for wire, here in coming.items()])
+    all_rounds = (each._replace(nbytes=each.nbytes * lane.rounds) for lane in lanes for each in lane.messages)
+    coming, _ = _coming(group, all_rounds)
+    return latency_beyond([(here, group.bytes_per_s(wire)) for wire, here in coming.items()])
 
 
 def passed_on(

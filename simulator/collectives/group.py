@@ -50,9 +50,11 @@ class Group:
 
     @cached_property
     def strays(self) -> bool:
-        """Whether routes between its chips may leave it: it bends, or it is half of a ring or more, but not all of it, so
-        that the short way between its ends leads round the outside."""
-        outside = any(
+        """Whether routes between its chips may leave it: it bends; it is half of a ring or more, but not all of it, so
+        that the short way between its ends leads round the outside; or it is some chips of a graph, whose other links are
+        as short as their own."""
+        drawn = any(axis.kind == GRAPH and places < axis.size for axis, places in self._spread)
+        outside = drawn or any(
             WIRINGS[axis.kind].wraps and places < axis.size <= 2 * (places - 1) for axis, places in self._spread
         )
         return outside or self.bends

@@ -8,7 +8,7 @@ appended shifts its own. What streams is cut into slices that follow each other 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.collectives.transfer import Message
 
@@ -25,12 +25,13 @@ Messages = tuple[Message, ...]
 @dataclass(frozen=True, slots=True)
 class MessageRound:
     """Messages of one step. `after`: the rounds whose messages to a sender must have come before it sends; with `gate`
-    those to everyone."""
+    those to everyone. `pace`: how fast its lane is beside others of the collective that it meets on a wire."""
 
     messages: Messages
     lane: int = 0
     after: tuple[int, ...] = ()
     gate: bool = False
+    pace: int = 1
 
 
 Rounds = list[MessageRound]
@@ -41,10 +42,12 @@ def slices(messages: int) -> int:
     return min(MOST_SLICES, max(SLICES, PIPELINED // max(1, messages)))
 
 
-def chain(rounds: Rounds, messages: Sequence[Messages], lane: int, after: tuple[int, ...] = ()) -> tuple[int, ...]:
+def chain(
+    rounds: Rounds, messages: Sequence[Messages], lane: int, after: tuple[int, ...] = (), pace: int = 1
+) -> tuple[int, ...]:
     """Append rounds of one lane, each passing on what the one before brought; returns the last one's number."""
     for each in messages:
-        rounds.append(MessageRound(each, lane, after))
+        rounds.append(MessageRound(each, lane, after, pace=pace))
         after = (len(rounds) - 1,)
     return after
 
@@ -55,19 +58,18 @@ def append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gate
     start = len(rounds)
     for each in more:
         if each.after:
-            rounds.append(
-                MessageRound(each.messages, lane + each.lane, tuple(at + start for at in each.after), each.gate)
-            )
+            before, waits = tuple(at + start for at in each.after), each.gate
         else:
-            rounds.append(MessageRound(each.messages, lane + each.lane, after, gate and bool(after)))
+            before, waits = after, gate and bool(after)
+        rounds.append(replace(each, lane=lane + each.lane, after=before, gate=waits))
     return tuple(range(start, len(rounds)))
 
 
 def merged(parts: Sequence[Rounds]) -> Rounds:
     """The rounds of several lines or groups side by side: round by round, or one by one if unlike."""
-    alike: dict[tuple[tuple[int, tuple[int, ...], bool], ...], list[Rounds]] = {}
+    alike: dict[tuple[tuple[int, tuple[int, ...], bool, int], ...], list[Rounds]] = {}
     for part in parts:
-        alike.setdefault(tuple((each.lane, each.after, each.gate) for each in part), []).append(part)
+        alike.setdefault(tuple((each.lane, each.after, each.gate, each.pace) for each in part), []).append(part)
     result: Rounds = []
     for same in alike.values():
         seen: dict[tuple[int, ...], Messages] = {}
@@ -76,7 +78,7 @@ def merged(parts: Sequence[Rounds]) -> Rounds:
             key = tuple(id(step.messages) for step in steps)
             if key not in seen:
                 seen[key] = tuple(message for step in steps for message in step.messages)
-            together.append(MessageRound(seen[key], steps[0].lane, steps[0].after, steps[0].gate))
+            together.append(replace(steps[0], messages=seen[key]))
         append(result, together, (), 0)
     return result
 

@@ -109,9 +109,11 @@ NO_TRAFFIC = Traffic()
 @dataclass(frozen=True, slots=True)
 class Step:
     """Messages that start together: each a group of two chips. Equal ones share their `pattern`. With `gate` they start
-    when the steps `after` which they come are over everywhere, else when those have brought a sender what it passes on."""
+    when the steps `after` which they come are over everywhere, else when those have brought a sender what it passes on.
+    `pace`: how fast they are beside others of the collective."""
 
     pattern: Traffic
     lane: int
     after: tuple[int, ...]
     gate: bool = False
+    pace: int = 1

@@ -3,13 +3,18 @@
 Model: the whole holds its queue on every member from its begin to its end. A message waits for what its sender passes on
 and takes its route's latency; then it waits for its lane, which sends one message at a time, of those that have come the
 first in program order; then its bytes flow over the wires, and its share of what the collective asks of its two chips.
+Messages of one collective that meet on a wire are equally fast, whether they split over several ways or not, but for the
+pace of their lanes: so lanes that pass on around a ring keep step. The fastest of those that split least count the bytes of
+their stream, as any transfer does.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hw.rows import largest, largest_quotient
 from simulator.collectives.traffic import Joined, Step, Traffic
 from simulator.engine.program import Program, Shape
 from simulator.lowering.folding import Folding
@@ -21,8 +26,19 @@ _NOTHING = Shape(0, (), (), 0.0, 1.0)
 Needs = Mapping[int, Mapping[str, float]]
 """Seconds by simulated chip and resource."""
 
-ShapeOf = Callable[[PlannedKernel, Needs, tuple[Joined, ...], float, Mapping[str, float]], int]
-"""The shape of alike messages: kernel, what all of them need, all of them, fixed seconds, what one of them needs alone."""
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Alike messages: all of them, what they need together, what one of them needs alone, and the bytes that it counts."""
+
+    joined: tuple[Joined, ...]
+    needs: Needs
+    alone: Mapping[str, float]
+    weight: float
+
+
+ShapeOf = Callable[[PlannedKernel, Alike, float], int]
+"""The shape of alike messages of a kernel after so many fixed seconds."""
 
 
 @dataclass
@@ -61,17 +77,30 @@ class MessageTasks:
         for step in self.planned.traffic.steps:
             if step.pattern not in self._classes:
                 self._sort(step.pattern, classes[step.pattern], times)
-        self._count()
-        for each in (each for here in self._classes.values() for each in here):
-            needs, alone = self._shares(each.joined, times, False), self._alone(each, times)
-            first, later = (self.shape_of(self.planned, needs, each.joined, extra, alone) for extra in (fixed_s, 0.0))
-            each.shapes = (first, later)
+        steps = self.planned.traffic.steps
+        self._count(Counter(step.pattern for step in steps))
+        pace = {step.pattern: step.pace for step in steps}
+        fastest, stream = max(pace.values(), default=1), self._largest_stream()
+        for pattern, here in self._classes.items():
+            for each in here:
+                weight = stream * each.joined[0].transfer.sent_bytes * (fastest / pace[pattern])
+                needs, alone = self._shares(each.joined, times, False), self._alone(each, times)
+                alike = Alike(each.joined, needs, alone, weight)
+                first, later = (self.shape_of(self.planned, alike, extra) for extra in (fixed_s, 0.0))
+                each.shapes = (first, later)
 
-    def _count(self) -> None:
+    def _largest_stream(self) -> float:
+        """The largest part of a message that goes over one wire: 1 where there is one that does not split."""
+        transfers = (each.joined[0].transfer for here in self._classes.values() for each in here)
+        streams = (
+            largest_quotient((nbytes, each.sent_bytes) for nbytes in each.wires.values())
+            for each in transfers
+            if each.wires
+        )
+        return largest(streams, default=1.0)
+
+    def _count(self, times: Mapping[Traffic, int]) -> None:
         """Bytes that each simulated chip sends in all, and gets in all."""
-        times: dict[Traffic, int] = {}
-        for step in self.planned.traffic.steps:
-            times[step.pattern] = times.get(step.pattern, 0) + 1
         self._sent: dict[int, float] = {}
         self._got: dict[int, float] = {}
         for key, classes in self._classes.items():

@@ -137,7 +137,7 @@ class Network:
         for step in steps:
             if id(step.messages) not in patterns:
                 patterns[id(step.messages)] = _pattern(step.messages, routers)
-        taken = tuple(Step(patterns[id(step.messages)], step.lane, step.after, step.gate) for step in steps)
+        taken = tuple(Step(patterns[id(step.messages)], step.lane, step.after, step.gate, step.pace) for step in steps)
         return replace(whole, steps=taken)
 
     def _group(self, chips: Sequence[int], communication: Communication) -> Group:

@@ -20,6 +20,7 @@ from simulator.engine.program import PS_PER_S, Shape, Stage, serial_time, to_ps
 from simulator.lowering.efficiency import efficiency_of
 from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FAR
+from simulator.lowering.messages import Alike
 from simulator.lowering.network import Network
 from simulator.lowering.plan import FROM_DATA_SHEET, Plan, PlannedKernel, Variant
 from simulator.lowering.resources import SystemResources
@@ -119,22 +120,15 @@ class TaskShapes:
             shape = replace(shape, weight=self._kernel_weight(shape, variant, next(iter(needs), self.folding.chips[0])))
         return shape
 
-    def message(
-        self,
-        planned: PlannedKernel,
-        needs: Mapping[int, Mapping[str, float]],
-        alike: Sequence[Joined],
-        early_s: float,
-        alone: Mapping[str, float],
-    ) -> int:
+    def message(self, planned: PlannedKernel, alike: Alike, early_s: float) -> int:
         """The shape of alike messages: what all of them need on each chip and wire, `early_s` and their latency before,
-        in the time of one of them, which needs `alone` on its chip."""
+        in the time of one of them."""
         chunks = planned.kernel.schedule.chunks
-        variant = self.plan.variant(planned, next(iter(needs))) if needs else planned.variants[0]
-        together, scale = self.together(alike), PS_PER_S / chunks
-        stages = self._chip_stages(needs, False, scale, alone)
+        variant = self.plan.variant(planned, next(iter(alike.needs))) if alike.needs else planned.variants[0]
+        together, scale = self.together(alike.joined), PS_PER_S / chunks
+        stages = self._chip_stages(alike.needs, False, scale, alike.alone)
         stages.append((together.demands(scale), together.seconds * scale))
-        shape = Shape.lasting(0, stages, variant.steps, together.streamed / chunks)
+        shape = Shape.lasting(0, stages, variant.steps, alike.weight / chunks)
         return self.program.intern(replace(shape, early_ps=to_ps(early_s + together.latency_s)))
 
     def _kernel_weight(self, shape: Shape, variant: Variant, chip: int) -> float:

@@ -97,6 +97,18 @@ WIRINGS: dict[str, Wired] = {
     "most of a ring": Wired("ring(6) over nvlink", (6,), {"A": (0, 1, 2, 3)}),
     "a ring round a block": Wired("grid(3,3) over nvlink", (3, 3), {"A": (0, 1, 2, 5, 8, 7, 6, 3)}),
     "half a ring": Wired("ring(6) over nvlink", (6,), {"A": (1, 2, 3)}),
+    "ends of a line under a tree": Wired(
+        ["line(3) over nvlink", "fat_tree(2,leaf=2) over infiniband"], (3, 2), {"A": (0, 2)}
+    ),
+    "a line in a graph": Wired(
+        _drawn((0, 3, 5e10), (0, 4, 1e11), (1, 2, 1e11), (1, 3, 5e10), (2, 3, 5e10), (2, 4, 5e10)).written,
+        (5,),
+        {"A": (0, 4, 2)},
+    ),
+    "both ways over one link": Wired(
+        ["full(3) over nvlink", "switch(2,nics=2) over infiniband"], (3, 2), {"A": (0, 1, 3, 5)}
+    ),
+    "a block with a step": Wired("torus(4,2) over nvlink", (4, 2), {"A": (2, 0, 1, 6, 5)}),
 }
 
 
@@ -190,6 +202,10 @@ SMALL = (
     "ring one way",
     "grid of unlike widths",
     "half a ring",
+    "ends of a line under a tree",
+    "a line in a graph",
+    "both ways over one link",
+    "a block with a step",
 )
 
 OWN_FORMS = {"ring", "line", "switch", "full", "one_way_ring"}
@@ -197,10 +213,9 @@ OWN_FORMS = {"ring", "line", "switch", "full", "one_way_ring"}
 
 GAPS = {
     "trees on a fabric": 0.005,  # a port serves both of the two trees, which are not equally deep
-    "routes": 0.25,  # chips that form no wiring
+    "routes": 0.06,  # chips that form no wiring: a tree over them, whose levels share wires
     "unlike widths": 0.10,
-    "side by side": 0.25,  # messages that go several ways at once leave wires idle
-    "unlike leaves": 0.05,
+    "unlike leaves": 0.07,
     "several axes": 0.10,  # not all of which wrap
 }
 """How far the two forms may be apart without latency, as a share of the time, beyond the filling of what streams."""
@@ -284,15 +299,11 @@ def gap(wired: Wired, system: System, over: str, kind: str, algorithm: str) -> f
     kinds = {kind for group in groups for kind in group}
     if ROUTES in kinds:
         return GAPS["routes"]
-    found = 0.0
-    if isinstance(wired.written, nx.Graph):
-        found = GAPS["unlike widths"]
+    found = GAPS["unlike widths"] if isinstance(wired.written, nx.Graph) else 0.0
     if kinds == {"fat_tree"}:
         return max(found, GAPS["unlike leaves"])
     if kinds <= OWN_FORMS and all(len(group) == 1 for group in groups):
         return max(found, GAPS["trees on a fabric"] if kinds & {"switch"} else 0.0)
-    if kind in ("scatter", "gather_to", "permute"):
-        return GAPS["side by side"]
     wrapped = kinds == {"ring"} and kind in ("all_gather", "reduce_scatter", "all_reduce", "all_to_all")
     return found if wrapped and algorithm == "all axes at once" else GAPS["several axes"]
 

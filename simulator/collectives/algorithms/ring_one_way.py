@@ -11,7 +11,7 @@ from dataclasses import replace
 from simulator.collectives.algorithms.lattice_ring import goes_round, ring_through
 from simulator.collectives.axes.routed import to_next
 from simulator.collectives.composed import rounds_in_halves
-from simulator.collectives.flight import passed_round
+from simulator.collectives.flight import Lane, passed_round
 from simulator.collectives.form import GATHERS, Form
 from simulator.collectives.group import Group
 from simulator.collectives.registry import Algorithm, add_algorithm
@@ -28,7 +28,7 @@ def _one_round(group: Group, nbytes: float) -> list[Message]:
 
 def _transfer(group: Group, request: CollectiveRequest) -> Transfer:
     size, nbytes = group.size, request.nbytes
-    once = passed_round(group, (_one_round(group, nbytes / size),), size - 1)
+    once = passed_round(group, [Lane(_one_round(group, nbytes / size), size - 1)])
     once = replace(once, sent_bytes=nbytes * (size - 1) / size)
     return once.then(once) if request.kind == "all_reduce" else once
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from hw.network import GRAPH, ROUTES
 from simulator.collectives.axes.everyone import route_distances, shared_crossings
 from simulator.collectives.axis_forms import AxisForms, add_axis_forms
-from simulator.collectives.flight import at_once, passed_round
+from simulator.collectives.flight import Lane, at_once, in_order, passed_round
 from simulator.collectives.group import AxisGroup
 from simulator.collectives.rounds import Rounds, chain
 from simulator.collectives.transfer import Message, Transfer
@@ -30,17 +30,20 @@ def _gather(along: AxisGroup, nbytes: float, _scatter: bool) -> Transfer:
     size, shard, group = along.size, nbytes / along.size, along.group
     ahead, back = to_next(along, shard), to_next(along, shard, forward=False)
     # backwards a message is passed on from the last chip to the first
-    both = passed_round(group, (ahead, back[::-1]), (size - 1) // 2) if size > 2 else Transfer()
-    whole = both.then(passed_round(group, (ahead,), 1)) if size % 2 == 0 else both
+    whole = passed_round(group, (Lane(ahead, size // 2), Lane(back[::-1], (size - 1) // 2)))
     return replace(whole, sent_bytes=(size - 1) * shard)
 
 
 def _gather_rounds(along: AxisGroup, nbytes: float, _scatter: bool) -> Rounds:
-    """Whole shards both ways round the chips, each over the route to the next."""
+    """Whole shards both ways round the chips, each over the route to the next. Where routes share wires unequally the two
+    ways round end together, though of an even number of chips one has a hop more; else they keep step, hop by hop."""
     size, shard = along.size, nbytes / along.size
+    hops = (size // 2, (size - 1) // 2)
+    paces = (1, 1) if in_order(along.group) else hops
     rounds: Rounds = []
-    chain(rounds, [tuple(to_next(along, shard))] * (size // 2), 0)
-    chain(rounds, [tuple(to_next(along, shard, forward=False))] * ((size - 1) // 2), 1)
+    for lane, forward in enumerate((True, False)):
+        messages = tuple(to_next(along, shard, forward))
+        chain(rounds, [messages] * hops[lane], lane, pace=paces[lane])
     return rounds
 
 
