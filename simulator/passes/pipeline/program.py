@@ -12,7 +12,7 @@ from simulator.graph.items import Items, Round, op_count
 from simulator.graph.unroll import Unroller
 from simulator.ops.registry import find_kind
 from simulator.passes.pipeline.chunks import SECTIONS, PipelineChunk, Section
-from simulator.passes.pipeline.renaming import Options, on_stage
+from simulator.passes.pipeline.renaming import Options, is_kernel, on_stage
 
 Name = tuple[str, Path]
 """A name as it is written, and the numbers of the rounds in which it means something."""
@@ -60,11 +60,17 @@ class Program:
         places: list[int] = np.flatnonzero(np.isin(self.site[span.start : span.stop], sites)).tolist()
         return places
 
-    def first_issued(self, section: Section) -> str:
-        """The name of the first op of a section that is issued, which views are not; "" if there is none."""
+    def first_issued(self, section: Section) -> list[str]:
+        """The names of the first ops of a section that are issued, which views are not, up to the first kernel."""
         span = self.spans[section]
-        sites = (self.flat.sites[number] for number in self.site[span.start : span.stop].tolist())
-        return next((site.name for site in sites if not find_kind(site).view), "")
+        found: dict[str, None] = {}
+        for number in self.site[span.start : span.stop].tolist():
+            site = self.flat.sites[number]
+            if not find_kind(site).view:
+                found[site.name] = None
+            if is_kernel(site):
+                break
+        return [*found]
 
     def makes(self, section: Section, name: str) -> bool:
         """Whether a section makes what is called by a name."""

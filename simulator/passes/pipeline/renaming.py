@@ -72,6 +72,11 @@ def on_stage(items: Items, place: Options) -> Items:
     return tuple(found)
 
 
+def is_kernel(op: Op) -> bool:
+    """Whether an op runs in a chip's own queue: it is no view, and nothing that chips do together."""
+    return not find_kind(op).view and op.option("over") is None
+
+
 @dataclass
 class Copies:
     """The copies of one chunk. `number`: of the chunk; `place`: the options that put an op on its stage."""
@@ -94,7 +99,7 @@ class Copies:
         self, section: Section, microbatch: int = -1, last: bool = False, after: Mapping[str, list[str]] | None = None
     ) -> Items:
         """A part of the chunk for a microbatch; 'begin' and 'end' are of none. `after`: by their names, what ops wait for,
-        the first op under ""."""
+        the first ops, up to the first kernel of the chip itself, under ""."""
         key = (section, last)
         if key not in self._templates:
             self._templates[key] = _templates(self.chunk.section(section, last), self.place)
@@ -183,8 +188,10 @@ class _Copy:
         return (Round(0, relative=True),) * len(path)
 
     def _awaited(self, template: Template, path: Path) -> str:
-        """`after=` of an op under the names of this copy, "" if it waits for nothing; the first op also waits for what the
+        """`after=` of an op under the names of this copy, "" if it waits for nothing; the first ops also wait for what the
         copy is to wait for."""
         names = [reference(self._name(name), rounds or self._rounds(name, path)) for name, rounds in template.after]
-        names += [*self.after.pop("", ()), *self.after.pop(template.op.name, ())]
+        # what is sent between chips holds up no kernel behind it: the first kernel waits as well
+        names += self.after.pop("", ()) if is_kernel(template.op) else self.after.get("", ())
+        names += self.after.pop(template.op.name, ())
         return names_listed(names, template.listed) if names else ""

@@ -98,8 +98,8 @@ class ChunkStamp:
         last: bool = False,
         after: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        """Append a section for a microbatch. `after`: by their names, the values that ops are to come after, the first op
-        under ""."""
+        """Append a section for a microbatch. `after`: by their names, the values that ops are to come after, the first
+        ops, up to the first kernel, under ""."""
         flat, last = self._flat, bool(self._chunk.last) if section == "end" else last and section in self._chunk.last
         pattern = self._pattern(section, microbatch, last)
         copy = Copy(section, microbatch, last, len(flat), -1 - len(flat.given))
@@ -126,12 +126,12 @@ class ChunkStamp:
         return here[order], values[order]
 
     def _places(self, copy: Copy, name: str) -> list[int]:
-        """The places of what is called by a name in each of its rounds; under "" the first op that is issued."""
+        """The places of what is called by a name in each of its rounds; under "" the first ops that are issued."""
         key = copy.section, copy.last, name
         if key not in self._called:
             program = self._programs[copy.last]
-            called = name or program.first_issued(copy.section)
-            self._called[key] = program.called(copy.section, called) if called else []
+            names = [name] if name else program.first_issued(copy.section)
+            self._called[key] = [at for each in names for at in program.called(copy.section, each)]
         return self._called[key]
 
     def append(self, op: Op, microbatch: int, values: tuple[int, ...] = (), ending: str = "") -> int:

@@ -196,6 +196,13 @@ def test_the_peak_of_a_buffered_pipeline_is_that_of_the_run(parallel: Parallel, 
     assert found.least_memory <= max(ran) * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("sequence", [False, True])
+def test_no_stage_computes_while_it_waits_for_what_it_sent(sequence: bool) -> None:
+    """Also where a pass begins with what chips do together, which holds up no kernel behind it."""
+    found, result = both(Parallel(pp=2, tp=2, schedule="gpipe", sequence=sequence), 8, SHORT, engine="megatron")
+    assert found.earliest <= result.time_s * (1 + 1e-9)
+
+
 def peaks(result: Result) -> list[float]:
     """The most that each simulated chip holds, in their order."""
     held = Summary(result.plan, lambda: result).on_chips("peak_memory")
