@@ -213,6 +213,17 @@ def test_a_front_is_drawn(tmp_path: Path) -> None:
     assert (other.exit_code, "a figure is saved as .html, .svg, .png, .pdf" in other.stderr) == (2, True)
 
 
+def test_what_was_found_is_told_where_nothing_can_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    said = ("tp=1", "pp=1", "zero=0", "microbatch=2", "recompute=none")
+    asked = [text for each in said for text in ("--vary", each)]
+    shown = overlapse("search", file_of(tmp_path, "slow links"), *asked, "--plot", str(tmp_path / "front.png"))
+    assert "best         tp: 1" in shown.stdout
+    assert "no browser to draw with" in shown.stderr
+    assert shown.exit_code != 0
+    assert not (tmp_path / "front.png").exists()
+
+
 def test_what_is_wrong_with_keys_and_goals_is_told_at_once(tmp_path: Path) -> None:
     shown = overlapse("search", file_of(tmp_path, "slow links"), "--vary", "tpp=1", "--goal", "speed", "--draw", "0")
     assert shown.exit_code == 2

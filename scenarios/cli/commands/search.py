@@ -85,20 +85,18 @@ def register(
             _check_all(checks)
             if not json:
                 show_space(console(), space_of(scenario, values))
-            with (
-                picture(plot) as draw_picture,
-                waiting("searching"),
-                search_runs(scenario, store, jobs, workers) as runs,
-            ):
-                if draw is not None:
-                    found = drawn(scenario, draw, values, seed, runs)
+            with picture(plot) as draw_picture:
+                with waiting("searching"), search_runs(scenario, store, jobs, workers) as runs:
+                    if draw is not None:
+                        found = drawn(scenario, draw, values, seed, runs)
+                    else:
+                        found = searched(scenario, values, most, goals, runs)
+                if json:
+                    print_json(search_record(found))
                 else:
-                    found = searched(scenario, values, most, goals, runs)
+                    show_search(console(), found)
+                # last: where nothing can draw, what was found is told all the same
                 draw_picture(lambda: plot_front(searched_frame(found)))
-            if json:
-                print_json(search_record(found))
-            else:
-                show_search(console(), found)
             if found.best is None:
                 raise typer.Exit(3)
 
