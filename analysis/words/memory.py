@@ -170,10 +170,14 @@ def _lent(sizes: _Sizes, writes: Writes, of: Any, chip: Any) -> Any:
 def near_bytes(plan: Plan) -> Mapping[str, float]:
     """The most bytes that are held at once in each memory on the chip, on the chip that holds most: what the graph takes in
     for the whole run, what an op makes until the last one in program order that reads it."""
-    sizes, lives = _Sizes(plan), _Lives(plan)
+    sizes = _Sizes(plan)
     near = {name for chip in plan.system.kinds for name in chip.near_memories}
+    used = [*dict.fromkeys(each.memory for each in sizes.types if each.memory in near)]
+    if not used:
+        return {}
+    lives = _Lives(plan)
     found: dict[str, float] = {}
-    for memory in dict.fromkeys(each.memory for each in sizes.types if each.memory in near):
+    for memory in used:
         values = sizes.in_memory(np.concatenate([sizes.given(), np.arange(len(plan.graph.unrolled))]), memory)
         types, begin, end = sizes.type_of(values), lives.begin(values), lives.end(values)
         most = 0.0

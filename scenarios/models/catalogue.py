@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +28,6 @@ from hw.input import (
     unknown,
     validate,
 )
-from scenarios.importers.config_json import config_document
 from scenarios.models.published import Published
 from scenarios.models.spec import SPECS, AnySpec
 from simulator.models import Model, description_problems, parameters
@@ -205,14 +204,23 @@ def _merge(into: Document, source: Document, changes: Mapping[str, Any], at: Key
             places.update({known: mark for known, mark in said.items() if known[: len(key)] == key})
 
 
+def _document_reader(reference: str) -> Callable[[Path], Document]:
+    """Who reads a file of that name."""
+    if not reference.endswith(".json"):
+        return read_document
+    # what reads the files of other tools is many modules: only who has such a file waits for them
+    from scenarios.importers.config_json import config_document
+
+    return config_document
+
+
 def _found(reference: str, mark: Mark, base: Path | None) -> tuple[Document, Path | None]:
     """The document that a name or path means, and the folder that paths in it start from."""
     path = (base or Path()) / reference
     if reference.endswith((".json", ".yaml", ".yml")) or "/" in reference:
         if not is_file(path):
             raise SpecError([Problem(mark, _missing(reference, path))])
-        reader = config_document if reference.endswith(".json") else read_document
-        return reader(path), path.parent
+        return _document_reader(reference)(path), path.parent
     if reference.lower() not in _names():
         raise SpecError([Problem(mark, unknown("model", reference, model_names()))])
     shipped = _catalogue_document(reference.lower())

@@ -159,6 +159,8 @@ class Engine:
 
     def waiting_tasks(self) -> list[int]:
         """Tasks that never ended, in program order."""
+        if not self._unfinished:
+            return []
         return [task for task, end in enumerate(self.end) if end < 0]
 
     def _count_down(self, task: int) -> None:
