@@ -116,6 +116,9 @@ class Pool:
         self._on_wake: Any = (self._wake_due,)
         self._on_settle: Any = (self._settle_fired,)
         self.before_settle: Callable[[], None] | None = None
+        # of flows that run at their cap: how long until somebody has to look, told how long their own work lasts
+        self.lengthened: Callable[[Flow, int], int] | None = None
+        self.before_admit: Callable[[], None] | None = None
 
     def start(self, key: int, use: Use, done: Callable[[int], object], left: float = 1.0) -> Flow:
         """Begin a flow in this instant, or what is `left` of one; `done(key)` is called at the end of its work. `touch()`
@@ -202,8 +205,21 @@ class Pool:
             if flow.ends == _NEVER:  # what it overflowed was found to have room after all
                 self._set_rate(flow, flow.use.cap, now)
 
+    def replace(self, flow: Flow, key: int, use: Use, since: int) -> None:
+        """Another flow instead of one that is alone on its resources; it has run at its cap since an instant before this."""
+        self.leave(flow)
+        other = Flow(self._on_flow, key, use, flow.done)
+        for resource, amount in use.load:
+            self.load[resource] += amount
+            self.flows[resource][key] = other
+        other.rate, other.since, other.wake = use.cap, since, other
+        other.ends = other.armed = since + use.alone_ps
+        self.env.after(other.ends - self.env.now, other)
+
     def _admit(self, now: int) -> list[Flow]:
         """Load the flows that begin now; those that fit run at their cap, the others are returned, not yet armed."""
+        if self.before_admit is not None:
+            self.before_admit()
         arrivals, self.arrivals = self.arrivals, []
         load, tight, flows, env = self.load, self.tight, self.flows, self.env
         for flow in arrivals:
@@ -223,6 +239,8 @@ class Pool:
                 flow.wake = flow
                 whole = flow.left == 1.0
                 lasts = flow.use.alone_ps if whole else largest([1, round(flow.left / flow.use.cap + _NUDGE)])
+                if self.lengthened is not None and whole:
+                    lasts = self.lengthened(flow, lasts)
                 flow.ends = flow.armed = ends = now + lasts
                 heappush(env.due, (ends, NORMAL, next(env.numbers), flow))  # env.after(lasts, flow)
         return crowded

@@ -1,0 +1,173 @@
+"""Tasks that follow each other alone on their chip take one event together, and the times that they have without."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simulator import Engine, Program, Queue, Resource, Shape
+from simulator.engine import engine as engine_module
+from tests.support.programs import Case, cases
+
+CHIPS = 2
+NAMES = ("compute", "network")
+
+
+@pytest.fixture(autouse=True)
+def _in_programs_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "FEW", 1)
+
+
+def empty() -> Program:
+    """Chips with a memory and two queues each, and a link that they share."""
+    return Program(
+        resources=[Resource(f"chip{at}.hbm", "memory", 1.0, at) for at in range(CHIPS)]
+        + [Resource("link", "network", 1.0)],
+        queues=[Queue(at, name) for at in range(CHIPS) for name in NAMES],
+    )
+
+
+def asks(program: Program, *demands: tuple[int, int], fixed: int = 0, steps: float = math.inf) -> int:
+    """A shape that asks resources for so many ps."""
+    return program.intern(Shape.of(fixed, [[(at, float(time))] for at, time in demands], steps, 1e6))
+
+
+def same_times(program: Program) -> tuple[int, int]:
+    """Run a program with and without trains; events of both."""
+    apart = Engine(program)
+    apart.start()
+    apart.env.run()
+    together = Engine(program)
+    together.run()
+    assert list(together.begin) == list(apart.begin)
+    assert list(together.end) == list(apart.end)
+    return next(together.env.numbers), next(apart.env.numbers)
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> Program:
+    """Chips with a chain of tasks each, some of which wait for others far back, or for those of the other chip, or are of
+    both; of these some stand earlier in the other's queue."""
+    program = empty()
+    chains: list[list[int]] = [[] for _ in range(CHIPS)]
+    for _ in range(draw(st.integers(2, 6))):
+        chip = draw(st.integers(0, CHIPS - 1))
+        for _ in range(draw(st.integers(1, 8))):
+            chip = draw(st.sampled_from([chip] * 5 + [1 - chip]))
+            chain, other = chains[chip], chains[1 - chip]
+            queue = CHIPS * chip + draw(st.sampled_from([0, 0, 1]))
+            beside = draw(st.sampled_from([(), (), ((2, 3),), ((1 - chip, 2),)]))
+            shape = asks(program, (chip, draw(st.integers(0, 5))), *beside, fixed=draw(st.sampled_from([0, 0, 0, 2])))
+            after = {*chain[-1:]} if draw(st.integers(0, 5)) else set()
+            after |= {draw(st.sampled_from(chain))} if chain and not draw(st.integers(0, 3)) else set()
+            after |= {draw(st.sampled_from(other))} if other and not draw(st.integers(0, 5)) else set()
+            there = CHIPS * (1 - chip) + 1
+            queues = (queue, there) if not draw(st.integers(0, 7)) else (queue,)
+            chain.append(program.add(queues, shape, sorted(after)))
+            if len(queues) > 1 and draw(st.booleans()):
+                program.places[chain[-1], there] = chain[-1] - 1.5
+    return program
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(chains())
+def test_times_are_those_without_trains(program: Program) -> None:
+    same_times(program)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(cases(most=14))
+def test_times_are_those_without_trains_in_any_program(case: Case) -> None:
+    same_times(case.program)
+
+
+def chain(program: Program, count: int, time: int = 10) -> list[int]:
+    """Tasks of chip 0 one after the other, in its two queues by turns; the network's ask for its memory, too."""
+    tasks: list[int] = []
+    for at in range(count):
+        tasks.append(program.add((at % 2,), asks(program, (0, time)), tasks[-1:]))
+    return tasks
+
+
+def test_a_chain_takes_one_event() -> None:
+    program = empty()
+    chain(program, 50)
+    together, apart = same_times(program)
+    assert together <= 3
+    assert apart >= 50
+
+
+def test_who_comes_in_between_slows_the_task_that_it_meets() -> None:
+    program = empty()
+    tasks = chain(program, 10, time=100)
+    late = program.add((2,), asks(program, fixed=330), ())
+    guest = program.add((3,), asks(program, (0, 100)), [late])
+    engine = Engine(program)
+    engine.run()
+    assert engine.begin[guest] == 330
+    lasts = [engine.end[task] - engine.begin[task] for task in tasks]
+    # at half the rate the fourth needs 140 ps for the 70 that it had left, and the guest 60 for its last 30
+    assert lasts == [100, 100, 100, 170, 130, 100, 100, 100, 100, 100]
+    assert all(engine.begin[after] == engine.end[before] for before, after in pairwise(tasks))
+    same_times(program)
+
+
+def test_who_comes_at_the_end_of_a_task_meets_the_next_one() -> None:
+    program = empty()
+    tasks = chain(program, 6, time=100)
+    late = program.add((2,), asks(program, fixed=300), ())
+    program.add((3,), asks(program, (0, 100)), [late])
+    engine = Engine(program)
+    engine.run()
+    assert [engine.end[task] - engine.begin[task] for task in tasks] == [100, 100, 100, 200, 100, 100]
+    same_times(program)
+
+
+def test_a_chain_over_two_chips_is_met_on_either() -> None:
+    program = empty()
+    tasks: list[int] = []
+    for at in range(6):
+        tasks.append(program.add((2 * (at % 2),), asks(program, (at % 2, 100)), tasks[-1:]))
+    late = program.add((1,), asks(program, fixed=330), ())
+    program.add((3,), asks(program, (1, 100)), [late])
+    program.add((1,), asks(program, (0, 100)), tasks[-1:])  # else the first chip's memory could not be full
+    engine = Engine(program)
+    engine.run()
+    assert [engine.end[task] - engine.begin[task] for task in tasks] == [100, 100, 100, 170, 100, 100]
+    same_times(program)
+
+
+def test_a_task_of_two_queues_waits_for_both() -> None:
+    program = empty()
+    busy = program.add((3,), asks(program, (1, 1000)), ())
+    tasks: list[int] = []
+    for _ in range(3):
+        tasks.append(program.add((0,), asks(program, (0, 100)), tasks[-1:]))
+    both = program.add((1, 3), asks(program, (0, 100)), tasks[-1:])
+    engine = Engine(program)
+    engine.run()
+    assert engine.begin[both] == engine.end[busy] == 1000
+    same_times(program)
+
+
+def test_a_task_that_somebody_holds_waits() -> None:
+    program = empty()
+    tasks = chain(program, 6)
+    engine = Engine(program)
+    engine.hold(tasks[3])
+    engine.run()
+    assert engine.waiting_tasks() == tasks[3:]
+
+
+def test_tasks_that_wait_for_ever_start_nobody() -> None:
+    program = empty()
+    first = program.add((1,), asks(program, (0, 10)), ())
+    program.wait(first, first)
+    tasks = chain(program, 6)
+    engine = Engine(program)
+    engine.run()
+    assert engine.waiting_tasks() == [first, *tasks[1:]]
