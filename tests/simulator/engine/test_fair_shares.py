@@ -9,6 +9,7 @@ Source: Bertsekas and Gallager, "Data Networks", 6.5.2; the cases of SimGrid's s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,9 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Mesh, System, parse_topology
-from simulator import RunOptions, Simulation, parse_graph
+from simulator import Engine, Program, Queue, Resource, RunOptions, Shape, Simulation, parse_graph
 from simulator.engine.fairness import fair_rates
 from simulator.engine.fluid_pool import Use
+from tests.support.oracle import OracleTask
+from tests.support.oracle import simulate as oracle_run
 from tests.support.strategies import chip_with
 
 F = Fraction
@@ -205,3 +208,42 @@ def test_a_bound_that_comes_and_goes_gives_the_rest_back() -> None:
     time_s, (user,) = watched([(0.0, 20 * 10**6, {"chip2.matrix_unit": 0.8e-3})])
     assert user == pytest.approx(0.8e-3, rel=1e-6)
     assert time_s == pytest.approx(0.8e-3 + 40 * 10**6 / W, rel=1e-6)
+
+
+# Something faster that makes a run slower
+
+GB = 10**9
+
+
+def ended(
+    rates: Sequence[int], tasks: Sequence[tuple[Mapping[int, int], Sequence[int]]]
+) -> tuple[list[int], list[Any]]:
+    """When tasks end, in ps, by the engine and by the exact oracle: each of GB on some wires (GB/s), after some others."""
+    program = Program(
+        resources=[Resource(f"wire{at}", "network", 1e9 * rate) for at, rate in enumerate(rates)],
+        queues=[Queue(at, "q") for at in range(len(tasks))],
+    )
+    exact = []
+    for at, (amounts, after) in enumerate(tasks):
+        times = {wire: F(10**12 * amount, rates[wire]) for wire, amount in amounts.items()}
+        stage, weight = [(wire, float(time)) for wire, time in times.items()], max(amounts.values()) * GB
+        program.add([at], program.intern(Shape.of(0, [stage], math.inf, weight)), after)
+        exact.append(OracleTask(queues=(at,), deps=tuple(after), amounts=times, weight=F(weight)))
+    engine = Engine(program)
+    engine.run()
+    return list(engine.end), oracle_run(exact, [F(1)] * len(rates)).end
+
+
+@pytest.mark.parametrize(("second", "first_ends_s", "all_end_s"), [(4, F(1), F(4)), (12, F(13, 10), F(43, 10))])
+def test_a_wire_three_times_as_fast_makes_a_run_slower_by_max_min_alone(
+    second: int, first_ends_s: Fraction, all_end_s: Fraction
+) -> None:
+    """A has 8 GB on wire 1 (10 GB/s), B 5 GB on wires 1 and 2, C 7 GB on wire 2; D comes after A and decides.
+
+    Wire 2 of 4 GB/s: B and C get 2 each there, so A has 8 of wire 1: it ends at 1 s. Wire 2 of 12 GB/s: wire 1 is full at 5
+    each, C has 7. B ends at 1 s, when A has 3 GB to go, at 10: 1.3 s. Every share is fair, and the order is the same.
+    """
+    tasks: list[tuple[dict[int, int], list[int]]] = [({0: 8}, []), ({0: 5, 1: 5}, []), ({1: 7}, []), ({2: 30}, [0])]
+    got, exact = ended([10, second, 10], tasks)
+    assert [exact[0], max(exact)] == [first_ends_s * 10**12, all_end_s * 10**12]
+    assert [float(each) for each in exact] == pytest.approx(got, abs=len(tasks))
