@@ -5,6 +5,7 @@ With V the bytes of the whole array, p_i the part of it that is at place i (or g
   places before it, floor(n/2) hops one way and (n-1)//2 the other; which way the antipode's shard goes is what takes less
   of the slowest wire. Line: n-1 hops both ways, of what lies behind.
   They stream: a wire is busy with the sum of what it carries, and the hops' latencies follow each other.
+  On a switch, or where each is linked to each, large parts and small ones stand in turn, whoever has them.
 - one way round: the same n-1 hops the one way: a wire carries all of V but the shard that ends where it leads.
 - direct: every chip sends its shard to every other straight away, over its own route: (n-1) p_i V out of chip i.
 A reduce-scatter is the gather, backwards; one way round it goes forward too. An equal part for everyone has the forms
@@ -14,11 +15,13 @@ Source: ring and direct gathers of blocks of unequal sizes (MPI_Allgatherv, MPI_
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hw.network import WIRINGS, routed_axis
 from hw.rows import largest, largest_quotient
+from simulator.collectives.axis_forms import forms_of
 from simulator.collectives.flight import at_once, by_routes, most_sent
 from simulator.collectives.form import Form
 from simulator.collectives.group import AxisGroup, Group
@@ -101,14 +104,43 @@ def _passed_on(along: AxisGroup, here: int, there: int, nbytes: float, back: boo
 def _both_ways(group: Group, request: CollectiveRequest) -> Lanes:
     """Both ways; of the two ways for the antipode's shard the one with less on the slowest wire, ahead where that is equal:
     which way is ahead may be a matter of names."""
-    along = group.as_one
+    along, parts = _ordered(group.as_one, request.parts)
     ahead, behind = _hops(along)
-    sent = request.parts, request.nbytes, request.scatters
+    sent = parts, request.nbytes, request.scatters
     lanes = _lanes(along, *sent, (ahead, behind), _is_round(along))
     if ahead == behind or along.size == 2:
         return lanes
     other = _lanes(along, *sent, (behind, ahead), _is_round(along))
     return other if _busiest_s(group, other) < _busiest_s(group, lanes) * (1 - 1e-9) else lanes
+
+
+def _ordered(along: AxisGroup, parts: Sequence[float]) -> tuple[AxisGroup, Sequence[float]]:
+    """Chips and their parts in the order of the ring. Where everyone is as near to everyone the order is a matter of names:
+    then the largest part stands between the two smallest, those beside the next two in size, and so on."""
+    if not _near_alike(along):
+        return along, parts
+    rates: dict[str, float] = {}
+    for number, wire in enumerate(along.topology.wires):
+        rates[wire.source] = rates.get(wire.source, 0.0) + along.group.bytes_per_s(number)
+    left = deque(
+        sorted(zip(parts, along.chips, strict=True), key=lambda each: (each[0], rates.get(f"chip{each[1]}", 0.0)))
+    )
+    turns, small = deque([left.pop()]), True
+    while left:
+        turns.append(left.popleft() if small else left.pop())
+        if left:
+            turns.appendleft(left.popleft() if small else left.pop())
+        small = not small
+    return replace(along, chips=[chip for _, chip in turns]), [part for part, _ in turns]
+
+
+def _near_alike(along: AxisGroup) -> bool:
+    """Whether all chips are as near to each other: on one switch, no trunk between them, or each linked to each."""
+    if not forms_of(along.axis.kind).one_hop:
+        return False
+    here = set(along.chips)
+    behind = (here.intersection(trunk.chips) for trunk in along.topology.trunks(along.axis.level))
+    return all(len(each) in (0, len(here)) for each in behind)
 
 
 def _busiest_s(group: Group, lanes: Lanes) -> float:

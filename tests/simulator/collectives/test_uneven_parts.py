@@ -93,6 +93,24 @@ def test_the_cheapest_streams_the_shards_round_a_switch() -> None:
     near(taken("switch(4)", line, collectives="auto").time_s, V / NVLINK)
 
 
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(0, 9), min_size=5, max_size=5).filter(any),
+    st.permutations(range(5)),
+    st.sampled_from(["switch(5)", "full(5)"]),
+    st.sampled_from(["ring", "ring_one_way", "canonical", "auto"]),
+)
+def test_which_chip_has_which_part_does_not_matter_where_all_are_as_near(
+    parts: list[int], turned: list[int], topology: str, collectives: str
+) -> None:
+    times = []
+    for here in (parts, [parts[at] for at in turned]):
+        shares = ", ".join(f"{part}/{sum(parts)}" for part in here)
+        line = f"y:bf16[T,D] = all_gather(x:bf16[T_X,D], over=X, shares=[{shares}])"
+        times.append(taken(topology, line, collectives=collectives).time_s)
+    assert times[0] == pytest.approx(times[1], rel=1e-9, abs=1e-12)
+
+
 @settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 9), min_size=5, max_size=5).filter(any),
