@@ -27,6 +27,10 @@ from scenarios.language.variants import changed_data
 _sha256 = hashlib.sha256
 _SUFFIXES = (".yaml", ".yml", *GRAPH_SUFFIXES)
 _TOKEN = re.compile(r"[^\s\"'\[\]{},]+")
+_BETWEEN = re.compile(r"[\n,{}\[\]\"':#]|^- | - | over ")
+"""What stands between the values of a file that names others."""
+
+_LONGEST = 1024
 _MAX_FILES = 64
 _SHORT = 24
 """A value as long as this stands for itself; digests are longer."""
@@ -139,9 +143,15 @@ def _begin(file: Path) -> str:
 
 
 def _direct(text: str, folder: Path) -> Iterator[Path]:
+    """Files that a text names: all of it, a part of it, or a word. Of words only those that look like files: a part is
+    whatever a file may be called, blanks in it and any ending."""
     for token in _TOKEN.findall(text):
         if in_library(token):
             with suppress(SpecError):  # there is none: told where it is asked for
                 yield find_file(token).resolve()
         elif (token.endswith(_SUFFIXES) or token.startswith((".", "/"))) and is_file(folder / token):
             yield (folder / token).resolve()
+    values = (line.partition(":")[2].strip().strip("\"'") for line in text.splitlines())
+    for part in {text.strip(), *values, *(part.strip() for part in _BETWEEN.split(text))}:
+        if part and len(part) <= _LONGEST and is_file(folder / part):
+            yield (folder / part).resolve()

@@ -186,16 +186,18 @@ def test_a_row_of_another_version_is_another_row(tmp_path: Path, file: str, monk
     assert sweep(file, {B: [1, 2]}, store=store).ran == 0
 
 
-def test_a_key_changes_with_the_files_that_the_system_refers_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["./chip.yaml", "my chip.yaml", "a, b (copy) {2}.yaml", "é [x].yaml", "d e/chip.yaml"])
+def test_a_key_changes_with_the_files_that_the_system_refers_to(tmp_path: Path, name: str) -> None:
     chip = (ROOT / "hw" / "catalog" / "tpu_v5e.yaml").read_text()
-    (tmp_path / "chip.yaml").write_text(chip)
-    base = write(tmp_path, "name: base\nchip: ./chip.yaml\n", "base.yaml")
-    by_chip = write(tmp_path, MATMUL.replace("tpu_v5e", "./chip.yaml"), "by_chip.yaml")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(chip)
+    base = write(tmp_path, f"name: base\nchip: '{name}'\n", "base.yaml")
+    by_chip = write(tmp_path, MATMUL.replace("tpu_v5e", f"'{name}'"), "by_chip.yaml")
     by_base = write(tmp_path, MATMUL.replace("{chip: tpu_v5e}", "{base: ./base.yaml}"), "by_base.yaml")
     assert Path(base).exists()
     before = [key(each, []) for each in (by_chip, by_base)]
     assert before == [key(each, []) for each in (by_chip, by_base)]
-    (tmp_path / "chip.yaml").write_text(chip.replace("8.2e11", "8.1e11"))
+    (tmp_path / name).write_text(chip.replace("8.2e11", "8.1e11"))
     after = [key(each, []) for each in (by_chip, by_base)]
     assert all(old != new for old, new in zip(before, after, strict=True))
     assert key(by_chip, [], {"system.chip": "tpu_v5e"}) == key(by_chip, ["system.chip=tpu_v5e"])
@@ -218,6 +220,17 @@ def test_a_key_changes_with_the_bundled_scenarios_that_a_row_asks(
         keys.append((ContentKeys(scenario.document, scenario.path, asked.said()).key({}), key(money, [])))
     assert keys[0][0] != keys[1][0]
     assert keys[0][1] != keys[1][1]
+
+
+@pytest.mark.parametrize("name", ["faults.json", "faults.log", "the faults of May"])
+def test_a_key_changes_with_the_record_of_failures(tmp_path: Path, name: str) -> None:
+    """Whatever its name ends in: a record of failures may be called anything."""
+    job = f"job: {{steps: 9, step: 1 min, failures: {{trace: {name}, of: 4}}}}\n"
+    file, keys = write(tmp_path, MATMUL + job), []
+    for day in (1, 2):
+        (tmp_path / name).write_text(f'[{{"node_id": "a", "event_time": {day}, "event_type": "fault_start"}}]')
+        keys.append(key(file, []))
+    assert keys[0] != keys[1]
 
 
 def test_a_changed_file_is_run_again(tmp_path: Path) -> None:
