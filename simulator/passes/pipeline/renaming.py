@@ -73,8 +73,11 @@ def on_stage(items: Items, place: Options) -> Items:
 
 
 def is_kernel(op: Op) -> bool:
-    """Whether an op runs in a chip's own queue: it is no view, and nothing that chips do together."""
-    return not find_kind(op).view and op.option("over") is None
+    """Whether an op runs in the queue of a chip's kernels: it is no view, nothing that chips do together, no copy to or from
+    another memory, and says no queue of its own."""
+    if find_kind(op).view or op.option("over") is not None or op.option("queue") is not None:
+        return False
+    return op.kind != "copy" or all(tensor.memory == "hbm" for tensor in (op.output, *op.inputs))
 
 
 @dataclass

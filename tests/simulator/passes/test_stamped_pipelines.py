@@ -120,6 +120,20 @@ def test_an_op_that_makes_what_all_microbatches_share_is_written_out() -> None:
     assert type(pipelined(chunks, Pipeline(stages=2, microbatches=3)).items) is tuple
 
 
+@pytest.mark.parametrize(
+    "first", ["copy(w:bf16[B]@host)", "copy(w:bf16[B], queue=own)", "all_reduce(w:bf16[B], over=T)"]
+)
+def test_the_first_kernel_waits_for_what_was_sent_behind_what_goes_on_beside_it(first: str) -> None:
+    items = parse_graph([f"c:bf16[B] = {first}", "y:bf16[B] = relu(x:bf16[B])", "z:bf16[B] = add(y, c)"], {}).items
+    chunk = PipelineChunk(forward=items, makes=("z",), shared=frozenset({"w"}))
+    last = replace(chunk, makes=(), takes=("x",))
+    stamped, written = both([chunk, last], Pipeline(stages=2, microbatches=2, blocking=True))
+    check_same(stamped, written)
+    waits = {op.name: op.option("after") for op in written.every_op()}
+    assert waits["c.s0.m1"] == waits["y.s0.m1"] == "z.s0.m0.sent"
+    assert waits["z.s0.m1"] is None
+
+
 @settings(max_examples=20)
 @given(st.data())
 def test_what_waits_for_passes_before_is_written_out(data: st.DataObject) -> None:
