@@ -104,6 +104,8 @@ class _Walk:
     def back(self, items: Items) -> Gradients:
         """Walk backwards."""
         self.made = {item.name: item for item in items if isinstance(item, Op)}
+        # a gradient is not called what an op of the forward pass is called
+        self.names.update(self.made)
         self.needed = self._leading(items)
         self.users = Counter(tensor for item in items for tensor in _taken_in(item))
         for item in reversed(items):

@@ -73,6 +73,29 @@ def test_the_whole_of_it_is_made_again_with_full_recomputation() -> None:
     assert traffic(twice) > traffic(once)
 
 
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+def test_a_gradient_is_not_called_what_an_op_is_called(recompute: Any) -> None:
+    """What is dropped of `d` is `do`, as the gradient of `o` would be: matmuls of the backward pass read the gradient."""
+    training = Training(batch=1, seq=SEQ, recompute=recompute, attention="fused_softmax", dropout=True)
+    ops = {op.name: op for op in train_graph(GPT, Parallel(), training).flat()}
+    assert len(ops) == sum(1 for _ in train_graph(GPT, Parallel(), training).flat())
+    assert [each.name for each in ops["do.0"].inputs] == ["d.0"]
+    gradient = ops["da.0"].inputs[0].name
+    assert gradient != "do.0"
+    assert [each.name for each in ops[gradient].inputs] == ["dh.0"]
+
+
+@pytest.mark.parametrize("recompute", ["none", "full"])
+@pytest.mark.parametrize("attention", ["standard", "fused_softmax"])
+def test_what_was_dropped_is_not_held_to_the_end(recompute: Any, attention: Any) -> None:
+    """The peak of nine microbatches is that of three: each leaves nothing behind."""
+    peaks = []
+    for batch in (3, 9):
+        training = Training(batch=batch, seq=SEQ, recompute=recompute, attention=attention, dropout=True)
+        peaks.append(Estimator(GPT, system_for(Parallel()), RunOptions()).estimate(Parallel(), training).peak_memory)
+    assert peaks[1] == pytest.approx(peaks[0], rel=1e-3)
+
+
 PIPED = Parallel(pp=2, tp=2, microbatch=1)
 
 

@@ -120,18 +120,18 @@ def _standard(call: Call, h: Heads, softmax_kind: str = "attention_backward") ->
 
     first = _of_all_pairs(h, (h.keys, h.e), (h.e, h.keys))
     last = _of_all_pairs(h, (h.d, h.keys), (h.d, h.keys))
+    dropped, read = dropped_weights(call, weights, beside(o.name, "dropped"), pairs)
+    undone, of_kept = dropped_weights(call, dweights, beside(name, "dropped"), pairs)
     softmax = call.kernel(
         name=beside(name, "softmax"),
         kind=softmax_kind,
-        reads=(weights, dweights),
+        reads=(weights, of_kept),
         writes=(dscores,),
         vector_flops=4.0 * pairs,
         vector_dtype=call.output.dtype,
         tiling=StreamTiling(pairs, 3 * item, 2, h.keys),
         row_elements=h.keys,
     )
-    dropped, read = dropped_weights(call, weights, beside(o.name, "dropped"), pairs)
-    undone, _ = dropped_weights(call, dweights, beside(name, "dropped"), pairs)
     return [
         # the library keeps what it dropped, and makes no kernel to drop it again
         matmuls("values", (read if dropped else weights, v.access, do.access), (dweights, dv), *first),
