@@ -5,12 +5,15 @@ Law: a SpecError carries all problems, sorted by place, each once; its text has 
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import Mark, Problem, Problems, RunError, SpecError
-from hw.input import chips_named, few, nearest, unknown
+from hw.input import chips_named, few, nearest, need_function, unknown
 
 MARKS = st.builds(Mark, st.sampled_from(["a.yaml", "b.yaml"]), st.integers(1, 30), st.integers(1, 30))
 PROBLEMS = st.builds(Problem, MARKS, st.sampled_from(["one", "two", "three"]))
@@ -98,3 +101,16 @@ def test_the_first_names_are_told_and_the_others_counted() -> None:
     assert chips_named({7}) == "chip 7"
     assert chips_named([3, 1, 3]) == "chips 1, 3"
     assert chips_named(range(1, 11)) == "chips 1, 2, 3, 4, 5, 6, 7, 8 and 2 more"
+
+
+def test_a_function_is_held_to_how_it_will_be_called() -> None:
+    def named(x: int, *, y: int) -> int:
+        return x + y
+
+    fit: list[Any] = [lambda x: x, lambda x, y=1: x, lambda *all: 0, partial(lambda x, y: x, 1), int, len]
+    unfit: list[Any] = [lambda: 0, lambda x, y: x, named, partial(lambda x: x, 1), "f", None]
+    for function in fit:
+        need_function(function, ("a call",), "it")
+    for function in unfit:
+        with pytest.raises(ValueError, match=r"^it is called with a call; "):
+            need_function(function, ("a call",), "it")
