@@ -12,6 +12,7 @@ from analysis.plots.page import in_text
 from analysis.report.markup import Html, bar, chips_table, paragraph, part_legend, part_stack, swatch, table
 from analysis.report.story import Telling, percent, time_text
 from analysis.runs.collectives import folding_line
+from analysis.runs.margin import margin
 from analysis.timelines.instants import PARTS, Part, instants
 from analysis.words.causes import CAUSES
 from analysis.words.chip_kinds import fullest
@@ -47,8 +48,9 @@ def verdict(telling: Telling) -> str:
     busy = percent(telling.share(telling.number(CAUSES[cause].word)))
     peak, capacity = fullest(telling.summary)
     memory = f"{percent(peak / capacity)} of {show(capacity, Dimension.DATA)}"
+    sure = margin(telling.summary.result)
     figures: list[tuple[str, object, str]] = [
-        ("time", time_text(telling.time_s), ""),
+        ("time", time_text(telling.time_s), f"± {100 * sure.relative:.2g} %" if sure is not None else ""),
         ("bound by", swatch(cause), f"{busy} busy"),
         ("eta", word_named("eta").text(telling.number("eta")), "1: all overlaps, 0: nothing"),
         ("MFU", percent(telling.number("mfu")), ""),

@@ -23,7 +23,7 @@ from analysis import CAUSES, Summary, op_figures
 from analysis.report import Story, report_html, study_html, what_if_html
 from analysis.report.packed_timeline import BINS, busy, packed
 from analysis.report.report import SCRIPTS
-from analysis.runs import schedule_path
+from analysis.runs import margin, schedule_path
 from hw import Mesh, System, load_chip, parse_topology
 from scenarios import run
 from simulator import GraphBuilder, Result, RunOptions, simulate
@@ -289,6 +289,14 @@ def test_a_report_tells_what_the_summary_tells(name: str) -> None:
     for section in chip.figures():
         assert chip.sources.get(section, "no source given").split(";")[0][:60] in text
     assert len(html) < 3_500_000
+
+
+def test_a_report_tells_how_sure_a_measured_time_is() -> None:
+    measured = run("library:llama3_8b_block", ["run.calibration=measured"])
+    sure = margin(measured.result)
+    assert sure is not None
+    assert f"± {100 * sure.relative:.2g} %" in " ".join(Page(measured.report()).text)
+    assert "±" not in " ".join(Page(run("library:llama3_8b_block").report()).text)
 
 
 def test_a_study_and_a_what_if_have_their_sections(tmp_path: Path) -> None:
