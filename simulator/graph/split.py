@@ -1,10 +1,10 @@
 """How a sharded dim is shared out over unlike chips: evenly, in proportion to their speed, or by given weights.
 
-Model: along each mesh axis every place has a weight; a dim over the axis is cut at the rounded running sums of the weights,
-so that parts are whole numbers and add up to the dim. In proportion: the weight of a place is the speed of its slowest
-chip, and a chip's speed is one over what the whole graph's kernels take it alone, each at its roofline (matrix peak where
-compute binds, HBM bandwidth where memory does); collectives, whose bytes are not shared out, do not count. An axis along
-which all places are alike stays even.
+Model: along each mesh axis every place has a weight; the parts of a dim over the axis are in proportion to the weights,
+rounded down, and what is left goes to the largest remainders: whole numbers that add up to the dim, whichever place has
+which weight. In proportion: the weight of a place is the speed of its slowest chip, and a chip's speed is one over what the
+whole graph's kernels take it alone, each at its roofline (matrix peak where compute binds, HBM bandwidth where memory
+does); collectives, whose bytes are not shared out, do not count. An axis along which all places are alike stays even.
 Chips of one kind whose parts have the same sizes are one variant: their kernels are the same. A weight of 0 is a place
 that has nothing. What single ops cut (`shares=`) is in `simulator.passes.parts`.
 """
@@ -20,7 +20,7 @@ from itertools import pairwise
 
 from hw import Chip, System
 from hw.input import shown
-from hw.rows import Memo
+from hw.rows import Memo, rowwise
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.shares import filled
 
@@ -83,16 +83,27 @@ class Cut:
         return [at for begin, end in alike for at in range(begin, end, part or 1)]
 
 
-def _ends(size: int, uneven: Weights) -> list[int]:
+def _ends(size: int, uneven: Weights) -> Sequence[int]:
     """Where along a dim the part of each place begins, and where the last one ends.
 
     Places along several axes are numbered with the last of them running fastest."""
-    shares = [
+    shares = tuple(
         _product(weights[at] for weights, at in zip(uneven.values(), places, strict=True))
         for places in itertools.product(*(range(len(weights)) for weights in uneven.values()))
-    ]
+    )
+    return rowwise(_cut, size, shares)
+
+
+def _cut(size: int, shares: Sequence[Fraction]) -> tuple[int, ...]:
+    """Where whole parts in proportion to some shares begin, and where the last one ends. Units that are left go to the
+    largest remainders, of equal ones to the largest shares: by place among alike ones alone."""
     total = sum(shares)
-    return [round(size * before / total) for before in itertools.accumulate(shares, initial=Fraction(0))]
+    exact = [size * share / total for share in shares]
+    parts = [math.floor(part) for part in exact]
+    order = sorted(range(len(parts)), key=lambda at: (exact[at] - parts[at], shares[at]), reverse=True)
+    for at in order[: size - sum(parts)]:
+        parts[at] += 1
+    return tuple(itertools.accumulate(parts, initial=0))
 
 
 def _product(factors: Iterator[Fraction]) -> Fraction:

@@ -4,7 +4,7 @@ Model: over some axes a dim is cut in one way, wherever it stands. `y:bf16[I,J_X
 shares=[0.7, 0.1, 0.2, 0])` sends that part of what each chip holds to the chip at each place, and cuts J over X so: in
 y, in what is computed from it, in weights over J_X, and in the collectives that follow. all_to_all, reduce_scatter and
 scatter speak of the dim that they share out, all_gather and gather_to of the one that they put together.
-A chip has whole elements: the dim is cut at the rounded running sums of the shares (`simulator.graph.split`). The wires
+A chip has whole elements: what rounding down leaves goes to the largest remainders (`simulator.graph.split`). The wires
 carry the shares as they are written: a dim of few elements, such as experts, may stand for many tokens.
 """
 

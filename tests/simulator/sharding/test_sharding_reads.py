@@ -11,7 +11,6 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -26,8 +25,12 @@ from tests.support.strategies import many, one
 
 
 def parts_of(size: int, weights: Sequence[int]) -> list[range]:
-    """The parts of a dim that is cut in proportion to some weights, at the nearest whole numbers."""
-    cuts = [round(Fraction(size * sum(weights[:at]), sum(weights))) for at in range(len(weights) + 1)]
+    """The parts of a dim that is cut in proportion to some weights, what is left by largest remainders, then weights."""
+    parts = [size * weight // sum(weights) for weight in weights]
+    left = sorted(range(len(weights)), key=lambda at: (-(size * weights[at] % sum(weights)), -weights[at], at))
+    for at in left[: size - sum(parts)]:
+        parts[at] += 1
+    cuts = list(itertools.accumulate(parts, initial=0))
     return [range(begin, end) for begin, end in itertools.pairwise(cuts)]
 
 

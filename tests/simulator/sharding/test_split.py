@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import Summary
@@ -66,6 +66,16 @@ def test_weights_are_taken_as_given_and_only_whole_rows_are_cut() -> None:
     given_ = pair(MATMUL, {"X": [1, 3]}, {**SIZES, "B": 4001})
     rows = 4001 - 1000  # the first quarter is 1000.25 rows
     close(given_["time"], max(1000 / 125e12, rows / 312e12) * 2 * 8192 * 8192)
+
+
+@settings(max_examples=20)
+@given(st.integers(20, 400), st.permutations([V100, V100, A100, A100, A100]))
+def test_which_place_has_which_chip_changes_no_time(rows: int, chips: list[Any]) -> None:
+    """437 rows would be 125 for a V100 and 312 for an A100; what is left over of others is not given out by place."""
+    lines = ["y:fp16[B_X,F] = matmul(x:fp16[B_X,D], w:fp16[D,F])"]
+    sizes = {"B": rows, "D": 512, "F": 512}
+    first, moved = (pair(lines, "proportional", sizes, each) for each in ((V100, V100, A100, A100, A100), tuple(chips)))
+    close(moved["time"], float(first["time"] or 0))
 
 
 def test_four_of_each_are_two_classes() -> None:
