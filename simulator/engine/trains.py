@@ -193,6 +193,9 @@ class _Couplings:
         # of one chip, and both may be in trains
         found[:-1] &= fits[:-1] & fits[1:] & (self._chip[:-1] == self._chip[1:])
         found[-1:] = False
+        if 2 * np.count_nonzero(found) < count:  # too few to pay for a closer look
+            found[:] = False
+            return found
         not_over = ~self._over()
         found[self._after[not_over] - 1] = False
         released = ~next_waits & ~self._held()

@@ -101,6 +101,16 @@ def test_a_chain_takes_one_event() -> None:
     assert apart >= 50
 
 
+def test_where_few_tasks_follow_each_other_none_go_together() -> None:
+    program = empty()
+    tasks = chain(program, 3)
+    for _ in range(6):
+        program.add((2,), asks(program, (1, 10)), tasks[-1:])
+        program.add((0,), asks(program, (0, 10)), ())
+    together, apart = same_times(program)
+    assert together == apart
+
+
 def test_who_comes_in_between_slows_the_task_that_it_meets() -> None:
     program = empty()
     tasks = chain(program, 10, time=100)
