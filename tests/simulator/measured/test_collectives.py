@@ -84,7 +84,7 @@ def test_over_pcie_bytes_of_two_cards_pass_through_their_host(chip: str, measure
         graph = parse_graph(["y:int8[N] = all_reduce(x:int8[N]{U_X}, over=X)"], {"N": nbytes})
         got = 1e6 * simulate(graph, system, MEASURED).time_s
         print(f"{chip}, {nbytes} B: measured {measured} us, predicted {got:.1f}")
-        assert abs(got / measured - 1) < 0.35 if nbytes < 1e6 else 0.01
+        assert abs(got / measured - 1) < (0.35 if nbytes < 1e6 else 0.01)
 
 
 def node(name: str, chips: int) -> System:
