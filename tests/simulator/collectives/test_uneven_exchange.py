@@ -8,8 +8,6 @@ What follows works on what came: a chip has its share of the dim, in whole eleme
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import networkx as nx
@@ -101,8 +99,10 @@ def test_any_shares_step_by_step_in_one_piece_and_folded(parts: list[int]) -> No
     assert found["folded"] == found["full"]
     assert found["steps"] == pytest.approx(found["full"], rel=1e-9, abs=4e-12)
     alone = 3 * max(parts) / sum(parts) * V / 4 / W
-    cuts = [round(Fraction(1024 * sum(parts[:at]), sum(parts))) for at in range(5)]
-    got = max(end - start for start, end in pairwise(cuts)) * 4096 * 2  # bytes of J_X on the chip that gets most
+    rows = [1024 * part // sum(parts) for part in parts]
+    by_rest = sorted(range(4), key=lambda at: (1024 * parts[at] % sum(parts), parts[at]), reverse=True)
+    rows = [here + (at in by_rest[: 1024 - sum(rows)]) for at, here in enumerate(rows)]
+    got = max(rows) * 4096 * 2  # bytes of J_X on the chip that gets most
     rate = system.chip.hbm.bytes_per_s
     want = max(alone, (V / 4 + got) / rate) + 2 * got / rate
     assert found["full"] == pytest.approx(want, rel=1e-9, abs=4e-12)
