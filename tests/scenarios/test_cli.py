@@ -102,6 +102,11 @@ def test_other_ways_to_run_are_suggested(pair: str, tmp_path: Path) -> None:
     assert "chunks" not in overlapse("run", pair).stdout.rpartition("would help")[2]
 
 
+def test_what_saves_next_to_nothing_is_not_suggested() -> None:
+    shown = overlapse("run", "library:attention_flash_small_sram").stdout
+    assert "would help   matrix unit x2: -31.4 %\n" in shown
+
+
 def test_padding_is_told_where_it_matters(tmp_path: Path) -> None:
     op = "y:bf16[4096,{0}] = matmul(x:bf16[4096,{0}], w:bf16[{0},{0}])"
     text = f"name: p\nsystem: {{{{chip: tpu_v5e}}}}\nworkload: {{{{ops: ['{op}']}}}}\n"
