@@ -50,11 +50,13 @@ _GUARD = "worker processes cannot start; a script that sweeps needs `if __name__
 
 @dataclass(frozen=True)
 class Workers:
-    """An executor, how many work at a time in it, and how to get a new one when it breaks (None: there is no other)."""
+    """An executor, how many work at a time in it, how to get a new one when it breaks, and how to end it with all that still
+    runs in it (None: there is no other, and it is not ours to end)."""
 
     executor: Executor
     count: int
     renewed: Callable[[], Executor] | None = None
+    stop: Callable[[], None] | None = None
 
 
 def cpu_count() -> int:
@@ -117,13 +119,16 @@ def process_pool(jobs: int) -> Iterator[Workers]:
             raise RunError(unless) from None
         return pools[-1]
 
-    try:
-        first = fresh(_GUARD)
-        yield Workers(first, jobs, fresh)
-    except BaseException:  # nobody waits for what is still running
+    def stop() -> None:
         for pool in pools:
             for process in list((getattr(pool, "_processes", None) or {}).values()):
                 process.terminate()
+
+    try:
+        first = fresh(_GUARD)
+        yield Workers(first, jobs, fresh, stop)
+    except BaseException:  # nobody waits for what is still running
+        stop()
         raise
     finally:
         while pools:

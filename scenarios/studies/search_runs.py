@@ -7,8 +7,9 @@ Bounds are worked out where runs are, in parts: layouts that have most in common
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,7 +19,7 @@ from typing import Any
 from hw import Mark, Problem, RunError, SpecError
 from scenarios.building.build import Scenario
 from scenarios.questions.searching.layouts import Asked, Bounds
-from scenarios.questions.searching.search import SPENT_WORD, WORDS, layout_words
+from scenarios.questions.searching.search import SPENT_WORD, WORDS, Wanted, Words, always, layout_words
 from scenarios.studies.content_keys import ContentKeys
 from scenarios.studies.executors import Done, Task, Workers, process_pool
 from scenarios.studies.store import Store
@@ -41,17 +42,21 @@ class StoredRuns:
     _workers: Workers | None = None
     known: int = 0
 
-    def of(self, paths: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | str]:
+    def of(self, paths: Sequence[Mapping[str, Any]], wanted: Wanted = always) -> Iterator[tuple[int, Words]]:
         """As `scenarios.questions.searching.search.Runs` does."""
         keys = [self._keys.key(each) for each in paths]
         found = self._store.get(keys) if self._store is not None else {}
-        self.known += len(found)
-        missing = [(at, each) for at, each in enumerate(paths) if keys[at] not in found]
-        for at, ran in self._results(missing):
-            found[keys[at]] = ran
+        missing = deque[Task]()
+        for at, each in enumerate(paths):
+            if keys[at] not in found:
+                missing.append((at, each))
+            elif wanted(at):
+                self.known += 1
+                yield at, _told(found[keys[at]])
+        for at, ran in self._results(missing, wanted):
             if self._store is not None and ran.lasting:
                 self._store.put(keys[at], ran, paths[at])
-        return [_told(found[key]) for key in keys]
+            yield at, _told(ran)
 
     def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
         """As `scenarios.questions.searching.search.Runs` does."""
@@ -68,18 +73,33 @@ class StoredRuns:
             raise RunError("a process that bounded layouts has died") from None
         return [found[at] for at in range(len(asked))]
 
-    def _results(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def _results(self, tasks: deque[Task], wanted: Wanted) -> Iterator[Done]:
         """Each alone: layouts differ in their graphs, so that nothing is gained by taking points together."""
         if self.at_once == 1:
-            yield from ((at, run_point(self._job, paths)) for at, paths in tasks)
-        elif tasks:
-            submit = self._ready().executor.submit
-            running = {submit(run_point, self._job, paths): at for at, paths in tasks}
-            try:
-                for done in as_completed(running):
-                    yield running[done], done.result()
-            except BrokenExecutor:
-                raise RunError("a process that ran a layout has died; what had finished is kept") from None
+            yield from ((at, run_point(self._job, paths)) for at, paths in tasks if wanted(at))
+            return
+        running: dict[Future[Ran], int] = {}
+        try:
+            while tasks or running:
+                while tasks and len(running) < self.at_once:
+                    at, paths = tasks.popleft()
+                    if wanted(at):
+                        running[self._ready().executor.submit(run_point, self._job, paths)] = at
+                if not any(map(wanted, running.values())):
+                    break
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(done), done.result()
+        except BrokenExecutor:
+            raise RunError("a process that ran a layout has died; what had finished is kept") from None
+        finally:
+            self._give_up(running)
+
+    def _give_up(self, running: Collection[Future[Ran]]) -> None:
+        """Nobody waits for what is still running."""
+        ended = [each.cancel() for each in running]
+        if not all(ended) and self._workers is not None and self._workers.stop is not None:
+            self._workers.stop()
+            self._workers = None
 
     def _ready(self) -> Workers:
         if self._workers is None:
@@ -100,9 +120,9 @@ def _bounds(job: Job) -> Bounds:
 
 def _parts(asked: Sequence[Asked]) -> list[list[int]]:
     """Layouts by number, in parts that have their pipelines in common, which are gone through together."""
-    parts: dict[int, list[int]] = {}
+    parts: dict[tuple[int, str], list[int]] = {}
     for at, (parallel, _) in enumerate(asked):
-        parts.setdefault(parallel.pp, []).append(at)
+        parts.setdefault((parallel.pp, parallel.schedule), []).append(at)
     return [parts[stages] for stages in sorted(parts, reverse=True)]
 
 

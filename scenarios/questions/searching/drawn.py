@@ -157,7 +157,7 @@ class _Drawing:
 
     def _run(self, candidate: Candidate) -> float | None:
         self.tried += 1
-        words = self.runs.of([paths_of(self.scenario, candidate.values)])[0]
+        [(_, words)] = self.runs.of([paths_of(self.scenario, candidate.values)])
         if isinstance(words, str):
             self.refused.add(words)
             return None

@@ -12,8 +12,9 @@ per dollar.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 from typing import Any, Protocol
 
 from analysis.runs import spent_ps
@@ -51,6 +52,9 @@ ROWS = 10
 _TOGETHER = 512
 """Layouts whose bounds are worked out at once; floors are for more than those."""
 
+_AHEAD = 64
+"""Layouts that are named at once as those to run next, as long as they may win."""
+
 SPENT_WORD = "spent"
 """What each run has beside words: where the time of its busiest chip goes, ps (`analysis.runs.spent`)."""
 
@@ -61,15 +65,29 @@ def layout_words(scenario: Scenario, asked: Sequence[str] | None) -> dict[str, A
     return {**{word: summary[word] for word in asked or WORDS}, SPENT_WORD: spent_ps(summary.result)}
 
 
+Words = Mapping[str, Any] | str
+"""The words of a run, or why there are none."""
+
+Wanted = Callable[[int], bool]
+"""Whether a run, by its number, is still asked for."""
+
+
+def always(at: int) -> bool:
+    """Whatever else has come out."""
+    return True
+
+
 class Runs(Protocol):
-    """Who bounds and runs layouts, so many at once: the words of each, or, as text, why there are none."""
+    """Who bounds and runs layouts, so many at once."""
 
     @property
     def at_once(self) -> int:
         """How many."""
 
-    def of(self, paths: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | str]:
-        """Run variants of the scenario, each with other values at dotted paths."""
+    def of(self, paths: Sequence[Mapping[str, Any]], wanted: Wanted = always) -> Iterator[tuple[int, Words]]:
+        """Run variants of the scenario, each with other values at dotted paths, in their order: words under their numbers,
+        as they are there. What is not `wanted` when its turn comes is left out, and what still runs is given up once
+        nothing that is left is wanted."""
 
     def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
         """The bounds of layouts, or why they cannot be built. Raises SpecError on unlike chips."""
@@ -82,15 +100,17 @@ class RunsHere:
     scenario: Scenario
     at_once: int = 1
 
-    def of(self, paths: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | str]:
+    def of(self, paths: Sequence[Mapping[str, Any]], wanted: Wanted = always) -> Iterator[tuple[int, Words]]:
         """As `Runs` does."""
-        return [self._one(each) for each in paths]
+        for at, each in enumerate(paths):
+            if wanted(at):
+                yield at, self._one(each)
 
     def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
         """As `Runs` does."""
         return Bounds(self.scenario).of(asked)
 
-    def _one(self, paths: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    def _one(self, paths: Mapping[str, Any]) -> Words:
         document = changed(without_questions(self.scenario.document), paths)
         try:
             return layout_words(build_scenario(document, self.scenario.path), WORDS)
@@ -259,50 +279,75 @@ def _asked(candidate: Candidate) -> Asked:
     return candidate.asked
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A layout without a time; `error`: why it cannot be run, "" for one that does not fit."""
+
+    candidate: Candidate
+    error: str = ""
+
+
 @dataclass
 class _Search:
-    """A search on its way."""
+    """A search on its way.
+
+    How many run at once changes nothing that is told: what was run beside the one that made it needless is `spare`, and
+    counts as if it had not been. `asked_for`: what was run to be compared with the best, needless or not.
+    """
 
     scenario: Scenario
     goals: tuple[str, ...]
     runs: Runs
     refused: Refused
     ran: list[Candidate] = field(default_factory=list)
+    failed: list[_Failed] = field(default_factory=list)
+    spare: dict[str, Candidate | _Failed] = field(default_factory=dict)
+    asked_for: set[str] = field(default_factory=set)
     too_large: int = 0
-    unrun: list[Candidate] = field(default_factory=list)
+    tried: int = 0
 
     def through(self, candidates: Sequence[Candidate], most: int | None) -> Searched:
         """Bound and run candidates, the best bound first, but for those that cannot be better than what was run."""
-        waiting, tried, limit = self._sorted(candidates), 0, math.inf if most is None else most
-        while tried < limit:
-            open_ones = [at for at, each in enumerate(waiting) if self._may_win(each)]
-            # a winner is compared with the next
-            open_ones = open_ones or ([0] if waiting and len(self.ran) == 1 else [])
-            if not open_ones:
+        waiting, limit = self._sorted(candidates), math.inf if most is None else most
+        while self.tried < limit:
+            wave = [each for each in waiting if self._may_win(each)] or self._next(waiting)
+            if not wave:
                 break
-            is_rough = waiting[open_ones[0]].asked is not None
-            # together with the first those that are alike: of bounds the next ones, whatever floors stand between
-            wave = [at for at in open_ones if (waiting[at].asked is not None) is is_rough]
-            if is_rough:
-                wave = wave[:_TOGETHER]
-                better = self._bounded([waiting[at] for at in wave])
+            if wave[0].asked is not None:
+                # together with the first, whatever bounds stand between
+                wave = [each for each in wave if each.asked is not None][:_TOGETHER]
+                self._replace(waiting, wave, self._bounded(wave))
             else:
-                first_floor = next((at for at in open_ones if waiting[at].asked is not None), len(waiting))
-                wave = [at for at in wave if at < first_floor][: int(min(self.runs.at_once, limit - tried))]
-                better = []
-                self._run([waiting[at] for at in wave])
-                tried += len(wave)
-            taken = set(wave)
-            waiting = self._sorted([*(each for at, each in enumerate(waiting) if at not in taken), *better])
-        self.ran.sort(key=lambda each: _made(each, self.goals))
+                bounded = takewhile(lambda each: each.asked is None, wave)
+                self._replace(waiting, self._run([*islice(bounded, int(min(_AHEAD, limit - self.tried)))]))
+        self._put_back(waiting)
+        for each in self.failed:
+            if each.error:
+                self.refused.add(each.error)
+        # the bound of what cannot be run says nothing against it: then there is no proof
+        unrun = [each.candidate for each in self.failed if each.error]
         return Searched(
             self.goals,
             self.ran,
-            self.too_large,
+            self.too_large + len(self.failed) - len(unrun),
             len(waiting),
-            sum(self._may_win(each) for each in (*waiting, *self.unrun)),
+            sum(self._may_win(each) for each in (*waiting, *unrun)),
             min((each.bound_s for each in waiting), default=None),
         )
+
+    def _next(self, waiting: list[Candidate]) -> list[Candidate]:
+        """What a winner is compared with, if it is the only one: the next best bound."""
+        self._put_back(waiting)
+        if len(self.ran) != 1 or not waiting:
+            return []
+        if waiting[0].asked is None:
+            self.asked_for.add(waiting[0].told)
+        return waiting[:1]
+
+    def _replace(self, waiting: list[Candidate], gone: Sequence[Candidate], better: Sequence[Candidate] = ()) -> None:
+        """Take some out, and put others in, the best bound first."""
+        taken = set(map(id, gone))
+        waiting[:] = self._sorted([*(each for each in waiting if id(each) not in taken), *better])
 
     def _sorted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those that may fit, the best bound first."""
@@ -331,15 +376,51 @@ class _Search:
         bounds = _bounds(candidate, self.goals)
         return not any(_reaches(_made(each, self.goals), bounds) for each in self.ran)
 
-    def _run(self, wave: Sequence[Candidate]) -> None:
-        room = room_of(self.scenario)
-        found = self.runs.of([paths_of(self.scenario, each.values) for each in wave])
-        for candidate, words in zip(wave, found, strict=True):
+    def _run(self, wave: Sequence[Candidate]) -> list[Candidate]:
+        """Run candidates in their order, as long as they may win; returns those that were."""
+        known = [each for each in wave if each.told in self.spare]
+        if known:
+            self._enter(self.spare.pop(known[0].told))
+            return known[:1]
+
+        def wanted(at: int) -> bool:
+            return wave[at].told in self.asked_for or self._may_win(wave[at])
+
+        room, gone = room_of(self.scenario), []
+        for at, words in self.runs.of([paths_of(self.scenario, each.values) for each in wave], wanted):
+            gone.append(wave[at])
+            self.tried += 1
             if isinstance(words, str):
-                # its bound says nothing against it: what cannot be run is no proof
-                self.refused.add(words)
-                self.unrun.append(candidate)
+                self._enter(_Failed(wave[at], words))
             elif words["peak_memory"] > room:
-                self.too_large += 1
+                self._enter(_Failed(wave[at]))
             else:
-                self.ran.append(replace(candidate, words=words))
+                self._enter(replace(wave[at], words=words))
+        return gone
+
+    def _enter(self, run: Candidate | _Failed) -> None:
+        if isinstance(run, _Failed):
+            self.failed.append(run)
+        else:
+            self.ran.append(run)
+
+    def _put_back(self, waiting: list[Candidate]) -> None:
+        """Sort what was run, the best first, and put back what nobody would have run after the others."""
+        self.ran.sort(key=lambda each: (_made(each, self.goals), _bounds(each, self.goals), each.told))
+        kept: list[Candidate] = []
+        for each in self.ran:
+            # none that comes later reaches its bounds, unless they are equal in all
+            bounds = _bounds(each, self.goals)
+            needless = any(_reaches(_made(other, self.goals), bounds) for other in kept)
+            if needless and each.told not in self.asked_for:
+                self.spare[each.told] = each
+            else:
+                kept.append(each)
+        failed = [
+            each for each in self.failed if self._may_win(each.candidate) or each.candidate.told in self.asked_for
+        ]
+        self.spare |= {each.candidate.told: each for each in self.failed if each not in failed}
+        back = [replace(each, words=None) for each in self.ran if each not in kept]
+        back += [each.candidate for each in self.failed if each not in failed]
+        self.ran, self.failed = kept, failed
+        self._replace(waiting, (), back)

@@ -40,6 +40,7 @@ class Program:
         )
         self._made = {self.name(at): at for at in range(len(flat))}
         self._newest = {name: at for (name, _), at in self._made.items()}
+        self._paths: dict[tuple[str, Path], Path] = {}
 
     def name(self, value: int) -> Name:
         """What a value is called."""
@@ -89,7 +90,9 @@ class Program:
         if not rounds:
             return self.behind(section, (name, ()))
         turn = tuple(each.at for each in rounds)
-        paths = [path for each, path in self._made if each == name and path[-len(turn) :] == turn]
-        if not paths:
-            raise KeyError(name)
-        return self.behind(section, (name, paths[-1]))
+        if (name, turn) not in self._paths:
+            paths = [path for each, path in self._made if each == name and path[-len(turn) :] == turn]
+            if not paths:
+                raise KeyError(name)
+            self._paths[name, turn] = paths[-1]
+        return self.behind(section, (name, self._paths[name, turn]))
