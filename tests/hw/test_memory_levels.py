@@ -75,10 +75,10 @@ def broken(levels: dict[str, Any], **more: Any) -> str:
     [
         (
             {"l1": LEVELS["l2"], "l2": LEVELS["scratch"]},
-            "levels.l2 has 4e+13 B/s, levels.l1, which is nearer, only 8e+12",
+            "levels.l2 has 40 TB/s, levels.l1, which is nearer, only 8 TB/s",
         ),
-        ({"l2": {"capacity": 1, "bandwidth": 1e12}}, "hbm has 2e+12 B/s, levels.l2, which is nearer, only 1e+12"),
-        ({"l2": {**LEVELS["l2"], "latency": 1e-6}}, "hbm takes 5e-07 s, levels.l2, which is nearer, 1e-06 s"),
+        ({"l2": {"capacity": 1, "bandwidth": 1e12}}, "hbm has 2 TB/s, levels.l2, which is nearer, only 1 TB/s"),
+        ({"l2": {**LEVELS["l2"], "latency": 1e-6}}, "hbm takes 500 ns, levels.l2, which is nearer, 1 us"),
         ({"hbm": LEVELS["l2"]}, "'hbm' is too much like 'hbm' to name a level"),
         ({"hbm_": LEVELS["l2"]}, "too much like 'hbm'"),
         ({"matrix_unit": LEVELS["l2"]}, "'matrix_unit' is the name of something else of the chip"),
