@@ -19,7 +19,7 @@ from typing import Any
 from hw import Mark, Problem, RunError, SpecError
 from scenarios.building.build import Scenario
 from scenarios.questions.searching.layouts import Asked, Bounds
-from scenarios.questions.searching.search import SPENT_WORD, WORDS, Wanted, Words, always, layout_words
+from scenarios.questions.searching.running import SPENT_WORD, WORDS, Wanted, Words, always, layout_words
 from scenarios.studies.content_keys import ContentKeys
 from scenarios.studies.executors import Done, Task, Workers, process_pool
 from scenarios.studies.store import Store
@@ -43,7 +43,7 @@ class StoredRuns:
     known: int = 0
 
     def of(self, paths: Sequence[Mapping[str, Any]], wanted: Wanted = always) -> Iterator[tuple[int, Words]]:
-        """As `scenarios.questions.searching.search.Runs` does."""
+        """As `scenarios.questions.searching.running.Runs` does."""
         keys = [self._keys.key(each) for each in paths]
         found = self._store.get(keys) if self._store is not None else {}
         missing = deque[Task]()
@@ -59,7 +59,7 @@ class StoredRuns:
             yield at, _told(ran)
 
     def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
-        """As `scenarios.questions.searching.search.Runs` does."""
+        """As `scenarios.questions.searching.running.Runs` does."""
         if self.at_once == 1 or len(asked) < _FEW:
             return bounded(self._job, asked)
         parts = _parts(asked)

@@ -67,7 +67,7 @@ def register(
             from scenarios.console.waiting import waiting
             from scenarios.questions.searching.drawn import check_drawn, drawn
             from scenarios.questions.searching.frames import searched_frame
-            from scenarios.questions.searching.search import check_goals
+            from scenarios.questions.searching.goals import check_goals
             from scenarios.questions.searching.search import search as searched
             from scenarios.questions.searching.spaces import space_of
             from scenarios.studies.executors import dask_cluster

@@ -14,7 +14,7 @@ from hw import Dimension
 from hw.input import show
 from scenarios.console.terminal import fitting, left_out
 from scenarios.questions.searching.layouts import Candidate, as_written
-from scenarios.questions.searching.search import ROWS, Searched
+from scenarios.questions.searching.searched import ROWS, Searched
 from scenarios.questions.searching.spaces import LISTED_KEYS, size_of
 
 _REASONS = 3

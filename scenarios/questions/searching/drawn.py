@@ -32,11 +32,13 @@ from scenarios.questions.searching.layouts import (
     Refused,
     Values,
     asked_of,
+    candidate_of,
     layout_of,
     paths_of,
     room_of,
 )
-from scenarios.questions.searching.search import Runs, RunsHere, Searched
+from scenarios.questions.searching.running import Runs, RunsHere
+from scenarios.questions.searching.searched import Searched
 from scenarios.questions.searching.spaces import size_of, space_of
 from simulator import Bounded
 
@@ -147,13 +149,9 @@ class _Drawing:
         if isinstance(bounded, str):
             self.refused.add(bounded)
             return None
-        # where a host issues kernels, only the work of resources is a bound
-        is_graph = self.scenario.options.dispatch == "graph"
-        bound_s = bounded.earliest if is_graph else bounded.lower_bound
-        if bounded.least_memory > room_of(self.scenario) or bound_s is None:
-            self.too_large += 1
-            return None
-        return Candidate(values, bounded.least_memory, bound_s)
+        candidate = candidate_of(self.scenario, values, bounded)
+        self.too_large += candidate is None
+        return candidate
 
     def _run(self, candidate: Candidate) -> float | None:
         self.tried += 1

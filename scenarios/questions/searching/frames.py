@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scenarios.questions.searching.search import Searched
+from scenarios.questions.searching.searched import Searched
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -161,6 +161,15 @@ def room_of(scenario: Scenario) -> float:
     return min(chip.hbm.capacity_bytes for chip in scenario.system.kinds) * (1 + _ROUNDING)
 
 
+def candidate_of(scenario: Scenario, values: Values, bounded: Bounded) -> Candidate | None:
+    """A layout with its bounds; None of one that does not fit."""
+    # where a host issues kernels, only the work of resources is a bound
+    bound_s = bounded.earliest if scenario.options.dispatch == "graph" else bounded.lower_bound
+    if bound_s is None or bounded.least_memory > room_of(scenario):
+        return None
+    return Candidate(values, bounded.least_memory, bound_s)
+
+
 def paths_of(scenario: Scenario, values: Values) -> dict[str, Any]:
     """What a candidate changes in the scenario, by dotted paths."""
     paths: dict[str, Any] = {

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from scenarios import Scenario, load_scenario
-from scenarios.questions.searching import search as searching
+from scenarios.questions.searching import best_first
+from scenarios.questions.searching import search as search_module
 from scenarios.questions.searching.floors import Floors
 from scenarios.questions.searching.layouts import Asked, Bounds, Refused, asked_of
 from scenarios.questions.searching.search import search
@@ -94,7 +95,8 @@ def test_a_search_by_floors_finds_what_one_by_bounds_finds(tmp_path: Path, monke
     one: dict[str, list[Any]] = {"tp": [4], "zero": [0], "microbatch": [3], "schedule": ["1f1b"], "interleave": [1]}
     space: dict[str, list[Any]] = {**SPACE, **one}
     whole = search(scenario, space)
-    monkeypatch.setattr(searching, "_TOGETHER", 2)
+    monkeypatch.setattr(search_module, "TOGETHER", 2)
+    monkeypatch.setattr(best_first, "TOGETHER", 2)
     found = search(scenario, space)
     assert found.best is not None
     assert whole.best is not None
