@@ -5,8 +5,6 @@ Everything heavy is imported inside the commands: `overlapse --help` stays fast.
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -326,11 +324,10 @@ register_bench(app, _reporting)
 
 def main() -> None:
     """The entry point; a reader that goes away (`| head`) is no error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without the characters shows others, not a traceback
+    from scenarios.console.streams import flush_all, of_the_command
+
+    sys.stdout, sys.stderr = of_the_command(sys.stdout), of_the_command(sys.stderr)
     try:
         app()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.FINE)
+    finally:
+        flush_all()

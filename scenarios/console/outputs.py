@@ -3,7 +3,8 @@
 Model: an output may take the place of nothing, of an empty file, or of what Overlapse has written before, which is known
 by how it begins. Whatever else is there (the scenario itself, a measured trace, notes) is refused.
 Opening it before the work finds a folder that is missing, no right to write, a disk that is read-only; if the work then
-fails, a file that was not there before is taken away again. Devices (/dev/stdout) are opened when they are written.
+fails, a file that was not there before is taken away again; that nobody reads the screen any more is no failure.
+Devices (/dev/stdout) are opened when they are written.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
+from scenarios.console.streams import unheard
 
 _LOOKED_AT = 1 << 16
 """Bytes at either end in which the signs of our own files are sought."""
@@ -30,7 +32,7 @@ _SIGNS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
         re.compile(rb'\{\s*"name": "[^\n]*",\s*"time": [0-9]'),  # the words of a run
     ),
     ".pickle": (re.compile(rb"\x80.{0,16}}.{0,4}overlapse", re.DOTALL),),
-    ".yaml": (re.compile(rb"# made by overlapse import\n"),),
+    ".yaml": (re.compile(rb"# made by overlapse (import|calibrate)\n"),),
     ".parquet": (re.compile(rb"PAR1.*\b(lower_bound|queue)\b", re.DOTALL),),
 }
 """How files of ours begin, by the ending of the name; a report may have any name."""
@@ -46,6 +48,7 @@ def promised(*paths: Path) -> Iterator[None]:
     with ExitStack() as stack:
         for path in paths:
             stack.enter_context(_opened(path))
+        stack.enter_context(unheard())
         yield
 
 

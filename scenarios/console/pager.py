@@ -55,8 +55,9 @@ def _show(text: str, command: list[str] | None) -> None:
         sys.stdout.flush()
         return
     environment = {"LESS": _LESS, **os.environ}
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors or "replace"
     with (
-        subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, text=True, errors="replace") as pager,
+        subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, encoding=encoding, errors=errors) as pager,
         suppress(BrokenPipeError, KeyboardInterrupt),  # who has seen enough leaves early
     ):
         pager.communicate(text)

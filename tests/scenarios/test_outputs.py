@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,3 +252,57 @@ def test_names_come_back_exactly(names: list[str]) -> None:
     assert all(_is_number(cell) or cell[:1] not in set("=+-@\t\r\n") for cell in quoted["text"])
     assert list(plain_names(quoted)["text"]) == names
     assert list(plain_names(quoted)["kind"]) == names
+
+
+UNHEARD = {
+    "run": (["run", "plain.yaml", "--out", "made"], "made/report.html"),
+    "report": (["report", "plain.yaml", "--out", "made.html"], "made.html"),
+    "study": (["study", "plain.yaml", "--export", "made.csv"], "made.csv"),
+    "import": (["import", "measured.json", "--out", "made.csv"], "made.csv"),
+    "replay": (["import", "measured.json", "--out", "made.yaml"], "made.yaml"),
+}
+
+
+@pytest.mark.usefixtures("scenario", "trace")
+@pytest.mark.parametrize(("asked", "made"), UNHEARD.values(), ids=UNHEARD)
+def test_what_is_written_is_written_though_nobody_reads_the_screen(tmp_path: Path, asked: list[str], made: str) -> None:
+    """As in `overlapse run F --out D 2>&1 | head`: both streams lead to a pipe that nobody reads any more."""
+    assert _unheard(tmp_path, asked) == 0
+    assert (tmp_path / made).stat().st_size > 0
+    assert overlapse(*_into(tmp_path, asked)).exit_code == 0  # whole, and known as ours
+
+
+def test_a_search_goes_on_to_its_plot_and_fills_its_store_though_nobody_reads_the_screen(tmp_path: Path) -> None:
+    """It tells its space before it begins: the pipe breaks before the first run."""
+    trained = "name: s\nsystem: {base: dgx_h100}\nworkload: {model: gpt2, mode: train, batch: 8, seq: 256}\n"
+    (tmp_path / "step.yaml").write_text(trained)
+    searched = ["search", "step.yaml", "--vary", "tp=1", "--vary", "pp=1", "--vary", "zero=1", "--vary", "microbatch=1"]
+    assert _unheard(tmp_path, [*searched, "--store", "kept.db"]) == 0
+    assert (tmp_path / "kept.db").is_file()
+    assert _unheard(tmp_path, [*searched, "--store", "kept.db", "--plot", "made.html"]) == 0
+    assert "plotly" in (tmp_path / "made.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("asked", [["run", "plain.yaml"], ["library"], ["study", "plain.yaml"], ["chips"]])
+@pytest.mark.usefixtures("scenario")
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, asked: list[str]) -> None:
+    assert _unheard(tmp_path, asked) == 0
+
+
+def _unheard(folder: Path, asked: list[str]) -> int:
+    """The exit code of the command where what it prints goes to a pipe without a reader."""
+    read, write = os.pipe()
+    os.close(read)
+    beside = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "overlapse", *asked]
+    try:
+        return subprocess.run(
+            command, cwd=folder, env=beside, stdout=write, stderr=write, timeout=120, check=False
+        ).returncode
+    finally:
+        os.close(write)
+
+
+def _into(folder: Path, asked: list[str]) -> list[str | Path]:
+    """The same words, with files of a folder."""
+    return [folder / word if "." in word or word == "made" else word for word in asked]

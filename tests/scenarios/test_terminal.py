@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from hw import SpecError
 from hw.input import printable
+from scenarios.console.streams import ERRORS
 from scenarios.console.terminal import console, print_rows
-from tests.support.cases import overlapse, problem_lines
+from tests.support.cases import MATMUL, overlapse, problem_lines, started, written
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Everything that moves a cursor or turns a line, but the newline."""
@@ -289,3 +290,29 @@ def test_what_goes_on_in_explain_stands_further_in(monkeypatch: pytest.MonkeyPat
     lines = overlapse("explain", "library:llama3_8b_block").stdout.partition("ops as understood")[0].splitlines()[3:]
     assert any(line.startswith("    ") for line in lines)
     assert all(line.startswith("  ") and len(line) <= 80 for line in lines if line)
+
+
+DRAWN = [path for place in ("hw/network", "analysis/terminal", "scenarios/cli", "scenarios/outcome")
+         for path in sorted(Path(place).rglob("*.py"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", DRAWN, ids=str)
+def test_every_character_that_is_drawn_has_one_in_ascii(path: Path) -> None:
+    """Of the same width, so that columns stay where they are; only the sign of plus or minus is longer."""
+    drawn = {each for line in path.read_text("utf-8").splitlines() for each in line if ord(each) > 127}
+    for each in drawn - {"±"}:
+        spelled = each.encode("ascii", ERRORS)
+        assert len(spelled) == 1, each
+        assert spelled != b"?", each
+
+
+@pytest.mark.parametrize("asked", [["run", "bars.yaml"], ["what-if", "bars.yaml"], ["topology", "torus(3,3)"]])
+def test_a_terminal_that_is_not_utf_8_gets_the_same_lines_in_ascii(tmp_path: Path, asked: list[str]) -> None:
+    """Every line as long as it is elsewhere, with the same letters and figures in it."""
+    written(tmp_path, MATMUL, "bars.yaml")
+    plain, spelled = (started(tmp_path, *asked, PYTHONIOENCODING=code).stdout for code in ("utf-8", "ascii"))
+    drawn, lines = plain.decode("utf-8").splitlines(), spelled.decode("ascii").splitlines()
+    assert [len(line) for line in drawn] == [len(line) for line in lines]
+    assert "?" not in spelled.decode("ascii")
+    for line, other in zip(drawn, lines, strict=True):
+        assert all(b == a for a, b in zip(line, other, strict=True) if ord(a) < 128)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -62,3 +65,10 @@ def overlapse(*arguments: object) -> Result:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
+
+
+def started(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """The command as a process of its own, started in a folder."""
+    command = [sys.executable, "-m", "overlapse", *arguments]
+    beside = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "80", **environment}
+    return subprocess.run(command, cwd=folder, env=beside, capture_output=True, timeout=120, check=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ import typer
 _File = Annotated[str, typer.Argument(help="A CSV of measured operators (docs/accuracy.md has its columns).")]
 _Chip = Annotated[str, typer.Option("--chip", help="The chip that they were measured on, by name or file.")]
 _Start = Annotated[str, typer.Option("--start", help="The architecture whose kernels the fit begins with.")]
-_Out = Annotated[str | None, typer.Option("--out", "-o", help="Write the block to this file, not to stdout.")]
+_Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the block to this file, not to stdout.")]
 
 
 def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]]) -> None:
@@ -21,13 +22,12 @@ def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[No
     def calibrate(file: _File, chip: _Chip, start: _Start = "hopper", out: _Out = None) -> None:
         """Find how long a chip's kernels take, in timings of operators. Made are a block for its file, and residuals."""
         with reporting():
-            from pathlib import Path
-
             from hw import Mark, Problem, SpecError, load_chip
             from hw.chips import architecture_on
             from scenarios.calibration import block_text
             from scenarios.calibration import calibrate as found
             from scenarios.cli.show.errors import show_stages
+            from scenarios.console.outputs import promised
             from scenarios.validation import read_rows
 
             of = load_chip(chip)
@@ -35,10 +35,11 @@ def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[No
                 base = architecture_on(start, of)
             except ValueError as error:
                 raise SpecError([Problem(Mark("--start"), str(error))]) from None
-            made = found(read_rows(Path(file)), of, base, f"overlapse calibrate {Path(file).name}")
-            show_stages(made, start)
-            text = block_text(made.times)
-            if out is None:
-                typer.echo(text, nl=False)
-            else:
-                Path(out).write_text(text, encoding="utf-8")
+            with promised(*(out,) if out is not None else ()):
+                made = found(read_rows(Path(file)), of, base, f"overlapse calibrate {Path(file).name}")
+                show_stages(made, start)
+                text = block_text(made.times)
+                if out is None:
+                    typer.echo(text, nl=False)
+                else:
+                    out.write_text(f"# made by overlapse calibrate\n{text}", encoding="utf-8")

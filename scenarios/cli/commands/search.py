@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,6 +63,7 @@ def register(
             from scenarios.building.build import load_scenario
             from scenarios.cli.show.search import search_record, show_search, show_space
             from scenarios.console.pictures import picture
+            from scenarios.console.streams import unheard
             from scenarios.console.terminal import console
             from scenarios.console.waiting import waiting
             from scenarios.questions.searching.drawn import check_drawn, drawn
@@ -83,9 +84,9 @@ def register(
             if draw is not None:
                 checks.append(partial(check_drawn, draw, goals, most))
             _check_all(checks)
-            if not json:
-                show_space(console(), space_of(scenario, values))
-            with picture(plot) as draw_picture:
+            with picture(plot) as draw_picture, unheard() if store is not None else nullcontext():
+                if not json:
+                    show_space(console(), space_of(scenario, values))
                 with waiting("searching"), search_runs(scenario, store, jobs, workers) as runs:
                     if draw is not None:
                         found = drawn(scenario, draw, values, seed, runs)
