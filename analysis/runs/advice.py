@@ -14,6 +14,9 @@ from simulator import RunOptions
 MAX_TASKS = 20_000
 """Above this many tasks the re-runs would take longer than the run is worth waiting for."""
 
+LEAST = 0.0005
+"""Share of the time that a change saves at the least: less is shown as nothing."""
+
 _GONE = {"launch": "no launch time", "latency": "no hop latency"}
 """Fixed times are taken away rather than halved."""
 
@@ -50,6 +53,6 @@ def advice(summary: Summary) -> list[Advice]:
         faster = summary.beside.faster(name, 2.0)
         times.append((f"{name} x2", summary.again(plan.graph, plan.system, plan.options, faster).time_s))
     for change, again in times:
-        if again < time_s * (1 - 1e-4):
+        if 1 - again / time_s >= LEAST:
             found.append(Advice(change, again, 1 - again / time_s))
     return sorted(found, key=lambda each: (-each.gain, each.change))

@@ -43,9 +43,6 @@ _TIGHTER = ((0.0, 3), (0.01, 3), (0.01, 2), (0.01, 1), (0.05, 1))
 
 _HELPS = 4
 
-_TOLD = 0.0005
-"""Share of the time that a change has to save to be told: less is shown as nothing."""
-
 _LEAST_WIDTH = {"": 1, "op": 6, "time": 8, "share": 7, "FLOP/B": 6, "bound by": 8}
 
 
@@ -273,7 +270,7 @@ def _helpful(summary: Summary, also: Sequence[Advice]) -> str:
         return "nothing: there is nothing to do"
     tasks = len(summary.plan.program)
     every = sorted([*advice(summary), *also], key=lambda each: -each.gain)
-    found = [each for each in every[:_HELPS] if each.gain >= _TOLD]
+    found = every[:_HELPS]
     if found:
         return "; ".join(f"{each.change}: -{100 * each.gain:.1f} %" for each in found)
     if tasks > MAX_TASKS:

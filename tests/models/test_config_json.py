@@ -260,6 +260,18 @@ def test_a_file_names_its_folder(tmp_path: Path) -> None:
     assert read(folder, HUB["llama3_8b"]).name == "Llama-3-8B"
 
 
+def test_a_model_has_the_name_of_its_file_or_of_the_folder_of_its_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the folder is the one in which the command is typed."""
+    folder = tmp_path / "Llama-3-8B"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for file, named in (("config.json", "Llama-3-8B"), ("mine.json", "mine")):
+        Path(file).write_text(json.dumps(HUB["llama3_8b"]), "utf-8")
+        assert load_model(file).name == named
+
+
 DEFAULTS = {
     "llama": 6_738_415_616,
     "mistral": 7_241_732_096,

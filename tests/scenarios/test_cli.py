@@ -105,6 +105,9 @@ def test_other_ways_to_run_are_suggested(pair: str, tmp_path: Path) -> None:
 def test_what_saves_next_to_nothing_is_not_suggested() -> None:
     shown = overlapse("run", "library:attention_flash_small_sram").stdout
     assert "would help   matrix unit x2: -31.4 %\n" in shown
+    explained = overlapse("explain", "library:attention_flash_small_sram").stdout
+    assert "perfect overlap inside" not in explained
+    assert "-0.0 %" not in explained
 
 
 def test_padding_is_told_where_it_matters(tmp_path: Path) -> None:

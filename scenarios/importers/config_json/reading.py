@@ -20,7 +20,9 @@ _MOST_TOLD = 12
 
 def config_document(path: Path) -> Document:
     """The model that a config.json describes, in the words of `scenarios.models`. Raises SpecError."""
-    return config_words(read_document(path), path.parent.name or "model")
+    # a hub's file is called config.json in all repositories: the folder tells whose it is
+    name = path.stem if path.stem != "config" else path.absolute().parent.name
+    return config_words(read_document(path), name or "model")
 
 
 def config_words(config: Document, name: str) -> Document:
