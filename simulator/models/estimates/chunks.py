@@ -100,15 +100,9 @@ class Chunks:
 
     def of(self, step: Step) -> Sequence[Sized]:
         """The sort of each chunk of a step, in the order of the model."""
-        counts, told = step.parallel.cut(self.model.layers), _manner(step, self.model)
+        told = _manner(step, self.model)
         manner = self._manners.setdefault(told, len(self._manners))
-        first = 0
-        found = []
-        for at, size in enumerate(counts):
-            where = Slice(first, first + size, opens=at == 0, closes=at + 1 == len(counts))
-            found.append(self._sort(step, where, manner))
-            first += size
-        return found
+        return [self._sort(step, step.slice_of(at), manner) for at in range(step.parallel.chunks)]
 
     def _sort(self, step: Step, where: Slice, manner: int) -> Sized:
         runs = self._runs_of(where)
@@ -134,7 +128,9 @@ class Chunks:
         remade = training.recompute
         cut = min(max(remade, where.first), where.end) - where.first if isinstance(remade, int) else remade
         kinds = tuple((run.blocks, run.repeat if counted else 0) for run in self._runs_of(where))
-        return where.opens, where.closes, cut, kinds
+        # what libraries hold stands in the first chunk of a stage
+        leads = where.leads or training.engine == "plain"
+        return where.opens, where.closes, leads, cut, kinds
 
 
 def _in_pieces(chunk: PipelineChunk, parallel: Parallel) -> PipelineChunk:

@@ -18,7 +18,7 @@ from simulator.models.estimates.prices import Price, Prices
 from simulator.models.estimates.program import ALONE, Around, Line, Lines, Ref, Structure
 from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import AXES, COPIES
-from simulator.ops.kernel import Access, Kernel
+from simulator.ops.kernel import Access, Kernel, beside
 from simulator.ops.views import seen_through
 from simulator.passes.binding import bind_op
 from simulator.passes.fusion import fuse
@@ -249,7 +249,8 @@ def _places(structure: Structure, line: Line, around: Around, kernels: Sequence[
     after = [ref for each in lines for name, offset in each.after for ref in structure.refs(name, offset)]
     found = []
     for kernel in kernels:
-        refs = [ref for access in kernel.reads for ref in structure.refs(access.tensor, rounds.get(access.tensor))]
+        read = [(access.tensor, _round_of(access.tensor, rounds)) for access in kernel.reads]
+        refs = [ref for name, offset in read for ref in structure.refs(name, offset)]
         keeps = tuple(dict.fromkeys(refs))
         refs = list(dict.fromkeys((*refs, *after)))
         made = dict.fromkeys((*(access.tensor for access in kernel.writes), *kernel.ops))
@@ -264,3 +265,8 @@ def _places(structure: Structure, line: Line, around: Around, kernels: Sequence[
         makes = tuple(structure.slot(name) for name in made)
         found.append(Place(reads, asks, makes, keeps, written, tuple(grown)))
     return tuple(found)
+
+
+def _round_of(name: str, rounds: Mapping[str, int | None]) -> int | None:
+    """Of which round a tensor is read: what was made beside another is of the same round as that."""
+    return rounds[name] if name in rounds else rounds.get(name.partition(beside("", ""))[0])

@@ -21,11 +21,12 @@ from simulator.models.steps.parts import Part
 from simulator.models.steps.pytorch.pools import outside_of_blocks
 from simulator.models.steps.roles import step_roles
 from simulator.models.steps.saved.kept import kept_by_blocks
-from simulator.models.steps.storage.buffer import HERE, Buffer, size_of
+from simulator.models.steps.storage.buffer import Buffer, size_of
 from simulator.models.steps.storage.held_back import Group, HeldBack, held_back
 from simulator.models.steps.storage.tied import Tie
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import Left, PipelineChunk
+from simulator.passes.pipeline.halves import split_backward
 from simulator.passes.pipeline.paces import pace_of, paced_in
 from simulator.passes.pipeline.schedules import Pass
 from simulator.passes.pipeline.step import room_for
@@ -51,7 +52,8 @@ class Optimizer:
 
 class Chunk:
     """One chunk being built. `takes`: the stream that it takes in, None in the first; `is_last`: it ends in the loss;
-    `held`: what is there for the whole step and nothing computes with; `ties`: weights that another stage has, too."""
+    `held`: what is there for the whole step and nothing computes with; `ties`: weights that another stage has, too;
+    `returned`: what is made of the last microbatch that is held until the step is over."""
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Chunk:
     ) -> None:
         self.parts, self.stored, self.optimizer, self.held = parts, stored, optimizer, held
         self.ties: Mapping[str, Tie] = {}
+        self.returned = ""
         self.root = outside_of_blocks(parts, stored) if stored.pytorch else []
         self.forward: Items = tuple(item for part in parts for item in part.items)
         makes = parts[-1].makes
@@ -248,6 +251,9 @@ class Chunk:
             # whoever reads it last keeps it so long
             kept = Tensor(f"held{self.held[0].name}", "fp32", ())
             items.append(Op(kept, "custom", tuple(self.held), (("bytes", "0"),)))
+        if self.returned:
+            made = tuple(op.output for op in every_op(self.forward) if op.name == self.returned)
+            items.append(Op(Tensor("returned", "fp32", ()), "custom", made, (("bytes", "0"),)))
         return items
 
     def _summed(self, buffer: Buffer) -> tuple[list[Op], Tensor]:
@@ -272,36 +278,6 @@ class Chunk:
                     items.append(Op(whole, "all_reduce", (op.output,), (("over", op.output.partial),)))
                     awaited[-1] = whole.name
         return awaited
-
-
-def split_backward(
-    items: Sequence[Op | Repeat], weights: Collection[str]
-) -> tuple[list[Op | Repeat], list[Op | Repeat]]:
-    """A backward pass in two: the gradients of activations, then those of `weights` (by name) and what becomes of them. A
-    block becomes two, of which the second reads what the first left in the same round."""
-    late = set(weights)
-    for op in every_op(tuple(items)):
-        if late.intersection(tensor.name for tensor in op.inputs):
-            late.add(op.name)
-    first: list[Op | Repeat] = []
-    second: list[Op | Repeat] = []
-    for item in items:
-        if isinstance(item, Op):
-            (second if item.name in late else first).append(item)
-            continue
-        soon = tuple(op for op in item.items if isinstance(op, Op) and op.name not in late)
-        left = {op.name for op in soon} | {start for start, _ in item.carry}
-        rest = tuple(_elsewhere(op, left) for op in item.items if isinstance(op, Op) and op.name in late)
-        first.append(replace(item, items=soon))
-        if rest:
-            second.append(replace(item, items=rest, carry=()))
-    return first, second
-
-
-def _elsewhere(op: Op, left: Collection[str]) -> Op:
-    """An op in a block of its own, which asks for what another block left in the same round."""
-    inputs = (replace(each, rounds=HERE) if each.name in left and not each.rounds else each for each in op.inputs)
-    return replace(op, inputs=tuple(inputs))
 
 
 def _insert(items: list[Op | Repeat], ops: Sequence[Op], made: Collection[str]) -> None:

@@ -60,13 +60,15 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Slice:
     """Which blocks a chunk has, from `first` to before `end`; `number`: of the chunk, None if it is the only one.
-    `opens`, `closes`: whether the model begins and ends with it, which a chunk without blocks does not tell."""
+    `opens`, `closes`: whether the model begins and ends with it, which a chunk without blocks does not tell; `leads`:
+    whether it is the first chunk of its stage."""
 
     first: int
     end: int
     number: int | None = None
     opens: bool = True
     closes: bool = True
+    leads: bool = True
 
     @property
     def suffix(self) -> str:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from hw import Mark, Problem, SpecError
 from hw.input import unknown
-from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
+from simulator.graph.items import Op, Repeat, Tensor, every_op
 from simulator.graph.op_graph import OpGraph
 from simulator.models.parameters import Model
 from simulator.models.steps.buffers import STATES, Stored
@@ -130,6 +130,12 @@ class Step:
         """Whether a stage of a pipeline waits for what it sends: Megatron-LM does, unless it is told to overlap."""
         return self.training.engine == "megatron"
 
+    @property
+    def _holds_returned(self) -> bool:
+        """Whether what the model returned of the last microbatch is held until the step is over: a loop of PyTorch's own
+        lets go of it once it has the loss."""
+        return bool(self.training.eager) and not self.stored.pytorch and self.parallel.chunks == 1
+
     def graph(self) -> OpGraph:
         """All chunks put together."""
         return self._whole() if self.parallel.chunks == 1 else self._pipelined()
@@ -149,20 +155,11 @@ class Step:
             shared = {op.name for op in every_op(tuple(declared))}
             names = {name: f"{name}{_LAST}" for name in own_names(last, shared)}
             fuse += [tuple(names[name] for name in group) for group in fuse]
-        # a loop of PyTorch's own lets go of what the model returned once it has the loss
-        holds = self.training.eager and not self.stored.pytorch
-        held = (self._held(last, chunk.parts[-1].returns),) if holds else ()
-        items += final.behind_others(renamed((*last, *chunk.stepped(), *held), names), names)
+        items += final.behind_others(renamed((*last, *chunk.stepped()), names), names)
         dims = {**self.sizes, **chunk.dims(self.sizes)}
         roles = chunk.roles()
         roles |= {called: roles[name] for name, called in names.items() if name in roles}
         return OpGraph(dims, tuple(items), fuse=[list(group) for group in fuse] or "none", roles=roles)
-
-    @staticmethod
-    def _held(last: Items, returned: str) -> Op:
-        """What reads, when the step is over, what the model returned: that is held until then."""
-        made = [op.output for op in every_op(last) if op.name == returned]
-        return Op(Tensor("returned", "fp32", ()), "custom", tuple(made), (("bytes", "0"),))
 
     def _pipelined(self) -> OpGraph:
         """A pipeline of chunks, in the order of its schedule. Raises SpecError for what cannot be one."""
@@ -187,25 +184,28 @@ class Step:
         """The chunks of a pipeline and the sizes of their buffers, whose dims have the names of one chunk where all are
         alike, else a number each."""
         counts = self.parallel.cut(self.stack.layers)
-        firsts = [sum(counts[:at]) for at in range(len(counts))]
         for numbered in (False, True):
-            chunks = [
-                self.chunk(Slice(first, first + count, at if numbered else None, at == 0, at + 1 == len(counts)))
-                for at, (first, count) in enumerate(zip(firsts, counts, strict=True))
-            ]
+            chunks = [self.chunk(self.slice_of(at, at if numbered else None)) for at in range(len(counts))]
             sizes = [chunk.dims(self.sizes) for chunk in chunks]
             dims = {name: size for each in sizes for name, size in each.items()}
             if all(each.items() <= dims.items() for each in sizes):
                 break
         return chunks, dims
 
+    def slice_of(self, at: int, number: int | None = None) -> Slice:
+        """The blocks of the chunk in one place; `number`: what it is told apart by."""
+        counts = self.parallel.cut(self.stack.layers)
+        first = sum(counts[:at])
+        return Slice(first, first + counts[at], number, at == 0, at + 1 == len(counts), at < self.parallel.pp)
+
     def _held_by_libraries(self, parts: Sequence[Part], where: Slice) -> list[Tensor]:
         """What a chip's libraries hold for a whole run; of several chunks of a stage the first has it, but for pools, which
         are as large as what a chunk has."""
-        is_first = (where.number or 0) < self.parallel.pp
-        if self.stored.megatron and is_first:
+        if self.stored.megatron:
+            if not where.leads:
+                return []
             return placeholders(parts, Layout.of(self.parallel), self.sizes, self.parallel, where.mark)
-        return pools(parts, self.stored, where.mark) if self.stored.pytorch else []
+        return pools(parts, self.stored, where.mark, where.leads) if self.stored.pytorch else []
 
     def chunk(self, where: Slice) -> Chunk:
         """One chunk: some of the blocks, with what stands before and behind them."""
@@ -217,6 +217,7 @@ class Step:
             raise SpecError([Problem(Mark("parallel.layers"), message)])
         held = self._held_by_libraries(parts, where)
         chunk = Chunk(parts, self.stored, optimizer, takes, where.closes, held)
+        chunk.returned = parts[-1].returns if self._holds_returned else ""
         if self.parallel.pp > 1:
             ends = (0, self.parallel.pp - 1) if where.opens else (self.parallel.pp - 1, 0)
             chunk.ties = {part.tied.name: Tie(part.tied, *ends) for part in parts if part.tied is not None}

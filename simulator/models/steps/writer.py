@@ -48,7 +48,7 @@ class Writer:
     matmul: str | None = None
     narrowed: dict[str, Tensor] = field(default_factory=dict)
     remakes: dict[str, Remake] = field(default_factory=dict)
-    casts: dict[str, Tensor] = field(default_factory=dict)
+    casts: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     wide: str = ""
     in_rows: bool = False
 
@@ -74,11 +74,12 @@ class Writer:
         which has none, once."""
         if DTYPE_BYTES[x.dtype] <= DTYPE_BYTES[self.dtype]:
             return x
-        base = x.name.removesuffix(self.suffix) if self.suffix else x.name
-        name = f"{base}c{user if self.eager else ''}"
-        if name not in self.casts:
-            self.casts[name] = self.op("cast", x, out=name, shape=x.dims, partial=x.partial, memory=x.memory)
-        return self.casts[name]
+        by = user if self.eager else ""
+        if (x.name, by) not in self.casts:
+            base = x.name.removesuffix(self.suffix) if self.suffix else x.name
+            told = self.op("cast", x, out=f"{base}c{by}", shape=x.dims, partial=x.partial, memory=x.memory)
+            self.casts[x.name, by] = told
+        return self.casts[x.name, by]
 
     def tensor(self, name: str, shape: Iterable[Dim], dtype: str = "", memory: str = "") -> Tensor:
         """A tensor of the activations' dtype, in their memory, unless another is said."""

@@ -1,6 +1,7 @@
 """What the kernels of many ops read and make, as columns: stamped out for all of them at once.
 
-Model: a stamp says by places in its op what a kernel reads and makes; a place is a value of the op. What a kernel reads it
+Model: a stamp says by places in its op what a kernel reads and makes; a place is a value of the op, and behind its inputs
+come the values that were made beside those. What a kernel reads it
 reads through views; as `simulator.ops.views` has it, what else lies behind those comes last.
 """
 
@@ -20,11 +21,14 @@ from simulator.passes.stamping.views import Views
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """Which stamp each kernel is of which op, in program order; `made_first`: by op, the first value that it made up."""
+    """Which stamp each kernel is of which op, in program order; `made_first`: by op, the first value that it made up;
+    `beside`: values that kernels read and that were made beside inputs, `beside_first`: by op, its first one of those."""
 
     op: Any
     stamp: Any
     made_first: Any
+    beside: Any
+    beside_first: Any
 
 
 def fill(kernels: Kernels, flat: FlatOps, stamps: Sequence[Stamp], stamped: Stamped, views: Views) -> None:
@@ -48,8 +52,11 @@ def _values(flat: FlatOps, places: Sequence[Sequence[int]], stamped: Stamped) ->
     op = stamped.op[kernel]
     found = stamped.made_first[op] + (OUT - 1 - place)
     found[place == OUT] = op[place == OUT]
-    given = place >= 0
     first = np.asarray(flat.first, dtype=np.int64)
+    behind = place - np.diff(first)[op]
+    more = behind >= 0
+    found[more] = stamped.beside[stamped.beside_first[op[more]] + behind[more]]
+    given = (place >= 0) & ~more
     found[given] = np.asarray(flat.reads, dtype=np.int64)[first[op[given]] + place[given]]
     return found, count
 

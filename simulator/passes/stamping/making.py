@@ -1,21 +1,21 @@
 """Binding ops once for all that are alike, and stamping out the kernels of the others.
 
 Model: kernels of ops that are alike differ in names only. A name of a kernel is that of a tensor of its op, or begins with
-the op's own name. An op whose kernels name anything else is bound by itself: nothing is read off such a name. What an op is
-to come after is told beside its kernels. Of ops that read several values through one view, those are alike that read as
-many.
+the op's own name, or, where kernels only read it, with that of an input: what its maker made beside it. An op whose kernels
+name anything else is bound by itself: nothing is read off such a name. What an op is to come after is told beside its
+kernels. Of ops that read several values through one view, those are alike that read as many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op
-from simulator.ops.kernel import Kernel
+from simulator.ops.kernel import Kernel, beside
 from simulator.ops.registry import ShapeError
 from simulator.passes.stamping.alike import alike_ops
 from simulator.passes.stamping.stamp import named_in
@@ -28,13 +28,15 @@ Failed = Callable[[Op, ShapeError], None]
 @dataclass(frozen=True, slots=True)
 class Bound:
     """The kernels of an op, by its number, and the names in them that are neither its own nor of what it reads. `usual`:
-    these follow from the op, so that its kernels are stamped out for all like it."""
+    these follow from the op, so that its kernels are stamped out for all like it. `beside`: by their names, what kernels
+    read that was made beside an input: the place of that, and what follows in the name."""
 
     at: int
     op: Op
     kernels: list[Kernel]
     made_up: tuple[str, ...] = ()
     usual: bool = True
+    beside: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def rests(self) -> tuple[str, ...]:
@@ -71,10 +73,12 @@ class Groups:
         op = self._flat.unawaiting(at)
         kernels = self._bind(op)
         own = {*(tensor.name for tensor in op.inputs), op.name}
-        made_up = dict.fromkeys(name for kernel in kernels for name in named_in(kernel) if name not in own)
+        beyond = dict.fromkeys(name for kernel in kernels for name in named_in(kernel) if name not in own)
+        read = _beside_inputs(op, kernels)
+        made_up = tuple(name for name in beyond if name not in read)
         distinct = len(own) == len({*self._flat.values_of(at)}) + 1
         usual = distinct and all(name.startswith(op.name) for name in made_up)
-        return Bound(at, op, kernels, tuple(made_up), usual)
+        return Bound(at, op, kernels, made_up, usual, read)
 
     def part(self, views: Views) -> None:
         """Part the ops that read several values through one view by how many these are."""
@@ -106,3 +110,16 @@ class Groups:
         known = self.bound[self.of[at]]
         self.bound.append(known if known.at == at else self._bound(at))
         return len(self.bound) - 1
+
+
+def _beside_inputs(op: Op, kernels: Sequence[Kernel]) -> dict[str, tuple[int, str]]:
+    """What kernels of an op only read, and who made an input made beside that: by name, place and rest of the name."""
+    made = {name for kernel in kernels for name in (op.name, *(access.tensor for access in kernel.writes))}
+    read = dict.fromkeys(access.tensor for kernel in kernels for access in kernel.reads)
+    found: dict[str, tuple[int, str]] = {}
+    for name in (each for each in read if each not in made):
+        for place, tensor in enumerate(op.inputs):
+            rest = name.removeprefix(tensor.name)
+            if rest != name and rest.startswith(beside("", "")):
+                found[name] = place, rest
+    return found

@@ -7,7 +7,7 @@ worked out over columns (`simulator.passes.stamping.columns`). A kernel as an ob
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -22,7 +22,7 @@ from simulator.passes.kernels import Called, Kernels, Standing, called
 from simulator.passes.stamping.columns import Stamped, fill
 from simulator.passes.stamping.making import Failed, Groups
 from simulator.passes.stamping.stamp import OUT, Stamp, renamed, stamp_of
-from simulator.passes.stamping.views import Views
+from simulator.passes.stamping.views import Beside, Views
 
 
 class Stamps:
@@ -55,7 +55,21 @@ class Stamps:
         groups.part(self._views)
         self._stamps: list[Stamp] = []
         self._alone: dict[int, Kernel] = {}
+        self._beside = [*self._read_beside(groups, beside)]
+        reads = np.asarray([len(each.beside) for each in groups.bound], dtype=np.int64)[groups.of]
+        self._beside_first = np.concatenate([[0], np.cumsum(reads)])
         self._stamp_out(groups, first)
+
+    def _read_beside(self, groups: Groups, beside: Beside) -> Iterator[int]:
+        """By op, the values that its kernels read and that were made beside its inputs."""
+        reads = [tuple(each.beside.values()) for each in groups.bound]
+        some = np.flatnonzero(np.asarray([bool(each) for each in reads], dtype=bool)[groups.of])
+        for at in some.tolist():
+            values = self._flat.values_of(at)
+            for place, rest in reads[groups.of[at]]:
+                made = beside(values[place], rest)
+                # what nobody made beside anything is the input itself
+                yield values[place] if made is None else made
 
     def _stamp_out(self, groups: Groups, made_first: Any) -> None:
         """Fill in the kernels. `made_first`: by op, the first value that it made beside its output."""
@@ -69,7 +83,8 @@ class Stamps:
             if not bound.usual:
                 alone[bound.at] = []
             since[group], count[group] = len(self._stamps), len(bound.kernels)
-            called = [tensor.name for tensor in bound.op.inputs], bound.op.name, bound.made_up
+            inputs = [*(tensor.name for tensor in bound.op.inputs), *bound.beside]
+            called = inputs, bound.op.name, bound.made_up
             for kernel in bound.kernels:
                 seen = seen_through(kernel, behind, sizes)
                 self._stamps.append(stamp_of(kernel, self.kernels.template(seen), called))
@@ -80,7 +95,9 @@ class Stamps:
         stamp = np.arange(len(op)) + np.repeat(since[groups.of] - np.cumsum(each) + each, each)
         # by kernel: its op, and its stamp
         self._op, self._stamp = array("i", op.tolist()), array("i", stamp.tolist())
-        fill(self.kernels, self._flat, self._stamps, Stamped(op, stamp, made_first), self._views)
+        beside = np.asarray(self._beside, dtype=np.int64)
+        stamped = Stamped(op, stamp, made_first, beside, self._beside_first)
+        fill(self.kernels, self._flat, self._stamps, stamped, self._views)
         starts = np.cumsum(each) - each
         self.kernels.add_waits(*self._waits(starts, each))
         for at, kernels in alone.items():
@@ -135,6 +152,11 @@ class Stamps:
         copies = {ending: number for number, ending in enumerate(flat.endings)}
         return Standing(names, copies, name, copy[op], turn[op])
 
+    def _values(self, at: int) -> list[int]:
+        """The values that an op reads, and those that were made beside them."""
+        first, last = self._beside_first[at : at + 2].tolist()
+        return [*self._flat.values_of(at), *self._beside[first:last]]
+
     def value_name(self, value: int) -> str:
         """The name of a value."""
         count = len(self._flat)
@@ -172,7 +194,7 @@ class Stamps:
         stamp, flat, at = self._stamps[self._stamp[number]], self._flat, self._op[number]
         place = stamp.places[stamp.kernel.name]
         if place >= 0:
-            return flat.name(flat.values_of(at)[place])
+            return self.value_name(self._values(at)[place])
         return flat.name(at) + (stamp.rests[-2 - place] if place != OUT else "")
 
     def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
@@ -198,9 +220,11 @@ class Stamps:
     def _stamped(self, number: int) -> Kernel:
         """A kernel under the names of its op; nothing of what it is to come after."""
         flat, at, stamp = self._flat, self._op[number], self._stamps[self._stamp[number]]
-        values, own = flat.values_of(at), flat.name(at)
+        values, own = self._values(at), flat.name(at)
         named = {
-            name: flat.name(values[place]) if place >= 0 else own + (stamp.rests[-2 - place] if place != OUT else "")
+            name: self.value_name(values[place])
+            if place >= 0
+            else own + (stamp.rests[-2 - place] if place != OUT else "")
             for name, place in stamp.places.items()
         }
         path = flat.turns[flat.turn[at]]

@@ -53,3 +53,10 @@ def test_every_layout_does_the_same_matmuls(parallel: Parallel, micro: int) -> N
     once = [each.kernel for each in result.plan.kernels if not each.kernel.recompute]
     flops = sum(kernel.matrix_flops for kernel in once) * parallel.chips
     assert flops == pytest.approx(alone(micro) * parallel.replicas, rel=1e-9)
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+def test_what_is_kept_of_sums_over_chips_is_not_added_up(sequence: bool) -> None:
+    """Nothing reads the sums that the last matmul leaves: they are held as they are, and nothing is sent for it."""
+    result = step(Parallel(tp=2, sequence=sequence), recompute="alternate", eager=True)
+    assert result.plan.inserted == ()

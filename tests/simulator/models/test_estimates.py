@@ -142,13 +142,35 @@ def test_many_microbatches_are_as_many_periods(schedule: Any) -> None:
 @given(SIZES, st.sampled_from(("none", "selective", "full")), st.integers(1, 3))
 @settings(max_examples=5, deadline=None)
 def test_what_is_given_is_what_the_run_has_from_its_begin(sizes: dict[str, Any], recompute: str, micro: int) -> None:
-    found, result = both(Parallel(**sizes), micro, recompute=recompute)
+    check_given(*both(Parallel(**sizes), micro, recompute=recompute))
+
+
+@pytest.mark.parametrize("layers", [4, 5], ids=["chunks_alike", "chunks_unlike"])
+@pytest.mark.parametrize("engine", ["plain", "megatron", "pytorch"])
+def test_what_libraries_hold_is_held_once_on_a_chip(engine: Any, layers: int) -> None:
+    """Workspaces are a chip's, whatever the number of chunks of a stage."""
+    model, workspaces = replace(FIVE, layers=layers), []
+    one = Parallel(pp=2, tp=2)
+    for parallel in (one, replace(one, interleave=2, schedule="interleaved")):
+        found, result = both(parallel, 4, model, engine=engine)
+        check_given(found, result)
+        first = min(result.plan.simulated)
+        mine = [each for each in holdings(result) if each.chip == first and each.tensor.startswith("workspaces")]
+        workspaces.append(sum(each.nbytes for each in mine))
+    assert workspaces[0] == workspaces[1]
+    assert bool(workspaces[0]) == (engine != "plain")
+
+
+def check_given(found: Estimate, result: Result) -> None:
+    """What stages hold for the whole step, on the first chip of each."""
+    chips = sorted(result.plan.simulated)
+    chips = chips[:: len(chips) // len(found.memory)]
     begun: dict[int, float] = dict.fromkeys(result.plan.simulated, 0.0)
     made = {op.name for op in result.plan.graph.flat()}
     for each in holdings(result):
         if each.tensor not in made and "/" not in each.tensor:
             begun[each.chip] += each.nbytes
-    assert [sum(stage.given.values()) for stage in found.memory] == pytest.approx([begun[at] for at in sorted(begun)])
+    assert [sum(stage.given.values()) for stage in found.memory] == pytest.approx([begun[at] for at in chips])
 
 
 @pytest.mark.parametrize("recompute", ["none", "selective", "full"])
@@ -159,6 +181,25 @@ def test_the_peak_is_that_of_the_run(tp: int, within: float, recompute: str) -> 
         found, result = both(Parallel(tp=tp), micro, recompute=recompute)
         assert found.peak_memory == pytest.approx(max(peaks(result)), rel=within)
         assert found.least_memory == pytest.approx(max(peaks(result)), rel=10 * within)
+
+
+OLDER: tuple[dict[str, Any], ...] = (
+    {"attention": "standard"},
+    {"attention": "fused_softmax", "dropout": True},
+    {"attention": "standard", "recompute": "selective", "dropout": True},
+    {"eager": True},
+    {"eager": "loss", "recompute": "alternate"},
+)
+
+
+@pytest.mark.parametrize("how", OLDER, ids=lambda how: " ".join(map(str, how.values())))
+@pytest.mark.parametrize("micro", [1, 3])
+def test_the_peak_is_that_of_the_run_however_attention_and_losses_are_made(how: dict[str, Any], micro: int) -> None:
+    """Also what ops keep beside their outputs, of each round, and what a model returned."""
+    options = RunOptions(overlap="none", launch_s=5e-6)
+    found, result = both(Parallel(), micro, options=options, **how)
+    assert found.peak_memory == pytest.approx(max(peaks(result)), rel=1e-12)
+    check_bounds(found, result)
 
 
 def test_blocks_in_two_runs_hand_on_what_they_carry() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from analysis import memory_frame, memory_levels
 from hw import Mesh, System, load_chip, parse_topology
 from simulator import Estimator, Parallel, Result, RunOptions, Training, simulate, train_graph
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
@@ -83,6 +84,31 @@ def test_a_gradient_is_not_called_what_an_op_is_called(recompute: Any) -> None:
     gradient = ops["da.0"].inputs[0].name
     assert gradient != "do.0"
     assert [each.name for each in ops[gradient].inputs] == ["dh.0"]
+
+
+@pytest.mark.parametrize(("dropout", "arrays"), [(False, 1), (True, 2)])
+@pytest.mark.parametrize("attention", ["standard", "fused_softmax"])
+@pytest.mark.parametrize("parallel", [Parallel(microbatch=BATCH), Parallel(pp=2)], ids=["one", "pipeline"])
+def test_weights_of_pairs_are_kept_for_the_backward_pass(
+    parallel: Parallel, attention: Any, dropout: bool, arrays: int
+) -> None:
+    """bf16, a number a head and pair in every layer, and once more what was left of them (Korthikanti et al. 2022, 5 a s^2
+    B a layer with a mask of a byte): all of them are there when the loss is, on all stages together; where attention is
+    made again those of one layer are."""
+    for recompute in ("none", "selective"):
+        how: dict[str, Any] = {"attention": attention, "dropout": dropout, "recompute": recompute}
+        frame = memory_frame(step(parallel, **how))
+        begins = frame["tensor"].astype(str).str.match(r"a[^/]*/(weights|dropped)$")
+        loss = frame.loc[frame["tensor"].astype(str).str.startswith("loss"), "begin"].max()
+        there = frame[begins & (frame["begin"] <= loss) & (frame["end"] > loss)]
+        if recompute == "none" and parallel.pp == 1:
+            assert there["bytes"].sum() == 2 * arrays * SCORES
+        elif recompute == "none":
+            # of two microbatches the last stage has finished one
+            assert there["bytes"].sum() >= 2 * arrays * SCORES / BATCH
+        else:
+            assert len(there) == 0
+            assert memory_levels(frame[begins])["bytes"].max() <= 2 * (1 + arrays) * SCORES / GPT.layers
 
 
 @pytest.mark.parametrize("recompute", ["none", "full"])

@@ -8,6 +8,7 @@ Source: DeepSeek-AI 2024 (DeepSeek-V3), section 3.3.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,6 +50,19 @@ def test_the_router_stays_as_wide_as_activations() -> None:
     experts = [name for name in dtypes if "egate" in name]
     assert len(experts) >= 3  # forwards, and twice backwards
     assert {dtypes[name] for name in experts} == {"fp8"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "amp_bf16", "mixed_bf16", "fp8"])
+def test_layers_of_two_kinds_side_by_side_each_cast_their_own(precision: str) -> None:
+    """Windows in every second block (Gemma 2, gpt-oss): as many casts of as many bytes as where all blocks are alike, and
+    every weight has a gradient."""
+    turns = replace(SMALL.attention, kinds=("sliding", "full"), window=SEQ)
+    casts = []
+    for model in (SMALL, replace(SMALL, attention=turns)):
+        result = step(Parallel(), model=model, precision=precision_of(precision, "training"))
+        assert matrix_flops(result) == pytest.approx(alone(1), rel=1e-12)
+        casts.append(sum(each.kernel.hbm_bytes for each in result.plan.kernels if each.kernel.kind == "cast"))
+    assert casts[0] == casts[1]
 
 
 def test_every_operand_is_cast_once() -> None:

@@ -24,10 +24,10 @@ from simulator.models.steps.storage.buffer import Buffer
 from simulator.models.steps.storage.workspaces import EVERYWHERE, WORKSPACE
 
 
-def pools(parts: Sequence[Part], stored: Stored, mark: str) -> list[Tensor]:
+def pools(parts: Sequence[Part], stored: Stored, mark: str, leads: bool = True) -> list[Tensor]:
     """The tensors that stand for the pools beside that of the ops themselves, for the parts of a chunk; `mark`: of the
-    chunk."""
-    sizes = {"workspaces": float(EVERYWHERE * WORKSPACE), "flats": _flats(parts, stored)}
+    chunk, `leads`: whether it is the first of its stage, which has the chip's workspaces."""
+    sizes = {"workspaces": float(EVERYWHERE * WORKSPACE) if leads else 0.0, "flats": _flats(parts, stored)}
     if stored.parallel.zero == 1:
         gradients = stored.precision.main_gradients or stored.precision.gradients
         sizes["reduced"] = sum(_shares(part, stored) for part in parts) * DTYPE_BYTES[gradients]

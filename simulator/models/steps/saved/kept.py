@@ -34,5 +34,7 @@ def _holding(block: Repeat, kept: Mapping[str, Tensor], made: Sequence[set[str]]
     unread = [replace(tensor, rounds=HERE) for name, tensor in kept.items() if name in of and name not in read]
     if not unread:
         return block
-    told = Tensor(f"kept{unread[0].name}", "fp32", ())
+    # sums over chips stay what they are: what says that it keeps them needs none
+    sums = "".join(dict.fromkeys(axis for tensor in unread for axis in tensor.partial))
+    told = Tensor(f"kept{unread[0].name}", "fp32", (), partial=sums)
     return replace(block, items=(Op(told, "custom", tuple(unread), (("bytes", "0"),)), *block.items))
