@@ -7,7 +7,8 @@ what they took where they were measured. A chip's file may say whose kernels its
 its kind has an architecture (GENERIC), the older one of a GPU, since kernels that need the newer one's units do not run on
 all.
 Kernels of a chip's own under another power limit (`set: {power: 500 W}`) have what that leaves, too.
-A library may run an older architecture's fused attention on a chip (`attention_like: ampere`): those units are there, too.
+A library may run an older architecture's fused attention on a chip (`attention_like: ampere`). Its instructions are there,
+but not as fast as the chip's own: of either unit's peak it has the share that the chip's architecture says (`earlier`).
 Where a chip's file says what long matmuls reach on it (`long_matmuls`), that comes first.
 Mean errors are those of the architecture on chips that it was not measured on (`elsewhere`): margins are wider.
 Assumes: a chip that has efficiencies of its own units, of HBM, or a launch time keeps to these.
@@ -20,10 +21,21 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hw.chips.chip import Chip
-from hw.chips.kernel_times import AttentionTimes, Family, KernelTimes, MatmulTimes, PassTimes, load_kernel_times
+from hw.chips.kernel_times import (
+    AttentionTimes,
+    EarlierTimes,
+    Family,
+    KernelTimes,
+    MatmulTimes,
+    PassTimes,
+    lineage,
+    load_kernel_times,
+)
 
 GENERIC = {"gpu": "ampere", "tpu": "tpu"}
 """Whose kernels those of a chip are taken for that says nothing of its own, by kind."""
+
+_ATTENTION: tuple[Family, Family] = ("attention", "attention_backward")
 
 _OF_UNITS = ("matrix_unit", "vector_unit", "hbm")
 
@@ -46,7 +58,10 @@ def chip_kernels(chip: Chip) -> ChipKernels | None:
     found, measured = _all_kernels(chip), chip.calibration.measured
     if found is None or measured is None or measured.attention_like is None:
         return found
-    return replace(found, times=_attending(found.times, architecture_on(measured.attention_like, chip)))
+    other = architecture_on(measured.attention_like, chip)
+    if found.times.name and lineage(found.times.name) != lineage(other.name):
+        other = _by_older_instructions(other, found.times.earlier)
+    return replace(found, times=_attending(found.times, other))
 
 
 def _all_kernels(chip: Chip) -> ChipKernels | None:
@@ -72,10 +87,21 @@ def architecture_on(name: str, chip: Chip) -> KernelTimes:
 
 def _attending(times: KernelTimes, other: KernelTimes) -> KernelTimes:
     """Kernels whose fused attention is that of another architecture, with its errors."""
-    families: tuple[Family, Family] = ("attention", "attention_backward")
-    errors = {family: other.residuals[family] for family in families if family in other.residuals}
-    update: dict[str, object] = {family: getattr(other, family) for family in families}
+    errors = {family: other.residuals[family] for family in _ATTENTION if family in other.residuals}
+    update: dict[str, object] = {family: getattr(other, family) for family in _ATTENTION}
     return times.model_copy(update={**update, "residuals": {**times.residuals, **errors}})
+
+
+def _by_older_instructions(times: KernelTimes, reached: EarlierTimes | None) -> KernelTimes:
+    """An earlier architecture's kernels where its instructions reach shares of the peaks (None: all of them)."""
+    if reached is None:
+        return times
+    update: dict[str, object] = {}
+    for family in _ATTENTION:
+        each: AttentionTimes = getattr(times, family)
+        shares = {"rate": each.rate * reached.matrix, "pair": each.pair / reached.vector}
+        update[family] = each.model_copy(update=shares)
+    return times.model_copy(update=update)
 
 
 def _joules_per_flop(chip: Chip) -> float | None:

@@ -126,6 +126,13 @@ class AttentionTimes(Spec):
     )
 
 
+class EarlierTimes(Spec):
+    """What kernels made for an earlier architecture reach here: its instructions are not this one's fastest."""
+
+    matrix: Efficiency = Field(description="share of the matrix unit's peak that its instructions reach")
+    vector: Efficiency = Field(description="share of the vector unit's peak that softmax can use of it")
+
+
 class PassTimes(Spec):
     """Kernels bound by memory: how often their tensors pass through it, and what rows cost."""
 
@@ -228,6 +235,10 @@ class KernelTimes(Spec):
     elsewhere: Annotated[dict[Family, Efficiency], Frozen] = Field(
         default_factory=dict, description="the mean error of what they say of chips that are only like that one"
     )
+    earlier: EarlierTimes | None = Field(
+        default=None,
+        description="what attention made for an earlier architecture reaches here (`attention_like`)",
+    )
 
     @field_validator("long_row")
     @classmethod
@@ -256,6 +267,13 @@ def load_kernel_times(name: str) -> KernelTimes:
     problems.raise_if_any()
     assert found is not None
     return found.model_copy(update={"name": name})
+
+
+@lru_cache(maxsize=16)
+def lineage(name: str) -> str:
+    """The architecture of a shipped file: of another library on one, that one."""
+    like = read_document(_FOLDER / f"{name}.yaml", f"hw/kernels/{name}.yaml").data.get("like")
+    return lineage(like) if like is not None else name
 
 
 def _document(name: str) -> Document:

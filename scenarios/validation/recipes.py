@@ -102,14 +102,14 @@ def told(row: TrainingRow) -> Told:
     if row.text("chip") in PODS:
         system = pod_system(row.text("chip"), sizes["n_chips"], row.count("slices") or 1)
     else:
-        system = _system(row.text("chip"), sizes["n_chips"], recipe in _FLASH_2)
+        system = _system(row.text("chip"), sizes["n_chips"], _attention_of(recipe, row))
     return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))
 
 
 @cache
-def _system(name: str, count: int, flash_2: bool) -> System:
+def _system(name: str, count: int, attention_like: str) -> System:
     chip_name, node = _CHIPS[name]
-    attention = {"calibration.measured.attention_like": "ampere"} if flash_2 else {}
+    attention = {"calibration.measured.attention_like": attention_like} if attention_like else {}
     chip = load_chip(chip_name, set={**_OTHERWISE.get(name, {}), **attention})
     if count == 1:
         return System(chip)
@@ -209,8 +209,22 @@ def _fsdp(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Para
     return _gpt(row, sizes, bias=False), parallel, training
 
 
-_FLASH_2: tuple[Recipe, ...] = (torchtitan, _fsdp)
-"""Recipes of libraries whose attention is FlashAttention-2 or older, on Hopper as well (PyTorch's until 2025)."""
+FLASH_1, FLASH_2 = "ampere", "ampere_flash_2"
+"""Whose attention libraries brought that had none of Hopper's own."""
+
+_ON_MANY = "MosaicML H100 80GB BF16 (Large Scale, >= 128 GPUs)"
+
+_FLASH_2_OF = frozenset((_ON_MANY, f"MPT-{size}") for size in ("1b", "3b", "7b", "70b"))
+"""What llm-foundry ran with FlashAttention-2, by system and model; all else with a kernel of Triton."""
+
+
+def _attention_of(recipe: Recipe, row: TrainingRow) -> str:
+    """Whose attention a row's library brought; empty for the chip's own."""
+    if recipe is torchtitan:
+        return FLASH_2
+    if recipe is not _fsdp:
+        return ""
+    return FLASH_2 if (row.text("system"), row.model) in _FLASH_2_OF else FLASH_1
 
 
 def _llama(row: TrainingRow, sizes: Mapping[str, int]) -> Transformer:

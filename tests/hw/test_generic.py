@@ -169,23 +169,6 @@ def plain_kernels() -> dict[str, Any]:
     return {"source": "made up", "start": "2 us", "hbm": 0.9, "matmul": matmul, **both}
 
 
-FLASH_2_ON_AN_H100 = 327.9e12
-"""FLOP/s forward of two sequences of 8,192, heads of 128: github:Azure/AI-benchmarking-guide 8fd0c6e1bd,
-Azure_Results/ND_H100_v5_results.md."""
-
-
-def test_an_older_attention_on_a_newer_chip_is_as_it_was_measured() -> None:
-    """FlashAttention-2's kernels are Ampere's: by the H100's data sheet they reach what was measured, half of its own."""
-    line = "y:bf16[B,H,S,D] = attention(q:bf16[B,H,S,D], k:bf16[B,H,S,D], v:bf16[B,H,S,D])"
-    graph = parse_graph([line], {"B": 2, "H": 16, "S": 8192, "D": 128})
-    older = load_chip("h100_sxm", set={"calibration.measured.attention_like": "ampere"})
-    burst = RunOptions(calibration="measured", clocks="burst")
-    own, older_s = (simulate(graph, System(chip), burst).time_s for chip in (load_chip("h100_sxm"), older))
-    flops = 4 * 2 * 16 * 8192**2 * 128
-    assert flops / older_s == pytest.approx(FLASH_2_ON_AN_H100, rel=0.05)
-    assert older_s > 1.8 * own
-
-
 def test_an_older_attention_brings_its_own_errors_and_nothing_else() -> None:
     hopper = chip_kernels(load_chip("h100_sxm"))
     found = chip_kernels(load_chip("h100_sxm", set={"calibration.measured.attention_like": "ampere"}))
