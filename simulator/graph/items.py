@@ -10,8 +10,8 @@ block's last turn made; `name@3` is that of round 3, `name@round` that of the ro
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from hw import Mark
@@ -158,6 +158,13 @@ class Op:
     def option(self, name: str) -> str | None:
         """An option as it was written, or None."""
         return next((raw for key, raw in self.options if key == name), None)
+
+    def waiting_for(self, names: Iterable[str]) -> Op:
+        """The op that waits for some others, as they are referred to, besides what it waits for already."""
+        told = [each.strip() for each in (self.option("after") or "").strip("[]").split(",") if each.strip()]
+        told += names
+        kept = tuple(option for option in self.options if option[0] != "after")
+        return replace(self, options=(*kept, ("after", f"[{', '.join(told)}]"))) if told else self
 
 
 @dataclass(frozen=True, slots=True)

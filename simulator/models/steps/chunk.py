@@ -27,7 +27,7 @@ from simulator.models.steps.storage.tied import Tie
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import Left, PipelineChunk
 from simulator.passes.pipeline.halves import split_backward
-from simulator.passes.pipeline.paces import pace_of, paced_in
+from simulator.passes.pipeline.paces import fetches_in, in_turn, pace_before, pace_of, paced_in, waiting
 from simulator.passes.pipeline.schedules import Pass
 from simulator.passes.pipeline.step import room_for
 
@@ -87,6 +87,8 @@ class Chunk:
             moved = activations_on_host(self.forward, self.back)
             self.forward, self.back, self.fetched = moved.forward, moved.back, moved.fetched
         self.ends = Ends(takes, makes, gives, None if is_last else seed)
+        self._fetches = fetches_in((*self.forward, *self.back.items), self.fetched, self._gathered_late())
+        self.forward = in_turn(self.forward, self._fetches, stored.parallel.prefetch)
 
     @property
     def buffers(self) -> list[Buffer]:
@@ -147,8 +149,9 @@ class Chunk:
     def backward(self, last: bool) -> list[Op | Repeat]:
         """The backward pass of a microbatch, each part's gradients collected where they are complete, and reduced where
         sums are: behind the last microbatch, or behind each."""
-        late = self._gathered_late()
-        items = [self._prefetched(item, late) if isinstance(item, Repeat) else item for item in self.back.items]
+        ahead = self.stored.parallel.prefetch
+        passed = in_turn(self.back.items, self._fetches, ahead)
+        items = [self._prefetched(item) if isinstance(item, Repeat) else item for item in passed]
         for buffer in self.buffers:
             ops, packed = self.stored.collected(buffer, self.back.of, self.added)
             more, _ = self.stored.finished(buffer, packed, last and not self.stored.waits(buffer))
@@ -159,19 +162,15 @@ class Chunk:
         """The names of stored weights that are gathered only when they are needed."""
         return frozenset(self.stored.owned(buffer).name for buffer in self.buffers if self.stored.gathers_late(buffer))
 
-    def _prefetched(self, block: Repeat, late: Collection[str]) -> Repeat:
+    def _prefetched(self, block: Repeat) -> Repeat:
         """A block of the backward pass whose gathers of weights, and fetching of activations, wait for the rounds before, as
         in the forward pass."""
         end = next(iter(dict(block.carry).values()))
-        waits = ("after", f"{end}@round+{self.stored.parallel.prefetch + 1}")
-        waiting = [
-            replace(op, options=(*op.options, waits))
-            if isinstance(op, Op)
-            and (op.name in self.fetched or (op.kind == "all_gather" and op.inputs[0].name in late))
-            else op
-            for op in block.items
-        ]
-        return replace(block, items=tuple(waiting))
+        waits = f"{end}@round+{self.stored.parallel.prefetch + 1}"
+        items = (
+            op.waiting_for([waits]) if isinstance(op, Op) and op.name in self._fetches else op for op in block.items
+        )
+        return replace(block, items=tuple(items))
 
     def held_back(self, items: Sequence[Op | Repeat]) -> HeldBack:
         """Items in which the gradients of weights are made, held back so that those of no more than two parts are there at
@@ -198,7 +197,7 @@ class Chunk:
         if splits:
             last_pass = {"backward": tuple(last), "weights": last_held.items}
         ahead = self.stored.parallel.prefetch
-        paced = paced_in((*self.forward, *self.back.items), self.fetched, self._gathered_late())
+        paced = self.paced
         paces: dict[Pass, Left] = {"forward": pace_of(self.forward, ahead), "backward": pace_of(self.back.items, ahead)}
         return PipelineChunk(
             forward=self.forward,
@@ -218,6 +217,26 @@ class Chunk:
             paced=paced,
             paces=paces if paced else {},
         )
+
+    @property
+    def paced(self) -> frozenset[str]:
+        """The names of what the first blocks of passes fetch: weights that are gathered late, activations from the host."""
+        return paced_in(self.forward, self._fetches) | paced_in(self.back.items, self._fetches)
+
+    def behind_forward(self, backward: Items) -> Items:
+        """A backward pass right behind the forward pass, which what it fetches waits for."""
+        return waiting(backward, self.paced, pace_of(self.forward, self.stored.parallel.prefetch))
+
+    def between_rounds(self) -> Items:
+        """The forward pass in a block whose every round is a microbatch: what it fetches waits for the round before."""
+        return waiting(self.forward, self.paced, pace_before(self.back.items, self.stored.parallel.prefetch))
+
+    def behind_others(self, items: Items, names: Mapping[str, str]) -> Items:
+        """Items behind such a block, in which those of the pass have other `names`: a forward pass waits for the last round
+        of that."""
+        made = {op.name for op in every_op(self.forward)}
+        paced = [names[name] for name in self.paced if name in made and name in names]
+        return waiting(items, paced, pace_of(self.back.items, self.stored.parallel.prefetch))
 
     def _split(self, items: Sequence[Op | Repeat]) -> tuple[list[Op | Repeat], list[Op | Repeat]]:
         return split_backward(

@@ -144,18 +144,19 @@ class Step:
         """Without a pipeline: every microbatch through the whole model."""
         chunk = self.chunk(Slice(0, self.stack.layers))
         declared, final = chunk.declared(), chunk.held_back(chunk.backward(last=True))
-        last = (*chunk.forward, *final.items)
+        last = (*chunk.forward, *chunk.behind_forward(final.items))
         fuse = chunk.fuse
         items: list[Op | Repeat] = [*declared]
         names: dict[str, str] = {}
         if self.microbatches > 1:
             # all microbatches but the last are a block; the last one stands apart, since behind it sums are complete
             others = chunk.held_back(chunk.backward(last=False))
-            items.append(Repeat(self.microbatches - 1, (*chunk.forward, *others.between_rounds())))
+            backward = chunk.behind_forward(others.between_rounds())
+            items.append(Repeat(self.microbatches - 1, (*chunk.between_rounds(), *backward)))
             shared = {op.name for op in every_op(tuple(declared))}
             names = {name: f"{name}{_LAST}" for name in own_names(last, shared)}
             fuse += [tuple(names[name] for name in group) for group in fuse]
-        items += final.behind_others(renamed((*last, *chunk.stepped()), names), names)
+        items += final.behind_others(chunk.behind_others(renamed((*last, *chunk.stepped()), names), names), names)
         dims = {**self.sizes, **chunk.dims(self.sizes)}
         roles = chunk.roles()
         roles |= {called: roles[name] for name, called in names.items() if name in roles}

@@ -15,7 +15,7 @@ the current stream waits for the `reduction_stream`; two buckets).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from simulator.graph.items import Items, Op, Repeat, Round, every_op, reference
@@ -111,7 +111,7 @@ def _waiting(items: Items, awaits: Mapping[str, int], left: Sequence[Left]) -> I
         elif item.name in awaits:
             # where a pass has one group only, that of the pass before is waited for
             back = min(awaits[item.name], len(left))
-            found.append(_after(item, _references(left[-back])))
+            found.append(item.waiting_for(_references(left[-back])))
         else:
             found.append(item)
     return tuple(found)
@@ -158,12 +158,4 @@ def _wait(
             names += _references(before[-back].left)
         else:
             awaits[op.name] = back - len(before)
-        items[at] = _after(op, names)
-
-
-def _after(op: Op, names: Iterable[str]) -> Op:
-    """An op that waits for some others besides what it waits for already."""
-    told = [each.strip() for each in (op.option("after") or "").strip("[]").split(",") if each.strip()]
-    told += names
-    kept = tuple(option for option in op.options if option[0] != "after")
-    return replace(op, options=(*kept, ("after", f"[{', '.join(told)}]"))) if told else op
+        items[at] = op.waiting_for(names)
