@@ -28,6 +28,9 @@ from simulator.engine.program import Program
 FEW = 2_000
 """Programs of fewer tasks go without: finding trains costs more than it saves."""
 
+WORTH = 0.5
+"""Share of the tasks that may be in trains at the least: a closer look at fewer does not pay."""
+
 _SHORT = 2
 """A train has at least so many tasks after its first."""
 
@@ -193,7 +196,7 @@ class _Couplings:
         # of one chip, and both may be in trains
         found[:-1] &= fits[:-1] & fits[1:] & (self._chip[:-1] == self._chip[1:])
         found[-1:] = False
-        if 2 * np.count_nonzero(found) < count:  # too few to pay for a closer look
+        if np.count_nonzero(found) < WORTH * count:
             found[:] = False
             return found
         not_over = ~self._over()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator import Engine, Program, Queue, Resource, Shape
 from simulator.engine import engine as engine_module
-from tests.support.programs import Case, cases
+from simulator.engine import trains as trains_module
 
 CHIPS = 2
 NAMES = ("compute", "network")
@@ -20,6 +20,7 @@ NAMES = ("compute", "network")
 @pytest.fixture(autouse=True)
 def _in_programs_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "FEW", 1)
+    monkeypatch.setattr(trains_module, "WORTH", 0.0)
 
 
 def empty() -> Program:
@@ -50,39 +51,41 @@ def same_times(program: Program) -> tuple[int, int]:
 
 @st.composite
 def chains(draw: st.DrawFn) -> Program:
-    """Chips with a chain of tasks each, some of which wait for others far back, or for those of the other chip, or are of
-    both; of these some stand earlier in the other's queue."""
+    """Chips with a chain of tasks each, in runs of plain ones between which others stand: these wait for some of either
+    chain, far back or near, ask for what the other chip asks for, too, or are of both chips; of the last some stand earlier
+    in the other's queue."""
     program = empty()
     chains: list[list[int]] = [[] for _ in range(CHIPS)]
-    for _ in range(draw(st.integers(2, 6))):
+    for _ in range(draw(st.integers(1, 4))):
         chip = draw(st.integers(0, CHIPS - 1))
-        for _ in range(draw(st.integers(1, 8))):
-            chip = draw(st.sampled_from([chip] * 5 + [1 - chip]))
-            chain, other = chains[chip], chains[1 - chip]
+        chain = chains[chip]
+        for _ in range(draw(st.integers(3, 9))):
             queue = CHIPS * chip + draw(st.sampled_from([0, 0, 1]))
-            beside = draw(st.sampled_from([(), (), ((2, 3),), ((1 - chip, 2),)]))
-            shape = asks(program, (chip, draw(st.integers(0, 5))), *beside, fixed=draw(st.sampled_from([0, 0, 0, 2])))
-            after = {*chain[-1:]} if draw(st.integers(0, 5)) else set()
-            after |= {draw(st.sampled_from(chain))} if chain and not draw(st.integers(0, 3)) else set()
-            after |= {draw(st.sampled_from(other))} if other and not draw(st.integers(0, 5)) else set()
-            there = CHIPS * (1 - chip) + 1
-            queues = (queue, there) if not draw(st.integers(0, 7)) else (queue,)
-            chain.append(program.add(queues, shape, sorted(after)))
-            if len(queues) > 1 and draw(st.booleans()):
-                program.places[chain[-1], there] = chain[-1] - 1.5
+            chain.append(program.add((queue,), asks(program, (chip, draw(st.integers(1, 5)))), chain[-1:]))
+        for _ in range(draw(st.integers(0, 3))):
+            _odd_one(draw, program, chains, draw(st.integers(0, CHIPS - 1)))
     return program
+
+
+def _odd_one(draw: st.DrawFn, program: Program, chains: list[list[int]], chip: int) -> None:
+    queue = CHIPS * chip + draw(st.integers(0, 1))
+    beside = draw(st.sampled_from([(), (), ((2, 3),), ((1 - chip, 2),)]))
+    shape = asks(program, (chip, draw(st.integers(0, 5))), *beside, fixed=draw(st.sampled_from([0, 0, 0, 2, 7])))
+    after = {draw(st.sampled_from(chain)) for chain in chains if chain and draw(st.booleans())}
+    after |= {*chains[chip][-1:]} if draw(st.booleans()) else set()
+    there = CHIPS * (1 - chip) + draw(st.integers(0, 1))
+    queues = (queue, there) if not draw(st.integers(0, 5)) else (queue,)
+    task = program.add(queues, shape, sorted(after))
+    if draw(st.booleans()):
+        chains[chip].append(task)
+    if len(queues) > 1 and draw(st.booleans()):
+        program.places[task, there] = task - 1.5
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(chains())
 def test_times_are_those_without_trains(program: Program) -> None:
     same_times(program)
-
-
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(cases(most=14))
-def test_times_are_those_without_trains_in_any_program(case: Case) -> None:
-    same_times(case.program)
 
 
 def chain(program: Program, count: int, time: int = 10) -> list[int]:
@@ -101,7 +104,8 @@ def test_a_chain_takes_one_event() -> None:
     assert apart >= 50
 
 
-def test_where_few_tasks_follow_each_other_none_go_together() -> None:
+def test_where_few_tasks_follow_each_other_none_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trains_module, "WORTH", 0.5)
     program = empty()
     tasks = chain(program, 3)
     for _ in range(6):
@@ -134,6 +138,33 @@ def test_who_comes_at_the_end_of_a_task_meets_the_next_one() -> None:
     engine = Engine(program)
     engine.run()
     assert [engine.end[task] - engine.begin[task] for task in tasks] == [100, 100, 100, 200, 100, 100]
+    same_times(program)
+
+
+def test_who_comes_to_two_chips_in_one_instant_is_met_on_both() -> None:
+    program = empty()
+    both: list[list[int]] = [[] for _ in range(CHIPS)]
+    for chip, tasks in enumerate(both):
+        for _ in range(6):
+            tasks.append(program.add((2 * chip,), asks(program, (chip, 100)), tasks[-1:]))
+    late = program.add((3,), asks(program, fixed=330), ())
+    for chip in range(CHIPS):
+        program.add((2 * chip + 1,), asks(program, (chip, 100)), [late])
+    engine = Engine(program)
+    engine.run()
+    for tasks in both:
+        assert [engine.end[task] - engine.begin[task] for task in tasks] == [100, 100, 100, 170, 130, 100]
+    same_times(program)
+
+
+def test_who_waits_for_one_of_a_chain_begins_when_it_ends() -> None:
+    program = empty()
+    tasks = chain(program, 10, time=100)
+    other = program.add((3,), asks(program, (1, 100)), [tasks[4]])
+    program.add((2,), asks(program, (1, 100)), ())
+    engine = Engine(program)
+    engine.run()
+    assert engine.begin[other] == engine.end[tasks[4]] == 500
     same_times(program)
 
 
