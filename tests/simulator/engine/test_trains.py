@@ -52,8 +52,8 @@ def same_times(program: Program) -> tuple[int, int]:
 @st.composite
 def chains(draw: st.DrawFn) -> Program:
     """Chips with a chain of tasks each, in runs of plain ones between which others stand: these wait for some of either
-    chain, far back or near, ask for what the other chip asks for, too, or are of both chips; of the last some stand earlier
-    in the other's queue."""
+    chain, far back or near, ask for what the other chip asks for, too, or are of both chips; of the last some
+    stand elsewhere in one of their queues."""
     program = empty()
     chains: list[list[int]] = [[] for _ in range(CHIPS)]
     for _ in range(draw(st.integers(1, 4))):
@@ -71,7 +71,8 @@ def _odd_one(draw: st.DrawFn, program: Program, chains: list[list[int]], chip: i
     queue = CHIPS * chip + draw(st.integers(0, 1))
     beside = draw(st.sampled_from([(), (), ((2, 3),), ((1 - chip, 2),)]))
     shape = asks(program, (chip, draw(st.integers(0, 5))), *beside, fixed=draw(st.sampled_from([0, 0, 0, 2, 7])))
-    after = {draw(st.sampled_from(chain)) for chain in chains if chain and draw(st.booleans())}
+    waited = [chain for chain in chains if chain if draw(st.booleans())]
+    after = {draw(st.sampled_from(chain)) for chain in waited}
     after |= {*chains[chip][-1:]} if draw(st.booleans()) else set()
     there = CHIPS * (1 - chip) + draw(st.integers(0, 1))
     queues = (queue, there) if not draw(st.integers(0, 5)) else (queue,)
@@ -79,7 +80,7 @@ def _odd_one(draw: st.DrawFn, program: Program, chains: list[list[int]], chip: i
     if draw(st.booleans()):
         chains[chip].append(task)
     if len(queues) > 1 and draw(st.booleans()):
-        program.places[task, there] = task - 1.5
+        program.places[task, draw(st.sampled_from(queues))] = task + draw(st.sampled_from([-2.5, -1.5, 1.5]))
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -165,6 +166,19 @@ def test_who_waits_for_one_of_a_chain_begins_when_it_ends() -> None:
     engine = Engine(program)
     engine.run()
     assert engine.begin[other] == engine.end[tasks[4]] == 500
+    same_times(program)
+
+
+def test_who_stands_behind_a_task_of_several_queues_waits_for_it() -> None:
+    program = empty()
+    of_both = program.add((2, 1), asks(program, fixed=1000), ())
+    tasks: list[int] = []
+    for queue in (0, 0, 0, 1):
+        tasks.append(program.add((queue,), asks(program, (0, 10)), tasks[-1:]))
+    program.add((3,), asks(program, (0, 10)), tasks[-1:])
+    engine = Engine(program)
+    engine.run()
+    assert engine.begin[tasks[-1]] == engine.end[of_both] == 1000
     same_times(program)
 
 
