@@ -10,7 +10,8 @@ All-reduces that a link's switches add up (NVLS) have a start and a rate of thei
 and gets the whole sum, and what it reads of its part comes once more, 1 + 1 / n of the bytes each way; so the more chips,
 the shorter.
 Where chips do not reach each other over a link (PCIe of cards whose drivers allow no access to peers) the library passes
-through the host's memory: bytes go at a share of the wires' rate (`rate`).
+through the host's memory: bytes go at a share of the wires' rate (`rate`), as they do where rings over several axes of a
+torus leave wires idle.
 Between nodes a library's rings (NCCL) go round all N chips, one on each rail, so that a card carries (N - 1) / N of its
 share of the bytes; first inside each of n nodes and then between them (the wiring's own form) it would be (n - 1) / n.
 On a torus rings along several axes go on at once, each with a part of the bytes; a compiler may use fewer of them (`axes`).
@@ -65,7 +66,7 @@ class CollectiveTimes(Spec):
     )
     rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] = Field(
         default=1.0,
-        description="share of the wires' rate at which its bytes go, where they pass through the host's memory",
+        description="share of the wires' rate at which bytes go that pass through the host's memory, or leave wires idle",
     )
     copy_rate: Positive = Field(
         alias="copy",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hw import Mesh, System, load_chip, parse_topology
+from hw import Mesh, System, load_chip, load_system, parse_topology
 from hw.chips import MatmulTimes, chip_kernels, load_kernel_times
 from simulator import Contraction, Kernel, RunOptions, parse_graph, simulate
 from simulator.measured import Device, axes_share, kernel_time, matmul_s
@@ -112,3 +112,14 @@ def test_the_best_experts_are_sorted_out() -> None:
     kernel = first_kernel("r:fp32[T,K] = route(s:fp32[T,E])", {"T": 24576, "E": 512, "K": 16})
     core = Device(1, (("bf16", 1153.5e12),), 9e12, 3.7e12, 2.7e13, (256, 256))
     assert kernel_time(kernel, core, TPU).seconds == pytest.approx(1163e-6, rel=0.02)
+
+
+def test_sums_over_both_axes_of_a_v6e_leave_wires_idle() -> None:
+    """606 MB on 16 x 16 chips (github:AI-Hypercomputer/tpu-recipes c8cfe2f, microbenchmarks/trillium/collectives)."""
+    count, nbytes = 256, 2 * 17408**2
+    graph = parse_graph(["y:bf16[N] = all_reduce(x:bf16[N]{U_X}, over=X)"], {"N": nbytes // 2})
+    system = load_system("tpu_v6e", slice="16x16")
+    took, spec = (simulate(graph, system, options).time_s for options in (RunOptions(calibration="measured"), None))
+    moved = 2 * nbytes * (count - 1) / count
+    assert moved / took == pytest.approx(235.76e9, rel=0.01)
+    assert moved / spec == pytest.approx(4 * 90e9, rel=0.02)
