@@ -1,7 +1,8 @@
 """Stages, and whole models, fetch weights no further ahead than `prefetch` says, also before a pass begins.
 
-Law: of layers whose weights are gathered late a chip has no more at once than the one in use and those ahead, of a pass and
-of the next, however many microbatches wait. Source: see `simulator.passes.pipeline.paces`.
+Law: of layers whose weights are gathered late a chip has no more at once than the last `prefetch` of a pass, and of the next
+one its first and as many ahead of that, 2 prefetch + 1, however many microbatches wait. Source: see
+`simulator.passes.pipeline.paces`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def test_a_stage_fetches_no_further_ahead_than_its_prefetch(name: str) -> None:
     microbatches = 6
     most, gathers = gathered_at_once(step(parallel, microbatches))
     assert gathers == 2 * microbatches * SMALL.layers // parallel.pp
-    assert most <= 2 * (parallel.prefetch + 1)
+    assert most <= 2 * parallel.prefetch + 1
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -56,4 +57,4 @@ def test_short_runs_fetch_no_further_ahead_than_its_prefetch(name: str) -> None:
     for microbatches in (1, 6):
         most, gathers = gathered_at_once(step(parallel, microbatches, **how))
         assert gathers == 2 * microbatches * SMALL.layers // parallel.pp
-        assert most <= 2 * (parallel.prefetch + 1)
+        assert most <= 2 * parallel.prefetch + 1
