@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hw import Mark, Problem, RunError, SpecError
-from hw.input import cut, first_problems, is_file, is_folder, printable
+from hw.input import first_problems, is_file, is_folder, printable
 from scenarios.language.source import in_library
 from scenarios.models import is_description, load_model, published_counts
 from scenarios.outcome.outcome import run
 from scenarios.questions.measured import verdicts_of_trace
 from scenarios.questions.pieces import is_trace, measured_pieces
 from scenarios.questions.what_if import check_edits
+from scenarios.studies.blame import whose
 from scenarios.studies.trial import need_a_row
 
 
@@ -60,8 +61,9 @@ def _check_one(file: str, scenario: str | None) -> tuple[int, list[str], int]:
         return 2, [f"FAIL {file}", *_indented(first_problems(error.problems))], 0
     except RunError as error:
         return 3, [f"FAIL {file}", *_indented(f"cannot run: {error}".splitlines())], 0
-    except Exception as error:  # a defect of ours must not keep the other files from being checked
-        return 3, [f"FAIL {file}", f"  defect of Overlapse: {type(error).__name__}: {cut(str(error))}"], 0
+    except Exception as error:  # a defect must not keep the other files from being checked
+        said, theirs = whose(error)
+        return (2 if theirs else 3), [f"FAIL {file}", f"  {said}"], 0
     if failed:
         return 1, [f"FAIL {file}", *_indented(first_problems(failed, "claims failed"))], count
     return 0, [f"ok   {file} ({count} claims)"], count

@@ -23,6 +23,7 @@ from scenarios.claims.scope import FIND
 from scenarios.questions.find import CannotTryError, Search, search_of
 from scenarios.questions.other_runs import OtherRuns
 from scenarios.studies.batches import Batches
+from scenarios.studies.blame import whose
 from scenarios.studies.extensions import Extensions, extensions
 
 WRONG_INPUT, CANNOT_RUN = 2, 3
@@ -146,9 +147,9 @@ def run_point(job: Job, inputs: Mapping[str, Any]) -> Ran:
         return Ran("", first_line(error), exit=WRONG_INPUT)
     except MemoryError:
         return Ran("", "this machine has too little memory for the run", lasting=False, exit=CANNOT_RUN)
-    except Exception as error:  # a defect of ours is a row too, and is tried again next time
-        said = f"defect of Overlapse: {type(error).__name__}: {error}"
-        return Ran("", said, lasting=False, exit=CANNOT_RUN)
+    except Exception as error:  # a defect is a row too, and is tried again next time
+        said, theirs = whose(error)
+        return Ran("", said, lasting=False, exit=WRONG_INPUT if theirs else CANNOT_RUN)
 
 
 def _words(scenario: Scenario, work: _Work) -> tuple[dict[str, Any], str, int]:

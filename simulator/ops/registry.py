@@ -174,9 +174,29 @@ class Kind:
             if not isinstance(kernel, Kernel):
                 raise ShapeError(f"op kind '{self.name}' gives {shown(kernel)} in its list: call.kernel(...) is wanted")
             for what, amount in _amounts(kernel):
-                if not 0 <= amount < math.inf:
+                if not _is_amount(amount):
                     raise ShapeError(f"op kind '{self.name}' gives {what}={amount!r}: a number from 0 on is wanted")
+            for what, dtype in _dtypes(kernel):
+                if dtype not in DTYPE_BYTES:
+                    raise ShapeError(
+                        f"op kind '{self.name}' gives {what}={dtype!r}: {unknown('dtype', dtype, DTYPE_BYTES)}"
+                    )
         return kernels
+
+
+def _is_amount(amount: Any) -> bool:
+    try:
+        return 0 <= amount < math.inf
+    except TypeError:  # text, a shape
+        return False
+
+
+def _dtypes(kernel: Kernel) -> Iterator[tuple[str, str]]:
+    """The formats in which a kernel does arithmetic, by name."""
+    if kernel.matrix_dtype or kernel.matrix_flops:
+        yield "matrix_dtype", kernel.matrix_dtype
+    if kernel.vector_dtype or kernel.vector_flops:
+        yield "vector_dtype", kernel.vector_dtype
 
 
 def _amounts(kernel: Kernel) -> Iterator[tuple[str, float]]:

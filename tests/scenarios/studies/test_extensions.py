@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,6 +113,50 @@ def test_what_is_another_where_it_should_run_is_told_by_name() -> None:
     add_mine(2.0)
     with pytest.raises(SpecError, match="op kind 'mine': not there, or another one"):
         there.need()
+
+
+OF_MINE = {
+    "itself": ("scale(call)", "ZeroDivisionError: division by zero, in scale"),
+    "what it calls": ("call.kernel(flops=3.0)", "TypeError: .*'flops', in mine"),
+    "what it asks for": ("call.outputs", "AttributeError: .*'outputs', in mine"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "told"), OF_MINE.values(), ids=OF_MINE)
+def test_what_a_function_of_the_users_raises_is_told_by_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, told: str
+) -> None:
+    """In the row where it does, also where it goes wrong further in; no word of a defect of ours."""
+    lines = [
+        "from simulator import kind",
+        "def scale(call): return 1 / 0",
+        "@kind('mine', (1, 1))",
+        "def mine(call):",
+        f"    if call.output.elements > 100 * 8192: {wrong}",
+        "    return [call.kernel(vector_flops=call.output.elements, vector_dtype='fp32')]",
+    ]
+    (tmp_path / "kinds_of_mine.py").write_text("\n".join(lines) + "\n")
+    (tmp_path / "mine.yaml").write_text(SCENARIO)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "kinds_of_mine", raising=False)
+    importlib.import_module("kinds_of_mine")
+    sound, broken = sweep(tmp_path / "mine.yaml", jobs=1).rows
+    assert (sound.error, broken.exit) == ("", 2)
+    line = 2 if "scale" in wrong else 5
+    assert re.fullmatch(rf"\S*kinds_of_mine\.py:{line}:1: {told}", broken.error), broken.error
+
+
+def test_what_an_algorithm_of_the_users_raises_is_told_by_its_file(tmp_path: Path) -> None:
+    def broken(group: Any, request: object) -> list[list[Any]]:
+        raise LookupError(f"nothing for {group.size} chips")
+
+    add_algorithm(Algorithm(name="broken", kinds=("all_gather",), form=staged(broken)))
+    gather = "y:fp32[B,D] = all_gather(x:fp32[B_X,D], over=X, algorithm=broken)"
+    ring = "system: {chip: h100_sxm, topology: ring(4) over nvlink, mesh: {X: 4}}"
+    text = SCENARIO.replace("y:fp32[B,D] = mine(x:fp32[B,D])", gather).replace("system: {chip: h100_sxm}", ring)
+    (tmp_path / "ring.yaml").write_text(text)
+    for row in sweep(tmp_path / "ring.yaml", jobs=1).rows:
+        assert re.fullmatch(r"\S*test_extensions\.py:\d+:1: LookupError: nothing for 4 chips, in broken", row.error)
 
 
 def test_without_extensions_there_is_nothing_to_know() -> None:

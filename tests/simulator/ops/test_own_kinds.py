@@ -70,6 +70,9 @@ def test_the_function_of_a_kind_is_called_with_a_call(function: Any) -> None:
         (lambda call: [call.kernel(vector_flops=-5.0, vector_dtype="fp32")], "gives vector_flops=-5.0"),
         (lambda call: [call.kernel(matrix_flops=float("nan"), matrix_dtype="bf16")], "gives matrix_flops=nan"),
         (lambda call: [call.kernel(fixed_s=float("inf"))], "gives fixed_s=inf"),
+        (lambda call: [call.kernel(vector_flops="many", vector_dtype="fp32")], "gives vector_flops='many': a number"),
+        (lambda call: [call.kernel(vector_flops=5.0, vector_dtype="fp23")], "vector_dtype='fp23'.*did you mean 'fp32'"),
+        (lambda call: [call.kernel(matrix_flops=5.0)], "gives matrix_dtype='': unknown dtype ''"),
     ],
 )
 def test_what_a_kind_gives_is_told_at_its_op(function: Callable[[Any], Any], told: str) -> None:
