@@ -18,6 +18,9 @@ from __future__ import annotations
 
 import math
 
+from hw import Dimension
+from hw.input import show
+
 SECONDS_PER_HOUR = 3600.0
 SECONDS_PER_DAY = 86400.0
 DAYS_PER_YEAR = 365.0
@@ -138,9 +141,9 @@ def interrupted_share(checkpoint_s: float, mtbf_s: float, restart_s: float) -> f
     interval = checkpoint_interval_s(checkpoint_s, mtbf_s)
     lost = checkpoint_s / interval + interval / (2 * mtbf_s) + restart_s / mtbf_s
     if lost >= 1:
+        every, saving, back = (show(each, Dimension.TIME) for each in (mtbf_s, checkpoint_s, restart_s))
         raise ValueError(
-            f"with an interruption every {mtbf_s:g} s, checkpoints of {checkpoint_s:g} s and restarts of {restart_s:g} s no "
-            "time is left to work in"
+            f"with an interruption every {every}, checkpoints of {saving} and restarts of {back} no time is left to work in"
         )
     return lost
 

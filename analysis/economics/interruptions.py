@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.economics.formulas import SECONDS_PER_HOUR, checkpoint_interval_s
+from hw import Dimension
+from hw.input import show
 
 
 def daly_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
@@ -44,7 +46,7 @@ class PricePath:
     bid_usd_per_h: float = math.inf
 
     def __repr__(self) -> str:
-        again = "" if self.period_s is None else f" every {self.period_s:g} s"
+        again = "" if self.period_s is None else f" every {show(self.period_s, Dimension.TIME)}"
         return f"PricePath({len(self.prices)} prices{again}, bid {self.bid_usd_per_h:g} USD/h)"
 
     def above_the_bid(self) -> tuple[tuple[float, float], ...]:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.words.causes import DOES
+from hw import Dimension
+from hw.input import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +92,8 @@ def need_times(frame: pd.DataFrame) -> None:
     begin, end = (_times(frame, name) for name in ("begin", "end"))
     if (end < begin).any():
         at = int((end < begin).argmax())
-        raise ValueError(f"'end' of row {frame.index[at]} is {end[at]:g} s, before its 'begin', {begin[at]:g} s")
+        first, last = (show(float(each[at]), Dimension.TIME, 12) for each in (begin, end))
+        raise ValueError(f"'end' of row {frame.index[at]} is {last}, before its 'begin', {first}")
 
 
 def _times(frame: pd.DataFrame, name: str) -> NDArray[Any]:

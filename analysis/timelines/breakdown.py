@@ -20,6 +20,8 @@ import numpy as np
 from analysis.frames.accessor import timeline_method
 from analysis.frames.steps import Keys, Steps, activity, taken
 from analysis.words.causes import DOES
+from hw import Dimension
+from hw.input import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +57,8 @@ def temporal_breakdown(
     else:
         last = float(timeline["end"].max()) if len(timeline) else 0.0
         if end is not None and end < last:
-            raise ValueError(f"the end of the run, {end:g} s, lies before the last task's, {last:g} s")
+            given, found = (show(each, Dimension.TIME, 12) for each in (end, last))
+            raise ValueError(f"the end of the run, {given}, lies before the last task's, {found}")
         total = np.full(count, last if end is None else end)
     result["idle"] = np.maximum(0.0, total - seconds[:, : len(DOES)].sum(axis=1))
     result["total"] = total

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hw import Dimension
+from hw.input import show
+
 MOST_CELLS = 9_000_000
 """The largest table of pairs that is filled: 3,000 pieces beside 3,000."""
 
@@ -49,7 +52,7 @@ class Piece:
     kernel: str = ""
 
     def __repr__(self) -> str:
-        return f"Piece({self.name}: {self.family}, {self.seconds:.6g} s)"
+        return f"Piece({self.name}: {self.family}, {show(self.seconds, Dimension.TIME)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from analysis.frames.accessor import add_accessor
 from analysis.traces.reading.file import LIMIT_BYTES
 from analysis.words.causes import DOES
-from hw import Mark, Problem, SpecError
+from hw import Dimension, Mark, Problem, SpecError
+from hw.input import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ def _apart(files: Sequence[TraceFile]) -> Iterator[str]:
     spans = sorted((min(row.begin_ps for row in file.rows), max(row.end_ps for row in file.rows)) for file in files)
     for (_, end), (begin, _) in pairwise(spans):
         if begin - end > _FAR_APART_PS:
-            yield f"files lie {(begin - end) / 1e12:,.0f} s apart: do they count from the same instant?"
+            yield f"files lie {show((begin - end) / 1e12, Dimension.TIME)} apart: do they count from the same instant?"
 
 
 def _patterns(network: Sequence[str]) -> list[re.Pattern[str]]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from hw import Dimension
+from hw.input import show
 from simulator import Plan, Simulation
 
 
@@ -24,7 +26,8 @@ class BesideWork:
     resource_s: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"BesideWork(host {self.host_s:g} s, one after the other {self.serial_s:g} s)"
+        host, serial = (show(each, Dimension.TIME) for each in (self.host_s, self.serial_s))
+        return f"BesideWork(host {host}, one after the other {serial})"
 
 
 class Beside(Protocol):

@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hw import VERSION, Mark, Problem, RunError, SpecError
+from hw import VERSION, Dimension, Mark, Problem, RunError, SpecError
+from hw.input import show
 from scenarios.studies.code import code_digest
 from scenarios.studies.extensions import extensions
 from scenarios.studies.worker import Ran
@@ -205,7 +206,9 @@ class Store:
         except sqlite3.OperationalError as error:
             if opening and "unable to open" in str(error):
                 raise self._refused(f"cannot be opened: {error}") from None
-            held = f": another process has held it for {_BUSY_S:g} s" if "locked" in str(error) else ""
+            held = (
+                f": another process has held it for {show(_BUSY_S, Dimension.TIME)}" if "locked" in str(error) else ""
+            )
             raise RunError(f"store {self.path}: {error}{held}") from None
         except SpecError:
             raise

@@ -67,5 +67,5 @@ def test_a_frame_that_is_no_timeline() -> None:
     with pytest.raises(AttributeError, match="a timeline wants the columns op, chip, queue"):
         _ = as_timeline(TIMELINE)[["op"]].overlapse
     odd = as_timeline(TIMELINE.assign(end=[2.0, 0.5]))
-    with pytest.raises(ValueError, match=r"'end' of row 1 is 0.5 s, before its 'begin', 1 s"):
+    with pytest.raises(ValueError, match=r"'end' of row 1 is 500 ms, before its 'begin', 1 s"):
         odd.overlapse.breakdown()

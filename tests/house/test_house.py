@@ -54,11 +54,12 @@ def test_tests_lie_in_folders_too() -> None:
     assert [path.name for path in (ROOT / "tests").glob("test_*.py")] == []
 
 
-IN_BASE_UNITS = re.compile(r":\.?\d*g\} (B|B/s|FLOP|FLOP/s|W|Hz|J|us)\b(?!/)")
+IN_BASE_UNITS = re.compile(r":(?:,?\.?\d*g|,?\.[1-9]f)\} (B|B/s|FLOP|FLOP/s|W|Hz|J|s|ms|us|ns|ps)\b(?!/)")
 
 
 def test_messages_have_numbers_in_units_that_people_write(house: dict[str, Source]) -> None:
-    """3.35 TB/s, not 3.35e+12 B/s: `show` of `hw.input`. Files that are written may have all digits (`.15g`)."""
+    """3.35 TB/s and 42 min, not 3.35e+12 B/s and 2520 s: `show` of `hw.input`. Files that are written may have all digits
+    (`.15g`)."""
     wrong = [
         f"{path}:{number}"
         for path in sorted({source.path for source in house.values()})

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
 
-from hw import Mark, Problem, SpecError
+from hw import Dimension, Mark, Problem, SpecError
+from hw.input import show
 from scenarios.importers.driver_names import chip_of_driver
 from scenarios.importers.groups import known_chip, layout_of
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions
@@ -138,7 +139,9 @@ class _Replayed:
         for rank, by_ps in shifts_ps(self.ranks).items():
             trace = self.ranks[rank]
             if by_ps:
-                self.notes.append(f"rank {rank} is shifted by {by_ps / 1e6:,.3f} us, so that collectives end together")
+                self.notes.append(
+                    f"rank {rank} is shifted by {show(by_ps / 1e12, Dimension.TIME)}, so that collectives end together"
+                )
             for work in trace.work:
                 work.begin_ps += by_ps
                 work.end_ps += by_ps
@@ -199,7 +202,7 @@ class _Replayed:
         if doubts.side_by_side:
             told.append(
                 f"{doubts.side_by_side:,} kernels began before the one ahead of them on their stream had ended "
-                f"({doubts.side_by_side_ps / 1e6:,.1f} us in all): they count from its end"
+                f"({show(doubts.side_by_side_ps / 1e12, Dimension.TIME)} in all): they count from its end"
             )
         if self.inferred:
             told.append(f"{self.inferred:,} waits between streams follow from times alone")
@@ -209,9 +212,8 @@ class _Replayed:
             )
         idle = [node.delay_ps for node in self.nodes if node.delay_ps > LONG_PS and node.modelled is None]
         if idle:
-            told.append(
-                f"nothing explains {len(idle):,} pauses, {sum(idle) / 1e6:,.1f} us in all: they stand as ops *_idle"
-            )
+            long = show(sum(idle) / 1e12, Dimension.TIME)
+            told.append(f"nothing explains {len(idle):,} pauses, {long} in all: they stand as ops *_idle")
         return told
 
 
