@@ -6,7 +6,7 @@ Everything heavy is imported inside the commands: `overlapse --help` stays fast.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -96,11 +96,19 @@ def _reporting() -> Iterator[None]:
         raise typer.Exit(Exit.WRONG_INPUT) from None
 
 
-def _simulated(file: str, sets: list[str] | None, sign: Sign) -> Outcome:
-    """The outcome of a scenario, with a sign of what is being done."""
-    from scenarios.outcome.outcome import run as run_scenario
+def _loaded(file: str, sets: list[str] | None, places: Callable[[], None]) -> Outcome:
+    """A scenario that is not run yet. Raises SpecError with what is wrong with it and with `places` to write to."""
+    from functools import partial
 
-    outcome = run_scenario(file, sets or ())
+    from scenarios.building.build import load_scenario
+    from scenarios.cli.together import together
+    from scenarios.outcome.outcome import Outcome
+
+    return Outcome(together(partial(load_scenario, file, tuple(sets or ())), places)[0])
+
+
+def _simulated(outcome: Outcome, sign: Sign) -> Outcome:
+    """A scenario, run, with a sign of what is being done."""
     sign.says("lowering")
     words = outcome.words
     sign.says("simulating")
@@ -126,14 +134,16 @@ def run(
         from contextlib import nullcontext
 
         from hw import RunError
-        from scenarios.console.outputs import promised_in
+        from scenarios.console.outputs import check_places_in, promised_in
         from scenarios.console.terminal import tell
         from scenarios.console.waiting import waiting
         from scenarios.outcome.outcome import WRITTEN
 
         written: list[Path] = []
-        with promised_in(out, WRITTEN) if out is not None else nullcontext(), waiting("reading") as sign:
-            outcome = _simulated(file, set_, sign)
+        with waiting("reading"):
+            outcome = _loaded(file, set_, lambda: None if out is None else check_places_in(out, WRITTEN))
+        with promised_in(out, WRITTEN) if out is not None else nullcontext(), waiting("lowering") as sign:
+            _simulated(outcome, sign)
             if outcome.misfit is not None:
                 raise RunError("\n".join(outcome.misfit.lines()))
             if json:
@@ -157,12 +167,14 @@ def report(
 ) -> None:
     """Run a scenario and write one HTML page about it. It has bounds, timeline, roofline, memory, network and sources."""
     with _reporting():
-        from scenarios.console.outputs import promised
+        from scenarios.console.outputs import check_places, promised
         from scenarios.console.terminal import tell
         from scenarios.console.waiting import waiting
 
-        with promised(out), waiting("reading") as sign:
-            outcome = _simulated(file, set_, sign)
+        with waiting("reading"):
+            outcome = _loaded(file, set_, lambda: check_places(out))
+        with promised(out), waiting("lowering") as sign:
+            _simulated(outcome, sign)
             sign.says("writing the report")
             out.write_text(outcome.report(), encoding="utf-8")
         tell(f"wrote {out}")
@@ -278,7 +290,7 @@ def explain(file: File, set_: Set = None) -> None:
         from scenarios.console.waiting import waiting
 
         with waiting("reading") as sign:
-            show_explanation(_simulated(file, set_, sign))
+            show_explanation(_simulated(_loaded(file, set_, lambda: None), sign))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from analysis import check_table
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import parse_document
 from scenarios.building.build import Scenario, build_scenario
-from scenarios.console.outputs import promised
+from scenarios.cli.together import check_jobs, together
+from scenarios.console.outputs import check_places, promised
 from scenarios.console.terminal import tell
 from scenarios.language.source import find_file, read_source, set_value
 from scenarios.outcome.outcome import Outcome
-from scenarios.studies.executors import dask_cluster
+from scenarios.studies.executors import check_address, dask_cluster
 from scenarios.studies.sweeps import HowToRun, Study, points_of, run_study
 
 _STOPPED = 130
@@ -148,25 +150,39 @@ class StudyAnswer:
 
 def answer(asked: Asked) -> StudyAnswer:
     """Run what is asked. Raises SpecError, RunError, OSError; exits at Ctrl-C."""
-    if asked.jobs is not None and asked.jobs < 1:
-        raise SpecError([Problem(Mark("--jobs"), f"--jobs is {asked.jobs}; it must be 1 or more")])
+    scenario, *_ = together(
+        partial(load_asked, asked),
+        partial(check_jobs, asked.jobs),
+        partial(check_address, asked.cluster),
+        partial(_check_export, asked),
+    )
     if asked.export is None:
-        return _answered(asked)
+        return _answered(scenario, asked)
+    if _is_alone(scenario):
+        message = "there is no table to export: the study has no vary, zip or random"
+        raise SpecError([Problem(Mark("--export"), message)])
+    with promised(asked.export):
+        return _answered(scenario, asked)
+
+
+def _check_export(asked: Asked) -> None:
+    """Raises SpecError for a table that cannot be written, RunError where a library for it is missing."""
+    if asked.export is None:
+        return
     check_table(asked.export)
     if asked.store is not None and asked.store.resolve() == asked.export.resolve():
         raise SpecError([Problem(Mark("--export"), f"{asked.export} is the store; a table wants a file of its own")])
-    with promised(asked.export):
-        return _answered(asked)
+    check_places(asked.export)
 
 
-def _answered(asked: Asked) -> StudyAnswer:
-    scenario = load_asked(asked)
+def _is_alone(scenario: Scenario) -> bool:
+    """Whether a study asks something else, and has no rows."""
     spec = scenario.study
-    other = spec is not None and (spec.find or spec.crossover or spec.what_if)
-    alone = points_of(scenario) is None and other
-    if alone and asked.export is not None:
-        message = "there is no table to export: the study has no vary, zip or random"
-        raise SpecError([Problem(Mark("--export"), message)])
+    return bool(spec is not None and (spec.find or spec.crossover or spec.what_if)) and points_of(scenario) is None
+
+
+def _answered(scenario: Scenario, asked: Asked) -> StudyAnswer:
+    alone = _is_alone(scenario)
     study = None if alone else _run(scenario, asked)
     if study is not None and study.warning:
         tell(study.warning)

@@ -9,6 +9,8 @@ Devices (/dev/stdout) are opened when they are written.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -38,13 +40,27 @@ _SIGNS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
 """How files of ours begin, by the ending of the name; a report may have any name."""
 
 
+def check_places(*paths: Path) -> None:
+    """Raises SpecError for files that are someone else's or have no place, all at once; nothing is opened yet."""
+    problems = [Problem(Mark(str(path)), wrong) for path in paths if (wrong := _refusal(path))]
+    if problems:
+        raise SpecError(problems)
+
+
+def check_places_in(folder: Path, names: Iterable[str]) -> None:
+    """The same for files of a folder, which may have to be made."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise SpecError([Problem(Mark(str(folder)), f"is no folder to write to: {os.strerror(errno.ENOTDIR)}")])
+    if folder.exists():
+        check_places(*(folder / name for name in names))
+
+
 @contextmanager
 def promised(*paths: Path) -> Iterator[None]:
     """Open files for writing while the work is done that fills them. Raises SpecError for those that cannot be written
     or are someone else's, all at once."""
-    problems = [Problem(Mark(str(path)), wrong) for path in paths if (wrong := _refusal(path))]
-    if problems:
-        raise SpecError(problems)
+    check_places(*paths)
     with ExitStack() as stack:
         for path in paths:
             stack.enter_context(_opened(path))

@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis import CAUSES, Summary, word_named
 from analysis.runs import Change, Comparison
-from hw import Mark, Problem, SpecError
+from hw import Mark, Problem, Problems, SpecError
 from scenarios.building.build import Scenario, load_scenario
 from scenarios.building.run_one import summarise
 from simulator import PS_PER_S
@@ -105,8 +105,13 @@ def compare(a: Scenario, b: Scenario) -> Compared:
 def load_both(first: str, second: str | None, overrides: Iterable[str]) -> tuple[Scenario, Scenario]:
     """The scenarios of two files, both with the overrides; of one file, as it is and with the overrides."""
     changes = tuple(overrides)
-    if second is not None:
-        return load_scenario(first, changes), load_scenario(second, changes)
-    if not changes:
+    if second is None and not changes:
         raise SpecError([Problem(Mark("compare"), "wants a second scenario, or --set a.b=v to compare the first with")])
-    return load_scenario(first), load_scenario(first, changes)
+    problems, found = Problems(), []
+    for file, changed in ((first, changes if second is not None else ()), (second or first, changes)):
+        try:
+            found.append(load_scenario(file, changed))
+        except SpecError as error:
+            problems.extend(error)
+    problems.raise_if_any()
+    return found[0], found[1]

@@ -123,6 +123,17 @@ def what_if(scenario: Scenario, edits: Iterable[str] = ()) -> WhatIf:
     )
 
 
+def check_forms(edits: Iterable[str]) -> None:
+    """Raises SpecError with every text that is no edit of anything."""
+    problems = Problems()
+    for number, text in enumerate(edits, 1):
+        try:
+            read_edit(text)
+        except ValueError as error:
+            problems.add(Mark("--edit", number), str(error))
+    problems.raise_if_any()
+
+
 def check_edits(scenario: Scenario) -> None:
     """Raises SpecError with every edit of a scenario's own that cannot be made."""
     _asked(scenario, ())

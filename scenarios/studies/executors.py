@@ -175,6 +175,14 @@ def given(executor: Executor, jobs: int | None) -> Workers:
     return Workers(executor, jobs or cpu_count())
 
 
+def check_address(address: str | None) -> None:
+    """Raises SpecError for what is no address of a scheduler."""
+    if address is not None and not _ADDRESS.fullmatch(address):
+        raise SpecError(
+            [Problem(Mark("--cluster"), f"'{address}' is no address of a scheduler, such as tcp://host:8786")]
+        )
+
+
 @contextmanager
 def dask_cluster(address: str) -> Iterator[Workers]:
     """The workers of a dask.distributed scheduler at `address` (tcp://HOST:PORT). Raises SpecError, RunError."""
@@ -182,10 +190,7 @@ def dask_cluster(address: str) -> Iterator[Workers]:
         import distributed
     except ImportError:
         raise RunError("--cluster needs dask.distributed: pip install 'overlapse[cluster]'") from None
-    if not _ADDRESS.fullmatch(address):
-        raise SpecError(
-            [Problem(Mark("--cluster"), f"'{address}' is no address of a scheduler, such as tcp://host:8786")]
-        )
+    check_address(address)
     connect: Any = distributed.Client  # it has no annotations
     try:
         client = connect(address, timeout=_CONNECT_S, set_as_default=False)

@@ -186,7 +186,7 @@ class Kind:
 
 def _is_amount(amount: Any) -> bool:
     try:
-        return 0 <= amount < math.inf
+        return bool(0 <= amount < math.inf)
     except TypeError:  # text, a shape
         return False
 

@@ -166,3 +166,41 @@ def test_a_study_of_which_no_row_can_be_run_does_not_pass_the_check(
     shown = overlapse("check", path)
     assert shown.exit_code == code
     assert told in " ".join(shown.output.split())
+
+
+BESIDE_A_WRONG_FILE = {
+    "search": (
+        ["search", "F", "--jobs", "0", "--most", "0", "--goal", "speed", "--vary", "tp", "--cluster", "here"],
+        ["--jobs", "--most", "--goal", "--vary", "--cluster"],
+    ),
+    "search with a plot": (["search", "F", "--plot", "a.bmp", "--draw", "0"], ["--plot", "--draw"]),
+    "study": (
+        ["study", "F", "--jobs", "0", "--cluster", "here", "--vary", "a.b", "--export", "a.xls"],
+        ["--jobs", "--cluster", "--vary", "a.xls"],
+    ),
+    "find": (["find", "F", "workload.dims.B", "--where", "time > 1"], ["find"]),
+    "crossover": (["crossover", "F", "--x", "B", "--y", "D", "--where", "time > 1"], ["--x", "--y"]),
+    "what-if": (["what-if", "F", "--edit", "nonsense"], ["--edit"]),
+    "compare": (["compare", "F", "G"], ["other.yaml"]),
+    "run": (["run", "F", "--out", "F"], ["no folder to write to"]),
+    "report": (["report", "F", "--out", "F"], ["was not written by Overlapse"]),
+    "calibrate": (
+        ["calibrate", "R", "--chip", "h100", "--start", "old", "--out", "F"],
+        ["rows.csv:1", "unknown chip", "was not written by Overlapse"],
+    ),
+    "validate": (["validate", "R", "--chip", "h100"], ["rows.csv:1", "unknown chip"]),
+    "bench": (["bench", "tpu", "--suite", "all", "--out", "F"], ["bench:1", "--suite", "was not written"]),
+}
+
+
+@pytest.mark.parametrize(("asked", "told"), BESIDE_A_WRONG_FILE.values(), ids=BESIDE_A_WRONG_FILE)
+def test_what_is_wrong_with_options_is_told_beside_what_is_wrong_with_the_file(
+    tmp_path: Path, asked: list[str], told: list[str]
+) -> None:
+    (tmp_path / "rows.csv").write_text("suite,name\nmatmul,a\n")
+    files = {"F": written(tmp_path, MATMUL.replace("tpu_v5e", "tpu_v5x")), "R": str(tmp_path / "rows.csv")}
+    files["G"] = written(tmp_path, MATMUL.replace("tpu_v5e", "tpu_v5y"), "other.yaml")
+    shown = overlapse(*(files.get(word, word) for word in asked))
+    assert shown.exit_code == 2
+    for each in [*told, *(["scenario.yaml:2:"] if "R" not in asked and asked[0] != "bench" else [])]:
+        assert each in shown.stderr, each

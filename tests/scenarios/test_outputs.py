@@ -55,7 +55,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def work(*_: object, **__: object) -> None:
         raise AssertionError("work was done before the output was checked")
 
-    monkeypatch.setattr("scenarios.outcome.outcome.run", work)
+    monkeypatch.setattr("scenarios.outcome.outcome.summarise", work)
     monkeypatch.setattr("scenarios.cli.study_answer.run_study", work)
     monkeypatch.setattr("analysis.read_trace", work)
 

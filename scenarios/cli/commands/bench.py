@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hw import Problem
 
 _What = Annotated[str, typer.Argument(help="What is measured: gpu, the GPU that PyTorch finds here.")]
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The CSV that is written.")]
@@ -27,10 +30,13 @@ def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[No
     ) -> None:
         """Measure the GPU of this machine with PyTorch. Made are rows for `calibrate` and `validate`."""
         with reporting():
-            from hw import Mark, Problem, SpecError
+            from functools import partial
+
+            from hw import Mark, Problem
             from hw.input import unknown
             from scenarios.bench import SUITES, bench_of, measured, rows_text
-            from scenarios.console.outputs import promised
+            from scenarios.cli.together import together
+            from scenarios.console.outputs import check_places, promised
             from scenarios.console.terminal import tell
 
             wanted = [name.strip() for name in (suite or ",".join(SUITES)).split(",")]
@@ -39,8 +45,7 @@ def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[No
             ]
             if what != "gpu":
                 problems.append(Problem(Mark("bench"), unknown("device", what, ["gpu"])))
-            if problems:
-                raise SpecError(problems)
+            together(partial(_refuse, problems), partial(check_places, out))
             with promised(out):
                 device = bench_of(dry_run, budget)
                 measured(wanted, device, tell)
@@ -48,3 +53,11 @@ def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[No
                     tell(f"left out: {each}")
                 out.write_text(rows_text(device), encoding="utf-8")
             tell(f"wrote {len(device.rows)} rows to {out}")
+
+
+def _refuse(problems: list[Problem]) -> None:
+    """Raises SpecError with problems, if there are any."""
+    from hw import SpecError
+
+    if problems:
+        raise SpecError(problems)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hw import Chip
+    from hw.chips import KernelTimes
 
 _File = Annotated[str, typer.Argument(help="A CSV of measured operators (docs/accuracy.md has its columns).")]
 _Chip = Annotated[str, typer.Option("--chip", help="The chip that they were measured on, by name or file.")]
@@ -27,16 +32,21 @@ def register(app: typer.Typer, reporting: Callable[[], AbstractContextManager[No
             from scenarios.calibration import block_text
             from scenarios.calibration import calibrate as found
             from scenarios.cli.show.errors import show_stages
-            from scenarios.console.outputs import promised
+            from scenarios.cli.together import together
+            from scenarios.console.outputs import check_places, promised
             from scenarios.validation import read_rows
 
-            of = load_chip(chip)
-            try:
-                base = architecture_on(start, of)
-            except ValueError as error:
-                raise SpecError([Problem(Mark("--start"), str(error))]) from None
-            with promised(*(out,) if out is not None else ()):
-                made = found(read_rows(Path(file)), of, base, f"overlapse calibrate {Path(file).name}")
+            def begun() -> tuple[Chip, KernelTimes]:
+                of = load_chip(chip)
+                try:
+                    return of, architecture_on(start, of)
+                except ValueError as error:
+                    raise SpecError([Problem(Mark("--start"), str(error))]) from None
+
+            written = (out,) if out is not None else ()
+            (of, base), rows, _ = together(begun, partial(read_rows, Path(file)), partial(check_places, *written))
+            with promised(*written):
+                made = found(rows, of, base, f"overlapse calibrate {Path(file).name}")
                 show_stages(made, start)
                 text = block_text(made.times)
                 if out is None:

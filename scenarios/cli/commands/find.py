@@ -56,9 +56,7 @@ def register(
     ) -> None:
         """The least (or largest) value for which a condition holds. For one, the batch from which compute decides."""
         with reporting():
-            axis = _axis(asked, "find")
-            if "values" in axis:
-                raise _wrong("find", f"'{asked}' is not of the form a.b=from:to")
+            axis = _sound(file, set_, lambda: _ends(asked))[0]
             said: list[tuple[str, Any, str]] = [
                 ("find", {}, "find"),
                 (f"find.{'largest' if largest else 'smallest'}", axis["path"], "find"),
@@ -74,12 +72,36 @@ def register(
     def crossover(file: _File, x: _X, y: _Y, where: _Where, set_: _Set = None, json: _Json = False) -> None:
         """For each value of y, the x at which something flips: a map."""
         with reporting():
-            axes = (("x", _axis(x, "--x"), "--x"), ("y", _axis(y, "--y"), "--y"))
+            found = _sound(file, set_, lambda: _axis(x, "--x"), lambda: _axis(y, "--y"))
+            axes = (("x", found[0], "--x"), ("y", found[1], "--y"))
             said: list[tuple[str, Any, str]] = [("crossover", {}, "crossover"), ("crossover.where", where, "--where")]
             for name, axis, option in axes:
                 said.append((f"crossover.{name}", axis, option))
                 said.extend((f"crossover.{name}.{key}", axis[key], option) for key in axis)
             ask(file, set_, said, json)
+
+
+def _sound(file: str, sets: list[str] | None, *asked: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is asked; where that is wrong, what is wrong with the file is told beside it. Raises SpecError."""
+    from functools import partial
+
+    from hw import SpecError
+    from scenarios.building.build import load_scenario
+    from scenarios.cli.together import together
+
+    try:
+        return together(*asked)
+    except SpecError:
+        together(*asked, partial(load_scenario, file, tuple(sets or ())))
+        raise
+
+
+def _ends(text: str) -> dict[str, Any]:
+    """A path with two ends. Raises SpecError."""
+    axis = _axis(text, "find")
+    if "values" in axis:
+        raise _wrong("find", f"'{text}' is not of the form a.b=from:to")
+    return axis
 
 
 def _axis(text: str, option: str) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from scenarios.building.build import Scenario
 
 _File = Annotated[str, typer.Argument(help="A scenario file that trains a model, or library:NAME for a bundled one.")]
 _Vary = Annotated[list[str] | None, typer.Option("--vary", help="What a key may be: tp=1,2,4,8 (repeatable).")]
@@ -62,7 +65,8 @@ def register(
             from analysis.plots import plot_front
             from scenarios.building.build import load_scenario
             from scenarios.cli.show.search import search_record, show_search, show_space
-            from scenarios.console.pictures import picture
+            from scenarios.cli.together import check_jobs, nothing, together
+            from scenarios.console.pictures import check_picture, picture
             from scenarios.console.streams import unheard
             from scenarios.console.terminal import console
             from scenarios.console.waiting import waiting
@@ -71,19 +75,27 @@ def register(
             from scenarios.questions.searching.goals import check_goals
             from scenarios.questions.searching.search import search as searched
             from scenarios.questions.searching.spaces import space_of
-            from scenarios.studies.executors import dask_cluster
+            from scenarios.studies.executors import check_address, dask_cluster
             from scenarios.studies.search_runs import search_runs
 
-            scenario, values = load_scenario(file, tuple(set_ or ())), _values(vary or [])
-            workers = dask_cluster(cluster) if cluster is not None else None
             goals = goal or ["time"]
-            checks: list[Callable[[], object]] = [
+
+            def asked() -> tuple[Scenario, dict[str, list[Any]]]:
+                scenario, values = together(
+                    partial(load_scenario, file, tuple(set_ or ())), partial(_values, vary or [])
+                )
+                space_of(scenario, values)
+                return scenario, values
+
+            (scenario, values), *_ = together(
+                asked,
                 partial(check_goals, goals, most),
-                partial(space_of, scenario, values),
-            ]
-            if draw is not None:
-                checks.append(partial(check_drawn, draw, goals, most))
-            _check_all(checks)
+                partial(check_drawn, draw, goals, most) if draw is not None else nothing,
+                partial(check_jobs, jobs),
+                partial(check_address, cluster),
+                partial(check_picture, plot),
+            )
+            workers = dask_cluster(cluster) if cluster is not None else None
             with picture(plot) as draw_picture, unheard() if store is not None else nullcontext():
                 if not json:
                     show_space(console(), space_of(scenario, values))
@@ -100,19 +112,6 @@ def register(
                 draw_picture(lambda: plot_front(searched_frame(found)))
             if found.best is None:
                 raise typer.Exit(3)
-
-
-def _check_all(checks: Sequence[Callable[[], object]]) -> None:
-    """Raises SpecError with what all of some checks find."""
-    from hw import Problems, SpecError
-
-    problems = Problems()
-    for check in checks:
-        try:
-            check()
-        except SpecError as error:
-            problems.extend(error)
-    problems.raise_if_any()
 
 
 def _values(texts: list[str]) -> dict[str, list[Any]]:

@@ -37,10 +37,12 @@ def register(
         """
         with reporting():
             import os
+            from functools import partial
             from pathlib import Path
 
             from hw import Mark, Problem, SpecError, load_chip
             from scenarios.cli.show.errors import as_json, show, show_sources, sources_as_json
+            from scenarios.cli.together import together
             from scenarios.validation import has_training_rows, judged, read_rows, read_training_rows, trained
             from scenarios.validation.published import (
                 by_device,
@@ -61,7 +63,10 @@ def register(
                 else:
                     show_sources(steps, rows)
                 return
-            found = published(Path(file)) if published else judged(read_rows(Path(file)), load_chip(chip or "h100_sxm"))
+            if published:
+                found = published(Path(file))
+            else:
+                found = judged(*together(partial(read_rows, Path(file)), partial(load_chip, chip or "h100_sxm")))
             if json:
                 print_json(as_json(found))
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -34,11 +35,15 @@ def register(
         with reporting():
             from scenarios.building.build import load_scenario
             from scenarios.cli.fit import check_fits
+            from scenarios.cli.together import together
             from scenarios.console.waiting import waiting
+            from scenarios.questions.what_if import check_forms
             from scenarios.questions.what_if import what_if as ask
 
             with waiting("reading") as sign:
-                scenario = load_scenario(file, tuple(set_ or ()))
+                scenario, _ = together(
+                    partial(load_scenario, file, tuple(set_ or ())), partial(check_forms, edit or ())
+                )
                 check_fits(scenario)
                 sign.says("running what if")
                 found = ask(scenario, edit or ())
