@@ -100,11 +100,11 @@ def _loaded(file: str, sets: list[str] | None, places: Callable[[], None]) -> Ou
     """A scenario that is not run yet. Raises SpecError with what is wrong with it and with `places` to write to."""
     from functools import partial
 
-    from scenarios.building.build import load_scenario
     from scenarios.cli.together import together
-    from scenarios.outcome.outcome import Outcome
+    from scenarios.outcome.outcome import loaded
 
-    return Outcome(together(partial(load_scenario, file, tuple(sets or ())), places)[0])
+    outcome: Outcome = together(partial(loaded, file, sets or ()), places)[0]
+    return outcome
 
 
 def _simulated(outcome: Outcome, sign: Sign) -> Outcome:

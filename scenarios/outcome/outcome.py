@@ -272,6 +272,11 @@ class Outcome:
 
 def run(reference: str, overrides: Iterable[str] = ()) -> Outcome:
     """Run a scenario file, or one of the library (`library:NAME`). Raises SpecError, RunError."""
-    outcome = Outcome(load_scenario(str(reference), tuple(overrides)))
+    outcome = loaded(reference, overrides)
     _ = outcome.result
     return outcome
+
+
+def loaded(reference: str, overrides: Iterable[str] = ()) -> Outcome:
+    """The same, not run yet. Raises SpecError."""
+    return Outcome(load_scenario(str(reference), tuple(overrides)))

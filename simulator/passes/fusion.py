@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from hw import System
 from hw.input import unknown
@@ -105,10 +106,22 @@ def _readers(kernels: Sequence[Kernel]) -> Mapping[str, set[int]]:
     return readers
 
 
+@dataclass(slots=True)
+class _Growing:
+    """A group that grows: its kernels in program order, and all that they make."""
+
+    kernels: list[int]
+    made: set[int]
+
+    def add(self, kernels: Kernels, at: int) -> None:
+        self.kernels.append(at)
+        self.made.update(kernels.made_by(at))
+
+
 def _greedy(kernels: Kernels, places: Sequence[Placement]) -> list[tuple[int, ...]]:
     maker = {value: at for at in range(len(kernels)) for value in kernels.written_by(at)}
-    groups: list[list[int]] = []
-    group_of: dict[int, list[int]] = {}
+    groups: list[_Growing] = []
+    group_of: dict[int, _Growing] = {}
     for at in range(len(kernels)):
         kernel = kernels.like(at)
         if not _joinable(kernel):
@@ -117,28 +130,34 @@ def _greedy(kernels: Kernels, places: Sequence[Placement]) -> list[tuple[int, ..
         for feeder in feeders:
             group = group_of.get(feeder)
             if group is not None and places[feeder] is places[at] and _may_follow(kernels, group, at):
-                group.append(at)
+                group.add(kernels, at)
                 group_of[at] = group
                 break
         else:
             if kernel.fusable:
-                group_of[at] = [at]
+                group_of[at] = _Growing([], set())
+                group_of[at].add(kernels, at)
                 groups.append(group_of[at])
-    return [tuple(group) for group in groups if len(group) > 1]
+    return [tuple(group.kernels) for group in groups if len(group.kernels) > 1]
 
 
 def _joinable(kernel: Kernel) -> bool:
     return kernel.communication is None and (kernel.fusable or (kernel.reduces and not kernel.matrix_flops))
 
 
-def _may_follow(kernels: Kernels, group: Sequence[int], at: int) -> bool:
+def _may_follow(kernels: Kernels, group: _Growing, at: int) -> bool:
     """Whether kernel `at` may close up to `group`: same schedule, no reduction before it, no stranger between."""
-    if any(kernels.like(member).reduces for member in group):
+    first, last = group.kernels[0], group.kernels[-1]
+    if kernels.like(last).reduces:  # nothing has followed one
         return False
-    own = kernels.like(at).schedule, kernels.awaited_by(at)
-    if any((kernels.like(member).schedule, kernels.awaited_by(member)) != own for member in group):
+    if (kernels.like(first).schedule, kernels.awaited_by(first)) != (kernels.like(at).schedule, kernels.awaited_by(at)):
         return False
-    return _stranger(kernels, group, at) is None
+    # what stood before the last member has been looked at: it can need nothing that was made later
+    between = range(last + 1, at)
+    return all(
+        group.made.isdisjoint(kernels.read_by(other)) and group.made.isdisjoint(kernels.awaited_by(other))
+        for other in between
+    )
 
 
 def _stranger(kernels: Kernels, group: Sequence[int], last: int) -> int | None:

@@ -14,6 +14,7 @@ from scenarios.questions.fusions import BEST, Fusions
 
 _MOST_GROUPS = 12
 _NAMED = 6
+_SAME = 1e-9
 _MANY = 1_000_000
 """Ops of a group that a line names."""
 
@@ -27,6 +28,10 @@ def show_fusions(console: Console, found: Fusions) -> None:
     ways = f"{best.partitions:,}" if best.partitions < _MANY else f"{best.partitions:.3g}"
     told = f"{best.priced:,} groups priced, the best of {ways} ways to cut the ops into kernels"
     console.print(Text(f"proof        {told}"))
+    faster = [name for name, time_s in found.times_s.items() if best_s and time_s and time_s < best_s * (1 - _SAME)]
+    if faster:
+        told = f"{' and '.join(faster)} joins more than stands in one round of a block, which no group by name can"
+        console.print(Text(f"faster       {told}"))
     if not best.groups:
         console.print(Text("nothing is worth fusing"))
         return

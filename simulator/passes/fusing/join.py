@@ -2,7 +2,8 @@
 
 Model: what passes between members stays on chip, unless others need it: then it is written too.
 - Live intermediates must fit on chip, at the smallest tile the units allow; the largest ones that do not are spilled:
-  written and read back, which costs exactly what fusing them had saved.
+  written and read back, which costs exactly what fusing them had saved. Of equally large ones it is that which costs least,
+  of these the one that is needed longest, then the one that is made first: names decide nothing.
 Laws: FLOPs are kept; HBM bytes never grow.
 """
 
@@ -14,6 +15,14 @@ from itertools import chain
 
 from simulator.graph.dtypes import widest
 from simulator.ops.kernel import Access, Kernel, Tile, Tiling
+
+SPILL, BACK = "spill", "back"
+"""What is spilled is written under a name of its own, unless it is written anyway, and read back."""
+
+
+def spilled_name(name: str, word: str) -> str:
+    """What is read back of a tensor, and what is written for that."""
+    return f"{name}/{word}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,8 @@ def join(
     kept = {name for name in made if not readers.get(name) or readers[name] - inside}
     reads = _reads_from_outside(members, made)
     within = [name for name in made if readers.get(name, set()) & inside]
-    too_large = {name for room in rooms for name in _spills(members, within, room)}
+    traffic = {name: 0.0 if name in kept else made[name].nbytes for name in within}
+    too_large = {name for room in rooms for name in _spills(members, traffic, room)}
     spilled = [name for name in within if name in too_large]
     anchor = max(members, key=lambda kernel: (kernel.matrix_flops, kernel.hbm_bytes))
     first = members[0]
@@ -72,7 +82,7 @@ def join(
         reads=everything,
         writes=(
             *(access for name, access in made.items() if name in kept),
-            *(replace(made[name], tensor=f"{name}/spill") for name in spilled if name not in kept),
+            *(replace(made[name], tensor=spilled_name(name, SPILL)) for name in spilled if name not in kept),
         ),
         matrix_flops=sum(kernel.matrix_flops for kernel in members),
         matrix_dtype=_widest(kernel.matrix_dtype for kernel in members),
@@ -141,37 +151,50 @@ def _spill_reads(members: Sequence[Kernel], spilled: Sequence[str], kept: Collec
     for kernel in members:
         for access in kernel.reads:
             if access.tensor in spilled:
-                word = "back" if access.tensor in kept else "spill"
-                yield replace(access, tensor=f"{access.tensor}/{word}")
+                yield replace(access, tensor=spilled_name(access.tensor, BACK if access.tensor in kept else SPILL))
 
 
-def _spills(members: Sequence[Kernel], internal: Sequence[str], room: Room) -> list[str]:
-    """The intermediates that do not fit on chip beside each other, largest first. One that is written anyway, because
-    others need it, is then only read back."""
-    sizes = {name: _tile_bytes(name, members, room) for name in internal}
-    spilled: list[str] = []
-    for at in range(len(members)):
-        live = {name: sizes[name] for name in internal if name not in spilled and _alive(name, members, at)}
+def _spills(members: Sequence[Kernel], internal: Mapping[str, float], room: Room) -> set[str]:
+    """The intermediates that do not fit on chip beside each other. One that is written anyway, because others need it, is
+    then only read back. `internal`: in the order in which they are made, the bytes that writing each would add."""
+    sizes = _tile_bytes(members, internal, room)
+    if sum(sizes.values()) <= room.nbytes:
+        return set()
+    used, traffic = _uses(members, internal)
+    live: dict[str, float] = {}
+    spilled: set[str] = set()
+    for at, kernel in enumerate(members):
+        live = {name: size for name, size in live.items() if used[name] >= at}
+        live |= {access.tensor: sizes[access.tensor] for access in kernel.writes if access.tensor in sizes}
         while sum(live.values()) > room.nbytes:
-            largest = max(live, key=lambda name: (live[name], name))
+            # of equals the first that is made: `max` takes the first
+            largest = max(live, key=lambda name: (live[name], -traffic[name], used[name]))
             del live[largest]
-            spilled.append(largest)
-    return [name for name in internal if name in spilled]
+            spilled.add(largest)
+    return spilled
 
 
-def _alive(name: str, members: Sequence[Kernel], at: int) -> bool:
-    made = next(i for i, kernel in enumerate(members) if any(access.tensor == name for access in kernel.writes))
-    used = max(i for i, kernel in enumerate(members) if any(access.tensor == name for access in kernel.reads))
-    return made <= at <= used
+def _uses(members: Sequence[Kernel], internal: Mapping[str, float]) -> tuple[dict[str, int], dict[str, float]]:
+    """By intermediate the last member that reads it, and the bytes that spilling it would cost."""
+    used: dict[str, int] = {}
+    traffic = dict(internal)
+    for at, kernel in enumerate(members):
+        for access in kernel.reads:
+            if access.tensor in traffic:
+                used[access.tensor] = at
+                traffic[access.tensor] += access.nbytes
+    return used, traffic
 
 
-def _tile_bytes(name: str, members: Sequence[Kernel], room: Room) -> float:
-    """The least of an intermediate that must be on chip at once, twice over: a unit tile, a whole row for who reduces
+def _tile_bytes(members: Sequence[Kernel], internal: Collection[str], room: Room) -> dict[str, float]:
+    """By intermediate the least of it that must be on chip at once, twice over: a unit tile, a whole row for who reduces
     rows, a unit's width of whole rows for who contracts them."""
     rows, columns = room.unit
-    tile = rows * columns
+    tiles = dict.fromkeys(internal, rows * columns)
     for kernel in members:
-        if any(access.tensor == name for access in kernel.reads):
-            tile = max(tile, kernel.row_elements * (columns if kernel.contractions else 1))
-    access = next(access for kernel in members for access in kernel.writes if access.tensor == name)
-    return min(2.0 * tile * access.item_bytes, access.nbytes)
+        row = kernel.row_elements * (columns if kernel.contractions else 1)
+        for access in kernel.reads:
+            if access.tensor in tiles:
+                tiles[access.tensor] = max(tiles[access.tensor], row)
+    made = (access for kernel in members for access in kernel.writes if access.tensor in tiles)
+    return {access.tensor: min(2.0 * tiles[access.tensor] * access.item_bytes, access.nbytes) for access in made}

@@ -1,13 +1,12 @@
 """Kernels as columns some of which are groups of others: one of those that differ in names only is joined.
 
 Model: groups of alike kernels that read, make and keep alike differ in names only; what they read and make stands at the
-same places among all that their members do. A group that spills is joined by itself: of tensors that are equally large,
-names say which is spilled.
+same places among all that their members do, or is spilled of what does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from simulator.ops.kernel import Kernel
-from simulator.passes.fusing.join import Room, join
+from simulator.passes.fusing.join import BACK, SPILL, Room, join, spilled_name
 from simulator.passes.kernels import Called, Columns, Kernels, Standing
 
 Group = tuple[int, ...]
@@ -131,12 +130,7 @@ class _Joined:
         code = self._of.code
         for group in groups:
             classes.setdefault(tuple([code[at] for at in group]), []).append(group)
-        return [
-            lines
-            for alike in classes.values()
-            for same, values in self._alike(alike)
-            for lines in self._stamped(same, values)
-        ]
+        return [self._stamped(same, values) for alike in classes.values() for same, values in self._alike(alike)]
 
     def _alike(self, groups: Sequence[Group]) -> Iterator[tuple[list[Group], Any]]:
         """Groups of alike kernels, parted into those that read, make and keep alike; with the values of their members, what
@@ -154,71 +148,68 @@ class _Joined:
                 of += [place] * count
                 reads += [not made] * count
         row = np.concatenate(values, axis=1)
-        first = [(row == row[:, [at]]).argmax(axis=1) for at in range(row.shape[1])]
-        through = self._through(members, first, reads)
-        looks = np.stack([*first, *through, *self._kept(groups[0], row, np.asarray(of), np.asarray(reads))], axis=1)
-        if (looks == looks[0]).all():
-            yield list(groups), row
-            return
-        which = np.unique(looks, axis=0, return_inverse=True)[1].reshape(-1)
+        first, of_member, is_read = _firsts(row), np.asarray(of), np.asarray(reads)
+        looks = [first, self._through(members, first, is_read), self._kept(groups[0], row, of_member, is_read)]
+        which = np.unique(np.concatenate(looks, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
         for number in range(int(which.max()) + 1):
             here = np.flatnonzero(which == number)
             yield [groups[at] for at in here.tolist()], row[here]
 
-    def _through(self, members: Any, first: Sequence[Any], reads: Sequence[bool]) -> list[Any]:
+    def _through(self, members: Any, first: Any, reads: Any) -> Any:
         """Of what members read, where in a row the same is read through the same view first, if anything is read twice."""
-        twice = any((column != at).any() for at, column in enumerate(first) if reads[at])
+        twice = (first != np.arange(first.shape[1]))[:, reads].any()
         if not twice or len(self._of.shown) != len(self._columns.reads):
-            return []
+            return np.zeros((len(members), 0), dtype=np.int64)
         shown, since = np.asarray(self._of.shown, dtype=np.int64), self._columns.read_at
         counts = [len(self._of.read_by(at)) for at in members[0].tolist()]
         columns = (shown[since[members[:, place]][:, None] + np.arange(count)] for place, count in enumerate(counts))
-        row = np.concatenate(list(columns), axis=1)
-        return [(row == row[:, [at]]).argmax(axis=1) for at in range(row.shape[1])]
+        return _firsts(np.concatenate(list(columns), axis=1))
 
-    def _kept(self, group: Group, row: Any, of: Any, reads: Any) -> Iterator[Any]:
+    def _kept(self, group: Group, row: Any, of: Any, reads: Any) -> Any:
         """Of each value that a member writes, whether others than members read it, or nobody. `of`: by place in a row, which
         member; `reads`: whether it reads there."""
+        written: list[int] = []
         for place, at in enumerate(group):
-            first = int(np.flatnonzero((of == place) & ~reads)[0])
-            for column in range(first, first + len(self._of.written_by(at))):
-                value = row[:, [column]]
-                inside = sum(
-                    (row[:, reads & (of == other)] == value).any(axis=1).astype(np.int64) for other in range(len(group))
-                )
-                count = self._readers.count(value[:, 0])
-                yield ((count == 0) | (count > inside)).astype(np.int64)
+            begin = int(np.flatnonzero((of == place) & ~reads)[0])
+            written += range(begin, begin + len(self._of.written_by(at)))
+        least = int(row.min())  # what nobody makes has a number below 0
+        wide = int(row.max()) + 1 - least
+        keys = row - least + wide * np.arange(len(row))[:, None]  # a value of one group, not of another
+        # a member that reads a value twice is one reader
+        read = np.unique(keys[:, reads] * len(group) + of[reads]) // len(group)
+        made = keys[:, written]
+        inside = np.searchsorted(read, made, "right") - np.searchsorted(read, made, "left")
+        count = self._readers.count(row[:, written])
+        return ((count == 0) | (count > inside)).astype(np.int64)
 
-    def _stamped(self, groups: Sequence[Group], row: Any) -> Iterator[Lines]:
-        """Template, reads and makes of groups that differ in names only: joined once, or each by itself where they spill."""
-        kernel, reads, makes = self._line(groups[0], row[0])
-        template, place = self.made.template(kernel), row[0].tolist()
-        if set(place) >= {*reads, *makes}:
-            last = np.asarray([group[-1] for group in groups], dtype=np.int64)
-            taken, given = (
-                np.asarray([place.index(value) for value in each], dtype=np.int64) for each in (reads, makes)
-            )
-            yield Lines(last, np.full(len(last), template), row[:, taken], row[:, given])
-            return
-        yield _one(groups[0], template, reads, makes)
-        for group, values in zip(groups[1:], row[1:], strict=True):
-            kernel, reads, makes = self._line(group, values)
-            yield _one(group, self.made.template(kernel), reads, makes)
+    def _stamped(self, groups: Sequence[Group], row: Any) -> Lines:
+        """Template, reads and makes of groups that differ in names only: one of them is joined."""
+        kernel = self._join(groups[0])
+        column: dict[str, int] = {}
+        for at, value in enumerate(row[0].tolist()):
+            column.setdefault(self.value_name(value), at)
+        known = {name: row[:, at] for name, at in column.items()}
+        spilled = {spilled_name(name, word): (at, word) for name, at in column.items() for word in (SPILL, BACK)}
 
-    def _line(self, group: Group, values: Any) -> tuple[Kernel, list[int], list[int]]:
-        """A group joined, with the values that it reads and makes."""
-        kernel = self._join(group)
-        named = {self.value_name(value): value for value in values.tolist()}
-        reads = [self._value(access.tensor, named) for access in kernel.reads]
-        makes = [self._value(name, named) for name in (*(access.tensor for access in kernel.writes), *kernel.ops)]
-        return kernel, reads, makes
+        def values(names: Iterable[str]) -> Any:
+            columns = []
+            for name in names:
+                if name not in known:
+                    at, word = spilled[name]
+                    known[name] = self._spill(row[:, at], word)
+                columns.append(known[name])
+            return np.stack(columns, axis=1) if columns else np.zeros((len(groups), 0), dtype=np.int64)
 
-    def _value(self, name: str, named: dict[str, int]) -> int:
-        """The value of a name; of what is spilled, one of its own."""
-        if name not in named:
-            named[name] = self._beside + len(self._spilled)
-            self._spilled.append(name)
-        return named[name]
+        reads = values(access.tensor for access in kernel.reads)
+        makes = values((*(access.tensor for access in kernel.writes), *kernel.ops))
+        last = np.asarray([group[-1] for group in groups], dtype=np.int64)
+        return Lines(last, np.full(len(last), self.made.template(kernel)), reads, makes)
+
+    def _spill(self, values: Any, word: str) -> Any:
+        """Values of their own for what is spilled of some."""
+        since = self._beside + len(self._spilled)
+        self._spilled += [spilled_name(self.value_name(value), word) for value in values.tolist()]
+        return np.arange(since, since + len(values))
 
     def _join(self, group: Group) -> Kernel:
         written = {value for at in group for value in self._of.written_by(at)}
@@ -274,10 +265,16 @@ class _Joined:
         return self._spilled[beside] if 0 <= beside < len(self._spilled) else self._names.value_name(value)
 
 
-def _one(group: Group, template: int, reads: Sequence[int], makes: Sequence[int]) -> Lines:
-    """The line of one group."""
-    values = (np.asarray([each], dtype=np.int64) for each in (reads, makes))
-    return Lines(np.asarray([group[-1]]), np.asarray([template]), *values)
+def _firsts(row: Any) -> Any:
+    """By line and place, where in the line the same value stands first."""
+    order = np.argsort(row, axis=1, kind="stable")
+    ranked = np.take_along_axis(row, order, axis=1)
+    begins = np.ones(row.shape, dtype=bool)
+    begins[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+    since = np.maximum.accumulate(np.where(begins, np.arange(row.shape[1]), 0), axis=1)
+    first = np.empty_like(order)
+    np.put_along_axis(first, order, np.take_along_axis(order, since, axis=1), axis=1)
+    return first
 
 
 def spread(first: Any, count: Any) -> Any:

@@ -273,6 +273,23 @@ def test_the_largest_intermediate_is_spilled_and_the_others_stay() -> None:
     assert joined.hbm_bytes == (2 + 4 + 2 * 4) * million
 
 
+@pytest.mark.parametrize("called", ["abcdz", "bacdz", "dcbaz", "zyxwv"])
+def test_of_equals_that_is_spilled_which_costs_least_whatever_they_are_called(called: str) -> None:
+    """Tensors of a size, room for two: beside a, which is read four times, c is needed longer than b is. Spilled, it is
+    written and read back once; a would come back four times, and with b spilled c has to go all the same."""
+    a, b, c, d, z = tuple(called)
+    lines = [
+        f"{a}:bf16[M,N] = relu(q:bf16[M,N])",
+        f"{b}:bf16[M,N] = gelu({a})",
+        f"{c}:bf16[M,N] = add({a}, {b})",
+        f"{d}:bf16[M,N] = add({c}, {a})",
+        f"{z}:bf16[M,N] = add({d}, {a})",
+    ]
+    room = System(chip_with("tpu_v5e", {"on_chip.capacity": 2 * 128 * 128 * 2 * 2}))
+    (joined,) = kernels(lines, "elementwise", room, M=1024, N=1024)
+    assert joined.spilled_bytes == 2 * 2 * 1024 * 1024
+
+
 @pytest.mark.parametrize(("item_bytes", "spilled"), [(2 + 4, False), (2 + 4 - 1, True)])
 def test_what_an_op_reads_and_what_it_makes_are_on_chip_at_once(item_bytes: int, spilled: bool) -> None:
     """Also where the op is the last that reads it: a tile of a in bf16 and one of b in fp32, each twice over."""

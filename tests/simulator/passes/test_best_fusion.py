@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -34,6 +36,50 @@ def chain(kinds: Sequence[str], size: int) -> OpGraph:
 
 def system(on_chip_kib: int) -> System:
     return System(load_chip("a100_40gb_sxm", set={"on_chip.capacity": f"{on_chip_kib} KiB"}))
+
+
+BRANCHED = {
+    "repeat": 0,
+    "carry": {"x0": "x6"},
+    "ops": [
+        "x1:bf16[B,D] = relu(x0:bf16[B,D])",
+        "x2:bf16[B,D] = add(x1, x0)",
+        "x3:bf16[B,D] = add(x2, x1)",
+        "x4:bf16[B,D] = add(x3, x1)",
+        "x5:bf16[B,D] = add(x4, x3)",
+        "x6:bf16[B,D] = add(x5, x3)",
+    ],
+}
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """How many functions are called meanwhile."""
+    count = 0
+
+    def called(_frame: object, event: str, _what: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("on_chip_kib", [1, 4096])
+def test_what_fusing_costs_grows_as_the_rounds_do(on_chip_kib: int) -> None:
+    """Searched, and with all rounds in one kernel: twice the rounds are twice the work, whether groups spill or not."""
+
+    def work(rounds: int) -> None:
+        graph = parse_graph([{**BRANCHED, "repeat": rounds}], {"B": 512, "D": 1024})
+        best_fusion(graph, system(on_chip_kib))
+        simulate(replace(graph, fuse="elementwise"), system(on_chip_kib), RunOptions())
+
+    work(4)  # what is remembered, is
+    few, many = (calls_of(partial(work, rounds)) for rounds in (50, 100))
+    assert many < 2.2 * few
 
 
 def partitions(names: Sequence[str]) -> Iterator[list[list[str]]]:
