@@ -23,7 +23,7 @@ QueueOrder = Literal["program", "ready"]
 Calibration = Literal["spec", "measured"]
 ShardingMode = Literal["canonical", "auto", "written"]
 Clocks = Literal["sustained", "burst"]
-Dispatch = Literal["graph", "compiled", "eager"]
+Dispatch = Literal["graph", "compiled", "fused", "eager"]
 NetworkForm = Literal["task", "messages"]
 
 NETWORKS: tuple[NetworkForm, ...] = get_args(NetworkForm)
@@ -119,7 +119,8 @@ class RunOptions:
         default="graph",
         metadata=_written(
             "who issues kernels: `graph`: the chip itself, as captured; else its host, op by op, for as long as was "
-            "measured: `eager`, or what a compiler has made (`compiled`: also fewer passes over memory)",
+            "measured: `eager`, or what a compiler has made (`compiled`: also fewer passes over memory), or such "
+            "kernels of a library that Python calls as it calls eager ops (`fused`: Transformer Engine, Apex)",
             Holds.WORD,
             lambda: get_args(Dispatch),
         ),
@@ -222,6 +223,11 @@ class RunOptions:
             if not factor > 0:
                 problems.add(_OPTIONS, f"speedup of {resource} is {factor}; it must be more than 0")
         problems.raise_if_any()
+
+    @property
+    def fused_kernels(self) -> bool:
+        """Whether kernels are as few, and read as little, as a compiler or a library of fused ones has them."""
+        return self.dispatch in ("compiled", "fused")
 
     @property
     def pads(self) -> bool:

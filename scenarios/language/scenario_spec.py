@@ -74,6 +74,9 @@ class WorkloadSpec(Spec):
         default="flash", description="how training carries out attention: fused, or with its scores in memory"
     )
     dropout: Flag = Field(default=False, description="training drops some of what attention and networks make")
+    dropless: Flag = Field(
+        default=True, description="engine megatron: experts take all tokens, whose counts the host waits for"
+    )
     offload: list[Literal["optimizer", "activations"]] = Field(
         default=[], description="what lives in the memory of the host, and goes over PCIe"
     )

@@ -90,7 +90,7 @@ def _bridge(row: Cells) -> dict[str, str]:
     return {
         "source": f"Megatron-Bridge on {row['System']}",
         "framework": "megatron-core",
-        "dispatch": "compiled",
+        "dispatch": "fused",
         "model": _BRIDGE_MODELS.get(row["Model"], row["Model"]),
         "seq": row["Sequence Length"],
         "global_batch": row["GBS"],
@@ -105,6 +105,7 @@ def _bridge(row: Cells) -> dict[str, str]:
         "sharding": "FSDP" if _count(row["FSDP"], 0) else "none",
         "collective_matmul": str(_SPLITS if ep == 1 else 1),
         "gradients": "bf16",
+        "dropless": "false" if "tokendrop" in row["Model"] else "true",
         "expert_nodes": str(max(1, ep // _NODE) if row["Model"] in _SENT_TO_NODES else 1),
         "n_chips": str(chips),
         "chip": _BRIDGE_CHIPS.get(row["System"], row["System"]),

@@ -14,6 +14,9 @@ recipes of Megatron-Bridge).
 Where a row says so (`collective_matmul`) matmuls and their tensor-parallel communication come in pieces that overlap: 4 in
 Megatron-Bridge's dense recipes for H100 (Transformer Engine's userbuffers, `num_splits`), as many as chips share a tensor in
 torchtitan's asynchronous tensor parallelism.
+In fp8 numbers are scaled by the largest of each tensor, or as a row says (`scaling`). Kernels are Transformer Engine's,
+issued by Python, where a row says so (`dispatch: fused`); experts are gone through one by one, and the host waits for how
+many tokens they get, unless tokens beyond a capacity are dropped (`dropless: false`).
 Assumes: dense matmuls in one format; stages that wait for what they send; balanced experts. No number is fitted.
 Source: NVIDIA Megatron-LM and Megatron-Bridge, docs/performance-summary, scripts/performance/configs (llama; qwen, where
 nothing of tensor parallelism overlaps and the router is made to balance), training/comm_overlap.py; pytorch/torchtitan
@@ -39,7 +42,7 @@ SAYS = ("seq", "global_batch", "tp", "pp", "dp", "n_chips")
 
 _PRECISIONS: Mapping[str, Precision] = {
     "bf16": Precision(gradients="fp32", main_gradients="fp32", master="fp32"),
-    "fp8": precision_of("fp8", "training"),
+    "fp8": precision_of({"base": "fp8", "scaling": "current"}, "training"),
 }
 
 
@@ -70,17 +73,21 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
     training = Training(
         batch=sizes["global_batch"],
         seq=sizes["seq"],
-        precision=_summed(row),
+        precision=_formats(row),
         recompute=row.text("recompute") or "none",
         clip=True,
         engine="megatron",
+        dropless=row.text("dropless") != "false",
     )
     return _model(row), parallel, training
 
 
-def _summed(row: TrainingRow) -> Precision:
-    """The formats of a row: gradients are added up in fp32 unless it says otherwise."""
-    found, said = _PRECISIONS[row.text("dtype")], row.text("gradients")
+def _formats(row: TrainingRow) -> Precision:
+    """The formats of a row: fp8 is scaled by each tensor's largest number, and Megatron-Core adds gradients up in fp32,
+    unless it says otherwise. Raises SpecError for a scaling that is not known."""
+    found, said, scaling = _PRECISIONS[row.text("dtype")], row.text("gradients"), row.text("scaling")
+    if scaling:
+        found = replace(found, scaling=precision_of({"scaling": scaling}, "training").scaling)
     return replace(found, gradients=said, main_gradients=said) if said else found
 
 
@@ -112,7 +119,7 @@ def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer,
     training = Training(
         batch=sizes["global_batch"],
         seq=sizes["seq"],
-        precision=_PRECISIONS[row.text("dtype")],
+        precision=_formats(row),
         recompute="alternate" if asked == "selective" else asked,
         clip=True,
         eager=row.text("dispatch") in ("", "eager"),

@@ -29,7 +29,7 @@ from simulator import (
 )
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
 
-Dispatch = Literal["graph", "compiled", "eager"]
+Dispatch = Literal["graph", "compiled", "fused", "eager"]
 """Who issues kernels."""
 
 _STATES_IN_BF16 = Precision(moments="bf16")

@@ -57,8 +57,9 @@ def library_kernels(kernel: Kernel, times: KernelTimes, compiled: bool = False) 
     """How many kernels a library makes of it."""
     fused = {"attention": times.attention, "attention_backward": times.attention_backward}
     if kernel.kind in fused and kernel.contractions and kernel.vector_flops:
-        return fused[kernel.kind].kernels
-    return 1 if any(work.contractions for work in kernel.works) else _pass(kernel, times, compiled).kernels
+        return kernel.launches * fused[kernel.kind].kernels
+    own = 1 if any(work.contractions for work in kernel.works) else _pass(kernel, times, compiled).kernels
+    return kernel.launches * own
 
 
 def kernel_time(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool = False) -> KernelTime:
@@ -142,4 +143,5 @@ def _passes(kernel: Kernel, device: Device, times: KernelTimes, compiled: bool) 
     start_s = times.start_s
     if near_bytes and not kernel.hbm_bytes and times.start_near_s is not None:
         start_s = times.start_near_s
-    return KernelTime(start_s * own.kernels, work_s + own.fixed_s, by)
+    launches = kernel.launches
+    return KernelTime(launches * start_s * own.kernels, work_s + launches * own.fixed_s, by)

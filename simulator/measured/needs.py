@@ -32,10 +32,12 @@ def costs_of(options: RunOptions, chip: Chip, recorded: bool) -> Callable[[Kerne
     times = kernel_times_of(options, chip)
     if times is None:
         return lambda _kernel: 0.0
-    own, compiled = times.dispatch, options.dispatch == "compiled"
+    own, fused = times.dispatch, options.fused_kernels
     eager = own.recorded_s if recorded and own.recorded_s is not None else own.eager_s
-    one = own.compiled_s if compiled else eager
-    return lambda kernel: one * library_kernels(kernel, times, compiled)
+    first = own.compiled_s if options.dispatch == "compiled" else eager
+    # of several kernels of one op a library issues all but the first without Python
+    others = own.compiled_s if options.dispatch == "fused" else first
+    return lambda kernel: first + others * (library_kernels(kernel, times, fused) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def timed(kernel: Kernel, needs: Mapping[str, float], chip: Chip, asked: Asked) 
         return None
     device = _device(chip, known.times, asked)
     # which tile is the fastest hangs on much: of many rows each is worked out by itself
-    found = rowwise(kernel_time, kernel, device, known.times, asked.options.dispatch == "compiled")
+    found = rowwise(kernel_time, kernel, device, known.times, asked.options.fused_kernels)
     slowest = max(needs, key=lambda name: needs[name])
     by = found.by if known.own else "profile"
     return Timed({**needs, slowest: largest([found.busy_s, needs[slowest]])}, found.start_s, by)
@@ -84,7 +86,7 @@ def held_by(kernel: Kernel, busy_s: Mapping[str, float], chip: Chip, asked: Aske
     times = kernel_times_of(asked.options, chip)
     if times is None:
         return None
-    compiled = asked.options.dispatch == "compiled"
+    compiled = asked.options.fused_kernels
     return rowwise(held, kernel, tuple(busy_s.items()), _device(chip, times, asked), times, compiled)
 
 

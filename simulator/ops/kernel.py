@@ -148,7 +148,8 @@ class Kernel:
     """One kernel. `ops` are the ops it carries out (several when fused); `tiling` is None where there is one tile.
     `recompute`: it does again what was thrown away, so its work is none of the model's; `again_flops`: those of its matrix
     FLOPs with which it makes again, within itself, what was thrown away.
-    `efficiency`: what part of the peaks of the units it reaches, as its op says. `grown`: (tensor, tensor) for each that
+    `efficiency`: what part of the peaks of the units it reaches, as its op says. `launches`: how often a library issues
+    it, a part each time; `awaited`: the host that issues kernels waits for its end. `grown`: (tensor, tensor) for each that
     it writes into the memory of one that it reads. `parts`: the kernels that it falls into where one of them is fused.
     `host_s`: work of the host that issues kernels. `written`: what its ops are called without the numbers of rounds, where
     that is something else; `turn`: those numbers; `template`: of a fused kernel, its own name without them.
@@ -176,6 +177,8 @@ class Kernel:
     recompute: bool = False
     again_flops: float = 0.0
     efficiency: float = 1.0
+    launches: int = 1
+    awaited: bool = False
     grown: tuple[tuple[str, str], ...] = ()
     parts: tuple[Kernel, ...] = ()
     members: tuple[Work, ...] = ()

@@ -4,8 +4,9 @@ bring readers of its own.
 `tiles=4` pipeline steps · `chunks=8` pieces for overlap with a dependent op · `priority=1` for `run.order: ready` ·
 `queue=side` another queue of the chip · `after=[a,b]` ops to wait for · `on=0`, `on=[0,1]` the chips to run on, `on=P@2`,
 `on=P@[0,1]` all chips at these places along a mesh axis ·
-`recompute=true` it only does again what was thrown away · `efficiency=30 %` of the peaks of its units · `over=XY` mesh
-axes, `over=A`, `over=[A,B]` named groups of chips · the rest belong to kinds.
+`recompute=true` it only does again what was thrown away · `efficiency=30 %` of the peaks of its units · `each=experts` a
+kernel for each place of a dim · `awaited=true` the host waits for what it makes · `over=XY` mesh axes, `over=A`,
+`over=[A,B]` named groups of chips · the rest belong to kinds.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Reader = Callable[[str], Any]
 SCHEDULE_OPTIONS = ("tiles", "chunks", "priority", "queue", "after", "on")
 """When and how an op is issued."""
 
-COMMON_OPTIONS = (*SCHEDULE_OPTIONS, "recompute", "efficiency")
+COMMON_OPTIONS = (*SCHEDULE_OPTIONS, "recompute", "efficiency", "each", "awaited")
 """What every kind takes."""
 
 MAX_COUNT = 1_000_000
@@ -209,4 +210,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "recompute": _flag,
     "in_place": _flag,
     "logprobs": _flag,
+    "turned": _flag,
+    "each": _axis,
+    "awaited": _flag,
 }

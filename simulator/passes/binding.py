@@ -192,7 +192,9 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
     if members is not None:
         here = members.intersection(chips_of(given.on, system)) if given.on else members
         given = replace(given, on=Chips(tuple(sorted(here))))
-    said: dict[str, Any] = {name: options[name] for name in ("recompute", "efficiency") if name in options}
+    said: dict[str, Any] = {name: options[name] for name in _SAID if name in options}
+    if "each" in options:
+        said["launches"] = _places_of(options["each"], call)
     if op.turn or op.output.written:
         said |= {"written": (op.output.base,), "turn": op.turn}
     kernels = [_scheduled(kernel, given, said) for kernel in kind.kernels(call)]
@@ -203,6 +205,19 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
 
 
 _SCHEDULE = SCHEDULE_OPTIONS
+
+_SAID = ("recompute", "efficiency", "awaited")
+"""Options that kernels have by the same name."""
+
+
+def _places_of(name: str, call: Call) -> int:
+    """How many places of a dim the chip has, of which a library makes a kernel each. Raises ShapeError."""
+    sizes = [
+        size for shaped in (*call.inputs, call.output) for size in [shaped.by_name().get(name)] if size is not None
+    ]
+    if not sizes:
+        raise ShapeError(f"each= names a dim of what {call.op.kind} reads or makes; '{name}' is none of them", "each")
+    return max(1, *sizes)
 
 
 def _scheduled(kernel: Kernel, given: Schedule, said: Mapping[str, Any]) -> Kernel:

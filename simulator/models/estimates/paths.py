@@ -9,7 +9,8 @@ for which no other queue waits, are one segment, as long as all of them. Which t
 A block whose state moves by the same time in every slot from one round to the next moves so in all rounds that follow: time
 is max-plus linear. Those rounds are not walked through.
 Of two that come in as many pieces (`collective_matmul`) each piece of the one waits for that of the other.
-A host that issues kernels one by one (`run.dispatch`) is a queue as well, which begins with the rows.
+A host that issues kernels one by one (`run.dispatch`) is a queue as well, which begins with the rows; what it waits for
+(`awaited=true`) ends before it goes on.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class _Segment:
     asks: tuple[tuple[int, int], ...] = ()
     makes: tuple[int, ...] = ()
     pieces: int = 1
+    awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,10 @@ def _segments(stretch: Stretch, waits: Sequence[_Waits], needed: set[int]) -> li
         makes = tuple(slot for slot in place.makes if slot in needed)
         last = found[-1] if found else None
         goes_on = last is not None and last.queue == price.queue and last.pieces == price.pieces == 1
-        if last is not None and goes_on and not (last.makes or reads or asks):
-            last.end, last.makes = number, makes
+        if last is not None and goes_on and not (last.makes or last.awaited or reads or asks):
+            last.end, last.makes, last.awaited = number, makes, price.awaited
         else:
-            found.append(_Segment(price.queue, number, reads, asks, makes, price.pieces))
+            found.append(_Segment(price.queue, number, reads, asks, makes, price.pieces, price.awaited))
     return found
 
 
@@ -198,7 +200,7 @@ class Walk:
 
     def _round(self, rows: Sequence[_Row], turn: int) -> None:
         slots, queues, start = self.slot, self.queue, self.start
-        for queue, least, issue, issued, reads, asks, makes, pieces in rows:
+        for queue, least, issue, issued, reads, asks, makes, pieces, awaited in rows:
             begin, late = queues.get(queue, start), NEVER
             if pieces > 1:
                 begin, late = self._piecewise(begin, reads, least / pieces, pieces)
@@ -216,7 +218,7 @@ class Walk:
                 end = max(end, late)
             if issue:
                 end = max(end, self.host + issued)
-                self.host += issue
+                self.host = max(self.host + issue, end) if awaited else self.host + issue
             queues[queue] = end
             for number in makes:
                 slots[number] = end
@@ -235,10 +237,10 @@ class Walk:
         return begin, late
 
 
-_Row = tuple[str, float, float, float, tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...], int]
+_Row = tuple[str, float, float, float, tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...], int, bool]
 """A segment in seconds: its queue, how long it is, what the host takes to issue its kernels, and from when the host begins
 with that to its end, if nothing else is waited for; slots that it waits for, those of other rounds, slots that it makes, in
-how many pieces it comes."""
+how many pieces it comes, and whether the host waits for its end."""
 
 
 def _timed(leg: _Leg, stretch: Stretch) -> list[_Row]:
@@ -251,7 +253,8 @@ def _timed(leg: _Leg, stretch: Stretch) -> list[_Row]:
         mine, issues = least[begin : each.end], issue[begin : each.end]
         issued = _issued(mine, issues) if waits else 0.0
         host = sum(issues) if waits else 0.0
-        rows.append((each.queue, sum(mine), host, issued, each.reads, each.asks, each.makes, each.pieces))
+        waited = each.pieces, each.awaited
+        rows.append((each.queue, sum(mine), host, issued, each.reads, each.asks, each.makes, *waited))
         begin = each.end
     return rows
 

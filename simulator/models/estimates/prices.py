@@ -31,7 +31,8 @@ _STAGES = "P"
 class Price:
     """Seconds of a kernel. `least`: alone, which no run can beat; `serial`: nothing overlapping in it; `needs`: of each
     resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: what it does, again or not;
-    `issue`: of the host that issues it, before it can begin; `pieces`: in how many it comes, all of which this is."""
+    `issue`: of the host that issues it, before it can begin; `pieces`: in how many it comes, all of which this is;
+    `awaited`: the host that issues it waits for its end."""
 
     queue: str
     least: float
@@ -41,6 +42,7 @@ class Price:
     matrix_flops: float = 0.0
     issue: float = 0.0
     pieces: int = 1
+    awaited: bool = False
 
 
 class Prices:
@@ -88,7 +90,8 @@ class Prices:
         issue = self._issue_s(kernel) if self._issue_s is not None else 0.0
         needs = {**needs, DISPATCH: issue} if issue else needs
         serial += fixed + issue
-        return Price(queue_name(kernel), least, serial, needs, wires, kernel.matrix_flops, issue, pieces)
+        awaited = kernel.awaited and issue > 0.0
+        return Price(queue_name(kernel), least, serial, needs, wires, kernel.matrix_flops, issue, pieces, awaited)
 
     def sent(self, ends: tuple[Kernel, Kernel], stages: tuple[int, int]) -> tuple[Price, Price]:
         """The prices of a send and of its recv, which are one task, between two places along their axes."""

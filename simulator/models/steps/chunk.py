@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.owners import Owner
 from simulator.models.steps.buffers import Stored
+from simulator.models.steps.carried_out.passes import carried_out
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.megatron.added import added_by_matmuls
 from simulator.models.steps.offloading.activations import activations_on_host
@@ -81,6 +82,7 @@ class Chunk:
         self.added: frozenset[str] = frozenset()
         if stored.megatron:
             self.back, self.added = added_by_matmuls(self.back, self.buffers, stored)
+        self.forward, self.back = carried_out(self.forward, self.back, stored)
         gives = self.back.of.get(takes.name) if takes is not None else None
         self.fetched: Mapping[str, str] = {}
         if "activations" in stored.offload:

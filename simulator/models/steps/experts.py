@@ -24,7 +24,8 @@ def expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
     """From tokens inside a region to the sums of the experts' last matmuls."""
     x = write.narrow(x)
     scores = linear(write, x, "router", dims("model", "experts"), shapes.tokens("experts"))
-    chosen = write.op("route", scores, out="chosen", shape=shapes.tokens("top"))
+    awaited = shapes.dropless or None
+    chosen = write.op("route", scores, out="chosen", shape=shapes.tokens("top"), awaited=awaited)
     made = _batched_network(write, shapes, _sent(write, shapes, x, chosen))
     y = _brought_back(write, shapes, made, chosen)
     if not moe.shared_experts:

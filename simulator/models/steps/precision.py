@@ -6,8 +6,9 @@ Model: one record says it all. `compute` is the format of activations, `weights`
 `main_gradients` what gradients of several microbatches are added up in (the same where it is not said), `moments` and
 `master` the optimizer's states, `logits` what the loss is computed from, `kv` the cache of keys and values.
 In fp8 the three matmuls of every linear layer of a block, forwards and both backwards, take operands in fp8: inputs and
-gradients of outputs are cast to it, each once, and what is kept for the backward pass is the narrow copy. Attention,
-norms, router, embedding and head stay as wide as activations.
+gradients of outputs are cast to it, each once, and what is kept for the backward pass is the narrow copy. By what they are
+scaled (`scaling`) decides over the kernels of a cast (`simulator.models.steps.carried_out.scaling`). Attention, norms,
+router, embedding and head stay as wide as activations.
 Weights that are wider than activations are cast to them for the matmuls of each step, and what no matmul makes (norms, sums,
 embeddings) is as wide as the weights, as torch.autocast has it.
 Bytes a parameter with AdamW: fp32 and amp_bf16 4 + 4 + 8 = 16; bf16 2 + 2 + 8 = 12; mixed_bf16 2 + 4 + 4 + 8 = 18; fp8
@@ -45,6 +46,7 @@ class Precision:
     master: str | None = None
     logits: str = "fp32"
     kv: str = "bf16"
+    scaling: str = "blocks"
 
     @property
     def wide(self) -> str:
@@ -81,9 +83,12 @@ NAMED_PRECISIONS: Mapping[Use, Mapping[str, Precision]] = {
 }
 """Precisions by name, for each use."""
 
-OF_TRAINING = ("vocabulary", "gradients", "main_gradients", "moments", "master", "logits")
+OF_TRAINING = ("vocabulary", "gradients", "main_gradients", "moments", "master", "logits", "scaling")
 OF_INFERENCE = ("kv",)
 """Parts that only one use has."""
+
+SCALINGS = ("delayed", "current", "blocks")
+"""What numbers that are cast to the format of matmuls are scaled by."""
 
 FLOATS = tuple(name for name in DTYPE_BYTES if "int" not in name and name != "bool")
 
@@ -130,6 +135,9 @@ def _wrong_part(part: str, dtype: str, use: Use) -> Iterator[str]:
     elif part in beyond:
         other = "inference" if use == "training" else "training"
         yield f"{part} is of {other}; {use} has {', '.join(name for name in names if name not in beyond)}"
+    elif part == "scaling":
+        if dtype not in SCALINGS:
+            yield unknown("scaling", dtype, SCALINGS)
     elif dtype not in DTYPE_BYTES:
         yield unknown("dtype", dtype, DTYPE_BYTES)
     elif dtype not in FLOATS and use == "training":

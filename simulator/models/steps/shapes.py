@@ -31,6 +31,9 @@ class Shapes:
     dropout: bool = False
     """Whether some of what attention and networks make is dropped, as in the training of older models."""
 
+    dropless: bool = False
+    """Whether a host has to know how many tokens experts get before it goes on."""
+
     @classmethod
     def of(cls, model: Transformer, parallel: Parallel, seq: int = 0) -> Shapes:
         """The dims of a model under a parallelism, for sequences of so many tokens (0: the longest)."""

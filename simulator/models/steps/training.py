@@ -61,7 +61,8 @@ class Training:
     for all that stages receive, and what they make until the step is over. `attention`: the `kind` of its ops, 'flash',
     'standard' or 'fused_softmax'. `dropout`: weights of attention, and what attention and networks make, are dropped in
     part. `offload`: what lives in the memory of the host, 'optimizer' or 'activations' or both
-    (`simulator.models.steps.offloading`)."""
+    (`simulator.models.steps.offloading`). `dropless`: with engine 'megatron' experts take all tokens that ask for them, so
+    that its host waits for how many these are; else what is beyond a capacity is dropped, and nobody waits."""
 
     batch: int = 1
     seq: int = 0
@@ -74,6 +75,7 @@ class Training:
     offload: tuple[str, ...] = ()
     attention: Literal["flash", "standard", "fused_softmax"] = "flash"
     dropout: bool = False
+    dropless: bool = True
 
     def __post_init__(self) -> None:
         if self.optimizer not in STATES:
@@ -116,6 +118,7 @@ class Step:
             megatron=megatron,
             attention=training.attention,
             dropout=training.dropout,
+            dropless=megatron and training.dropless,
         )
         self.stack = stack_of(model, parallel, asked)
         self.sizes = self.stack.sizes

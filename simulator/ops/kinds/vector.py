@@ -19,14 +19,14 @@ from simulator.ops.tiling import StreamTiling
 
 ELEMENTWISE_FLOPS = {
     "relu": (1, 1), "abs": (1, 1), "neg": (1, 1), "square": (1, 1), "exp": (1, 1), "sqrt": (1, 1), "tanh": (1, 1),
-    "scale": (1, 1), "cast": (1, 1), "rsqrt": (1, 2), "sigmoid": (1, 4), "silu": (1, 5), "gelu": (1, 9),
+    "scale": (1, 1), "rsqrt": (1, 2), "sigmoid": (1, 4), "silu": (1, 5), "gelu": (1, 9),
     "dropout": (1, 2), "rope": (1, 3), "add": (2, 1), "sub": (2, 1), "mul": (2, 1), "div": (2, 1), "max": (2, 1),
     "min": (2, 1), "swiglu": (2, 6), "where": (3, 1),
 }  # fmt: skip
 """Named element-wise ops: inputs, FLOP per element. sigmoid: neg exp add div; silu: sigmoid mul; gelu: the tanh form,
 x/2 (1 + tanh(c (x + a x^3))); rope: two products and a sum against given sines; swiglu: silu(gate) x up."""
 
-_LINEAR = {"neg", "scale", "cast", "add", "sub"}
+_LINEAR = {"neg", "scale", "add", "sub"}
 
 
 def streamed(call: Call, row: int = 1) -> StreamTiling:
@@ -114,6 +114,16 @@ def _cast_backward(adjoint: Adjoint) -> None:
         adjoint.make(0, "cast", adjoint.given)
 
 
+@kind("cast", (1, 1), ("turned",), partial="every", backward=_cast_backward)
+def cast(call: Call) -> Sequence[Kernel]:
+    """The same numbers in another format: 1 FLOP an element. `turned=true` writes them twice, the second time with rows and
+    columns exchanged: matmuls in fp8 take both operands along the contraction, so that those of the backward pass want
+    the other copy."""
+    made = call.output.access
+    copies = 2.0 if call.options.get("turned") else 1.0
+    return [replace(kernel, writes=(replace(made, nbytes=copies * made.nbytes),)) for kernel in _elementwise(call, 1)]
+
+
 def _swiglu_backward(adjoint: Adjoint) -> None:
     """Both gradients by one kernel."""
     gate, up = adjoint.op.inputs
@@ -133,7 +143,6 @@ _BACKWARD: dict[str, Backward] = {
     "neg": _linear("neg"),
     "scale": _linear("scale"),
     "dropout": _linear("dropout"),
-    "cast": _cast_backward,
     "rope": _linear("rope"),
     "add": _add_backward,
     "sub": _sub_backward,

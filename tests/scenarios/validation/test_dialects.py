@@ -47,7 +47,8 @@ def test_tokens_a_second_are_seconds_of_a_step(tmp_path: Path) -> None:
     assert row.measured_s == pytest.approx(256 * 8192 / 64 / 1639)
     step = told(row)
     assert (step.parallel.dp, step.parallel.interleave, step.parallel.ep) == (2, 5, 1)
-    assert (step.training.precision.matmul, step.options.dispatch) == ("fp8", "compiled")
+    assert (step.training.precision.matmul, step.training.precision.scaling) == ("fp8", "current")
+    assert step.options.dispatch == "fused"
 
 
 def test_experts_of_two_nodes_are_reached_through_nodes(tmp_path: Path) -> None:
@@ -57,6 +58,7 @@ def test_experts_of_two_nodes_are_reached_through_nodes(tmp_path: Path) -> None:
         row = only(tmp_path, (BRIDGE[0], f"DGX-H100,{model},16,BF16,1024,1,4096,0,1,1,1,n/a,16,8960"))
         step = told(row)
         assert (step.parallel.ep, step.parallel.expert_nodes, step.parallel.imbalance) == (16, nodes, 1.0)
+        assert step.training.dropless == ("tokendrop" not in model)
         assert (step.training.precision.gradients, step.training.precision.main_gradients) == ("bf16", "bf16")
 
 

@@ -1,7 +1,8 @@
 """Training and inference in fp8: which matmuls are narrow, what is cast, kept and stored, and what is refused.
 
 Laws: a precision changes no FLOP of a matmul; in fp8 the linear layers of blocks, forwards and backwards, are counted in
-fp8, attention, router, embedding and head in bf16; a cast reads 2 bytes and writes 1 of every number.
+fp8, attention, router, embedding and head in bf16; a cast reads 2 bytes of every
+number and writes 1, with a library of GPUs twice, as it is and turned.
 Source: DeepSeek-AI 2024 (DeepSeek-V3), section 3.3.
 """
 
@@ -65,9 +66,10 @@ def test_layers_of_two_kinds_side_by_side_each_cast_their_own(precision: str) ->
     assert casts[0] == casts[1]
 
 
-def test_every_operand_is_cast_once() -> None:
+@pytest.mark.parametrize(("engine", "moved"), [("plain", 3), ("megatron", 4), ("pytorch", 4)])
+def test_every_operand_is_cast_once(engine: str, moved: int) -> None:
     """Inputs of q, k and v together, of o, of gate and up together, of down; gradients of all seven outputs."""
-    result = step(Parallel(), precision=FP8)
+    result = step(Parallel(), precision=FP8, engine=engine)
     casts = [
         each.kernel for each in result.plan.kernels if each.kernel.kind == "cast" and "logits" not in each.kernel.name
     ]
@@ -75,7 +77,36 @@ def test_every_operand_is_cast_once() -> None:
     ff = SMALL.ffn.d_ff or 0
     forwards = 2 * width + queries + ff
     backwards = 2 * width + queries + 2 * keys + 2 * ff
-    assert sum(each.hbm_bytes for each in casts) == pytest.approx(3 * SMALL.layers * SEQ * (forwards + backwards))
+    assert sum(each.hbm_bytes for each in casts) == pytest.approx(moved * SMALL.layers * SEQ * (forwards + backwards))
+
+
+@pytest.mark.parametrize("scaling", ["delayed", "blocks", "current"])
+def test_scales_of_a_whole_tensor_are_found_by_reading_it(scaling: str) -> None:
+    """What attention makes, the product of gate and up, and gradients of all seven outputs, in two bytes; norms find the
+    largest number of what they make."""
+    precision = precision_of({"base": "fp8", "scaling": scaling}, "training")
+    result = step(Parallel(), precision=precision)
+    found = [each.kernel for each in result.plan.kernels if each.kernel.kind == "reduce"]
+    ff, queries, keys = SMALL.ffn.d_ff or 0, 8 * 32, 4 * 32
+    read = queries + ff + 2 * SMALL.d_model + queries + 2 * keys + 2 * ff
+    want = 2.0 * SMALL.layers * SEQ * read if scaling == "current" else 0.0
+    assert sum(access.nbytes for each in found for access in each.reads) == pytest.approx(want)
+    assert matrix_flops(result) == pytest.approx(alone(1), rel=1e-12)
+    # a cast begins when its scale is known
+    assert result.time_s >= step(Parallel(), precision=FP8).time_s
+
+
+def test_a_compiler_finds_the_largest_number_of_what_it_makes() -> None:
+    """PyTorch's products of gate and up need no kernel for it, forwards and backwards; what libraries make does."""
+    precision = precision_of({"base": "fp8", "scaling": "current"}, "training")
+    kept = {}
+    for engine in ("plain", "pytorch"):
+        result = step(Parallel(), precision=precision, engine=engine)
+        found = [each.kernel for each in result.plan.kernels if each.kernel.kind == "reduce"]
+        kept[engine] = sum(access.nbytes for each in found for access in each.reads)
+    ff, width = SMALL.ffn.d_ff or 0, SMALL.d_model
+    assert kept["plain"] - kept["pytorch"] >= 2.0 * SMALL.layers * SEQ * (3 * ff)
+    assert kept["pytorch"] >= 2.0 * SMALL.layers * SEQ * width
 
 
 @pytest.mark.parametrize(("given", "stored"), [("fp8", 17), ({"base": "fp8", "moments": "bf16"}, 13)])

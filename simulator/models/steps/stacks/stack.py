@@ -45,6 +45,7 @@ class Asked:
     megatron: bool = False
     attention: str = "flash"
     dropout: bool = False
+    dropless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ def sequence_of(model: Transformer, seq: int) -> int:
 def transformer_stack(model: Transformer, parallel: Parallel, asked: Asked) -> Stack:
     """The blocks of a transformer with what stands before and behind them."""
     seq = sequence_of(model, asked.seq)
-    shapes = replace(Shapes.of(model, parallel, seq), attention=asked.attention, dropout=asked.dropout)
+    shapes = Shapes.of(model, parallel, seq)
+    shapes = replace(shapes, attention=asked.attention, dropout=asked.dropout, dropless=asked.dropless)
     sizes = sizes_of(model, parallel, asked.batch, seq)
 
     def maker(where: Slice, stored: Stored) -> PartMaker:

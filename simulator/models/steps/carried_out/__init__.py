@@ -1,0 +1,1 @@
+"""How libraries carry out the ops of a step: what of it is several kernels, and what comes before a cast."""
