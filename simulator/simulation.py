@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 from simpy.events import Event, Process
@@ -216,7 +217,7 @@ class Simulation:
 
 
 def _check_amount(what: str, amount: float) -> None:
-    if not (math.isfinite(amount) and amount >= 0):
+    if not (isinstance(amount, Real) and math.isfinite(amount) and amount >= 0):
         raise ValueError(f"{what} wants a number of 0 or more, not {amount!r}")
 
 

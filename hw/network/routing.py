@@ -71,9 +71,14 @@ class Router:
         return f"Router({self.routing}, {self.topology})"
 
     def route(self, source: int, target: int) -> Route:
-        """The route between two chips. Raises ValueError if there is none."""
+        """The route between two chips. Raises ValueError if there is none, or no such chip."""
         found = self._known.get((source, target))
         if found is None:
+            for chip in (source, target):
+                if not 0 <= chip < self.topology.size:
+                    raise ValueError(
+                        f"there is no chip {chip}: {self.topology} has chips 0 to {self.topology.size - 1}"
+                    )
             found = self._known[source, target] = self._route(source, target)
         return found
 

@@ -18,7 +18,7 @@ from hw.network.axes import Axis
 from hw.network.recognition.recognise import recognised
 from hw.network.topology import Level, Topology, Wire
 from hw.network.wirings.custom import GRAPH, ROUTED
-from hw.network.wirings.lattices import LINE
+from hw.network.wirings.lattices import LINE, RING
 from hw.network.wirings.registry import WIRINGS
 from hw.network.wirings.switch import SWITCH
 
@@ -30,6 +30,27 @@ class Lying:
 
     chips: Sequence[int]
     pieces: tuple[Axis, ...]
+
+    def in_twos(self) -> Lying:
+        """The same, a ring of four beside an axis that does not wrap as two lines of two.
+
+        Four chips in a ring and a 2x2 grid are the same wires, so a grid(2,2,3) and a torus(4,3,wrap=[yes,no]) are one
+        machine. Where all axes wrap, and along one alone, a ring stays a ring: those have textbook forms of their own.
+        """
+        open_levels = {each.level for each in self.pieces if each.kind == LINE.name}
+        rings = [each for each in self.pieces if (each.kind, each.size) == (RING.name, 4) and each.level in open_levels]
+        if not rings:
+            return self
+        places = list(range(len(self.chips)))
+        pieces: list[Axis] = []
+        for piece in self.pieces:
+            if piece not in rings:
+                pieces.append(piece)
+                continue
+            # the third chip round the ring is across from the first: the grid's places are 0, 1, 3, 2 of the ring
+            places = [at + (0, 0, 1, -1)[at // piece.stride % 4] * piece.stride for at in places]
+            pieces += [replace(piece, kind=LINE.name, size=2, stride=step * piece.stride) for step in (1, 2)]
+        return Lying([self.chips[place] for place in places], tuple(pieces))
 
 
 def local(pieces: Sequence[Axis]) -> tuple[Axis, ...]:

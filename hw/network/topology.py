@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from hw.input.units import Dimension, show
+from hw.input.wording import unknown
 from hw.network.axes import Axis, Order
 from hw.network.shape import WiringShape
 
@@ -168,8 +169,12 @@ class Topology:
         return {f"chip{chip}": chip for chip in range(self.size)}
 
     def word_of(self, node: str) -> str:
-        """What a node is: chip, switch, leaf, nic, ..."""
-        return "chip" if node in self.chip_numbers else self.nodes[node].word
+        """What a node is: chip, switch, leaf, nic, ... Raises ValueError for one that is not there."""
+        if node in self.chip_numbers:
+            return "chip"
+        if node not in self.nodes:
+            raise ValueError(unknown("node", node, (*self.chip_numbers, *self.nodes)))
+        return self.nodes[node].word
 
     @cached_property
     def graph(self) -> Any:
@@ -209,12 +214,18 @@ class Topology:
         return out, into
 
     def port_out(self, chip: int, level: int) -> int:
-        """The wire by which a chip sends into the fabric of a level."""
-        return self._ports[0][chip, level]
+        """The wire by which a chip sends into the fabric of a level. Raises ValueError where it has none."""
+        return self._port(0, chip, level)
 
     def port_in(self, chip: int, level: int) -> int:
-        """The wire by which the fabric of a level reaches a chip."""
-        return self._ports[1][chip, level]
+        """The wire by which the fabric of a level reaches a chip. Raises ValueError where it has none."""
+        return self._port(1, chip, level)
+
+    def _port(self, way: int, chip: int, level: int) -> int:
+        found = self._ports[way].get((chip, level))
+        if found is None:
+            raise ValueError(f"chip {chip} has no port of level {level}: {self} has chips 0 to {self.size - 1}")
+        return found
 
     def of_level(self, level: int) -> Iterable[tuple[int, Wire]]:
         """The wires of one level, with their numbers."""

@@ -17,6 +17,7 @@ from functools import cached_property
 
 from hw.chips.chip import Chip
 from hw.chips.host import Host
+from hw.input.wording import unknown
 from hw.network.axes import Axis
 from hw.network.columns import WireColumns, columns_of
 from hw.network.recognition.recognise import readings
@@ -80,7 +81,9 @@ class System:
         return [known[id(chip)] for chip in self.chips]
 
     def chip_at(self, number: int) -> Chip:
-        """The chip of a number."""
+        """The chip of a number. Raises ValueError for one that is not there."""
+        if not 0 <= number < self.size:
+            raise ValueError(f"there is no chip {number}: {self.name} has chips 0 to {self.size - 1}")
         return self.chips[number] if self.chips else self.chip
 
     @cached_property
@@ -111,7 +114,8 @@ class System:
         return found
 
     def pieces(self, axes: str) -> tuple[Axis, ...]:
-        """What some mesh axes together are made of, inside out."""
+        """What some mesh axes together are made of, inside out. Raises ValueError for one that is not there."""
+        self._check(axes)
         found = [piece for axis in axes for piece in self.layout[axis]]
         order = {axis: at for at, axis in enumerate(self.topology.axes)} if self.topology else {}
         whole = sorted(found, key=lambda piece: (piece.level, order.get(piece, 0)))
@@ -119,7 +123,8 @@ class System:
 
     def groups(self, axes: str) -> tuple[tuple[int, ...], ...]:
         """The chips that talk to each other in a collective over `axes`: one tuple a group, by chip number (of a named
-        group in the order in which it lists them)."""
+        group in the order in which it lists them). Raises ValueError for an axis or a group that is not there."""
+        self._check(axes)
         if self.topology is None or self.mesh.members(axes) is not None:
             return self.mesh.groups(axes)
         inside = _places(piece for axis in axes for piece in self.layout[axis])
@@ -132,11 +137,19 @@ class System:
 
     def at(self, axes: str, place: int) -> tuple[int, ...]:
         """The chips at one place of the groups over `axes`, in the order of the groups that have such a place: with mesh
-        axes, all chips at that place along them. One object each time."""
+        axes, all chips at that place along them. One object each time. Raises ValueError for a place that is not there."""
         if axes not in self._along:
             by_place = itertools.zip_longest(*self.groups(axes))
             self._along[axes] = [tuple(chip for chip in chips if chip is not None) for chips in by_place]
-        return self._along[axes][place]
+        along = self._along[axes]
+        if not 0 <= place < len(along):
+            raise ValueError(f"there is no place {place} along {axes}: places are 0 to {len(along) - 1}")
+        return along[place]
+
+    def _check(self, axes: str) -> None:
+        """Raise ValueError for an axis, or a group, that the mesh does not have."""
+        if not all(axis in self.mesh.axes or axis in self.mesh.named for axis in axes):
+            raise ValueError(unknown("mesh axis or group", axes, (*self.mesh.axes, *self.mesh.named)))
 
     def lying(self, axes: str, members: Sequence[int]) -> Lying:
         """How the chips of one of the groups over `axes` lie in the wiring."""

@@ -7,18 +7,17 @@ wherever it fits. Unequal shards are moved by few of them. What is chosen brings
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import simulator.collectives.algorithms
 import simulator.collectives.axes  # noqa: F401  (both are registered so)
-from hw import RunError
-from hw.input import Dimension, show, shown
+from hw.input import Dimension, show
 from hw.network import ROUTES
 from simulator.collectives.algorithms.gathers import textbook_label
 from simulator.collectives.axis_forms import forms_of
 from simulator.collectives.form import GATHERS, Form
+from simulator.collectives.given import check_rounds, check_transfer
 from simulator.collectives.group import Group
 from simulator.collectives.registry import ALGORITHMS, CANONICAL, Algorithm
 from simulator.collectives.request import CollectiveRequest
@@ -59,7 +58,9 @@ class Choice:
             raise ValueError(
                 f"algorithm '{self.algorithm}' does not say its messages: give its form rounds, or run it as a task"
             )
-        return self.form.rounds(group, request)
+        found = self.form.rounds(group, request)
+        check_rounds(self.algorithm, group, found)
+        return found
 
 
 def choices() -> tuple[str, ...]:
@@ -88,12 +89,7 @@ def choose(group: Group, request: CollectiveRequest, wanted: str, seconds: Secon
 
 def _carried(form: Form, name: str, reason: str, group: Group, request: CollectiveRequest) -> Choice:
     transfer = form.transfer(group, request)
-    if not isinstance(transfer, Transfer):
-        raise RunError(f"the form of '{name}' gives {shown(transfer)}: a Transfer is wanted")
-    by_wire = ({id(nbytes): nbytes for nbytes in loads.values()} for loads in transfer.phases)  # alike wires have one
-    amounts = (transfer.latency_s, transfer.sent_bytes, *(sum(once.values()) for once in by_wire))
-    if not all(0 <= amount < math.inf for amount in amounts):
-        raise RunError(f"the form of '{name}' gives {transfer}: seconds and bytes from 0 on are wanted")
+    check_transfer(name, group, transfer)
     return Choice(name, reason, transfer, form)
 
 

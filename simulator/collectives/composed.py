@@ -6,7 +6,6 @@ each half has lanes of its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
@@ -15,6 +14,7 @@ from hw import RunError
 from hw.input import need_function, shown
 from simulator.collectives.flight import in_stages
 from simulator.collectives.form import Form
+from simulator.collectives.given import check_messages
 from simulator.collectives.group import Group
 from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import MessageRound, Rounds, append, ends
@@ -84,12 +84,4 @@ def _check_stages(stages: Any, group: Group, name: str) -> None:
     """Raise RunError for what are no stages of messages between chips of the group, of 0 bytes or more."""
     if not isinstance(stages, Sequence) or not all(isinstance(stage, Sequence) for stage in stages):
         raise RunError(f"{name} gives {shown(stages)}: a list of stages is wanted, each a list of messages")
-    chips = set(group.chips)
-    for message in chain.from_iterable(stages):
-        if not isinstance(message, Message):
-            raise RunError(f"{name} gives {shown(message)} in a stage: Message(source, target, nbytes) is wanted")
-        strangers = {message.source, message.target} - chips
-        if strangers:
-            raise RunError(f"{name} sends from {message.source} to {message.target}: not both are chips of the group")
-        if not 0 <= message.nbytes < math.inf:
-            raise RunError(f"{name} sends {message.nbytes!r} bytes from {message.source} to {message.target}")
+    check_messages(name, group, list(chain.from_iterable(stages)))

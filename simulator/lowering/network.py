@@ -154,6 +154,7 @@ class Network:
         if communication.kind == "permute":
             # it goes by the places that are written
             return Group(router.topology, router, chips, lies.pieces, self.rates)
+        lies = lies.in_twos()
         kinds = [piece.kind for piece in lies.pieces]
         root = chips[communication.root] if communication.kind in _CHAINS else None
         order = lies.chips

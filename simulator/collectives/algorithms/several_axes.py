@@ -78,6 +78,8 @@ def one_by_one(group: Group, nbytes: float) -> list[Stage]:
 def _level(group: Group, pieces: tuple[Axis, ...], nbytes: float) -> Stage:
     if len(pieces) == 1:
         return Stage(((Leg(pieces[0], nbytes),),))
+    # long axes first, whichever comes first in the name: a grid(2,3,4) is a grid(4,3,2)
+    pieces = tuple(sorted(pieces, key=lambda piece: (-piece.size, piece.kind)))
     orders = [[*pieces[turn:], *pieces[:turn]] for turn in range(len(pieces))]
     wrapped = all(WIRINGS[piece.kind].wraps for piece in pieces)
     size = math.prod(piece.size for piece in pieces)

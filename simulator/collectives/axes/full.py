@@ -1,7 +1,8 @@
 """Full meshes: a link from every chip to every other.
 
 With n chips, V the bytes of the gathered array, p the bytes from each to each other: of a gather every wire carries a shard,
-of an exchange p. A broadcast deals a shard to every chip, which passes it on to all.
+of an exchange p. A broadcast deals a shard to every chip, which passes it on to all; three chips are a ring of three, and
+half of V goes each way round.
 Source: DESIGN section 3.
 """
 
@@ -31,6 +32,9 @@ def _exchange(along: AxisGroup, nbytes: float) -> Transfer:
 def _broadcast(along: AxisGroup, root: int) -> Streams:
     source = along.chips[root]
     others = [chip for chip in along.chips if chip != source]
+    if along.size == 3:
+        ways = (others, others[::-1])
+        return [Stream(0.5, ((Message(source, a, 1.0),), (Message(a, b, 1.0),))) for a, b in ways]
     shard = 1.0 / along.size
     own = Stream(shard, (tuple(Message(source, chip, 1.0) for chip in others),))
     dealt = [
