@@ -11,7 +11,7 @@ from hw.network.columns import WireColumns
 from hw.network.facts import LevelFacts, diameter, level_facts, overall_cut
 from hw.network.graphs.file import GRAPH_SUFFIXES, MAX_LINKS, MAX_NODES, read_graph
 from hw.network.picture import Picture, drawn_level, map_places
-from hw.network.recognition.recognise import walk_from
+from hw.network.recognition.recognise import walk_by, walk_from
 from hw.network.routing import ROUTINGS, Route, Router, Routing
 from hw.network.shape import WiringShape
 from hw.network.table import link_rows, topology_record
@@ -63,6 +63,7 @@ __all__ = [
     "Router",
     "Routing",
     "routed_axis",
+    "walk_by",
     "walk_from",
     # Facts.
     "CLOSED_FORM",

@@ -107,8 +107,7 @@ def waits(coming: Histogram, rate: float) -> list[tuple[float, float]]:
 def in_order(group: Group) -> bool:
     """Whether the order of a group's chips follows from their wiring. Where it was looked for, equally good ones differ in
     which of their hops is long: then every hop counts as the longest."""
-    levels = group.topology.levels
-    return all(forms_of(piece.kind).ordered and not levels[piece.level].drawn for piece in group.pieces)
+    return all(forms_of(piece.kind).ordered for piece in group.pieces)
 
 
 def passed_round(group: Group, lanes: Sequence[Lane]) -> Transfer:

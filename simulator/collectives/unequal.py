@@ -5,7 +5,8 @@ With V the bytes of the whole array, p_i the part of it that is at place i (or g
   places before it, floor(n/2) hops one way and (n-1)//2 the other; which way the antipode's shard goes is what takes less
   of the slowest wire. Line: n-1 hops both ways, of what lies behind.
   They stream: a wire is busy with the sum of what it carries, and the hops' latencies follow each other.
-  On a switch, or where each is linked to each, large parts and small ones stand in turn, whoever has them.
+  On a switch, or where each is linked to each, large parts and small ones stand in turn, whoever has them; in trees, over
+  several axes and in graphs chips stand as a walk along the links comes to them, from the largest part on.
 - one way round: the same n-1 hops the one way: a wire carries all of V but the shard that ends where it leads.
 - direct: every chip sends its shard to every other straight away, over its own route: (n-1) p_i V out of chip i.
 A reduce-scatter is the gather, backwards; one way round it goes forward too. An equal part for everyone has the forms
@@ -19,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hw.network import WIRINGS, routed_axis
+from hw.network import WIRINGS, routed_axis, walk_by
 from hw.rows import largest, largest_quotient
 from simulator.collectives.axis_forms import forms_of
 from simulator.collectives.flight import at_once, by_routes, most_sent
@@ -28,6 +29,9 @@ from simulator.collectives.group import AxisGroup, Group
 from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import MessageRound, Rounds, chain, slices
 from simulator.collectives.transfer import Message, Transfer
+
+MOST_WALKED = 4096
+"""Chips of a system beyond which they stand in the order of their places: a walk looks at every link of it."""
 
 Lanes = tuple[list[list[Message]], list[list[Message]]]
 """Messages hop by hop, one way and the other."""
@@ -115,10 +119,11 @@ def _both_ways(group: Group, request: CollectiveRequest) -> Lanes:
 
 
 def _ordered(along: AxisGroup, parts: Sequence[float]) -> tuple[AxisGroup, Sequence[float]]:
-    """Chips and their parts in the order of the ring. Where everyone is as near to everyone the order is a matter of names:
-    then the largest part stands between the two smallest, those beside the next two in size, and so on."""
+    """Chips and their parts in the order of the ring. Where they have no neighbours the order is a matter of names: then
+    they stand as a walk comes to them that links and parts alone decide. Where everyone is as near to everyone the largest
+    part stands between the two smallest, those beside the next two in size, and so on."""
     if not _near_alike(along):
-        return along, parts
+        return _walked(along, parts)
     rates: dict[str, float] = {}
     for number, wire in enumerate(along.topology.wires):
         rates[wire.source] = rates.get(wire.source, 0.0) + along.group.bytes_per_s(number)
@@ -132,6 +137,19 @@ def _ordered(along: AxisGroup, parts: Sequence[float]) -> tuple[AxisGroup, Seque
             turns.appendleft(left.popleft() if small else left.pop())
         small = not small
     return replace(along, chips=[chip for _, chip in turns]), [part for part, _ in turns]
+
+
+def _walked(along: AxisGroup, parts: Sequence[float]) -> tuple[AxisGroup, Sequence[float]]:
+    """The order in which a walk along the widest links comes to them, chips told apart by their parts alone."""
+    topology, group = along.topology, along.group
+    if WIRINGS[along.axis.kind].neighbours or topology.size > MOST_WALKED:
+        return along, parts
+    part_of = dict(zip(along.chips, parts, strict=True))
+    sizes = sorted(set(parts), reverse=True)
+    looks = [sizes.index(part_of[chip]) if chip in part_of else len(sizes) for chip in range(topology.size)]
+    rates = [group.bytes_per_s(wire) for wire in range(len(topology.wires))]
+    order = [chip for chip in walk_by(topology, rates, looks) if chip in part_of]
+    return replace(along, chips=order), [part_of[chip] for chip in order]
 
 
 def _near_alike(along: AxisGroup) -> bool:
@@ -152,9 +170,11 @@ def _busiest_s(group: Group, lanes: Lanes) -> float:
 def _one_way(group: Group, request: CollectiveRequest) -> Lanes:
     """Shards passed on one way round, each over a route that does not split. Sums go the same way, for links may lead one
     way: what is for a chip sets out at the next one, so it is passed on as a shard of that chip's would be."""
-    parts = request.parts
+    along, parts = _over_routes(group), request.parts
+    if not WIRINGS[group.as_one.axis.kind].neighbours:
+        along, parts = _walked(along, parts)
     moved = (parts[-1], *parts[:-1]) if request.scatters else parts
-    forward, none = _lanes(_over_routes(group), moved, request.nbytes, False, (group.size - 1, 0), True)
+    forward, none = _lanes(along, moved, request.nbytes, False, (group.size - 1, 0), True)
     return [group.unsplit(hop) for hop in forward], none
 
 

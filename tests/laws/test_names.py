@@ -3,8 +3,8 @@
 Their links may be of unlike widths and latencies, so that a wiring has fewer symmetries than its form: then which chip
 comes first in a ring, a line, a tree or a chain must follow from the links. The chips of a named group are renamed with it;
 over all chips the root is a place, and places follow the wires. A shift (`permute`) is by places too, where there are any.
-Unequal shards move with their chips; algorithms that are asked for by name pass them on in the order of places, on a switch
-in the order of their sizes.
+Unequal shards move with their chips (`test_exchange` has named wirings); along rings and lines algorithms that are asked for
+by name pass them on in the order of places.
 Switches are tried with links of one latency: which chip of a leaf passes a shard on to the others is by number.
 A stranger at the same time is another matter: of the two ways round a ring of evenly many chips one carries more.
 Source: DESIGN section 3.

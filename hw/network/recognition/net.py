@@ -85,7 +85,11 @@ class Net:
 
     def rank_from(self, start: int) -> Sequence[int]:
         """The same with one node told apart from all others, as the first."""
-        return _Canonical(self, start).rank()
+        return _Canonical(self, [0 if node == start else 1 for node in range(self.chips)]).rank()
+
+    def rank_by(self, looks: Sequence[int]) -> Sequence[int]:
+        """The same with chips told apart by how they look, the least first."""
+        return _Canonical(self, looks).rank()
 
 
 def _figures(wire: Wire) -> tuple[float, ...]:
@@ -95,9 +99,9 @@ def _figures(wire: Wire) -> tuple[float, ...]:
 class _Canonical:
     """The canonical order of one network."""
 
-    def __init__(self, net: Net, start: int = -1) -> None:
+    def __init__(self, net: Net, looks: Sequence[int] = ()) -> None:
         self.net = net
-        self.start = start
+        self.looks = looks or (0,) * net.chips
         self.work = 0
         into: list[dict[int, list[int]]] = [{} for _ in net.out]
         for here, others in enumerate(net.out):
@@ -118,10 +122,7 @@ class _Canonical:
 
     def refined(self) -> Colours:
         """Colours by what nodes are joined to."""
-        known = [1 if node < self.net.chips else 2 for node in range(self.net.size)]
-        if self.start >= 0:
-            known[self.start] = 0
-        return self._refined(known)
+        return self._refined([*self.looks, *(max(self.looks) + 1,) * (self.net.size - self.net.chips)])
 
     def rank(self) -> Sequence[int]:
         """The place of each node."""

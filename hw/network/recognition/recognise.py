@@ -80,7 +80,16 @@ def walk_from(topology: Topology, start: int) -> list[int]:
     """The chips of the graph that one is in, in the order in which a chain from it goes through them."""
     size = topology.levels[0].children
     first = start - start % size
-    return [first + chip for chip in around(_net(topology.plain or topology), start % size)]
+    net = _net(topology.plain or topology)
+    return [first + chip for chip in around(net, net.rank_from(start % size))]
+
+
+def walk_by(topology: Topology, rates: Sequence[float], looks: Sequence[int]) -> list[int]:
+    """All chips in the order in which a walk along the widest links comes to them, from one that looks least on. Whatever is
+    alike by its links and looks (a number a chip) can be exchanged: numbers decide nothing. `rates`: bytes/s by wire."""
+    wires = [wire._replace(bytes_per_s=rate) for wire, rate in zip(topology.wires, rates, strict=True)]
+    net = Net(wires, [f"chip{chip}" for chip in range(topology.size)])
+    return around(net, net.rank_by(looks))
 
 
 def _net(plain: Topology) -> Net:

@@ -55,9 +55,10 @@ def one_way_ring(net: Net) -> list[int] | None:
     return way if len(set(way)) == len(way) == net.chips else None
 
 
-def around(net: Net, start: int | None = None) -> list[int]:
-    """The chips in the order in which a walk along the widest links first comes to them; from one chip, or from any."""
-    rank = net.rank if start is None else net.rank_from(start)
+def around(net: Net, rank: Sequence[int] = ()) -> list[int]:
+    """The chips in the order in which a walk along the widest links first comes to them; of equals the first in `rank`, which
+    is the network's own canonical order without one."""
+    rank = rank or net.rank
     first = min(range(net.chips), key=rank.__getitem__)
     seen, order, stack = {first}, [first], [first]
     while stack:
