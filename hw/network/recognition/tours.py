@@ -56,8 +56,8 @@ def one_way_ring(net: Net) -> list[int] | None:
 
 
 def around(net: Net, rank: Sequence[int] = ()) -> list[int]:
-    """The chips in the order in which a walk along the widest links first comes to them; of equals the first in `rank`, which
-    is the network's own canonical order without one."""
+    """The chips in the order in which a walk along the widest links first comes to them; of equals the first in `rank`,
+    which is the network's own canonical order without one."""
     rank = rank or net.rank
     first = min(range(net.chips), key=rank.__getitem__)
     seen, order, stack = {first}, [first], [first]
