@@ -139,17 +139,17 @@ def _ordered(along: AxisGroup, parts: Sequence[float]) -> tuple[AxisGroup, Seque
     return replace(along, chips=[chip for _, chip in turns]), [part for part, _ in turns]
 
 
-def _walked(along: AxisGroup, parts: Sequence[float]) -> tuple[AxisGroup, Sequence[float]]:
+def _walked(along: AxisGroup, parts: Sequence[float]) -> tuple[AxisGroup, tuple[float, ...]]:
     """The order in which a walk along the widest links comes to them, chips told apart by their parts alone."""
     topology, group = along.topology, along.group
     if WIRINGS[along.axis.kind].neighbours or topology.size > MOST_WALKED:
-        return along, parts
+        return along, tuple(parts)
     part_of = dict(zip(along.chips, parts, strict=True))
     sizes = sorted(set(parts), reverse=True)
     looks = [sizes.index(part_of[chip]) if chip in part_of else len(sizes) for chip in range(topology.size)]
     rates = [group.bytes_per_s(wire) for wire in range(len(topology.wires))]
     order = [chip for chip in walk_by(topology, rates, looks) if chip in part_of]
-    return replace(along, chips=order), [part_of[chip] for chip in order]
+    return replace(along, chips=order), tuple(part_of[chip] for chip in order)
 
 
 def _near_alike(along: AxisGroup) -> bool:
