@@ -16,8 +16,7 @@ from hw.input import Dimension, show
 from hw.network import ROUTES
 from simulator.collectives.algorithms.gathers import textbook_label
 from simulator.collectives.axis_forms import forms_of
-from simulator.collectives.form import GATHERS, Form
-from simulator.collectives.given import check_rounds, check_transfer
+from simulator.collectives.form import GATHERS, Form, check_rounds, check_transfer
 from simulator.collectives.group import Group
 from simulator.collectives.registry import ALGORITHMS, CANONICAL, Algorithm
 from simulator.collectives.request import CollectiveRequest

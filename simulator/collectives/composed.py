@@ -13,8 +13,7 @@ from typing import Any
 from hw import RunError
 from hw.input import need_function, shown
 from simulator.collectives.flight import in_stages
-from simulator.collectives.form import Form
-from simulator.collectives.given import check_messages
+from simulator.collectives.form import Form, check_messages
 from simulator.collectives.group import Group
 from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import MessageRound, Rounds, append, ends
