@@ -1,8 +1,8 @@
 """What a reader should know of how a run's figures came about: which numbers are ideal or missing, and whether it matters.
 
 Model: an assumption is a line only where it touches this run: latencies that no source gives count as 0 and are named where
-the run sends at all; kernels that are another architecture's are said to be; padding is named where a run with it is
-noticeably longer, which is really run.
+the run sends at all; a format that a chip's matrix unit lacks is named with the one whose peak stands for it; kernels that
+are another architecture's are said to be; padding is named where a run with it is noticeably longer, which is really run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from analysis.words.summary import Summary
 from hw import Chip
 from hw.chips import chip_kernels
 from hw.input import few
-from simulator import Plan
+from simulator import Plan, usable_dtype
 
 _MATTERS = 0.01
 """A share of the time from which padding is worth a word."""
@@ -22,7 +22,20 @@ _MATTERS = 0.01
 
 def assumptions(summary: Summary) -> list[str]:
     """What was assumed, a line each; empty where nothing was that matters."""
-    return [*_kernels(summary), *_latencies(summary), *_padding(summary)]
+    return [*_kernels(summary), *_formats(summary.plan), *_latencies(summary), *_padding(summary)]
+
+
+def _formats(plan: Plan) -> list[str]:
+    """Formats in which a chip's matrix unit has no peak, and the one that stands for each."""
+    found: dict[tuple[str, str, str], None] = {}
+    for sort in plan.kernels.sorts:
+        for chip, variant in zip(plan.split.chips, sort.variants, strict=True):
+            peaks = chip.matrix_unit.peak_flops_per_s
+            for work in variant.kernel.works:
+                served = usable_dtype(work.dtype, peaks) if work.unit == "matrix_unit" else work.dtype
+                if served is not None and served != work.dtype:
+                    found[work.dtype, served, chip.name] = None
+    return [f"{dtype} at the rate of {served} ({name} has none of its own)" for dtype, served, name in found]
 
 
 def _kernels(summary: Summary) -> list[str]:

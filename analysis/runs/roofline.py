@@ -25,6 +25,8 @@ class RooflinePoint:
     roof_flops_per_s: float
     reached_flops_per_s: float
     level: str = "hbm"
+    base: str = ""
+    """Its name without the numbers of rounds."""
 
     def __repr__(self) -> str:
         reached = f"{self.intensity:.4g} FLOP/B, {100 * self.share:.1f} % of its roof"
@@ -78,7 +80,7 @@ def roofline_points(result: Result, kind: int | None = None) -> Iterator[Rooflin
         if served is None:
             continue
         roof = min(peaks[served], intensity * chip.memories[level].bytes_per_s)
-        yield RooflinePoint(row.name, unit, served, intensity, roof, flops / row.time_s, level)
+        yield RooflinePoint(row.name, unit, served, intensity, roof, flops / row.time_s, level, row.base)
 
 
 def _fed_from(variant: Variant) -> tuple[str, float]:

@@ -3,7 +3,7 @@
 Format: the JSON object form of the Trace Event Format; times are microseconds, written to the picosecond. otherData say
 that the run began at 0: its first slice may come later.
 - slices (X): name the op, categories its kind, what it does, and "message" if it is one; args FLOPs and HBM bytes of the
-  task (and its chunk, if it has several).
+  task, of communication also the bytes that a chip sends (and its chunk, if it has several).
   A queue runs one task at a time, so slices of a track never overlap; messages of a collective have tracks of their own.
 - flows (s, f): from each task to each one that waits for it, on the chip that both share if there is one.
 - counters (C): HBM bandwidth and the memory held, on every chip; the bandwidth of every link, in a process of its own.
@@ -140,7 +140,9 @@ def _texts(result: Result, timeline: pd.DataFrame) -> list[str]:
         kernel = planned.kernel
         chunks = kernel.schedule.chunks
         flops = max(variant.kernel.flops for variant in planned.variants)
-        args = {"flops": flops / chunks, "hbm_bytes": planned.hbm_bytes / chunks}
+        args: dict[str, float] = {"flops": flops / chunks, "hbm_bytes": planned.hbm_bytes / chunks}
+        if kernel.communication is not None:
+            args["network_bytes"] = planned.traffic.sent_bytes / chunks
         texts.setdefault(kernel.name, json.dumps(args, separators=(",", ":"), allow_nan=False)[:-1])
     return [texts.get(str(name), '{"flops":0') for name in timeline["op"].cat.categories]
 

@@ -15,6 +15,7 @@ from simulator import Items, Op, Plan, print_items
 
 _S = Dimension.TIME
 _CLOSE = 0.02
+_MOST = 0.5
 
 
 def reasons(words: Summary, notes: Iterable[str], sharding: ShardingStory) -> Iterator[str]:
@@ -70,8 +71,14 @@ def _gap(words: Summary, time: float, lower: float) -> str:
             f"The longest chain of dependencies alone takes {show(chain, _S)}: more overlap would have to come from "
             "cutting ops into chunks, not from faster resources elsewhere."
         )
+    above, waiting = time - lower, float(words["t_waiting"] or 0)
+    if waiting >= _MOST * above:
+        return (
+            f"The {show(above, _S)} above the lower bound are time in which the busiest resource pauses, most of it because "
+            f"chips wait for each other: up to {show(waiting, _S)} on one chip."
+        )
     return (
-        f"The {show(time - lower, _S)} above the lower bound are time in which the busiest resource pauses: ops that use "
+        f"The {show(above, _S)} above the lower bound are time in which the busiest resource pauses: ops that use "
         "other resources stand in its way."
     )
 
@@ -91,7 +98,8 @@ def _append(items: Items, printed: Sequence[Any], lines: list[str], indent: str,
             note = f"    # inserted for {inserted[item.name]}" if item.name in inserted else ""
             lines.append(f"{indent}{words}{note}")
         else:
-            carry = f", carry {words['carry']}" if "carry" in words else ""
+            carried = ", ".join(f"{into}: {value}" for into, value in words.get("carry", {}).items())
+            carry = f", carry {{{carried}}}" if carried else ""
             walked = ", from the last round to the first" if item.reverse else ""
             lines.append(f"{indent}repeat {words['repeat']}{walked}{carry}:")
             _append(item.items, words["ops"], lines, indent + "  ", inserted)

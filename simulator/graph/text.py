@@ -40,7 +40,8 @@ class Reader:
     def read(self, data: Any, key: Key, scope: dict[str, Tensor], made: set[str]) -> Items:
         """The items in `data`, a list at `key`; `scope` has the typed tensors so far, `made` those an op made."""
         if not isinstance(data, list) or not data:
-            self.problems.add(self.document.value_mark(key), "ops wants a list of op lines")
+            told = "ops wants a list of op lines" + (", one at least" if data == [] else "")
+            self.problems.add(self.document.value_mark(key), told)
             return ()
         items: list[Op | Repeat] = []
         for index, item in enumerate(data):

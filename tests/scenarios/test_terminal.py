@@ -316,3 +316,40 @@ def test_a_terminal_that_is_not_utf_8_gets_the_same_lines_in_ascii(tmp_path: Pat
     assert "?" not in spelled.decode("ascii")
     for line, other in zip(drawn, lines, strict=True):
         assert all(b == a for a, b in zip(line, other, strict=True) if ord(a) < 128)
+
+
+ROUNDS = """\
+name: rounds
+system: {chip: v100_sxm2_32gb}
+workload:
+  dims: {B: 512, D: 1024}
+  ops:
+    - repeat: 40
+      carry: {x: y}
+      ops: ["h:bf16[B,D] = matmul(x:bf16[B,D], w:bf16[D,D])", "y:bf16[B,D] = relu(h)"]
+"""
+
+
+def test_rounds_of_a_block_are_one_row_under_a_roof(tmp_path: Path) -> None:
+    shown = overlapse("roofline", written(tmp_path, ROUNDS)).stdout
+    assert re.findall(r"^(h|y)(?: x(\d+)|\.\d+) ", shown, re.MULTILINE) == [("h", "40"), ("y", "40")]
+
+
+def test_what_is_carried_is_told_as_it_is_written(tmp_path: Path) -> None:
+    assert "repeat 40, carry {x: y}:" in overlapse("explain", written(tmp_path, ROUNDS)).stdout
+
+
+def test_a_format_that_a_chip_lacks_is_told_with_the_one_that_stands_for_it(tmp_path: Path) -> None:
+    """Volta's matrix units know no bf16 (NVIDIA V100 data sheet): its times are those of fp16."""
+    lacking = overlapse("run", written(tmp_path, ROUNDS)).stdout
+    assert "assumed      bf16 at the rate of fp16 (v100_sxm2_32gb has none of its own)" in lacking
+    known = overlapse("run", written(tmp_path, ROUNDS.replace("v100_sxm2_32gb", "a100_40gb_sxm"))).stdout
+    assert "rate of" not in known
+
+
+def test_that_chips_wait_for_each_other_is_the_reason_where_it_is() -> None:
+    """Four stages, eight microbatches: the chip with most to do is idle while the pipeline fills and empties, and for
+    nothing else."""
+    shown = " ".join(overlapse("explain", "library:pipeline_bubble").stdout.split())
+    assert "most of it because chips wait for each other: up to 7 ms on one chip" in shown
+    assert "stand in its way" not in shown

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rich.markup import escape
 from rich.table import Table
@@ -47,15 +48,28 @@ def _show_points(points: Sequence[RooflinePoint], label: str) -> None:
     names = ("op", "unit", "dtype", "of")
     for column in ("op", "unit", "dtype", "FLOP/B", "of", "roof", "reached", "share"):
         table.add_column(column, justify="left" if column in names else "right", no_wrap=True)
-    for point in points:
+    for point, rounds in _by_rounds(points):
         rates = [show(rate, Dimension.FLOP_RATE) for rate in (point.roof_flops_per_s, point.reached_flops_per_s)]
         share = f"{100 * point.share:.1f} %"
-        table.add_row(escape(point.name), point.unit, point.dtype, f"{point.intensity:.4g}", point.level, *rates, share)
+        name = f"{point.base} x{rounds}" if rounds > 1 else point.name
+        table.add_row(escape(name), point.unit, point.dtype, f"{point.intensity:.4g}", point.level, *rates, share)
     console = terminal()
     console.print()
     if label:
         console.print(Text(f"ops on {label}", style="dim"))
     console.print(table)
+
+
+def _by_rounds(points: Sequence[RooflinePoint]) -> Iterator[tuple[RooflinePoint, int]]:
+    """Points of one op that stand under one roof at one place, as one, with how many they are: in all their time together
+    they reach the harmonic mean."""
+    alike: dict[tuple[str, ...], list[RooflinePoint]] = {}
+    for point in points:
+        roof = f"{point.intensity:.6g} {point.roof_flops_per_s:.6g}"
+        alike.setdefault((point.base, point.unit, point.dtype, point.level, roof), []).append(point)
+    for each in alike.values():
+        reached = len(each) / sum(1 / point.reached_flops_per_s for point in each)
+        yield replace(each[0], reached_flops_per_s=reached), len(each)
 
 
 def _show_roofs(chip: Chip, name: str, level: str) -> None:

@@ -74,6 +74,20 @@ def test_slices_are_the_timeline_and_never_overlap(name: str) -> None:
     assert took == pytest.approx(1e6 * (timeline["end"] - timeline["begin"]).sum(), rel=1e-9)
 
 
+@pytest.mark.parametrize(("chunks", "each"), [(1, 1.0), (4, 0.25)])
+def test_slices_of_communication_say_what_a_chip_sends(tmp_path: Path, chunks: int, each: float) -> None:
+    """An all-gather over four chips of a switch: three quarters of the array leave each chip."""
+    text = (
+        "name: gather\nsystem: {chip: h100_sxm, topology: switch(4), mesh: {X: 4}}\nworkload:\n  dims: {B: 1024, D: 4096}\n"
+        f"  ops: ['y:bf16[B,D] = all_gather(x:bf16[B_X,D], over=X, chunks={chunks})', 'z:bf16[B,D] = relu(y)']\n"
+    )
+    (tmp_path / "gather.yaml").write_text(text)
+    slices = [event for event in events_of(run(str(tmp_path / "gather.yaml")).result) if event["ph"] == "X"]
+    sent = [event["args"]["network_bytes"] for event in slices if event["name"] == "y"]
+    assert sent == pytest.approx([each * 3 / 4 * 2 * 1024 * 4096] * (4 * chunks))
+    assert not any("network_bytes" in event["args"] for event in slices if event["name"] == "z")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_chip_is_a_process_and_every_queue_a_track(name: str) -> None:
     result = run(name).result

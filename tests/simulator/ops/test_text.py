@@ -248,7 +248,7 @@ def test_a_misspelt_tensor_gets_the_nearest_name() -> None:
         ({"repeat": 10**6, "ops": ["a:bf16[B] = relu(x)"]}, "repeat wants a whole number"),
         ({"ops": ["a:bf16[B] = relu(x)"]}, "repeat wants a whole number"),
         ({"repeat": 2}, "ops wants a list of op lines"),
-        ({"repeat": 2, "ops": []}, "ops wants a list of op lines"),
+        ({"repeat": 2, "ops": []}, "ops wants a list of op lines, one at least"),
         ({"repeat": 2, "ops": "a:bf16[B] = relu(x)"}, "ops wants a list of op lines"),
         ({"repeat": 2, "ops": [3]}, "3 is not an op line"),
         ({"repat": 2, "repeat": 2, "ops": ["a:bf16[B] = relu(x)"]}, "unknown key 'repat', did you mean 'repeat'?"),
