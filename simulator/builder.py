@@ -32,6 +32,7 @@ class GraphBuilder:
     def __init__(self, **dims: int) -> None:
         self._dims = dims
         self._lines: list[Any] = []
+        self._open = 0
 
     def __repr__(self) -> str:
         dims = few((f"{name}={size}" for name, size in self._dims.items()), 8)
@@ -43,7 +44,7 @@ class GraphBuilder:
 
     def __getattr__(self, kind: str) -> Callable[..., str]:
         if kind not in KINDS:
-            raise AttributeError(f"no op kind '{kind}'; known: {', '.join(sorted(KINDS))}")
+            raise AttributeError(unknown("op kind", kind, sorted(KINDS)))
 
         def add(*inputs: str, out: str, **options: Any) -> str:
             return self.op(kind, *inputs, out=out, **options)
@@ -60,12 +61,20 @@ class GraphBuilder:
     def repeat(self, count: int | str, /, *, reverse: bool = False, **carry: str) -> Iterator[None]:
         """The ops added inside form a block of `count` rounds (a number or a dim), from the last to the first if `reverse`;
         `carry` maps what a round takes in to what it makes. A block that an exception ends is as if it had not begun."""
+        for name, value in carry.items():
+            if not isinstance(value, str):
+                raise SpecError(
+                    [Problem(Mark("repeat"), f"{name}={value!r}: what is carried is written repeat(3, x='y')")]
+                )
         outside, self._lines = self._lines, []
+        self._open += 1
         try:
             yield
         except BaseException:
             self._lines = outside
             raise
+        finally:
+            self._open -= 1
         walked = {"reverse": True} if reverse else {}
         block: dict[str, Any] = {"repeat": count, **walked, "carry": carry, "ops": self._lines}
         self._lines = [*outside, block]
@@ -76,6 +85,8 @@ class GraphBuilder:
         """The graph so far; `fuse`, `uneven` and `split` as in `OpGraph`. Raises SpecError with every problem."""
         if uneven not in ("refuse", "pad"):
             raise SpecError([Problem(Mark("uneven"), unknown("rule", str(uneven), ("refuse", "pad")))])
+        if self._open:
+            raise SpecError([Problem(Mark("graph"), "a block of repeat is open: the graph is there when it has ended")])
         return replace(parse_graph(self._lines, self._dims), fuse=fuse, uneven=uneven, split=split)
 
 

@@ -377,3 +377,25 @@ def test_the_graph_is_explained_in_the_words_of_the_language(tmp_path: Path) -> 
     shown = CliRunner().invoke(app, ["explain", str(file)]).stdout
     assert "repeat L, from the last round to the first:" in shown
     assert "after=h@round+1" in shown
+
+
+def test_a_block_that_is_open_is_no_graph_yet() -> None:
+    """What stands outside it would be missing, and only what is inside would run."""
+    g = GraphBuilder(B=8, D=8)
+    g.relu("x:bf16[B,D]", out="a:bf16[B,D]")
+    with g.repeat(3, a="b"):
+        g.gelu("a", out="b:bf16[B,D]")
+        with pytest.raises(SpecError, match="a block of repeat is open"):
+            g.graph()
+    with pytest.raises(KeyError), g.repeat(2):
+        raise KeyError("a mistake of the user's ends the block")
+    assert len(g.graph().items) == 2
+
+
+def test_what_is_carried_is_told_how_to_be_written() -> None:
+    g = GraphBuilder(B=8, D=8)
+    wrong: dict[str, Any] = {"carry": {"x": "y"}}
+    told = r"carry=\{'x': 'y'\}: what is carried is written repeat\(3, x='y'\)"
+    with pytest.raises(SpecError, match=told), g.repeat(3, **wrong):
+        pass
+    assert repr(g) == "GraphBuilder(0 lines, B=8, D=8)"
