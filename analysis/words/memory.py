@@ -9,8 +9,9 @@ as it does.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class _Sizes:
         self._of_site = np.asarray([self._type(site.output) for site in self._flat.sites], dtype=np.int64)
         of_given = [self._type(self._flat.tensors[each]) for each in self._flat.given]
         self._of_given = np.asarray(of_given, dtype=np.int64)
-        self._bytes: dict[int, list[float]] = {}
+        self._bytes: dict[int, Any] = {}
 
     def _type(self, tensor: Tensor) -> int:
         key = tensor.dtype, tensor.dims, tensor.partial, tensor.memory
@@ -66,11 +67,20 @@ class _Sizes:
         plan, variant = self._plan, self._plan.split.variant_of[chip]
         if variant not in self._bytes:
             cut = plan.split.cuts[variant]
-            self._bytes[variant] = [tensor_bytes(each, plan.graph, plan.system, cut) for each in self.types]
-        chips = [plan.system.mesh.members(each.axes + each.partial) for each in self.types]
-        here = [*(on is None or chip in on for on in chips), False]
-        nbytes = array_of([*self._bytes[variant], 0.0], np.float64)
-        return np.where(here, nbytes, 0.0), np.asarray(here, dtype=bool)
+            sizes = [tensor_bytes(each, plan.graph, plan.system, cut) for each in self.types]
+            self._bytes[variant] = array_of([*sizes, 0.0], np.float64)
+        here = np.ones(len(self.types) + 1, dtype=bool)
+        here[-1] = False
+        for number, chips in self._placed:
+            here[number] = chip in chips
+        return np.where(here, self._bytes[variant], 0.0), here
+
+    @cached_property
+    def _placed(self) -> list[tuple[int, Container[int]]]:
+        """The types of which not every chip has a part, and the chips that have."""
+        mesh = self._plan.system.mesh
+        members = ((number, mesh.members(each.axes + each.partial)) for number, each in enumerate(self.types))
+        return [(number, chips) for number, chips in members if chips is not None]
 
     def on(self, value: Any, chip: Any) -> tuple[Any, Any]:
         """What values take on chips, and whether that is known; 0 where it is not."""

@@ -29,31 +29,35 @@ def totals(
     counts: Callable[[PlannedKernel], bool] = lambda _sort: True,
 ) -> OnChips:
     """An amount per kernel, of which variant it is given, added up on each chip in program order; `counts`: of which."""
-    sorts, code = plan.kernels.sorts, plan.kernels.code
-    runs = [frozenset(sort.chips) if counts(sort) else frozenset() for sort in sorts]
+    sorts, code = plan.kernels.sorts, np.asarray(plan.kernels.code, dtype=np.int64)
+    runs: dict[int, list[int]] = {chip: [] for chip in plan.simulated}
+    for number, sort in enumerate(sorts):
+        if counts(sort):
+            for chip in runs.keys() & sort.chips:
+                runs[chip].append(number)
+    order = np.argsort(code, kind="stable")
+    since = np.searchsorted(code[order], np.arange(len(sorts) + 1)).tolist()
     known: dict[Hashable, tuple[int, float]] = {}
     found: dict[int, tuple[int, float]] = {}
-    for chip in plan.simulated:
-        variant = plan.split.variant_of[chip]
-        here = tuple(chip in each for each in runs)
-        if any(here):
-            if (variant, here) not in known:
-                worth = [amount(sort, variant) if mine else None for sort, mine in zip(sorts, here, strict=True)]
-                known[variant, here] = _first_and_sum(worth, code)
-            found[chip] = known[variant, here]
+    for chip, mine in runs.items():
+        key = plan.split.variant_of[chip], tuple(mine)
+        if mine and key not in known:
+            kernels = np.sort(np.concatenate([order[since[sort] : since[sort + 1]] for sort in mine]))
+            worth = [amount(sorts[sort], key[0]) for sort in mine]
+            known[key] = int(kernels[0]), _sum_in_order(worth, np.searchsorted(mine, code[kernels]))
+        if mine:
+            found[chip] = known[key]
     # by the first kernel that a chip has
     return {chip: total for chip, (_, total) in sorted(found.items(), key=lambda each: (each[1][0], each[0]))}
 
 
-def _first_and_sum(worth: Sequence[float | None], code: Sequence[int]) -> tuple[int, float]:
-    """The first kernel that is worth something, and what all are worth, added in order."""
-    first = next(at for at, sort in enumerate(code) if worth[sort] is not None)
-    if len(code) < _FEW:
-        return first, sum((value for sort in code if (value := worth[sort]) is not None), 0.0)
-    counts = np.asarray([each is not None for each in worth])[np.asarray(code)]
-    column = array_of([each or 0.0 for each in worth])[np.asarray(code)]
-    # a running sum adds in order, as one number after the other would
-    return first, number_of(np.cumsum(column[counts])[-1])
+def _sum_in_order(worth: Sequence[float], kernels: Any) -> float:
+    """What kernels are worth, added one after the other; `kernels`: of each the place of what it is worth."""
+    if len(kernels) < _FEW:
+        return sum((worth[at] for at in kernels.tolist()), 0.0)
+    # a running sum adds in order, as one number after the other would; 0.0: whole numbers are floats, too
+    total: float = number_of(np.cumsum(array_of([*worth, 0.0])[kernels])[-1])
+    return total
 
 
 def flops(plan: Plan) -> OnChips:

@@ -21,6 +21,7 @@ from analysis.runs import busy_s
 from hw import Mesh, System, load_chip, parse_topology
 from scenarios.cli import app
 from simulator import RunOptions, Simulation, parse_graph
+from tests.support.calls import calls_of
 from tests.support.strategies import chip_with, many, run
 
 V100, A100 = load_chip("v100_sxm2_32gb"), load_chip("a100_80gb_sxm")
@@ -105,3 +106,21 @@ def test_the_screen_and_json_say_of_which_chip(tmp_path: Path) -> None:
     assert told["chip_of"]["t_math"] == 0
     assert told["chip_of"]["flops"] == 1
     assert "time" not in told["chip_of"]
+
+
+def test_words_of_chips_that_all_do_something_else_cost_what_their_kernels_do() -> None:
+    """Twice as many chips, each of which sends something else to the first: about twice the work, not four times."""
+
+    def work(chips: int) -> int:
+        pairs = [(chip, 1_000 + 7 * chip) for chip in range(1, chips)]
+        lines = [f"s{at}:bf16[{size}] = send(x{at}:bf16[{size}], from={at}, to=0)" for at, size in pairs]
+        lines += [f"r{at}:bf16[{size}] = recv(from={at}, to=0)" for at, size in pairs]
+        chip = load_chip("h100_sxm")
+        system = System(chip, parse_topology(f"switch({chips}) over nvlink", chip.links), Mesh({"X": chips}))
+        simulation = Simulation(parse_graph(lines, {}), system, RunOptions(overlap="full"))
+        words = Summary(simulation.plan, simulation.run)
+        _ = words["time"]
+        return calls_of(lambda: [words[word] for word in ("flops", "hbm_bytes", "network_bytes", "peak_memory")])
+
+    work(8)  # what is remembered, is
+    assert work(161) < 2.6 * work(81)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from hw import Mesh, RunError, SpecError, System, load_chip, parse_topology
 from simulator import FusionCosts, OpGraph, RunOptions, best_fusion, parse_graph, simulate
+from tests.support.calls import calls_of
 
 KINDS = ("relu", "gelu", "softmax", "rms_norm", "matmul", "add", "branch")
 
@@ -50,22 +50,6 @@ BRANCHED = {
         "x6:bf16[B,D] = add(x5, x3)",
     ],
 }
-
-
-def calls_of(work: Callable[[], object]) -> int:
-    """How many functions are called meanwhile."""
-    count = 0
-
-    def called(_frame: object, event: str, _what: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(called)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize("on_chip_kib", [1, 4096])
