@@ -8,7 +8,9 @@ between configurations of a model (the structure of its chunks, kernels of one s
   collective share a wire, else at most that.
 - `earliest`: no run ends before: dependencies and queues in program order, every kernel alone. A run in which nothing
   contends takes that, but for what a pass leaves to the next one in queues other than compute.
-- `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, near that of a run.
+- `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, with what goes on beside it as
+  early as it may: no run's is above, but for what pipelines receive early or still send, and what waits to be reduced or to
+  go to the host.
 - `upper_bound`: nothing overlaps on a chip. Where chips are all alike (no pipeline) it is that of the run, a theorem.
 With a host that issues kernels (`run.dispatch`), which begins anew with each pass, `earliest` is an estimate and no bound.
 Assumes: chips of one kind; program order; collectives as one task; groups over one axis lie alike.

@@ -4,6 +4,9 @@ Model: the program is walked in its order, one kernel a step, every round of a b
 from its step to that of the last kernel that reads it; to the end, and beyond, if nobody does. What lies in the memory of
 something else keeps that as long as it lives itself. What a chunk takes in is there from the begin of the pass that takes
 it, what it gives on to the end of that which makes it. What nobody makes is given.
+What is made beside the compute queue is there from the first step at which it may be: all that its kernel waits for is done
+by then, its pass has begun, and so has what stands before it in its queue. What the next pass fetches before a pass is over
+is there from when it may be fetched.
 A run keeps that order within a queue only. So of each life the part is known, too, that it has in every run: from the first
 to the last kernel of the compute queue that makes or reads the tensor. While any of those in between runs, the tensor is
 there. What is made and read in other queues only has no such part.
@@ -30,13 +33,16 @@ _NEVER = -1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """A section to walk through: its name and rows, the slots of what it takes in, of what it gives on, and of what it makes
-    that stays to the end and beyond, whoever reads it."""
+    that stays to the end and beyond, whoever reads it. `fetched`: the slots of what the pass behind it fetches when its last
+    block is `ahead` rounds before its end."""
 
     name: str
     rows: Rows
     takes: tuple[int, ...] = ()
     gives: tuple[int, ...] = ()
     stays: tuple[int, ...] = ()
+    fetched: tuple[int, ...] = ()
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,14 +91,16 @@ def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
     bounds, since, staying = [0], [], set[int]()
     for part in parts:
         since.append(len(walk.slot))
+        walk.enter()
         for slot in part.takes:
-            walk.make(slot, computes=False)
+            walk.make(slot, computes=False, begin=walk.step)
         for stretch in part.rows:
             walk.stretch(stretch, part.name)
         for slot in part.gives:
             if slot in walk.now:
                 walk.last[walk.now[slot]] = max(walk.step - 1, walk.last[walk.now[slot]])
         staying |= {walk.now[slot] for slot in part.stays if slot in walk.now}
+        walk.fetch(part.fetched, part.ahead)
         bounds.append(walk.step)
     walk.stay(staying)
     walk.keep()
@@ -126,6 +134,10 @@ class _Walk:
         self._by_round: dict[tuple[int, int], int] = {}
         self.slot: list[int] = []
         self.begin: list[int] = []
+        self.there: list[int] = []
+        self._free: dict[str, int] = {}
+        self._since = 0
+        self._ends: list[int] = []
         self.last: list[int] = []
         self.sure_first: list[int] = []
         self.sure_last: list[int] = []
@@ -139,12 +151,13 @@ class _Walk:
         self._middle: list[bool] = []
         self._is_short = self._is_middle = False
 
-    def make(self, slot: int, computes: bool) -> int:
-        """Something is made in a slot, by a kernel of the compute queue or otherwise."""
+    def make(self, slot: int, computes: bool, begin: int | None = None) -> int:
+        """Something is made in a slot, by a kernel of the compute queue or otherwise; `begin`: earlier than now."""
         number = self.now[slot] = len(self.slot)
         sure = self.step if computes else _NEVER
         self.slot.append(slot)
-        self.begin.append(self.step)
+        self.begin.append(self.step if begin is None else begin)
+        self.there.append(self.step + 1 if begin is None else begin)
         self.last.append(UNREAD)
         self.sure_first.append(sure)
         self.sure_last.append(sure)
@@ -175,10 +188,12 @@ class _Walk:
         self._first.append(self.step)
         self._gaps.append(_NEVER)
         turns = range(count - 1, -1, -1) if stretch.reverse else range(count)
-        rows = [(place, price.queue == COMPUTE) for place, price in zip(stretch.places, stretch.prices, strict=True)]
+        rows = [(place, price.queue) for place, price in zip(stretch.places, stretch.prices, strict=True)]
         for start, behind in stretch.enters:
             if behind in self.now:
                 self.now[start] = self.now[behind]
+        if stretch.block:
+            self._ends.clear()
         for done, turn in enumerate(turns):
             self._is_middle = turn == middle
             for start, end in stretch.carry:
@@ -186,12 +201,15 @@ class _Walk:
                     self.now[start] = self.now[end]
                 if start in self.now:
                     self._by_round[start, turn] = self.now[start]
-            for place, computes in rows:
+            for place, queue in rows:
                 read = self._read(place, name, turn if stretch.block else None)
-                self._mark(read.values(), computes)
-                self._written(place, turn if stretch.block else None, computes)
+                self._mark(read.values(), queue == COMPUTE)
+                begin = None if queue == COMPUTE else self._earliest(place, turn if stretch.block else None, queue)
+                self._written(place, turn if stretch.block else None, begin)
                 self._grown(place, read)
                 self.step += 1
+            if stretch.block:
+                self._ends.append(self.step)
             if self._is_middle:
                 # here, where nothing runs, the rounds that are left out come and go
                 self._gaps[-1] = self.step
@@ -225,9 +243,37 @@ class _Walk:
                 if self.sure_first[number] == _NEVER:
                     self.sure_first[number] = self.step
 
-    def _written(self, place: Place, turn: int | None, computes: bool) -> None:
+    def enter(self) -> None:
+        """A part begins: nothing of it is done before."""
+        self._since = self.step
+        self._free.clear()
+        self._ends.clear()
+
+    def fetch(self, slots: Iterable[int], ahead: int) -> None:
+        """The pass behind the part fetches something when the last block of that is so many rounds before its end."""
+        begin = self._ends[-1 - min(ahead, len(self._ends) - 1)] if self._ends else max(self._since, self.step - 1)
+        for slot in slots:
+            known = self.now.get(slot)
+            self.last[self.make(slot, computes=False, begin=begin)] = self.step - 1
+            # what it fetches belongs to that pass
+            if known is None:
+                del self.now[slot]
+            else:
+                self.now[slot] = known
+
+    def _earliest(self, place: Place, turn: int | None, queue: str) -> int:
+        """The step from which on a kernel beside the compute queue may run: what it waits for is there, and so has run what
+        stands before it in its queue."""
+        awaited = [self.now.get(slot) for slot in place.reads]
+        if turn is not None:
+            awaited += [self._by_round.get((slot, turn + offset)) for slot, offset in place.asks]
+        there = [self.there[number] for number in awaited if number is not None]
+        found = self._free[queue] = min(self.step, max([self._since, self._free.get(queue, 0), *there]))
+        return found
+
+    def _written(self, place: Place, turn: int | None, begin: int | None) -> None:
         for slot in place.makes[: place.written]:
-            number = self.make(slot, computes)
+            number = self.make(slot, begin is None, begin)
             if turn is not None:
                 self._by_round[slot, turn] = number
 

@@ -3,9 +3,11 @@
 Model: weights, states of the optimizer and sums of gradients are given, and so is what each microbatch brings along; a pass
 moves the level by what it keeps for a later one or lets go of (`held`); a stage goes about its passes in the order of the
 schedule. So what is held follows from counts of passes: at most S - s microbatches of activations with 1F1B, all with GPipe.
-Assumes: program order. In a run what is received may come early, and what is sent or reduced may stay a little longer: some
-tensors of the stream and of a part's gradients more or less at the peak. Without a pipeline, and with nothing reduced
-beside the backward pass, the peak is that of a run.
+Assumes: program order, and beside it all as early as it may be. In a run what is received may come early, and what is sent
+may stay a little longer: some tensors of the stream more at the peak, and from ZeRO-2 on gradients of two parts. What is
+fetched may come later where wires are slow: a run holds less by at most the weights that may be gathered ahead. What is
+copied to the host is let go in program order, and in a run when it is there, which no bound is known for. Without a
+pipeline, and with nothing beside the backward pass, the peak is that of a run.
 Law: no run holds less than `least`, counted in the same way from that part of each life which every run has (`lives`): the
 kernels of a chip's compute queue run one after the other, in that order, whatever goes on beside them.
 """
@@ -85,8 +87,12 @@ class Holdings:
     def _lives(self, sort: ChunkSort, rows: Mapping[Key, Rows]) -> tuple[Lives, Lives, int]:
         """The lives of any microbatch and of the last, and how many more rounds there are than in those."""
         names = ("begin", *PASSES)
-        plain = [self._part(sort, name, rows[name, False]) for name in names]
-        last = [self._part(sort, name, rows[name, name in PASSES]) for name in (*names, "end")]
+        plain = [self._part(sort, name, rows[name, False], _fetched(sort, name, rows)) for name in names]
+        last = [
+            # behind the last backward pass none is left to fetch for
+            self._part(sort, name, rows[name, name in PASSES], _fetched(sort, name, rows) if name == "forward" else ())
+            for name in (*names, "end")
+        ]
         long, few = rounds_of([*plain, *last])
         counts = tuple(min(stretch.count, few or stretch.count) for part in (*plain, *last) for stretch in part.rows)
         key = sort, bool(few), counts
@@ -95,8 +101,27 @@ class Holdings:
         return *self._known[key], long - few
 
     @staticmethod
-    def _part(sort: ChunkSort, name: str, rows: Rows) -> Part:
-        return Part(name=name, rows=rows, takes=sort.takes(name), gives=sort.gives(name), stays=sort.stays(name))
+    def _part(sort: ChunkSort, name: str, rows: Rows, fetched: tuple[int, ...]) -> Part:
+        return Part(
+            name=name,
+            rows=rows,
+            takes=sort.takes(name),
+            gives=sort.gives(name),
+            stays=sort.stays(name),
+            fetched=fetched,
+            ahead=sort.chunk.stored.parallel.prefetch,
+        )
+
+
+def _fetched(sort: ChunkSort, name: str, rows: Mapping[Key, Rows]) -> tuple[int, ...]:
+    """The slots of what the pass behind one fetches before that is over: what the first rounds of its first block do."""
+    behind = {"forward": "backward", "backward": "forward"}.get(name)
+    block = next((stretch for stretch in rows[behind, False] if stretch.block), None) if behind else None
+    if block is None or not sort.structure.chunk.paced:
+        return ()
+    paced = {sort.structure.slot(each) for each in sort.structure.chunk.paced}
+    made = tuple(slot for place in block.places for slot in place.makes[: place.written] if slot in paced)
+    return made * min(sort.chunk.stored.parallel.prefetch + 1, block.count)
 
 
 def _named(middle: Sequence[Move], whole: Sequence[Move]) -> dict[Key, Move]:

@@ -1,0 +1,80 @@
+"""The peak of an estimate against that of a run, where much goes on beside the compute queue.
+
+Law: what is beside compute begins, in an estimate, as early as it may, and ends in program order. So a run holds no more,
+but for what pipelines receive early or are still sending, gradients of two parts that wait to be reduced and added up (from
+ZeRO-2 on), and what a collective of tensor parallelism reads while the next kernel runs; and it holds less by no more than
+the weights that it could have gathered ahead, in a pass and for the next one, and those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from analysis import Summary, memory_frame
+from simulator import Estimator, Parallel, Result, RunOptions, Training, simulate, train_graph
+from simulator.models import Moe, Transformer
+from tests.support.models import SMALL, system_for
+
+SEQ = 256
+SPARSE = replace(SMALL, name="sparse", moe=Moe(experts=4, top_k=2, d_expert=128))
+STREAM = SEQ * SMALL.d_model * 4
+"""Bytes of a sequence between two blocks, at most."""
+
+LAYOUTS = st.builds(
+    Parallel,
+    dp=st.sampled_from([1, 2, 4]),
+    tp=st.sampled_from([1, 1, 2]),
+    pp=st.sampled_from([1, 1, 2]),
+    zero=st.sampled_from([1, 2, 3, 3, 3]),
+    microbatch=st.sampled_from([1, 2]),
+    sequence=st.booleans(),
+    prefetch=st.integers(0, 3),
+    overlap_gradients=st.booleans(),
+    schedule=st.sampled_from(["gpipe", "1f1b", "zero_bubble"]),
+)
+HOW = st.fixed_dictionaries(
+    {
+        "recompute": st.sampled_from(["none", "selective", "full", 2]),
+        "engine": st.sampled_from(["plain", "megatron", "pytorch"]),
+        "clip": st.booleans(),
+    }
+)
+
+
+def largest(result: Result, called: str) -> float:
+    """The most bytes of a tensor that a chip makes and that is called so."""
+    frame = memory_frame(result)
+    found = frame[frame["tensor"].astype(str).str.match(called) & ~frame["given"]]
+    return float(found["bytes"].max()) if len(found) else 0.0
+
+
+PLAIN: dict[str, Any] = {"recompute": "none", "engine": "plain", "clip": False}
+
+
+@example(Parallel(dp=2, zero=3, prefetch=3), PLAIN, 4, SMALL, "full")
+@example(Parallel(dp=2, pp=2, zero=3, prefetch=1), {**PLAIN, "engine": "pytorch"}, 4, SMALL, "full")
+@settings(max_examples=4, deadline=None)
+@given(LAYOUTS, HOW, st.integers(1, 4), st.sampled_from([SMALL, SPARSE]), st.sampled_from(["full", "none"]))
+def test_a_run_holds_no_more_than_its_estimate_but_for_what_is_on_its_way(
+    parallel: Parallel, how: dict[str, Any], micro: int, model: Transformer, overlap: Any
+) -> None:
+    training = Training(batch=parallel.replicas * parallel.microbatch * micro, seq=SEQ, **how)
+    options, system = RunOptions(overlap=overlap), system_for(parallel, node=8)
+    result = simulate(train_graph(model, parallel, training), system, options)
+    found = Estimator(model, system, options).estimate(parallel, training)
+    held = Summary(result.plan, lambda: result).on_chips("peak_memory")
+    ran = max(held.values())
+    stream = STREAM * parallel.microbatch
+    on_its_way = 4 * stream if parallel.pp > 1 else 0.0
+    read_longer = 2 * stream if parallel.tp > 1 else 0.0
+    gradients = sum(largest(result, f"{name}(L|In|Out)") for name in ("g", "r"))
+    waiting = 2 * gradients if parallel.zero >= 2 else 0.0
+    more = on_its_way + read_longer + waiting
+    assert ran <= (found.peak_memory + more) * (1 + 1e-9)
+    ahead = 2 * (parallel.prefetch + 1) * largest(result, r"r?wL")
+    assert found.peak_memory <= (ran + ahead + more) * (1 + 1e-9)
+    assert found.least_memory <= ran * (1 + 1e-9)
