@@ -11,7 +11,6 @@ task. A collective that goes by messages counts as the one task that it is.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
 
 import numpy as np
 
@@ -73,9 +72,7 @@ def _from_others(program: Program) -> Iterator[tuple[int, int]]:
     queue, count = np.asarray(program.queue, dtype=np.int64), len(program)
     grouped = np.zeros(count, dtype=bool)
     grouped[list(program.groups)] = True
-    each = np.fromiter(map(len, program.successors), dtype=np.int64, count=count)
-    before = np.repeat(np.arange(count), each)
-    after = np.fromiter(chain.from_iterable(program.successors), dtype=np.int64, count=len(before))
+    before, after = program.dependencies()
     apart = chip[queue[before]] != chip[queue[after]]
     some = (grouped[before] | grouped[after] | apart) & ~inner[queue[before]]
     yield from zip(before[some].tolist(), after[some].tolist(), strict=True)

@@ -33,13 +33,18 @@ def upper_bound_s(program: Program, order: Iterable[int] | None = None) -> float
     free: dict[int, float] = dict.fromkeys(chip_of, 0.0)
     shape, queue, groups, successors = program.shape, program.queue, program.groups, program.successors
     for task in in_order(program) if order is None else order:
-        chips = [chip_of[each] for each in groups[task]] if task in groups else (chip_of[queue[task]],)
         begin = reached[task]
-        for chip in chips:
-            begin = later(begin, free[chip])
-        end = begin + serial[shape[task]]
-        for chip in chips:
-            free[chip] = end
+        if task in groups:
+            chips = [chip_of[each] for each in groups[task]]
+            for chip in chips:
+                begin = later(begin, free[chip])
+            end = begin + serial[shape[task]]
+            free.update(dict.fromkeys(chips, end))
+        else:
+            chip = chip_of[queue[task]]
+            at = free[chip]
+            begin = later(at, begin) if not plain else at if at > begin else begin
+            free[chip] = end = begin + serial[shape[task]]
         for after in successors[task]:
             if not plain:
                 reached[after] = later(reached[after], end)

@@ -171,6 +171,7 @@ class Program:
     chunk: array[int] = field(default_factory=lambda: array("i"))
     cores: dict[int, int] = field(default_factory=dict)
     _interned: Memo[Shape, int] = field(default_factory=Memo)
+    _dependencies: tuple[Any, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.shape)
@@ -198,6 +199,7 @@ class Program:
             self.successors[before].append(task)
             waits += 1
         self.waits.append(waits)
+        self._dependencies = None
         return task
 
     def add_all(self, tasks: Tasks) -> None:
@@ -209,6 +211,7 @@ class Program:
         self.groups.update((first + task, queues) for task, queues in tasks.groups.items())
         self.successors.extend([] for _ in range(count))
         self.waits.extend(repeat(0, count))
+        self._dependencies = None
 
     def wait_all(self, tasks: Iterable[int], before: Iterable[int]) -> None:
         """Each of some tasks starts only after what stands beside it has ended."""
@@ -219,11 +222,13 @@ class Program:
         for task, (since, until) in zip(of.tolist(), pairwise([*first.tolist(), len(order)]), strict=True):
             self.successors[task] += after[since:until]
         self.waits = (np.asarray(self.waits, dtype=np.int64) + np.bincount(waiting, minlength=len(self))).tolist()
+        self._dependencies = None
 
     def wait(self, task: int, before: int) -> None:
         """`task` starts only after `before` has ended."""
         self.successors[before].append(task)
         self.waits[task] += 1
+        self._dependencies = None
 
     def enclose(self, task: int, heads: Sequence[int], tails: Sequence[int]) -> None:
         """`task` lets `heads` start when it begins, and ends when `tails` have ended."""
@@ -232,6 +237,15 @@ class Program:
             self.waits[head] += 1
         for tail in tails:
             self.successors[tail].append(task)
+        self._dependencies = None
+
+    def dependencies(self) -> tuple[Any, Any]:
+        """All dependencies as columns: the task that is waited for, in the order of tasks, and the one that waits."""
+        if self._dependencies is None:
+            count = np.fromiter(map(len, self.successors), dtype=np.int64, count=len(self))
+            after = np.fromiter(chain.from_iterable(self.successors), dtype=np.int64, count=int(count.sum()))
+            self._dependencies = np.repeat(np.arange(len(self)), count), after
+        return self._dependencies
 
     def is_inner(self, task: int) -> bool:
         """Whether a task is a message of a collective."""
@@ -270,6 +284,8 @@ class Program:
     def possible_order(self) -> list[int]:
         """All tasks but messages in an order that respects dependencies and queues, smallest ids first; what cannot run
         comes last."""
+        if self._runs_as_numbered():
+            return list(range(len(self)))
         lanes = [() if queue.inner else lane for queue, lane in zip(self.queues, self.lanes(), strict=True)]
         waits, done = list(self.waits), [0] * len(lanes)
         for lane in lanes:
@@ -297,6 +313,14 @@ class Program:
                     if not waits[each] and each < reached and outer[each]:
                         heappush(ready, each)
         return order + [task for task in range(len(self)) if outer[task] and waits[task]]
+
+    def _runs_as_numbered(self) -> bool:
+        """Whether ids are such an order: nobody waits for who comes later, or stands behind them in a queue."""
+        before, after = self.dependencies()
+        if self.parts or not (before < after).all():
+            return False
+        lanes = self.lanes()
+        return all(one < next_ for each in {queue for _, queue in self.places} for one, next_ in pairwise(lanes[each]))
 
     def times(self) -> MutableSequence[int]:
         """A column for a time per task, -1 each: 64-bit where even a run without any overlap fits, else unlimited."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -173,9 +172,7 @@ class _Couplings:
         self._other_order = np.zeros(len(program.queues), dtype=bool)
         self._other_order[list({queue for queues in program.groups.values() for queue in queues})] = True
         self._other_order[list({queue for _, queue in program.places})] = True
-        lengths = np.fromiter(map(len, program.successors), dtype=np.int64, count=count)
-        depended = np.repeat(np.arange(count), lengths)
-        depends = np.fromiter(chain.from_iterable(program.successors), dtype=np.int64, count=int(lengths.sum()))
+        depended, depends = program.dependencies()
         before, after = self._neighbours()
         self._before = np.concatenate([depended, before])
         self._after = np.concatenate([depends, after])
