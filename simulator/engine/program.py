@@ -209,7 +209,7 @@ class Program:
         for column, added in ((self.queue, tasks.queue), (self.kernel, tasks.kernel), (self.chunk, tasks.chunk)):
             column.frombytes(added.astype("i").tobytes())
         self.groups.update((first + task, queues) for task, queues in tasks.groups.items())
-        self.successors.extend([] for _ in range(count))
+        self.successors.extend([[] for _ in range(count)])
         self.waits.extend(repeat(0, count))
         self._dependencies = None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+
+from hw.rows import equal_lines
 from simulator.collectives.traffic import Traffic
 from simulator.lowering.plan import FROM_DATA_SHEET, Plan, Variant, Variants, queue_name
 from simulator.lowering.resources import SystemResources
@@ -34,16 +36,15 @@ def sorts_of(plan: Plan, variants: Sequence[Kernels], resources: SystemResources
     """The sorts of kernels in the order in which they first come, and of which sort each kernel is. `variants`: the kernels
     as each sort of chip has them."""
     places = placed(variants[0], plan.system)
-    number: dict[tuple[tuple[int, ...], Placement], int] = {}
-    alike = zip(zip(*(each.code for each in variants), strict=True), places, strict=True)
-    code = array("i", [number.setdefault(key, len(number)) for key in alike])
-    counts = Counter(code)
+    codes = [np.asarray(each.code, dtype=np.int64) for each in variants]
+    number, first = equal_lines(*codes, places.of)
+    counts = np.bincount(number, minlength=len(first)).tolist()
     planned = Variants(plan, resources)
     sorts = []
-    for at, (templates, place) in enumerate(number):
-        kernels = [each.templates[template] for each, template in zip(variants, templates, strict=True)]
-        sorts.append(Sort(planned.of(kernels), place, counts[at]))
-    return sorts, code
+    for at, count in zip(first.tolist(), counts, strict=True):
+        kernels = [each.like(at) for each in variants]
+        sorts.append(Sort(planned.of(kernels), places.distinct[places.of[at]], count))
+    return sorts, array("i", number.tolist())
 
 
 def shares_cores(sorts: Sequence[Sort], traffic: Mapping[int, Traffic]) -> bool:

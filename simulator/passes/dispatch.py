@@ -26,7 +26,7 @@ def dispatched(kernels: Kernels, system: System, host_s: Callable[[Kernel], floa
     """The kernels, each behind the one that issues it, where `host_s` of it is more than 0."""
     made: list[Kernel] = []
     awaited: list[tuple[Placement, str]] = []
-    for kernel, place in zip(kernels, placed(kernels, system), strict=True):
+    for kernel, place in zip(kernels, placed(kernels, system).each(), strict=True):
         seconds = host_s(kernel)
         if seconds <= 0:
             made.append(kernel)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hw import System
 from hw.input import unknown
@@ -31,7 +32,7 @@ from simulator.passes.fusing.copied import groups_in_copies
 from simulator.passes.fusing.join import Room, join
 from simulator.passes.fusing.joined import joined
 from simulator.passes.kernels import Kernels, listed
-from simulator.passes.placement import Placement, placed
+from simulator.passes.placement import placed
 
 
 class FusionError(ValueError):
@@ -82,8 +83,8 @@ def _groups(kernels: Kernels, rule: FuseRule, system: System) -> list[tuple[int,
     """The kernels that are one, by their places in the program. Raises FusionError for an impossible group."""
     if isinstance(rule, str) and rule != "elementwise":
         raise FusionError(0, "fuse: " + unknown("rule", rule, ("none", "elementwise")) + ", or groups of op names")
-    places = placed(kernels, system)
-    return _greedy(kernels, places) if isinstance(rule, str) else _explicit(kernels, places, rule)
+    place = placed(kernels, system).of
+    return _greedy(kernels, place.tolist()) if isinstance(rule, str) else _explicit(kernels, place, rule)
 
 
 def _rooms(system: System, level: str) -> tuple[Room, ...]:
@@ -118,7 +119,7 @@ class _Growing:
         self.made.update(kernels.made_by(at))
 
 
-def _greedy(kernels: Kernels, places: Sequence[Placement]) -> list[tuple[int, ...]]:
+def _greedy(kernels: Kernels, place: Sequence[int]) -> list[tuple[int, ...]]:
     maker = {value: at for at in range(len(kernels)) for value in kernels.written_by(at)}
     groups: list[_Growing] = []
     group_of: dict[int, _Growing] = {}
@@ -129,7 +130,7 @@ def _greedy(kernels: Kernels, places: Sequence[Placement]) -> list[tuple[int, ..
         feeders = sorted({maker[value] for value in kernels.read_by(at) if value in maker}, reverse=True)
         for feeder in feeders:
             group = group_of.get(feeder)
-            if group is not None and places[feeder] is places[at] and _may_follow(kernels, group, at):
+            if group is not None and place[feeder] == place[at] and _may_follow(kernels, group, at):
                 group.add(kernels, at)
                 group_of[at] = group
                 break
@@ -207,9 +208,9 @@ class _Index:
         return found
 
 
-def _explicit(kernels: Kernels, places: Sequence[Placement], rule: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
+def _explicit(kernels: Kernels, place: Any, rule: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
     if isinstance(rule, CopiedGroups):
-        known = _in_copies(kernels, places, rule)
+        known = _in_copies(kernels, place, rule)
         if known is not None:
             return known
     groups: list[tuple[int, ...]] = []
@@ -227,16 +228,16 @@ def _explicit(kernels: Kernels, places: Sequence[Placement], rule: Sequence[Sequ
             taken.update(group)
             if set(named.values()) != set(names):
                 raise FusionError(number, f"fuse: {', '.join(names)} do not stand in one block")
-            if len({places[at] for at in group}) > 1:
+            if len(set(place[group].tolist())) > 1:
                 raise FusionError(number, f"fuse: {', '.join(names)} do not all run on the same chips")
             groups += _split(kernels, group, number)
     return groups
 
 
-def _in_copies(kernels: Kernels, places: Sequence[Placement], rule: CopiedGroups) -> list[tuple[int, ...]] | None:
+def _in_copies(kernels: Kernels, place: Any, rule: CopiedGroups) -> list[tuple[int, ...]] | None:
     """The groups of a rule that holds in many copies; None where something is wrong, or is told by names alone."""
     try:
-        return groups_in_copies(kernels, places, rule, lambda group: _cut(kernels, group, 0))
+        return groups_in_copies(kernels, place, rule, lambda group: _cut(kernels, group, 0))
     except FusionError:  # which is told of the group that it is
         return None
 

@@ -34,6 +34,12 @@ def called(names: Iterable[str]) -> Called:
     return Called(list(place), np.asarray(of, dtype=np.int64))
 
 
+def called_once(names: Sequence[str], of: Any) -> Called:
+    """What kernels are called, where one name may stand at several places."""
+    each = called(names)
+    return Called(each.names, each.of[of])
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where kernels stand: by kernel, its op, of some `names` that ops are written with (numbered, -1 for another one), the

@@ -8,9 +8,10 @@ Chips are compared once for each pair of placements, never once for each kernel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
@@ -81,21 +82,38 @@ class _Placements:
 
 def placements(kernels: Sequence[Kernel], system: System) -> list[Placement]:
     """The placement of each kernel. Raises RunError for one that can run nowhere."""
-    return placed(listed(kernels), system)
+    return list(placed(listed(kernels), system).each())
 
 
-def placed(kernels: Kernels, system: System) -> list[Placement]:
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where kernels run: placements, each once, and which of them each kernel has."""
+
+    distinct: Sequence[Placement]
+    of: Any
+
+    def each(self) -> Iterator[Placement]:
+        """The placement of every kernel."""
+        return map(self.distinct.__getitem__, self.of.tolist())
+
+
+def placed(kernels: Kernels, system: System) -> Placed:
     """The same of kernels as columns."""
     known = _Placements(system)
     everywhere = known.of(frozenset(range(system.size)))
     asked = [known.asked_by(template) for template in kernels.templates]
     if all(each is None for each in asked):
-        return [everywhere] * len(kernels)  # what is made everywhere is read everywhere
+        return Placed(
+            [everywhere], np.zeros(len(kernels), dtype=np.int64)
+        )  # what is made everywhere is read everywhere
     wanted = [each or everywhere for each in asked]
     if all(each.chips for each in wanted) and _come_together(kernels, wanted):
-        return [wanted[code] for code in kernels.code]
+        distinct = [*dict.fromkeys(wanted)]
+        place_of = {each: at for at, each in enumerate(distinct)}
+        return Placed(distinct, np.asarray([place_of[each] for each in wanted], dtype=np.int64)[kernels.code])
     where: dict[int, Placement] = {}
-    result: list[Placement] = []
+    number: dict[Placement, int] = {}
+    of: list[int] = []
     for at, code in enumerate(kernels.code):
         here = asked[code] or everywhere
         for value in kernels.read_by(at):
@@ -108,8 +126,8 @@ def placed(kernels: Kernels, system: System) -> list[Placement]:
             raise RunError(f"{kernel.name} ({kernel.kind}) can run nowhere: {_why(kernel, known, named)}")
         for value in kernels.made_by(at):
             where[value] = here
-        result.append(here)
-    return result
+        of.append(number.setdefault(here, len(number)))
+    return Placed(list(number), np.asarray(of, dtype=np.int64))
 
 
 def _come_together(kernels: Kernels, wanted: Sequence[Placement]) -> bool:
@@ -118,13 +136,16 @@ def _come_together(kernels: Kernels, wanted: Sequence[Placement]) -> bool:
     count = len(kernels.templates)
     reader = np.repeat(columns.code, columns.read_at[1:] - columns.read_at[:-1])
     maker = np.repeat(columns.code, columns.made_at[1:] - columns.made_at[:-1])
-    values, made = np.unique(columns.makes, return_index=True)
-    at = np.minimum(np.searchsorted(values, columns.reads), len(values) - 1)
-    known = values[at] == columns.reads
+    lowest = min(columns.reads.min(initial=0), columns.makes.min(initial=0))
+    # by value, the template of the kernel that makes it
+    made_by = np.full(max(columns.reads.max(initial=0), columns.makes.max(initial=0)) - lowest + 1, -1)
+    made_by[columns.makes - lowest] = maker
     # a value that several kernels make has one place only if they have
-    if (maker != maker[made][np.searchsorted(values, columns.makes)]).any():
+    if (maker != made_by[columns.makes - lowest]).any():
         return False
-    met = np.unique(reader[known] * count + maker[made][at[known]]).tolist()
+    met_with = made_by[columns.reads - lowest]
+    known = met_with >= 0
+    met = np.unique(reader[known] * count + met_with[known]).tolist()
     return all(wanted[each // count].members <= wanted[each % count].members for each in met)
 
 

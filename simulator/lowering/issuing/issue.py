@@ -14,6 +14,7 @@ import numpy as np
 
 from hw import Dimension, RunError
 from hw.input import show
+from hw.rows import equal_lines
 from simulator.engine.program import Queue, Shape, Tasks
 from simulator.lowering.fabric import Fabric
 from simulator.lowering.issuing.issued import Group, Issued
@@ -62,7 +63,7 @@ class Issue:
         """Append the tasks of all kernels."""
         self._kind, firsts = self._kinds()
         self._waits: Waits = waits_of(self.kernels)
-        self._known_waits: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
+        self._known_waits: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         by_messages = np.asarray([bool(sort.traffic.steps) for sort in self.plan.kernels.sorts], dtype=bool)
         stops = np.flatnonzero(by_messages[np.asarray(self.plan.kernels.code, dtype=np.int64)]).tolist()
         since = 0
@@ -79,12 +80,8 @@ class Issue:
         other, opens = np.zeros(len(code), dtype=np.int64), np.zeros(len(code), dtype=np.int64)
         for at, partner in self.partner.items():
             other[at], opens[at] = 1 + code[partner], partner > at
-        key = (code * (len(self.sorts) + 1) + other) * 2 + opens
-        _, first, number = np.unique(key, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order] = np.arange(len(order))
-        return rank[number], first[order].tolist()
+        number, first = equal_lines(code, other, opens)
+        return number, first.tolist()
 
     def _run(self, since: int, until: int, firsts: Sequence[int]) -> None:
         """Append the tasks of some kernels, of which some are the first of their kind."""
@@ -122,12 +119,9 @@ class Issue:
 
     def _task_waits(self, waits: Waits) -> tuple[list[int], list[int]]:
         """Tasks that wait, and what each of them waits for, in program order; each once."""
-        kinds = len(self._issued)
-        pair = (self._kind[waits.reader] * kinds + self._kind[waits.maker]) * 2 + waits.named
-        distinct, number = np.unique(pair, return_inverse=True)
-        lists = [
-            self._waits_between(each // 2 // kinds, each // 2 % kinds, bool(each % 2)) for each in distinct.tolist()
-        ]
+        pair = self._kind[waits.reader], self._kind[waits.maker], waits.named.astype(np.int64)
+        number, first = equal_lines(*pair)
+        lists = [self._waits_between(*kinds) for kinds in zip(*(each[first].tolist() for each in pair), strict=True)]
         size = np.asarray([len(each) for each in lists], dtype=np.int64)
         flat = np.asarray([line for each in lists for line in each], dtype=np.int64).reshape(-1, 2)
         count = size[number]
@@ -143,7 +137,7 @@ class Issue:
         once = np.sort(np.unique(key, return_index=True)[1])
         return (self._first[reader] + own)[once].tolist(), before[once].tolist()
 
-    def _waits_between(self, reader: int, maker: int, named: bool) -> list[tuple[int, int]]:
+    def _waits_between(self, reader: int, maker: int, named: int) -> list[tuple[int, int]]:
         """What tasks of a kind wait for of another kind."""
         key = reader, maker, named
         if key not in self._known_waits:

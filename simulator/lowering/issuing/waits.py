@@ -44,6 +44,12 @@ def _last_makers(kernels: Kernels, values: Any, before: Any) -> Any:
     made_at = np.asarray(kernels.made_at, dtype=np.int64)
     maker = np.repeat(np.arange(count), made_at[1:] - made_at[:-1])
     made = np.asarray(kernels.makes, dtype=np.int64)
+    lowest = min(made.min(initial=0), values.min(initial=0))
+    once = np.full(max(made.max(initial=0), values.max(initial=0)) - lowest + 1, -1)
+    once[made - lowest] = maker
+    if (once[made - lowest] == maker).all():  # each value is made by one kernel
+        found = once[values - lowest]
+        return np.where((values >= 0) & (found < before), found, -1)
     keys = np.sort((made * count + maker)[made >= 0])
     at = np.searchsorted(keys, values * count + before) - 1
     found = keys[at] if len(keys) else np.full(len(at), -1)

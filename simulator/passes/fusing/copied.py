@@ -12,23 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import equal_lines
 from simulator.graph.copied import CopiedGroups
 from simulator.passes.kernels import Kernels, Standing
-from simulator.passes.placement import Placement
 
 Cut = Callable[[list[int]], list[list[int]]]
 """How one group is cut into those that can be one kernel; alike ones are cut alike."""
 
 
-def groups_in_copies(
-    kernels: Kernels, places: Sequence[Placement], rule: CopiedGroups, cut: Cut
-) -> list[tuple[int, ...]] | None:
-    """The kernels that are one, by their places in the program; None where that does not follow from columns."""
+def groups_in_copies(kernels: Kernels, place: Any, rule: CopiedGroups, cut: Cut) -> list[tuple[int, ...]] | None:
+    """The kernels that are one, by their numbers; None where that does not follow from columns. `place`: by kernel, a number
+    of where it runs."""
     stands = kernels.names.standing(sorted({name for group in rule.of for name in group}))
     if stands is None:
         return None
-    number = {id(place): at for at, place in enumerate(dict.fromkeys(places))}
-    place = np.fromiter((number[id(each)] for each in places), dtype=np.int64, count=len(places))
     code = np.asarray(kernels.code, dtype=np.int64)
     found: list[Any] = []
     for group, endings in rule.of.items():
@@ -64,8 +61,8 @@ def _rows(stands: Standing, group: tuple[str, ...], endings: Sequence[str]) -> A
 
 def _alike(codes: Any) -> list[Any]:
     """The lines that are of the same templates."""
-    which = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
-    return [np.flatnonzero(which == number) for number in range(int(which.max()) + 1)]
+    which, first = equal_lines(*codes.T)
+    return [np.flatnonzero(which == number) for number in range(len(first))]
 
 
 def _listed(found: Sequence[Any], count: int) -> list[tuple[int, ...]] | None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import equal_lines
 from simulator.ops.kernel import Kernel
 from simulator.passes.fusing.join import BACK, SPILL, Room, join, spilled_name
-from simulator.passes.kernels import Called, Columns, Kernels, Standing
+from simulator.passes.kernels import Called, Columns, Kernels, Standing, called_once
 
 Group = tuple[int, ...]
 """Kernels that are one, by their places in the program."""
@@ -49,9 +50,10 @@ class _Readers:
         self._written = np.unique(makes[spread(made_at[inside], writes[code[inside]])])
         reader = np.repeat(np.arange(len(kernels)), read_at[1:] - read_at[:-1])
         known = np.isin(read, self._written)
-        lines = np.unique(np.stack([np.searchsorted(self._written, read[known]), reader[known]], axis=1), axis=0)
-        self._reader = lines[:, 1]
-        self._first = np.searchsorted(lines[:, 0], np.arange(len(self._written) + 1))
+        count = len(kernels)
+        lines = np.unique(np.searchsorted(self._written, read[known]) * count + reader[known])
+        self._reader = lines % count
+        self._first = np.searchsorted(lines, np.arange(len(self._written) + 1) * count)
 
     def count(self, values: Any) -> Any:
         """How many kernels read each of some values."""
@@ -77,13 +79,15 @@ class _Joined:
         # groups that somebody has asked for, and groups by the place of their last member
         self._joins: dict[Group, Kernel] = {}
         self._groups = {group[-1]: group for group in groups}
-        inside = [at for group in groups for at in group[:-1]]
+        # groups of one size as lines of their members
+        self._lined = [_lined(groups, size) for size in dict.fromkeys(map(len, groups))]
         kept = np.ones(len(kernels), dtype=bool)
-        kept[inside] = False
+        for members in self._lined:
+            kept[members[:, :-1]] = False
         # by kernel, where it stood, or the last of its members
         self._stood = np.flatnonzero(kept)
         self._add(self._lines(groups))
-        self._add_waits(groups)
+        self._add_waits()
 
     def _add(self, lines: Sequence[Lines]) -> None:
         """Fill in the kernels, some of which are groups."""
@@ -95,11 +99,11 @@ class _Joined:
         makes = self._side((self._columns.makes, self._columns.made_at), [(each.last, each.makes) for each in lines])
         self.made.extend(template, reads, makes)
 
-    def _add_waits(self, groups: Sequence[Group]) -> None:
+    def _add_waits(self) -> None:
         """Fill in what kernels come after: of a group, each once that any of its members does."""
         stands = np.arange(len(self._of))
-        for group in groups:
-            stands[list(group)] = group[-1]
+        for members in self._lined:
+            stands[members] = members[:, -1:]
         waiting, awaited = (np.asarray(each, dtype=np.int64) for each in (self._of.waiting, self._of.awaited))
         number = np.searchsorted(self._stood, stands[waiting])
         first = np.unique(np.stack([number, awaited]), axis=1, return_index=True)[1]
@@ -150,8 +154,8 @@ class _Joined:
         row = np.concatenate(values, axis=1)
         first, of_member, is_read = _firsts(row), np.asarray(of), np.asarray(reads)
         looks = [first, self._through(members, first, is_read), self._kept(groups[0], row, of_member, is_read)]
-        which = np.unique(np.concatenate(looks, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
-        for number in range(int(which.max()) + 1):
+        which, distinct = equal_lines(*np.concatenate(looks, axis=1).T)
+        for number in range(len(distinct)):
             here = np.flatnonzero(which == number)
             yield [groups[at] for at in here.tolist()], row[here]
 
@@ -238,13 +242,11 @@ class _Joined:
         """The names of all kernels without the numbers of rounds."""
         known = self._names.bases()
         names, of = list(known.names), known.of[self._stood].copy()
-        place = {name: at for at, name in enumerate(names)}
-        for number in np.flatnonzero(np.isin(self._stood, list(self._groups))).tolist():
-            base = "+".join(names[known.of[at]] for at in self._members(number))
-            of[number] = place.setdefault(base, len(place))
-            if len(place) > len(names):
-                names.append(base)
-        return Called(names, of)
+        for members in self._lined:
+            which, first = equal_lines(*known.of[members].T)
+            of[np.searchsorted(self._stood, members[:, -1])] = len(names) + which
+            names += ["+".join(known.names[each] for each in known.of[line]) for line in members[first]]
+        return called_once(names, of)
 
     def op(self, number: int) -> tuple[str, str, tuple[int, ...]]:
         """The first op of a kernel: its name, the one with which it is written, and the numbers of its rounds."""
@@ -263,6 +265,11 @@ class _Joined:
         """The name of a value."""
         beside = value - self._beside
         return self._spilled[beside] if 0 <= beside < len(self._spilled) else self._names.value_name(value)
+
+
+def _lined(groups: Sequence[Group], size: int) -> Any:
+    """The groups of a size, a line each."""
+    return np.asarray([group for group in groups if len(group) == size], dtype=np.int64)
 
 
 def _firsts(row: Any) -> Any:

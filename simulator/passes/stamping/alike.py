@@ -2,19 +2,18 @@
 
 Model: two ops are alike if kind, options and the types of all tensors are the same, and a tensor that stands twice in one
 stands twice in the other; what they are to come after makes no difference. A type is numbered, and so is what a site says
-of its ops; what an op is alike in is then one number, made of these as of digits.
+of its ops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
 
+from hw.rows import equal_lines
 from simulator.graph.flat_ops import FlatOps, without_waits
-
-_INT64 = 2**62
 
 
 def alike_ops(flat: FlatOps) -> tuple[Any, list[int]]:
@@ -28,7 +27,7 @@ def alike_ops(flat: FlatOps) -> tuple[Any, list[int]]:
         ops = np.flatnonzero(arity == count)
         read = reads[first[ops][:, None] + np.arange(count)]
         columns = [form[site[ops]], *type_of[read + len(flat.given)].T, *_twice(read)]
-        at, number = _ranked(columns)
+        number, at = equal_lines(*columns)
         group[ops] = number + len(firsts)
         firsts += ops[at].tolist()
     order = np.argsort(firsts, kind="stable")
@@ -60,16 +59,3 @@ def _twice(read: Any) -> Iterator[Any]:
         lines = read[some].tolist()
         found[some] = [1 + known.setdefault(tuple(map(line.index, line)), len(known)) for line in lines]
         yield found
-
-
-def _ranked(columns: Sequence[Any]) -> tuple[Any, Any]:
-    """Where each line first stands among equal ones, and the number of each line; columns of whole numbers from 0."""
-    rank, size = columns[0], int(columns[0].max(initial=0)) + 1
-    for column in columns[1:]:
-        width = int(column.max(initial=0)) + 1
-        if size * width >= _INT64:
-            rank = np.unique(rank, return_inverse=True)[1]
-            size = int(rank.max(initial=0)) + 1
-        rank, size = rank * width + column, size * width
-    _, at, number = np.unique(rank, return_index=True, return_inverse=True)
-    return at, number

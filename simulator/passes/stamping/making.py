@@ -21,6 +21,9 @@ from simulator.passes.stamping.alike import alike_ops
 from simulator.passes.stamping.stamp import named_in
 from simulator.passes.stamping.views import Views
 
+_ALONE = (0,)
+"""As many values as lie behind one that is no view of several."""
+
 Failed = Callable[[Op, ShapeError], None]
 """Who is told of an op that cannot be bound."""
 
@@ -88,7 +91,7 @@ class Groups:
         reads, first_read = (np.asarray(column, dtype=np.int64) for column in (flat.reads, flat.first))
         reader = np.repeat(np.arange(len(flat)), first_read[1:] - first_read[:-1])
         seen = [
-            (at, tuple(len(views.behind(value)) for value in flat.values_of(at)))
+            (at, tuple([len(views.several.get(value, _ALONE)) for value in flat.values_of(at)]))
             for at in np.unique(reader[np.isin(reads, list(views.several))]).tolist()
             if self.bound[self.of[at]].kernels
         ]

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import equal_lines
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op, Tensor
 from simulator.ops.kernel import Kernel
 from simulator.ops.views import seen_through
-from simulator.passes.kernels import Called, Kernels, Standing, called
+from simulator.passes.kernels import Called, Kernels, Standing, called, called_once
 from simulator.passes.stamping.columns import Stamped, fill
 from simulator.passes.stamping.making import Failed, Groups
 from simulator.passes.stamping.stamp import OUT, Stamp, renamed, stamp_of
@@ -172,20 +173,21 @@ class Stamps:
         site = np.asarray(self._flat.site, dtype=np.int64)[op]
         written = called(each.output.base for each in self._flat.sites)
         rests = called(map(_rest, self._stamps))
-        count = max(1, len(rests.names))
-        pair, of = np.unique(written.of[site] * count + rests.of[stamp], return_inverse=True)
-        bases = [written.names[each // count] + rests.names[each % count] for each in pair.tolist()]
-        found = [bases[each] for each in of.tolist()]
+        pair = written.of[site], rests.of[stamp]
+        of, first = equal_lines(*pair)
+        names = [
+            written.names[each] + rests.names[rest]
+            for each, rest in zip(*(column[first] for column in pair), strict=True)
+        ]
         # of others, the first one of a sort has the name for all
         odd = np.asarray([not _is_plain(each) for each in self._stamps], dtype=bool)
-        known: dict[tuple[int, int], str] = {}
-        for number in np.flatnonzero(odd[stamp]).tolist():
-            key = int(site[number]), int(stamp[number])
-            if key not in known:
-                own, written_as, _ = self.op(number)
-                known[key] = written_as + self.kernel_name(number).removeprefix(own)
-            found[number] = known[key]
-        return called(found)
+        others = np.flatnonzero(odd[stamp])
+        sort, first = equal_lines(site[others], stamp[others])
+        of[others] = len(names) + sort
+        for number in others[first].tolist():
+            own, written_as, _ = self.op(number)
+            names.append(written_as + self.kernel_name(number).removeprefix(own))
+        return called_once(names, of)
 
     def kernel_name(self, number: int) -> str:
         """The name of a kernel."""

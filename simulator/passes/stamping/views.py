@@ -35,8 +35,11 @@ class Views:
         self.first[plain] = reads[since[plain] + place[site[plain]]]
         self._see_through(plain)
         odd = np.flatnonzero(is_view[site] & (place[site] < 0)).tolist()
+        # one by one: of a list that costs less than of an array
+        first: list[int] = self.first.tolist() if odd else []
         for at in odd:
-            self._enter(at, list(self._seen(flat, at, shows[site[at]], beside)))
+            self._enter(at, self._seen(flat, at, shows[site[at]], beside), first)
+        self.first[odd] = [first[at] for at in odd]
         # behind a view of one that shows several stands what stands behind that
         for at in plain[np.isin(self.first[plain], odd)].tolist() if odd else ():
             shown = self.first[at]
@@ -64,14 +67,20 @@ class Views:
             # what nobody made beside anything is the input itself
             yield read[0] if value is None else value
 
-    def _enter(self, at: int, shown: list[int]) -> None:
-        """A view of some values."""
-        seen = [each for value in shown for each in self.behind(value)]
-        # a plain view may show one that is none
-        behind = tuple(dict.fromkeys(each for value in seen for each in self.behind(value)))
-        if len(behind) > 1:
-            self.several[at] = behind
-        self.first[at] = behind[0]
+    def _enter(self, at: int, shown: Iterable[int], first: list[int]) -> None:
+        """A view of some values. `first`: by op, the first value behind it, as far as that is known."""
+        several, seen = self.several, list(shown)
+        for _ in range(2):  # a plain view may show one that is none
+            behind: dict[int, None] = {}
+            for value in seen:
+                if value in several:
+                    behind.update(dict.fromkeys(several[value]))
+                else:
+                    behind[first[value] if value >= 0 and value < len(first) else value] = None
+            seen = [*behind]
+        if len(seen) > 1:
+            several[at] = tuple(seen)
+        first[at] = seen[0]
 
     def behind(self, value: int) -> tuple[int, ...]:
         """The values behind one, which is itself if it is no view."""
