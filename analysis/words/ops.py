@@ -174,7 +174,9 @@ def added(parts: Sequence[Amounts]) -> Amounts:
 def added_as(parts: Sequence[Amounts], order: Any) -> Amounts:
     """Amounts added one after the other; `order`: which of some parts they are, of parts in the order of their first use."""
     used = np.flatnonzero(np.bincount(order, minlength=len(parts)))
-    found, order = [parts[at] for at in used.tolist()], np.searchsorted(used, order)
+    found, place = [parts[at] for at in used.tolist()], np.zeros(len(parts), dtype=np.int64)
+    place[used] = np.arange(len(used))
+    order = place[order]
     if len(order) == 1:
         return found[0]
     words = dict.fromkeys(word for part in found for word in part.times_s)
@@ -189,6 +191,8 @@ def added_as(parts: Sequence[Amounts], order: Any) -> Amounts:
 def _running(amounts: Sequence[float], order: Any) -> float:
     """A sum, one number after the other; `order`: which of the amounts they are."""
     if all(type(each) is float for each in amounts):
+        if not any(amounts):
+            return 0.0
         # sums of all beginnings: each is the one before and a number more, where a plain sum would go by halves
         return float(np.cumsum(np.asarray(amounts)[order])[-1])
     total: float = reduce(add, [amounts[each] for each in order.tolist()])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hw.rows import alike_everywhere, array_of, largest, least_of_each, most_at, most_of_each, put, raised
+from hw.rows import alike_everywhere, array_of, equal_lines, largest, least_of_each, most_at, most_of_each, put, raised
 from simulator import Kernels, Plan, Result
 
 
@@ -49,13 +49,16 @@ def _grown(kernels: Kernels, kernel: Any, code: Any, number: Any) -> tuple[Any, 
     """Which writes lie in the memory of which values, in program order; `kernel`, `code` (its template) and `number` (in
     its kernel) of every write."""
     found: list[tuple[Any, Any]] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
-    for place, template in enumerate(kernels.templates):
-        if not template.grown:
-            continue
+    growing = np.asarray([bool(template.grown) for template in kernels.templates], dtype=bool)[code]
+    order = np.argsort(code, kind="stable")
+    order = order[growing[order]]
+    starts = np.flatnonzero(np.diff(code[order], prepend=-1))
+    for mine in np.split(order, starts[1:]) if len(order) else ():
+        template = kernels.templates[code[mine[0]]]
         writes, reads = ([access.tensor for access in each] for each in (template.writes, template.reads))
         for name, source in template.grown:
-            mine = np.flatnonzero((code == place) & (number == writes.index(name)))
-            found.append((mine, _read(kernels, kernel[mine], reads.index(source))))
+            here = mine[number[mine] == writes.index(name)]
+            found.append((here, _read(kernels, kernel[here], reads.index(source))))
     grown, into = (np.concatenate(each) for each in zip(*found, strict=True))
     order = np.argsort(grown, kind="stable")
     return grown[order], into[order]
@@ -138,11 +141,9 @@ def _kept(last: LastReads, plan: Plan, spans: Spans, writes: Writes) -> LastRead
     chip, made, into = spans.chip[rows], writes.value[writes.grown][of], writes.into[of]
     value, place = np.concatenate([made, into]), np.concatenate([chip, chip])
     end = last.of(value, place)
-    keys, which = np.unique(np.stack([value, place]), axis=1, return_inverse=True)
-    which = which.reshape(-1)
+    which, first = equal_lines(value - value.min(initial=0), place)
     inner, outer = which[: len(made)], which[len(made) :]
-    until = np.full(keys.shape[1], -1, dtype=end.dtype)
-    until[which] = end
+    until = end[first]
     # what nobody reads stays to the end, and so does what nobody reads but what lies in it
     holds = np.zeros(len(until), dtype=bool)
     holds[outer] = True
@@ -150,5 +151,5 @@ def _kept(last: LastReads, plan: Plan, spans: Spans, writes: Writes) -> LastRead
     while True:
         longer = raised(until, outer, until[inner])
         if alike_everywhere(longer, until):
-            return last.longer(keys[0], keys[1], until)
+            return last.longer(value[first], place[first], until)
         until = longer

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from analysis.words.ops import Amounts, OpFigures, added_as, kernel_times
+from hw.rows import equal_lines
 from simulator import PS_PER_S, Plan, Result
 
 _FEW = 200
@@ -149,10 +150,11 @@ class Spent:
             for chip, took in zip(self.chip[rows].tolist(), self.took[rows].tolist(), strict=True):
                 busy[chip] = busy.get(chip, 0) + took
             return busy
-        chips, first, of = np.unique(self.chip[rows], return_index=True, return_inverse=True)
-        total = np.zeros(len(chips), dtype=self.took.dtype)
+        chip = self.chip[rows]
+        of, first = equal_lines(chip)
+        total = np.zeros(len(first), dtype=self.took.dtype)
         np.add.at(total, of, self.took[rows])
-        return {int(chips[each]): int(total[each]) for each in np.argsort(first)}
+        return dict(zip(chip[first].tolist(), map(int, total.tolist()), strict=True))
 
     def _tiles(self, at: Any) -> set[str]:
         """The tiles of some kernels, each on the chip on which it takes longest."""
@@ -192,12 +194,8 @@ class Spent:
         """The sorts and fixed times of some kernels, each pair once, and which of them each kernel has."""
         code, fixed = self.code[at], self.fixed[at]
         if len(at) >= _FEW and fixed.dtype != object:
-            _, first, of = np.unique(self._sort[at], return_index=True, return_inverse=True)
-            order = np.argsort(first)
-            rank = np.empty(len(order), dtype=np.int64)
-            rank[order] = np.arange(len(order))
-            first = first[order]
-            return list(zip(code[first].tolist(), fixed[first].tolist(), strict=True)), rank[of]
+            of, first = equal_lines(self._sort[at])
+            return list(zip(code[first].tolist(), fixed[first].tolist(), strict=True)), of
         number: dict[tuple[int, int], int] = {}
         listed = [number.setdefault(each, len(number)) for each in zip(code.tolist(), fixed.tolist(), strict=True)]
         return list(number), np.asarray(listed, dtype=np.int64)
