@@ -44,7 +44,7 @@ def sorts_of(plan: Plan, variants: Sequence[Kernels], resources: SystemResources
     for at, count in zip(first.tolist(), counts, strict=True):
         kernels = [each.like(at) for each in variants]
         sorts.append(Sort(planned.of(kernels), places.distinct[places.of[at]], count))
-    return sorts, array("i", number.tolist())
+    return sorts, array("i", number.astype("i").tobytes())
 
 
 def shares_cores(sorts: Sequence[Sort], traffic: Mapping[int, Traffic]) -> bool:

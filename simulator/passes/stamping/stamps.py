@@ -95,7 +95,7 @@ class Stamps:
         op = np.repeat(np.arange(len(each)), each)
         stamp = np.arange(len(op)) + np.repeat(since[groups.of] - np.cumsum(each) + each, each)
         # by kernel: its op, and its stamp
-        self._op, self._stamp = array("i", op.tolist()), array("i", stamp.tolist())
+        self._op, self._stamp = (array("i", each.astype("i").tobytes()) for each in (op, stamp))
         beside = np.asarray(self._beside, dtype=np.int64)
         stamped = Stamped(op, stamp, made_first, beside, self._beside_first)
         fill(self.kernels, self._flat, self._stamps, stamped, self._views)
