@@ -224,7 +224,8 @@ class _Couplings:
 
     def _held(self) -> Any:
         """By line, whether the waiting task waits also for one that cannot have ended when the task before it (by number)
-        ends: one behind that task in its queue, or at or behind the task after that in the queue of that."""
+        ends: one behind that task in its queue, or at or behind the task after that in the queue of that. Of tasks in queues
+        of another order this says nothing; those are not coupled."""
         before, queue = self._before, self.queue
         latest = np.full(len(queue), -1)
         np.maximum.at(latest, self._after, before)
@@ -235,5 +236,5 @@ class _Couplings:
         held = np.zeros(len(before), dtype=bool)
         for waited in (latest[self._after], ahead[self._after]):
             behind = (waited > before) & ((queue[waited] == queue[before]) | (queue[waited] == queue[beside]))
-            held |= behind & ~self._other_order[queue[waited]]
+            held |= behind
         return held

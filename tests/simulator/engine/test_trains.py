@@ -226,3 +226,20 @@ def test_tasks_that_wait_for_ever_start_nobody() -> None:
     engine = Engine(program)
     engine.run()
     assert engine.waiting_tasks() == [first, *tasks[1:]]
+
+
+def test_who_stands_elsewhere_in_its_queue_is_not_over_by_its_number() -> None:
+    """The first task stands behind the second one in their queue: that the second is over tells nothing of the first."""
+    program = empty()
+    late, early = (program.add((2,), asks(program, (1, time)), ()) for time in (1000, 10))
+    program.places[late, 2] = early + 0.5
+    tasks = [program.add((0,), asks(program, (0, 100)), [early])]
+    for _ in range(3):
+        tasks.append(program.add((0,), asks(program, (0, 100)), tasks[-1:]))
+    waiting = program.add((0,), asks(program, (0, 100)), [tasks[-1], late])
+    tasks += chain(program, 8)
+    engine = Engine(program)
+    engine.run()
+    assert engine.end[late] == 1010
+    assert engine.begin[waiting] == 1010
+    same_times(program)
