@@ -94,10 +94,16 @@ def meant(name: str, allowed: Iterable[str]) -> list[str]:
     if same or not wanted:
         return same[:1]
     longer = [each for each in names if len(wanted) > 1 and plain[each].startswith(wanted)]
-    if longer:
-        return longer
+    if longer:  # `tme` begins t_memory, and is time without a letter
+        slips = [each for each in names if each not in longer and _lacks_a_letter(wanted, plain[each])]
+        return [*slips, *longer]
     alike = difflib.get_close_matches(wanted, plain.values(), n=1, cutoff=0.6)
     return [each for each in names if plain[each] in alike][:1]
+
+
+def _lacks_a_letter(name: str, whole: str) -> bool:
+    """Whether a name is another without one letter, which is not the first."""
+    return len(whole) == len(name) + 1 and any(whole[:at] + whole[at + 1 :] == name for at in range(1, len(whole)))
 
 
 def _plain(name: str) -> str:

@@ -69,6 +69,18 @@ def test_the_nearest_name(name: str, close: str | None) -> None:
     assert nearest(name, ["bandwidth", "capacity"]) == close
 
 
+@pytest.mark.parametrize(
+    ("name", "allowed", "told"),
+    [
+        ("tme", ["t_memory", "t_math", "time"], "did you mean 'time' or 't_memory'?"),
+        ("h100", ["h100_pcie", "h100_sxm", "p100"], "did you mean 'h100_pcie' or 'h100_sxm'?"),
+        ("t_m", ["t_math", "t_memory", "time"], "did you mean 't_math' or 't_memory'?"),
+    ],
+)
+def test_a_name_that_lacks_a_letter_comes_before_those_that_it_begins(name: str, allowed: list[str], told: str) -> None:
+    assert told in unknown("word", name, allowed)
+
+
 def test_an_unknown_name_comes_with_the_nearest_and_all_that_are_allowed() -> None:
     message = unknown("key", "bandwith", ["capacity", "bandwidth"])
     assert "'bandwith'" in message
