@@ -97,6 +97,10 @@ def meant(name: str, allowed: Iterable[str]) -> list[str]:
     if longer:  # `tme` begins t_memory, and is time without a letter
         slips = [each for each in names if each not in longer and _lacks_a_letter(wanted, plain[each])]
         return [*slips, *longer]
+    # a number in a name says which one it is: h200_sxm is h200, not h100_sxm
+    shorter = [each for each in names if wanted.startswith(plain[each]) and any(map(str.isdigit, each))]
+    if shorter:
+        return [max(shorter, key=len)]
     alike = difflib.get_close_matches(wanted, plain.values(), n=1, cutoff=0.6)
     return [each for each in names if plain[each] in alike][:1]
 

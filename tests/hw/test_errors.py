@@ -74,10 +74,12 @@ def test_the_nearest_name(name: str, close: str | None) -> None:
     [
         ("tme", ["t_memory", "t_math", "time"], "did you mean 'time' or 't_memory'?"),
         ("h100", ["h100_pcie", "h100_sxm", "p100"], "did you mean 'h100_pcie' or 'h100_sxm'?"),
+        ("h200 SXM", ["h100_sxm", "h200", "h2"], "did you mean 'h200'?"),
+        ("capcity", ["cap", "capacity"], "did you mean 'capacity'?"),
         ("t_m", ["t_math", "t_memory", "time"], "did you mean 't_math' or 't_memory'?"),
     ],
 )
-def test_a_name_that_lacks_a_letter_comes_before_those_that_it_begins(name: str, allowed: list[str], told: str) -> None:
+def test_what_is_likeliest_of_names_that_are_near(name: str, allowed: list[str], told: str) -> None:
     assert told in unknown("word", name, allowed)
 
 
