@@ -19,6 +19,7 @@ from hw.chips.kernel_times import (
     load_kernel_times,
 )
 from hw.chips.memory import Memory
+from hw.chips.token_times import TokenTimes
 
 __all__ = [
     # What a chip is.
@@ -39,6 +40,7 @@ __all__ = [
     "KernelTimes",
     "MatmulTimes",
     "PassTimes",
+    "TokenTimes",
     "architecture_on",
     "chip_kernels",
     "kernel_times_names",

@@ -146,6 +146,7 @@ def generic_times(
         "kinds": {kind: _passes(each, slower) for kind, each in times.kinds.items()},
         "residuals": times.elsewhere,
         "sustained": _sustained(times, joules_per_flop),
+        "core_bytes_per_s": times.core_bytes_per_s / slower if times.core_bytes_per_s else None,
         "sustained_plain": times.sustained if times.sustained_plain is None else times.sustained_plain,
     }
     return _reaching(times.model_copy(update=update), dict(reached))
@@ -176,7 +177,11 @@ def _tiles(times: MatmulTimes, slower: float) -> MatmulTimes:
 
 
 def _blocks(times: AttentionTimes, slower: float) -> AttentionTimes:
-    return times.model_copy(update={"split_s": times.split_s * slower})
+    token = times.token
+    if token is not None:
+        of_cores = {name: getattr(token, name) * slower for name in ("fixed_s", "split_s", "head_s", "group_s")}
+        token = token.model_copy(update={**of_cores, "core_bytes_per_s": token.core_bytes_per_s / slower})
+    return times.model_copy(update={"split_s": times.split_s * slower, "token": token})
 
 
 def _passes(times: PassTimes, slower: float) -> PassTimes:

@@ -24,9 +24,21 @@ from pydantic import (
     field_validator,
 )
 
+from hw.chips.token_times import TokenTimes
 from hw.input.document import Document, read_document
 from hw.input.errors import Problems
-from hw.input.validation import Bytes, Efficiency, FlopsPerSecond, Frozen, Hertz, PositiveWatts, Seconds, Spec, validate
+from hw.input.validation import (
+    Bytes,
+    BytesPerSecond,
+    Efficiency,
+    FlopsPerSecond,
+    Frozen,
+    Hertz,
+    PositiveWatts,
+    Seconds,
+    Spec,
+    validate,
+)
 from hw.input.wording import unknown
 
 _FOLDER = Path(__file__).parent.parent / "kernels"
@@ -124,6 +136,9 @@ class AttentionTimes(Spec):
     block_s: Seconds = Field(
         alias="block", default=0.0, description="time of a block of queries beside its arithmetic: filling, emptying"
     )
+    token: TokenTimes | None = Field(
+        default=None, description="few queries over many keys (decoding), by blocks of heads; else keys go to all cores"
+    )
 
 
 class EarlierTimes(Spec):
@@ -193,6 +208,11 @@ class KernelTimes(Spec):
     corner: Corner = Field(default=4.0, description="of cores and HBM: n of (a^n + b^n)^(1/n)")
     saturating: Efficiency = Field(
         default=0.53, description="share of a chip's cores on which a kernel bound by memory is as fast as on all"
+    )
+    core_bytes_per_s: BytesPerSecond | None = Field(
+        alias="core_rate",
+        default=None,
+        description="bytes a second that one core moves at most; from HBM's rate over it follows what `saturating` says",
     )
     core_bytes: Bytes = Field(
         alias="core",

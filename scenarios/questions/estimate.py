@@ -29,8 +29,8 @@ def estimated(scenario: Scenario) -> Estimate:
 
 
 def estimate_record(scenario: Scenario, found: Estimate) -> dict[str, Any]:
-    """An estimate as JSON has it: the words of a run that it knows, `earliest`, and what chips of each stage hold."""
-    words = ("lower_bound", "earliest", "upper_bound", "t_math", "t_vector", "t_memory", "t_network")
+    """An estimate as JSON has it: the words of a run that it knows, `earliest`, `expected`, what chips of a stage hold."""
+    words = ("lower_bound", "earliest", "expected", "upper_bound", "t_math", "t_vector", "t_memory", "t_network")
     return {
         "name": scenario.name,
         **{word: getattr(found, word) for word in words},

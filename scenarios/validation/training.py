@@ -106,7 +106,7 @@ def _one(row: TrainingRow, estimators: dict[int, Estimator]) -> Trained:
         if key not in estimators:
             estimators[key] = Estimator(step.model, step.system, step.options)
         found = estimators[key].estimate(step.parallel, step.training)
-        return Trained(row, found.earliest, flops=found.matrix_flops)
+        return Trained(row, found.expected, flops=found.matrix_flops)
     except LeftOutError as reason:
         return Trained(row, None, str(reason))
     except SpecError as error:

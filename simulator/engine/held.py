@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw.rows import largest
+from hw.rows import largest, smallest
 
 _SLACK = 1e-9
 """Parts of a number that are rounding."""
@@ -48,6 +48,11 @@ class Held:
     def filled(self) -> float:
         """The part of the chip's units that it keeps busy in the time that it takes alone."""
         return self.blocks / (self.waves * self.of) if self.blocks else self.units / self.of
+
+    def beside(self, others: float) -> float:
+        """How many times as long it takes beside others that hold so many units all the time; it has one at least."""
+        left = largest([1.0, smallest([self.units, self.of - others])])
+        return ceiling(self.blocks / left) / self.waves if self.blocks else self.slowed(left) / self.slowed(self.units)
 
     def slowed(self, units: float) -> float:
         """How many times as long it takes with fewer units; not for blocks, whose waves say it."""

@@ -1,9 +1,10 @@
 """The cores that a kernel holds while it is at work, as a GPU places its blocks of threads.
 
 Model: a matmul has a block for each of its tiles, one on a core at a time: cores make them in waves, and the last wave
-leaves cores free. A kernel that is bound by memory holds all cores that its bytes give work to, and is as fast on
-`saturating` of the chip's cores; what of its time is work of the cores goes as much slower as it has fewer. Fused attention
-has a block for each of its blocks of queries; since these are of unlike length they are not counted in waves.
+leaves cores free. A kernel that is bound by memory holds all cores that its bytes give work to, and is as fast on as many of
+them as draw HBM's rate, each no more than it can (`core_rate`, else a share of the chip's cores, `saturating`); what of its
+time is work of the cores goes as much slower as it has fewer. Fused attention has a block for each of its blocks of queries;
+since these are of unlike length they are not counted in waves.
 Assumes: one block fills a core. A library cuts a matmul for the whole chip, whatever is free when it comes. Where HBM holds
 a matmul up, its cores' part of the time is their weight in (cores^n + hbm^n)^(1/n), the slope of that.
 Copies between a host and a chip are made by engines of their own, and hold no cores.
@@ -47,8 +48,15 @@ def held(kernel: Kernel, busy_s: Busy, device: Device, times: KernelTimes, compi
     units = min(device.cores, blocks)
     if resource_cause(slowest) in UNITS:
         own = 1.0
-    enough = max([min(units, times.saturating * device.cores), *(device.cores * time / seconds for time in of_units)])
+    enough = max([min(units, _saturating(device, times)), *(device.cores * time / seconds for time in of_units)])
     return Held(units, device.cores, own=min(1.0, own), enough=min(units, enough))
+
+
+def _saturating(device: Device, times: KernelTimes) -> float:
+    """The cores on which a kernel bound by memory is as fast as on all: a faster memory takes more of them."""
+    if times.core_bytes_per_s is None:
+        return times.saturating * device.cores
+    return min(device.cores, device.hbm_bytes_per_s * times.hbm / times.core_bytes_per_s)
 
 
 def _tiles(kernel: Kernel, device: Device, times: KernelTimes) -> list[Tiled]:

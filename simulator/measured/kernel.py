@@ -15,6 +15,7 @@ from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.measured.attention import attention_s, padding
 from simulator.measured.device import Device, joint
 from simulator.measured.matmul import matmul_s
+from simulator.measured.token import token_s
 from simulator.ops.kernel import Kernel
 
 _ONCE = PassTimes()
@@ -82,9 +83,11 @@ def _hbm_s(nbytes: float, device: Device, times: KernelTimes) -> float:
 
 
 def _attention(kernel: Kernel, device: Device, times: KernelTimes, own: AttentionTimes) -> KernelTime:
-    cores = attention_s(kernel.contractions, kernel.matrix_dtype, device, own)
     first = kernel.contractions[0]
     split = kernel.kind == "attention" and first.m < own.rows
+    if split and own.token is not None and first.share >= 1.0:
+        return KernelTime(times.start_s, token_s(kernel, device, own.token))
+    cores = attention_s(kernel.contractions, kernel.matrix_dtype, device, own)
     if split:
         # parts of the keys go to all cores; what is left is the chip's rate
         cores = min(cores, _even_s(kernel, device, own))

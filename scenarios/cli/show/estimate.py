@@ -18,6 +18,9 @@ def show_estimate(console: Console, scenario: Scenario, found: Estimate) -> None
     one before are one row."""
     times = [show(each, Dimension.TIME) for each in (found.earliest, found.upper_bound, found.lower_bound)]
     console.print(f"time         {times[0]} at least, {times[1]} at most; the busiest resource {times[2]}")
+    if found.expected > found.earliest:
+        expected = show(found.expected, Dimension.TIME)
+        console.print(f"expected     {expected}: collectives hold cores that kernels beside them lack")
     capacity = scenario.system.chip.hbm.capacity_bytes
     fits = "fits" if found.peak_memory <= capacity else "does not fit"
     told = f"{show(found.peak_memory, Dimension.DATA)} of {show(capacity, Dimension.DATA)} HBM"

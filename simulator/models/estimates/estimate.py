@@ -8,6 +8,8 @@ between configurations of a model (the structure of its chunks, kernels of one s
   collective share a wire, else at most that.
 - `earliest`: no run ends before: dependencies and queues in program order, every kernel alone. A run in which nothing
   contends takes that, but for what a pass leaves to the next one in queues other than compute.
+- `expected`: the same where kernels beside collectives have the cores that these leave them, as in a run of
+  `calibration: measured`; else `earliest`. No bound.
 - `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, with what goes on beside it as
   early as it may: no run's is above, but for what pipelines receive early or still send, and what waits to be reduced or to
   go to the host.
@@ -52,6 +54,7 @@ class Estimate:
 
     lower_bound: float
     earliest: float
+    expected: float
     upper_bound: float
     t_math: float
     t_vector: float
@@ -72,7 +75,7 @@ class Estimate:
         return max(stage.least for stage in self.memory)
 
     def __repr__(self) -> str:
-        earliest, latest = (show(each, Dimension.TIME) for each in (self.earliest, self.upper_bound))
+        earliest, latest = (show(each, Dimension.TIME) for each in (self.expected, self.upper_bound))
         return f"Estimate({earliest} to {latest}, {len(self.stages)} stages)"
 
 
@@ -108,7 +111,7 @@ class Estimator:
     def estimate(self, parallel: Parallel, training: Training) -> Estimate:
         """The estimate of one configuration. Raises SpecError where it cannot be built, as its graph does."""
         parts = self._parts(parallel, training)
-        return _estimate(parts, bounds_of([parts.pipe])[0])
+        return _estimates([parts])[0]
 
     def estimates(self, asked: Iterable[tuple[Parallel, Training]]) -> list[Estimate | SpecError]:
         """The estimates of many configurations, or why there is none: faster than one by one."""
@@ -118,9 +121,8 @@ class Estimator:
                 tried.append(self._parts(parallel, training))
             except SpecError as error:
                 tried.append(error)
-        parts = [each for each in tried if not isinstance(each, SpecError)]
-        bounds = iter(bounds_of([each.pipe for each in parts]))
-        return [each if isinstance(each, SpecError) else _estimate(each, next(bounds)) for each in tried]
+        found = iter(_estimates([each for each in tried if not isinstance(each, SpecError)]))
+        return [each if isinstance(each, SpecError) else next(found) for each in tried]
 
     def bounds(self, asked: Iterable[tuple[Parallel, Training]], room: float = math.inf) -> list[Bounded | SpecError]:
         """What no run of many configurations is below, or why there can be none. Seconds only where no more than `room`
@@ -146,7 +148,8 @@ class Estimator:
         """What the estimate of a configuration is made of."""
         laid = self._laid(parallel, training)
         pipe, works = laid.timed(*self._priced(parallel), self._courses)
-        return _Parts(pipe, works, tuple(laid.of_held(stages_memory)))
+        slowed = laid.slowed(*self._priced(parallel), self._courses)
+        return _Parts(pipe, slowed, works, tuple(laid.of_held(stages_memory)))
 
     def _laid(self, parallel: Parallel, training: Training) -> Laid:
         """The chunks of a configuration, as far as memory depends on them. Raises SpecError where it cannot be built."""
@@ -191,20 +194,30 @@ class Estimator:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What an estimate is made of: the pipeline in seconds, the work of a chip of each stage, and what it holds."""
+    """What an estimate is made of: the pipeline in seconds, that beside collectives that hold cores, if there are any, the
+    work of a chip of each stage, and what it holds."""
 
     pipe: Pipe
+    slowed: Pipe | None
     works: Sequence[Work]
     memory: tuple[StageMemory, ...]
 
 
-def _estimate(parts: _Parts, bounds: Bounds) -> Estimate:
+def _estimates(parts: Sequence[_Parts]) -> list[Estimate]:
+    bounds = bounds_of([each.pipe for each in parts])
+    slowed = iter(earliest_of([each.slowed for each in parts if each.slowed is not None]))
+    expected = [0.0 if each.slowed is None else next(slowed) for each in parts]
+    return [_estimate(*each) for each in zip(parts, bounds, expected, strict=True)]
+
+
+def _estimate(parts: _Parts, bounds: Bounds, expected: float) -> Estimate:
     works = parts.works
     times = times_of(works)
     lower = lower_of(times, works)
     return Estimate(
         lower_bound=lower,
         earliest=max(bounds.earliest, lower),
+        expected=max(bounds.earliest, lower, expected),
         upper_bound=bounds.serial,
         matrix_flops=max(work.matrix_flops for work in works),
         stages=tuple(works),

@@ -14,10 +14,11 @@ from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph
 from simulator.models.estimates.chunks import ChunkSort, Sized
 from simulator.models.estimates.memory import Held
-from simulator.models.estimates.passes import ChunkCosts, Courses, costs_of
+from simulator.models.estimates.passes import ChunkCosts, Courses, costs_of, passes_of
 from simulator.models.estimates.prices import Price, Prices
-from simulator.models.estimates.rows import Bound, Rows
-from simulator.models.estimates.stages import Pipe
+from simulator.models.estimates.rows import Bound, Sections
+from simulator.models.estimates.sharing.cores import beside_collectives
+from simulator.models.estimates.stages import ChunkPasses, Pipe
 from simulator.models.estimates.work import Work
 from simulator.models.steps.training import Step
 from simulator.ops.kernel import Kernel
@@ -32,15 +33,24 @@ class Known:
     """A chunk of a configuration: its rows, what it holds, and, once that is asked for, what it takes."""
 
     sort: ChunkSort
-    rows: Mapping[tuple[str, bool], Rows]
+    rows: Sections
     held: Held
     _costs: ChunkCosts | None = None
+    _slowed: ChunkPasses | None = None
 
     def costs(self, courses: Courses) -> ChunkCosts:
         """What it takes in time."""
         if self._costs is None:
             self._costs = costs_of(self.sort, self.rows, courses)
         return self._costs
+
+    def slowed(self, courses: Courses, prices: Prices) -> ChunkPasses:
+        """Its passes beside collectives that hold cores; those alone where none does."""
+        if self._slowed is None:
+            costs = self.costs(courses)
+            rows = beside_collectives(self.rows, costs.passes, prices)
+            self._slowed = costs.passes if rows is None else passes_of(self.sort, rows, courses, costs.work)
+        return self._slowed
 
 
 Told = TypeVar("Told")
@@ -63,10 +73,21 @@ class Laid:
         """It as a pipeline in seconds, and the work of a chip of each stage."""
         costs = {sized: known.costs(courses) for sized, known in self.known.items()}
         chunks = [costs[sized] for sized in self.sorts]
+        hops = self._hops(prices, priced)
+        return _pipe(self.step, [chunk.passes for chunk in chunks], hops), _works(self.step, chunks, hops)
+
+    def slowed(self, prices: Prices, priced: Bound, courses: Courses) -> Pipe | None:
+        """The pipeline beside collectives that hold cores; None where none does."""
+        passes = {sized: known.slowed(courses, prices) for sized, known in self.known.items()}
+        if all(passes[sized] is known.costs(courses).passes for sized, known in self.known.items()):
+            return None
+        return _pipe(self.step, [passes[sized] for sized in self.sorts], self._hops(prices, priced))
+
+    def _hops(self, prices: Prices, priced: Bound) -> tuple[Hops, Hops]:
+        """What goes from each chunk to the next, and back."""
         hops = _Hops(self.step, self.sorts, prices, priced)
-        there = [hops.price(at, at + 1) for at in range(len(chunks) - 1)]
-        back = [hops.price(at + 1, at) for at in range(len(chunks) - 1)]
-        return _pipe(self.step, chunks, (there, back)), _works(self.step, chunks, (there, back))
+        steps = range(len(self.sorts) - 1)
+        return [hops.price(at, at + 1) for at in steps], [hops.price(at + 1, at) for at in steps]
 
 
 class _Hops:
@@ -119,10 +140,10 @@ def _works(step: Step, chunks: Sequence[ChunkCosts], hops: tuple[Hops, Hops]) ->
     return works
 
 
-def _pipe(step: Step, chunks: Sequence[ChunkCosts], hops: tuple[Hops, Hops]) -> Pipe:
+def _pipe(step: Step, chunks: Sequence[ChunkPasses], hops: tuple[Hops, Hops]) -> Pipe:
     there, back = hops
     return Pipe(
-        chunks=[chunk.passes for chunk in chunks],
+        chunks=chunks,
         stages=step.parallel.pp,
         microbatches=step.microbatches,
         schedule=schedule_of(step),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from simulator.models.estimates.chunks import ChunkSort
 from simulator.models.estimates.paths import NEVER, Course, Walk
 from simulator.models.estimates.program import LEFT
-from simulator.models.estimates.rows import COMPUTE, Binder, Rows
+from simulator.models.estimates.rows import COMPUTE, FIRST, Binder, Rows, Sections
 from simulator.models.estimates.stages import UNBOUND, ChunkPasses, Pass, Paths
 from simulator.models.estimates.work import Work
 
@@ -49,26 +49,28 @@ def rows_of(sort: ChunkSort, binder: Binder) -> dict[tuple[str, bool], Rows]:
     return rows | {(name, True): last.get(name, rows[name, False]) for name in PASSES}
 
 
-def costs_of(sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Courses) -> ChunkCosts:
+def costs_of(sort: ChunkSort, rows: Sections, courses: Courses) -> ChunkCosts:
     """The passes of a chunk and their work."""
     work = {key: work_of(each) for key, each in rows.items() if not key[1]}
     for name in PASSES:
         same = rows[name, True] is rows[name, False]
         work[name, True] = work[name, False] if same else work_of(rows[name, True])
+    return ChunkCosts(passes_of(sort, rows, courses, work), work)
+
+
+def passes_of(sort: ChunkSort, rows: Sections, courses: Courses, work: Mapping[tuple[str, bool], Work]) -> ChunkPasses:
+    """The passes of a chunk, whose serial seconds are those of their `work`."""
     beside = _beside(rows)
     walks = _Walks(sort, rows, courses, beside)
     done = [name for name in PASSES if rows[name, False]]
-    return ChunkCosts(
-        ChunkPasses(
-            passes={name: walks.one(name, work[name, False].serial) for name in done},
-            last={name: walks.last(name, work[name, True].serial, ends=name == done[-1]) for name in done},
-            first=walks.first(),
-            before=work["begin", False].serial,
-            behind=work["end", False].serial,
-            tied=_tied(rows["end", False]),
-            beside=beside,
-        ),
-        work,
+    return ChunkPasses(
+        passes={name: walks.one(name, work[name, False].serial) for name in done},
+        last={name: walks.last(name, work[name, True].serial, ends=name == done[-1]) for name in done},
+        first=walks.first(),
+        before=work["begin", False].serial,
+        behind=work["end", False].serial,
+        tied=_tied(rows["end", False]),
+        beside=beside,
     )
 
 
@@ -82,7 +84,7 @@ def work_of(rows: Rows) -> Work:
     return total
 
 
-def _beside(rows: Mapping[tuple[str, bool], Rows]) -> str:
+def _beside(rows: Sections) -> str:
     """The queue of communication in which the passes of a microbatch have most to do; none where they have nothing."""
     seconds: dict[str, float] = {}
     for name in PASSES:
@@ -102,7 +104,7 @@ def _in_queues(rows: Rows) -> dict[str, float]:
     return found
 
 
-def _queues(rows: Mapping[tuple[str, bool], Rows]) -> dict[str, str]:
+def _queues(rows: Sections) -> dict[str, str]:
     """The queue of each op that sends something in a pass of a microbatch."""
     found: dict[str, str] = {}
     for name in PASSES:
@@ -140,7 +142,7 @@ class Courses:
 class _Walks:
     """The walks through the rows of a chunk."""
 
-    def __init__(self, sort: ChunkSort, rows: Mapping[tuple[str, bool], Rows], courses: Courses, beside: str) -> None:
+    def __init__(self, sort: ChunkSort, rows: Sections, courses: Courses, beside: str) -> None:
         seed = (sort.seed,)
         self._sort, self._rows, self._courses, self._beside = sort, rows, courses, beside
         self._takes = {"forward": sort.takes("forward"), "backward": sort.takes("backward") or seed, "weights": ()}
@@ -188,7 +190,8 @@ class _Walks:
 
     def first(self) -> Paths:
         """The forward pass of the first microbatch, from the begin of the step."""
-        rows = (*self._rows["begin", False], *self._rows["forward", False])
+        forward = self._rows.get(FIRST, self._rows["forward", False])
+        rows = (*self._rows["begin", False], *forward)
         course = self._courses.of(self._sort, ("begin", "forward"), rows, self._makes["forward"])
         return self._paths(Walk.of(self._slots, start=0.0).through(course, rows), "forward")
 

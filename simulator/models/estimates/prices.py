@@ -16,10 +16,11 @@ from simulator.collectives.traffic import Joined
 from simulator.collectives.transfer import Transfer
 from simulator.engine.program import alone_time
 from simulator.graph.op_graph import OpGraph
+from simulator.lowering.efficiency import efficiency_of
 from simulator.lowering.network import Network, part_of
-from simulator.lowering.plan import Plan, Variants, queue_name
+from simulator.lowering.plan import FROM_DATA_SHEET, Plan, Variants, queue_name
 from simulator.lowering.resources import DISPATCH, SystemResources
-from simulator.measured import costs_of
+from simulator.measured import Asked, costs_of, held_by
 from simulator.ops.kernel import Communication, Kernel
 from simulator.options import RunOptions
 
@@ -32,7 +33,7 @@ class Price:
     """Seconds of a kernel. `least`: alone, which no run can beat; `serial`: nothing overlapping in it; `needs`: of each
     resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: what it does, again or not;
     `issue`: of the host that issues it, before it can begin; `pieces`: in how many it comes, all of which this is;
-    `awaited`: the host that issues it waits for its end."""
+    `awaited`: the host that issues it waits for its end; `cores`: those that a collective holds on each of its chips."""
 
     queue: str
     least: float
@@ -43,6 +44,7 @@ class Price:
     issue: float = 0.0
     pieces: int = 1
     awaited: bool = False
+    cores: float = 0.0
 
 
 class Prices:
@@ -56,6 +58,7 @@ class Prices:
         self._transfers: dict[Communication, Joined] = {}
         self._numbers: dict[str, int] = {}
         self._crowded: dict[tuple[str, bool], float] = {}
+        self._slower: dict[tuple[Kernel, float], float] = {}
         # a training step records what its backward pass needs
         eager = options.dispatch != "graph"
         self._issue_s = costs_of(options, system.kinds[0], recorded=True) if eager else None
@@ -63,7 +66,7 @@ class Prices:
     def under(self, system: System) -> Prices:
         """The same chips under another mesh; what kernels take on a chip is known already."""
         found = Prices(system, self.options)
-        found._variants = self._variants
+        found._variants, found._slower = self._variants, self._slower
         return found
 
     def of(self, kernel: Kernel) -> Price:
@@ -73,7 +76,7 @@ class Prices:
         variant, pieces = self._variants.of([kernel])[0], kernel.schedule.chunks
         times = list(variant.times_s.values())
         fixed = pieces * (kernel.fixed_s + self.plan.launch_s((0,)) + variant.latency_s)
-        serial, shared = sum(times), 0.0
+        serial, shared, cores = sum(times), 0.0, 0.0
         wires: Mapping[int, float] = {}
         needs = variant.times_s
         if kernel.communication is not None:
@@ -86,12 +89,29 @@ class Prices:
             fixed += pieces * transfer.latency_s
             wires = {wire: pieces * taken for wire, taken in self._wires(transfer).items()}
             needs = self._with_units(needs, seconds)
+            cores = transfer.cores
         least = fixed + max(alone_time(times, variant.steps), shared)
         issue = self._issue_s(kernel) if self._issue_s is not None else 0.0
         needs = {**needs, DISPATCH: issue} if issue else needs
         serial += fixed + issue
         awaited = kernel.awaited and issue > 0.0
-        return Price(queue_name(kernel), least, serial, needs, wires, kernel.matrix_flops, issue, pieces, awaited)
+        flops = kernel.matrix_flops
+        return Price(queue_name(kernel), least, serial, needs, wires, flops, issue, pieces, awaited, cores)
+
+    def slower_s(self, kernel: Kernel, cores: float) -> float:
+        """Seconds that a kernel takes longer where so many cores of its chip are held beside it all the time."""
+        key = kernel, cores
+        if key not in self._slower:
+            self._slower[key] = self._slower_s(kernel, cores)
+        return self._slower[key]
+
+    def _slower_s(self, kernel: Kernel, cores: float) -> float:
+        variant, chip = self._variants.of([kernel])[0], self.system.kinds[0]
+        asked = Asked(self.options, lambda name: efficiency_of(self.options, chip, name))
+        held = None if variant.by == FROM_DATA_SHEET else held_by(kernel, variant.times_s, chip, asked)
+        if held is None:
+            return 0.0
+        return (held.beside(cores) - 1.0) * max(variant.times_s.values())
 
     def sent(self, ends: tuple[Kernel, Kernel], stages: tuple[int, int]) -> tuple[Price, Price]:
         """The prices of a send and of its recv, which are one task, between two places along their axes."""

@@ -66,6 +66,12 @@ class Stretch:
 
 Rows = tuple[Stretch, ...]
 
+Sections = Mapping[tuple[str, bool], Rows]
+"""The rows of each section of a chunk; (name, True): of a pass as the last microbatch has it."""
+
+FIRST = ("forward of the first", False)
+"""The key of the forward pass of the first microbatch, where it is another one."""
+
 
 @dataclass
 class Bound:

@@ -1,0 +1,1 @@
+"""What passes take whose kernels share a chip with what goes on beside them."""
