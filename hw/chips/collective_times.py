@@ -54,6 +54,15 @@ class ExchangeTimes(Spec):
     )
 
 
+class PairTimes(Spec):
+    """What one chip sends to another over a link, as stages of a pipeline do."""
+
+    start_s: Seconds = Field(alias="start", description="time before anything moves: launch, and the two chips meeting")
+    rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] = Field(
+        default=1.0, description="share of the wires' rate at which its bytes go"
+    )
+
+
 class CollectiveTimes(Spec):
     """Collectives over one kind of link."""
 
@@ -87,6 +96,9 @@ class CollectiveTimes(Spec):
     )
     exchange: ExchangeTimes | None = Field(
         default=None, description="exchanges, where they were measured apart; else they are as the others"
+    )
+    pair: PairTimes | None = Field(
+        default=None, description="what one chip sends to another, where that was measured; else its wires alone"
     )
     cores: Cores = Field(default=0, description="cores that a collective holds on each chip at most, while it goes on")
     core_bytes: Bytes = Field(

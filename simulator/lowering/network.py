@@ -289,7 +289,8 @@ class Network:
         assert self._sends is not None
         route = self._sends.route(source, target)
         loads: Mapping[int, float] = {wire: share * nbytes for wire, share in route.shares.items()}
-        return Joined((source, target), Transfer((loads,), route.latency_s, nbytes))
+        transfer = Transfer((loads,), route.latency_s, nbytes)
+        return Joined((source, target), self._delays.sent(transfer, (source, target), self.phase_seconds))
 
 
 def part_of(whole: Communication, chunks: int) -> Communication:

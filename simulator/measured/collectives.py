@@ -38,8 +38,8 @@ def collective_delay_s(
     steps = (chips - 1) * (2 if kind in _TWICE else 1)
     exchange = kind in _EXCHANGES
     of = times.exchange if exchange and times.exchange is not None else times
-    # of an exchange the bytes are those of all chips
-    stays = nbytes / chips / (chips if exchange else 1)
+    # of an exchange the bytes are those of all chips; what one chip has for all of them is copied nowhere
+    stays = nbytes / chips / (chips if exchange else 1) if kind in (*_RINGS, *_EXCHANGES) else 0.0
     copied_s = stays / (link_bytes_per_s * of.copy_rate)
     held_up_s = wires_s * (1.0 / times.rate - 1.0)
     moved_s = wires_s + held_up_s + copied_s

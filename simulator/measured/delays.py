@@ -2,9 +2,9 @@
 
 Model: where all chips of a group know what a collective takes over the link that holds it up (`calibration: measured`),
 that comes before its wires are at work, and hops by the data sheet are part of it. Of unlike chips the slowest one
-decides, for a collective ends on all at once; chips of other groups do not matter. Wires of other links have no delay of
-their own: the slowest link decides, as in a group that lies in several nodes. Where it is known how fast the link's switches
-add up, the library has them do so whenever that is faster.
+decides, for a collective ends on all at once; chips of other groups do not matter. Of several links, as in a group that
+lies in several nodes, the one with the longest delay decides: a library starts once, and its rings go round all chips on
+each of them. Where it is known how fast the link's switches add up, the library has them do so whenever that is faster.
 Assumes: a library's own algorithm takes as long as the form that was chosen. Message by message, each message has the
 latency of the data sheet.
 """
@@ -88,8 +88,21 @@ class Delays:
             rings_s *= axes_share(asked.kind, self._along(link, chips), times.axes)
             delay_s = collective_delay_s(asked.kind, nbytes, len(chips), rings_s, times, rate)
             delays.append(delay_s + rings_s - wires_s)
+        # a library starts, and chips meet, on the nearer links as well, however little goes over them
+        for name, busy_s in self._other_links(transfer, link, seconds).items():
+            for times, rate in self._times(name, chips):
+                delays.append(collective_delay_s(asked.kind, nbytes, len(chips), busy_s, times, rate))
         cores = largest([cores_held(nbytes, times, choice.algorithm == IN_SWITCH.name) for times, _ in known])
         return replace(transfer, latency_s=largest(delays), cores=cores)
+
+    def sent(self, transfer: Transfer, chips: Sequence[int], seconds: Callable[[Transfer], float]) -> Transfer:
+        """What one chip sends to another, with the delay that was measured, if it is known."""
+        if self.options.calibration != "measured" or not transfer.phases:
+            return transfer
+        known = self._times(self._slowest_link(transfer, seconds), chips)
+        pairs = [times.pair for times, _ in known if times.pair is not None]
+        delays = [pair.start_s + seconds(transfer) * (1.0 / pair.rate - 1.0) for pair in pairs]
+        return replace(transfer, latency_s=largest([transfer.latency_s, *delays]))
 
     def _rails(self, link: str, kind: str, chips: Sequence[int]) -> float:
         """How much more than the wires' own form rings carry over a link that joins nodes."""
@@ -106,6 +119,15 @@ class Delays:
         levels = topology.levels if topology is not None else ()
         axes = [axis for level in levels if level.link == link for axis in level.axes]
         return sum(len({axis.place(chip) for chip in chips}) > 1 for axis in axes)
+
+    def _other_links(self, transfer: Transfer, slowest: str, seconds: Callable[[Transfer], float]) -> dict[str, float]:
+        """Seconds of the busiest wire of each link but the slowest."""
+        found: dict[str, list[float]] = {}
+        for wire, nbytes in transfer.wires.items():
+            link = self.wires[wire].link
+            if link != slowest:
+                found.setdefault(link, []).append(seconds(Transfer(({wire: nbytes},))))
+        return {link: largest(each) for link, each in found.items()}
 
     def _slowest_link(self, transfer: Transfer, seconds: Callable[[Transfer], float]) -> str:
         """The link of the wire on which a transfer takes longest."""

@@ -96,3 +96,22 @@ def test_collectives_in_a_node(
     assert found <= mean
     assert of_those <= of_large
     assert max(large) <= worst_of_large
+
+
+@pytest.mark.parametrize(
+    ("name", "measured_us"),
+    [
+        ("h100_sxm", {133120: 8, 985088: 10, 3932160: 19, 13369344: 44, 40763392: 120, 65929216: 190}),
+        ("a100_80gb_sxm", {133120: 16, 2359296: 22, 7077888: 33, 11796480: 51, 34471936: 158}),
+    ],
+)
+def test_sends_from_one_chip_to_another(name: str, measured_us: dict[int, float]) -> None:
+    """Medians of a DGX (github:microsoft/vidur 7d47513, profiling of send and recv); by wires alone the small ones took less
+    than a microsecond."""
+    chip = load_chip(name)
+    system = System(chip, parse_topology("switch(2) over nvlink", chip.links), Mesh({"X": 2}))
+    lines = ["a:bf16[N] = send(x:bf16[N], over=X, from=0, to=1)", "y:bf16[N] = recv(over=X, from=0, to=1)"]
+    for nbytes, measured in measured_us.items():
+        run = simulate(parse_graph(lines, {"N": nbytes // 2}), system, RunOptions(calibration="measured"))
+        print(f"{name}, {nbytes} B: measured {measured} us, profile {1e6 * run.time_s:.1f} us")
+        assert abs(1e6 * run.time_s / measured - 1) < (0.1 if name == "h100_sxm" else 0.35)

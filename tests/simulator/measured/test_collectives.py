@@ -16,7 +16,7 @@ from simulator import Network, Plan, RunOptions, Transfer, parse_graph, simulate
 from simulator.measured import collective_delay_s, rail_share
 
 MEASURED = RunOptions(calibration="measured")
-KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
+KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast")
 RATE = 1e11
 
 own = {
@@ -32,7 +32,8 @@ times = st.builds(CollectiveTimes, rate=st.floats(0.1, 1.0), exchange=exchange, 
 def total_s(kind: str, nbytes: float, chips: int, of: CollectiveTimes) -> float:
     """On a switch, whose wires carry the textbook's bytes."""
     rounds = {"all_reduce": 2, "all_to_all": 1 / chips}.get(kind, 1)
-    wires_s = rounds * (chips - 1) / chips * nbytes / RATE
+    whole = kind == "broadcast"  # all of it goes over every link
+    wires_s = rounds * (1 if whole else (chips - 1) / chips) * nbytes / RATE
     return wires_s + collective_delay_s(kind, nbytes, chips, wires_s, of, RATE)
 
 
@@ -47,6 +48,35 @@ def test_more_chips_take_no_less(kind: str, nbytes: float, chips: int, of: Colle
     """Of an exchange with as many bytes a chip."""
     each = (lambda count: nbytes * count) if kind == "all_to_all" else (lambda _count: nbytes)
     assert total_s(kind, each(chips), chips, of) <= total_s(kind, each(chips + 1), chips + 1, of) * (1 + 1e-12)
+
+
+LINES = {
+    "all_reduce": "y:bf16[N] = all_reduce(x:bf16[N]{U_X}, over=X)",
+    "all_gather": "y:bf16[N] = all_gather(x:bf16[N_X], over=X)",
+    "reduce_scatter": "y:bf16[N_X] = reduce_scatter(x:bf16[N]{U_X}, over=X)",
+    "all_to_all": "y:bf16[M,N_X] = all_to_all(x:bf16[M_X,N], over=X)",
+    "broadcast": "y:bf16[N] = broadcast(x:bf16[N], over=X)",
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+@pytest.mark.parametrize("name", ["h100_sxm", "a100_80gb_sxm", "h200"])
+def test_a_run_takes_no_less_on_more_chips_of_one_node_or_of_several(name: str, kind: str) -> None:
+    """However little it moves: a library starts, and chips meet, inside nodes as well. From 64 MiB on switches add up, the
+    faster the more there are of them, and what a ring saves inside a node is up to 3 % of a gather on two."""
+    chip = load_chip(name)
+    took: dict[int, list[float]] = {}
+    for chips in (2, 4, 8, 16, 32):
+        nodes = ["switch(8) over nvlink", f"fat_tree({chips // 8}) over infiniband"]
+        wiring: Any = nodes if chips > 8 else f"switch({chips}) over nvlink"
+        system = System(chip, parse_topology(wiring, chip.links), Mesh({"X": chips}))
+        sizes = ({"N": 2**at, **({"M": chips} if kind == "all_to_all" else {})} for at in range(9, 24, 2))
+        took[chips] = [simulate(parse_graph([LINES[kind]], each), system, MEASURED).time_s for each in sizes]
+    for chips, times in took.items():
+        assert times == sorted(times), f"more bytes, {chips} chips"
+    for fewer, more in zip((2, 4, 8, 16), (4, 8, 16, 32), strict=True):
+        for one, other in zip(took[fewer], took[more], strict=True):
+            assert one <= other * (1 + 1e-9), f"{fewer} and {more} chips"
 
 
 def test_by_hand() -> None:

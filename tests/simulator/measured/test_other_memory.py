@@ -7,6 +7,7 @@ nothing is faster by more than the bandwidth, and nothing is slower. Starts are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ LINES = (
 )
 
 
-def seconds(chip: Chip, line: str, dispatch: str = "graph", **sizes: int) -> float:
+def seconds(chip: Chip, line: str, sizes: Mapping[str, int], dispatch: str = "graph") -> float:
     graph = parse_graph([line], {name: size for name, size in sizes.items() if name in line})
     options = RunOptions(calibration="measured", dispatch=dispatch)  # type: ignore[arg-type]
     return simulate(graph, System(chip), options).time_s
@@ -47,7 +48,7 @@ def test_a_faster_memory_makes_nothing_slower_nor_faster_than_itself(
 ) -> None:
     sizes = {"M": 2**m, "N": 2**n, "K": 2**k, "B": 8, "D": 128}
     faster = load_chip("h100_sxm", set={"hbm.bandwidth": f"{3.35 * by} TB/s"})
-    old, new = (seconds(chip, line, **sizes) for chip in (OLD, faster))
+    old, new = (seconds(chip, line, sizes) for chip in (OLD, faster))
     assert new <= old * (1 + PICOSECONDS)
     assert new >= old / by * (1 - PICOSECONDS)
 
@@ -55,7 +56,7 @@ def test_a_faster_memory_makes_nothing_slower_nor_faster_than_itself(
 @pytest.mark.parametrize("elements", [2**10, 2**18, 2**22, 2**28])
 def test_of_a_stream_the_bytes_are_faster_and_the_start_is_not(elements: int) -> None:
     """So small ones, which a start decides, gain next to nothing."""
-    old, new = (seconds(chip, "y:bf16[N] = add(x:bf16[N], z:bf16[N])", N=elements) for chip in (OLD, NEW))
+    old, new = (seconds(chip, "y:bf16[N] = add(x:bf16[N], z:bf16[N])", {"N": elements}) for chip in (OLD, NEW))
     moved = 6 * elements / (3.35e12 * HOPPER.hbm)
     assert old == pytest.approx(HOPPER.start_s + moved, abs=2e-12)
     assert new == pytest.approx(HOPPER.start_s + moved / FASTER, abs=2e-12)
@@ -70,21 +71,21 @@ def test_what_other_units_decide_takes_what_it_took() -> None:
         ("y:bf16[N]@on_chip = gelu(x:bf16[N]@on_chip)", {"N": 2**20}, PICOSECONDS),
     )
     for line, sizes, within in cases:
-        old, new = (seconds(chip, line, **sizes) for chip in (OLD, NEW))
+        old, new = (seconds(chip, line, sizes) for chip in (OLD, NEW))
         assert new == pytest.approx(old, rel=within), line
 
 
 def test_a_host_that_issues_is_no_faster() -> None:
     """Eager, a chain of small kernels: what the host takes for each."""
     line = "y:bf16[N] = gelu(x:bf16[N])"
-    old, new = (seconds(chip, line, "eager", N=2**10) for chip in (OLD, NEW))
+    old, new = (seconds(chip, line, {"N": 2**10}, "eager") for chip in (OLD, NEW))
     assert new == pytest.approx(old, abs=1e-8)
 
 
 def test_a_token_of_long_contexts_gains_all_of_it() -> None:
     line = "o:bf16[B,K,G,S,D] = attention(q:bf16[B,K,G,S,D], k:bf16[B,K,T,D], v:bf16[B,K,T,D])"
     sizes = {"B": 64, "K": 8, "G": 4, "S": 1, "T": 32768, "D": 128}
-    old, new = (seconds(chip, line, **sizes) for chip in (OLD, NEW))
+    old, new = (seconds(chip, line, sizes) for chip in (OLD, NEW))
     assert old / new == pytest.approx(FASTER, rel=0.02)
 
 
@@ -133,7 +134,7 @@ sources: {matrix_unit: "sheet", vector_unit: "sheet", hbm: "sheet", on_chip: "sh
     file = tmp_path / "case.yaml"
     file.write_text(text.replace("SYSTEM", said), encoding="utf-8")
     found = run(str(file)).summary
-    assert found["time"] == pytest.approx(seconds(NEW, LINES[0], M=2**14, K=2**14), rel=1e-6)
+    assert found["time"] == pytest.approx(seconds(NEW, LINES[0], {"M": 2**14, "K": 2**14}), rel=1e-6)
     kernels = chip_kernels(NEW)
     assert kernels is not None
     assert kernels.own
