@@ -109,6 +109,9 @@ class Step:
 
     def __init__(self, model: Model, parallel: Parallel, training: Training) -> None:
         self.parallel, self.training = parallel, training
+        if training.attention != "flash" and parallel.context == "ring":
+            told = "context: ring adds attention up block by block, which is flash; gather and all_to_all keep scores"
+            raise SpecError([Problem(Mark("attention"), told)])
         megatron = training.engine == "megatron"
         asked = Asked(
             training.batch,

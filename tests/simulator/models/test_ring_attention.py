@@ -102,6 +102,13 @@ LATENT = Latent(q_lora_rank=64, kv_lora_rank=128, qk_nope_head_dim=32, qk_rope_h
 MLA = replace(SMALL, attention=Attention(heads=8, kv_heads=8, head_dim=48, latent=LATENT))
 
 
+@pytest.mark.parametrize("attention", ["standard", "fused_softmax"])
+def test_a_ring_adds_up_blocks_and_keeps_no_scores(attention: Any) -> None:
+    with pytest.raises(SpecError, match="context: ring adds attention up block by block, which is flash"):
+        train_graph(SMALL, Parallel(cp=2, context="ring"), Training(batch=2, seq=SEQ, attention=attention))
+    train_graph(SMALL, Parallel(cp=2), Training(batch=2, seq=SEQ, attention=attention))
+
+
 def prefill(parallel: Parallel, model: Transformer = SMALL, **how: Any) -> Result:
     asked = Inference(**{"mode": "prefill", "batch": 2, "seq": SEQ, **how})
     return simulate(inference_graph(model, parallel, asked), system_for(parallel), RunOptions(overlap="full"))
