@@ -165,6 +165,7 @@ def test_an_image_in_strips_is_gathered_and_each_chip_makes_its_strip() -> None:
 
 WHOLE_INPUTS = [
     "y:bf16[B_X,F] = relu(x:bf16[B,F])",
+    "y:fp8[B_X,F_Y] = cast(x:bf16[B,F], turned=true)",
     "y:bf16[B_X,F_Y] = add(x:bf16[B,F], b:bf16[F])",
     "y:bf16[B,F_X] = mul(x:bf16[B,F], s:bf16[B])",
     "y:bf16[B_X,F] = relu(x:bf16[F])",  # a dim that the input has not got
