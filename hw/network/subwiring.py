@@ -5,13 +5,14 @@ they have the whole, or a run of neighbours, which is a line; of a line a run of
 mesh any places. Chips of which no two are in one child of a shared fabric are joined by that fabric alone. In any other
 graph they lie as their own links are recognised, or behind one switch. Everything else has nothing
 but "routes" from chip to chip.
-Law: the chips of a mesh axis lie as the axis does.
+Chips of a named group stand as they are listed where the wiring leaves that open.
+Law: the chips of a mesh axis lie as the axis does; renaming chips, and with them the lists of groups, changes no place.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hw.network.axes import Axis
@@ -125,6 +126,59 @@ def _part(axis: Axis, places: set[int]) -> tuple[str, Sequence[int]] | None:
     if len(ends) > 1 or (not wiring.wraps and run[-1] < run[0]):
         return None
     return LINE.name, run
+
+
+# Of places that are alike
+
+
+def as_listed(topology: Topology, members: Sequence[int], lies: Lying) -> Lying:
+    """The same, in which a list decides between places that are alike: a ring begins at the chip that is listed first and
+    goes towards the one of its neighbours that comes first, a line begins at the end that does, and behind a switch or in a
+    tree, node by node, chips stand as they are listed. So chips that are exchanged in the list and in the wiring, as by
+    renaming them, have each other's places; numbers, which are names, decide nothing."""
+    firsts = _firsts(topology, {chip: at for at, chip in enumerate(members)})
+    chips = lies.chips
+    for piece in lies.pieces:
+        layers = [list[list[int]]() for _ in range(piece.size)]
+        for at, chip in enumerate(chips):
+            layers[at // piece.stride % piece.size].append(firsts[chip])
+        turned = _turned(piece, layers)
+        places = [at // piece.stride % piece.size for at in range(len(chips))]
+        chips = [chips[at + (turned[place] - place) * piece.stride] for at, place in enumerate(places)]
+    return Lying(chips, lies.pieces)
+
+
+def _turned(piece: Axis, layers: Sequence[Sequence[list[int]]]) -> Sequence[int]:
+    """By place along an axis, which of its places stands there instead; `layers`: by place, `_firsts` of its chips."""
+    size, wiring = piece.size, WIRINGS[piece.kind]
+    own = [min(first[-1] for first in layer) for layer in layers]
+    if wiring.wraps:
+        begin = own.index(min(own))
+        onwards = wiring.one_way or own[(begin + 1) % size] <= own[begin - 1]
+        return [(begin + (at if onwards else -at)) % size for at in range(size)]
+    if wiring.neighbours:
+        return range(size) if own[0] <= own[-1] else range(size)[::-1]
+    if wiring.any_places or piece.kind == ROUTED.name:
+        return sorted(range(size), key=lambda at: min(layers[at]))
+    return range(size)
+
+
+def _firsts(topology: Topology, rank: Mapping[int, int]) -> Mapping[int, list[int]]:
+    """By chip, of the nodes and leaves that it is in, the largest first, where the first of their chips stands in a list;
+    then where it stands itself."""
+    parts: list[Iterable[int]] = [rank.keys() & trunk.chips for level in topology.level_trunks for trunk in level]
+    for level in topology.levels:
+        nodes: dict[int, list[int]] = {}
+        for chip in rank:
+            nodes.setdefault(chip // level.inner, []).append(chip)
+        parts += nodes.values()
+    found: dict[int, list[tuple[int, int]]] = {chip: [] for chip in rank}
+    for part in parts:
+        chips = list(part)
+        first = min((rank[chip] for chip in chips), default=0)
+        for chip in chips:
+            found[chip].append((-len(chips), first))
+    return {chip: [*(first for _, first in sorted(own)), rank[chip]] for chip, own in found.items()}
 
 
 # Links of their own

@@ -21,7 +21,7 @@ from hw.input.wording import unknown
 from hw.network.axes import Axis
 from hw.network.columns import WireColumns, columns_of
 from hw.network.recognition.recognise import readings
-from hw.network.subwiring import Lying, local, lying
+from hw.network.subwiring import Lying, as_listed, local, lying
 from hw.network.text import parse_topology
 from hw.network.topology import Topology
 from hw.network.wirings.custom import GRAPH
@@ -155,7 +155,7 @@ class System:
         """How the chips of one of the groups over `axes` lie in the wiring."""
         topology = self.topology
         if topology is not None and self.mesh.members(axes) is not None:
-            return lying(topology, members)
+            return as_listed(topology, members, lying(topology, members))
         if axes not in self._pieces:
             self._pieces[axes] = self.pieces(axes)
         pieces = self._pieces[axes]
