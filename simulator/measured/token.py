@@ -5,6 +5,8 @@ heads that share keys have one each, in waves. Bytes go at HBM's rate, or at tha
 less; keys of few blocks are split over the cores that are left. More heads than a block takes go each by itself, along
 keys that the on-chip memory gives again (`hw.chips.TokenTimes`).
 Assumes: queries, keys and values are read in this order, as attention is written.
+Source: NVIDIA TensorRT-LLM, docs/source/advanced/gpt-attention.md (masked multi-head attention, its multi-block mode, XQA);
+parameters with the timings that they were found on: hw/kernels/hopper_tensorrt_llm.yaml and its like.
 """
 
 from __future__ import annotations
