@@ -47,7 +47,12 @@ class Pod:
 PODS: Mapping[str, Pod] = {
     "TPU v5e": Pod("tpu_v5e", "tpu_v5e", {256: "16x16"}),
     "TPU v6e": Pod("tpu_v6e", "tpu_v6e", {8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16", 256: "16x16"}),
-    "TPU v5p": Pod("tpu_v5p", "tpu_v5p", {64: "4x4x4", 128: "4x4x8", 256: "4x8x8", 512: "8x8x8", 1024: "8x8x16"}),
+    # long axes first: chips that share a tensor lie along one of them
+    "TPU v5p": Pod(
+        "tpu_v5p",
+        "tpu_v5p",
+        {64: "4x4x4", 128: "8x4x4", 256: "8x8x4", 512: "8x8x8", 1024: "16x8x8", 2048: "16x16x8"},
+    ),
     "TPU7x": Pod("tpu_v7", None, {64: "4x4x4", 128: "4x4x8", 256: "4x8x8"}),
 }
 """The kinds of TPU that rows name."""

@@ -3,8 +3,9 @@
 Model: from a base of about a billion parameters heads and networks are doubled, then widths, then layers. A step's batch
 and what is recomputed stand in the script of each size; its seconds follow from TFLOP/s as MaxText counts FLOPs: matmuls
 three times, attention three times as if nothing were masked.
-Source: github:AI-Hypercomputer/maxtext src/maxtext/configs/tpu/v5e/{16b,32b,64b,128b}.sh and README.md; its base.yml,
-get_individual_scales and calculate_tflops_training_per_device.
+MaxText's policy `minimal` keeps what matmuls make and runs attention again: 'selective'.
+Source: github:AI-Hypercomputer/maxtext src/maxtext/configs/tpu/v5e/{16b,32b,64b,128b}.sh and README.md, the same of v5p
+(32b to 1024b); its base.yml, get_individual_scales and calculate_tflops_training_per_device.
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ SCALED = "maxtext-"
 """How the names of such models begin; then comes how many billions they have."""
 
 SLICE = 256
-"""Chips of a slice of those steps."""
+"""Chips of a slice of TPU v5e; rows of other chips say how many slices they have."""
 
 _SEQ = 2048
 
-_SCRIPTS: Mapping[str, tuple[int, int, str]] = {
-    "maxtext-16B": (6, 1, "full"),
-    "maxtext-32B": (4, 1, "full"),
-    "maxtext-64B": (2, 1, "full"),
-    "maxtext-128B": (1, 16, "projected"),
+_SCRIPTS: Mapping[tuple[str, str], tuple[int, int, str]] = {
+    ("TPU v5e", "maxtext-16B"): (6, 1, "full"),
+    ("TPU v5e", "maxtext-32B"): (4, 1, "full"),
+    ("TPU v5e", "maxtext-64B"): (2, 1, "full"),
+    ("TPU v5e", "maxtext-128B"): (1, 16, "projected"),
+    ("TPU v5p", "maxtext-32B"): (6, 4, "selective"),
+    ("TPU v5p", "maxtext-64B"): (3, 4, "selective"),
+    ("TPU v5p", "maxtext-128B"): (1, 8, "selective"),
+    ("TPU v5p", "maxtext-256B"): (1, 8, "selective"),
+    ("TPU v5p", "maxtext-512B"): (2, 8, "full"),
+    ("TPU v5p", "maxtext-1024B"): (2, 16, "full"),
 }
-"""By size: sequences a chip, tensor-parallel chips, what is recomputed."""
+"""By chip and size: sequences a chip, tensor-parallel chips, what is recomputed."""
 
 
 def scaled(name: str) -> Transformer:
@@ -54,10 +61,11 @@ def scaled(name: str) -> Transformer:
 
 def completed(cells: Cells) -> Cells:
     """A row of such a step with what its script says; any other row as it is."""
-    if cells.get("model", "") not in _SCRIPTS or cells.get("chip", "") != "TPU v5e":
+    script = _SCRIPTS.get((cells.get("chip", ""), cells.get("model", "")))
+    if script is None:
         return cells
     chips = int(float(cells["n_chips"]))
-    batch, tp, recompute = _SCRIPTS[cells["model"]]
+    batch, tp, recompute = script
     flops = _flops_a_token(scaled(cells["model"])) * batch * _SEQ
     tflops = float(cells.get("measured_tflops_per_chip") or "nan")
     return {
@@ -69,7 +77,7 @@ def completed(cells: Cells) -> Cells:
         "tp": str(tp),
         "pp": "1",
         "dp": str(chips // tp),
-        "slices": str(chips // SLICE),
+        "slices": cells.get("slices", "") or str(chips // SLICE),
         "recompute": recompute,
         "measured_seconds_per_iteration": str(flops / (tflops * 1e12)),
     }

@@ -103,7 +103,7 @@ def test_how_a_step_on_tpus_is_shared_out_stands_in_its_recipe(tmp_path: Path) -
     assert (step.parallel.cp, step.parallel.dp, step.training.precision.matmul) == (4, 64, "fp8")
 
 
-@pytest.mark.parametrize(("size", "parameters"), [(16, 15.8), (32, 31.7), (64, 62.8), (128, 125.0)])
+@pytest.mark.parametrize(("size", "parameters"), [(16, 15.8), (32, 31.7), (64, 62.8), (128, 125.0), (512, 499.3)])
 def test_models_that_maxtext_scales_have_the_size_of_their_name(size: int, parameters: float) -> None:
     """Blocks of 4 d h + 3 d f, and two tables of 32,000 words."""
     model = scaled(f"maxtext-{size}B")
@@ -120,6 +120,18 @@ def test_seconds_of_a_step_that_says_tflops_alone(tmp_path: Path) -> None:
     assert row.measured_s == pytest.approx(8192 * (6 * matmuls + 12 * 32 * 2048 * 8192) / 132e12)
     step = told(row)
     assert (step.parallel.dp, step.parallel.shard, step.parallel.microbatch) == (512, 256, 4)
+
+
+def test_a_size_has_a_script_for_each_chip(tmp_path: Path) -> None:
+    """Of two slices of 64 TPU v5p 16 replicas of four chips each share weights out; matmuls are kept."""
+    head = "source,model,slices,n_chips,chip,dtype,measured_tflops_per_chip,measured_seconds_per_iteration"
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"{head}\nMaxText,maxtext-32B,2,128,TPU v5p,bf16,319,\nMaxText,maxtext-32B,1,64,TPU v4,bf16,1,\n")
+    two, other = read_training_rows(rows)
+    step = told(two)
+    assert (step.parallel.tp, step.parallel.dp, step.parallel.shard, step.training.batch) == (4, 32, 16, 6 * 128)
+    assert (step.training.recompute, step.system.size) == ("selective", 128)
+    assert other.measured_s is None
 
 
 def test_a_line_that_has_no_numbers_is_told_where_it_stands(tmp_path: Path) -> None:
