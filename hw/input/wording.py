@@ -93,6 +93,9 @@ def meant(name: str, allowed: Iterable[str]) -> list[str]:
     same = [each for each in names if plain[each] == wanted]
     if same or not wanted:
         return same[:1]
+    turned = [each for each in names if _words(each) == _words(name)]  # a100_sxm_80gb is a100_80gb_sxm
+    if turned:
+        return turned[:1]
     longer = [each for each in names if len(wanted) > 1 and plain[each].startswith(wanted)]
     if longer:  # `tme` begins t_memory, and is time without a letter
         slips = [each for each in names if each not in longer and _lacks_a_letter(wanted, plain[each])]
@@ -108,6 +111,11 @@ def meant(name: str, allowed: Iterable[str]) -> list[str]:
 def _lacks_a_letter(name: str, whole: str) -> bool:
     """Whether a name is another without one letter, which is not the first."""
     return len(whole) == len(name) + 1 and any(whole[:at] + whole[at + 1 :] == name for at in range(1, len(whole)))
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, in order of the alphabet."""
+    return sorted(_SEPARATORS.sub(" ", name.casefold()).split())
 
 
 def _plain(name: str) -> str:

@@ -8,7 +8,7 @@ model is one table, `scenarios.language.model_spec.MODES`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -111,6 +111,14 @@ def build_model(
     return graph, system, run
 
 
+def _beside_dp(ways: Mapping[str, int], chips: int) -> str:
+    """What `dp` should be where it seems to count the chips that share experts too, as it does elsewhere."""
+    others = math.prod(count for name, count in ways.items() if name != "dp")
+    if "ep" not in ways or chips % others:
+        return ""
+    return f"; ep lies beside dp, not inside it: dp {chips // others} fills it"
+
+
 def _of_whole_batches(parallel: Parallel, loaded: LoadedModel, how: Any) -> Parallel:
     """Of images and graphs a replica computes all of its batch at once where nothing else is said: nobody trains a
     convolution stack image by image. Sequences are long, and a pipeline wants microbatches."""
@@ -194,7 +202,7 @@ class _Reader:
         told = " x ".join(f"{name} {count}" for name, count in ways.items())
         wrong = ""
         if chips and spec.dp is not None and asked != chips:
-            wrong = f"{told} is {asked} chips; the system has {chips}"
+            wrong = f"{told} is {asked} chips; the system has {chips}{_beside_dp(ways, chips)}"
         elif chips and chips % asked:
             wrong = f"{told} is {asked} chips, which do not divide the system's {chips}"
         if wrong:

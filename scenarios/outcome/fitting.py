@@ -1,10 +1,11 @@
 """A model that does not fit: who needs what, and the smallest change with which it fits, really tried.
 
 Model: a way to need less is a list of values, what costs least first: recomputing, sharing more out over replicas (ZeRO),
-smaller microbatches, then twice the tensor, pipeline or context parallelism in place of replicas. Each value is tried alone,
-in that order; then two ways together, each at its end; then recomputing, ZeRO and microbatches at their ends with more and
-more of an axis. What fits so is made as small as it can be, what costs most first: of each way the first value, or none, is
-taken with which it still fits. So no part of the answer can be left out or be less.
+smaller microbatches, then twice the tensor, pipeline or context parallelism in place of replicas, and last the optimizer's
+states in the host's memory, which cross PCIe twice a step. Each value is tried alone, in that order; then two ways together,
+each at its end; then recomputing, ZeRO and microbatches at their ends with more and more of an axis, and all that with the
+host. What fits so is made as small as it can be, what costs most first: of each way the first value, or none, is taken with
+which it still fits. So no part of the answer can be left out or be less.
 Each is built and run; of those without a pipeline only if what is stored for the whole run fits.
 """
 
@@ -24,7 +25,7 @@ from scenarios.building.run_one import summarise
 from scenarios.language.variants import changed
 from simulator import tensor_bytes
 
-MOST_TRIED = 40
+MOST_TRIED = 48
 """Changes that are tried before it is given up."""
 
 _WORKLOAD = "workload."
@@ -86,7 +87,7 @@ def misfit(scenario: Scenario, words: Summary) -> Misfit | None:
     values = _fitting(run, trial)
     if not values:
         return Misfit(run.model.name, chip, name, peak, capacity, owners, len(trial.peaks))
-    told = ", ".join(f"{path.rpartition('.')[2]}: {value}" for path, value in values.items())
+    told = ", ".join(f"{path.rpartition('.')[2]}: {_written(value)}" for path, value in values.items())
     then = trial.peak(values) or 0.0
     return Misfit(run.model.name, chip, name, peak, capacity, owners, len(trial.peaks), told, then)
 
@@ -108,11 +109,11 @@ class _Trial:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self.peaks: dict[tuple[tuple[str, Any], ...], float | None] = {}
+        self.peaks: dict[tuple[tuple[str, str], ...], float | None] = {}
 
     def peak(self, values: Values) -> float | None:
         """The peak with other values of the workload; None where they do not fit, or enough has been tried."""
-        key = tuple(sorted(values.items()))
+        key = tuple(sorted((path, _written(value)) for path, value in values.items()))
         if key not in self.peaks:
             if len(self.peaks) >= MOST_TRIED:
                 return None
@@ -139,17 +140,19 @@ def _fitting(run: ModelRun, trial: _Trial) -> Values:
     """The smallest change that fits; nothing where none does."""
     ways = [options for options in _ways(run) if options]
     spreads = [[_spread(run, name, 2)] for name in _SPREAD if run.parallel.dp % 2 == 0]
-    for option in chain.from_iterable((*ways, *spreads)):
+    hosts = _hosts(run)
+    for option in chain.from_iterable((*ways, *spreads, *hosts)):
         if trial.peak(option) is not None:
             return option
     # of two axes neither may take all replicas that are left, so that they are not tried together
-    pairs = [*combinations(ways, 2), *product(ways, spreads)]
+    pairs = [*combinations(ways, 2), *product(ways, spreads), *product(ways, hosts)]
     times = 2
     more: list[list[list[Values]]] = [ways]
     while run.parallel.dp % times == 0 and times <= run.parallel.dp:
         more += [[*ways, [_spread(run, name, times)]] for name in _SPREAD]
         times *= 2
-    for together in (*pairs, *more):
+    with_host = [[*each, *hosts] for each in more] if hosts else []
+    for together in (*pairs, *more, *with_host):
         if trial.peak(_merged([options[-1] for options in together])) is not None:
             return _smallest(together, trial)
     return {}
@@ -165,6 +168,11 @@ def _smallest(ways: Sequence[Sequence[Values]], trial: _Trial) -> Values:
                 chosen = less
                 break
     return _merged(chosen)
+
+
+def _written(value: Any) -> str:
+    """A value as a file has it."""
+    return f"[{', '.join(value)}]" if isinstance(value, list) else str(value)
 
 
 def _merged(values: Iterable[Values]) -> Values:
@@ -192,6 +200,14 @@ def _ways(run: ModelRun) -> Iterator[list[Values]]:
         yield [{"parallel.zero": level} for level in range(parallel.zero + 1, 4) if shared]
         sizes = dict.fromkeys(size for size in (parallel.microbatch // 2, 1) if 0 < size < parallel.microbatch)
         yield [{"parallel.microbatch": size} for size in sizes]
+
+
+def _hosts(run: ModelRun) -> list[list[Values]]:
+    """The optimizer's states in the memory of the host, unless they are there already. What a chip without a host lacks is
+    found when it is tried."""
+    if run.mode != "train" or "optimizer" in run.how.offload:
+        return []
+    return [[{"offload": [*run.how.offload, "optimizer"]}]]
 
 
 def _spread(run: ModelRun, name: str, times: int) -> Values:

@@ -75,6 +75,7 @@ def test_the_nearest_name(name: str, close: str | None) -> None:
         ("tme", ["t_memory", "t_math", "time"], "did you mean 'time' or 't_memory'?"),
         ("h100", ["h100_pcie", "h100_sxm", "p100"], "did you mean 'h100_pcie' or 'h100_sxm'?"),
         ("h200 SXM", ["h100_sxm", "h200", "h2"], "did you mean 'h200'?"),
+        ("a100_sxm_80gb", ["a10", "a100_40gb_sxm", "a100_80gb_sxm"], "did you mean 'a100_80gb_sxm'?"),
         ("capcity", ["cap", "capacity"], "did you mean 'capacity'?"),
         ("t_m", ["t_math", "t_memory", "time"], "did you mean 't_math' or 't_memory'?"),
     ],

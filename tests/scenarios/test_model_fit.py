@@ -113,6 +113,26 @@ def _path(part: tuple[str, str]) -> str:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("recompute", [[], ["recompute: full"]])
+def test_the_host_takes_the_optimizer_where_nothing_cheaper_fits(recompute: list[str], tmp_path: Path) -> None:
+    """On one chip there is nothing to share out: the moments go to the host, after or beside recomputing."""
+
+    def with_room(capacity: float) -> list[str]:
+        system = f"system={{chip: h100_sxm, set: {{hbm.capacity: {capacity / GB:.6f} GB}}}}"
+        return [system, "workload.batch=1", "workload.seq=8192", "workload.parallel={}"]
+
+    wide = file_with(tmp_path, 500 * GB)
+    last = [f"workload.{each}".replace(": ", "=") for each in recompute]
+    then = peak(wide, *with_room(500 * GB), *last, "workload.offload=[optimizer]")
+    cheaper = min(peak(wide, *with_room(500 * GB), *less) for less in ([], ["workload.recompute=full"]))
+    assert then < cheaper
+    found = run(wide, with_room(then * 1.001)).misfit
+    assert found is not None
+    assert found.change == ", ".join([*recompute, "offload: [optimizer]"])
+    assert found.then == pytest.approx(then, rel=1e-9)
+
+
+@pytest.mark.long
 def test_nothing_helps_a_chip_without_memory(tmp_path: Path) -> None:
     found = run(file_with(tmp_path, 0.01 * GB)).misfit
     assert found is not None

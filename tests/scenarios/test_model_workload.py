@@ -150,6 +150,10 @@ def test_studies_reach_every_key(file: str) -> None:
         ("workload.parallel={tp: 16}", "tp 16 is 16 chips, which do not divide the system's 8"),
         ("workload.parallel={dp: 4}", "dp 4 is 4 chips; the system has 8"),
         ("workload.parallel={tp: 4, dp: 4}", "tp 4 x dp 4 is 16 chips; the system has 8"),
+        (
+            "workload.parallel={ep: 4, dp: 8}",
+            "ep 4 x dp 8 is 32 chips; the system has 8; ep lies beside dp, not inside it: dp 2 fills it",
+        ),
         ("workload.batch=63", "batch 63 is no multiple of 8 replicas x microbatch 1"),
         ("workload.model=resnet50", "resnet50 reads images and has no tokens; leave seq out"),
         (
