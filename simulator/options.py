@@ -189,6 +189,14 @@ class RunOptions:
             Holds.NAME,
         ),
     )
+    spread: float = field(
+        default=0.0,
+        metadata=_written(
+            "standard deviation, as a share, of how long chips take for the same kernels: each keeps its pace, and all are "
+            "taken to be as slow as the slowest, on average, of the chips that wait for each other",
+            Holds.SHARE,
+        ),
+    )
     memory_latency: bool = field(
         default=False,
         metadata=_written("a kernel waits once for the first answer of the memories that it reads", Holds.FLAG),
@@ -213,8 +221,9 @@ class RunOptions:
                 problems.add(_OPTIONS, unknown(option.name, str(value), option.words))
         if self.launch_s is not None and not 0 <= self.launch_s < math.inf:
             problems.add(_OPTIONS, f"launch_s is {self.launch_s}; it must be 0 or more")
-        if not 0 <= self.network_share < 1:
-            problems.add(_OPTIONS, f"network_share is {self.network_share}; it must be from 0 to below 1")
+        for name, share in (("network_share", self.network_share), ("spread", self.spread)):
+            if not 0 <= share < 1:
+                problems.add(_OPTIONS, f"{name} is {share}; it must be from 0 to below 1")
         for shares in (self.efficiency, *self.chip_efficiency.values()):
             for resource, share in shares.items():
                 if not 0 < share < math.inf:

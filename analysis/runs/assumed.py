@@ -1,8 +1,9 @@
 """What a reader should know of how a run's figures came about: which numbers are ideal or missing, and whether it matters.
 
-Model: an assumption is a line only where it touches this run: latencies that no source gives count as 0 and are named where
-the run sends at all; a format that a chip's matrix unit lacks is named with the one whose peak stands for it; kernels that
-are another architecture's are said to be; padding is named where a run with it is noticeably longer, which is really run.
+Model: an assumption is a line only where it touches this run: latencies that no source gives count as 0 and are named
+where the run sends at all; a format that a chip's matrix unit lacks is named with the one whose peak stands for it;
+kernels that are another architecture's are said to be, and chips that differ how much slower they make all; padding is
+named where a run with it is noticeably longer, which is really run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ _MATTERS = 0.01
 
 def assumptions(summary: Summary) -> list[str]:
     """What was assumed, a line each; empty where nothing was that matters."""
-    return [*_kernels(summary), *_formats(summary.plan), *_latencies(summary), *_padding(summary)]
+    return [
+        *_kernels(summary),
+        *_spread(summary.plan),
+        *_formats(summary.plan),
+        *_latencies(summary),
+        *_padding(summary),
+    ]
 
 
 def _formats(plan: Plan) -> list[str]:
@@ -48,6 +55,14 @@ def _kernels(summary: Summary) -> list[str]:
         for name, known in found.items()
         if known is not None and not known.own
     ]
+
+
+def _spread(plan: Plan) -> list[str]:
+    """By how much the slowest of the chips that wait for each other makes kernels longer."""
+    spread = plan.options.spread
+    if not spread:
+        return []
+    return [f"kernels {100 * (plan.pace - 1):+.2g} %: slowest of {plan.slowest_of:,}, spread {100 * spread:.3g} %"]
 
 
 def _latencies(summary: Summary) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, create_model
 
-from hw.input import Efficiency, Seconds, Spec
+from hw.input import Dimension, Efficiency, QuantityOf, Seconds, Sign, Spec
 from simulator import Holds, RunOption, run_options
 
 
@@ -38,7 +38,7 @@ _TYPES: Mapping[Holds, Callable[[RunOption], Any]] = {
     Holds.NAME: lambda _option: str,
     Holds.FLAG: lambda _option: Annotated[bool, Field(strict=True)],
     Holds.TIME: lambda _option: Seconds,
-    Holds.SHARE: lambda _option: Annotated[float, Field(ge=0, lt=1, strict=True)],
+    Holds.SHARE: lambda _option: Annotated[float, QuantityOf(Dimension.RATIO, Sign.NOT_NEGATIVE), Field(lt=1)],
     Holds.EFFICIENCIES: lambda _option: dict[str, OfAllOrOne],
 }
 """What each sort of option is in a file."""

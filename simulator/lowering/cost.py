@@ -22,7 +22,7 @@ class Cost:
     """What an op takes alone, for the planner that looks for the cheapest."""
 
     def __init__(self, graph: OpGraph, system: System, options: RunOptions) -> None:
-        self.plan = Plan(system, graph, options)
+        self.plan = Plan(system, graph, options, slowest_of=system.size)
         self.resources = SystemResources(system, options, self.plan.program)
         self._variants = Variants(self.plan, self.resources)
         self.network = Network(system, options)

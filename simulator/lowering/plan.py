@@ -15,10 +15,11 @@ from typing import overload
 from hw import Chip, System
 from hw.rows import Memo, largest, rowwise
 from simulator.collectives.traffic import Traffic
+from simulator.engine.causes import resource_cause
 from simulator.engine.program import Program
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.split import Cut, Split
-from simulator.lowering.efficiency import efficiency_of, launch_of
+from simulator.lowering.efficiency import efficiency_of, launch_of, pace_of
 from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FarBytes, far_bytes
 from simulator.lowering.resources import SystemResources
@@ -38,7 +39,8 @@ class Variant:
     resource of the chip, bytes to and from its host; all chunks. `latency_s`: until it is at work, for each chunk: its
     start, where that was measured, and until its memories answer. `by`: what its times rest on: the `data sheet`, a
     kernel of its kind that was `measured`, or the `profile` of kernels like it.
-    `sort`: a number that variants have in common which differ in names only; -1 of one that is like no other."""
+    `sort`: a number that variants have in common which differ in names only; -1 of one that is like no other.
+    `pace`: how many times as long as most chips it takes, in the seconds already."""
 
     kernel: Kernel
     steps: float
@@ -49,6 +51,12 @@ class Variant:
     latency_s: float = 0.0
     sort: int = -1
     by: str = FROM_DATA_SHEET
+    pace: float = 1.0
+
+    @property
+    def usual_s(self) -> Mapping[str, float]:
+        """Seconds by resource of its own on a chip like most."""
+        return self.times_s if self.pace == 1.0 else {name: time / self.pace for name, time in self.times_s.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +163,9 @@ class Plan:
     """A graph lowered onto a system: kernels, program, and the options it was made with.
 
     `partner`: the other end of each send and recv, by kernel; one task carries out both. `split`: which variant of every
-    kernel a chip has. `inserted`: the collectives that nobody wrote. `again`: the plan of another run, for less where that
-    differs in rates and fixed times only.
+    kernel a chip has. `inserted`: the collectives that nobody wrote. `slowest_of`: as how many chips wait for each other, at
+    most, so that all go as the slowest where they differ (`run.spread`). `again`: the plan of another run, for less where
+    that differs in rates and fixed times only.
     """
 
     system: System
@@ -167,11 +176,17 @@ class Plan:
     program: Program = field(default_factory=Program)
     folding: Folding | None = None
     inserted: tuple[Inserted, ...] = ()
+    slowest_of: int = 1
     split: Split = field(init=False)
     again: Callable[[OpGraph, System, RunOptions], Plan] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.split = Split(self.system.kinds, [None] * len(self.system.kinds), self.system.kind_of)
+
+    @property
+    def pace(self) -> float:
+        """How many times as long as most chips they all take, who wait for the slowest."""
+        return pace_of(self.options.spread, self.slowest_of)
 
     def launch_s(self, chips: Iterable[int]) -> float:
         """Seconds to launch a kernel on some chips: the slowest one's."""
@@ -270,11 +285,18 @@ def _variant(kernel: Kernel, plan: Plan, resources: SystemResources, chip: Chip)
     found = Variant(kernel, steps, tile.label, read + written, times_s, far_bytes(kernel, tile.rereads), latency_s)
     options = plan.options
     measured = timed(kernel, times_s, chip, Asked(options, lambda name: efficiency_of(options, chip, name)))
-    if measured is None:
-        return found
-    return replace(
-        found, steps=math.inf, times_s=measured.times_s, latency_s=latency_s + measured.start_s, by=measured.by
-    )
+    if measured is not None:
+        latency_s += measured.start_s
+        found = replace(found, steps=math.inf, times_s=measured.times_s, latency_s=latency_s, by=measured.by)
+    return found if kernel.communication is not None else _at_pace(found, plan.pace)
+
+
+def _at_pace(usual: Variant, pace: float) -> Variant:
+    """A kernel as a slower chip has it: all work there. Hosts are as fast, and so are starts and given times."""
+    if pace == 1.0:
+        return usual
+    times_s = {name: time if resource_cause(name) == "host" else time * pace for name, time in usual.times_s.items()}
+    return replace(usual, times_s=times_s, pace=pace)
 
 
 def _choose_tile(kernel: Kernel, plan: Plan, chip: Chip) -> tuple[float, Tile]:

@@ -168,7 +168,7 @@ class TaskShapes:
             return None
         options, chip = self.plan.options, self.plan.system.chip_at(next(iter(chips)))
         asked = Asked(options, lambda name: efficiency_of(options, chip, name))
-        held, chunks = held_by(variant.kernel, variant.times_s, chip, asked), planned.kernel.schedule.chunks
+        held, chunks = held_by(variant.kernel, variant.usual_s, chip, asked), planned.kernel.schedule.chunks
         if held is None or chunks == 1 or not held.blocks:
             return held
         blocks = -(-held.blocks // chunks)

@@ -112,9 +112,14 @@ def test_padding_follows_the_calibration_unless_it_is_said(calibration: Any, pad
 
 @pytest.mark.parametrize(
     ("said", "wants"),
-    [("fold: 0", "true or false"), ("padding: 'yes'", "true or false"), ("network_share: true", "a number")],
+    [
+        ("fold: 0", "fold: it wants true or false"),
+        ("padding: 'yes'", "padding: it wants true or false"),
+        ("network_share: true", "network_share wants a plain number or %"),
+        ("spread: 100 %", "spread: it wants less than 1"),
+    ],
 )
 def test_a_number_is_no_flag_and_a_flag_no_number(tmp_path: Path, said: str, wants: str) -> None:
     shown = overlapse("run", written(tmp_path, f"{MATMUL}run: {{{said}}}\n"))
     assert shown.exit_code == 2
-    assert f"run.{said.split(':')[0]}: it wants {wants}" in shown.stderr
+    assert f"run.{wants}" in shown.stderr

@@ -240,6 +240,7 @@ def cases(
         "routing": draw(st.sampled_from(["split", "single", "minimal", "ecmp"])),
         "network": draw(st.sampled_from(networks)),
         "launch_s": draw(st.sampled_from([0.0, 1e-6])),
+        "spread": draw(st.sampled_from([0.0, 0.0, 0.03])),
         "sharding": "written",
     }
     return Case(wired, draw(st.sampled_from(ALPHAS)), tuple(lines), options)

@@ -52,7 +52,8 @@ class Prices:
 
     def __init__(self, system: System, options: RunOptions) -> None:
         self.system, self.options = system, options
-        self.plan = Plan(system, OpGraph({}, ()), options)
+        # a step's chips all wait for each other, if only for their gradients
+        self.plan = Plan(system, OpGraph({}, ()), options, slowest_of=system.size)
         self._variants = Variants(self.plan, SystemResources(system, options, self.plan.program))
         self.network = Network(system, options)
         self._transfers: dict[Communication, Joined] = {}
@@ -108,7 +109,7 @@ class Prices:
     def _slower_s(self, kernel: Kernel, cores: float) -> float:
         variant, chip = self._variants.of([kernel])[0], self.system.kinds[0]
         asked = Asked(self.options, lambda name: efficiency_of(self.options, chip, name))
-        held = None if variant.by == FROM_DATA_SHEET else held_by(kernel, variant.times_s, chip, asked)
+        held = None if variant.by == FROM_DATA_SHEET else held_by(kernel, variant.usual_s, chip, asked)
         if held is None:
             return 0.0
         return (held.beside(cores) - 1.0) * max(variant.times_s.values())

@@ -149,6 +149,24 @@ def test_a_step_that_is_said_is_not_run(spot: Path) -> None:
     assert words["time"] == pytest.approx(1.0)
 
 
+def test_paces_that_are_drawn_for_a_life_are_not_in_its_steps_as_well(tmp_path: Path) -> None:
+    """What the run takes the mean of the job draws: no machine is counted as the slowest twice."""
+    file = tmp_path / "eight.yaml"
+    eight = SPOT.replace(
+        "system: {chip: h100_sxm,", "system: {chip: h100_sxm, topology: switch(8) over nvlink, mesh: {X: 8},"
+    )
+    meets = "    - g:bf16[8,8] = all_gather(p:bf16[8_X,8], over=X, after=[y])\nrun:"
+    file.write_text(eight.replace("run:", meets))
+    plain = ["job.failures=null", "job.checkpoint=null", "job.steps=100", "job.seeds=3"]
+    alike, in_step, drawn, both = (
+        run(str(file), [*plain, *more]).summary
+        for more in ([], ["run.spread=5 %"], ["job.spread=5 %"], ["run.spread=5 %", "job.spread=5 %"])
+    )
+    assert float(in_step["time"] or 0) / float(alike["time"] or 0) == pytest.approx(1 + 0.05 * 1.4236, rel=1e-4)
+    assert in_step["job_time"] == pytest.approx(100 * float(in_step["time"] or 0), rel=1e-9)
+    assert both["job_time"] == drawn["job_time"] != alike["job_time"]
+
+
 def test_a_slowdown_takes_the_time_of_a_run_with_its_values(spot: Path) -> None:
     """A chip at half its peak, six times at once on average, so for 1 - exp(-6) of the time: twice as long then."""
     slow = "{every: 10 min, lasts: 1 h, set: {system.set.matrix_unit.peak.bf16: 494.5 TFLOP/s}}"

@@ -75,6 +75,7 @@ OPTIONS = st.builds(
     overlap=st.sampled_from(("full", "none", "auto")),
     launch_s=st.sampled_from((None, 5e-6)),
     network_share=st.sampled_from((0.0, 0.1)),
+    spread=st.sampled_from((0.0, 0.05)),
 )
 
 
