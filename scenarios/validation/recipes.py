@@ -9,10 +9,14 @@ sharding; none has a number that is fitted.
   models of Llama's shape (gated, RMS norms, rotated, no biases, a head of its own), nothing overlapped, gradients
   clipped.
 - FSDP of PyTorch as of 2023: bf16 with fp32 masters, weights (FULL_SHARD) or gradients and optimizer (SHARD_GRAD_OP) shared
-  out, flash attention, no biases, tied embeddings, gradients clipped, ops that a host issues one by one.
+  out, gathered and reduced in the open, flash attention, no biases, tied embeddings, gradients clipped, ops that a host
+  issues one by one; before PyTorch 2.1 (rows whose notes say PURE) a block is recomputed to its end.
 Assumes: learned positions, GELU; one sequence a microbatch and no interleaving where a row does not say; nodes of eight.
 Source: Narayanan et al. 2021; Korthikanti et al. 2022; Bang et al. 2024 (vTrain), its repository's configuration (1F1B, full
-recomputation); mosaicml/llm-foundry scripts/train/benchmarking/README.md and its configurations of MPT.
+recomputation); mosaicml/llm-foundry scripts/train/benchmarking (README.md; submit_benchmarks.py, whose first version has the
+image of PyTorch 1.13.1 and mixed precision PURE, its later ones DEFAULT, with images of 2.1) and its configurations of MPT;
+mosaicml/composer (`backward_prefetch` is BACKWARD_POST, which prefetches no weights beside gradients); pytorch/pytorch issue
+106177 (2.1 nightly: gathers of the forward pass and reductions of the backward pass overlap not), pull 96866 (early stop).
 """
 
 from __future__ import annotations
@@ -196,18 +200,27 @@ def _core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Para
 def _fsdp(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
     if row.text("dtype") != "bf16":
         raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with FSDP")
-    zero = 3 if "FULL" in row.text("sharding") else 2
-    parallel = Parallel(dp=sizes["dp"], zero=zero, microbatch=row.count("micro_batch") or 1)
+    parallel = Parallel(
+        dp=sizes["dp"],
+        zero=3 if "FULL" in row.text("sharding") else 2,
+        microbatch=row.count("micro_batch") or 1,
+        prefetch=0,
+        overlap_gradients=False,
+    )
+    asked = row.text("recompute")
     training = Training(
         batch=sizes["global_batch"],
         seq=sizes["seq"],
         precision=_BF16,
-        recompute=row.text("recompute"),
+        recompute="whole" if asked == "full" and _TO_ITS_END in row.text("notes") else asked,
         clip=True,
         eager=True,
     )
     return _gpt(row, sizes, bias=False), parallel, training
 
+
+_TO_ITS_END = "MP mode PURE"
+"""What llm-foundry says of rows of PyTorch 1.13."""
 
 FLASH_1, FLASH_2 = "ampere", "ampere_flash_2"
 """Whose attention libraries brought that had none of Hopper's own."""

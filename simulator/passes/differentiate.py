@@ -6,7 +6,8 @@ where several ops use h, each makes its part (`dh_q`, `dh_k`) and they are added
 Gradients that are partial sums are added up over their axes where they are those of activations, before anything uses
 them; those of weights are left as they are, for whoever steps the weights.
 Recomputation: ops in `recompute` are run again in the backward pass, right before what needs them, marked
-`recompute=true`; then only what they take in is kept.
+`recompute=true`; then only what they take in is kept. Ops in `whole` are run again at the beginning of the backward pass of
+their block, with all that they are made of, though nothing there reads them.
 Law: backward matmuls cost twice their forward ones; recomputing changes no gradient and adds its ops' FLOPs alone.
 Source: Griewank and Walther 2008; Chen et al. 2016 for recomputation.
 """
@@ -64,12 +65,13 @@ def differentiate(
     wanted: Collection[str],
     recompute: Collection[str] = (),
     remakes: Mapping[str, Remake] | None = None,
+    whole: Collection[str] = (),
 ) -> Gradients:
     """The backward pass of some ops and blocks: from gradients of what they make (`seeds`, by name) to those of the
-    tensors `wanted`. `remakes`: how some of what is recomputed is made again. Raises RunError for an op of a kind that has
-    no rule."""
+    tensors `wanted`. `remakes`: how some of what is recomputed is made again; `whole`: what ends a block that is run
+    again to its end. Raises RunError for an op of a kind that has no rule."""
     walk = _Walk(seeds, wanted, recompute, inside=False)
-    walk.remakes = remakes or {}
+    walk.remakes, walk.whole = remakes or {}, frozenset(whole)
     return walk.back(items)
 
 
@@ -92,6 +94,7 @@ class _Walk:
         self.wanted, self.recompute, self.inside = frozenset(wanted), frozenset(recompute), inside
         self.seeds = seeds
         self.remakes: Mapping[str, Remake] = {}
+        self.whole: frozenset[str] = frozenset()
         self.parts: dict[str, list[Tensor]] = {name: [tensor] for name, tensor in seeds.items()}
         self.made: dict[str, Op] = {}
         self.again: dict[str, Tensor] = {}
@@ -108,6 +111,7 @@ class _Walk:
         self.names.update(self.made)
         self.needed = self._leading(items)
         self.users = Counter(tensor for item in items for tensor in _taken_in(item))
+        self.out += [op for name in self.made if name in self.whole for op in self._to_its_end(name)]
         for item in reversed(items):
             if isinstance(item, Repeat):
                 self._block(item)
@@ -165,6 +169,14 @@ class _Walk:
             for other in self.remakes[name].ahead:
                 self._remade(self._saved(self.made[other].output), before)
         return [*before, *ready]
+
+    def _to_its_end(self, name: str) -> list[Op]:
+        """An op that is run again though nothing reads it, behind what it is made of."""
+        op, before = self.made[name], list[Op]()
+        inputs = tuple(self._remade(self._saved(each), before) for each in op.inputs)
+        output = replace(op.output, name=self._fresh(f"r{name}"))
+        self.remade[output.name] = name
+        return [*before, replace(op, output=output, inputs=inputs, options=_marked(op))]
 
     def _remade(self, tensor: Tensor, before: list[Op]) -> Tensor:
         """A tensor that is run again, if its op is one of those; ops that make it are added to `before`."""
@@ -242,7 +254,7 @@ class _Walk:
         inner = _Walk(given, self._wanted_in(block), self.recompute, inside=True)
         inner.names = self.names  # a name is one thing, inside a block and outside
         inner.stands_for, inner.remade = self.stands_for, self.remade
-        inner.remakes = self.remakes
+        inner.remakes, inner.whole = self.remakes, self.whole
         round_of = inner.back(block.items)
         carry = []
         for end, start in carried.items():

@@ -79,7 +79,7 @@ class Floors:
     def _mean(self, training: Training) -> float:
         """Seconds of arithmetic of the mean chip."""
         flops = 3 * (self._blocks + self._head) - self._first
-        if training.recompute == "full":
+        if training.recompute in ("full", "whole"):
             flops += self._blocks / 2
         return training.batch * flops / (self._chips * self._peak)
 

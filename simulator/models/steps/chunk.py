@@ -77,7 +77,8 @@ class Chunk:
         if takes is not None:
             wanted.add(takes.name)
         remakes = {name: remake for part in parts for name, remake in part.remakes.items()}
-        self.back = differentiate(self.forward, {makes.name: seed}, wanted, again, remakes)
+        whole = frozenset().union(*(part.whole for part in parts))
+        self.back = differentiate(self.forward, {makes.name: seed}, wanted, again, remakes, whole)
         self.back = kept_by_blocks(self.back, parts)
         self.added: frozenset[str] = frozenset()
         if stored.megatron:

@@ -32,7 +32,8 @@ class Part:
     """A part of a model: forward items, its buffers, what they make, what of it is run again in the backward pass, which
     ops are one kernel, whose memory is taken by what is no activation, and what is made again in another way. `returns`:
     what the model hands to whoever called it, in the part that ends in a loss. `kept`: what is kept for the backward pass
-    even if nothing there reads it. `tied`: the weight that is the same as one of another chunk."""
+    even if nothing there reads it. `whole`: what ends the blocks that are run again to their end. `tied`: the weight that is
+    the same as one of another chunk."""
 
     items: Items
     buffers: tuple[Buffer, ...]
@@ -44,6 +45,7 @@ class Part:
     returns: str = ""
     tied: Tensor | None = None
     kept: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
 
     @property
     def rounds(self) -> int | str | None:
@@ -216,7 +218,8 @@ class PartMaker:
         made = streams[-1]
         # a compiler keeps nothing that the backward pass does not read
         kept = kept if write.eager else frozenset()
-        return Part((*before, block_item), found, made, again, tuple(write.fuse), write.roles, write.remakes, kept=kept)
+        part = Part((*before, block_item), found, made, again, tuple(write.fuse), write.roles, write.remakes, kept=kept)
+        return replace(part, whole=frozenset(each.name for each in streams[1:])) if recompute == "whole" else part
 
 
 def _weight(part: Part, name: str) -> Tensor:
@@ -228,7 +231,7 @@ def _recomputed(ops: Sequence[Op], recompute: str, kept: Collection[str]) -> fro
     """What of a block is run again in the backward pass: nothing, attention, or all but what blocks take in and is kept."""
     if recompute == "selective":
         return frozenset(op.name for op in ops if op.kind in _ATTENTION)
-    if recompute in ("full", *_KEEPING):
+    if recompute in ("full", "whole", *_KEEPING):
         return frozenset(op.name for op in ops if op.name not in kept)
     return frozenset()
 

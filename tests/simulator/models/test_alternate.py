@@ -6,12 +6,14 @@ keeps its input, q, v, attention's output and gate, and without a compiler what 
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import memory_frame
-from simulator import PRECISIONS, Parallel
+from simulator import PRECISIONS, Op, Parallel, Repeat, Training, train_graph
 from tests.support.models import SMALL
 from tests.support.training_steps import LAYOUTS, SEQ, alone, matrix_flops, step
 
@@ -33,6 +35,26 @@ def test_what_stands_behind_queries_keys_and_values_is_run_again(recompute: str,
     attention = full - kept - alone(1) - SMALL.layers * 2 * SEQ * (d * d + 2 * d * wide)
     again = SMALL.layers * 2 * SEQ * (d * d + 2 * d * wide) + scores * attention
     assert matrix_flops(step(Parallel(), recompute=recompute)) - alone(1) == pytest.approx(again, rel=1e-9)
+
+
+@pytest.mark.parametrize("parallel", [Parallel(), Parallel(dp=2, zero=3), Parallel(tp=2)])
+def test_whole_blocks_are_run_again_to_their_end(parallel: Parallel) -> None:
+    """Down as well, of which nothing is wanted: forward twice, and the last sum over tensor-parallel chips once more."""
+    full, whole = (step(parallel, recompute=recompute) for recompute in ("full", "whole"))
+    down = SMALL.layers * 2 * SEQ * 512 * 256 * parallel.replicas
+    assert matrix_flops(whole) - matrix_flops(full) == pytest.approx(down, rel=1e-9)
+    assert whole.time_s > full.time_s
+    sums = [sum(each.kernel.communication is not None for each in result.plan.kernels) for result in (full, whole)]
+    assert (sums[1] > sums[0]) == (parallel.tp > 1)
+
+
+def test_a_whole_block_is_run_again_before_its_gradients_are_made() -> None:
+    graph = train_graph(SMALL, Parallel(), Training(batch=1, seq=SEQ, recompute="whole"))
+    forward, backward = (item for item in graph.items if isinstance(item, Repeat) and item.carry)
+    once, ops = ([op for op in block.items if isinstance(op, Op)] for block in (forward, backward))
+    again = [at for at, op in enumerate(ops) if op.option("recompute") == "true"]
+    assert Counter(ops[at].kind for at in again) == Counter(op.kind for op in once if op.kind != "view")
+    assert all(op.kind == "view" for at, op in enumerate(ops[: again[-1]]) if at not in again)
 
 
 @pytest.mark.parametrize(("eager", "unread"), [("loss", 0), (True, 256)])
