@@ -185,7 +185,7 @@ STEPS = [
     Line(
         "deepseek_v3_2024.csv",
         "DeepSeek-V3 2024",
-        "DeepSeek-V3, 2024, 2,048 H800, its exchanges in the open",
+        "DeepSeek-V3, 2024, 2,048 H800",
         "",
         "Megatron Core",
     ),

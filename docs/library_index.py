@@ -103,7 +103,7 @@ TECHNIQUES: tuple[tuple[str, ...], ...] = (
     ),
     (
         "pipelines",
-        "pipeline_bubble_8 pipeline_bubble pipeline_bubble_64 one_forward_one_backward interleaved zero_bubble",
+        "pipeline_bubble_8 pipeline_bubble pipeline_bubble_64 one_forward_one_backward interleaved zero_bubble paired",
         "1 - mfu",
     ),
     (

@@ -58,7 +58,7 @@ from simulator.passes.fusion import fuse
 from simulator.passes.kernels import Kernels
 from simulator.passes.pipeline.chunks import PipelineChunk
 from simulator.passes.pipeline.pipelined import Pipelined, pipelined
-from simulator.passes.pipeline.schedules import SCHEDULES, schedule
+from simulator.passes.pipeline.schedules import CHUNKED, PAIRED, SCHEDULES, schedule
 from simulator.passes.pipeline.step import Pipeline
 from simulator.passes.planner import Dearer, Sharding, dearer_choices, plan_sharding
 from simulator.passes.planner_walk import Inserted
@@ -161,6 +161,8 @@ __all__ = [
     "split_problems",
     "tensor_bytes",
     # A pipeline: stages along a mesh axis, microbatches in the order of a schedule.
+    "CHUNKED",
+    "PAIRED",
     "SCHEDULES",
     "PipelineChunk",
     "Pipeline",

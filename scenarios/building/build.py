@@ -36,6 +36,7 @@ from scenarios.language.variants import changed
 from scenarios.points.points import read_points
 from scenarios.processes.loaders import Loaders, read_loaders
 from simulator import (
+    PAIRED,
     Cost,
     Items,
     Known,
@@ -137,6 +138,8 @@ def build_scenario(document: Document, path: Path) -> Scenario:
         check_plain(document, problems)
         graph, unread = _graph(workload, system, known, sharding, document, problems)
     options = read_options(run, built.system if built.listed else None, document, problems)
+    if run is not None and "order" not in run.model_fields_set and _goes_in_turns(workload, model):
+        options = replace(options, order="ready")
     system_known = built.chip is not None and built.wired
     loaders = read_loaders(document, graph, unread, system if system_known else None, problems)
     economics = _economics(document, model, problems)
@@ -172,6 +175,15 @@ def build_scenario(document: Document, path: Path) -> Scenario:
         model,
         job,
     )
+
+
+def _goes_in_turns(workload: WorkloadSpec | None, model: ModelRun | None) -> bool:
+    """Whether two passes go on beside each other in a pipeline: which kernels are ready, and not their order, then says
+    what a chip does, unless a scenario says otherwise."""
+    if model is not None:
+        return model.parallel.chunks > 1 and model.parallel.schedule in PAIRED
+    spec = workload.pipeline if workload is not None else None
+    return spec is not None and spec.schedule in PAIRED
 
 
 def _asked(claims: Collection[Claim], unread: frozenset[str]) -> list[tuple[str, str]]:

@@ -124,7 +124,7 @@ class ParallelSpec(Spec):
         default=None, description="replicas among which zero shares out, the others have copies (default: all of them)"
     )
     microbatch: Count = Field(default=1, description="sequences of a replica that are computed at once")
-    schedule: Literal["gpipe", "1f1b", "interleaved", "zero_bubble"] = "1f1b"
+    schedule: Literal["gpipe", "1f1b", "interleaved", "zero_bubble", "paired"] = "1f1b"
     interleave: Count = Field(default=1, description="pipeline chunks a stage")
     layers: list[Annotated[int, Field(ge=0, strict=True)]] | None = Field(
         default=None, description="blocks of each pipeline chunk, from the first"

@@ -22,7 +22,7 @@ class PipelineSpec(Spec):
     weights: str | None = Field(
         default=None, description="the first op of the weights' gradients, which zero_bubble does when there is time"
     )
-    schedule: Literal["gpipe", "1f1b", "interleaved", "zero_bubble"] = Field(
+    schedule: Literal["gpipe", "1f1b", "interleaved", "zero_bubble", "paired"] = Field(
         default="1f1b", description="in which order a stage goes about its microbatches"
     )
     interleave: Whole = Field(default=1, description="chunks a stage")

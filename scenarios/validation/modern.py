@@ -11,6 +11,7 @@ row says otherwise, ops that a host issues one by one unless it says otherwise.
 Where a row says so (`expert_nodes`) a token goes to each node that has experts for it once (DeepEP, HybridEP), else to
 each expert. Where it says so (`gradients`) these are added up and reduced in bf16 (`grad_reduce_in_fp32` is off in all
 recipes of Megatron-Bridge).
+Where a row says so (`schedule: paired`) exchanges of experts lie behind another microbatch's pass.
 Where a row says so (`collective_matmul`) matmuls and their tensor-parallel communication come in pieces that overlap: 4 in
 Megatron-Bridge's dense recipes for H100 (Transformer Engine's userbuffers, `num_splits`), as many as chips share a tensor in
 torchtitan's asynchronous tensor parallelism.
@@ -27,12 +28,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 from scenarios.models import load_model, model_names
 from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.training_rows import TrainingRow
-from simulator import Parallel, Precision, Training, precision_of
+from simulator import PAIRED, Parallel, Precision, Training, precision_of
 from simulator.models import Transformer
+
+Schedule = Literal["1f1b", "interleaved", "paired"]
 
 MEGATRON, TORCHTITAN = "megatron-core", "torchtitan"
 """What a row's `framework` says."""
@@ -62,7 +66,7 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
         zero=3 if row.text("sharding").startswith("FSDP") else 1,
         microbatch=row.count("micro_batch") or 1,
         sequence=sizes["tp"] > 1,
-        schedule="interleaved" if interleave > 1 else "1f1b",
+        schedule=_schedule(row, interleave),
         interleave=interleave,
         overlap_gradients=row.text("overlap") != "none",
         layers=_ends_apart(row, sizes["pp"] * interleave),
@@ -80,6 +84,13 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
         dropless=row.text("dropless") != "false",
     )
     return _model(row), parallel, training
+
+
+def _schedule(row: TrainingRow, interleave: int) -> Schedule:
+    """The schedule of a row's pipeline, as it says or as its chunks have it."""
+    if row.text("schedule") in ("", *PAIRED):
+        return "paired" if row.text("schedule") else "interleaved" if interleave > 1 else "1f1b"
+    raise LeftOutError(f"schedule {row.text('schedule')} is not known of Megatron-Core")
 
 
 def _formats(row: TrainingRow) -> Precision:

@@ -43,7 +43,7 @@ def layouts(draw: st.DrawFn) -> tuple[Transformer, Parallel]:
         sequence=draw(st.booleans()),
         collective_matmul=draw(st.sampled_from([1, 3])),
         overlap_gradients=draw(st.booleans()),
-        schedule=draw(st.sampled_from(["gpipe", "1f1b", "zero_bubble"])),
+        schedule=draw(st.sampled_from(["gpipe", "1f1b", "zero_bubble", "paired"])),
     )
     return EXPERTS if has_experts else SMALL, parallel
 

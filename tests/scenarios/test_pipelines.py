@@ -37,6 +37,9 @@ run: {{overlap: full}}
 """
 
 
+PAIRED = Path(__file__).parents[2] / "scenarios" / "library" / "parallelism" / "paired.yaml"
+
+
 def ran(folder: Path, stages: int, microbatches: int, schedule: str, interleave: int = 1) -> Outcome:
     file = folder / "piped.yaml"
     work = {"forward": FORWARD * 4.59e11 / interleave, "backward": BACKWARD * 4.59e11 / interleave}
@@ -55,6 +58,31 @@ def test_bubbles_are_their_closed_form(
     time_s = ran(tmp_path_factory.mktemp("piped"), stages, microbatches, schedule).result.time_s
     work_s = microbatches * (FORWARD + BACKWARD) * 1e-3
     assert 1 - work_s / time_s == pytest.approx((stages - 1) / (microbatches + stages - 1), rel=1e-6)
+
+
+def test_passes_in_turns_run_as_they_are_ready_unless_a_run_says_otherwise() -> None:
+    file = str(PAIRED)
+    orders = {
+        "ready": [load_scenario(file), load_scenario(file, ["run.order=ready"]), load_scenario(file, ["run=null"])],
+        "program": [
+            load_scenario(file, ["run.order=program"]),
+            load_scenario(file, ["workload.pipeline.schedule=interleaved"]),
+        ],
+    }
+    for order, scenarios in orders.items():
+        assert {scenario.options.order for scenario in scenarios} == {order}
+
+
+def test_a_model_in_turns_runs_as_they_are_ready(tmp_path: Path) -> None:
+    file = tmp_path / "model.yaml"
+    file.write_text(
+        "name: turns\nsystem: {chip: h100_sxm, topology: switch(8) over nvlink}\n"
+        "workload: {model: gpt2, batch: 8, seq: 128, parallel: {pp: 2, schedule: paired}}\n",
+        encoding="utf-8",
+    )
+    said = {"schedule: paired": [], "no pipeline": ["workload.parallel.pp=1"]}
+    orders = {name: load_scenario(str(file), overrides).options.order for name, overrides in said.items()}
+    assert orders == {"schedule: paired": "ready", "no pipeline": "program"}
 
 
 @pytest.mark.parametrize("interleave", [2, 3])
@@ -131,7 +159,7 @@ run: {overlap: full}
         ("workload.pipeline.weights=y", "y does not come behind the backward pass"),
         ("workload.pipeline.carry={x: y}", "chunks 0 and 1: nothing is made where nothing is taken"),
         ("workload.pipeline.microbatches=0", "workload.pipeline.microbatches"),
-        ("workload.pipeline.schedule=gpip", "it wants 'gpipe', '1f1b', 'interleaved' or 'zero_bubble'"),
+        ("workload.pipeline.schedule=gpip", "it wants 'gpipe', '1f1b', 'interleaved', 'zero_bubble' or 'paired'"),
         ("workload.pipeline.interleave=2", "schedule 1f1b has one chunk a stage; 2 are interleaved"),
     ],
 )

@@ -19,7 +19,7 @@ from hw import Dimension, Mark, Problem, SpecError
 from hw.input import cut, show
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import first_line
-from simulator import Bounded, Estimator, Parallel, Training
+from simulator import CHUNKED, Bounded, Estimator, Parallel, Training
 from simulator.models import Transformer
 
 Values = Mapping[str, Any]
@@ -126,8 +126,8 @@ def _idle(values: Values, space: Mapping[str, Sequence[Any]]) -> str | None:
         return None
     if values.get("pp") == 1:
         return "without a pipeline there are no chunks to interleave"
-    others = "interleaved" in space.get("schedule", ()) and values["schedule"] != "interleaved"
-    return "chunks a stage are of the interleaved schedule: others have one" if others else None
+    others = bool(set(CHUNKED) & {*space.get("schedule", ())}) and values["schedule"] not in CHUNKED
+    return f"chunks a stage are of the schedules {' and '.join(CHUNKED)}: others have one" if others else None
 
 
 def _as_it_counts(parallel: Parallel) -> Parallel:

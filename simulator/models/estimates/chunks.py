@@ -176,6 +176,9 @@ def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     parallel = step.parallel
     lengths = ("cp", *(["dp"] if parallel.shard is not None else []))
     short: dict[str, Any] = {name: min(parallel.extent(name), 2) for name in AXES if name not in lengths}
+    # a node less than there are chips that share experts, so that both axes are there, or each alone
+    nodes = min(parallel.expert_nodes, 2)
+    short |= {"expert_nodes": nodes, "ep": nodes * min(parallel.ep // parallel.expert_nodes, 2)}
     short |= {"microbatch": 1, "layers": (), "imbalance": 1.0, "interleave": min(parallel.interleave, 2)}
     alike = replace(parallel, **short, schedule=passes_of(step))
     training = replace(step.training, batch=1, seq=1)

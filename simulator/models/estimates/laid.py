@@ -7,7 +7,7 @@ none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from simulator.graph.items import Op
@@ -23,6 +23,7 @@ from simulator.models.estimates.work import Work
 from simulator.models.steps.training import Step
 from simulator.ops.kernel import Kernel
 from simulator.passes.binding import bind_op
+from simulator.passes.pipeline.schedules import PAIRED
 
 _AXIS = "P"
 """The axis of a pipeline."""
@@ -36,7 +37,7 @@ class Known:
     rows: Sections
     held: Held
     _costs: ChunkCosts | None = None
-    _slowed: ChunkPasses | None = None
+    _slowed: dict[bool, ChunkPasses] = field(default_factory=dict)
 
     def costs(self, courses: Courses) -> ChunkCosts:
         """What it takes in time."""
@@ -44,13 +45,14 @@ class Known:
             self._costs = costs_of(self.sort, self.rows, courses)
         return self._costs
 
-    def slowed(self, courses: Courses, prices: Prices) -> ChunkPasses:
-        """Its passes beside collectives that hold cores; those alone where none does."""
-        if self._slowed is None:
+    def slowed(self, courses: Courses, prices: Prices, in_turns: bool) -> ChunkPasses:
+        """Its passes beside collectives that hold cores, `in_turns` those of another pass; those alone where none does."""
+        if in_turns not in self._slowed:
             costs = self.costs(courses)
-            rows = beside_collectives(self.rows, costs.passes, prices)
-            self._slowed = costs.passes if rows is None else passes_of(self.sort, rows, courses, costs.work)
-        return self._slowed
+            rows = beside_collectives(self.rows, costs.passes, prices, in_turns)
+            slowed = costs.passes if rows is None else passes_of(self.sort, rows, courses, costs.work)
+            self._slowed[in_turns] = slowed
+        return self._slowed[in_turns]
 
 
 Told = TypeVar("Told")
@@ -78,7 +80,8 @@ class Laid:
 
     def slowed(self, prices: Prices, priced: Bound, courses: Courses) -> Pipe | None:
         """The pipeline beside collectives that hold cores; None where none does."""
-        passes = {sized: known.slowed(courses, prices) for sized, known in self.known.items()}
+        in_turns = schedule_of(self.step) in PAIRED
+        passes = {sized: known.slowed(courses, prices, in_turns) for sized, known in self.known.items()}
         if all(passes[sized] is known.costs(courses).passes for sized, known in self.known.items()):
             return None
         return _pipe(self.step, [passes[sized] for sized in self.sorts], self._hops(prices, priced))

@@ -30,6 +30,7 @@ from simulator.models.estimates.lives import Lives, Part, lives_of, rounds_of
 from simulator.models.estimates.moves import steps_of
 from simulator.models.estimates.passes import PASSES
 from simulator.models.estimates.rows import Binder, Rows
+from simulator.passes.pipeline.schedules import PAIRED
 
 Key = tuple[str, bool]
 """A pass, and whether it is that of the last microbatch."""
@@ -205,19 +206,20 @@ def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule
 def least_memory(held: Sequence[Held], stages: int, microbatches: int, schedule: str) -> float:
     """What every run holds at once on a chip of the stage that holds most; the same as of `stages_memory`."""
     gone_about = _gone_about(held, stages, microbatches, schedule)
-    return max(_given(mine, microbatches) + _least(mine, moves, more) for mine, moves, more in gone_about)
+    return max(_given(mine, microbatches) + _least(mine, sure, more) for mine, _, sure, more in gone_about)
 
 
 def _gone_about(
     held: Sequence[Held], stages: int, microbatches: int, schedule: str
-) -> Iterator[tuple[Sequence[Held], Moves, int]]:
-    """By stage: its chunks, the moves of as many microbatches as matter, and how many more there are."""
+) -> Iterator[tuple[Sequence[Held], Moves, Moves, int]]:
+    """By stage: its chunks, the moves of as many microbatches as matter, as they hold what every run does, and how many more
+    there are."""
     interleave = len(held) // stages
     # with gpipe all are held at once; else no more than so many, and those behind them only leave what they leave
-    ahead = 2 if interleave == 1 else 2 * interleave + 2
+    ahead = 2 if interleave == 1 and schedule not in PAIRED else 2 * interleave + 2
     most = microbatches if schedule == "gpipe" else min(microbatches, ahead * stages)
     for at, moves in enumerate(_moves(schedule, stages, most, interleave)):
-        yield held[at::stages], moves, microbatches - most
+        yield held[at::stages], moves, _parted(moves) if schedule in PAIRED else moves, microbatches - most
 
 
 @cache
@@ -229,6 +231,21 @@ def _moves(schedule: str, stages: int, microbatches: int, interleave: int) -> tu
         moves += [(at, ("end", True)) for at in range(interleave)]
         found.append(tuple((*move, len(list(alike))) for move, alike in groupby(moves)))
     return tuple(found)
+
+
+def _parted(moves: Moves) -> Moves:
+    """Moves in which the passes of a turn come the other way round: a run may let go of what the backward pass frees before
+    it has what the forward pass keeps."""
+    found: list[tuple[int, Key, int]] = []
+    for move in moves:
+        if not found or (found[-1][1][0], move[1][0]) != ("forward", "backward"):
+            found.append(move)
+            continue
+        at, key, times = found.pop()
+        found += [(at, key, times - 1)] if times > 1 else []
+        found += [(*move[:2], 1), (at, key, 1)]
+        found += [(*move[:2], move[2] - 1)] if move[2] > 1 else []
+    return found
 
 
 def _orders(schedule: str, stages: int, microbatches: int, interleave: int) -> list[list[tuple[int, Key]]]:
@@ -244,11 +261,11 @@ def _orders(schedule: str, stages: int, microbatches: int, interleave: int) -> l
     return found
 
 
-def _stage(mine: Sequence[Held], moves: Moves, more: int, microbatches: int) -> StageMemory:
+def _stage(mine: Sequence[Held], moves: Moves, sure: Moves, more: int, microbatches: int) -> StageMemory:
     """A stage that goes about its moves, and so many more microbatches of all."""
     given = sum((each.given + microbatches * each.each for each in mine), np.zeros(len(OWNERS)))
     at_peak = given + _peak([each.passes for each in mine], moves, more)
-    least = _given(mine, microbatches) + _least(mine, moves, more)
+    least = _given(mine, microbatches) + _least(mine, sure, more)
     return StageMemory(given=_by_owner(given), at_peak=_by_owner(at_peak), least=least)
 
 

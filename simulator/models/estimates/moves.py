@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from simulator.passes.pipeline.schedules import schedule
+from simulator.passes.pipeline.schedules import partners, schedule
 
 _DOES = ("forward", "backward", "weights")
 
@@ -42,12 +42,14 @@ by which that leaves its stage and gets to another one, and which one that is, -
 @dataclass(frozen=True, slots=True)
 class Moves:
     """All passes in the order of the program, of so many stages and microbatches: what they are by number, (what it does,
-    chunk); rows; how many slots, the last of which nothing takes in, and lanes there are."""
+    chunk); rows, and by row whether it goes on `beside` the one before of its stage; how many slots, the last of which
+    nothing takes in, and lanes there are."""
 
     stages: int
     microbatches: int
     passes: tuple[tuple[str, int], ...]
     rows: tuple[Move, ...]
+    beside: tuple[bool, ...]
     slots: int
     lanes: int
 
@@ -67,7 +69,8 @@ def moves_of(name: str, stages: int, microbatches: int, interleave: int) -> Move
         target = numbers[given] * microbatches + number if given is not None else slots
         source = key * microbatches + number
         rows.append((key, number, at % stages, source, target, out_lane, in_lane, there))
-    return Moves(stages, microbatches, passes, tuple(rows), slots + 1, 2 * len(_DOES) * stages)
+    beside = tuple(partners(name, ((row[2], passes[row[0]][0]) for row in rows)))
+    return Moves(stages, microbatches, passes, tuple(rows), beside, slots + 1, 2 * len(_DOES) * stages)
 
 
 def _fixed(does: str, at: int, stages: int, chunks: int) -> tuple[tuple[str, int] | None, int, int, int]:

@@ -8,7 +8,7 @@ last pass stand the reductions of gradients and the optimizer's step; before the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.models.estimates.chunks import ChunkSort
@@ -17,6 +17,10 @@ from simulator.models.estimates.program import LEFT
 from simulator.models.estimates.rows import COMPUTE, FIRST, Binder, Rows, Sections
 from simulator.models.estimates.stages import UNBOUND, ChunkPasses, Pass, Paths
 from simulator.models.estimates.work import Work
+from simulator.passes.pipeline.turns import within
+
+HOST = "host"
+"""The queue of what issues kernels."""
 
 PASSES = ("forward", "backward", "weights")
 
@@ -104,6 +108,18 @@ def _in_queues(rows: Rows) -> dict[str, float]:
     return found
 
 
+def _busy(rows: Rows, inside: Collection[str]) -> dict[str, float]:
+    """Seconds of every queue that rows have something for, of others than compute what is done while the pass goes on; of
+    the host what it takes to issue them."""
+    found: dict[str, float] = {}
+    for stretch in rows:
+        for kernel, price in zip(stretch.kernels, stretch.prices, strict=True):
+            if price.queue == COMPUTE or not set(kernel.ops).isdisjoint(inside):
+                found[price.queue] = found.get(price.queue, 0.0) + stretch.count * price.least
+            found[HOST] = found.get(HOST, 0.0) + stretch.count * price.issue
+    return found
+
+
 def _queues(rows: Sections) -> dict[str, str]:
     """The queue of each op that sends something in a pass of a microbatch."""
     found: dict[str, str] = {}
@@ -160,11 +176,12 @@ class _Walks:
             self._known[name] = (self._paths(walks[0], name), self._paths(walks[1], name))
         rows = self._rows[name, False]
         seconds = _in_queues(rows).get(self._beside, 0.0)
+        busy = _busy(rows, within(self._sort.structure.chunk.section(name)))
         if name != self._sort.structure.chunk.final or not self._holds_up:
-            return Pass(*self._known[name], serial, replace(UNBOUND, beside=seconds))
+            return Pass(*self._known[name], serial, replace(UNBOUND, beside=seconds), busy)
         course = self._courses.of(self._sort, (name,), rows, self._makes[name])
         by_beside = self._paths(self._from_beside().through(course, rows), name)
-        return Pass(*self._known[name], serial, replace(by_beside, beside=max(by_beside.beside, seconds)))
+        return Pass(*self._known[name], serial, replace(by_beside, beside=max(by_beside.beside, seconds)), busy)
 
     def _from_beside(self) -> Walk:
         """From when the queue beside compute is free: what passes before have left is there if that is where it is made."""

@@ -4,7 +4,7 @@ Model: a stage goes about its passes in the order of the schedule (`simulator.pa
 comes from the chunk before or behind it, by a transfer. Two recurrences: `earliest`, in which a pass begins when its stage's
 compute queue is free and its input is there, and ends for the next chunk and for its own queue as its longest paths say,
 and in which the busiest queue beside compute goes about what passes leave to it in their order, too, and holds up a pass
-whose paths say so;
+whose paths say so; passes that are a turn begin it together, and it lasts at least as long as any queue has to do for both;
 and `serial`, in which a chip does one thing at a time, transfers included, in program order.
 Law: both are max-plus linear in times. Where every pass of every chunk is a period behind that of the microbatch before it,
 for as many microbatches as a stage ever has ahead, it stays so: more microbatches add so many periods. They are not gone
@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from simulator.models.estimates.moves import Moves, moves_of
-from simulator.models.estimates.stages import NEVER, UNBOUND, Pass, Pipe
+from simulator.models.estimates.sharing.turns import Turns
+from simulator.models.estimates.stages import NEVER, UNBOUND, Numbers, Pass, Pipe
 
 _SAME = 1e-9
 _FEW = 6
@@ -59,21 +60,7 @@ class _Walked:
     beside: Sequence[Sequence[Any]] = ()
 
 
-_Walk = Callable[[Moves, Sequence[Pipe], "_Numbers"], _Walked]
-
-
-class _Numbers:
-    """How to go about the times of pipelines: one alone has floats, several have columns."""
-
-    def __init__(self, count: int) -> None:
-        self._alone = count == 1
-        self.larger: Callable[[Any, Any], Any] = max if self._alone else np.maximum
-        self.nothing: Any = 0.0 if self._alone else np.zeros(count)
-        self.never: Any = NEVER if self._alone else np.full(count, NEVER)
-
-    def of(self, values: Sequence[float]) -> Any:
-        """A number of each pipeline."""
-        return values[0] if self._alone else np.asarray(values)
+_Walk = Callable[[Moves, Sequence[Pipe], Numbers], _Walked]
 
 
 def _ends(pipes: Sequence[Pipe], walk: _Walk) -> list[float]:
@@ -107,7 +94,7 @@ def _alike(pipes: Sequence[Pipe], wanted: Sequence[int], counts: Sequence[int]) 
 def _walked(pipes: Sequence[Pipe], microbatches: int, walk: _Walk) -> _Walked:
     one = pipes[0]
     moves = moves_of(one.schedule, one.stages, microbatches, one.interleave)
-    return walk(moves, pipes, _Numbers(len(pipes)))
+    return walk(moves, pipes, Numbers(len(pipes)))
 
 
 def _extended(pipes: Sequence[Pipe], mine: Sequence[int], fewer: int, walk: _Walk) -> dict[int, float]:
@@ -145,22 +132,25 @@ def _extended(pipes: Sequence[Pipe], mine: Sequence[int], fewer: int, walk: _Wal
     return {at: end for at, end, holds in zip(mine, whole.tolist(), goes_on.tolist(), strict=True) if holds}
 
 
-def _earliest(moves: Moves, pipes: Sequence[Pipe], numbers: _Numbers) -> _Walked:
+def _earliest(moves: Moves, pipes: Sequence[Pipe], numbers: Numbers) -> _Walked:
     passes = [_path_numbers(pipes, does, at, numbers) for does, at in moves.passes]
     larger, last = numbers.larger, moves.microbatches - 1
     moves_on_late = pipes[0].blocking
+    turns = Turns(moves, pipes, numbers) if any(moves.beside) else None
     free = [numbers.nothing] * moves.stages
     came, lanes = [numbers.never] * moves.slots, [numbers.nothing] * moves.lanes
     ends: list[list[Any]] = [[] for _ in passes]
     besides: list[list[Any]] = [[] for _ in passes]
     end = numbers.nothing
     beside = [numbers.nothing] * moves.stages
-    for key, number, stage, source, target, out_lane, in_lane, _ in moves.rows:
+    for at, (key, number, stage, source, target, out_lane, in_lane, _) in enumerate(moves.rows):
         done = passes[key]
         if done is None:
             continue
         by_out, by_queue, own_out, own_queue, told, final, first, left = done
         given, queue = came[source], free[stage]
+        if turns is not None:
+            queue = turns.begin(at, key, stage, given, queue)
         out = larger(given + by_out, queue + own_out)
         now = larger(given + by_queue, queue + own_queue)
         if left is not None:
@@ -175,7 +165,7 @@ def _earliest(moves: Moves, pipes: Sequence[Pipe], numbers: _Numbers) -> _Walked
             out, now = larger(out, first[0]), larger(now, first[1])
         if number == last:
             end = larger(larger(end, given + final[0]), queue + final[1])
-        free[stage] = now = larger(now, queue)
+        free[stage] = now = larger(now, queue if turns is None else turns.end(stage, free[stage]))
         ends[key].append(larger(out, now))
         if out_lane >= 0:
             out = larger(larger(out, lanes[out_lane]), lanes[in_lane]) + told
@@ -188,7 +178,7 @@ def _earliest(moves: Moves, pipes: Sequence[Pipe], numbers: _Numbers) -> _Walked
     return _Walked(end, ends, besides)
 
 
-def _path_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: _Numbers) -> tuple[Any, ...] | None:
+def _path_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: Numbers) -> tuple[Any, ...] | None:
     """Of a pass: from its input and from its queue to what it makes and to its queue's end, the transfer of what it makes;
     both to the end of all that follows it; when it is over at the earliest if it is the first; what it leaves to the queue
     beside compute, None where that is not counted. None where there is none."""
@@ -226,7 +216,7 @@ def _beside_numbers(
     )
 
 
-def _serially(moves: Moves, pipes: Sequence[Pipe], numbers: _Numbers) -> _Walked:
+def _serially(moves: Moves, pipes: Sequence[Pipe], numbers: Numbers) -> _Walked:
     seconds = [_serial_numbers(pipes, does, at, numbers) for does, at in moves.passes]
     larger, last = numbers.larger, moves.microbatches - 1
     free = [numbers.nothing] * moves.stages
@@ -249,7 +239,7 @@ def _serially(moves: Moves, pipes: Sequence[Pipe], numbers: _Numbers) -> _Walked
     return _Walked(numbers.of(end), ends)
 
 
-def _serial_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: _Numbers) -> tuple[Any, Any, Any] | None:
+def _serial_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: Numbers) -> tuple[Any, Any, Any] | None:
     """Serial seconds of a pass, of that of the last microbatch, and of the transfer of what it makes; None where there is no
     such pass."""
     mine = [pipe.chunks[at] for pipe in pipes]

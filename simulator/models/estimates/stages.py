@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from simulator.passes.pipeline.schedules import PAIRED
 
 NEVER = -math.inf
 
@@ -27,12 +32,13 @@ UNBOUND = Paths(NEVER, NEVER)
 @dataclass(frozen=True, slots=True)
 class Pass:
     """A pass of a chunk: its paths from its input, from when the compute queue is free, and from when the queue beside it
-    is; its serial seconds."""
+    is; its serial seconds; and by queue, the host's among them, the seconds for which it is `busy` with the pass."""
 
     from_input: Paths
     from_queue: Paths
     serial: float
     from_beside: Paths = UNBOUND
+    busy: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +96,24 @@ class Pipe:
     @property
     def ahead(self) -> int:
         """The most microbatches that a stage ever has ahead."""
-        return self.stages * (2 if self.interleave > 1 else 1)
+        return self.stages * (2 if self.interleave > 1 or self.schedule in PAIRED else 1) + (self.schedule in PAIRED)
 
     def told(self, does: str, at: int) -> tuple[float, float]:
         """The transfer of what a pass makes."""
         hops = self.there if does == "forward" else self.back
         return hops[at] if at < len(hops) else (0.0, 0.0)
+
+
+class Numbers:
+    """How to go about the times of pipelines: one alone has floats, several have columns."""
+
+    def __init__(self, count: int) -> None:
+        self._alone = count == 1
+        self.larger: Callable[[Any, Any], Any] = max if self._alone else np.maximum
+        self.smaller: Callable[[Any, Any], Any] = min if self._alone else np.minimum
+        self.nothing: Any = 0.0 if self._alone else np.zeros(count)
+        self.never: Any = NEVER if self._alone else np.full(count, NEVER)
+
+    def of(self, values: Sequence[float]) -> Any:
+        """A number of each pipeline."""
+        return values[0] if self._alone else np.asarray(values)

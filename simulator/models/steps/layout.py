@@ -65,7 +65,7 @@ class Parallel:
     ep: int = 1
     zero: int = 0
     microbatch: int = 1
-    schedule: Literal["gpipe", "1f1b", "interleaved", "zero_bubble"] = "1f1b"
+    schedule: Literal["gpipe", "1f1b", "interleaved", "zero_bubble", "paired"] = "1f1b"
     interleave: int = 1
     sequence: bool = True
     order: Sequence[str] = tuple(AXES)

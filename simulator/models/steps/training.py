@@ -31,6 +31,7 @@ from simulator.models.steps.stacks.families import stack_of
 from simulator.models.steps.stacks.stack import Asked
 from simulator.models.steps.storage.tied import Tie
 from simulator.passes.pipeline.pipelined import pipelined
+from simulator.passes.pipeline.schedules import PAIRED
 from simulator.passes.pipeline.step import Pipeline
 from simulator.passes.rename import own_names, renamed
 from simulator.passes.sharding.collective_matmul import collective_matmuls
@@ -134,8 +135,9 @@ class Step:
 
     @property
     def blocking(self) -> bool:
-        """Whether a stage of a pipeline waits for what it sends: Megatron-LM does, unless it is told to overlap."""
-        return self.training.engine == "megatron"
+        """Whether a stage of a pipeline waits for what it sends: Megatron-LM does, unless it is told to overlap, as it has
+        to be where passes go on beside each other."""
+        return self.training.engine == "megatron" and self.parallel.schedule not in PAIRED
 
     @property
     def _holds_returned(self) -> bool:

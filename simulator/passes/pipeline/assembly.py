@@ -17,7 +17,7 @@ from dataclasses import replace
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.passes.pipeline.renaming import Copies
 from simulator.passes.pipeline.schedules import StagePass
-from simulator.passes.pipeline.step import Backlog, Hop, Step, holder, room_for
+from simulator.passes.pipeline.step import Backlog, Hop, LeftBehind, Step, holder, room_for
 
 
 class Assembly:
@@ -47,10 +47,11 @@ class Assembly:
     def _awaited(self, step: StagePass) -> dict[str, list[str]]:
         """What ops of a pass wait for of the passes of its stage before, by their names; "" is the first op."""
         sent, left = self.backlog.awaited(step)
-        return {"": sent} | {
-            name: [self.copies[each.chunk].reference(*op, each.microbatch) for op in each.names]
-            for name, each in left.items()
-        }
+        return {"": sent} | {name: [*self._left(each)] for name, each in left.items()}
+
+    def _left(self, left: Sequence[LeftBehind]) -> Iterator[str]:
+        for each in left:
+            yield from (self.copies[each.chunk].reference(*op, each.microbatch) for op in each.names)
 
     def _held(self, number: int) -> Op:
         """What reads, when the step is over, what a chunk has made of all microbatches, and given back."""

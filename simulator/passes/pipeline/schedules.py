@@ -9,15 +9,21 @@ gradient of what it took in, which the chunk before waits for, and the gradients
 - interleaved: v chunks a stage, S microbatches at a time through each; the bubble is v times shorter.
 - zero_bubble (ZB-H1): 1f1b whose weight passes run where a stage would wait, s of them late at stage s: no stage holds
   more than S microbatches.
+- paired: as interleaved, also with one chunk a stage, with one forward pass more ahead: a forward pass and the backward pass
+  behind it are then of microbatches that do not wait for each other, and are a turn. They go on beside each other, so that
+  what one sends lies behind what the other computes, and a stage begins a turn when its last one is over. A stage holds at
+  most 2 (S - s) microbatches, or 2 (S - s) + (v - 1) S chunks of them.
 Law (equal chunks, free transfers): the bubble of gpipe and 1f1b is S - 1 times a forward and a backward pass of a stage, of
-interleaved 1/v of that, of zero_bubble S - 1 times (forward + backward of inputs - that of weights) where the last
-is the shortest.
-Source: Huang et al. 2019 (GPipe); Narayanan et al. 2021 (1F1B, interleaved); Qi et al. 2023 (ZB-H1).
+interleaved and paired 1/v of that, of zero_bubble S - 1 times (forward + backward of inputs - that of weights) where the
+last is the shortest.
+Source: Huang et al. 2019 (GPipe); Narayanan et al. 2021 (1F1B, interleaved); Qi et al. 2023 (ZB-H1); for
+paired NVIDIA Megatron-LM, core/pipeline_parallel/schedules.py and combined_1f1b.py (`overlap_moe_expert_parallel_comm`).
+DeepSeek-AI 2024 (DualPipe, section 3.2.1) pairs passes alike, of microbatches that come from both ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from hw.input import unknown
@@ -63,6 +69,17 @@ def interleaved(stages: int, microbatches: int, interleave: int) -> tuple[Order,
     """1F1B over `interleave` chunks a stage, S microbatches at a time through each: those are a multiple of stages."""
     if interleave == 1:
         return one_forward_one_backward(stages, microbatches)
+    return _over_chunks(stages, microbatches, interleave, more=0)
+
+
+def paired(stages: int, microbatches: int, interleave: int) -> tuple[Order, ...]:
+    """Passes of two microbatches in turns, over chunks as `interleaved`: as many forward passes ahead as turns go by until
+    the first microbatch is back."""
+    return _over_chunks(stages, microbatches, interleave, more=1)
+
+
+def _over_chunks(stages: int, microbatches: int, interleave: int, more: int) -> tuple[Order, ...]:
+    """1F1B, S microbatches at a time through each chunk; `more`: forward passes ahead beside those that it takes."""
     turns = range(microbatches * interleave)
     found = []
     for stage in range(stages):
@@ -74,7 +91,7 @@ def interleaved(stages: int, microbatches: int, interleave: int) -> tuple[Order,
             number = rounds * stages + place
             forward.append(StagePass("forward", number, chunk * stages + stage))
             backward.append(StagePass("backward", number, (interleave - 1 - chunk) * stages + stage))
-        ahead = 2 * (stages - 1 - stage) + (interleave - 1) * stages
+        ahead = 2 * (stages - 1 - stage) + (interleave - 1) * stages + more
         found.append(_in_turn(forward, backward, ahead))
     return tuple(found)
 
@@ -109,8 +126,16 @@ SCHEDULES: Mapping[str, Callable[[int, int, int], tuple[Order, ...]]] = {
     "1f1b": lambda stages, microbatches, _: one_forward_one_backward(stages, microbatches),
     "interleaved": interleaved,
     "zero_bubble": lambda stages, microbatches, _: zero_bubble(stages, microbatches),
+    "paired": paired,
 }
 """Every schedule by its name, given stages, microbatches and chunks a stage."""
+
+
+CHUNKED = ("interleaved", "paired")
+"""Schedules that may have several chunks a stage."""
+
+PAIRED = ("paired",)
+"""Schedules in which a backward pass goes on beside the forward pass right before it on its stage."""
 
 
 def schedule(name: str, stages: int, microbatches: int, interleave: int = 1) -> tuple[Order, ...]:
@@ -126,12 +151,21 @@ def check_schedule(name: str, stages: int, microbatches: int, interleave: int = 
     for what, count in (("stages", stages), ("microbatches", microbatches), ("interleave", interleave)):
         if count < 1:
             raise ValueError(f"{what} is {count}; a pipeline wants at least 1")
-    if interleave > 1 and name != "interleaved":
+    if interleave > 1 and name not in CHUNKED:
         raise ValueError(f"schedule {name} has one chunk a stage; {interleave} are interleaved")
     if interleave > 1 and microbatches % stages:
         raise ValueError(
             f"{microbatches} microbatches are no multiple of {stages} stages, as an interleaved schedule wants them"
         )
+
+
+def partners(name: str, steps: Iterable[tuple[int, str]]) -> list[bool]:
+    """By step, told by its stage and what it does, whether it goes on beside the one before of its stage."""
+    found, opens = [], dict[int, bool]()
+    for stage, does in steps:
+        found.append(name in PAIRED and does == "backward" and opens.get(stage, False))
+        opens[stage] = does == "forward"
+    return found
 
 
 def in_one_order(orders: Sequence[Order]) -> Order:

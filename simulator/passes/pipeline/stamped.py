@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -71,9 +71,10 @@ class _Stamped:
         sent, left = self._backlog.awaited(step)
         return {"": sent} | {name: [*self._left(each)] for name, each in left.items()}
 
-    def _left(self, left: LeftBehind) -> Iterator[int]:
-        for name, rounds in left.names:
-            yield self._chunks[left.chunk].made(left.does, left.microbatch, name, rounds)
+    def _left(self, left: Sequence[LeftBehind]) -> Iterator[int]:
+        for each in left:
+            for name, rounds in each.names:
+                yield self._chunks[each.chunk].made(each.does, each.microbatch, name, rounds)
 
     def _hold(self, number: int, chunk: ChunkStamp) -> None:
         """What a chunk has made is held until the step is over, if the pipeline is buffered."""

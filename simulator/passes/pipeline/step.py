@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from simulator.graph.copied import CopiedGroups
-from simulator.graph.items import Op, Tensor
+from simulator.graph.items import Items, Op, Tensor
 from simulator.passes.pipeline.chunks import Left, PipelineChunk, made_in, named_in
 from simulator.passes.pipeline.renaming import Options
-from simulator.passes.pipeline.schedules import Order, Pass, StagePass
+from simulator.passes.pipeline.schedules import PAIRED, Order, Pass, StagePass
+from simulator.passes.pipeline.turns import begins, ends
 
+Told = TypeVar("Told")
 Sent = TypeVar("Sent")
 """How something that was sent is told: by its name, or its value."""
 
@@ -52,6 +54,7 @@ class Step:
         self.chunks, self.pipeline = chunks, pipeline
         self.order = tuple(step for step in order if chunks[step.chunk].section(step.does))
         # the last microbatch of each pass through each chunk, which may do something else
+        self._known: dict[Hashable, Any] = {}
         self._final = {(step.does, step.chunk): step.microbatch for step in self.order}
 
     def is_last(self, step: StagePass) -> bool:
@@ -124,6 +127,20 @@ class Step:
         chunk = self.chunks[number]
         return tuple(dict.fromkeys((*chunk.makes, *chunk.makes_back, *chunk.held))) if self.pipeline.buffered else ()
 
+    def begun_by(self, step: StagePass) -> tuple[str, ...]:
+        """The kernels with which a pass begins."""
+        return self._once(begins, step)
+
+    def ended_by(self, step: StagePass) -> Left:
+        """The kernels with which a pass is over."""
+        return self._once(ends, step)
+
+    def _once(self, told: Callable[[Items], Told], step: StagePass) -> Told:
+        key = told, step.chunk, step.does, self.is_last(step)
+        if key not in self._known:
+            self._known[key] = told(self.chunks[step.chunk].section(step.does, self.is_last(step)))
+        return self._known[key]
+
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
@@ -135,6 +152,19 @@ class LeftBehind:
     does: Pass
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The passes that a stage goes about beside each other, and those of the turn `before`."""
+
+    before: list[LeftBehind]
+    passes: list[LeftBehind]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a backward pass may go on beside it."""
+        return [each.does for each in self.passes] == ["forward"]
+
+
 class Backlog(Generic[Sent]):
     """What passes of a step wait for of those of their stage before, as one goes through them in their order."""
 
@@ -143,26 +173,41 @@ class Backlog(Generic[Sent]):
         self._sent: dict[int, list[Sent]] = {}
         self._left: dict[int, list[LeftBehind]] = {}
         self._paces: dict[int, LeftBehind] = {}
+        self._turns: dict[int, Turn] = {}
 
     def sent(self, chunk: int, token: Sent) -> None:
         """A chunk has sent something that the next pass of its stage waits for, if the pipeline blocks."""
         if self._step.pipeline.blocking:
             self._sent.setdefault(chunk % self._step.pipeline.stages, []).append(token)
 
-    def awaited(self, step: StagePass) -> tuple[list[Sent], dict[str, LeftBehind]]:
+    def awaited(self, step: StagePass) -> tuple[list[Sent], Mapping[str, Sequence[LeftBehind]]]:
         """What the first op of a pass waits for of what was sent, and others, by their names, of what was left; then the
         pass has left what it does."""
         chunk, stage = self._step.chunks[step.chunk], step.chunk % self._step.pipeline.stages
-        sent, awaits = self._sent.pop(stage, []), dict[str, LeftBehind]()
+        sent, awaits = self._sent.pop(stage, []), self._turn_before(step, stage)
         if stage in self._paces:
-            awaits = dict.fromkeys(chunk.paced, self._paces[stage])
+            for name in chunk.paced:
+                awaits.setdefault(name, []).append(self._paces[stage])
         if step.does in chunk.paces:
             self._paces[stage] = LeftBehind(step.chunk, step.microbatch, chunk.paces[step.does], step.does)
         if step.does == chunk.final:
             left = self._left.setdefault(stage, [])
-            awaits |= {name: left[-back] for name, back in chunk.awaits.items() if back <= len(left)}
+            for name, back in chunk.awaits.items():
+                if back <= len(left):
+                    awaits.setdefault(name, []).append(left[-back])
             left += (LeftBehind(step.chunk, step.microbatch, names, step.does) for names in chunk.leaves)
         return sent, awaits
+
+    def _turn_before(self, step: StagePass, stage: int) -> dict[str, list[LeftBehind]]:
+        """What a pass of a stage that goes turn by turn waits for of the turn before; nothing where queues do."""
+        if self._step.pipeline.schedule not in PAIRED:
+            return {}
+        turn = self._turns.get(stage, Turn([], []))
+        if not (step.does == "backward" and turn.is_open):
+            turn = Turn(turn.passes, [])
+        self._turns[stage] = turn
+        turn.passes.append(LeftBehind(step.chunk, step.microbatch, self._step.ended_by(step), step.does))
+        return {name: list(turn.before) for name in self._step.begun_by(step)} if turn.before else {}
 
 
 def holder(name: str, place: Options) -> Op:

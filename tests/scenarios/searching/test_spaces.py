@@ -54,7 +54,7 @@ def test_one_chunk_a_stage_interleaved_is_1f1b(tmp_path: Path) -> None:
     told = json.loads(overlapse("search", file, *asked, "--json").stdout)
     assert told["twin_reasons"] == {
         "with one chunk a stage interleaved is 1f1b": 1,
-        "chunks a stage are of the interleaved schedule: others have one": 1,
+        "chunks a stage are of the schedules interleaved and paired: others have one": 1,
     }
     assert told["twins"] + told["refused"] < told["candidates"]
 

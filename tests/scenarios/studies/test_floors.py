@@ -37,7 +37,7 @@ SPACE: dict[str, list[Any]] = {
     "zero": [0, 1, 2, 3],
     "microbatch": [1, 3],
     "recompute": ["none", "full"],
-    "schedule": ["1f1b", "gpipe", "zero_bubble", "interleaved"],
+    "schedule": ["1f1b", "gpipe", "zero_bubble", "interleaved", "paired"],
     "interleave": [1, 2],
 }
 

@@ -97,6 +97,8 @@ def test_a_row_of_todays_megatron_is_told_as_it_ran() -> None:
     assert (apart.parallel.overlap_gradients, apart.parallel.zero, apart.options.dispatch) == (False, 3, "compiled")
     experts = told(modern(model="qwen3_30b_a3b", tp="1", dp="4", cp="2", ep="4", layers=""))
     assert (experts.parallel.ep, experts.parallel.dp, experts.parallel.cp) == (4, 1, 2)
+    turns = {"pp": "2", "tp": "1", "dp": "4", "layers": ""}
+    assert [told(modern(**turns, schedule=said)).parallel.schedule for said in ("", "paired")] == ["1f1b", "paired"]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,7 @@ def test_a_row_of_todays_megatron_is_told_as_it_ran() -> None:
         ({"framework": "abacus"}, "framework abacus is not known"),
         ({"dtype": "fp4"}, "fp4 with Megatron-Core"),
         ({"model": "llama9"}, "llama9"),
+        ({"schedule": "pair"}, "schedule pair is not known"),
         ({"model": "resnet50"}, "resnet50 is no transformer"),
         ({"ep": "3"}, "experts lie on more chips"),
         ({"dispatch": "pigeon"}, "dispatch pigeon is not known"),

@@ -12,7 +12,7 @@ import pytest
 
 from hw import Mesh, System, load_chip, parse_topology
 from simulator import Estimate, Estimator, Parallel, RunOptions, Training, simulate, train_graph
-from simulator.models import Transformer
+from simulator.models import Moe, Transformer
 from tests.support.models import megatron
 
 MEASURED = RunOptions(calibration="measured", dispatch="graph")
@@ -67,6 +67,28 @@ def test_the_more_cores_are_held_the_longer_it_takes() -> None:
     assert times == sorted(times)
     assert times[0] < times[-1]
     assert [step.earliest for step in steps] == pytest.approx([times[0]] * len(steps))
+
+
+def test_in_turns_kernels_are_beside_what_the_other_pass_exchanges() -> None:
+    """Without turns a pass waits for its exchanges, and no kernel has fewer cores for them."""
+    sparse = replace(NARROW, moe=Moe(experts=8, top_k=2, d_expert=4096))
+    turns = Parallel(pp=2, ep=4, schedule="paired")
+    training = Training(batch=4 * 12, seq=2048)
+
+    def of(parallel: Parallel, cores: int) -> Estimate:
+        return Estimator(sparse, node(cores), MEASURED).estimate(parallel, training)
+
+    few, many = (of(turns, cores) for cores in (4, 48))
+    assert few.earliest == pytest.approx(many.earliest, rel=1e-9)
+    assert many.expected > 1.03 * few.expected
+    alone = [of(replace(turns, schedule="1f1b"), cores).expected for cores in (4, 48)]
+    assert alone[1] == pytest.approx(alone[0], rel=0.02)
+    ready = replace(MEASURED, order="ready")
+    placed = replace(node(), mesh=Mesh(turns.mesh))
+    run_s = simulate(train_graph(sparse, turns, training), placed, ready).time_s
+    found = Estimator(sparse, node(), ready).estimate(turns, training)
+    assert found.earliest < found.expected <= run_s * 1.01
+    assert found.expected > 0.85 * run_s
 
 
 def test_where_no_core_is_held_nothing_is_slower() -> None:

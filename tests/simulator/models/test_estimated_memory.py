@@ -34,7 +34,7 @@ LAYOUTS = st.builds(
     sequence=st.booleans(),
     prefetch=st.integers(0, 3),
     overlap_gradients=st.booleans(),
-    schedule=st.sampled_from(["gpipe", "1f1b", "zero_bubble"]),
+    schedule=st.sampled_from(["gpipe", "1f1b", "zero_bubble", "paired"]),
 )
 HOW = st.fixed_dictionaries(
     {

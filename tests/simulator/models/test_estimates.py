@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from analysis import Summary
 from analysis.runs import holdings
 from hw import SpecError, System, load_chip, parse_topology
-from simulator import Estimate, Estimator, Parallel, Result, RunOptions, Training, simulate, train_graph
+from simulator import PAIRED, Estimate, Estimator, Parallel, Result, RunOptions, Training, simulate, train_graph
 from simulator.models import Attention, Embedding, Ffn, Head, Moe, Norm, Position, Transformer
 from tests.support.models import SMALL, system_for
 
@@ -46,6 +46,8 @@ def both(
     """An estimate and a run of a step of so many microbatches."""
     training = Training(batch=parallel.replicas * parallel.microbatch * micro, seq=SEQ, **how)
     options, system = options or RunOptions(), system_for(parallel, node=8)
+    if parallel.schedule in PAIRED:
+        options = replace(options, order="ready")
     result = simulate(train_graph(model, parallel, training), system, options)
     return Estimator(model, system, options).estimate(parallel, training), result
 
@@ -59,7 +61,7 @@ SIZES = st.fixed_dictionaries(
         "microbatch": st.sampled_from((1, 2)),
         "sequence": st.booleans(),
         "overlap_gradients": st.booleans(),
-        "schedule": st.sampled_from(("gpipe", "1f1b", "zero_bubble")),
+        "schedule": st.sampled_from(("gpipe", "1f1b", "zero_bubble", "paired")),
     }
 )
 HOW = st.fixed_dictionaries(
@@ -93,13 +95,28 @@ def test_the_bounds_are_those_of_the_run_and_hold(
         (Parallel(tp=2, cp=2, pp=2), 2, FIVE),
         (Parallel(cp=4, context="all_to_all"), 1, FIVE),
         (Parallel(pp=2, interleave=2, schedule="interleaved"), 4, FIVE),
+        (Parallel(pp=2, interleave=2, schedule="paired"), 4, FIVE),
+        (Parallel(pp=2, ep=4, schedule="paired"), 6, SPARSE),
+        (Parallel(pp=2, ep=4, expert_nodes=4, schedule="paired"), 6, SPARSE),
         (Parallel(ep=2, tp=2, dp=2, zero=1), 2, SPARSE),
         (Parallel(pp=2, layers=(1, 4)), 3, FIVE),
         (Parallel(pp=3, layers=(0, 5, 0)), 3, FIVE),
         (Parallel(pp=2, dp=2, tp=2), 2, BIASED),
         (Parallel(dp=4, zero=2, shard=2), 2, FIVE),
     ],
-    ids=["context", "exchange", "interleaved", "experts", "uneven", "bare_ends", "tied", "groups"],
+    ids=[
+        "context",
+        "exchange",
+        "interleaved",
+        "turns_of_chunks",
+        "turns",
+        "turns_over_nodes",
+        "experts",
+        "uneven",
+        "bare_ends",
+        "tied",
+        "groups",
+    ],
 )
 def test_other_ways_to_share_the_work(parallel: Parallel, micro: int, model: Transformer) -> None:
     check_bounds(*both(parallel, micro, model))
@@ -132,7 +149,7 @@ def test_of_one_chip_without_overlap_nothing_is_left_open() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zero_bubble"])
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zero_bubble", "paired"])
 def test_many_microbatches_are_as_many_periods(schedule: Any) -> None:
     # two stages: from the ninth microbatch on nothing is walked through any more
     found, result = both(Parallel(pp=2, schedule=schedule), 30, SHORT)
@@ -281,7 +298,7 @@ def test_many_at_once_are_what_each_is_alone() -> None:
     """Of layouts that go about the same passes, more than are gone through one by one, times are columns."""
     system = System(load_chip("h100_sxm"), system_for(Parallel(tp=2, pp=4), node=8).topology)
     sizes = [Parallel(tp=2, pp=4, zero=zero, sequence=sequence) for zero in (0, 1) for sequence in (False, True)]
-    schedules: tuple[Any, ...] = ("gpipe", "1f1b", "zero_bubble")
+    schedules: tuple[Any, ...] = ("gpipe", "1f1b", "zero_bubble", "paired")
     asked = [
         (replace(each, schedule=schedule), Training(batch=batch, seq=SEQ, recompute=recompute))
         for each in sizes

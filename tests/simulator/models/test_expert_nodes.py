@@ -16,7 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import Mesh, SpecError, System, load_chip, parse_topology
-from simulator import Inference, Parallel, Result, RunOptions, Training, inference_graph, simulate, train_graph
+from simulator import (
+    Estimator,
+    Inference,
+    Parallel,
+    Result,
+    RunOptions,
+    Training,
+    inference_graph,
+    simulate,
+    train_graph,
+)
 from simulator.models import Moe, Transformer
 from simulator.models.steps.sizes import nodes_of_token
 from tests.support.models import SMALL
@@ -104,6 +114,16 @@ def test_deepseek_v3_sends_a_token_to_three_or_four_of_eight_nodes() -> None:
 def test_a_thin_network_between_nodes_is_waited_for_less() -> None:
     plain, nodes = (step(Parallel(ep=16, expert_nodes=count)) for count in (1, 4))
     assert nodes.time_s < plain.time_s
+
+
+@pytest.mark.parametrize("count", [2, 4, 8, 16])
+def test_estimates_know_of_any_number_of_nodes(count: int) -> None:
+    parallel = Parallel(ep=16, expert_nodes=count)
+    run = step(parallel)
+    training = Training(batch=parallel.replicas, seq=SEQ)
+    found = Estimator(MODEL, run.plan.system, RunOptions(overlap="full")).estimate(parallel, training)
+    assert found.earliest <= run.time_s * (1 + 1e-9)
+    assert found.earliest >= 0.5 * run.time_s
 
 
 @pytest.mark.parametrize("count", [0, 3])

@@ -269,7 +269,7 @@ def test_what_a_family_does_not_have_is_refused() -> None:
         forward_graph(ENCODER, Parallel(pp=2), Forward(batch=2, seq=SEQ))
 
 
-@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zero_bubble"])
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zero_bubble", "paired"])
 def test_a_pipeline_of_an_encoder_does_the_same_matmuls(schedule: Any) -> None:
     result = run(ENCODER, Parallel(pp=2, schedule=schedule), many=4)
     got = sum(each.kernel.matrix_flops for each in result.plan.kernels)

@@ -63,7 +63,7 @@ SIZES = st.fixed_dictionaries(
         "tp": st.sampled_from((1, 2)),
         "pp": st.sampled_from((1, 2, 4)),
         "zero": st.sampled_from((2, 3)),
-        "schedule": st.sampled_from(("gpipe", "1f1b", "zero_bubble")),
+        "schedule": st.sampled_from(("gpipe", "1f1b", "zero_bubble", "paired")),
         "overlap_gradients": st.booleans(),
     }
 )

@@ -28,7 +28,7 @@ from tests.support.training_steps import SEQ, alone, flops_of_all, peak, step
         dp=st.sampled_from([1, 2]),
         tp=st.sampled_from([1, 2]),
         zero=st.integers(0, 3),
-        schedule=st.sampled_from(["gpipe", "1f1b", "zero_bubble"]),
+        schedule=st.sampled_from(["gpipe", "1f1b", "zero_bubble", "paired"]),
     ),
     st.integers(1, 4),
     st.sampled_from(["none", "full"]),

@@ -36,7 +36,7 @@ LAYOUTS = st.builds(
     dp=st.sampled_from([1, 2]),
     tp=st.sampled_from([1, 2]),
     zero=st.integers(0, 2),
-    schedule=st.sampled_from(["gpipe", "1f1b", "zero_bubble"]),
+    schedule=st.sampled_from(["gpipe", "1f1b", "zero_bubble", "paired"]),
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator import SCHEDULES, schedule
+from simulator import CHUNKED, SCHEDULES, schedule
 from simulator.passes.pipeline.schedules import Order, StagePass, in_one_order
 
 
@@ -45,7 +45,7 @@ SIZES = st.tuples(
 @given(SIZES)
 def test_every_stage_does_every_pass_once_in_an_order_that_can_be(sizes: tuple[str, int, int, int, int]) -> None:
     name, stages, interleave, microbatches, rounds = sizes
-    interleave = interleave if name == "interleaved" else 1
+    interleave = interleave if name in CHUNKED else 1
     microbatches = stages * rounds if interleave > 1 else microbatches
     orders = schedule(name, stages, microbatches, interleave)
     passes = ("forward", "backward", "weights") if name == "zero_bubble" else ("forward", "backward")
@@ -67,12 +67,13 @@ def test_the_bubble_is_that_of_the_closed_forms(stages: int, rounds: int, forwar
     microbatches = stages * rounds
     lasts = {"forward": forward, "backward": backward}
     both = forward + backward
-    for name in ("gpipe", "1f1b"):
+    for name in ("gpipe", "1f1b", "paired"):
         assert ends_at(schedule(name, stages, microbatches), lasts) == (microbatches + stages - 1) * both
     for interleave in (2, 3, 4):
-        orders = schedule("interleaved", stages, microbatches, interleave)
-        # each chunk is a v-th of a stage, and so the same bubble in passes is a v-th of it in time
-        assert ends_at(orders, lasts) == (microbatches * interleave + stages - 1) * both
+        for name in CHUNKED:
+            orders = schedule(name, stages, microbatches, interleave)
+            # each chunk is a v-th of a stage, and so the same bubble in passes is a v-th of it in time
+            assert ends_at(orders, lasts) == (microbatches * interleave + stages - 1) * both
 
 
 @given(st.integers(1, 16), st.integers(0, 20), *[st.integers(1, 6)] * 3)
@@ -97,6 +98,7 @@ def test_late_weights_fill_the_bubble_of_zero_bubble(
     [
         (("1f1", 2, 2), "did you mean '1f1b'"),
         (("interleaved", 4, 6, 2), "6 microbatches are no multiple of 4 stages"),
+        (("paired", 4, 6, 2), "6 microbatches are no multiple of 4 stages"),
         (("1f1b", 4, 8, 2), "schedule 1f1b has one chunk a stage"),
         (("gpipe", 0, 8), "stages is 0"),
         (("gpipe", 2, 0), "microbatches is 0"),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import SpecError
-from simulator import Op, OpGraph, Pipeline, PipelineChunk, Repeat, Round, parse_graph, pipelined, simulate
+from simulator import CHUNKED, Op, OpGraph, Pipeline, PipelineChunk, Repeat, Round, parse_graph, pipelined, simulate
 from simulator.graph.copied import Copied, CopiedGroups
 from simulator.graph.items import every_op
 from tests.support.pipelines import Lasting, lasting_chunks, layered_chunks
@@ -47,8 +47,8 @@ def check_same(stamped: OpGraph, written: OpGraph) -> None:
 @settings(max_examples=30)
 @given(st.data())
 def test_stamped_is_written_out(data: st.DataObject) -> None:
-    schedule = data.draw(st.sampled_from(["gpipe", "1f1b", "interleaved", "zero_bubble"]))
-    interleave = data.draw(st.integers(1, 2)) if schedule == "interleaved" else 1
+    schedule = data.draw(st.sampled_from(["gpipe", "1f1b", "interleaved", "zero_bubble", "paired"]))
+    interleave = data.draw(st.integers(1, 2)) if schedule in CHUNKED else 1
     stages, times = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
     count = stages * interleave
     if schedule == "zero_bubble":
@@ -141,7 +141,7 @@ def test_what_waits_for_passes_before_is_written_out(data: st.DataObject) -> Non
     that wait for what a pass of their stage before, of whatever chunk, has left."""
     schedule = data.draw(st.sampled_from(["gpipe", "1f1b", "interleaved"]))
     stages, times = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
-    count = stages * (2 if schedule == "interleaved" else 1)
+    count = stages * (2 if schedule in CHUNKED else 1)
     layers = data.draw(st.integers(1, 3))
     chunks = [_leaving(chunk, data) for chunk in layered_chunks(count, layers=layers)]
     pipeline = Pipeline(

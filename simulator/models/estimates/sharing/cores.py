@@ -7,6 +7,8 @@ kernels are slowed by that part alike, and its longest paths are gone through on
 later. The last microbatch has the reductions behind it, too, and the first one the gathers before it.
 Collectives of two queues that share wires are at work at the same time, since the end of a block begins both: they slow
 each other, and hold the cores of both until the bytes of both are there.
+Where passes go on in turns, collectives lie behind the kernels of another pass: as many of them as there are seconds of
+kernels are beside some, and two passes have what one has of each, twice.
 Assumes: collectives lie evenly over the kernels of their pass; those in the queue of kernels are beside nothing. That a
 collective waits until a kernel gives cores back is not counted: it comes within a few thousandths of a run as it is.
 """
@@ -22,14 +24,15 @@ from simulator.models.estimates.stages import ChunkPasses, Paths
 from simulator.ops.kernel import Kernel
 
 
-def beside_collectives(rows: Sections, passes: ChunkPasses, prices: Prices) -> Sections | None:
+def beside_collectives(rows: Sections, passes: ChunkPasses, prices: Prices, in_turns: bool) -> Sections | None:
     """Rows with kernels as slow as collectives beside them make them; None where none holds cores. `passes`: how long they
-    take as long as nothing is shared."""
+    take as long as nothing is shared; `in_turns`: each beside another one."""
     if not any(price.cores for each in rows.values() for _, price, _ in _sent(each)):
         return None
     found = dict(rows)
     for name, each in passes.passes.items():
-        found[name, False] = _slowed(rows[name, False], (), _latest(each.from_input, each.from_queue), prices)
+        over_s = 0.0 if in_turns else _latest(each.from_input, each.from_queue)
+        found[name, False] = _slowed(rows[name, False], (), over_s, prices)
     for name, each in passes.last.items():
         behind = rows["end", False] if name == list(passes.last)[-1] else ()
         over_s = _latest(each.from_input, each.from_queue)
@@ -71,7 +74,7 @@ def _slowed(rows: Rows, others: Rows, over_s: float, prices: Prices) -> Rows:
     kernels_s = sum(times * price.least for _, price, times in _computed(rows))
     slowed_s = kernels_s + sum(times * more[price] for _, price, times in _computed(rows))
     others_s = sum(times * price.least for _, price, times in _computed(others))
-    alone_s = max(over_s, beside.seconds)
+    alone_s = max(over_s, beside.seconds, kernels_s)
     together_s = min(kernels_s + others_s + beside.seconds - alone_s, kernels_s, beside.seconds)
     if together_s <= 0.0 or slowed_s <= kernels_s:
         return rows
