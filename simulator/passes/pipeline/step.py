@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from simulator.graph.copied import CopiedGroups
-from simulator.graph.items import Items, Op, Tensor
+from simulator.graph.items import Op, Tensor
 from simulator.passes.pipeline.chunks import Left, PipelineChunk, made_in, named_in
 from simulator.passes.pipeline.renaming import Options
 from simulator.passes.pipeline.schedules import PAIRED, Order, Pass, StagePass
 from simulator.passes.pipeline.turns import begins, ends
 
-Told = TypeVar("Told")
 Sent = TypeVar("Sent")
 """How something that was sent is told: by its name, or its value."""
 
@@ -54,7 +53,7 @@ class Step:
         self.chunks, self.pipeline = chunks, pipeline
         self.order = tuple(step for step in order if chunks[step.chunk].section(step.does))
         # the last microbatch of each pass through each chunk, which may do something else
-        self._known: dict[Hashable, Any] = {}
+        self._known: dict[tuple[int, Pass, bool], tuple[tuple[str, ...], Left]] = {}
         self._final = {(step.does, step.chunk): step.microbatch for step in self.order}
 
     def is_last(self, step: StagePass) -> bool:
@@ -129,16 +128,17 @@ class Step:
 
     def begun_by(self, step: StagePass) -> tuple[str, ...]:
         """The kernels with which a pass begins."""
-        return self._once(begins, step)
+        return self._bounds(step)[0]
 
     def ended_by(self, step: StagePass) -> Left:
         """The kernels with which a pass is over."""
-        return self._once(ends, step)
+        return self._bounds(step)[1]
 
-    def _once(self, told: Callable[[Items], Told], step: StagePass) -> Told:
-        key = told, step.chunk, step.does, self.is_last(step)
+    def _bounds(self, step: StagePass) -> tuple[tuple[str, ...], Left]:
+        key = step.chunk, step.does, self.is_last(step)
         if key not in self._known:
-            self._known[key] = told(self.chunks[step.chunk].section(step.does, self.is_last(step)))
+            items = self.chunks[step.chunk].section(step.does, self.is_last(step))
+            self._known[key] = begins(items), ends(items)
         return self._known[key]
 
 

@@ -130,12 +130,14 @@ def times_of(run: Result) -> tuple[dict[StagePass, float], dict[StagePass, float
     begins: dict[StagePass, float] = {}
     ends: dict[StagePass, float] = {}
     frame = timeline_frame(run)
-    for row in frame[frame["queue"] == "compute"].itertuples():
-        name, _, rest = str(row.op).partition(".s")
+    frame = frame[frame["queue"] == "compute"]
+    columns = (frame[name].tolist() for name in ("op", "begin", "end"))
+    for op, begin, end in zip(*columns, strict=True):
+        name, _, rest = str(op).partition(".s")
         chunk, _, microbatch = rest.partition(".m")
         step = StagePass("forward" if name in ("a", "y", "held") else "backward", int(microbatch), int(chunk))
-        begins[step] = min(begins.get(step, row.begin), row.begin)
-        ends[step] = max(ends.get(step, row.end), row.end)
+        begins[step] = min(begins.get(step, begin), begin)
+        ends[step] = max(ends.get(step, end), end)
     return begins, ends
 
 
