@@ -250,6 +250,9 @@ def test_wires_and_hosts_and_chips_that_meet_nobody_are_as_fast() -> None:
 
     for lines in (gather, matmul, given, far):
         assert seconds(lines, 0.05) == seconds(lines, 0.0)
+    graph = parse_graph([*matmul, *gather], {"B": 4096, "D": 8192, "F": 8192})
+    usual, slow = (simulate(graph, node, RunOptions(spread=each)).plan.kernels[1].times_s for each in (0.0, 0.05))
+    assert usual == slow != {}  # what a collective reads and writes is as fast as its wires
     for options in ({}, {"calibration": "measured"}, eager):
         assert seconds([*matmul, *gather], 0.05, **options) > seconds([*matmul, *gather], 0.0, **options)
 
