@@ -66,9 +66,10 @@ class WorkloadSpec(Spec):
     eager: Flag | Literal["loss"] = Field(
         default=False, description="ops of PyTorch without a compiler, and what they keep; or those of the loss alone"
     )
-    engine: Literal["plain", "megatron", "pytorch"] = Field(
+    engine: Literal["plain", "megatron", "pytorch", "fsdp1"] = Field(
         default="plain",
-        description="whose training step: megatron adds up in place and gathers again, pytorch holds what FSDP2 does",
+        description="whose training step: megatron adds up in place and gathers again, pytorch holds what FSDP2 does, "
+        "fsdp1 puts gradients together and divides them",
     )
     attention: Literal["flash", "standard", "fused_softmax"] = Field(
         default="flash", description="how training carries out attention: fused, or with its scores in memory"

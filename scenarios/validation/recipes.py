@@ -8,9 +8,10 @@ sharding; none has a number that is fitted.
 - Megatron Core as of 2025 (ZeRO-1): bf16 with fp32 gradients and masters, the optimizer shared out, flash attention,
   models of Llama's shape (gated, RMS norms, rotated, no biases, a head of its own), nothing overlapped, gradients
   clipped.
-- FSDP of PyTorch as of 2023: bf16 with fp32 masters, weights (FULL_SHARD) or gradients and optimizer (SHARD_GRAD_OP) shared
-  out, gathered and reduced in the open, flash attention, no biases, tied embeddings, gradients clipped, ops that a host
-  issues one by one; before PyTorch 2.1 (rows whose notes say PURE) a block is recomputed to its end.
+- FSDP of PyTorch as of 2023: bf16 with fp32 masters, weights (FULL_SHARD) or gradients and optimizer (SHARD_GRAD_OP)
+  shared out, gathered and reduced in the open (`engine: fsdp1`), flash attention, no biases, tied embeddings, gradients
+  clipped, ops that a host issues one by one; before PyTorch 2.1 (rows whose notes say PURE) a block is recomputed to its
+  end.
 Assumes: learned positions, GELU; one sequence a microbatch and no interleaving where a row does not say; nodes of eight.
 Source: Narayanan et al. 2021; Korthikanti et al. 2022; Bang et al. 2024 (vTrain), its repository's configuration (1F1B, full
 recomputation); mosaicml/llm-foundry scripts/train/benchmarking (README.md; submit_benchmarks.py, whose first version has the
@@ -211,10 +212,11 @@ def _fsdp(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Para
     training = Training(
         batch=sizes["global_batch"],
         seq=sizes["seq"],
-        precision=_BF16,
+        precision=replace(_BF16, gradients="fp32") if row.text("system") == _ON_MANY else _BF16,
         recompute="whole" if asked == "full" and _TO_ITS_END in row.text("notes") else asked,
         clip=True,
         eager=True,
+        engine="fsdp1",
     )
     return _gpt(row, sizes, bias=False), parallel, training
 
@@ -226,6 +228,8 @@ FLASH_1, FLASH_2 = "ampere", "ampere_flash_2"
 """Whose attention libraries brought that had none of Hopper's own."""
 
 _ON_MANY = "MosaicML H100 80GB BF16 (Large Scale, >= 128 GPUs)"
+"""A table that came after October 2023 (the README of llm-foundry's pull 543 has the others alone), when Composer reduced
+gradients in fp32 (its pull 2628)."""
 
 _FLASH_2_OF = frozenset((_ON_MANY, f"MPT-{size}") for size in ("1b", "3b", "7b", "70b"))
 """What llm-foundry ran with FlashAttention-2, by system and model; all else with a kernel of Triton."""

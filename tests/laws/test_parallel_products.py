@@ -55,7 +55,7 @@ HOW = st.fixed_dictionaries(
         ),
         "recompute": st.sampled_from(["none", "selective", "full"]),
         "clip": st.booleans(),
-        "engine": st.sampled_from(["plain", "megatron", "pytorch"]),
+        "engine": st.sampled_from(["plain", "megatron", "pytorch", "fsdp1"]),
     }
 )
 

@@ -8,8 +8,12 @@ scattered inside a group and each share is added up over the groups. Gradients o
 tensor axis, but of which its chips saw other tokens or heads, are added up over it first. With ZeRO-1 and 2 each chip
 keeps all weights, and gathers what others have stepped into them; with ZeRO-1 it keeps all gradients until they are
 stepped, and with ZeRO-2 its share of them: (2 + 2 + K / N), (2 + (2 + K) / N) and, with ZeRO-3, (2 + 2 + K) / N bytes
-a parameter in bf16, K bytes of the optimizer's states, N chips.
-Source: Zhao et al. 2023 (FSDP, FlatParameter and hybrid sharding); Rajbhandari et al. 2020 (ZeRO, figure 1).
+a parameter in bf16, K bytes of the optimizer's states, N chips. PyTorch's first FSDP has weights as views of what it
+splits, so that their gradients are put together by a copy, and divides them before they are reduced (after it, too, a
+share of them, which is not told), which is another pass over all of a part's.
+Source: torch/distributed/fsdp/_flat_param.py (`_get_unflat_views_unaligned`), _runtime_utils.py (`_reduce_grad`: its
+division before reducing by a power of two near the root of the number of chips); Zhao et al. 2023 (FSDP, FlatParameter
+and hybrid sharding); Rajbhandari et al. 2020 (ZeRO, figure 1).
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ IN_PLACE = ("in_place", "true")
 class Stored:
     """How the buffers of a model are stored, gathered, reduced and stepped under a parallelism and a precision. `adds_up`:
     whether gradients of several microbatches are added up; `megatron`: as Megatron-LM does all that; `offload`: what
-    lives in the host's memory; `pytorch`: as PyTorch's own sharding does."""
+    lives in the host's memory; `pytorch`: as PyTorch's own sharding does, `flat`: as it first did."""
 
     parallel: Parallel
     precision: Precision
@@ -47,6 +51,7 @@ class Stored:
     megatron: bool = False
     offload: tuple[str, ...] = ()
     pytorch: bool = False
+    flat: bool = False
 
     @property
     def has_main(self) -> bool:
@@ -143,7 +148,11 @@ class Stored:
         if self.adds_each(buffer):
             parts = [each if each.name in added else self._added(buffer, each, ops) for each in parts]
         packed = self.packed(buffer)
-        ops.append(Op(packed, "pack", tuple(parts)))
+        if self.flat and self.sums_late(buffer):
+            apart, together = (replace(packed, name=f"{name}{packed.name}") for name in ("apart", "together"))
+            ops += [Op(apart, "pack", tuple(parts)), Op(together, "copy", (apart,)), Op(packed, "copy", (together,))]
+        else:
+            ops.append(Op(packed, "pack", tuple(parts)))
         return ops, packed
 
     def _added(self, buffer: Buffer, gradient: Tensor, ops: list[Op]) -> Tensor:

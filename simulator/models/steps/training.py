@@ -41,7 +41,7 @@ _LAST = "Z"
 
 RECOMPUTE = ("none", "selective", "alternate", "projected", "attended", "full", "whole")
 
-ENGINES = ("plain", "megatron", "pytorch")
+ENGINES = ("plain", "megatron", "pytorch", "fsdp1")
 
 OFFLOADED = ("optimizer", "activations")
 
@@ -60,7 +60,8 @@ class Training:
     gradient of logits is written over them, and buffers of the libraries are held (`simulator.models.steps.megatron`), and
     stages of a pipeline wait for what they send; or 'pytorch': FSDP2 and PyTorch's pipelines, which keep what is in no
     block gathered, pools for their streams (`simulator.models.steps.pytorch`), buffers for all that stages receive, and
-    what they make until the step is over. `attention`: the `kind` of its ops, 'flash', 'standard' or 'fused_softmax'.
+    what they make until the step is over; or 'fsdp1': the flat gradients of PyTorch's first FSDP
+    (`simulator.models.steps.buffers`). `attention`: the `kind` of its ops, 'flash', 'standard' or 'fused_softmax'.
     `dropout`: weights of attention, and what attention and networks make, are dropped in part. `offload`: what lives in
     the memory of the host, 'optimizer' or 'activations' or both (`simulator.models.steps.offloading`). `dropless`: with
     engine 'megatron' experts take all tokens that ask for them, so that its host waits for how many these are; else what
@@ -73,7 +74,7 @@ class Training:
     recompute: str | int = "none"
     clip: bool = False
     eager: bool | Literal["loss"] = False
-    engine: Literal["plain", "megatron", "pytorch"] = "plain"
+    engine: Literal["plain", "megatron", "pytorch", "fsdp1"] = "plain"
     offload: tuple[str, ...] = ()
     attention: Literal["flash", "standard", "fused_softmax"] = "flash"
     dropout: bool = False
@@ -130,8 +131,8 @@ class Step:
         parallel.cut(self.stack.layers)  # or says why not
         self.microbatches = self.stack.microbatches
         several = self.microbatches > 1
-        pytorch = training.engine == "pytorch"
-        self.stored = Stored(parallel, training.precision, several, megatron, tuple(training.offload), pytorch)
+        pytorch, flat = (training.engine == name for name in ("pytorch", "fsdp1"))
+        self.stored = Stored(parallel, training.precision, several, megatron, tuple(training.offload), pytorch, flat)
 
     @property
     def blocking(self) -> bool:

@@ -53,6 +53,17 @@ def test_parts_of_sequences_are_copied_to_their_places() -> None:
     assert pytorch.plan.inserted == ()
 
 
+@pytest.mark.parametrize(("zero", "passes"), [(1, 0), (2, 2), (3, 2)])
+def test_flat_gradients_are_put_together_and_divided(zero: int, passes: int) -> None:
+    """By PyTorch's first FSDP, microbatch by microbatch: all gradients of a chip are read and written in either pass."""
+    micro = 2
+    flat, plain = (run(Parallel(dp=2, zero=zero), micro, engine) for engine in ("fsdp1", "plain"))
+    moved = [sum(each.kernel.hbm_bytes for each in result.plan.kernels) for result in (flat, plain)]
+    assert moved[0] - moved[1] == micro * passes * 2 * 2 * (SMALL.layers * BLOCK + ENDS)
+    assert flops_of_all(flat) == flops_of_all(plain)
+    assert (flat.time_s > plain.time_s) == (passes > 0)
+
+
 @pytest.mark.parametrize("tp", [1, 2])
 def test_pools_of_streams(tp: int) -> None:
     """The root's flat buffer and a block's: what is whole on chips of the tensor axis, norms, once on each."""
