@@ -6,8 +6,9 @@ bf16 before they are gathered; AdamW. XLA fuses what is element-wise and issues 
 stand in the open (seen in every second row of v6e and TPU7x: told to be a layer ahead, steps are too fast by what they
 take), gradients go out beside the backward pass. What recipes keep in the memory of the host instead of recomputing it is
 copied beside everything else, and taken to be there. Weights may be shared out among a part of a slice (`shard`).
-Assumes: no gradients are clipped in two passes; where experts have a capacity, all of it is computed (`imbalance`). No
-number is fitted.
+Where experts have a capacity, all of it is computed (`imbalance`), and tokens come to it by matmuls with masks
+(`sparse_matmul=False`: its layers/moe.py, dense_matmul).
+Assumes: no gradients are clipped in two passes. No number is fitted.
 Source: github:AI-Hypercomputer/tpu-recipes (training/trillium, v5p, ironwood), github:AI-Hypercomputer/maxtext
 src/maxtext/configs/tpu/v5e/*.sh; its get_individual_scales and calculate_tflops_training_per_device.
 """
@@ -93,6 +94,7 @@ def maxtext(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Pa
         seq=sizes["seq"],
         precision=_PRECISIONS[row.text("dtype")],
         recompute=row.text("recompute") or "none",
+        one_hot=bool(row.text("capacity")),
     )
     return model, parallel, training
 

@@ -211,6 +211,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "in_place": _flag,
     "logprobs": _flag,
     "turned": _flag,
+    "one_hot": _flag,
     "each": _axis,
     "awaited": _flag,
 }

@@ -2,7 +2,8 @@
 
 Model: the router scores every expert for every token; tokens are copied to slots of the experts that are best
 for them, sent to the chips that have those (an all-to-all over the expert axis), go through each expert's network as a
-batched matmul, come back and are added up by weight. Slots: tokens x top_k / experts, times how much fuller than the mean
+batched matmul, come back and are added up by weight; they are copied there and back, or brought by matmuls with masks (`one_hot`).
+Slots: tokens x top_k / experts, times how much fuller than the mean
 the fullest expert is. Where expert-parallel chips lie on several nodes and tokens are sent to nodes first, a token crosses
 nodes once for each node that has experts for it, to the chip that stands where its own does, and goes on from there; a
 router that is limited to some groups of experts limits nodes so. Shared experts are one network that every token goes
@@ -46,7 +47,8 @@ def _sent(write: Writer, shapes: Shapes, x: Tensor, chosen: Tensor) -> Tensor:
         x = write.op("dispatch", x, chosen, out="en", shape=dims("nodes", ("copies", own), "model"))
         here = dims(("nodes", nodes), ("copies", left), "model")
         x = write.op("all_to_all", x, out="enx", shape=here, over=nodes)
-    e = write.op("dispatch", x, chosen, out="sent", shape=dims((shapes.used, nodes), ("slots", left), "model"))
+    slots = dims((shapes.used, nodes), ("slots", left), "model")
+    e = write.op("dispatch", x, chosen, out="sent", shape=slots, one_hot=shapes.one_hot or None)
     if inner:
         here = dims((shapes.used, nodes + inner), ("slots", without(left, inner)), "model")
         e = write.op("all_to_all", e, out="es", shape=here, over=inner)
@@ -66,7 +68,8 @@ def _brought_back(write: Writer, shapes: Shapes, made: Tensor, chosen: Tensor) -
         made = write.op("combine", made, chosen, out="ec", shape=here, partial=sums)
         home = dims("nodes", ("copies", own), "model")
         made = write.op("all_to_all", made, out="ecx", shape=home, partial=sums, over=nodes)
-    return write.op("combine", made, chosen, out="ey", shape=shapes.inside, partial=sums)
+    by_masks = shapes.one_hot or None
+    return write.op("combine", made, chosen, out="ey", shape=shapes.inside, partial=sums, one_hot=by_masks)
 
 
 def _shared_by(shapes: Shapes) -> tuple[str, str, str]:

@@ -33,6 +33,8 @@ class Shapes:
 
     dropless: bool = False
     """Whether a host has to know how many tokens experts get before it goes on."""
+    one_hot: bool = False
+    """Whether tokens are brought to experts and back by matmuls with masks."""
 
     @classmethod
     def of(cls, model: Transformer, parallel: Parallel, seq: int = 0) -> Shapes:

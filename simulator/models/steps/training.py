@@ -65,7 +65,8 @@ class Training:
     `dropout`: weights of attention, and what attention and networks make, are dropped in part. `offload`: what lives in
     the memory of the host, 'optimizer' or 'activations' or both (`simulator.models.steps.offloading`). `dropless`: with
     engine 'megatron' experts take all tokens that ask for them, so that its host waits for how many these are; else what
-    is beyond a capacity is dropped, and nobody waits."""
+    is beyond a capacity is dropped, and nobody waits. `one_hot`: tokens are brought to experts and back by matmuls with
+    masks of ones (the einsums of GShard), sequence by sequence."""
 
     batch: int = 1
     seq: int = 0
@@ -79,6 +80,7 @@ class Training:
     attention: Literal["flash", "standard", "fused_softmax"] = "flash"
     dropout: bool = False
     dropless: bool = True
+    one_hot: bool = False
 
     def __post_init__(self) -> None:
         if self.optimizer not in STATES:
@@ -115,6 +117,9 @@ class Step:
         if training.attention != "flash" and parallel.context == "ring":
             told = "context: ring adds attention up block by block, which is flash; gather and all_to_all keep scores"
             raise SpecError([Problem(Mark("attention"), told)])
+        if training.one_hot and parallel.expert_nodes > 1:
+            told = "one_hot brings tokens to experts by matmuls, which are not sent to nodes first: expert_nodes is to be 1"
+            raise SpecError([Problem(Mark("one_hot"), told)])
         megatron = training.engine == "megatron"
         asked = Asked(
             training.batch,
@@ -125,6 +130,7 @@ class Step:
             attention=training.attention,
             dropout=training.dropout,
             dropless=megatron and training.dropless,
+            one_hot=training.one_hot,
         )
         self.stack = stack_of(model, parallel, asked)
         self.sizes = self.stack.sizes

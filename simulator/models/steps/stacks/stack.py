@@ -46,6 +46,7 @@ class Asked:
     attention: str = "flash"
     dropout: bool = False
     dropless: bool = False
+    one_hot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ def transformer_stack(model: Transformer, parallel: Parallel, asked: Asked) -> S
     """The blocks of a transformer with what stands before and behind them."""
     seq = sequence_of(model, asked.seq)
     shapes = Shapes.of(model, parallel, seq)
-    shapes = replace(shapes, attention=asked.attention, dropout=asked.dropout, dropless=asked.dropless)
+    shapes = replace(shapes, attention=asked.attention, dropout=asked.dropout)
+    shapes = replace(shapes, dropless=asked.dropless, one_hot=asked.one_hot)
     sizes = sizes_of(model, parallel, asked.batch, seq)
 
     def maker(where: Slice, stored: Stored) -> PartMaker:

@@ -1,0 +1,64 @@
+"""Tokens brought to experts and back by matmuls with masks: the einsums BSM,BSEC->EBCM and EBCM,BSEC->BSM of GShard.
+
+Closed form: S tokens of a sequence with k experts each have c k S slots under a capacity of c times the mean, so that each
+einsum is 2 S (c k S) M FLOP a sequence. Forward has two, backward three (rows to tokens, rows and weights from tokens), and
+full recomputation brings tokens to experts once more.
+Source: Lepikhin et al. 2021 (GShard), algorithm 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hw import Mesh, SpecError, System, load_chip, parse_topology
+from simulator import Parallel, Result, Training, parse_graph, simulate, train_graph
+from simulator.models import Moe
+from tests.support.models import SMALL
+from tests.support.training_steps import flops_of_all, matrix_flops
+
+SEQ, BATCH = 128, 8
+MODEL = replace(SMALL, layers=2, moe=Moe(experts=32, top_k=4, d_expert=64))
+
+
+def step(parallel: Parallel, **how: Any) -> Result:
+    chip = load_chip("h100_sxm")
+    topology = parse_topology(f"switch({parallel.chips}) over nvlink", chip.links) if parallel.chips > 1 else None
+    system = System(chip, topology, Mesh(parallel.mesh))
+    return simulate(train_graph(MODEL, parallel, Training(batch=BATCH, seq=SEQ, **how)), system)
+
+
+@pytest.mark.parametrize(("recompute", "einsums"), [("none", 5), ("full", 6)])
+@pytest.mark.parametrize("parallel", [{}, {"dp": 4}, {"ep": 4}, {"dp": 2, "ep": 2}])
+@pytest.mark.parametrize("capacity", [1.0, 1.25])
+def test_einsums_have_the_flops_of_their_masks(
+    recompute: str, einsums: int, parallel: dict[str, int], capacity: float
+) -> None:
+    ways = Parallel(**parallel, imbalance=capacity)  # type: ignore[arg-type]
+    copied, masked = (step(ways, recompute=recompute, one_hot=how) for how in (False, True))
+    slots = capacity * 4 * SEQ
+    told = MODEL.layers * BATCH * einsums * 2 * SEQ * slots * MODEL.d_model
+    assert matrix_flops(masked) - matrix_flops(copied) == pytest.approx(told, rel=1e-9)
+    # what is done again is no more of the model
+    assert flops_of_all(masked) - flops_of_all(copied) == pytest.approx(told * 5 / einsums, rel=1e-9)
+
+
+def test_masks_are_written_and_read_once_for_each_einsum() -> None:
+    """2 sequences of 64 tokens and 4 experts of 48 slots: rows of 32, and masks of 64 x 192 / 2 each."""
+    dims = {"B": 2, "S": 64, "E": 4, "C": 48, "D": 32, "K": 2}
+    lines = [
+        "e:bf16[E,C,D] = dispatch(x:bf16[B,S,D], r:fp32[B,S,K], one_hot=true)",
+        "y:bf16[B,S,D] = combine(e, r, one_hot=true)",
+    ]
+    result = simulate(parse_graph(lines, dims), System(load_chip("tpu_v6e")))
+    for planned in result.plan.kernels:
+        kernel = planned.kernel
+        assert kernel.matrix_flops == 2 * 64 * 192 * 32
+        assert kernel.hbm_bytes == 2 * (2 * 64 * 32 + 192 * 32 + 2 * 64 * 192)
+
+
+def test_tokens_by_masks_are_not_sent_to_nodes_first() -> None:
+    with pytest.raises(SpecError, match="one_hot brings tokens to experts by matmuls"):
+        train_graph(MODEL, Parallel(ep=4, expert_nodes=2), Training(batch=4, seq=SEQ, one_hot=True))
