@@ -86,6 +86,11 @@ class MatmulTimes(Spec):
         strict=True,
         description="a systolic array: contraction and columns are multiples of the matrix unit's tile",
     )
+    ragged_depth: Count | None = Field(
+        default=None,
+        description="of matrices that lie one behind the other a tile across two is done for each, and takes so many "
+        "elements of a contraction that is theirs at once; null: each begins with tiles of its own",
+    )
     tile_s: Seconds = Field(alias="tile", description="time of a tile beside its arithmetic: filling, emptying")
     split_s: Seconds = Field(alias="split", description="time to add up tiles whose contraction was split over cores")
     hbm: Efficiency | None = Field(

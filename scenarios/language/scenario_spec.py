@@ -79,7 +79,8 @@ class WorkloadSpec(Spec):
         default=True, description="engine megatron: experts take all tokens, whose counts the host waits for"
     )
     one_hot: Flag = Field(
-        default=False, description="training brings tokens to experts and back by matmuls with masks, not by copying rows"
+        default=False,
+        description="training brings tokens to experts and back by matmuls with masks, not by copying rows",
     )
     offload: list[Literal["optimizer", "activations"]] = Field(
         default=[], description="what lives in the memory of the host, and goes over PCIe"

@@ -5,13 +5,19 @@ its peak, and is fed with a strip of both operands by the on-chip memory. Tiles 
 idle. Where there are few tiles the contraction is split over cores, whose sums are then added. Of all tiles and splits the
 library finds the fastest. A partly filled tile takes as long as a full one.
 A systolic array (`padded`) does whole tiles of its own size along the contraction and the columns.
+Groups of rows that are as long as tokens ask for (a `ragged` contraction) lie one behind the other: where a library's tiles
+stand across two (`ragged_depth`) such a tile is done once for each, so that of G groups in tiles of t there are G - 1 more
+than rows over t; each core has a part of the rows of every group, whose weights it reads once for each strip of columns.
+Along a contraction (gradients of weights) steps go so.
 A convolution is the matmul that it amounts to (implicit GEMM): positions x channels out, contraction channels x window.
 Assumes: rows of the operands lie along the contraction or along n. Law: no faster than the peak, never faster for more.
-Source: NVIDIA, Matrix Multiplication Background User's Guide (tiles, waves, alignment); CUTLASS, efficient GEMM.
+Source: NVIDIA, Matrix Multiplication Background User's Guide (tiles, waves, alignment); CUTLASS, efficient GEMM; of groups
+jax-ml/jax, pallas/ops/tpu/megablox/gmm.py (make_group_metadata) and tokamax, whose tuned tiles go along all of k.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from hw.chips import MatmulTimes
@@ -45,7 +51,9 @@ def _tiled(
 ) -> Tiled:
     """With one tile, in as many parts of the contraction as are fastest."""
     rows, columns = tile
-    count = part.batch * -(-part.m // rows) * -(-part.n // columns)
+    count = _count(part, tile, device.cores, times)
+    deep, steps = _depth(part, device.cores, times)
+    fed = _strips(part, tile, count, device.cores, times)
     rate = device.peak(dtype) / device.cores * times.rate.get(dtype, times.rate.get("bf16", 1.0))
     source = device.hbm_bytes_per_s if times.fed_by == "hbm" else device.on_chip_bytes_per_s
     feed = source * times.feed / device.cores
@@ -53,22 +61,54 @@ def _tiled(
     rate, feed = rate * slowed, feed * slowed
     best = Tiled(float("inf"), 0)
     for splits in range(1, times.most_splits + 1):
-        depth = -(-part.k // splits)
+        depth = -(-deep // splits)
         if splits > 1:
             depth = max(times.least_depth, -(-depth // times.depth) * times.depth)
         waves = -(-count * splits // device.cores)
         math_s = 2.0 * rows * _whole(columns, device.tile[1], times) * _whole(depth, device.tile[0], times) / rate
         math_s *= part.share
-        feed_s = (rows + columns) * depth * part.share * item_bytes / feed
+        feed_s = (rows * fed[0] + columns * fed[1]) * depth * part.share * item_bytes / feed
         out_s = rows * columns * (item_bytes if splits == 1 else _PARTIAL_BYTES) / feed
         # writes of a tile go on while the next one begins; only the last wave's are waited for
-        busy = waves * (joint(math_s, feed_s, times.corner) + times.tile_s) + out_s
+        busy = waves * (joint(math_s, feed_s, times.corner) + steps * times.tile_s) + out_s
         seconds = busy + (times.split_s if splits > 1 else 0.0)
         if seconds < best.seconds:
             best = Tiled(seconds, count * splits)
         if waves > 1 and splits > 1:
             break
     return best
+
+
+def _count(part: Contraction, tile: tuple[int, int], cores: int, times: MatmulTimes) -> int:
+    """Tiles of all matrices; of groups that lie one behind the other those across two once for each."""
+    down, across = -(-part.m // tile[0]), -(-part.n // tile[1])
+    if times.ragged_depth is None or part.ragged not in ("m", "n"):
+        return part.batch * down * across
+    size, length, others = (part.m, tile[0], across) if part.ragged == "m" else (part.n, tile[1], down)
+    each = -(-part.batch * size // cores)
+    return cores * (-(-each // length) + min(part.batch, each) - 1) * others
+
+
+def _strips(
+    part: Contraction, tile: tuple[int, int], count: int, cores: int, times: MatmulTimes
+) -> tuple[float, float]:
+    """How many strips of either operand a tile reads: both, but that the weights of a group stay while its rows go by."""
+    if times.ragged_depth is None or part.ragged not in ("m", "n"):
+        return 1.0, 1.0
+    others = -(-part.n // tile[1]) if part.ragged == "m" else -(-part.m // tile[0])
+    kept = min(1.0, cores * part.batch * others / count)
+    return (1.0, kept) if part.ragged == "m" else (kept, 1.0)
+
+
+def _depth(part: Contraction, cores: int, times: MatmulTimes) -> tuple[int, float]:
+    """Elements of the contraction that a tile goes along, and in how many steps: of groups that lie one behind the other
+    those of a step across two are gone along for each."""
+    if times.ragged_depth is None or part.ragged != "k":
+        return part.k, 1.0
+    length = times.ragged_depth
+    each = -(-part.batch * part.k // cores)
+    steps = cores * (-(-each // length) + min(part.batch, each) - 1) / part.batch
+    return math.ceil(steps * length), steps
 
 
 def _whole(size: int, tile: int, times: MatmulTimes) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,17 @@ def beside(op: str, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
-    """A (batched) matmul inside a kernel: [m,k] x [k,n], `batch` times; `share` of it is not masked away."""
+    """A (batched) matmul inside a kernel: [m,k] x [k,n], `batch` times; `share` of it is not masked away. `ragged`: which of
+    m, n and k is only the mean of matrices that differ, and lie one behind the other (groups of rows, by experts); `window`:
+    of the scores of attention over a window how many keys before and behind its own place a query sees."""
 
     batch: int
     m: int
     n: int
     k: int
     share: float = 1.0
+    ragged: Literal["", "m", "n", "k"] = ""
+    window: tuple[int, int] | None = None
 
     @property
     def flops(self) -> float:

@@ -212,6 +212,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "logprobs": _flag,
     "turned": _flag,
     "one_hot": _flag,
+    "ragged": _axis,
     "each": _axis,
     "awaited": _flag,
 }

@@ -1,13 +1,13 @@
 """The feed-forward network of a block that has experts: its forward ops.
 
-Model: the router scores every expert for every token; tokens are copied to slots of the experts that are best
-for them, sent to the chips that have those (an all-to-all over the expert axis), go through each expert's network as a
-batched matmul, come back and are added up by weight; they are copied there and back, or brought by matmuls with masks (`one_hot`).
-Slots: tokens x top_k / experts, times how much fuller than the mean
-the fullest expert is. Where expert-parallel chips lie on several nodes and tokens are sent to nodes first, a token crosses
-nodes once for each node that has experts for it, to the chip that stands where its own does, and goes on from there; a
-router that is limited to some groups of experts limits nodes so. Shared experts are one network that every token goes
-through.
+Model: the router scores every expert for every token; tokens are copied to slots of the experts that are best for them,
+sent to the chips that have those (an all-to-all over the expert axis), go through each expert's network as a batched
+matmul, come back and are added up by weight. They are copied there and back, so that experts have as many rows as ask for
+them, or brought by matmuls with masks, which make as many for each (`one_hot`). Slots: tokens x top_k / experts, times how
+much fuller than the mean the fullest expert is. Where expert-parallel chips lie on several nodes and tokens are sent to
+nodes first, a token crosses nodes once for each node that has experts for it, to the chip that stands where its own does,
+and goes on from there; a router that is limited to some groups of experts limits nodes so. Shared experts are one network
+that every token goes through.
 Source: Shazeer et al. 2017; Lepikhin et al. 2021 (GShard); Dai et al. 2024 (DeepSeekMoE);
 DeepSeek-AI 2024 (DeepSeek-V3, section 3.2.2: at most four nodes a token, InfiniBand first, then NVLink).
 """
@@ -84,6 +84,8 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
     axes, ffn = shapes.layout.tensor, shapes.model.ffn
     used, slots, _ = e.dims
     experts = used._replace(size="experts")
+    # einsums with masks make as many slots for each expert
+    ragged = None if shapes.one_hot else slots.size
     wide, hidden = (experts, *dims("model", ("eff", axes))), (used, slots, *dims(("eff", axes)))
 
     def matmul(x: Tensor, out: str, weight: tuple[Dim, ...], shape: tuple[Dim, ...], partial: str = "") -> Tensor:
@@ -91,7 +93,8 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
         if shapes.used != "experts":
             # of experts that no token goes to nothing is read
             w = write.op("view", w, out=f"u{out}", shape=(x.dims[0], *weight[1:]), dtype=w.dtype, memory=w.memory)
-        return write.op("matmul", write.operand(x), write.operand(w), out=out, shape=shape, partial=partial)
+        x, w = write.operand(x), write.operand(w)
+        return write.op("matmul", x, w, out=out, shape=shape, partial=partial, ragged=ragged)
 
     if ffn.gated:
         gate, up = matmul(e, "egate", wide, hidden), matmul(e, "eup", wide, hidden)

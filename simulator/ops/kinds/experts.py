@@ -108,7 +108,8 @@ def dispatch(call: Call) -> Sequence[Kernel]:
     if call.options.get("one_hot", False):
         return [_by_masks(call, tokens, call.output, ["slots"])]
     rows = replace(tokens.access, nbytes=call.output.elements * DTYPE_BYTES[tokens.dtype])
-    return [call.kernel(reads=(rows, index.access), tiling=_stream(call, call.output.elements))]
+    tiling = _stream(call, call.output.elements)
+    return [call.kernel(reads=(rows, index.access), tiling=tiling, row_elements=tokens.sizes[-1])]
 
 
 def _combine_backward(adjoint: Adjoint) -> None:
@@ -133,6 +134,7 @@ def combine(call: Call) -> Sequence[Kernel]:
             vector_flops=2.0 * rows.elements,
             vector_dtype=rows.dtype,
             tiling=_stream(call, rows.elements),
+            row_elements=rows.sizes[-1],
         )
     ]
 
@@ -154,5 +156,6 @@ def combine_backward(call: Call) -> Sequence[Kernel]:
             vector_flops=3.0 * rows.elements,
             vector_dtype=rows.dtype,
             tiling=_stream(call, rows.elements),
+            row_elements=rows.sizes[-1],
         )
     ]

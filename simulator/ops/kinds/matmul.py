@@ -2,7 +2,9 @@
 
 FLOPs of a contraction: 2 per multiply-add. Bytes: both operands once, the output once, plus what the tile re-reads
 (`simulator.ops.tiling`). The peak is that of the widest input dtype: int8 weights with bf16 activations compute in
-bf16. Source: "How to Scale Your Model", chapters on rooflines and transformers.
+bf16. `ragged=slots`: of that dim each place of a batch has as many as it happens to have, one behind the other, of which the
+size is the mean (jax.lax.ragged_dot); what a library's tiles make of it `simulator.measured.matmul` says.
+Source: "How to Scale Your Model", chapters on rooflines and transformers.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from simulator.graph.dtypes import DTYPE_BYTES, is_narrow
 from simulator.graph.items import Op, Tensor
@@ -59,12 +62,17 @@ def _loops(call: Call) -> Loops:
     )
 
 
+RAGGED = ("ragged",)
+"""The options of a matmul."""
+
+
 def _matmul_backward(adjoint: Adjoint) -> None:
     """Two matmuls, each as large as that of the forward pass, in the format of that one's operands."""
     a, b = adjoint.op.inputs
     given = _as_operand(adjoint, a, b)
-    adjoint.make(0, "matmul", given, b)
-    adjoint.make(1, "matmul", a, given)
+    ragged = tuple(option for option in adjoint.op.options if option[0] in RAGGED)
+    adjoint.make(0, "matmul", given, b, options=ragged)
+    adjoint.make(1, "matmul", a, given, options=ragged)
 
 
 def _as_operand(adjoint: Adjoint, a: Tensor, b: Tensor) -> Tensor:
@@ -78,7 +86,7 @@ def _as_operand(adjoint: Adjoint, a: Tensor, b: Tensor) -> Tensor:
     return narrow
 
 
-@kind("matmul", (2, 2), partial="one", loops=matmul_loops, backward=_matmul_backward)
+@kind("matmul", (2, 2), options=RAGGED, partial="one", loops=matmul_loops, backward=_matmul_backward)
 def matmul(call: Call) -> Sequence[Kernel]:
     """Sum over the dims that both inputs have and the output lacks; dims in all three are batch. 2 x batch x m x n x k
     FLOP. Order of dims does not matter; where names cannot say it, places do (`simulator.ops.kinds.matmul_loops`). With
@@ -96,7 +104,25 @@ def contraction(call: Call) -> Contraction:
     m = math.prod(size for name, size in zip(a, call.inputs[0].sizes, strict=True) if name not in b)
     n = math.prod(size for name, size in zip(b, call.inputs[1].sizes, strict=True) if name not in a)
     k = math.prod(size for name, size in zip(a, call.inputs[0].sizes, strict=True) if name in b and name not in out)
-    return Contraction(batch, m, n, k)
+    return Contraction(batch, m, n, k, ragged=_ragged(call, loops))
+
+
+def _ragged(call: Call, loops: Loops) -> Literal["", "m", "n", "k"]:
+    """Which size of the matrices is a mean. Raises ShapeError for a dim that none of them has."""
+    named = call.options.get("ragged")
+    if named is None:
+        return ""
+    shaped = (*call.inputs, call.output)
+    places = (
+        (at, place) for at, each in enumerate(shaped) for place, dim in enumerate(each.tensor.dims) if dim.size == named
+    )
+    found = next((loops[at][place] for at, place in places), None)
+    a, b, out = ([*names] for names in loops)
+    if found is None or (found in a and found in b and found in out):
+        raise ShapeError(f"ragged= names a dim that is no batch of {call.op.kind}; '{named}' is none", "ragged")
+    if found not in out:
+        return "k"
+    return "m" if found in a else "n"
 
 
 def contract(call: Call, part: Contraction, covered: float = 1.0) -> Kernel:

@@ -14,11 +14,11 @@ from dataclasses import replace
 
 from simulator.graph.dtypes import widest
 from simulator.ops.kernel import Kernel
-from simulator.ops.kinds.matmul import contract, contraction
+from simulator.ops.kinds.matmul import RAGGED, contract, contraction
 from simulator.ops.registry import Call, ShapeError, kind
 
 
-@kind("matmul_add", (3, 3), as_written=True, partial="own")
+@kind("matmul_add", (3, 3), options=RAGGED, as_written=True, partial="own")
 def matmul_add(call: Call) -> Sequence[Kernel]:
     """The matmul of the first two inputs, added to the third, in place: 2 x batch x m x n x k FLOP."""
     *factors, total = call.inputs

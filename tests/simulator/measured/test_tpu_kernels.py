@@ -9,7 +9,7 @@ import pytest
 from hw import Mesh, System, load_chip, load_system, parse_topology
 from hw.chips import MatmulTimes, chip_kernels, load_kernel_times
 from simulator import Contraction, Kernel, RunOptions, parse_graph, simulate
-from simulator.measured import Device, axes_share, kernel_time, matmul_s
+from simulator.measured import Device, attention_s, axes_share, kernel_time, matmul_s
 
 TPU = load_kernel_times("tpu")
 PLAIN: dict[str, Any] = {"rate": {"bf16": 1.0}, "tiles": ((256, 256),), "tile": 0, "split": 0, "most_splits": 1}
@@ -112,6 +112,95 @@ def test_the_best_experts_are_sorted_out() -> None:
     kernel = first_kernel("r:fp32[T,K] = route(s:fp32[T,E])", {"T": 24576, "E": 512, "K": 16})
     core = Device(1, (("bf16", 1153.5e12),), 9e12, 3.7e12, 2.7e13, (256, 256))
     assert kernel_time(kernel, core, TPU).seconds == pytest.approx(1163e-6, rel=0.02)
+
+
+RAGGED: dict[str, Any] = {**PLAIN, "feed": 1e9, "depth": 1, "ragged_depth": 256}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ragged", "tiles"),
+    [((640, 512, 256), "m", 13 * 2), ((512, 640, 256), "n", 13 * 2), ((640, 512, 256), "", 4 * 3 * 2)],
+)
+def test_a_tile_across_two_groups_is_done_for_each(sizes: tuple[int, int, int], ragged: Any, tiles: int) -> None:
+    """Four groups of 640 rows are ten tiles of 256, of which three are done twice; in tiles of their own three each."""
+    array = Device(1, (("bf16", 1e12),), 1e12, 1e12, 1e12, (256, 256))
+    found = matmul_s(Contraction(4, *sizes, ragged=ragged), "bf16", 2.0, array, MatmulTimes(**RAGGED))
+    assert found == pytest.approx(tiles * 2 * 256**3 * 1e-12, rel=1e-6)
+
+
+def test_steps_along_a_contraction_of_groups_are_done_for_each_as_well() -> None:
+    """Four groups of 640 along the contraction, in ten steps of 256 and three more: of one of four outputs 832."""
+    array = Device(1, (("bf16", 1e12),), 1e12, 1e12, 1e12, (64, 256))
+    for ragged, depth in (("k", 832), ("", 640)):
+        part = Contraction(4, 256, 256, 640, ragged=ragged)  # type: ignore[arg-type]
+        found = matmul_s(part, "bf16", 2.0, array, MatmulTimes(**RAGGED, padded=True))
+        assert found == pytest.approx(4 * 2 * 256**2 * depth * 1e-12, rel=1e-6)
+
+
+def test_each_core_has_rows_of_every_group() -> None:
+    """Two cores with five tiles each, and three more each."""
+    pair = Device(2, (("bf16", 2e12),), 1e12, 1e12, 1e12, (256, 256))
+    found = matmul_s(Contraction(4, 640, 256, 256, ragged="m"), "bf16", 2.0, pair, MatmulTimes(**RAGGED))
+    assert found == pytest.approx(8 * 2 * 256**3 * 1e-12, rel=1e-6)
+
+
+def test_weights_of_a_group_stay_while_its_rows_go_by() -> None:
+    """Strips of 13 tiles of rows, and of four groups' weights, at 1 GB/s of HBM; the last tile goes out by itself."""
+    device = Device(1, (("bf16", 1e15),), 1e12, 1e9, 1e9)
+    times = MatmulTimes(**{**PLAIN, "fed_by": "hbm", "feed": 1.0, "ragged_depth": 256})
+    moved = ((13 + 4) * 256 * 512 + 256 * 256) * 2
+    found = matmul_s(Contraction(4, 640, 256, 512, ragged="m"), "bf16", 2.0, device, times)
+    assert found == pytest.approx(moved / 1e9, rel=1e-6)
+
+
+OLMO = [
+    ("y:bf16[E,S,F] = matmul(x:bf16[E,S,D], w:bf16[E,D,F], ragged=S)", 69e-3 / 70),
+    ("y:bf16[E,S,D] = matmul(x:bf16[E,S,F], w:bf16[E,F,D], ragged=S)", 58e-3 / 56),
+    ("y:bf16[E,D,F] = matmul(x:bf16[E,S,D], w:bf16[E,S,F], ragged=S)", 54e-3 / 42),
+]
+"""Grouped matmuls of 14 layers of OLMo 3.5, 512 experts of 512 x 1,024, 24,576 tokens of which each goes to 16, on a core
+of a TPU7x with full recomputation: gmm_v2 with k = 512 (two forward, again, and a gradient of rows), with k = 1,024 (one,
+again, and two), and tgmm_v2 (github:AI-Hypercomputer/maxtext 8954862a58, olmo35-ironwood-runs.md, e4_p3_prof)."""
+
+
+def test_grouped_matmuls_are_about_as_they_were_measured() -> None:
+    """Nothing was found on them. With tiles of their own they would be 27, 27 and 49 % too fast."""
+    core = Device(1, (("bf16", 1153.5e12),), 9e12, 3.7e12, 2.7e13, (256, 256))
+    sizes = {"E": 512, "S": 768, "D": 512, "F": 1024}
+    for (line, seconds), within in zip(OLMO, (0.06, 0.06, 0.23), strict=True):
+        alone, ragged = (
+            kernel_time(first_kernel(each, sizes), core, TPU).seconds for each in (line.replace(", ragged=S", ""), line)
+        )
+        assert alone < 0.74 * seconds
+        assert ragged == pytest.approx(seconds, rel=within)
+
+
+def test_rows_are_sorted_by_expert_and_back() -> None:
+    """77 ms of argsort in 84 of 393,216 rows, once for each of dispatch and combine, beside what they copy."""
+    core = Device(1, (("bf16", 1153.5e12),), 9e12, 3.7e12, 2.7e13, (256, 256))
+    sizes = {"T": 24576, "E": 512, "C": 768, "D": 512, "K": 16}
+    for line in (
+        "e:bf16[E,C,D] = dispatch(x:bf16[T,D], r:fp32[T,K])",
+        "y:bf16[T,D] = combine(e:bf16[E,C,D], r:fp32[T,K])",
+    ):
+        kernel = first_kernel(line, sizes)
+        copied = kernel.hbm_bytes / (core.hbm_bytes_per_s * TPU.hbm)
+        assert kernel_time(kernel, core, TPU).busy_s - copied == pytest.approx(77e-3 / 84, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seq", "window", "steps"),
+    [(8192, 128, 15), (8192, 1024, 15), (8192, 1025, 15), (8192, 1026, 21), (8192, 4096, 30), (2048, 1, 2)],
+)
+def test_a_window_is_gone_along_in_whole_steps_of_keys(seq: int, window: int, steps: int) -> None:
+    """Blocks of 1,024 queries and steps of 1,024 keys: the block's own, and those before that its first query sees."""
+    line = "y:bf16[B,S,D] = attention(q:bf16[B,S,D], k:bf16[B,S,D], v:bf16[B,S,D], causal=true, window=W)"
+    sizes = {"B": 16, "S": seq, "D": 256}
+    kernel = first_kernel(line.replace("W", str(window)), sizes)
+    device = Device.of(load_chip("tpu_v6e"))
+    times = TPU.attention.model_copy(update={"pair": 1e-9})
+    full_s = 4 * 16 * steps * 1024**2 * 256 / (device.peak("bf16") * times.rate)
+    assert attention_s(kernel.contractions, "bf16", device, times) == pytest.approx(full_s, rel=1e-6)
 
 
 def test_sums_over_both_axes_of_a_v6e_leave_wires_idle() -> None:

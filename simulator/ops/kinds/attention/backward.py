@@ -65,7 +65,8 @@ def _of_all_pairs(h: Heads, *sizes: tuple[int, int]) -> tuple[Contraction, ...]:
 
 def five_matmuls(h: Heads) -> tuple[Contraction, ...]:
     """Scores again, the first of them, which no model asks for; do v, and dv, dq, dk."""
-    return _matmuls(h, (h.keys, h.d), (h.keys, h.e), (h.e, h.keys), (h.d, h.keys), (h.d, h.keys))
+    scores, *others = _matmuls(h, (h.keys, h.d), (h.keys, h.e), (h.e, h.keys), (h.d, h.keys), (h.d, h.keys))
+    return replace(scores, window=h.mask.near), *others
 
 
 def _flash(call: Call, h: Heads) -> list[Kernel]:

@@ -224,7 +224,7 @@ def flash(call: Call, h: Heads) -> list[Kernel]:
     """One kernel: scores stay on chip. The query heads of a group share their keys, so their rows are one tall block."""
     q, k, v = call.inputs
     contractions = (
-        Contraction(h.heads, h.queries, h.keys, h.d, h.share),
+        Contraction(h.heads, h.queries, h.keys, h.d, h.share, window=h.mask.near),
         Contraction(h.heads, h.queries, h.e, h.keys, h.share),
     )
     apart = k.name != v.name

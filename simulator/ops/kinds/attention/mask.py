@@ -37,6 +37,13 @@ class Mask:
             return self.keys
         return min(self.keys, self.window if self.causal else 2 * self.window - 1)
 
+    @property
+    def near(self) -> tuple[int, int] | None:
+        """How many keys before and behind its own place a query sees, where a window hides some."""
+        if self.window is None or self.window >= self.keys:
+            return None
+        return self.window - 1, 0 if self.causal else self.window - 1
+
     def reached(self, block: int, begins: Sequence[int]) -> int:
         """How many keys a chip reads that has `block` of the queries, one after the other; of all such chips, whose first
         queries are `begins`, the most."""
