@@ -63,12 +63,14 @@ def check_rounds(name: str, group: Group, given: Any) -> None:
     """Raise RunError for what are no rounds of messages between chips of the group."""
     if not isinstance(given, Sequence) or not all(isinstance(each, MessageRound) for each in given):
         raise RunError(f"the rounds of '{name}' are {shown(given)}: a list of MessageRound is wanted")
+    earlier: set[int] = set()
     for number, each in enumerate(given):
-        missing = [before for before in each.after if before not in range(number)]
-        if missing:
+        if not earlier.issuperset(each.after):
+            missing = next(before for before in each.after if before not in earlier)
             raise RunError(
-                f"round {number} of '{name}' comes after round {missing[0]}: it can wait for earlier ones alone"
+                f"round {number} of '{name}' comes after round {missing}: it can wait for earlier ones alone"
             )
+        earlier.add(number)
         if not isinstance(each.lane, int):
             raise RunError(f"round {number} of '{name}' has {shown(each.lane)} as a lane: a whole number is wanted")
     for messages in {id(each.messages): each.messages for each in given}.values():

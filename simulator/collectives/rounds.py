@@ -8,7 +8,7 @@ appended shifts its own. What streams is cut into slices that follow each other 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from simulator.collectives.transfer import Message
 
@@ -55,18 +55,20 @@ def chain(
 def append(rounds: Rounds, more: Rounds, after: tuple[int, ...], lane: int, gate: bool = False) -> tuple[int, ...]:
     """Append the rounds of a stage that begins after others, in lanes of its own; returns all of them: what is for a chip
     in the middle has come before the last. `gate`: it begins when the others are over everywhere."""
-    start = len(rounds)
+    start, gated = len(rounds), gate and bool(after)
     for each in more:
-        if each.after:
-            before, waits = tuple(at + start for at in each.after), each.gate
+        if each.after:  # a list is twice as fast as what makes one number after the other, and a round may wait for all
+            before, waits = tuple([at + start for at in each.after]) if start else each.after, each.gate
         else:
-            before, waits = after, gate and bool(after)
-        rounds.append(replace(each, lane=lane + each.lane, after=before, gate=waits))
+            before, waits = after, gated
+        rounds.append(MessageRound(each.messages, lane + each.lane, before, waits, each.pace))
     return tuple(range(start, len(rounds)))
 
 
 def merged(parts: Sequence[Rounds]) -> Rounds:
     """The rounds of several lines or groups side by side: round by round, or one by one if unlike."""
+    if len(parts) == 1:
+        return list(parts[0])
     alike: dict[tuple[tuple[int, tuple[int, ...], bool, int], ...], list[Rounds]] = {}
     for part in parts:
         alike.setdefault(tuple((each.lane, each.after, each.gate, each.pace) for each in part), []).append(part)
@@ -78,7 +80,8 @@ def merged(parts: Sequence[Rounds]) -> Rounds:
             key = tuple(id(step.messages) for step in steps)
             if key not in seen:
                 seen[key] = tuple(message for step in steps for message in step.messages)
-            together.append(replace(steps[0], messages=seen[key]))
+            first = steps[0]
+            together.append(MessageRound(seen[key], first.lane, first.after, first.gate, first.pace))
         append(result, together, (), 0)
     return result
 
