@@ -27,6 +27,8 @@ WIRINGS = frozenset({"ring", "torus", "fat_tree", "dragonfly"})
 _BRANCHES = (ast.If, ast.For, ast.While, ast.ExceptHandler, ast.match_case)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where statements have others in them."""
 _DOCUMENTED = (ast.Module, ast.ClassDef, *_FUNCTIONS)
 
 
@@ -56,6 +58,11 @@ class Source:
     def nodes(self) -> list[ast.AST]:
         """Every node of its syntax."""
         return list(ast.walk(self.tree))
+
+    @cached_property
+    def imports(self) -> list[Import]:
+        """Its imports, at the top and anywhere inside."""
+        return list(imports_in(self.tree))
 
     @cached_property
     def functions(self) -> list[ast.AST]:
@@ -106,17 +113,27 @@ def sources(root: Path = ROOT, packages: Iterable[str] = PACKAGES) -> dict[str, 
 
 # Imports
 
+Import = ast.Import | ast.ImportFrom
+
+
+def imports_in(tree: ast.Module) -> Iterator[Import]:
+    """The imports of some syntax, wherever a statement can stand: one node in ten."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, Import):
+            yield node
+        todo += [each for block in _BLOCKS for each in getattr(node, block, ())]
+
 
 def imported(files: Mapping[str, Source], source: Source) -> Iterator[str]:
     """The modules of the same tree that a file imports: the file behind a name where there is one, else the package."""
-    for node in source.nodes:
+    for node in source.imports:
         if isinstance(node, ast.Import):
             named = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             home = whence(source, node)
             named = [f"{home}.{alias.name}" if f"{home}.{alias.name}" in files else home for alias in node.names]
-        else:
-            continue
         yield from (name for name in named if name in files and name != source.module)
 
 
@@ -171,12 +188,13 @@ def doors(files: Mapping[str, Source]) -> dict[str, frozenset[str]]:
 def deep_imports(files: Mapping[str, Source]) -> list[str]:
     """Imports from another room that are not of a name at a door, each with its place."""
     known, found = doors(files), []
+    rooms = {each.split(".")[0] for each in files}
     for name, source in files.items():
-        for node in source.nodes:
+        for node in source.imports:
             if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
                 continue
             room = node.module.split(".")[0]
-            if room not in {each.split(".")[0] for each in files} or room == name.split(".")[0]:
+            if room not in rooms or room == name.split(".")[0]:
                 continue
             hidden = [alias.name for alias in node.names if alias.name not in known.get(node.module, ())]
             found += [f"{name}:{node.lineno}: {each} from {node.module}" for each in hidden]

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from hw import VERSION
+from tests.house.figures import imports_in
 from tests.support.docs_runner import blocks
 
 ROOT = Path(__file__).parents[2]
@@ -45,11 +46,11 @@ def names_at(door: str) -> frozenset[str]:
 
 def imports(text: str) -> Iterator[tuple[int, str, str]]:
     """Line, module and name of every import from a room; a module imported whole has the name `*`."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found = [(node.module, alias.name) for alias in node.names]
-        elif isinstance(node, ast.Import):
+    for node in imports_in(ast.parse(text)):
+        if isinstance(node, ast.Import):
             found = [(alias.name, "*") for alias in node.names]
+        elif node.module and node.level == 0:
+            found = [(node.module, alias.name) for alias in node.names]
         else:
             continue
         for module, name in found:
@@ -143,13 +144,16 @@ def test_functions_and_classes_at_a_door_are_documented(door: str) -> None:
         home = getattr(thing, "__module__", None)
         if not callable(thing) or not isinstance(home, str) or home.split(".")[0] not in ROOMS:
             continue
-        defined = [
-            node
-            for node in ast.parse(Path(str(import_module(home).__file__)).read_text("utf-8")).body
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name
-        ]
-        bare += [f"{home}.{name}" for node in defined if not ast.get_docstring(node)]
+        bare += [f"{home}.{name}"] if name in undocumented(home) else []
     assert bare == []
+
+
+@cache
+def undocumented(module: str) -> frozenset[str]:
+    """The functions and classes of a file that have no docstring."""
+    body = ast.parse(Path(str(import_module(module).__file__)).read_text("utf-8")).body
+    defined = [node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    return frozenset(node.name for node in defined if not ast.get_docstring(node))
 
 
 def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.mutants.sample import SAMPLE, Mutant
@@ -24,12 +24,16 @@ LIMIT_S = 1200
 KILLED, SURVIVED, LATE, GONE = "killed", "SURVIVED", "LATE", "GONE"
 
 
-def place_of(mutant: Mutant, root: Path = ROOT) -> Path | None:
-    """The one file in which the mutant's line stands, from the root; None if it does not stand once in the whole tree."""
+def texts_of(root: Path = ROOT) -> dict[Path, str]:
+    """What stands in the files of the product, from the root."""
     files = [path for room in PRODUCT for path in sorted((root / room).rglob("*.py"))]
-    found = [(path, path.read_text("utf-8").count(mutant.old)) for path in files]
-    places = [(path, times) for path, times in found if times]
-    return places[0][0].relative_to(root) if len(places) == 1 and places[0][1] == 1 else None
+    return {path.relative_to(root): path.read_text("utf-8") for path in files}
+
+
+def place_of(mutant: Mutant, texts: Mapping[Path, str]) -> Path | None:
+    """The one file in which the mutant's line stands; None if it does not stand once in all of them."""
+    places = [(path, text.count(mutant.old)) for path, text in texts.items() if mutant.old in text]
+    return places[0][0] if len(places) == 1 and places[0][1] == 1 else None
 
 
 def copied(folder: Path) -> Path:
@@ -47,7 +51,7 @@ def copied(folder: Path) -> Path:
 
 def run(mutant: Mutant, copy: Path, workers: int) -> str:
     """What became of a mutant; the copy is as before afterwards."""
-    place = place_of(mutant, copy)
+    place = place_of(mutant, texts_of(copy))
     if place is None:
         return GONE
     file = copy / place
@@ -77,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     chosen = [each for each in SAMPLE if not given.words or any(word in each.name for word in given.words)]
     if given.check:
-        gone = [each.name for each in chosen if place_of(each) is None]
+        texts = texts_of()
+        gone = [each.name for each in chosen if place_of(each, texts) is None]
         print("\n".join([f"{GONE:9} {name}" for name in gone]) or f"all {len(chosen)} lines are there")
         return 1 if gone else 0
     counts = {KILLED: 0, SURVIVED: 0, LATE: 0, GONE: 0}
