@@ -63,8 +63,17 @@ def test_a_row_of_fsdp_is_told_as_it_ran() -> None:
         "chip": "H100-80GB-SXM",
     }
     step = told(row(cells=cells))
-    assert (step.parallel.zero, step.training.engine, step.training.eager) == (3, "plain", True)
+    assert (step.parallel.zero, step.training.engine, step.training.eager) == (3, "fsdp1", True)
+    assert (step.parallel.prefetch, step.parallel.overlap_gradients) == (0, False)
     assert step.system.chip.name == "h100_sxm"
+    full = {**cells, "recompute": "full"}
+    noted = [
+        told(row(cells={**full, "notes": notes})).training.recompute for notes in ("MP mode PURE", "MP mode DEFAULT")
+    ]
+    assert noted == ["whole", "full"]
+    many = {"system": "MosaicML H100 80GB BF16 (Large Scale, >= 128 GPUs)"}
+    reduced = [told(row(cells={**cells, **more})).training.precision.gradients for more in ({}, many)]
+    assert reduced == ["bf16", "fp32"]
 
 
 def modern(**cells: str) -> TrainingRow:
