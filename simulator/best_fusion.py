@@ -28,7 +28,7 @@ from simulator.lowering.cost import Cost
 from simulator.lowering.lowering import lower
 from simulator.ops.kernel import Kernel
 from simulator.options import RunOptions
-from simulator.passes.binding import bind_checked
+from simulator.passes.binding import bind_as_written
 from simulator.passes.fusion import FusionError, fused
 from simulator.passes.kernels import Kernels
 
@@ -81,7 +81,7 @@ class FusionCosts:
     def __init__(self, graph: OpGraph, system: System, options: RunOptions) -> None:
         self.graph = lower(replace(graph, fuse="none"), system, options).graph  # with what the planner inserts
         self.system, self.options = system, options
-        self.kernels = bind_checked(self.graph, system)
+        self.kernels = bind_as_written(self.graph, system)
         self._cost = Cost(self.graph, system, options)
         self._seconds: dict[int, tuple[Kernel, float]] = {}
         self._apart: dict[str, float] = {}

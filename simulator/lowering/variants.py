@@ -14,7 +14,7 @@ from simulator.graph.split import Able, Split, split_of
 from simulator.lowering.plan import Plan
 from simulator.lowering.resources import SystemResources
 from simulator.measured import costs_of
-from simulator.passes.binding import bind_checked, check_as_written
+from simulator.passes.binding import bind_as_written, bind_checked
 from simulator.passes.dispatch import dispatched
 from simulator.passes.fusion import FusionError, fused
 from simulator.passes.holding import held_by
@@ -29,18 +29,14 @@ def variants_of(plan: Plan) -> tuple[Split, list[Kernels]]:
     """How dims are cut on unlike chips, and the kernels of each variant: as many, of the same names."""
     system, graph = plan.system, plan.graph
     resources = SystemResources(system, plan.options, plan.program)
-    check_as_written(graph, system)
-
-    @cache
-    def even() -> Kernels:
-        return bind_checked(graph, system)
+    even = bind_as_written(graph, system)
 
     @cache
     def held(axis: str) -> list[Held]:
-        return held_by(_fused(even(), plan), graph, system, axis)
+        return held_by(_fused(even, plan), graph, system, axis)
 
     def alone_s(chip: Chip) -> float:
-        kernels = [kernel for kernel in even() if kernel.communication is None]
+        kernels = [kernel for kernel in even if kernel.communication is None]
         needs = (resources.kernel_seconds(kernel, (1.0,) * len(kernel.reads), chip) for kernel in kernels)
         return sum(max(need.values(), default=0.0) for need in needs)
 
@@ -50,7 +46,7 @@ def variants_of(plan: Plan) -> tuple[Split, list[Kernels]]:
 
     split = split_of(graph, system, Able(alone_s, most), own_cuts(graph))
     cuts = {id(cut): cut for cut in split.cuts}
-    made = {key: _issued(bind_checked(graph, system, cut) if cut else even(), plan) for key, cut in cuts.items()}
+    made = {key: _issued(bind_checked(graph, system, cut) if cut else even, plan) for key, cut in cuts.items()}
     variants = [made[id(cut)] for cut in split.cuts]
     if not all(_of_the_same_names(each, variants[0]) for each in made.values()):
         raise RunError("the parts of unlike chips fuse differently; name the groups in fuse:, or split equally")

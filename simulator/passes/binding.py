@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hw import Mark, Problems, System
+from hw import Mark, Problems, SpecError, System
 from hw.input import shown
 from hw.systems import group_problems, mesh_problems
 from simulator.graph.blocks import block_problems
@@ -80,7 +80,7 @@ def _check_items(items: Items, graph: OpGraph, system: System, problems: Problem
         if form not in sound and len(problems.found) == before:
             used = {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}
             looked_at = known.mesh and not used & known.broken_dims
-            for part, message in _bound_findings(op, graph, system, written, how, known.chip) if looked_at else ():
+            for part, message in _bound_findings(op, graph, system, how, known, written) if looked_at else ():
                 problems.add(op.source.at(part), message)
             if len(problems.found) == before:
                 sound.add(form)
@@ -88,7 +88,7 @@ def _check_items(items: Items, graph: OpGraph, system: System, problems: Problem
 
 
 def _bound_findings(
-    op: Op, graph: OpGraph, system: System, written: bool, how: Cutting, chip: bool
+    op: Op, graph: OpGraph, system: System, how: Cutting, known: Known, written: bool
 ) -> Iterator[Finding]:
     """What is wrong with an op whose parts are sound: its sharding, its shapes, what the chip lacks for it. `written`:
     nothing will be inserted."""
@@ -115,8 +115,8 @@ def _bound_findings(
             else:
                 op, demanded = planned.local, []
         yield from demanded
-        if not demanded:
-            yield from chip_findings(bind_op(op, graph, system, how.even), system) if chip else ()
+        if not demanded and not known.binds:
+            yield from chip_findings(bind_op(op, graph, system, how.even), system) if known.chip else ()
     except ShapeError as error:
         yield error.part, str(error)
 
@@ -224,15 +224,19 @@ def _scheduled(kernel: Kernel, given: Schedule, said: Mapping[str, Any]) -> Kern
     """The kernel with what its op says of when it is issued (`given`) and of how it computes (`said`)."""
     if given.queue is None and kernel.schedule.queue is not None:
         given = replace(given, queue=kernel.schedule.queue)
+    if not said and given == kernel.schedule and not kernel.parts:
+        return kernel
     parts = tuple(_scheduled(part, given, said) for part in kernel.parts)
     return replace(kernel, schedule=given, parts=parts, **said)
 
 
 def _local(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None) -> Shaped:
-    whole = tuple(graph.dims[dim.size] if isinstance(dim.size, str) else dim.size for dim in tensor.dims)
+    whole = tuple([graph.dims[dim.size] if isinstance(dim.size, str) else dim.size for dim in tensor.dims])
     cut = cut or even_cut(graph, system)
-    sizes = tuple(cut.size(size, dim.axes, dim.size) for size, dim in zip(whole, tensor.dims, strict=True))
-    padded = (size * system.mesh.extent(dim.axes) for size, dim in zip(sizes, tensor.dims, strict=True))
+    if not tensor.axes:
+        return Shaped(tensor, whole, whole, whole, cut)
+    sizes = tuple([cut.size(size, dim.axes, dim.size) for size, dim in zip(whole, tensor.dims, strict=True)])
+    padded = [size * system.mesh.extent(dim.axes) for size, dim in zip(sizes, tensor.dims, strict=True)]
     return Shaped(tensor, sizes, whole, tuple(padded), cut)
 
 
@@ -244,12 +248,28 @@ def tensor_bytes(tensor: Tensor, graph: OpGraph, system: System, cut: Cut | None
 def bind(graph: OpGraph, system: System, cut: Cut | None = None) -> list[Kernel]:
     """All kernels of a graph as it stands, in program order, blocks unrolled. Raises SpecError with every problem: also
     for what `simulator.passes.planner` would insert."""
-    check_as_written(graph, system)
-    return list(bind_checked(graph, system, cut))
+    kernels = bind_as_written(graph, system)
+    return list(bind_checked(graph, system, cut) if cut else kernels)
 
 
-def check_as_written(graph: OpGraph, system: System) -> None:
-    """Raise SpecError with every problem of a graph for which nothing will be inserted."""
+def bind_as_written(graph: OpGraph, system: System) -> Kernels:
+    """The kernels of a graph for which nothing will be inserted, as columns, of a chip with the even part of every dim.
+    Raises SpecError with every problem.
+
+    That the ops of a sound graph can be bound shows as they are, so each form is bound once. Only where something is wrong
+    are ops bound to be checked as well, since every problem is to be told.
+    """
+    wrong = _problems_as_written(graph, system, Known(binds=True))
+    if not wrong.found:
+        kernels = _stamped(graph, system, even_cut(graph, system), wrong)
+        if not wrong.found:
+            return kernels
+    _problems_as_written(graph, system, Known()).raise_if_any()
+    raise SpecError(wrong.found)
+
+
+def _problems_as_written(graph: OpGraph, system: System, known: Known) -> Problems:
+    """Every problem of a graph for which nothing will be inserted."""
     problems = Problems()
     for _, message in mesh_problems(system.mesh.axes, system.topology):
         problems.add(Mark("mesh"), message)
@@ -257,23 +277,33 @@ def check_as_written(graph: OpGraph, system: System) -> None:
         problems.add(Mark(f"groups.{name}"), message)
     for _, message in split_problems(graph, system):
         problems.add(Mark("split"), message)
-    problems.raise_if_any()
-    check_graph(graph, system, problems, sharding="written")
-    problems.raise_if_any()
+    if not problems.found:
+        check_graph(graph, system, problems, known, sharding="written")
+    return problems
 
 
-def bind_checked(graph: OpGraph, system: System, cut: Cut | None = None) -> Kernels:
-    """The same of a graph in which `check_as_written` found nothing, as columns. Raises SpecError where a part's shapes do
-    not fit."""
+def bind_checked(graph: OpGraph, system: System, cut: Cut) -> Kernels:
+    """The kernels, as columns, of a chip with its part of every dim, of a graph in which `bind_as_written` found nothing.
+    Raises SpecError where the shapes of this part do not fit."""
     problems = Problems()
-    here = cut or even_cut(graph, system)
+    kernels = _stamped(graph, system, cut, problems)
+    problems.raise_if_any()
+    return kernels
 
-    def failed(op: Op, error: ShapeError) -> None:  # shapes of equal parts fit, those of this one do not
+
+def _stamped(graph: OpGraph, system: System, cut: Cut, problems: Problems) -> Kernels:
+    """The kernels of a graph; ops whose shapes do not fit, or for which chips lack something, are added to the problems."""
+
+    def bound(op: Op) -> list[Kernel]:
+        kernels = bind_op(op, graph, system, cut)
+        for part, message in chip_findings(kernels, system):
+            raise ShapeError(message, part)
+        return kernels
+
+    def failed(op: Op, error: ShapeError) -> None:
         problems.add(op.source.at(error.part), str(error))
 
     def nbytes(tensor: Tensor) -> float:
-        return tensor_bytes(tensor, graph, system, here)
+        return tensor_bytes(tensor, graph, system, cut)
 
-    kernels = Stamps(graph.unrolled, lambda op: bind_op(op, graph, system, here), failed, nbytes).kernels
-    problems.raise_if_any()
-    return kernels
+    return Stamps(graph.unrolled, bound, failed, nbytes).kernels

@@ -30,13 +30,15 @@ MAX_ELEMENTS = 10**18
 @dataclass(frozen=True, slots=True)
 class Known:
     """What of a scenario is sound, so that one mistake is not reported again at every op that meets it; `ops`: the names of
-    all ops of its graph, by which those that are awaited are looked up."""
+    all ops of its graph, by which those that are awaited are looked up; `binds`: whoever asks binds the ops as well, and
+    sees there whether their shapes fit and chips can run them."""
 
     chip: bool = True
     mesh: bool = True
     broken_dims: frozenset[str] = frozenset()
     unread_ops: frozenset[str] = frozenset()
     ops: frozenset[str] = frozenset()
+    binds: bool = False
 
 
 def is_size(size: Any) -> bool:

@@ -64,7 +64,23 @@ def test_lines_that_are_alike_are_looked_at_and_bound_once() -> None:
     with patch.object(binding, "bind_op", side_effect=bind_op) as bound:
         kernels = bind(parse_graph(lines, DIMS), one())
     assert len(kernels) == 51
-    assert bound.call_count <= 4  # the first two forms, once when they are looked at and once when they are bound
+    assert bound.call_count == 2  # a relu, and a matmul for all
+
+
+def test_what_only_binding_shows_is_told_with_all_else() -> None:
+    """An unknown axis shows before an op is bound, a dim of two sizes and a peak that chips lack when it is."""
+    lines = [
+        FIRST,
+        "a:bf16[4,16] = matmul(p:bf16[4,8], q:bf16[9,16])",
+        "b:bf16[B,D] = relu(x0, over=Y)",
+        "c:fp64[B,D] = matmul(e:fp64[B,D], f:fp64[D,D])",
+    ]
+    each = [told([FIRST, line]) for line in lines[1:]]
+    assert [len(found) for found in each] == [1, 1, 1]
+    together = [message.split(": ", 1)[1] for message in told(lines)]
+    assert together == [found[0].split(": ", 1)[1] for found in each]
+    # all but the one that shows before
+    assert len(told([FIRST, lines[1], lines[3]])) == 2
 
 
 VIEWS: dict[str, Sequence[str]] = {
