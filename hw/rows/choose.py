@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy
@@ -77,7 +78,14 @@ def rowwise(work: Callable[..., Made], *given: Any) -> Made:
 
 def numbers_in(thing: Any) -> list[Rows]:
     """The numbers of many rows that tuples and dataclasses hold, each once."""
-    return list({id(each): each for each in _rows_in(thing)}.values())
+    found: dict[int, Rows] = {}
+    left = [thing]
+    while left:
+        each = left.pop()
+        if type(each) is Rows:
+            found[id(each)] = each
+        left += reversed(_parts(each))
+    return list(found.values())
 
 
 def taken(thing: Made, rows: Sequence[int], least: int = 0) -> tuple[Made, Batch]:
@@ -88,21 +96,18 @@ def taken(thing: Made, rows: Sequence[int], least: int = 0) -> tuple[Made, Batch
     return made, batch
 
 
-def _rows_in(thing: Any) -> Iterator[Rows]:
-    """The numbers of many rows that something holds."""
-    if type(thing) is Rows:
-        yield thing
-    for part in _parts(thing):
-        yield from _rows_in(part)
-
-
 def _parts(thing: Any) -> Sequence[Any]:
     """What tuples and dataclasses hold; nothing of anything else."""
     if type(thing) is tuple:
         return thing
-    if is_dataclass(thing) and not isinstance(thing, type):
-        return [getattr(thing, each.name) for each in fields(thing)]
-    return ()
+    kind: Any = type(thing)
+    return [getattr(thing, name) for name in _names_of(kind)]
+
+
+@cache
+def _names_of(kind: type) -> tuple[str, ...]:
+    """What the parts of things of a kind are called, where that is a dataclass."""
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _plain(thing: Any, values: dict[int, Any]) -> Any:
@@ -115,9 +120,10 @@ def _plain(thing: Any, values: dict[int, Any]) -> Any:
 
 def _with(thing: Any, parts: Sequence[Any]) -> Any:
     """The same of other parts."""
-    if type(thing) is tuple:
+    kind: Any = type(thing)
+    if kind is tuple:
         return tuple(parts)
-    return replace(thing, **{each.name: part for each, part in zip(fields(thing), parts, strict=True)})
+    return replace(thing, **dict(zip(_names_of(kind), parts, strict=True)))
 
 
 def _joined(batch: Batch, made: Sequence[Any]) -> Any:

@@ -41,6 +41,8 @@ class SystemResources:
         self._program = program
         self.of_chip: dict[tuple[int, str], int] = {}
         self.of_wire: dict[int, int] = {}
+        # by chip, amounts per second by the names of its resources
+        self._rates: dict[int, Mapping[str, float]] = {}
 
     def add_chips(self, chips: Iterable[int]) -> None:
         """Give the resources of some chips their numbers."""
@@ -69,13 +71,19 @@ class SystemResources:
             for way in ("pcie.in", "pcie.out"):
                 yield way, resource_cause(way), self._rate(chip, "pcie", chip.links["pcie"].egress_bytes_per_s)
 
+    def _rates_of(self, chip: Chip) -> Mapping[str, float]:
+        """The amount per second of every resource of one of the system's chips; these stay as long as the system does."""
+        if id(chip) not in self._rates:
+            self._rates[id(chip)] = {name: per_s for name, _, per_s in self.chip_resources(chip)}
+        return self._rates[id(chip)]
+
     def _rate(self, chip: Chip, name: str, per_s: float) -> float:
         return per_s * efficiency_of(self._options, chip, name)
 
     def kernel_seconds(self, kernel: Kernel, rereads: Sequence[float], chip: Chip) -> dict[str, float]:
         """Seconds that each of a chip's resources needs for a kernel, alone; reads happen `rereads` times."""
         needs: dict[str, float] = {}
-        rates = {name: per_s for name, _, per_s in self.chip_resources(chip)}
+        rates = self._rates_of(chip)
         # tiles are part of how long a kernel was measured to take
         padded = self._options.padding if kernel_times_of(self._options, chip) is not None else self._options.pads
         tile = chip.matrix_unit.tile if padded else None

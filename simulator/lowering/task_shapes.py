@@ -89,8 +89,8 @@ class TaskShapes:
         )
         number = self._numbers.get(key)
         if number is None:
-            shape = replace(self.shape(planned, needs, together), opens=bool(planned.traffic.steps))
-            number = self.program.intern(shape)
+            shape = self.shape(planned, needs, together)
+            number = self.program.intern(replace(shape, opens=True) if planned.traffic.steps else shape)
             if min(sorts) >= 0:
                 self._numbers.put(key, number)
         return number
@@ -115,10 +115,10 @@ class TaskShapes:
                 streamed = together.streamed / kernel.schedule.chunks
                 self._take_units(stages, needs, seconds * scale)
         fixed_ps = to_ps(kernel.fixed_s + self.plan.launch_s(needs) + variant.latency_s + together.latency_s)
-        shape = replace(Shape.lasting(fixed_ps, stages, variant.steps, streamed), serial_ps=serial_ps, held=held)
-        if not streamed:
-            shape = replace(shape, weight=self._kernel_weight(shape, variant, next(iter(needs), self.folding.chips[0])))
-        return shape
+        made = Shape.lasting(fixed_ps, stages, variant.steps, streamed)
+        chip = next(iter(needs), self.folding.chips[0])
+        weight = made.weight if streamed else self._kernel_weight(made, variant, chip)
+        return replace(made, serial_ps=serial_ps, held=held, weight=weight)
 
     def message(self, planned: PlannedKernel, alike: Alike, early_s: float) -> int:
         """The shape of alike messages: what all of them need on each chip and wire, `early_s` and their latency before,

@@ -19,6 +19,8 @@ from simulator.passes.sharding.rules import Finding
 
 def members_of(op: Op, options: Mapping[str, Any], system: System) -> frozenset[int] | None:
     """The chips of the named groups that an op's tensors and its over= mention, which alone run it; None for any."""
+    if not system.mesh.named:
+        return None
     tensors = (tensor.axes + tensor.partial for tensor in (*op.inputs, op.output))
     found = [system.mesh.members(axes) for axes in (options.get("over", ""), *tensors)]
     members = [chips for chips in found if chips is not None]
@@ -27,6 +29,8 @@ def members_of(op: Op, options: Mapping[str, Any], system: System) -> frozenset[
 
 def side_by_side(op: Op, system: System) -> bool:
     """Whether an op is over several named groups at once: the planner takes axes one by one, these are one."""
+    if not system.mesh.named:
+        return False
     axes = {axis for tensor in (*op.inputs, op.output) for axis in tensor.axes + tensor.partial}
     return len(axes.intersection(system.mesh.named)) > 1
 
@@ -94,6 +98,8 @@ def together_findings(tensor: Tensor, system: System) -> Iterator[str]:
 
 def nowhere(op: Op, options: Mapping[str, Any], system: System) -> Iterator[Finding]:
     """That no chip is in all of the groups that an op mentions, or in none that on= names."""
+    if not system.mesh.named:
+        return
     axes = [options.get("over", ""), *(tensor.axes + tensor.partial for tensor in (*op.inputs, op.output))]
     if set("".join(axes)) <= set(system.mesh.names):
         members = members_of(op, options, system)

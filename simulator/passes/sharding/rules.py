@@ -47,6 +47,8 @@ def sharding_findings(op: Op, kind: Kind, order: Order) -> Iterator[Finding]:
         if kind.partial != "own":
             yield from _sums_taken(op)
         return
+    if not any(tensor.partial or tensor.axes for tensor in (*op.inputs, op.output)):
+        return
     loops = kind.loops(op)
     for find in (
         _row_findings(op, kind, loops),
