@@ -181,13 +181,13 @@ class Engine:
         """The tasks of a train before one of them have ended, and that one has begun; nobody else can begin by that."""
         train.write(until, self.begin, self.end)
         self._unfinished -= until - train.first
-        waits = self._waits
+        waits, lanes, queue, successors = self._waits, self._lanes, self._queue, self._successors
         for task in range(train.first, until):
-            lane = self._lanes[self._queue[task]]
+            lane = lanes[queue[task]]
             lane.pop()
             if lane:
                 waits[lane[-1]] -= 1
-            for after in self._successors[task]:
+            for after in successors[task]:
                 waits[after] -= 1
 
     def _go_on(self, flow: Flow, task: int, since: int) -> None:

@@ -219,8 +219,10 @@ class Program:
         order = np.argsort(awaited, kind="stable")
         of, first = np.unique(awaited[order], return_index=True)
         after = waiting[order].tolist()
+        successors = self.successors
         for task, (since, until) in zip(of.tolist(), pairwise([*first.tolist(), len(order)]), strict=True):
-            self.successors[task] += after[since:until]
+            known = successors[task]
+            successors[task] = known + after[since:until] if known else after[since:until]
         self.waits = (np.asarray(self.waits, dtype=np.int64) + np.bincount(waiting, minlength=len(self))).tolist()
         self._dependencies = None
 

@@ -36,25 +36,31 @@ _SHORT = 2
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Tasks with numbers one after the other, the first of which began at `since` (ps). `offsets`: when each begins after
-    the first one has (ps), and behind them when the last one ends."""
+    """Tasks with numbers one after the other. `begins`: by task of the program, when it begins after an instant `zero` (ps),
+    and behind the last of the train when that ends."""
 
     first: int
     last: int
-    since: int
-    offsets: Any
+    zero: int
+    begins: Any
 
     def at(self, now: int) -> int:
         """The task that is under way at an instant, or begins in it."""
-        return self.first + int(self.offsets[1:-1].searchsorted(now - self.since, side="right"))
+        later = self.begins[self.first + 1 : self.last + 1]
+        return self.first + int(later.searchsorted(now - self.zero, side="right"))
 
     def begin(self, task: int) -> int:
         """When a task begins (ps)."""
-        return self.since + int(self.offsets[task - self.first])
+        return self.zero + int(self.begins[task])
+
+    @property
+    def end(self) -> int:
+        """When the last task ends (ps)."""
+        return self.begin(self.last + 1)
 
     def write(self, until: int, begin: Any, end: Any) -> None:
         """Write down when the tasks before one of them began and ended, and when that one began."""
-        times = array("q", (self.offsets[: until - self.first + 1] + self.since).tobytes())
+        times = array("q", (self.begins[self.first : until + 1] + self.zero).tobytes())
         begin[self.first : until + 1] = times
         end[self.first : until] = times[1:]
 
@@ -86,8 +92,7 @@ class Trains:
 
     def led_by(self, task: int, now: int) -> Train:
         """The train from a task on that begins now."""
-        last = self.last[task]
-        return Train(task, last, now, self._before[task : last + 2] - self._before[task])
+        return Train(task, self.last[task], now - int(self._before[task]), self._before)
 
 
 class TrainRuns:
@@ -118,11 +123,12 @@ class TrainRuns:
             here = self._pool.flows[resource]
             if resource in self._on or len(here) > 1 or (here and key not in here):
                 return lasts
-        train = trains.led_by(key, self._pool.env.now)
+        now = self._pool.env.now
+        train = trains.led_by(key, now)
         self._on.update(dict.fromkeys(resources, flow))
         self._under_way[key] = train
         flow.done = self._has_ended
-        return int(train.offsets[-1])
+        return train.end - now
 
     def make_way(self) -> None:
         """Who begins now on the resources of a train breaks it."""

@@ -53,21 +53,16 @@ def _grown(kernels: Kernels, kernel: Any, code: Any, number: Any) -> tuple[Any, 
     order = np.argsort(code, kind="stable")
     order = order[growing[order]]
     starts = np.flatnonzero(np.diff(code[order], prepend=-1))
+    read_at, read = (np.asarray(column, dtype=np.int64) for column in (kernels.read_at, kernels.reads))
     for mine in np.split(order, starts[1:]) if len(order) else ():
         template = kernels.templates[code[mine[0]]]
         writes, reads = ([access.tensor for access in each] for each in (template.writes, template.reads))
         for name, source in template.grown:
             here = mine[number[mine] == writes.index(name)]
-            found.append((here, _read(kernels, kernel[here], reads.index(source))))
+            found.append((here, read[read_at[kernel[here]] + reads.index(source)]))
     grown, into = (np.concatenate(each) for each in zip(*found, strict=True))
     order = np.argsort(grown, kind="stable")
     return grown[order], into[order]
-
-
-def _read(kernels: Kernels, kernel: Any, number: int) -> Any:
-    """What some kernels read in one of their reads."""
-    first = np.asarray(kernels.read_at, dtype=np.int64)[kernel]
-    return np.asarray(kernels.reads, dtype=np.int64)[first + number]
 
 
 class Spans:

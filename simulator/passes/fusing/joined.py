@@ -72,7 +72,7 @@ class _Joined:
     def __init__(self, kernels: Kernels, groups: Sequence[Group], rooms: Sequence[Room]) -> None:
         self.made = Kernels(self)
         self._of, self._names, self._rooms = kernels, kernels.names, rooms
-        self._columns = Columns.of(kernels)
+        self._columns, self._shown = Columns.of(kernels), np.asarray(kernels.shown, dtype=np.int64)
         self._readers = _Readers(kernels, groups)
         self._beside = kernels.values
         self._spilled: list[str] = []
@@ -162,9 +162,9 @@ class _Joined:
     def _through(self, members: Any, first: Any, reads: Any) -> Any:
         """Of what members read, where in a row the same is read through the same view first, if anything is read twice."""
         twice = (first != np.arange(first.shape[1]))[:, reads].any()
-        if not twice or len(self._of.shown) != len(self._columns.reads):
+        shown, since = self._shown, self._columns.read_at
+        if not twice or len(shown) != len(self._columns.reads):
             return np.zeros((len(members), 0), dtype=np.int64)
-        shown, since = np.asarray(self._of.shown, dtype=np.int64), self._columns.read_at
         counts = [len(self._of.read_by(at)) for at in members[0].tolist()]
         columns = (shown[since[members[:, place]][:, None] + np.arange(count)] for place, count in enumerate(counts))
         return _firsts(np.concatenate(list(columns), axis=1))
