@@ -5,8 +5,13 @@ This room knows nothing of scenario files. Front door: `Summary(plan, run)["time
 Its sub-packages are doors, too: `analysis.words`, `analysis.frames`, `analysis.timelines` (each function also a method of
 `timeline.overlapse`), `analysis.runs`, `analysis.traces`, `analysis.plots`, `analysis.report`, `analysis.terminal`,
 `analysis.economics`.
-No door imports pandas or plotly: functions do, when they are called.
+No door imports pandas or plotly: functions do, when they are called. Traces are loaded when they are asked for.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from analysis.frames import (
     as_timeline,
@@ -28,7 +33,6 @@ from analysis.frames import (
 from analysis.runs.collectives import network_record
 from analysis.terminal import screen
 from analysis.timelines import temporal_breakdown
-from analysis.traces import memory_snapshot, read_trace, write_memory_snapshot, write_trace
 from analysis.words import (
     CAUSES,
     JOB_WORDS,
@@ -50,6 +54,9 @@ from analysis.words import (
     priced_by,
     word_named,
 )
+
+if TYPE_CHECKING:
+    from analysis.traces import memory_snapshot, read_trace, write_memory_snapshot, write_trace
 
 __all__ = [
     # The vocabulary, and a run in its words.
@@ -98,3 +105,15 @@ __all__ = [
     "screen",
     "write_table",
 ]
+
+_TRACES = ("memory_snapshot", "read_trace", "write_memory_snapshot", "write_trace")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TRACES:
+        raise AttributeError(f"module 'analysis' has no attribute '{name}'")
+    return getattr(import_module("analysis.traces"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -22,8 +22,9 @@ from scenarios.console.outputs import check_places, promised
 from scenarios.console.terminal import tell
 from scenarios.language.source import find_file, read_source, set_value
 from scenarios.outcome.outcome import Outcome
+from scenarios.studies.asked import points_of
 from scenarios.studies.executors import check_address, dask_cluster
-from scenarios.studies.sweeps import HowToRun, Study, points_of, run_study
+from scenarios.studies.sweeps import HowToRun, Study, run_study
 
 _STOPPED = 130
 """The exit code after Ctrl-C, as shells have it."""

@@ -23,7 +23,7 @@ from scenarios.language.value_text import as_number
 from scenarios.points.points import Entry, Points
 from scenarios.questions.find import CannotTryError, search_of
 from scenarios.questions.other_runs import OtherRuns
-from scenarios.studies.sweeps import points_of
+from scenarios.studies.asked import points_of
 
 
 def answer_of(value: Any) -> Any:

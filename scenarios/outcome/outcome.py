@@ -1,4 +1,5 @@
-"""Run a scenario from Python: `run("library:llama3_8b_block").timeline`.
+"""Run a scenario from Python: `run("library:llama3_8b_block").timeline`. What answers questions and runs studies is loaded
+when it is asked for: most runs ask nothing.
 
 outcome = run("scenario.yaml", ["workload.dims.B=512"])
 outcome.summary["time"]        # every word of the vocabulary, SI units
@@ -24,9 +25,7 @@ from analysis import (
     ops_frame,
     timeline_frame,
     usage_frame,
-    write_memory_snapshot,
     write_table,
-    write_trace,
 )
 from analysis.runs import grounds, margin
 from analysis.words import rounds_figures
@@ -43,15 +42,17 @@ from scenarios.outcome.fitting import Misfit, misfit
 from scenarios.outcome.model_story import model_lines, model_record
 from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
 from scenarios.outcome.split_notes import split_notes
-from scenarios.questions.crossover import Crossover, crossover
 from scenarios.questions.find import Flip, Found, find
 from scenarios.questions.other_runs import OtherRuns
-from scenarios.questions.what_if import WhatIf, what_if
-from scenarios.studies.sweeps import HowToRun, Study, StudyRow, points_of, run_study
+from scenarios.studies.asked import points_of
 from simulator import Result
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from scenarios.questions.crossover import Crossover
+    from scenarios.questions.what_if import WhatIf
+    from scenarios.studies.sweeps import Study, StudyRow
 
 WRITTEN = ("timeline.csv", "trace.json", "summary.json", "report.html", "memory.pickle")
 """The files that `write` writes."""
@@ -120,18 +121,26 @@ class Outcome:
     @cached_property
     def crossover(self) -> Crossover | None:
         """The map of `study.crossover`; None without one."""
+        from scenarios.questions.crossover import crossover
+
         return crossover(self.scenario)
 
     @cached_property
     def what_if(self) -> WhatIf | None:
         """The answers to `study.what_if`; None without one."""
+        from scenarios.questions.what_if import what_if
+
         study = self.scenario.study
         return what_if(self.scenario) if study is not None and study.what_if is not None else None
 
     @cached_property
     def sweep(self) -> Study | None:
         """The runs of the study's `vary`, `zip` and `random`; None without any."""
-        return run_study(self.scenario, HowToRun()) if points_of(self.scenario) else None
+        if not points_of(self.scenario):
+            return None
+        from scenarios.studies.sweeps import HowToRun, run_study
+
+        return run_study(self.scenario, HowToRun())
 
     @property
     def rows(self) -> list[StudyRow]:
@@ -246,6 +255,8 @@ class Outcome:
     def write(self, folder: Path) -> list[Path]:
         """Write timeline.csv, trace.json, summary.json, report.html and memory.pickle (the fullest chip's memory, for
         PyTorch's viewer) into `folder`; their paths. Raises OSError."""
+        from analysis import write_memory_snapshot, write_trace
+
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / name for name in WRITTEN]
         write_table(self.timeline, paths[0])

@@ -33,8 +33,9 @@ from scenarios.claims.study_words import check_words
 from scenarios.console.progress import bar, silent
 from scenarios.expressions.expression import Expression
 from scenarios.language.study_spec import StudySpec
-from scenarios.points.points import Points, read_points
+from scenarios.points.points import Points
 from scenarios.questions.find import search_of
+from scenarios.studies.asked import points_of
 from scenarios.studies.content_keys import ContentKeys
 from scenarios.studies.executors import Done, Task, Workers, given, process_pool, run_here, run_on, run_where_it_pays
 from scenarios.studies.store import Store
@@ -214,16 +215,6 @@ def _plain(values: Any) -> Any:
     if isinstance(values, Iterable) and not isinstance(values, (str, bytes)):
         return [_plain(value) for value in values]
     return values
-
-
-def points_of(scenario: Scenario) -> Points | None:
-    """The runs that a scenario's study asks for; None if it asks for none. Raises SpecError."""
-    if scenario.study is None:
-        return None
-    problems = Problems()
-    points = read_points(scenario.study, scenario.document, problems)
-    problems.raise_if_any()
-    return points if len(points) else None
 
 
 def sort_of(scenario: Scenario, points: Points) -> Expression | None:

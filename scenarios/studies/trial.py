@@ -10,7 +10,7 @@ from itertools import islice
 
 from hw import Problem, RunError, SpecError
 from scenarios.building.build import Scenario
-from scenarios.studies.sweeps import points_of
+from scenarios.studies.asked import points_of
 from scenarios.studies.worker import WRONG_INPUT, Job, Ran, run_point
 
 _MOST = 100

@@ -7,14 +7,12 @@ from rich.text import Text
 from analysis import screen
 from hw.input import first_problems
 from scenarios.building.run_one import job_words_of, money_words_of
-from scenarios.cli.show.find import find_lines
-from scenarios.cli.show.study import show_study
 from scenarios.console.terminal import console as terminal
 from scenarios.console.terminal import print_whole
 from scenarios.outcome.model_story import model_lines
 from scenarios.outcome.outcome import Outcome
 from scenarios.questions.software import software_advice
-from scenarios.studies.sweeps import points_of
+from scenarios.studies.asked import points_of
 
 MOST_ALONG = 200
 """Runs of a study that `run` makes beside its own; more are for `study`."""
@@ -30,6 +28,8 @@ def show_outcome(outcome: Outcome) -> None:
     also = software_advice(scenario, outcome.words)
     console.print(screen(scenario.name, scenario.about, outcome.words, console.width, told, also))
     if scenario.study is not None and scenario.study.find is not None and outcome.search is not None:
+        from scenarios.cli.show.find import find_lines
+
         console.print(find_lines(scenario.study.find, outcome.search))
     for note in outcome.notes:
         console.print(Text.assemble(("note         ", "dim"), (note, "yellow")))
@@ -46,6 +46,8 @@ def show_outcome(outcome: Outcome) -> None:
             Text(f"study        {len(points):,} runs; `overlapse study` runs them, and keeps them with --store")
         )
     elif outcome.sweep is not None:
+        from scenarios.cli.show.study import show_study
+
         show_study(console, outcome.sweep)
     for verdict in first_problems(outcome.failed, "claims failed"):
         print_whole(console, Text(f"claim failed {verdict}", style="red"))

@@ -11,7 +11,8 @@ from hw import SpecError
 from scenarios import Scenario, load_scenario
 from scenarios.points.points import Points
 from scenarios.points.sampling import read_sampler, stream
-from scenarios.studies.sweeps import asking, points_of
+from scenarios.studies.asked import points_of
+from scenarios.studies.sweeps import asking
 from tests.support.studies import MATMUL, write
 
 MOST = 10_000
