@@ -26,9 +26,32 @@ class Access:
     whole: float = math.inf
 
 
+class MadeBeside(str):
+    """The name of what an op makes beside its output, which knows who made it: `op`, and `what` the op calls it."""
+
+    __slots__ = ("op", "what")
+    op: str
+    what: str
+
+    def __new__(cls, op: str, what: str) -> MadeBeside:
+        """Written as the op's name and what it is."""
+        made = super().__new__(cls, f"{op}/{what}")
+        made.op, made.what = op, what
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # its parts, not the whole
+        return self.op, self.what
+
+
 def beside(op: str, what: str) -> str:
     """The name of what an op makes beside its output."""
-    return f"{op}/{what}"
+    return MadeBeside(op, what)
+
+
+def maker_of(name: str) -> tuple[str, str]:
+    """The op that made what is called so, and what that op calls it: nothing if it is its output. Told by the kind that gave
+    the name, never read off it: a tensor may be called as it likes."""
+    return (name.op, name.what) if isinstance(name, MadeBeside) else (name, "")
 
 
 @dataclass(frozen=True, slots=True)

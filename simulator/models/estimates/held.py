@@ -55,8 +55,9 @@ class _Moved:
 
 def _moved(lives: Lives, sizes: Sizes, span: Span, more: int, since: int) -> _Moved:
     nbytes = sizes.nbytes[lives.slot]
-    for row, slots in lives.within.items():
-        nbytes[row] = max(0.0, nbytes[row] - sum(sizes.nbytes[slot] for slot in slots))
+    if len(lives.within):
+        lies_in = np.bincount(lives.within_at, sizes.nbytes[lives.within_slot], len(lives.within))
+        nbytes[lives.within] = np.maximum(0.0, nbytes[lives.within] - lies_in)
     nbytes[: lives.since[since]] = 0.0
     if not more:
         return _Moved(nbytes, span.begin, span.end, slice(None))

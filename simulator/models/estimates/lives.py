@@ -60,7 +60,8 @@ class Span:
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Lives:
     """Columns, a row for each tensor that is made: its slot, its life in program order, the part of it that it has in every
-    run (`sure`), and the slots in whose memory it lies by row. `since`: the first row of each part; `bounds`: its first
+    run (`sure`); rows of what lies in the memory of something else (`within`): the `within_slot` of each, by its place among
+    those (`within_at`). `since`: the first row of each part; `bounds`: its first
     step, and the end. `given`: by slot how often something is given there, whether also for each round that is left out, and
     in which part it is asked for first."""
 
@@ -68,7 +69,9 @@ class Lives:
     whole: Span
     sure: Span
     since: tuple[int, ...]
-    within: Mapping[int, tuple[int, ...]]
+    within: Any
+    within_at: Any
+    within_slot: Any
     bounds: tuple[int, ...]
     given: Mapping[int, tuple[int, bool, str]]
 
@@ -77,9 +80,7 @@ def rounds_of(parts: Iterable[Part]) -> tuple[int, int]:
     """How many rounds the long blocks of some parts have, and how many of those tell all of them apart; 0 and 0 where there
     are no long ones, or they are not all as long."""
     stretches = [stretch for part in parts for stretch in part.rows if stretch.block]
-    asks = (offset for stretch in stretches for place in stretch.places for _, offset in place.keeps)
-    ahead = max((abs(offset) for offset in asks if offset is not None), default=0)
-    few = 2 * ahead + 5
+    few = 2 * max((stretch.ahead for stretch in stretches), default=0) + 5
     long = {stretch.count for stretch in stretches if stretch.count > few}
     return (long.pop(), few) if len(long) == 1 else (0, 0)
 
@@ -114,7 +115,9 @@ def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
         whole=walk.span(_column(walk.begin), np.where(last == UNREAD, walk.step + 1, last + 1)),
         sure=walk.span(np.where(has, first, 0), np.where(has, sure_end, 0)),
         since=tuple(since),
-        within=walk.within,
+        within=_column([*walk.within]),
+        within_at=_column([at for at, slots in enumerate(walk.within.values()) for _ in slots]),
+        within_slot=_column([slot for slots in walk.within.values() for slot in slots]),
         bounds=tuple(bounds),
         given={slot: (len(turns), slot in walk.given_more, name) for slot, (turns, name) in walk.given.items()},
     )

@@ -27,18 +27,29 @@ from simulator.graph.owners import OWNERS, Owner
 from simulator.models.estimates.chunks import ChunkSort
 from simulator.models.estimates.held import Rise, Sizes, Swing, rises_of, swings_of
 from simulator.models.estimates.lives import Lives, Part, lives_of, rounds_of
-from simulator.models.estimates.moves import steps_of
 from simulator.models.estimates.passes import PASSES
 from simulator.models.estimates.rows import Binder, Rows
-from simulator.passes.pipeline.schedules import PAIRED
+from simulator.ops.kernel import maker_of
+from simulator.passes.pipeline.schedules import PAIRED, schedule
 
 Key = tuple[str, bool]
 """A pass, and whether it is that of the last microbatch."""
 
-Moves = Sequence[tuple[int, Key, int]]
-"""What a stage does: a chunk of it, by number, a pass, and how often one after the other."""
-
 Move = TypeVar("Move", Swing, Rise)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moves:
+    """What a stage does, one after the other: which of its `sorts` (a chunk of it, by number, and a pass), and how often."""
+
+    sorts: Sequence[tuple[int, Key]]
+    sort: Any
+    times: Any
+
+    def of(self, found: Sequence[Mapping[Key, Move]]) -> list[Move]:
+        """The move of each sort, given those of each chunk."""
+        return [found[at][key] for at, key in self.sorts]
+
 
 _NUMBER = {owner: at for at, owner in enumerate(OWNERS)}
 
@@ -149,7 +160,7 @@ class _Kinds:
         self._tensors: list[Tensor] = []
         beside: dict[str, int] = {}
         for name, slot in structure.slots.items():
-            self._owner[slot] = _NUMBER[sort.roles.get(name.partition("/")[0], "activations")]
+            self._owner[slot] = _NUMBER[sort.roles.get(maker_of(name)[0], "activations")]
             tensor = structure.types.get(name)
             if tensor is None:
                 beside[name] = slot
@@ -218,25 +229,37 @@ def _gone_about(
     # with gpipe all are held at once; else no more than so many, and those behind them only leave what they leave
     ahead = 2 if interleave == 1 and schedule not in PAIRED else 2 * interleave + 2
     most = microbatches if schedule == "gpipe" else min(microbatches, ahead * stages)
-    for at, moves in enumerate(_moves(schedule, stages, most, interleave)):
-        yield held[at::stages], moves, _parted(moves) if schedule in PAIRED else moves, microbatches - most
+    for at, (moves, sure) in enumerate(_moves(schedule, stages, most, interleave)):
+        yield held[at::stages], moves, sure, microbatches - most
 
 
 @cache
-def _moves(schedule: str, stages: int, microbatches: int, interleave: int) -> tuple[Moves, ...]:
-    """What each stage does, from begin to end."""
+def _moves(schedule: str, stages: int, microbatches: int, interleave: int) -> tuple[tuple[Moves, Moves], ...]:
+    """What each stage does, from begin to end, and as it holds what every run does."""
     found = []
     for order in _orders(schedule, stages, microbatches, interleave):
         moves = [*((at, ("begin", True)) for at in range(interleave)), *order]
         moves += [(at, ("end", True)) for at in range(interleave)]
-        found.append(tuple((*move, len(list(alike))) for move, alike in groupby(moves)))
+        turns = [(*move, len(list(alike))) for move, alike in groupby(moves)]
+        mine = _in_columns(turns)
+        found.append((mine, _in_columns(_parted(turns)) if schedule in PAIRED else mine))
     return tuple(found)
 
 
-def _parted(moves: Moves) -> Moves:
+_Turn = tuple[int, Key, int]
+"""A chunk of a stage, by number, a pass, and how often one after the other."""
+
+
+def _in_columns(turns: Sequence[_Turn]) -> Moves:
+    numbers = {sort: number for number, sort in enumerate(dict.fromkeys((at, key) for at, key, _ in turns))}
+    sort = np.asarray([numbers[at, key] for at, key, _ in turns], dtype=np.int64)
+    return Moves(tuple(numbers), sort, np.asarray([times for _, _, times in turns]))
+
+
+def _parted(moves: Sequence[_Turn]) -> list[_Turn]:
     """Moves in which the passes of a turn come the other way round: a run may let go of what the backward pass frees before
     it has what the forward pass keeps."""
-    found: list[tuple[int, Key, int]] = []
+    found: list[_Turn] = []
     for move in moves:
         if not found or (found[-1][1][0], move[1][0]) != ("forward", "backward"):
             found.append(move)
@@ -248,17 +271,17 @@ def _parted(moves: Moves) -> Moves:
     return found
 
 
-def _orders(schedule: str, stages: int, microbatches: int, interleave: int) -> list[list[tuple[int, Key]]]:
+def _orders(name: str, stages: int, microbatches: int, interleave: int) -> list[list[tuple[int, Key]]]:
     """The passes of each stage in their order."""
-    if schedule == "gpipe" and interleave == 1:
+    if name == "gpipe" and interleave == 1:
         # all of a kind, as the schedule says, however many there are: in no need of being put in order with other stages
         kinds: tuple[Key, ...] = tuple((does, last) for does in ("forward", "backward") for last in (False, True))
         order = [(0, kind) for kind in kinds for _ in range(1 if kind[1] else microbatches - 1)]
         return [order] * stages
-    found: list[list[tuple[int, Key]]] = [[] for _ in range(stages)]
-    for does, number, chunk in steps_of(schedule, stages, microbatches, interleave):
-        found[chunk % stages].append((chunk // stages, (does, number == microbatches - 1)))
-    return found
+    return [
+        [(chunk // stages, (does, number == microbatches - 1)) for does, number, chunk in order]
+        for order in schedule(name, stages, microbatches, interleave)
+    ]
 
 
 def _stage(mine: Sequence[Held], moves: Moves, sure: Moves, more: int, microbatches: int) -> StageMemory:
@@ -276,34 +299,37 @@ def _given(mine: Sequence[Held], microbatches: int) -> float:
 
 def _peak(swings: Sequence[Mapping[Key, Swing]], moves: Moves, more: int) -> Any:
     """The most by owner, where so many more microbatches leave what they leave."""
-    level, best, best_at, best_turn = 0.0, 0.0, len(moves), 0
-    for place, (at, key, times) in enumerate(moves):
-        swing = swings[at][key]
-        # of passes alike, each of which leaves as much, the first or the last is the highest
-        turn = times - 1 if swing.left_bytes > 0 else 0
-        top = level + turn * swing.left_bytes + swing.peak
-        if top > best:
-            best, best_at, best_turn = top, place, turn
-        level += times * swing.left_bytes
-    found = np.zeros(len(OWNERS))
-    for at, key, times in moves[:best_at]:
-        found += times * swings[at][key].left
-    if best_at < len(moves):
-        at, key, _ = moves[best_at]
-        found += best_turn * swings[at][key].left + swings[at][key].at_peak
+    done, times = moves.of(swings), moves.times
+    left = np.asarray([each.left_bytes for each in done])[moves.sort]
+    # of passes alike, each of which leaves as much, the first or the last is the highest
+    turn = np.where(left > 0, times - 1, 0)
+    top = _before(times * left) + turn * left + np.asarray([each.peak for each in done])[moves.sort]
+    found, best = np.zeros(len(OWNERS)), int(top.argmax())
+    if top[best] <= 0.0:
+        best = len(top)
+    if best:
+        by_owner = np.stack([each.left for each in done])
+        found = np.cumsum(times[:best, None] * by_owner[moves.sort[:best]], axis=0)[-1]
+    if best < len(top):
+        swing = done[moves.sort[best]]
+        found = found + (turn[best] * swing.left + swing.at_peak)
     for each in swings:
-        found += more * sum(each[does, False].left for does in PASSES)
+        found = found + more * sum(each[does, False].left for does in PASSES)
     return found
+
+
+def _before(moved: Any) -> Any:
+    """The level before each of some moves."""
+    return np.concatenate([[0.0], np.cumsum(moved[:-1])])
 
 
 def _least(mine: Sequence[Held], moves: Moves, more: int) -> float:
     """The most that every run holds beside what is given, as `_peak`."""
     rises = [each.sure for each in mine]
-    level, best = 0.0, 0.0
-    for at, key, times in moves:
-        rise = rises[at][key]
-        best = max(best, level + max(0.0, (times - 1) * rise.left) + rise.peak)
-        level += times * rise.left
+    done, times = moves.of(rises), moves.times
+    left, peak = (np.asarray(each)[moves.sort] for each in ([each.left for each in done], [each.peak for each in done]))
+    top = _before(times * left) + np.maximum(0.0, (times - 1) * left) + peak
+    best = max(0.0, float(top.max()))
     return best + more * sum(each[does, False].left for each in rises for does in PASSES)
 
 

@@ -216,8 +216,9 @@ class _Walks:
         """From the pass's input, and from when its queue is free."""
         given = self._takes[name]
         course = self._courses.of(self._sort, sections, rows, self._makes[name])
+        timed = course.timed(rows)
         by_input, by_queue = Walk.of(self._slots, ready=given), Walk.of(self._slots, queues=(COMPUTE,))
-        return by_input.through(course, rows), by_queue.through(course, rows)
+        return by_input.through(course, rows, timed), by_queue.through(course, rows, timed)
 
     def _paths(self, walk: Walk, name: str) -> Paths:
         out = max((walk.slot[each] for each in self._makes[name]), default=NEVER)

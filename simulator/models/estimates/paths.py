@@ -77,6 +77,10 @@ class Course:
             queues = list(dict.fromkeys(each.queue for each in segments))
             self.legs.append(_Leg(segments, slots, queues, kept, asks))
 
+    def timed(self, stretches: Sequence[Stretch]) -> Timed:
+        """Seconds of the segments of stretches, for walks that begin differently."""
+        return [_timed(leg, stretch) for leg, stretch in zip(self.legs, stretches, strict=True)]
+
 
 _Waits = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
 """Slots that a kernel waits for, and those of other rounds."""
@@ -135,12 +139,15 @@ class Walk:
         """When the last kernel so far ends."""
         return max(self.queue.values(), default=self.start)
 
-    def through(self, course: Course, stretches: Sequence[Stretch]) -> Walk:
-        """Go through rows; what is asked for by round keeps its history. Returns itself."""
-        for leg, stretch in zip(course.legs, stretches, strict=True):
+    def through(self, course: Course, stretches: Sequence[Stretch], timed: Timed | None = None) -> Walk:
+        """Go through rows; what is asked for by round keeps its history. `timed`: their seconds, if they are known. Returns
+        itself."""
+        for leg, stretch, rows in zip(course.legs, stretches, timed or course.timed(stretches), strict=True):
             for slot in leg.kept:
                 self._history[slot] = {}
-            rows = self._known(_timed(leg, stretch))
+            for queue in leg.queues:
+                self.queue.setdefault(queue, self.start)
+            rows = self._known(rows)
             if stretch.block:
                 self._block(stretch, leg, rows)
             else:
@@ -168,6 +175,9 @@ class Walk:
             for slot in leg.kept:
                 self._history[slot][turn] = self.slot[slot]
             if leg.explicit or done == stretch.count:
+                continue
+            if not _is_looked_at(done):
+                before = []
                 continue
             now = [*(self.slot[slot] for slot in leg.slots), *(self.queue[queue] for queue in leg.queues)]
             now += [self.host] if self.host else []
@@ -199,9 +209,9 @@ class Walk:
             self._pieces[slot] = count, there + by
 
     def _round(self, rows: Sequence[_Row], turn: int) -> None:
-        slots, queues, start = self.slot, self.queue, self.start
+        slots, queues = self.slot, self.queue
         for queue, least, issue, issued, reads, asks, makes, pieces, awaited in rows:
-            begin, late = queues.get(queue, start), NEVER
+            begin, late = queues[queue], NEVER
             if pieces > 1:
                 begin, late = self._piecewise(begin, reads, least / pieces, pieces)
             else:
@@ -209,7 +219,7 @@ class Walk:
                     if slots[number] > begin:
                         begin = slots[number]
             for number, offset in asks:
-                at = self._history[number].get(turn + offset, NEVER) if number in self._history else start
+                at = self._history[number].get(turn + offset, NEVER) if number in self._history else self.start
                 if at > begin:
                     begin = at
             end = begin + least
@@ -243,6 +253,10 @@ with that to its end, if nothing else is waited for; slots that it waits for, th
 how many pieces it comes, and whether the host waits for its end."""
 
 
+Timed = Sequence[list[_Row]]
+"""Stretches as segments in seconds."""
+
+
 def _timed(leg: _Leg, stretch: Stretch) -> list[_Row]:
     """The segments of a stretch with their seconds."""
     least = [price.least for price in stretch.prices]
@@ -268,14 +282,25 @@ def _issued(least: Sequence[float], issue: Sequence[float]) -> float:
     return end
 
 
+def _is_looked_at(rounds: int) -> bool:
+    """Whether to look after so many rounds if all times move alike: after 2, 3, 4, 8, 16, ..., each compared with the round
+    before. Queues that do not keep step never do, and then looking would cost as much as the rounds."""
+    return not rounds & (rounds - 1) or not rounds & (rounds + 1)
+
+
 def _moved(before: list[float], now: list[float]) -> float | None:
     """By how much all times have moved, if it is the same of all; what nothing reaches has not moved at all."""
+    if not before:
+        return None
     first: float | None = None
-    for one, other in zip(now, before, strict=False):
+    for one, other in zip(now, before, strict=True):
         if one == NEVER and other == NEVER:
             continue
+        step = one - other
         if first is None:
-            first = one - other
-        if math.isinf(first) or abs(one - other - first) > _SAME * one:
+            if math.isinf(step):
+                return None
+            first = step
+        elif abs(step - first) > _SAME * one:
             return None
-    return first if before else None
+    return first

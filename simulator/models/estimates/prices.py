@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
 
 from hw import System
 from simulator.collectives.traffic import Joined
@@ -29,9 +32,27 @@ _STAGES = "P"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Wires:
+    """Seconds of wires as a column, 0 of those that nothing goes over; `places`: where the wire of a number stands, the same
+    for all prices under a mesh."""
+
+    places: Mapping[int, int] = field(default_factory=dict)
+    seconds: Any = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def used(self) -> frozenset[int]:
+        """The places of those that something goes over."""
+        return frozenset(np.flatnonzero(self.seconds).tolist())
+
+
+UNWIRED = Wires()
+"""Of what stays on its chip."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Price:
     """Seconds of a kernel. `least`: alone, which no run can beat; `serial`: nothing overlapping in it; `needs`: of each
-    resource of its chip; `wires`: of each wire, by number, that its group uses; `matrix_flops`: what it does, again or not;
+    resource of its chip; `wires`: of each wire that its group uses; `matrix_flops`: what it does, again or not;
     `issue`: of the host that issues it, before it can begin; `pieces`: in how many it comes, all of which this is;
     `awaited`: the host that issues it waits for its end; `cores`: those that a collective holds on each of its chips."""
 
@@ -39,7 +60,7 @@ class Price:
     least: float
     serial: float
     needs: Mapping[str, float]
-    wires: Mapping[int, float] = field(default_factory=dict)
+    wires: Wires = UNWIRED
     matrix_flops: float = 0.0
     issue: float = 0.0
     pieces: int = 1
@@ -57,6 +78,7 @@ class Prices:
         self._variants = Variants(self.plan, SystemResources(system, options, self.plan.program))
         self.network = Network(system, options)
         self._transfers: dict[Communication, Joined] = {}
+        self._places: dict[int, int] = {}
         self._numbers: dict[str, int] = {}
         self._crowded: dict[tuple[str, bool], float] = {}
         self._slower: dict[tuple[Kernel, float], float] = {}
@@ -78,7 +100,7 @@ class Prices:
         times = list(variant.times_s.values())
         fixed = pieces * (kernel.fixed_s + self.plan.launch_s((0,)) + variant.latency_s)
         serial, shared, cores = sum(times), 0.0, 0.0
-        wires: Mapping[int, float] = {}
+        wires = UNWIRED
         needs = variant.times_s
         if kernel.communication is not None:
             asked = part_of(kernel.communication, pieces)
@@ -88,7 +110,7 @@ class Prices:
             times.append(seconds)
             serial += shared
             fixed += pieces * transfer.latency_s
-            wires = {wire: pieces * taken for wire, taken in self._wires(transfer).items()}
+            wires = self._wires(transfer, pieces)
             needs = self._with_units(needs, seconds)
             cores = transfer.cores
         least = fixed + max(alone_time(times, variant.steps), shared)
@@ -146,9 +168,15 @@ class Prices:
             return needs
         return {**needs, **{unit: needs.get(unit, 0.0) + given for unit in ("matrix_unit", "vector_unit")}}
 
-    def _wires(self, transfer: Transfer) -> Mapping[int, float]:
-        rates = self.network.rates
-        return {wire: nbytes / rates[wire] for wire, nbytes in transfer.wires.items()}
+    def _wires(self, transfer: Transfer, times: int = 1) -> Wires:
+        rates, places = self.network.rates, self._places
+        taken = {
+            places.setdefault(wire, len(places)): times * (nbytes / rates[wire])
+            for wire, nbytes in transfer.wires.items()
+        }
+        seconds = np.zeros(len(places))
+        seconds[list(taken)] = list(taken.values())
+        return Wires(places, seconds)
 
     def _transfer(self, asked: Communication) -> Joined:
         found = self._transfers.get(asked)

@@ -24,7 +24,7 @@ import numpy as np
 
 from simulator.models.estimates.moves import Moves, moves_of
 from simulator.models.estimates.sharing.turns import Turns
-from simulator.models.estimates.stages import NEVER, UNBOUND, Numbers, Pass, Pipe
+from simulator.models.estimates.stages import NEVER, UNBOUND, Pass, Paths, Pipe
 
 _SAME = 1e-9
 _FEW = 6
@@ -52,15 +52,15 @@ def earliest_of(pipes: Sequence[Pipe]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class _Walked:
-    """When some pipelines end, and when each of their passes does, by its number, then microbatch; and what it leaves to the
-    queue beside compute, if that is counted."""
+    """When some pipelines end, and when each of their passes does: by its number, microbatch and pipeline; and what it
+    leaves to the queue beside compute, if that is counted."""
 
     end: Any
-    passes: Sequence[Sequence[Any]]
-    beside: Sequence[Sequence[Any]] = ()
+    passes: Any
+    beside: Any = None
 
 
-_Walk = Callable[[Moves, Sequence[Pipe], Numbers], _Walked]
+_Walk = Callable[[Moves, Sequence[Pipe]], _Walked]
 
 
 def _ends(pipes: Sequence[Pipe], walk: _Walk) -> list[float]:
@@ -71,8 +71,8 @@ def _ends(pipes: Sequence[Pipe], walk: _Walk) -> list[float]:
     left = [at for at in range(len(pipes)) if at not in found]
     for mine in _alike(pipes, left, [pipe.microbatches for pipe in pipes]):
         count = pipes[mine[0]].microbatches
-        ends = _walked([pipes[at] for at in mine], count, walk).end
-        found |= dict(zip(mine, np.atleast_1d(ends).tolist(), strict=True))
+        ends = walk(_moves(pipes[mine[0]], count), [pipes[at] for at in mine]).end
+        found |= dict(zip(mine, ends.tolist(), strict=True))
     return [found[at] for at in range(len(pipes))]
 
 
@@ -85,42 +85,37 @@ def _alike(pipes: Sequence[Pipe], wanted: Sequence[int], counts: Sequence[int]) 
         walked = counts[at], pipe.microbatches == counts[at]
         walks = pipe.schedule, pipe.stages, pipe.interleave, pipe.blocking, pipe.has_beside
         groups[*walks, walked, has].append(at)
-    found = []
-    for mine in groups.values():
-        found += [mine] if len(mine) > _FEW else [[at] for at in mine]
-    return found
+    return list(groups.values())
 
 
-def _walked(pipes: Sequence[Pipe], microbatches: int, walk: _Walk) -> _Walked:
-    one = pipes[0]
-    moves = moves_of(one.schedule, one.stages, microbatches, one.interleave)
-    return walk(moves, pipes, Numbers(len(pipes)))
+def _moves(pipe: Pipe, microbatches: int) -> Moves:
+    """The moves of so many of a pipeline's microbatches."""
+    return moves_of(pipe.schedule, pipe.stages, microbatches, tuple(tuple(each.passes) for each in pipe.chunks))
 
 
 def _extended(pipes: Sequence[Pipe], mine: Sequence[int], fewer: int, walk: _Walk) -> dict[int, float]:
     """The ends of those pipelines, alike, of which the microbatches behind so many go on in the same way."""
     some = [pipes[at] for at in mine]
     one = some[0]
-    ran = _walked(some, fewer, walk)
-    ends = np.atleast_1d(ran.end)
+    moves = _moves(one, fewer)
+    ran = walk(moves, some)
+    ends = ran.end
     if one.microbatches == fewer:
         return dict(zip(mine, ends.tolist(), strict=True))
     steady = slice(one.ahead, fewer - one.ahead)
     before = slice(one.ahead - one.group, fewer - one.ahead - one.group)
-    moves = moves_of(one.schedule, one.stages, fewer, one.interleave)
     goes_on = np.ones(len(some), dtype=bool)
     periods: dict[str, Any] = {}
-    for (does, _), times in zip(moves.passes, ran.passes, strict=True):
-        if times:
-            column = np.asarray(times).reshape(fewer, len(some))
-            step = column[steady] - column[before]
-            off = np.abs(step - periods.setdefault(does, step[0])) > _SAME * np.abs(column[steady])
-            goes_on &= ~off.any(axis=0)
-    for (does, _), times in zip(moves.passes, ran.beside, strict=False):
-        if times:
-            column = np.asarray(times).reshape(fewer, len(some))
-            slower = column[steady] - column[before] < periods[does] - _SAME * np.abs(column[steady])
-            goes_on &= ~slower.any(axis=0)
+    done = [(number, does) for number, (does, at) in enumerate(moves.passes) if does in one.chunks[at].passes]
+    for number, does in done:
+        column = ran.passes[number]
+        step = column[steady] - column[before]
+        off = np.abs(step - periods.setdefault(does, step[0])) > _SAME * np.abs(column[steady])
+        goes_on &= ~off.any(axis=0)
+    for number, does in done if ran.beside is not None else ():
+        column = ran.beside[number]
+        slower = column[steady] - column[before] < periods[does] - _SAME * np.abs(column[steady])
+        goes_on &= ~slower.any(axis=0)
     # passes of one microbatch go on beside those of another, but for gpipe: there all of a kind come first
     lengths = np.asarray(list(periods.values()))
     if one.schedule == "gpipe":
@@ -132,122 +127,150 @@ def _extended(pipes: Sequence[Pipe], mine: Sequence[int], fewer: int, walk: _Wal
     return {at: end for at, end, holds in zip(mine, whole.tolist(), goes_on.tolist(), strict=True) if holds}
 
 
-def _earliest(moves: Moves, pipes: Sequence[Pipe], numbers: Numbers) -> _Walked:
-    passes = [_path_numbers(pipes, does, at, numbers) for does, at in moves.passes]
-    larger, last = numbers.larger, moves.microbatches - 1
-    moves_on_late = pipes[0].blocking
-    turns = Turns(moves, pipes, numbers) if any(moves.beside) else None
-    free = [numbers.nothing] * moves.stages
-    came, lanes = [numbers.never] * moves.slots, [numbers.nothing] * moves.lanes
-    ends: list[list[Any]] = [[] for _ in passes]
-    besides: list[list[Any]] = [[] for _ in passes]
-    end = numbers.nothing
-    beside = [numbers.nothing] * moves.stages
-    for at, (key, number, stage, source, target, out_lane, in_lane, _) in enumerate(moves.rows):
-        done = passes[key]
-        if done is None:
-            continue
-        by_out, by_queue, own_out, own_queue, told, final, first, left = done
-        given, queue = came[source], free[stage]
-        if turns is not None:
-            queue = turns.begin(at, key, stage, given, queue)
-        out = larger(given + by_out, queue + own_out)
-        now = larger(given + by_queue, queue + own_queue)
+def _earliest(moves: Moves, pipes: Sequence[Pipe]) -> _Walked:
+    ways, count = _Ways.of(moves, pipes), len(pipes)
+    free, beside = np.zeros((2, moves.stages, count))
+    came, lanes = np.full((moves.slots, count), NEVER), np.zeros((moves.lanes, count))
+    over = np.full((len(moves.passes), moves.microbatches, count), NEVER)
+    left = over.copy() if pipes[0].has_beside else None
+    end = np.zeros(count)
+    turns = Turns(moves, pipes) if any(len(sweep.beside) for sweep in moves.sweeps) else None
+    for sweep in moves.sweeps:
+        key, stage, given, over_by = sweep.key, sweep.stage, came[sweep.source], free[sweep.stage]
+        queue = over_by if turns is None else turns.begin(sweep, given, over_by)
+        by = np.maximum(given[:, None] + ways.given[key], queue[:, None] + ways.own[key])
+        out, now = by[:, _OUT], by[:, _QUEUE]
         if left is not None:
-            if number == last:
-                end = larger(end, beside[stage] + left[3])
             busy = beside[stage]
-            beside[stage] = late = larger(larger(given + left[0], queue + left[1]), busy + left[2])
-            besides[key].append(late)
-            if left[4] is not None:
-                out, now = larger(out, busy + left[4]), larger(now, busy + left[5])
-        if not number:
-            out, now = larger(out, first[0]), larger(now, first[1])
-        if number == last:
-            end = larger(larger(end, given + final[0]), queue + final[1])
-        free[stage] = now = larger(now, queue if turns is None else turns.end(stage, free[stage]))
-        ends[key].append(larger(out, now))
-        if out_lane >= 0:
-            out = larger(larger(out, lanes[out_lane]), lanes[in_lane]) + told
-            lanes[out_lane] = lanes[in_lane] = out
-            if moves_on_late:
-                free[stage] = larger(now, out)
-        came[target] = out
-    for each in (*lanes, *beside, *(times[-1] for times in ends if times)):
-        end = larger(end, each)
-    return _Walked(end, ends, besides)
+            if len(sweep.last):
+                end = np.maximum(end, (busy[sweep.last] + ways.ends_left[key[sweep.last]]).max(axis=0))
+            beside[stage] = left[key, sweep.number] = np.maximum(by[:, _BESIDE], busy + ways.left[key])
+            if ways.held_up is not None:
+                held = busy[:, None] + ways.held_up[key]
+                out, now = np.maximum(out, held[:, _OUT]), np.maximum(now, held[:, _QUEUE])
+        if len(sweep.first):
+            first = ways.first[key[sweep.first]]
+            out[sweep.first] = np.maximum(out[sweep.first], first[:, _OUT])
+            now[sweep.first] = np.maximum(now[sweep.first], first[:, _QUEUE])
+        if len(sweep.last):
+            end = np.maximum(end, by[sweep.last, _END].max(axis=0))
+        now = np.maximum(now, over_by if turns is None else turns.end(sweep, over_by))
+        over[key, sweep.number] = np.maximum(out, now)
+        if len(sweep.sent):
+            at, lane = sweep.sent, np.maximum(lanes[sweep.out_lane], lanes[sweep.in_lane])
+            gone = np.maximum(out[at], lane) + ways.told[key[at]]
+            out[at] = lanes[sweep.out_lane] = lanes[sweep.in_lane] = gone
+            if pipes[0].blocking:
+                now[at] = np.maximum(now[at], gone)
+        free[stage], came[sweep.target] = now, out
+    return _Walked(np.concatenate([end[None], lanes, beside, over[:, -1]]).max(axis=0), over, left)
 
 
-def _path_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: Numbers) -> tuple[Any, ...] | None:
-    """Of a pass: from its input and from its queue to what it makes and to its queue's end, the transfer of what it makes;
-    both to the end of all that follows it; when it is over at the earliest if it is the first; what it leaves to the queue
-    beside compute, None where that is not counted. None where there is none."""
-    if does not in pipes[0].chunks[at].passes:
-        return None
-    mine = [pipe.chunks[at] for pipe in pipes]
-    done, last = [chunk.passes[does] for chunk in mine], [chunk.last[does] for chunk in mine]
-    first = [chunk.first if does == "forward" else UNBOUND for chunk in mine]
-    of = numbers.of
-    return (
-        of([each.from_input.out for each in done]),
-        of([each.from_input.queue for each in done]),
-        of([each.from_queue.out for each in done]),
-        of([each.from_queue.queue for each in done]),
-        of([pipe.told(does, at)[0] for pipe in pipes]),
-        (of([each.from_input.end for each in last]), of([each.from_queue.end for each in last])),
-        (of([each.out for each in first]), of([each.queue for each in first])),
-        _beside_numbers(done, last, of) if pipes[0].has_beside else None,
-    )
+_OUT, _QUEUE, _BESIDE, _END = range(4)
+"""To where a pass takes seconds: to what it gives on, to the end of the compute queue, to that of the queue beside it, and
+to the end of all that follows the last microbatch."""
 
 
-def _beside_numbers(
-    done: Sequence[Pass], last: Sequence[Pass], of: Callable[[Sequence[float]], Any]
-) -> tuple[Any, ...]:
-    """Of a pass: from its input, from its queue and from when the queue beside it is free to when that is free again, and
-    from then to the end of all that follows the last one, to what it makes and to its queue's end, if that holds it up."""
-    holds_up = any(each.from_beside.queue > NEVER for each in done)
-    return (
-        of([each.from_input.beside for each in done]),
-        of([each.from_queue.beside for each in done]),
-        of([each.from_beside.beside for each in done]),
-        of([each.from_beside.end for each in last]),
-        of([each.from_beside.out for each in done]) if holds_up else None,
-        of([each.from_beside.queue for each in done]) if holds_up else None,
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ways:
+    """Of each pass, by number, the seconds of its paths in each pipeline: from its input (`given`) and from its queue
+    (`own`) to each of those places; to the first two when it is the first and over at the earliest (`first`); the transfer
+    of what it makes (`told`); from when the queue beside it is free to when that is free again (`left`), to the end of all
+    that follows the last one (`ends_left`), and to the first two places (`held_up`), None where that holds nothing up."""
+
+    given: Any
+    own: Any
+    first: Any
+    told: Any
+    left: Any
+    ends_left: Any
+    held_up: Any
+
+    @classmethod
+    def of(cls, moves: Moves, pipes: Sequence[Pipe]) -> _Ways:
+        """Those of some pipelines that go about the same passes."""
+        passes = [(does, at) for does, at in moves.passes]
+        done = [[pipe.chunks[at].passes.get(does, _IDLE) for pipe in pipes] for does, at in passes]
+        last = [[pipe.chunks[at].last.get(does, _IDLE) for pipe in pipes] for does, at in passes]
+        first = [[pipe.chunks[at].first if does == "forward" else UNBOUND for pipe in pipes] for does, at in passes]
+
+        def column(of: Callable[[Pass, Pass], float]) -> Any:
+            """A number of each pass in each pipeline."""
+            return np.asarray([list(map(of, *each)) for each in zip(done, last, strict=True)])
+
+        def columns(of: Callable[[Pass], Paths]) -> Any:
+            """Those of a path to each place."""
+            told = (
+                lambda one, _: of(one).out,
+                lambda one, _: of(one).queue,
+                lambda one, _: of(one).beside,
+                lambda _, end: of(end).end,
+            )
+            return np.stack([column(each) for each in told], axis=1)
+
+        beside = columns(lambda each: each.from_beside)
+        held_up = beside[:, (_OUT, _QUEUE)]
+        return cls(
+            given=columns(lambda each: each.from_input),
+            own=columns(lambda each: each.from_queue),
+            first=np.asarray([[[each.out for each in mine], [each.queue for each in mine]] for mine in first]),
+            told=np.asarray([[pipe.told(does, at)[0] for pipe in pipes] for does, at in passes]),
+            left=beside[:, _BESIDE],
+            ends_left=beside[:, _END],
+            held_up=held_up if (held_up > NEVER).any() else None,
+        )
 
 
-def _serially(moves: Moves, pipes: Sequence[Pipe], numbers: Numbers) -> _Walked:
+_IDLE = Pass(UNBOUND, UNBOUND, 0.0)
+"""Of what no chunk does."""
+
+
+class _Numbers:
+    """How to go about the times of pipelines: one alone has floats, several have columns."""
+
+    def __init__(self, count: int) -> None:
+        self._alone = count == 1
+        self.larger: Callable[[Any, Any], Any] = max if self._alone else np.maximum
+        self.nothing: Any = 0.0 if self._alone else np.zeros(count)
+        self.never: Any = NEVER if self._alone else np.full(count, NEVER)
+
+    def of(self, values: Sequence[float]) -> Any:
+        """A number of each pipeline."""
+        return values[0] if self._alone else np.asarray(values)
+
+
+def _serially(moves: Moves, pipes: Sequence[Pipe]) -> _Walked:
+    if 1 < len(pipes) <= _FEW:
+        alone = [_serially(moves, [pipe]) for pipe in pipes]
+        ends, passes = [each.end for each in alone], [each.passes for each in alone]
+        return _Walked(np.concatenate(ends), np.concatenate(passes, axis=-1))
+    numbers = _Numbers(len(pipes))
     seconds = [_serial_numbers(pipes, does, at, numbers) for does, at in moves.passes]
     larger, last = numbers.larger, moves.microbatches - 1
     free = [numbers.nothing] * moves.stages
     for at in range(len(pipes[0].chunks)):
         free[at % moves.stages] = free[at % moves.stages] + numbers.of([pipe.chunks[at].before for pipe in pipes])
     came = [numbers.never] * moves.slots
-    ends: list[list[Any]] = [[] for _ in moves.passes]
+    over = np.full((len(moves.passes), moves.microbatches, len(pipes)), NEVER)
     for key, number, stage, source, target, _, _, there in moves.rows:
         done = seconds[key]
-        if done is None:
-            continue
         out = larger(came[source], free[stage]) + (done[1] if number == last else done[0])
         free[stage] = out
-        ends[key].append(out)
+        over[key, number] = out
         if there >= 0:
             free[stage] = free[there] = out = larger(out, free[there]) + done[2]
         came[target] = out
     columns = [np.atleast_1d(each) for each in free]
     end = [_ended(pipe, [float(column[at]) for column in columns]) for at, pipe in enumerate(pipes)]
-    return _Walked(numbers.of(end), ends)
+    return _Walked(np.asarray(end), over)
 
 
-def _serial_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: Numbers) -> tuple[Any, Any, Any] | None:
-    """Serial seconds of a pass, of that of the last microbatch, and of the transfer of what it makes; None where there is no
-    such pass."""
+def _serial_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: _Numbers) -> tuple[Any, Any, Any]:
+    """Serial seconds of a pass, of that of the last microbatch, and of the transfer of what it makes."""
     mine = [pipe.chunks[at] for pipe in pipes]
-    if does not in mine[0].passes:
-        return None
     return (
-        numbers.of([chunk.passes[does].serial for chunk in mine]),
-        numbers.of([chunk.last[does].serial for chunk in mine]),
+        numbers.of([chunk.passes.get(does, _IDLE).serial for chunk in mine]),
+        numbers.of([chunk.last.get(does, _IDLE).serial for chunk in mine]),
         numbers.of([pipe.told(does, at)[1] for pipe in pipes]),
     )
 

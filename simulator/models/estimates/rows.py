@@ -18,7 +18,7 @@ from simulator.models.estimates.prices import Price, Prices
 from simulator.models.estimates.program import ALONE, Around, Line, Lines, Ref, Structure
 from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import AXES, COPIES
-from simulator.ops.kernel import Access, Kernel, beside
+from simulator.ops.kernel import Access, Kernel, maker_of
 from simulator.ops.views import seen_through
 from simulator.passes.binding import bind_op
 from simulator.passes.fusion import fuse
@@ -50,13 +50,14 @@ class Stretch:
     """Kernels that run `count` times, as places and prices. `carry`: (slot at the start of a round, slot at the end of the
     one before); `enters`: (slot at the start of the first round, slot before the block) where those are not the same;
     `block`: whether they are rounds of a block. `alone`: the work of those kernels of a round that send nothing, `sends`:
-    which the others are."""
+    which the others are. `ahead`: of how many rounds before or after its own a kernel keeps something at the most."""
 
     places: tuple[Place, ...]
     prices: tuple[Price, ...]
     kernels: tuple[Kernel, ...]
     alone: Work
     sends: tuple[int, ...]
+    ahead: int
     count: int = 1
     carry: tuple[tuple[int, int], ...] = ()
     enters: tuple[tuple[int, int], ...] = ()
@@ -168,7 +169,8 @@ class Binder:
                 self._known.places[where] = _places(structure, line, around, bound.kernels)
             places += self._known.places[where]
         sends = tuple(at for begin, end, _ in sent for at in range(begin, end))
-        columns = tuple(places), tuple(prices), tuple(kernels), _work(prices, sends), sends
+        ahead = max((abs(offset or 0) for place in places for _, offset in place.keeps), default=0)
+        columns = tuple(places), tuple(prices), tuple(kernels), _work(prices, sends), sends, ahead
         block = lines.block
         if block is None:
             return _Lined(Stretch(*columns), tuple(sent))
@@ -275,4 +277,4 @@ def _places(structure: Structure, line: Line, around: Around, kernels: Sequence[
 
 def _round_of(name: str, rounds: Mapping[str, int | None]) -> int | None:
     """Of which round a tensor is read: what was made beside another is of the same round as that."""
-    return rounds[name] if name in rounds else rounds.get(name.partition(beside("", ""))[0])
+    return rounds[name] if name in rounds else rounds.get(maker_of(name)[0])

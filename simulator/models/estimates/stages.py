@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
 
 from simulator.passes.pipeline.schedules import PAIRED
 
@@ -102,18 +99,3 @@ class Pipe:
         """The transfer of what a pass makes."""
         hops = self.there if does == "forward" else self.back
         return hops[at] if at < len(hops) else (0.0, 0.0)
-
-
-class Numbers:
-    """How to go about the times of pipelines: one alone has floats, several have columns."""
-
-    def __init__(self, count: int) -> None:
-        self._alone = count == 1
-        self.larger: Callable[[Any, Any], Any] = max if self._alone else np.maximum
-        self.smaller: Callable[[Any, Any], Any] = min if self._alone else np.minimum
-        self.nothing: Any = 0.0 if self._alone else np.zeros(count)
-        self.never: Any = NEVER if self._alone else np.full(count, NEVER)
-
-    def of(self, values: Sequence[float]) -> Any:
-        """A number of each pipeline."""
-        return values[0] if self._alone else np.asarray(values)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.ops.adjoint import Adjoint
-from simulator.ops.kernel import Access, Kernel
+from simulator.ops.kernel import Access, Kernel, beside
 from simulator.ops.loops import picked_loops
 from simulator.ops.registry import Call, ShapeError, in_lines, kind
 from simulator.ops.tiling import StreamTiling
@@ -129,5 +129,5 @@ def custom(call: Call) -> Sequence[Kernel]:
     if "bytes" not in given and "flops" in given:
         return [kernel]
     waits = tuple(Access(shaped.name, 0.0, shaped.tensor.memory) for shaped in call.inputs)
-    said = Access(f"{call.op.name}/bytes", given.get("bytes", 0.0))
+    said = Access(beside(call.op.name, "bytes"), given.get("bytes", 0.0))
     return [replace(kernel, reads=(*waits, said), writes=(Access(call.op.name, 0.0),))]

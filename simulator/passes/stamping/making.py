@@ -1,9 +1,9 @@
 """Binding ops once for all that are alike, and stamping out the kernels of the others.
 
-Model: kernels of ops that are alike differ in names only. A name of a kernel is that of a tensor of its op, or begins with
-the op's own name, or, where kernels only read it, with that of an input: what its maker made beside it. An op whose kernels
-name anything else is bound by itself: nothing is read off such a name. What an op is to come after is told beside its
-kernels. Of ops that read several values through one view, those are alike that read as many.
+Model: kernels of ops that are alike differ in names only. A name of a kernel is that of a tensor of its op, or of what the
+op makes beside its output, or, where kernels only read it, of what its maker made beside an input; such names say whose
+they are (`simulator.ops.kernel.maker_of`). An op whose kernels name anything else is bound by itself. What an op is to come
+after is told beside its kernels. Of ops that read several values through one view, those are alike that read as many.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op
-from simulator.ops.kernel import Kernel, beside
+from simulator.ops.kernel import Kernel, maker_of
 from simulator.ops.registry import ShapeError
 from simulator.passes.stamping.alike import alike_ops
 from simulator.passes.stamping.stamp import named_in
@@ -80,7 +80,7 @@ class Groups:
         read = _beside_inputs(op, kernels)
         made_up = tuple(name for name in beyond if name not in read)
         distinct = len(own) == len({*self._flat.values_of(at)}) + 1
-        usual = distinct and all(name.startswith(op.name) for name in made_up)
+        usual = distinct and all(maker_of(name)[0] == op.name for name in made_up)
         return Bound(at, op, kernels, made_up, usual, read)
 
     def part(self, views: Views) -> None:
@@ -119,10 +119,10 @@ def _beside_inputs(op: Op, kernels: Sequence[Kernel]) -> dict[str, tuple[int, st
     """What kernels of an op only read, and who made an input made beside that: by name, place and rest of the name."""
     made = {name for kernel in kernels for name in (op.name, *(access.tensor for access in kernel.writes))}
     read = dict.fromkeys(access.tensor for kernel in kernels for access in kernel.reads)
+    places = {tensor.name: place for place, tensor in enumerate(op.inputs)}
     found: dict[str, tuple[int, str]] = {}
     for name in (each for each in read if each not in made):
-        for place, tensor in enumerate(op.inputs):
-            rest = name.removeprefix(tensor.name)
-            if rest != name and rest.startswith(beside("", "")):
-                found[name] = place, rest
+        maker, what = maker_of(name)
+        if what and maker in places:
+            found[name] = places[maker], name.removeprefix(maker)
     return found

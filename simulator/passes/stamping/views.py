@@ -13,6 +13,7 @@ import numpy as np
 
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op
+from simulator.ops.kernel import maker_of
 from simulator.ops.registry import find_kind
 
 Beside = Callable[[int, str], int | None]
@@ -96,5 +97,5 @@ def _shown(view: Op, names: Iterable[str]) -> Iterator[tuple[int, str]]:
         if name in inputs:
             yield inputs.index(name), ""
         else:
-            beside = ((place, name.removeprefix(each)) for place, each in enumerate(inputs) if name.startswith(each))
-            yield next(beside, (0, ""))
+            maker, what = maker_of(name)
+            yield (inputs.index(maker), name.removeprefix(maker)) if what and maker in inputs else (0, "")

@@ -91,7 +91,7 @@ def _collectives(rows: Iterable[Stretch]) -> _Beside:
         if price.queue != COMPUTE and price.cores:
             seconds, held, wires = queues.get(price.queue, (0.0, 0.0, set()))
             busy_s = times * price.least
-            queues[price.queue] = seconds + busy_s, held + busy_s * price.cores, wires.union(price.wires)
+            queues[price.queue] = seconds + busy_s, held + busy_s * price.cores, wires | price.wires.used
     found = _Beside()
     for seconds, held, wires in queues.values():
         found = found.beside(_Beside(seconds, held / seconds, frozenset(wires)))

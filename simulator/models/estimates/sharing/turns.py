@@ -12,36 +12,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from simulator.models.estimates.moves import Moves
-from simulator.models.estimates.stages import Numbers, Pipe
+import numpy as np
+
+from simulator.models.estimates.moves import Moves, Sweep
+from simulator.models.estimates.stages import NEVER, Pipe
 
 
 class Turns:
-    """When the turn of each stage began, and until when some queue has something to do for both of its passes."""
+    """When the turn of each stage began, and until when some queue has something to do for both of its passes, of pipelines
+    as columns."""
 
-    def __init__(self, moves: Moves, pipes: Sequence[Pipe], numbers: Numbers) -> None:
-        self._moves, self._pipes, self._numbers = moves, pipes, numbers
-        self._began = [numbers.nothing] * moves.stages
-        self._given = [numbers.never] * moves.stages
-        self._key = [0] * moves.stages
-        self._until = [numbers.never] * moves.stages
+    def __init__(self, moves: Moves, pipes: Sequence[Pipe]) -> None:
+        self._moves, self._pipes = moves, pipes
+        self._began = np.zeros((moves.stages, len(pipes)))
+        self._given = np.full((moves.stages, len(pipes)), NEVER)
+        self._until = self._given.copy()
+        self._key = np.zeros(moves.stages, dtype=np.int64)
         self._known: dict[tuple[int, int], Any] = {}
 
-    def begin(self, at: int, key: int, stage: int, given: Any, free: Any) -> Any:
-        """From when on a stage has room for a pass, which is `free` when all passes before are over."""
-        if not self._moves.beside[at]:
-            self._began[stage], self._given[stage], self._key[stage] = free, given, key
-            self._until[stage] = self._numbers.never
+    def begin(self, sweep: Sweep, given: Any, free: Any) -> Any:
+        """From when on stages have room for the passes of a sweep, whose input is `given` and which are `free` when all
+        passes before are over."""
+        at, stage = sweep.alone, sweep.stage[sweep.alone]
+        self._began[stage], self._given[stage], self._key[stage] = free[at], given[at], sweep.key[at]
+        self._until[stage] = NEVER
+        if not len(sweep.beside):
             return free
+        at, stage = sweep.beside, sweep.stage[sweep.beside]
         # whichever comes first, neither is over before the queues have done what both have for them
-        first = self._numbers.smaller(self._given[stage], given)
-        begin = self._numbers.larger(self._began[stage], first)
-        self._until[stage] = begin + self._busy(self._key[stage], key)
-        return self._began[stage]
+        first = np.minimum(self._given[stage], given[at])
+        pairs = zip(self._key[stage].tolist(), sweep.key[at].tolist(), strict=True)
+        self._until[stage] = np.maximum(self._began[stage], first) + np.stack([self._busy(*pair) for pair in pairs])
+        room = free.copy()
+        room[at] = self._began[stage]
+        return room
 
-    def end(self, stage: int, free: Any) -> Any:
-        """Before when a turn is not over, given when the passes before in it are."""
-        return self._numbers.larger(free, self._until[stage])
+    def end(self, sweep: Sweep, free: Any) -> Any:
+        """Before when the turns of a sweep are not over, given when the passes before in them are."""
+        return np.maximum(free, self._until[sweep.stage])
 
     def _busy(self, one: int, other: int) -> Any:
         """Seconds of the queue that has most to do for two passes."""
@@ -49,11 +57,9 @@ class Turns:
             found = []
             for pipe in self._pipes:
                 first, second = (
-                    pipe.chunks[at].passes[does].busy for does, at in (self._passes(one), self._passes(other))
+                    pipe.chunks[at].passes[does].busy
+                    for does, at in (self._moves.passes[one], self._moves.passes[other])
                 )
                 found.append(max(first.get(queue, 0.0) + second.get(queue, 0.0) for queue in {*first, *second}))
-            self._known[one, other] = self._numbers.of(found)
+            self._known[one, other] = np.asarray(found)
         return self._known[one, other]
-
-    def _passes(self, key: int) -> tuple[str, int]:
-        return self._moves.passes[key]

@@ -29,7 +29,7 @@ from hw.rows import distinct
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor
 from simulator.ops.adjoint import Adjoint
-from simulator.ops.kernel import Access, Contraction, Kernel
+from simulator.ops.kernel import Access, Contraction, Kernel, beside
 from simulator.ops.kinds.attention.mask import Mask
 from simulator.ops.loops import Loops, named_loops
 from simulator.ops.options import OPTION_READERS, count
@@ -159,14 +159,14 @@ def _standard(call: Call, h: Heads, softmax: str = "attention") -> list[Kernel]:
     q, k, v = call.inputs
     b = DTYPE_BYTES[call.output.dtype]
     name, dtype, pairs = call.op.name, call.input_dtype, h.heads * h.queries * h.keys
-    scores = Access(f"{name}/scores", pairs * b, item_bytes=b)
-    weights = Access(f"{name}/weights", pairs * b, item_bytes=b)
+    scores = Access(beside(name, "scores"), pairs * b, item_bytes=b)
+    weights = Access(beside(name, "weights"), pairs * b, item_bytes=b)
     first = Contraction(h.heads, h.queries, h.keys, h.d)
     last = Contraction(h.heads, h.queries, h.e, h.keys)
-    dropped, read = dropped_weights(call, weights, f"{name}/dropped", pairs)
+    dropped, read = dropped_weights(call, weights, beside(name, "dropped"), pairs)
     return [
         call.kernel(
-            name=f"{name}/scores",
+            name=beside(name, "scores"),
             reads=tuple(access for access in h.reads if access.tensor in (q.name, k.name)),
             writes=(scores,),
             matrix_flops=first.flops,
@@ -177,7 +177,7 @@ def _standard(call: Call, h: Heads, softmax: str = "attention") -> list[Kernel]:
             else None,
         ),
         call.kernel(
-            name=f"{name}/softmax",
+            name=beside(name, "softmax"),
             kind=softmax,
             reads=(scores,),
             writes=(weights,),
@@ -188,7 +188,7 @@ def _standard(call: Call, h: Heads, softmax: str = "attention") -> list[Kernel]:
         ),
         *dropped,
         call.kernel(
-            name=f"{name}/context",
+            name=beside(name, "context"),
             reads=(read, next(access for access in h.reads if access.tensor == v.name)),
             matrix_flops=last.flops,
             matrix_dtype=dtype,

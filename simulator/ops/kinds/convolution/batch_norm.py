@@ -55,7 +55,7 @@ def batch_norm(call: Call) -> Sequence[Kernel]:
     first = same_shape(call)
     if not call.options.get("train", False):
         return [_normalising(call, first)]
-    statistics = Access(f"{call.op.name}/statistics", 0.0)
+    statistics = Access(beside(call.op.name, "statistics"), 0.0)
     counting = call.kernel(
         name=statistics.tensor,
         reads=(first.access,),
