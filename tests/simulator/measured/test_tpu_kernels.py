@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hw import Mesh, System, load_chip, load_system, parse_topology
 from hw.chips import MatmulTimes, chip_kernels, load_kernel_times
@@ -126,6 +129,24 @@ def test_a_tile_across_two_groups_is_done_for_each(sizes: tuple[int, int, int], 
     array = Device(1, (("bf16", 1e12),), 1e12, 1e12, 1e12, (256, 256))
     found = matmul_s(Contraction(4, *sizes, ragged=ragged), "bf16", 2.0, array, MatmulTimes(**RAGGED))
     assert found == pytest.approx(tiles * 2 * 256**3 * 1e-12, rel=1e-6)
+
+
+@given(groups=st.integers(1, 12), mean=st.integers(1, 900), data=st.data())
+def test_tiles_of_groups_are_those_that_a_kernel_visits(groups: int, mean: int, data: st.DataObject) -> None:
+    """Rows drawn into groups, and tiles of 256 that have some of each: as many, unless a group ends where a tile does."""
+    rows = groups * mean
+    ends = (
+        sorted(data.draw(st.sets(st.integers(1, rows - 1), min_size=groups - 1, max_size=groups - 1)))
+        if rows > 1
+        else []
+    )
+    bounds = [0, *ends, rows]
+    visits = sum(-(-end // 256) - begin // 256 for begin, end in pairwise(bounds))
+    aligned = sum(end % 256 == 0 for end in ends)
+    array = Device(1, (("bf16", 1e12),), 1e12, 1e12, 1e12, (256, 256))
+    part = Contraction(groups, mean, 256, 256, ragged="m")
+    found = matmul_s(part, "bf16", 2.0, array, MatmulTimes(**RAGGED))
+    assert found == pytest.approx((visits + aligned) * 2 * 256**3 * 1e-12, rel=1e-6)
 
 
 def test_steps_along_a_contraction_of_groups_are_done_for_each_as_well() -> None:

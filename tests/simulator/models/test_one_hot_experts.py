@@ -8,6 +8,7 @@ Source: Lepikhin et al. 2021 (GShard), algorithm 1.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -62,3 +63,21 @@ def test_masks_are_written_and_read_once_for_each_einsum() -> None:
 def test_tokens_by_masks_are_not_sent_to_nodes_first() -> None:
     with pytest.raises(SpecError, match="one_hot brings tokens to experts by matmuls"):
         train_graph(MODEL, Parallel(ep=4, expert_nodes=2), Training(batch=4, seq=SEQ, one_hot=True))
+
+
+@pytest.mark.parametrize(("one_hot", "each"), [(False, {"m": 6, "k": 3}), (True, {})])
+def test_experts_have_as_many_rows_as_ask_for_them_unless_masks_make_them_alike(
+    one_hot: bool, each: dict[str, int]
+) -> None:
+    """Of three matmuls a block: rows forward, their gradients, and those of weights, which go along rows."""
+    kernels = [planned.kernel for planned in step(Parallel(microbatch=BATCH), one_hot=one_hot).plan.kernels]
+    found = Counter(part.ragged for kernel in kernels for part in kernel.contractions if part.ragged)
+    assert found == {name: count * MODEL.layers for name, count in each.items()}
+
+
+@pytest.mark.parametrize("name", ["E", "X"])
+def test_what_is_ragged_is_rows_of_a_group(name: str) -> None:
+    line = f"y:bf16[E,C,F] = matmul(x:bf16[E,C,D], w:bf16[E,D,F], ragged={name})"
+    graph = parse_graph([line], {"E": 2, "C": 8, "D": 8, "F": 8})
+    with pytest.raises(SpecError, match=f"ragged= names a dim that is no batch of matmul; '{name}' is none"):
+        simulate(graph, System(load_chip("tpu_v6e")))
