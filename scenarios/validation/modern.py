@@ -1,9 +1,9 @@
 """Measured training steps of today's frameworks: a model of the catalogue, its formats and parallelism, as a step here.
 
-Model: torchtitan shares out weights (FSDP2, `engine: pytorch`), in bf16 with fp32 masters and reductions, or matmuls of the
-blocks in fp8; under a pipeline weights stay gathered and gradients whole until the last microbatch (`zero: 1`);
-'selective' recomputation keeps every second matmul and attention; its pipelines cut a replica's batch into as many
-microbatches as they have stages (without a word of `pipeline_parallel_microbatches`).
+Model: torchtitan shares out weights (FSDP2, `engine: pytorch`), in bf16 or, for matmuls of the blocks, fp8, with fp32
+masters and reductions (`mixed_precision_reduce`); under a pipeline weights stay gathered and gradients whole until the
+last microbatch (`zero: 1`); 'selective' recomputation keeps every second matmul and attention; its pipelines cut a
+replica's batch into as many microbatches as they have stages (without a word of `pipeline_parallel_microbatches`).
 Megatron-Core with Transformer Engine: bf16 with fp32 gradients and masters, or matmuls of the blocks in fp8; flash
 attention, gradients added up by the matmuls that make them, the optimizer shared out (ZeRO-1; where a row says FSDP, all of
 it), sequence parallelism wherever tensor parallelism is, gradients clipped and reduced beside the backward pass unless the
@@ -130,7 +130,7 @@ def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer,
     training = Training(
         batch=sizes["global_batch"],
         seq=sizes["seq"],
-        precision=_formats(row),
+        precision=replace(_formats(row), gradients="fp32"),
         recompute="alternate" if asked == "selective" else asked,
         clip=True,
         eager=row.text("dispatch") in ("", "eager"),
