@@ -97,7 +97,7 @@ class Tensor:
     @property
     def axes(self) -> str:
         """All mesh axes that shard it."""
-        return "".join(dim.axes for dim in self.dims)
+        return "".join([dim.axes for dim in self.dims])
 
 
 def reference(name: str, rounds: Sequence[Round]) -> str:

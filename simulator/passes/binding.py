@@ -33,7 +33,7 @@ from simulator.passes.placement import chips_of
 from simulator.passes.sharding.assignment import plan_op
 from simulator.passes.sharding.loops import Site
 from simulator.passes.sharding.moves import arranged
-from simulator.passes.sharding.rules import Finding, sharding_findings
+from simulator.passes.sharding.rules import Finding, is_sharded, sharding_findings
 from simulator.passes.stamping.stamps import Stamps
 
 
@@ -149,12 +149,14 @@ def site(graph: OpGraph, system: System, how: Cutting, cost: Callable[[Op], floa
 
 def plannable(op: Op, graph: OpGraph, system: System, how: Cutting) -> Kind | None:
     """The kind of an op that is sound but demands what its chips have not got; None for any other."""
-    known = Known(broken_dims=frozenset(name for name, size in graph.dims.items() if not is_size(size)))
-    if known.broken_dims & {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}:
-        return None
     try:
         kind = find_kind(op)
-        if kind.network or any(True for _ in tensor_findings(op, graph, system, known, how)):
+        if kind.network or not is_sharded(op):
+            return None
+        known = Known(broken_dims=frozenset(name for name, size in graph.dims.items() if not is_size(size)))
+        if known.broken_dims & {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}:
+            return None
+        if any(True for _ in tensor_findings(op, graph, system, known, how)):
             return None
         if side_by_side(op, system):
             return None

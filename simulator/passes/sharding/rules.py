@@ -47,7 +47,7 @@ def sharding_findings(op: Op, kind: Kind, order: Order) -> Iterator[Finding]:
         if kind.partial != "own":
             yield from _sums_taken(op)
         return
-    if not any(tensor.partial or tensor.axes for tensor in (*op.inputs, op.output)):
+    if not is_sharded(op):
         return
     loops = kind.loops(op)
     for find in (
@@ -59,6 +59,11 @@ def sharding_findings(op: Op, kind: Kind, order: Order) -> Iterator[Finding]:
         yield from found
         if found:
             return
+
+
+def is_sharded(op: Op) -> bool:
+    """Whether chips have parts or partial sums of any tensor of an op: of one that is not, nothing is demanded."""
+    return any(tensor.partial or tensor.axes for tensor in (*op.inputs, op.output))
 
 
 def _loop_dims(tensor: Tensor, loops: Sequence[str]) -> dict[str, Dim]:
