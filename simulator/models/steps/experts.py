@@ -6,10 +6,13 @@ matmul, come back and are added up by weight. They are copied there and back, so
 them, or brought by matmuls with masks, which make as many for each (`one_hot`). Slots: tokens x top_k / experts, times how
 much fuller than the mean the fullest expert is. Where expert-parallel chips lie on several nodes and tokens are sent to
 nodes first, a token crosses nodes once for each node that has experts for it, to the chip that stands where its own does,
-and goes on from there; a router that is limited to some groups of experts limits nodes so. Shared experts are one network
-that every token goes through.
+and goes on from there; a router that is limited to some groups of experts limits nodes so. Where the all-to-all is one that
+knows nothing of experts (`by_experts`) what it brings lies chip by chip, and is copied into the order of experts, and back
+before it goes. A bias of an expert is added by its matmul's own kernel. Shared experts are one network that every token
+goes through.
 Source: Shazeer et al. 2017; Lepikhin et al. 2021 (GShard); Dai et al. 2024 (DeepSeekMoE);
-DeepSeek-AI 2024 (DeepSeek-V3, section 3.2.2: at most four nodes a token, InfiniBand first, then NVLink).
+DeepSeek-AI 2024 (DeepSeek-V3, section 3.2.2: at most four nodes a token, InfiniBand first, then NVLink);
+NVIDIA Megatron-LM, core/transformer/moe/token_dispatcher.py (`sort_chunks_by_idxs` behind its all-to-all).
 """
 
 from __future__ import annotations
@@ -52,6 +55,8 @@ def _sent(write: Writer, shapes: Shapes, x: Tensor, chosen: Tensor) -> Tensor:
     if inner:
         here = dims((shapes.used, nodes + inner), ("slots", without(left, inner)), "model")
         e = write.op("all_to_all", e, out="es", shape=here, over=inner)
+        if shapes.by_experts:
+            e = write.op("copy", e, out="eo", shape=here)
     return e
 
 
@@ -62,6 +67,8 @@ def _brought_back(write: Writer, shapes: Shapes, made: Tensor, chosen: Tensor) -
     nodes, sums = shapes.layout.nodes, made.partial
     if inner:
         here = dims((shapes.used, nodes), ("slots", left), "model")
+        if shapes.by_experts:
+            made = write.op("copy", made, out="eu", shape=made.dims, partial=sums)
         made = write.op("all_to_all", made, out="eb", shape=here, partial=sums, over=inner)
     if nodes:
         here = dims(("nodes", nodes), ("copies", left), "model")
@@ -88,13 +95,26 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
     ragged = None if shapes.one_hot else slots.size
     wide, hidden = (experts, *dims("model", ("eff", axes))), (used, slots, *dims(("eff", axes)))
 
+    def weight_of(name: str, used_as: str, weight: tuple[Dim, ...]) -> Tensor:
+        w = write.weight(name, weight, "expert")
+        if shapes.used == "experts":
+            return w
+        # of experts that no token goes to nothing is read
+        return write.op("view", w, out=used_as, shape=(used, *weight[1:]), dtype=w.dtype, memory=w.memory)
+
     def matmul(x: Tensor, out: str, weight: tuple[Dim, ...], shape: tuple[Dim, ...], partial: str = "") -> Tensor:
-        w = write.weight(f"w{out}", weight, "expert")
-        if shapes.used != "experts":
-            # of experts that no token goes to nothing is read
-            w = write.op("view", w, out=f"u{out}", shape=(x.dims[0], *weight[1:]), dtype=w.dtype, memory=w.memory)
+        w = weight_of(f"w{out}", f"u{out}", weight)
+        # the bias of sums over chips is added when they are whole
+        biased = ffn.bias and not partial
+        called = f"{out}m" if biased else out
         x, w = write.operand(x), write.operand(w)
-        return write.op("matmul", x, w, out=out, shape=shape, partial=partial, ragged=ragged)
+        made = write.op("matmul", x, w, out=called, shape=shape, partial=partial, ragged=ragged)
+        if not biased:
+            return made
+        b = weight_of(f"b{out}", f"ub{out}", (weight[0], weight[-1]))
+        added = write.op("add", made, b, out=out, shape=shape)
+        write.together(made, added)
+        return added
 
     if ffn.gated:
         gate, up = matmul(e, "egate", wide, hidden), matmul(e, "eup", wide, hidden)

@@ -7,6 +7,7 @@ the buffer of sums; what is held for the whole step follows from the shapes of w
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from analysis import memory_frame, memory_levels
 from hw import SpecError
 from simulator import PRECISIONS, Parallel, Training
-from simulator.models import Moe, parameters
+from simulator.models import Ffn, Moe, parameters
 from tests.support.models import SMALL
 from tests.support.training_steps import LAYOUTS, SEQ, alone, peak, step
 
@@ -105,3 +106,49 @@ def test_wrong_engines_are_told() -> None:
         Training(batch=1, seq=8, engine="megatronn")  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="eager is of PyTorch's own ops"):
         Training(batch=1, seq=8, engine="megatron", eager=True)
+
+
+SEVERAL = replace(SMALL, moe=Moe(experts=8, top_k=2, d_expert=128))
+
+
+@pytest.mark.parametrize(
+    ("parallel", "engine", "times"),
+    [
+        (Parallel(ep=2), "megatron", 4),
+        (Parallel(ep=4, tp=2), "megatron", 4),
+        (Parallel(ep=8), "megatron", 0),
+        (Parallel(ep=4, expert_nodes=2), "megatron", 0),
+        (Parallel(), "megatron", 0),
+        (Parallel(ep=2), "plain", 0),
+    ],
+    ids=["experts", "tensor", "one an expert", "nodes", "one chip", "plain"],
+)
+def test_rows_of_other_chips_are_put_in_the_order_of_experts(
+    parallel: Parallel, engine: Literal["megatron", "plain"], times: int
+) -> None:
+    """There and back, forwards and backwards: what an all-to-all brings lies chip by chip. Each is read and written once;
+    chips with one expert, and exchanges that know of experts, have nothing to put in order."""
+    kernels = [each.kernel for each in step(parallel, 1, SEVERAL, engine=engine).plan.kernels]
+    moved = {"eo": "eo", "eu": "eu", "des": "eo", "ded": "eu"}
+    copies = [kernel for kernel in kernels if kernel.kind == "copy" and kernel.base in moved]
+    assert len(copies) == times * SEVERAL.layers
+    rows = SEQ * 2 * SEVERAL.d_model * 2
+    for kernel in copies:
+        assert sum(access.nbytes for access in kernel.reads) == pytest.approx(rows)
+        assert sum(access.nbytes for access in kernel.writes) == pytest.approx(rows)
+
+
+@pytest.mark.parametrize("ep", [1, 4])
+@pytest.mark.parametrize("gated", [True, False])
+def test_biases_of_experts_are_weights_like_others(ep: int, gated: bool) -> None:
+    model = replace(SEVERAL, ffn=Ffn(d_ff=512, gated=gated, activation="silu" if gated else "gelu", bias=True))
+    parallel = Parallel(ep=ep)
+    frame = memory_frame(step(parallel, 1, model, precision=PRECISIONS["bf16"]))
+    mine = frame[(frame["chip"] == 0) & frame["given"] & (frame["owner"] == "weights")]
+    without = replace(model, ffn=replace(model.ffn, bias=False))
+    apart = memory_frame(step(parallel, 1, without, precision=PRECISIONS["bf16"]))
+    other = apart[(apart["chip"] == 0) & apart["given"] & (apart["owner"] == "weights")]
+    experts = 8 // ep
+    a_layer = experts * ((2 if gated else 1) * 128 + model.d_model)
+    assert mine["bytes"].sum() - other["bytes"].sum() == 2 * model.layers * a_layer
+    assert parameters(model).total - parameters(without).total == model.layers * a_layer * ep
