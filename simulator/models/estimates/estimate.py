@@ -12,7 +12,7 @@ between configurations of a model (the structure of its chunks, kernels of one s
   `calibration: measured`; else `earliest`. No bound.
 - `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, with what goes on beside it as
   early as it may: no run's is above, but for what pipelines receive early or still send, and what waits to be reduced or to
-  go to the host.
+  go to the host. `most_memory`: the same, with that: what goes to the host is there until it is fetched back.
 - `upper_bound`: nothing overlaps on a chip. Where chips are all alike (no pipeline) it is that of the run, a theorem.
 With a host that issues kernels (`run.dispatch`), which begins anew with each pass, `earliest` is an estimate and no bound.
 Assumes: chips of one kind; program order; collectives as one task; groups over one axis lie alike.
@@ -68,6 +68,11 @@ class Estimate:
     def peak_memory(self) -> float:
         """The most bytes on a chip of the stage that holds most, in program order."""
         return max(stage.peak for stage in self.memory)
+
+    @property
+    def most_memory(self) -> float:
+        """The same where what goes to the host is there as late as it may be."""
+        return max(stage.most for stage in self.memory)
 
     @property
     def least_memory(self) -> float:

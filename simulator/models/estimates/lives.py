@@ -10,6 +10,8 @@ is there from when it may be fetched.
 A run keeps that order within a queue only. So of each life the part is known, too, that it has in every run: from the first
 to the last kernel of the compute queue that makes or reads the tensor. While any of those in between runs, the tensor is
 there. What is made and read in other queues only has no such part.
+What is copied to another memory goes in program order when the copy has been made; at the latest (`late`) when it is fetched
+back, since what is fetched has been there: until then it is the one or the other that the chip holds.
 Of blocks with many rounds, all as many, a few are walked through, and the middle one stands for those that are left out:
 what it makes and the block does not use up is there so many times more, from the end of that round to the end of the middle
 round of the block that uses it up. Rounds are alike but for the first and last ones, so levels rise or fall evenly in those
@@ -60,14 +62,15 @@ class Span:
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Lives:
     """Columns, a row for each tensor that is made: its slot, its life in program order, the part of it that it has in every
-    run (`sure`); rows of what lies in the memory of something else (`within`): the `within_slot` of each, by its place among
-    those (`within_at`). `since`: the first row of each part; `bounds`: its first
-    step, and the end. `given`: by slot how often something is given there, whether also for each round that is left out, and
-    in which part it is asked for first."""
+    run (`sure`), its life where copies to other memories are as `late` as they may be, None where there are none; rows of
+    what lies in the memory of something else (`within`): the `within_slot` of each, by its place among those (`within_at`).
+    `since`: the first row of each part; `bounds`: its first step, and the end. `given`: by slot how often something is given
+    there, whether also for each round that is left out, and in which part it is asked for first."""
 
     slot: Any
     whole: Span
     sure: Span
+    late: Span | None
     since: tuple[int, ...]
     within: Any
     within_at: Any
@@ -110,8 +113,15 @@ def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
     has = first != _NEVER
     # what nobody reads is there to the end in every run, from the kernel that makes it
     sure_end = np.where(last == UNREAD, walk.step + 1, sure + 1)
+    late_last = _column(walk.late_last())
     return Lives(
         slot=_column(walk.slot),
+        late=walk.span(
+            _column([walk.fetched.get(number, begin) for number, begin in enumerate(walk.begin)]),
+            np.where(late_last == UNREAD, walk.step + 1, late_last + 1),
+        )
+        if walk.sent
+        else None,
         whole=walk.span(_column(walk.begin), np.where(last == UNREAD, walk.step + 1, last + 1)),
         sure=walk.span(np.where(has, first, 0), np.where(has, sure_end, 0)),
         since=tuple(since),
@@ -149,6 +159,10 @@ class _Walk:
         self.step = 0
         self.given_more: set[int] = set()
         self._holders: list[tuple[int, int]] = []
+        # what copies in other memories are of, and the steps in which those are asked back for
+        self.sent: dict[int, list[int]] = {}
+        self._back: dict[int, int] = {}
+        self.fetched: dict[int, int] = {}
         self._first = [0]
         self._gaps = [_NEVER]
         self._middle: list[bool] = []
@@ -210,6 +224,7 @@ class _Walk:
                 begin = None if queue == COMPUTE else self._earliest(place, turn if stretch.block else None, queue)
                 self._written(place, turn if stretch.block else None, begin)
                 self._grown(place, read)
+                self._moved(place, read)
                 self.step += 1
             if stretch.block:
                 self._ends.append(self.step)
@@ -286,6 +301,30 @@ class _Walk:
             self.within[number] = (*self.within.get(number, ()), into)
             if (holder := read.get(into)) is not None:
                 self._holders.append((number, holder))
+
+    def _moved(self, place: Place, read: Mapping[int, int | None]) -> None:
+        """Something goes to another memory, or is fetched back."""
+        known = [number for number in read.values() if number is not None]
+        if place.away:
+            self.sent |= {self.now[slot]: known for slot in place.away}
+            return
+        there = [number for number in known if number in self.sent]
+        if there:
+            self._back |= dict.fromkeys(there, self.step)
+            self.fetched |= {self.now[slot]: self.step for slot in place.makes[: place.written]}
+
+    def late_last(self) -> list[int]:
+        """The step in which each tensor is asked for last where what goes to another memory stays until it is fetched back,
+        or to the end; what it lies in stays as long."""
+        last = self.last.copy()
+        for there, numbers in self.sent.items():
+            for number in numbers:
+                if last[number] != UNREAD:
+                    last[number] = max(last[number], self._back.get(there, self.step))
+        for number, holder in reversed(self._holders):
+            if UNREAD not in (last[number], last[holder]):
+                last[holder] = max(last[holder], last[number])
+        return last
 
     def stay(self, numbers: Iterable[int]) -> None:
         """Some tensors are there to the end and beyond."""

@@ -6,8 +6,8 @@ schedule. So what is held follows from counts of passes: at most S - s microbatc
 Assumes: program order, and beside it all as early as it may be. In a run what is received may come early, and what is sent
 may stay a little longer: some tensors of the stream more at the peak, and from ZeRO-2 on gradients of two parts. What is
 fetched may come later where wires are slow: a run holds less by at most the weights that may be gathered ahead. What is
-copied to the host is let go in program order, and in a run when it is there, which no bound is known for. Without a
-pipeline, and with nothing beside the backward pass, the peak is that of a run.
+copied to the host is let go in program order, and in a run when it is there: no later than it is fetched back, which `most`
+counts. Without a pipeline, and with nothing beside the backward pass, the peak is that of a run.
 Law: no run holds less than `least`, counted in the same way from that part of each life which every run has (`lives`): the
 kernels of a chip's compute queue run one after the other, in that order, whatever goes on beside them.
 """
@@ -57,12 +57,13 @@ _NUMBER = {owner: at for at, owner in enumerate(OWNERS)}
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """What a chunk holds: `given` once, `each`: given for each microbatch, by owner; how passes move it, and, `sure`, how
-    they move what every run holds."""
+    they move what every run holds; `late`: how, where what goes to the host goes as late as it may."""
 
     given: Any
     each: Any
     passes: Mapping[Key, Swing]
     sure: Mapping[Key, Rise]
+    late: Mapping[Key, Rise] | None
 
 
 @dataclass
@@ -89,12 +90,16 @@ class Holdings:
         certain = sizes if is_sent else _without(sizes, (*sort.takes("forward"), *sort.takes("backward")))
         passes = _named(swings_of(plain, sizes, plain.whole, more, since=1), swings_of(last, sizes, last.whole, more))
         sure = _named(rises_of(plain, certain, plain.sure, more, since=1), rises_of(last, certain, last.sure, more))
+        late = None
+        if plain.late is not None or last.late is not None:
+            ends = plain.late or plain.whole, last.late or last.whole
+            late = _named(rises_of(plain, sizes, ends[0], more, since=1), rises_of(last, sizes, ends[1], more))
         shared = {sort.structure.slots.get(name) for name in sort.begun}
         for slot, (times, by_round, part) in last.given.items():
             if slot not in taken:
                 total = given if slot in shared or part in ("begin", "end") else each
                 total[sizes.owner[slot]] += (times + more * by_round) * sizes.nbytes[slot]
-        return Held(given, each, passes, sure)
+        return Held(given, each, passes, sure, late)
 
     def _lives(self, sort: ChunkSort, rows: Mapping[Key, Rows]) -> tuple[Lives, Lives, int]:
         """The lives of any microbatch and of the last, and how many more rounds there are than in those."""
@@ -197,11 +202,13 @@ def _written(rows: Mapping[Key, Rows], beside: Mapping[str, int]) -> dict[int, t
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageMemory:
     """Bytes on a chip of a stage: what is given for the whole step, the most at once in program order, by owner, and what
-    every run holds at once at the `least`."""
+    every run holds at once at the `least`; `most`: the most at once where what goes to the host is there as late as it may
+    be, else the peak."""
 
     given: Mapping[Owner, float]
     at_peak: Mapping[Owner, float]
     least: float
+    most: float
 
     @property
     def peak(self) -> float:
@@ -217,7 +224,11 @@ def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule
 def least_memory(held: Sequence[Held], stages: int, microbatches: int, schedule: str) -> float:
     """What every run holds at once on a chip of the stage that holds most; the same as of `stages_memory`."""
     gone_about = _gone_about(held, stages, microbatches, schedule)
-    return max(_given(mine, microbatches) + _least(mine, sure, more) for mine, _, sure, more in gone_about)
+    return max(_given(mine, microbatches) + _highest(_sure(mine), sure, more) for mine, _, sure, more in gone_about)
+
+
+def _sure(mine: Sequence[Held]) -> list[Mapping[Key, Rise]]:
+    return [each.sure for each in mine]
 
 
 def _gone_about(
@@ -288,8 +299,17 @@ def _stage(mine: Sequence[Held], moves: Moves, sure: Moves, more: int, microbatc
     """A stage that goes about its moves, and so many more microbatches of all."""
     given = sum((each.given + microbatches * each.each for each in mine), np.zeros(len(OWNERS)))
     at_peak = given + _peak([each.passes for each in mine], moves, more)
-    least = _given(mine, microbatches) + _least(mine, sure, more)
-    return StageMemory(given=_by_owner(given), at_peak=_by_owner(at_peak), least=least)
+    there, most = _given(mine, microbatches), float(at_peak.sum())
+    if any(each.late for each in mine):
+        late = [each.late or _in_all(each.passes) for each in mine]
+        most = max(most, there + _highest(late, moves, more))
+    least = there + _highest(_sure(mine), sure, more)
+    return StageMemory(given=_by_owner(given), at_peak=_by_owner(at_peak), least=least, most=most)
+
+
+def _in_all(swings: Mapping[Key, Swing]) -> dict[Key, Rise]:
+    """The same moves without owners."""
+    return {key: Rise(swing.peak, swing.left_bytes) for key, swing in swings.items()}
 
 
 def _given(mine: Sequence[Held], microbatches: int) -> float:
@@ -323,9 +343,8 @@ def _before(moved: Any) -> Any:
     return np.concatenate([[0.0], np.cumsum(moved[:-1])])
 
 
-def _least(mine: Sequence[Held], moves: Moves, more: int) -> float:
-    """The most that every run holds beside what is given, as `_peak`."""
-    rises = [each.sure for each in mine]
+def _highest(rises: Sequence[Mapping[Key, Rise]], moves: Moves, more: int) -> float:
+    """The most that is held beside what is given, as `_peak`."""
     done, times = moves.of(rises), moves.times
     left, peak = (np.asarray(each)[moves.sort] for each in ([each.left for each in done], [each.peak for each in done]))
     top = _before(times * left) + np.maximum(0.0, (times - 1) * left) + peak
