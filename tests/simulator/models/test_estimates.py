@@ -66,7 +66,7 @@ SIZES = st.fixed_dictionaries(
 )
 HOW = st.fixed_dictionaries(
     {
-        "recompute": st.sampled_from(("none", "selective", "full", 3)),
+        "recompute": st.sampled_from(("none", "selective", "full", "whole", 3)),
         "optimizer": st.sampled_from(("adamw", "sgd")),
         "clip": st.booleans(),
     }
@@ -191,7 +191,7 @@ def check_given(found: Estimate, result: Result) -> None:
     assert [sum(stage.given.values()) for stage in found.memory] == pytest.approx([begun[at] for at in chips])
 
 
-@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+@pytest.mark.parametrize("recompute", ["none", "selective", "full", "whole"])
 @pytest.mark.parametrize(("tp", "within"), [(1, 1e-12), (4, 1e-3)], ids=["one", "tensor"])
 def test_the_peak_is_that_of_the_run(tp: int, within: float, recompute: str) -> None:
     # collectives over the tensor axis run beside the next kernel: what they read stays a little longer
