@@ -100,8 +100,11 @@ class Chunk:
 
     @property
     def fuse(self) -> list[tuple[str, ...]]:
-        """The ops that are one kernel."""
-        return [group for part in self.parts for group in part.fuse]
+        """The ops that are one kernel, also where they are run again."""
+        groups = [group for part in self.parts for group in part.fuse]
+        again = {name: copy for copy, name in self.back.remade.items()}
+        copies = (tuple(again[name] for name in group if name in again) for group in groups)
+        return groups + [copy for copy in copies if len(copy) > 1]
 
     def roles(self) -> dict[str, Owner]:
         """Whose memory the tensors of the chunk take."""

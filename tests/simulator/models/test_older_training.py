@@ -74,6 +74,16 @@ def test_the_whole_of_it_is_made_again_with_full_recomputation() -> None:
     assert traffic(twice) > traffic(once)
 
 
+@pytest.mark.parametrize("parallel", [Parallel(tp=2, microbatch=BATCH), Parallel(pp=2)], ids=["tensor", "pipeline"])
+@pytest.mark.parametrize("recompute", ["full", "whole"])
+def test_a_matmul_and_its_bias_are_one_kernel_when_they_are_run_again(parallel: Parallel, recompute: Any) -> None:
+    """Queries, keys, values and the network's first matmul add their biases, forwards and once more: no pass beside them."""
+    kernels = [each.kernel for each in step(parallel, recompute=recompute).plan.kernels]
+    joined = {tuple(name.split(".")[0].split("_")[0] for name in each.ops) for each in kernels if len(each.ops) > 1}
+    for pair in (("qm", "q"), ("km", "k"), ("vm", "v"), ("upm", "up")):
+        assert {pair, tuple(f"r{name}" for name in pair)} <= joined
+
+
 @pytest.mark.parametrize("recompute", ["none", "selective", "full"])
 def test_a_gradient_is_not_called_what_an_op_is_called(recompute: Any) -> None:
     """What is dropped of `d` is `do`, as the gradient of `o` would be: matmuls of the backward pass read the gradient."""
