@@ -123,9 +123,9 @@ def test_claims_about_rows_of_a_study(tmp_path: Path) -> None:
 def test_only_the_rows_that_are_named_are_run(tmp_path: Path) -> None:
     """A study of a million rows is not run for two of them."""
     text = MATMUL + "study: {vary: {workload.dims.B: '1:1000000'}}\n"
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert held(tmp_path, text, "rows[8191].time / rows[4095].time: 2") == [True]
-    assert time.perf_counter() - begun < 60
+    assert time.process_time() - begun < 60
 
 
 def test_rows_are_counted_as_they_are_sorted(tmp_path: Path) -> None:
@@ -340,10 +340,10 @@ def test_a_wrong_condition_is_refused(text: str, said: str) -> None:
      "max(9**9**9, 1) > 0", "1e200 * 1e200 > 1"],
 )  # fmt: skip
 def test_nothing_grows_beyond_its_bounds(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(ValueError, match="beyond 1e30"):
         parse_expression(text, logic=True).value({})
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize("inner", ["-", "not ", "1 + (", "abs("])
@@ -355,10 +355,10 @@ def test_deep_nesting_is_refused(inner: str) -> None:
 
 @pytest.mark.parametrize("part", [" ", "1", "a.", "1 ms ", "ops.", "rows[", '"', "%", "5 % ", "ops.a+"])
 def test_reading_takes_linear_time(part: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(ValueError, match=r"."):
         parse_expression(part * 100_000 + "!", logic=True)
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 @given(st.text(max_size=60))

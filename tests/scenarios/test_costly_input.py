@@ -90,10 +90,10 @@ HOSTILE: dict[str, tuple[Callable[[str], object], str]] = {
 
 @pytest.mark.parametrize(("read", "text"), HOSTILE.values(), ids=HOSTILE)
 def test_long_text_is_read_in_time_that_grows_with_its_length(read: Callable[[str], object], text: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with suppress(ValueError, KeyError):
         read(text)
-    assert time.perf_counter() - begin < MOST_S
+    assert time.process_time() - begin < MOST_S
 
 
 @pytest.mark.long
@@ -115,10 +115,10 @@ def test_edges_are_read_in_time_that_grows_with_their_length(tmp_path: Path) -> 
     graph = tmp_path / "long.edges"
     for line in ("chip0 chip1 1" + " " * LONG + "x y", "chip0 chip1 " + '"' * LONG, "a" * LONG, "1 " * LONG):
         graph.write_text(line + "\n")
-        begin = time.perf_counter()
+        begin = time.process_time()
         with pytest.raises(SpecError):
             read_graph(str(graph))
-        assert time.perf_counter() - begin < MOST_S
+        assert time.process_time() - begin < MOST_S
 
 
 @pytest.mark.long
@@ -126,9 +126,9 @@ def test_names_that_are_not_there_are_looked_for_in_long_lists_a_few_times_only(
     """What each of many wrong names may stand for is nothing that anybody reads."""
     names = [f"y{number}" for number in range(20_000)]
     unknown = UnknownNames("op", names)
-    begin = time.perf_counter()
+    begin = time.process_time()
     messages = [unknown.message(f"z{number}") for number in range(20_000)]
-    assert time.perf_counter() - begin < 30
+    assert time.process_time() - begin < 30
     assert messages[-1] == "unknown op 'z19999'"
     assert "Allowed: " in messages[0]
 
@@ -147,11 +147,11 @@ def test_a_file_in_which_every_name_is_wrong_is_soon_answered(tmp_path: Path, wr
     )
     from scenarios import load_scenario
 
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(SpecError) as caught:
         load_scenario(str(path))
     assert len(caught.value.problems) >= 2_000
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 # Sizes
@@ -200,10 +200,10 @@ def test_a_file_beyond_its_limit_is_refused_with_the_limit(tmp_path: Path, name:
 def test_a_graph_of_too_many_parts_is_refused_before_they_are_looked_at(tmp_path: Path, part: str, most: int) -> None:
     path = tmp_path / "big.json"
     path.write_text(json.dumps({"nodes": [], part: [0] * (most + 1)}))
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(SpecError, match=f"{most + 1:,} {part} are too many: a graph has at most {most:,}"):
         read_graph(str(path))
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 def test_an_op_line_beyond_its_limit_is_refused_with_the_limit() -> None:
