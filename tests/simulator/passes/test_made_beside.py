@@ -11,8 +11,7 @@ from copy import deepcopy
 
 import pytest
 
-from simulator import KINDS, Call, Kernel, OpGraph, bind, bind_op, kind, parse_graph
-from simulator.graph.items import Dim, Op, Tensor
+from simulator import KINDS, Call, Dim, Kernel, Op, OpGraph, Tensor, bind, bind_op, kind, parse_graph
 from simulator.models.estimates.rows import _round_of
 from simulator.ops.kernel import Access, beside, maker_of
 from tests.support.strategies import one
