@@ -137,7 +137,6 @@ class PartMaker:
         precision = self.stored.precision
         made = Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager is True)
         made.matmul, made.wide, made.in_rows = precision.matmul, precision.wide, self._in_rows
-        made.joins_sums = self.stored.megatron
         return made
 
     @property
@@ -220,9 +219,7 @@ class PartMaker:
         # a compiler keeps nothing that the backward pass does not read
         kept = kept if write.eager else frozenset()
         part = Part((*before, block_item), found, made, again, tuple(write.fuse), write.roles, write.remakes, kept=kept)
-        # Megatron-LM's function runs a layer again to its end; PyTorch's stops behind the last that is read
-        to_its_end = recompute == "whole" or (recompute == "full" and self.stored.megatron)
-        return replace(part, whole=frozenset(each.name for each in streams[1:])) if to_its_end else part
+        return replace(part, whole=frozenset(each.name for each in streams[1:])) if recompute == "whole" else part
 
 
 def _weight(part: Part, name: str) -> Tensor:

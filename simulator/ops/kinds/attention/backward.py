@@ -24,8 +24,6 @@ from simulator.ops.kinds.attention.forward import (
     dropped_weights,
     grouped,
     must_be_whole,
-    part_of,
-    seen_by_softmax,
 )
 from simulator.ops.loops import Loops
 from simulator.ops.registry import Call, kind
@@ -99,9 +97,9 @@ def _flash(call: Call, h: Heads) -> list[Kernel]:
     ]
 
 
-def _standard(call: Call, h: Heads, softmax_kind: str = "attention_backward", seen: float = 1.0) -> list[Kernel]:
+def _standard(call: Call, h: Heads, softmax_kind: str = "attention_backward") -> list[Kernel]:
     """The gradients of the weights, of the scores, and of k, v and q, each through HBM; where weights were dropped, their
-    gradients are as well. `softmax_kind`: the kind of the kernel between, and what part of the matrices it reads."""
+    gradients are as well. `softmax_kind`: the kind of the kernel between."""
     q, k, v, o, do = call.inputs
     name, item = call.op.name, DTYPE_BYTES[call.output.dtype]
     pairs = h.heads * h.queries * h.keys
@@ -128,7 +126,7 @@ def _standard(call: Call, h: Heads, softmax_kind: str = "attention_backward", se
     softmax = call.kernel(
         name=beside(name, "softmax"),
         kind=softmax_kind,
-        reads=(part_of(weights, seen), part_of(of_kept, seen)),
+        reads=(weights, of_kept),
         writes=(dscores,),
         vector_flops=4.0 * pairs,
         vector_dtype=call.output.dtype,
@@ -145,8 +143,8 @@ def _standard(call: Call, h: Heads, softmax_kind: str = "attention_backward", se
 
 
 def _fused_softmax(call: Call, h: Heads) -> list[Kernel]:
-    """As standard; scale, mask and softmax are one kernel, which reads nothing that a causal mask hides."""
-    return _standard(call, h, "softmax_backward", seen_by_softmax(h))
+    """As standard; scale, mask and softmax are one kernel."""
+    return _standard(call, h, "softmax_backward")
 
 
 def _linear(call: Call, h: Heads) -> list[Kernel]:

@@ -9,9 +9,8 @@ Masks (`causal=`, `window=`: `simulator.ops.kinds.attention.mask`): flash skips 
 only keys and values in reach of a window; standard computes all pairs and masks them; linear costs the same causal, and
 has no window. Where queries are sharded FLOPs are the mean over the chips: that with the first has less to do than that
 with the last.
-`fused_softmax` is standard with the softmax kernel of a library that scales and masks in it, and reads only as much of a
-row as a causal mask leaves. `dropout=`: of standard a kernel more, that drops weights (their gradients, backwards), T^2 read
-and written; in a fused kernel it is for nothing.
+`fused_softmax` is standard with the softmax kernel of a library that scales and masks in it. `dropout=`: of standard a
+kernel more, that drops weights (their gradients, backwards), T^2 read and written; in a fused kernel it is for nothing.
 Keys sharded over X make partial sums over X, where the output says so (`{U_X}`): each chip attends over the keys that it
 has, and a reduction merges what they found. One tensor may be keys and values: its first e numbers a row are the values
 if the output has e of them (the latent of MLA, absorbed), and it is read once.
@@ -154,9 +153,9 @@ def _groups_met(q: Shaped, place: int, group: int) -> int:
     return max(last // group - begin // group + 1 for begin, last in zip(begins, lasts, strict=True))
 
 
-def _standard(call: Call, h: Heads, softmax: str = "attention", seen: float = 1.0) -> list[Kernel]:
+def _standard(call: Call, h: Heads, softmax: str = "attention") -> list[Kernel]:
     """Scores, softmax and context as three kernels; the T x S matrix goes through HBM four times, and twice more where
-    weights are dropped. `softmax`: the kind of the kernel between, and what part of the matrix it reads."""
+    weights are dropped. `softmax`: the kind of the kernel between."""
     q, k, v = call.inputs
     b = DTYPE_BYTES[call.output.dtype]
     name, dtype, pairs = call.op.name, call.input_dtype, h.heads * h.queries * h.keys
@@ -180,7 +179,7 @@ def _standard(call: Call, h: Heads, softmax: str = "attention", seen: float = 1.
         call.kernel(
             name=beside(name, "softmax"),
             kind=softmax,
-            reads=(part_of(scores, seen),),
+            reads=(scores,),
             writes=(weights,),
             vector_flops=5.0 * pairs,
             vector_dtype=call.output.dtype,
@@ -200,19 +199,8 @@ def _standard(call: Call, h: Heads, softmax: str = "attention", seen: float = 1.
 
 
 def _fused_softmax(call: Call, h: Heads) -> list[Kernel]:
-    """As standard; scale, mask and softmax are one kernel, which reads no score that a causal mask hides."""
-    return _standard(call, h, "softmax", seen_by_softmax(h))
-
-
-def seen_by_softmax(h: Heads) -> float:
-    """What part of the scores the fused softmax reads: it goes along each row as far as a causal mask lets it see, and
-    writes all of it (Megatron-LM, fused_kernels/scaled_upper_triang_masked_softmax.h; under other masks it reads all)."""
-    return h.share if h.mask.causal and h.mask.window is None else 1.0
-
-
-def part_of(access: Access, share: float) -> Access:
-    """So much of what is read there."""
-    return access if share == 1.0 else replace(access, nbytes=access.nbytes * share)
+    """As standard; scale, mask and softmax are one kernel."""
+    return _standard(call, h, "softmax")
 
 
 def dropped_weights(call: Call, weights: Access, made_name: str, pairs: int) -> tuple[list[Kernel], Access]:
