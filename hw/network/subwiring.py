@@ -55,12 +55,24 @@ class Lying:
 
 
 def local(pieces: Sequence[Axis]) -> tuple[Axis, ...]:
-    """Axes with their strides in places of the chips that they span, ascending, instead of in chip numbers."""
+    """Axes with their strides in places of the chips that they span, ascending, instead of in chip numbers.
+
+    Of a switch, a tree or a full mesh any chips are wired as the whole is, so that cuts of one are one axis here, also where
+    a mesh axis lies between them.
+    """
     stride, strides = 1, dict[Axis, int]()
     for piece in sorted(pieces, key=lambda piece: piece.stride):
         strides[piece] = stride
         stride *= piece.size
-    return tuple(replace(piece, stride=strides[piece], order=None) for piece in pieces)
+    found: list[Axis] = []
+    for piece in pieces:
+        last = found[-1] if found else None
+        here = replace(piece, stride=strides[piece], order=None)
+        if last and last.level == piece.level and last.kind == piece.kind and WIRINGS[piece.kind].any_places:
+            found[-1] = replace(last, size=last.size * piece.size, stride=min(last.stride, here.stride))
+        else:
+            found.append(here)
+    return tuple(found)
 
 
 def lying(topology: Topology, chips: Sequence[int]) -> Lying:

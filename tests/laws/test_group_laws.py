@@ -132,6 +132,17 @@ def test_axes_cut_out_of_a_fabric_cost_what_their_chips_cost(topology: Any, mesh
         assert got == taken(plain, line.format(axis)).time_s
 
 
+@pytest.mark.parametrize("line", [*LINES, "y{0}:bf16[I,J] = broadcast(x{0}:bf16[I,J], over={0}, root=1)"])
+@pytest.mark.parametrize("topology", ["full(12)", "switch(12)", "fat_tree(12,leaf=4,oversubscription=2)"])
+def test_axes_of_one_fabric_are_its_chips_whatever_axis_lies_between_them(topology: str, line: str) -> None:
+    """Four chips of a full mesh send to three of them each, not to one along either of two axes."""
+    wired = parse_topology(topology, H100.links)
+    plain = System(H100, wired, Mesh({"X": 2, "Y": 3, "Z": 2}))
+    named = dict(zip("ABC", plain.groups("XZ"), strict=True))
+    groups = System(H100, wired, Mesh(plain.mesh.axes, named))
+    assert taken(plain, line.format("XZ")).time_s == taken(groups, line.format("ABC")).time_s
+
+
 def test_chips_in_one_switch_are_a_switch_though_the_mesh_cuts_across() -> None:
     """A mesh axis of two of the four chips of a switch: V (1/2) / W and a hop, not a ring over routes."""
     wired = parse_topology(["switch(4) over nvlink", "fat_tree(3) over infiniband"], H100.links)
