@@ -35,6 +35,9 @@ SUM_QUEUE = "sum"
 _REDUCED = "r"
 """What the names of reduced gradients begin with."""
 
+_ACROSS = "c"
+"""What the names of gradients begin with that are added up over groups of replicas."""
+
 IN_PLACE = ("in_place", "true")
 """A collective's input and output are one buffer."""
 
@@ -218,6 +221,11 @@ class Stored:
         """The name of what reduces a part's gradients over data-parallel chips."""
         return buffer.tensor(_REDUCED, buffer.dtype).name
 
+    def reductions(self, buffer: Buffer) -> tuple[str, ...]:
+        """The names of all that reduces a part's gradients: inside groups of replicas, and over them."""
+        across = (buffer.tensor(_ACROSS, buffer.dtype).name,) if buffer.copies else ()
+        return (self.reduction(buffer), *across)
+
     def _reduced(self, buffer: Buffer, total: Tensor, ops: list[Op]) -> Tensor:
         if not buffer.data:
             return total
@@ -232,7 +240,7 @@ class Stored:
         """What is summed inside groups of replicas, summed over the groups."""
         if not buffer.copies:
             return total
-        made = buffer.tensor("c", total.dtype, self._more(buffer))
+        made = buffer.tensor(_ACROSS, total.dtype, self._more(buffer))
         ops.append(Op(made, "all_reduce", (total,), (("over", buffer.copies), IN_PLACE)))
         return made
 

@@ -24,6 +24,7 @@ from simulator.models.steps.roles import step_roles
 from simulator.models.steps.saved.kept import kept_by_blocks
 from simulator.models.steps.storage.buffer import Buffer, size_of
 from simulator.models.steps.storage.held_back import Group, HeldBack, held_back
+from simulator.models.steps.storage.one_after_another import one_after_another
 from simulator.models.steps.storage.tied import Tie
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import Left, PipelineChunk
@@ -180,7 +181,11 @@ class Chunk:
 
     def held_back(self, items: Sequence[Op | Repeat]) -> HeldBack:
         """Items in which the gradients of weights are made, held back so that those of no more than two parts are there at
-        once; as they are where gradients are not thrown away once they are reduced."""
+        once, or of one, where nothing goes on beside what reduces them; as they are where gradients are not thrown away
+        once they are reduced."""
+        if not self.stored.parallel.overlap_gradients:
+            inside = frozenset(name for group in self.fuse for name in group[1:])
+            return HeldBack(tuple(one_after_another(items, self._reductions, inside)))
         groups = []
         for part in reversed(self.parts):
             late = [buffer for buffer in part.buffers if self.stored.sums_late(buffer)]
@@ -191,6 +196,12 @@ class Chunk:
                 reduced = tuple(self.stored.reduction(buffer) for buffer in late)
                 groups.append(Group(frozenset(named), reduced, part.rounds))
         return held_back(items, groups)
+
+    @property
+    def _reductions(self) -> frozenset[str]:
+        """The names of what reduces gradients that are thrown away then."""
+        late = [buffer for buffer in self.buffers if self.stored.sums_late(buffer)]
+        return frozenset(name for buffer in late for name in self.stored.reductions(buffer))
 
     def for_pipeline(self, splits: bool) -> PipelineChunk:
         """The chunk as a pipeline takes it; `splits`: its backward pass in two, the gradients of weights last."""
@@ -254,6 +265,7 @@ class Chunk:
         every part's weights stepped."""
         summed = {buffer.name: self._summed(buffer) for buffer in self.buffers}
         items: list[Op | Repeat] = []
+        whole: list[str] = []
         if self.root:
             # gathered once, and there until the backward pass is over
             items.append(
@@ -262,9 +274,11 @@ class Chunk:
         for part in self.parts:
             late = [op for buffer in part.buffers for op in summed[buffer.name][0]]
             items += part.for_each(late)
+            whole += [ops[-1].name for buffer in part.buffers if (ops := summed[buffer.name][0])]
         exchanged = {buffer.name: tie.ops(reduced) for buffer, tie, reduced in self._tied()}
         items += [op for ops in exchanged.values() for op in ops]
-        norms = self._norms(items, {name: made for name, (_, made) in summed.items()})
+        # what is reduced behind the backward pass is not read or stepped beside that either
+        norms = self._norms(items, {name: made for name, (_, made) in summed.items()}, whole) or whole
         for part in self.parts:
             steps: list[Op] = []
             for buffer in part.buffers:
@@ -288,13 +302,13 @@ class Chunk:
             return self.stored.reduced(buffer, packed)
         return [], self.stored.finished(buffer, packed)[1]
 
-    def _norms(self, items: list[Op | Repeat], summed: Mapping[str, Tensor]) -> list[str]:
-        """The norms of all gradients, added to the items; returns what the optimizer waits for."""
+    def _norms(self, items: list[Op | Repeat], summed: Mapping[str, Tensor], after: Sequence[str]) -> list[str]:
+        """The norms of all gradients, `after` some ops, added to the items; returns what the optimizer waits for."""
         if not self.optimizer.clips:
             return []
         awaited = []
         for part in self.parts:
-            squares = [self.stored.squared(buffer, summed[buffer.name]) for buffer in part.buffers]
+            squares = [self.stored.squared(buffer, summed[buffer.name]).waiting_for(after) for buffer in part.buffers]
             items += part.for_each(squares)
             for op in squares:
                 awaited.append(op.name)
