@@ -86,6 +86,7 @@ class AttentionSpec(Spec):
     sinks: Flag = Field(default=False, description="a learned score a head that every softmax counts")
     softcap: Number | None = Field(default=None, description="scores s become c tanh(s / c)")
     scale: Number | None = Field(default=None, description="scores are divided by its root (default: a head's size)")
+    chunk: Count | None = Field(default=None, description="tokens inside which some blocks attend; no more are known")
     latent: LatentSpec | None = Field(default=None, description="multi-head latent attention (MLA)")
 
     def built(self, d_model: int, causal: bool) -> Attention:

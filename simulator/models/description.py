@@ -101,7 +101,8 @@ class Attention:
 
     `kinds`: one for each block in turn, from the first again when they are over. `fused`: q, k and v are one matmul.
     `sinks`: one learned score a head that every softmax counts (gpt-oss). `softcap`: scores s become c tanh(s / c)
-    (Gemma 2). `scale`: what scores are divided by is its square root; None: the size of a head of q.
+    (Gemma 2). `scale`: what scores are divided by is its square root; None: the size of a head of q. `chunk`: some blocks
+    attend inside chunks of so many tokens (Llama 4); known is what is no longer than one, where that hides nothing.
     """
 
     heads: int
@@ -117,6 +118,7 @@ class Attention:
     sinks: bool = False
     softcap: float | None = None
     scale: float | None = None
+    chunk: int | None = None
     latent: Latent | None = None
 
     @property

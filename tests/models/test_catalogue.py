@@ -107,6 +107,15 @@ def test_gemma_2_has_the_two_counts_of_its_report() -> None:
         assert counted.total - counted.looked_up == others
 
 
+@pytest.mark.parametrize(
+    ("name", "millions"), [("gemma3_1b", 698), ("gemma3_4b", 3_209), ("gemma3_12b", 10_759), ("gemma3_27b", 25_600)]
+)
+def test_gemma_3_has_the_parameters_of_its_report(name: str, millions: int) -> None:
+    """Gemma Team 2025, table 1: parameters beside the embedding, in millions."""
+    counted = parameters(transformer(name))
+    assert round((counted.total - counted.looked_up) / 1e6) == millions
+
+
 def test_llama_3_70b_in_matrices_and_tables() -> None:
     """Row AT01 of the book's cases, recomputed: 70.5524e9 without norms; AI01: 163,840 numbers in the cache a token."""
     model = transformer("llama3_70b")

@@ -41,6 +41,14 @@ _GEMMA2 = {
     "hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh", "max_position_embeddings": 8192,
     "rms_norm_eps": 1e-06, "rope_theta": 10000.0, "vocab_size": 256000,
 }  # fmt: skip
+_GEMMA3 = {"model_type": "gemma3_text", "sliding_window": 1024, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}}
+_LLAMA4 = {
+    "model_type": "llama4_text", "attention_bias": False, "attention_chunk_size": 8192, "attn_temperature_tuning": True,
+    "floor_scale": 8192, "attn_scale": 0.1, "head_dim": 128, "hidden_act": "silu", "hidden_size": 5120,
+    "intermediate_size": 8192, "intermediate_size_mlp": 16384, "num_attention_heads": 40, "num_experts_per_tok": 1,
+    "num_hidden_layers": 48, "num_key_value_heads": 8, "output_router_logits": False, "rms_norm_eps": 1e-05,
+    "rope_theta": 500000.0, "router_aux_loss_coef": 0.001, "tie_word_embeddings": False, "vocab_size": 202048,
+}  # fmt: skip
 _DEEPSEEK = {
     "attention_bias": False, "kv_lora_rank": 512, "max_position_embeddings": 163840, "moe_layer_freq": 1,
     "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "rms_norm_eps": 1e-06, "rope_theta": 10000,
@@ -144,6 +152,48 @@ HUB: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 16,
         "head_dim": 128,
         "query_pre_attn_scalar": 144,
+    },
+    "gemma3_1b": {
+        **_GEMMA2,
+        **shape(26, 1152, 4, 6912),
+        "architectures": ["Gemma3ForCausalLM"],
+        "model_type": "gemma3_text",
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "attn_logit_softcapping": None,
+        "final_logit_softcapping": None,
+        "max_position_embeddings": 32768,
+        "query_pre_attn_scalar": 256,
+        "rope_local_base_freq": 10000,
+        "rope_theta": 1000000,
+        "sliding_window": 512,
+        "sliding_window_pattern": 6,
+        "vocab_size": 262144,
+    },
+    "gemma3_4b": {**_GEMMA3, "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34},
+    "gemma3_12b": {**_GEMMA3, **shape(48, 3840, 16, 15360), "num_key_value_heads": 8},
+    "gemma3_27b": {
+        **_GEMMA3,
+        **shape(62, 5376, 32, 21504),
+        "num_key_value_heads": 16,
+        "head_dim": 128,
+        "query_pre_attn_scalar": 168,
+    },
+    "llama4_scout": {
+        **_LLAMA4,
+        "interleave_moe_layer_step": 1,
+        "max_position_embeddings": 10485760,
+        "num_local_experts": 16,
+        "use_qk_norm": True,
+        "no_rope_layers": [],
+    },
+    "llama4_maverick": {
+        **_LLAMA4,
+        "interleave_moe_layer_step": 2,
+        "max_position_embeddings": 1048576,
+        "moe_layers": [*range(1, 48, 2)],
+        "num_local_experts": 128,
+        "use_qk_norm": False,
     },
     "gpt2": {**_GPT2, "n_layer": 12, "n_embd": 768, "n_head": 12},
     "gpt2_xl": {**_GPT2, "n_layer": 48, "n_embd": 1600, "n_head": 25},
@@ -281,6 +331,8 @@ DEFAULTS = {
     "qwen3_moe": 15_350_731_776,
     "gemma": 8_537_680_896,
     "gemma2": 2_614_341_888,
+    "gemma3_text": 2_628_658_432,
+    "llama4_text": 107_769_861_120,
     "gpt2": 124_439_808,
     "deepseek_v2": 38_612_307_968,
     "deepseek_v3": 671_026_404_352,
@@ -325,6 +377,39 @@ def test_an_architecture_that_is_known_by_another_type(tmp_path: Path) -> None:
     assert any("'kimi_k2' is read as deepseek_v3" in note for note in model.notes)
 
 
+def test_of_a_model_that_also_sees_the_text_is_read(tmp_path: Path) -> None:
+    """Gemma 3 and Llama 4 as they are on the hub: the text model stands below `text_config`."""
+    whole = {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "model_type": "gemma3",
+        "text_config": HUB["gemma3_12b"],
+        "vision_config": {"hidden_size": 1152, "model_type": "siglip_vision_model"},
+    }
+    model = read(tmp_path, whole)
+    assert replace(model.description, name="gemma3_12b") == load_model("gemma3_12b").description
+    assert any("of 'gemma3' the text model is read; left out: 'vision_config'" in note for note in model.notes)
+
+
+def test_what_the_whole_says_of_its_text_holds_for_it(tmp_path: Path) -> None:
+    """LLaVA's files tie tables outside; what the text model says itself comes first."""
+    text = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+    for inner, outer, tied in (({}, True, True), ({"tie_word_embeddings": False}, True, False)):
+        whole = {"model_type": "llava", "tie_word_embeddings": outer, "text_config": {**text, **inner}}
+        model = read(tmp_path, whole).description
+        assert isinstance(model, Transformer)
+        assert model.embedding is not None
+        assert model.embedding.tied is tied
+
+
+def test_what_is_wrong_inside_is_told_where_it_stands(tmp_path: Path) -> None:
+    whole = {"model_type": "llava", "text_config": {"model_type": "llama", "num_key_value_heads": 5}}
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, whole)
+    (problem,) = caught.value.problems
+    lines = (tmp_path / "config.json").read_text(encoding="utf-8").splitlines()
+    assert "num_key_value_heads" in lines[problem.mark.line - 1]
+
+
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"model_type": "lama"}, "model_type", "unknown architecture 'lama', did you mean 'llama'"),
     ({"model_type": "mamba2"}, "model_type", "unknown architecture 'mamba2'. Allowed: bert, deepseek_v2"),
@@ -347,6 +432,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"model_type": "gemma2", "layer_types": ["linear_attention"] * 26}, "layer_types", "'linear_attention'"),
     ({"model_type": "gemma2", "layer_types": ["full_attention"]}, "layer_types", "lists 1 layers of 26"),
     ({"model_type": "gemma2", "layer_types": 3}, "layer_types", "a list of names"),
+    ({"model_type": "llama4_text", "moe_layers": [3]}, "moe_layers", "lists other blocks than every 1. one"),
+    ({"model_type": "llama4_text", "layer_types": ["mamba"]}, "layer_types", "layers of type 'mamba' are not known"),
+    ({"model_type": "llava", "text_config": {"model_type": "lama"}}, "model_type", "did you mean 'llama'"),
     ({"model_type": "qwen3_moe", "mlp_only_layers": [5]}, "mlp_only_layers", "at the beginning only"),
     ({"model_type": "deepseek_v2"}, "", "'num_experts_per_tok' is missing"),
     ({"model_type": "deepseek_v3", "moe_layer_freq": 2}, "moe_layer_freq", "is not known"),

@@ -32,6 +32,11 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "qwen3_moe": [{}, {"mlp_only_layers": [0, 1], "num_hidden_layers": 4}, {"decoder_sparse_step": 2}],
     "gemma": [{}, {"attention_bias": True, "tie_word_embeddings": False}],
     "gemma2": [{}, {"num_hidden_layers": 3, "head_dim": 128}],
+    "gemma3_text": [{}, {"num_hidden_layers": 7, "head_dim": 128, "sliding_window": 64}],
+    "llama4_text": [
+        {"num_hidden_layers": 4, "num_local_experts": 4},
+        {"num_hidden_layers": 4, "num_local_experts": 4, "interleave_moe_layer_step": 2},
+    ],
     "gpt2": [{}, {"n_inner": 100, "n_layer": 3, "tie_word_embeddings": False}],
     "deepseek_v2": [
         {"num_experts_per_tok": 6, "first_k_dense_replace": 1},
@@ -119,6 +124,9 @@ TINY: dict[str, dict[str, Any]] = {
     "qwen3_moe": {**_TINY, "head_dim": 32, "moe_intermediate_size": 48, "num_experts": 8, "num_experts_per_tok": 3},
     "gemma": {**_TINY, "head_dim": 32},
     "gemma2": {**_TINY, "head_dim": 32, "sliding_window": 8},
+    "gemma3_text": {**_TINY, "head_dim": 32, "sliding_window": 8},
+    # the library lets every expert compute every token, so there is one
+    "llama4_text": {**_TINY, "head_dim": 32, "num_local_experts": 1, "intermediate_size_mlp": 96},
     "gpt2": {"n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 100, "bos_token_id": 1, "eos_token_id": 2},
     "deepseek_v2": _TINY_MLA,
     "deepseek_v3": {**_TINY_MLA, "n_group": 2, "topk_group": 1},

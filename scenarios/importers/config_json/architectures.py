@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from scenarios.importers.config_json.bert import BERT
 from scenarios.importers.config_json.deepseek import DEEPSEEK_V2, DEEPSEEK_V3
 from scenarios.importers.config_json.family import ConfigFamily
-from scenarios.importers.config_json.gemma import GEMMA, GEMMA2
+from scenarios.importers.config_json.gemma import GEMMA, GEMMA2, GEMMA3
 from scenarios.importers.config_json.gpt2 import GPT2
 from scenarios.importers.config_json.gpt_oss import GPT_OSS
 from scenarios.importers.config_json.llama import LLAMA
+from scenarios.importers.config_json.llama4 import LLAMA4
 from scenarios.importers.config_json.mistral import MISTRAL, MIXTRAL
 from scenarios.importers.config_json.phi import PHI, PHI3
 from scenarios.importers.config_json.qwen import QWEN2, QWEN3, QWEN3_MOE
 
 _KNOWN = (
     LLAMA,
+    LLAMA4,
     MISTRAL,
     MIXTRAL,
     QWEN2,
@@ -24,6 +26,7 @@ _KNOWN = (
     QWEN3_MOE,
     GEMMA,
     GEMMA2,
+    GEMMA3,
     GPT2,
     DEEPSEEK_V2,
     DEEPSEEK_V3,

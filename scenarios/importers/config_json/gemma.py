@@ -1,4 +1,5 @@
-"""Gemma and Gemma 2: scaled embeddings, GeGLU; norms on both sides, soft caps, every other block over a window.
+"""Gemma 1 to 3: scaled embeddings, GeGLU; from the second on norms on both sides and blocks over a window, with soft caps
+in the second, norms of the heads of q and k in the third.
 
 Source: Hugging Face transformers 5.24, configuration and modelling files.
 """
@@ -17,8 +18,10 @@ from scenarios.importers.config_json.shared import (
     biases,
     heads_of,
     kinds_of_layers,
+    kinds_said,
     theta_and_rotary,
 )
+from simulator.models import AttentionKind
 
 _GEMMA: Mapping[str, Any] = {
     "vocab_size": 256000,
@@ -94,4 +97,40 @@ GEMMA2 = ConfigFamily(
     {**_GEMMA_ALWAYS, "norm.places": "sandwich"},
     heads_of("Gemma2"),
     _gemma2,
+)
+
+_GEMMA3: Mapping[str, Any] = {
+    **_GEMMA2,
+    "vocab_size": 262208,
+    "max_position_embeddings": 131072,
+    "final_logit_softcapping": None,
+    "attn_logit_softcapping": None,
+    "sliding_window_pattern": 6,
+    "rope_local_base_freq": 1e4,
+}
+
+
+def _gemma3(values: Values) -> Mapping[Dotted, Said]:
+    if values["layer_types"] is not None:
+        kinds = kinds_of_layers(values)
+    else:
+        kinds = _every_nth_full(values, "sliding_window_pattern")
+    return {**_gemma(values), **kinds, **theta_and_rotary(values, 1e6)}
+
+
+def _every_nth_full(values: Values, key: str) -> dict[Dotted, Said]:
+    """Blocks over a window, but for each one whose number is divided by what `key` says."""
+    every, layers = values.whole(key), values.whole("num_hidden_layers")
+    listed: list[AttentionKind] = ["sliding" if at % every else "full" for at in range(1, layers + 1)]
+    return kinds_said(listed, key, values, "sliding_window")
+
+
+GEMMA3 = ConfigFamily(
+    "gemma3_text",
+    _GEMMA3,
+    GEMMA2.words,
+    {**_GEMMA_ALWAYS, "norm.places": "sandwich", "attention.qk_norm": "head"},
+    {"Gemma3ForCausalLM": {"head.kind": "tokens"}, "Gemma3TextModel": {"head.kind": "none"}},
+    _gemma3,
+    aliases={"_sliding_window_pattern": "sliding_window_pattern"},
 )

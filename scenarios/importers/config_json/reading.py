@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hw.input import Document, Key, Problem, Problems, SpecError, did_you_mean, few, read_document, shown, unknown
+from hw.input import Document, Key, Mark, Problem, Problems, SpecError, did_you_mean, few, read_document, shown, unknown
 from scenarios.importers.config_json.architectures import FAMILIES, family_of_architecture
 from scenarios.importers.config_json.family import ConfigError, ConfigFamily, Said, Values
 from scenarios.importers.config_json.keys import HARMLESS, NOTED, ONLY
@@ -29,6 +29,7 @@ def config_words(config: Document, name: str) -> Document:
     """The same of a config that has been read; `name` is what the model is called. Raises SpecError."""
     if not isinstance(config.data, dict):
         raise SpecError([Problem(config.value_mark(()), "a config.json is a mapping ({...})")])
+    config = _text_of(config)
     problems = Problems()
     family = _family(config, problems)
     problems.raise_if_any()
@@ -37,7 +38,33 @@ def config_words(config: Document, name: str) -> Document:
     head = _head(config, family, problems)
     problems.raise_if_any()
     said = {"name": Said(name), **_said(config, family, values, head)}
-    return _document(config, said, tuple(_notes(config, family)))
+    return _document(config, said, (*config.notes, *_notes(config, family)))
+
+
+_OF_THE_WHOLE = ("tie_word_embeddings", "quantization_config")
+"""Keys that a model which also sees or hears has beside its parts, and that are about its text."""
+
+
+def _text_of(config: Document) -> Document:
+    """The part of a config that is a model of text, where the whole is one that sees or hears as well."""
+    inner, named = config.data.get("text_config"), config.data.get("model_type")
+    if not isinstance(inner, dict) or named in FAMILIES:
+        return config
+    outer = {key: config.data[key] for key in _OF_THE_WHOLE if key in config.data}
+    parts = few(
+        (f"'{key}'" for key in config.data if key.endswith("_config") and key not in ("text_config", *outer)), 4
+    )
+    note = f"{config.file}: of {shown(named)} the text model is read" + (f"; left out: {parts}" if parts else "")
+    places, keys = (
+        {**{(key,): here[(key,)] for key in outer if (key,) in here}, **_below(here, "text_config")}
+        for here in (config.values, config.keys)
+    )
+    return Document(config.file, {**outer, **inner}, places, keys, (*config.notes, note))
+
+
+def _below(places: Mapping[Key, Mark], key: str) -> dict[Key, Mark]:
+    """The places of what stands below a key, as if that were the whole."""
+    return {each[1:]: mark for each, mark in places.items() if each[:1] == (key,)}
 
 
 def _family(config: Document, problems: Problems) -> ConfigFamily | None:

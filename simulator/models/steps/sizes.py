@@ -23,6 +23,8 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         told = f"{seq} tokens are not shared evenly by {split} chips"
         whole = "; sequence: false keeps them whole between tensor-parallel regions" if seq % parallel.cp == 0 else ""
         problems.add(Mark("seq"), told + whole)
+    if longer := beyond_chunk(model, seq):
+        problems.add(Mark("seq"), longer)
     attention = model.attention
     widths = {"heads": attention.heads, "d_ff": model.ffn.d_ff or 0}
     if model.moe is not None:
@@ -56,6 +58,14 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
     }
     sizes |= _latent_sizes(model) | _expert_sizes(model, parallel, at_once * seq) | _end_sizes(model)
     return {name: size for name, size in sizes.items() if size}
+
+
+def beyond_chunk(model: Transformer, tokens: int) -> str | None:
+    """What is to be said of more tokens than a chunk has in which blocks attend; None of no more."""
+    chunk = model.attention.chunk
+    if chunk is None or tokens <= chunk:
+        return None
+    return f"{tokens} tokens; some blocks of {model.name} attend in chunks of {chunk}, and more than one chunk is not known"
 
 
 def _ring_problems(model: Transformer, parallel: Parallel, seq: int) -> Iterator[str]:

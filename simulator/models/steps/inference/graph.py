@@ -28,7 +28,7 @@ from simulator.models.steps.inference.request import Inference, refuse
 from simulator.models.steps.inference.state import GROUP, VALUES
 from simulator.models.steps.layout import AXES, Layout, Parallel
 from simulator.models.steps.shapes import Shapes
-from simulator.models.steps.sizes import sizes_of
+from simulator.models.steps.sizes import beyond_chunk, sizes_of
 from simulator.models.steps.storage.buffer import HERE
 from simulator.passes.rename import own_names, renamed
 from simulator.passes.sharding.collective_matmul import collective_matmuls
@@ -52,6 +52,9 @@ class _Run:
             raise refuse("parallel.interleave", "inference has no interleaved stages")
         if "linear" in model.attention.kinds and parallel.cp > 1:
             raise refuse("parallel.cp", "linear attention keeps one state a sequence, of which chips have no parts")
+        for each in inference.passes:
+            if told := beyond_chunk(model, each.context + each.tokens):
+                raise refuse("context" if each.context else "seq", told)
         self.model, self.parallel, self.inference = model, parallel, inference
         self.in_flight = self._parts()
         alone = inference.passes[0].tokens == 1
