@@ -7,6 +7,7 @@ from hw.chips.catalogue import build_chip, chip_document, chip_names, is_path, l
 from hw.chips.chip import MEASURED, Chip, Derivation, Link
 from hw.chips.collective_times import CollectiveTimes
 from hw.chips.generic import GENERIC, ChipKernels, architecture_on, chip_kernels
+from hw.chips.grouped_times import GroupedTimes
 from hw.chips.host import HOST_LINK, Host
 from hw.chips.kernel_times import (
     AttentionTimes,
@@ -37,6 +38,7 @@ __all__ = [
     "CollectiveTimes",
     "DispatchTimes",
     "Family",
+    "GroupedTimes",
     "KernelTimes",
     "MatmulTimes",
     "PassTimes",

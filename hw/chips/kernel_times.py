@@ -24,6 +24,7 @@ from pydantic import (
     field_validator,
 )
 
+from hw.chips.grouped_times import GroupedTimes
 from hw.chips.token_times import TokenTimes
 from hw.input.document import Document, read_document
 from hw.input.errors import Problems
@@ -90,6 +91,9 @@ class MatmulTimes(Spec):
         default=None,
         description="of matrices that lie one behind the other a tile across two is done for each, and takes so many "
         "elements of a contraction that is theirs at once; null: each begins with tiles of its own",
+    )
+    grouped: GroupedTimes | None = Field(
+        default=None, description="of such matrices, where a library has kernels of their own for them"
     )
     tile_s: Seconds = Field(alias="tile", description="time of a tile beside its arithmetic: filling, emptying")
     split_s: Seconds = Field(alias="split", description="time to add up tiles whose contraction was split over cores")

@@ -8,7 +8,8 @@ A systolic array (`padded`) does whole tiles of its own size along the contracti
 Groups of rows that are as long as tokens ask for (a `ragged` contraction) lie one behind the other: where a library's tiles
 stand across two (`ragged_depth`) such a tile is done once for each, so that of G groups in tiles of t there are G - 1 more
 than rows over t; each core has a part of the rows of every group, whose weights it reads once for each strip of columns.
-Along a contraction (gradients of weights) steps go so.
+Along a contraction (gradients of weights) steps go so. A library that has kernels of their own for groups is told by those
+(`simulator.measured.grouped`).
 A convolution is the matmul that it amounts to (implicit GEMM): positions x channels out, contraction channels x window.
 Assumes: rows of the operands lie along the contraction or along n. Law: no faster than the peak, never faster for more.
 Source: NVIDIA, Matrix Multiplication Background User's Guide (tiles, waves, alignment); CUTLASS, efficient GEMM; of groups
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 from hw.chips import MatmulTimes
 from simulator.measured.device import Device, joint
+from simulator.measured.grouped import grouped_s
 from simulator.ops.kernel import Contraction
 
 _PARTIAL_BYTES = 8.0
@@ -37,6 +39,8 @@ class Tiled(NamedTuple):
 
 def matmul_s(part: Contraction, dtype: str, item_bytes: float, device: Device, times: MatmulTimes) -> float:
     """Seconds on the cores, HBM not counted."""
+    if part.ragged and times.grouped is not None:
+        return grouped_s(part, dtype, device, times.grouped)
     return tiled(part, dtype, item_bytes, device, times).seconds
 
 
