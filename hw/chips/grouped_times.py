@@ -18,7 +18,9 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 class GroupedTimes(Spec):
     """Kernels of rows by expert: their tiles, and what these reach."""
 
-    rows: Count = Field(description="rows of a tile: tokens by expert, or those that a gradient of weights adds up at once")
+    rows: Count = Field(
+        description="rows of a tile: tokens by expert, or those that a gradient of weights adds up at once"
+    )
     columns: Count = Field(description="columns of a tile, of which each core has whole ones")
     depth: Count = Field(description="elements of the contraction that a tile goes along in a step")
     rate: Efficiency = Field(description="share of a core's peak in a step of whole tiles")

@@ -129,6 +129,11 @@ class AttentionTimes(Spec):
     )
     corner: Corner = Field(default=2.0, description="of matmuls and softmax in a core: n of (a^n + b^n)^(1/n)")
     kernels: Count = Field(default=1, description="kernels of one op")
+    apart: bool = Field(
+        default=False,
+        strict=True,
+        description="backward: gradients of queries and of keys in kernels of their own, each of which makes scores anew",
+    )
     passes: NotNegative = Field(
         default=0.0, description="further passes over its tensors, in kernels beside the main one"
     )

@@ -5,7 +5,8 @@ over the data-center network; where a recipe says so, tensor or context parallel
 bf16 before they are gathered; AdamW. XLA fuses what is element-wise and issues the whole step at once; gathers of weights
 stand in the open (seen in every second row of v6e and TPU7x: told to be a layer ahead, steps are too fast by what they
 take), gradients go out beside the backward pass. What recipes keep in the memory of the host instead of recomputing it is
-copied beside everything else, and taken to be there. Weights may be shared out among a part of a slice (`shard`).
+copied beside everything else, and taken to be there. Weights may be shared out among a part of a slice (`shard`). Unless a
+recipe asks for one (sa_use_fused_bwd_kernel), splash attention's backward pass has two kernels (`backward`).
 Where experts have a capacity, all of it is computed (`imbalance`), and tokens come to it by matmuls with masks
 (`sparse_matmul=False`: its layers/moe.py, dense_matmul).
 Assumes: no gradients are clipped in two passes. No number is fitted.
@@ -16,7 +17,7 @@ src/maxtext/configs/tpu/v5e/*.sh; its get_individual_scales and calculate_tflops
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from hw import Mesh, System, load_chip, load_system, parse_topology
@@ -59,16 +60,20 @@ PODS: Mapping[str, Pod] = {
 """The kinds of TPU that rows name."""
 
 
+_APART = {"calibration.measured.attention_like": "tpu_splash_apart"}
+"""Splash attention whose backward pass has a kernel for gradients of queries and one for those of keys and values."""
+
+
 @cache
-def pod_system(name: str, chips: int, slices: int) -> System:
-    """So many slices of chips together. Raises LeftOutError for a slice that has no shape here."""
+def pod_system(name: str, chips: int, slices: int, apart: bool = False) -> System:
+    """So many slices of chips together; `apart`: attention goes back in two kernels. Raises LeftOutError for a slice that
+    has no shape here."""
     pod, each = PODS[name], chips // slices
     if each not in pod.slices or each * slices != chips:
         raise LeftOutError(f"{slices} slices of {chips} chips of {name} have no shape here")
-    shape = pod.slices[each]
+    shape, chip = pod.slices[each], load_chip(pod.chip, set=_APART if apart else {})
     if pod.system is not None:
-        return load_system(pod.system, slice=shape, nodes=slices if slices > 1 else None)
-    chip = load_chip(pod.chip)
+        return replace(load_system(pod.system, slice=shape, nodes=slices if slices > 1 else None), chip=chip)
     topology = parse_topology(f"torus({shape.replace('x', ',')}) over ici", chip.links)
     return System(chip, topology, Mesh({"X": each}))
 

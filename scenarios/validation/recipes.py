@@ -105,7 +105,8 @@ def told(row: TrainingRow) -> Told:
     recipe = modern[framework] if framework else older.get(row.text("sharding")[:4], _megatron)
     model, parallel, training = recipe(row, sizes)
     if row.text("chip") in PODS:
-        system = pod_system(row.text("chip"), sizes["n_chips"], row.count("slices") or 1)
+        apart = row.text("backward") == "apart"
+        system = pod_system(row.text("chip"), sizes["n_chips"], row.count("slices") or 1, apart)
     else:
         system = _system(row.text("chip"), sizes["n_chips"], _attention_of(recipe, row))
     return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))

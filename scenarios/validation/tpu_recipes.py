@@ -3,7 +3,7 @@
 Model: a recipe by its folder, or, of TPU7x, by what its table names: model, sequence, format, chips. Batches follow from
 seconds and tokens a second. `recompute` in our words: 'projected' keeps blocks' inputs, queries, keys and values,
 'attended' what attention made of them as well, 'full' the inputs alone; where they are kept in the host's memory is no
-difference in time.
+difference in time. `apart`: recipes without sa_use_fused_bwd_kernel=True, which MaxText leaves off.
 Source: github:AI-Hypercomputer/tpu-recipes c8cfe2f, training/trillium and training/v5p (READMEs and the scripts of MaxText
 that they name), training/ironwood (run_recipe.sh).
 """
@@ -20,7 +20,7 @@ Cells = Mapping[str, str]
 class TpuRecipe:
     """A recipe: chip as rows name it, chips, model of the catalogue, tokens of a sequence, what is recomputed, the format of
     matmuls, chips that share a tensor or a sequence, the capacity of experts over their mean, chips that share out weights
-    (0: all)."""
+    (0: all), whether attention goes back in two kernels."""
 
     chip: str
     chips: int
@@ -32,6 +32,7 @@ class TpuRecipe:
     cp: int = 1
     capacity: str = ""
     shard: int = 0
+    apart: bool = False
 
     @property
     def cells(self) -> dict[str, str]:
@@ -49,6 +50,7 @@ class TpuRecipe:
             "dp": str(self.chips // (self.tp * self.cp)),
             "capacity": self.capacity,
             "shard": str(self.shard or ""),
+            "backward": "apart" if self.apart else "",
         }
 
 
@@ -65,13 +67,15 @@ _V6E, _V5P, _V7X = "TPU v6e", "TPU v5p", "TPU7x"
 _LLAMA_8B, _LLAMA_70B = "trillium/Llama3.1-8B-MaxText", "trillium/Llama3.1-70B-MaxText"
 
 RECIPES: Mapping[str, TpuRecipe] = {
-    "trillium/GPT3-175B-MaxText/bf16": TpuRecipe(_V6E, 256, "gpt3_175b", 2048),
-    "trillium/Llama2-70B-MaxText": TpuRecipe(_V6E, 256, "llama2_70b", 4096, "projected"),
+    "trillium/GPT3-175B-MaxText/bf16": TpuRecipe(_V6E, 256, "gpt3_175b", 2048, apart=True),
+    "trillium/Llama2-70B-MaxText": TpuRecipe(_V6E, 256, "llama2_70b", 4096, "projected", apart=True),
     **{f"{_LLAMA_70B}/v6e-{n}": TpuRecipe(_V6E, n, "llama3_70b", 8192, "projected") for n in (32, 64, 128, 256)},
     **{f"{_LLAMA_8B}/v6e-{n}": TpuRecipe(_V6E, n, "llama3_8b", 8192, "projected") for n in (8, 16, 32, 64, 128, 256)},
     "trillium/Mistral-7B-MaxText": TpuRecipe(_V6E, 8, "mistral_7b", 8192, "projected"),
-    "trillium/Mixtral-8x7B-MaxText": TpuRecipe(_V6E, 256, "mixtral_8x7b", 4096, "projected", capacity="1.25"),
-    "v5p/Llama3.1-405B-MaxText": TpuRecipe(_V5P, 512, "llama3_405b", 8192),
+    "trillium/Mixtral-8x7B-MaxText": TpuRecipe(
+        _V6E, 256, "mixtral_8x7b", 4096, "projected", capacity="1.25", apart=True
+    ),
+    "v5p/Llama3.1-405B-MaxText": TpuRecipe(_V5P, 512, "llama3_405b", 8192, apart=True),
 }
 """By the folder of a recipe. The GPT-3 of v5p is in int8, for which training has no form here."""
 

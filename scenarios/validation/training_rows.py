@@ -8,9 +8,9 @@ torchtitan, maxtext: then `model` is one of the catalogue, and shapes need not b
 many nodes, where tokens are sent to nodes first), `gradients` (bf16: what they are added up in), `collective_matmul`
 (pieces in which tensor-parallel communication overlaps with matmuls), `overlap` (none: of gradients neither), `schedule`
 (`paired`), `dispatch` (as of a run; eager unless said), on TPUs `slices`, `shard` (chips among which weights are shared out,
-where these are not all of a slice) and `capacity` (of experts, over their mean). Further columns are ignored. A cell may be
-empty: then the row does not say it. Lines that begin with # are comments; a row is one line. Tables of others are read in
-their own columns, too (`scenarios.validation.dialects`).
+where these are not all of a slice), `capacity` (of experts, over their mean) and `backward` (`apart`: attention goes back in
+two kernels). Further columns are ignored. A cell may be empty: then the row does not say it. Lines that begin with # are
+comments; a row is one line. Tables of others are read in their own columns, too (`scenarios.validation.dialects`).
 """
 
 from __future__ import annotations

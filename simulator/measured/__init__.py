@@ -1,9 +1,10 @@
 """How long kernels take on a measured chip: what `run.calibration: measured` makes of them.
 
 `kernel_time(kernel, device, times)` is the time of one kernel alone; `Device` is a chip as kernels see it;
-`matmul_s`, `grouped_s` and `attention_s` what matmuls and fused attention take of the cores, `collective_delay_s` and `Delays` what
-collectives take beside their wires, `rail_share` what rings over nodes ask of their cards, `axes_share` what rings on few
-axes of a torus take; `family_of` how it is made; `held_by` the cores that it holds; `timed` what lowering makes of all that.
+`matmul_s`, `grouped_s` and `attention_s` what matmuls and fused attention take of the cores, `collective_delay_s` and
+`Delays` what collectives take beside their wires, `rail_share` what rings over nodes ask of their cards, `axes_share` what
+rings on few axes of a torus take; `family_of` how it is made; `held_by` the cores that it holds; `timed` what lowering makes
+of all that.
 """
 
 from simulator.measured.attention import attention_s

@@ -4,8 +4,11 @@ Model: the matmuls of a pair of query and key, and its softmax on the vector uni
 fill waves; where a mask makes them unlike, cores take the next block when they are done, and the last ends late by a part
 of the longest; a window is gone along in whole steps of keys, from the first that a query of the block sees to the last,
 however few keys of these are near. Few queries (decoding) are bound by reading keys and values, whose parts are then joined
-by a second kernel. The backward pass has kernels before and after its own (row sums; gradients of queries in fp32).
-Source: Dao 2023 (FlashAttention-2); Shah et al. 2024 (FlashAttention-3), on what softmax costs beside matmuls.
+by a second kernel. The backward pass has kernels before and after its own (row sums; gradients of queries in fp32), or one
+for gradients of queries and one for those of keys and values: then each makes scores and their gradients, seven matmuls
+instead of five.
+Source: Dao 2023 (FlashAttention-2); Shah et al. 2024 (FlashAttention-3), on what softmax costs beside matmuls; jax-ml/jax
+jax/experimental/pallas/ops/tpu/splash_attention, _flash_attention_dq_kernel and _flash_attention_dkv_kernel.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ def attention_s(parts: Sequence[Contraction], dtype: str, device: Device, times:
     blocks = first.batch * -(-rows // times.rows)
     # of one block along all keys: whole steps of keys, whole blocks of queries
     pairs = times.rows * (-(-keys // times.keys) * times.keys)
-    of_pair = sum(part.flops for part in parts) / (first.batch * rows * keys * first.share)
+    made = (*parts, *parts[:2]) if times.apart else parts
+    of_pair = sum(part.flops for part in made) / (first.batch * rows * keys * first.share)
     core_s = joint(
         pairs * of_pair * padding(first.k, device, times) * device.cores / (device.peak(dtype) * times.rate),
         pairs * times.pair * device.cores / device.vector_flops_per_s,

@@ -25,7 +25,8 @@ def grouped_s(part: Contraction, dtype: str, device: Device, times: GroupedTimes
     rows = part.batch * mean
     visits = -(-rows // times.rows) + min(part.batch, rows) - 1
     # whole tiles of columns on each core
-    across = -(-(-(-columns // times.columns)) // device.cores)
+    tiles = -(-columns // times.columns)
+    across = -(-tiles // device.cores)
     steps = visits * -(-depth // times.depth) * across
     tile = min(rows, times.rows) * min(depth, times.depth) * min(columns, times.columns)
     rate = times.sums_rate if part.ragged == "k" else times.rate

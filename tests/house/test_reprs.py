@@ -58,7 +58,7 @@ def examples() -> list[object]:
     kernels = load_kernel_times("hopper")
     return [
         kernels, kernels.matmul, kernels.attention, kernels.kinds["adamw"], kernels.dispatch,
-        load_kernel_times("hopper_tensorrt_llm").attention.token,
+        load_kernel_times("hopper_tensorrt_llm").attention.token, load_kernel_times("tpu_v5p").matmul.grouped,
         CollectiveTimes(start=5e-6), Margin(0.1, 1.0, 2.0), chip_kernels(load_chip("t4")),
         chip, load_chip("h100_sxm").matrix_unit.derived, chip.hbm, *chip.links.values(), system.host, system,
         system.mesh, Mesh({"X": 4}, {"A": range(4000)}), System(chip),

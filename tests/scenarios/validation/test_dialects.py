@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hw import SpecError
+from hw import SpecError, System
+from hw.chips import chip_kernels
 from scenarios.validation import TrainingRow, has_training_rows, read_training_rows, scaled, told, trained
 
 SIMUMAX = "case,model,parallel,layer_num,mbc,kind,real_ms", "a,llama3-70b,tp2pp1,12,4,non-vpp,725.5"
@@ -90,6 +91,12 @@ def test_what_a_table_does_not_say_leaves_its_rows_out(tmp_path: Path) -> None:
     assert "is not known" in found.left_out
 
 
+def _apart(system: System) -> bool:
+    """Whether attention goes back in two kernels."""
+    kernels = chip_kernels(system.chip)
+    return kernels is not None and kernels.times.attention_backward.apart
+
+
 def test_how_a_step_on_tpus_is_shared_out_stands_in_its_recipe(tmp_path: Path) -> None:
     """5 sequences of 8192 on each of 64 chips: 5.652 s of 7,247.1 tokens a second."""
     head = "recipe,step_s,tflops_per_chip,tokens_per_s_per_chip"
@@ -97,7 +104,9 @@ def test_how_a_step_on_tpus_is_shared_out_stands_in_its_recipe(tmp_path: Path) -
     step = told(row)
     assert (step.parallel.dp, step.parallel.zero, step.parallel.microbatch, step.training.batch) == (64, 3, 5, 320)
     assert (step.model.name, step.training.recompute, step.options.dispatch) == ("llama3_8b", "projected", "graph")
-    assert (step.system.chip.name, step.system.size) == ("tpu_v6e", 64)
+    assert (step.system.chip.name, step.system.size, _apart(step.system)) == ("tpu_v6e", 64, False)
+    older = told(only(tmp_path, (head, "training/trillium/Llama2-70B-MaxText/README.md,9.052,1,57922.8")))
+    assert (older.model.name, _apart(older.system)) == ("llama2_70b", True)
     long = TPU[1].replace("gemma4-2b,64,256,8192,bf16", "llama3.1-70b,256,64,131072,fp8_full")
     step = told(only(tmp_path, (TPU[0], long)))
     assert (step.parallel.cp, step.parallel.dp, step.training.precision.matmul) == (4, 64, "fp8")
@@ -130,7 +139,7 @@ def test_a_size_has_a_script_for_each_chip(tmp_path: Path) -> None:
     two, other = read_training_rows(rows)
     step = told(two)
     assert (step.parallel.tp, step.parallel.dp, step.parallel.shard, step.training.batch) == (4, 32, 16, 6 * 128)
-    assert (step.training.recompute, step.system.size) == ("selective", 128)
+    assert (step.training.recompute, step.system.size, _apart(step.system)) == ("selective", 128, True)
     assert other.measured_s is None
 
 

@@ -234,3 +234,18 @@ def test_sums_over_both_axes_of_a_v6e_leave_wires_idle() -> None:
     moved = 2 * nbytes * (count - 1) / count
     assert moved / took == pytest.approx(235.76e9, rel=0.01)
     assert moved / spec == pytest.approx(4 * 90e9, rel=0.02)
+
+
+@pytest.mark.parametrize(("head", "values"), [(256, 256), (256, 128)])
+def test_attention_that_goes_back_in_two_kernels_makes_scores_in_each(head: int, values: int) -> None:
+    """Scores and do v a second time: five matmuls are seven, and a softmax of 10 operations of each pair is 20."""
+    inputs = "q:bf16[B,S,D], k:bf16[B,S,D], v:bf16[B,S,E], o:bf16[B,S,E], do:bf16[B,S,E]"
+    line = f"dq:bf16[B,S,D] = attention_backward({inputs})"
+    kernel = first_kernel(line, {"B": 16, "S": 4096, "D": head, "E": values})
+    card = Device(1, (("bf16", 1e15),), 1e13, 1e15, 1e15, (128, 128))
+    fused, apart = (load_kernel_times(name).attention_backward for name in ("tpu", "tpu_splash_apart"))
+    pairs = 16 * 4096**2
+    for times, scores, outs, vector in ((fused, 3, 2, 10), (apart, 4, 3, 20)):
+        matrix_s = 2 * pairs * (scores * head + outs * values) / (1e15 * times.rate)
+        expected = (matrix_s**2 + (pairs * vector / 1e13) ** 2) ** 0.5
+        assert attention_s(kernel.contractions, "bf16", card, times) == pytest.approx(expected, rel=1e-9)
