@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hw import Mark, Problem, Problems, SpecError
+from hw.input import few
 from scenarios.validation.table import check_columns, lines_of, rows_of
 
 _NEEDED = ("suite", "name", "params", "t_med_us", "t_min_us")
@@ -70,8 +71,15 @@ def _rows(lines: Iterator[tuple[int, dict[str, str]]], path: Path, problems: Pro
         except (KeyError, ValueError) as error:
             problems.add(mark, f"params or times cannot be read: {error}")
             continue
-        if not (isinstance(params, dict) and 0 < least < math.inf and 0 < median < math.inf):
-            problems.add(mark, "params wants a JSON object, and times are more than 0")
+        if not isinstance(params, dict):
+            problems.add(mark, f"params wants a JSON object, not {given['params'][:40]}")
+            continue
+        unreal = [name for name, each in (("t_med_us", median), ("t_min_us", least)) if not 0 < each < math.inf]
+        if unreal:
+            problems.add(mark, f"{unreal[0]} is {given[unreal[0]]}; a time is more than 0")
+            continue
+        if not given.get("dtype") and not given.get("phase"):
+            problems.add(mark, "dtype is missing: in which format an operator was measured, as bf16 or fp32")
             continue
         yield Row(
             given["suite"],
@@ -102,7 +110,8 @@ def of_params(make: Callable[[Row], Made]) -> Callable[[Row], Made]:
         except SpecError as error:
             message = f"{what}: {error.problems[0].message}"
         except (TypeError, ValueError, ArithmeticError) as error:
-            message = f"{what} cannot be: {error}"
+            quoted = [key for key, value in row.params.items() if isinstance(value, str) and value.isdecimal()]
+            message = f"{what} have numbers in quotes: {few(quoted, 5)}" if quoted else f"{what} cannot be: {error}"
         raise SpecError([Problem(row.mark, message)])
 
     return made

@@ -1,12 +1,13 @@
 """A CSV of measured rows as text: its lines by number, and their cells.
 
 Model: lines that begin with # are comments, empty ones are passed over, the first of the others names the columns, and a row
-is one line. At most 16 MiB are read.
+is one line. Cells are parted by commas; spaces around them do not count. At most 16 MiB are read.
 """
 
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -54,11 +55,26 @@ def check_columns(lines: Lines, path: Path, needed: Sequence[str]) -> None:
         head = _cells(lines[0][1])
     except csv.Error as error:
         raise SpecError([Problem(Mark(str(path), lines[0][0]), f"this is no line of a CSV: {error}")]) from None
-    missing = [name for name in needed if name not in head]
-    if missing:
-        message = f"there are no columns {', '.join(missing)}; needed are {', '.join(needed)}"
+    message = _wrong_columns(head, needed)
+    if message:
         raise SpecError([Problem(Mark(str(path), lines[0][0]), message)])
 
 
+_OTHER_SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
+
+
+def _wrong_columns(head: Sequence[str], needed: Sequence[str]) -> str:
+    """What is wrong with the names of columns, or nothing."""
+    missing = [name for name in needed if name not in head]
+    other = next((mark for mark in _OTHER_SEPARATORS if len(head) == 1 and mark in head[0]), "")
+    if missing and other:
+        return f"cells are parted by commas here, not by {_OTHER_SEPARATORS[other]}"
+    if missing:
+        return f"there are no columns {', '.join(missing)}; needed are {', '.join(needed)}"
+    # which of two columns is meant nobody knows, and each would give other errors
+    twice = [name for name, count in Counter(head).items() if name and count > 1]
+    return f"columns that are there more than once: {', '.join(twice)}" if twice else ""
+
+
 def _cells(line: str) -> list[str]:
-    return next(csv.reader([line]))
+    return [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]

@@ -89,6 +89,15 @@ def test_names_of_rows_are_shown_as_they_are(tmp_path: Path, text: str) -> None:
     [
         (HEAD + "matmul," + "x" * 200_000 + ",bf16,,{},,1,1\n", "rows.csv:2:1: this is no line of a CSV"),
         (HEAD + 'matmul,"square\n",bf16,,{},,1,1\n', "rows.csv:2:1: params or times cannot be read"),
+        (HEAD.replace(",", ";") + SQUARE, "rows.csv:1:1: cells are parted by commas here, not by ';'"),
+        (HEAD.replace(",", "\t") + SQUARE, "rows.csv:1:1: cells are parted by commas here, not by tabs"),
+        ("t_med_us," + HEAD + "1," + SQUARE, "rows.csv:1:1: columns that are there more than once: t_med_us"),
+        ("t_med_us , " + HEAD + "1," + SQUARE, "rows.csv:1:1: columns that are there more than once: t_med_us"),
+        (HEAD + SQUARE.replace("bf16", ""), "rows.csv:2:1: dtype is missing: in which format"),
+        (HEAD.replace("dtype", "format") + SQUARE, "rows.csv:2:1: dtype is missing: in which format"),
+        (HEAD + "matmul,square,bf16,,[1],,1,1\n", "rows.csv:2:1: params wants a JSON object, not [1]"),
+        (HEAD + 'matmul,square,bf16,,"{}",,1,0\n', "rows.csv:2:1: t_min_us is 0; a time is more than 0"),
+        (HEAD + 'matmul,square,bf16,,"{}",,nan,1\n', "rows.csv:2:1: t_med_us is nan; a time is more than 0"),
         ("parallel,layer_num,mbc,real_ms\n1,2,3,4\n", "rows.csv:2:1: there is no column model"),
         ("step_s,tflops_per_chip,tokens_per_s_per_chip,gbs\n", "rows.csv:1:1: there are no rows"),
         ("Hardware,TP,PP,Model,Workload,real_prefill_ms,real_decode_ms\nA100\n", "rows.csv:2:1: TP, PP, real_prefill"),
@@ -106,6 +115,7 @@ def test_tables_that_break_off_are_refused_where_they_do(tmp_path: Path, text: s
         ('matmul,square,bf16,,"{""m"": 64}",,1,1\n', "params of matmul square do not say 'n'"),
         ('matmul,square,bf16,,"{""m"": ""x"", ""n"": 1, ""k"": 1}",,1,1\n', "params of matmul square"),
         ('matmul,square,bf16,,"{""m"": -1, ""n"": 1, ""k"": 1}",,1,1\n', "params of matmul square"),
+        ('stream,copy,bf16,,"{""mib"": ""64""}",,1,1\n', "params of stream copy have numbers in quotes: mib"),
         (
             'matmul,square,bf61,,"{""m"": 1, ""n"": 1, ""k"": 1}",,1,1\n',
             "params of matmul square: unknown dtype 'bf61'",
