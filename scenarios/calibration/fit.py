@@ -26,6 +26,9 @@ from simulator.measured import Device
 SOFT = 0.1
 """Errors above this count as lines, not as squares."""
 
+_FAR = 2.0
+"""Rows that are off by more than this factor on average are of another chip, or in another unit."""
+
 _STEP = 1e-3
 """Relative steps of differences: tiles and waves make times that bend."""
 
@@ -44,7 +47,8 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
 @dataclass(frozen=True, slots=True)
 class Stage:
     """Parameters (dotted, as in a file) that some rows determine; mean errors of these rows before and after, relative. A
-    stage of fewer rows than parameters determines nothing. `weak`: parameters that change these rows by next to nothing."""
+    stage of fewer rows than parameters determines nothing. `weak`: parameters that change these rows by next to nothing;
+    `factor`: by what these rows are still off, up or down, in the geometric mean."""
 
     name: str
     parameters: tuple[str, ...]
@@ -52,6 +56,7 @@ class Stage:
     before: float = 0.0
     after: float = 0.0
     weak: tuple[str, ...] = ()
+    factor: float = 1.0
 
     @property
     def determined(self) -> bool:
@@ -84,15 +89,16 @@ def calibrate(rows: Sequence[Row], chip: Chip, base: KernelTimes, source: str) -
         if stage.determined:
             data, stage = _found(mine, chip, data, stage)
         stages.append(stage)
+    _check_factors(stages, chip)
     residuals = _residuals(stages)
-    _check_residuals(residuals, chip)
     data["residuals"] = {**base.residuals, **residuals}
     return Calibrated(KernelTimes(**data), tuple(stages), len(every) - len(known), len(rows) - len(every))
 
 
-def _check_residuals(residuals: Mapping[Family, float], chip: Chip) -> None:
-    """Raise RunError for families of rows that are off by more than all of their times: they are not of this chip."""
-    off = [f"{family} by {100 * error:.0f} %" for family, error in residuals.items() if error > 1]
+def _check_factors(stages: Sequence[Stage], chip: Chip) -> None:
+    """Raise RunError for rows that are off by more than a factor of two on average: they are not of this chip, or not in
+    microseconds."""
+    off = [f"{stage.name} by a factor of {stage.factor:.3g}" for stage in stages if stage.factor > _FAR]
     if off:
         asked = f"are they of {chip.name}, and their times in us?"
         raise RunError(f"no times of kernels come near these rows, off are {', '.join(off)}: {asked}")
@@ -194,11 +200,13 @@ def _found(rows: Sequence[Timed], chip: Chip, data: Mapping[str, Any], stage: St
     said = [math.sqrt(statistics.fmean(change * change for change in column)) for column in found.jac.T.tolist()]
     weak = tuple(dotted for dotted, change in zip(parameters, said, strict=True) if change < _SAYS)
 
-    def mean(times: KernelTimes) -> float:
-        return statistics.fmean(abs(each.seconds(chip, device, times) / each.row.measured_s - 1.0) for each in rows)
+    def mean(logs: Sequence[float]) -> float:
+        return statistics.fmean(abs(math.exp(each) - 1.0) for each in logs)
 
-    before, after = mean(KernelTimes(**data)), mean(KernelTimes(**made))
-    return made, replace(stage, before=before, after=after, weak=weak)
+    left = errors(at)
+    before = [math.log(each.seconds(chip, device, KernelTimes(**data)) / each.row.measured_s) for each in rows]
+    factor = math.exp(statistics.fmean(map(abs, left)))
+    return made, replace(stage, before=mean(before), after=mean(left), weak=weak, factor=factor)
 
 
 def _kind_of(dotted: str) -> str:

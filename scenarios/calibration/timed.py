@@ -11,6 +11,8 @@ from scenarios.validation import TIMER_S, Row, operator_graph, written_back_s
 from simulator import Kernel, RunOptions, simulate
 from simulator.measured import Device, kernel_time
 
+_OF_THE_CHIP = ("hbm", "on_chip")
+
 
 @dataclass(frozen=True, slots=True)
 class Timed:
@@ -31,7 +33,8 @@ class Timed:
 
 
 def timed_rows(rows: Sequence[Row], chip: Chip) -> list[Timed]:
-    """The operators among some rows whose data come from HBM, those that are known and that the chip can carry out."""
+    """The operators among some rows whose data come from HBM and stay on the chip, those that are known and that the chip
+    can carry out."""
     found = []
     for row in rows:
         graph = None if row.is_step or row.params.get("l2") == "warm" else operator_graph(row)
@@ -41,5 +44,8 @@ def timed_rows(rows: Sequence[Row], chip: Chip) -> list[Timed]:
             plan = simulate(graph, System(chip), RunOptions(overlap="full")).plan
         except SpecError:  # a copy from a host, of a chip without one
             continue
-        found.append(Timed(row, tuple(each.kernel for each in plan.kernels)))
+        kernels = tuple(each.kernel for each in plan.kernels)
+        # how long a copy from or to the host takes is a matter of its link, and of no kernel
+        if all(access.memory in _OF_THE_CHIP for kernel in kernels for access in (*kernel.reads, *kernel.writes)):
+            found.append(Timed(row, kernels))
     return found

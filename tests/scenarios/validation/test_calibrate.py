@@ -65,8 +65,27 @@ def test_rows_that_nothing_comes_near_are_refused() -> None:
     pytest.importorskip("scipy")
     rows = made_from(other(), STREAMS)
     scattered = [replace(row, measured_s=row.measured_s * (1e4 if at % 2 else 1e-4)) for at, row in enumerate(rows)]
-    with pytest.raises(RunError, match=r"passes by .* %: are they of h100_sxm"):
+    with pytest.raises(RunError, match=r"streams by a factor of .*: are they of h100_sxm"):
         calibrate(scattered, H100, HOPPER, "made")
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_times_in_another_unit_are_refused(unit: float) -> None:
+    """Too long by a factor says as much as too short by it: the relative error of the latter is never above one."""
+    pytest.importorskip("scipy")
+    rows = [replace(row, measured_s=unit * row.measured_s) for row in made_from(other(), STREAMS + MATMULS)]
+    with pytest.raises(RunError, match=r"their times in us\?"):
+        calibrate(rows, H100, HOPPER, "made")
+
+
+def test_copies_from_and_to_the_host_say_nothing_of_kernels() -> None:
+    """They go at the pace of PCIe, sixty times below HBM's: one among eight would be an error of 12 % of all passes."""
+    pytest.importorskip("scipy")
+    rows = made_from(other(), STREAMS)
+    host = Row("overlap", "h2d_copy_alone", Mark("made", 9), {"scale": 1.0}, 4.9e-3)
+    found = calibrate([*rows, host], H100, HOPPER, "made")
+    assert (found.stages[0].rows, found.unused) == (len(rows), 1)
+    assert found.times.residuals["passes"] < 1e-3
 
 
 def test_rows_whose_times_spread_are_left_out_and_counted() -> None:
