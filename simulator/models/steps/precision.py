@@ -8,14 +8,16 @@ Model: one record says it all. `compute` is the format of activations, `weights`
 In fp8 the three matmuls of every linear layer of a block, forwards and both backwards, take operands in fp8: inputs and
 gradients of outputs are cast to it, each once, and what is kept for the backward pass is the narrow copy. By what they are
 scaled (`scaling`) decides over the kernels of a cast (`simulator.models.steps.carried_out.scaling`). Attention, norms,
-router, embedding and head stay as wide as activations.
+router, embedding and head stay as wide as activations. So it is with matmuls in whole numbers (int8), of which all else that
+is trained stays in floating point.
 Weights that are wider than activations are cast to them for the matmuls of each step, and what no matmul makes (norms, sums,
 embeddings) is as wide as the weights, as torch.autocast has it.
 Bytes a parameter with AdamW: fp32 and amp_bf16 4 + 4 + 8 = 16; bf16 2 + 2 + 8 = 12; mixed_bf16 2 + 4 + 4 + 8 = 18; fp8
 1 + 4 + 4 + 8 = 17, with moments in bf16 13.
 Assumes: scales of blocks of numbers are few bytes, and not counted.
 Source: Micikevicius et al. 2018 (mixed precision); Narayanan et al. 2021 and Megatron-LM's distributed optimizer for 18 B;
-DeepSeek-AI 2024 (DeepSeek-V3, section 3.3: fp8 for Fprop, Dgrad and Wgrad, what stays wide, moments in bf16).
+DeepSeek-AI 2024 (DeepSeek-V3, section 3.3: fp8 for Fprop, Dgrad and Wgrad, what stays wide, moments in bf16); Abdolrashidi
+et al. 2021 and github:google/aqt (matmuls of training in int8, forwards and both backwards).
 """
 
 from __future__ import annotations
@@ -140,7 +142,7 @@ def _wrong_part(part: str, dtype: str, use: Use) -> Iterator[str]:
             yield unknown("scaling", dtype, SCALINGS)
     elif dtype not in DTYPE_BYTES:
         yield unknown("dtype", dtype, DTYPE_BYTES)
-    elif dtype not in FLOATS and use == "training":
+    elif dtype not in FLOATS and use == "training" and part != "matmul":
         yield f"{part} in {dtype}: what is trained takes small steps, which whole numbers have not; {', '.join(FLOATS)}"
     elif dtype not in FLOATS and part == "compute":
         yield f"activations in {dtype} are not known here; matmul: {dtype} has matmuls take them so"

@@ -22,6 +22,7 @@ from tests.support.models import EXPERTS, SMALL, system_for
 from tests.support.training_steps import SEQ, alone, matrix_flops, peak, step
 
 FP8 = precision_of("fp8", "training")
+INT8 = precision_of({"base": "mixed_bf16", "matmul": "int8"}, "training")
 MIXED = precision_of("mixed_bf16", "training")
 
 
@@ -33,10 +34,11 @@ def flops_by_dtype(result: Result) -> dict[str, float]:
     return found
 
 
-def test_linear_layers_of_blocks_are_in_fp8_and_nothing_else() -> None:
+@pytest.mark.parametrize(("precision", "dtype"), [(FP8, "fp8"), (INT8, "int8")])
+def test_linear_layers_of_blocks_are_narrow_and_nothing_else(precision: Precision, dtype: str) -> None:
     counted = forward_flops(SMALL, Work(tokens=SEQ))
-    found = flops_by_dtype(step(Parallel(), precision=FP8))
-    assert found["fp8"] == pytest.approx(3 * counted.matmul, rel=1e-12)
+    found = flops_by_dtype(step(Parallel(), precision=precision))
+    assert found[dtype] == pytest.approx(3 * counted.matmul, rel=1e-12)
     assert found["bf16"] == pytest.approx(3 * counted.vocabulary + 3.5 * counted.attention, rel=1e-12)
     assert sum(found.values()) == pytest.approx(alone(1), rel=1e-12)
 
@@ -163,6 +165,15 @@ def test_inference_casts_activations_where_matmuls_are_narrow(dtype: str) -> Non
     found = flops_by_dtype(simulate(graph, system_for(Parallel()), RunOptions(overlap="full")))
     counted = forward_flops(SMALL, Work(tokens=SEQ))
     assert found[dtype] == pytest.approx(counted.matmul, rel=1e-12)
+
+
+def test_matmuls_in_int8_move_what_those_in_fp8_do() -> None:
+    """As many bytes, whatever they mean: the same kernels, of which matmuls have another peak."""
+    moved = []
+    for dtype in ("int8", "fp8"):
+        result = step(Parallel(), precision=precision_of({"base": "mixed_bf16", "matmul": dtype}, "training"))
+        moved.append([(each.kernel.name, each.kernel.hbm_bytes) for each in result.plan.kernels])
+    assert moved[0] == moved[1]
 
 
 def test_all_that_is_wrong_with_a_precision_is_told_at_once() -> None:
