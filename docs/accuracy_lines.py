@@ -197,7 +197,7 @@ STEPS = [
         "torchtitan",
     ),
     Line("torchtitan.csv", "torchtitan, H200", "torchtitan, 32 H200", "", "torchtitan"),
-    Line("maxtext_tpu.csv", "MaxText, TPU v6e", "MaxText, 8 to 256 TPU v6e, 2025", "", "MaxText"),
+    Line("maxtext_tpu.csv", "MaxText, TPU v6e", "MaxText, 8 to 1,024 TPU v6e, 2025", "", "MaxText"),
     Line("maxtext_tpu.csv", "MaxText, TPU7x", "MaxText, 64 to 256 TPU7x", "", "MaxText"),
     Line("maxtext_tpu.csv", "MaxText, TPU v5p", "MaxText, 64 to 4,096 TPU v5p, 2023 to 2026", "", "MaxText"),
     Line(_STEPS, "MaxText-TPUv5e", "MaxText, 256 to 8,192 TPU v5e, 2024", "", "MaxText"),

@@ -34,6 +34,7 @@ MAXTEXT = "maxtext"
 _PRECISIONS: Mapping[str, Precision] = {
     "bf16": Precision(master="fp32"),
     "fp8": Precision(weights="bf16", matmul="fp8", master="fp32"),
+    "int8": Precision(weights="bf16", matmul="int8", master="fp32"),
 }
 
 
@@ -49,11 +50,10 @@ class Pod:
 PODS: Mapping[str, Pod] = {
     "TPU v5e": Pod("tpu_v5e", "tpu_v5e", {256: "16x16"}),
     "TPU v6e": Pod("tpu_v6e", "tpu_v6e", {8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16", 256: "16x16"}),
-    # long axes first: chips that share a tensor lie along one of them
     "TPU v5p": Pod(
         "tpu_v5p",
         "tpu_v5p",
-        {64: "4x4x4", 128: "8x4x4", 256: "8x8x4", 512: "8x8x8", 1024: "16x8x8", 2048: "16x16x8"},
+        {64: "4x4x4", 128: "4x4x8", 256: "4x8x8", 512: "8x8x8", 1024: "8x8x16", 2048: "8x16x16"},
     ),
     "TPU7x": Pod("tpu_v7", None, {64: "4x4x4", 128: "4x4x8", 256: "4x8x8"}),
 }
@@ -65,13 +65,14 @@ _APART = {"calibration.measured.attention_like": "tpu_splash_apart"}
 
 
 @cache
-def pod_system(name: str, chips: int, slices: int, apart: bool = False) -> System:
-    """So many slices of chips together; `apart`: attention goes back in two kernels. Raises LeftOutError for a slice that
-    has no shape here."""
+def pod_system(name: str, chips: int, slices: int, tp: int = 1, apart: bool = False) -> System:
+    """So many slices of chips together. `tp`: chips that share a tensor, which lie along one axis, the first; `apart`:
+    attention goes back in two kernels. Raises LeftOutError for a slice that has no shape here."""
     pod, each = PODS[name], chips // slices
     if each not in pod.slices or each * slices != chips:
         raise LeftOutError(f"{slices} slices of {chips} chips of {name} have no shape here")
-    shape, chip = pod.slices[each], load_chip(pod.chip, set=_APART if apart else {})
+    axes = sorted(pod.slices[each].split("x"), key=lambda axis: int(axis) != tp)
+    shape, chip = "x".join(axes), load_chip(pod.chip, set=_APART if apart else {})
     if pod.system is not None:
         return replace(load_system(pod.system, slice=shape, nodes=slices if slices > 1 else None), chip=chip)
     topology = parse_topology(f"torus({shape.replace('x', ',')}) over ici", chip.links)

@@ -106,7 +106,8 @@ def told(row: TrainingRow) -> Told:
     model, parallel, training = recipe(row, sizes)
     if row.text("chip") in PODS:
         apart = row.text("backward") == "apart"
-        system = pod_system(row.text("chip"), sizes["n_chips"], row.count("slices") or 1, apart)
+        slices = row.count("slices") or 1
+        system = pod_system(row.text("chip"), sizes["n_chips"], slices, sizes["tp"], apart)
     else:
         system = _system(row.text("chip"), sizes["n_chips"], _attention_of(recipe, row))
     return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))

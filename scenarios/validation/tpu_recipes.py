@@ -20,7 +20,7 @@ Cells = Mapping[str, str]
 class TpuRecipe:
     """A recipe: chip as rows name it, chips, model of the catalogue, tokens of a sequence, what is recomputed, the format of
     matmuls, chips that share a tensor or a sequence, the capacity of experts over their mean, chips that share out weights
-    (0: all), whether attention goes back in two kernels."""
+    (0: all of a slice), whether attention goes back in two kernels, and among how many slices chips are."""
 
     chip: str
     chips: int
@@ -33,6 +33,7 @@ class TpuRecipe:
     capacity: str = ""
     shard: int = 0
     apart: bool = False
+    slices: int = 1
 
     @property
     def cells(self) -> dict[str, str]:
@@ -51,6 +52,7 @@ class TpuRecipe:
             "capacity": self.capacity,
             "shard": str(self.shard or ""),
             "backward": "apart" if self.apart else "",
+            "slices": str(self.slices),
         }
 
 
@@ -68,6 +70,14 @@ _LLAMA_8B, _LLAMA_70B = "trillium/Llama3.1-8B-MaxText", "trillium/Llama3.1-70B-M
 
 RECIPES: Mapping[str, TpuRecipe] = {
     "trillium/GPT3-175B-MaxText/bf16": TpuRecipe(_V6E, 256, "gpt3_175b", 2048, apart=True),
+    # in int8, whatever its folder is called
+    "trillium/GPT3-175B-MaxText/fp8": TpuRecipe(_V6E, 256, "gpt3_175b", 2048, dtype="int8", apart=True),
+    **{
+        f"trillium/Gemma3-12B-MaxText/{name}": TpuRecipe(_V6E, 256 * n, "gemma3_12b", 32768, apart=True, slices=n)
+        for name, n in (("v6e-256", 1), ("2x-v6e-256", 2), ("4x-v6e-256", 4))
+    },
+    # its weights are shared out over both slices
+    "trillium/Llama3.1-405B-MaxText": TpuRecipe(_V6E, 512, "llama3_405b", 8192, shard=512, apart=True, slices=2),
     "trillium/Llama2-70B-MaxText": TpuRecipe(_V6E, 256, "llama2_70b", 4096, "projected", apart=True),
     **{f"{_LLAMA_70B}/v6e-{n}": TpuRecipe(_V6E, n, "llama3_70b", 8192, "projected") for n in (32, 64, 128, 256)},
     **{f"{_LLAMA_8B}/v6e-{n}": TpuRecipe(_V6E, n, "llama3_8b", 8192, "projected") for n in (8, 16, 32, 64, 128, 256)},
@@ -75,9 +85,17 @@ RECIPES: Mapping[str, TpuRecipe] = {
     "trillium/Mixtral-8x7B-MaxText": TpuRecipe(
         _V6E, 256, "mixtral_8x7b", 4096, "projected", capacity="1.25", apart=True
     ),
+    "v5p/DeepSeek3-671B-MaxText": TpuRecipe(_V5P, 512, "deepseek_v3", 8192, apart=True),
+    "v5p/GPT3-175B-MaxText": TpuRecipe(_V5P, 512, "gpt3_175b", 2048, dtype="int8", tp=8, apart=True),
+    "v5p/Llama2-7B-Maxtext": TpuRecipe(_V5P, 256, "llama2_7b", 4096, "selective", apart=True),
     "v5p/Llama3.1-405B-MaxText": TpuRecipe(_V5P, 512, "llama3_405b", 8192, apart=True),
+    "v5p/Llama4-Maverick-17B-128E-Maxtext": TpuRecipe(
+        _V5P, 128, "llama4_maverick", 8192, "projected", tp=4, apart=True
+    ),
+    "v5p/Llama4-Scout-17B-16E-Maxtext": TpuRecipe(_V5P, 128, "llama4_scout", 8192, apart=True),
+    "v5p/Mixtral-8X7B-Maxtext": TpuRecipe(_V5P, 64, "mixtral_8x7b", 4096, apart=True),
 }
-"""By the folder of a recipe. The GPT-3 of v5p is in int8, for which training has no form here."""
+"""By the folder of a recipe. Those of v5p, and these of v6e that are told by `run_recipe.sh` alone, are of 2026."""
 
 TPU7X: Mapping[tuple[str, str, str], TpuRecipe] = {
     ("llama3.1-70b", "8192", "bf16"): TpuRecipe(_V7X, 0, "llama3_70b", 8192, "attended"),

@@ -135,7 +135,7 @@ def test_what_no_row_speaks_of_stays_and_is_told() -> None:
     assert found.times.attention == HOPPER.attention
 
 
-@pytest.mark.parametrize("name", ["hopper", "ampere", "tpu"])
+@pytest.mark.parametrize("name", ["hopper", "ampere", "tpu", "tpu_v5p"])
 def test_a_block_can_be_pasted_into_a_chip(name: str) -> None:
     times = load_kernel_times(name)
     text = (
@@ -154,12 +154,13 @@ def test_a_block_can_be_pasted_into_a_chip(name: str) -> None:
     assert again.dispatch.recorded_s == pytest.approx(times.dispatch.recorded_s, rel=1e-3)
     for kind, own in times.kinds.items():
         assert again.kinds[kind].model_dump() == pytest.approx(own.model_dump(), rel=1e-3)
-    whole = {"tiles", "rate", "unaligned_depth", "hbm", "fed_by", "ragged_depth"}
+    whole = {"tiles", "rate", "unaligned_depth", "hbm", "fed_by", "ragged_depth", "grouped"}
     shown, given = (each.matmul.model_dump(exclude=whole) for each in (again, times))
     assert shown == pytest.approx(given, rel=1e-3)
     assert (again.matmul.hbm, again.matmul.fed_by) == (times.matmul.hbm, times.matmul.fed_by)
     assert again.matmul.ragged_depth == times.matmul.ragged_depth
     assert again.matmul.tiles == times.matmul.tiles
+    assert again.matmul.grouped == times.matmul.grouped
 
 
 def test_without_scipy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
