@@ -11,7 +11,9 @@ A run keeps that order within a queue only. So of each life the part is known, t
 to the last kernel of the compute queue that makes or reads the tensor. While any of those in between runs, the tensor is
 there. What is made and read in other queues only has no such part.
 What is copied to another memory goes in program order when the copy has been made; at the latest (`late`) when it is fetched
-back, since what is fetched has been there: until then it is the one or the other that the chip holds.
+back, since what is fetched has been there: until then it is the one or the other that the chip holds. What lives there and
+is fetched to be stepped comes one copy ahead, and goes when the next one goes: PCIe is slower than what steps it. Where it
+is not, all may be there at once, which `late` has.
 Of blocks with many rounds, all as many, a few are walked through, and the middle one stands for those that are left out:
 what it makes and the block does not use up is there so many times more, from the end of that round to the end of the middle
 round of the block that uses it up. Rounds are alike but for the first and last ones, so levels rise or fall evenly in those
@@ -149,6 +151,8 @@ class _Walk:
         self.begin: list[int] = []
         self.there: list[int] = []
         self._free: dict[str, int] = {}
+        self._turn: dict[str, int] = {}
+        self._leaves: list[int] = []
         self._since = 0
         self._ends: list[int] = []
         self.last: list[int] = []
@@ -221,10 +225,13 @@ class _Walk:
             for place, queue in rows:
                 read = self._read(place, name, turn if stretch.block else None)
                 self._mark(read.values(), queue == COMPUTE)
-                begin = None if queue == COMPUTE else self._earliest(place, turn if stretch.block else None, queue)
-                self._written(place, turn if stretch.block else None, begin)
+                early = None if queue == COMPUTE else self._earliest(place, turn if stretch.block else None, queue)
+                if early is not None and place.fetches and all(number is None for number in read.values()):
+                    self._lent(place, turn if stretch.block else None, queue, early)
+                else:
+                    self._written(place, turn if stretch.block else None, early)
                 self._grown(place, read)
-                self._moved(place, read)
+                self._moved(place, read, name)
                 self.step += 1
             if stretch.block:
                 self._ends.append(self.step)
@@ -295,6 +302,12 @@ class _Walk:
             if turn is not None:
                 self._by_round[slot, turn] = number
 
+    def _lent(self, place: Place, turn: int | None, queue: str, early: int) -> None:
+        """What lives in another memory comes one copy ahead, and as `early` as it may where copies are fast."""
+        self._written(place, turn, max(early, self._turn.get(queue, 0)))
+        self._turn[queue] = self.step
+        self.fetched |= {self.now[slot]: early for slot in place.makes[: place.written]}
+
     def _grown(self, place: Place, read: Mapping[int, int | None]) -> None:
         for slot, into in place.grown:
             number = self.now[slot]
@@ -302,10 +315,15 @@ class _Walk:
             if (holder := read.get(into)) is not None:
                 self._holders.append((number, holder))
 
-    def _moved(self, place: Place, read: Mapping[int, int | None]) -> None:
+    def _moved(self, place: Place, read: Mapping[int, int | None], name: str) -> None:
         """Something goes to another memory, or is fetched back."""
         known = [number for number in read.values() if number is not None]
         if place.away:
+            if name == "end":
+                # what goes behind the step of its weights goes one copy after the other
+                for number in self._leaves:
+                    self.last[number] = max(self.last[number], self.step)
+                self._leaves = known
             self.sent |= {self.now[slot]: known for slot in place.away}
             return
         there = [number for number in known if number in self.sent]

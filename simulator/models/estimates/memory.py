@@ -7,7 +7,8 @@ Assumes: program order, and beside it all as early as it may be. In a run what i
 may stay a little longer: some tensors of the stream more at the peak, and from ZeRO-2 on gradients of two parts. What is
 fetched may come later where wires are slow: a run holds less by at most the weights that may be gathered ahead. What is
 copied to the host is let go in program order, and in a run when it is there: no later than it is fetched back, which `most`
-counts. Without a pipeline, and with nothing beside the backward pass, the peak is that of a run.
+counts. States that live there come one copy ahead of the step of their weights, and go one after the other. Without a
+pipeline, and with nothing beside the backward pass, the peak is that of a run.
 Law: no run holds less than `least`, counted in the same way from that part of each life which every run has (`lives`): the
 kernels of a chip's compute queue run one after the other, in that order, whatever goes on beside them.
 """

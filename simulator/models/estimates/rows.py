@@ -35,7 +35,8 @@ _REPLICAS = frozenset({AXES["dp"], COPIES})
 class Place:
     """A kernel in a structure: the slots that it waits for, those of other rounds with how many after its own, the slots of
     what it makes (so many of them `written`, others stay inside), and which of those lie in the memory of which it reads.
-    `keeps`: what it reads and does not only wait for; `away`: what it makes in another memory than the chip's."""
+    `keeps`: what it reads and does not only wait for; `away`: what it makes in another memory than the chip's; `fetches`:
+    whether it reads in such a one."""
 
     reads: tuple[int, ...]
     asks: tuple[tuple[int, int], ...]
@@ -44,6 +45,7 @@ class Place:
     written: int
     grown: tuple[tuple[int, int], ...]
     away: tuple[int, ...]
+    fetches: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -273,7 +275,8 @@ def _places(structure: Structure, line: Line, around: Around, kernels: Sequence[
         written = len({access.tensor for access in kernel.writes})
         makes = tuple(structure.slot(name) for name in made)
         away = tuple(structure.slot(access.tensor) for access in kernel.writes if access.memory != "hbm")
-        found.append(Place(reads, asks, makes, keeps, written, tuple(grown), away))
+        fetches = any(access.memory != "hbm" for access in kernel.reads)
+        found.append(Place(reads, asks, makes, keeps, written, tuple(grown), away, fetches))
     return tuple(found)
 
 

@@ -3,8 +3,9 @@
 Law: what is beside compute begins, in an estimate, as early as it may, and ends in program order. So a run holds no more,
 but for what pipelines receive early or are still sending, gradients of two parts that wait to be reduced and added up (from
 ZeRO-2 on), and what a collective of tensor parallelism reads while the next kernel runs; and it holds less by no more than
-the weights that it could have gathered ahead, in a pass and for the next one, and those. With what goes to the host `most`
-is in the peak's place: until it is fetched back it may be there, however slow the host is, and on a slow one it is.
+the weights that it could have gathered ahead, in a pass and for the next one, and those. With activations on the host `most`
+is in the peak's place: until they are fetched back they may be there, however slow the host is, and on a slow one they are.
+States of the optimizer are in the peak as a host slower than HBM brings them, and in `most` as early as they may be.
 """
 
 from __future__ import annotations
@@ -134,3 +135,34 @@ def test_beside_a_slow_host_what_was_sent_is_there_still(recompute: str) -> None
     assert sent * 0.75 <= waits <= sent
     assert found.peak_memory + 0.75 * waits <= peak_of(slow) <= found.most_memory
     assert peak_of(fast) <= found.peak_memory + 0.05 * waits
+
+
+@settings(max_examples=4, deadline=None)
+@given(LAYOUTS, HOW, st.integers(1, 3), st.sampled_from([SMALL, SPARSE]), st.sampled_from([1e6, 1e10, 1e11]))
+def test_states_in_the_memory_of_the_host_come_one_copy_ahead(
+    parallel: Parallel, how: dict[str, Any], micro: int, model: Transformer, host: float
+) -> None:
+    """PCIe is slower than what steps them: the peak is that of the run, as it is without a host, but for states of smaller
+    parts that come while those of a larger one, the vocabulary's, go."""
+    found, result = beside_host(host, parallel, micro, model, offload=("optimizer",), **how)
+    ran, more = peak_of(result), besides(result, parallel)
+    smaller = largest(result, r"in\w+(In|Out)") + 3 * largest(result, r"in\w+L")
+    assert ran <= (found.peak_memory + more + smaller) * (1 + 1e-9)
+    ahead = 2 * (parallel.prefetch + 1) * largest(result, r"r?wL")
+    assert found.peak_memory <= (ran + ahead + more) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("recompute", ["none", "full"])
+def test_beside_any_host_that_is_slower_than_hbm_states_take_as_much(recompute: str, clip: bool) -> None:
+    """On one chip exactly; beside a host as fast as what steps them more than that are there, and no more than `most`."""
+    how: dict[str, Any] = {"offload": ("optimizer",), "recompute": recompute, "clip": clip}
+    model = replace(SMALL, layers=12)
+    for host in (1e6, 1e9, 1e11):
+        found, result = beside_host(host, Parallel(), 1, model, **how)
+        assert found.peak_memory == pytest.approx(peak_of(result), rel=1e-9)
+    _, fast = beside_host(1e12, Parallel(), 1, model, **how)
+    assert found.peak_memory <= peak_of(fast) <= found.most_memory * (1 + 1e-9)
+    states = sum(stage.given.get("optimizer", 0.0) for stage in found.memory)
+    assert states == 0.0
+    assert found.most_memory > found.peak_memory
