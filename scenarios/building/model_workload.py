@@ -93,18 +93,22 @@ def build_model(
     mode = reader.mode()
     loaded = reader.model(path)
     parallel = reader.parallel(spec.parallel, built) if spec is not None else None
+    how = reader.how(mode, spec, loaded) if mode is not None and spec is not None else None
+    # what the step itself is wrong about is told beside what is wrong with its mesh
+    sound = len(problems.found) == before
     system = built.system
     if parallel is not None and built.wired:
         system = reader.laid(parallel, system)
-    how = reader.how(mode, spec, loaded) if mode is not None and spec is not None else None
     if mode is None or loaded is None or parallel is None or how is None or spec is None:
         return None, system, None
-    if len(problems.found) > before or not built.wired:
+    if not sound or not built.wired:
         return None, system, None
     document.notes = (*document.notes, *loaded.notes)
     if "microbatch" not in spec.parallel.model_fields_set:
         parallel = _of_whole_batches(parallel, loaded, how)
     graph = reader.tried(lambda: mode.graph(loaded.description, parallel, how))
+    if len(problems.found) > before:
+        return None, system, None
     if graph is not None and "fuse" in spec.model_fields_set:
         graph = replace(graph, fuse=spec.fuse)
     run = ModelRun(loaded, document.data["workload"].get("mode", DEFAULT_MODE), parallel, how, spec.parallel.dp is None)

@@ -231,6 +231,14 @@ def test_a_wrong_system_hides_no_problem_of_the_model(file: str) -> None:
     assert len(found) == 2
 
 
+def test_a_mesh_that_does_not_fit_hides_no_problem_of_the_step(file: str) -> None:
+    mesh, batch = problems(
+        file, "system={base: tpu_v5p, slice: 4x4x4}", "workload.parallel={dp: 8, tp: 8}", "workload.batch=63"
+    )
+    assert "do not line up with the axes of torus(4,4,4)" in mesh
+    assert "batch 63 is no multiple of 8 replicas" in batch
+
+
 def test_the_graph_of_a_model_is_sound(file: str) -> None:
     for parallel in ("{tp: 2, cp: 2, zero: 2}", "{tp: 4, sequence: false}"):
         scenario = load_scenario(file, [f"workload.parallel={parallel}"])
