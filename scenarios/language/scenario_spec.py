@@ -82,6 +82,9 @@ class WorkloadSpec(Spec):
         default=False,
         description="training brings tokens to experts and back by matmuls with masks, not by copying rows",
     )
+    expert_biases: Literal["fused", "gathered"] = Field(
+        default="fused", description="biases of experts are added by their matmuls' kernels, or gathered for every row"
+    )
     offload: list[Literal["optimizer", "activations"]] = Field(
         default=[], description="what lives in the memory of the host, and goes over PCIe"
     )

@@ -101,6 +101,7 @@ def maxtext(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Pa
         precision=_PRECISIONS[row.text("dtype")],
         recompute=row.text("recompute") or "none",
         one_hot=bool(row.text("capacity")),
+        expert_biases="fused" if row.text("capacity") else "gathered",
     )
     return model, parallel, training
 

@@ -8,11 +8,15 @@ much fuller than the mean the fullest expert is. Where expert-parallel chips lie
 nodes first, a token crosses nodes once for each node that has experts for it, to the chip that stands where its own does,
 and goes on from there; a router that is limited to some groups of experts limits nodes so. Where the all-to-all is one that
 knows nothing of experts (`by_experts`) what it brings lies chip by chip, and is copied into the order of experts, and back
-before it goes. A bias of an expert is added by its matmul's own kernel. Shared experts are one network that every token
-goes through.
+before it goes. A bias of an expert is added by its matmul's own kernel, or `biased` says how: gathered for every row, or
+as Megatron-LM's grouped experts do, the last one expert by expert, with what clamps gates in kernels of its own, for whose
+bound the host waits. Shared experts are one network that every token goes through.
 Source: Shazeer et al. 2017; Lepikhin et al. 2021 (GShard); Dai et al. 2024 (DeepSeekMoE);
 DeepSeek-AI 2024 (DeepSeek-V3, section 3.2.2: at most four nodes a token, InfiniBand first, then NVLink);
-NVIDIA Megatron-LM, core/transformer/moe/token_dispatcher.py (`sort_chunks_by_idxs` behind its all-to-all).
+NVIDIA Megatron-LM, core/transformer/moe/token_dispatcher.py (`sort_chunks_by_idxs` behind its all-to-all), experts.py
+(TEGroupedMLP: `linear_fc2` leaves its bias to `_apply_bias`) and core/fusions/fused_bias_geglu.py
+(`weighted_bias_quick_geglu_impl`: two clamps, a concatenation, and `torch.tensor` on the device, a copy from pageable
+memory); AI-Hypercomputer/maxtext, layers/moe.py (`transform_bias`).
 """
 
 from __future__ import annotations
@@ -86,6 +90,25 @@ def _shared_by(shapes: Shapes) -> tuple[str, str, str]:
     return own, without(own, layout.nodes), without(layout.experts, layout.nodes)
 
 
+def _biased(write: Writer, shapes: Shapes, made: Tensor, b: Tensor, out: str) -> Tensor:
+    """What a matmul of experts made, with the bias of each."""
+    shape = made.dims
+    if shapes.biased == "grouped" and out == "ed":
+        return write.op("expert_bias", made, b, out=out, shape=shape)
+    if shapes.biased == "gathered":
+        rows = write.op("expert_rows", b, out=f"{out}rows", shape=shape)
+        return write.op("add", made, rows, out=out, shape=shape)
+    added = write.op("add", made, b, out=out, shape=shape)
+    write.together(made, added)
+    return added
+
+
+def _clamped(write: Writer, x: Tensor, called: str, awaited: bool = False) -> Tensor:
+    """Clamped, and put beside its other half; the host waits where a bound has to be on the chip."""
+    made = write.op("clamp", x, out=f"{called}c", shape=x.dims, awaited=awaited or None)
+    return write.op("copy", made, out=f"{called}p", shape=x.dims)
+
+
 def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
     """The experts' networks, one batched matmul for each weight."""
     axes, ffn = shapes.layout.tensor, shapes.model.ffn
@@ -112,13 +135,15 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
         if not biased:
             return made
         b = weight_of(f"b{out}", f"ub{out}", (weight[0], weight[-1]))
-        added = write.op("add", made, b, out=out, shape=shape)
-        write.together(made, added)
-        return added
+        return _biased(write, shapes, made, b, out)
 
     if ffn.gated:
         gate, up = matmul(e, "egate", wide, hidden), matmul(e, "eup", wide, hidden)
+        if shapes.biased == "grouped" and ffn.activation == "clamped_silu":
+            gate, up = _clamped(write, gate, "egate", awaited=True), _clamped(write, up, "eup")
         s = write.op("swiglu", gate, up, out="eact", shape=hidden)
+        if shapes.biased == "gathered" and ffn.bias:
+            write.together(gate, up, s)
     else:
         s = write.op("gelu", matmul(e, "eup", wide, hidden), out="eact", shape=hidden)
     return matmul(s, "ed", (experts, *dims(("eff", axes), "model")), e.dims, axes)

@@ -35,6 +35,9 @@ class Shapes:
     """Whether a host has to know how many tokens experts get before it goes on."""
     one_hot: bool = False
     """Whether tokens are brought to experts and back by matmuls with masks."""
+    biased: str = "fused"
+    """How biases of experts are added: 'fused', by their matmuls' kernels; 'gathered', a row for each token; 'grouped', the
+    last expert by expert, with gates clamped by kernels of their own (Megatron-LM)."""
     by_experts: bool = False
     """Whether rows that come from other chips, which lie chip by chip, are copied into the order of a chip's experts, and
     back: a library whose experts are one tensor each, and whose all-to-all knows nothing of them, does."""

@@ -66,7 +66,9 @@ class Training:
     the memory of the host, 'optimizer' or 'activations' or both (`simulator.models.steps.offloading`). `dropless`: with
     engine 'megatron' experts take all tokens that ask for them, so that its host waits for how many these are; else what
     is beyond a capacity is dropped, and nobody waits. `one_hot`: tokens are brought to experts and back by matmuls with
-    masks of ones (the einsums of GShard), sequence by sequence."""
+    masks of ones (the einsums of GShard), sequence by sequence. `expert_biases`: biases of experts are added by their
+    matmuls' kernels ('fused'), or 'gathered', a row for each that an expert has; engine 'megatron' adds the last of them
+    expert by expert."""
 
     batch: int = 1
     seq: int = 0
@@ -81,6 +83,7 @@ class Training:
     dropout: bool = False
     dropless: bool = True
     one_hot: bool = False
+    expert_biases: Literal["fused", "gathered"] = "fused"
 
     def __post_init__(self) -> None:
         if self.optimizer not in STATES:
@@ -131,6 +134,7 @@ class Step:
             dropout=training.dropout,
             dropless=megatron and training.dropless,
             one_hot=training.one_hot,
+            biased="grouped" if megatron else training.expert_biases,
         )
         self.stack = stack_of(model, parallel, asked)
         self.sizes = self.stack.sizes

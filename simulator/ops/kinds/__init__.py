@@ -4,6 +4,7 @@ from simulator.ops.kinds import (  # noqa: F401  (registers)
     cache,
     collective,
     data,
+    expert_bias,
     experts,
     layout,
     loss,

@@ -19,12 +19,12 @@ from simulator.ops.tiling import StreamTiling
 
 ELEMENTWISE_FLOPS = {
     "relu": (1, 1), "abs": (1, 1), "neg": (1, 1), "square": (1, 1), "exp": (1, 1), "sqrt": (1, 1), "tanh": (1, 1),
-    "scale": (1, 1), "rsqrt": (1, 2), "sigmoid": (1, 4), "silu": (1, 5), "gelu": (1, 9),
+    "scale": (1, 1), "clamp": (1, 2), "rsqrt": (1, 2), "sigmoid": (1, 4), "silu": (1, 5), "gelu": (1, 9),
     "dropout": (1, 2), "rope": (1, 3), "add": (2, 1), "sub": (2, 1), "mul": (2, 1), "div": (2, 1), "max": (2, 1),
     "min": (2, 1), "swiglu": (2, 6), "where": (3, 1),
 }  # fmt: skip
-"""Named element-wise ops: inputs, FLOP per element. sigmoid: neg exp add div; silu: sigmoid mul; gelu: the tanh form,
-x/2 (1 + tanh(c (x + a x^3))); rope: two products and a sum against given sines; swiglu: silu(gate) x up."""
+"""Named element-wise ops: inputs, FLOP per element. clamp: max min; sigmoid: neg exp add div; silu: sigmoid mul; gelu: the
+tanh form, x/2 (1 + tanh(c (x + a x^3))); rope: two products and a sum against given sines; swiglu: silu(gate) x up."""
 
 _LINEAR = {"neg", "scale", "add", "sub"}
 
@@ -140,6 +140,7 @@ _BACKWARD: dict[str, Backward] = {
     "silu": _by_op("silu_backward"),
     "exp": _by_op("mul", saved="output"),
     "square": _by_op("mul"),
+    "clamp": _by_op("clamp_backward"),
     "neg": _linear("neg"),
     "scale": _linear("scale"),
     "dropout": _linear("dropout"),
@@ -150,9 +151,10 @@ _BACKWARD: dict[str, Backward] = {
     "swiglu": _swiglu_backward,
 }
 
-_BACKWARD_FLOPS = {"relu": 1, "tanh": 3, "sigmoid": 3, "gelu": 19, "silu": 9}
-"""FLOP per element of the gradient: tanh dy (1 - y^2); sigmoid dy y (1 - y); silu s = sigmoid(x): dy s (1 + x (1 - s));
-gelu: dy ((1 + t) / 2 + x / 2 (1 - t^2) c (1 + 3 a x^2)), whose t = tanh(c (x + a x^3)) is made again."""
+_BACKWARD_FLOPS = {"relu": 1, "clamp": 3, "tanh": 3, "sigmoid": 3, "gelu": 19, "silu": 9}
+"""FLOP per element of the gradient: clamp two comparisons and a product; tanh dy (1 - y^2); sigmoid dy y (1 - y); silu
+s = sigmoid(x): dy s (1 + x (1 - s)); gelu: dy ((1 + t) / 2 + x / 2 (1 - t^2) c (1 + 3 a x^2)), whose t = tanh(c (x + a x^3))
+is made again."""
 
 
 @kind("elementwise", (1, None), ("flops",))

@@ -47,6 +47,7 @@ class Asked:
     dropout: bool = False
     dropless: bool = False
     one_hot: bool = False
+    biased: str = "fused"
 
 
 @dataclass(frozen=True, slots=True)
