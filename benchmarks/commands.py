@@ -74,6 +74,17 @@ def whole(arguments: Sequence[str], scenario: str = "", best_of: int = 1) -> Fig
     return {"CPU s": Figure(seconds, stopped), "MiB": Figure(mebibytes, stopped)}
 
 
+def after_imports(arguments: Sequence[str], scenario: str) -> Figures:
+    """The command's CPU seconds once all that it imports is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "case.yaml").write_text(scenario, encoding="utf-8")
+        command = [sys.executable, "-m", "benchmarks.imported", "modules", *arguments]
+        first, second = (spent(command, folder) for _ in range(2))
+    if first.code or second.code:
+        raise RuntimeError(f"overlapse {' '.join(arguments)} ended with {second.code}:\n{second.said}")
+    return {"CPU s": Figure(float(second.said.strip().rsplit("\n", 1)[-1]))}
+
+
 def profiled(arguments: Sequence[str], scenario: str = "") -> str:
     """Where a command's time goes: the functions in which it is, own time first."""
     with tempfile.TemporaryDirectory() as folder:
