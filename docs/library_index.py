@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from hw.input import read_document  # noqa: E402 - found beside docs/ also where nothing is installed
-from scenarios import read_source  # noqa: E402
-from scenarios.shelf import Shelved, found_in_library, library_file  # noqa: E402
+from scenarios import library_names, read_source  # noqa: E402
+from scenarios.shelf import Shelved, found_in_library  # noqa: E402
 
 PAGE = ROOT / "scenarios" / "README.md"
 
@@ -153,6 +153,7 @@ class Entry:
     """A scenario of the library as the index lists it, with the text of its claims: its own before those of its base."""
 
     shelved: Shelved
+    path: Path
     claims: dict[str, str]
 
     @property
@@ -163,26 +164,26 @@ class Entry:
     @property
     def link(self) -> str:
         """Its name, leading to its file."""
-        path = library_file([self.shelved.name]).relative_to(PAGE.parent)
-        return f"[`{self.shelved.name}`]({path.as_posix()})"
+        return f"[`{self.shelved.name}`]({self.path.relative_to(PAGE.parent).as_posix()})"
 
 
 def entries() -> dict[str, Entry]:
     """Every scenario of the library by name."""
-    return {each.name: Entry(each, _claims(each.name)) for each in found_in_library()}
+    paths = library_names()
+    return {each.name: Entry(each, paths[each.name], _claims(paths[each.name])) for each in found_in_library()}
 
 
-def _claims(name: str) -> dict[str, str]:
-    path = library_file([name])
-    own = read_document(path).data.get("expect") or {}
-    whole = read_source(path).data.get("expect") or {}
+def _claims(path: Path) -> dict[str, str]:
+    written = read_document(path).data
+    own = written.get("expect") or {}
+    whole = (read_source(path).data.get("expect") or {}) if "extends" in written else own
     said = [(word, want) for claims in (own, whole) for word, want in claims.items() if want is not None]
     return {word: str(want["value"] if isinstance(want, dict) else want) for word, want in said}
 
 
-def index() -> str:
-    """The text of scenarios/README.md."""
-    return "\n".join([*_head(), *_techniques(entries()), *_themes(entries()), ""])
+def index(found: dict[str, Entry]) -> str:
+    """The text of scenarios/README.md, from every scenario of the library by name."""
+    return "\n".join([*_head(), *_techniques(found), *_themes(found), ""])
 
 
 def _head() -> Iterator[str]:
@@ -211,4 +212,4 @@ def _themes(found: dict[str, Entry]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(index(), encoding="utf-8")
+    PAGE.write_text(index(entries()), encoding="utf-8")

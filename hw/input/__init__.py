@@ -4,7 +4,7 @@
 quantity and `show` prints one; `validate(Model, document, problems)` checks; what is wrong is collected in `Problems`.
 """
 
-from hw.input.document import MAX_BYTES, MAX_DEPTH, Document, Key, parse_document, read_document, walk
+from hw.input.document import MAX_BYTES, MAX_DEPTH, MAX_WORD, Document, Key, parse_document, read_document, walk
 from hw.input.errors import Mark, Problem, Problems, RunError, SpecError, UnknownNames, first_problems
 from hw.input.files import is_file, is_folder, read_bytes, read_text
 from hw.input.notebook import notebook_html, notebook_table
@@ -49,6 +49,7 @@ __all__ = [
     # Documents.
     "MAX_BYTES",
     "MAX_DEPTH",
+    "MAX_WORD",
     "Document",
     "Key",
     "is_file",

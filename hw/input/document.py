@@ -4,7 +4,7 @@ Model: a document is plain data (dict, list, str, int, float, bool, None) and, b
 of every key and of every value, by path. ruamel.yaml scans and parses; this module builds the data from its events,
 without recursion, so that a hostile file is refused while it is being read and never exhausts anything.
 Refused with a located message: duplicate keys, anchors and aliases, tags, several documents, nesting deeper than 64,
-files over 16 MiB, text that is not UTF-8.
+files over 16 MiB, words over 100,000 characters, text that is not UTF-8.
 Source: YAML 1.2.2, chapter 10.3 (core schema), for what a plain scalar means.
 """
 
@@ -32,12 +32,15 @@ MAX_BYTES = 16 * 1024 * 1024
 """The largest file that is read, in bytes."""
 MAX_DEPTH = 64
 """How many levels of maps and lists a file may nest."""
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
-
 _FOLD = "\a"
 """What the parser leaves in a folded text (`>`) where a line was broken."""
 
+MAX_WORD = 100_000
+"""How many characters a word may have; the YAML scanner looks at them one by one."""
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
 _BRACKET = re.compile(r"[\[\]{}]")
+_LONG_WORD = re.compile(rf"""(?<![^\s,:\[\]{{}}"'])[^\s,:\[\]{{}}"']{{{MAX_WORD + 1}}}""")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: Mapping[str, object] = {
@@ -95,6 +98,7 @@ def parse_document(text: str, file: str) -> Document:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
 
+    _refuse_long_words(text, file)
     _refuse_deep_brackets(text, file)
     builder = _Builder(Document(file))
     try:
@@ -132,6 +136,15 @@ def _reason(error: MarkedYAMLError) -> str:
         opened = error.context_mark.line
         said += f", in brackets opened in line {opened + 1}" if opened < error.problem_mark.line else ""
     return "a line is indented with spaces, and here is a tab" if "'\\t'" in said else said
+
+
+def _refuse_long_words(text: str, file: str) -> None:
+    """Refuse what no value is, before the YAML scanner sees it."""
+    found = _LONG_WORD.search(text)
+    if found is not None:
+        line, begin = text.count("\n", 0, found.start()) + 1, text.rfind("\n", 0, found.start()) + 1
+        message = f"a word of over {MAX_WORD:,} characters, the most that is read"
+        raise SpecError([Problem(Mark(file, line, found.start() - begin + 1), message)])
 
 
 def _suspicious_end(text: str) -> int | None:

@@ -8,6 +8,7 @@ that of the file that gave it, so that errors and `explain` point at the line th
 from __future__ import annotations
 
 import copy
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -38,7 +39,8 @@ _FLAT_UNDER: tuple[Key, ...] = (
 
 def library_names() -> dict[str, Path]:
     """The bundled scenarios by name."""
-    return {path.stem: path for path in sorted(LIBRARY.rglob("*.yaml"))}
+    files = [(folder, file) for folder, _, files in os.walk(LIBRARY) for file in files if file.endswith(".yaml")]
+    return {file.removesuffix(".yaml"): Path(folder, file) for folder, file in sorted(files)}
 
 
 def in_library(reference: str) -> bool:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,16 @@ def script() -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="module")
-def index(script: ModuleType) -> str:
-    """What the script makes of all files."""
-    text: str = script.index()
+def found(script: ModuleType) -> dict[str, Any]:
+    """What the script finds in all files."""
+    found: dict[str, Any] = script.entries()
+    return found
+
+
+@pytest.fixture(scope="module")
+def index(script: ModuleType, found: dict[str, Any]) -> str:
+    """What the script makes of it."""
+    text: str = script.index(found)
     return text
 
 
@@ -54,7 +62,10 @@ def test_links_lead_to_files(index: str) -> None:
         assert (ROOT / "scenarios" / link).is_file(), link
 
 
-def test_a_technique_without_a_scenario_is_an_error(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.long
+def test_a_technique_without_a_scenario_is_an_error(
+    script: ModuleType, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(script, "TECHNIQUES", (("levitation", "no_such_scenario"),))
     with pytest.raises(KeyError, match="no_such_scenario"):
-        script.index()
+        script.index(found)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hw import Mark, SpecError
-from hw.input import MAX_BYTES, MAX_DEPTH, Document, parse_document, read_document, walk
+from hw.input import MAX_BYTES, MAX_DEPTH, MAX_WORD, Document, parse_document, read_document, walk
 from tests.support.strategies import outcome
 
 
@@ -219,6 +219,14 @@ def test_a_file_that_is_not_there_or_too_big(tmp_path: Path) -> None:
     big.write_bytes(b"a: " + b"x" * MAX_BYTES)
     with pytest.raises(SpecError, match="over 16 MiB"):
         read_document(big, "big.yaml")
+
+
+def test_a_word_beyond_its_limit_is_refused_at_its_place_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = "x" * MAX_WORD
+    assert parse_document(f"a: {longest}\nb: {longest[1:]} {longest[1:]}\n", "f").data["a"] == longest
+    monkeypatch.setattr("ruamel.yaml.YAML", None)  # no scanner sees it
+    with pytest.raises(SpecError, match="f:2:7: a word of over 100,000 characters, the most that is read"):
+        parse_document(f"a: 1\nb: 'y {longest}x'\n", "f")
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
