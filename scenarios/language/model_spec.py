@@ -156,7 +156,9 @@ class RecomputedBlocks(Spec):
     blocks: Annotated[int, Field(ge=0, le=10**6, strict=True)]
 
 
-Recompute = Literal["none", "selective", "alternate", "projected", "attended", "full", "whole"] | RecomputedBlocks
+Recompute = (
+    Literal["none", "selective", "light", "alternate", "projected", "attended", "full", "whole"] | RecomputedBlocks
+)
 
 ModelReference = str | dict[str, Any]
 """A name of the catalogue, the path of a model file or of a config.json, or a model written inline."""

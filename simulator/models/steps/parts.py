@@ -228,12 +228,23 @@ def _weight(part: Part, name: str) -> Tensor:
 
 
 def _recomputed(ops: Sequence[Op], recompute: str, kept: Collection[str]) -> frozenset[str]:
-    """What of a block is run again in the backward pass: nothing, attention, or all but what blocks take in and is kept."""
+    """What of a block is run again in the backward pass: nothing, attention, what is light, or all but what blocks take in
+    and is kept."""
     if recompute == "selective":
         return frozenset(op.name for op in ops if op.kind in _ATTENTION)
+    if recompute == "light":
+        return frozenset(_light(ops))
     if recompute in ("full", "whole", *_KEEPING):
         return frozenset(op.name for op in ops if op.name not in kept)
     return frozenset()
+
+
+def _light(ops: Sequence[Op]) -> Iterator[str]:
+    """Norms and what activates, with what puts its clamped halves beside each other (Megatron-LM's modules layernorm and
+    moe_act)."""
+    made = {op.name for op in ops if op.kind in _LIGHT}
+    yield from made
+    yield from (op.name for op in ops if op.kind == "copy" and op.inputs[0].name in made)
 
 
 def _kept(ops: Sequence[Op], recompute: str) -> frozenset[str]:
@@ -260,6 +271,8 @@ def _attended(ops: Sequence[Op]) -> Iterator[str]:
 
 
 _ATTENTION = ("attention", "attention_block")
+
+_LIGHT = ("rms_norm", "layer_norm", "swiglu", "gelu", "relu", "clamp")
 
 _KEEPING = {"alternate": _alternate, "projected": _projected, "attended": _attended}
 """Of rules by which all of a block is recomputed but something: what they keep."""

@@ -7,6 +7,7 @@ keeps its input, q, v, attention's output and gate, and without a compiler what 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from analysis import memory_frame
 from simulator import PRECISIONS, Op, Parallel, Repeat, Training, train_graph
+from simulator.models import Moe
 from tests.support.models import SMALL
 from tests.support.training_steps import LAYOUTS, SEQ, alone, matrix_flops, step
 
@@ -35,6 +37,30 @@ def test_what_stands_behind_queries_keys_and_values_is_run_again(recompute: str,
     attention = full - kept - alone(1) - SMALL.layers * 2 * SEQ * (d * d + 2 * d * wide)
     again = SMALL.layers * 2 * SEQ * (d * d + 2 * d * wide) + scores * attention
     assert matrix_flops(step(Parallel(), recompute=recompute)) - alone(1) == pytest.approx(again, rel=1e-9)
+
+
+@pytest.mark.parametrize("parallel", [Parallel(), Parallel(dp=2, zero=3), Parallel(tp=2, sequence=False)])
+def test_what_is_light_is_run_again_alone(parallel: Parallel) -> None:
+    """Both norms of a block and its gate; no matmul, and neither what adds nor what rotates."""
+    light, none = (step(parallel, recompute=recompute) for recompute in ("light", "none"))
+    assert matrix_flops(light) == pytest.approx(matrix_flops(none), rel=1e-9)
+    more = Counter(each.kernel.kind for each in light.plan.kernels)
+    more.subtract(each.kernel.kind for each in none.plan.kernels)
+    assert +more == {"rms_norm": 2 * SMALL.layers, "swiglu": SMALL.layers}
+
+
+def test_clamped_halves_are_put_beside_each_other_again() -> None:
+    """Of two clamps a copy each; what experts copy otherwise is not light."""
+    ffn = replace(SMALL.ffn, activation="clamped_silu", bias=True)
+    model = replace(SMALL, ffn=ffn, moe=Moe(experts=4, top_k=2, d_expert=64))
+    light, none = (
+        Counter(op.kind for op in graph.every_op())
+        for graph in (
+            train_graph(model, Parallel(ep=2), Training(batch=2, seq=SEQ, engine="megatron", recompute=recompute))
+            for recompute in ("light", "none")
+        )
+    )
+    assert light - none == {"rms_norm": 2, "swiglu": 1, "clamp": 2, "copy": 2}
 
 
 @pytest.mark.parametrize("parallel", [Parallel(), Parallel(dp=2, zero=3), Parallel(tp=2)])
