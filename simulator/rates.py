@@ -9,7 +9,7 @@ It is not where a user's process took part: then begins or ends differ, and only
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +52,16 @@ def _work(result: Result) -> tuple[Any, Any, Any, Any]:
     shape = np.asarray(program.shape, dtype=np.int64)
     # what goes by messages works through them
     alone = np.asarray([0.0 if each.opens else each.alone_ps for each in program.shapes], dtype=np.float64)
-    fixed = np.asarray([each.fixed_ps for each in program.shapes], dtype=np.int64)
+    fixed = np.asarray([each.fixed_ps for each in program.shapes])
     tasks = np.flatnonzero(alone[shape] > 0) if len(shape) else np.zeros(0, dtype=np.int64)
     shape = shape[tasks]
-    return tasks, np.asarray(result.begin_ps)[tasks] + fixed[shape], np.asarray(result.end_ps)[tasks], alone[shape]
+    return tasks, _times(result.begin_ps)[tasks] + fixed[shape], _times(result.end_ps)[tasks], alone[shape]
+
+
+def _times(numbers: Sequence[int]) -> Any:
+    """Times (ps) as a column; of a run of a hundred days and more, which 64 bits do not hold, as floats."""
+    found = np.asarray(numbers)
+    return found if found.dtype.kind == "i" else found.astype(np.float64)
 
 
 class _Recorder(Pool):
@@ -64,7 +70,8 @@ class _Recorder(Pool):
     def __init__(self, env: Clock, resources: int, before_settle: Callable[[], None] | None) -> None:
         super().__init__(env, resources)
         self.before_settle = before_settle
-        self.tasks, self.times, self.rates = array("q"), array("q"), array("d")
+        self.tasks, self.rates = array("q"), array("d")
+        self.times: list[int] = []  # which 64 bits need not hold
 
     def _note(self, task: int, now: int, rate: float) -> None:
         self.tasks.append(task)
@@ -92,10 +99,10 @@ def _repeated(result: Result) -> Rates | None:
     engine.run()
     if list(engine.begin) != list(result.begin_ps) or list(engine.end) != list(result.end_ps):
         return None
-    task, begin, rate = np.asarray(pool.tasks), np.asarray(pool.times), np.asarray(pool.rates)
+    task, begin, rate = np.asarray(pool.tasks), _times(pool.times), np.asarray(pool.rates)
     order = np.argsort(task, kind="stable")  # a task's rates were written in order of time
     task, begin, rate = task[order], begin[order], rate[order]
-    end = np.asarray(engine.end)[task]
+    end = _times(engine.end)[task]
     same = task[1:] == task[:-1]
     end[:-1][same] = begin[1:][same]
     kept = end > begin

@@ -37,4 +37,4 @@ def running_ps(result: Result, chip: int) -> int:
     own = here[np.asarray(program.queue, dtype=np.int64)]
     for task, queues in program.groups.items():
         own[task] = any(here[queue] for queue in queues)
-    return covered(array_of(result.begin_ps, np.int64)[own], array_of(result.end_ps, np.int64)[own])
+    return covered(array_of(result.begin_ps)[own], array_of(result.end_ps)[own])
