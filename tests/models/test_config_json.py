@@ -413,6 +413,22 @@ def test_what_is_wrong_inside_is_told_where_it_stands(tmp_path: Path) -> None:
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"model_type": "lama"}, "model_type", "unknown architecture 'lama', did you mean 'llama'"),
     ({"model_type": "mamba2"}, "model_type", "unknown architecture 'mamba2'. Allowed: bert, deepseek_v2"),
+    (
+        {"model_type": "t5", "is_encoder_decoder": True},
+        "model_type",
+        "'t5' has an encoder and a decoder that attends to it",
+    ),
+    # files of Phi as Microsoft first had it: all of its keys are others, and phi's defaults are those of a smaller model
+    (
+        {"model_type": "phi-msft", "architectures": ["PhiForCausalLM"], "n_embd": 2560, "n_layer": 32, "n_head": 32},
+        "model_type",
+        "'phi-msft' is no phi, and does not say 'num_hidden_layers', 'hidden_size', 'num_attention_heads'",
+    ),
+    (
+        {"model_type": "gpt2", "n_embd": 768, "hidden_size": 1024},
+        "hidden_size",
+        "'hidden_size' is another name of 'n_embd'",
+    ),
     ({"hidden_size": 64}, "", "'model_type' is missing"),
     ({"architectures": ["MambaForCausalLM"]}, "architectures", "unknown architecture 'MambaForCausalLM'"),
     (

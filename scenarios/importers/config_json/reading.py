@@ -82,7 +82,10 @@ def _family(config: Document, problems: Problems) -> ConfigFamily | None:
         return None
     key: Key = ("model_type",) if model_type is not None else ("architectures",)
     named = shown(model_type).strip("'") if model_type is not None else few(_strings(listed), 3)
-    problems.add(config.value_mark(key), unknown("architecture", named, FAMILIES))
+    told = unknown("architecture", named, FAMILIES)
+    if config.data.get("is_encoder_decoder") is True:
+        told = f"{shown(named)} has an encoder and a decoder that attends to it; built here are decoders and encoders alone"
+    problems.add(config.value_mark(key), told)
     return None
 
 
@@ -98,7 +101,26 @@ def _values(config: Document, family: ConfigFamily, problems: Problems) -> Value
             known = " or ".join(map(shown, allowed))
             told = f"{shown(named[key])} is not known for '{key}' of {family.model_type}: it must be {known}"
             problems.add(config.value_mark((_written(config, family, key),)), told)
+    for alias, key in family.aliases.items():
+        if {alias, key} <= config.data.keys() and config.data[alias] != config.data[key]:
+            told = f"'{alias}' is another name of '{key}', which is {shown(config.data[key])}"
+            problems.add(config.value_mark((alias,)), told)
+    _check_shapes(config, family, named, problems)
     return Values({**family.defaults, **named})
+
+
+_SHAPES = ("layers", "d_model", "attention.heads")
+
+
+def _check_shapes(config: Document, family: ConfigFamily, named: Mapping[str, Any], problems: Problems) -> None:
+    """A model of another type than the family's says its shapes itself, in the family's keys: the defaults, and so what a
+    file leaves out, are those of the family's own."""
+    model_type = config.data.get("model_type")
+    missing = [key for word in _SHAPES if (key := family.words[word]) not in named]
+    if model_type not in (None, family.model_type) and missing:
+        keys = few((f"'{key}'" for key in missing), 3)
+        told = f"{shown(model_type)} is no {family.model_type}, and does not say {keys}, as a {family.model_type} does"
+        problems.add(config.value_mark(("model_type",)), told)
 
 
 def _written(config: Document, family: ConfigFamily, key: str) -> str:
