@@ -13,6 +13,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from hw.rows import Rows
 
@@ -85,9 +86,14 @@ def shown(value: object, longest: int = 60) -> str:
 
 def meant(name: str, allowed: Iterable[str]) -> list[str]:
     """The allowed names that `name` may stand for, likeliest first; none where none is close."""
-    names = [str(each) for each in allowed]
     if len(name) > _LONGEST_NAME or not name.strip():
         return []
+    return list(_meant(name, tuple(str(each) for each in allowed)))
+
+
+@lru_cache(maxsize=256)
+def _meant(name: str, names: tuple[str, ...]) -> list[str]:
+    """A file says the same wrong word in many places."""
     plain = {each: _plain(each) for each in names}
     wanted = _plain(name)
     same = [each for each in names if plain[each] == wanted]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw import Problems, SpecError, System
-from hw.input import Document, Key, UnknownNames, nearest, shown, unknown, validate
+from hw.input import Document, Key, UnknownNames, nearest, shown, validate
 from scenarios.building.model_workload import ModelRun, build_model, check_plain, has_model
 from scenarios.building.pipelines import as_pipeline
 from scenarios.building.run_options import read_options
@@ -233,13 +233,15 @@ def _names_in(graph: OpGraph) -> set[str]:
 
 def _check_keys(document: Document, problems: Problems) -> None:
     allowed = [field.alias or name for name, field in ScenarioSpec.model_fields.items()]
-    for key in document.data:
-        if key not in allowed:
-            problems.add(document.key_mark((key,)), unknown("key", key, allowed))
+    others = UnknownNames("key", allowed)
+    strange = [key for key in document.data if key not in allowed]
+    for key in strange:
+        problems.add(document.key_mark((key,)), others.message(key))
+    missing = [key for key in ("name", "system", "workload") if key not in document.data]
     # a key that is only misspelt is not missing, too
-    misspelt = {nearest(key, allowed) for key in document.data if key not in allowed}
-    for key in ("name", "system", "workload"):
-        if key not in document.data and key not in misspelt:
+    misspelt = {nearest(key, allowed) for key in strange} if missing else set()
+    for key in missing:
+        if key not in misspelt:
             problems.add(document.value_mark(()), f"'{key}' is missing")
 
 

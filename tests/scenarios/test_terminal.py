@@ -192,13 +192,13 @@ def test_text_without_control_characters_is_left_alone() -> None:
 def test_of_many_mistakes_the_first_are_told_and_all_are_counted(tmp_path: Path, command: str) -> None:
     path = tmp_path / "flood.yaml"
     path.write_text(PLAIN + "".join(f"key{number}: 1\n" for number in range(20_000)))
-    begin = time.perf_counter()
+    begin = time.process_time()
     shown = overlapse(command, str(path))
     told = (shown.stderr + shown.stdout).splitlines()
     assert shown.exit_code == 2
     assert sum("unknown key 'key" in line for line in told) == 20
     assert any("... and 19,980 more problems (20,000 in all)" in line for line in told)
-    assert time.perf_counter() - begin < 60
+    assert time.process_time() - begin < 60
 
 
 @pytest.mark.long
@@ -210,15 +210,15 @@ def test_floods_of_every_kind_end(tmp_path: Path) -> None:
         "dims": PLAIN.replace("dims: {", "dims: {" + ", ".join(f"K{n}: -1" for n in many) + ", "),
         "ops": PLAIN + "".join(f"    - y{n}:bf16[B] = relux(z{n}:bf16[B])\n" for n in many),
         "claims": PLAIN + "expect: {" + ", ".join(f"ops.y{n}.time: 1 s" for n in many) + "}\n",
-        "name": PLAIN.replace("tpu_v5e", "x" * 1_000_000),
-        "value": PLAIN.replace("800 GB/s", "y" * 1_000_000),
+        "name": PLAIN.replace("tpu_v5e", "x" * 100_000),
+        "value": PLAIN.replace("800 GB/s", "y" * 100_000),
     }
     for name, text in floods.items():
         path = tmp_path / f"{name}.yaml"
         path.write_text(text)
         shown = overlapse("run", str(path))
         assert shown.exit_code == 2
-        assert len(shown.stderr) < 200_000, name
+        assert len(shown.stderr) < 50_000, name
         assert len(problem_lines(shown.stderr)) <= 21, name
 
 
