@@ -249,7 +249,12 @@ class _Reader:
             named = self.document.data["workload"].get("mode", DEFAULT_MODE)
             self.problems.add(self.document.value_mark(_AT), f"'workload.{key}' is missing: {named} needs it")
         given = {name: getattr(spec, name) for name in mode.keys if name in spec.model_fields_set}
-        given = {name: value for name, value in given.items() if value is not None}
+        # estimates know a record again, so that what it has is to be hashed
+        given = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in given.items()
+            if value is not None
+        }
         if isinstance(blocks := given.get("recompute"), RecomputedBlocks):
             given["recompute"] = blocks.blocks
         if "precision" in given:

@@ -6,7 +6,9 @@ states in the host's memory, which cross PCIe twice a step. Each value is tried 
 each at its end; then recomputing, ZeRO and microbatches at their ends with more and more of an axis, and all that with the
 host. What fits so is made as small as it can be, what costs most first: of each way the first value, or none, is taken with
 which it still fits. So no part of the answer can be left out or be less.
-Each is built and run; of those without a pipeline only if what is stored for the whole run fits.
+Each is built, and run only if an estimate leaves it room: what every run of it holds at once has to fit. No run holds less,
+so that nothing else comes out. Models that have no estimate, and chips that differ, are run where what is stored for the
+whole run fits; pipelines of them always.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from scenarios.building.build import Scenario, build_scenario, without_questions
 from scenarios.building.model_workload import ModelRun
 from scenarios.building.run_one import summarise
 from scenarios.language.variants import changed
-from simulator import tensor_bytes
+from simulator import Estimator, Training, tensor_bytes
+from simulator.models import Transformer
 
 MOST_TRIED = 48
 """Changes that are tried before it is given up."""
@@ -109,6 +112,7 @@ class _Trial:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
+        self._estimator = _estimator_of(scenario)
         self.peaks: dict[tuple[tuple[str, str], ...], float | None] = {}
 
     def peak(self, values: Values) -> float | None:
@@ -120,6 +124,15 @@ class _Trial:
             self.peaks[key] = self._peak_with(values)
         return self.peaks[key]
 
+    def _may_fit(self, other: Scenario) -> bool:
+        """Whether a run of a changed scenario may fit."""
+        run = other.model
+        if self._estimator is None or run is None or not isinstance(run.how, Training):
+            return _stored_fits(other)
+        (bounded,) = self._estimator.bounds([(run.parallel, run.how)], 0.0)
+        # a little more, as sums of the same bytes may differ
+        return not isinstance(bounded, SpecError) and bounded.least_memory <= _room(other) * (1 + 1e-9)
+
     def _peak_with(self, values: Values) -> float | None:
         scenario = self._scenario
         paths = {f"{_WORKLOAD}{path}": value for path, value in values.items()}
@@ -128,7 +141,7 @@ class _Trial:
         try:
             document = changed(without_questions(scenario.document), paths)
             other = build_scenario(document, scenario.path)
-            if not _may_fit(other):
+            if not self._may_fit(other):
                 return None
             words = summarise(other)
             return None if _over(words) else _fullest(words)[1]
@@ -179,15 +192,29 @@ def _merged(values: Iterable[Values]) -> Values:
     return {path: value for each in values for path, value in each.items()}
 
 
-def _may_fit(scenario: Scenario) -> bool:
+def _estimator_of(scenario: Scenario) -> Estimator | None:
+    """What knows how much every run of the scenario's model holds, however it is laid out; None where nothing does."""
+    run = scenario.model
+    assert run is not None
+    described = run.model.description
+    if not isinstance(run.how, Training) or not isinstance(described, Transformer) or len(scenario.system.kinds) > 1:
+        return None
+    return Estimator(described, scenario.system, scenario.options)
+
+
+def _stored_fits(scenario: Scenario) -> bool:
     """Whether what a graph takes in, which is there for the whole run, leaves room. Stages of a pipeline take in different
     things, which is left to the run."""
     graph, system = scenario.graph, scenario.system
     if scenario.model is None or scenario.model.parallel.pp > 1:
         return True
     taken = {each.name: each for each in graph.unrolled.taken() if each.memory == "hbm"}
-    room = min(chip.hbm.capacity_bytes for chip in system.kinds)
-    return sum(tensor_bytes(each, graph, system) for each in taken.values()) <= room
+    return sum(tensor_bytes(each, graph, system) for each in taken.values()) <= _room(scenario)
+
+
+def _room(scenario: Scenario) -> float:
+    """Bytes that a chip has."""
+    return min(chip.hbm.capacity_bytes for chip in scenario.system.kinds)
 
 
 def _ways(run: ModelRun) -> Iterator[list[Values]]:

@@ -29,6 +29,19 @@ def test_it_says_what_the_run_says(tmp_path: Path) -> None:
     assert found.peak_memory == pytest.approx(words["peak_memory"], rel=0.06)
 
 
+@pytest.mark.parametrize("told", ["offload: [optimizer]", "offload: [optimizer, activations]"])
+def test_what_goes_to_the_host_is_estimated(tmp_path: Path, told: str) -> None:
+    """Also from a file, in which it is a list."""
+    file = written(
+        tmp_path, f"name: m\nsystem: {{chip: h100_sxm}}\nworkload: {{model: gpt2, batch: 2, seq: 256, {told}}}"
+    )
+    found, held = estimate(file), run(file).summary["peak_memory"]
+    assert isinstance(held, float)
+    assert found.least_memory <= held * (1 + 1e-9)
+    assert held <= found.most_memory * (1 + 1e-9)
+    assert found.peak_memory < estimate(file, ["workload.offload=[]"]).peak_memory
+
+
 def test_what_does_not_train_a_model_is_refused() -> None:
     with pytest.raises(SpecError, match="training of a transformer"):
         estimate("library:llama3_8b_block")

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from analysis import Summary
 from analysis.runs import hidden_communication
-from scenarios import run
+from scenarios import Scenario, run, summarise
 from scenarios.cli import app
 from scenarios.models import load_model
+from scenarios.outcome import fitting
 from simulator.models import parameters
 
 TEXT = """
@@ -130,6 +132,37 @@ def test_the_host_takes_the_optimizer_where_nothing_cheaper_fits(recompute: list
     assert found is not None
     assert found.change == ", ".join([*recompute, "offload: [optimizer]"])
     assert found.then == pytest.approx(then, rel=1e-9)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("parallel", "share", "most"),
+    [
+        ("{microbatch: 2}", 0.15, 0.5),
+        ("{pp: 2, tp: 2, microbatch: 2, schedule: zero_bubble}", 0.5, 0.5),
+        ("{zero: 2}", 0.5, 0.7),
+    ],
+    ids=["replicas", "pipeline", "shared_out"],
+)
+def test_what_no_run_of_can_fit_is_not_run(
+    parallel: str, share: float, most: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What estimates leave no room changes no answer, and most changes are not run."""
+    tried: list[object] = []
+
+    def counted(scenario: Scenario) -> Summary:
+        tried.append(scenario)
+        return summarise(scenario)
+
+    monkeypatch.setattr(fitting, "summarise", counted)
+    change = f"workload.parallel={parallel}"
+    tight = file_with(tmp_path, share * peak(file_with(tmp_path, 2000 * GB), change))
+    found, runs = run(tight, [change]).misfit, len(tried)
+    monkeypatch.setattr(fitting, "_estimator_of", lambda _: None)
+    assert run(tight, [change]).misfit == found
+    assert found is not None
+    assert found.change
+    assert 0 < runs <= most * (len(tried) - runs)
 
 
 @pytest.mark.long
