@@ -157,7 +157,8 @@ class RecomputedBlocks(Spec):
 
 
 Recompute = (
-    Literal["none", "selective", "light", "alternate", "projected", "attended", "full", "whole"] | RecomputedBlocks
+    Literal["none", "selective", "light", "alternate", "projected", "attended", "joined", "surrounded", "full", "whole"]
+    | RecomputedBlocks
 )
 
 ModelReference = str | dict[str, Any]

@@ -2,8 +2,9 @@
 
 Model: a recipe by its folder, or, of TPU7x, by what its table names: model, sequence, format, chips. Batches follow from
 seconds and tokens a second. `recompute` in our words: 'projected' keeps blocks' inputs, queries, keys and values,
-'attended' what attention made of them as well, 'full' the inputs alone; where they are kept in the host's memory is no
-difference in time. `apart`: recipes without sa_use_fused_bwd_kernel=True, which MaxText leaves off.
+'attended' what attention made of them as well, 'surrounded' in place of that what the matmul behind it makes (out_proj),
+'joined' the inputs and this, 'full' the inputs alone; where they are kept in the host's memory is no difference in time.
+`apart`: recipes without sa_use_fused_bwd_kernel=True, which MaxText leaves off.
 Source: github:AI-Hypercomputer/tpu-recipes c8cfe2f, training/trillium and training/v5p (READMEs and the scripts of MaxText
 that they name), training/ironwood (run_recipe.sh).
 """
@@ -80,17 +81,17 @@ RECIPES: Mapping[str, TpuRecipe] = {
     "trillium/Llama3.1-405B-MaxText": TpuRecipe(_V6E, 512, "llama3_405b", 8192, shard=512, apart=True, slices=2),
     "trillium/Llama2-70B-MaxText": TpuRecipe(_V6E, 256, "llama2_70b", 4096, "projected", apart=True),
     **{f"{_LLAMA_70B}/v6e-{n}": TpuRecipe(_V6E, n, "llama3_70b", 8192, "projected") for n in (32, 64, 128, 256)},
-    **{f"{_LLAMA_8B}/v6e-{n}": TpuRecipe(_V6E, n, "llama3_8b", 8192, "projected") for n in (8, 16, 32, 64, 128, 256)},
-    "trillium/Mistral-7B-MaxText": TpuRecipe(_V6E, 8, "mistral_7b", 8192, "projected"),
+    **{f"{_LLAMA_8B}/v6e-{n}": TpuRecipe(_V6E, n, "llama3_8b", 8192, "surrounded") for n in (8, 16, 32, 64, 128, 256)},
+    "trillium/Mistral-7B-MaxText": TpuRecipe(_V6E, 8, "mistral_7b", 8192, "surrounded"),
     "trillium/Mixtral-8x7B-MaxText": TpuRecipe(
-        _V6E, 256, "mixtral_8x7b", 4096, "projected", capacity="1.25", apart=True
+        _V6E, 256, "mixtral_8x7b", 4096, "surrounded", capacity="1.25", apart=True
     ),
-    "v5p/DeepSeek3-671B-MaxText": TpuRecipe(_V5P, 512, "deepseek_v3", 8192, apart=True),
+    "v5p/DeepSeek3-671B-MaxText": TpuRecipe(_V5P, 512, "deepseek_v3", 8192, "joined", apart=True),
     "v5p/GPT3-175B-MaxText": TpuRecipe(_V5P, 512, "gpt3_175b", 2048, dtype="int8", tp=8, apart=True),
     "v5p/Llama2-7B-Maxtext": TpuRecipe(_V5P, 256, "llama2_7b", 4096, "selective", apart=True),
     "v5p/Llama3.1-405B-MaxText": TpuRecipe(_V5P, 512, "llama3_405b", 8192, apart=True),
     "v5p/Llama4-Maverick-17B-128E-Maxtext": TpuRecipe(
-        _V5P, 128, "llama4_maverick", 8192, "projected", tp=4, apart=True
+        _V5P, 128, "llama4_maverick", 8192, "surrounded", tp=4, apart=True
     ),
     "v5p/Llama4-Scout-17B-16E-Maxtext": TpuRecipe(_V5P, 128, "llama4_scout", 8192, apart=True),
     "v5p/Mixtral-8X7B-Maxtext": TpuRecipe(_V5P, 64, "mixtral_8x7b", 4096, apart=True),

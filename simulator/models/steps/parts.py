@@ -270,9 +270,31 @@ def _attended(ops: Sequence[Op]) -> Iterator[str]:
     yield from (op.name for op in ops if op.kind in _ATTENTION)
 
 
+def _joined(ops: Sequence[Op]) -> Iterator[str]:
+    """What the matmul behind attention makes, and its sum over chips."""
+    attention = next((at for at, op in enumerate(ops) if op.kind in _ATTENTION), len(ops))
+    made = next((op.name for op in ops[attention:] if op.kind == "matmul"), "")
+    yield from (op.name for op in ops if op.name == made)
+    yield from (op.name for op in ops if op.kind in _SUMS and op.inputs[0].name == made)
+
+
+def _surrounded(ops: Sequence[Op]) -> Iterator[str]:
+    """What matmuls in front of attention make, and the one behind it."""
+    yield from _projected(ops)
+    yield from _joined(ops)
+
+
 _ATTENTION = ("attention", "attention_block")
+
+_SUMS = ("reduce_scatter", "all_reduce")
 
 _LIGHT = ("rms_norm", "layer_norm", "swiglu", "gelu", "relu", "clamp")
 
-_KEEPING = {"alternate": _alternate, "projected": _projected, "attended": _attended}
+_KEEPING = {
+    "alternate": _alternate,
+    "projected": _projected,
+    "attended": _attended,
+    "joined": _joined,
+    "surrounded": _surrounded,
+}
 """Of rules by which all of a block is recomputed but something: what they keep."""

@@ -39,7 +39,18 @@ from simulator.passes.sharding.collective_matmul import collective_matmuls
 _LAST = "Z"
 """What the names of the last microbatch end in."""
 
-RECOMPUTE = ("none", "selective", "light", "alternate", "projected", "attended", "full", "whole")
+RECOMPUTE = (
+    "none",
+    "selective",
+    "light",
+    "alternate",
+    "projected",
+    "attended",
+    "joined",
+    "surrounded",
+    "full",
+    "whole",
+)
 
 ENGINES = ("plain", "megatron", "pytorch", "fsdp1")
 
@@ -51,24 +62,26 @@ class Training:
     """What a step is: sequences (or images) of all replicas together, tokens of each where they do not follow from the
     model, formats, optimizer, and what is recomputed: 'none', 'selective' (attention), 'light' (norms and what
     activates), 'alternate' (all but the blocks' inputs, attention and every second matmul), 'projected' (all but the
-    blocks' inputs and what matmuls in front of attention make), 'attended' (attention is kept as well), 'full' (all
-    but the blocks' inputs, as far as a gradient reads it), 'whole' (all ops of the blocks, to their end), or the
-    number of blocks of which all is. `clip`: gradients are clipped by their norm, so that nothing is stepped before
-    all of them are read once more. `eager`: ops are those of PyTorch without a compiler ('loss': those of the loss,
-    behind a model that is compiled), and the step's Python holds what the model returns until the step is over.
-    `engine`: 'plain', or 'megatron': gradients are added up by the matmuls that make them, what is gathered over the
-    tensor or context axis is gathered once more in the backward pass, the gradient of logits is written over them, and
-    buffers of the libraries are held (`simulator.models.steps.megatron`), and stages of a pipeline wait for what they
-    send; or 'pytorch': FSDP2 and PyTorch's pipelines, which keep what is in no block gathered, pools for their streams
-    (`simulator.models.steps.pytorch`), buffers for all that stages receive, and what they make until the step is over;
-    or 'fsdp1': the flat gradients of PyTorch's first FSDP (`simulator.models.steps.buffers`). `attention`: the `kind`
-    of its ops, 'flash', 'standard' or 'fused_softmax'. `dropout`: weights of attention, and what attention and
-    networks make, are dropped in part. `offload`: what lives in the memory of the host, 'optimizer' or 'activations'
-    or both (`simulator.models.steps.offloading`). `dropless`: with engine 'megatron' experts take all tokens that ask
-    for them, so that its host waits for how many these are; else what is beyond a capacity is dropped, and nobody
-    waits. `one_hot`: tokens are brought to experts and back by matmuls with masks of ones (the einsums of GShard),
-    sequence by sequence. `expert_biases`: biases of experts are added by their matmuls' kernels ('fused'), or
-    'gathered', a row for each that an expert has; engine 'megatron' adds the last of them expert by expert."""
+    blocks' inputs and what matmuls in front of attention make), 'attended' (attention is kept as well), 'joined' (all
+    but the blocks' inputs and what the matmul behind attention makes), 'surrounded' (what matmuls in front of
+    attention make as well), 'full' (all but the blocks' inputs, as far as a gradient reads it), 'whole' (all ops of
+    the blocks, to their end), or the number of blocks of which all is. `clip`: gradients are clipped by their norm, so
+    that nothing is stepped before all of them are read once more. `eager`: ops are those of PyTorch without a compiler
+    ('loss': those of the loss, behind a model that is compiled), and the step's Python holds what the model returns
+    until the step is over. `engine`: 'plain', or 'megatron': gradients are added up by the matmuls that make them,
+    what is gathered over the tensor or context axis is gathered once more in the backward pass, the gradient of logits
+    is written over them, and buffers of the libraries are held (`simulator.models.steps.megatron`), and stages of a
+    pipeline wait for what they send; or 'pytorch': FSDP2 and PyTorch's pipelines, which keep what is in no block
+    gathered, pools for their streams (`simulator.models.steps.pytorch`), buffers for all that stages receive, and what
+    they make until the step is over; or 'fsdp1': the flat gradients of PyTorch's first FSDP
+    (`simulator.models.steps.buffers`). `attention`: the `kind` of its ops, 'flash', 'standard' or 'fused_softmax'.
+    `dropout`: weights of attention, and what attention and networks make, are dropped in part. `offload`: what lives
+    in the memory of the host, 'optimizer' or 'activations' or both (`simulator.models.steps.offloading`). `dropless`:
+    with engine 'megatron' experts take all tokens that ask for them, so that its host waits for how many these are;
+    else what is beyond a capacity is dropped, and nobody waits. `one_hot`: tokens are brought to experts and back by
+    matmuls with masks of ones (the einsums of GShard), sequence by sequence. `expert_biases`: biases of experts are
+    added by their matmuls' kernels ('fused'), or 'gathered', a row for each that an expert has; engine 'megatron' adds
+    the last of them expert by expert."""
 
     batch: int = 1
     seq: int = 0

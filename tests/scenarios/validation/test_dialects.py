@@ -103,7 +103,7 @@ def test_how_a_step_on_tpus_is_shared_out_stands_in_its_recipe(tmp_path: Path) -
     row = only(tmp_path, (head, "training/trillium/Llama3.1-8B-MaxText/v6e-64/README.md,5.652,419.701,7247.111"))
     step = told(row)
     assert (step.parallel.dp, step.parallel.zero, step.parallel.microbatch, step.training.batch) == (64, 3, 5, 320)
-    assert (step.model.name, step.training.recompute, step.options.dispatch) == ("llama3_8b", "projected", "graph")
+    assert (step.model.name, step.training.recompute, step.options.dispatch) == ("llama3_8b", "surrounded", "graph")
     assert (step.system.chip.name, step.system.size, _apart(step.system)) == ("tpu_v6e", 64, False)
     older = told(only(tmp_path, (head, "training/trillium/Llama2-70B-MaxText/README.md,9.052,1,57922.8")))
     assert (older.model.name, _apart(older.system)) == ("llama2_70b", True)

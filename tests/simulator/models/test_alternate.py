@@ -39,6 +39,16 @@ def test_what_stands_behind_queries_keys_and_values_is_run_again(recompute: str,
     assert matrix_flops(step(Parallel(), recompute=recompute)) - alone(1) == pytest.approx(again, rel=1e-9)
 
 
+@pytest.mark.parametrize(("more", "less"), [("full", "joined"), ("projected", "surrounded")])
+@pytest.mark.parametrize("tp", [1, 2])
+def test_the_matmul_behind_attention_is_kept_with_its_sum(more: str, less: str, tp: int) -> None:
+    """A matmul of 256 x 256 a block less, and where chips share it one of its sums."""
+    found, kept = (step(Parallel(tp=tp, sequence=False), recompute=recompute) for recompute in (more, less))
+    assert matrix_flops(found) - matrix_flops(kept) == pytest.approx(SMALL.layers * 2 * SEQ * 256 * 256, rel=1e-9)
+    sums = [sum(each.kernel.communication is not None for each in result.plan.kernels) for result in (found, kept)]
+    assert sums[0] - sums[1] == (SMALL.layers if tp > 1 else 0)
+
+
 @pytest.mark.parametrize("parallel", [Parallel(), Parallel(dp=2, zero=3), Parallel(tp=2, sequence=False)])
 def test_what_is_light_is_run_again_alone(parallel: Parallel) -> None:
     """Both norms of a block and its gate; no matmul, and neither what adds nor what rotates."""
