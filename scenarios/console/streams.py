@@ -4,15 +4,18 @@ Model: bars and pictures are drawn with characters that not every terminal has; 
 character of the same width stands for it, so that columns stay where they are; what nobody foresaw is a question mark.
 A reader that goes away (`| head`) ends the command, which is no error. While something else is made that was asked for, a
 file or the rows of a store, the work goes on and what is printed goes nowhere: files are written whoever reads the screen.
+So are they where a stream is closed from the start; a disk that is full is told.
 """
 
 from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -44,7 +47,16 @@ class _Outlet(io.FileIO):
     """A stream's file. Its reader may go away: then the command ends, or, while `needed`, goes on without it."""
 
     needed = 0
+    failed = ""
     _gone = False
+
+    def end(self) -> None:
+        """Exits with 2 if something could not be written."""
+        if self.failed:
+            told, self.failed = self.failed, ""
+            with suppress(OSError, ValueError):
+                print(f"output: {told}", file=sys.stderr)
+            raise SystemExit(2)
 
     def write(self, data: ReadableBuffer, /) -> int | None:  # type: ignore[override]
         if not self._gone:
@@ -54,11 +66,17 @@ class _Outlet(io.FileIO):
                 self._gone = True
                 if not self.needed:
                     raise SystemExit(0) from None
+            except OSError as error:  # the disk is full: told once, and where something else is made, at the end
+                self._gone, self.failed = True, error.strerror or str(error)
+                if not self.needed:
+                    self.end()
         return memoryview(data).nbytes
 
 
-def of_the_command(stream: TextIO) -> TextIO:
-    """A standard stream that spells what it has to, and whose reader may go away."""
+def of_the_command(stream: TextIO | None) -> TextIO:
+    """A standard stream that spells what it has to, and whose reader may go away; one that is closed takes everything."""
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.reconfigure(errors=ERRORS)
@@ -76,11 +94,9 @@ def of_the_command(stream: TextIO) -> TextIO:
 def unheard() -> Iterator[None]:
     """While something is made that is no line of the screen: it is made though nobody reads these."""
     with ExitStack() as stack:
-        for stream in (sys.stdout, sys.stderr):
-            outlet = getattr(getattr(stream, "buffer", None), "raw", None)
-            if isinstance(outlet, _Outlet):
-                outlet.needed += 1
-                stack.callback(_no_longer_needed, outlet)
+        for outlet in _outlets():
+            outlet.needed += 1
+            stack.callback(_no_longer_needed, outlet)
         yield
 
 
@@ -89,7 +105,16 @@ def _no_longer_needed(outlet: _Outlet) -> None:
 
 
 def flush_all() -> None:
-    """Send what is left; who has gone away changes nothing of how the command ends."""
+    """Send what is left; who has gone away changes nothing of how the command ends. Exits with 2 where there was no room."""
     with unheard():
         sys.stdout.flush()
         sys.stderr.flush()
+    for outlet in _outlets():
+        outlet.end()
+
+
+def _outlets() -> Iterator[_Outlet]:
+    for stream in (sys.stdout, sys.stderr):
+        outlet = getattr(getattr(stream, "buffer", None), "raw", None)
+        if isinstance(outlet, _Outlet):
+            yield outlet

@@ -77,7 +77,9 @@ def read_source(path: Path, overrides: Iterable[str] = ()) -> Document:
 
 
 def stdin_text() -> str:
-    """What comes by standard input. Raises SpecError where that is no text, or too long."""
+    """What comes by standard input. Raises SpecError where that is closed, no text, or too long."""
+    if sys.stdin is None:
+        raise SpecError([Problem(Mark(STDIN), "standard input is closed")])
     return _text_of(sys.stdin.buffer)
 
 
