@@ -18,6 +18,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from inspect import unwrap
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -88,13 +89,22 @@ def takes_long(function: Callable[..., Any]) -> bool:
         if not isinstance(here, FunctionType) or here in done or not here.__module__.startswith("tests."):
             continue
         done.add(here)
-        for name in names_of(here.__code__):
-            there = here.__globals__.get(name)
-            home = there.__name__ if isinstance(there, ModuleType) else getattr(there, "__module__", None)
-            if name in STARTING or home in STARTERS or home == DRAWING:
-                return True
-            todo.append(there)
+        itself, named = uses(here)
+        if itself:
+            return True
+        todo += named
     return False
+
+
+@cache
+def uses(function: FunctionType) -> tuple[bool, list[Any]]:
+    """Whether a function itself starts a process or draws random cases, and else what it names."""
+    found = {name: function.__globals__.get(name) for name in names_of(function.__code__)}
+    for name, there in found.items():
+        home = there.__name__ if isinstance(there, ModuleType) else getattr(there, "__module__", None)
+        if name in STARTING or home in STARTERS or home == DRAWING:
+            return True, []
+    return False, [there for there in found.values() if callable(there)]
 
 
 def names_of(code: CodeType) -> Iterator[str]:

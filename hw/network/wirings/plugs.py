@@ -6,8 +6,8 @@ reach it at the rate of their pcie link. A switch is non-blocking and has no que
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from hw.chips.chip import Link
 from hw.network.shape import WiringShape
@@ -20,8 +20,7 @@ NICS = "nics"
 """The option of wirings that chips can share NICs into."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plug:
+class Plug(NamedTuple):
     """What is plugged into a switch: a chip or a NIC, its rate, its link, and the chips behind it."""
 
     node: str
