@@ -17,7 +17,6 @@ from simulator.models.estimates.program import LEFT
 from simulator.models.estimates.rows import COMPUTE, FIRST, Binder, Rows, Sections
 from simulator.models.estimates.stages import UNBOUND, ChunkPasses, Pass, Paths
 from simulator.models.estimates.work import Work
-from simulator.passes.pipeline.turns import within
 
 HOST = "host"
 """The queue of what issues kernels."""
@@ -176,7 +175,7 @@ class _Walks:
             self._known[name] = (self._paths(walks[0], name), self._paths(walks[1], name))
         rows = self._rows[name, False]
         seconds = _in_queues(rows).get(self._beside, 0.0)
-        busy = _busy(rows, within(self._sort.structure.chunk.section(name)))
+        busy = _busy(rows, self._sort.structure.inside(name))
         if name != self._sort.structure.chunk.final or not self._holds_up:
             return Pass(*self._known[name], serial, replace(UNBOUND, beside=seconds), busy)
         course = self._courses.of(self._sort, (name,), rows, self._makes[name])

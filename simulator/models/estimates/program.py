@@ -17,6 +17,7 @@ from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op
 from simulator.graph.op_line import read_reference
 from simulator.ops.registry import find_kind
 from simulator.passes.pipeline.chunks import PipelineChunk
+from simulator.passes.pipeline.turns import within
 
 Ref = tuple[int, int | None]
 """A slot, and, where a block asks for another round of it than the newest, how many after its own."""
@@ -92,6 +93,7 @@ class Structure:
         self.readers: dict[str, dict[Line, None]] = {}
         self._known: dict[Op, Line] = {}
         self._around: dict[Line, Around] = {}
+        self._inside: dict[str, frozenset[str]] = {}
         self._group_of = {name: group for group in chunk.fuse for name in group}
         self.sections = {(name, False): self._section(chunk.section(name)) for name in SECTIONS}
         last = {(name, True): self._section(chunk.section(name, True)) for name in SECTIONS if name in chunk.last}
@@ -100,6 +102,12 @@ class Structure:
     def section(self, name: str, last: bool = False) -> tuple[Lines, ...]:
         """The lines of a section, as the last microbatch has them or any other."""
         return self.sections.get((name, last), self.sections[name, False])
+
+    def inside(self, name: str) -> frozenset[str]:
+        """The names of what begins and ends while a section of any microbatch goes on."""
+        if name not in self._inside:
+            self._inside[name] = within(self.chunk.section(name))
+        return self._inside[name]
 
     def slot(self, name: str) -> int:
         """The number of a name."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from simulator.graph.owners import OWNERS
-from simulator.models.estimates.lives import Lives, Span
+from simulator.models.estimates.memory.lives import Lives, Span
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,174 @@
+"""What a chunk holds: bytes that are given, and how each of its passes moves the level.
+
+Model: weights, states of the optimizer and sums of gradients are given, and so is what each microbatch brings along; a pass
+moves the level by what it keeps for a later one or lets go of (`held`), given how long that lives (`lives`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from simulator.graph.items import Tensor
+from simulator.graph.owners import OWNERS
+from simulator.models.estimates.chunks import ChunkSort
+from simulator.models.estimates.memory.held import Rise, Sizes, Swing, rises_of, swings_of
+from simulator.models.estimates.memory.lives import Lives, Part, lives_of, rounds_of
+from simulator.models.estimates.passes import PASSES
+from simulator.models.estimates.rows import Binder, Rows
+from simulator.ops.kernel import maker_of
+
+Key = tuple[str, bool]
+"""A pass, and whether it is that of the last microbatch."""
+
+Move = TypeVar("Move", Swing, Rise)
+
+_NUMBER = {owner: at for at, owner in enumerate(OWNERS)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """What a chunk holds: `given` once, `each`: given for each microbatch, by owner; how passes move it, and, `sure`, how
+    they move what every run holds; `late`: how, where what goes to the host goes as late as it may."""
+
+    given: Any
+    each: Any
+    passes: Mapping[Key, Swing]
+    sure: Mapping[Key, Rise]
+    late: Mapping[Key, Rise] | None
+
+
+@dataclass
+class Holdings:
+    """What chunks hold; lives are the same for all configurations of a structure."""
+
+    _known: dict[tuple[ChunkSort, bool, tuple[int, ...]], tuple[Lives, Lives]] = field(default_factory=dict)
+
+    _kinds: dict[ChunkSort, _Kinds] = field(default_factory=dict)
+
+    def of(self, sort: ChunkSort, rows: Mapping[Key, Rows], binder: Binder, is_sent: bool) -> Held:
+        """What a chunk holds; `is_sent`: what it takes in comes from another chip."""
+        plain, last, more = self._lives(sort, rows)
+        if sort not in self._kinds:
+            self._kinds[sort] = _Kinds(sort, rows)
+        sizes = self._kinds[sort].sizes(rows, binder)
+        taken = {slot for part in ("forward", "backward") for slot in sort.takes(part)}
+        given, each = np.zeros(len(OWNERS)), np.zeros(len(OWNERS))
+        if is_sent and sort.is_buffered:
+            # what is received lies in a buffer that is there from the begin, for each microbatch
+            for slot in taken:
+                each[sizes.owner[slot]] += sizes.nbytes[slot]
+            sizes = _without(sizes, tuple(taken))
+        certain = sizes if is_sent else _without(sizes, (*sort.takes("forward"), *sort.takes("backward")))
+        passes = _named(swings_of(plain, sizes, plain.whole, more, since=1), swings_of(last, sizes, last.whole, more))
+        sure = _named(rises_of(plain, certain, plain.sure, more, since=1), rises_of(last, certain, last.sure, more))
+        late = None
+        if plain.late is not None or last.late is not None:
+            ends = plain.late or plain.whole, last.late or last.whole
+            late = _named(rises_of(plain, sizes, ends[0], more, since=1), rises_of(last, sizes, ends[1], more))
+        shared = {sort.structure.slots.get(name) for name in sort.begun}
+        for slot, (times, by_round, part) in last.given.items():
+            if slot not in taken:
+                total = given if slot in shared or part in ("begin", "end") else each
+                total[sizes.owner[slot]] += (times + more * by_round) * sizes.nbytes[slot]
+        return Held(given, each, passes, sure, late)
+
+    def _lives(self, sort: ChunkSort, rows: Mapping[Key, Rows]) -> tuple[Lives, Lives, int]:
+        """The lives of any microbatch and of the last, and how many more rounds there are than in those."""
+        names = ("begin", *PASSES)
+        plain = [self._part(sort, name, rows[name, False], _fetched(sort, name, rows)) for name in names]
+        last = [
+            # behind the last backward pass none is left to fetch for
+            self._part(sort, name, rows[name, name in PASSES], _fetched(sort, name, rows) if name == "forward" else ())
+            for name in (*names, "end")
+        ]
+        long, few = rounds_of([*plain, *last])
+        counts = tuple(min(stretch.count, few or stretch.count) for part in (*plain, *last) for stretch in part.rows)
+        key = sort, bool(few), counts
+        if key not in self._known:
+            self._known[key] = lives_of(plain, (long, few)), lives_of(last, (long, few))
+        return *self._known[key], long - few
+
+    @staticmethod
+    def _part(sort: ChunkSort, name: str, rows: Rows, fetched: tuple[int, ...]) -> Part:
+        return Part(
+            name=name,
+            rows=rows,
+            takes=sort.takes(name),
+            gives=sort.gives(name),
+            stays=sort.stays(name),
+            fetched=fetched,
+            ahead=sort.chunk.stored.parallel.prefetch,
+        )
+
+
+def _fetched(sort: ChunkSort, name: str, rows: Mapping[Key, Rows]) -> tuple[int, ...]:
+    """The slots of what the pass behind one fetches before that is over: what the first rounds of its first block do."""
+    behind = {"forward": "backward", "backward": "forward"}.get(name)
+    block = next((stretch for stretch in rows[behind, False] if stretch.block), None) if behind else None
+    if block is None or not sort.structure.chunk.paced:
+        return ()
+    paced = {sort.structure.slot(each) for each in sort.structure.chunk.paced}
+    made = tuple(slot for place in block.places for slot in place.makes[: place.written] if slot in paced)
+    return made * min(sort.chunk.stored.parallel.prefetch + 1, block.count)
+
+
+def _named(middle: Sequence[Move], whole: Sequence[Move]) -> dict[Key, Move]:
+    """Moves by their passes: those of any microbatch, behind the begin, and those of the last."""
+    found = {(name, False): swing for name, swing in zip(PASSES, middle[1:], strict=True)}
+    return found | {(name, True): swing for name, swing in zip(("begin", *PASSES, "end"), whole, strict=True)}
+
+
+def _without(sizes: Sizes, slots: Sequence[int]) -> Sizes:
+    """Sizes without some slots, which the chunk before has already."""
+    nbytes = sizes.nbytes.copy()
+    nbytes[list(slots)] = 0.0
+    return Sizes(nbytes, sizes.owner)
+
+
+class _Kinds:
+    """What is in the slots of a sort of chunk, for all configurations: owners, and tensors of one kind once."""
+
+    def __init__(self, sort: ChunkSort, rows: Mapping[Key, Rows]) -> None:
+        structure = sort.structure
+        self._owner = np.full(len(structure.slots), _NUMBER["activations"])
+        self._kind = np.zeros(len(structure.slots), dtype=np.int64)
+        numbers: dict[tuple[Any, ...], int] = {}
+        self._tensors: list[Tensor] = []
+        beside: dict[str, int] = {}
+        for name, slot in structure.slots.items():
+            self._owner[slot] = _NUMBER[sort.roles.get(maker_of(name)[0], "activations")]
+            tensor = structure.types.get(name)
+            if tensor is None:
+                beside[name] = slot
+                continue
+            number = numbers.setdefault((tensor.dtype, tensor.dims, tensor.memory), len(numbers))
+            if number == len(self._tensors):
+                self._tensors.append(tensor)
+            self._kind[slot] = number
+        self._beside = list(beside.values())
+        self._written = _written(rows, beside)
+
+    def sizes(self, rows: Mapping[Key, Rows], binder: Binder) -> Sizes:
+        """Bytes and owners of all slots: of a tensor what it takes on a chip, of what is made beside one what is written."""
+        nbytes = np.asarray([binder.nbytes(tensor) for tensor in self._tensors])[self._kind]
+        nbytes[self._beside] = 0.0
+        for slot, (key, stretch, kernel, write) in self._written.items():
+            access = rows[key][stretch].kernels[kernel].writes[write]
+            nbytes[slot] = access.nbytes if access.memory == "hbm" else 0.0
+        return Sizes(nbytes, self._owner)
+
+
+def _written(rows: Mapping[Key, Rows], beside: Mapping[str, int]) -> dict[int, tuple[Key, int, int, int]]:
+    """The last write of what is made beside tensors, by slot: section, stretch, kernel and place among its writes."""
+    found: dict[int, tuple[Key, int, int, int]] = {}
+    for key, stretches in rows.items():
+        for at, stretch in enumerate(stretches):
+            for number, kernel in enumerate(stretch.kernels):
+                for place, access in enumerate(kernel.writes):
+                    if access.tensor in beside and access.memory == "hbm":
+                        found[beside[access.tensor]] = key, at, number, place
+    return found
