@@ -6,14 +6,17 @@ that differ only in their place along one of them are an axis group, which is wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 from hw import Axis, Router, Topology
 from hw.network import GRAPH, ROUTES, WIRINGS, routed_axis
 from hw.rows import largest
 from simulator.collectives.transfer import Message, Way
+
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True)
@@ -104,16 +107,23 @@ class Group:
             back[number] = there[here.index(number)]
         return back
 
-    def along(self, piece: Axis) -> Iterator[AxisGroup]:
+    def along(self, piece: Axis) -> Sequence[AxisGroup]:
         """Its chips along one piece, group by group."""
+        if piece not in self._along:
+            self._along[piece] = self._lines(piece)
+        return self._along[piece]
+
+    @cached_property
+    def _along(self) -> dict[Axis, Sequence[AxisGroup]]:
+        return {}
+
+    def _lines(self, piece: Axis) -> Sequence[AxisGroup]:
         if len(self.pieces) == 1:
-            yield self.as_one
-            return
+            return [self.as_one]
         lines: dict[int, list[int]] = {}
         for at, chip in enumerate(self.chips):
             lines.setdefault(at - piece.place(at) * piece.stride, []).append(chip)
-        for chips in lines.values():
-            yield AxisGroup(self, chips, piece)
+        return [AxisGroup(self, chips, piece) for chips in lines.values()]
 
     @cached_property
     def place_of(self) -> Mapping[int, int]:
@@ -123,11 +133,12 @@ class Group:
 
 @dataclass(frozen=True)
 class AxisGroup:
-    """Chips of a group along one axis, in order."""
+    """Chips of a group along one axis, in order; `known`: what has been worked out `once` of them."""
 
     group: Group
     chips: Sequence[int]
     axis: Axis
+    known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def topology(self) -> Topology:
@@ -173,3 +184,16 @@ class AxisGroup:
         """One wire as the way of a message."""
         here = self.topology.wires[wire]
         return Way((wire,), here.latency_s + here.message_s)
+
+
+def once(work: Callable[[AxisGroup], Told]) -> Callable[[AxisGroup], Told]:
+    """Work that is the same for all bytes that chips along an axis exchange, and is done once for each such group."""
+
+    @wraps(work)
+    def of(along: AxisGroup) -> Told:
+        if work not in along.known:
+            along.known[work] = work(along)
+        found: Told = along.known[work]
+        return found
+
+    return of

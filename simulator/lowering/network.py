@@ -54,11 +54,18 @@ class Network:
     _busiest: dict[Traffic, float] = field(default_factory=dict)
     _walks: dict[int, list[int]] = field(default_factory=dict)
     _tours: dict[tuple[tuple[int, ...], int | None], Sequence[int]] = field(default_factory=dict)
+    _lone: dict[tuple[Communication, int], Group] = field(default_factory=dict)
+    _like: Network | None = None
 
     def __post_init__(self) -> None:
-        topology = self.system.topology
-        self.router = Router(topology, self.options.routing, by_axes=True) if topology is not None else None
-        self._sends = Router(topology, self.options.routing) if topology is not None else None
+        topology, like = self.system.topology, self._like
+        if topology is None:
+            self.router = self._sends = None
+        elif like is not None:
+            self.router, self._sends = like.router, like._sends
+        else:
+            self.router = Router(topology, self.options.routing, by_axes=True)
+            self._sends = Router(topology, self.options.routing)
         joining: Sequence[Wire] = topology.wires if topology is not None else ()
         self.host = HostPorts(self.system, len(joining))
         self.wires: list[Wire] = [*joining, *self.host.wires]
@@ -66,6 +73,10 @@ class Network:
         self.rates = rates.all(self.wires)
         self._rates = array_of(self.rates, np.float64)
         self._delays = Delays(self.system, self.options, self.wires)
+
+    def under(self, system: System) -> Network:
+        """The same wires under another mesh; how messages find their way is known already."""
+        return Network(system, self.options, _like=self)
 
     def phase_seconds(self, transfer: Transfer) -> float:
         """Seconds of a transfer without latency: the slowest wire of each phase, phase after phase."""
@@ -262,8 +273,13 @@ class Network:
         members = self.system.groups(communication.axes)[number]
         if self.router is None:
             return Joined(members, Transfer())
+        # how chips lie does not depend on how many bytes they exchange, nor, but for some, on how
+        kind = communication.kind if communication.kind in (*_CHAINS, "permute") else ""
+        key = replace(communication, kind=kind, nbytes=0.0), number
         try:
-            return self._priced(communication, number, members, self._group(members, communication))
+            if key not in self._lone:
+                self._lone[key] = self._group(members, communication)
+            return self._priced(communication, number, members, self._lone[key])
         except ValueError as error:
             raise RunError(str(error)) from None
 

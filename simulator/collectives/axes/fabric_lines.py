@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from hw.rows import Tally, distinct, largest
-from simulator.collectives.group import AxisGroup
+from simulator.collectives.group import AxisGroup, once
 
 
+@once
 def ports(along: AxisGroup) -> list[int]:
     """The wires from the chips of a line into its fabric, and from there to them."""
     level, topology = along.axis.level, along.topology
     return [port(chip, level) for chip in along.chips for port in (topology.port_out, topology.port_in)]
 
 
+@once
 def shared_trunks(along: AxisGroup) -> list[tuple[tuple[int, ...], int]]:
     """The wires of each trunk, one way, that some chips of the line, but not all, are behind, and how many are."""
     here = set(along.chips)
@@ -35,6 +37,7 @@ def fabric_latency(along: AxisGroup) -> float:
     return largest(fabric_distances(along), default=0.0)
 
 
+@once
 def fabric_distances(along: AxisGroup) -> Mapping[float, int]:
     """How many chips are how far from one of them through a fabric, in seconds; from one that is far from others."""
     trunks = along.topology.trunks(along.axis.level)

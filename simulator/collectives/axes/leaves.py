@@ -14,12 +14,13 @@ from collections.abc import Sequence
 
 from hw.rows import smallest
 from simulator.collectives.flight import at_once
-from simulator.collectives.group import AxisGroup
+from simulator.collectives.group import AxisGroup, once
 from simulator.collectives.transfer import Message, Transfer, added
 
 Leaves = Sequence[Sequence[int]]
 
 
+@once
 def leaves_of(along: AxisGroup) -> Leaves | None:
     """The chips behind each crowded trunk; None where everyone can send to everyone at the pace of the ports."""
     topology, level, here = along.topology, along.axis.level, set(along.chips)

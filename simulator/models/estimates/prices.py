@@ -71,12 +71,12 @@ class Price:
 class Prices:
     """Prices of kernels on a system under a mesh."""
 
-    def __init__(self, system: System, options: RunOptions) -> None:
+    def __init__(self, system: System, options: RunOptions, network: Network | None = None) -> None:
         self.system, self.options = system, options
         # a step's chips all wait for each other, if only for their gradients
         self.plan = Plan(system, OpGraph({}, ()), options, slowest_of=system.size)
         self._variants = Variants(self.plan, SystemResources(system, options, self.plan.program))
-        self.network = Network(system, options)
+        self.network = network or Network(system, options)
         self._transfers: dict[Communication, Joined] = {}
         self._places: dict[int, int] = {}
         self._numbers: dict[str, int] = {}
@@ -87,8 +87,8 @@ class Prices:
         self._issue_s = costs_of(options, system.kinds[0], recorded=True) if eager else None
 
     def under(self, system: System) -> Prices:
-        """The same chips under another mesh; what kernels take on a chip is known already."""
-        found = Prices(system, self.options)
+        """The same chips under another mesh; what kernels take on a chip, and how messages go, is known already."""
+        found = Prices(system, self.options, self.network.under(system))
         found._variants, found._slower = self._variants, self._slower
         return found
 
