@@ -7,9 +7,10 @@ between configurations of a model (the structure of its chunks, kernels of one s
 - `lower_bound` and `t_*`: the work of the busiest resource, as in a run: equal to a run's where no two groups of a
   collective share a wire, else at most that.
 - `earliest`: no run ends before: dependencies and queues in program order, every kernel alone. A run in which nothing
-  contends takes that, but for what a pass leaves to the next one in queues other than compute.
-- `expected`: the same where kernels beside collectives have the cores that these leave them, as in a run of
-  `calibration: measured`; else `earliest`. No bound.
+  contends takes that, but for what a pass leaves to the next one in queues other than compute. Queues that run what is ready
+  (`run.order`, and pipelines whose passes are paired) may be faster: of those it is `lower_bound`.
+- `expected`: the same in program order, where kernels beside collectives have the cores that these leave them, as in a run
+  of `calibration: measured`. No bound.
 - `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, with what goes on beside it as
   early as it may: no run's is above, but for what pipelines receive early or still send, and what waits to be reduced or to
   go to the host. `most_memory`: the same, with that: what goes to the host is there until it is fetched back, and what comes
@@ -42,7 +43,7 @@ from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.training import Step, Training
 from simulator.options import RunOptions
-from simulator.passes.pipeline.schedules import check_schedule
+from simulator.passes.pipeline.schedules import PAIRED, check_schedule
 
 _KEPT = 200
 """So many chunks are kept for the next configuration, which may differ in its schedule only."""
@@ -148,7 +149,8 @@ class Estimator:
                 found.append(error)
         ends = earliest_of([pipe for pipe, _ in pipes.values()])
         for (at, (_, bounded)), end in zip(pipes.items(), ends, strict=True):
-            found[at] = replace(bounded, earliest=max(end, bounded.lower_bound or 0.0))
+            lower = bounded.lower_bound or 0.0
+            found[at] = replace(bounded, earliest=max(end, lower) if self._in_order(pipes[at][0].schedule) else lower)
         return found
 
     def _parts(self, parallel: Parallel, training: Training) -> _Parts:
@@ -156,7 +158,11 @@ class Estimator:
         laid = self._laid(parallel, training)
         pipe, works = laid.timed(*self._priced(parallel), self._courses)
         slowed = laid.slowed(*self._priced(parallel), self._courses)
-        return _Parts(pipe, slowed, works, tuple(laid.of_held(stages_memory)))
+        return _Parts(pipe, slowed, works, tuple(laid.of_held(stages_memory)), self._in_order(pipe.schedule))
+
+    def _in_order(self, schedule: str) -> bool:
+        """Whether queues run a program in its order, and not what is ready."""
+        return self._options.order == "program" and schedule not in PAIRED
 
     def _laid(self, parallel: Parallel, training: Training) -> Laid:
         """The chunks of a configuration, as far as memory depends on them. Raises SpecError where it cannot be built."""
@@ -202,12 +208,13 @@ class Estimator:
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What an estimate is made of: the pipeline in seconds, that beside collectives that hold cores, if there are any, the
-    work of a chip of each stage, and what it holds."""
+    work of a chip of each stage, what it holds, and whether queues go in program order."""
 
     pipe: Pipe
     slowed: Pipe | None
     works: Sequence[Work]
     memory: tuple[StageMemory, ...]
+    in_order: bool
 
 
 def _estimates(parts: Sequence[_Parts]) -> list[Estimate]:
@@ -223,7 +230,7 @@ def _estimate(parts: _Parts, bounds: Bounds, expected: float) -> Estimate:
     lower = lower_of(times, works)
     return Estimate(
         lower_bound=lower,
-        earliest=max(bounds.earliest, lower),
+        earliest=max(bounds.earliest, lower) if parts.in_order else lower,
         expected=max(bounds.earliest, lower, expected),
         upper_bound=bounds.serial,
         matrix_flops=max(work.matrix_flops for work in works),
