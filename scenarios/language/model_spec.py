@@ -139,6 +139,9 @@ class ParallelSpec(Spec):
         default=1.0, description="tokens of the fullest expert, over the mean"
     )
     overlap_gradients: Flag = Field(default=True, description="gradients are reduced beside the backward pass")
+    overlap_tensor: Flag = Field(
+        default=True, description="backwards, sums over tensor-parallel chips go on beside the gradients of weights"
+    )
     expert_nodes: Count = Field(
         default=1, description="nodes over which ep lies: a token is sent once to each that has experts for it"
     )

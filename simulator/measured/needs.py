@@ -37,7 +37,15 @@ def costs_of(options: RunOptions, chip: Chip, recorded: bool) -> Callable[[Kerne
     first = own.compiled_s if options.dispatch == "compiled" else eager
     # of several kernels of one op a library issues all but the first without Python
     others = own.compiled_s if options.dispatch == "fused" else first
-    return lambda kernel: first + others * (library_kernels(kernel, times, fused) - 1)
+    if options.dispatch != "eager":
+        return lambda kernel: first + others * (library_kernels(kernel, times, fused) - 1)
+    return lambda kernel: first * max(library_kernels(kernel, times, fused), _scripted(kernel))
+
+
+def _scripted(kernel: Kernel) -> int:
+    """Ops without a matmul that are one kernel: a script has joined them, whose interpreter goes through them one by one.
+    What a matmul ends in is an argument of its call."""
+    return 1 if kernel.contractions else len(kernel.works)
 
 
 @dataclass(frozen=True, slots=True)

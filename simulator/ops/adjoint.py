@@ -12,11 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from simulator.graph.dtypes import is_narrow
 from simulator.graph.items import Op, Tensor
 
 Options = Sequence[tuple[str, str]]
+
+
+class Piece(NamedTuple):
+    """The gradient of a part of a tensor along a dim."""
+
+    tensor: Tensor
+    axis: str
 
 
 @dataclass
@@ -31,6 +39,7 @@ class Adjoint:
     named: Callable[[Tensor], str]
     ops: list[Op] = field(default_factory=list)
     found: list[tuple[int, Tensor]] = field(default_factory=list)
+    pieces: list[tuple[int, Piece]] = field(default_factory=list)
 
     def wants(self, place: int) -> bool:
         """Whether an input wants its gradient."""
@@ -40,6 +49,11 @@ class Adjoint:
         """`tensor` is a part of the gradient of an input, as it stands."""
         if self.wants(place):
             self.found.append((place, tensor))
+
+    def place(self, place: int, tensor: Tensor, axis: str) -> None:
+        """`tensor` is the gradient of a part of an input along `axis`, to be put together with those of the other parts."""
+        if self.wants(place):
+            self.pieces.append((place, Piece(tensor, axis)))
 
     def make(self, place: int, kind: str, *inputs: Tensor, options: Options = ()) -> None:
         """Give an input what an op of `kind` makes of some tensors."""

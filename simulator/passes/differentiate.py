@@ -2,7 +2,8 @@
 
 Model: reverse mode over ops and blocks. A block is walked backwards, from its last round to its first, by a block whose
 rounds read what the same round of the forward pass left behind (`h@round`). The gradient of tensor `h` is called `dh`;
-where several ops use h, each makes its part (`dh_q`, `dh_k`) and they are added up in the order in which they come.
+where several ops use h, each makes its part (`dh_q`, `dh_k`) and they are added up in the order in which they come; those of
+parts of h (`part`) are put one behind the other by a kernel, as autograd does behind a split.
 Gradients that are partial sums are added up over their axes where they are those of activations, before anything uses
 them; those of weights are left as they are, for whoever steps the weights.
 Recomputation: ops in `recompute` are run again in the backward pass, right before what needs them, marked
@@ -22,7 +23,7 @@ from hw import RunError
 from simulator.graph.dtypes import is_narrow
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor
 from simulator.graph.op_graph import OpGraph
-from simulator.ops.adjoint import Adjoint
+from simulator.ops.adjoint import Adjoint, Piece
 from simulator.ops.registry import find_kind
 
 _HERE = (Round(0, relative=True),)
@@ -96,6 +97,7 @@ class _Walk:
         self.remakes: Mapping[str, Remake] = {}
         self.whole: frozenset[str] = frozenset()
         self.parts: dict[str, list[Tensor]] = {name: [tensor] for name, tensor in seeds.items()}
+        self.pieces: dict[str, list[Piece]] = {}
         self.made: dict[str, Op] = {}
         self.again: dict[str, Tensor] = {}
         self.names: set[str] = set()
@@ -154,6 +156,9 @@ class _Walk:
         self.out += self._recomputed(adjoint.ops)
         for place, tensor in adjoint.found:
             self.parts.setdefault(op.inputs[place].name, []).append(tensor)
+        for place, piece in adjoint.pieces:
+            self.parts.setdefault(op.inputs[place].name, [])
+            self.pieces.setdefault(op.inputs[place].name, []).append(piece)
 
     def _saved(self, tensor: Tensor) -> Tensor:
         """A tensor of the forward pass as the backward pass asks for it."""
@@ -194,7 +199,7 @@ class _Walk:
 
     def _gathered(self, name: str, weights: bool, takes_sums: bool = False) -> Tensor:
         """The whole gradient of a tensor: its parts added up, and over chips where it is an activation's."""
-        parts = self.parts[name]
+        parts = [*self.parts[name], *self._put_together(name)]
         total = parts[0]
         for at, part in enumerate(parts[1:], start=2):
             total, part = self._alike(total, part, name)
@@ -205,6 +210,16 @@ class _Walk:
             total = self._summed(total, total.partial, self._told(self._fresh(f"d{name}_whole"), name))
         self.parts[name] = [total]
         return total
+
+    def _put_together(self, name: str) -> list[Tensor]:
+        """The gradient of a tensor that was read in parts: theirs, one behind the other, in the order of the parts."""
+        pieces = self.pieces.pop(name, [])
+        if not pieces:
+            return []
+        like = replace(self.made[name].output, partial=pieces[0].tensor.partial)
+        inputs = tuple(piece.tensor for piece in reversed(pieces))
+        called = self._told(self._fresh(f"d{name}"), name)
+        return [self._add("concat", inputs, called, like, (("axis", pieces[0].axis),))]
 
     def _alike(self, one: Tensor, other: Tensor, name: str) -> tuple[Tensor, Tensor]:
         """Two parts of a gradient with the same partial sums: what only one of them has is added up first."""

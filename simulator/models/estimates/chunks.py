@@ -7,7 +7,7 @@ often a run of blocks repeats, where that is all that is counted in it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
@@ -45,7 +45,7 @@ class ChunkSort:
         """The slots of what a section gives on to another chunk."""
         items = self.structure.chunk
         given = {"forward": items.makes, "backward": items.makes_back}.get(name, ())
-        return tuple(map(self.structure.slot, given))
+        return self._behind(given)
 
     def stays(self, name: str) -> tuple[int, ...]:
         """The slots of what a section makes that is held until the step is over, whoever reads it."""
@@ -53,7 +53,7 @@ class ChunkSort:
             return ()
         items = self.structure.chunk
         made = {"forward": (*items.makes, *items.held), "backward": items.makes_back}.get(name, ())
-        return tuple(map(self.structure.slot, made))
+        return self._behind(made)
 
     @property
     def is_buffered(self) -> bool:
@@ -65,7 +65,11 @@ class ChunkSort:
     @property
     def seed(self) -> int:
         """The slot of what the last chunk makes, from which its backward pass begins."""
-        return self.structure.slot(self.chunk.ends.makes.name)
+        return self._behind((self.chunk.ends.makes.name,))[0]
+
+    def _behind(self, names: Iterable[str]) -> tuple[int, ...]:
+        """The slots of what is made, behind what may be a view of it."""
+        return tuple(slot for name in names for slot, _ in self.structure.refs(name))
 
     @property
     def reductions(self) -> frozenset[str]:

@@ -47,6 +47,9 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
         a = write.op("copy", a, out="at", shape=shape)
     if shapes.exchanges:
         a = heads_for_tokens(write, shapes, a)
+    if shapes.keeps_attended:
+        # the output's matmul keeps what it multiplies; what runs again makes its own
+        a = write.op("view", a, out="akept", shape=a.dims)
     return heads_joined(write, shapes, a)
 
 
@@ -60,15 +63,37 @@ def heads_joined(write: Writer, shapes: Shapes, a: Tensor) -> Tensor:
 
 def queries_keys_values(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of a chip's tokens, normed and rotated where the model does that."""
-    if shapes.model.attention.fused:
-        x = write.narrow(x)
-    q = _heads(write, shapes, x, "q", "heads", shapes.layout.tensor)
-    k, v = (_heads(write, shapes, x, name, "kv", shapes.kv_axes) for name in ("k", "v"))
+    q, k, v = _projected(write, shapes, x)
     if shapes.model.attention.qk_norm != "none":
         q, k = (head_norm(write, each) for each in (q, k))
     if shapes.model.position.kind == "rope":
         q, k = (write.op("rope", each, out=f"{base_name(write, each)}r", shape=each.dims) for each in (q, k))
     return q, k, v
+
+
+def _projected(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What matmuls make of tokens: each for itself, or all by one, of which they are parts (Transformer Engine makes values
+    contiguous where queries and keys are elsewhere: pytorch/attention, get_qkv_layout)."""
+    axes = shapes.layout.tensor
+    if not shapes.one_matmul:
+        if shapes.model.attention.fused:
+            x = write.narrow(x)
+        q = _heads(write, shapes, x, "q", "heads", axes)
+        return (
+            q,
+            _heads(write, shapes, x, "k", "kv", shapes.kv_axes),
+            _heads(write, shapes, x, "v", "kv", shapes.kv_axes),
+        )
+    made = _heads(write, shapes, x, "qkv", "qkv", axes)
+
+    def part(name: str, heads: str) -> Tensor:
+        return write.op("part", made, out=name, shape=shapes.heads(heads, axes), dtype=made.dtype, axis="qkv")
+
+    if not (shapes.joined and shapes.model.position.kind == "rope"):
+        return part("q", "heads"), part("k", "kv"), part("v", "kv")
+    # rotated queries and keys lie elsewhere, and the library's attention takes no values between what others were
+    q, k, v = part("q", "heads"), part("k", "kv"), part("vpart", "kv")
+    return q, k, write.op("copy", v, out="v", shape=v.dims, dtype=v.dtype)
 
 
 def _heads(write: Writer, shapes: Shapes, x: Tensor, name: str, heads: str, axes: str) -> Tensor:

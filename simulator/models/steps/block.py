@@ -48,14 +48,17 @@ def _residual(
     places = shapes.model.norm.places
     inside = x if places == "post" else norm(write, shapes, x, f"n{number}")
     made = inner(inside)
+    joined = [made] if write.ops[-1].kind == "add" and not any(made.name in group for group in write.fuse) else []
     if shapes.dropout:
         made = dropped(write, made)
+        joined.append(made)
     if places == "sandwich":
-        made = norm(write, shapes, made, f"p{number}")
-    if places != "post":
-        return write.op("add", x, made, out=out, shape=shapes.stream, dtype=write.wide)
-    total = write.op("add", x, made, out=f"t{number}", shape=shapes.stream, dtype=write.wide)
-    return norm(write, shapes, total, out, f"n{number}")
+        made, joined = norm(write, shapes, made, f"p{number}"), []
+    total = f"t{number}" if places == "post" else out
+    summed = write.op("add", x, made, out=total, shape=shapes.stream, dtype=write.wide)
+    if write.joins_sums and joined:
+        write.together(*joined, summed)
+    return summed if places != "post" else norm(write, shapes, summed, out, f"n{number}")
 
 
 def _side_by_side(write: Writer, shapes: Shapes, block: Block, x: Tensor, out: str, attention: Attend) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.owners import Owner
@@ -16,6 +17,7 @@ from simulator.models.steps.buffers import Stored
 from simulator.models.steps.carried_out.passes import carried_out
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.megatron.added import added_by_matmuls
+from simulator.models.steps.megatron.rescaled import clipped, over_all, unscaled
 from simulator.models.steps.offloading.activations import activations_on_host
 from simulator.models.steps.offloading.optimizer import stepped_from_host
 from simulator.models.steps.parts import Part
@@ -277,13 +279,17 @@ class Chunk:
             whole += [ops[-1].name for buffer in part.buffers if (ops := summed[buffer.name][0])]
         exchanged = {buffer.name: tie.ops(reduced) for buffer, tie, reduced in self._tied()}
         items += [op for ops in exchanged.values() for op in ops]
+        found = {name: made for name, (_, made) in summed.items()}
         # what is reduced behind the backward pass is not read or stepped beside that either
-        norms = self._norms(items, {name: made for name, (_, made) in summed.items()}, whole) or whole
         for part in self.parts:
-            steps: list[Op] = []
+            items += part.for_each(over_all(part.buffers, found, partial(unscaled, stored=self.stored, after=whole)))
+        norms = self._norms(items, found, whole) or whole
+        clip = partial(clipped, stored=self.stored, norms=norms if self.optimizer.clips else [])
+        for part in self.parts:
+            steps = over_all(part.buffers, found, clip)
             for buffer in part.buffers:
                 awaited = [*norms, *(op.name for op in exchanged.get(buffer.name, ())[-1:])]
-                step = self.stored.stepped(buffer, summed[buffer.name][1], self.optimizer.kind, awaited)
+                step = self.stored.stepped(buffer, found[buffer.name], self.optimizer.kind, awaited)
                 steps += stepped_from_host(step) if "optimizer" in self.stored.offload else [step]
             items += part.for_each(steps)
         if self.held:

@@ -48,8 +48,9 @@ class Parallel:
     `sequence`: tokens are sharded over T between tensor-parallel regions. `order`: from the innermost axis outwards.
     `layers`: how many each pipeline chunk has, from the first; as even as can be where it is not said, the last and the
     first with fewer, since head and embedding stand there. `overlap_gradients`: gradients are reduced beside the backward
-    pass, layer by layer, and not after it. `prefetch`: layers whose weights are gathered ahead of their turn (ZeRO-3); 0:
-    each when it is needed. `imbalance`: tokens of the fullest expert over those of the mean one. `context`:
+    pass, layer by layer, and not after it. `overlap_tensor`: in the backward pass sums over tensor-parallel chips go on
+    beside the gradients of weights, and not behind them. `prefetch`: layers whose weights are gathered ahead of their turn
+    (ZeRO-3); 0: each when it is needed. `imbalance`: tokens of the fullest expert over those of the mean one. `context`:
     how chips of the context axis attend: over gathered keys and values (Llama 3), each over some heads of the whole
     sequence, exchanged for tokens (DeepSpeed-Ulysses), or over keys and values that go round (ring attention).
     `shard`: replicas among which ZeRO shares out, the innermost ones; groups of so many hold copies (hybrid sharding, HSDP);
@@ -70,6 +71,7 @@ class Parallel:
     sequence: bool = True
     order: Sequence[str] = tuple(AXES)
     overlap_gradients: bool = True
+    overlap_tensor: bool = True
     prefetch: int = 1
     layers: tuple[int, ...] = ()
     imbalance: float = 1.0

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from simulator.graph.items import Items, Op, Repeat, Tensor
+from simulator.graph.items import Dim, Items, Op, Repeat, Tensor
 from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, runs
 from simulator.models.description import Transformer
@@ -100,6 +100,9 @@ class PartMaker:
         """Embedding, runs of blocks, head and loss, as far as the chunk has them."""
         found: list[Part] = []
         stream = self.taken
+        if not self.where.opens and self._sends_parts:
+            found.append(self._arrived(stream))
+            stream = found[-1].makes
         if self.where.opens and (self.model.embedding is not None or self.model.patches is not None):
             found.append(self._first())
             stream = found[-1].makes
@@ -108,13 +111,45 @@ class PartMaker:
             stream = found[-1].makes
         if self.where.closes:
             found.append(self._last(stream, found[0] if found else None))
+        elif self._sends_parts and found:
+            found.append(self._leaving(stream))
         return found
 
     @property
     def taken(self) -> Tensor:
         """What the chunk takes in where it is not the first."""
         write = self._writer()
+        if self._sends_parts:
+            return write.tensor("xpart", self._in_parts, write.wide)
         return write.tensor("x", self.shapes.stream, write.wide)
+
+    @property
+    def _sends_parts(self) -> bool:
+        """Whether each chip of a stage sends its part of what they all have, which the next stage's gather: Megatron-LM
+        (Narayanan et al. 2021, section 4.1)."""
+        layout, parallel = self.shapes.layout, self.stored.parallel
+        whole = parallel.pp > 1 and bool(layout.tensor) and not layout.sequence
+        return self.stored.megatron and whole and self.sizes["seq"] % (parallel.tp * parallel.cp) == 0
+
+    @property
+    def _in_parts(self) -> tuple[Dim, ...]:
+        """The stream, a part of it on each chip of the tensor axis."""
+        batch, tokens, width = self.shapes.stream
+        return batch, Dim(tokens.size, tokens.axes + self.shapes.layout.tensor), width
+
+    def _arrived(self, part: Tensor) -> Part:
+        """What came in parts, gathered; it is kept whole."""
+        write = self._writer()
+        x = write.op(
+            "all_gather", part, out="x", shape=self.shapes.stream, dtype=part.dtype, over=self.shapes.layout.tensor
+        )
+        return Part(tuple(write.ops), [], x, frozenset())
+
+    def _leaving(self, y: Tensor) -> Part:
+        """The own part of what is sent."""
+        write = self._writer()
+        part = write.op("slice", y, out="ypart", shape=self._in_parts, dtype=y.dtype, over=self.shapes.layout.tensor)
+        return Part(tuple(write.ops), [], part, frozenset())
 
     def _runs(self) -> list[Run]:
         """Runs of blocks, cut where recomputing ends."""
@@ -137,6 +172,7 @@ class PartMaker:
         precision = self.stored.precision
         made = Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager is True)
         made.matmul, made.wide, made.in_rows = precision.matmul, precision.wide, self._in_rows
+        made.joins_sums = self.stored.megatron
         return made
 
     @property
@@ -219,7 +255,9 @@ class PartMaker:
         # a compiler keeps nothing that the backward pass does not read
         kept = kept if write.eager else frozenset()
         part = Part((*before, block_item), found, made, again, tuple(write.fuse), write.roles, write.remakes, kept=kept)
-        return replace(part, whole=frozenset(each.name for each in streams[1:])) if recompute == "whole" else part
+        # Megatron-LM's function runs a layer again to its end; PyTorch's stops behind the last that is read
+        to_its_end = recompute == "whole" or (recompute == "full" and self.stored.megatron)
+        return replace(part, whole=frozenset(each.name for each in streams[1:])) if to_its_end else part
 
 
 def _weight(part: Part, name: str) -> Tensor:

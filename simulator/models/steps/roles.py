@@ -63,6 +63,7 @@ def buffer_roles(
     main = stored.main(buffer).name
     found = _weight_roles(buffer, stored)
     found |= dict.fromkeys((main, f"stored{main}"), "gradients")
+    found |= dict.fromkeys((f"{step}{buffer.name}" for step in ("wide", "unscaled", "clipped")), "gradients")
     ops, packed = stored.collected(buffer, back.of, added)
     more = [op for last in (False, True) for op in stored.finished(buffer, packed, last)[0]]
     more += stored.reduced(buffer, packed)[0]

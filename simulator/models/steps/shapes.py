@@ -42,6 +42,17 @@ class Shapes:
     """Whether rows that come from other chips, which lie chip by chip, are copied into the order of a chip's experts, and
     back: a library whose experts are one tensor each, and whose all-to-all knows nothing of them, does."""
 
+    joined: bool = False
+    """Whether queries, keys and values are one matmul whatever the model says, as a library of layers has them."""
+
+    keeps_attended: bool = False
+    """Whether what attention makes is kept though it is run again, as a function that only attention stands in leaves it."""
+
+    @property
+    def one_matmul(self) -> bool:
+        """Whether queries, keys and values are one matmul: heads of keys that stand whole on chips are made apart."""
+        return (self.joined or self.model.attention.fused) and self.kv_axes == self.layout.tensor
+
     @classmethod
     def of(cls, model: Transformer, parallel: Parallel, seq: int = 0) -> Shapes:
         """The dims of a model under a parallelism, for sequences of so many tokens (0: the longest)."""

@@ -52,6 +52,7 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         "model": model.d_model,
         "heads": attention.heads,
         "kv": attention.kv_heads,
+        "qkv": attention.heads + 2 * attention.kv_heads,
         "head": attention.head_dim,
         "ff": model.ffn.d_ff or 0,
         "vocab": padded,

@@ -34,7 +34,8 @@ class Writer:
     format in which matmuls take both operands, `narrowed` what was cast to it already, by name, `casts` what was cast to
     that of activations; `wide`: the format of what no matmul makes, the wider one of activations and weights; `remakes`:
     what the backward pass makes again in another way, by name; `in_rows`: collectives gather and scatter rows of the batch,
-    so that parts of sequences are copied to their places behind the one and before the other."""
+    so that parts of sequences are copied to their places behind the one and before the other; `joins_sums`: a bias, what is
+    dropped and the sum with the stream are one kernel."""
 
     dtype: str
     weight_dtype: str
@@ -51,6 +52,7 @@ class Writer:
     casts: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     wide: str = ""
     in_rows: bool = False
+    joins_sums: bool = False
 
     def __post_init__(self) -> None:
         self.wide = self.wide or widest((self.dtype, self.weight_dtype))

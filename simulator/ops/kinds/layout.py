@@ -1,10 +1,12 @@
-"""Op kinds that say how tensors lie in memory: view, side, first, pack, and concat, which moves them.
+"""Op kinds that say how tensors lie in memory: view, part, side, first, pack, and concat, which moves them.
 
 `y:bf16[M] = view(x:bf16[B,S,D])`: the bytes of x, or some of them, under another name and other dims: a reshape, a
-weight in the flat buffer of a layer. `dk:bf16[...] = side(dq, of=k)`: what an op made beside its output. `b:bf16[N] =
-pack(g, h)`: a buffer in which the inputs lie one behind the other, as gradients lie in a bucket. `y:bf16[B,D] =
-first(x:bf16[B,S,D])`: the first element along the dim that y lacks, such as the class token of a sequence.
-None of these four is a kernel: who reads one reads what lies behind it (`simulator.ops.views`), and that stays for as long.
+weight in the flat buffer of a layer. `q:bf16[B,H,S,E] = part(qkv:bf16[B,N,S,E], axis=N)`: some of it along a dim, such as
+the queries of one matmul's queries, keys and values; parts lie one behind the other as they are written.
+`dk:bf16[...] = side(dq, of=k)`: what an op made beside its output. `b:bf16[N] = pack(g, h)`: a buffer in which the inputs
+lie one behind the other, as gradients lie in a bucket. `y:bf16[B,D] = first(x:bf16[B,S,D])`: the first element along the
+dim that y lacks, such as the class token of a sequence.
+None of these five is a kernel: who reads one reads what lies behind it (`simulator.ops.views`), and that stays for as long.
 Assumes: whoever wrote the tensors wrote them where the view or the buffer has them.
 """
 
@@ -46,6 +48,27 @@ def view(call: Call) -> Sequence[Kernel]:
     if target.nbytes > source.nbytes:
         has, whole = (show(each.nbytes, Dimension.DATA) for each in (target, source))
         raise ShapeError(f"a view has no more bytes than what it shows: {has} of {whole}", "out")
+    return []
+
+
+def _part_backward(adjoint: Adjoint) -> None:
+    """The gradient of a part, which is put together with those of the others."""
+    adjoint.place(0, adjoint.given, str(adjoint.op.option("axis")))
+
+
+@kind("part", (1, 1), {"axis": str}, as_written=True, view=True, backward=_part_backward)
+def part(call: Call) -> Sequence[Kernel]:
+    """Some of the input along the dim called `axis=`, and all of its other dims. No kernel."""
+    _unissued(call, "axis")
+    source, target = call.inputs[0], call.output
+    names = [str(dim.size) for dim in source.tensor.dims]
+    axis = call.options.get("axis")
+    if axis not in names:
+        raise ShapeError(unknown("dim", str(axis), names), "axis")
+    place = names.index(str(axis))
+    others = [(*sizes[:place], *sizes[place + 1 :]) for sizes in (source.sizes, target.sizes)]
+    if others[0] != others[1] or target.sizes[place] > source.sizes[place]:
+        raise ShapeError(f"{target.tensor.type_text} is no part of {source.tensor.type_text} along {axis}", "out")
     return []
 
 

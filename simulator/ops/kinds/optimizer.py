@@ -1,6 +1,7 @@
 """Op kinds of a training step's end: adding up gradients, and the optimizer's step, in place.
 
-`g2 = accumulate(g, new)` adds a microbatch's gradient to the sum of those before it. `w2 = adamw(w, g, m, v)` and
+`g2 = accumulate(g, new)` adds a microbatch's gradient to the sum of those before it, `g2 = rescale(g)` multiplies one by a
+number. `w2 = adamw(w, g, m, v)` and
 `w2 = sgd(w, g, momentum)` step all weights of a buffer; with one input more, the master weights in fp32, those are
 stepped and the weights are written from them.
 Bytes: every input read and every state written once: with bf16 weights, fp32 gradients, moments and masters AdamW moves
@@ -58,6 +59,12 @@ def _in_place(call: Call, states: Sequence[Shaped], flops: float, master: bool =
 def accumulate(call: Call) -> Sequence[Kernel]:
     """The second input added to the first, in place: one FLOP an element."""
     _alike(call)
+    return _in_place(call, (), 1.0)
+
+
+@kind("rescale", (1, 2), partial="every")
+def rescale(call: Call) -> Sequence[Kernel]:
+    """All of the first input multiplied by a number, in place: one FLOP an element. The number may be a second input."""
     return _in_place(call, (), 1.0)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from simulator.graph.items import Items, every_op
 from simulator.models.steps.buffers import Stored
 from simulator.models.steps.carried_out.apart import experts_apart
+from simulator.models.steps.carried_out.one_by_one import one_by_one
 from simulator.models.steps.carried_out.scaling import Scaling
 from simulator.passes.differentiate import Gradients
 
@@ -16,6 +17,9 @@ def carried_out(forward: Items, back: Gradients, stored: Stored) -> tuple[Items,
     backward = back.items
     if stored.megatron:
         forward, backward = experts_apart(forward), experts_apart(backward)
+    tensor = stored.parallel.axes("tp")
+    if tensor and not stored.parallel.overlap_tensor:
+        backward = one_by_one(backward, tensor)
     kinds = {op.name: op.kind for op in every_op((*forward, *backward))}
     scaling = Scaling(stored.precision, kinds, turned=stored.megatron or stored.pytorch, compiled=stored.pytorch)
     return scaling.of(forward), replace(back, items=scaling.of(backward))
