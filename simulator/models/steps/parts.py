@@ -143,13 +143,13 @@ class PartMaker:
         x = write.op(
             "all_gather", part, out="x", shape=self.shapes.stream, dtype=part.dtype, over=self.shapes.layout.tensor
         )
-        return Part(tuple(write.ops), [], x, frozenset())
+        return Part(tuple(write.ops), (), x, frozenset())
 
     def _leaving(self, y: Tensor) -> Part:
         """The own part of what is sent."""
         write = self._writer()
         part = write.op("slice", y, out="ypart", shape=self._in_parts, dtype=y.dtype, over=self.shapes.layout.tensor)
-        return Part(tuple(write.ops), [], part, frozenset())
+        return Part(tuple(write.ops), (), part, frozenset())
 
     def _runs(self) -> list[Run]:
         """Runs of blocks, cut where recomputing ends."""

@@ -137,24 +137,27 @@ def test_estimates_know_when_parts_can_be_sent() -> None:
     assert 0.95 * run.time_s <= earliest <= run.time_s * (1 + 1e-9)
 
 
+def spans(result: Result) -> dict[str, tuple[float, float]]:
+    """When each op of the first chip begins and ends."""
+    frame = timeline_frame(result)
+    frame = frame[frame["chip"] == 0]
+    return {str(op): (begin, end) for op, begin, end in zip(frame["op"], frame["begin"], frame["end"], strict=True)}
+
+
 def test_attention_is_run_again_behind_the_matmul_that_took_its_output() -> None:
     """The gradient is gathered before that, and nothing of a library that waits for it goes on beside the gathering."""
     result = step(Parallel(tp=2, microbatch=BATCH), recompute="selective", attention="fused_softmax", engine="megatron")
-    frame = timeline_frame(result)
-    frame = frame[frame["chip"] == 0].set_index("op")
+    found = spans(result)
     for layer in range(GPT.layers):
-        assert frame.loc[f"ra.{layer}/scores", "begin"] >= frame.loc[f"dwo.{layer}", "end"]
+        assert found[f"ra.{layer}/scores"][0] >= found[f"dwo.{layer}"][1]
 
 
 def test_sums_that_do_not_overlap_begin_behind_the_gradients_of_weights() -> None:
     for overlap in (True, False):
         parallel = Parallel(tp=2, microbatch=BATCH, sequence=False, overlap_tensor=overlap)
-        result = step(parallel, engine="megatron")
-        frame = timeline_frame(result)
-        frame = frame[frame["chip"] == 0].set_index("op")
-        ends = [(frame.loc[f"dn2_whole.{at}", "begin"], frame.loc[f"dwup.{at}", "end"]) for at in range(GPT.layers)]
-        assert all(begin < end for begin, end in ends) == overlap
-        assert all(begin >= end for begin, end in ends) == (not overlap)
+        found = spans(step(parallel, engine="megatron"))
+        beside = [found[f"dn2_whole.{at}"][0] < found[f"dwup.{at}"][1] for at in range(GPT.layers)]
+        assert beside == [overlap] * GPT.layers
 
 
 @pytest.mark.parametrize(("precision", "clip"), [(FP16, True), (FP16, False), (BF16, True), (BF16, False)])
