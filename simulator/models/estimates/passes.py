@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simulator.models.estimates.chunks import ChunkSort
-from simulator.models.estimates.paths import NEVER, Course, Walk
+from simulator.models.estimates.course import NEVER, Course
+from simulator.models.estimates.paths import Walk
 from simulator.models.estimates.program import LEFT
 from simulator.models.estimates.rows import COMPUTE, FIRST, Binder, Rows, Sections
 from simulator.models.estimates.stages import UNBOUND, ChunkPasses, Pass, Paths

@@ -3,11 +3,10 @@
 Model: kernels start when their inputs are there and their queue, which runs one at a time in program order, is free; each
 takes at least what it takes alone. So every path over dependencies and queues is a lower bound of when its end is reached,
 exact where nothing contends. Times are counted from `sources`; what none of them reaches stays at minus infinity.
-What a queue itself has made before is there whenever the queue is free: kernels of one queue that wait for nothing else, and
-for which no other queue waits, are one segment, as long as all of them. Which those are is a matter of the structure
-(`Course`); how long they are, of the configuration (`Walk`).
-A block whose state moves by the same time in every slot from one round to the next moves so in all rounds that follow: time
-is max-plus linear. Those rounds are not walked through.
+Walked through are segments of kernels (`course`). Time is max-plus linear: a block whose segments all move by the same time
+from one round to the next moves so in all rounds that follow, and so does one in which no segment comes behind another that
+moves faster: queues that are behind fall back further. Those rounds are not walked through. What is asked of rounds that a
+block went through the other way round comes ever earlier, and holds up none of them.
 Of two that come in as many pieces (`collective_matmul`) each piece of the one waits for that of the other.
 A host that issues kernels one by one (`run.dispatch`) is a queue as well, which begins with the rows; what it waits for
 (`awaited=true`) ends before it goes on.
@@ -19,99 +18,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from simulator.models.estimates.course import NEVER, Course, Leg, Row, Timed
 from simulator.models.estimates.rows import Stretch
-
-NEVER = -math.inf
 
 _SAME = 1e-12
 """Relative difference of times that are the same: rounding of sums."""
-
-
-@dataclass(slots=True)
-class _Segment:
-    """Kernels, up to before number `end` of their stretch, that run one after the other in a queue: the slots that the first
-    of them waits for, also of other rounds, and those that the last one makes for others."""
-
-    queue: str
-    end: int
-    reads: tuple[int, ...] = ()
-    asks: tuple[tuple[int, int], ...] = ()
-    makes: tuple[int, ...] = ()
-    pieces: int = 1
-    awaited: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Leg:
-    """A stretch as segments; `kept`: slots of which it keeps the history; `explicit`: every round has to be gone through,
-    since what it waits for moves as it likes."""
-
-    segments: Sequence[_Segment]
-    slots: Sequence[int]
-    queues: Sequence[str]
-    kept: Sequence[int]
-    explicit: bool
-
-
-class Course:
-    """Stretches one after the other, as segments: the same for all configurations of a structure. `wanted`: slots that
-    somebody asks for behind them."""
-
-    def __init__(self, stretches: Sequence[Stretch], wanted: Iterable[int]) -> None:
-        asked = {slot for stretch in stretches for place in stretch.places for slot, _ in place.asks}
-        needed = {*wanted, *asked}
-        waits = []
-        for stretch in stretches:
-            waits.append(_waits(stretch))
-            needed.update(slot for reads, _ in waits[-1] for slot in reads)
-            needed.update(slot for pair in (*stretch.carry, *stretch.enters) for slot in pair)
-        histories: set[int] = set()
-        self.legs: list[_Leg] = []
-        for stretch, awaited in zip(stretches, waits, strict=True):
-            made = {slot for place in stretch.places for slot in place.makes}
-            kept = sorted(asked & made) if stretch.block else []
-            histories.update(kept)
-            asks = any(slot in histories for place in stretch.places for slot, _ in place.asks)
-            segments = _segments(stretch, awaited, needed)
-            slots = list(dict.fromkeys(slot for each in segments for slot in each.makes))
-            queues = list(dict.fromkeys(each.queue for each in segments))
-            self.legs.append(_Leg(segments, slots, queues, kept, asks))
-
-    def timed(self, stretches: Sequence[Stretch]) -> Timed:
-        """Seconds of the segments of stretches, for walks that begin differently."""
-        return [_timed(leg, stretch) for leg, stretch in zip(self.legs, stretches, strict=True)]
-
-
-_Waits = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
-"""Slots that a kernel waits for, and those of other rounds."""
-
-
-def _waits(stretch: Stretch) -> list[_Waits]:
-    """By kernel, what it waits for that its own queue has not made, nor waited for, before in the same round."""
-    maker: dict[int, str] = {}
-    awaited: dict[str, set[tuple[int, int]]] = {price.queue: set() for price in stretch.prices}
-    found = []
-    for place, price in zip(stretch.places, stretch.prices, strict=True):
-        before = awaited[price.queue]
-        reads = tuple(slot for slot in place.reads if maker.get(slot) != price.queue)
-        found.append((reads, tuple(ask for ask in place.asks if ask not in before)))
-        before.update(place.asks)
-        maker.update(dict.fromkeys(place.makes, price.queue))
-    return found
-
-
-def _segments(stretch: Stretch, waits: Sequence[_Waits], needed: set[int]) -> list[_Segment]:
-    found: list[_Segment] = []
-    rows = zip(stretch.places, stretch.prices, waits, strict=True)
-    for number, (place, price, (reads, asks)) in enumerate(rows, start=1):
-        makes = tuple(slot for slot in place.makes if slot in needed)
-        last = found[-1] if found else None
-        goes_on = last is not None and last.queue == price.queue and last.pieces == price.pieces == 1
-        if last is not None and goes_on and not (last.makes or last.awaited or reads or asks):
-            last.end, last.makes, last.awaited = number, makes, price.awaited
-        else:
-            found.append(_Segment(price.queue, number, reads, asks, makes, price.pieces, price.awaited))
-    return found
 
 
 @dataclass(slots=True)
@@ -145,7 +56,7 @@ class Walk:
         for leg, stretch, rows in zip(course.legs, stretches, timed or course.timed(stretches), strict=True):
             for slot in leg.kept:
                 self._history[slot] = {}
-            for queue in leg.queues:
+            for queue in leg.ends:
                 self.queue.setdefault(queue, self.start)
             rows = self._known(rows)
             if stretch.block:
@@ -154,7 +65,7 @@ class Walk:
                 self._round(rows, 0)
         return self
 
-    def _known(self, rows: list[_Row]) -> list[_Row]:
+    def _known(self, rows: list[Row]) -> list[Row]:
         """Rows without what they ask for of slots that keep no history: that is there at `start`, as everything is."""
         if self.start != NEVER:
             return rows
@@ -163,32 +74,33 @@ class Walk:
             (*row[:5], tuple([ask for ask in row[5] if ask[0] in known]), *row[6:]) if row[5] else row for row in rows
         ]
 
-    def _block(self, stretch: Stretch, leg: _Leg, rows: Sequence[_Row]) -> None:
+    def _block(self, stretch: Stretch, leg: Leg, rows: Sequence[Row]) -> None:
         turns = range(stretch.count - 1, -1, -1) if stretch.reverse else range(stretch.count)
-        before: list[float] = []
+        ends: list[list[float]] = []
         for start, behind in stretch.enters:
             self.slot[start] = self.slot[behind]
+        # where a block had fewer rounds, what is asked of it is suddenly there
+        told = [self._history[slot] for slot in leg.asked if slot in self._history]
+        explicit = leg.explicit or any(len(each) < stretch.count for each in told)
         for done, turn in enumerate(turns, start=1):
             if done > 1:
                 self._carry(stretch)
-            self._round(rows, turn)
+            now = self._round(rows, turn)
             for slot in leg.kept:
                 self._history[slot][turn] = self.slot[slot]
-            if leg.explicit or done == stretch.count:
+            if explicit or done == stretch.count:
                 continue
-            if not _is_looked_at(done):
-                before = []
+            if not _is_looked_at(done) or done <= leg.reach:
+                ends = []
                 continue
-            now = [*(self.slot[slot] for slot in leg.slots), *(self.queue[queue] for queue in leg.queues)]
-            now += [self.host] if self.host else []
-            step = _moved(before, now)
-            if step is not None:
-                self._move(leg, step * (stretch.count - done))
+            ends.append([*now, self.host] if self.host else now)
+            steps = _steps(leg, ends[-3:])
+            if steps is not None:
+                self._move(leg, steps, stretch.count - done)
                 for slot in leg.kept:
-                    history, last = self._history[slot], self._history[slot][turn]
+                    history, last, step = self._history[slot], self._history[slot][turn], steps[leg.last[slot]]
                     history |= {turns[at]: last + step * (at + 1 - done) for at in range(done, stretch.count)}
                 return
-            before = now
 
     def _carry(self, stretch: Stretch) -> None:
         """What the last round has made is what the next one takes."""
@@ -197,19 +109,21 @@ class Walk:
             if end in self._pieces:
                 self._pieces[start] = self._pieces[end]
 
-    def _move(self, leg: _Leg, by: float) -> None:
-        """All times of a leg, later by so much."""
-        for slot in leg.slots:
-            self.slot[slot] += by
-        for queue in leg.queues:
-            self.queue[queue] += by
-        self.host += by if self.host else 0.0
-        for slot in self._pieces.keys() & set(leg.slots):
-            count, there = self._pieces[slot]
-            self._pieces[slot] = count, there + by
+    def _move(self, leg: Leg, steps: Sequence[float], rounds: int) -> None:
+        """All times of a leg, so many rounds later, each of which moves its segments so, and the host as the last."""
+        for slot, at in leg.last.items():
+            self.slot[slot] += steps[at] * rounds
+            if slot in self._pieces:
+                count, there = self._pieces[slot]
+                self._pieces[slot] = count, there + steps[at] * rounds
+        for queue, at in leg.ends.items():
+            self.queue[queue] += steps[at] * rounds
+        self.host += steps[-1] * rounds if self.host else 0.0
 
-    def _round(self, rows: Sequence[_Row], turn: int) -> None:
+    def _round(self, rows: Sequence[Row], turn: int) -> list[float]:
+        """Go through segments once. Returns when each is over."""
         slots, queues = self.slot, self.queue
+        ends = []
         for queue, least, issue, issued, reads, asks, makes, pieces, awaited in rows:
             begin, late = queues[queue], NEVER
             if pieces > 1:
@@ -229,9 +143,11 @@ class Walk:
             if issue:
                 end = max(end, self.host + issued)
                 self.host = max(self.host + issue, end) if awaited else self.host + issue
+            ends.append(end)
             queues[queue] = end
             for number in makes:
                 slots[number] = end
+        return ends
 
     def _piecewise(self, begin: float, reads: Iterable[int], piece: float, pieces: int) -> tuple[float, float]:
         """Of what comes in pieces when its first one can begin and its last one can end at the earliest: each waits for that
@@ -247,60 +163,41 @@ class Walk:
         return begin, late
 
 
-_Row = tuple[str, float, float, float, tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...], int, bool]
-"""A segment in seconds: its queue, how long it is, what the host takes to issue its kernels, and from when the host begins
-with that to its end, if nothing else is waited for; slots that it waits for, those of other rounds, slots that it makes, in
-how many pieces it comes, and whether the host waits for its end."""
-
-
-Timed = Sequence[list[_Row]]
-"""Stretches as segments in seconds."""
-
-
-def _timed(leg: _Leg, stretch: Stretch) -> list[_Row]:
-    """The segments of a stretch with their seconds."""
-    least = [price.least for price in stretch.prices]
-    issue = [price.issue for price in stretch.prices]
-    waits = any(issue)
-    rows, begin = [], 0
-    for each in leg.segments:
-        mine, issues = least[begin : each.end], issue[begin : each.end]
-        issued = _issued(mine, issues) if waits else 0.0
-        host = sum(issues) if waits else 0.0
-        waited = each.pieces, each.awaited
-        rows.append((each.queue, sum(mine), host, issued, each.reads, each.asks, each.makes, *waited))
-        begin = each.end
-    return rows
-
-
-def _issued(least: Sequence[float], issue: Sequence[float]) -> float:
-    """Seconds from when a host begins to issue kernels of one queue to the end of the last of them."""
-    host, end = 0.0, NEVER
-    for seconds, issued in zip(least, issue, strict=True):
-        host += issued
-        end = (max(end, host) if issued else end) + seconds
-    return end
-
-
 def _is_looked_at(rounds: int) -> bool:
-    """Whether to look after so many rounds if all times move alike: after 2, 3, 4, 8, 16, ..., each compared with the round
-    before. Queues that do not keep step never do, and then looking would cost as much as the rounds."""
-    return not rounds & (rounds - 1) or not rounds & (rounds + 1)
+    """Whether to look after so many rounds how times move: after 1 to 5, 7 to 9, 15 to 17, 31 to 33, ... Times that do not
+    settle would else cost as much as the rounds."""
+    return any(not each & (each - 1) for each in (rounds - 1, rounds, rounds + 1))
 
 
-def _moved(before: list[float], now: list[float]) -> float | None:
-    """By how much all times have moved, if it is the same of all; what nothing reaches has not moved at all."""
-    if not before:
+def _steps(leg: Leg, ends: Sequence[Sequence[float]]) -> list[float] | None:
+    """By how much each segment of a leg moves with each of the rounds that follow, given when it was over in the last ones;
+    None where that is not known. It is where all have moved alike, and where all have moved twice by the same and none
+    comes behind one that moves faster: what decides when it is over then moves as it does, and goes on to decide."""
+    if len(ends) < 2 or len(ends[-1]) != len(ends[-2]):
         return None
-    first: float | None = None
-    for one, other in zip(now, before, strict=True):
-        if one == NEVER and other == NEVER:
-            continue
-        step = one - other
-        if first is None:
-            if math.isinf(step):
-                return None
-            first = step
-        elif abs(step - first) > _SAME * one:
+    now, steps = ends[-1], _moved(ends[-2], ends[-1])
+    if math.inf in steps:
+        return None
+    alike = next((steps[at] for at in (*leg.last.values(), *leg.ends.values()) if steps[at] != NEVER), NEVER)
+    if all(step == NEVER or _is_same(step, alike, one) for step, one in zip(steps, now, strict=True)):
+        return [alike] * len(steps)
+    if leg.behind is None or len(steps) > len(leg.segments) or len(ends) < 3:
+        return None
+    before = _moved(ends[-3], ends[-2])
+    if not all(map(_is_same, steps, before, now)):
+        return None
+    for at, behind in enumerate(leg.behind):
+        most = steps[at] + _SAME * now[at] if steps[at] != NEVER else NEVER
+        if any(steps[each] > most for each in behind):
             return None
-    return first
+    return steps
+
+
+def _moved(before: Sequence[float], now: Sequence[float]) -> list[float]:
+    """By how much times have moved; what nothing reaches never has."""
+    return [NEVER if one == other == NEVER else one - other for one, other in zip(now, before, strict=True)]
+
+
+def _is_same(step: float, other: float, time: float) -> bool:
+    """Whether two differences of times so late are the same."""
+    return step == other or abs(step - other) <= _SAME * time
