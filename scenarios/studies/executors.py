@@ -4,25 +4,22 @@ Model: points go out in chunks of about `_CHUNK_S` of work, so that the way ther
 way when something stops; a few chunks per worker are out at a time. Results come back in any order, under their number.
 A worker that dies takes the chunks that were out with it. Each of their points is then run again alone, so that the one
 which kills its worker is known; after two more deaths it is a row with an error.
-Worker processes are spawned, not forked (no threads or locks are copied), and go when the process that started them goes.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
+from scenarios.console.processes import Processes
 from scenarios.studies.batches import MOST_ROWS
 from scenarios.studies.worker import Job, Ran, run_each, run_points
 
@@ -94,24 +91,15 @@ def run_where_it_pays(job: Job, tasks: Iterable[Task]) -> Iterator[Done]:
         some = min(_GROWS * some, MOST_ROWS)
 
 
-class _Pool(ProcessPoolExecutor):
-    """Processes that begin with Ctrl-C held back. Any submission may start one: the pool grows as work comes."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """As any executor does."""
-        with _undisturbed():
-            return super().submit(fn, *args, **kwargs)
-
-
 @contextmanager
 def process_pool(jobs: int) -> Iterator[Workers]:
     """A pool of so many worker processes. Raises RunError if they cannot start."""
-    pools: list[ProcessPoolExecutor] = []
+    pools: list[Processes] = []
 
     def fresh(unless: str = _DYING) -> Executor:
         while pools:
             _end(pools.pop())
-        pools.append(_Pool(jobs, mp_context=get_context("spawn"), initializer=_prepare))
+        pools.append(Processes(jobs))
         started = pools[-1].submit(_ready)
         try:
             started.result()
@@ -121,8 +109,7 @@ def process_pool(jobs: int) -> Iterator[Workers]:
 
     def stop() -> None:
         for pool in pools:
-            for process in list((getattr(pool, "_processes", None) or {}).values()):
-                process.terminate()
+            pool.stop()
 
     try:
         first = fresh(_GUARD)
@@ -135,39 +122,12 @@ def process_pool(jobs: int) -> Iterator[Workers]:
             _end(pools.pop())
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
+def _end(pool: Processes) -> None:
     pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _ready() -> bool:
     return True
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Hold Ctrl-C back while processes are made: they begin with it held back, too, until they know what to do."""
-    mask = getattr(signal, "pthread_sigmask", None)  # not on every system
-    before = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else ()
-    try:
-        yield
-    finally:
-        if mask:
-            mask(signal.SIG_SETMASK, before)
-
-
-def _prepare() -> None:
-    """In a worker: go without a word at Ctrl-C, and go when the parent goes, however it goes."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_go_with, args=(parent,), daemon=True).start()
-
-
-def _go_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
 
 
 def given(executor: Executor, jobs: int | None) -> Workers:

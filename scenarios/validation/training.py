@@ -14,11 +14,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 from hw import SpecError
+from scenarios.console.processes import Processes
 from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.recipes import told
@@ -83,9 +82,13 @@ def trained(rows: Sequence[TrainingRow], jobs: int = 1) -> list[Trained]:
     if jobs == 1 or len(batches) == 1:
         done = list(map(_batch, batches.values()))
     else:
-        # a process that begins anew holds no locks of this one
-        with ProcessPoolExecutor(min(jobs, len(batches)), mp_context=get_context("spawn")) as pool:
-            done = list(pool.map(_batch, batches.values()))
+        with Processes(min(jobs, len(batches))) as pool:
+            asked = [pool.submit(_batch, batch) for batch in batches.values()]
+            try:
+                done = [each.result() for each in asked]
+            except BaseException:
+                pool.stop()
+                raise
     found = {each.row.mark.line: each for batch in done for each in batch}
     return [found[row.mark.line] for row in rows]
 
