@@ -78,7 +78,10 @@ def is_trace(file: str) -> bool:
     if path.suffix in _SCENARIOS or not is_file(path):
         return False
     found = format_of(path)
-    return found is not None and found.name == KINETO
+    if found is None:  # what is packed is no scenario, so that it is told what is wrong with it as a trace
+        with path.open("rb") as begun:
+            return begun.read(2) == b"\x1f\x8b"
+    return found.name == KINETO
 
 
 # Simulated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,15 @@ def test_mistakes_are_told(files: tuple[str, str], command: tuple[str, ...], mes
     found = overlapse(*(place.get(word, word) for word in command))
     assert found.exit_code == 2
     assert message in found.stderr + found.stdout
+
+
+def test_what_is_packed_and_no_trace_is_told_as_such(files: tuple[str, str], tmp_path: Path) -> None:
+    """And not as a scenario that is no text."""
+    packed = tmp_path / "packed.json.gz"
+    packed.write_bytes(gzip.compress(b"{}"))
+    found = overlapse("compare", files[0], packed)
+    assert found.exit_code == 2
+    assert "packed.json.gz:1:1: this is no trace" in found.stderr
 
 
 @needs_traces
