@@ -33,10 +33,10 @@ expect: {time: {value: 1.9 ms, tolerance: 10 %}, flops: 1.4836 TFLOP}
 """
 GPT2_STEP = """\
 name: gpt2-four-layers
-about: A training step of GPT-2 with four layers, 8 x 1024 tokens and 50,304 words, eager PyTorch.
+about: A training step of GPT-2 with four layers, 8 x 1024 tokens and 50,304 words, eager PyTorch, q, k and v apart.
 system: {chip: h100_sxm}
 workload:
-  model: {base: gpt2, layers: 4, embedding: {vocab: 50304}}
+  model: {base: gpt2, layers: 4, attention: {fused: false}, embedding: {vocab: 50304}}
   batch: 8
   seq: 1024
   parallel: {microbatch: 8}

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from scenarios.console.processes import Processes
-from scenarios.validation import training
-from scenarios.validation.training_rows import read_training_rows
+from scenarios.validation import read_training_rows, training
 
 HEAD = "source,model,layers,hidden,heads,ffn,seq,vocab,global_batch,micro_batch,tp,pp,dp,n_chips,chip,"
 STEPS = (
