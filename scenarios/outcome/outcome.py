@@ -38,7 +38,6 @@ from scenarios.claims.find_values import Value as FoundValue
 from scenarios.claims.scope import WordValues
 from scenarios.outcome.answers import FromTheStudy, StudyRows
 from scenarios.outcome.explain import bare_reasons
-from scenarios.outcome.fitting import Misfit, misfit
 from scenarios.outcome.model_story import model_lines, model_record
 from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
 from scenarios.outcome.split_notes import split_notes
@@ -50,6 +49,7 @@ from simulator import Result
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scenarios.outcome.fitting import Misfit
     from scenarios.questions.crossover import Crossover
     from scenarios.questions.what_if import WhatIf
     from scenarios.studies.sweeps import Study, StudyRow
@@ -101,6 +101,10 @@ class Outcome:
     @cached_property
     def misfit(self) -> Misfit | None:
         """Why its model does not fit, and what would; None where it does, or there is none."""
+        if self.scenario.model is None:
+            return None
+        from scenarios.outcome.fitting import misfit
+
         return misfit(self.scenario, self.words)
 
     @cached_property
