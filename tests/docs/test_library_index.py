@@ -62,6 +62,11 @@ def test_links_lead_to_files(index: str) -> None:
         assert (ROOT / "scenarios" / link).is_file(), link
 
 
+def test_every_technique_is_shown_by_files_of_the_library(script: ModuleType) -> None:
+    shown = {name for _, names, *_ in script.TECHNIQUES for name in names.split()}
+    assert shown <= set(library_names())
+
+
 @pytest.mark.long
 def test_a_technique_without_a_scenario_is_an_error(
     script: ModuleType, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -62,7 +62,9 @@ FORMULAS: dict[str, Callable[..., Counted]] = {
     "max": lambda x, y: f(x, y), "min": lambda x, y: f(x, y),
     "swiglu": lambda x, y: (x * (1.0 / (1.0 + f(-x)))) * y,
     "where": lambda x, y, z: f(x, y, z),
+    "clamp": lambda x: f(f(x)),
     "relu_backward": lambda y, dy: f(dy, y),
+    "clamp_backward": lambda x, dy: dy * f(x, f(x)),
     "tanh_backward": lambda y, dy: dy * (1.0 - y * y),
     "sigmoid_backward": lambda y, dy: dy * y * (1.0 - y),
     "silu_backward": lambda x, dy: _silu_backward(x, 1.0 / (1.0 + f(-x)), dy),
@@ -213,6 +215,7 @@ CASES |= {
     "all_to_all": [("y:bf16[M,N_X] = all_to_all(x:bf16[M_X,N], over=X)", 0, 0, 60 + 60)],
     "slice": [("y:bf16[M_X,N] = slice(x:bf16[M,N], over=X)", 0, 0, 0)],
     "view": [("y:bf16[60] = view(x:bf16[M,N])", 0, 0, 0), ("y:bf16[N] = view(x:bf16[M,N])", 0, 0, 0)],
+    "part": [("y:bf16[M,4] = part(x:bf16[M,N], axis=N)", 0, 0, 0)],
     "side": [("y:bf16[M,N] = side(x:bf16[M,N], of=k)", 0, 0, 0)],
     "pack": [("y:bf16[80] = pack(x:bf16[M,N], z:bf16[E])", 0, 0, 0)],
     "concat": [
@@ -229,6 +232,14 @@ CASES |= {
     "combine": [("y:bf16[T,D] = combine(e:bf16[E,3,D], r:fp32[T,2])", 0, 2 * 960, 2 * 960 + 64 + 2 * 128)],
     "combine_backward": [
         ("d:bf16[E,3,D] = combine_backward(e:bf16[E,3,D], r:fp32[T,2], dy:bf16[T,D])", 0, 3 * 960, 3 * 2 * 960 + 2 * 64),
+    ],
+    "expert_rows": [("r:bf16[E,3,D] = expert_rows(b:bf16[E,D])", 0, 0, 2 * 2 * 960)],
+    "expert_rows_backward": [("d:bf16[E,D] = expert_rows_backward(g:bf16[E,3,D])", 0, 960, 2 * 960 + 2 * 320)],
+    "expert_bias": [
+        ("y:bf16[E,3,D] = expert_bias(x:bf16[E,3,D], b:bf16[E,D])", 0, 2 * 960, 28 * 960 + 2 * 320),
+    ],
+    "expert_bias_backward": [
+        ("d:bf16[E,3,D] = expert_bias_backward(g:bf16[E,3,D], b:bf16[E,D])", 0, 2 * 960, 40 * 960 + 2 * 2 * 320),
     ],
     "swiglu_backward": [("y:bf16[M,N] = swiglu_backward(g:bf16[M,N], u:bf16[M,N], d:bf16[M,N])", 0, 720, 5 * 120)],
     "softmax_backward": [("d:bf16[M,N] = softmax_backward(y:bf16[M,N], dy:bf16[M,N])", 0, 240, 360)],
@@ -278,6 +289,7 @@ CASES |= {
          2 * 3 * 6 * 10, 0, 2 * (3 * 6 + 3 * 10) + 2 * 4 * 6 * 10),
     ],
     "accumulate": [("s:fp32[N] = accumulate(g:fp32[N], n:bf16[N])", 0, 10, 10 * (4 + 2 + 4))],
+    "rescale": [("n:fp32[N] = rescale(g:fp32[N])", 0, 10, 10 * (4 + 4))],
     "adamw": [
         ("n:bf16[N] = adamw(w:bf16[N], g:fp32[N], m:fp32[N], v:fp32[N], p:fp32[N])", 0, 130, 10 * (16 + 2 + 12)),
         ("n:fp32[N] = adamw(w:fp32[N], g:fp32[N], m:fp32[N], v:fp32[N])", 0, 130, 10 * (16 + 12)),

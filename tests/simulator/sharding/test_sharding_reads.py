@@ -216,6 +216,11 @@ WHOLE_INPUTS = [
     "l:fp32[B_X,F_Y] = log_softmax(x:fp32[B,F], s:fp32[B])",
     "d:fp32[B_X,F_Y] = log_softmax_backward(t:fp32[B,F], y:fp32[B,F], e:fp32[B,F])",
     "d:fp32[B_X,F_Y] = accumulate(a:fp32[B,F], e:bf16[B,F])",
+    "d:fp32[B_X,F_Y] = rescale(a:fp32[B,F])",
+    "r:bf16[N_X,B,D_Y] = expert_rows(b:bf16[N,D])",
+    "d:bf16[N_X,D_Y] = expert_rows_backward(e:bf16[N,B,D])",
+    "y:bf16[N_X,B,D_Y] = expert_bias(x:bf16[N,B,D], b:bf16[N,D])",
+    "d:bf16[N_X,B,D_Y] = expert_bias_backward(e:bf16[N,B,D], b:bf16[N,D])",
     "d:bf16[B_X,F_Y] = sgd(w:bf16[B,F], g:fp32[B,F], m:fp32[B,F])",
     "d:bf16[B_X,F_Y] = adamw(w:bf16[B,F], g:fp32[B,F], m:fp32[B,F], v:fp32[B,F])",
 ]
