@@ -104,11 +104,12 @@ class BestFirst:
         waiting[:] = self._sorted([*(each for each in waiting if id(each) not in taken), *better])
 
     def _sorted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those that may fit, the best bound first."""
+        """Those that may fit, the best bound first; of equal ones in the order of their names, since who was put back comes
+        behind others that were as good."""
         room = room_of(self.scenario)
         fitting = [each for each in candidates if each.least_memory <= room]
         self.too_large += len(candidates) - len(fitting)
-        return sorted(fitting, key=lambda each: bounds_of(each, self.goals))
+        return sorted(fitting, key=lambda each: (bounds_of(each, self.goals), each.told))
 
     def _bounded(self, rough: Sequence[Candidate]) -> list[Candidate]:
         """Candidates with their bounds, but for those that cannot be built, or do not fit."""

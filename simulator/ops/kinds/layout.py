@@ -53,19 +53,16 @@ def view(call: Call) -> Sequence[Kernel]:
 
 def _part_backward(adjoint: Adjoint) -> None:
     """The gradient of a part, which is put together with those of the others."""
-    adjoint.place(0, adjoint.given, str(adjoint.op.option("axis")))
+    adjoint.place(0, adjoint.given, str(adjoint.op.option("axis") or -1))
 
 
 @kind("part", (1, 1), {"axis": str}, as_written=True, view=True, backward=_part_backward)
 def part(call: Call) -> Sequence[Kernel]:
-    """Some of the input along the dim called `axis=`, and all of its other dims. No kernel."""
+    """Some of the input along its last dim, or the one called `axis=` (name or number), and all of its others. No kernel."""
     _unissued(call, "axis")
     source, target = call.inputs[0], call.output
-    names = [str(dim.size) for dim in source.tensor.dims]
-    axis = call.options.get("axis")
-    if axis not in names:
-        raise ShapeError(unknown("dim", str(axis), names), "axis")
-    place = names.index(str(axis))
+    axis = str(call.options.get("axis", -1))
+    place = _place_of(axis, source.tensor)
     others = [(*sizes[:place], *sizes[place + 1 :]) for sizes in (source.sizes, target.sizes)]
     if others[0] != others[1] or target.sizes[place] > source.sizes[place]:
         raise ShapeError(f"{target.tensor.type_text} is no part of {source.tensor.type_text} along {axis}", "out")
@@ -144,8 +141,12 @@ def concat(call: Call) -> Sequence[Kernel]:
 
 def _joined(call: Call) -> int:
     """The place of the dim along which inputs are put together: that of `axis=`, its name or its number, or the last."""
-    names = [str(dim.size) for dim in call.output.tensor.dims]
-    said = str(call.options.get("axis", -1))
+    return _place_of(str(call.options.get("axis", -1)), call.output.tensor)
+
+
+def _place_of(said: str, tensor: Tensor) -> int:
+    """The place of a dim by its name or its number. Raises ShapeError."""
+    names = [str(dim.size) for dim in tensor.dims]
     if said.lstrip("-").isdigit() and -len(names) <= int(said) < len(names):
         return int(said) % len(names)
     if said not in names:

@@ -215,7 +215,7 @@ CASES |= {
     "all_to_all": [("y:bf16[M,N_X] = all_to_all(x:bf16[M_X,N], over=X)", 0, 0, 60 + 60)],
     "slice": [("y:bf16[M_X,N] = slice(x:bf16[M,N], over=X)", 0, 0, 0)],
     "view": [("y:bf16[60] = view(x:bf16[M,N])", 0, 0, 0), ("y:bf16[N] = view(x:bf16[M,N])", 0, 0, 0)],
-    "part": [("y:bf16[M,4] = part(x:bf16[M,N], axis=N)", 0, 0, 0)],
+    "part": [("y:bf16[4,N] = part(x:bf16[M,N], axis=M)", 0, 0, 0)],
     "side": [("y:bf16[M,N] = side(x:bf16[M,N], of=k)", 0, 0, 0)],
     "pack": [("y:bf16[80] = pack(x:bf16[M,N], z:bf16[E])", 0, 0, 0)],
     "concat": [
