@@ -203,7 +203,9 @@ def test_gpt2_small_forward_and_backward(tmp_path: Path) -> None:
     counter = counted(lambda: model(TOKENS, TOKENS).backward())
     assert matrix_flops(made) == pytest.approx(counter - 3 * pairs + 3.5 * pairs * CAUSAL, rel=1e-15)
 
-    text = described("gpt2", B, "train", f"  seq: {S}\n  parallel: {{microbatch: {B}}}\n")
+    text = described(
+        "{base: gpt2, attention: {fused: false}}", B, "train", f"  seq: {S}\n  parallel: {{microbatch: {B}}}\n"
+    )
     assert not made.unpriced
     assert products(made.text) == products(text)
     assert word(made.text, "t_math") == pytest.approx(word(text, "t_math"), rel=1e-12)
