@@ -78,7 +78,8 @@ def differentiate(
 
 def with_backward(graph: OpGraph, made: str, wanted: Collection[str]) -> OpGraph:
     """A graph and its backward pass: from a gradient of what one of its ops made, which is given (`d` before its name), to
-    those of the tensors `wanted`. Raises RunError for an op that is not there or of a kind that has no rule."""
+    those of the tensors `wanted`. Raises RunError for an op that is not there or of a kind that has no rule, and for a
+    tensor of which one part alone leads there."""
     output = next((op.output for op in graph.every_op() if op.name == made), None)
     if output is None:
         raise RunError(f"there is no op {made}")
@@ -218,6 +219,8 @@ class _Walk:
             return []
         like = replace(self.made[name].output, partial=pieces[0].tensor.partial)
         inputs = tuple(piece.tensor for piece in reversed(pieces))
+        if len(inputs) == 1:
+            raise RunError(f"one part of {name} alone has a gradient; those of its other parts are not known")
         called = self._told(self._fresh(f"d{name}"), name)
         return [self._add("concat", inputs, called, like, (("axis", pieces[0].axis),))]
 

@@ -81,6 +81,20 @@ ENCODER = Transformer(
     embedding=Embedding(vocab=1000, tied=True, segments=2, norm=True),
     head=Head(kind="masked_tokens", bias=True, pooler=True, pairs=True),
 )
+GPT = Transformer(
+    name="gpt",
+    family="decoder",
+    layers=4,
+    d_model=256,
+    attention=Attention(heads=8, kv_heads=8, head_dim=32, qkv_bias=True, out_bias=True),
+    ffn=Ffn(d_ff=1024, gated=False, activation="gelu", bias=True),
+    norm=Norm(kind="layer"),
+    position=Position(kind="learned", longest=512),
+    head=Head(),
+    embedding=Embedding(vocab=1024, tied=True),
+)
+"""With what models before Llama had: layer norms, biases, learned positions."""
+
 VISION = replace(
     ENCODER,
     name="vision",

@@ -89,7 +89,7 @@ def _projected(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor
     def part(name: str, heads: str) -> Tensor:
         return write.op("part", made, out=name, shape=shapes.heads(heads, axes), dtype=made.dtype, axis="qkv")
 
-    if not (shapes.joined and shapes.model.position.kind == "rope"):
+    if not (shapes.fuses_qkv and shapes.model.position.kind == "rope"):
         return part("q", "heads"), part("k", "kv"), part("v", "kv")
     # rotated queries and keys lie elsewhere, and the library's attention takes no values between what others were
     q, k, v = part("q", "heads"), part("k", "kv"), part("vpart", "kv")

@@ -42,7 +42,7 @@ class Shapes:
     """Whether rows that come from other chips, which lie chip by chip, are copied into the order of a chip's experts, and
     back: a library whose experts are one tensor each, and whose all-to-all knows nothing of them, does."""
 
-    joined: bool = False
+    fuses_qkv: bool = False
     """Whether queries, keys and values are one matmul whatever the model says, as a library of layers has them."""
 
     keeps_attended: bool = False
@@ -51,7 +51,7 @@ class Shapes:
     @property
     def one_matmul(self) -> bool:
         """Whether queries, keys and values are one matmul: heads of keys that stand whole on chips are made apart."""
-        return (self.joined or self.model.attention.fused) and self.kv_axes == self.layout.tensor
+        return (self.fuses_qkv or self.model.attention.fused) and self.kv_axes == self.layout.tensor
 
     @classmethod
     def of(cls, model: Transformer, parallel: Parallel, seq: int = 0) -> Shapes:

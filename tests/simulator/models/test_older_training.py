@@ -10,20 +10,8 @@ import pytest
 from analysis import memory_frame, memory_levels
 from hw import Mesh, System, load_chip, parse_topology
 from simulator import Estimator, Parallel, Result, RunOptions, Training, simulate, train_graph
-from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
+from tests.support.models import GPT
 
-GPT = Transformer(
-    name="gpt",
-    family="decoder",
-    layers=4,
-    d_model=256,
-    attention=Attention(heads=8, kv_heads=8, head_dim=32, qkv_bias=True, out_bias=True),
-    ffn=Ffn(d_ff=1024, gated=False, activation="gelu", bias=True),
-    norm=Norm(kind="layer"),
-    position=Position(kind="learned", longest=512),
-    head=Head(),
-    embedding=Embedding(vocab=1024, tied=True),
-)
 SEQ, BATCH = 512, 2
 SCORES = BATCH * 8 * SEQ * SEQ * 4
 """Scores of a batch in all layers."""

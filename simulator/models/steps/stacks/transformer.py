@@ -41,7 +41,7 @@ def transformer_stack(model: Transformer, parallel: Parallel, asked: Asked) -> S
     shapes = replace(shapes, attention=asked.attention, dropout=asked.dropout)
     shapes = replace(shapes, dropless=asked.dropless, one_hot=asked.one_hot, biased=asked.biased)
     kept = asked.megatron and asked.recompute == "selective"
-    shapes = replace(shapes, joined=asked.megatron, keeps_attended=kept)
+    shapes = replace(shapes, fuses_qkv=asked.megatron, keeps_attended=kept)
     several = model.moe is not None and model.moe.experts > parallel.ep > 1
     shapes = replace(shapes, by_experts=asked.megatron and several and parallel.expert_nodes == 1)
     sizes = sizes_of(model, parallel, asked.batch, seq)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from analysis import timeline_frame
-from hw import Mesh, SpecError, System, load_chip, parse_topology
+from hw import Mesh, RunError, SpecError, System, load_chip, parse_topology
 from simulator import (
     Estimator,
     Parallel,
@@ -26,20 +26,9 @@ from simulator import (
     train_graph,
     with_backward,
 )
-from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
+from tests.support.models import GPT as OLDER
 
-GPT = Transformer(
-    name="gpt",
-    family="decoder",
-    layers=4,
-    d_model=256,
-    attention=Attention(heads=8, kv_heads=4, head_dim=32, qkv_bias=True, out_bias=True),
-    ffn=Ffn(d_ff=1024, gated=False, activation="gelu", bias=True),
-    norm=Norm(kind="layer"),
-    position=Position(kind="learned", longest=512),
-    head=Head(),
-    embedding=Embedding(vocab=1024, tied=True),
-)
+GPT = replace(OLDER, attention=replace(OLDER.attention, kv_heads=4))
 SEQ, BATCH = 512, 2
 TOKENS = SEQ * BATCH
 FP16 = Precision(compute="fp16", weights="fp16", gradients="fp16", main_gradients="fp32", master="fp32", kv="fp16")
@@ -103,6 +92,15 @@ def test_gradients_of_parts_are_put_together_in_their_order() -> None:
     assert [each.name for each in back["dh"].inputs] == ["dp", "dq"]
     assert (back["dh"].kind, back["dh"].option("axis")) == ("concat", "N")
     assert {"dx", "dw"} <= set(back)
+
+
+def test_of_one_part_alone_no_whole_gradient_is_known() -> None:
+    graph = parse_graph(
+        ["h:bf16[B,N] = matmul(x:bf16[B,K], w:bf16[K,N])", "p:bf16[B,P] = part(h, axis=N)", "y:bf16[B,P] = relu(p)"],
+        {"B": 64, "K": 32, "N": 48, "P": 16},
+    )
+    with pytest.raises(RunError, match="one part of h alone has a gradient"):
+        with_backward(graph, "y", ["w"])
 
 
 @pytest.mark.parametrize(
