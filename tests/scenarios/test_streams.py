@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ NO_ROOM = "output: No space left on device"
 
 def told(command: str, folder: Path) -> tuple[int, str]:
     """The exit code of a shell's line, and what it says by standard error; `overlapse` is the command."""
-    line = command.replace("overlapse", f"{sys.executable} -m overlapse")
+    line = command.replace("overlapse", f"{shlex.quote(sys.executable)} -m overlapse", 1)
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
     done = subprocess.run(
         ["sh", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
