@@ -2,9 +2,9 @@
 
 Model: recipes told apart by what the row says of its framework (`scenarios.validation.modern` has today's), else of
 sharding; none has a number that is fitted.
-- Megatron-LM as of 2021 and 2022: fp16 with fp32 masters, scores in memory behind a fused softmax, dropout, gradients
-  clipped, and reduced behind the backward pass, stages that wait for what they send, a vocabulary padded to 128 a chip, ops
-  that a host issues one by one.
+- Megatron-LM as of 2021 and 2022: fp16 with fp32 masters, scores in memory behind a fused softmax, or all in fp32; dropout,
+  gradients clipped, and reduced behind the backward pass, stages that wait for what they send, a vocabulary padded to 128 a
+  chip, ops that a host issues one by one.
 - Megatron Core as of 2025 (ZeRO-1): bf16 with fp32 gradients and masters, the optimizer shared out, flash attention,
   models of Llama's shape (gated, RMS norms, rotated, no biases, a head of its own), nothing overlapped, gradients
   clipped.
@@ -34,7 +34,7 @@ from scenarios.validation.maxtext import MAXTEXT, PODS, maxtext, pod_system
 from scenarios.validation.modern import MEGATRON, SAYS, TORCHTITAN, megatron_core, torchtitan
 from scenarios.validation.steps import Dispatch
 from scenarios.validation.training_rows import TrainingRow
-from simulator import Parallel, Precision, RunOptions, Training
+from simulator import Parallel, Precision, RunOptions, Training, precision_of
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
 
 NODE = 8
@@ -58,6 +58,7 @@ _OTHERWISE: Mapping[str, Mapping[str, str]] = {
 """What a chip of a row has that the one of that name has not."""
 
 _FP16 = Precision(compute="fp16", weights="fp16", gradients="fp16", main_gradients="fp32", master="fp32", kv="fp16")
+_LM_PRECISIONS = {"fp16": _FP16, "fp32": precision_of("fp32", "training")}
 _BF16 = Precision(main_gradients="fp32", master="fp32")
 
 _SAYS = ("layers", "hidden", "heads", "ffn", "seq", "vocab", "global_batch", "tp", "pp", "dp", "n_chips")
@@ -149,8 +150,10 @@ Recipe = Callable[[TrainingRow, Mapping[str, int]], tuple[Transformer, Parallel,
 
 
 def _megatron(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
-    if row.text("dtype") != "fp16":
+    if row.text("dtype") not in _LM_PRECISIONS:
         raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with Megatron-LM")
+    half = row.text("dtype") == "fp16"
+    precision = _LM_PRECISIONS[row.text("dtype")]
     tp, interleave = sizes["tp"], row.count("interleave") or 1
     parallel = Parallel(
         dp=sizes["dp"],
@@ -166,11 +169,12 @@ def _megatron(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, 
     training = Training(
         batch=sizes["global_batch"],
         seq=sizes["seq"],
-        precision=replace(_FP16, main_gradients=row.text("gradients") or _FP16.main_gradients),
+        precision=replace(precision, main_gradients=row.text("gradients") or precision.main_gradients),
         recompute=row.text("recompute"),
         clip=True,
         engine="megatron",
-        attention="fused_softmax",
+        # its kernel that scales, masks and normalises at once is for formats of 16 bits
+        attention="fused_softmax" if half else "standard",
         dropout=True,
     )
     vocab = -(-sizes["vocab"] // (_PADDED * tp)) * _PADDED * tp

@@ -7,7 +7,7 @@ is captured: nobody issues its kernels. Layers are alike: of many each takes wha
 layers go round rings: the engine forbids its library what switches add up (NCCL_NVLS_ENABLE is 0 unless it is asked for).
 Assumes: requests of one length; formats of 16 bits; sampling and scheduling between steps take no time.
 Source: github:sgl-project/sglang 18bfdd1679, python/sglang/srt/models/qwen2.py, qwen3.py and llama.py,
-python/sglang/srt/entrypoints/engine.py (`_set_envs_and_config`).
+python/sglang/srt/entrypoints/engine.py (`_set_envs_and_config`); github:zksainx/pipeweave 55e0317, workload/ (`send_recv`).
 """
 
 from __future__ import annotations
@@ -35,19 +35,31 @@ class Decoder:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A prefill of requests of so many tokens, or one token of each behind so many (`decode`), shared by `chips`."""
+    """A prefill of requests of so many tokens, or one token of each behind so many (`decode`); each of `stages` is shared by
+    `chips`."""
 
     requests: int
     tokens: int
     decode: bool = False
     chips: int = 1
+    stages: int = 1
 
 
 def engine_seconds(model: Decoder, step: Step, system: System) -> float:
-    """How long a step takes: from models of one and of two layers."""
+    """How long a step takes: from models of one and of two layers. `system`: the chips of a stage."""
     options = RunOptions(calibration="measured", collectives="ring")
     one, two = (simulate(engine_graph(model, step, layers), system, options).time_s for layers in (1, 2))
-    return one + (model.layers - 1) * (two - one)
+    between = simulate(_handed_over(model, step), system, options).time_s if step.stages > 1 else 0.0
+    return one + (model.layers - 1) * (two - one) + (step.stages - 1) * between
+
+
+def _handed_over(model: Decoder, step: Step) -> OpGraph:
+    """What a stage sends to the next one. All chips are as far from each other: a neighbour stands for the one there."""
+    lines = []
+    for name in ("hidden", "residual"):
+        lines.append(f"{name}_sent:bf16[T,D_X] = permute({name}:bf16[T,D_X], over=X)")
+        lines.append(f"{name}_all:bf16[T,D] = all_gather({name}_sent, over=X)")
+    return parse_graph(lines, {"T": step.requests * (1 if step.decode else step.tokens), "D": model.d_model})
 
 
 def engine_graph(model: Decoder, step: Step, layers: int) -> OpGraph:

@@ -4,20 +4,22 @@ Model: what its modelling files do, op by op: scores of attention in memory, sca
 their own; copies of heads where a batch keeps them from being one matmul, and back; dropout in training; GPT-2's GELU
 written out in eight element-wise ops (`NewGELUActivation`), OPT's scores cut off below. A compiler makes one kernel of
 element-wise ops and the softmax or norm that they end in, and leaves out no copy. A training step is a forward and a
-backward pass, without a loss and an optimizer. Layers are alike: of many each takes what one takes behind another.
+backward pass, without a loss and an optimizer; gradients are added to those of the passes before. Layers are alike: of many
+each takes what one takes behind another.
 Assumes: sequences of one length, a mask that is added, no work on a cache of keys and values; heads of a classifier or of
 a pooled token are small.
-Source: github:huggingface/transformers, modeling_gpt2.py, modeling_bert.py, modeling_opt.py, 2023, eager attention.
+Source: github:huggingface/transformers, modeling_gpt2.py, modeling_bert.py, modeling_opt.py, 2023, eager attention;
+github:sitar-lab/NeuSight neusight/Tracing/trace.py (measure_e2e: what is timed).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hw import System
-from simulator import OpGraph, RunOptions, parse_graph, simulate, with_backward
+from simulator import Op, OpGraph, RunOptions, Tensor, parse_graph, simulate, with_backward
 
 Family = Literal["gpt2", "bert", "opt"]
 
@@ -62,7 +64,16 @@ def model_graph(shape: Shape, asked: Asked, layers: int) -> OpGraph:
         return graph
     made = {op.name for op in graph.every_op()}
     weights = {tensor.name for op in graph.every_op() for tensor in op.inputs if tensor.name not in made}
-    return with_backward(graph, "logits", weights - {"ids", "mask"})
+    both = with_backward(graph, "logits", weights - {"ids", "mask"})
+    # gradients are never set back to nothing between the passes that are timed: each is added to those before
+    new = [op.output for op in both.every_op() if op.name.removeprefix("d") in weights and op.name not in made]
+    sums = [Op(replace(each, name=f"{each.name}sum"), "accumulate", (_old(each), each)) for each in new]
+    return replace(both, items=(*both.items, *sums))
+
+
+def _old(gradient: Tensor) -> Tensor:
+    """The sum of a weight's gradients so far."""
+    return replace(gradient, name=f"{gradient.name}old")
 
 
 def _sizes(shape: Shape, asked: Asked) -> Mapping[str, int]:

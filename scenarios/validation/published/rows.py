@@ -1,10 +1,12 @@
 """Measured steps of published models on GPUs that rows name, a line each: forward passes and training in PyTorch.
 
 Columns: `model_name` (bert_large, gpt2_large, gpt3_xl, gpt3_27, opt_13), `seqlen`, `batch`, `device`, `mode` (inf,
-train), `option` (empty, fusion: compiled) and `label_all_e2e_latency`, milliseconds. Further columns are ignored; lines
-that begin with # are comments. Left out, and told: models, devices and options that are not known here (several GPUs).
+train), `option` (empty; fusion: compiled; dp4 and the like: several GPUs) and `label_all_e2e_latency`, milliseconds.
+Further columns are ignored; lines that begin with # are comments. Left out, and told: models, devices and options that are
+not known here.
 Model: what the row says is carried out as Hugging Face's library does it, in fp32 (`published.hugging_face`), on the GPU's
-own kernels where they were measured, else on those of its architecture by its data sheet.
+own kernels where they were measured, else on those of its architecture by its data sheet; training on several GPUs as
+Megatron-LM does it (`published.shared`).
 Source of shapes: the models' papers; GPT-3 XL has 24 heads of 128 and so is 3,072 wide (Brown et al. 2020, table 2.1, whose
 2,048 does not go with them; NeuSight's own FLOPs are those of 3,072).
 """
@@ -20,6 +22,7 @@ from hw import Mark, Problems, System, load_chip
 from scenarios.validation.judge import Judged
 from scenarios.validation.published.hugging_face import Asked, Shape, seconds
 from scenarios.validation.published.lines import Cells, read_table
+from scenarios.validation.published.shared import layout_of, shared_seconds
 from scenarios.validation.rows import Row
 from scenarios.validation.table import columns_of
 
@@ -39,6 +42,7 @@ _CHIPS: Mapping[str, str] = {
     "Tesla_P100-PCIE-16GB": "p100_pcie",
     "Tesla_V100-PCIE-32GB": "v100_pcie_32gb",
     "Tesla_T4": "t4",
+    "Tesla_P4": "p4",
     "NVIDIA_A100-PCIE-40GB": "a100_40gb_pcie",
     "NVIDIA_A100-SXM4-40GB": "a100_40gb_sxm",
     "NVIDIA_A100_80GB_PCIe": "a100_80gb_pcie",
@@ -98,6 +102,8 @@ def _rows(lines: Cells, path: Path, problems: Problems) -> Iterator[Row]:
 def _predicted_s(row: Row) -> float | None:
     shape, chip = _SHAPES.get(row.name), _CHIPS.get(row.params["device"])
     option = row.params["option"]
+    if shape is not None and (layout := layout_of(option)) is not None and row.mode == _MODES["train"]:
+        return shared_seconds(shape, row, layout)
     if shape is None or chip is None or option not in _OPTIONS:
         return None
     asked = Asked(row.params["batch"], row.params["seq"], row.mode == _MODES["train"], bool(_OPTIONS[option]))

@@ -3,14 +3,14 @@
 Columns: `Hardware`, `TP` (chips that share layers), `PP`, `Model`, `Workload` (a batch of requests, by its name here),
 `real_prefill_ms` and `real_decode_ms`, the median of a token; `FA_Version`, if it is there, which fused attention it was
 (`fa2`, FlashAttention-2; else the chip's own). Further columns are ignored; lines that begin with # are
-comments. Left out, and told: hardware, models and workloads that are not known here, pipelines.
+comments. Left out, and told: hardware, models and workloads that are not known here, pipelines of single chips.
 Model: a prefill is of as many requests of one length as have its tokens and its pairs of tokens, which attention goes by;
 of a decode a token of its middle is judged, all requests being of their mean length.
 The H100s of these rows are four a board without switches,
 each joined to each other one by six of its links (the all-reduces of dataset/collective/H100 there: of two of four GPUs
 112 GB/s, of four 322): two of them have only those.
-Source of workloads: github:zksainx/pipeweave 55e0317, workload/arxiv_8.csv, arxiv_12.csv, arxiv_16.csv, splitwise_64.csv:
-requests, tokens of all prompts together, their squares together, tokens that each then made.
+Source of workloads: github:zksainx/pipeweave 55e0317, workload/ (a CSV of each): requests, tokens of all prompts together,
+their squares together, tokens that each then made.
 """
 
 from __future__ import annotations
@@ -53,7 +53,13 @@ _WORKLOADS: Mapping[str, _Workload] = {
     "arxiv_8": _Workload(8, 27966, 98_902_624, 122),
     "arxiv_12": _Workload(12, 32350, 99_247_740, 182),
     "arxiv_16": _Workload(16, 35152, 89_344_482, 41),
+    "arxiv_32": _Workload(32, 89471, 269_233_797, 68),
+    "splitwise_32": _Workload(32, 33950, 54_901_672, 48),
+    "splitwise_48": _Workload(48, 16266, 7_183_752, 143),
     "splitwise_64": _Workload(64, 60296, 121_347_966, 18),
+    "splitwise_72": _Workload(72, 84891, 221_192_309, 18),
+    "vllm_arxiv16": _Workload(16, 35152, 77_228_944, 403),
+    "vllm_splitwise64": _Workload(64, 57664, 51_955_264, 169),
 }
 
 _CHIPS: Mapping[str, str] = {
@@ -116,12 +122,14 @@ def _rows(lines: Cells, path: Path, problems: Problems) -> Iterator[Row]:
 
 def _predicted_s(row: Row) -> float | None:
     model, workload = SHAPES.get(row.name), _WORKLOADS.get(row.params["workload"])
-    name, chips = _CHIPS.get(row.params["device"]), row.params["tp"]
-    if model is None or workload is None or name is None or row.params["pp"] > 1 or model.kv_heads % chips:
+    name, chips, stages = _CHIPS.get(row.params["device"]), row.params["tp"], row.params["pp"]
+    if model is None or workload is None or name is None or model.kv_heads % chips or model.layers % stages:
+        return None
+    if chips == 1 < stages:
         return None
     decode = row.mode == "decode"
     requests, tokens = workload.middle() if decode else workload.prompts()
-    return engine_seconds(model, Step(requests, tokens, decode, chips), _system(_chip(name, row), chips))
+    return engine_seconds(model, Step(requests, tokens, decode, chips, stages), _system(_chip(name, row), chips))
 
 
 def _chip(name: str, row: Row) -> Chip:

@@ -10,8 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from hw import SpecError, System, load_chip
-from scenarios.validation.published import Asked, Shape, by_device, judged_published, model_graph, seconds
+from hw import Mark, SpecError, System, load_chip
+from scenarios.validation.published import (
+    Asked,
+    Shape,
+    by_device,
+    judged_published,
+    layout_of,
+    model_graph,
+    seconds,
+    shared_seconds,
+)
+from scenarios.validation.rows import Row
 from simulator import RunOptions, simulate
 from tests.support.cases import overlapse
 
@@ -22,8 +32,11 @@ bert_large,512,16,NVIDIA_H100_80GB_HBM3,inf,,136.784
 gpt2_large,1024,4,NVIDIA_H100_80GB_HBM3,inf,fusion,174.7327
 gpt2_large,1024,4,Tesla_P100-PCIE-16GB,inf,,1303.0049
 bert_large,512,8,NVIDIA_A100-PCIE-40GB,inf,,205.5055
+gpt2_large,1024,4,NVIDIA_A100-SXM4-40GB,train,dp4,452.2998
+gpt2_large,1024,4,NVIDIA_A100-SXM4-40GB,train,pp4_1,1597.641
 opt_13,2048,2,AMD_Instinct_MI210,inf,,619.102
 """
+H100 = "NVIDIA_H100_80GB_HBM3"
 TINY = Shape("gpt2", 3, 256, 4, 1024, 1000)
 
 
@@ -69,17 +82,51 @@ def test_alike_layers_take_alike_and_a_compiler_saves_passes() -> None:
 
 def test_what_is_not_known_is_left_out_and_every_wrong_line_is_told(tmp_path: Path) -> None:
     unknown = (
-        "switchxl4,512,1,NVIDIA_L4,inf,,5\nbert_large,512,1,Tesla_P4,inf,,5\nbert_large,512,1,NVIDIA_L4,inf,tp4,5\n"
+        "switchxl4,512,1,NVIDIA_L4,inf,,5\nbert_large,512,1,Tesla_M4,inf,,5\nbert_large,512,1,NVIDIA_L4,inf,tp4,5\n"
+        # only pipelines have microbatches; BERT is no decoder; five sequences for two; GPUs without links; no training
+        "gpt2_large,1024,4,NVIDIA_H100_80GB_HBM3,train,dp4_2,5\nbert_large,512,4,NVIDIA_H100_80GB_HBM3,train,tp4,5\n"
+        "gpt2_large,1024,5,NVIDIA_H100_80GB_HBM3,train,dp2,5\ngpt2_large,1024,4,NVIDIA_L4,train,dp4,5\n"
+        "gpt2_large,1024,4,NVIDIA_H100_80GB_HBM3,inf,tp4,5\n"
     )
     found = judged_published(written(tmp_path, HEAD + unknown))
-    assert [each.predicted_s for each in found] == [None, None, None]
-    assert [each.group for each in by_device(found)][:2] == ["published NVIDIA_L4", "published Tesla_P4"]
+    assert [each.predicted_s for each in found] == [None] * 8
+    assert [each.group for each in by_device(found)][:2] == ["published NVIDIA_L4", "published Tesla_M4"]
     bad = "a,x,1,b,inf,,5\na,1,1,b,inf,,-5\na,1,1,b,both,,5\n"
     with pytest.raises(SpecError) as wrong:
         judged_published(written(tmp_path, "# a comment\n" + HEAD + bad))
     assert [problem.mark.line for problem in wrong.value.problems] == [3, 4, 5]
     with pytest.raises(SpecError, match="there are no columns batch"):
         judged_published(written(tmp_path, HEAD.replace("batch,", "") + "a,1,b,inf,,5\n"))
+
+
+def test_gradients_are_added_to_those_of_the_passes_before() -> None:
+    """Each weight's is added to its sum, of the same form: nothing sets it back between the passes that are timed."""
+    graph = model_graph(TINY, Asked(2, 128, True), 2)
+    sums = [op for op in graph.every_op() if op.kind == "accumulate"]
+    made = {op.name for op in graph.every_op()}
+    weights = {tensor.name for op in model_graph(TINY, Asked(2, 128), 2).every_op() for tensor in op.inputs} - made
+    assert {op.name for op in sums} == {f"d{name}sum" for name in weights - {"ids", "mask"}}
+    assert all(op.output.dims == op.inputs[0].dims == op.inputs[1].dims for op in sums)
+
+
+def on_four(option: str, batch: int = 4) -> float:
+    row = Row("published", "gpt2_large", Mark("", 1), {"batch": batch, "seq": 1024, "device": H100}, 1.0)
+    layout = layout_of(option)
+    assert layout is not None
+    found = shared_seconds(Shape("gpt2", 36, 1280, 20, 5120, 50257), row, layout)
+    assert found is not None
+    return found
+
+
+def test_several_gpus_share_what_an_option_says() -> None:
+    """A pipeline of one microbatch has one stage at work at a time, four microbatches (4 + 3) / 16 of that but for what is
+    small in them; who shares the batch or layers takes about a fourth, and the reduction of gradients, or of sums, more."""
+    alone, whole = on_four("pp1_1"), on_four("pp4_1")
+    assert whole == pytest.approx(alone, rel=0.05)
+    assert 7 / 16 < on_four("pp4_4") / whole < 0.65
+    assert 1 / 4 < on_four("dp4") / alone < 0.4
+    assert 1 / 4 < on_four("tp4") / alone < 0.4
+    assert on_four("dp4", 16) > on_four("dp4")
 
 
 def test_the_command_has_modes_and_devices(tmp_path: Path) -> None:

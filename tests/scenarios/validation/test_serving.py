@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hw import Mesh, SpecError, System, load_chip, parse_topology
-from scenarios.validation.published import Decoder, Step, engine_graph, judged_serving
+from scenarios.validation.published import Decoder, Step, engine_graph, engine_seconds, judged_serving
 from simulator import RunOptions, parse_graph, simulate
 from tests.support.cases import overlapse
 
@@ -101,6 +101,36 @@ def test_what_is_not_known_is_left_out_and_every_wrong_line_is_told(tmp_path: Pa
     assert [problem.mark.line for problem in wrong.value.problems] == [2, 3]
     with pytest.raises(SpecError, match="there are no columns PP"):
         judged_serving(written(tmp_path, HEAD.replace("PP,", "") + "a,1,m,w,5,5\n"))
+
+
+@pytest.mark.parametrize("decode", [False, True])
+def test_stages_come_one_after_the_other_and_hand_over_two_tensors(decode: bool) -> None:
+    """What a layer made and the sum before it, in bf16: each chip sends its half of both, and both are gathered."""
+    chip = load_chip("h100_sxm")
+    system = System(chip, parse_topology("switch(2)", chip.links), Mesh({"X": 2}))
+    one, two, three = (
+        engine_seconds(SMALL, Step(64, 128, decode, chips=2, stages=stages), system) for stages in (1, 2, 3)
+    )
+    assert three - two == pytest.approx(two - one, rel=1e-6)
+    values = 64 * (1 if decode else 128) * 512
+    sent = 2 * (values / 2) * 2 / (chip.links["nvlink"].bytes_per_s * chip.links["nvlink"].count)
+    gathered = "y:bf16[N] = all_gather(x:bf16[N_X], over=X)"
+    measured = RunOptions(calibration="measured", collectives="ring")
+    gathering = 2 * simulate(parse_graph([gathered], {"N": values}), system, measured).time_s
+    print(f"between stages {two - one:.3g} s: sending at least {sent:.3g} s, gathering {gathering:.3g} s")
+    assert gathering + sent < two - one < gathering + 2 * sent + 50e-6
+
+
+def test_every_workload_is_answered(tmp_path: Path) -> None:
+    """Of more requests of one sort prompts take longer; tokens behind longer prompts, too."""
+    names = ("splitwise_32", "splitwise_64", "splitwise_72", "arxiv_16", "arxiv_32", "splitwise_48", "vllm_arxiv16")
+    rows = "".join(f"H800,8,1,Llama-3.1-70B,{name},5,5\n" for name in (*names, "vllm_splitwise64"))
+    found = judged_serving(written(tmp_path, HEAD + rows + "H800,4,2,Llama-3.1-70B,vllm_arxiv16,5,5\n"))
+    seconds = [each.predicted_s or 0.0 for each in found]
+    assert min(seconds) > 0
+    prefills = seconds[::2]
+    assert sorted(prefills[:3]) == prefills[:3]
+    assert prefills[3] < prefills[4]
 
 
 def test_the_command_reads_them(tmp_path: Path) -> None:
