@@ -161,6 +161,8 @@ class System:
         pieces = self._pieces[axes]
         drawn = topology is not None and any(piece.kind == GRAPH.name for piece in pieces)
         if topology is None or not drawn:
+            if topology is not None and _of_no_wiring(pieces, topology):
+                return as_listed(topology, members, lying(topology, members))
             return Lying(members, local(pieces))
         if any(piece not in topology.axes for piece in pieces):
             # a part of a graph, or of several levels: their own links say how it is wired
@@ -219,6 +221,14 @@ def _goes_on(last: Axis, piece: Axis) -> bool:
 
 def _cut(pieces: Sequence[Axis], topology: Topology | None) -> bool:
     return topology is not None and any(piece not in topology.axes for piece in pieces)
+
+
+def _of_no_wiring(pieces: Sequence[Axis], topology: Topology) -> bool:
+    """Whether these cuts of one level are no smaller wiring of its kind, as those of a dragonfly: then only routes lead from
+    chip to chip, however many mesh axes the cuts are."""
+    one_level = len({piece.level for piece in pieces}) == 1
+    alike = any(WIRINGS[piece.kind].any_places or WIRINGS[piece.kind].neighbours for piece in pieces)
+    return one_level and not alike and _cut(pieces, topology)
 
 
 def _laid_out(axes: Mapping[str, int], topology: Topology) -> Mapping[str, tuple[Axis, ...]] | str:

@@ -133,9 +133,12 @@ def test_axes_cut_out_of_a_fabric_cost_what_their_chips_cost(topology: Any, mesh
 
 
 @pytest.mark.parametrize("line", [*LINES, "y{0}:bf16[I,J] = broadcast(x{0}:bf16[I,J], over={0}, root=1)"])
-@pytest.mark.parametrize("topology", ["full(12)", "switch(12)", "fat_tree(12,leaf=4,oversubscription=2)"])
+@pytest.mark.parametrize(
+    "topology", ["full(12)", "switch(12)", "fat_tree(12,leaf=4,oversubscription=2)", "dragonfly(2,3,2)"]
+)
 def test_axes_of_one_fabric_are_its_chips_whatever_axis_lies_between_them(topology: str, line: str) -> None:
-    """Four chips of a full mesh send to three of them each, not to one along either of two axes."""
+    """Four chips of a full mesh send to three of them each, not to one along either of two axes; through a dragonfly a
+    broadcast goes in one chain, and not along one axis and then along three chains of the other side by side."""
     wired = parse_topology(topology, H100.links)
     plain = System(H100, wired, Mesh({"X": 2, "Y": 3, "Z": 2}))
     named = dict(zip("ABC", plain.groups("XZ"), strict=True))
