@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hw import Mesh, Problem, Problems, SpecError, System
 from hw.input import Document, Key, unknown
 from hw.systems import Built, folder_of, mesh_problems
+from scenarios.building.idle_keys import Laid, idle_keys
 from scenarios.language.model_spec import DEFAULT_MODE, MODES, OF_ANY_MODEL, Mode, ParallelSpec, RecomputedBlocks
 from scenarios.language.scenario_spec import OF_OPS, WorkloadSpec
 from simulator import OpGraph
@@ -104,14 +105,16 @@ def build_model(
     if not sound or not built.wired:
         return None, system, None
     document.notes = (*document.notes, *loaded.notes)
+    laid = Laid(loaded.description, document.data["workload"].get("mode", DEFAULT_MODE), parallel, how)
     if "microbatch" not in spec.parallel.model_fields_set:
         parallel = _of_whole_batches(parallel, loaded, how)
     graph = reader.tried(lambda: mode.graph(loaded.description, parallel, how))
     if len(problems.found) > before:
         return None, system, None
+    document.notes = (*document.notes, *idle_keys(laid))
     if graph is not None and "fuse" in spec.model_fields_set:
         graph = replace(graph, fuse=spec.fuse)
-    run = ModelRun(loaded, document.data["workload"].get("mode", DEFAULT_MODE), parallel, how, spec.parallel.dp is None)
+    run = ModelRun(loaded, laid.mode, parallel, how, spec.parallel.dp is None)
     return graph, system, run
 
 

@@ -49,9 +49,12 @@ def forward_graph(model: Model, parallel: Parallel, forward: Forward) -> OpGraph
         if getattr(parallel, name) > 1:
             problems.add(Mark(f"parallel.{name}"), "a forward pass alone has no pipeline; prefill and training have")
     problems.raise_if_any()
+    # without optimizer and gradients there is nothing to share out but weights
+    zero = parallel.zero if parallel.zero == 3 else 0
     # what does not divide is told by the stack
-    parallel = replace(parallel, microbatch=max(1, forward.batch // parallel.replicas))
+    parallel = replace(parallel, microbatch=max(1, forward.batch // parallel.replicas), zero=zero)
     stack = stack_of(model, parallel, Asked(forward.batch, forward.seq, eager=forward.eager, trains=False))
+    parallel.cut(stack.layers)  # or says why not
     stored = Stored(parallel, forward.precision)
     parts = stack.maker(Slice(0, stack.layers), stored).parts()
     items: list[Op | Repeat] = []

@@ -118,10 +118,10 @@ class _Run:
     # --- passes
 
     def _stages(self) -> list[Stage]:
+        counts = self.parallel.cut(self.model.layers)
         if self.parallel.pp == 1:
             return [Stage(0, self.model.layers)]
         found: list[Stage] = []
-        counts = self.parallel.cut(self.model.layers)
         for place, count in enumerate(counts):
             first = found[-1].end if found else 0
             found.append(Stage(first, first + count, place, place == 0, place + 1 == len(counts)))

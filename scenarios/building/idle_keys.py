@@ -1,0 +1,142 @@
+"""Keys of a model's workload that are said and change nothing, and why. Somebody meant something by them, so they are told.
+
+Model: a key that is said is one whose value is not the one it has when nothing is said. It is idle where the model, the mode
+or the rest of the layout leaves it nothing to act on: no pipeline to schedule, no experts to fill unevenly. They are no
+mistakes, since a study varies keys over rows of which some leave others nothing to do.
+Law: what is told as idle makes the very graph that its default makes, and what is not told makes another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator import Parallel
+    from simulator.models import Model, Transformer
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """What is done with a model, and how it lies on chips; `how`: the record of its mode."""
+
+    model: Model
+    mode: str
+    parallel: Parallel
+    how: Any
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a backward pass."""
+        return self.mode == "train"
+
+    @property
+    def serves(self) -> bool:
+        """Whether prompts are read or tokens made."""
+        return self.mode in ("prefill", "decode")
+
+    @property
+    def sharers(self) -> int:
+        """Chips that a gradient is a sum over, and that share what `zero` says."""
+        return self.parallel.dp * self.parallel.ep * self.parallel.cp
+
+    @property
+    def gathers(self) -> bool:
+        """Whether weights are gathered layer by layer."""
+        return self.parallel.zero == 3 and self.sharers > 1 and not self.serves
+
+    @property
+    def scatters(self) -> bool:
+        """Whether gradients are shared out."""
+        return self.parallel.zero >= 2 and self.sharers > 1
+
+    @property
+    def one_chunk(self) -> bool:
+        """Whether a stage has one chunk."""
+        return self.parallel.interleave == 1
+
+    @property
+    def transformer(self) -> Transformer | None:
+        """The model, if it is one with blocks of attention."""
+        from simulator.models import Transformer  # late: most runs are of no model
+
+        return self.model if isinstance(self.model, Transformer) else None
+
+    @property
+    def experts(self) -> bool:
+        """Whether there are any."""
+        return self.transformer is not None and self.transformer.moe is not None
+
+    @property
+    def biased(self) -> bool:
+        """Whether networks, and so experts, have biases."""
+        return self.transformer is not None and self.transformer.ffn.bias
+
+
+Why = tuple[str, Callable[[Laid], bool]]
+"""Why a key changes nothing, and when that is so."""
+
+_NO_PIPELINE: Why = ("there is no pipeline (pp: 1)", lambda it: it.parallel.pp == 1)
+_NO_TENSOR: Why = ("no chips share tensors (tp: 1)", lambda it: it.parallel.tp == 1)
+_ONE_REPLICA: Why = ("there is one replica", lambda it: it.sharers == 1)
+_NO_EXPERTS: Why = ("the model has no experts", lambda it: not it.experts)
+_NO_ATTENTION: Why = ("the model has no attention", lambda it: it.transformer is None)
+_NO_GRADIENTS: Why = ("only training has gradients", lambda it: not it.trains)
+_ONE_TOKEN: Why = ("a single token is shared by none", lambda it: it.mode == "decode")
+
+PARALLEL: Mapping[str, Sequence[Why]] = {
+    "schedule": (
+        _NO_PIPELINE,
+        ("passes of inference follow each other in one order", lambda it: it.serves),
+        ("with one chunk a stage it is 1f1b", lambda it: it.parallel.schedule == "interleaved" and it.one_chunk),
+    ),
+    "sequence": (_NO_TENSOR, _ONE_TOKEN),
+    "order": (("chips lie along one axis", lambda it: len(it.parallel.mesh) < 2),),
+    "zero": (
+        _ONE_REPLICA,
+        ("inference has whole weights, and no optimizer", lambda it: it.serves),
+        ("a forward pass has no optimizer and no gradients", lambda it: it.mode == "forward" and it.parallel.zero < 3),
+    ),
+    "overlap_gradients": (_NO_GRADIENTS, _ONE_REPLICA),
+    "overlap_tensor": (_NO_GRADIENTS, _NO_TENSOR),
+    "prefetch": (("no weights are gathered (zero: 3 over replicas)", lambda it: not it.gathers),),
+    "imbalance": (_NO_EXPERTS,),
+    "context": (("no chips share a sequence (cp: 1)", lambda it: it.parallel.cp == 1), _ONE_TOKEN),
+    "collective_matmul": (_NO_TENSOR,),
+    "expert_nodes": (_NO_EXPERTS,),
+    "microbatch": (("a forward pass takes all of a replica's batch at once", lambda it: it.mode == "forward"),),
+}
+"""Keys of `workload.parallel`."""
+
+TRAINING: Mapping[str, Sequence[Why]] = {
+    "attention": (_NO_ATTENTION,),
+    "dropout": (_NO_ATTENTION,),
+    "engine": (("gradients are not shared out (zero: 2)", lambda it: it.how.engine == "fsdp1" and not it.scatters),),
+    "dropless": (_NO_EXPERTS, ("hosts wait with engine: megatron alone", lambda it: it.how.engine != "megatron")),
+    "one_hot": (_NO_EXPERTS,),
+    "expert_biases": (
+        _NO_EXPERTS,
+        ("its experts have no biases", lambda it: not it.biased),
+        ("engine: megatron has its own way with them", lambda it: it.how.engine == "megatron"),
+    ),
+}
+"""Keys of the workload of a training step."""
+
+
+def idle_keys(it: Laid) -> Iterator[str]:
+    """Lines about the keys that are said and change nothing."""
+    for said, table, name in ((it.parallel, PARALLEL, "parallel."), (it.how, TRAINING if it.trains else {}, "")):
+        defaults = {each.name: each.default for each in fields(said)}
+        for key, reasons in table.items():
+            value = getattr(said, key)
+            why = next((reason for reason, idle in reasons if idle(it)), None)
+            if why is not None and value != defaults[key]:
+                yield f"workload.{name}{key} ({_told(value)}) changes nothing: {why}"
+
+
+def _told(value: Any) -> str:
+    """A value as it stands in a file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

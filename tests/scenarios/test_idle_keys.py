@@ -1,0 +1,99 @@
+"""Keys of a model's workload that change nothing are told, and only they: with them the graph is the one without."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import overlapse as ov
+from hw import SpecError
+
+MODELS = {"dense": "{base: llama3_8b, layers: 2}", "experts": "{base: gpt_oss_20b, layers: 2}", "vision": "vit_l_16"}
+SIZES = {"train": "batch: 16, seq: 256", "forward": "batch: 16, seq: 256"}
+SIZES |= {"prefill": "batch: 16, seq: 256", "decode": "batch: 16, context: 256"}
+LAYOUTS = ("tp: 1", "dp: 2, zero: 3", "pp: 2", "ep: 2", "tp: 2, cp: 2", "pp: 2, dp: 2, zero: 2")
+CASES = [("train", layout) for layout in LAYOUTS]
+CASES += [(mode, layout) for mode in ("prefill", "decode") for layout in ("pp: 2, dp: 2, zero: 2", "tp: 2, cp: 2")]
+CASES += [("forward", "dp: 2, zero: 3"), ("forward", "tp: 2, cp: 2")]
+CHANGES = (
+    *(f"parallel.schedule={each}" for each in ("gpipe", "interleaved", "zero_bubble")),
+    *("parallel.sequence=false", "parallel.order=[pp, dp, ep, cp, tp]", "parallel.overlap_gradients=false"),
+    *("parallel.zero=1", "parallel.zero=3", "parallel.overlap_tensor=false", "parallel.prefetch=0"),
+    *("parallel.imbalance=4", "parallel.context=all_to_all", "parallel.collective_matmul=4", "parallel.microbatch=2"),
+    *("attention=standard", "dropout=true", "engine=fsdp1", "dropless=false", "one_hot=true", "expert_biases=gathered"),
+)
+
+
+def _scenario(tmp_path: Path, model: str, mode: str, layout: str) -> Path:
+    path = tmp_path / "step.yaml"
+    path.write_text(
+        f"name: step\nsystem: {{chip: h100_sxm, topology: switch({_chips(layout)}) over nvlink}}\n"
+        f"workload: {{model: {model}, mode: {mode}, {SIZES[mode]}, parallel: {{{layout}}}}}\n"
+    )
+    return path
+
+
+def _chips(layout: str) -> int:
+    parts = dict(part.split(": ") for part in layout.split(", "))
+    return math.prod(int(count) for key, count in parts.items() if key in ("dp", "tp", "cp", "ep", "pp"))
+
+
+def _made(path: Path, *changes: str) -> tuple[Any, list[str]]:
+    scenario = ov.load_scenario(str(path), changes)
+    return (list(scenario.system.mesh.axes), scenario.graph), list(scenario.notes)
+
+
+@pytest.mark.parametrize("model", ["dense", "experts"])
+@pytest.mark.parametrize(("mode", "layout"), CASES)
+def test_a_key_is_told_if_its_default_makes_the_same_graph(tmp_path: Path, model: str, mode: str, layout: str) -> None:
+    path = _scenario(tmp_path, MODELS[model], mode, layout)
+    plain, notes = _made(path)
+    # what inference shares out is said by the layout itself
+    said = [note.split(" (")[0] for note in notes if "changes nothing" in note]
+    assert said == ["workload.parallel.zero"] * (mode in ("prefill", "decode") and "zero" in layout)
+    for change in CHANGES:
+        key = change.partition("=")[0]
+        if (key == "parallel.zero" and "zero" in layout) or (mode != "train" and not key.startswith("parallel")):
+            continue
+        try:
+            made, notes = _made(path, f"workload.{change}")
+        except SpecError:
+            continue  # what cannot be is refused
+        told = any(f"workload.{key} (" in note and "changes nothing" in note for note in notes)
+        assert told == (made == plain), (change, notes)
+
+
+def test_what_a_stack_of_convolutions_has_not_is_told(tmp_path: Path) -> None:
+    path = _scenario(tmp_path, "resnet50", "train", "dp: 2").read_text().replace(", seq: 256", "")
+    (tmp_path / "step.yaml").write_text(path)
+    assert not _made(tmp_path / "step.yaml")[1]  # that a replica computes all of its batch at once is not said
+    changes = ["workload.dropout=true", "workload.attention=standard", "workload.parallel.imbalance=2"]
+    _, notes = _made(tmp_path / "step.yaml", *changes)
+    assert notes == [
+        "workload.parallel.imbalance (2.0) changes nothing: the model has no experts",
+        "workload.attention (standard) changes nothing: the model has no attention",
+        "workload.dropout (true) changes nothing: the model has no attention",
+    ]
+
+
+def test_keys_of_studies_are_told_row_by_row_and_defaults_never(tmp_path: Path) -> None:
+    path = _scenario(tmp_path, MODELS["dense"], "train", "tp: 1, schedule: 1f1b, zero: 0, imbalance: 1.0")
+    assert not _made(path)[1]
+    assert not _made(path, "workload.parallel.schedule=1f1b")[1]
+
+
+@pytest.mark.parametrize(("mode", "layout"), [("forward", "dp: 1"), ("prefill", "dp: 1"), ("decode", "dp: 1")])
+def test_blocks_that_do_not_add_up_are_refused_without_a_pipeline_too(tmp_path: Path, mode: str, layout: str) -> None:
+    path = _scenario(tmp_path, MODELS["dense"], mode, layout)
+    with pytest.raises(SpecError, match=r"layers has 2 numbers that add up to 4; 2 layers are cut into 1 chunks"):
+        _made(path, "workload.parallel.layers=[1, 3]")
+
+
+def test_a_forward_pass_gathers_weights_only_where_they_are_shared_out(tmp_path: Path) -> None:
+    """ZeRO-1 and 2 share out what an optimizer has; without one every chip has its weights already."""
+    path = _scenario(tmp_path, MODELS["dense"], "forward", "dp: 2")
+    whole, shared = (ov.run(str(path), [f"workload.parallel.zero={zero}"]).summary["network_bytes"] for zero in (2, 3))
+    assert whole == 0 != shared
