@@ -119,13 +119,14 @@ def _as_one_file_says(document: Document) -> bool:
     return len({mark.file for mark in places}) <= 1
 
 
-def load_chip(name: str, set: Mapping[str, object] | None = None) -> Chip:
+def load_chip(name: str | Path, set: Mapping[str, object] | None = None) -> Chip:
     """A chip of the catalogue by name (read once), or of a file by path (read as it is now).
 
     `set`: figures that are other than it says, by their dotted names, as a scenario's `system.set` writes them:
     `{"hbm.bandwidth": "4 TB/s", "links.nvlink.count": 12}`. A link that the chip does not have is given whole:
     `{"links.ethernet": {"bandwidth": "50 GB/s"}}`. Raises SpecError.
     """
+    name = str(name)
     if is_path(name) or set:
         return _load(name, set or {})
     return _catalogue_chip(name)

@@ -69,9 +69,10 @@ def system_file(reference: str) -> SystemFile:
 
 
 def load_system(
-    reference: str, nodes: int | None = None, slice: str | None = None, mesh: Mapping[str, int] | None = None
+    reference: str | Path, nodes: int | None = None, slice: str | None = None, mesh: Mapping[str, int] | None = None
 ) -> System:
     """A shipped system, or one of a file; so many nodes of it, or a slice of it, under a mesh. Raises SpecError."""
+    reference = str(reference)
     document = system_document(reference, Mark(reference))
     asked = {"nodes": nodes, "slice": slice, "mesh": dict(mesh) if mesh else None}
     changes = {key: value for key, value in asked.items() if value is not None}

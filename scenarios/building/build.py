@@ -113,9 +113,9 @@ def without_questions(document: Document) -> Document:
     return Document(document.file, data, document.values, document.keys, document.notes)
 
 
-def load_scenario(reference: str, overrides: tuple[str, ...] | list[str] = ()) -> Scenario:
+def load_scenario(reference: str | Path, overrides: tuple[str, ...] | list[str] = ()) -> Scenario:
     """A scenario from a file, or from the library (`library:NAME`). Raises SpecError with every problem."""
-    path = find_file(reference)
+    path = find_file(str(reference))
     return build_scenario(read_source(path, overrides), path)
 
 

@@ -285,13 +285,13 @@ class Outcome:
         return summary_html(self.scenario.name, self.scenario.about, self.words)
 
 
-def run(reference: str, overrides: Iterable[str] = ()) -> Outcome:
+def run(reference: str | Path, overrides: Iterable[str] = ()) -> Outcome:
     """Run a scenario file, or one of the library (`library:NAME`). Raises SpecError, RunError."""
     outcome = loaded(reference, overrides)
     _ = outcome.result
     return outcome
 
 
-def loaded(reference: str, overrides: Iterable[str] = ()) -> Outcome:
+def loaded(reference: str | Path, overrides: Iterable[str] = ()) -> Outcome:
     """The same, not run yet. Raises SpecError."""
-    return Outcome(load_scenario(str(reference), tuple(overrides)))
+    return Outcome(load_scenario(reference, tuple(overrides)))

@@ -45,8 +45,8 @@ class StepTime:
 
 
 def step_time(
-    model: str | Mapping[str, Any],
-    system: str | Mapping[str, Any],
+    model: str | Path | Mapping[str, Any],
+    system: str | Path | Mapping[str, Any],
     run: Mapping[str, Any] | None = None,
     **workload: Any,
 ) -> StepTime:
@@ -76,9 +76,10 @@ def step_time(
     )
 
 
-def _system(given: str | Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(given, str):
+def _system(given: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(given, Mapping):
         return dict(_plain(given))
+    given = str(given)
     return {"chip": given} if given in chip_names() else {"base": given}
 
 

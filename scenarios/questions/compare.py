@@ -16,6 +16,7 @@ from analysis import CAUSES, Summary, word_named
 from analysis.runs import Change, Comparison
 from hw import Mark, Problem, Problems, SpecError
 from scenarios.building.build import Scenario, load_scenario
+from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import summarise
 from simulator import PS_PER_S
 
@@ -95,8 +96,9 @@ def _seconds(change: Change) -> dict[str, float]:
     }
 
 
-def compare(a: Scenario, b: Scenario) -> Compared:
+def compare(a: Given, b: Given) -> Compared:
     """Run two scenarios and compare them. Raises SpecError, RunError."""
+    a, b = given_scenario(a), given_scenario(b)
     names = (a.name, b.name) if a.name != b.name else (f"{a.name} (A)", f"{b.name} (B)")
     one, other = summarise(a), summarise(b)
     return Compared(names, one, other, Comparison(one.result, other.result), (a.notes, b.notes))

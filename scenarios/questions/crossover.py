@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hw.input import notebook_html
 from hw.systems import folder_of
 from scenarios.building.build import Scenario
+from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import first_line
 from scenarios.claims.condition import parse_condition
 from scenarios.claims.find_values import Value, axis_values
@@ -125,9 +126,10 @@ class Crossover:
         return [round(at * last / max(1, count - 1)) for at in range(count)]
 
 
-def crossover(scenario: Scenario, asked: CrossoverSpec | None = None) -> Crossover | None:
+def crossover(scenario: Given, asked: CrossoverSpec | None = None) -> Crossover | None:
     """The map that a scenario's `study.crossover`, or `asked`, wants; None if there is neither. Raises SpecError for a path
     or a value that is wrong whatever the other one is, ValueError for a condition that is not one."""
+    scenario = given_scenario(scenario)
     if asked is None:
         asked = scenario.study.crossover if scenario.study is not None else None
     if asked is None:

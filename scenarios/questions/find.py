@@ -18,6 +18,7 @@ from hw import Problem, Problems, RunError, SpecError
 from hw.input import notebook_html
 from hw.systems import folder_of
 from scenarios.building.build import DIMS, Scenario
+from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import first_line, summarise
 from scenarios.claims.condition import Condition
 from scenarios.claims.find_values import Value, stepped
@@ -211,8 +212,9 @@ def deriving(scenario: Scenario, path: str, inputs: Entry, derived: Derived) -> 
     return made
 
 
-def find(scenario: Scenario) -> Found | None:
+def find(scenario: Given) -> Found | None:
     """The answer to the scenario's `study.find`; None if it asks nothing. Raises SpecError."""
+    scenario = given_scenario(scenario)
     search = search_of(scenario)
     if search is None:
         return None

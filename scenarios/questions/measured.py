@@ -23,7 +23,7 @@ from analysis import Summary
 from analysis.timelines import Pair, Piece, line_up
 from hw import Dimension, Mark, Problem, SpecError
 from hw.input import notebook_html, show
-from scenarios.building.build import Scenario
+from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import summarise
 from scenarios.claims.claims import Claim, Verdict, judge
 from scenarios.claims.scope import WordValues
@@ -197,9 +197,10 @@ class BesideTrace:
         }
 
 
-def compare_measured(scenario: Scenario, trace: str | Path, step: str | None = None) -> BesideTrace:
+def compare_measured(scenario: Given, trace: str | Path, step: str | None = None) -> BesideTrace:
     """Run a scenario and set it beside a measured trace; `step`: a range of the program, such as ProfilerStep#3. Raises
     SpecError, RunError."""
+    scenario = given_scenario(scenario)
     measured = measured_pieces(Path(trace), step)
     try:
         return BesideTrace(scenario.name, summarise(scenario), measured)

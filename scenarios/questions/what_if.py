@@ -21,6 +21,7 @@ from analysis.runs import FACTORS, Lever, elasticity, levers
 from hw import Dimension, Mark, Problems, RunError, SpecError
 from hw.input import show
 from scenarios.building.build import Scenario
+from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import summarise
 from scenarios.questions.edits import edited, read_edit
 
@@ -111,9 +112,10 @@ class WhatIf:
         }
 
 
-def what_if(scenario: Scenario, edits: Iterable[str] = ()) -> WhatIf:
+def what_if(scenario: Given, edits: Iterable[str] = ()) -> WhatIf:
     """Every resource of the scenario's system faster; then its own edits and `edits`, each by itself. Raises SpecError with
     every edit that cannot be made, RunError if the scenario itself cannot be run; an edited one that cannot is a row."""
+    scenario = given_scenario(scenario)
     asked = _asked(scenario, edits)
     summary = summarise(scenario)
     time_s = _time(summary)

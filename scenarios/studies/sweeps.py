@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from analysis import WORDS, write_table
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import Document, cut, few, validate
-from scenarios.building.build import Scenario, load_scenario
+from scenarios.building.build import Scenario
+from scenarios.building.given import Given, given_scenario
 from scenarios.building.system import notes_of
 from scenarios.claims.find_values import read_condition
 from scenarios.claims.scope import Scopes
@@ -161,7 +162,7 @@ class HowToRun:
 
 
 def sweep(
-    scenario: Scenario | str | Path,
+    scenario: Given,
     changes: Mapping[str, Any] | None = None,
     *,
     store: str | Path | None = None,
@@ -177,8 +178,7 @@ def sweep(
     """
     if jobs is not None and jobs < 1:
         raise SpecError([Problem(Mark("jobs"), f"jobs is {jobs}; it must be 1 or more")])
-    if not isinstance(scenario, Scenario):
-        scenario = load_scenario(str(scenario))
+    scenario = given_scenario(scenario)
     if changes is not None:
         scenario = asking(scenario, changes)
     workers = given(executor, jobs) if executor is not None else None
