@@ -2,8 +2,9 @@
 
 Model: a stage is some parameters and the rows that determine them; streams come first, since all that follows rests on the
 start of a kernel and on HBM. Parameters that no stage determines stay as in what the fit begins with. Errors are logarithms
-of predicted over measured; soft losses let a spoiled row count little, whatever it says, and rows whose times spread are
-left out. What is found is the chip's own: of its clock, power limit and peak, as sure as the errors of each family's rows.
+of predicted over measured; soft losses let a spoiled row count little, whatever it says, rows whose times spread are left
+out, and so, by name, are a few that are far off where all others of their stage agree. What is found is the chip's own: of
+its clock, power limit and peak, as sure as the errors of each family's rows.
 Law: rows made from parameters give these parameters again.
 Source: scipy.optimize.least_squares, losses soft_l1 and cauchy (an extra: `pip install 'overlapse[calibrate]'`).
 """
@@ -29,6 +30,13 @@ SOFT = 0.1
 _FAR = 2.0
 """Rows that are off by more than this factor on average are of another chip, or in another unit."""
 
+_ALONE = 8.0
+"""Rows that lie so many times further from the middle of their stage than its rows do (in standard deviations, by the median
+of distances), and by more than `_FAR`, are spoiled: no kernel's time spreads so."""
+
+_FEW = 0.2
+"""Of the rows of a stage, so many are spoiled at most: where more are far off, it is the model that does not fit."""
+
 _STEP = 1e-3
 """Relative steps of differences: tiles and waves make times that bend."""
 
@@ -48,7 +56,8 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
 class Stage:
     """Parameters (dotted, as in a file) that some rows determine; mean errors of these rows before and after, relative. A
     stage of fewer rows than parameters determines nothing. `weak`: parameters that change these rows by next to nothing;
-    `factor`: by what these rows are still off, up or down, in the geometric mean."""
+    `factor`: by what these rows are still off, up or down, in the geometric mean; `spoiled`: rows that were left out, since
+    they are far off alone, and how many times too long each is."""
 
     name: str
     parameters: tuple[str, ...]
@@ -57,6 +66,7 @@ class Stage:
     after: float = 0.0
     weak: tuple[str, ...] = ()
     factor: float = 1.0
+    spoiled: tuple[tuple[Row, float], ...] = ()
 
     @property
     def determined(self) -> bool:
@@ -87,7 +97,7 @@ def calibrate(rows: Sequence[Row], chip: Chip, base: KernelTimes, source: str) -
         mine = [each for each in known if wanted(each)]
         stage = Stage(name, parameters, len(mine))
         if stage.determined:
-            data, stage = _found(mine, chip, data, stage)
+            data, stage = _without_spoiled(mine, chip, data, stage)
         stages.append(stage)
     _check_factors(stages, chip)
     residuals = _residuals(stages)
@@ -169,8 +179,35 @@ def _of_kind(kind: str, known: Sequence[Timed], base: KernelTimes) -> tuple[str,
     return tuple(f"kinds.{kind}.{key}" for key in keys)
 
 
-def _found(rows: Sequence[Timed], chip: Chip, data: Mapping[str, Any], stage: Stage) -> tuple[dict[str, Any], Stage]:
-    """The parameters that fit some rows best, and the stage with the mean errors with those before and with these."""
+def _without_spoiled(
+    rows: Sequence[Timed], chip: Chip, data: Mapping[str, Any], stage: Stage
+) -> tuple[dict[str, Any], Stage]:
+    """What fits the rows best that are not spoiled, as long as they determine the parameters."""
+    made, found, left = _found(rows, chip, data, stage)
+    alone = _far_alone(left)
+    if not alone or len(rows) - len(alone) < len(stage.parameters):
+        return made, found
+    kept = [each for at, each in enumerate(rows) if at not in alone]
+    spoiled = tuple((rows[at].row, math.exp(-left[at])) for at in alone)
+    made, found, _ = _found(kept, chip, data, replace(stage, rows=len(kept)))
+    return made, replace(found, spoiled=spoiled)
+
+
+def _far_alone(errors: Sequence[float]) -> list[int]:
+    """Which of some errors are far from the middle of all, if they are few."""
+    middle = statistics.median(errors)
+    apart = [abs(each - middle) for each in errors]
+    # of a normal distribution the median distance is 0.67 standard deviations
+    limit = max(math.log(_FAR), _ALONE * statistics.median(apart) / 0.6745)
+    found = [at for at, each in enumerate(apart) if each > limit]
+    return found if len(found) <= _FEW * len(errors) else []
+
+
+def _found(
+    rows: Sequence[Timed], chip: Chip, data: Mapping[str, Any], stage: Stage
+) -> tuple[dict[str, Any], Stage, list[float]]:
+    """The parameters that fit some rows best, the stage with the mean errors with those before and with these, and how far
+    each row is off with these."""
     parameters = stage.parameters
     try:
         from scipy.optimize import least_squares
@@ -206,7 +243,7 @@ def _found(rows: Sequence[Timed], chip: Chip, data: Mapping[str, Any], stage: St
     left = errors(at)
     before = [math.log(each.seconds(chip, device, KernelTimes(**data)) / each.row.measured_s) for each in rows]
     factor = math.exp(statistics.fmean(map(abs, left)))
-    return made, replace(stage, before=mean(before), after=mean(left), weak=weak, factor=factor)
+    return made, replace(stage, before=mean(before), after=mean(left), weak=weak, factor=factor), left
 
 
 def _kind_of(dotted: str) -> str:

@@ -54,7 +54,7 @@ def test_chips_and_systems_are_read_from_paths(tmp_path: Path) -> None:
         "name: mine\nkind: gpu\nmatrix_unit: {peak: {bf16: 1e14 FLOP/s}}\nvector_unit: {peak: {fp32: 1e13 FLOP/s}}\n"
         "hbm: {capacity: 80 GB, bandwidth: 1 TB/s}\nlinks: {wire: {bandwidth: 1e10 B/s, latency: 1 us}}\n"
     )
-    system.write_text("name: node\nchip: mine.yaml\ntopology: ring(4) over wire\n")
+    system.write_text("name: node\nchip: mine.yaml\ntopology: switch(4) over wire\n")
     assert ov.load_chip(chip) == ov.load_chip(str(chip))
     assert ov.load_system(system).size == 4
     model = {"base": "gpt2", "layers": 1}

@@ -61,6 +61,34 @@ def test_a_spoiled_row_counts_little() -> None:
     assert calibrate(rows, H100, HOPPER, "made").times.hbm == pytest.approx(0.8, rel=0.02)
 
 
+@pytest.mark.parametrize("factor", [1e-3, 1 / 20, 8, 500])
+def test_a_spoiled_row_is_left_out_by_name_and_widens_no_margin(factor: float) -> None:
+    """What others say of it is what it was made from, so that it is told by its own factor; without it all is as ever."""
+    pytest.importorskip("scipy")
+    rows = made_from(other(), STREAMS + MATMULS)
+    for at in (3, len(STREAMS) + 5):
+        rows[at] = replace(rows[at], measured_s=factor * rows[at].measured_s)
+    found = calibrate(rows, H100, HOPPER, "made")
+    stages = {stage.name: stage for stage in found.stages}
+    for name, at in (("streams", 3), ("matmul", len(STREAMS) + 5)):
+        ((row, times),) = stages[name].spoiled
+        assert row == rows[at]
+        assert times == pytest.approx(factor, rel=0.1)
+        assert stages[name].after < 0.01
+    assert max(found.times.residuals[family] for family in ("matmul", "passes")) < 0.01
+
+
+def test_where_many_rows_are_far_off_none_is_left_out() -> None:
+    """A model that does not fit has wide margins: rows that it does not explain are not spoiled."""
+    pytest.importorskip("scipy")
+    rows = [
+        replace(row, measured_s=row.measured_s * 2.5 ** (at % 3)) for at, row in enumerate(made_from(other(), STREAMS))
+    ]
+    (streams, *_) = calibrate(rows, H100, HOPPER, "made").stages
+    assert not streams.spoiled
+    assert streams.after > 0.2
+
+
 def test_rows_that_nothing_comes_near_are_refused() -> None:
     pytest.importorskip("scipy")
     rows = made_from(other(), STREAMS)

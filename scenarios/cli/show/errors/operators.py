@@ -92,6 +92,11 @@ def show_stages(found: Calibrated, start: str) -> None:
         if stage.determined:
             told = f"{100 * stage.before:.1f} % off as {start}, {100 * stage.after:.1f} % now"
             tell(f"{stage.name}: {stage.rows} rows, {told}: {', '.join(stage.parameters)}")
+    for row, times in (each for stage in found.stages for each in stage.spoiled):
+        told = f"{times:.3g} times as long" if times > 1.0 else f"{1.0 / times:.3g} times as short"
+        tell(
+            f"left out, far off alone: {row.mark.file}:{row.mark.line} ({row.suite} {row.name}) is {told} as others say"
+        )
     weak = [dotted for stage in found.stages for dotted in stage.weak]
     if weak:
         tell(f"of which rows say next to nothing: {', '.join(weak)}")
