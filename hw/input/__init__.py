@@ -11,7 +11,7 @@ from hw.input.notebook import notebook_html, notebook_table
 from hw.input.plugs import need_function, need_name
 from hw.input.unit_words import unit_meant
 from hw.input.units import UNITS, Dimension, parse, show, show_change
-from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate
+from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate, validate_rest
 from hw.input.wording import MOST_TOLD, chips_named, cut, did_you_mean, few, nearest, printable, shown, unknown
 
 __all__ = [
@@ -66,4 +66,5 @@ __all__ = [
     "Sign",
     "Spec",
     "validate",
+    "validate_rest",
 ]

@@ -157,6 +157,25 @@ def validate(model: type[Model], document: Document, problems: Problems, at: Key
         return None
 
 
+def validate_rest(model: type[Model], document: Document, at: Key = ()) -> tuple[Model | None, frozenset[str]]:
+    """What is left of a part that is wrong when its wrong keys are left out, which are told already, and those keys: the
+    others can be looked at closer. None where something is missing, too."""
+    data: Any = document.data
+    for part in at:
+        data = data[part]
+    if not isinstance(data, dict):
+        return None, frozenset()
+    wrong: frozenset[str] = frozenset()
+    try:
+        return model.model_validate(data), wrong
+    except ValidationError as error:
+        wrong = frozenset(str(_loc(each)[0]) for each in error.errors(include_url=False) if _loc(each))
+    try:
+        return model.model_validate({key: value for key, value in data.items() if key not in wrong}), wrong
+    except ValidationError:
+        return None, wrong
+
+
 def _report(model: type[BaseModel], detail: Detail, document: Document, problems: Problems, at: Key) -> None:
     loc = _loc(detail)
     path = _existing(document.data, (*at, *loc))

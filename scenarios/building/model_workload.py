@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hw import Mesh, Problem, Problems, SpecError, System
-from hw.input import Document, Key, unknown
+from hw.input import Document, Key, nearest, unknown, validate_rest
 from hw.systems import Built, folder_of, mesh_problems
 from scenarios.building.idle_keys import Laid, idle_keys
 from scenarios.language.model_spec import DEFAULT_MODE, MODES, OF_ANY_MODEL, Mode, ParallelSpec, RecomputedBlocks
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _AT = ("workload",)
 _WAYS = ("tp", "pp", "cp", "ep")
 """Kinds of parallelism that are 1 where they are not said."""
+
+_GOES_BY: Mapping[str, str] = {"chunk": "seq"}
+"""Keys that are right or wrong by what another one says."""
 
 _OF_MODELS = tuple(key for key in WorkloadSpec.model_fields if key not in OF_OPS)
 
@@ -93,8 +96,10 @@ def build_model(
     before = len(problems.found)
     mode = reader.mode()
     loaded = reader.model(path)
-    parallel = reader.parallel(spec.parallel, built) if spec is not None else None
-    how = reader.how(mode, spec, loaded) if mode is not None and spec is not None else None
+    # what is wrong in itself has been told; the other keys are looked at all the same
+    rest, wrong = (spec, frozenset[str]()) if spec is not None else validate_rest(WorkloadSpec, document, _AT)
+    parallel = reader.parallel(rest.parallel, built) if rest is not None and "parallel" not in wrong else None
+    how = reader.how(mode, rest, loaded, wrong) if mode is not None and rest is not None else None
     # what the step itself is wrong about is told beside what is wrong with its mesh
     sound = len(problems.found) == before
     system = built.system
@@ -243,12 +248,16 @@ class _Reader:
             message = f"the parallelism of the workload makes the mesh {{{made}}}; leave it out, it follows"
             self.problems.add(self.document.value_mark(("system", "mesh")), message)
 
-    def how(self, mode: Mode, spec: WorkloadSpec, loaded: LoadedModel | None) -> Any:
-        """The record of a mode, after checking that what the model needs is there."""
+    def how(self, mode: Mode, spec: WorkloadSpec, loaded: LoadedModel | None, wrong: frozenset[str]) -> Any:
+        """The record of a mode, after checking that what the model needs is there. `wrong`: keys that have been told,
+        and are none of the spec's."""
         needs = mode.needs_of(loaded.description, mode.needs) if loaded is not None else mode.needs
         missing = [key for key in needs if self.document.data["workload"].get(key) is None]
-        # what a model needs that is not known is not known either
+        # what a model needs that is not known is not known either; and what is only misspelt is not missing, too
+        misspelt = {nearest(key, WorkloadSpec.model_fields) for key in wrong - WorkloadSpec.model_fields.keys()}
         for key in missing if loaded is not None else ():
+            if key in misspelt:
+                continue
             named = self.document.data["workload"].get("mode", DEFAULT_MODE)
             self.problems.add(self.document.value_mark(_AT), f"'workload.{key}' is missing: {named} needs it")
         given = {name: getattr(spec, name) for name in mode.keys if name in spec.model_fields_set}
@@ -265,6 +274,9 @@ class _Reader:
             precision = self.tried(lambda: mode.precision(named))
             if precision is not None:
                 given["precision"] = precision
-        if missing:
+        if unsaid := {*missing, *wrong.intersection(needs)}:
+            # the others are looked at beside something that would do, but for what goes by what is not known
+            others = {name: value for name, value in given.items() if _GOES_BY.get(name) not in unsaid}
+            self.tried(lambda: mode.record(**mode.fixed, **others, **dict.fromkeys(unsaid, 1)))
             return None
         return self.tried(lambda: mode.record(**mode.fixed, **given))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hw import Mark, Problem, SpecError
+from hw import Mark, Problem, Problems, SpecError
 from hw.input import unknown
 from simulator.graph.items import Op, Repeat, Tensor, every_op
 from simulator.graph.op_graph import OpGraph
@@ -99,19 +99,21 @@ class Training:
     expert_biases: Literal["fused", "gathered"] = "fused"
 
     def __post_init__(self) -> None:
+        problems = Problems()
         if self.optimizer not in STATES:
-            raise SpecError([Problem(Mark("optimizer"), unknown("optimizer", self.optimizer, STATES))])
+            problems.add(Mark("optimizer"), unknown("optimizer", self.optimizer, STATES))
         if isinstance(self.recompute, str) and self.recompute not in RECOMPUTE:
-            raise SpecError([Problem(Mark("recompute"), unknown("recompute", self.recompute, RECOMPUTE))])
+            problems.add(Mark("recompute"), unknown("recompute", self.recompute, RECOMPUTE))
         if self.engine not in ENGINES:
-            raise SpecError([Problem(Mark("engine"), unknown("engine", self.engine, ENGINES))])
+            problems.add(Mark("engine"), unknown("engine", self.engine, ENGINES))
         for each in self.offload:
             if each not in OFFLOADED:
-                raise SpecError([Problem(Mark("offload"), unknown("thing to offload", each, OFFLOADED))])
+                problems.add(Mark("offload"), unknown("thing to offload", each, OFFLOADED))
         if self.eager not in (True, False, "loss"):
-            raise SpecError([Problem(Mark("eager"), f"'{self.eager}' will not do: eager is true, false or loss")])
-        if self.eager and self.engine == "megatron":
-            raise SpecError([Problem(Mark("eager"), "eager is of PyTorch's own ops; megatron brings others")])
+            problems.add(Mark("eager"), f"'{self.eager}' will not do: eager is true, false or loss")
+        elif self.eager and self.engine == "megatron":
+            problems.add(Mark("eager"), "eager is of PyTorch's own ops; megatron brings others")
+        problems.raise_if_any()
 
     @property
     def tokens(self) -> int:

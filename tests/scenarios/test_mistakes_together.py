@@ -1,0 +1,38 @@
+"""Mistakes of several kinds in one workload of a model: what is wrong by itself hides nothing that shows only together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import overlapse as ov
+from hw import SpecError
+
+
+def test_what_is_wrong_in_itself_hides_nothing_else_of_a_step(tmp_path: Path) -> None:
+    """Three keys that will not do, one that is misspelt, and four that only show when they are looked at together."""
+    path = tmp_path / "step.yaml"
+    path.write_text(
+        "name: step\nsystem: {chip: h100_sxm, topology: switch(8) over nvlink}\nworkload:\n  model: llama3_8b\n  batch: 16\n"
+        "  sec: 4096\n  parallel: {tp: 3}\n  precision: {weights: int7, foo: bf16}\n  optimizer: adamx\n"
+        "  recompute: halff\n  engine: megatron\n  eager: true\n  dropout: 3\n"
+    )
+    with pytest.raises(SpecError) as raised:
+        ov.load_scenario(path)
+    told = [(each.mark.line, each.message.split(",")[0]) for each in raised.value.problems]
+    assert [line for line, _ in told] == [6, 7, 8, 8, 9, 10, 12, 13]
+    assert "missing" not in str(raised.value)  # seq is only misspelt
+
+
+def test_what_goes_by_a_missing_key_is_not_blamed(tmp_path: Path) -> None:
+    path = tmp_path / "prompt.yaml"
+    path.write_text(
+        "name: p\nsystem: {chip: h100_sxm}\nworkload: {model: gpt2, mode: prefill, batch: 4, chunk: 512, steps: 2}\n"
+    )
+    with pytest.raises(SpecError) as raised:
+        ov.load_scenario(path)
+    assert [each.message.split(",")[0] for each in raised.value.problems] == [
+        "'workload.seq' is missing: prefill needs it",
+        "steps are tokens that decode makes; prefill has none",
+    ]
