@@ -278,9 +278,11 @@ def _recomputed(ops: Sequence[Op], recompute: str, kept: Collection[str]) -> fro
 
 
 def _light(ops: Sequence[Op]) -> Iterator[str]:
-    """Norms and what activates, with what puts its clamped halves beside each other (Megatron-LM's modules layernorm and
-    moe_act)."""
-    made = {op.name for op in ops if op.kind in _LIGHT}
+    """Norms of the stream and what activates, with what puts its clamped halves beside each other (Megatron-LM's modules
+    layernorm, which has the two norms of a block and none of heads or of latents, and moe_act)."""
+    made = {
+        op.name for op in ops if op.kind in _ACTIVATES or (op.kind in _NORMS and op.output.dims[-1].size == "model")
+    }
     yield from made
     yield from (op.name for op in ops if op.kind == "copy" and op.inputs[0].name in made)
 
@@ -326,7 +328,9 @@ _ATTENTION = ("attention", "attention_block")
 
 _SUMS = ("reduce_scatter", "all_reduce")
 
-_LIGHT = ("rms_norm", "layer_norm", "swiglu", "gelu", "relu", "clamp")
+_NORMS = ("rms_norm", "layer_norm")
+
+_ACTIVATES = ("swiglu", "gelu", "relu", "clamp")
 
 _KEEPING = {
     "alternate": _alternate,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from analysis import memory_frame
 from simulator import PRECISIONS, Op, Parallel, Repeat, Training, train_graph
-from simulator.models import Moe
+from simulator.models import Latent, Moe, Position
 from tests.support.models import SMALL
 from tests.support.training_steps import LAYOUTS, SEQ, alone, matrix_flops, step
 
@@ -57,6 +57,23 @@ def test_what_is_light_is_run_again_alone(parallel: Parallel) -> None:
     more = Counter(each.kernel.kind for each in light.plan.kernels)
     more.subtract(each.kernel.kind for each in none.plan.kernels)
     assert +more == {"rms_norm": 2 * SMALL.layers, "swiglu": SMALL.layers}
+
+
+def test_norms_of_heads_and_latents_are_not_light() -> None:
+    """Megatron-Core's module layernorm is input_layernorm and pre_mlp_layernorm, q_layernorm and kv_layernorm stay."""
+    heads = replace(SMALL, attention=replace(SMALL.attention, qk_norm="head"), position=Position(kind="none"))
+    latent = Latent(q_lora_rank=96, kv_lora_rank=64, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=32)
+    ranks = replace(
+        SMALL, attention=replace(SMALL.attention, latent=latent, kv_heads=SMALL.attention.heads, head_dim=48)
+    )
+    for model in (heads, ranks):
+        count = [
+            Counter(
+                op.kind for op in train_graph(model, Parallel(), Training(batch=1, seq=SEQ, recompute=asked)).every_op()
+            )
+            for asked in ("light", "none")
+        ]
+        assert (count[0] - count[1])["rms_norm"] == 2
 
 
 def test_clamped_halves_are_put_beside_each_other_again() -> None:
