@@ -144,6 +144,17 @@ LAYOUTS = st.builds(
 MODELS = st.sampled_from([SMALL, WINDOW, MLA, EXPERTS])
 
 
+@pytest.mark.parametrize("name", ["gpt2", "phi_3_mini", "deepseek_v2_lite", "llama4_scout", "gemma3_1b", "gpt_oss_20b"])
+@pytest.mark.parametrize("asked", [{"mode": "prefill", "seq": EVEN}, {"mode": "decode", "context": 100}])
+def test_stages_of_every_sort_of_model_do_what_one_chip_does(name: str, asked: dict[str, Any]) -> None:
+    """Also where queries, keys and values are made by one matmul, of which they are parts."""
+    model, how = cut(name, 2), {"batch": 2 * EVEN if asked["mode"] == "decode" else 2, **asked}
+    if asked["mode"] == "decode":
+        how["in_flight"] = 1
+    got, want = (all_flops(run(model, Parallel(pp=stages), **how)) for stages in (2, 1))
+    assert got == pytest.approx(want, rel=1e-12)
+
+
 @settings(max_examples=15, deadline=None)
 @given(LAYOUTS, MODELS, st.sampled_from([None, 64]), st.sampled_from([0, 128]))
 def test_every_layout_of_a_prefill_does_the_same_matmuls(

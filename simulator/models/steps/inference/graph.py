@@ -30,6 +30,7 @@ from simulator.models.steps.layout import AXES, Layout, Parallel
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.sizes import beyond_chunk, sizes_of
 from simulator.models.steps.storage.buffer import HERE
+from simulator.ops.registry import find_kind
 from simulator.passes.rename import own_names, renamed
 from simulator.passes.sharding.collective_matmul import collective_matmuls
 
@@ -238,14 +239,10 @@ def used_experts(moe: Moe, parallel: Parallel, tokens: int) -> dict[str, int]:
     return {"used": used, "slots": slots * chips}
 
 
-_UNISSUED = ("view", "side", "pack")
-"""Kinds that are no kernel: they lie where what they show is."""
-
-
 def _placed(item: Op | Repeat, place: int) -> Op | Repeat:
     """An item on the chips at one place of the pipeline."""
     if isinstance(item, Repeat):
         return replace(item, items=tuple(_placed(each, place) for each in item.items))
-    if item.kind in _UNISSUED:
-        return item
+    if find_kind(item).view:
+        return item  # no kernel: it lies where what it shows is
     return replace(item, options=(*item.options, ("on", f"{_PIPELINE}@{place}")))
