@@ -7,6 +7,7 @@
 `read_model(document, at, problems)` does the same for a value of a scenario, and tells what is wrong at its place.
 """
 
+from scenarios.models.called import model_called, no_model
 from scenarios.models.catalogue import (
     LoadedModel,
     is_description,
@@ -32,7 +33,9 @@ __all__ = [
     "LoadedModel",
     "is_description",
     "load_model",
+    "model_called",
     "model_names",
+    "no_model",
     "read_model",
     # What is written in a file.
     "SPECS",

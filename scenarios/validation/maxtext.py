@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from hw import Mesh, System, load_chip, load_system, parse_topology
-from scenarios.models import load_model, model_names
+from scenarios.models import load_model, model_called, no_model
 from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.scaled import SCALED, scaled
 from scenarios.validation.training_rows import TrainingRow
@@ -107,7 +107,8 @@ def maxtext(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Pa
 
 
 def _catalogued(name: str) -> Transformer:
-    described = load_model(name).description if name in model_names() else None
+    known = model_called(name)
+    described = load_model(known).description if known is not None else None
     if not isinstance(described, Transformer):
-        raise LeftOutError(f"model {name} is not in the catalogue")
+        raise LeftOutError(no_model(name))
     return described

@@ -15,7 +15,10 @@ Where a row says so (`schedule: paired`) exchanges of experts lie behind another
 Where a row says so (`collective_matmul`) matmuls and their tensor-parallel communication come in pieces that overlap: 4 in
 Megatron-Bridge's dense recipes for H100 (Transformer Engine's userbuffers, `num_splits`), as many as chips share a tensor in
 torchtitan's asynchronous tensor parallelism.
-In fp8 numbers are scaled by the largest of each tensor, or as a row says (`scaling`). Kernels are Transformer Engine's,
+In fp8 numbers are scaled by the largest of each tensor, or as a row says (`scaling`). In fp4 (NVFP4) the matmuls of blocks
+take both operands in four bits, forwards and backwards, at the chip's rate for them, from weights that stay in bf16; the
+kernels of its casts find the largest of a tensor, whose scale stands beside those of its blocks of 16. Kernels are
+Transformer Engine's,
 issued by Python, where a row says so (`dispatch: fused`); experts are gone through one by one, and the host waits for how
 many tokens they get, unless tokens beyond a capacity are dropped (`dropless: false`).
 Assumes: dense matmuls in one format; stages that wait for what they send; balanced experts. No number is fitted.
@@ -28,18 +31,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, cast, get_args
 
-from scenarios.models import load_model, model_names
+from scenarios.models import load_model, model_called, no_model
 from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.training_rows import TrainingRow
 from simulator import PAIRED, Parallel, Precision, Training, precision_of
 from simulator.models import Transformer
 
-Schedule = Literal["1f1b", "interleaved", "paired"]
+Schedule = Literal["gpipe", "1f1b", "interleaved", "zero_bubble", "paired"]
+Context = Literal["gather", "all_to_all", "ring"]
 
 MEGATRON, TORCHTITAN = "megatron-core", "torchtitan"
 """What a row's `framework` says."""
+
+_SCHEDULES: Mapping[str, tuple[str, ...]] = {
+    MEGATRON: PAIRED,
+    TORCHTITAN: ("gpipe", "interleaved", "zero_bubble"),
+}
+"""Schedules that a row may name."""
 
 SAYS = ("seq", "global_batch", "tp", "pp", "dp", "n_chips")
 """What such a row has to say."""
@@ -47,18 +57,16 @@ SAYS = ("seq", "global_batch", "tp", "pp", "dp", "n_chips")
 _PRECISIONS: Mapping[str, Precision] = {
     "bf16": Precision(gradients="fp32", main_gradients="fp32", master="fp32"),
     "fp8": precision_of({"base": "fp8", "scaling": "current"}, "training"),
+    "fp4": precision_of({"base": "fp8", "weights": "bf16", "matmul": "fp4", "scaling": "current"}, "training"),
 }
 
 
 def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
     """The step of a row. Raises LeftOutError for what has no form here."""
-    if row.text("dtype") not in _PRECISIONS:
-        raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with Megatron-Core")
     interleave, experts = row.count("interleave") or 1, row.count("ep") or 1
-    if sizes["dp"] % experts:
-        raise LeftOutError("experts lie on more chips than share the batch")
+    model = _model(row)
     parallel = Parallel(
-        dp=sizes["dp"] // experts,
+        dp=_without_experts(model, sizes["dp"], experts),
         ep=experts,
         tp=sizes["tp"],
         pp=sizes["pp"],
@@ -66,8 +74,9 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
         zero=3 if row.text("sharding").startswith("FSDP") else 1,
         microbatch=row.count("micro_batch") or 1,
         sequence=sizes["tp"] > 1,
-        schedule=_schedule(row, interleave),
+        schedule=_schedule(row, MEGATRON),
         interleave=interleave,
+        context=_context(row),
         overlap_gradients=row.text("overlap") != "none",
         layers=_ends_apart(row, sizes["pp"] * interleave),
         collective_matmul=row.count("collective_matmul") or 1,
@@ -78,25 +87,44 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
         batch=sizes["global_batch"],
         seq=sizes["seq"],
         precision=_formats(row),
-        recompute=row.text("recompute") or "none",
+        recompute=_recompute(row),
         clip=True,
         engine="megatron",
         dropless=row.text("dropless") != "false",
     )
-    return _model(row), parallel, training
+    return model, parallel, training
 
 
-def _schedule(row: TrainingRow, interleave: int) -> Schedule:
-    """The schedule of a row's pipeline, as it says or as its chunks have it."""
-    if row.text("schedule") in ("", *PAIRED):
-        return "paired" if row.text("schedule") else "interleaved" if interleave > 1 else "1f1b"
-    raise LeftOutError(f"schedule {row.text('schedule')} is not known of Megatron-Core")
+def _schedule(row: TrainingRow, framework: str) -> Schedule:
+    """The schedule of a row's pipeline, as it says or as its chunks have it. Raises LeftOutError for one that the framework
+    has not."""
+    said = row.text("schedule")
+    if said and said not in _SCHEDULES[framework]:
+        raise LeftOutError(f"schedule {said} is not known of {framework}")
+    return cast(Schedule, said) if said else "interleaved" if (row.count("interleave") or 1) > 1 else "1f1b"
+
+
+def _recompute(row: TrainingRow) -> str | int:
+    """What is recomputed: a word, or of how many blocks all is."""
+    said = row.text("recompute") or "none"
+    return int(said) if said.isdigit() else said
+
+
+def _context(row: TrainingRow) -> Context:
+    """How context-parallel chips attend, as a row says; over gathered keys and values where it does not."""
+    said = row.text("context") or "gather"
+    if said not in get_args(Context):
+        raise LeftOutError(f"context {said} is not known: {', '.join(get_args(Context))}")
+    return cast(Context, said)
 
 
 def _formats(row: TrainingRow) -> Precision:
     """The formats of a row: fp8 is scaled by each tensor's largest number, and Megatron-Core adds gradients up in fp32,
     unless it says otherwise. Raises SpecError for a scaling that is not known."""
-    found, said, scaling = _PRECISIONS[row.text("dtype")], row.text("gradients"), row.text("scaling")
+    dtype, said, scaling = row.text("dtype"), row.text("gradients"), row.text("scaling")
+    if dtype not in _PRECISIONS:
+        raise LeftOutError(f"{dtype or 'a format that it does not say'} with {row.text('framework')}")
+    found = _PRECISIONS[dtype]
     if scaling:
         found = replace(found, scaling=precision_of({"scaling": scaling}, "training").scaling)
     return replace(found, gradients=said, main_gradients=said) if said else found
@@ -114,16 +142,19 @@ def _ends_apart(row: TrainingRow, chunks: int) -> tuple[int, ...]:
 
 def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
     """The step of a row. Raises LeftOutError for what has no form here."""
-    if row.text("dtype") not in _PRECISIONS:
-        raise LeftOutError(f"{row.text('dtype') or 'a format that it does not say'} with torchtitan")
+    model, experts = _model(row), row.count("ep") or 1
     parallel = Parallel(
-        dp=sizes["dp"],
+        dp=_without_experts(model, sizes["dp"], experts),
+        ep=experts,
         tp=sizes["tp"],
         pp=sizes["pp"],
         cp=row.count("cp") or 1,
         # pipelines keep weights gathered, and gradients whole, until the last microbatch
         zero=3 if sizes["pp"] == 1 else 1,
+        shard=row.count("shard"),
         microbatch=max(1, (row.count("micro_batch") or 1) // sizes["pp"]),
+        schedule=_schedule(row, TORCHTITAN),
+        interleave=row.count("interleave") or 1,
         collective_matmul=row.count("collective_matmul") or 1,
     )
     asked = row.text("recompute") or "none"
@@ -136,15 +167,30 @@ def torchtitan(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer,
         eager=row.text("dispatch") in ("", "eager"),
         engine="pytorch",
     )
-    return _model(row), parallel, training
+    return model, parallel, training
+
+
+def _without_experts(model: Transformer, replicas: int, experts: int) -> int:
+    """Replicas of the experts. Raises LeftOutError where they cannot lie so."""
+    if experts > 1 and model.moe is None:
+        raise LeftOutError(f"{model.name} has no experts to lie on {experts} chips")
+    if replicas % experts:
+        raise LeftOutError("experts lie on more chips than share the batch")
+    return replicas // experts
 
 
 def _model(row: TrainingRow) -> Transformer:
-    """The model of the catalogue that a row names, with as many layers as it says."""
-    if row.model not in model_names():
-        raise LeftOutError(f"model {row.model} is not in the catalogue")
-    described = load_model(row.model).description
+    """The model of the catalogue that a row names, with as many layers, blocks without experts in front and heads of keys
+    and values as it says."""
+    name = model_called(row.model)
+    described = load_model(name).description if name is not None else None
+    if name is None:
+        raise LeftOutError(no_model(row.model))
     if not isinstance(described, Transformer):
         raise LeftOutError(f"{row.model} is no transformer")
-    layers = row.count("layers")
-    return replace(described, layers=layers) if layers else described
+    kv_heads, dense = row.count("kv_heads"), row.count("first_dense")
+    if kv_heads:
+        described = replace(described, attention=replace(described.attention, kv_heads=kv_heads))
+    if dense is not None and described.moe is not None:
+        described = replace(described, moe=replace(described.moe, first_dense=dense))
+    return replace(described, layers=row.count("layers") or described.layers)

@@ -25,37 +25,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import cast, get_args
 
-from hw import Mesh, System, load_chip, load_system, parse_topology
+from hw import System
 from scenarios.validation.left_out import LeftOutError
+from scenarios.validation.machines import NODE, machine_called, machine_system
 from scenarios.validation.maxtext import MAXTEXT, PODS, maxtext, pod_system
 from scenarios.validation.modern import MEGATRON, SAYS, TORCHTITAN, megatron_core, torchtitan
 from scenarios.validation.steps import Dispatch
+from scenarios.validation.tables import LEFT_OUT
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Parallel, Precision, RunOptions, Training, precision_of
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
-
-NODE = 8
-"""Chips of a node."""
-
-_CHIPS: Mapping[str, tuple[str, str]] = {
-    "A100": ("a100_80gb_sxm", "dgx_a100"),
-    "A100-80GB": ("a100_80gb_sxm", "dgx_a100"),
-    "A100-40GB": ("a100_40gb_sxm", "dgx_a100"),
-    "H100-80GB-SXM": ("h100_sxm", "dgx_h100"),
-    "H100-96GB-HBM2e-500W": ("h100_sxm", "dgx_h100"),
-    "H200": ("h200", "dgx_h200"),
-    "H800": ("h800", "dgx_h100"),
-    "B200": ("b200", "dgx_b200"),
-}
-"""The chip and the node of each name in a row."""
-
-_OTHERWISE: Mapping[str, Mapping[str, str]] = {
-    "H100-96GB-HBM2e-500W": {"hbm.capacity": "96 GB", "hbm.bandwidth": "2.4 TB/s", "power": "500 W"},
-}
-"""What a chip of a row has that the one of that name has not."""
 
 _FP16 = Precision(compute="fp16", weights="fp16", gradients="fp16", main_gradients="fp32", master="fp32", kv="fp16")
 _LM_PRECISIONS = {"fp16": _FP16, "fp32": precision_of("fp32", "training")}
@@ -85,6 +66,8 @@ def told(row: TrainingRow) -> Told:
     """The step of a row. Raises LeftOutError with what it does not say, or what is not known here."""
     modern: Mapping[str, Recipe] = {MEGATRON: megatron_core, TORCHTITAN: torchtitan, MAXTEXT: maxtext}
     framework = row.text("framework")
+    if row.text(LEFT_OUT):
+        raise LeftOutError(row.text(LEFT_OUT))
     if framework and framework not in modern:
         raise LeftOutError(f"framework {framework} is not known")
     if framework == MAXTEXT and not row.text("chip"):
@@ -96,39 +79,21 @@ def told(row: TrainingRow) -> Told:
     if silent:
         raise LeftOutError(f"does not say {', '.join(silent)}")
     sizes = {name: row.count(name) or 0 for name in says}
-    if row.text("chip") not in (*_CHIPS, *PODS):
+    machine = machine_called(row.text("chip"))
+    if machine is None and row.text("chip") not in PODS:
         raise LeftOutError(f"chip {row.text('chip')} is not known by that name")
     if sizes["tp"] * sizes["pp"] * sizes["dp"] * (row.count("cp") or 1) != sizes["n_chips"]:
         raise LeftOutError("tp x pp x cp x dp are not its chips")
-    if row.text("chip") in _CHIPS and sizes["n_chips"] > NODE and sizes["n_chips"] % NODE:
-        raise LeftOutError(f"its chips are no multiple of {NODE}")
     older: Mapping[str, Recipe] = {"FSDP": _fsdp, "ZeRO": _core}
     recipe = modern[framework] if framework else older.get(row.text("sharding")[:4], _megatron)
     model, parallel, training = recipe(row, sizes)
-    if row.text("chip") in PODS:
+    if machine is None:
         apart = row.text("backward") == "apart"
         slices = row.count("slices") or 1
         system = pod_system(row.text("chip"), sizes["n_chips"], slices, sizes["tp"], apart)
     else:
-        system = _system(row.text("chip"), sizes["n_chips"], _attention_of(recipe, row))
+        system = machine_system(machine, sizes["n_chips"], _attention_of(recipe, row))
     return Told(model, parallel, training, system, _options(row, system, sizes["n_chips"] > NODE))
-
-
-@cache
-def _system(name: str, count: int, attention_like: str) -> System:
-    chip_name, node = _CHIPS[name]
-    attention = {"calibration.measured.attention_like": attention_like} if attention_like else {}
-    chip = load_chip(chip_name, set={**_OTHERWISE.get(name, {}), **attention})
-    if count == 1:
-        return System(chip)
-    if count < NODE:
-        return System(chip, parse_topology(f"switch({count}) over nvlink", chip.links), Mesh({"X": count}))
-    found = load_system(node, nodes=count // NODE)
-    if found.topology is None or chip.links == found.chip.links:
-        return replace(found, chip=chip)
-    # a chip with other links than that of the node (an H800) is wired alike, at its own rates
-    levels = [level.text for level in found.topology.levels]
-    return replace(found, chip=chip, topology=parse_topology(levels, chip.links))
 
 
 def _options(row: TrainingRow, system: System, several: bool) -> RunOptions:

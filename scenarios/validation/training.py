@@ -23,7 +23,7 @@ from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.recipes import told
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Estimator
-from simulator.models import description_problems
+from simulator.models import Transformer, description_problems
 
 _ALIKE = (
     "framework",
@@ -95,20 +95,19 @@ def trained(rows: Sequence[TrainingRow], jobs: int = 1) -> list[Trained]:
 
 def _batch(rows: Sequence[TrainingRow]) -> list[Trained]:
     """Rows of one model on as many chips."""
-    estimators: dict[int, Estimator] = {}
+    estimators: dict[Transformer, Estimator] = {}
     return [_one(row, estimators) for row in rows]
 
 
-def _one(row: TrainingRow, estimators: dict[int, Estimator]) -> Trained:
+def _one(row: TrainingRow, estimators: dict[Transformer, Estimator]) -> Trained:
     try:
         step = told(row)
         for _, wrong in description_problems(step.model):
             raise LeftOutError(wrong)
-        # a padded vocabulary makes another model of it
-        key = step.model.embedding.vocab if step.model.embedding is not None else 0
-        if key not in estimators:
-            estimators[key] = Estimator(step.model, step.system, step.options)
-        found = estimators[key].estimate(step.parallel, step.training)
+        # a padded vocabulary, fewer heads or dense blocks make another model of it
+        if step.model not in estimators:
+            estimators[step.model] = Estimator(step.model, step.system, step.options)
+        found = estimators[step.model].estimate(step.parallel, step.training)
         return Trained(row, found.expected, flops=found.matrix_flops)
     except LeftOutError as reason:
         return Trained(row, None, str(reason))

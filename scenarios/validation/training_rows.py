@@ -4,13 +4,14 @@ Columns: `source` (of whom), `model`, `layers`, `hidden`, `heads`, `kv_heads`, `
 `micro_batch`, `tp`, `pp`, `dp`, `interleave`, `recompute` (none, selective, full), `seq_parallel` (True, False), `dtype`,
 `sharding` (FSDP FULL_SHARD, FSDP SHARD_GRAD_OP; anything else: each replica has all), `n_chips`, `chip`, `interconnect` (in
 which `800 Gbps/node` says what a node has), `measured_seconds_per_iteration`. Of today's steps `framework` (megatron-core,
-torchtitan, maxtext: then `model` is one of the catalogue, and shapes need not be said), `cp`, `ep`, `expert_nodes` (over so
-many nodes, where tokens are sent to nodes first), `gradients` (bf16: what they are added up in), `collective_matmul`
-(pieces in which tensor-parallel communication overlaps with matmuls), `overlap` (none: of gradients neither), `schedule`
-(`paired`), `dispatch` (as of a run; eager unless said), on TPUs `slices`, `shard` (chips among which weights are shared out,
-where these are not all of a slice), `capacity` (of experts, over their mean) and `backward` (`apart`: attention goes back in
-two kernels). Further columns are ignored. A cell may be empty: then the row does not say it. Lines that begin with # are
-comments; a row is one line. Tables of others are read in their own columns, too (`scenarios.validation.dialects`).
+torchtitan, maxtext: then `model` is one of the catalogue, and shapes need not be said; `first_dense`: so many blocks have no
+experts), `cp`, `context` (gather, all_to_all, ring), `ep`, `expert_nodes` (on so many nodes, where tokens are sent to nodes
+first), `gradients` (bf16: what they are added up in), `collective_matmul` (pieces in which tensor-parallel communication
+overlaps with matmuls), `overlap` (none: of gradients neither), `schedule` (`paired`), `dispatch` (as of a run; eager unless
+said), on TPUs `slices`, `shard` (chips among which weights are shared out, where these are not all of a slice), `capacity`
+(of experts, over their mean) and `backward` (`apart`: attention goes back in two kernels); `left_out` is why a row is not
+predicted, if it is not. Further columns are ignored. A cell may be empty: then the row does not say it. Lines that begin
+with # are comments; a row is one line. Tables of others are read in their own columns, too (`scenarios.validation.tables`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw import Mark, Problems
-from scenarios.validation.dialects import SECONDS, Dialect, dialect_of
 from scenarios.validation.scaled import completed
 from scenarios.validation.table import check_columns, columns_of, lines_of, rows_of
+from scenarios.validation.tables import SECONDS, Dialect, dialect_of
 
 _NEEDED = ("source", "model", "n_chips", "chip", SECONDS)
 

@@ -29,6 +29,9 @@ from simulator.ops.kernel import Contraction
 _PARTIAL_BYTES = 8.0
 """Of an element of the output in a split: a sum in fp32, written and read again."""
 
+_LIKE = {"fp4": "fp8"}
+"""Formats whose share of the peak was not measured, and those whose it is taken to be, since it falls with their width."""
+
 
 class Tiled(NamedTuple):
     """A matmul in tiles: seconds on the cores, HBM not counted, and pieces of work that one core each carries out."""
@@ -58,7 +61,7 @@ def _tiled(
     count = _count(part, tile, device.cores, times)
     deep, steps = _depth(part, device.cores, times)
     fed = _strips(part, tile, count, device.cores, times)
-    rate = device.peak(dtype) / device.cores * times.rate.get(dtype, times.rate.get("bf16", 1.0))
+    rate = device.peak(dtype) / device.cores * times.rate.get(_LIKE.get(dtype, dtype), times.rate.get("bf16", 1.0))
     source = device.hbm_bytes_per_s if times.fed_by == "hbm" else device.on_chip_bytes_per_s
     feed = source * times.feed / device.cores
     slowed = _unaligned(part, item_bytes, times)

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_demanded_systems_are_there() -> None:
     assert set(system_names()) >= {
-        "dgx_v100", "dgx_a100", "dgx_h100", "dgx_h200", "dgx_b200", "gb200_nvl72", "mi300x_node",
+        "dgx_v100", "dgx_a100", "dgx_h100", "dgx_h200", "dgx_b200", "dgx_b300", "gb200_nvl72", "gb300_nvl72", "mi300x_node",
         "tpu_v4", "tpu_v5p", "tpu_v5e", "tpu_v6e",
     }  # fmt: skip
 
@@ -53,6 +53,8 @@ RATES = {
     "dgx_h200": (8, 450e9, 400e9),
     "dgx_b200": (8, 900e9, 400e9),
     "gb200_nvl72": (72, 900e9, 3600e9),
+    "dgx_b300": (8, 900e9, 800e9),
+    "gb300_nvl72": (72, 900e9, 7200e9),
     "mi300x_node": (8, 448e9, 400e9),
     "tpu_v4": (64, 6 * 45e9, 64 * 6.25e9),
     "tpu_v5p": (64, 6 * 90e9, 64 * 6.25e9),

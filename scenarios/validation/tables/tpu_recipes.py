@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-Cells = Mapping[str, str]
+from scenarios.validation.tables.cells import Cells
 
 
 @dataclass(frozen=True, slots=True)
