@@ -32,7 +32,7 @@ from simulator.engine.cores import Cores
 from simulator.engine.fluid_pool import Flow, Pool
 from simulator.engine.paced import paced
 from simulator.engine.program import Program
-from simulator.engine.trains import FEW, Train, TrainRuns, Trains
+from simulator.engine.trains import FEW, Train, TrainRuns, Trains, UnderWay
 from simulator.engine.turns import Outgoing, ReadyOrder
 from simulator.engine.uses import binding, uses
 
@@ -173,16 +173,20 @@ class Engine:
             use.alone_ps if flows and constant < 0 else constant
             for use, flows, constant in zip(self._uses, self._flows, self._constant, strict=True)
         ]
-        trains = Trains(self.program, alone, [use.resources for use in self._uses])
+        trains = Trains(self.program, self._constant, alone, self._uses)
         runs = TrainRuns(trains, self.pool, self._pass, self._go_on, self._finish)
         self.pool.lengthened, self.pool.before_admit = runs.lead, runs.make_way
 
-    def _pass(self, train: Train, until: int) -> None:
-        """The tasks of a train before one of them have ended, and that one has begun; nobody else can begin by that."""
-        train.write(until, self.begin, self.end)
-        self._unfinished -= until - train.first
+    def _pass(self, train: Train, stop: int, under_way: Collection[int]) -> None:
+        """The tasks of a train before one of them have begun, and all but some have ended; nobody else can begin by that."""
+        train.write(stop, self.begin, self.end)
+        for task in under_way:
+            self.end[task] = -1
+        self._unfinished -= stop - train.first - len(under_way)
         waits, lanes, queue, successors = self._waits, self._lanes, self._queue, self._successors
-        for task in range(train.first, until):
+        for task in range(train.first, stop):
+            if task in under_way:
+                continue
             lane = lanes[queue[task]]
             lane.pop()
             if lane:
@@ -190,19 +194,21 @@ class Engine:
             for after in successors[task]:
                 waits[after] -= 1
 
-    def _go_on(self, flow: Flow, task: int, since: int) -> None:
-        """A task that began at or before this instant goes on by itself, instead of the flow of its train."""
-        shape, now = self._shape[task], self.env.now
-        if since < now and self._constant[shape] < 0:
-            self.pool.replace(flow, task, self._uses[shape], since)
-            return
-        self.pool.leave(flow)
-        if self._constant[shape] < 0:
-            self.pool.start(task, self._uses[shape], self._done)
-            return
-        turn = self._turns[self._queue[task]]
-        turn.task, turn.callbacks = task, self._ended
-        self.env.after(since + self._constant[shape] - now, turn)
+    def _go_on(self, flow: Flow, under_way: UnderWay) -> None:
+        """Tasks that began at or before this instant go on by themselves, instead of the flow of their train."""
+        pool, now = self.pool, self.env.now
+        pool.leave(flow)
+        for task, come in under_way.goes_on.items():
+            shape = self._shape[task]
+            if self._constant[shape] >= 0:
+                turn = self._turns[self._queue[task]]
+                turn.task, turn.callbacks = task, self._ended
+                self.env.after(under_way.since + self._constant[shape] - now, turn)
+            elif come is None:
+                pool.start(task, self._uses[shape], self._done)
+            else:
+                pool.resume(task, self._uses[shape], self._done, come)
+        pool.crowd(under_way.tight, under_way.freed)
 
     @property
     def makespan_ps(self) -> int:

@@ -13,7 +13,8 @@ order in which loads are added up, would decide whom a queue takes first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from heapq import heappush
 from operator import attrgetter
 from typing import Any
@@ -84,6 +85,16 @@ class Flow(Event):
     def left_at(self, now: int) -> float:
         """The share of the work that is still to do."""
         return self.left - self.rate * (now - self.since)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a flow has come: the share of its work that was left `since` an instant, its rate, and when it will end."""
+
+    left: float
+    rate: float
+    since: int
+    ends: int
 
 
 class _Wake(Event):
@@ -205,16 +216,20 @@ class Pool:
             if flow.ends == _NEVER:  # what it overflowed was found to have room after all
                 self._set_rate(flow, flow.use.cap, now)
 
-    def replace(self, flow: Flow, key: int, use: Use, since: int) -> None:
-        """Another flow instead of one that is alone on its resources; it has run at its cap since an instant before this."""
-        self.leave(flow)
-        other = Flow(self._on_flow, key, use, flow.done)
+    def resume(self, key: int, use: Use, done: Callable[[int], object], come: Progress) -> None:
+        """A flow that is under way already, and has come so far."""
+        flow = Flow(self._on_flow, key, use, done, come.left)
         for resource, amount in use.load:
             self.load[resource] += amount
-            self.flows[resource][key] = other
-        other.rate, other.since, other.wake = use.cap, since, other
-        other.ends = other.armed = since + use.alone_ps
-        self.env.after(other.ends - self.env.now, other)
+            self.flows[resource][key] = flow
+        flow.rate, flow.since, flow.wake = come.rate, come.since, flow
+        flow.ends = flow.armed = come.ends
+        self.env.after(flow.ends - self.env.now, flow)
+
+    def crowd(self, tight: Collection[int], freed: Iterable[int]) -> None:
+        """Flows that were resumed fill resources; of some of these another flow went in this instant."""
+        self.tight.update(tight)
+        self._dirty.update(dict.fromkeys(freed))
 
     def _admit(self, now: int) -> list[Flow]:
         """Load the flows that begin now; those that fit run at their cap, the others are returned, not yet armed."""

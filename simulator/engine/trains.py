@@ -1,90 +1,116 @@
 """Trains: tasks of one chip that follow each other with nobody beside them take one event together.
 
-Model: task t + 1 is coupled to task t where the end of t is what starts it, and starts nobody else: both are on one chip, in
-one queue each; t is among what t + 1 waits for (a dependency, or the task before it in its queue), all else that t + 1 waits
-for is over by then, and whoever else waits for t waits also for somebody who comes later. While no other flow is on their
-chip's resources, coupled tasks take the times that they take alone, so that a whole train of them ends at a time known in
-advance. Who arrives in between breaks the train: what has ended by then has ended, and the task that is under way becomes a
-flow like any other. Times are the same whole picoseconds as without trains.
-
-What is over when t ends, from the program alone (`_Couplings`): t and what stands before it in its queue; what t, or a task
-before it in its queue, waited for, and what a task before t + 1 in the queue of that waited for, with all that stands before
-those in their queues.
+Model: `simulator.engine.couplings` tells which tasks follow each other, each alone or two beside each other. While no
+other flow is on their chip's resources, tasks alone take the times that they take alone, and pairs those that they take
+beside each other, so that a whole train of them ends at a time known in advance. Who arrives in between breaks the train:
+what has ended by then has ended, and what is under way becomes flows like any others, which have come as far as they would
+have by themselves. Times are the same whole picoseconds as without trains.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from simulator.engine.fluid_pool import Flow, Pool
+from simulator.engine.clock import Clock
+from simulator.engine.couplings import Couplings
+from simulator.engine.fluid_pool import Flow, Pool, Progress, Use
 from simulator.engine.program import Program
 
 FEW = 2_000
 """Programs of fewer tasks go without: finding trains costs more than it saves."""
-
-WORTH = 0.5
-"""Share of the tasks that may be in trains at the least: a closer look at fewer does not pay."""
 
 _SHORT = 2
 """A train has at least so many tasks after its first."""
 
 
 @dataclass(frozen=True, slots=True)
+class UnderWay:
+    """What a train has come to at an instant: the tasks before `stop` have begun, and those in `goes_on` have not ended, of
+    which it says how far they have come (nowhere: they begin now). `tight` and `freed`: the resources that they fill, and
+    those of them from which one went in this instant."""
+
+    stop: int
+    goes_on: dict[int, Progress | None]
+    since: int
+    tight: frozenset[int] = frozenset()
+    freed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timetable:
+    """By task of a program, when it begins and ends if trains ran one after the other (ps), and whether it is the second of
+    a pair; `begins` has one more."""
+
+    begins: Any
+    ends: Any
+    second: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Train:
-    """Tasks with numbers one after the other. `begins`: by task of the program, when it begins after an instant `zero` (ps),
-    and behind the last of the train when that ends."""
+    """Tasks with numbers one after the other. `zero`: when the times of the table are counted from (ps)."""
 
     first: int
     last: int
     zero: int
-    begins: Any
+    times: Timetable
 
-    def at(self, now: int) -> int:
-        """The task that is under way at an instant, or begins in it."""
-        later = self.begins[self.first + 1 : self.last + 1]
-        return self.first + int(later.searchsorted(now - self.zero, side="right"))
+    def at(self, now: int) -> range:
+        """The task, or the pair, that is under way at an instant, or begins in it."""
+        later = self.times.begins[self.first + 1 : self.last + 1]
+        task = self.first + int(later.searchsorted(now - self.zero, side="right"))
+        return range(task - int(self.times.second[task]), task + 1)
 
     def begin(self, task: int) -> int:
         """When a task begins (ps)."""
-        return self.zero + int(self.begins[task])
+        return self.zero + int(self.times.begins[task])
 
     @property
     def end(self) -> int:
         """When the last task ends (ps)."""
         return self.begin(self.last + 1)
 
-    def write(self, until: int, begin: Any, end: Any) -> None:
-        """Write down when the tasks before one of them began and ended, and when that one began."""
-        times = array("q", (self.begins[self.first : until + 1] + self.zero).tobytes())
-        begin[self.first : until + 1] = times
-        end[self.first : until] = times[1:]
+    def write(self, stop: int, begin: Any, end: Any) -> None:
+        """Write down when the tasks before one of them begin and end."""
+        for times, into in ((self.times.begins, begin), (self.times.ends, end)):
+            into[self.first : stop] = array("q", (times[self.first : stop] + self.zero).tobytes())
 
 
 class Trains:
-    """The trains of a program: `last[task]` is the last task of the one that a task is in."""
+    """The trains of a program: `last[task]` is the last task of the one that a task leads."""
 
-    def __init__(self, program: Program, constant: Sequence[int], asked: Sequence[tuple[int, ...]]) -> None:
-        """`constant`: the ps that each shape takes alone, -1 for shapes that are in no train; `asked`: the resources of each
-        shape that can be full."""
+    def __init__(self, program: Program, constant: Sequence[int], alone: Sequence[int], uses: Sequence[Use]) -> None:
+        """By shape: the constant time that it takes (ps), else a number below 0; the ps that it takes alone, -1 if it is in
+        no train; what it asks."""
         shape = np.asarray(program.shape, dtype=np.int64)
-        lasts = np.asarray(constant, dtype=np.int64)[shape]
+        lasts = np.asarray(alone, dtype=np.int64)[shape]
         chips = np.asarray([queue.chip for queue in program.queues], dtype=np.int64)
-        couplings = _Couplings(program, chips)
-        coupled = couplings.coupled(lasts >= 0)
+        couplings = Couplings(program, chips)
+        coupled, pairs = couplings.coupled(lasts >= 0)
         count = len(shape)
-        # a train ends with the next task that is not coupled to the one after it
+        # a train ends with the next task that is not coupled to the one after it, and none begins in a pair
         ends = np.where(coupled, count, np.arange(count))
-        self.last: Sequence[int] = np.minimum.accumulate(ends[::-1])[::-1].tolist()
-        self._before = np.concatenate([[0], np.cumsum(np.maximum(lasts, 0))])
+        last = np.minimum.accumulate(ends[::-1])[::-1]
+        second = np.zeros(count, dtype=bool)
+        second[pairs + 1] = True
+        last[pairs], last[second] = pairs, pairs + 1
+        self.last: Sequence[int] = last.tolist()
+        self._beside = _Beside(len(program.resources), constant, uses)
+        steps = np.maximum(lasts, 0)
+        steps[pairs], steps[pairs + 1] = self._beside.times(shape[pairs], shape[pairs + 1])
+        lasts = steps.copy()
+        steps[pairs], steps[pairs + 1] = 0, np.maximum(steps[pairs], steps[pairs + 1])
+        begins = np.concatenate([[0], np.cumsum(steps)])
+        self._times = Timetable(begins, begins[:-1] + lasts, second)
         within = coupled | np.concatenate([[False], coupled[:-1]])
-        self._resources = _resources(shape, chips[couplings.queue], within, asked)
+        self._resources = _resources(shape, chips[couplings.queue], within, [use.resources for use in uses])
         self._chip: Sequence[int] = chips.tolist()
-        self._queue = program.queue
+        self._queue, self._shape = program.queue, program.shape
 
     def resources(self, task: int) -> tuple[int, ...]:
         """What the trains on the chip of a task ask for, of resources that can be full: each needs them for itself."""
@@ -92,7 +118,74 @@ class Trains:
 
     def led_by(self, task: int, now: int) -> Train:
         """The train from a task on that begins now."""
-        return Train(task, self.last[task], now - int(self._before[task]), self._before)
+        return Train(task, self.last[task], now - int(self._times.begins[task]), self._times)
+
+    def under_way(self, train: Train, now: int) -> UnderWay:
+        """What a train has come to at an instant."""
+        unit = train.at(now)
+        since = train.begin(unit[0])
+        if since == now:
+            return UnderWay(unit.stop, dict.fromkeys(unit), since)
+        return self._beside.at(unit, [self._shape[task] for task in unit], since, now)
+
+
+class _Beside:
+    """Tasks of some shapes that begin together, with nobody else there: run in a pool of their own, where it is 0 when they
+    begin."""
+
+    def __init__(self, resources: int, constant: Sequence[int], uses: Sequence[Use]) -> None:
+        self._constant, self._uses = constant, uses
+        self._pool = Pool(Clock(), resources)
+
+    def times(self, ones: Any, others: Any) -> tuple[Any, Any]:
+        """How long tasks of pairs of shapes take (ps)."""
+        pairs, of = np.unique(np.stack([ones, others]), axis=1, return_inverse=True)
+        lasts = np.asarray([self._lasts(pair) for pair in pairs.T.tolist()], dtype=np.int64).reshape(-1, 2)
+        found = lasts[of.reshape(-1)].T
+        return found[0], found[1]
+
+    def _lasts(self, shapes: Sequence[int]) -> list[int]:
+        found = [self._constant[shape] for shape in shapes]
+        begin = self._pool.env.now
+
+        def ended(place: int) -> None:
+            found[place] = self._pool.env.now - begin
+
+        self._start(shapes, ended)
+        self._pool.env.run()
+        return found
+
+    def _start(self, shapes: Sequence[int], ended: Callable[[int], object]) -> dict[int, Flow]:
+        flows = {
+            place: self._pool.start(place, self._uses[shape], ended)
+            for place, shape in enumerate(shapes)
+            if self._constant[shape] < 0
+        }
+        self._pool.touch()
+        return flows
+
+    def at(self, tasks: range, shapes: Sequence[int], since: int, now: int) -> UnderWay:
+        """How far tasks that began at some instant have come at a later one, at which one of them may end."""
+        env, pool, begin = self._pool.env, self._pool, self._pool.env.now
+        over = {place for place, shape in enumerate(shapes) if -1 < self._constant[shape] <= now - since}
+        flows = self._start(shapes, over.add)
+        while env.due and env.due[0][0] < begin + now - since:
+            env.step()
+        # of what ends in this very instant the others do not know yet
+        ending = [flow for place, flow in flows.items() if place not in over and flow.ends == begin + now - since]
+        over |= {flow.key for flow in ending}
+        later = since - begin
+        goes_on = {
+            task: Progress(flows[place].left, flows[place].rate, flows[place].since + later, flows[place].ends + later)
+            if place in flows
+            else None
+            for place, task in enumerate(tasks)
+            if place not in over
+        }
+        tight = frozenset(pool.tight)
+        freed = tuple(resource for flow in ending for resource in flow.use.resources if resource in tight)
+        env.run()
+        return UnderWay(tasks.stop, goes_on, since, tight, freed)
 
 
 class TrainRuns:
@@ -103,8 +196,8 @@ class TrainRuns:
         self,
         trains: Trains,
         pool: Pool,
-        passed: Callable[[Train, int], object],
-        goes_on: Callable[[Flow, int, int], object],
+        passed: Callable[[Train, int, Collection[int]], object],
+        goes_on: Callable[[Flow, UnderWay], object],
         ended: Callable[[int], object],
     ) -> None:
         self._trains, self._pool = trains, pool
@@ -138,15 +231,14 @@ class TrainRuns:
                     self._break(self._on[resource])
 
     def _break(self, flow: Flow) -> None:
-        train = self._leave(flow.key)
-        task = train.at(self._pool.env.now)
-        self._passed(train, task)
-        flow.done = self._ended
-        self._goes_on(flow, task, train.begin(task))
+        train, now = self._leave(flow.key), self._pool.env.now
+        under_way = self._trains.under_way(train, now)
+        self._passed(train, under_way.stop, under_way.goes_on)
+        self._goes_on(flow, under_way)
 
     def _has_ended(self, first: int) -> None:
         train = self._leave(first)
-        self._passed(train, train.last)
+        self._passed(train, train.last + 1, (train.last,))
         self._ended(train.last)
 
     def _leave(self, first: int) -> Train:
@@ -163,84 +255,3 @@ def _resources(shape: Any, chip: Any, within: Any, asked: Sequence[tuple[int, ..
     for each, number in zip(*(column.tolist() for column in np.divmod(pairs, len(asked))), strict=True):
         found.setdefault(each, {}).update(dict.fromkeys(asked[number]))
     return {each: tuple(resources) for each, resources in found.items()}
-
-
-class _Couplings:
-    """Who waits for whom in a program, as columns: a line for each dependency, and for each two neighbours in a queue."""
-
-    def __init__(self, program: Program, chips: Any) -> None:
-        count = len(program)
-        self.queue = np.asarray(program.queue, dtype=np.int64)
-        self._chip = chips[self.queue]
-        self._single = np.ones(count, dtype=bool)
-        self._single[list(program.groups)] = False
-        # queues of tasks that have several, or in another order than that of the numbers: who stands before whom is not told
-        self._other_order = np.zeros(len(program.queues), dtype=bool)
-        self._other_order[list({queue for queues in program.groups.values() for queue in queues})] = True
-        self._other_order[list({queue for _, queue in program.places})] = True
-        depended, depends = program.dependencies()
-        before, after = self._neighbours()
-        self._before = np.concatenate([depended, before])
-        self._after = np.concatenate([depends, after])
-
-    def _neighbours(self) -> tuple[Any, Any]:
-        """Tasks that follow each other in a queue that has only tasks of one queue."""
-        order = np.argsort(self.queue, kind="stable")
-        same = self.queue[order[:-1]] == self.queue[order[1:]]
-        return order[:-1][same], order[1:][same]
-
-    def coupled(self, within: Any) -> Any:
-        """Whether the next task is coupled to a task, by task: both among those that may be in trains."""
-        count = len(self.queue)
-        fits = within & self._single & ~self._other_order[self.queue]
-        found = np.zeros(count, dtype=bool)
-        next_waits = self._before + 1 == self._after
-        found[self._before[next_waits]] = True
-        # of one chip, and both may be in trains
-        found[:-1] &= fits[:-1] & fits[1:] & (self._chip[:-1] == self._chip[1:])
-        found[-1:] = False
-        if np.count_nonzero(found) < WORTH * count:
-            found[:] = False
-            return found
-        not_over = ~self._over()
-        found[self._after[not_over] - 1] = False
-        released = ~next_waits & ~self._held()
-        found[self._before[released]] = False
-        return found
-
-    def _over(self) -> Any:
-        """By line, whether who is waited for is over when the task before the waiting one (by number) ends."""
-        before, after, queue = self._before, self._after, self.queue
-        last = np.maximum(after - 1, 0)
-        over = (queue[before] == queue[last]) & (before <= last)
-        count, queues = len(queue), len(self._other_order)
-        # who waits for later numbers may wait for ever, and proves nothing
-        lines = np.flatnonzero(before < after)
-        key = (queue[after[lines]] * queues + queue[before[lines]]) * count + after[lines]
-        order = np.argsort(key)
-        key = key[order]
-        # each pair of queues has a range of numbers of its own, so that one running maximum serves all
-        furthest = np.maximum.accumulate(key // count * count + before[lines[order]])
-        open_ = np.flatnonzero(~over)
-        for waiting in (last[open_], after[open_]):
-            pair = (queue[waiting] * queues + queue[before[open_]]) * count
-            at = np.searchsorted(key, pair + last[open_], side="right") - 1
-            over[open_] |= (at >= 0) & (furthest[at] >= pair + before[open_])
-        return over & ~self._other_order[queue[before]]
-
-    def _held(self) -> Any:
-        """By line, whether the waiting task waits also for one that cannot have ended when the task before it (by number)
-        ends: one behind that task in its queue, or at or behind the task after that in the queue of that. Of tasks in queues
-        of another order this says nothing; those are not coupled."""
-        before, queue = self._before, self.queue
-        latest = np.full(len(queue), -1)
-        np.maximum.at(latest, self._after, before)
-        ahead = np.full(len(queue), -1)
-        neighbours = queue[before] == queue[self._after]
-        np.maximum.at(ahead, self._after[neighbours], before[neighbours])
-        beside = np.minimum(before + 1, len(queue) - 1)
-        held = np.zeros(len(before), dtype=bool)
-        for waited in (latest[self._after], ahead[self._after]):
-            behind = (waited > before) & ((queue[waited] == queue[before]) | (queue[waited] == queue[beside]))
-            held |= behind
-        return held

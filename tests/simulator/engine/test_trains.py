@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulator import Engine, Program, Queue, Resource, Shape
+from simulator.engine import couplings as couplings_module
 from simulator.engine import engine as engine_module
-from simulator.engine import trains as trains_module
 
 CHIPS = 2
 NAMES = ("compute", "network")
@@ -20,7 +20,7 @@ NAMES = ("compute", "network")
 @pytest.fixture(autouse=True)
 def _in_programs_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "FEW", 1)
-    monkeypatch.setattr(trains_module, "WORTH", 0.0)
+    monkeypatch.setattr(couplings_module, "WORTH", 0.0)
 
 
 def empty() -> Program:
@@ -62,9 +62,29 @@ def chains(draw: st.DrawFn) -> Program:
         for _ in range(draw(st.integers(3, 9))):
             queue = CHIPS * chip + draw(st.sampled_from([0, 0, 1]))
             chain.append(program.add((queue,), asks(program, (chip, draw(st.integers(1, 5)))), chain[-1:]))
+            if draw(st.booleans()):
+                _pair(draw, program, chain, chip)
         for _ in range(draw(st.integers(0, 3))):
             _odd_one(draw, program, chains, draw(st.integers(0, CHIPS - 1)))
     return program
+
+
+def _pair(draw: st.DrawFn, program: Program, chain: list[int], chip: int) -> None:
+    """Two tasks beside each other, and one behind both; now and then one that waits for one of them alone."""
+    before = chain[-1:]
+    pair = []
+    for queue in draw(st.permutations([0, 1])):
+        shape = asks(program, (chip, draw(st.integers(1, 5))), *draw(st.sampled_from([(), ((2, 1),)])))
+        if not draw(st.integers(0, 5)):
+            shape = asks(program, fixed=draw(st.integers(1, 5)))
+        pair.append(program.add((CHIPS * chip + queue,), shape, before))
+    if not draw(st.integers(0, 4)):
+        chain.append(program.add((CHIPS * chip + draw(st.integers(0, 1)),), asks(program, (chip, 1)), [pair[0]]))
+    chain += pair
+    behind = program.add(
+        (CHIPS * chip + draw(st.integers(0, 1)),), asks(program, (chip, draw(st.integers(1, 5)))), pair
+    )
+    chain.append(behind)
 
 
 def _odd_one(draw: st.DrawFn, program: Program, chains: list[list[int]], chip: int) -> None:
@@ -105,8 +125,65 @@ def test_a_chain_takes_one_event() -> None:
     assert apart >= 50
 
 
+def pairs(program: Program, count: int, time: int = 100) -> list[int]:
+    """A task of chip 0, then two beside each other that both ask for its memory, and so on."""
+    tasks: list[int] = []
+    before: list[int] = []
+    for _ in range(count):
+        tasks.append(program.add((0,), asks(program, (0, time)), before))
+        before = [program.add((queue,), asks(program, (0, (1 + queue) * time)), tasks[-1:]) for queue in (0, 1)]
+        tasks += before
+    return [*tasks, program.add((0,), asks(program, (0, time)), before)]
+
+
+def test_pairs_beside_each_other_are_in_the_chain() -> None:
+    program = empty()
+    pairs(program, 20)
+    together, apart = same_times(program)
+    assert together <= 3
+    assert apart >= 60
+
+
+@pytest.mark.parametrize("at", [1, 100, 150, 299, 300, 301, 350, 399, 400, 401, 720])
+def test_who_comes_while_two_are_under_way_slows_both(at: int) -> None:
+    program = empty()
+    tasks = pairs(program, 3)
+    late = program.add((2,), asks(program, fixed=at), ())
+    guest = program.add((3,), asks(program, (0, 120)), [late])
+    engine = Engine(program)
+    engine.run()
+    assert engine.begin[guest] == at
+    # a memory that is never idle has done all that is asked of it at the end: nothing of the pairs is lost or done twice
+    assert engine.end[tasks[-1]] == 3 * 400 + 100 + 120
+    same_times(program)
+
+
+def test_who_waits_for_one_of_two_begins_when_it_ends() -> None:
+    program = empty()
+    tasks = pairs(program, 5)
+    other = program.add((3,), asks(program, (1, 50)), [tasks[4]])
+    engine = Engine(program)
+    engine.run()
+    # at one rate, the two ask for 300 ps of the memory
+    assert engine.begin[other] == engine.end[tasks[4]] == 400 + 100 + 300
+    same_times(program)
+
+
+@pytest.mark.parametrize("which", [4, 5, 6])
+def test_who_waits_for_somebody_else_as_well_is_in_no_pair(which: int) -> None:
+    program = empty()
+    late = program.add((2,), asks(program, (1, 1000)), ())
+    tasks = pairs(program, 4)
+    program.wait(tasks[which], late)
+    program.add((3,), asks(program, (1, 1)), tasks[-1:])
+    engine = Engine(program)
+    engine.run()
+    assert engine.begin[tasks[which]] == engine.end[late] == 1000
+    same_times(program)
+
+
 def test_where_few_tasks_follow_each_other_none_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trains_module, "WORTH", 0.5)
+    monkeypatch.setattr(couplings_module, "WORTH", 0.5)
     program = empty()
     tasks = chain(program, 3)
     for _ in range(6):
