@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -39,6 +40,11 @@ DRAWING = "hypothesis.core"
 STARTING = frozenset({"jobs", "fork", "process_pool"})
 """Arguments and functions whose use means it, too: a study with workers, say."""
 
+OWN_FLAGS = "multiprocessing.util._args_from_interpreter_flags"
+"""The function that says with what Python starts processes like this one."""
+FLAGS = [flag for flag in subprocess._args_from_interpreter_flags() if flag != "-B"]  # type: ignore[attr-defined]
+"""What it says, but for the flag by which they keep no bytecode."""
+
 # Tests leave little that hangs together in circles: looking for it every 700 objects, as Python does, finds next to nothing.
 gc.set_threshold(50_000, 5, 5)
 
@@ -52,13 +58,16 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Where no bytecode may lie beside the sources (PYTHONDONTWRITEBYTECODE), processes that tests start keep it for each
-    other in the temporary folder of the run, which all workers share."""
-    with mock.patch.dict(os.environ):
-        if sys.dont_write_bytecode and sys.pycache_prefix is None:
-            own = tmp_path_factory.getbasetemp()
-            run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-            os.environ["PYTHONPYCACHEPREFIX"] = str(run / "bytecode")
+    other in the temporary folder of the run, which all workers share; worker processes, too, which Python tells by a flag
+    of its own (-B) to keep none."""
+    if not sys.dont_write_bytecode or sys.pycache_prefix is not None:
+        yield
+        return
+    own = tmp_path_factory.getbasetemp()
+    run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with mock.patch.dict(os.environ), mock.patch(OWN_FLAGS, return_value=FLAGS):
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(run / "bytecode")
         yield
 
 

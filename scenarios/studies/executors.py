@@ -1,7 +1,8 @@
 """Where points run: in this process, in a pool of processes, on any `concurrent.futures.Executor`, on a dask cluster.
 
-Model: points go out in chunks of about `_CHUNK_S` of work, so that the way there and back costs little and little is on the
-way when something stops; a few chunks per worker are out at a time. Results come back in any order, under their number.
+Model: points go out in chunks of about `_CHUNK_S` of work, so that little is on the way when something stops, and yet those
+of one chunk can be worked out together (`scenarios.studies.batches`), which costs the less each the more there are; a few
+chunks per worker are out at a time. Results come back in any order, under their number.
 A worker that dies takes the chunks that were out with it. Each of their points is then run again alone, so that the one
 which kills its worker is known; after two more deaths it is a row with an error.
 """
@@ -28,7 +29,10 @@ Task = tuple[int, Mapping[str, Any]]
 
 Done = tuple[int, Ran]
 
-_CHUNK_S = 0.05
+_CHUNK_S = 0.5
+"""Far above what a batch costs before its first row, a tenth of a second: in chunks that cost less than that none ever grew,
+since the few points in them cost as much each as alone."""
+
 _MOST_IN_CHUNK = MOST_ROWS
 _CHUNKS_OUT = 3
 """Per worker: one that runs, and others that wait so that it need not."""
@@ -76,11 +80,12 @@ def _run_some(job: Job, tasks: Sequence[Task]) -> Iterator[Done]:
 
 
 def run_where_it_pays(job: Job, tasks: Iterable[Task]) -> Iterator[Done]:
-    """Run the first points here, and the others in a process pool if that saves more time than it takes to start."""
-    left, begin, ran, cpus = deque(tasks), time.perf_counter(), 0, cpu_count()
+    """Run the first points here, and the others in a process pool if that saves more time than it takes to start: by the
+    time that this process worked, since a pool gains nothing from processors that others keep busy."""
+    left, begin, ran, cpus = deque(tasks), time.process_time(), 0, cpu_count()
     some = 1
     while left:
-        spent = time.perf_counter() - begin
+        spent = time.process_time() - begin
         if cpus > 1 and ran and spent > _TRIAL_S and spent / ran * len(left) > _PAYS_S:
             with process_pool(cpus) as workers:
                 yield from run_on(workers, job, left)

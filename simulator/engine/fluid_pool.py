@@ -265,12 +265,12 @@ class Pool:
         seen.add(seed)
         tight = self.tight
         resources = [seed]
-        flows = dict(self.flows[seed])
+        flows: dict[int, Flow] = {}
         for resource in resources:
-            here = self.flows[resource]
-            if resource != seed:
-                flows.update(here)
-            for flow in here.values():
+            for key, flow in self.flows[resource].items():
+                if key in flows:  # what it ties was found with the resource that led to it
+                    continue
+                flows[key] = flow
                 for other in flow.use.ties:
                     if other in tight and other not in seen:
                         seen.add(other)

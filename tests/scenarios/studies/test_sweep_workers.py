@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -20,7 +20,7 @@ import pytest
 from hw import RunError
 from scenarios import Scenario, load_scenario, sweep
 from scenarios.studies.executors import given, process_pool, run_on
-from scenarios.studies.worker import Job
+from scenarios.studies.worker import Job, Ran
 from tests.support.studies import MATMUL, B, D, F, stored, write
 
 ROOT = Path(__file__).parents[3]
@@ -151,6 +151,27 @@ class Refusing(Executor):
 def test_an_executor_that_never_works_gives_rows_with_errors(scenario: Scenario) -> None:
     study = sweep(scenario, {B: [1, 2]}, executor=Refusing())
     assert [row.error for row in study.rows] == ["no result in 3 tries: ZeroDivisionError: division by zero"] * 2
+
+
+class Modelled(Executor):
+    """A worker that takes 7 ms for a point of a few, and together 100 ms and half a millisecond for each of many."""
+
+    def __init__(self) -> None:
+        self.took_s: list[float] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        count, done = len(args[1]), Future[Any]()
+        self.took_s.append(min(7e-3 * count, 0.1 + 5e-4 * count))
+        done.set_result(([Ran("{}")] * count, self.took_s[-1]))
+        return done
+
+
+def test_points_go_out_in_chunks_that_can_be_worked_out_together(scenario: Scenario) -> None:
+    """Once chunks took less than what many cost together at first: none ever grew, and all cost as much as alone."""
+    worker, tasks = Modelled(), [(number, {B: 16 + number}) for number in range(10_000)]
+    assert len(dict(run_on(given(worker, 2), Job.of(scenario), tasks))) == 10_000
+    assert sum(worker.took_s) < 7e-3 * 10_000 / 5
+    assert max(worker.took_s) < 1.0  # and yet little is on the way when something stops
 
 
 def test_a_defect_is_a_row_and_is_tried_again(
