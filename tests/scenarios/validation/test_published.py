@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hw import Mark, SpecError, System, load_chip
+from scenarios.validation import Row
 from scenarios.validation.published import (
     Asked,
     Shape,
@@ -21,7 +22,6 @@ from scenarios.validation.published import (
     seconds,
     shared_seconds,
 )
-from scenarios.validation.rows import Row
 from simulator import RunOptions, simulate
 from tests.support.cases import overlapse
 
