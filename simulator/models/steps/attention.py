@@ -42,7 +42,7 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
         how = "linear"
     drops = shapes.dropout or None
     a = write.op("attention", q, k, v, out="a", shape=shape, kind_=how, causal=causal, window=seen, dropout=drops)
-    if write.eager and shapes.model.position.kind == "rope":
+    if write.eager and (shapes.model.position.kind == "rope" or _of_multihead(shapes)):
         # attention's output is laid out as rotated queries are, by heads, so that tokens are copied side by side again
         a = write.op("copy", a, out="at", shape=shape)
     if shapes.exchanges:
@@ -51,6 +51,13 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
         # the output's matmul keeps what it multiplies; what runs again makes its own
         a = write.op("view", a, out="akept", shape=a.dims)
     return heads_joined(write, shapes, a)
+
+
+def _of_multihead(shapes: Shapes) -> bool:
+    """Whether attention is that of PyTorch's MultiheadAttention: an encoder's, with one matmul for queries, keys and values.
+    It lays these one behind the other, and what attention made by sequences again (torch/nn/functional.py,
+    `_in_projection_packed` and `multi_head_attention_forward`)."""
+    return shapes.model.attention.fused and not shapes.model.attention.causal
 
 
 def heads_joined(write: Writer, shapes: Shapes, a: Tensor) -> Tensor:
@@ -85,6 +92,8 @@ def _projected(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor
             _heads(write, shapes, x, "v", "kv", shapes.kv_axes),
         )
     made = _heads(write, shapes, x, "qkv", "qkv", axes)
+    if write.eager and _of_multihead(shapes):
+        made = write.op("copy", made, out="qkvc", shape=made.dims, dtype=made.dtype)
 
     def part(name: str, heads: str) -> Tensor:
         return write.op("part", made, out=name, shape=shapes.heads(heads, axes), dtype=made.dtype, axis="qkv")

@@ -60,7 +60,7 @@ def linear(
     bias: tuple[Dim, ...] | None = None,
 ) -> Tensor:
     """A matmul with weight `w<out>`; with a bias, which the same kernel adds. Axes that it contracts leave partial sums.
-    Operands are cast to the format of matmuls, but for what chooses experts."""
+    Operands are cast to the format of matmuls, but for what chooses experts; a bias to that of activations."""
     w = write.weight(f"w{out}", weight)
     cast = write.narrow if out in CHOOSES else write.operand
     x, w = cast(x, out), cast(w)
@@ -71,7 +71,7 @@ def linear(
     made = write.op("matmul", x, w, out=f"{out}m" if bias and not late else out, shape=shape, partial=partial)
     if bias is None or late:
         return made
-    added = write.op("add", made, write.weight(f"b{out}", bias), out=out, shape=shape)
+    added = write.op("add", made, write.narrow(write.weight(f"b{out}", bias)), out=out, shape=shape)
     write.together(made, added)
     return added
 

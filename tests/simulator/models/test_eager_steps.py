@@ -1,5 +1,7 @@
 """Steps of eager PyTorch: the same matmuls, more kept.
 
+Under autocast every operand of a matmul is cast, biases too, and their gradients are cast back. An encoder with one matmul
+for queries, keys and values has PyTorch's MultiheadAttention, which copies the three and what attention made.
 Laws: without fused kernels a gated unit keeps one tensor of its width more a layer and rotated attention one of the
 model's; cross-entropy has 14 B a logit at once (bf16 logits, log-probabilities, their gradient and that of the logits in
 fp32), and of a vocabulary that chips share 18 B on each chip (PyTorch's `loss_parallel`: log-probabilities, zeros but for
@@ -8,14 +10,15 @@ the labels, their sum with exponentials, and the product, in fp32); a model with
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from analysis import memory_frame, memory_owners
 from hw import SpecError
-from simulator import Parallel, Result
-from simulator.models import Embedding, Head, parameters
+from simulator import Parallel, Result, precision_of
+from simulator.models import Embedding, Head, Position, parameters
 from tests.support.models import SMALL
 from tests.support.training_steps import SEQ, alone, matrix_flops, step
 
@@ -60,6 +63,41 @@ def test_cross_entropy_of_a_sharded_vocabulary_has_18_bytes_a_logit() -> None:
     assert held["logits and loss"] == pytest.approx(18 * SEQ * 65536 // 2, rel=1e-3)
     whole, plain = step(Parallel(), model=wide), step(Parallel(tp=2), model=wide)
     assert matrix_flops(result) == matrix_flops(plain) == pytest.approx(matrix_flops(whole), rel=1e-12)
+
+
+AUTOCAST = replace(precision_of("fp32", "training"), compute="bf16")
+"""Weights in fp32, matmuls in bf16."""
+
+
+def kinds(result: Result) -> Counter[str]:
+    return Counter(planned.kernel.kind for planned in result.plan.kernels)
+
+
+def test_biases_are_cast_under_autocast_and_their_gradients_back() -> None:
+    """A block has biases behind queries, keys, values, attention, and both matmuls of its network."""
+    biased = replace(
+        SMALL,
+        attention=replace(SMALL.attention, qkv_bias=True, out_bias=True),
+        ffn=replace(SMALL.ffn, gated=False, bias=True),
+    )
+    bare = replace(SMALL, ffn=replace(SMALL.ffn, gated=False))
+    casts = [kinds(step(Parallel(), model=model, eager=True, precision=AUTOCAST))["cast"] for model in (bare, biased)]
+    assert casts[1] - casts[0] == SMALL.layers * 6 * 2
+    for model in (bare, biased):
+        assert kinds(step(Parallel(), model=model, eager=True))["cast"] == kinds(step(Parallel(), eager=True))["cast"]
+
+
+def test_an_encoder_with_one_matmul_has_multihead_attention() -> None:
+    """It copies queries, keys and values one behind the other, and attention's output back to rows; gradients alike."""
+    plain = replace(SMALL, position=Position(kind="learned", longest=SEQ))
+    found = {}
+    for causal in (True, False):
+        for fused in (True, False):
+            attention = replace(plain.attention, causal=causal, fused=fused, kv_heads=plain.attention.heads)
+            found[causal, fused] = kinds(step(Parallel(), model=replace(plain, attention=attention), eager=True))
+    copies = {key: each["copy"] for key, each in found.items()}
+    assert copies[False, True] - copies[True, True] == SMALL.layers * 4
+    assert copies[True, True] == copies[True, False] == copies[False, False]
 
 
 def test_a_model_without_a_vocabulary_has_a_step() -> None:
