@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw import Problems, SpecError, System
 from hw.input import Document, Key, UnknownNames, nearest, shown, validate
+from scenarios.building.idle_keys import idle_options
 from scenarios.building.model_workload import ModelRun, build_model, check_plain, has_model
 from scenarios.building.pipelines import as_pipeline
 from scenarios.building.run_options import read_options
@@ -83,7 +84,8 @@ class Scenario:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of its results should know of how it was put together."""
-        return self.document.notes
+        of_model = self.model.notes if self.model is not None else ()
+        return (*self.document.notes, *of_model, *idle_options(self.options, self.system))
 
     def having(self, dotted: str, value: Any) -> Scenario:
         """The same scenario with another value at a dotted path. Raises SpecError."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulator import Parallel
+    from hw import System
+    from simulator import Parallel, RunOptions
     from simulator.models import Model, Transformer
 
 
@@ -124,15 +125,45 @@ TRAINING: Mapping[str, Sequence[Why]] = {
 """Keys of the workload of a training step."""
 
 
+OPTIONS: Mapping[str, Sequence[tuple[str, Callable[[RunOptions, System], bool]]]] = {
+    "clocks": (
+        ("clocks fall with calibration: measured alone", lambda options, system: options.calibration == "spec"),
+    ),
+    "dispatch": (
+        ("hosts take time with calibration: measured alone", lambda options, system: options.calibration == "spec"),
+    ),
+    **dict.fromkeys(
+        ("collectives", "network", "routing", "network_share"),
+        (("there is one chip", lambda options, system: system.size == 1),),
+    ),
+}
+"""Keys of `run`."""
+
+
+def idle_options(options: RunOptions, system: System) -> Iterator[str]:
+    """Lines about the options of a run that are said and change nothing."""
+    defaults = _defaults(options)
+    for key, reasons in OPTIONS.items():
+        value = getattr(options, key)
+        why = next((reason for reason, idle in reasons if idle(options, system)), None)
+        if why is not None and value != defaults[key]:
+            yield f"run.{key} ({_told(value)}) changes nothing: {why}"
+
+
 def idle_keys(it: Laid) -> Iterator[str]:
     """Lines about the keys that are said and change nothing."""
     for said, table, name in ((it.parallel, PARALLEL, "parallel."), (it.how, TRAINING if it.trains else {}, "")):
-        defaults = {each.name: each.default for each in fields(said)}
+        defaults = _defaults(said)
         for key, reasons in table.items():
             value = getattr(said, key)
             why = next((reason for reason, idle in reasons if idle(it)), None)
             if why is not None and value != defaults[key]:
                 yield f"workload.{name}{key} ({_told(value)}) changes nothing: {why}"
+
+
+def _defaults(record: Any) -> dict[str, Any]:
+    """What a record has where nothing is said."""
+    return {each.name: each.default for each in fields(record)}
 
 
 def _told(value: Any) -> str:

@@ -41,13 +41,14 @@ Made = TypeVar("Made")
 @dataclass(frozen=True, slots=True)
 class ModelRun:
     """A model that is run: what it is, what is done with it, and how it lies on the chips. `how` is the record of its mode;
-    `is_left`: whether its replicas are what was left of the system's chips."""
+    `is_left`: whether its replicas are what was left of the system's chips; `notes`: what its reader should know."""
 
     model: LoadedModel
     mode: str
     parallel: Parallel
     how: Any
     is_left: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def sample(self) -> Sample:
@@ -109,17 +110,16 @@ def build_model(
         return None, system, None
     if not sound or not built.wired:
         return None, system, None
-    document.notes = (*document.notes, *loaded.notes)
     laid = Laid(loaded.description, document.data["workload"].get("mode", DEFAULT_MODE), parallel, how)
     if "microbatch" not in spec.parallel.model_fields_set:
         parallel = _of_whole_batches(parallel, loaded, how)
     graph = reader.tried(lambda: mode.graph(loaded.description, parallel, how))
     if len(problems.found) > before:
         return None, system, None
-    document.notes = (*document.notes, *idle_keys(laid))
     if graph is not None and "fuse" in spec.model_fields_set:
         graph = replace(graph, fuse=spec.fuse)
-    run = ModelRun(loaded, laid.mode, parallel, how, spec.parallel.dp is None)
+    notes = (*loaded.notes, *idle_keys(laid))
+    run = ModelRun(loaded, laid.mode, parallel, how, spec.parallel.dp is None, notes)
     return graph, system, run
 
 

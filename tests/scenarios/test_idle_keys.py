@@ -97,3 +97,52 @@ def test_a_forward_pass_gathers_weights_only_where_they_are_shared_out(tmp_path:
     path = _scenario(tmp_path, MODELS["dense"], "forward", "dp: 2")
     whole, shared = (ov.run(str(path), [f"workload.parallel.zero={zero}"]).summary["network_bytes"] for zero in (2, 3))
     assert whole == 0 != shared
+
+
+OPTIONS = (
+    "clocks=burst",
+    "dispatch=eager",
+    "dispatch=compiled",
+    "collectives=tree",
+    "routing=ecmp",
+    "network=messages",
+)
+GATHER = (
+    "dims: {I: 4096}, ops: ['y:bf16[I,I] = all_gather(x:bf16[I_X,I], over=X)', 'z:bf16[I,I] = matmul(y, w:bf16[I,I])']"
+)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("calibration", ["spec", "measured"])
+def test_options_of_a_run_are_told_where_they_change_nothing(tmp_path: Path, option: str, calibration: str) -> None:
+    path = tmp_path / "gather.yaml"
+    path.write_text(
+        "name: gather\nsystem: {chip: h100_sxm, topology: 'dragonfly(2,2,2) over nvlink', mesh: {X: 8}}\n"
+        f"workload: {{{GATHER}}}\nrun: {{calibration: {calibration}}}\n"
+    )
+    plain, changed = ov.run(path), ov.run(path, [f"run.{option}"])
+    told = [note for note in changed.notes if note.startswith(f"run.{option.partition('=')[0]} (")]
+    assert bool(told) == (calibration == "spec" and option.startswith(("clocks", "dispatch")))
+    if told:
+        assert changed.summary["time"] == plain.summary["time"]
+
+
+@pytest.mark.parametrize("option", ["collectives=tree", "routing=ecmp", "network=messages", "network_share=0.5"])
+def test_one_chip_has_no_network_to_choose_for(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "alone.yaml"
+    path.write_text(
+        f"name: alone\nsystem: {{chip: h100_sxm}}\nworkload: {{{GATHER.replace('_X', '').replace(', over=X', '')}}}\n"
+    )
+    path.write_text(path.read_text().replace("all_gather", "relu"))
+    plain, changed = ov.run(path), ov.run(path, [f"run.{option}"])
+    key, _, value = option.partition("=")
+    assert changed.notes == [f"run.{key} ({value}) changes nothing: there is one chip"]
+    assert changed.summary["time"] == plain.summary["time"]
+
+
+def test_a_changed_scenario_is_told_of_what_it_says_itself(tmp_path: Path) -> None:
+    """Neither twice, as rows of a study would be, nor of what is not said any more."""
+    path = _scenario(tmp_path, MODELS["dense"], "train", "tp: 1")
+    scenario = ov.load_scenario(path, ["workload.parallel.schedule=gpipe"])
+    assert len(scenario.having("workload.seq", 512).notes) == 1
+    assert not scenario.having("workload.parallel.schedule", "1f1b").notes
