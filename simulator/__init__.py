@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from simulator.models.steps.inference.graph import inference_graph
     from simulator.models.steps.inference.request import Inference
     from simulator.models.steps.layout import Parallel
+    from simulator.models.steps.megatron.softmax import softmax_sequences
     from simulator.models.steps.precision import NAMED_PRECISIONS, PRECISIONS, Precision, precision_of
     from simulator.models.steps.training import Training, train_graph
 
@@ -192,6 +193,7 @@ __all__ = [
     "forward_graph",
     "inference_graph",
     "precision_of",
+    "softmax_sequences",
     "train_graph",
     # A plan: the graph on the system.
     "NETWORKS",
@@ -233,6 +235,7 @@ _LATE = {
     "models.steps.inference.graph": ["inference_graph"],
     "models.steps.inference.request": ["Inference"],
     "models.steps.layout": ["Parallel"],
+    "models.steps.megatron.softmax": ["softmax_sequences"],
     "models.steps.precision": ["NAMED_PRECISIONS", "PRECISIONS", "Precision", "precision_of"],
     "models.steps.training": ["Training", "train_graph"],
 }

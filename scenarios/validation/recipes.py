@@ -12,7 +12,8 @@ sharding; none has a number that is fitted.
   shared out, gathered and reduced in the open (`engine: fsdp1`), flash attention, no biases, tied embeddings, gradients
   clipped, ops that a host issues one by one; before PyTorch 2.1 (rows whose notes say PURE) a block is recomputed to its
   end.
-Assumes: learned positions, GELU; one sequence a microbatch and no interleaving where a row does not say; nodes of eight.
+Assumes: learned positions, GELU; where a row does not say no interleaving and one sequence a microbatch, of Megatron-LM as
+many more as its fused softmax asks for (2 of the 18.4 B and the 76.1 B); nodes of eight.
 Source: Narayanan et al. 2021; Korthikanti et al. 2022; Bang et al. 2024 (vTrain), its repository's configuration (1F1B, full
 recomputation); mosaicml/llm-foundry scripts/train/benchmarking (README.md; submit_benchmarks.py, whose first version has the
 image of PyTorch 1.13.1 and mixed precision PURE, its later ones DEFAULT, with images of 2.1) and its configurations of MPT;
@@ -35,7 +36,7 @@ from scenarios.validation.modern import MEGATRON, SAYS, TORCHTITAN, megatron_cor
 from scenarios.validation.steps import Dispatch
 from scenarios.validation.tables import LEFT_OUT
 from scenarios.validation.training_rows import TrainingRow
-from simulator import Parallel, Precision, RunOptions, Training, precision_of
+from simulator import Parallel, Precision, RunOptions, Training, precision_of, softmax_sequences
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
 
 _FP16 = Precision(compute="fp16", weights="fp16", gradients="fp16", main_gradients="fp32", master="fp32", kv="fp16")
@@ -124,7 +125,7 @@ def _megatron(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, 
         dp=sizes["dp"],
         tp=tp,
         pp=sizes["pp"],
-        microbatch=row.count("micro_batch") or 1,
+        microbatch=row.count("micro_batch") or _silent_microbatch(sizes),
         sequence=row.text("seq_parallel") == "True",
         schedule="interleaved" if interleave > 1 else "1f1b",
         interleave=interleave,
@@ -144,6 +145,12 @@ def _megatron(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, 
     )
     vocab = -(-sizes["vocab"] // (_PADDED * tp)) * _PADDED * tp
     return _gpt(row, {**sizes, "vocab": vocab}, bias=True), parallel, training
+
+
+def _silent_microbatch(sizes: Mapping[str, int]) -> int:
+    """Sequences of a microbatch of a row that does not say: one, or so few more that its attention has the fused softmax."""
+    fewest = softmax_sequences(sizes["heads"] // sizes["tp"])
+    return 1 if sizes["global_batch"] // sizes["dp"] % fewest else fewest
 
 
 def _core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:

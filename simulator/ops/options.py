@@ -194,7 +194,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "time": _quantity(Dimension.TIME),
     "delay": _quantity(Dimension.TIME),
     "unit": _choice("matrix", "vector"),
-    "kind": _choice("standard", "flash", "linear", "fused_softmax"),
+    "kind": _choice("standard", "flash", "linear", "fused_softmax", "scripted_softmax"),
     "dropout": _flag,
     "causal": _flag,
     "train": _flag,

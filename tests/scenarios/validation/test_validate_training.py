@@ -53,6 +53,17 @@ def test_a_row_of_megatron_is_told_as_it_ran() -> None:
     assert step.system.size == 4
 
 
+@pytest.mark.parametrize(
+    ("heads", "batch", "wanted"), [("16", "8", 1), ("12", "8", 2), ("10", "8", 4), ("10", "2", 1), ("12", "6", 1)]
+)
+def test_a_row_without_a_microbatch_has_one_sequence_or_as_many_as_the_fused_softmax_asks_for(
+    heads: str, batch: str, wanted: int
+) -> None:
+    """Heads on a chip of two, times sequences, are to be a multiple of four, if a replica's sequences (of two) allow it."""
+    assert told(row(micro_batch="", heads=heads, global_batch=batch)).parallel.microbatch == wanted
+    assert told(row(micro_batch="1", heads=heads, global_batch=batch)).parallel.microbatch == 1
+
+
 def test_a_row_of_fsdp_is_told_as_it_ran() -> None:
     cells = {
         "sharding": "FSDP FULL_SHARD",

@@ -167,6 +167,14 @@ CASES |= {
         ("o:bf16[H,T,E] = attention(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], kind=fused_softmax, dropout=true)",
          4 * 2 * 8 * 12 * (16 + 20), (5 + 2) * 4 * 8 * 12,
          (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20 + 6 * (4 * 8 * 12)) * 2),
+        # scores and weights by the matmuls, 2 each; between them casts 6 + 6, a scale, a mask and a softmax in fp32 8 each
+        ("o:bf16[H,T,E] = attention(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], kind=scripted_softmax)",
+         4 * 2 * 8 * 12 * (16 + 20), (5 + 4) * 4 * 8 * 12,
+         (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20) * 2 + (2 + 6 + 8 + 8 + 8 + 6 + 2) * (4 * 8 * 12)),
+        # in fp32 nothing is cast
+        ("o:fp32[H,T,E] = attention(q:fp32[H,T,D], k:fp32[G,S,D], v:fp32[G,S,E], kind=scripted_softmax)",
+         4 * 2 * 8 * 12 * (16 + 20), (5 + 2) * 4 * 8 * 12,
+         (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20) * 4 + (4 + 8 + 8 + 8 + 4) * (4 * 8 * 12)),
         ("o:bf16[H,T,D] = attention(q:bf16[H,T,D], k:bf16[H,T,D], v:bf16[H,T,D], kind=linear)",
          4 * 4 * 8 * 16 * 16, 0, 4 * 4 * 8 * 16 * 2),
         ("o:bf16[H,T,E] = attention(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], kind=linear)",
@@ -256,6 +264,16 @@ CASES |= {
          "kind=standard)",
          4 * 2 * 8 * 12 * (2 * 16 + 2 * 20), 4 * 4 * 8 * 12,
          2 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 4 * 8 * 20 + 6 * (4 * 8 * 12))),
+        # the matmuls move 2 + 2 + 2 of a pair; weights and their gradients are 4 + 4 in fp32, of which 4 are made
+        ("d:bf16[H,T,D] = attention_backward(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], o:bf16[H,T,E], do:bf16[H,T,E], "
+         "kind=scripted_softmax)",
+         4 * 2 * 8 * 12 * (2 * 16 + 2 * 20), (4 + 4) * 4 * 8 * 12,
+         2 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 4 * 8 * 20)
+         + (2 + 2 + 6 + 12 + 8 + 8 + 6 + 2) * (4 * 8 * 12)),
+        ("d:fp32[H,T,D] = attention_backward(q:fp32[H,T,D], k:fp32[G,S,D], v:fp32[G,S,E], o:fp32[H,T,E], do:fp32[H,T,E], "
+         "kind=scripted_softmax)",
+         4 * 2 * 8 * 12 * (2 * 16 + 2 * 20), (4 + 2) * 4 * 8 * 12,
+         4 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 4 * 8 * 20) + (4 + 4 + 12 + 8 + 8 + 4) * (4 * 8 * 12)),
         ("d:bf16[H,T,D] = attention_backward(q:bf16[H,T,D], k:bf16[H,T,D], v:bf16[H,T,D], o:bf16[H,T,D], do:bf16[H,T,D], "
          "kind=linear)",
          2 * 4 * 4 * 8 * 16 * 16, 0, 8 * 4 * 8 * 16 * 2),

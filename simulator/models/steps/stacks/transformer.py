@@ -11,6 +11,7 @@ from hw import Mark, Problem, Problems, SpecError
 from simulator.models.description import Transformer
 from simulator.models.steps.buffers import Stored
 from simulator.models.steps.layout import Parallel
+from simulator.models.steps.megatron.softmax import softmax_of
 from simulator.models.steps.parts import PartMaker, Slice
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.sizes import microbatches, sizes_of
@@ -34,11 +35,20 @@ def sequence_of(model: Transformer, seq: int) -> int:
     return seq
 
 
+def _attention(model: Transformer, parallel: Parallel, asked: Asked, seq: int) -> str:
+    """The `kind` of attention's ops: Megatron-LM's kernel of scores is not for every number of heads."""
+    if asked.attention != "fused_softmax" or not asked.megatron:
+        return asked.attention
+    heads = parallel.tp * (parallel.cp if parallel.context == "all_to_all" else 1)
+    queries = seq // parallel.cp if parallel.context != "all_to_all" else seq
+    return softmax_of(model.attention.heads // heads, parallel.microbatch, queries)
+
+
 def transformer_stack(model: Transformer, parallel: Parallel, asked: Asked) -> Stack:
     """The blocks of a transformer with what stands before and behind them."""
     seq = sequence_of(model, asked.seq)
     shapes = Shapes.of(model, parallel, seq)
-    shapes = replace(shapes, attention=asked.attention, dropout=asked.dropout)
+    shapes = replace(shapes, attention=_attention(model, parallel, asked, seq), dropout=asked.dropout)
     shapes = replace(shapes, dropless=asked.dropless, one_hot=asked.one_hot, biased=asked.biased)
     kept = asked.megatron and asked.recompute == "selective"
     shapes = replace(shapes, fuses_qkv=asked.megatron, keeps_attended=kept)

@@ -25,9 +25,10 @@ from simulator.ops.kinds.attention.forward import (
     grouped,
     must_be_whole,
 )
+from simulator.ops.kinds.attention.softmax import BACKWARD_FLOPS, in_one, kept_wide, op_by_op_back
 from simulator.ops.loops import Loops
 from simulator.ops.registry import Call, kind
-from simulator.ops.tiling import FlashTiling, StreamTiling
+from simulator.ops.tiling import FlashTiling
 
 
 def _forward(op: Op) -> Op:
@@ -99,7 +100,7 @@ def _flash(call: Call, h: Heads) -> list[Kernel]:
 
 def _standard(call: Call, h: Heads, softmax_kind: str = "attention_backward") -> list[Kernel]:
     """The gradients of the weights, of the scores, and of k, v and q, each through HBM; where weights were dropped, their
-    gradients are as well. `softmax_kind`: the kind of the kernel between."""
+    gradients are as well. `softmax_kind`: the kind of the kernel between; none where a script does what it would."""
     q, k, v, o, do = call.inputs
     name, item = call.op.name, DTYPE_BYTES[call.output.dtype]
     pairs = h.heads * h.queries * h.keys
@@ -123,21 +124,15 @@ def _standard(call: Call, h: Heads, softmax_kind: str = "attention_backward") ->
     last = _of_all_pairs(h, (h.d, h.keys), (h.d, h.keys))
     dropped, read = dropped_weights(call, weights, beside(o.name, "dropped"), pairs)
     undone, of_kept = dropped_weights(call, dweights, beside(name, "dropped"), pairs)
-    softmax = call.kernel(
-        name=beside(name, "softmax"),
-        kind=softmax_kind,
-        reads=(weights, of_kept),
-        writes=(dscores,),
-        vector_flops=4.0 * pairs,
-        vector_dtype=call.output.dtype,
-        tiling=StreamTiling(pairs, 3 * item, 2, h.keys),
-        row_elements=h.keys,
-    )
+    if softmax_kind:
+        between = [in_one(call, softmax_kind, (weights, of_kept), dscores, h.keys, BACKWARD_FLOPS * pairs)]
+    else:
+        between = op_by_op_back(call, kept_wide(weights, o.name), of_kept, dscores, h.keys)
     return [
         # the library keeps what it dropped, and makes no kernel to drop it again
         matmuls("values", (read if dropped else weights, v.access, do.access), (dweights, dv), *first),
         *undone,
-        softmax,
+        *between,
         matmuls("queries", (dscores, q.access, k.access), (call.output.access, dk), *last),
     ]
 
@@ -145,6 +140,11 @@ def _standard(call: Call, h: Heads, softmax_kind: str = "attention_backward") ->
 def _fused_softmax(call: Call, h: Heads) -> list[Kernel]:
     """As standard; scale, mask and softmax are one kernel."""
     return _standard(call, h, "softmax_backward")
+
+
+def _scripted_softmax(call: Call, h: Heads) -> list[Kernel]:
+    """As standard; what the script's ops did is undone by an op each."""
+    return _standard(call, h, "")
 
 
 def _linear(call: Call, h: Heads) -> list[Kernel]:
@@ -170,7 +170,13 @@ row's sum of do o, times the weight, scale), 3."""
 _ALL_READS = 5
 """Distinct tensors; where two are one there is no tile of which the traffic is known."""
 
-_VARIANTS = {"standard": _standard, "fused_softmax": _fused_softmax, "flash": _flash, "linear": _linear}
+_VARIANTS = {
+    "standard": _standard,
+    "fused_softmax": _fused_softmax,
+    "scripted_softmax": _scripted_softmax,
+    "flash": _flash,
+    "linear": _linear,
+}
 
 
 def _whole(op: Op) -> list[str]:

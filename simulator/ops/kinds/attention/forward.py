@@ -9,7 +9,8 @@ Masks (`causal=`, `window=`: `simulator.ops.kinds.attention.mask`): flash skips 
 only keys and values in reach of a window; standard computes all pairs and masks them; linear costs the same causal, and
 has no window. Where queries are sharded FLOPs are the mean over the chips: that with the first has less to do than that
 with the last.
-`fused_softmax` is standard with the softmax kernel of a library that scales and masks in it. `dropout=`: of standard a
+`fused_softmax` is standard with the softmax kernel of a library that scales and masks in it, `scripted_softmax` with the ops
+of the script that does it where that kernel cannot (`simulator.ops.kinds.attention.softmax`). `dropout=`: of standard a
 kernel more, that drops weights (their gradients, backwards), T^2 read and written; in a fused kernel it is for nothing.
 Keys sharded over X make partial sums over X, where the output says so (`{U_X}`): each chip attends over the keys that it
 has, and a reduction merges what they found. One tensor may be keys and values: its first e numbers a row are the values
@@ -31,6 +32,7 @@ from simulator.graph.items import Op, Tensor
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Access, Contraction, Kernel, beside
 from simulator.ops.kinds.attention.mask import Mask
+from simulator.ops.kinds.attention.softmax import FORWARD_FLOPS, in_one, op_by_op
 from simulator.ops.loops import Loops, named_loops
 from simulator.ops.options import OPTION_READERS, count
 from simulator.ops.registry import Call, Shaped, ShapeError, kind
@@ -155,7 +157,7 @@ def _groups_met(q: Shaped, place: int, group: int) -> int:
 
 def _standard(call: Call, h: Heads, softmax: str = "attention") -> list[Kernel]:
     """Scores, softmax and context as three kernels; the T x S matrix goes through HBM four times, and twice more where
-    weights are dropped. `softmax`: the kind of the kernel between."""
+    weights are dropped. `softmax`: the kind of the kernel between; none where a script does what it would."""
     q, k, v = call.inputs
     b = DTYPE_BYTES[call.output.dtype]
     name, dtype, pairs = call.op.name, call.input_dtype, h.heads * h.queries * h.keys
@@ -164,6 +166,10 @@ def _standard(call: Call, h: Heads, softmax: str = "attention") -> list[Kernel]:
     first = Contraction(h.heads, h.queries, h.keys, h.d)
     last = Contraction(h.heads, h.queries, h.e, h.keys)
     dropped, read = dropped_weights(call, weights, beside(name, "dropped"), pairs)
+    if softmax:
+        between = [in_one(call, softmax, (scores,), weights, h.keys, FORWARD_FLOPS * pairs)]
+    else:
+        between = op_by_op(call, scores, weights, h.keys)
     return [
         call.kernel(
             name=beside(name, "scores"),
@@ -176,16 +182,7 @@ def _standard(call: Call, h: Heads, softmax: str = "attention") -> list[Kernel]:
             if q.name != k.name
             else None,
         ),
-        call.kernel(
-            name=beside(name, "softmax"),
-            kind=softmax,
-            reads=(scores,),
-            writes=(weights,),
-            vector_flops=5.0 * pairs,
-            vector_dtype=call.output.dtype,
-            tiling=StreamTiling(pairs, 2 * b, 1, h.keys),
-            row_elements=h.keys,
-        ),
+        *between,
         *dropped,
         call.kernel(
             name=beside(name, "context"),
@@ -201,6 +198,11 @@ def _standard(call: Call, h: Heads, softmax: str = "attention") -> list[Kernel]:
 def _fused_softmax(call: Call, h: Heads) -> list[Kernel]:
     """As standard; scale, mask and softmax are one kernel."""
     return _standard(call, h, "softmax")
+
+
+def _scripted_softmax(call: Call, h: Heads) -> list[Kernel]:
+    """As standard; scale, mask and softmax are a script's ops."""
+    return _standard(call, h, "")
 
 
 def dropped_weights(call: Call, weights: Access, made_name: str, pairs: int) -> tuple[list[Kernel], Access]:
@@ -266,7 +268,13 @@ def _linear(call: Call, h: Heads) -> list[Kernel]:
     ]
 
 
-_VARIANTS = {"standard": _standard, "fused_softmax": _fused_softmax, "flash": flash, "linear": _linear}
+_VARIANTS = {
+    "standard": _standard,
+    "fused_softmax": _fused_softmax,
+    "scripted_softmax": _scripted_softmax,
+    "flash": flash,
+    "linear": _linear,
+}
 
 
 def _partners(first: Tensor, other: Tensor) -> list[int | None]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from analysis import timeline_frame
+from analysis import Summary, memory_frame, timeline_frame
 from hw import Mesh, RunError, SpecError, System, load_chip, parse_topology
 from simulator import (
     Estimator,
@@ -135,6 +135,11 @@ def test_estimates_know_when_parts_can_be_sent() -> None:
     assert 0.95 * run.time_s <= earliest <= run.time_s * (1 + 1e-9)
 
 
+def peak(result: Result) -> float:
+    """The most that a chip holds."""
+    return max(Summary(result.plan, lambda: result).on_chips("peak_memory").values())
+
+
 def spans(result: Result) -> dict[str, tuple[float, float]]:
     """When each op of the first chip begins and ends."""
     frame = timeline_frame(result)
@@ -148,6 +153,81 @@ def test_attention_is_run_again_behind_the_matmul_that_took_its_output() -> None
     found = spans(result)
     for layer in range(GPT.layers):
         assert found[f"ra.{layer}/scores"][0] >= found[f"dwo.{layer}"][1]
+
+
+FOUR = {"tp": 4, "sequence": False}
+"""Two of the eight heads of a model are left on each of four chips."""
+
+
+def softmaxes(parallel: Parallel, **how: Any) -> list[str]:
+    """How each attention is carried out."""
+    how = {"attention": "fused_softmax", "batch": 4, "seq": SEQ, "engine": "megatron", **how}
+    graph = train_graph(OLDER, parallel, Training(**how))
+    return [op.option("kind") or "" for op in graph.every_op() if op.kind.startswith("attention")]
+
+
+@pytest.mark.parametrize(
+    ("parallel", "seq", "scripted"),
+    [
+        (Parallel(**FOUR, microbatch=1), SEQ, True),
+        (Parallel(**FOUR, microbatch=2), SEQ, False),
+        (Parallel(**FOUR, microbatch=4), SEQ, False),
+        (Parallel(**FOUR, microbatch=2), SEQ - 2, True),
+        (Parallel(tp=2, microbatch=1, sequence=False), SEQ, False),
+        (Parallel(microbatch=1), SEQ, False),
+    ],
+)
+def test_a_kernel_of_rows_of_four_heads_is_for_as_many_alone(parallel: Parallel, seq: int, scripted: bool) -> None:
+    """Megatron-LM's fused_softmax.py: attn_batch_size % 4 and query_seq_len % 4 are to be 0, else its script does it."""
+    kind = "scripted_softmax" if scripted else "fused_softmax"
+    assert set(softmaxes(parallel, seq=seq)) == {kind}
+    assert set(softmaxes(parallel, seq=seq, engine="plain")) == {"fused_softmax"}
+    assert set(softmaxes(parallel, seq=seq, attention="standard")) == {"standard"}
+
+
+def test_a_scripted_softmax_is_so_many_kernels_and_bytes_more() -> None:
+    """Four kernels and 32 bytes a pair forwards and again, four kernels and 34 backwards (36 + 2b in place of 3b); no FLOPs
+    of matmuls. An estimate goes through them as a run does."""
+    parallel, how = Parallel(**FOUR, microbatch=1), {"attention": "fused_softmax", "recompute": "full", "dropout": True}
+    found = step(parallel, batch=1, engine="megatron", **how)
+    one = step(replace(parallel, microbatch=2), batch=2, engine="megatron", **how)
+    pairs = 2 * SEQ**2 * GPT.layers
+    between = {"cast", "scale", "where", "softmax", "softmax_backward"}
+    # what stands between the matmuls of attention is called after it, behind a stroke
+    made = [[each for each in kernels(run) if "/" in each.name and each.kind in between] for run in (found, one)]
+    assert len(made[0]) - len(made[1]) == GPT.layers * 3 * 4
+    moved = [sum(each.hbm_bytes for each in of_run) for of_run in made]
+    assert moved[0] - moved[1] / 2 == pytest.approx(pairs * (32 + 32 + 34), rel=1e-9)
+    flops = [sum(kernel.matrix_flops for kernel in kernels(run)) for run in (found, one)]
+    assert flops[0] == pytest.approx(flops[1] / 2, rel=1e-9)
+
+
+def test_a_script_keeps_weights_in_fp32_and_undoes_what_it_did_one_by_one() -> None:
+    """Of a pair 4 bytes and, behind dropout, 2 are there when the loss is; ops and their order are those of the source."""
+    run = step(Parallel(**FOUR, microbatch=1), batch=1, engine="megatron", attention="fused_softmax", dropout=True)
+    frame = memory_frame(run)
+    frame = frame[frame["chip"] == 0]
+    loss = frame.loc[frame["tensor"].astype(str).str.startswith("loss"), "begin"].max()
+    kept = frame[(frame["begin"] <= loss) & (frame["end"] > loss) & frame["tensor"].astype(str).str.match(r"a\.\d+/")]
+    assert kept["bytes"].sum() == (4 + 2) * 2 * SEQ**2 * GPT.layers
+    made = [each.kind for each in kernels(run) if each.name.startswith("a.0/")]
+    assert made == ["attention", "cast", "scale", "where", "softmax", "cast", "dropout", "attention"]
+    undone = [each.kind for each in kernels(run) if each.kind == "attention_backward" or "/" in each.name][-8:]
+    assert undone[1:-1] == ["dropout", "cast", "softmax_backward", "where", "scale", "cast"]
+
+
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+def test_an_estimate_with_a_scripted_softmax_is_that_of_a_run(recompute: str) -> None:
+    chip = load_chip("a100_80gb_sxm")
+    system = System(chip, parse_topology("switch(4) over nvlink", chip.links), Mesh(Parallel(**FOUR).mesh))
+    estimator, options = Estimator(GPT, system, RunOptions()), RunOptions()
+    how: dict[str, Any] = {"seq": SEQ, "engine": "megatron", "attention": "fused_softmax", "dropout": True}
+    for microbatch in (1, 2, 1):
+        parallel, training = Parallel(**FOUR, microbatch=microbatch), Training(batch=4, recompute=recompute, **how)
+        run = simulate(train_graph(GPT, parallel, training), system, options)
+        found = estimator.estimate(parallel, training)
+        assert 0.98 * run.time_s <= found.earliest <= run.time_s * (1 + 1e-9)
+        assert found.peak_memory == pytest.approx(peak(run), rel=1e-9)
 
 
 def test_sums_that_do_not_overlap_begin_behind_the_gradients_of_weights() -> None:
