@@ -171,10 +171,6 @@ CASES |= {
         ("o:bf16[H,T,E] = attention(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], kind=scripted_softmax)",
          4 * 2 * 8 * 12 * (16 + 20), (5 + 4) * 4 * 8 * 12,
          (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20) * 2 + (2 + 6 + 8 + 8 + 8 + 6 + 2) * (4 * 8 * 12)),
-        # in fp32 nothing is cast
-        ("o:fp32[H,T,E] = attention(q:fp32[H,T,D], k:fp32[G,S,D], v:fp32[G,S,E], kind=scripted_softmax)",
-         4 * 2 * 8 * 12 * (16 + 20), (5 + 2) * 4 * 8 * 12,
-         (4 * 8 * 16 + 2 * 12 * 16 + 2 * 12 * 20 + 4 * 8 * 20) * 4 + (4 + 8 + 8 + 8 + 4) * (4 * 8 * 12)),
         ("o:bf16[H,T,D] = attention(q:bf16[H,T,D], k:bf16[H,T,D], v:bf16[H,T,D], kind=linear)",
          4 * 4 * 8 * 16 * 16, 0, 4 * 4 * 8 * 16 * 2),
         ("o:bf16[H,T,E] = attention(q:bf16[H,T,D], k:bf16[G,S,D], v:bf16[G,S,E], kind=linear)",
@@ -270,10 +266,6 @@ CASES |= {
          4 * 2 * 8 * 12 * (2 * 16 + 2 * 20), (4 + 4) * 4 * 8 * 12,
          2 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 4 * 8 * 20)
          + (2 + 2 + 6 + 12 + 8 + 8 + 6 + 2) * (4 * 8 * 12)),
-        ("d:fp32[H,T,D] = attention_backward(q:fp32[H,T,D], k:fp32[G,S,D], v:fp32[G,S,E], o:fp32[H,T,E], do:fp32[H,T,E], "
-         "kind=scripted_softmax)",
-         4 * 2 * 8 * 12 * (2 * 16 + 2 * 20), (4 + 2) * 4 * 8 * 12,
-         4 * (2 * 4 * 8 * 16 + 2 * 2 * 12 * 16 + 2 * 2 * 12 * 20 + 4 * 8 * 20) + (4 + 4 + 12 + 8 + 8 + 4) * (4 * 8 * 12)),
         ("d:bf16[H,T,D] = attention_backward(q:bf16[H,T,D], k:bf16[H,T,D], v:bf16[H,T,D], o:bf16[H,T,D], do:bf16[H,T,D], "
          "kind=linear)",
          2 * 4 * 4 * 8 * 16 * 16, 0, 8 * 4 * 8 * 16 * 2),

@@ -216,6 +216,17 @@ def test_a_script_keeps_weights_in_fp32_and_undoes_what_it_did_one_by_one() -> N
     assert undone[1:-1] == ["dropout", "cast", "softmax_backward", "where", "scale", "cast"]
 
 
+def test_scores_in_fp32_are_not_cast() -> None:
+    """Scale, mask and softmax, forwards and back; the weights that are kept are those that the next matmul read."""
+    dims = {"H": 2, "T": 64, "D": 32}
+    line = "o:fp32[H,T,D] = attention(q:fp32[H,T,D], k:fp32[H,T,D], v:fp32[H,T,D], kind=scripted_softmax)"
+    run = simulate(with_backward(parse_graph([line], dims), "o", ["q", "k", "v"]), System(load_chip("a100_80gb_sxm")))
+    made = [each for each in kernels(run) if each.kind not in ("attention", "attention_backward")]
+    assert [each.kind for each in made] == ["scale", "where", "softmax", "softmax_backward", "where", "scale"]
+    assert "o/weights" in {access.tensor for access in made[3].reads}
+    assert sum(each.hbm_bytes for each in made) == (8 + 8 + 8 + 12 + 8 + 8) * 2 * 64**2
+
+
 @pytest.mark.parametrize("recompute", ["none", "selective", "full"])
 def test_an_estimate_with_a_scripted_softmax_is_that_of_a_run(recompute: str) -> None:
     chip = load_chip("a100_80gb_sxm")
