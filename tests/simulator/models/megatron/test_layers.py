@@ -155,7 +155,7 @@ def test_attention_is_run_again_behind_the_matmul_that_took_its_output() -> None
         assert found[f"ra.{layer}/scores"][0] >= found[f"dwo.{layer}"][1]
 
 
-FOUR = {"tp": 4, "sequence": False}
+FOUR: dict[str, Any] = {"tp": 4, "sequence": False}
 """Two of the eight heads of a model are left on each of four chips."""
 
 
@@ -188,7 +188,8 @@ def test_a_kernel_of_rows_of_four_heads_is_for_as_many_alone(parallel: Parallel,
 def test_a_scripted_softmax_is_so_many_kernels_and_bytes_more() -> None:
     """Four kernels and 32 bytes a pair forwards and again, four kernels and 34 backwards (36 + 2b in place of 3b); no FLOPs
     of matmuls. An estimate goes through them as a run does."""
-    parallel, how = Parallel(**FOUR, microbatch=1), {"attention": "fused_softmax", "recompute": "full", "dropout": True}
+    parallel = Parallel(**FOUR, microbatch=1)
+    how: dict[str, Any] = {"attention": "fused_softmax", "recompute": "full", "dropout": True}
     found = step(parallel, batch=1, engine="megatron", **how)
     one = step(replace(parallel, microbatch=2), batch=2, engine="megatron", **how)
     pairs = 2 * SEQ**2 * GPT.layers
