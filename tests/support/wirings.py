@@ -7,6 +7,7 @@ Assumes: twelve chips at most, so that a law can try hundreds of cases in second
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -139,14 +140,18 @@ DRAGONFLIES = st.sampled_from([(2, 2, 2), (3, 2, 1), (3, 2, 2), (2, 3, 2)]).map(
 )
 
 
+ANY = st.one_of(
+    lattices(), _sized("full"), _sized("switch"), trees(), DRAGONFLIES, levels(), graphs_of_chips()
+)  # made once: a strategy that is made for every draw is looked through anew each time
+
+
 @st.composite
 def wirings(draw: st.DrawFn, groups: bool = False) -> Wired:
     """Any of them; with `groups` some of the chips may have a name together."""
-    kinds = [lattices(), _sized("full"), _sized("switch"), trees(), DRAGONFLIES, levels(), graphs_of_chips()]
-    wired: Wired = draw(st.one_of(*kinds))
+    wired: Wired = draw(ANY)
     if not groups or draw(st.integers(0, 2)):
         return wired
-    size = wired.system().size
+    size = math.prod(wired.sizes)
     chips = draw(st.permutations(range(size)))
     cut = draw(st.integers(2, min(size, 10)))
     named = {"A": tuple(chips[:cut])}
@@ -219,7 +224,7 @@ def cases(
 ) -> Case:
     """A program of a few ops in a few queues on any wiring: kernels and collectives; with `transfers` also sends."""
     wired = draw(wirings(groups))
-    size = wired.system().size
+    size = math.prod(wired.sizes)
     over = [*wired.axes, *wired.groups, *([wired.axes] if len(wired.axes) > 1 else [])]
     lines: list[str] = []
     names: list[str] = []

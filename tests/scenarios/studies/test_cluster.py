@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -21,15 +22,23 @@ from scenarios.cli import app
 from scenarios.studies.executors import Workers
 from scenarios.studies.sweeps import HowToRun, asking, run_study
 
-with warnings.catch_warnings():  # dask's own imports, on some versions of Python and of what it imports
-    warnings.simplefilter("ignore", DeprecationWarning)
-    pytest.importorskip("distributed", reason="the cluster's tests need dask.distributed")
+if importlib.util.find_spec("distributed") is None:
+    pytest.skip("the cluster's tests need dask.distributed", allow_module_level=True)
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = "library:ten_times_flops"
 B = "workload.dims.B"
 LOOPBACK = ["--host", "127.0.0.1", "--no-dashboard"]
 START_S = 60.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dask() -> None:
+    """dask's own imports warn, on some versions of Python and of what it imports. Not where tests are collected: it
+    takes more than a second, which all who run other tests would pay for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        importlib.import_module("distributed")
 
 
 class Cluster:

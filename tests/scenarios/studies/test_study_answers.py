@@ -51,8 +51,9 @@ def test_rows_find_alike_wherever_they_are_run(tmp_path: Path) -> None:
 
 
 def test_a_row_that_finds_nothing_has_no_answer_and_no_error(tmp_path: Path) -> None:
-    """At D = 128 the intensity stays below 128 FLOP/B, whatever B is."""
-    path = written(tmp_path, f"{MATMUL}study: {{vary: {{workload.dims.D: [128, 4096]}}, {FIND_B}}}\n")
+    """At D = 128 the intensity stays below 128 FLOP/B, whatever B is: each of them is tried."""
+    up_to = FIND_B.replace("to: 4096", "to: 512")
+    path = written(tmp_path, f"{MATMUL}study: {{vary: {{workload.dims.D: [128, 4096]}}, {up_to}}}\n")
     none, some = sweep(path, jobs=1).rows
     assert (none.words["find"], none.error) == (None, "")
     assert some.words["find"] == knee(ridge("tpu_v5e"), 4096, 4096)
