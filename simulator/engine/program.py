@@ -30,6 +30,9 @@ ADDED = 1e-9
 
 _INT64 = 2.0**62
 
+_NOBODY: list[int] = []
+"""Who waits for a task for which nobody waits so far: one list for all of them, which stays empty."""
+
 
 def to_ps(seconds: float) -> int:
     """Seconds as whole picoseconds; a time above 0 is at least 1 ps."""
@@ -191,12 +194,12 @@ class Program:
         self.queue.append(queues[0])
         if len(queues) > 1:
             self.groups[task] = tuple(queues)
-        self.successors.append([])
+        self.successors.append(_NOBODY)
         self.kernel.append(kernel)
         self.chunk.append(chunk)
         waits = 0
         for before in after:
-            self.successors[before].append(task)
+            self._lets(before, task)
             waits += 1
         self.waits.append(waits)
         self._dependencies = None
@@ -209,18 +212,19 @@ class Program:
         for column, added in ((self.queue, tasks.queue), (self.kernel, tasks.kernel), (self.chunk, tasks.chunk)):
             column.frombytes(added.astype("i").tobytes())
         self.groups.update((first + task, queues) for task, queues in tasks.groups.items())
-        self.successors.extend([[] for _ in range(count)])
+        self.successors.extend(repeat(_NOBODY, count))
         self.waits.extend(repeat(0, count))
         self._dependencies = None
 
-    def wait_all(self, tasks: Iterable[int], before: Iterable[int]) -> None:
+    def wait_all(self, tasks: Any, before: Any) -> None:
         """Each of some tasks starts only after what stands beside it has ended."""
         waiting, awaited = (np.asarray(each, dtype=np.int64) for each in (tasks, before))
         order = np.argsort(awaited, kind="stable")
-        of, first = np.unique(awaited[order], return_index=True)
+        of = awaited[order]
+        first = np.flatnonzero(np.diff(of, prepend=-1))
         after = waiting[order].tolist()
         successors = self.successors
-        for task, (since, until) in zip(of.tolist(), pairwise([*first.tolist(), len(order)]), strict=True):
+        for task, (since, until) in zip(of[first].tolist(), pairwise([*first.tolist(), len(order)]), strict=True):
             known = successors[task]
             successors[task] = known + after[since:until] if known else after[since:until]
         self.waits = (np.asarray(self.waits, dtype=np.int64) + np.bincount(waiting, minlength=len(self))).tolist()
@@ -228,7 +232,7 @@ class Program:
 
     def wait(self, task: int, before: int) -> None:
         """`task` starts only after `before` has ended."""
-        self.successors[before].append(task)
+        self._lets(before, task)
         self.waits[task] += 1
         self._dependencies = None
 
@@ -238,8 +242,15 @@ class Program:
         for head in heads:
             self.waits[head] += 1
         for tail in tails:
-            self.successors[tail].append(task)
+            self._lets(tail, task)
         self._dependencies = None
+
+    def _lets(self, before: int, task: int) -> None:
+        """`task` is one of those that `before` is waited for by."""
+        if self.successors[before] is _NOBODY:
+            self.successors[before] = [task]
+        else:
+            self.successors[before].append(task)
 
     def dependencies(self) -> tuple[Any, Any]:
         """All dependencies as columns: the task that is waited for, in the order of tasks, and the one that waits."""

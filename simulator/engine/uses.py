@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from hw.rows import largest
+import numpy as np
+
+from hw.rows import equal_lines, largest
 from simulator.engine.fluid_pool import Use
 from simulator.engine.program import ADDED, Program
 
@@ -30,11 +32,9 @@ def binding(program: Program, shared: Collection[int]) -> set[int]:
     units: with other units a task goes at another rate.
     """
     most: dict[tuple[int, int], float] = {}
-    seen: set[tuple[int, int]] = set()
-    for queue, number in zip(program.queue, program.shape, strict=True):
-        if (queue, number) in seen:
-            continue
-        seen.add((queue, number))
+    queues, numbers = (np.asarray(each, dtype=np.int64) for each in (program.queue, program.shape))
+    _, first = equal_lines(queues, numbers)
+    for queue, number in zip(queues[first].tolist(), numbers[first].tolist(), strict=True):
         shape = program.shapes[number]
         if shape.opens:
             continue  # its messages ask

@@ -117,7 +117,7 @@ class Issue:
         for task in np.flatnonzero(np.repeat(priority, counts)).tolist():
             self.program.priority[first + task] = int(priority[kernel[task] - since])
 
-    def _task_waits(self, waits: Waits) -> tuple[list[int], list[int]]:
+    def _task_waits(self, waits: Waits) -> tuple[Any, Any]:
         """Tasks that wait, and what each of them waits for, in program order; each once."""
         pair = self._kind[waits.reader], self._kind[waits.maker], waits.named.astype(np.int64)
         number, first = equal_lines(*pair)
@@ -135,7 +135,7 @@ class Issue:
         # what is waited for twice counts once, where it first stands
         key = (reader * (int(own.max(initial=0)) + 1) + own) * (len(self.program) + 1) + before
         once = np.sort(np.unique(key, return_index=True)[1])
-        return (self._first[reader] + own)[once].tolist(), before[once].tolist()
+        return (self._first[reader] + own)[once], before[once]
 
     def _waits_between(self, reader: int, maker: int, named: int) -> list[tuple[int, int]]:
         """What tasks of a kind wait for of another kind."""
