@@ -12,23 +12,28 @@ from simulator.graph.items import Items, Round, op_count
 from simulator.graph.unroll import Unroller
 from simulator.ops.registry import find_kind
 from simulator.passes.pipeline.chunks import SECTIONS, PipelineChunk, Section
-from simulator.passes.pipeline.renaming import Options, is_kernel, on_stage
+from simulator.passes.pipeline.renaming import is_kernel, on_stage
 
 Name = tuple[str, Path]
 """A name as it is written, and the numbers of the rounds in which it means something."""
 
 
+def programs_of(chunk: PipelineChunk, dims: Mapping[str, int]) -> dict[bool, Program]:
+    """The programs of a chunk: of the last microbatch, where that has something else, and of any other."""
+    return {last: Program(chunk, last, dims) for last in (False, *(True for _ in chunk.last))}
+
+
 class Program:
-    """What a chunk does for one microbatch, the last one (`last`) or any other.
+    """What a chunk does for one microbatch, the last one (`last`) or any other, on any stage.
 
     `flat`: its ops; `spans`: those of each section; `section`: by op, its section.
     """
 
-    def __init__(self, chunk: PipelineChunk, place: Options, last: bool, dims: Mapping[str, int]) -> None:
+    def __init__(self, chunk: PipelineChunk, last: bool, dims: Mapping[str, int]) -> None:
         # behind every microbatch but the last one another one comes
         over = last or not chunk.last
         sections = {
-            section: on_stage(chunk.section(section, last), place) for section in SECTIONS if over or section != "end"
+            section: on_stage(chunk.section(section, last), ()) for section in SECTIONS if over or section != "end"
         }
         items: Items = tuple(item for each in sections.values() for item in each)
         self.flat = flat = Unroller(items, dims).flat

@@ -48,15 +48,23 @@ def _templates(items: Items, place: Options) -> Templates:
         if isinstance(item, Repeat):
             found.append(TemplateBlock(item, _templates(item.items, place)))
             continue
-        if place and item.option("on") is not None:
-            raise ValueError(f"{item.name}: on= is the pipeline's to say, which puts every op of a chunk on its stage")
         raw = item.option("after") or ""
         names = [each.strip() for each in raw.strip("[]").split(",") if each.strip()]
-        kept = tuple(option for option in item.options if option[0] != "after")
-        # nothing issues a view, and a transfer says its own places
-        issued = () if find_kind(item).view or item.option("from") is not None else place
-        found.append(Template(item, (*kept, *issued), tuple(map(read_reference, names)), raw.startswith("[")))
+        kept = tuple(option for option in placed(item, place) if option[0] != "after")
+        found.append(Template(item, kept, tuple(map(read_reference, names)), raw.startswith("[")))
     return tuple(found)
+
+
+def placed(op: Op, place: Options) -> Options:
+    """The options of an op with those that put it in a place, before what it waits for. Raises ValueError for one that has
+    a place."""
+    if place and op.option("on") is not None:
+        raise ValueError(f"{op.name}: on= is the pipeline's to say, which puts every op of a chunk on its stage")
+    # nothing issues a view, and a transfer says its own places
+    if not place or find_kind(op).view or op.option("from") is not None:
+        return op.options
+    after = tuple(option for option in op.options if option[0] == "after")
+    return (*(option for option in op.options if option[0] != "after"), *place, *after)
 
 
 def on_stage(items: Items, place: Options) -> Items:

@@ -12,6 +12,8 @@ from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Items, Op
 from simulator.graph.unroll import unrolled
 from simulator.passes.pipeline.assembly import Assembly
+from simulator.passes.pipeline.chunks import PipelineChunk
+from simulator.passes.pipeline.program import Program, programs_of
 from simulator.passes.pipeline.schedules import StagePass
 from simulator.passes.pipeline.stamping import NO_MICROBATCH, ChunkStamp
 from simulator.passes.pipeline.step import Backlog, Hop, LeftBehind, Step, holder, room_for, typed
@@ -49,9 +51,15 @@ class _Stamped:
     def __init__(self, step: Step, dims: Mapping[str, int]) -> None:
         self._step = step
         self.flat = FlatOps()
-        self._chunks = [
-            ChunkStamp(chunk, number, step.place(number), dims, self.flat) for number, chunk in enumerate(step.chunks)
-        ]
+        self._chunks: list[ChunkStamp] = []
+        # chunks that are equal do the same on their stages
+        known: list[tuple[PipelineChunk, dict[bool, Program]]] = []
+        for number, chunk in enumerate(step.chunks):
+            programs = next((each for other, each in known if other == chunk), None)
+            if programs is None:
+                programs = programs_of(chunk, dims)
+                known.append((chunk, programs))
+            self._chunks.append(ChunkStamp(chunk, number, step.place(number), programs, self.flat))
         self._hops: dict[tuple[int, Hop], tuple[Op, ...]] = {}
         for chunk in self._chunks:
             chunk.copy("begin")

@@ -13,7 +13,7 @@ a section is given, that comes first which is for all microbatches.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op, Round, Tensor
 from simulator.passes.pipeline.chunks import SECTIONS, PipelineChunk, Section, named_in
 from simulator.passes.pipeline.program import Name, Program
-from simulator.passes.pipeline.renaming import Options
+from simulator.passes.pipeline.renaming import Options, placed
 
 NO_MICROBATCH = -1
 
@@ -73,10 +73,9 @@ class ChunkStamp:
     """Puts the copies of a chunk into `flat`. Raises KeyError for a chunk of which none can be stamped."""
 
     def __init__(
-        self, chunk: PipelineChunk, number: int, place: Options, dims: Mapping[str, int], flat: FlatOps
+        self, chunk: PipelineChunk, number: int, place: Options, programs: Mapping[bool, Program], flat: FlatOps
     ) -> None:
-        self._chunk, self._flat = chunk, flat
-        self._programs = {last: Program(chunk, place, last, dims) for last in (False, *(True for _ in chunk.last))}
+        self._chunk, self._place, self._programs, self._flat = chunk, place, programs, flat
         self._ending = f".s{number}"
         self._shared = chunk.shared | named_in(chunk.begin)
         self._patterns: dict[tuple[Section, bool, tuple[bool, ...]], _Pattern] = {}
@@ -272,7 +271,8 @@ class ChunkStamp:
 
     def _site(self, last: bool, site: int) -> int:
         if (last, site) not in self._sites:
-            self._sites[last, site] = self._flat.add_site(self._programs[last].flat.sites[site])
+            op = self._programs[last].flat.sites[site]
+            self._sites[last, site] = self._flat.add_site(replace(op, options=placed(op, self._place)))
         return self._sites[last, site]
 
     def _tensor(self, program: Program, value: int) -> int:
