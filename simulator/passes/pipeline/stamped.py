@@ -54,12 +54,12 @@ class _Stamped:
         self._chunks: list[ChunkStamp] = []
         # chunks that are equal do the same on their stages
         known: list[tuple[PipelineChunk, dict[bool, Program]]] = []
-        for number, chunk in enumerate(step.chunks):
-            programs = next((each for other, each in known if other == chunk), None)
+        for number, written in enumerate(step.chunks):
+            programs = next((each for other, each in known if other == written), None)
             if programs is None:
-                programs = programs_of(chunk, dims)
-                known.append((chunk, programs))
-            self._chunks.append(ChunkStamp(chunk, number, step.place(number), programs, self.flat))
+                programs = programs_of(written, dims)
+                known.append((written, programs))
+            self._chunks.append(ChunkStamp(written, number, step.place(number), programs, self.flat))
         self._hops: dict[tuple[int, Hop], tuple[Op, ...]] = {}
         for chunk in self._chunks:
             chunk.copy("begin")
