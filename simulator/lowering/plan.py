@@ -239,7 +239,15 @@ class Variants:
             for at, (kernel, chip) in enumerate(zip(kernels, self._plan.split.chips, strict=True))
         )
 
+    def alike(self, kernel: Kernel) -> Variant:
+        """What the first sort of chip makes of a kernel, or of one that differs from it in names only."""
+        return self._alike(0, kernel, self._plan.split.chips[0])
+
     def _variant(self, at: int, kernel: Kernel, chip: Chip) -> Variant:
+        known = self._alike(at, kernel, chip)
+        return known if known.kernel is kernel else replace(known, kernel=kernel)
+
+    def _alike(self, at: int, kernel: Kernel, chip: Chip) -> Variant:
         key = (at, *_figures(kernel), *(_told_apart(kernel) if self._plan.options.calibration == "measured" else ()))
         try:
             known = self._known.get(key)
@@ -248,7 +256,7 @@ class Variants:
         if known is None:
             made = _variant(kernel, self._plan, self._resources, chip)
             known = self._known.put(key, replace(made, sort=len(self._known)))
-        return known if known.kernel is kernel else replace(known, kernel=kernel)
+        return known
 
 
 def _figures(kernel: Kernel) -> tuple[object, ...]:

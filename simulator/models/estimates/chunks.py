@@ -101,12 +101,14 @@ class Chunks:
     _manners: dict[Hashable, int] = field(default_factory=dict)
     _written: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
     _runs: dict[tuple[int, int], Sequence[Run]] = field(default_factory=dict)
+    _kinds: dict[tuple[int, int, bool], int] = field(default_factory=dict)
+    _kind_numbers: dict[Hashable, int] = field(default_factory=dict)
 
     def of(self, step: Step) -> Sequence[Sized]:
         """The sort of each chunk of a step, in the order of the model."""
         told = _manner(step, self.model)
         manner = self._manners.setdefault(told, len(self._manners))
-        return [self._sort(step, step.slice_of(at), manner) for at in range(step.parallel.chunks)]
+        return [self._sort(step, where, manner) for where in step.slices()]
 
     def _sort(self, step: Step, where: Slice, manner: int) -> Sized:
         runs = self._runs_of(where)
@@ -131,10 +133,17 @@ class Chunks:
         """Which blocks a chunk has, how many of them if they are counted, and what stands before and behind them."""
         remade = training.recompute
         cut = min(max(remade, where.first), where.end) - where.first if isinstance(remade, int) else remade
-        kinds = tuple((run.blocks, run.repeat if counted else 0) for run in self._runs_of(where))
         # what libraries hold stands in the first chunk of a stage
         leads = where.leads or training.engine == "plain"
-        return where.opens, where.closes, leads, cut, kinds
+        return where.opens, where.closes, leads, cut, self._kinds_of(where, counted)
+
+    def _kinds_of(self, where: Slice, counted: bool) -> int:
+        """A number for the blocks of a chunk, with how many there are of each if they are counted."""
+        place = where.first, where.end, counted
+        if place not in self._kinds:
+            kinds = tuple((run.blocks, run.repeat if counted else 0) for run in self._runs_of(where))
+            self._kinds[place] = self._kind_numbers.setdefault(kinds, len(self._kind_numbers))
+        return self._kinds[place]
 
 
 def _in_pieces(chunk: PipelineChunk, parallel: Parallel) -> PipelineChunk:

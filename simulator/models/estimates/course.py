@@ -33,7 +33,8 @@ class Segment:
 @dataclass(frozen=True, slots=True)
 class Leg:
     """A stretch as segments; `kept`: slots of which it keeps the history; `asked`: those of which it asks for rounds that a
-    block went through the other way round, none beyond `reach` rounds before or after its own; `explicit`: every round has
+    block went through the other way round, none beyond `reach` rounds before or after its own; `asks`: those of which
+    anything is asked for by round; `explicit`: every round has
     to be gone through, since what it waits for moves as it likes. `last`: the segment that makes each slot last in a round,
     by number, and `ends`: the last one of each queue. `behind`: by segment, those of its round, or of the one before, that
     it comes behind; None where that is not all that moves it."""
@@ -44,6 +45,7 @@ class Leg:
     behind: Sequence[tuple[int, ...]] | None
     kept: Sequence[int]
     asked: Sequence[int]
+    asks: frozenset[int]
     reach: int
     explicit: bool
 
@@ -78,6 +80,7 @@ class Course:
                 behind=_behind(segments, dict(stretch.carry)),
                 kept=kept,
                 asked=tuple(dict.fromkeys(told)),
+                asks=frozenset(slot for each in segments for slot, _ in each.asks),
                 reach=max((abs(offset) for _, offset in asks), default=0),
                 explicit=bool(alike),
             )
@@ -153,14 +156,15 @@ def _timed(leg: Leg, stretch: Stretch) -> list[Row]:
     least = [price.least for price in stretch.prices]
     issue = [price.issue for price in stretch.prices]
     waits = any(issue)
-    rows, begin = [], 0
+    rows: list[Row] = []
+    begin, host, issued = 0, 0.0, 0.0
     for each in leg.segments:
-        mine, issues = least[begin : each.end], issue[begin : each.end]
-        issued = _issued(mine, issues) if waits else 0.0
-        host = sum(issues) if waits else 0.0
-        waited = each.pieces, each.awaited
-        rows.append((each.queue, sum(mine), host, issued, each.reads, each.asks, each.makes, *waited))
-        begin = each.end
+        end = each.end
+        mine = least[begin:end]
+        if waits:
+            host, issued = sum(issue[begin:end]), _issued(mine, issue[begin:end])
+        rows.append((each.queue, sum(mine), host, issued, each.reads, each.asks, each.makes, each.pieces, each.awaited))
+        begin = end
     return rows
 
 

@@ -142,7 +142,7 @@ class Estimator:
                 laid = self._laid(parallel, training)
                 bounded = Bounded(laid.of_held(least_memory))
                 if bounded.least_memory <= room:
-                    pipe, works = laid.timed(*self._priced(parallel), self._courses)
+                    pipe, works = laid.timed(self._courses)
                     pipes[at] = pipe, replace(bounded, lower_bound=lower_of(times_of(works), works))
                 found.append(bounded)
             except SpecError as error:
@@ -156,8 +156,8 @@ class Estimator:
     def _parts(self, parallel: Parallel, training: Training) -> _Parts:
         """What the estimate of a configuration is made of."""
         laid = self._laid(parallel, training)
-        pipe, works = laid.timed(*self._priced(parallel), self._courses)
-        slowed = laid.slowed(*self._priced(parallel), self._courses)
+        pipe, works = laid.timed(self._courses)
+        slowed = laid.slowed(self._courses)
         return _Parts(pipe, slowed, works, tuple(laid.of_held(stages_memory)), self._in_order(pipe.schedule))
 
     def _in_order(self, schedule: str) -> bool:
@@ -167,7 +167,7 @@ class Estimator:
     def _laid(self, parallel: Parallel, training: Training) -> Laid:
         """The chunks of a configuration, as far as memory depends on them. Raises SpecError where it cannot be built."""
         step = Step(self.model, parallel, training)
-        self._priced(parallel)
+        priced = self._priced(parallel)
         try:
             check_schedule(schedule_of(step), parallel.pp, step.microbatches, parallel.interleave)
         except ValueError as error:
@@ -177,16 +177,17 @@ class Estimator:
             self._known.clear()
         # schedules that have the same passes have the same chunks
         alike = replace(parallel, schedule=passes_of(step))
-        return Laid(step, sorts, {sized: self._held(sized, alike, step) for sized in dict.fromkeys(sorts)})
+        known = {sized: self._held(sized, alike, step, priced) for sized in dict.fromkeys(sorts)}
+        return Laid(step, sorts, known, *priced)
 
-    def _held(self, sized: Sized, parallel: Parallel, step: Step) -> Known:
+    def _held(self, sized: Sized, parallel: Parallel, step: Step, priced: tuple[Prices, Bound]) -> Known:
         """The rows of a chunk, and what it holds."""
         key = sized, parallel, step.training
         if key not in self._known:
-            prices, priced = self._priced(parallel)
+            prices, on_mesh = priced
             sort = sized.sort
             dims = {**step.sizes, **sort.dims(parallel, step.sizes)}
-            binder = Binder(Asked(dims, dict(sized.rounds), sized.last_stage), prices, self._bound, priced)
+            binder = Binder(Asked(dims, dict(sized.rounds), sized.last_stage), prices, self._bound, on_mesh)
             rows = rows_of(sort, binder)
             self._known[key] = Known(sort, rows, self._holdings.of(sort, rows, binder, parallel.pp > 1))
         return self._known[key]

@@ -60,35 +60,38 @@ Told = TypeVar("Told")
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A configuration as chunks: of which sort each is, and what is known of each sort."""
+    """A configuration as chunks: of which sort each is, what is known of each sort; prices under its mesh, and what others
+    on that share."""
 
     step: Step
     sorts: Sequence[Sized]
     known: Mapping[Sized, Known]
+    prices: Prices
+    priced: Bound
 
     def of_held(self, memory: Callable[[Sequence[Held], int, int, str], Told]) -> Told:
         """What follows from what each chunk holds, and the order of passes."""
         held = [self.known[sized].held for sized in self.sorts]
         return memory(held, self.step.parallel.pp, self.step.microbatches, schedule_of(self.step))
 
-    def timed(self, prices: Prices, priced: Bound, courses: Courses) -> tuple[Pipe, list[Work]]:
+    def timed(self, courses: Courses) -> tuple[Pipe, list[Work]]:
         """It as a pipeline in seconds, and the work of a chip of each stage."""
         costs = {sized: known.costs(courses) for sized, known in self.known.items()}
         chunks = [costs[sized] for sized in self.sorts]
-        hops = self._hops(prices, priced)
+        hops = self._hops()
         return _pipe(self.step, [chunk.passes for chunk in chunks], hops), _works(self.step, chunks, hops)
 
-    def slowed(self, prices: Prices, priced: Bound, courses: Courses) -> Pipe | None:
+    def slowed(self, courses: Courses) -> Pipe | None:
         """The pipeline beside collectives that hold cores; None where none does."""
         in_turns = schedule_of(self.step) in PAIRED
-        passes = {sized: known.slowed(courses, prices, in_turns) for sized, known in self.known.items()}
+        passes = {sized: known.slowed(courses, self.prices, in_turns) for sized, known in self.known.items()}
         if all(passes[sized] is known.costs(courses).passes for sized, known in self.known.items()):
             return None
-        return _pipe(self.step, [passes[sized] for sized in self.sorts], self._hops(prices, priced))
+        return _pipe(self.step, [passes[sized] for sized in self.sorts], self._hops())
 
-    def _hops(self, prices: Prices, priced: Bound) -> tuple[Hops, Hops]:
+    def _hops(self) -> tuple[Hops, Hops]:
         """What goes from each chunk to the next, and back."""
-        hops = _Hops(self.step, self.sorts, prices, priced)
+        hops = _Hops(self.step, self.sorts, self.prices, self.priced)
         steps = range(len(self.sorts) - 1)
         return [hops.price(at, at + 1) for at in steps], [hops.price(at + 1, at) for at in steps]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.passes.pipeline.schedules import partners, schedule
+from simulator.passes.pipeline.schedules import PAIRED, partners, schedule
 
 _DOES = ("forward", "backward", "weights")
 
@@ -91,7 +91,9 @@ def moves_of(name: str, stages: int, microbatches: int, has: tuple[tuple[str, ..
                 target = slots if given is None else numbers[given] * microbatches + number
                 rows.append((key, number, key % stages, source, target, out_lane, in_lane, there))
         bounds.append(len(rows))
-    beside = np.asarray(partners(name, ((row[2], passes[row[0]][0]) for row in rows)), dtype=bool)
+    beside = np.zeros(len(rows), dtype=bool)
+    if name in PAIRED:
+        beside[:] = partners(name, ((row[2], passes[row[0]][0]) for row in rows))
     sweeps = tuple(_sweeps(rows, bounds, beside, microbatches - 1))
     return Moves(stages, microbatches, passes, tuple(rows), sweeps, slots + 1, 2 * len(_DOES) * stages)
 
@@ -140,7 +142,7 @@ def _swept(
     while left:
         sweep: _Steps = []
         for stage, head in enumerate(heads):
-            if head is not None and all(done[key][head[1]] for key in needs[head[0]]):
+            if head is not None and _is_ready(head, needs, done):
                 sweep.append(head)
                 heads[stage] = next(waiting[stage], None)
         if not sweep:
@@ -150,6 +152,12 @@ def _swept(
         found.append(sweep)
         left -= len(sweep)
     return found
+
+
+def _is_ready(step: tuple[int, int], needs: Sequence[tuple[int, ...]], done: Sequence[bytearray]) -> bool:
+    """Whether all that a pass needs is done."""
+    key, number = step
+    return all(done[needed][number] for needed in needs[key])
 
 
 def _needs(does: str, chunk: int, numbers: Mapping[Does, int]) -> tuple[int, ...]:

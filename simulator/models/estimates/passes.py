@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from simulator.models.estimates.chunks import ChunkSort
 from simulator.models.estimates.course import NEVER, Course
 from simulator.models.estimates.paths import Walk
 from simulator.models.estimates.program import LEFT
 from simulator.models.estimates.rows import COMPUTE, FIRST, Binder, Rows, Sections
-from simulator.models.estimates.stages import UNBOUND, ChunkPasses, Pass, Paths
+from simulator.models.estimates.stages import ChunkPasses, Pass, Paths
 from simulator.models.estimates.work import Work
 
 HOST = "host"
@@ -67,9 +68,11 @@ def passes_of(sort: ChunkSort, rows: Sections, courses: Courses, work: Mapping[t
     beside = _beside(rows)
     walks = _Walks(sort, rows, courses, beside)
     done = [name for name in PASSES if rows[name, False]]
+    passes = {name: walks.one(name, work[name, False].serial) for name in done}
+    last = {name: walks.last(name, each, work[name, True].serial, name == done[-1]) for name, each in passes.items()}
     return ChunkPasses(
-        passes={name: walks.one(name, work[name, False].serial) for name in done},
-        last={name: walks.last(name, work[name, True].serial, ends=name == done[-1]) for name in done},
+        passes=passes,
+        last=last,
         first=walks.first(),
         before=work["begin", False].serial,
         behind=work["end", False].serial,
@@ -167,42 +170,41 @@ class _Walks:
         made = {name for name, queue in _queues(rows).items() if queue == beside}
         self._holds_up = bool(sort.reductions) and sort.reductions <= made
         self._slots = len(sort.structure.slots)
-        self._known: dict[str, tuple[Paths, Paths]] = {}
 
     def one(self, name: str, serial: float) -> Pass:
         """A pass of any microbatch."""
-        if name not in self._known:
-            walks = self._sources(name, (name,), self._rows[name, False])
-            self._known[name] = (self._paths(walks[0], name), self._paths(walks[1], name))
         rows = self._rows[name, False]
+        by_input, by_queue = (self._paths(walk, name) for walk in self._sources(name, (name,), rows))
         seconds = _in_queues(rows).get(self._beside, 0.0)
-        busy = _busy(rows, self._sort.structure.inside(name))
-        if name != self._sort.structure.chunk.final or not self._holds_up:
-            return Pass(*self._known[name], serial, replace(UNBOUND, beside=seconds), busy)
-        course = self._courses.of(self._sort, (name,), rows, self._makes[name])
-        by_beside = self._paths(self._from_beside().through(course, rows), name)
-        return Pass(*self._known[name], serial, replace(by_beside, beside=max(by_beside.beside, seconds)), busy)
+        by_beside = Paths(NEVER, NEVER, beside=seconds)
+        if name == self._sort.structure.chunk.final and self._holds_up:
+            course = self._courses.of(self._sort, (name,), rows, self._makes[name])
+            found = self._paths(self._from_beside().through(course, rows), name)
+            by_beside = replace(found, beside=max(found.beside, seconds))
+        # few schedules ask for it
+        busy = partial(_busy, rows, self._sort.structure.inside(name))
+        return Pass(by_input, by_queue, serial, by_beside, busy)
 
     def _from_beside(self) -> Walk:
         """From when the queue beside compute is free: what passes before have left is there if that is where it is made."""
         ready = (self._sort.structure.slot(LEFT),) if self._holds_up else ()
         return Walk.of(self._slots, ready=ready, queues=(self._beside,))
 
-    def last(self, name: str, serial: float, ends: bool) -> Pass:
-        """That of the last microbatch, which does at least as much; `ends`: with what stands behind it."""
-        found = self.one(name, serial)
+    def last(self, name: str, found: Pass, serial: float, ends: bool) -> Pass:
+        """That of the last microbatch, which does at least as much as any; `ends`: with what stands behind it."""
         if not ends:
-            return found
+            return replace(found, serial=serial)
         rows = (*self._rows[name, True], *self._rows["end", False])
         sections = name, "last", "end"
         by_input, by_queue = (walk.latest for walk in self._sources(name, sections, rows))
         course = self._courses.of(self._sort, sections, rows, self._makes[name])
         by_beside = self._from_beside().through(course, rows).latest
-        return replace(
-            found,
-            from_input=replace(found.from_input, end=by_input),
-            from_queue=replace(found.from_queue, end=by_queue),
-            from_beside=replace(found.from_beside, end=by_beside),
+        return Pass(
+            found.from_input.until(by_input),
+            found.from_queue.until(by_queue),
+            serial,
+            found.from_beside.until(by_beside),
+            found.busy,
         )
 
     def first(self) -> Paths:

@@ -58,18 +58,18 @@ class Walk:
                 self._history[slot] = {}
             for queue in leg.ends:
                 self.queue.setdefault(queue, self.start)
-            rows = self._known(rows)
+            rows = self._known(leg, rows)
             if stretch.block:
                 self._block(stretch, leg, rows)
             else:
                 self._round(rows, 0)
         return self
 
-    def _known(self, rows: list[Row]) -> list[Row]:
+    def _known(self, leg: Leg, rows: list[Row]) -> list[Row]:
         """Rows without what they ask for of slots that keep no history: that is there at `start`, as everything is."""
-        if self.start != NEVER:
-            return rows
         known = self._history
+        if self.start != NEVER or all(slot in known for slot in leg.asks):
+            return rows
         return [
             (*row[:5], tuple([ask for ask in row[5] if ask[0] in known]), *row[6:]) if row[5] else row for row in rows
         ]
@@ -166,7 +166,9 @@ class Walk:
 def _is_looked_at(rounds: int) -> bool:
     """Whether to look after so many rounds how times move: after 1 to 5, 7 to 9, 15 to 17, 31 to 33, ... Times that do not
     settle would else cost as much as the rounds."""
-    return any(not each & (each - 1) for each in (rounds - 1, rounds, rounds + 1))
+    below, above = rounds - 1, rounds + 1
+    # a power of two has no bit in common with the number before it
+    return not (rounds & below and rounds & above and below & (below - 1))
 
 
 def _steps(leg: Leg, ends: Sequence[Sequence[float]]) -> list[float] | None:
@@ -179,7 +181,10 @@ def _steps(leg: Leg, ends: Sequence[Sequence[float]]) -> list[float] | None:
     if math.inf in steps:
         return None
     alike = next((steps[at] for at in (*leg.last.values(), *leg.ends.values()) if steps[at] != NEVER), NEVER)
-    if all(step == NEVER or _is_same(step, alike, one) for step, one in zip(steps, now, strict=True)):
+    for step, one in zip(steps, now, strict=True):
+        if step not in (alike, NEVER) and not _is_same(step, alike, one):
+            break
+    else:
         return [alike] * len(steps)
     if leg.behind is None or len(steps) > len(leg.segments) or len(ends) < 3:
         return None

@@ -96,7 +96,7 @@ class Prices:
         """The price of a kernel; of an end of a transfer that of the whole, which is one task, with what its chip does."""
         if kernel.communication is not None and kernel.communication.pair:
             return self._end(kernel, kernel.communication)
-        variant, pieces = self._variants.of([kernel])[0], kernel.schedule.chunks
+        variant, pieces = self._variants.alike(kernel), kernel.schedule.chunks
         times = list(variant.times_s.values())
         fixed = pieces * (kernel.fixed_s + self.plan.launch_s((0,)) + variant.latency_s)
         serial, shared, cores = sum(times), 0.0, 0.0
@@ -129,7 +129,7 @@ class Prices:
         return self._slower[key]
 
     def _slower_s(self, kernel: Kernel, cores: float) -> float:
-        variant, chip = self._variants.of([kernel])[0], self.system.kinds[0]
+        variant, chip = self._variants.alike(kernel), self.system.kinds[0]
         asked = Asked(self.options, lambda name: efficiency_of(self.options, chip, name))
         held = None if variant.by == FROM_DATA_SHEET else held_by(kernel, variant.usual_s, chip, asked)
         if held is None:
@@ -138,7 +138,7 @@ class Prices:
 
     def sent(self, ends: tuple[Kernel, Kernel], stages: tuple[int, int]) -> tuple[Price, Price]:
         """The prices of a send and of its recv, which are one task, between two places along their axes."""
-        variants = [self._variants.of([kernel])[0] for kernel in ends]
+        variants = [self._variants.alike(kernel) for kernel in ends]
         asked = ends[0].communication
         assert asked is not None
         source, target = (self.system.at(asked.axes, stage)[0] for stage in stages)

@@ -251,18 +251,18 @@ def _serially(moves: Moves, pipes: Sequence[Pipe]) -> _Walked:
     for at in range(len(pipes[0].chunks)):
         free[at % moves.stages] = free[at % moves.stages] + numbers.of([pipe.chunks[at].before for pipe in pipes])
     came = [numbers.never] * moves.slots
-    over = np.full((len(moves.passes), moves.microbatches, len(pipes)), NEVER)
+    over = [[numbers.never] * moves.microbatches for _ in moves.passes]
     for key, number, stage, source, target, _, _, there in moves.rows:
         done = seconds[key]
         out = larger(came[source], free[stage]) + (done[1] if number == last else done[0])
         free[stage] = out
-        over[key, number] = out
+        over[key][number] = out
         if there >= 0:
             free[stage] = free[there] = out = larger(out, free[there]) + done[2]
         came[target] = out
     columns = [np.atleast_1d(each) for each in free]
     end = [_ended(pipe, [float(column[at]) for column in columns]) for at, pipe in enumerate(pipes)]
-    return _Walked(np.asarray(end), over)
+    return _Walked(np.asarray(end), np.asarray(over).reshape(len(over), moves.microbatches, len(pipes)))
 
 
 def _serial_numbers(pipes: Sequence[Pipe], does: str, at: int, numbers: _Numbers) -> tuple[Any, Any, Any]:

@@ -2,18 +2,21 @@
 
 Model: what an op's kernels are depends on the sizes of its dims on one chip and over the tensor, context and expert axes;
 of the data-parallel axis it depends only through what is on one chip. Prices of collectives belong to a mesh. What a
-kernel reads and makes, as slots, is the same in all configurations of a structure.
+kernel reads and makes, as slots, is the same in all configurations of a structure; what lines take and do is the same in all
+structures that have such lines one behind the other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from hw import Mesh
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor
 from simulator.graph.op_graph import OpGraph
+from simulator.graph.split import Cut
 from simulator.models.estimates.prices import Price, Prices
 from simulator.models.estimates.program import ALONE, Around, Line, Lines, Ref, Structure
 from simulator.models.estimates.work import Work
@@ -67,6 +70,11 @@ class Stretch:
     reverse: bool = False
     block: bool = False
 
+    def priced(self, prices: tuple[Price, ...], count: int = 1) -> Stretch:
+        """The same kernels at other prices, so many times."""
+        told = self.places, prices, self.kernels, self.alone, self.sends, self.ahead, count
+        return Stretch(*told, self.carry, self.enters, self.reverse, self.block)
+
 
 Rows = tuple[Stretch, ...]
 
@@ -80,12 +88,15 @@ FIRST = ("forward of the first", False)
 @dataclass
 class Bound:
     """What many configurations share: kernels and prices by line and sizes (prices of collectives on one mesh), places by
-    structure and line, and stretches by lines and sizes, without the prices of collectives; of a mesh also the two ends of
-    transfers between stages, by what is sent and between which."""
+    lines, which are of one structure; columns by the numbers of lines and sizes, and stretches by lines and sizes, both
+    without the prices of collectives; of a mesh also the two ends of transfers between stages, by what is sent and between
+    which."""
 
     kernels: dict[Hashable, _Bound] = field(default_factory=dict)
     prices: dict[_Bound, tuple[Price, ...]] = field(default_factory=dict)
-    places: dict[tuple[Structure, Line], tuple[Place, ...]] = field(default_factory=dict)
+    placed: dict[Lines, _Placed] = field(default_factory=dict)
+    numbers: dict[Hashable, int] = field(default_factory=dict)
+    columns: dict[Hashable, _Columns] = field(default_factory=dict)
     stretches: dict[Hashable, _Lined] = field(default_factory=dict)
     hops: dict[Hashable, tuple[Price, Price]] = field(default_factory=dict)
 
@@ -96,6 +107,31 @@ class _Bound:
 
     kernels: tuple[Kernel, ...]
     is_sent: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """Where the kernels of some lines stand. `number`: the same for lines of any structure that have the same kernels."""
+
+    number: int
+    places: tuple[Place, ...]
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """The kernels of some lines, their prices (of what is sent, on the first mesh), and the work of those that send nothing;
+    `sent`: begin, end, and line of the others."""
+
+    kernels: tuple[Kernel, ...]
+    prices: tuple[Price, ...]
+    alone: Work
+    sent: tuple[tuple[int, int, _Bound], ...]
+
+    @property
+    def sends(self) -> tuple[int, ...]:
+        """The places of what sends something."""
+        return tuple(at for begin, end, _ in self.sent for at in range(begin, end))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +170,7 @@ class Binder:
         self._prices, self._known, self._on_mesh = prices, known, on_mesh
         self._system = prices.system
         self._cut = even_cut(self._graph, self._system)
-        self._sizes: dict[tuple[str | int, str], tuple[int, int]] = {}
+        self._sizes = _Sizes(dims, self._cut, self._system.mesh)
 
     def rows(self, structure: Structure, section: str, last: bool = False) -> Rows:
         """The rows of a section."""
@@ -142,50 +178,67 @@ class Binder:
 
     def _stretch(self, structure: Structure, lines: Lines) -> Stretch:
         extents = self._system.mesh.extent
-        key = lines, tuple([self._size(dim) for dim in lines.sizes]), tuple([extents(over) for over in lines.over])
+        sizes, over = self._sizes.of(lines.sizes), tuple([extents(axes) for axes in lines.over])
+        key = lines, sizes, over
         found = self._known.stretches.get(key)
         if found is None:
-            found = self._known.stretches[key] = self._lined(structure, lines)
+            found = self._known.stretches[key] = self._lined(structure, lines, (sizes, over))
         stretch, block = found.stretch, lines.block
         prices = list(stretch.prices)
         for begin, end, bound in found.sent:
             prices[begin:end] = self._priced(bound)
         if block is None:
-            return replace(stretch, prices=tuple(prices)) if found.sent else stretch
+            return stretch.priced(tuple(prices)) if found.sent else stretch
         count = self._graph.dims[block.count] if isinstance(block.count, str) else block.count
-        return replace(stretch, prices=tuple(prices), count=self._asked.rounds.get(count, count))
+        return stretch.priced(tuple(prices), self._asked.rounds.get(count, count))
 
-    def _lined(self, structure: Structure, lines: Lines) -> _Lined:
+    def _lined(self, structure: Structure, lines: Lines, sizes: Hashable) -> _Lined:
+        placed = self._known.placed.get(lines)
+        if placed is None:
+            placed = self._known.placed[lines] = self._placed(structure, lines)
+        columns = self._known.columns.get((placed.number, sizes))
+        if columns is None:
+            columns = self._known.columns[placed.number, sizes] = self._columns(structure, lines)
+        told = placed.places, columns.prices, columns.kernels, columns.alone, columns.sends, placed.ahead
+        block = lines.block
+        if block is None:
+            return _Lined(Stretch(*told), columns.sent)
+        carry = tuple((structure.slot(start), structure.slot(end)) for start, end in block.carry)
+        enters = tuple((structure.slot(start), next(structure.refs(name))[0]) for start, name in lines.enters)
+        return _Lined(Stretch(*told, 1, carry, enters, block.reverse, True), columns.sent)
+
+    def _placed(self, structure: Structure, lines: Lines) -> _Placed:
         places: list[Place] = []
+        same: list[Hashable] = []
+        for line in lines.lines:
+            around = structure.around(line) if line.group else ALONE
+            places += _places(structure, line, around, self._line(structure, line).kernels)
+            same.append((line.number, around, *map(structure.types.get, _behind(around))))
+        ahead = max((abs(offset or 0) for place in places for _, offset in place.keeps), default=0)
+        return _Placed(self._known.numbers.setdefault(tuple(same), len(self._known.numbers)), tuple(places), ahead)
+
+    def _columns(self, structure: Structure, lines: Lines) -> _Columns:
         prices: list[Price] = []
         kernels: list[Kernel] = []
         sent = []
         for line in lines.lines:
-            around = structure.around(line) if line.group else ALONE
-            bound = self._line(structure, line, around)
+            bound = self._line(structure, line)
             if bound.is_sent:
                 sent.append((len(prices), len(prices) + len(bound.kernels), bound))
             kernels += bound.kernels
             prices += self._priced(bound)
-            where = structure, line
-            if where not in self._known.places:
-                self._known.places[where] = _places(structure, line, around, bound.kernels)
-            places += self._known.places[where]
-        sends = tuple(at for begin, end, _ in sent for at in range(begin, end))
-        ahead = max((abs(offset or 0) for place in places for _, offset in place.keeps), default=0)
-        columns = tuple(places), tuple(prices), tuple(kernels), _work(prices, sends), sends, ahead
-        block = lines.block
-        if block is None:
-            return _Lined(Stretch(*columns), tuple(sent))
-        carry = tuple((structure.slot(start), structure.slot(end)) for start, end in block.carry)
-        enters = tuple((structure.slot(start), next(structure.refs(name))[0]) for start, name in lines.enters)
-        return _Lined(Stretch(*columns, 1, carry, enters, block.reverse, True), tuple(sent))
+        others = {at for begin, end, _ in sent for at in range(begin, end)}
+        alone = Work()
+        for at, price in enumerate(prices):
+            if at not in others:
+                alone.add(price)
+        return _Columns(tuple(kernels), tuple(prices), alone, tuple(sent))
 
-    def _line(self, structure: Structure, line: Line, around: Around) -> _Bound:
-        over = line.over
+    def _line(self, structure: Structure, line: Line) -> _Bound:
+        over, around = line.over, structure.around(line) if line.group else ALONE
         extents = self._system.mesh.extent(over) if over else 0
         whole = self._sizes_behind(structure, around) if around.behind else {}
-        key = line.number, extents, around, tuple([self._size(dim) for dim in line.sizes]), tuple(whole.values())
+        key = line.number, extents, around, self._sizes.of(line.sizes), tuple(whole.values())
         bound = self._known.kernels.get(key)
         if bound is None:
             kernels = tuple(self._bound(line, around, whole))
@@ -202,8 +255,7 @@ class Binder:
     def _sizes_behind(self, structure: Structure, around: Around) -> dict[str, float]:
         """Bytes of the first tensor behind each view that a group reads, as far as it is typed."""
         types = structure.types
-        first = dict.fromkeys(shown[0][0] for _, shown in around.behind)
-        return {name: self._bytes_of(types[name]) for name in first if name in types}
+        return {name: self._bytes_of(types[name]) for name in _behind(around) if name in types}
 
     def _bound(self, line: Line, around: Around, whole: Mapping[str, float]) -> list[Kernel]:
         lines = line.group or (line,)
@@ -224,26 +276,37 @@ class Binder:
         return self._bytes_of(tensor) if tensor.memory == "hbm" else 0.0
 
     def _bytes_of(self, tensor: Tensor) -> float:
-        return math.prod(self._size((dim.size, dim.axes))[0] for dim in tensor.dims) * DTYPE_BYTES[tensor.dtype]
+        sizes = self._sizes
+        return math.prod([sizes[dim.size, dim.axes][0] for dim in tensor.dims]) * DTYPE_BYTES[tensor.dtype]
 
-    def _size(self, dim: tuple[str | int, str]) -> tuple[int, int]:
-        found = self._sizes.get(dim)
-        if found is None:
-            size, axes = dim
-            whole = self._graph.dims[size] if isinstance(size, str) else size
-            alike = self._system.mesh.extent("".join(axis for axis in axes if axis in _REPLICAS))
-            found = self._sizes[dim] = self._cut.size(whole, axes, size), whole // alike
+
+_Dim = tuple[str | int, str]
+"""The size of a dim as it is written, and the axes that shard it."""
+
+
+class _Sizes(dict[_Dim, tuple[int, int]]):
+    """Of dims what a chip has, and the whole but for replicas, worked out when it is asked for first: they are asked for so
+    often that a call for each would be felt."""
+
+    def __init__(self, dims: Mapping[str, int], cut: Cut, mesh: Mesh) -> None:
+        super().__init__()
+        self._dims, self._cut, self._mesh = dims, cut, mesh
+
+    def __missing__(self, dim: _Dim) -> tuple[int, int]:
+        size, axes = dim
+        whole = self._dims[size] if isinstance(size, str) else size
+        alike = self._mesh.extent("".join(axis for axis in axes if axis in _REPLICAS))
+        found = self[dim] = self._cut.size(whole, axes, size), whole // alike
         return found
 
+    def of(self, dims: Sequence[_Dim]) -> tuple[tuple[int, int], ...]:
+        """Those of some dims."""
+        return tuple(map(self.__getitem__, dims))
 
-def _work(prices: Sequence[Price], sends: Sequence[int]) -> Work:
-    """The work of kernels but for those at some places."""
-    total = Work()
-    others = set(sends)
-    for at, price in enumerate(prices):
-        if at not in others:
-            total.add(price)
-    return total
+
+def _behind(around: Around) -> Iterable[str]:
+    """The first tensor behind each view that a group reads."""
+    return dict.fromkeys(shown[0][0] for _, shown in around.behind)
 
 
 def _reader(name: str) -> Kernel:

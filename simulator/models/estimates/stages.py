@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from simulator.passes.pipeline.schedules import PAIRED
 
@@ -21,6 +21,10 @@ class Paths:
     end: float = NEVER
     beside: float = NEVER
 
+    def until(self, end: float) -> Paths:
+        """The same to the end of what follows, so many seconds."""
+        return Paths(self.out, self.queue, end, self.beside)
+
 
 UNBOUND = Paths(NEVER, NEVER)
 """Of what nothing keeps from being over."""
@@ -29,13 +33,14 @@ UNBOUND = Paths(NEVER, NEVER)
 @dataclass(frozen=True, slots=True)
 class Pass:
     """A pass of a chunk: its paths from its input, from when the compute queue is free, and from when the queue beside it
-    is; its serial seconds; and by queue, the host's among them, the seconds for which it is `busy` with the pass."""
+    is; its serial seconds; and, by queue, the host's among them, the seconds for which it is `busy` with the pass, worked
+    out when it is asked for."""
 
     from_input: Paths
     from_queue: Paths
     serial: float
     from_beside: Paths = UNBOUND
-    busy: Mapping[str, float] = field(default_factory=dict)
+    busy: Callable[[], Mapping[str, float]] = dict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

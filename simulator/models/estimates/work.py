@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.models.estimates.prices import Price
+from simulator.models.estimates.prices import UNWIRED, Price
 
 
 @dataclass(eq=False)
@@ -34,7 +34,7 @@ class Work:
     def add(self, price: Price, times: float = 1.0) -> None:
         """So many kernels of a price."""
         _add(self.chip, price.needs, times)
-        if len(price.wires.seconds):
+        if price.wires is not UNWIRED:
             self._carry(price.wires.seconds, price.wires.places, times)
         self.serial += times * price.serial
         self.matrix_flops += times * price.matrix_flops

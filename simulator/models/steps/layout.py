@@ -176,7 +176,8 @@ class Parallel:
     def axes(self, *names: str) -> str:
         """The mesh axes of some kinds of parallelism, those of one chip left out."""
         asked = "".join(AXES[name] + OUTER.get(name, "") for name in names)
-        return "".join(axis for axis in asked if self.extents[axis] > 1)
+        extents = self.extents
+        return "".join(axis for axis in asked if extents[axis] > 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,20 +219,23 @@ class Step:
     def _chunks(self) -> tuple[list[Chunk], dict[str, int]]:
         """The chunks of a pipeline and the sizes of their buffers, whose dims have the names of one chunk where all are
         alike, else a number each."""
-        counts = self.parallel.cut(self.stack.layers)
         for numbered in (False, True):
-            chunks = [self.chunk(self.slice_of(at, at if numbered else None)) for at in range(len(counts))]
+            chunks = [self.chunk(where) for where in self.slices(numbered)]
             sizes = [chunk.dims(self.sizes) for chunk in chunks]
             dims = {name: size for each in sizes for name, size in each.items()}
             if all(each.items() <= dims.items() for each in sizes):
                 break
         return chunks, dims
 
-    def slice_of(self, at: int, number: int | None = None) -> Slice:
-        """The blocks of the chunk in one place; `number`: what it is told apart by."""
+    def slices(self, numbered: bool = False) -> list[Slice]:
+        """The blocks of each chunk, in the order of the model; `numbered`: told apart by their numbers."""
         counts = self.parallel.cut(self.stack.layers)
-        first = sum(counts[:at])
-        return Slice(first, first + counts[at], number, at == 0, at + 1 == len(counts), at < self.parallel.pp)
+        found, first, stages = [], 0, self.parallel.pp
+        for at, count in enumerate(counts):
+            number = at if numbered else None
+            found.append(Slice(first, first + count, number, at == 0, at + 1 == len(counts), at < stages))
+            first += count
+        return found
 
     def _held_by_libraries(self, parts: Sequence[Part], where: Slice) -> list[Tensor]:
         """What a chip's libraries hold for a whole run; of several chunks of a stage the first has it, but for pools, which

@@ -57,7 +57,7 @@ class Turns:
             found = []
             for pipe in self._pipes:
                 first, second = (
-                    pipe.chunks[at].passes[does].busy
+                    pipe.chunks[at].passes[does].busy()
                     for does, at in (self._moves.passes[one], self._moves.passes[other])
                 )
                 found.append(max(first.get(queue, 0.0) + second.get(queue, 0.0) for queue in {*first, *second}))
