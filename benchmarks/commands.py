@@ -1,4 +1,5 @@
-"""Whole commands, each in a process of its own: CPU seconds (interpreter and imports included) and the most memory it had.
+"""Whole commands, each in a process of its own: CPU seconds (interpreter and imports included), also of processes that it
+starts, the seconds that go by, and the most memory that one of them had.
 
 A command that takes more CPU than `LIMIT_S` is stopped, and its figures are known from one side only.
 """
@@ -32,6 +33,7 @@ class Spent:
 
     code: int
     cpu_s: float
+    wall_s: float
     mib: float
     said: str
 
@@ -61,7 +63,7 @@ def spent(command: Sequence[str], folder: str) -> Spent:
 
 def whole(arguments: Sequence[str], scenario: str = "", best_of: int = 1) -> Figures:
     """The command's figures, the least of some times. A scenario's text is laid as `case.yaml` where the command runs."""
-    seconds, mebibytes, stopped = float("inf"), float("inf"), False
+    seconds, gone, mebibytes, stopped = float("inf"), float("inf"), float("inf"), False
     for _ in range(best_of):
         with tempfile.TemporaryDirectory() as folder:
             if scenario:
@@ -70,8 +72,8 @@ def whole(arguments: Sequence[str], scenario: str = "", best_of: int = 1) -> Fig
         stopped = found.stopped
         if found.code and not stopped:
             raise RuntimeError(f"overlapse {' '.join(arguments)} ended with {found.code}:\n{found.said}")
-        seconds, mebibytes = min(seconds, found.cpu_s), min(mebibytes, found.mib)
-    return {"CPU s": Figure(seconds, stopped), "MiB": Figure(mebibytes, stopped)}
+        seconds, gone, mebibytes = min(seconds, found.cpu_s), min(gone, found.wall_s), min(mebibytes, found.mib)
+    return {"CPU s": Figure(seconds, stopped), "wall s": Figure(gone, stopped), "MiB": Figure(mebibytes, stopped)}
 
 
 def after_imports(arguments: Sequence[str], scenario: str) -> Figures:

@@ -3,10 +3,14 @@
 Model: a layout is a point of a study, run by the same workers under the same keys. A pool is started when there is
 something to run, and stays until the search is over. Each run is committed to the store as soon as it is there.
 Bounds are worked out where runs are, in parts: layouts that have most in common are in one.
+Where nobody says how many processes there are to be, runs are made here until they have taken as long as processes take to
+start: how many are left nobody knows, but so a search never takes twice as long as it would if that were known. Bounds
+before them are worked out here: half of what they take every process would have to work out for itself.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -21,7 +25,7 @@ from scenarios.building.build import Scenario
 from scenarios.questions.searching.layouts import Asked, Bounds
 from scenarios.questions.searching.running import SPENT_WORD, WORDS, Wanted, Words, always, layout_words
 from scenarios.studies.content_keys import ContentKeys
-from scenarios.studies.executors import Done, Task, Workers, process_pool
+from scenarios.studies.executors import Done, Task, Workers, cpu_count, process_pool
 from scenarios.studies.store import Store
 from scenarios.studies.worker import Job, Ran, run_point, scenario_of
 from simulator import Bounded
@@ -29,10 +33,14 @@ from simulator import Bounded
 _FEW = 200
 """So few layouts have their bounds sooner here than a pool of processes starts."""
 
+_START_S = 1.0
+"""CPU seconds that a process takes to import what it needs and to build a scenario."""
+
 
 @dataclass
 class StoredRuns:
-    """Runs by `at_once` processes, those that a store has left out. `known`: how many of them the store had."""
+    """Runs by `at_once` processes, those that a store has left out. `known`: how many of them the store had. `alone_s`: CPU
+    seconds for which runs are still made here, before there are processes."""
 
     at_once: int
     _job: Job
@@ -41,6 +49,7 @@ class StoredRuns:
     _starting: Callable[[], Workers]
     _workers: Workers | None = None
     known: int = 0
+    alone_s: float = 0.0
 
     def of(self, paths: Sequence[Mapping[str, Any]], wanted: Wanted = always) -> Iterator[tuple[int, Words]]:
         """As `scenarios.questions.searching.running.Runs` does."""
@@ -60,7 +69,7 @@ class StoredRuns:
 
     def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
         """As `scenarios.questions.searching.running.Runs` does."""
-        if self.at_once == 1 or len(asked) < _FEW:
+        if self._is_alone() or len(asked) < _FEW:
             return bounded(self._job, asked)
         parts = _parts(asked)
         submit = self._ready().executor.submit
@@ -75,9 +84,13 @@ class StoredRuns:
 
     def _results(self, tasks: deque[Task], wanted: Wanted) -> Iterator[Done]:
         """Each alone: layouts differ in their graphs, so that nothing is gained by taking points together."""
-        if self.at_once == 1:
-            yield from ((at, run_point(self._job, paths)) for at, paths in tasks if wanted(at))
-            return
+        while tasks and self._is_alone():
+            at, paths = tasks.popleft()
+            if wanted(at):
+                begin = time.process_time()
+                ran = run_point(self._job, paths)
+                self.alone_s -= time.process_time() - begin
+                yield at, ran
         running: dict[Future[Ran], int] = {}
         try:
             while tasks or running:
@@ -93,6 +106,10 @@ class StoredRuns:
             raise RunError("a process that ran a layout has died; what had finished is kept") from None
         finally:
             self._give_up(running)
+
+    def _is_alone(self) -> bool:
+        """Whether what is asked for is done here."""
+        return self.at_once == 1 or (self._workers is None and self.alone_s > 0.0)
 
     def _give_up(self, running: Collection[Future[Ran]]) -> None:
         """Nobody waits for what is still running."""
@@ -134,21 +151,22 @@ def _told(ran: Ran) -> Mapping[str, Any] | str:
 def search_runs(
     scenario: Scenario,
     store: str | Path | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
     cluster: AbstractContextManager[Workers] | None = None,
 ) -> Iterator[StoredRuns]:
-    """Runs of the layouts of a scenario, by so many processes, or on the workers of a `cluster`. Raises SpecError,
-    RunError."""
-    if jobs < 1:
+    """Runs of the layouts of a scenario, by so many processes (None: as many as pay), or on the workers of a `cluster`.
+    Raises SpecError, RunError."""
+    if jobs is not None and jobs < 1:
         raise SpecError([Problem(Mark("--jobs"), f"jobs is {jobs}; it must be 1 or more")])
     with ExitStack() as stack:
         kept = stack.enter_context(Store(store, scenario.name)) if store is not None else None
         keys = ContentKeys(scenario.document, scenario.path, {"words": [*WORDS, SPENT_WORD]})
         workers = stack.enter_context(cluster) if cluster is not None else None
-        count = workers.count if workers is not None else jobs
+        processes = cpu_count() if jobs is None else jobs
+        count = workers.count if workers is not None else processes
         job = Job.asking(scenario, WORDS, layout_words)
-        starting = partial(_started, stack, jobs)
-        yield StoredRuns(count, job, keys, kept, starting, workers)
+        starting = partial(_started, stack, processes)
+        yield StoredRuns(count, job, keys, kept, starting, workers, alone_s=_START_S if jobs is None else 0.0)
 
 
 def _started(stack: ExitStack, jobs: int) -> Workers:

@@ -22,7 +22,7 @@ _Goal = Annotated[
     list[str] | None,
     typer.Option("--goal", help="What is to be best: time, cost, tokens_per_dollar or memory; two for a front."),
 ]
-_Jobs = Annotated[int, typer.Option("--jobs", help="Processes that run layouts.")]
+_Jobs = Annotated[int | None, typer.Option("--jobs", help="Processes that run layouts; by default as many as pay.")]
 _Cluster = Annotated[
     str | None, typer.Option("--cluster", help="Run on a dask.distributed cluster: tcp://HOST:PORT of its scheduler.")
 ]
@@ -51,7 +51,7 @@ def register(
         vary: _Vary = None,
         most: _Most = None,
         goal: _Goal = None,
-        jobs: _Jobs = 1,
+        jobs: _Jobs = None,
         store: _Store = None,
         cluster: _Cluster = None,
         draw: _Draw = None,

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import pytest
 
 from scenarios import load_scenario
 from scenarios.questions.searching.search import search
+from scenarios.studies import search_runs as runs_module
+from scenarios.studies.executors import Workers, process_pool
 from scenarios.studies.executors import given as given_workers
 from scenarios.studies.search_runs import search_runs
 from tests.scenarios.searching.cases import ASKED, SPACE, file_of, summed_up
@@ -94,3 +96,26 @@ def test_a_search_runs_on_any_executor(tmp_path: Path) -> None:
         found = search(scenario, space, runs=runs)
     alone = search(scenario, space)
     assert summed_up(found) == summed_up(alone)
+
+
+@pytest.mark.parametrize(("start_s", "started"), [(1e-9, 1), (1e9, 0)])
+def test_processes_start_when_runs_have_taken_as_long_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_s: float, started: int
+) -> None:
+    """Where nobody says how many: the first run is made here, the others by processes; and it comes to the same."""
+    monkeypatch.setattr(runs_module, "_START_S", start_s)
+    monkeypatch.setattr(runs_module, "cpu_count", lambda: 2)
+    pools: list[int] = []
+
+    def counted(jobs: int) -> AbstractContextManager[Workers]:
+        pools.append(jobs)
+        return process_pool(jobs)
+
+    monkeypatch.setattr(runs_module, "process_pool", counted)
+    scenario = load_scenario(file_of(tmp_path, "slow links"))
+    space = {**SPACE, "recompute": ["none"], "pp": [1, 2]}
+    with search_runs(scenario, jobs=None) as runs:
+        found = search(scenario, space, goals=("time", "memory"), runs=runs)
+    assert len(found.ran) > 1
+    assert pools == [2] * started
+    assert summed_up(found) == summed_up(search(scenario, space, goals=("time", "memory")))
