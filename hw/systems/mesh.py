@@ -45,6 +45,8 @@ class Mesh:
         """How many chips lie along `axes` together ('XY': size of X times size of Y); of named groups, in the largest."""
         if not axes:
             return 1
+        if axes in self.axes:
+            return self.axes[axes]
         named = [len(self.named[axis]) for axis in axes if axis in self.named] if self.named else []
         return max(named) if named else math.prod(self.axes[axis] for axis in axes)
 

@@ -125,6 +125,11 @@ class System:
         """The chips that talk to each other in a collective over `axes`: one tuple a group, by chip number (of a named
         group in the order in which it lists them). Raises ValueError for an axis or a group that is not there."""
         self._check(axes)
+        if axes not in self._groups:
+            self._groups[axes] = self._grouped(axes)
+        return self._groups[axes]
+
+    def _grouped(self, axes: str) -> tuple[tuple[int, ...], ...]:
         if self.topology is None or self.mesh.members(axes) is not None:
             return self.mesh.groups(axes)
         inside = _places(piece for axis in axes for piece in self.layout[axis])
@@ -174,6 +179,11 @@ class System:
     def wires(self) -> WireColumns | None:
         """Its wires as columns, if there are any."""
         return columns_of(self.topology) if self.topology is not None else None
+
+    @cached_property
+    def _groups(self) -> dict[str, tuple[tuple[int, ...], ...]]:
+        """Groups by the axes that were asked for so far."""
+        return {}
 
     @cached_property
     def _along(self) -> dict[str, list[tuple[int, ...]]]:

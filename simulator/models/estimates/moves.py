@@ -142,7 +142,13 @@ def _swept(
     while left:
         sweep: _Steps = []
         for stage, head in enumerate(heads):
-            if head is not None and _is_ready(head, needs, done):
+            if head is None:
+                continue
+            key, number = head
+            for needed in needs[key]:
+                if not done[needed][number]:
+                    break
+            else:
                 sweep.append(head)
                 heads[stage] = next(waiting[stage], None)
         if not sweep:
@@ -152,12 +158,6 @@ def _swept(
         found.append(sweep)
         left -= len(sweep)
     return found
-
-
-def _is_ready(step: tuple[int, int], needs: Sequence[tuple[int, ...]], done: Sequence[bytearray]) -> bool:
-    """Whether all that a pass needs is done."""
-    key, number = step
-    return all(done[needed][number] for needed in needs[key])
 
 
 def _needs(does: str, chunk: int, numbers: Mapping[Does, int]) -> tuple[int, ...]:

@@ -193,7 +193,7 @@ def _steps(leg: Leg, ends: Sequence[Sequence[float]]) -> list[float] | None:
         return None
     for at, behind in enumerate(leg.behind):
         most = steps[at] + _SAME * now[at] if steps[at] != NEVER else NEVER
-        if any(steps[each] > most for each in behind):
+        if max([steps[each] for each in behind]) > most:
             return None
     return steps
 

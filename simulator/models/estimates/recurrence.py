@@ -194,19 +194,13 @@ class _Ways:
         last = [[pipe.chunks[at].last.get(does, _IDLE) for pipe in pipes] for does, at in passes]
         first = [[pipe.chunks[at].first if does == "forward" else UNBOUND for pipe in pipes] for does, at in passes]
 
-        def column(of: Callable[[Pass, Pass], float]) -> Any:
-            """A number of each pass in each pipeline."""
-            return np.asarray([list(map(of, *each)) for each in zip(done, last, strict=True)])
-
         def columns(of: Callable[[Pass], Paths]) -> Any:
-            """Those of a path to each place."""
-            told = (
-                lambda one, _: of(one).out,
-                lambda one, _: of(one).queue,
-                lambda one, _: of(one).beside,
-                lambda _, end: of(end).end,
-            )
-            return np.stack([column(each) for each in told], axis=1)
+            """Those of a path to each place, by pass, place and pipeline."""
+            told = [
+                [_to_places(of(one), of(end)) for one, end in zip(*each, strict=True)]
+                for each in zip(done, last, strict=True)
+            ]
+            return np.ascontiguousarray(np.asarray(told).transpose(0, 2, 1))
 
         beside = columns(lambda each: each.from_beside)
         held_up = beside[:, (_OUT, _QUEUE)]
@@ -219,6 +213,11 @@ class _Ways:
             ends_left=beside[:, _END],
             held_up=held_up if (held_up > NEVER).any() else None,
         )
+
+
+def _to_places(one: Paths, last: Paths) -> tuple[float, float, float, float]:
+    """Seconds to each of the places, given the paths of any microbatch and of the last."""
+    return one.out, one.queue, one.beside, last.end
 
 
 _IDLE = Pass(UNBOUND, UNBOUND, 0.0)
