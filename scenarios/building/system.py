@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hw import Chip, Mark, Problem, Problems, SpecError, System, chip_names, load_chip
-from hw.input import Document, Key, unknown, validate
+from hw.input import Document, Key, nearest, unknown, validate, validate_rest
 from hw.systems import Built, SystemBuilder, SystemFile, SystemSpec, folder_of, system_document
 from scenarios.language.chip_set import chips_of, leave_behind, names_chips, restated
 from scenarios.language.source import merge
@@ -33,14 +33,25 @@ def build_system(document: Document, path: Path, problems: Problems) -> Built:
     except SpecError as error:
         problems.extend(error)
         return _nothing()
-    document.notes = whole.notes
+    # a variant leaves behind what the scenario that it is made from has left behind already
+    document.notes = tuple(dict.fromkeys(whole.notes))
     spec = validate(SystemSpec, whole, problems, _AT) if "system" in whole.data else None
+    if spec is None:
+        spec = _beside_strange_keys(whole) if "system" in whole.data else None
     if spec is None:
         return _nothing()
     built = SystemBuilder(spec, whole, _AT, lambda mark: folder_of(mark, path.parent), problems).build()
     for chip in built.system.kinds if built.listed else ():
         _check_kernels(chip, whole, problems)
     return built
+
+
+def _beside_strange_keys(document: Document) -> SystemSpec | None:
+    """What a section says beside keys that nothing has, and that are no key misspelt: it is as sound as without them."""
+    rest, wrong = validate_rest(SystemSpec, document, _AT)
+    fields = SystemSpec.model_fields
+    strange = all(key not in fields and nearest(key, fields) is None for key in wrong)
+    return rest if strange else None
 
 
 def _check_kernels(chip: Chip, document: Document, problems: Problems) -> None:

@@ -146,3 +146,16 @@ def test_a_changed_scenario_is_told_of_what_it_says_itself(tmp_path: Path) -> No
     scenario = ov.load_scenario(path, ["workload.parallel.schedule=gpipe"])
     assert len(scenario.having("workload.seq", 512).notes) == 1
     assert not scenario.having("workload.parallel.schedule", "1f1b").notes
+
+
+def test_a_changed_scenario_leaves_nothing_of_its_base_behind_twice(tmp_path: Path) -> None:
+    (tmp_path / "node.yaml").write_text(
+        "name: node\nchip: h100_sxm\ntopology: switch(4) over nvlink\nset: {hbm.bandwidth: 3 TB/s}\n"
+    )
+    path = _scenario(tmp_path, MODELS["dense"], "train", "dp: 4")
+    path.write_text(
+        path.read_text().replace("{chip: h100_sxm, topology: switch(4) over nvlink}", "{base: node.yaml, chip: h200}")
+    )
+    notes = ["system.set is about h100_sxm, not h200; left behind: hbm.bandwidth"]
+    scenario = ov.load_scenario(path)
+    assert [list(each.notes) for each in (scenario, scenario.having("workload.seq", 512))] == [notes, notes]

@@ -36,3 +36,19 @@ def test_what_goes_by_a_missing_key_is_not_blamed(tmp_path: Path) -> None:
         "'workload.seq' is missing: prefill needs it",
         "steps are tokens that decode makes; prefill has none",
     ]
+
+
+def test_a_strange_key_of_a_system_hides_no_wrong_figure(tmp_path: Path) -> None:
+    path = tmp_path / "ops.yaml"
+    text = "name: o\nsystem: {chip: h100_sxm, KEY, set: {hbm.bandwidth: 3 GB}}\n"
+    text += "workload: {ops: ['y:bf16[4] = relu(x:bf16[4])']}\n"
+    for key, told in (
+        ("foo: 1", ["unknown key 'system.foo'", "'3 GB' is an amount of data"]),
+        ("mesch: 1", ["unknown key 'system.mesch'"]),
+    ):
+        path.write_text(text.replace("KEY", key))
+        with pytest.raises(SpecError) as raised:
+            ov.load_scenario(path)
+        messages = [each.message for each in raised.value.problems]
+        # where a key is misspelt, what is wrong without it may be right with it
+        assert [message.startswith(begin) for message, begin in zip(messages, told, strict=True)] == [True] * len(told)
