@@ -42,7 +42,8 @@ def attention_ops(write: Writer, shapes: Shapes, block: Block, x: Tensor) -> Ten
         how = "linear"
     drops = shapes.dropout or None
     a = write.op("attention", q, k, v, out="a", shape=shape, kind_=how, causal=causal, window=seen, dropout=drops)
-    if write.eager and (shapes.model.position.kind == "rope" or _of_multihead(shapes)):
+    rotates = shapes.model.position.kind == "rope"
+    if (rotates and write.by_heads) or (write.eager and _of_multihead(shapes)):
         # attention's output is laid out as rotated queries are, by heads, so that tokens are copied side by side again
         a = write.op("copy", a, out="at", shape=shape)
     if shapes.exchanges:

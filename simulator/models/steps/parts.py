@@ -172,8 +172,14 @@ class PartMaker:
         precision = self.stored.precision
         made = Writer(precision.compute, precision.weights, self.where.suffix, eager=self.eager is True)
         made.matmul, made.wide, made.in_rows = precision.matmul, precision.wide, self._in_rows
-        made.joins_sums = self.stored.megatron
+        made.joins_sums, made.by_heads = self.stored.megatron, self._by_heads
         return made
+
+    @property
+    def _by_heads(self) -> bool:
+        """Whether attention's output lies by heads, as PyTorch makes it of queries that were rotated by heads, compiled or
+        not; torchtitan, whose layers are compiled one by one, rotates before heads are apart."""
+        return bool(self.eager) and (self.eager is True or not self.stored.pytorch)
 
     @property
     def _in_rows(self) -> bool:

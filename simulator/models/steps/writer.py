@@ -35,7 +35,7 @@ class Writer:
     that of activations; `wide`: the format of what no matmul makes, the wider one of activations and weights; `remakes`:
     what the backward pass makes again in another way, by name; `in_rows`: collectives gather and scatter rows of the batch,
     so that parts of sequences are copied to their places behind the one and before the other; `joins_sums`: a bias, what is
-    dropped and the sum with the stream are one kernel."""
+    dropped and the sum with the stream are one kernel; `by_heads`: attention makes its output as rotated queries lie."""
 
     dtype: str
     weight_dtype: str
@@ -53,6 +53,7 @@ class Writer:
     wide: str = ""
     in_rows: bool = False
     joins_sums: bool = False
+    by_heads: bool = False
 
     def __post_init__(self) -> None:
         self.wide = self.wide or widest((self.dtype, self.weight_dtype))

@@ -3,7 +3,8 @@
 Under autocast every operand of a matmul is cast, biases too, and their gradients are cast back. An encoder with one matmul
 for queries, keys and values has PyTorch's MultiheadAttention, which copies the three and what attention made.
 Laws: without fused kernels a gated unit keeps one tensor of its width more a layer and rotated attention one of the
-model's; cross-entropy has 14 B a logit at once (bf16 logits, log-probabilities, their gradient and that of the logits in
+model's (which a compiler keeps, too);
+cross-entropy has 14 B a logit at once (bf16 logits, log-probabilities, their gradient and that of the logits in
 fp32), and of a vocabulary that chips share 18 B on each chip (PyTorch's `loss_parallel`: log-probabilities, zeros but for
 the labels, their sum with exponentials, and the product, in fp32); a model without a vocabulary has a step too.
 """
@@ -114,9 +115,18 @@ def test_a_model_without_a_vocabulary_has_a_step() -> None:
 def test_behind_a_compiled_model_the_loss_alone_is_eager() -> None:
     plain, loss, eager = (step(Parallel(), eager=how) for how in (False, "loss", True))
     kept = [alive(each, "activations", loss_begins(each)) for each in (plain, loss, eager)]
-    assert kept[0] == kept[1] < kept[2]
+    assert kept[1] - kept[0] == SMALL.layers * 2 * SEQ * SMALL.d_model
+    assert kept[2] > kept[1]
     logits = [memory_owners(memory_frame(each)) for each in (loss, eager)]
     told = [frame.loc[frame["owner"] == "logits and loss", "bytes"].sum() for frame in logits]
     assert told[0] == told[1]
     with pytest.raises(SpecError, match="'lost' will not do: eager is true, false or loss"):
         step(Parallel(), eager="lost")
+
+
+@pytest.mark.parametrize(("engine", "rotates", "more"), [("plain", True, 1), ("plain", False, 0), ("pytorch", True, 0)])
+def test_a_compiler_keeps_what_attention_makes_by_heads_and_by_tokens(engine: str, rotates: bool, more: int) -> None:
+    model = SMALL if rotates else replace(SMALL, position=replace(SMALL.position, kind="none"))
+    plain, compiled = (step(Parallel(), model=model, eager=how, engine=engine) for how in (False, "loss"))
+    kept = [alive(each, "activations", loss_begins(each)) for each in (plain, compiled)]
+    assert kept[1] - kept[0] == more * SMALL.layers * 2 * SEQ * SMALL.d_model
