@@ -40,6 +40,12 @@ KERNELS = [
     Line(_EXTRA, "memory", "embedding, dropout, rotation", "fitted to"),
     Line(_EXTRA, "moe", "experts: grouped matmul, router, dispatch, combine", "fitted to"),
     Line(_EXTRA, "conv", "convolutions, batch norm, pooling", "fitted to"),
+    Line(
+        _OWN,
+        "fusion",
+        "chains of element-wise ops, one by one and as one kernel; a linear layer and GELU",
+        "never fitted",
+    ),
     Line(_OWN, "block", "a block of Llama 3 8B, forward, in a burst", "never fitted; one more row spreads"),
     Line(_OWN, "stream, unsteady", f"streams{_SPREAD}", _SPOILED),
     Line(_EXTRA, "norm, unsteady", f"norms and softmax{_SPREAD}", _SPOILED),

@@ -151,7 +151,8 @@ def _stages(known: Sequence[Timed], base: KernelTimes) -> list[tuple[str, Wanted
     attention = ("attention.rate", "attention.pair", "attention.tail", "attention.passes")
     backward = ("attention_backward.rate", "attention_backward.pair", "attention_backward.passes")
     found: list[tuple[str, Wanted, tuple[str, ...]]] = [
-        ("streams", lambda each: each.kinds <= set(streams), ("start", "hbm")),
+        # of several one behind the other the later ones read what is still on the chip
+        ("streams", lambda each: each.kinds <= set(streams) and len(each.kernels) == 1, ("start", "hbm")),
         (
             "matmul",
             lambda each: each.row.suite == "matmul",
@@ -160,7 +161,7 @@ def _stages(known: Sequence[Timed], base: KernelTimes) -> list[tuple[str, Wanted
         ("attention", lambda each: each.kinds == {"attention"} and len(each.kernels) == 1, attention),
         ("attention_backward", lambda each: each.kinds == {"attention_backward"}, backward),
     ]
-    taken = {*streams, "matmul", "attention", "attention_backward", "conv2d"}
+    taken = {*streams, "fused", "matmul", "attention", "attention_backward", "conv2d"}
     for kind in sorted({kind for each in known if len(each.kinds) == 1 for kind in each.kinds} - taken):
         found.append((kind, partial(_is_of, kind), _of_kind(kind, known, base)))
     return found

@@ -7,7 +7,7 @@ that is several ops here (the gradient of a norm and of its weights) has several
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hw.input import shown
@@ -19,10 +19,11 @@ Sizes = Callable[[Mapping[str, Any]], Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The ops of a measured operator, and the sizes of their dims."""
+    """The ops of a measured operator, the sizes of their dims, and which ops are one kernel."""
 
     lines: Sequence[str]
     sizes: Sizes
+    fuse: Sequence[Sequence[str]] = ()
 
 
 def _given(**names: str) -> Sizes:
@@ -60,6 +61,10 @@ def _experts(params: Mapping[str, Any]) -> Mapping[str, int]:
     return {**sizes, "F": params.get("ff", 1)}
 
 
+def _layer(params: Mapping[str, Any]) -> Mapping[str, int]:
+    return {"M": params["m"], "K": 4096, "N": 16384}
+
+
 def _beside(side: int, nbytes: int) -> Sizes:
     """A square matmul, and a copy of so many bytes in bf16 at scale 1."""
     return lambda params: {"M": side, "N": int(nbytes * params["scale"] / 2)}
@@ -77,6 +82,12 @@ _COPY, _FROM_HOST = (f"c:bf16[N] = copy(s:bf16[N]{where}, queue=side)" for where
 _STREAMS = {"hbm": (_COPY, _beside(8192, 2**31)), "h2d": (_FROM_HOST, _beside(8192, 2**28))}
 """Two streams: a matmul in one, a copy in the other."""
 
+_ACROSS = 2**28
+"""Elements of bf16 that go between a GPU and its host in one copy."""
+
+_LINEAR = ["m:bf16[M,N] = matmul(x:bf16[M,K], w:bf16[K,N])", "y:bf16[M,N] = add(m, b:bf16[N])", "z:bf16[M,N] = gelu(y)"]
+"""A linear layer and a GELU. PyTorch's matmul adds the bias; its compiler has the bias added by the GELU's kernel."""
+
 _STATES = "w:{t}[N], g:{t}[N], m:{t}[N]"
 
 OPERATORS: Mapping[tuple[str, str], Operator] = {
@@ -84,6 +95,8 @@ OPERATORS: Mapping[tuple[str, str], Operator] = {
     ("stream", "scale"): Operator(["y:bf16[N] = scale(x:bf16[N])"], _stream),
     ("stream", "add"): Operator(["y:bf16[N] = add(x:bf16[N], z:bf16[N])"], _stream),
     ("stream", "sum"): Operator(["y:bf16[] = reduce(x:bf16[N])"], _stream),
+    ("stream", "h2d"): Operator(["y:bf16[N] = copy(x:bf16[N]@host)"], lambda _: {"N": _ACROSS}),
+    ("stream", "d2h"): Operator(["y:bf16[N]@host = copy(x:bf16[N])"], lambda _: {"N": _ACROSS}),
     ("attention", "flash_fwd_full"): Operator([f"o:bf16[B,H,S,D] = attention({_QKV})"], _HEADS),
     ("attention", "flash_fwd_causal"): Operator([f"o:bf16[B,H,S,D] = attention({_QKV}, causal=true)"], _HEADS),
     ("attention", "naive_fwd"): Operator([f"o:bf16[B,H,S,D] = attention({_QKV}, kind=standard)"], _HEADS),
@@ -124,6 +137,8 @@ OPERATORS: Mapping[tuple[str, str], Operator] = {
     ("norm", "softmax_bwd"): Operator(["d:bf16[R,C] = softmax_backward(y:bf16[R,C], dy:bf16[R,C])"], _ROWS),
     ("fusion", "softmax"): Operator([f"y:bf16[R,C] = softmax({_X})"], _ROWS),
     ("fusion", "layer_norm"): Operator([f"y:bf16[R,C] = layer_norm({_X}, w:bf16[C])"], _ROWS),
+    ("fusion", "gemm_gelu_unfused"): Operator(_LINEAR, _layer, [["m", "y"]]),
+    ("fusion", "gemm_gelu_compiled"): Operator(_LINEAR, _layer, [["y", "z"]]),
     ("act", "gelu_fwd"): Operator([f"y:bf16[R,C] = gelu({_X})"], _ROWS),
     ("act", "gelu_bwd"): Operator([f"d:bf16[R,C] = gelu_backward({_X}, dy:bf16[R,C])"], _ROWS),
     ("act", "silu_mul_fwd"): Operator([f"y:bf16[R,C] = swiglu({_X}, u:bf16[R,C])"], _ROWS),
@@ -154,6 +169,9 @@ OPERATORS: Mapping[tuple[str, str], Operator] = {
     ("conv", "batch_norm_train_fwd"): Operator(
         ["y:bf16[B,C,H,W] = batch_norm(x:bf16[B,C,H,W], g:fp32[C], b:fp32[C], train=true)"], _image
     ),
+    ("conv", "batch_norm_train_bwd"): Operator(
+        ["d:bf16[B,C,H,W] = batch_norm_backward(x:bf16[B,C,H,W], g:fp32[C], y:bf16[B,C,H,W])"], _image
+    ),
     ("conv", "relu_fwd"): Operator(["y:bf16[B,C,H,W] = relu(x:bf16[B,C,H,W])"], _image),
     ("conv", "max_pool_fwd"): Operator(
         ["y:bf16[B,C,P,Q] = max_pool2d(x:bf16[B,C,H,W], window=3, stride=2, pad=1)"], _image
@@ -174,10 +192,30 @@ def operator_graph(row: Row) -> OpGraph | None:
         return _graph([line], {name: size for name, size in sizes.items() if batch or name != "B"})
     if row.suite == "conv" and row.name.startswith("conv2d_"):
         return _convolution(row.params, row.name == "conv2d_bwd")
+    if row.suite == "fusion" and row.name in _CHAINS:
+        return _chain(row.params, fused=_CHAINS[row.name])
     found = OPERATORS.get((row.suite, row.name))
-    if found is None or (row.suite == "stream" and "mib" not in row.params):
+    if found is None:
         return None
-    return _graph([line.replace("{t}", row.dtype) for line in found.lines], dict(found.sizes(row.params)))
+    graph = _graph([line.replace("{t}", row.dtype) for line in found.lines], dict(found.sizes(row.params)))
+    return replace(graph, fuse=found.fuse) if found.fuse else graph
+
+
+_CHAINS = {"unfused": False, "fused": True}
+"""Whether a compiler made one kernel of a chain of element-wise links."""
+
+
+def _chain(params: Mapping[str, Any], fused: bool) -> OpGraph:
+    """So many element-wise links one behind the other: every second one is a product and a sum, the others cut off below."""
+    lines, last = list[str](), "x0:bf16[N]"
+    for link in range(params["k"]):
+        for kind in ("scale", "scale") if link % 2 else ("relu",):
+            made = f"x{len(lines) + 1}"
+            lines.append(f"{made}:bf16[N] = {kind}({last})")
+            last = made
+    graph = _graph(lines, {"N": params["n"]})
+    names = [op.name for op in graph.every_op()]
+    return replace(graph, fuse=[names]) if fused and len(names) > 1 else graph
 
 
 def _graph(lines: Sequence[str], sizes: Mapping[str, Any]) -> OpGraph:

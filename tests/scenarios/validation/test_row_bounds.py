@@ -57,7 +57,14 @@ def test_published_steps_are_within_their_bounds() -> None:
 
 @pytest.mark.parametrize("chip", ["h100_sxm", "a100_80gb_sxm"])
 def test_an_operator_is_within_its_bounds(chip: str) -> None:
-    suites = [*OPERATORS, ("matmul", "square"), ("conv", "conv2d_fwd"), ("conv", "conv2d_bwd")]
+    suites = [
+        *OPERATORS,
+        ("fusion", "unfused"),
+        ("fusion", "fused"),
+        ("matmul", "square"),
+        ("conv", "conv2d_fwd"),
+        ("conv", "conv2d_bwd"),
+    ]
     system = System(load_chip(chip))
     tick_s = 2e-12  # a run counts in picoseconds
     for suite, name in suites:
@@ -66,6 +73,21 @@ def test_an_operator_is_within_its_bounds(chip: str) -> None:
         found = simulate(graph, system, RunOptions(calibration="measured"))
         assert 0 < found.lower_bound_s <= found.time_s + tick_s, name
         assert found.time_s <= found.upper_bound_s + tick_s, name
+
+
+@pytest.mark.parametrize(("links", "kernels"), [(1, 1), (2, 3), (4, 6), (16, 24)])
+def test_a_chain_has_a_kernel_for_each_link_or_one(links: int, kernels: int) -> None:
+    """Every second link is a product and a sum. Fused, a chain reads and writes its elements once."""
+    params = {"n": 2**24, "k": links}
+    system, options = System(load_chip("h100_sxm")), RunOptions(calibration="measured")
+    found = {}
+    for name in ("unfused", "fused"):
+        graph = operator_graph(Row("fusion", name, Mark("rows.csv", 2), params, 1.0))
+        assert graph is not None
+        found[name] = [planned.kernel for planned in simulate(graph, system, options).plan.kernels]
+    assert [len(found[name]) for name in ("unfused", "fused")] == [kernels, 1]
+    assert sum(each.hbm_bytes for each in found["unfused"]) == kernels * sum(each.hbm_bytes for each in found["fused"])
+    assert sum(each.hbm_bytes for each in found["fused"]) == 2 * 2 * 2**24
 
 
 @pytest.mark.parametrize("dispatch", ["eager", "compiled", "graph"])
