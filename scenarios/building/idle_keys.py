@@ -106,6 +106,7 @@ PARALLEL: Mapping[str, Sequence[Why]] = {
     "context": (("no chips share a sequence (cp: 1)", lambda it: it.parallel.cp == 1), _ONE_TOKEN),
     "collective_matmul": (_NO_TENSOR,),
     "expert_nodes": (_NO_EXPERTS,),
+    "whole_experts": (_NO_EXPERTS,),
     "microbatch": (("a forward pass takes all of a replica's batch at once", lambda it: it.mode == "forward"),),
 }
 """Keys of `workload.parallel`."""

@@ -145,6 +145,10 @@ class ParallelSpec(Spec):
     expert_nodes: Count = Field(
         default=1, description="nodes over which ep lies: a token is sent once to each that has experts for it"
     )
+    whole_experts: Flag = Field(
+        default=False,
+        description="experts lie whole on the chips that share a tensor or a sequence, too, not cut among them",
+    )
     collective_matmul: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
         default=1, description="pieces in which collectives of tensor parallelism overlap with the matmuls beside them"
     )

@@ -8,6 +8,7 @@ Megatron-Core with Transformer Engine: bf16 with fp32 gradients and masters, or 
 attention, gradients added up by the matmuls that make them, the optimizer shared out (ZeRO-1; where a row says FSDP, all of
 it), sequence parallelism wherever tensor parallelism is, gradients clipped and reduced beside the backward pass unless the
 row says otherwise, ops that a host issues one by one unless it says otherwise.
+Experts lie whole on as many chips as a row says, those that share a tensor or a sequence among them.
 Where a row says so (`expert_nodes`) a token goes to each node that has experts for it once (DeepEP, HybridEP), else to
 each expert. Where it says so (`gradients`) these are added up and reduced in bf16 (`grad_reduce_in_fp32` is off in all
 recipes of Megatron-Bridge).
@@ -64,13 +65,19 @@ _PRECISIONS: Mapping[str, Precision] = {
 def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Parallel, Training]:
     """The step of a row. Raises LeftOutError for what has no form here."""
     interleave, experts = row.count("interleave") or 1, row.count("ep") or 1
-    model = _model(row)
+    model, cp = _model(row), row.count("cp") or 1
+    # experts lie whole on chips, of which those that share a tensor or a sequence are some
+    whole = model.moe is not None and experts > 1 and sizes["tp"] * cp > 1
+    beside = sizes["tp"] * cp if whole else 1
+    if experts % beside:
+        raise LeftOutError(f"experts on {experts} of {beside} chips that share a tensor or a sequence")
     parallel = Parallel(
-        dp=_without_experts(model, sizes["dp"], experts),
-        ep=experts,
+        dp=_without_experts(model, sizes["dp"], experts // beside),
+        ep=experts // beside,
+        whole_experts=whole,
         tp=sizes["tp"],
         pp=sizes["pp"],
-        cp=row.count("cp") or 1,
+        cp=cp,
         zero=3 if row.text("sharding").startswith("FSDP") else 1,
         microbatch=row.count("micro_batch") or 1,
         sequence=sizes["tp"] > 1,

@@ -39,6 +39,7 @@ def layouts(draw: st.DrawFn) -> tuple[Transformer, Parallel]:
         zero=zero,
         shard=draw(st.sampled_from([None, 1, 2])) if zero and dp > 1 else None,
         expert_nodes=draw(few) if ep > 1 else 1,
+        whole_experts=has_experts and draw(st.booleans()),
         context=draw(st.sampled_from(["gather", "ring"])),
         sequence=draw(st.booleans()),
         collective_matmul=draw(st.sampled_from([1, 3])),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from simulator.graph.items import Tensor
 from simulator.models.blocks import Block
 from simulator.models.steps.attention import attention_ops
-from simulator.models.steps.experts import expert_ops
+from simulator.models.steps.experts import expert_ops, whole_expert_ops
 from simulator.models.steps.pieces import dropped, enter, leave, network, norm
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer
@@ -34,6 +34,8 @@ def block_ops(
         return leave(write, shapes, attention(write, shapes, block, inside), model.attention.out_bias)
 
     def feed(normed: Tensor) -> Tensor:
+        if block.has_experts and model.moe is not None and shapes.whole_experts:
+            return whole_expert_ops(write, shapes, model.moe, normed)
         inside = enter(write, shapes, normed, as_operand=not block.has_experts)
         return leave(write, shapes, _feed_forward(write, shapes, block, inside), model.ffn.bias)
 

@@ -21,9 +21,11 @@ memory); AI-Hypercomputer/maxtext, layers/moe.py (`transform_bias`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simulator.graph.items import Dim, Tensor
 from simulator.models.description import Moe
-from simulator.models.steps.pieces import linear, network, without
+from simulator.models.steps.pieces import enter, leave, linear, network, without
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer, dims
 
@@ -38,12 +40,30 @@ def expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
     y = _brought_back(write, shapes, made, chosen)
     if not moe.shared_experts:
         return y
+    shared = _shared(write, shapes, moe, x)
+    return write.op("add", y, shared, out="both", shape=shapes.inside, partial=y.partial)
+
+
+def whole_expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
+    """From a chip's own tokens, between tensor-parallel regions, to what experts make of them that lie whole on the chips of
+    all axes; experts that every token sees stand in a region of their own."""
+    own = shapes.of_own_tokens
+    y = expert_ops(write, own, replace(moe, shared_experts=0), x)
+    if not moe.shared_experts:
+        return y
+    inside = enter(write, shapes, x)
+    shared = leave(write, shapes, _shared(write, shapes, moe, inside), shapes.model.ffn.bias)
+    return write.op("add", y, shared, out="both", shape=shapes.stream)
+
+
+def _shared(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
+    """What experts make that every token sees."""
     shared = network(write, shapes, x, "sff", "sh")
     if moe.shared_gate:
         gate = linear(write, x, "shgate", dims("model", "one"), shapes.tokens("one"))
         open_gate = write.op("sigmoid", gate, out="shopen", shape=shapes.tokens("one"))
         shared = write.op("mul", shared, open_gate, out="shg", shape=shapes.inside, partial=shared.partial)
-    return write.op("add", y, shared, out="both", shape=shapes.inside, partial=y.partial)
+    return shared
 
 
 def _sent(write: Writer, shapes: Shapes, x: Tensor, chosen: Tensor) -> Tensor:
@@ -111,7 +131,7 @@ def _clamped(write: Writer, x: Tensor, called: str, awaited: bool = False) -> Te
 
 def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
     """The experts' networks, one batched matmul for each weight."""
-    axes, ffn = shapes.layout.tensor, shapes.model.ffn
+    axes, ffn = shapes.layout.expert_tensor, shapes.model.ffn
     used, slots, _ = e.dims
     experts = used._replace(size="experts")
     # einsums with masks make as many slots for each expert

@@ -6,7 +6,7 @@ the layers (pipeline); R stands beside D where replicas share out in groups only
 simulated once, so a mesh costs what is distinct in it. With `sequence` the tokens between two tensor-parallel regions
 are sharded over T as well.
 Data-parallel in what concerns weights are all axes that shard tokens: a gradient is a sum over D, E and C, that of an
-expert over D and C.
+expert over D and C. Where experts are whole on chips, these are of E, C and T, and their gradients sums over D alone.
 Source: Shoeybi et al. 2019 (tensor); Korthikanti et al. 2022 (sequence); Rajbhandari et al. 2020 (ZeRO); Lepikhin et al.
 2021 (experts); Liu et al. 2023 and Llama Team 2024 (context); Narayanan et al. 2021 (pipeline).
 """
@@ -57,6 +57,8 @@ class Parallel:
     all replicas where it is not said. `collective_matmul`: into how many pieces gathers and sums of tensor parallelism are
     cut with the matmuls beside them, so that they overlap. `expert_nodes`: on so many nodes expert-parallel chips lie, the
     outer part of them: a token is sent once to each node that has experts for it, and inside to the chips that have them.
+    `whole_experts`: chips that share a tensor or a sequence share out experts, too, each of them whole on one chip (with
+    `sequence`), and are not each a part of all: T x C x E chips have them.
     """
 
     dp: int = 1
@@ -79,6 +81,7 @@ class Parallel:
     shard: int | None = None
     collective_matmul: int = 1
     expert_nodes: int = 1
+    whole_experts: bool = False
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -104,6 +107,8 @@ class Parallel:
 
     def _wrong_groups(self) -> Iterator[tuple[str, str]]:
         """What is wrong with groups of replicas, and of expert-parallel chips, by the key that says it."""
+        if self.whole_experts and self.tp > 1 and not self.sequence:
+            yield "whole_experts", "chips of the tensor axis have tokens of their own with sequence: true alone"
         if self.expert_nodes < 1 or self.ep % max(self.expert_nodes, 1):
             yield "expert_nodes", f"{self.ep} expert-parallel chips do not lie evenly on {self.expert_nodes} nodes"
         if self.shard is None:
@@ -133,6 +138,11 @@ class Parallel:
     def chips(self) -> int:
         """Chips in all."""
         return math.prod(self.extent(name) for name in AXES)
+
+    @property
+    def expert_chips(self) -> int:
+        """Chips among which experts are shared out."""
+        return self.ep * (self.tp * self.cp if self.whole_experts else 1)
 
     @property
     def replicas(self) -> int:
@@ -185,8 +195,9 @@ class Layout:
     """The mesh axes that shard each dim of activations and weights.
 
     `rows`: those of the sequence between tensor-parallel regions, `seq`: inside them. `data`: those over which a gradient
-    is a sum and ZeRO shares out, `expert_data`: the same of an expert; `copies`: those over which a gradient is a sum, too,
-    and nothing is shared out. `nodes`: the outer one of `experts`, where tokens are sent to nodes first.
+    is a sum and ZeRO shares out, `expert_data`: the same of an expert, and `expert_tensor` those that cut one; `copies`:
+    those over which a gradient is a sum, too, and nothing is shared out. `nodes`: the outer one of `experts`, where tokens
+    are sent to nodes first.
     """
 
     batch: str = ""
@@ -196,6 +207,7 @@ class Layout:
     experts: str = ""
     data: str = ""
     expert_data: str = ""
+    expert_tensor: str = ""
     copies: str = ""
     nodes: str = ""
 
@@ -204,14 +216,16 @@ class Layout:
         """The layout that a parallelism means."""
         tensor = parallel.axes("tp")
         seq = parallel.axes("cp")
+        beside = seq + tensor if parallel.whole_experts else ""
         return cls(
             batch=parallel.axes("ep", "dp"),
             rows=seq + tensor if parallel.sequence else seq,
             seq=seq,
             tensor=tensor,
-            experts="".join(reversed(parallel.axes("ep"))),
+            experts="".join(reversed(parallel.axes("ep"))) + beside,
+            expert_tensor="" if parallel.whole_experts else tensor,
             data=parallel.axes("cp", "ep", "dp").replace(COPIES, ""),
-            expert_data=parallel.axes("cp", "dp").replace(COPIES, ""),
+            expert_data=parallel.axes(*(() if parallel.whole_experts else ("cp",)), "dp").replace(COPIES, ""),
             copies=COPIES if parallel.copies > 1 else "",
             nodes=NODES if parallel.expert_nodes > 1 else "",
         )

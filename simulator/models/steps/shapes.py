@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.graph.items import Dim
 from simulator.models.description import Transformer
@@ -52,6 +52,16 @@ class Shapes:
     def one_matmul(self) -> bool:
         """Whether queries, keys and values are one matmul: heads of keys that stand whole on chips are made apart."""
         return (self.fuses_qkv or self.model.attention.fused) and self.kv_axes == self.layout.tensor
+
+    @property
+    def whole_experts(self) -> bool:
+        """Whether experts lie whole on the chips of the tensor axis, too."""
+        return bool(self.layout.tensor) and not self.layout.expert_tensor
+
+    @property
+    def of_own_tokens(self) -> Shapes:
+        """Where each chip of the tensor axis has tokens of its own, as between regions."""
+        return replace(self, layout=replace(self.layout, seq=self.layout.rows, tensor=""))
 
     @classmethod
     def of(cls, model: Transformer, parallel: Parallel, seq: int = 0) -> Shapes:

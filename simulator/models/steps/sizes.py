@@ -28,10 +28,12 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
     attention = model.attention
     widths = {"heads": attention.heads, "d_ff": model.ffn.d_ff or 0}
     if model.moe is not None:
-        widths |= {"d_expert": model.moe.d_expert, "d_shared": model.moe.d_shared}
-        if model.moe.experts % parallel.ep:
-            message = f"{model.moe.experts} experts are not shared evenly by {parallel.ep} chips"
+        widths |= {"d_expert": 0 if parallel.whole_experts else model.moe.d_expert, "d_shared": model.moe.d_shared}
+        if model.moe.experts % parallel.expert_chips:
+            message = f"{model.moe.experts} experts are not shared evenly by {parallel.expert_chips} chips"
             problems.add(Mark("parallel.ep"), message)
+        if model.parallel and parallel.whole_experts and parallel.tp > 1:
+            problems.add(Mark("parallel.whole_experts"), "experts beside attention are in its region, and cut as it is")
     if parallel.context == "all_to_all" and parallel.cp > 1:
         kv = attention.heads if attention.latent is not None else attention.kv_heads
         if kv % (parallel.tp * parallel.cp):
@@ -114,7 +116,7 @@ def _expert_sizes(model: Transformer, parallel: Parallel, tokens: int) -> dict[s
     moe = model.moe
     if moe is None:
         return {}
-    chips = parallel.replicas * parallel.cp
+    chips = parallel.replicas * parallel.cp * (parallel.tp if parallel.whole_experts else 1)
     each = math.ceil(tokens * moe.top_k * parallel.imbalance / (moe.experts * chips))
     nodes = parallel.expert_nodes
     copies = math.ceil(tokens * nodes_of_token(moe, nodes) / (nodes * chips))

@@ -51,6 +51,10 @@ class _Run:
             raise refuse("mode", f"{model.name} makes no tokens; prefill and decode are for decoders")
         if parallel.interleave != 1:
             raise refuse("parallel.interleave", "inference has no interleaved stages")
+        if parallel.whole_experts and parallel.expert_chips > parallel.ep:
+            raise refuse(
+                "parallel.whole_experts", "inference cuts experts among chips that share a tensor or a sequence"
+            )
         if "linear" in model.attention.kinds and parallel.cp > 1:
             raise refuse("parallel.cp", "linear attention keeps one state a sequence, of which chips have no parts")
         for each in inference.passes:

@@ -52,7 +52,7 @@ def transformer_stack(model: Transformer, parallel: Parallel, asked: Asked) -> S
     shapes = replace(shapes, dropless=asked.dropless, one_hot=asked.one_hot, biased=asked.biased)
     kept = asked.megatron and asked.recompute == "selective"
     shapes = replace(shapes, fuses_qkv=asked.megatron, keeps_attended=kept)
-    several = model.moe is not None and model.moe.experts > parallel.ep > 1
+    several = model.moe is not None and model.moe.experts > parallel.expert_chips > 1
     shapes = replace(shapes, by_experts=asked.megatron and several and parallel.expert_nodes == 1)
     sizes = sizes_of(model, parallel, asked.batch, seq)
 

@@ -70,7 +70,7 @@ def buffers(
     found = []
     for group, sharded, data in (
         ("dense", layout.tensor, layout.data),
-        ("expert", layout.experts + layout.tensor, layout.expert_data),
+        ("expert", layout.experts + layout.expert_tensor, layout.expert_data),
     ):
         members = tuple(tensor for of, tensor in weights if of == group)
         if not members:
