@@ -27,6 +27,7 @@ from unittest import mock
 
 import pytest
 from hypothesis import settings
+from typer.main import get_command
 
 # The first case of a law pays for late imports, and a loaded machine is no defect: laws have no deadline.
 settings.register_profile("same", deadline=None, derandomize=True, database=None)
@@ -68,6 +69,14 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with mock.patch.dict(os.environ), mock.patch(OWN_FLAGS, return_value=FLAGS):
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = str(run / "bytecode")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_command() -> Iterator[None]:
+    """The command is made of its functions' signatures once, not for each of thousands of calls in one process."""
+    made = cache(get_command)
+    with mock.patch("typer.main.get_command", made), mock.patch("typer.testing._get_command", made):
         yield
 
 
