@@ -50,10 +50,16 @@ class Home:
     blocks: list[Place] = field(default_factory=list)
 
     def nearest(self, place: Place) -> Place:
-        """The one that shares most with a place; the first of equals."""
+        """The one that shares most with a place, and of those one beside it rather than around it: what a block carries is
+        also what it took in, which has no rounds of its own; the first of equals."""
         if len(self.blocks) == 1:
             return self.blocks[0]
-        return max(self.blocks, key=lambda block: (in_common(block, place), bool(block)))
+
+        def near(block: Place) -> tuple[int, bool]:
+            shared = in_common(block, place)
+            return shared, len(block) > shared
+
+        return max(self.blocks, key=near)
 
 
 def in_common(one: Place, other: Place) -> int:

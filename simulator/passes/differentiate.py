@@ -7,8 +7,8 @@ parts of h (`part`) are put one behind the other by a kernel, as autograd does b
 Gradients that are partial sums are added up over their axes where they are those of activations, before anything uses
 them; those of weights are left as they are, for whoever steps the weights.
 Recomputation: ops in `recompute` are run again in the backward pass, right before what needs them, marked
-`recompute=true`; then only what they take in is kept. Ops in `whole` are run again at the beginning of the backward pass of
-their block, with all that they are made of, though nothing there reads them.
+`recompute=true`; then only what they take in is kept. Ops in `whole` are run again where their own backward pass begins,
+with all that they are made of, though nothing there reads them.
 Law: backward matmuls cost twice their forward ones; recomputing changes no gradient and adds its ops' FLOPs alone.
 Source: Griewank and Walther 2008; Chen et al. 2016 for recomputation.
 """
@@ -114,11 +114,15 @@ class _Walk:
         self.names.update(self.made)
         self.needed = self._leading(items)
         self.users = Counter(tensor for item in items for tensor in _taken_in(item))
-        self.out += [op for name in self.made if name in self.whole for op in self._to_its_end(name)]
         for item in reversed(items):
             if isinstance(item, Repeat):
                 self._block(item)
-            elif item.name in self.needed and item.name in self.parts:
+                continue
+            if self.whole and item.name in self.whole:
+                if item.name in self.parts:
+                    self._gathered(item.name, weights=True)  # the last of what comes before
+                self.out += self._to_its_end(item.name)
+            if item.name in self.needed and item.name in self.parts:
                 self._op(item)
         ends = {name: self._gathered(name, weights=True) for name in self._ends()}
         return Gradients(tuple(self.out), ends, self.stands_for, self.remade)

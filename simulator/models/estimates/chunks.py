@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from simulator.passes.pipeline.schedules import Pass
 from simulator.passes.sharding.collective_matmul import in_pieces
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ChunkSort:
     """A chunk, and its step as sections without sizes."""
 
@@ -70,6 +71,22 @@ class ChunkSort:
     def _behind(self, names: Iterable[str]) -> tuple[int, ...]:
         """The slots of what is made, behind what may be a view of it."""
         return tuple(slot for name in names for slot, _ in self.structure.refs(name))
+
+    @cached_property
+    def fetched_by_layer(self) -> Mapping[int, int]:
+        """The slots of what the first layers of passes fetch, and in which layer of a round each stands."""
+        layers = self.chunk.pace.layers
+        return {self.structure.slot(name): layers.get(name, 0) for name in self.structure.chunk.paced}
+
+    @cached_property
+    def layers_of_rounds(self) -> Mapping[int, int]:
+        """By the slot of what rounds of several layers end in, how many those are."""
+        return {self.structure.slot(end): len(ends) for end, ends in self.chunk.pace.ends.items()}
+
+    @cached_property
+    def layer_ends(self) -> frozenset[int]:
+        """The slots of what layers end in that are not the last of their round."""
+        return frozenset(self.structure.slot(name) for ends in self.chunk.pace.ends.values() for name in ends[:-1])
 
     @property
     def reductions(self) -> frozenset[str]:

@@ -169,6 +169,7 @@ class _Walks:
         # whether what later passes wait for is made in the queue beside compute
         made = {name for name, queue in _queues(rows).items() if queue == beside}
         self._holds_up = bool(sort.reductions) and sort.reductions <= made
+        self._left = sort.structure.slot(LEFT)
         self._slots = len(sort.structure.slots)
 
     def one(self, name: str, serial: float) -> Pass:
@@ -187,7 +188,7 @@ class _Walks:
 
     def _from_beside(self) -> Walk:
         """From when the queue beside compute is free: what passes before have left is there if that is where it is made."""
-        ready = (self._sort.structure.slot(LEFT),) if self._holds_up else ()
+        ready = (self._left,) if self._holds_up else ()
         return Walk.of(self._slots, ready=ready, queues=(self._beside,))
 
     def last(self, name: str, found: Pass, serial: float, ends: bool) -> Pass:

@@ -56,7 +56,8 @@ class Stretch:
     """Kernels that run `count` times, as places and prices. `carry`: (slot at the start of a round, slot at the end of the
     one before); `enters`: (slot at the start of the first round, slot before the block) where those are not the same;
     `block`: whether they are rounds of a block. `alone`: the work of those kernels of a round that send nothing, `sends`:
-    which the others are. `ahead`: of how many rounds before or after its own a kernel keeps something at the most."""
+    which the others are. `ahead`: of how many rounds before or after its own a kernel keeps something at the most, or, less
+    two, waits for it."""
 
     places: tuple[Place, ...]
     prices: tuple[Price, ...]
@@ -214,7 +215,7 @@ class Binder:
             around = structure.around(line) if line.group else ALONE
             places += _places(structure, line, around, self._line(structure, line).kernels)
             same.append((line.number, around, *map(structure.types.get, _behind(around))))
-        ahead = max((abs(offset or 0) for place in places for _, offset in place.keeps), default=0)
+        ahead = max(_furthest(place.keeps for place in places), _furthest(place.asks for place in places) - 2)
         return _Placed(self._known.numbers.setdefault(tuple(same), len(self._known.numbers)), tuple(places), ahead)
 
     def _columns(self, structure: Structure, lines: Lines) -> _Columns:
@@ -302,6 +303,11 @@ class _Sizes(dict[_Dim, tuple[int, int]]):
     def of(self, dims: Sequence[_Dim]) -> tuple[tuple[int, int], ...]:
         """Those of some dims."""
         return tuple(map(self.__getitem__, dims))
+
+
+def _furthest(refs: Iterable[Iterable[Ref]]) -> int:
+    """How many rounds before or after its own something is asked for, at the most."""
+    return max((abs(offset or 0) for each in refs for _, offset in each), default=0)
 
 
 def _behind(around: Around) -> Iterable[str]:

@@ -23,6 +23,7 @@ from simulator.models.steps.offloading.optimizer import stepped_from_host
 from simulator.models.steps.parts import Part
 from simulator.models.steps.pytorch.pools import outside_of_blocks
 from simulator.models.steps.roles import step_roles
+from simulator.models.steps.rounds.layers import pace_of_layers
 from simulator.models.steps.saved.kept import kept_by_blocks
 from simulator.models.steps.storage.buffer import Buffer, size_of
 from simulator.models.steps.storage.held_back import Group, HeldBack, held_back
@@ -31,7 +32,7 @@ from simulator.models.steps.storage.tied import Tie
 from simulator.passes.differentiate import differentiate
 from simulator.passes.pipeline.chunks import Left, PipelineChunk
 from simulator.passes.pipeline.halves import split_backward
-from simulator.passes.pipeline.paces import fetches_in, in_turn, pace_before, pace_of, paced_in, waiting
+from simulator.passes.pipeline.paces import fetches_in, waiting
 from simulator.passes.pipeline.schedules import Pass
 from simulator.passes.pipeline.step import room_for
 
@@ -93,8 +94,9 @@ class Chunk:
             moved = activations_on_host(self.forward, self.back)
             self.forward, self.back, self.fetched = moved.forward, moved.back, moved.fetched
         self.ends = Ends(takes, makes, gives, None if is_last else seed)
-        self._fetches = fetches_in((*self.forward, *self.back.items), self.fetched, self._gathered_late())
-        self.forward = in_turn(self.forward, self._fetches, stored.parallel.prefetch)
+        fetches = fetches_in((*self.forward, *self.back.items), self.fetched, self._gathered_late())
+        self.pace = pace_of_layers(parts, self.back, self.fetched, fetches, stored.parallel.prefetch)
+        self.forward = self.pace.in_turn(self.forward)
 
     @property
     def buffers(self) -> list[Buffer]:
@@ -158,9 +160,8 @@ class Chunk:
     def backward(self, last: bool) -> list[Op | Repeat]:
         """The backward pass of a microbatch, each part's gradients collected where they are complete, and reduced where
         sums are: behind the last microbatch, or behind each."""
-        ahead = self.stored.parallel.prefetch
-        passed = in_turn(self.back.items, self._fetches, ahead)
-        items = [self._prefetched(item) if isinstance(item, Repeat) else item for item in passed]
+        passed = self.pace.in_turn(self.back.items)
+        items = [self.pace.within(item) if isinstance(item, Repeat) else item for item in passed]
         for buffer in self.buffers:
             ops, packed = self.stored.collected(buffer, self.back.of, self.added)
             more, _ = self.stored.finished(buffer, packed, last and not self.stored.waits(buffer))
@@ -171,16 +172,6 @@ class Chunk:
         """The names of stored weights that are gathered only when they are needed."""
         return frozenset(self.stored.owned(buffer).name for buffer in self.buffers if self.stored.gathers_late(buffer))
 
-    def _prefetched(self, block: Repeat) -> Repeat:
-        """A block of the backward pass whose gathers of weights, and fetching of activations, wait for the rounds before, as
-        in the forward pass."""
-        end = next(iter(dict(block.carry).values()))
-        waits = f"{end}@round+{self.stored.parallel.prefetch + 1}"
-        items = (
-            op.waiting_for([waits]) if isinstance(op, Op) and op.name in self._fetches else op for op in block.items
-        )
-        return replace(block, items=tuple(items))
-
     def held_back(self, items: Sequence[Op | Repeat]) -> HeldBack:
         """Items in which the gradients of weights are made, held back so that those of no more than two parts are there at
         once, or of one, where nothing goes on beside what reduces them; as they are where gradients are not thrown away
@@ -190,14 +181,19 @@ class Chunk:
             return HeldBack(tuple(one_after_another(items, self._reductions, inside)))
         groups = []
         for part in reversed(self.parts):
-            late = [buffer for buffer in part.buffers if self.stored.sums_late(buffer)]
-            weights = {weight.name for buffer in late for weight in buffer.weights}
-            named = {name for name, of in self.back.stands_for.items() if of in weights}
+            layers = [[buffer for buffer in mine if self.stored.sums_late(buffer)] for mine in reversed(part.layers)]
+            late = [mine for mine in layers if mine]
             if late:
-                named |= {self.back.of[name].name for name in weights}
-                reduced = tuple(self.stored.reduction(buffer) for buffer in late)
-                groups.append(Group(frozenset(named), reduced, part.rounds))
+                gradients = tuple(map(self._gradients_of, late))
+                reduced = tuple(tuple(map(self.stored.reduction, mine)) for mine in late)
+                groups.append(Group(gradients, reduced, part.rounds))
         return held_back(items, groups)
+
+    def _gradients_of(self, buffers: Sequence[Buffer]) -> frozenset[str]:
+        """The names of the gradients of some buffers' weights, and of parts of them."""
+        weights = {weight.name for buffer in buffers for weight in buffer.weights}
+        named = {name for name, of in self.back.stands_for.items() if of in weights}
+        return frozenset(named | {self.back.of[name].name for name in weights})
 
     @property
     def _reductions(self) -> frozenset[str]:
@@ -215,9 +211,8 @@ class Chunk:
         last_pass: dict[Pass, Items] = {"backward": last_held.items}
         if splits:
             last_pass = {"backward": tuple(last), "weights": last_held.items}
-        ahead = self.stored.parallel.prefetch
         paced = self.paced
-        paces: dict[Pass, Left] = {"forward": pace_of(self.forward, ahead), "backward": pace_of(self.back.items, ahead)}
+        paces: dict[Pass, Left] = {"forward": self.pace.of(self.forward), "backward": self.pace.of(self.back.items)}
         return PipelineChunk(
             forward=self.forward,
             backward=tuple(plain) if splits else held.items,
@@ -240,22 +235,22 @@ class Chunk:
     @property
     def paced(self) -> frozenset[str]:
         """The names of what the first blocks of passes fetch: weights that are gathered late, activations from the host."""
-        return paced_in(self.forward, self._fetches) | paced_in(self.back.items, self._fetches)
+        return self.pace.first(self.forward) | self.pace.first(self.back.items)
 
     def behind_forward(self, backward: Items) -> Items:
         """A backward pass right behind the forward pass, which what it fetches waits for."""
-        return waiting(backward, self.paced, pace_of(self.forward, self.stored.parallel.prefetch))
+        return waiting(backward, self.paced, self.pace.of(self.forward))
 
     def between_rounds(self) -> Items:
         """The forward pass in a block whose every round is a microbatch: what it fetches waits for the round before."""
-        return waiting(self.forward, self.paced, pace_before(self.back.items, self.stored.parallel.prefetch))
+        return waiting(self.forward, self.paced, self.pace.before(self.back.items))
 
     def behind_others(self, items: Items, names: Mapping[str, str]) -> Items:
         """Items behind such a block, in which those of the pass have other `names`: a forward pass waits for the last round
         of that."""
         made = {op.name for op in every_op(self.forward)}
         paced = [names[name] for name in self.paced if name in made and name in names]
-        return waiting(items, paced, pace_of(self.back.items, self.stored.parallel.prefetch))
+        return waiting(items, paced, self.pace.of(self.back.items))
 
     def _split(self, items: Sequence[Op | Repeat]) -> tuple[list[Op | Repeat], list[Op | Repeat]]:
         return split_backward(
@@ -286,11 +281,13 @@ class Chunk:
         norms = self._norms(items, found, whole) or whole
         clip = partial(clipped, stored=self.stored, norms=norms if self.optimizer.clips else [])
         for part in self.parts:
-            steps = over_all(part.buffers, found, clip)
-            for buffer in part.buffers:
-                awaited = [*norms, *(op.name for op in exchanged.get(buffer.name, ())[-1:])]
-                step = self.stored.stepped(buffer, found[buffer.name], self.optimizer.kind, awaited)
-                steps += stepped_from_host(step) if "optimizer" in self.stored.offload else [step]
+            steps: list[Op] = []
+            for buffers in part.layers:
+                steps += over_all(buffers, found, clip)
+                for buffer in buffers:
+                    awaited = [*norms, *(op.name for op in exchanged.get(buffer.name, ())[-1:])]
+                    step = self.stored.stepped(buffer, found[buffer.name], self.optimizer.kind, awaited)
+                    steps += stepped_from_host(step) if "optimizer" in self.stored.offload else [step]
             items += part.for_each(steps)
         if self.held:
             # whoever reads it last keeps it so long
@@ -316,7 +313,8 @@ class Chunk:
         for part in self.parts:
             squares = [self.stored.squared(buffer, summed[buffer.name]).waiting_for(after) for buffer in part.buffers]
             items += part.for_each(squares)
-            for op in squares:
+            # those of all layers are added up on a chip: one number for each set of axes is what chips bring together
+            for op in {op.output.partial: op for op in squares}.values():
                 awaited.append(op.name)
                 if op.output.partial:
                     whole = replace(op.output, name=f"{op.name}s", partial="")

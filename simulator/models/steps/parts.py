@@ -6,11 +6,11 @@ and the head behind the last. Without a pipeline there is one chunk, the whole m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
-from simulator.graph.items import Dim, Items, Op, Repeat, Tensor
+from simulator.graph.items import Dim, Items, Op, Repeat, Tensor, reference
 from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, runs
 from simulator.models.description import Transformer
@@ -19,10 +19,12 @@ from simulator.models.steps.buffers import Stored
 from simulator.models.steps.ends.images import image_ops
 from simulator.models.steps.ends.losses import LossFormat, model_loss, model_outputs
 from simulator.models.steps.ends.tokens import embedding_ops
+from simulator.models.steps.recomputing.rules import kept_of, recomputed
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.storage.buffer import Buffer, buffers
 from simulator.models.steps.writer import Writer
 from simulator.passes.differentiate import Remake
+from simulator.passes.pipeline.paces import layer_before
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -33,7 +35,7 @@ class Part:
     ops are one kernel, whose memory is taken by what is no activation, and what is made again in another way. `returns`:
     what the model hands to whoever called it, in the part that ends in a loss. `kept`: what is kept for the backward pass
     even if nothing there reads it. `whole`: what ends the blocks that are run again to their end. `tied`: the weight that is
-    the same as one of another chunk."""
+    the same as one of another chunk. `ends`: what each layer of a round ends in, where blocks repeat."""
 
     items: Items
     buffers: tuple[Buffer, ...]
@@ -46,6 +48,14 @@ class Part:
     tied: Tensor | None = None
     kept: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
+    ends: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> list[Sequence[Buffer]]:
+        """Its buffers, those of each layer of a round by themselves."""
+        if len(self.ends) < 2:
+            return [self.buffers]
+        return [tuple(mine) for _, mine in groupby(self.buffers, key=lambda buffer: buffer.layer)]
 
     @property
     def rounds(self) -> int | str | None:
@@ -243,106 +253,40 @@ class PartMaker:
             taken = replace(x, name=f"x{own}{self.where.suffix}")
             before.append(Op(taken, "view", (x,)))
             x = taken
-        streams = [x]
+        streams, found = [x], list[Buffer]()
+        layers: list[Sequence[Op]] = []
         for at, block in enumerate(run.blocks):
-            alone = len(run.blocks) == 1
-            write.suffix = own + ("" if alone else _LETTERS[at]) + self.where.suffix
+            letter = "" if len(run.blocks) == 1 else _LETTERS[at]
+            write.suffix = own + letter + self.where.suffix
+            begin, known = len(write.ops), len(write.weights)
             streams.append(block_ops(write, self.shapes, block, streams[-1], "y" if at == len(run.blocks) - 1 else "z"))
-        name = f"L{own}{self.where.mark}"
-        found = buffers(name, write.weights, self.stored.parallel, self.sizes, repeated=True)
-        late = f"{streams[-1].name}@round-{self.stored.parallel.prefetch + 1}"
-        views = [op for buffer in found for op in self.stored.views(buffer, late)]
+            layers.append(write.ops[begin:])
+            name, weights = f"L{own}{letter}{self.where.mark}", write.weights[known:]
+            mine = buffers(name, weights, self.stored.parallel, self.sizes, repeated=True)
+            found += (replace(each, layer=at) for each in mine)
+        ends = tuple(stream.name for stream in streams[1:])
+        items = [op for at, ops in enumerate(layers) for op in (*self._views(found, at, ends), *ops)]
         again = frozenset().union(*(self.stored.late_names(buffer) for buffer in found))
         again |= write.cast_weights | self._gathered_again(write.ops) | frozenset(write.remakes)
-        kept = _kept(write.ops, recompute)
-        again |= _recomputed(write.ops, recompute, {stream.name for stream in streams} | kept)
-        block_item = Repeat(run.repeat, (*views, *write.ops), ((x.name, streams[-1].name),))
+        kept = frozenset().union(*(kept_of(ops, recompute) for ops in layers))
+        held = {stream.name for stream in streams} | kept
+        again = again.union(*(recomputed(ops, recompute, held) for ops in layers))
+        block_item = Repeat(run.repeat, tuple(items), ((x.name, ends[-1]),))
         made = streams[-1]
         # a compiler keeps nothing that the backward pass does not read
         kept = kept if write.eager else frozenset()
-        part = Part((*before, block_item), found, made, again, tuple(write.fuse), write.roles, write.remakes, kept=kept)
+        part = Part((*before, block_item), tuple(found), made, again, tuple(write.fuse), write.roles, write.remakes)
         # Megatron-LM's function runs a layer again to its end; PyTorch's stops behind the last that is read
         to_its_end = recompute == "whole" or (recompute == "full" and self.stored.megatron)
-        return replace(part, whole=frozenset(each.name for each in streams[1:])) if to_its_end else part
+        return replace(part, kept=kept, ends=ends, whole=frozenset(ends) if to_its_end else frozenset())
+
+    def _views(self, found: Sequence[Buffer], layer: int, ends: Sequence[str]) -> list[Op]:
+        """The weights of a layer of a round, whose layers end in `ends`; gathered late as many layers ahead as is said."""
+        end, rounds = layer_before(len(ends), layer, self.stored.parallel.prefetch + 1)
+        late = reference(ends[end], rounds)
+        return [op for buffer in found if buffer.layer == layer for op in self.stored.views(buffer, late)]
 
 
 def _weight(part: Part, name: str) -> Tensor:
     """A weight of a part, by what it is called in every chunk."""
     return next(each for buffer in part.buffers for each in buffer.weights if each.name.startswith(name))
-
-
-def _recomputed(ops: Sequence[Op], recompute: str, kept: Collection[str]) -> frozenset[str]:
-    """What of a block is run again in the backward pass: nothing, attention, what is light, or all but what blocks take in
-    and is kept."""
-    if recompute == "selective":
-        return frozenset(op.name for op in ops if op.kind in _ATTENTION)
-    if recompute == "light":
-        return frozenset(_light(ops))
-    if recompute in ("full", "whole", *_KEEPING):
-        return frozenset(op.name for op in ops if op.name not in kept)
-    return frozenset()
-
-
-def _light(ops: Sequence[Op]) -> Iterator[str]:
-    """Norms of the stream and what activates, with what puts its clamped halves beside each other (Megatron-LM's modules
-    layernorm, which has the two norms of a block and none of heads or of latents, and moe_act)."""
-    made = {
-        op.name for op in ops if op.kind in _ACTIVATES or (op.kind in _NORMS and op.output.dims[-1].size == "model")
-    }
-    yield from made
-    yield from (op.name for op in ops if op.kind == "copy" and op.inputs[0].name in made)
-
-
-def _kept(ops: Sequence[Op], recompute: str) -> frozenset[str]:
-    """What is kept of a block by a rule of its own."""
-    return frozenset(_KEEPING[recompute](ops)) if recompute in _KEEPING else frozenset()
-
-
-def _alternate(ops: Sequence[Op]) -> Iterator[str]:
-    """By the kind of its ops: attention, what was scattered over chips, and every second matmul, from the first one on."""
-    yield from [op.name for op in ops if op.kind == "matmul"][::2]
-    yield from (op.name for op in ops if op.kind in (*_ATTENTION, "reduce_scatter"))
-
-
-def _projected(ops: Sequence[Op]) -> Iterator[str]:
-    """What matmuls make that stand before attention: queries, keys and values."""
-    attention = next((at for at, op in enumerate(ops) if op.kind in _ATTENTION), 0)
-    yield from (op.name for op in ops[:attention] if op.kind == "matmul")
-
-
-def _attended(ops: Sequence[Op]) -> Iterator[str]:
-    """The same, and what attention makes of them."""
-    yield from _projected(ops)
-    yield from (op.name for op in ops if op.kind in _ATTENTION)
-
-
-def _joined(ops: Sequence[Op]) -> Iterator[str]:
-    """What the matmul behind attention makes, and its sum over chips."""
-    attention = next((at for at, op in enumerate(ops) if op.kind in _ATTENTION), len(ops))
-    made = next((op.name for op in ops[attention:] if op.kind == "matmul"), "")
-    yield from (op.name for op in ops if op.name == made)
-    yield from (op.name for op in ops if op.kind in _SUMS and op.inputs[0].name == made)
-
-
-def _surrounded(ops: Sequence[Op]) -> Iterator[str]:
-    """What matmuls in front of attention make, and the one behind it."""
-    yield from _projected(ops)
-    yield from _joined(ops)
-
-
-_ATTENTION = ("attention", "attention_block")
-
-_SUMS = ("reduce_scatter", "all_reduce")
-
-_NORMS = ("rms_norm", "layer_norm")
-
-_ACTIVATES = ("swiglu", "gelu", "relu", "clamp")
-
-_KEEPING = {
-    "alternate": _alternate,
-    "projected": _projected,
-    "attended": _attended,
-    "joined": _joined,
-    "surrounded": _surrounded,
-}
-"""Of rules by which all of a block is recomputed but something: what they keep."""

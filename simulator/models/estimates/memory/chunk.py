@@ -101,19 +101,28 @@ class Holdings:
             gives=sort.gives(name),
             stays=sort.stays(name),
             fetched=fetched,
-            ahead=sort.chunk.stored.parallel.prefetch,
+            ahead=sort.chunk.pace.ahead,
+            ends=sort.layer_ends,
         )
 
 
 def _fetched(sort: ChunkSort, name: str, rows: Mapping[Key, Rows]) -> tuple[int, ...]:
-    """The slots of what the pass behind one fetches before that is over: what the first rounds of its first block do."""
+    """The slots of what the pass behind one fetches before that is over: what its first layers do."""
     behind = {"forward": "backward", "backward": "forward"}.get(name)
-    block = next((stretch for stretch in rows[behind, False] if stretch.block), None) if behind else None
-    if block is None or not sort.structure.chunk.paced:
+    layers = sort.fetched_by_layer
+    if behind is None or not layers:
         return ()
-    paced = {sort.structure.slot(each) for each in sort.structure.chunk.paced}
-    made = tuple(slot for place in block.places for slot in place.makes[: place.written] if slot in paced)
-    return made * min(sort.chunk.stored.parallel.prefetch + 1, block.count)
+    found: list[Sequence[int]] = []
+    for stretch in rows[behind, False]:
+        made = [slot for place in stretch.places for slot in place.makes[: place.written] if slot in layers]
+        if not stretch.block or not made:
+            continue
+        ends = [end for _, end in stretch.carry]
+        count = next((sort.layers_of_rounds[end] for end in ends if end in sort.layers_of_rounds), 1)
+        mine = [[slot for slot in made if layers[slot] == layer] for layer in range(count)]
+        left = sort.chunk.pace.ahead + 1 - len(found)
+        found += (mine * min(stretch.count, -(-left // count)))[:left]
+    return tuple(slot for slots in found for slot in slots)
 
 
 def _named(middle: Sequence[Move], whole: Sequence[Move]) -> dict[Key, Move]:

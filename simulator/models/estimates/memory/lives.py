@@ -37,8 +37,8 @@ _NEVER = -1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """A section to walk through: its name and rows, the slots of what it takes in, of what it gives on, and of what it makes
-    that stays to the end and beyond, whoever reads it. `fetched`: the slots of what the pass behind it fetches when its last
-    block is `ahead` rounds before its end."""
+    that stays to the end and beyond, whoever reads it. `fetched`: the slots of what the pass behind it fetches when it is
+    `ahead` layers before the end of its last block; `ends`: the slots of what layers end in within rounds."""
 
     name: str
     rows: Rows
@@ -47,6 +47,7 @@ class Part:
     stays: tuple[int, ...] = ()
     fetched: tuple[int, ...] = ()
     ahead: int = 0
+    ends: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +98,7 @@ def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
     bounds, since, staying = [0], [], set[int]()
     for part in parts:
         since.append(len(walk.slot))
-        walk.enter()
+        walk.enter(part.ends)
         for slot in part.takes:
             walk.make(slot, computes=False, begin=walk.step)
         for stretch in part.rows:
@@ -155,6 +156,7 @@ class _Walk:
         self._leaves: list[int] = []
         self._since = 0
         self._ends: list[int] = []
+        self._inner: frozenset[int] = frozenset()
         self.last: list[int] = []
         self.sure_first: list[int] = []
         self.sure_last: list[int] = []
@@ -213,8 +215,6 @@ class _Walk:
         for start, behind in stretch.enters:
             if behind in self.now:
                 self.now[start] = self.now[behind]
-        if stretch.block:
-            self._ends.clear()
         for done, turn in enumerate(turns):
             self._is_middle = turn == middle
             for start, end in stretch.carry:
@@ -233,6 +233,8 @@ class _Walk:
                 self._grown(place, read)
                 self._moved(place, read, name)
                 self.step += 1
+                if self._inner and not self._inner.isdisjoint(place.makes):
+                    self._ends.append(self.step)
             if stretch.block:
                 self._ends.append(self.step)
             if self._is_middle:
@@ -268,14 +270,15 @@ class _Walk:
                 if self.sure_first[number] == _NEVER:
                     self.sure_first[number] = self.step
 
-    def enter(self) -> None:
-        """A part begins: nothing of it is done before."""
+    def enter(self, ends: frozenset[int]) -> None:
+        """A part begins, with some ends of layers: nothing of it is done before."""
+        self._inner = ends
         self._since = self.step
         self._free.clear()
         self._ends.clear()
 
     def fetch(self, slots: Iterable[int], ahead: int) -> None:
-        """The pass behind the part fetches something when the last block of that is so many rounds before its end."""
+        """The pass behind the part fetches something when that is so many layers before its end."""
         begin = self._ends[-1 - min(ahead, len(self._ends) - 1)] if self._ends else max(self._since, self.step - 1)
         for slot in slots:
             known = self.now.get(slot)

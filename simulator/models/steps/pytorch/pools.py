@@ -46,15 +46,19 @@ def _flats(parts: Sequence[Part], stored: Stored) -> float:
     """Bytes of the two largest flat buffers that follow each other: the root's, then one for each block."""
     root, blocks = 0.0, list[float]()
     for part in parts:
-        nbytes = sum(
-            _elements(buffer, stored) * DTYPE_BYTES[buffer.dtype] for buffer in part.buffers if stored.is_shared(buffer)
-        )
+        layers = [_bytes(buffers, stored) for buffers in part.layers]
         if part.rounds is None:
-            root += nbytes
+            root += sum(layers)
         else:
-            blocks += [nbytes] * min(2, int(part.rounds))
+            blocks += layers * min(2, int(part.rounds))
     order = [root, *blocks]
     return max((one + other for one, other in pairwise(order)), default=root)
+
+
+def _bytes(buffers: Sequence[Buffer], stored: Stored) -> float:
+    """Bytes of some buffers that are gathered, whole on a chip."""
+    shared = (buffer for buffer in buffers if stored.is_shared(buffer))
+    return sum(_elements(buffer, stored) * DTYPE_BYTES[buffer.dtype] for buffer in shared)
 
 
 def _shares(part: Part, stored: Stored) -> float:

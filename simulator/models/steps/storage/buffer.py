@@ -24,7 +24,7 @@ class Buffer:
     """The weights of one group of a part. `name`: of the part; `sharded`: the axes over which a chip has its own
     weights; `data`: those over which it is shared out, and gradients summed; `copies`: those over which gradients
     are summed, too, and nothing is shared out; `size`: elements over all chips of `sharded`; `repeated`: whether
-    there is one for each round of a block."""
+    there is one for each round of a block; `layer`: of which of the layers of a round, where these are several."""
 
     name: str
     weights: tuple[Tensor, ...]
@@ -33,6 +33,7 @@ class Buffer:
     copies: str
     size: int
     repeated: bool
+    layer: int = 0
 
     @property
     def sums(self) -> str:

@@ -1,11 +1,12 @@
 """Backward passes that are held back, so that the gradients of no more than two groups are there at once.
 
-Model: the weights of a part of a model (of a block: in one of its rounds) are a group. With ZeRO-2 and 3 their gradients
-are made, reduced over data-parallel chips and thrown away together. One group is filled while the one before it is sent:
-the first kernel that makes gradients of a group waits until those of the group two before it are reduced, in whichever
-microbatch, or chunk of the stage, that was. So where reducing is slower than computing, compute waits, and gradients do
-not pile up. Blocks say it of themselves by rounds. Of the two rounds that come first the second waits for the part before;
-that is said of the last kernel that makes gradients in a round: in the first round it runs right before the second.
+Model: the weights of a part of a model (of a block: those of each layer of one of its rounds) are a group. With ZeRO-2
+and 3 their gradients are made, reduced over data-parallel chips and thrown away together. One group is filled while the
+one before it is sent: the first kernel that makes gradients of a group waits until those of the group two before it are
+reduced, in whichever microbatch, or chunk of the stage, that was. So where reducing is slower than computing, compute
+waits, and gradients do not pile up. Blocks say it of themselves by rounds. Of the two layers that come first the second
+waits for the part before; that is said of the last kernel that makes gradients in the first one: it runs right before the
+second.
 Assumes: nothing of how frameworks go about it but that. FSDP waits a little sooner, when a group is whole, before it is
 packed for sending, and DeepSpeed when a bucket is full, however many groups are in it.
 Source: PyTorch, torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py (`post_backward`: the current stream waits for
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from simulator.graph.items import Items, Op, Repeat, Round, every_op, reference
 from simulator.ops.registry import find_kind
 from simulator.passes.pipeline.chunks import Left
+from simulator.passes.pipeline.paces import layer_before
 
 AT_ONCE = 2
 """Groups whose gradients are there at once."""
@@ -49,12 +51,30 @@ class Reduced:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A part whose gradients are thrown away once they are reduced: the names of its gradients and of what is made of them,
-    those of its reductions, and the rounds of its block, if it has one."""
+    """A part whose gradients are thrown away once they are reduced: of each layer of its rounds, in the order of the
+    backward pass, the names of its gradients and of what is made of them, and those of its reductions; and the rounds of
+    its block, if it has one."""
 
-    gradients: frozenset[str]
-    reduced: tuple[str, ...]
+    gradients: tuple[frozenset[str], ...]
+    reduced: tuple[tuple[str, ...], ...]
     rounds: int | str | None
+
+    @property
+    def layers(self) -> int | None:
+        """How many layers it has in all; None where that is not known."""
+        return len(self.reduced) * self.rounds if isinstance(self.rounds, int) else None
+
+    @property
+    def last(self) -> list[Reduced]:
+        """What of it is reduced last, as much as later ones wait for."""
+        if self.rounds is None:
+            return [Reduced(names) for names in self.reduced]
+        found = []
+        for back in range(AT_ONCE):
+            number, layer = divmod(back, len(self.reduced))
+            if not isinstance(self.rounds, int) or number < self.rounds:
+                found.append(Reduced(self.reduced[-1 - layer], number))
+        return found[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +106,18 @@ def held_back(items: Sequence[Op | Repeat], groups: Sequence[Group]) -> HeldBack
         at = _place_of(found, group)
         item = found[at]
         inside = list(item.items) if isinstance(item, Repeat) else found
-        makers = _makers(inside, group.gradients)
+        makers = [_makers(inside, gradients) for gradients in group.gradients]
         if isinstance(item, Repeat):
-            rounds = [f"{name}@round+{AT_ONCE}" for name in group.reduced]
-            _wait(inside, makers[:1], before, AT_ONCE, awaits, rounds)
-            _wait(inside, makers[-1:], before, AT_ONCE - 1, awaits)
+            for layer, mine in enumerate(makers):
+                _wait_in_round(inside, mine[:1], group, layer)
+            _wait(inside, makers[0][:1], before, AT_ONCE, awaits)
+            if group.layers != 1:
+                _wait(inside, makers[0][-1:], before, AT_ONCE - 1, awaits)
             found[at] = replace(item, items=tuple(inside))
-            last = group.rounds if isinstance(group.rounds, int) else AT_ONCE
-            before += [Reduced(group.reduced, each) for each in reversed(range(min(last, AT_ONCE)))]
         else:
             # a weight that two parts have in common has some of its gradient before
-            _wait(inside, [each for each in makers if each > behind][:1], before, AT_ONCE, awaits)
-            before.append(Reduced(group.reduced))
+            _wait(inside, [each for each in makers[0] if each > behind][:1], before, AT_ONCE, awaits)
+        before += group.last
         behind = at
     return HeldBack(tuple(found), awaits, tuple(before[-AT_ONCE:]))
 
@@ -123,7 +143,8 @@ def _references(left: Left) -> list[str]:
 
 def _place_of(items: Sequence[Op | Repeat], group: Group) -> int:
     """Where the last of the reductions of a group stands, or the block in which they stand."""
-    return max(at for at, item in enumerate(items) if any(op.name in group.reduced for op in every_op((item,))))
+    names = {name for mine in group.reduced for name in mine}
+    return max(at for at, item in enumerate(items) if any(op.name in names for op in every_op((item,))))
 
 
 def _makers(items: Sequence[Op | Repeat], gradients: Collection[str]) -> list[int]:
@@ -141,21 +162,23 @@ def _makers(items: Sequence[Op | Repeat], gradients: Collection[str]) -> list[in
     return sorted(found)
 
 
-def _wait(
-    items: list[Op | Repeat],
-    makers: Sequence[int],
-    before: Sequence[Reduced],
-    back: int,
-    awaits: dict[str, int],
-    more: Sequence[str] = (),
-) -> None:
-    """An op, if there is one, waits for the group so many before its own; for `more` in any case."""
+def _wait_in_round(items: list[Op | Repeat], makers: Sequence[int], group: Group, layer: int) -> None:
+    """An op, if there is one, of a layer of a round waits for the layer of its part that is so many before its own."""
     for at in makers:
         op = items[at]
         assert isinstance(op, Op)
-        names = list(more)
+        before, rounds = layer_before(len(group.reduced), layer, AT_ONCE, reverse=True)
+        items[at] = op.waiting_for([reference(name, rounds) for name in group.reduced[before]])
+
+
+def _wait(
+    items: list[Op | Repeat], makers: Sequence[int], before: Sequence[Reduced], back: int, awaits: dict[str, int]
+) -> None:
+    """An op, if there is one, waits for the group so many before its own."""
+    for at in makers:
+        op = items[at]
+        assert isinstance(op, Op)
         if back <= len(before):
-            names += _references(before[-back].left)
+            items[at] = op.waiting_for(_references(before[-back].left))
         else:
             awaits[op.name] = back - len(before)
-        items[at] = op.waiting_for(names)

@@ -1,0 +1,1 @@
+"""What of a forward pass is run again for the backward pass."""

@@ -1,0 +1,1 @@
+"""Rounds of the blocks of ops that repeat, and the layers of a model in them."""
