@@ -6,7 +6,7 @@ one falls back behind another, and where a block waits for rounds of another, go
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -79,18 +79,32 @@ def walked(stretches: list[Stretch], start: float) -> tuple[list[float], dict[st
     return [walk.slot[slot] for slot in made], walk.queue
 
 
-def kernel(queue: str, least: float, *asks: tuple[int, int]) -> dict[str, Any]:
-    """A kernel that waits for its queue, and for rounds of another block."""
-    return {"queue": queue, "least": least, "reads": set(), "takes": set(), "given": False, "asks": set(asks)}
+def kernel(queue: str, least: float, *asks: tuple[int, int], takes: Collection[int] = ()) -> dict[str, Any]:
+    """A kernel that waits for its queue, for rounds of another block, and for what kernels of the round before made."""
+    return {"queue": queue, "least": least, "reads": set(), "takes": set(takes), "given": False, "asks": set(asks)}
 
 
-def block(*kernels: dict[str, Any]) -> dict[str, Any]:
+def block(*kernels: dict[str, Any], count: int = 24, reverse: bool = False) -> dict[str, Any]:
     """A block of some kernels."""
-    return {"kernels": list(kernels), "count": 24, "reverse": False, "asks": True}
+    return {"kernels": list(kernels), "count": count, "reverse": reverse, "asks": True}
+
+
+SLOW = block(kernel("net", 7.0))
+"""Its queue is busy until 168."""
+
+HANDED_ON = block(kernel("compute", 1.0, takes={1}), kernel("copy", 1.0, takes={2}), kernel("net", 2.0))
+"""What is late by the queue of the last kernel gets to the first one in the third round, which moves by 170 once, and then
+by 2 as all do."""
 
 
 # compute is ahead of what it asks for, which catches up with it after some rounds
 @example(block(kernel("compute", 1.5), kernel("net", 7.0)), block(kernel("compute", 2.0, (1, 0))), False, 0.0)
+# a kernel that moves far once comes behind none that moves faster
+@example(SLOW, HANDED_ON, False, 0.0)
+# the other block had fewer rounds: after 16 of 40 the last of those is suddenly asked for
+@example(SLOW, block(kernel("compute", 1.0, (0, 0)), count=40, reverse=True), False, 0.0)
+# of two rounds further on there are none until the third round
+@example(SLOW, block(kernel("compute", 1.0, (0, 2)), reverse=True), False, 0.0)
 @given(BLOCK, BLOCK, st.booleans(), st.sampled_from((0.0, float("-inf"))))
 @settings(max_examples=300, deadline=None)
 def test_rounds_that_are_not_gone_through_move_as_those_before(
