@@ -35,7 +35,8 @@ def model_of(kinds: tuple[AttentionKind, ...], layers: int, **changes: Any) -> T
 
 def pattern_of(period: int) -> tuple[AttentionKind, ...]:
     """Kinds of attention that repeat after so many layers."""
-    return ("full", *["sliding"] * (period - 1))
+    others: tuple[AttentionKind, ...] = ("sliding",)
+    return PLAIN + others * (period - 1)
 
 
 WAYS: tuple[Mapping[str, Any], ...] = (
