@@ -124,7 +124,7 @@ OPERATORS = [
     Line(
         _NEUSIGHT,
         "published inference",
-        "inference in fp32 on 10 GPUs (NeuSight)",
+        "inference in fp32 on 11 GPUs (NeuSight)",
         "never fitted; 9.4 %, roofline 31 %",
     ),
     Line(_NEUSIGHT, "published training", "training in fp32 on them", "never fitted; 10.4 %, roofline 32 %"),
