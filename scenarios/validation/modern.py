@@ -70,7 +70,7 @@ def megatron_core(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transform
     whole = model.moe is not None and experts > 1 and sizes["tp"] * cp > 1
     beside = sizes["tp"] * cp if whole else 1
     if experts % beside:
-        raise LeftOutError(f"experts on {experts} of {beside} chips that share a tensor or a sequence")
+        raise LeftOutError(f"experts lie on {experts} chips, no multiple of {beside} that share a tensor or a sequence")
     parallel = Parallel(
         dp=_without_experts(model, sizes["dp"], experts // beside),
         ep=experts // beside,

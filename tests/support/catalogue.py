@@ -8,7 +8,7 @@ from functools import cache
 from scenarios.models import load_model, model_names
 from simulator.models import Model, Transformer
 
-EVEN = 1280
+EVEN = 1920
 """Tokens that all experts of the catalogue can share evenly: slots are whole tokens."""
 
 
