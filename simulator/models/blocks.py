@@ -12,6 +12,12 @@ from dataclasses import dataclass
 
 from simulator.models.description import AttentionKind, Transformer
 
+_OF_BLOCKS = "abcdefghijklmnopqrstuvwxyz"
+
+_OF_RUNS = "ABCDEFGHJKMNPQRSTUVWXY"
+"""I, L, O and Z are in names of other things: of what is stored of the embedding (In), of layers (L) and of the head (Out),
+and of what is made again."""
+
 _LONGEST_PERIOD = 32
 """Blocks of a run that repeats: no model alternates in longer periods."""
 
@@ -36,6 +42,21 @@ class Run:
     def layers(self) -> int:
         """Blocks of the model that are in this run."""
         return len(self.blocks) * self.repeat
+
+
+def mark_of_block(number: int) -> str:
+    """What tells the names of a block of a run from those of the others: a to z, and behind these z1, z2 and so on."""
+    return _numbered(_OF_BLOCKS, number)
+
+
+def mark_of_run(number: int) -> str:
+    """What tells the names of a run from those of the others, whose first one needs nothing."""
+    return _numbered(_OF_RUNS, number - 1) if number else ""
+
+
+def _numbered(letters: str, number: int) -> str:
+    last = len(letters) - 1
+    return letters[number] if number <= last else f"{letters[last]}{number - last}"
 
 
 def block(model: Transformer, layer: int) -> Block:

@@ -12,7 +12,7 @@ from itertools import groupby, pairwise
 
 from simulator.graph.items import Dim, Items, Op, Repeat, Tensor, reference
 from simulator.graph.owners import Roles
-from simulator.models.blocks import Run, runs
+from simulator.models.blocks import Run, mark_of_block, mark_of_run, runs
 from simulator.models.description import Transformer
 from simulator.models.steps.block import block_ops
 from simulator.models.steps.buffers import Stored
@@ -25,8 +25,6 @@ from simulator.models.steps.storage.buffer import Buffer, buffers
 from simulator.models.steps.writer import Writer
 from simulator.passes.differentiate import Remake
 from simulator.passes.pipeline.paces import layer_before
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +244,7 @@ class PartMaker:
     def _run(self, run: Run, x: Tensor, number: int, recompute: str) -> Part:
         """Blocks that repeat: in each round the stream goes through all of them."""
         write = self._writer()
-        own = "" if number == 0 else _LETTERS[number - 1].upper()
+        own = mark_of_run(number)
         before: list[Op] = []
         if number:
             # what a block takes in has a name of its own, by which its rounds are told from those of the block before
@@ -256,12 +254,12 @@ class PartMaker:
         streams, found = [x], list[Buffer]()
         layers: list[Sequence[Op]] = []
         for at, block in enumerate(run.blocks):
-            letter = "" if len(run.blocks) == 1 else _LETTERS[at]
-            write.suffix = own + letter + self.where.suffix
+            mark = "" if len(run.blocks) == 1 else mark_of_block(at)
+            write.suffix = own + mark + self.where.suffix
             begin, known = len(write.ops), len(write.weights)
             streams.append(block_ops(write, self.shapes, block, streams[-1], "y" if at == len(run.blocks) - 1 else "z"))
             layers.append(write.ops[begin:])
-            name, weights = f"L{own}{letter}{self.where.mark}", write.weights[known:]
+            name, weights = f"L{own}{mark}{self.where.mark}", write.weights[known:]
             mine = buffers(name, weights, self.stored.parallel, self.sizes, repeated=True)
             found += (replace(each, layer=at) for each in mine)
         ends = tuple(stream.name for stream in streams[1:])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.graph.owners import Roles
-from simulator.models.blocks import Run, runs
+from simulator.models.blocks import Run, mark_of_block, mark_of_run, runs
 from simulator.models.description import AttentionKind
 from simulator.models.steps.block import block_ops
 from simulator.models.steps.ends.heads import head_ops
@@ -26,8 +26,6 @@ from simulator.models.steps.writer import Writer, dims
 
 LAST = "last"
 """The dim of the tokens that go to the head: one of each sequence."""
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class PassMaker:
             stream = embedding_ops(write, self.shapes, "x")
             items += write.ops
         for number, run in enumerate(runs(self.shapes.model, stage.first, stage.end)):
-            own = "" if number == 0 else _LETTERS[number - 1].upper()
+            own = mark_of_run(number)
             stream = self._run(items, run, stream, (own, stage), written)
         if stage.closes and self.step.has_head:
             write = self._writer(stage, written)
@@ -117,8 +115,8 @@ class PassMaker:
         attention = CacheAttention(self.step, self.earlier, self.caches, self.precision.kv)
         stream, ops = x, list[Op]()
         for at, block in enumerate(run.blocks):
-            letter = _LETTERS[at] if len(run.blocks) > 1 else ""
-            write = self._writer(stage, written, own + letter)
+            mark = mark_of_block(at) if len(run.blocks) > 1 else ""
+            write = self._writer(stage, written, own + mark)
             out = "y" if at == len(run.blocks) - 1 else "z"
             stream = block_ops(write, self.shapes, block, stream, out, attention)
             ops += write.ops

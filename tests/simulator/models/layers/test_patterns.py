@@ -19,8 +19,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analysis.frames import memory_frame, memory_levels
-from simulator import Estimator, Parallel, Result, RunOptions, Training
-from simulator.models import AttentionKind, Moe, Transformer, parameters
+from hw import System, load_chip
+from simulator import Estimator, Inference, Parallel, Result, RunOptions, Training, bind, inference_graph, train_graph
+from simulator.models import AttentionKind, Moe, Transformer, Work, forward_flops, parameters
 from tests.support.models import SMALL, system_for
 from tests.support.training_steps import SEQ, peak, step
 
@@ -183,3 +184,34 @@ def test_what_a_layer_takes_in_is_there_until_its_backward_pass_is_over_in_every
     assert len(spans) == 3
     assert spans[0] == pytest.approx(spans[1], rel=1e-6)
     assert spans[1] == pytest.approx(spans[2], rel=1e-6)
+
+
+FULL, SLIDING = pattern_of(2)
+
+MANY: Mapping[str, tuple[AttentionKind, ...]] = {
+    "a period of 28": (FULL, *(SLIDING, FULL) * 3, *(SLIDING,) * 20, FULL),
+    "a period of 32": (FULL, *(SLIDING,) * 15, FULL, FULL, *(SLIDING,) * 13, FULL),
+    # ever longer stretches of the one kind between single ones of the other are a run each
+    "40 runs": tuple(kind for at in range(1, 21) for kind in (FULL, *(SLIDING,) * (at + 1))),
+}
+"""Kinds of attention of more layers, or runs of them, than there are letters."""
+
+
+@pytest.mark.parametrize("kinds", MANY.values(), ids=MANY)
+def test_layers_and_runs_are_not_told_apart_by_letters_alone(kinds: tuple[AttentionKind, ...]) -> None:
+    """More than 26 of them were no model: letters ran out. FLOPs are those of closed forms, and no name is given twice."""
+    attention = replace(SMALL.attention, kinds=kinds, window=SEQ // 2)
+    model = replace(SMALL, layers=len(kinds) * (2 if len(kinds) < 40 else 1), attention=attention)
+    counted = forward_flops(model, Work(tokens=SEQ))
+    chip = System(load_chip("h100_sxm"))
+    serves = inference_graph(model, Parallel(), Inference(mode="prefill", batch=1, seq=SEQ))
+    want = counted.matmul + counted.attention + counted.vocabulary / SEQ
+    assert sum(kernel.matrix_flops for kernel in bind(serves, chip)) == pytest.approx(want, rel=1e-12)
+    for parallel in (Parallel(), Parallel(dp=2, pp=2, zero=1), Parallel(dp=2, zero=3)):
+        graph = train_graph(model, parallel, Training(batch=4, seq=SEQ))
+        names = [op.name for op in graph.every_op()]
+        assert len(set(names)) == len(names)
+    alone = train_graph(model, Parallel(), Training(batch=1, seq=SEQ))
+    d, e = model.attention.qk_dim, model.attention.v_dim
+    want = 3 * (counted.matmul + counted.vocabulary) + (1 + (3 * d + 2 * e) / (d + e)) * counted.attention
+    assert sum(kernel.matrix_flops for kernel in bind(alone, chip)) == pytest.approx(want, rel=1e-12)
