@@ -32,6 +32,8 @@ def build_system(document: Document, path: Path, problems: Problems) -> Built:
         whole = with_base(document, path)
     except SpecError as error:
         problems.extend(error)
+        # its own keys are what they are, whatever the base
+        validate(SystemSpec, document, problems, _AT)
         return _nothing()
     # a variant leaves behind what the scenario that it is made from has left behind already
     document.notes = tuple(dict.fromkeys(whole.notes))

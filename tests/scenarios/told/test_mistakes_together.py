@@ -52,3 +52,20 @@ def test_a_strange_key_of_a_system_hides_no_wrong_figure(tmp_path: Path) -> None
         messages = [each.message for each in raised.value.problems]
         # where a key is misspelt, what is wrong without it may be right with it
         assert [message.startswith(begin) for message, begin in zip(messages, told, strict=True)] == [True] * len(told)
+
+
+def test_an_unknown_base_hides_no_strange_key_of_a_system(tmp_path: Path) -> None:
+    path = tmp_path / "base.yaml"
+    path.write_text(
+        "name: b\nsystem: {base: dgx_h200x, topolgy: ring(8), nodes: 0}\nworkload: {ops: ['y:bf16[4] = relu(x:bf16[4])']}\n"
+    )
+    with pytest.raises(SpecError) as raised:
+        ov.load_scenario(path)
+    told = [str(problem) for problem in raised.value.problems]
+    assert len(told) == 3
+    for words in (
+        "unknown system 'dgx_h200x'",
+        "unknown key 'system.topolgy', did you mean 'system.topology'?",
+        "nodes",
+    ):
+        assert any(words in each for each in told), words
