@@ -17,7 +17,8 @@ Bytes a parameter with AdamW: fp32 and amp_bf16 4 + 4 + 8 = 16; bf16 2 + 2 + 8 =
 Assumes: scales of blocks of numbers are few bytes, and not counted.
 Source: Micikevicius et al. 2018 (mixed precision); Narayanan et al. 2021 and Megatron-LM's distributed optimizer for 18 B;
 DeepSeek-AI 2024 (DeepSeek-V3, section 3.3: fp8 for Fprop, Dgrad and Wgrad, what stays wide, moments in bf16); Abdolrashidi
-et al. 2021 and github:google/aqt (matmuls of training in int8, forwards and both backwards).
+et al. 2021 and github:google/aqt (matmuls of training in int8, forwards and both backwards); vLLM's docs on fp8 (W8A8: all
+linear layers but the head, inputs cast as they come) and on a quantized KV cache (`kv_cache_dtype`, which is asked for).
 """
 
 from __future__ import annotations
@@ -73,11 +74,12 @@ TRAINED: Mapping[str, Precision] = {
 NARROW: Mapping[str, Precision] = {
     "int8": Precision(weights="int8"),
     "int4": Precision(weights="int4"),
-    "fp8": Precision(weights="fp8", kv="fp8"),
     "int8_kv8": Precision(weights="int8", kv="int8"),
+    "fp8": Precision(weights="fp8", matmul="fp8", vocabulary="bf16"),
 }
-"""Precisions of inference with narrow weights, by name: matmuls are as wide as activations, which are bf16, and read the
-narrow weights; `fp8` and `int8_kv8` have a narrow cache, too."""
+"""Precisions of inference with narrow weights, by name: matmuls of whole numbers are as wide as activations, which are bf16,
+and read the narrow weights; `int8_kv8` has a narrow cache, too. In `fp8` the linear layers of blocks take both operands in
+fp8, and embedding, head and cache stay bf16, as serving engines have it where no more is asked of them."""
 
 NAMED_PRECISIONS: Mapping[Use, Mapping[str, Precision]] = {
     "training": TRAINED,
@@ -85,7 +87,7 @@ NAMED_PRECISIONS: Mapping[Use, Mapping[str, Precision]] = {
 }
 """Precisions by name, for each use."""
 
-OF_TRAINING = ("vocabulary", "gradients", "main_gradients", "moments", "master", "logits", "scaling")
+OF_TRAINING = ("gradients", "main_gradients", "moments", "master", "logits", "scaling")
 OF_INFERENCE = ("kv",)
 """Parts that only one use has."""
 

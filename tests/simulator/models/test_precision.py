@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from analysis import memory_frame
 from analysis.runs import holdings
 from hw import SpecError
 from simulator import Inference, Parallel, Precision, Result, RunOptions, inference_graph, precision_of, simulate
@@ -167,6 +168,29 @@ def test_inference_casts_activations_where_matmuls_are_narrow(dtype: str) -> Non
     assert found[dtype] == pytest.approx(counted.matmul, rel=1e-12)
 
 
+@pytest.mark.parametrize(("mode", "tokens", "given"), [("prefill", SEQ, {"seq": SEQ}), ("decode", 1, {"context": SEQ})])
+@pytest.mark.parametrize(("base", "kv"), [("fp8", "bf16"), ({"base": "fp8", "kv": "fp8"}, "fp8")])
+def test_inference_in_fp8_is_that_of_serving_engines(
+    mode: Any, tokens: int, given: Any, base: Any, kv: str
+) -> None:
+    """Weights of blocks and what they are multiplied by are narrow; embedding, head and (unless asked for) cache are not."""
+    precision = precision_of(base)
+    graph = inference_graph(SMALL, Parallel(), Inference(mode=mode, batch=1, precision=precision, **given))
+    result = simulate(graph, system_for(Parallel()), RunOptions(overlap="full"))
+    found, counted = flops_by_dtype(result), forward_flops(SMALL, Work(tokens=tokens))
+    assert found["fp8"] == pytest.approx(counted.matmul, rel=1e-12)
+    memory = memory_frame(result)
+    held = memory[memory["owner"] == "weights"]["bytes"].sum()
+    # table and head are a byte wider
+    norms = (2 * SMALL.layers + 1) * SMALL.d_model
+    assert held == pytest.approx(parameters(SMALL).total + 2 * 1024 * SMALL.d_model, abs=norms)
+    read = sum(each.kernel.hbm_bytes for each in result.plan.kernels if each.kernel.kind == "attention")
+    rows = SEQ * SMALL.attention.heads * SMALL.attention.head_dim * 2
+    if mode == "decode":
+        cached = (SEQ + 1) * SMALL.layers * SMALL.attention.cached
+        assert read == pytest.approx(cached * {"bf16": 2, "fp8": 1}[kv], abs=rows)
+
+
 def test_matmuls_in_int8_move_what_those_in_fp8_do() -> None:
     """As many bytes, whatever they mean: the same kernels, of which matmuls have another peak."""
     moved = []
@@ -192,7 +216,7 @@ def test_all_that_is_wrong_with_a_precision_is_told_at_once() -> None:
         ("int8", "training", "int8 is a precision of inference; training has fp32, bf16, amp_bf16, mixed_bf16, fp8"),
         ({"base": "int4"}, "training", "int4 is a precision of inference"),
         ("fp9", "training", "unknown precision 'fp9', did you mean 'fp8'"),
-        ({"master": "fp32"}, "inference", "master is of training; inference has compute, weights, matmul, kv"),
+        ({"master": "fp32"}, "inference", "master is of training; inference has compute, weights, matmul, vocabulary, kv"),
         ({"compute": "int8"}, "inference", "activations in int8 are not known here; matmul: int8"),
         ({"matmul": "fp32"}, "training", "matmuls in fp32 are wider than activations in bf16"),
     ],

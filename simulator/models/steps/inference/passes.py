@@ -77,14 +77,14 @@ class PassMaker:
         write = self._writer(stage, written)
         stream = taken = write.tensor("x", self.shapes.stream, write.wide)
         if stage.opens:
-            write = self._writer(stage, written)
+            write = self._end_writer(stage, written)
             stream = embedding_ops(write, self.shapes, "x")
             items += write.ops
         for number, run in enumerate(runs(self.shapes.model, stage.first, stage.end)):
             own = mark_of_run(number)
             stream = self._run(items, run, stream, (own, stage), written)
         if stage.closes and self.step.has_head:
-            write = self._writer(stage, written)
+            write = self._end_writer(stage, written)
             stream = self._next(write, stream)
             items += write.ops
         weights = frozenset(tensor.name for write in written for _, tensor in write.weights)
@@ -99,6 +99,15 @@ class PassMaker:
         made = Writer(
             precision.compute, precision.weights, suffix, self.memory, matmul=precision.matmul, wide=precision.wide
         )
+        written.append(made)
+        return made
+
+    def _end_writer(self, stage: Stage, written: list[Writer]) -> Writer:
+        """A writer for embedding or head, of which no matmul is narrow."""
+        precision = self.precision
+        stored = precision.vocabulary or precision.weights
+        suffix = stage.mark + self.step.suffix
+        made = Writer(precision.compute, stored, suffix, self.memory, wide=precision.wide)
         written.append(made)
         return made
 
