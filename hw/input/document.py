@@ -54,7 +54,7 @@ class Document:
     """Plain data read from a file, and where every key and value of it stands.
 
     `notes`: what was done to the data that its reader should be told, in words. `unmet`: nulls that found nothing to delete,
-    and where they stand.
+    and where they stand. `called`: what its file calls values that have another name here.
     """
 
     file: str
@@ -63,6 +63,7 @@ class Document:
     keys: dict[Key, Mark] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unmet: dict[Key, Mark] = field(default_factory=dict)
+    called: dict[Key, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         keys = f": {', '.join(map(str, self.data))}" if isinstance(self.data, dict) else ""
@@ -75,9 +76,14 @@ class Document:
                 return self.values[key[:end]]
         return Mark(self.file)
 
+    def name_of(self, key: Key) -> str:
+        """What a value is called in the file: its keys with dots between them, unless that has a name of its own for it."""
+        return self.called.get(key) or ".".join(map(str, key))
+
     def forget(self, key: Key) -> None:
-        """Drop the places of `key` and everything below it."""
-        for places in (self.values, self.keys):
+        """Drop the places of `key` and everything below it, and what they are called."""
+        every: tuple[dict[Key, Any], ...] = (self.values, self.keys, self.called)
+        for places in every:
             for known in [known for known in places if known[: len(key)] == key]:
                 del places[known]
 

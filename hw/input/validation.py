@@ -144,7 +144,7 @@ def validate(model: type[Model], document: Document, problems: Problems, at: Key
     for part in at:
         data = data[part]
     if not isinstance(data, dict):
-        problems.add(document.value_mark(at), f"{_dotted(at) or 'the file'} wants a mapping (key: value)")
+        problems.add(document.value_mark(at), f"{document.name_of(at) or 'the file'} wants a mapping (key: value)")
         return None
     try:
         return model.model_validate(data)
@@ -183,10 +183,10 @@ def _report(model: type[BaseModel], detail: Detail, document: Document, problems
         prefix = _dotted(path).removesuffix(str(loc[-1]))
         problems.add(document.key_mark(path), unknown("key", str(loc[-1]), _allowed(model, loc[:-1]), prefix))
     elif detail["type"] == "missing":
-        place = _dotted((*at, *loc))
-        problems.add(document.value_mark(path), f"'{place}' is missing")
+        wanted = (*at, *loc)
+        problems.add(document.value_mark(wanted), f"'{document.name_of(wanted)}' is missing")
     else:
-        message = _message(detail).replace("{key}", _dotted(path) or "the value")
+        message = _message(detail).replace("{key}", document.name_of(path) or "the value")
         problems.add(document.value_mark(path), message)
 
 
@@ -206,7 +206,7 @@ def _report_wanted(
     for path, either in wanted.items():
         if path in above:
             continue  # it may be of several kinds, and is of one of them: what is wrong is inside
-        key = _dotted(path) or "the value"
+        key = document.name_of(path) or "the value"
         message = f"{shown(values[path])} will not do for {key}: it wants {' or '.join(dict.fromkeys(either))}"
         problems.add(document.value_mark(path), message)
 

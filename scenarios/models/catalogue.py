@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +36,9 @@ _CATALOGUE = Path(__file__).parent
 _FIRST_KEYS = re.compile(r"^(\w+):", re.MULTILINE)
 _NESTED = 8
 """How many models may start from each other."""
+
+_OF_A_HEAD = (("position", "rotary"), ("attention", "head_dim"))
+"""Where something is wrong with the size of a head."""
 
 _OF_ITS_BASE = ("about", "hub", "published", "sources")
 """What is said of a model as it is, and no longer of one that is changed."""
@@ -115,23 +118,24 @@ def read_model(document: Document, at: Key, problems: Problems, base: Path | Non
 
     None after adding what is wrong to `problems`.
     """
+    before = len(problems.found)
     try:
-        own = _resolved(_part(document, at), base, 0)
+        own = _resolved(_part(document, at), base, 0, problems)
     except SpecError as error:
         problems.extend(error)
         return None
     spec = _checked(own, problems)
     if spec is None:
         return None
-    uneven = spec.uneven()
-    if uneven is not None:
-        problems.add(own.value_mark(("attention", "heads")), uneven)
-        return None
     description = spec.built()
-    wrong = list(description_problems(description))
+    wrong = list(description_problems(description, own.name_of))
+    uneven = spec.uneven(own.name_of(("d_model",)))
+    if uneven is not None:
+        # nothing is said of a size that is no whole number
+        wrong = [(("attention", "heads"), uneven), *(each for each in wrong if each[0] not in _OF_A_HEAD)]
     for key, message in wrong:
         problems.add(own.value_mark(key), message)
-    if wrong:
+    if len(problems.found) > before:
         return None
     return LoadedModel(description, spec.about, spec.hub, spec.published, spec.sources, own.notes)
 
@@ -157,26 +161,28 @@ def _checked(document: Document, problems: Problems) -> AnySpec | None:
     return validate(SPECS[family], document, problems)
 
 
-def _resolved(document: Document, base: Path | None, depth: int) -> Document:
-    """The document of a model, after names, files and `base` have been followed. Raises SpecError."""
+def _resolved(document: Document, base: Path | None, depth: int, problems: Problems) -> Document:
+    """The document of a model, after names, files and `base` have been followed. What is wrong in a file that can be read
+    on is added to `problems`. Raises SpecError."""
     mark = document.value_mark(())
     if depth > _NESTED:
         raise SpecError([Problem(mark, f"more than {_NESTED} models start from each other")])
     if isinstance(document.data, dict) and "base" in document.data:
-        return _changed(document, base, depth)
+        return _changed(document, base, depth, problems)
     if not isinstance(document.data, str):
         return document
-    found, folder = _found(document.data, mark, base)
-    return _resolved(found, folder, depth + 1)
+    found, folder = _found(document.data, mark, base, problems)
+    return _resolved(found, folder, depth + 1, problems)
 
 
-def _changed(document: Document, base: Path | None, depth: int) -> Document:
+def _changed(document: Document, base: Path | None, depth: int, problems: Problems) -> Document:
     """The model that `base` names, with what is said beside it."""
-    start = _resolved(_part(document, ("base",)), base, depth + 1)
+    start = _resolved(_part(document, ("base",)), base, depth + 1, problems)
     if not isinstance(start.data, dict):
         return start
     changes = {key: value for key, value in document.data.items() if key != "base"}
     changed = Document(document.file, copy.deepcopy(start.data), dict(start.values), dict(start.keys), start.notes)
+    changed.called.update(start.called)
     for key in _OF_ITS_BASE:
         changed.data.pop(key, None)
     changed.values[()] = document.value_mark(())
@@ -204,23 +210,23 @@ def _merge(into: Document, source: Document, changes: Mapping[str, Any], at: Key
             places.update({known: mark for known, mark in said.items() if known[: len(key)] == key})
 
 
-def _document_reader(reference: str) -> Callable[[Path], Document]:
-    """Who reads a file of that name."""
+def _read(reference: str, path: Path, problems: Problems) -> Document:
+    """A file, by who reads those of such a name."""
     if not reference.endswith(".json"):
-        return read_document
+        return read_document(path)
     # what reads the files of other tools is many modules: only who has such a file waits for them
     from scenarios.importers.config_json import config_document
 
-    return config_document
+    return config_document(path, problems)
 
 
-def _found(reference: str, mark: Mark, base: Path | None) -> tuple[Document, Path | None]:
+def _found(reference: str, mark: Mark, base: Path | None, problems: Problems) -> tuple[Document, Path | None]:
     """The document that a name or path means, and the folder that paths in it start from."""
     path = (base or Path()) / reference
     if reference.endswith((".json", ".yaml", ".yml")) or "/" in reference:
         if not is_file(path):
             raise SpecError([Problem(mark, _missing(reference, path))])
-        return _document_reader(reference)(path), path.parent
+        return _read(reference, path, problems), path.parent
     if reference.lower() not in _names():
         raise SpecError([Problem(mark, unknown("model", reference, model_names()))])
     shipped = _catalogue_document(reference.lower())

@@ -220,12 +220,14 @@ class TransformerSpec(ModelSpec):
     moe: MoeSpec | None = None
     parallel: Flag = Field(default=False, description="attention and FFN side by side, after one norm")
 
-    def uneven(self) -> str | None:
-        """What is wrong with heads whose size follows from d_model; None if nothing is."""
+    def uneven(self, width: str) -> str | None:
+        """What is wrong with heads whose size follows from d_model, which is called `width`; None if nothing is."""
         given = self.attention.head_dim is not None or self.attention.latent is not None
         if given or self.d_model % self.attention.heads == 0:
             return None
-        return f"{self.attention.heads} heads do not share d_model {self.d_model} evenly, and no head_dim is given"
+        return (
+            f"{self.attention.heads} heads do not share {width} {self.d_model} evenly, and no size of a head is given"
+        )
 
     def built(self) -> Transformer:
         """The description."""
@@ -268,7 +270,7 @@ class ConvNetSpec(ModelSpec):
     channels: Count = Field(default=3, description="colours")
     stages: Annotated[list[StageSpec], Field(min_length=1, max_length=1_000)]
 
-    def uneven(self) -> str | None:
+    def uneven(self, _width: str) -> str | None:
         """Nothing of it follows from a division."""
         return None
 
@@ -292,7 +294,7 @@ class GraphNetworkSpec(ModelSpec):
     bias: Flag = Field(default=True, description="layers have biases")
     activation: Literal["relu", "none"] = "relu"
 
-    def uneven(self) -> str | None:
+    def uneven(self, _width: str) -> str | None:
         """Nothing of it follows from a division."""
         return None
 

@@ -1,12 +1,13 @@
 """What is wrong with a description: numbers that do not go together, each with the key that it is about.
 
 Types, names and signs of single values are the business of whoever reads them from a file; here is what only shows when
-several values are seen at once.
+several values are seen at once. Where a message names another key than its own, that is as `called` has it: a file may
+have other words for it (`hidden_size` for d_model).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import singledispatch
 
 from simulator.models.blocks import blocks
@@ -18,27 +19,36 @@ from simulator.models.parameters import Model
 Wrong = tuple[tuple[str | int, ...], str]
 """A key of the description, and what is wrong with it."""
 
+Called = Callable[[tuple[str | int, ...]], str]
+"""What a key of the description is called where it was written."""
+
+
+def dotted(key: tuple[str | int, ...]) -> str:
+    """A key as the catalogue has it."""
+    return ".".join(map(str, key))
+
+
 _NEEDS_CHANNELS = ("conv", "basic", "bottleneck", "linear")
 
 
 @singledispatch
-def description_problems(model: Model) -> Iterator[Wrong]:
-    """Everything that is wrong with a description."""
+def description_problems(model: Model, called: Called = dotted) -> Iterator[Wrong]:
+    """Everything that is wrong with a description; `called`: what its keys are called."""
     raise TypeError(f"{type(model).__name__} is no description of a model")
 
 
 @description_problems.register
-def _(model: Transformer) -> Iterator[Wrong]:
+def _(model: Transformer, called: Called = dotted) -> Iterator[Wrong]:
     yield from _attention_problems(model.attention)
-    yield from _position_problems(model)
-    yield from _ffn_problems(model)
+    yield from _position_problems(model, called)
+    yield from _ffn_problems(model, called)
     yield from _ends_problems(model)
     if model.moe is not None:
         yield from _moe_problems(model, model.moe)
 
 
 @description_problems.register
-def _(model: ConvNet) -> Iterator[Wrong]:
+def _(model: ConvNet, _called: Called = dotted) -> Iterator[Wrong]:
     for number, stage in enumerate(model.stages):
         yield from _stage_problems(number, stage)
     if all(stage.kind not in _NEEDS_CHANNELS or stage.channels for stage in model.stages):
@@ -46,7 +56,7 @@ def _(model: ConvNet) -> Iterator[Wrong]:
 
 
 @description_problems.register
-def _(model: GraphNetwork) -> Iterator[Wrong]:
+def _(model: GraphNetwork, _called: Called = dotted) -> Iterator[Wrong]:
     most = model.nodes**2
     if model.edges > most:
         yield ("edges",), f"{model.edges:,} edges between {model.nodes:,} nodes: at most {most:,}"
@@ -72,18 +82,20 @@ def _attention_problems(attention: Attention) -> Iterator[Wrong]:
         yield ("attention", "qk_norm"), "latent attention norms its latent, not its heads"
 
 
-def _position_problems(model: Transformer) -> Iterator[Wrong]:
+def _position_problems(model: Transformer, called: Called) -> Iterator[Wrong]:
     position = model.position
     if position.kind == "learned" and model.patches is None and position.longest is None:
-        yield ("position",), "learned positions need 'longest': rows of their table"
+        key = ("position", "longest")
+        yield key, f"learned positions need '{called(key)}': rows of their table"
     if position.rotary != 1.0 and position.kind != "rope":
         yield ("position", "rotary"), f"nothing is rotated with {position.kind} positions"
     rotated = model.attention.qk_dim * position.rotary
     if model.attention.latent is None and position.kind == "rope" and int(rotated) % 2:
-        yield ("position", "rotary"), f"{int(rotated)} numbers of a head cannot be rotated in pairs"
+        key = ("position", "rotary") if position.rotary != 1.0 else ("attention", "head_dim")
+        yield key, f"{int(rotated)} numbers of a head cannot be rotated in pairs"
 
 
-def _ffn_problems(model: Transformer) -> Iterator[Wrong]:
+def _ffn_problems(model: Transformer, called: Called) -> Iterator[Wrong]:
     ffn = model.ffn
     if ffn.fused and not ffn.gated:
         yield ("ffn", "fused"), "gate and up are one matmul only where there is a gate"
@@ -91,9 +103,10 @@ def _ffn_problems(model: Transformer) -> Iterator[Wrong]:
         yield ("ffn", "activation"), "clamped_silu is a gated activation"
     dense = sum(not block.has_experts for block in blocks(model))
     if dense and ffn.d_ff is None:
-        yield ("ffn",), f"'ffn.d_ff' is missing: {dense} of {model.layers} blocks have no experts"
+        key = ("ffn", "d_ff")
+        yield key, f"'{called(key)}' is missing: {dense} of {model.layers} blocks have no experts"
     if not dense and ffn.d_ff is not None:
-        yield ("ffn", "d_ff"), "every block has experts: no network is d_ff wide"
+        yield ("ffn", "d_ff"), "every block has experts: no network has this width"
 
 
 def _moe_problems(model: Transformer, moe: Moe) -> Iterator[Wrong]:
@@ -104,7 +117,7 @@ def _moe_problems(model: Transformer, moe: Moe) -> Iterator[Wrong]:
     if moe.top_groups > moe.groups:
         told = f"experts cannot come from {moe.top_groups} of {moe.groups} groups"
         yield ("moe", "top_groups"), told
-    elif moe.top_k > moe.experts // moe.groups * moe.top_groups:
+    elif moe.experts // moe.groups * moe.top_groups < moe.top_k <= moe.experts:
         told = f"{moe.top_groups} groups have fewer than {moe.top_k} experts"
         yield ("moe", "top_k"), told
     if bool(moe.shared_experts) != bool(moe.d_shared):

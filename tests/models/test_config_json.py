@@ -443,8 +443,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"model_type": "bert", "add_cross_attention": True}, "add_cross_attention", "must be false"),
     ({"model_type": "bert", "position_embedding_type": "relative_key"}, "position_embedding_type", "'absolute'"),
     ({"model_type": "llama", "is_encoder_decoder": True}, "is_encoder_decoder", "is not known"),
-    ({"model_type": "gpt2", "n_head": 7}, "n_head", "7 heads do not share d_model 768"),
-    ({"model_type": "gpt2", "num_attention_heads": 7}, "num_attention_heads", "7 heads do not share d_model 768"),
+    ({"model_type": "gpt2", "n_head": 7}, "n_head", "7 heads do not share n_embd 768"),
+    ({"model_type": "gpt2", "num_attention_heads": 7}, "num_attention_heads", "7 heads do not share n_embd 768"),
     ({"model_type": "gemma2", "layer_types": ["linear_attention"] * 26}, "layer_types", "'linear_attention'"),
     ({"model_type": "gemma2", "layer_types": ["full_attention"]}, "layer_types", "lists 1 layers of 26"),
     ({"model_type": "gemma2", "layer_types": 3}, "layer_types", "a list of names"),
@@ -466,6 +466,42 @@ def test_what_is_wrong_is_told_where_it_stands(config: dict[str, Any], key: str,
     assert problems, caught.value
     lines = (tmp_path / "config.json").read_text(encoding="utf-8").splitlines()
     assert f'"{key}"' in lines[problems[0].mark.line - 1] or not key
+
+
+def test_a_file_is_told_of_in_its_own_words(tmp_path: Path) -> None:
+    """Whatever is wrong, and all of it at once, under the key that the file has."""
+    said: dict[str, Any] = {
+        "model_type": "mixtral", "hidden_size": "4096", "num_hidden_layers": 0, "vocab_size": 1.5, "rms_norm_eps": "x",
+        "intermediate_size": None, "num_attention_heads": -1, "num_experts": 0, "hidden_act": "sulu",
+        "tie_word_embeddings": 3, "is_encoder_decoder": True,
+    }  # fmt: skip
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, said)
+    lines = (tmp_path / "config.json").read_text(encoding="utf-8").splitlines()
+    found = {lines[each.mark.line - 1].split('"')[1]: each.message for each in caught.value.problems}
+    assert found.keys() == said.keys() - {"model_type"}
+    named = [key for key in found if key in found[key]]
+    assert [key for key in found if key not in named] == ["hidden_act"]  # of which the value is told, at its place
+
+
+def test_what_does_not_go_together_in_a_file_is_told_in_its_words(tmp_path: Path) -> None:
+    said = {"model_type": "llama", "intermediate_size": None, "num_attention_heads": 33, "num_key_value_heads": 7}
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, {**said, "hidden_act": "sulu"})
+    told = "\n".join(each.message for each in caught.value.problems)
+    assert "33 heads do not share hidden_size 4096 evenly" in told
+    assert "'intermediate_size' is missing" in told
+    assert "33 heads do not share 7" in told
+    assert "'sulu'" in told
+
+
+def test_what_is_changed_of_a_file_is_told_in_the_words_of_the_change(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": "x"}', encoding="utf-8")
+    with pytest.raises(SpecError) as caught:
+        load_model({"base": str(tmp_path / "config.json"), "layers": 3.5})
+    told = "\n".join(each.message for each in caught.value.problems)
+    assert "3.5 will not do for layers" in told
+    assert "'x' will not do for hidden_size" in told
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "3", "{", '{"model_type": ["llama"]}', '{"architectures": 3}'])

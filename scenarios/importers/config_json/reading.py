@@ -1,7 +1,8 @@
 """A `config.json`, read: which family it is of, its values with their defaults, and all of it in our words.
 
 The document that comes out has, for each value, the place in the config that said it, so that what is wrong later (heads
-that do not divide) is told there. Notes tell what is left out.
+that do not divide) is told there, and what its file calls it. Notes tell what is left out. A value that cannot be taken over
+hides no other: the family's own stands in for it while the rest is read.
 """
 
 from __future__ import annotations
@@ -18,26 +19,32 @@ from scenarios.importers.config_json.keys import HARMLESS, NOTED, ONLY
 _MOST_TOLD = 12
 
 
-def config_document(path: Path) -> Document:
-    """The model that a config.json describes, in the words of `scenarios.models`. Raises SpecError."""
+def config_document(path: Path, problems: Problems | None = None) -> Document:
+    """The model that a config.json describes, in the words of `scenarios.models`. Raises SpecError; what hides nothing else
+    is added to `problems` instead, where they are given."""
     # a hub's file is called config.json in all repositories: the folder tells whose it is
     name = path.stem if path.stem != "config" else path.absolute().parent.name
-    return config_words(read_document(path), name or "model")
+    return config_words(read_document(path), name or "model", problems)
 
 
-def config_words(config: Document, name: str) -> Document:
+def config_words(config: Document, name: str, problems: Problems | None = None) -> Document:
     """The same of a config that has been read; `name` is what the model is called. Raises SpecError."""
     if not isinstance(config.data, dict):
         raise SpecError([Problem(config.value_mark(()), "a config.json is a mapping ({...})")])
     config = _text_of(config)
-    problems = Problems()
-    family = _family(config, problems)
-    problems.raise_if_any()
+    found = Problems()
+    family = _family(config, found)
+    found.raise_if_any()
     assert family is not None
-    values = _values(config, family, problems)
-    head = _head(config, family, problems)
-    problems.raise_if_any()
-    said = {"name": Said(name), **_said(config, family, values, head)}
+    _check_shapes(config, family, found)
+    head = _head(config, family, found)
+    found.raise_if_any()
+    values = _values(config, family, found)
+    said = {"name": Said(name), **_said(config, family, (values, head), found)}
+    if problems is None:
+        found.raise_if_any()
+    else:
+        problems.found += found.found
     return _document(config, said, (*config.notes, *_notes(config, family)))
 
 
@@ -105,17 +112,17 @@ def _values(config: Document, family: ConfigFamily, problems: Problems) -> Value
         if {alias, key} <= config.data.keys() and config.data[alias] != config.data[key]:
             told = f"'{alias}' is another name of '{key}', which is {shown(config.data[key])}"
             problems.add(config.value_mark((alias,)), told)
-    _check_shapes(config, family, named, problems)
     return Values({**family.defaults, **named})
 
 
 _SHAPES = ("layers", "d_model", "attention.heads")
 
 
-def _check_shapes(config: Document, family: ConfigFamily, named: Mapping[str, Any], problems: Problems) -> None:
+def _check_shapes(config: Document, family: ConfigFamily, problems: Problems) -> None:
     """A model of another type than the family's says its shapes itself, in the family's keys: the defaults, and so what a
     file leaves out, are those of the family's own."""
     model_type = config.data.get("model_type")
+    named = {family.aliases.get(key, key) for key in config.data}
     missing = [key for word in _SHAPES if (key := family.words[word]) not in named]
     if model_type not in (None, family.model_type) and missing:
         keys = few((f"'{key}'" for key in missing), 3)
@@ -142,33 +149,51 @@ def _head(config: Document, family: ConfigFamily, problems: Problems) -> Mapping
     return next(iter(family.heads.values()))
 
 
-def _said(config: Document, family: ConfigFamily, values: Values, head: Mapping[str, Any]) -> dict[str, Said]:
-    """Everything that is said of the model, by dotted key. Raises SpecError."""
+def _said(
+    config: Document, family: ConfigFamily, given: tuple[Values, Mapping[str, Any]], problems: Problems
+) -> dict[str, Said]:
+    """Everything that is said of the model, by dotted key; `given`: values, and what stands after the last block."""
+    values, head = given
     said = {word: Said(value) for word, value in {**family.always, **head}.items()}
+    values, derived = _derived(config, family, values, problems)
     for word, key in family.words.items():
-        if values[key] is not None:
+        if values[key] is not None or word not in said:
             said[word] = Said(values[key], key)
-    try:
-        said.update(family.derive(values))
-    except ConfigError as error:
-        place = config.value_mark((_written(config, family, error.key),))
-        raise SpecError([Problem(place, str(error))]) from None
+    said.update(derived)
     return {word: Said(each.value, each.key and _written(config, family, each.key)) for word, each in said.items()}
+
+
+def _derived(
+    config: Document, family: ConfigFamily, values: Values, problems: Problems
+) -> tuple[Values, Mapping[str, Said]]:
+    """What follows from several values, and the values, with those of the family for such as nothing follows from."""
+    tried: set[str] = set()
+    while True:
+        try:
+            return values, family.derive(values)
+        except ConfigError as error:
+            if error.key in tried:  # nothing follows from the family's own, either
+                return values, {}
+            tried.add(error.key)
+            problems.add(config.value_mark((_written(config, family, error.key),)), str(error))
+            values = Values({**values.data, error.key: family.defaults.get(error.key)})
 
 
 def _document(config: Document, said: Mapping[str, Said], notes: tuple[str, ...]) -> Document:
     """Dotted keys as a document; each value has the place of the key that said it."""
     made = Document(config.file, {}, {(): config.value_mark(())}, {}, notes)
     for word, each in said.items():
+        *above, last = word.split(".")
+        place = config.value_mark((each.key,)) if each.key else config.value_mark(())
+        made.values[(*above, last)] = place
+        if each.key is not None:
+            made.called[(*above, last)] = each.key
         if each.value is None:
             continue
-        *above, last = word.split(".")
         target = made.data
         for step in above:
             target = target.setdefault(step, {})
         target[last] = each.value
-        place = config.value_mark((each.key,)) if each.key else config.value_mark(())
-        made.values[(*above, last)] = place
     return made
 
 

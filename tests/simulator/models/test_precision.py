@@ -170,9 +170,7 @@ def test_inference_casts_activations_where_matmuls_are_narrow(dtype: str) -> Non
 
 @pytest.mark.parametrize(("mode", "tokens", "given"), [("prefill", SEQ, {"seq": SEQ}), ("decode", 1, {"context": SEQ})])
 @pytest.mark.parametrize(("base", "kv"), [("fp8", "bf16"), ({"base": "fp8", "kv": "fp8"}, "fp8")])
-def test_inference_in_fp8_is_that_of_serving_engines(
-    mode: Any, tokens: int, given: Any, base: Any, kv: str
-) -> None:
+def test_inference_in_fp8_is_that_of_serving_engines(mode: Any, tokens: int, given: Any, base: Any, kv: str) -> None:
     """Weights of blocks and what they are multiplied by are narrow; embedding, head and (unless asked for) cache are not."""
     precision = precision_of(base)
     graph = inference_graph(SMALL, Parallel(), Inference(mode=mode, batch=1, precision=precision, **given))
@@ -216,7 +214,11 @@ def test_all_that_is_wrong_with_a_precision_is_told_at_once() -> None:
         ("int8", "training", "int8 is a precision of inference; training has fp32, bf16, amp_bf16, mixed_bf16, fp8"),
         ({"base": "int4"}, "training", "int4 is a precision of inference"),
         ("fp9", "training", "unknown precision 'fp9', did you mean 'fp8'"),
-        ({"master": "fp32"}, "inference", "master is of training; inference has compute, weights, matmul, vocabulary, kv"),
+        (
+            {"master": "fp32"},
+            "inference",
+            "master is of training; inference has compute, weights, matmul, vocabulary, kv",
+        ),
         ({"compute": "int8"}, "inference", "activations in int8 are not known here; matmul: int8"),
         ({"matmul": "fp32"}, "training", "matmuls in fp32 are wider than activations in bf16"),
     ],
