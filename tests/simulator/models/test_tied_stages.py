@@ -1,7 +1,8 @@
 """A table of tokens that is the head's matrix, too, where a pipeline has the two on different stages.
 
 Laws: both stages send their sum of its gradients, V = its bytes on a chip each way, whatever the schedule; the share of it
-that a chip steps with ZeRO; nothing is exchanged where the matrix is not tied, or both ends stand on one stage; each copy is
+that a chip steps with ZeRO; both ways begin when both have their sums, and what comes takes no room of its own, as in an
+all-reduce in place; nothing is exchanged where the matrix is not tied, or both ends stand on one stage; each copy is
 stepped behind the exchange; the same matmuls.
 """
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import memory_frame, timeline_frame
 from simulator import PRECISIONS, Parallel, Result
 from simulator.models import Embedding
 from tests.support.models import SMALL
@@ -58,6 +60,17 @@ def test_interleaved_stages_exchange_too() -> None:
     result = step(Parallel(pp=2, interleave=2, schedule="interleaved"), 4, TIED)
     nbytes = VOCAB * SMALL.d_model * 4
     assert exchanged(result) == [(0, 1, nbytes), (1, 0, nbytes)]
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zero_bubble"])
+def test_the_exchange_begins_when_both_have_their_sums_and_takes_no_room(schedule: Any) -> None:
+    result = step(Parallel(pp=2, schedule=schedule), 4, TIED)
+    frame = timeline_frame(result)
+    op = frame["op"].astype(str)
+    came = frame[op.str.match(r"tied\w+came")]
+    assert len(came) == 2
+    assert came["begin"].min() >= frame[op.str.match("dtable|dwvocab")]["end"].max()
+    assert not any("came" in str(each) for each in memory_frame(result)["tensor"])
 
 
 @pytest.mark.parametrize(("model", "pp"), [(SMALL, 2), (TIED, 1)])

@@ -2,8 +2,10 @@
 
 Model: each of the two stages has a copy, and makes a gradient of its own. When both are summed over microbatches and
 data-parallel chips, each stage sends its part of the sum to the other and adds what comes: an all-reduce of two, V each way.
-Then both step their copies alike.
-Source: Shoeybi et al. 2019 (Megatron-LM); Megatron-LM, core/distributed/finalize_model_grads.py.
+It begins when both have their parts, as any collective does, and is in place: what comes is added piece by piece to the part
+that is there, and is never there as a whole. Then both step their copies alike.
+Source: Shoeybi et al. 2019 (Megatron-LM); Megatron-LM, core/distributed/finalize_model_grads.py
+(`_allreduce_word_embedding_grads`: behind all passes, `all_reduce` of the gradient where it is).
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class Tie:
         return [
             Op(part, "view", (reduced,)),
             Op(replace(part, name=f"{self._name}sent"), "send", (part,), there),
-            Op(came, "recv", (), back),
+            # in the memory of its own part: it waits for that, and takes no room of its own
+            Op(came, "recv", (part,), back),
             Op(replace(part, name=f"{self._name}sum"), "accumulate", (part, came)),
         ]
 
