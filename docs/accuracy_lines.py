@@ -108,7 +108,7 @@ OPERATORS = [
         "a100_decode_attn.csv",
         "its own library",
         "attention of a token on an A100, TensorRT-LLM",
-        "the other half fitted",
+        "the other half fitted; values are where keys are",
     ),
     Line("a100_decode_attn.csv", "all", "the same by GPT-NeoX's kernels", "never fitted"),
     Line(

@@ -3,7 +3,9 @@
 Files: matmuls, attention and collectives of github:ai-dynamo/aiconfigurator 095f58a51, measured without a timer around each.
 A matmul in fp8 begins with activations in bf16: a place is cleared, the largest of them found there, all of them scaled by
 it, then multiplied (github:NVIDIA/TensorRT-LLM cpp/tensorrt_llm/common/cudaFp8Utils.cu, scales per tensor). Attention is
-judged by the library of the chip's kernels, and by what every other row says of that library itself, on the others.
+judged by the library of the chip's kernels, and by what every other row says of that library itself, on the others. Tokens
+on the A100 have values where their keys are: the collector asked for a cache of keys alone (SELFKONLY; github issue 1379 of
+that repository), which it no longer did with TensorRT-LLM 1.3.0rc20 (its pull request 1356), that of the H100's rows.
 Attention of GPT-NeoX on an A100, by heads of a chip, every fourth row (github:DebarghaG/estimate-train-time 1ac4d5e, of
 which 150 cases were fitted to); all-reduces on 2, 4 and 8 A100 (github:VIA-Research/vTrain f8dda84).
 A size of a collective is in elements; where one was measured several times, the median counts. What is added up as int8 no
@@ -24,6 +26,9 @@ from simulator import OpGraph, RunOptions, parse_graph, simulate
 _CHIPS = {"a100": "a100_80gb_sxm", "h100": "h100_sxm"}
 _BURST = RunOptions(calibration="measured", clocks="burst")
 _LIBRARY = {"a100": "ampere_tensorrt_llm", "h100": "hopper_tensorrt_llm"}
+_KEYS_ALONE = ("a100",)
+"""Whose tokens had a cache of keys alone, which are read as values as well."""
+
 _MATMULS = {
     "bfloat16": ["y:bf16[M,N] = matmul(a:bf16[M,K], b:bf16[K,N])"],
     "fp8": [
@@ -102,20 +107,21 @@ def _matmuls(rows: list[dict[str, str]], short: str) -> Iterator[Errors]:
 
 def _attention(rows: list[dict[str, str]], short: str) -> Iterator[Errors]:
     chip = load_chip(_CHIPS[short])
-    yield _judged("all", rows, map(_attended, rows), System(chip))
+    graphs = [_attended(row, short) for row in rows]
+    yield _judged("all", rows, graphs, System(chip))
     own = load_chip(_CHIPS[short], set={"calibration.measured.kernels": _LIBRARY[short]})
-    others = rows[1::2]
-    yield _judged("its own library", others, map(_attended, others), System(own))
+    yield _judged("its own library", rows[1::2], graphs[1::2], System(own))
 
 
-def _attended(row: dict[str, str]) -> OpGraph:
+def _attended(row: dict[str, str], short: str) -> OpGraph:
     """Prompts, or a token behind each of some contexts."""
     heads, behind = int(row["num_heads"]), int(row["step"])
     of_keys = int(row["num_key_value_heads"]) or heads
     tokens = int(row["isl"])
     sizes = {"B": int(row["batch_size"]), "K": of_keys, "G": heads // of_keys, "E": int(row["head_dim"])}
     sizes |= {"S": 1 if behind else tokens, "T": tokens + behind}
-    cache = "k:bf16[B,K,T,E], v:bf16[B,K,T,E]"
+    values = "k" if behind and short in _KEYS_ALONE else "v:bf16[B,K,T,E]"
+    cache = f"k:bf16[B,K,T,E], {values}"
     mask = "" if behind else ", causal=true"
     return parse_graph([f"a:bf16[B,K,G,S,E] = attention(q:bf16[B,K,G,S,E], {cache}{mask})"], sizes)
 

@@ -179,8 +179,9 @@ def _tiles(times: MatmulTimes, slower: float) -> MatmulTimes:
 def _blocks(times: AttentionTimes, slower: float) -> AttentionTimes:
     token = times.token
     if token is not None:
-        of_cores = {name: getattr(token, name) * slower for name in ("fixed_s", "split_s", "head_s", "group_s")}
-        token = token.model_copy(update={**of_cores, "core_bytes_per_s": token.core_bytes_per_s / slower})
+        names = ("fixed_s", "split_s", "join_s", "head_s", "group_s")
+        of_cores = {name: getattr(token, name) * slower for name in names}
+        token = token.model_copy(update={**of_cores, "head_bytes_per_s": token.head_bytes_per_s / slower})
     return times.model_copy(update={"split_s": times.split_s * slower, "token": token})
 
 
