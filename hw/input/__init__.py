@@ -7,11 +7,12 @@ quantity and `show` prints one; `validate(Model, document, problems)` checks; wh
 from hw.input.document import MAX_BYTES, MAX_DEPTH, MAX_WORD, Document, Key, parse_document, read_document, walk
 from hw.input.errors import Mark, Problem, Problems, RunError, SpecError, UnknownNames, first_problems
 from hw.input.files import is_file, is_folder, read_bytes, read_text
+from hw.input.mending import Rest, validate_rest
 from hw.input.notebook import notebook_html, notebook_table
 from hw.input.plugs import need_function, need_name
 from hw.input.unit_words import unit_meant
 from hw.input.units import UNITS, Dimension, parse, show, show_change
-from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate, validate_rest
+from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate
 from hw.input.wording import MOST_TOLD, chips_named, cut, did_you_mean, few, nearest, printable, shown, unknown
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     # Models.
     "Efficiency",
     "QuantityOf",
+    "Rest",
     "Seconds",
     "Sign",
     "Spec",

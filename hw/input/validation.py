@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema, core_schema
 from hw.input.document import Document, Key
 from hw.input.errors import Problems
 from hw.input.units import Dimension, parse
-from hw.input.wording import cut, shown, unknown
+from hw.input.wording import MOST_TOLD, cut, nearest, shown, unknown
 
 
 class Spec(BaseModel):
@@ -150,38 +150,33 @@ def validate(model: type[Model], document: Document, problems: Problems, at: Key
         return model.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False)
+        misspelt = _misspelt(model, details)
         for detail in details:
-            if detail["type"] not in _WANTED:
+            # a key that is only misspelt is not missing, too
+            if detail["type"] not in _WANTED and not (detail["type"] == "missing" and loc_of(detail) in misspelt):
                 _report(model, detail, document, problems, at)
         _report_wanted(model, [each for each in details if each["type"] in _WANTED], document, problems, at)
         return None
 
 
-def validate_rest(model: type[Model], document: Document, at: Key = ()) -> tuple[Model | None, frozenset[str]]:
-    """What is left of a part that is wrong when its wrong keys are left out, which are told already, and those keys: the
-    others can be looked at closer. None where something is missing, too."""
-    data: Any = document.data
-    for part in at:
-        data = data[part]
-    if not isinstance(data, dict):
-        return None, frozenset()
-    wrong: frozenset[str] = frozenset()
-    try:
-        return model.model_validate(data), wrong
-    except ValidationError as error:
-        wrong = frozenset(str(_loc(each)[0]) for each in error.errors(include_url=False) if _loc(each))
-    try:
-        return model.model_validate({key: value for key, value in data.items() if key not in wrong}), wrong
-    except ValidationError:
-        return None, wrong
+def _misspelt(model: type[BaseModel], details: Iterable[Detail]) -> set[Key]:
+    """The missing keys that a strange one beside them may stand for."""
+    missing = {loc_of(each) for each in details if each["type"] == "missing"}
+    found: set[Key] = set()
+    strange = [loc_of(each) for each in details if each["type"] == "extra_forbidden"] if missing else []
+    for *above, name in strange[:MOST_TOLD]:
+        meant = nearest(str(name), allowed_below(model, above))
+        if meant is not None and (*above, meant) in missing:
+            found.add((*above, meant))
+    return found
 
 
 def _report(model: type[BaseModel], detail: Detail, document: Document, problems: Problems, at: Key) -> None:
-    loc = _loc(detail)
-    path = _existing(document.data, (*at, *loc))
+    loc = loc_of(detail)
+    path = existing(document.data, (*at, *loc))
     if detail["type"] == "extra_forbidden":
         prefix = _dotted(path).removesuffix(str(loc[-1]))
-        problems.add(document.key_mark(path), unknown("key", str(loc[-1]), _allowed(model, loc[:-1]), prefix))
+        problems.add(document.key_mark(path), unknown("key", str(loc[-1]), allowed_below(model, loc[:-1]), prefix))
     elif detail["type"] == "missing":
         wanted = (*at, *loc)
         problems.add(document.value_mark(wanted), f"'{document.name_of(wanted)}' is missing")
@@ -197,9 +192,9 @@ def _report_wanted(
     wanted: dict[Key, list[str]] = {}
     values: dict[Key, Any] = {}
     for detail in details:
-        loc = _loc(detail)
-        path = _existing(document.data, (*at, *loc))
-        keys = ", ".join(_allowed(model, loc))
+        loc = loc_of(detail)
+        path = existing(document.data, (*at, *loc))
+        keys = ", ".join(allowed_below(model, loc))
         values[path] = detail["input"]
         wanted.setdefault(path, []).append(_WANTED[detail["type"]].format(keys=keys, **detail.get("ctx", {})))
     above = {path[:depth] for path in wanted for depth in range(len(path))}
@@ -211,11 +206,12 @@ def _report_wanted(
         problems.add(document.value_mark(path), message)
 
 
-def _loc(detail: Detail) -> Key:
+def loc_of(detail: Detail) -> Key:
+    """Where a mistake is, as pydantic has it."""
     return tuple(part for part in detail["loc"] if part != "[key]")
 
 
-def _existing(data: Any, path: Key) -> Key:
+def existing(data: Any, path: Key) -> Key:
     """The longest part of `path` that leads somewhere: pydantic adds steps of its own for unions."""
     kept: list[str | int] = []
     for part in path:
@@ -242,7 +238,7 @@ def _dotted(path: Iterable[str | int]) -> str:
     return ".".join(str(part) for part in path)
 
 
-def _allowed(model: type[BaseModel], loc: Iterable[str | int]) -> list[str]:
+def allowed_below(model: type[BaseModel], loc: Iterable[str | int]) -> list[str]:
     """The keys that stand in the model reached from `model` by `loc`."""
     reached: type[BaseModel] | None = model
     for part in loc:

@@ -3,7 +3,7 @@
 Model: what a user's file calls things is text of any kind: a name may be a megabyte, or move the cursor. A message shows
 control characters (and those that turn the direction of writing) as escapes, is cut where it gets long, and lists no more
 than so many names. The name that was meant is sought in three steps: the same but for case and separators, one that the
-text begins, and last the one that looks most alike (difflib's ratio).
+text begins or whose letters it has in another order, and last the one that looks most alike (difflib's ratio).
 Source: Unicode's general categories Cc, Cf, Cs, Zl and Zp are what is escaped; Python's own escapes are the form.
 """
 
@@ -102,6 +102,9 @@ def _meant(name: str, names: tuple[str, ...]) -> list[str]:
     turned = [each for each in names if _words(each) == _words(name)]  # a100_sxm_80gb is a100_80gb_sxm
     if turned:
         return turned[:1]
+    swapped = [each for each in names if len(wanted) > 3 and sorted(plain[each]) == sorted(wanted)]  # modle is model
+    if swapped:
+        return swapped[:1]
     longer = [each for each in names if len(wanted) > 1 and plain[each].startswith(wanted)]
     if longer:  # `tme` begins t_memory, and is time without a letter
         slips = [each for each in names if each not in longer and _lacks_a_letter(wanted, plain[each])]

@@ -32,6 +32,10 @@ _TEXT = re.compile(r"([A-Za-z_]\w*)\s*\(([^()]*)\)")
 _PART = re.compile(r"\s*+(?:([A-Za-z_]\w*+)\s*+=\s*+)?(\[[^\[\]]*+\]|[^,\[\]=]++)\s*+(?:,|$)")
 
 
+class TextError(ValueError):
+    """Something is wrong with how a topology is written, whatever links a chip has."""
+
+
 def parse_topology(
     text: Written | Sequence[Written],
     links: Links,
@@ -43,12 +47,12 @@ def parse_topology(
 
     A level that names no link is over the link `over`, or else the chip's first. `links_of` gives the links of each chip
     where they differ; a link must be there on all. The path of a graph file is relative to `base`. Raises ValueError with a
-    message for the user (form, kind, size, link, or too few ports), and SpecError with places for what is wrong inside a
-    graph.
+    message for the user (link, or too few ports; TextError: form, kind, size), and SpecError with places for what is wrong
+    inside a graph.
     """
     texts = tuple(text) if isinstance(text, (list, tuple)) else (text,)
     if not 1 <= len(texts) <= MAX_LEVELS:
-        raise ValueError(f"a topology is a list of 1 to {MAX_LEVELS} levels, inside out")
+        raise TextError(f"a topology is a list of 1 to {MAX_LEVELS} levels, inside out")
     if over and over not in links:
         raise ValueError(unknown("link", over, links))
     first = {over: links[over], **links} if over else links
@@ -56,15 +60,15 @@ def parse_topology(
     size = 1
     for level in written:
         if level.wiring.inside and size > 1:
-            raise ValueError(f"'{level.text}' can only be the first level of a list: it joins chips, not whole nodes")
+            raise TextError(f"'{level.text}' can only be the first level of a list: it joins chips, not whole nodes")
         size *= level.shape.count
     if not 1 <= size <= MAX_CHIPS:
         shown = " x ".join(level.text for level in written)
-        raise ValueError(f"{shown} is out of range: 1 to {MAX_CHIPS} chips")
+        raise TextError(f"{shown} is out of range: 1 to {MAX_CHIPS} chips")
     pairs = sum(level.wiring.pairs(level.shape) * (size // level.shape.count) for level in written)
     if pairs > MAX_LINKS:
         shown = " x ".join(level.text for level in written)
-        raise ValueError(
+        raise TextError(
             f"{shown} has {pairs} links, {MAX_LINKS} are the most; a switch joins as many chips with one each"
         )
     check_ports(written, size, links, links_of)
@@ -84,17 +88,17 @@ def _read(text: Written, links: Links, alone: bool, base: Path | None) -> Writte
         return _drawn(body, read_graph(body, base), name or next(iter(links), "link"))
     match = _TEXT.fullmatch(body)
     if match is None and text.strip().startswith("["):
-        raise ValueError(f"'{text[:60]}' is a list in quotes: without them it is a list of levels, inside out")
+        raise TextError(f"'{text[:60]}' is a list in quotes: without them it is a list of levels, inside out")
     if match is None:
         known = ", ".join(f"{kind}{wiring.example}" for kind, wiring in written_wirings().items())
         endings = ", ".join(GRAPH_SUFFIXES)
-        raise ValueError(
+        raise TextError(
             f"'{text[:60]}' is not a topology; write one of {known}, optionally 'over LINK', or a graph file ({endings})"
         )
     kind, chosen = match[1], name or next(iter(links), "")
     known_wirings = written_wirings()
     if kind not in known_wirings:
-        raise ValueError(unknown("topology", kind, known_wirings))
+        raise TextError(unknown("topology", kind, known_wirings))
     wiring = known_wirings[kind]
     shape = _shape(body, wiring, match[2])
     short = _short(kind, shape)
@@ -123,19 +127,19 @@ def _shape(text: str, wiring: Wiring, inside: str) -> WiringShape:
     for name, value in _parts(text, inside):
         if name:
             if name not in wiring.options:
-                raise ValueError(unknown(f"option of {wiring.name}", name, wiring.options))
+                raise TextError(unknown(f"option of {wiring.name}", name, wiring.options))
             options[name] = value
         elif re.fullmatch(r"\d{1,9}", value) and not options:
             sizes.append(int(value))
         else:
-            raise ValueError(f"'{text[:60]}' is not a topology: '{value[:20]}' is not a size")
+            raise TextError(f"'{text[:60]}' is not a topology: '{value[:20]}' is not a size")
     least, most = wiring.sizes
     if not least <= len(sizes) <= most:
         wanted = f"{least}" if least == most else f"{least} to {most}"
         example = f"{wiring.name}{wiring.example}"
-        raise ValueError(f"'{text[:60]}' is not a topology: {wiring.name} takes {wanted} sizes, as in {example}")
+        raise TextError(f"'{text[:60]}' is not a topology: {wiring.name} takes {wanted} sizes, as in {example}")
     if min(sizes) < 1:
-        raise ValueError(f"{wiring.name}({inside.strip()[:40]}) is out of range: 1 to {MAX_CHIPS} chips")
+        raise TextError(f"{wiring.name}({inside.strip()[:40]}) is out of range: 1 to {MAX_CHIPS} chips")
     return WiringShape(tuple(sizes), tuple(options.items()))
 
 
@@ -144,7 +148,7 @@ def _parts(text: str, inside: str) -> Iterator[tuple[str, str]]:
     while at < len(inside):
         match = _PART.match(inside, at)
         if match is None:
-            raise ValueError(f"'{text[:60]}' is not a topology: cannot read '{inside[at : at + 20]}'")
+            raise TextError(f"'{text[:60]}' is not a topology: cannot read '{inside[at : at + 20]}'")
         yield match[1] or "", match[2].strip()
         at = match.end()
 

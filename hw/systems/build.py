@@ -27,7 +27,7 @@ from hw.chips.links import link_problems, links_of
 from hw.input.document import Document, Key
 from hw.input.errors import Mark, Problems, SpecError
 from hw.input.wording import shown, unknown
-from hw.network.text import parse_topology
+from hw.network.text import TextError, parse_topology
 from hw.network.topology import MAX_CHIPS, Topology
 from hw.systems.groups import read_groups
 from hw.systems.mesh import Mesh
@@ -245,7 +245,7 @@ class SystemBuilder:
         except SpecError as error:
             self.problems.extend(error)
         except ValueError as error:
-            if known:  # a stand-in proves nothing
+            if known or isinstance(error, TextError):  # of links a stand-in proves nothing
                 self._add(key, str(error))
         return None
 

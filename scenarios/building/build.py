@@ -7,17 +7,18 @@ and the dims even when the chip is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw import Problems, SpecError, System
-from hw.input import Document, Key, UnknownNames, nearest, shown, validate
+from hw.input import Document, Key, UnknownNames, shown
 from scenarios.building.idle_keys import idle_options
 from scenarios.building.model_workload import ModelRun, build_model, check_plain, has_model
 from scenarios.building.pipelines import as_pipeline
 from scenarios.building.run_options import read_options
+from scenarios.building.sections import Section, named_sections, read_section
 from scenarios.building.system import build_system
 from scenarios.claims.claims import Claim, read_claims
 from scenarios.claims.condition import Condition
@@ -30,11 +31,11 @@ from scenarios.jobs.job_claims import check_job_claims
 from scenarios.language.economics_spec import EconomicsSpec
 from scenarios.language.paths import check_nulls, link_problem, path_problem
 from scenarios.language.run_spec import RunSpec
-from scenarios.language.scenario_spec import ScenarioSpec, WorkloadSpec
+from scenarios.language.scenario_spec import WorkloadSpec
 from scenarios.language.source import find_file, read_source
 from scenarios.language.study_spec import StudySpec
 from scenarios.language.variants import changed
-from scenarios.points.points import read_points
+from scenarios.points.points import check_paths, read_points
 from scenarios.processes.loaders import Loaders, read_loaders
 from simulator import (
     PAIRED,
@@ -124,30 +125,37 @@ def load_scenario(reference: str | Path, overrides: tuple[str, ...] | list[str] 
 def build_scenario(document: Document, path: Path) -> Scenario:
     """The scenario that a document describes. Raises SpecError with every problem."""
     problems = Problems()
-    _check_keys(document, problems)
     check_nulls(document, problems)
+    document = named_sections(document, problems)
     data = document.data
-    workload = _section(WorkloadSpec, "workload", document, problems)
-    run = _section(RunSpec, "run", document, problems) if "run" in data else RunSpec()
-    study = _section(StudySpec, "study", document, problems) if "study" in data else None
-    built = build_system(document, path, problems)
+    written, document = read_section(WorkloadSpec, "workload", document, problems)
+    workload = written.spec
+    ran, document = read_section(RunSpec, "run", document, problems)
+    run = ran.spec or RunSpec()
+    asked, document = read_section(StudySpec, "study", document, problems)
+    # of a study that lacks a part it cannot be said what its rows have
+    study = None if asked.lost else asked.spec
+    built, document = build_system(document, path, problems)
     known = Known(chip=built.chip is not None, mesh=built.wired)
-    sharding = run.sharding if run else "canonical"
     system, model, unread = built.system, None, frozenset[str]()
     if has_model(document):
-        graph, system, model = build_model(workload, document, path, built, problems)
+        graph, system, model = build_model(written, document, path, built, problems)
     else:
         check_plain(document, problems)
-        graph, unread = _graph(workload, system, known, sharding, document, problems)
-    options = read_options(run, built.system if built.listed else None, document, problems)
-    if run is not None and "order" not in run.model_fields_set and _goes_in_turns(workload, model):
+        graph, unread = _graph(written, system, known, run.sharding, document, problems)
+    options = read_options(ran, built.system if built.listed else None, document, problems)
+    if "order" not in run.model_fields_set and _goes_in_turns(workload, model):
         options = replace(options, order="ready")
     system_known = built.chip is not None and built.wired
     loaders = read_loaders(document, graph, unread, system if system_known else None, problems)
-    economics = _economics(document, model, problems)
-    check_baseline(economics, document, path, problems)
+    priced = _economics(document, model, problems)
+    check_baseline(priced.spec, document, path, problems)
+    # of a section that lacks a part it cannot be said which words it gives
+    economics = None if priced.missed else priced.spec
     job = _job(document, path, problems)
     points = read_points(study, document, problems) if study is not None else None
+    if asked.lost:
+        check_paths(asked.spec, document, problems)
     scopes = Scopes(document, path, study, points)
     claims = read_claims(document, problems, scopes.of_claim)
     _check_named_ops(_asked(claims, unread), graph, system, options, document, problems)
@@ -157,7 +165,7 @@ def build_scenario(document: Document, path: Path) -> Scenario:
     read_sort(scopes, document, problems)
     check_shown(study, document, problems)
     condition = read_condition(study, document, problems, scopes.of_condition)
-    _check_paths(study, built.system if system_known else None, document, problems)
+    _check_paths(asked.spec, built.system if system_known else None, document, problems)
     _check_texts(document, problems)
     problems.raise_if_any()
     assert graph is not None
@@ -233,28 +241,10 @@ def _names_in(graph: OpGraph) -> set[str]:
         return set()
 
 
-def _check_keys(document: Document, problems: Problems) -> None:
-    allowed = [field.alias or name for name, field in ScenarioSpec.model_fields.items()]
-    others = UnknownNames("key", allowed)
-    strange = [key for key in document.data if key not in allowed]
-    for key in strange:
-        problems.add(document.key_mark((key,)), others.message(key))
-    missing = [key for key in ("name", "system", "workload") if key not in document.data]
-    # a key that is only misspelt is not missing, too
-    misspelt = {nearest(key, allowed) for key in strange} if missing else set()
-    for key in missing:
-        if key not in misspelt:
-            problems.add(document.value_mark(()), f"'{key}' is missing")
-
-
 def _check_texts(document: Document, problems: Problems) -> None:
     for name in ("name", "about"):
         if not isinstance(document.data.get(name, ""), str):
             problems.add(document.value_mark((name,)), f"{name} wants text")
-
-
-def _section(model: Any, name: str, document: Document, problems: Problems) -> Any:
-    return validate(model, document, problems, (name,)) if name in document.data else None
 
 
 def _job(document: Document, path: Path, problems: Problems) -> JobSection | None:
@@ -266,7 +256,7 @@ def _job(document: Document, path: Path, problems: Problems) -> JobSection | Non
     return read_job(document, path, problems)
 
 
-def _economics(document: Document, model: ModelRun | None, problems: Problems) -> EconomicsSpec | None:
+def _economics(document: Document, model: ModelRun | None, problems: Problems) -> Section:
     """The section on money; a model says itself how many tokens a run has."""
     section = document.data.get("economics")
     if isinstance(section, dict) and has_model(document) and "tokens_per_run" not in section:
@@ -274,26 +264,26 @@ def _economics(document: Document, model: ModelRun | None, problems: Problems) -
         if tokens:
             data = {**document.data, "economics": {**section, "tokens_per_run": tokens}}
             document = Document(document.file, data, document.values, document.keys)
-    economics: EconomicsSpec | None = _section(EconomicsSpec, "economics", document, problems)
-    return economics
+    return read_section(EconomicsSpec, "economics", document, problems)[0]
 
 
 def _graph(
-    spec: WorkloadSpec | None, system: System, known: Known, sharding: str, document: Document, problems: Problems
+    written: Section, system: System, known: Known, sharding: str, document: Document, problems: Problems
 ) -> tuple[OpGraph | None, frozenset[str]]:
     """The graph, and the names of ops that cannot be read."""
     if not isinstance(document.data.get("workload"), dict):
         return None, frozenset()
-    workload = document.data["workload"]
-    if "ops" not in workload and spec is not None:
+    workload, spec = document.data["workload"], written.spec
+    if "ops" not in workload and not written.lost:
         problems.add(document.value_mark(("workload",)), "workload wants ops, or a model")
+    if "ops" not in workload:
         return None, frozenset()
     dims, broken = _dims(workload.get("dims"), document, problems)
     items: Items = ()
     unread: frozenset[str] = frozenset()
     if isinstance(workload.get("ops"), list):
         items, unread = read_graph_items(workload["ops"], document, problems, ("workload", "ops"))
-    if not isinstance(workload.get("dims", {}), dict):
+    if not isinstance(workload.get("dims", {}), dict) or "dims" in written.lost:
         return None, unread  # no op can be blamed for a dim that is not there
     known = replace(known, broken_dims=frozenset(broken), unread_ops=unread)
     rules = (spec.fuse, spec.uneven, spec.split) if spec else ()
@@ -302,19 +292,23 @@ def _graph(
         problems.add(document.value_mark(("workload", "split", *([axis] if axis else []))), message)
     check_graph(graph, system, problems, known, sharding)
     if spec and isinstance(spec.fuse, list):
-        names = {*(op.name for op in graph.every_op()), *unread}
-        others = UnknownNames("op", names)
-        for at, group in enumerate(spec.fuse):
-            for place, name in enumerate(group):
-                if name not in names:
-                    mark = document.value_mark(("workload", "fuse", at, place))
-                    problems.add(mark, others.message(name))
+        _check_fused(spec.fuse, {*(op.name for op in graph.every_op()), *unread}, document, problems)
     if spec is not None and spec.pipeline is not None and known.mesh and not problems.found:
         whole = as_pipeline(spec.pipeline, graph, system, document, problems)
         if whole is not None:
             check_graph(whole, system, problems, known, sharding)
             graph = whole
     return graph, unread
+
+
+def _check_fused(
+    groups: Sequence[Sequence[str]], names: Collection[str], document: Document, problems: Problems
+) -> None:
+    others = UnknownNames("op", names)
+    for at, group in enumerate(groups):
+        for place, name in enumerate(group):
+            if name not in names:
+                problems.add(document.value_mark(("workload", "fuse", at, place)), others.message(name))
 
 
 def _dims(data: Any, document: Document, problems: Problems) -> tuple[dict[str, int], set[str]]:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hw import Mesh, Problem, Problems, SpecError, System
-from hw.input import Document, Key, nearest, unknown, validate_rest
+from hw.input import Document, Key, nearest, unknown
 from hw.systems import Built, folder_of, mesh_problems
 from scenarios.building.idle_keys import Laid, idle_keys
+from scenarios.building.sections import Section
 from scenarios.language.model_spec import DEFAULT_MODE, MODES, OF_ANY_MODEL, Mode, ParallelSpec, RecomputedBlocks
 from scenarios.language.scenario_spec import OF_OPS, WorkloadSpec
 from simulator import OpGraph
@@ -89,7 +90,7 @@ def check_plain(document: Document, problems: Problems) -> None:
 
 
 def build_model(
-    spec: WorkloadSpec | None, document: Document, path: Path, built: Built, problems: Problems
+    written: Section, document: Document, path: Path, built: Built, problems: Problems
 ) -> tuple[OpGraph | None, System, ModelRun | None]:
     """The graph of what is done with a model, the system under the mesh that its parallelism means, and what it is. What
     is wrong is added to the problems, and the graph is None then."""
@@ -98,15 +99,15 @@ def build_model(
     mode = reader.mode()
     loaded = reader.model(path)
     # what is wrong in itself has been told; the other keys are looked at all the same
-    rest, wrong = (spec, frozenset[str]()) if spec is not None else validate_rest(WorkloadSpec, document, _AT)
-    parallel = reader.parallel(rest.parallel, built) if rest is not None and "parallel" not in wrong else None
-    how = reader.how(mode, rest, loaded, wrong) if mode is not None and rest is not None else None
+    spec: WorkloadSpec | None = written.spec
+    parallel = reader.parallel(spec.parallel, built, written) if spec is not None else None
+    how = reader.how(mode, spec, loaded, written) if mode is not None and spec is not None else None
     # what the step itself is wrong about is told beside what is wrong with its mesh
     sound = len(problems.found) == before
     system = built.system
     if parallel is not None and built.wired:
         system = reader.laid(parallel, system)
-    if mode is None or loaded is None or parallel is None or how is None or spec is None:
+    if mode is None or loaded is None or parallel is None or how is None or spec is None or not written.sound:
         return None, system, None
     if not sound or not built.wired:
         return None, system, None
@@ -178,7 +179,10 @@ class _Reader:
         mode = MODES.get(given) if isinstance(given, str) else None
         if mode is None:
             self.add("mode", unknown("mode", str(given), MODES))
-            return None
+            given = nearest(str(given), MODES)
+            if given is None:
+                return None
+            mode = MODES[given]  # the keys beside it are looked at as those of the mode that was meant
         for key in workload:
             if key in _OF_MODELS and key not in (*OF_ANY_MODEL, *mode.keys):
                 of = " and ".join(name for name, each in MODES.items() if key in each.keys)
@@ -203,10 +207,15 @@ class _Reader:
 
         return read_model(self.document, key, self.problems, folder_of(self.document.value_mark(key), path.parent))
 
-    def parallel(self, spec: ParallelSpec, built: Built) -> Parallel | None:
+    def parallel(self, spec: ParallelSpec, built: Built, written: Section) -> Parallel | None:
         """The parallelism, with the replicas that are left of a system that is known."""
         from simulator import Parallel
 
+        left_out = [key for key in written.out if key[1] == "parallel"]
+        if any(
+            len(key) == 2 or key[2] in (*_WAYS, "dp") or key[2] not in ParallelSpec.model_fields for key in left_out
+        ):
+            return None  # how many chips it is of is not known
         ways = {name: getattr(spec, name) for name in _WAYS if getattr(spec, name) > 1}
         if spec.dp is not None:
             ways["dp"] = spec.dp
@@ -219,6 +228,8 @@ class _Reader:
             wrong = f"{told} is {asked} chips, which do not divide the system's {chips}"
         if wrong:
             self.add("parallel", wrong)
+        if left_out:
+            return None
         replicas = spec.dp or max(1, chips // asked)
         given: dict[str, Any] = {**spec.model_dump(exclude_unset=True, exclude_none=True), "dp": replicas}
         given |= {name: tuple(given[name]) for name in ("layers", "order") if name in given}
@@ -248,17 +259,15 @@ class _Reader:
             message = f"the parallelism of the workload makes the mesh {{{made}}}; leave it out, it follows"
             self.problems.add(self.document.value_mark(("system", "mesh")), message)
 
-    def how(self, mode: Mode, spec: WorkloadSpec, loaded: LoadedModel | None, wrong: frozenset[str]) -> Any:
-        """The record of a mode, after checking that what the model needs is there. `wrong`: keys that have been told,
-        and are none of the spec's."""
+    def how(self, mode: Mode, spec: WorkloadSpec, loaded: LoadedModel | None, written: Section) -> Any:
+        """The record of a mode, after checking that what the model needs is there."""
         needs = mode.needs_of(loaded.description, mode.needs) if loaded is not None else mode.needs
         missing = [key for key in needs if self.document.data["workload"].get(key) is None]
-        # what a model needs that is not known is not known either; and what is only misspelt is not missing, too
-        misspelt = {nearest(key, WorkloadSpec.model_fields) for key in wrong - WorkloadSpec.model_fields.keys()}
+        # what a model needs that is not known is not known either; and what will not do is not missing, too
         for key in missing if loaded is not None else ():
-            if key in misspelt:
+            if key in written.lost:
                 continue
-            named = self.document.data["workload"].get("mode", DEFAULT_MODE)
+            named = next(name for name, each in MODES.items() if each is mode)
             self.problems.add(self.document.value_mark(_AT), f"'workload.{key}' is missing: {named} needs it")
         given = {name: getattr(spec, name) for name in mode.keys if name in spec.model_fields_set}
         # estimates know a record again, so that what it has is to be hashed
@@ -274,7 +283,7 @@ class _Reader:
             precision = self.tried(lambda: mode.precision(named))
             if precision is not None:
                 given["precision"] = precision
-        if unsaid := {*missing, *wrong.intersection(needs)}:
+        if unsaid := {*missing, *written.lost.intersection(needs)}:
             # the others are looked at beside something that would do, but for what goes by what is not known
             others = {name: value for name, value in given.items() if _GOES_BY.get(name) not in unsaid}
             self.tried(lambda: mode.record(**mode.fixed, **others, **dict.fromkeys(unsaid, 1)))

@@ -8,17 +8,16 @@ from typing import Any
 from hw import Problems, System
 from hw.chips import MEASURED, chip_kernels
 from hw.input import Document, unknown
+from scenarios.building.sections import Section
 from scenarios.language.run_spec import RunSpec
 from simulator import Holds, RunOptions, choices, run_options
 
 _AT = ("run", "efficiency")
 
 
-def read_options(run: RunSpec | None, system: System | None, document: Document, problems: Problems) -> RunOptions:
+def read_options(ran: Section, system: System | None, document: Document, problems: Problems) -> RunOptions:
     """The options of a run. What is wrong is added to the problems; without a system its names are not checked."""
-    if run is None:
-        _check_names(document, system, problems)
-        return RunOptions()
+    run: RunSpec = ran.spec or RunSpec()
     before = len(problems.found)
     _check_collectives(run.collectives, document, problems)
     if system is None:
@@ -27,7 +26,7 @@ def read_options(run: RunSpec | None, system: System | None, document: Document,
         if chip.calibration.measured is None and chip_kernels(chip) is None:
             message = f"{chip.name} has no measured calibration; write calibration: spec, or set efficiency yourself"
             problems.add(document.value_mark(("run", "calibration")), message)
-    of_all, of_chips = _efficiencies(run.efficiency, system, document, problems)
+    of_all, of_chips = _efficiencies(_named(ran, run), system, document, problems)
     near = [name for name in system.chip.near_memories if all(name in chip.near_memories for chip in system.kinds)]
     if run.tile_level not in ("on_chip", *near):
         where = document.value_mark(("run", "tile_level"))
@@ -39,15 +38,15 @@ def read_options(run: RunSpec | None, system: System | None, document: Document,
     return RunOptions(**said, efficiency=of_all, chip_efficiency=of_chips)
 
 
-def _check_names(document: Document, system: System | None, problems: Problems) -> None:
-    """The names in a section that something else is wrong with: a wrong value hides no wrong name."""
-    section = document.data.get("run")
-    said = section if isinstance(section, Mapping) else {}
-    collectives, efficiency = said.get("collectives"), said.get("efficiency")
-    if isinstance(collectives, str):
-        _check_collectives(collectives, document, problems)
-    if system is not None and isinstance(efficiency, Mapping):
-        _efficiencies(efficiency, system, document, problems)
+def _named(ran: Section, run: RunSpec) -> Mapping[str, Any]:
+    """Efficiencies, also those that were left out for their value: their names are to be checked."""
+    found: dict[str, Any] = dict(run.efficiency)
+    for key in ran.out:
+        if key[:2] == _AT and len(key) == 3:
+            found[str(key[2])] = 1.0
+        elif key[:2] == _AT and len(key) == 4 and isinstance(found.get(str(key[2]), {}), Mapping):
+            found[str(key[2])] = {**found.get(str(key[2]), {}), str(key[3]): 1.0}
+    return found
 
 
 def _check_collectives(name: str, document: Document, problems: Problems) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hw import Chip, Mark, Problem, Problems, SpecError, System, chip_names, load_chip
-from hw.input import Document, Key, nearest, unknown, validate, validate_rest
+from hw.input import Document, Key, unknown, validate
 from hw.systems import Built, SystemBuilder, SystemFile, SystemSpec, folder_of, system_document
+from scenarios.building.sections import read_section
 from scenarios.language.chip_set import chips_of, leave_behind, names_chips, restated
 from scenarios.language.source import merge
 from scenarios.language.variants import changed
@@ -26,34 +27,31 @@ _OWN = ("name", "about", "sources")
 """Keys of a system file that a scenario does not take over."""
 
 
-def build_system(document: Document, path: Path, problems: Problems) -> Built:
-    """The system of a scenario; what is wrong is added to the problems, and a stand-in serves for checking the rest."""
+_STANDS_ALONE = {"set", "host"}
+"""Keys without which a section says as much of the wiring and the names of its parts."""
+
+
+def build_system(document: Document, path: Path, problems: Problems) -> tuple[Built, Document]:
+    """The system of a scenario, and the document with what is wrong in it mended; that is added to the problems, and a
+    stand-in serves for checking the rest."""
     try:
         whole = with_base(document, path)
     except SpecError as error:
         problems.extend(error)
         # its own keys are what they are, whatever the base
         validate(SystemSpec, document, problems, _AT)
-        return _nothing()
+        return _nothing(), document
     # a variant leaves behind what the scenario that it is made from has left behind already
     document.notes = tuple(dict.fromkeys(whole.notes))
-    spec = validate(SystemSpec, whole, problems, _AT) if "system" in whole.data else None
-    if spec is None:
-        spec = _beside_strange_keys(whole) if "system" in whole.data else None
-    if spec is None:
-        return _nothing()
-    built = SystemBuilder(spec, whole, _AT, lambda mark: folder_of(mark, path.parent), problems).build()
+    read, mended = read_section(SystemSpec, "system", whole, problems)
+    if not read.sound:
+        document = mended
+    if read.spec is None or read.lost - _STANDS_ALONE:
+        return _nothing(), document
+    built = SystemBuilder(read.spec, mended, _AT, lambda mark: folder_of(mark, path.parent), problems).build()
     for chip in built.system.kinds if built.listed else ():
-        _check_kernels(chip, whole, problems)
-    return built
-
-
-def _beside_strange_keys(document: Document) -> SystemSpec | None:
-    """What a section says beside keys that nothing has, and that are no key misspelt: it is as sound as without them."""
-    rest, wrong = validate_rest(SystemSpec, document, _AT)
-    fields = SystemSpec.model_fields
-    strange = all(key not in fields and nearest(key, fields) is None for key in wrong)
-    return rest if strange else None
+        _check_kernels(chip, mended, problems)
+    return built, document
 
 
 def _check_kernels(chip: Chip, document: Document, problems: Problems) -> None:

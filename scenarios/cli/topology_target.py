@@ -55,7 +55,7 @@ def _of_scenario(target: str) -> System:
     problems = Problems()
     if "system" not in document.data:
         problems.add(document.value_mark(()), "'system' is missing")
-    built = build_system(document, path, problems)
+    built, _ = build_system(document, path, problems)
     problems.raise_if_any()
     return built.system
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.economics import PricePath, checkpoint_interval_s, daly_interval_s
 from hw import Problems, SpecError
-from hw.input import Document, is_file, validate
+from hw.input import Document, Rest, is_file, validate, validate_rest
 from hw.systems import folder_of
 from scenarios.jobs.trace import read_trace
 from scenarios.language.job_spec import FailureSpec, JobSpec, SpotSpec
@@ -100,13 +100,17 @@ def read_job(document: Document, path: Path, problems: Problems) -> JobSection |
     """The job section of a scenario; what is wrong goes to `problems` with its place."""
     if "job" not in document.data:
         return None
-    spec: JobSpec | None = validate(JobSpec, document, problems, ("job",))
+    sound: JobSpec | None = validate(JobSpec, document, problems, ("job",))
+    rest = Rest(sound, document) if sound is not None else validate_rest(JobSpec, document, ("job",))
+    spec, document = rest.spec, rest.document
     if spec is None:
         return None
     for name, slowdown in spec.slowdowns.items():
         for dotted in slowdown.set or ():
             if wrong := _wrong_path(dotted, document):
                 problems.add(document.key_mark(("job", "slowdowns", name, "set", dotted)), wrong)
+    if sound is None:
+        return None
     try:
         return JobSection(spec, _failures(spec, document, path) if spec.failures is not None else None)
     except SpecError as error:

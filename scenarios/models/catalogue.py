@@ -27,6 +27,7 @@ from hw.input import (
     read_document,
     unknown,
     validate,
+    validate_rest,
 )
 from scenarios.models.published import Published
 from scenarios.models.spec import SPECS, AnySpec
@@ -124,7 +125,7 @@ def read_model(document: Document, at: Key, problems: Problems, base: Path | Non
     except SpecError as error:
         problems.extend(error)
         return None
-    spec = _checked(own, problems)
+    spec, own = _checked(own, problems)
     if spec is None:
         return None
     description = spec.built()
@@ -152,13 +153,18 @@ def _part(document: Document, at: Key) -> Document:
     return Document(document.file, data, values, keys)
 
 
-def _checked(document: Document, problems: Problems) -> AnySpec | None:
-    """The spec that a document holds, by its family."""
+def _checked(document: Document, problems: Problems) -> tuple[AnySpec | None, Document]:
+    """The spec that a document holds, by its family, and the document with keys that are only misspelt mended: what does
+    not go together is told beside them."""
     family = document.data.get("family", "decoder") if isinstance(document.data, dict) else "decoder"
     if not isinstance(family, str) or family not in SPECS:
         problems.add(document.value_mark(("family",)), unknown("family", str(family), SPECS))
-        return None
-    return validate(SPECS[family], document, problems)
+        return None, document
+    spec = validate(SPECS[family], document, problems)
+    if spec is not None:
+        return spec, document
+    rest = validate_rest(SPECS[family], document)
+    return (None, document) if rest.lost else (rest.spec, rest.document)
 
 
 def _resolved(document: Document, base: Path | None, depth: int, problems: Problems) -> Document:

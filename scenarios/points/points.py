@@ -116,6 +116,11 @@ def read_points(study: StudySpec, document: Document, problems: Problems) -> Poi
     return _Reader(study, document, problems).read()
 
 
+def check_paths(study: StudySpec, document: Document, problems: Problems) -> None:
+    """The same of the paths alone, of a study that is not known whole."""
+    _Reader(study, document, problems).check_paths()
+
+
 @dataclass
 class _Reader:
     """Reads the parts of a study; each is checked on its own, so that one mistake hides no other."""
@@ -128,7 +133,7 @@ class _Reader:
 
     def read(self) -> Points:
         """All parts."""
-        self._paths()
+        self.check_paths()
         grid = self._lists(self.study.vary or {}, ("vary",))
         zipped = self._lists(self.study.zip or {}, ("zip",))
         self._equal_lengths(zipped)
@@ -147,7 +152,7 @@ class _Reader:
             self.problems.add(mark, "derive needs something that varies: vary, zip, random, find or crossover")
         return points
 
-    def _paths(self) -> None:
+    def check_paths(self) -> None:
         """Every path of the study, once, and known to the language."""
         chance = self.study.random.values if self.study.random else {}
         parts: tuple[tuple[Key, Mapping[str, Any]], ...] = (

@@ -17,7 +17,7 @@ from analysis.traces import TraceOptions, TraceText
 from analysis.words import CAUSES, mean_of, rounds_figures
 from hw import Mark, Mesh, Problem, Problems, Router, System, load_chip, load_system, parse_topology
 from hw.chips import CollectiveTimes, chip_kernels, load_kernel_times
-from hw.input import Dimension, QuantityOf, Sign, UnknownNames, parse_document, validate
+from hw.input import Dimension, QuantityOf, Sign, UnknownNames, parse_document, validate, validate_rest
 from hw.network import WIRINGS, Canvas, Instance, Site, WiringShape, drawn_level, level_facts
 from hw.systems import Built, SystemBuilder, SystemSpec, system_file
 from scenarios import run
@@ -67,7 +67,8 @@ def examples() -> list[object]:
         WIRINGS["torus"], WiringShape((4, 8), (("wrap", "[yes,no]"),)), drawn_level(topology, 0), Canvas(topology, 0),
         instance, site, system_file("dgx_h100"), spec, Built(chip, system, True),
         SystemBuilder(spec, document, (), lambda _mark: Path(), problems),
-        Mark("a.yaml", 3, 4), *problems.found, problems, document, UnknownNames("node", [f"n{at}" for at in range(9999)]),
+        Mark("a.yaml", 3, 4), *problems.found, problems, document, validate_rest(SystemSpec, document),
+        UnknownNames("node", [f"n{at}" for at in range(9999)]),
         Dimension.DATA, Sign.POSITIVE, QuantityOf(Dimension.TIME),
         WORDS["mfu"], CAUSES["waiting"], summary, Summary(result.plan, lambda: result), op_figures(result)[0],
         rounds_figures(result)[0],

@@ -175,7 +175,11 @@ def test_every_mistake_at_once(tmp_path: Path) -> None:
  ]}"""
     with pytest.raises(SpecError) as caught:
         built(tmp_path, text)
-    assert [problem.mark.line for problem in caught.value.problems] == [3, 4, 5, 5]
+    assert [problem.mark.line for problem in caught.value.problems] == [
+        3,
+        4,
+        5,
+    ]  # 'target' is misspelt, and so not missing
 
 
 EDGE_MISTAKES = [

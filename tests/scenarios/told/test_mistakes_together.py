@@ -69,3 +69,92 @@ def test_an_unknown_base_hides_no_strange_key_of_a_system(tmp_path: Path) -> Non
         "nodes",
     ):
         assert any(words in each for each in told), words
+
+
+A_STUDY = """\
+name: s
+system: {chip: h100_sxm, topology: switch(8)}
+workload: {model: llama3_8b, batch: 8, seq: 128, parallel: {tp: 8}}
+study:
+"""
+
+
+@pytest.mark.parametrize(
+    ("study", "told"),
+    [
+        ("{varry: {workload.batch: [8]}, sort: tme}", ["unknown key 'study.varry'", "sort: unknown result word 'tme'"]),
+        ("{varry: {workload.bacth: [8]}}", ["unknown key 'study.varry'", "unknown key 'workload.bacth'"]),
+        (
+            "{find: {smallest: workload.bacth, fromm: 1, to: 8, where: tme > 1}}",
+            ["unknown key 'workload.bacth'", "unknown key 'study.find.fromm'", "'tme > 1': unknown result word"],
+        ),
+        (
+            "{vary: {workload.bacth: [8]}, words: tme, foo: 1}",
+            ["unknown key 'workload.bacth'", "'tme' will not do for study.words", "unknown key 'study.foo'"],
+        ),
+        (
+            "{random: {samples: 0, values: {workload.bacth: [1]}}, show: [tme]}",
+            ["0 will not do for study.random.samples", "unknown key 'workload.bacth'", "unknown word 'tme'"],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_study_hides_nothing_else_of_it(tmp_path: Path, study: str, told: list[str]) -> None:
+    assert_told(tmp_path, f"{A_STUDY}  {study}\n", told)
+
+
+WHOLE = """\
+name: w
+system: {chip: h100_sxm, topology: switch(8)}
+workload:
+  model: llama3_8b
+  batch: 8
+  seq: 128
+  parallel: {tp: 8}
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "instead_of", "told"),
+    [
+        ("systm: {chip: h100, topology: rng(8)}", "system: {chip: h100_sxm, topology: switch(8)}",
+         ["unknown key 'systm'", "unknown chip 'h100'", "unknown topology 'rng'"]),
+        ("  modle: llama3_8c", "  model: llama3_8b", ["unknown key 'workload.modle'", "unknown model 'llama3_8c'"]),
+        ("  mode: trane\n  precision: fp9\n", "  batch: 8\n",
+         ["'workload.batch' is missing: train needs it", "unknown mode 'trane'", "unknown precision 'fp9'"]),
+        ("{tp: 3, schedule: 2f2b}", "{tp: 8}", ["tp 3 is 3 chips", "'2f2b' will not do for workload.parallel.schedule"]),
+        ("{tpp: 3}", "{tp: 8}", ["tp 3 is 3 chips", "unknown key 'workload.parallel.tpp'"]),
+        ("parallel: {tp: 8}\nrun: {over: full, tile_level: l9}\n", "parallel: {tp: 8}\n",
+         ["unknown key 'run.over'", "unknown memory on the chip 'l9'"]),
+        ("{base: llama3_8b, layrs: 7, attention: {heads: 3}}", "llama3_8b",
+         ["unknown key 'layrs'", "3 heads do not share 8 heads of keys", "3 heads do not share d_model 4096"]),
+        ("parallel: {tp: 8}\njob: {stps: 9, steps: 3, slowdowns: {a: {every: 1 h, lasts: 1 s, set: {run.foo: 1}}}}\n",
+         "parallel: {tp: 8}\n", ["unknown key 'job.stps'", "unknown key 'run.foo'"]),
+        ("parallel: {tp: 8}\neconomics: {foo: 1, baseline: no.yaml}\n", "parallel: {tp: 8}\n",
+         ["unknown key 'economics.foo'", "there is no scenario file"]),
+    ],
+)  # fmt: skip
+def test_a_misspelt_key_is_read_as_what_is_meant_and_hides_nothing(
+    tmp_path: Path, typed: str, instead_of: str, told: list[str]
+) -> None:
+    assert instead_of in WHOLE
+    assert_told(tmp_path, WHOLE.replace(instead_of, typed), told)
+
+
+def test_a_key_that_is_only_misspelt_is_not_missing_too(tmp_path: Path) -> None:
+    chip = "{name: c, kind: gpu, matrix_unit: {peak: {bf16: 1 TFLOP/s}}, vector_unit: {peak: {fp32: 1 TFLOP/s}}, HBM}"
+    text = WHOLE.replace(
+        "h100_sxm, topology: switch(8)", chip.replace("HBM", "hbm: {capacity: 1 TB, bandwith: 1 TB/s}")
+    )
+    assert_told(tmp_path, text.replace("tp: 8", "tp: 1"), ["unknown key 'hbm.bandwith', did you mean 'hbm.bandwidth'"])
+
+
+def assert_told(folder: Path, text: str, told: list[str]) -> None:
+    """Exactly these problems, whatever their order."""
+    path = folder / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as raised:
+        ov.load_scenario(path)
+    messages = [each.message for each in raised.value.problems]
+    assert len(messages) == len(told), messages
+    for begin in told:
+        assert any(begin in message for message in messages), (begin, messages)
