@@ -175,7 +175,7 @@ STEPS = [
     ),
     Line(
         "simumax_2026_b200.csv",
-        "SimuMax 2026",
+        "SimuMax on B200",
         "SimuMax 2026, 8 B200, by the H100's kernels and the data sheet",
         "SimuMax with 514 measured shapes 5.6 %",
         "Megatron Core",

@@ -1,15 +1,17 @@
 """Steps of Megatron-LM that SimuMax measured on eight B200.
 
 Model: `parallel` is such as tp2pp1, ep8pp1 or tp2cp2pp1, its parts in any order, of which none means 1; replicas are what
-is left of eight chips, and experts lie on them. `mbc` micro-batches of one sequence each of 4096 tokens. A `kind` of vpp
-means stages of several chunks, whose number is among the parts, or in the case's name. What that name says besides (l12,
-dp4, mbc8) must be what the columns say; a part that is not known leaves the row out.
+is left of eight chips, and experts lie on them. `mbc` micro-batches of one sequence each of 4096 tokens, or of as many as
+the case's name says (seq32768). A `kind` of vpp means stages of several chunks, whose number is among the parts, or in that
+name. What it says besides (l12, dp4, mbc8) must be what the columns say; a part that is not known leaves the row out.
 Its scripts cut DeepSeek's models and Kimi's so that one layer is dense, pad or cut each expert's tokens to the mean, have
-context-parallel chips exchange heads for tokens, and give Llama 3 405B 16 heads of keys and values.
+context-parallel chips exchange heads for tokens, and give Llama 3 405B 16 heads of keys and values. They leave on what
+Megatron-LM fuses unless it is told not to (rotation, gates, sums of gradients), and overlap no gradients.
 Assumes: the loss in one kernel (`cef`) where the name does not say it as well.
 Source: github:MooreThreads/SimuMax, simu_tools/megatron_scripts (run_pretrain_deepseekv2.sh: MOE_LAYER_FREQ,
 --moe-pad-expert-input-to-capacity, --cp-comm-type a2a, --num-layers-per-virtual-pipeline-stage; run_pretrain_llama3.sh:
-num_query_groups), configs/models and configs/strategy.
+num_query_groups; of --no-rope-fusion, --no-bias-swiglu-fusion and --no-gradient-accumulation-fusion neither has any),
+configs/models and configs/strategy; NVIDIA Megatron-LM megatron/training/arguments.py (those three turn off what is on).
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _SEQ = 4096
 _PARTS = {"tp": "tp", "pp": "pp", "cp": "cp", "ep": "ep", "etp": "etp", "dp": "dp", "vp": "vp", "vpp": "vp"}
 """What parts of a layout are called."""
 
-_SIZES = {**_PARTS, "l": "layers", "mbc": "mbc", "mbs": "mbs"}
+_SIZES = {**_PARTS, "l": "layers", "mbc": "mbc", "mbs": "mbs", "seq": "seq"}
 """What parts of a case's name are called that have to be as the columns say."""
 
 _PART = re.compile(r"([a-z]+)[_=]?(\d+)")
@@ -60,13 +62,14 @@ def simumax_cells(row: Cells) -> dict[str, str]:
         **_CUT.get(model, {}),
         "dp": str(dp),
         "layers": row["layer_num"],
-        "seq": str(_SEQ),
+        "seq": str(sizes.get("seq", _SEQ)),
         "global_batch": str(int(row["mbc"]) * micro * dp),
         "micro_batch": str(micro),
         "interleave": str(sizes["vp"]),
         "context": "all_to_all",
         "dtype": "bf16",
         "overlap": "none",
+        "dispatch": "fused",
     }
 
 
@@ -103,7 +106,7 @@ def _wrong(row: Cells, sizes: dict[str, int]) -> str:
     if more is not None:
         return f"{more[0]} in {case or kind}: which, the columns do not say"
     told = _told(case, row["model"])
-    sizes["mbs"] = told.get("mbs", 1)
+    sizes |= {"mbs": told.get("mbs", 1), "seq": told.get("seq", _SEQ)}
     chunks = {
         size for size in (sizes["vp"], told.get("vp", 1), *map(int, re.findall(r"vpp?=?(\d+)", kind))) if size > 1
     }

@@ -54,6 +54,14 @@ def test_a_layout_is_read_part_by_part(
     assert parallel.context == "all_to_all"
 
 
+@pytest.mark.parametrize(("case", "tokens"), [("llama3_70b_l4_mbc4_cef", 4096), ("llama3_70b_l4_cp8_seq32768", 32768)])
+def test_tokens_of_a_sequence_are_those_of_the_name(tmp_path: Path, case: str, tokens: int) -> None:
+    """Rotation and gates in one kernel each, as Megatron-LM has them unless it is told not to, which no script does."""
+    step = told(only(tmp_path, SIMUMAX, f"{case},llama3-70b,cp8,4,4,non-vpp,300"))
+    assert step.training.seq == tokens
+    assert step.options.dispatch == "fused"
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
