@@ -21,6 +21,7 @@ from itertools import pairwise
 from hw import Chip, System
 from hw.input import shown
 from hw.rows import Memo, rowwise
+from hw.systems import mesh_problems
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.shares import filled
 
@@ -129,6 +130,10 @@ def uneven_axes(graph: OpGraph, system: System) -> frozenset[str]:
     if graph.split == "equal":
         return frozenset()
     if graph.split == "proportional":
+        if len(system.kinds) == 1:
+            return frozenset()
+        if any(mesh_problems(system.mesh.axes, system.topology)):
+            return frozenset(system.mesh.axes)  # it is told what is wrong with them; who stands where is not known
         return frozenset(axis for axis in system.mesh.axes if _differs(system, axis))
     return frozenset(graph.split)
 

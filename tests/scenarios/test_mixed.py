@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from analysis import kind_labels
 from analysis.plots import plot_roofline
 from analysis.runs import advice, roofline_points
-from hw import load_chip
+from hw import SpecError, load_chip
 from scenarios import load_scenario, run, summarise
 from scenarios.cli import app
 from simulator import RunOptions, Simulation, parse_graph
@@ -209,3 +209,26 @@ def test_the_report_tells_of_every_kind(unlike: str, tmp_path: Path) -> None:
     for name in KINDS:
         assert f"{name} hbm" in sources
     assert "under the roofs of each kind of chip" in html
+
+
+@pytest.mark.parametrize(
+    ("topology", "words"),
+    [
+        ("line(4) over nvlink", "a line has one axis"),
+        ("ring(5) over nvlink", "the mesh has 2 x 2 places"),
+        ("knot(4)", "unknown topology 'knot'"),
+    ],
+)
+def test_a_mesh_that_does_not_fit_unlike_chips_is_told(topology: str, words: str, tmp_path: Path) -> None:
+    """Who shares a dim in proportion cannot be said of chips that stand nowhere."""
+    path = tmp_path / "unlike.yaml"
+    path.write_text(
+        "name: unlike\n"
+        f"system: {{chips: [2 x h100_sxm, 2 x a100_80gb_sxm], topology: {topology}, mesh: {{X: 2, Y: 2}}}}\n"
+        "workload:\n"
+        "  dims: {B: 8, D: 8}\n"
+        '  ops: ["y:bf16[B_X,D] = matmul(x:bf16[B_X,D], w:bf16[D,D])"]\n'
+        "  split: proportional\n"
+    )
+    with pytest.raises(SpecError, match=words):
+        load_scenario(path)
