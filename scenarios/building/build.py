@@ -86,7 +86,7 @@ class Scenario:
     def notes(self) -> tuple[str, ...]:
         """What a reader of its results should know of how it was put together."""
         of_model = self.model.notes if self.model is not None else ()
-        return (*self.document.notes, *of_model, *idle_options(self.options, self.system))
+        return (*self.document.notes, *of_model, *idle_options(self.options, self.system, self.graph))
 
     def having(self, dotted: str, value: Any) -> Scenario:
         """The same scenario with another value at a dotted path. Raises SpecError."""

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from hw.chips import chip_kernels
+
 if TYPE_CHECKING:
     from hw import System
-    from simulator import Parallel, RunOptions
+    from hw.chips import KernelTimes
+    from simulator import OpGraph, Parallel, RunOptions
     from simulator.models import Model, Transformer
 
 
@@ -65,6 +68,13 @@ class Laid:
         return self.model if isinstance(self.model, Transformer) else None
 
     @property
+    def graph_layer(self) -> str | None:
+        """Which layers a graph network has; None of another model."""
+        from simulator.models import GraphNetwork  # late: most runs are of no model
+
+        return self.model.layer if isinstance(self.model, GraphNetwork) else None
+
+    @property
     def experts(self) -> bool:
         """Whether there are any."""
         return self.transformer is not None and self.transformer.moe is not None
@@ -112,6 +122,13 @@ PARALLEL: Mapping[str, Sequence[Why]] = {
 """Keys of `workload.parallel`."""
 
 TRAINING: Mapping[str, Sequence[Why]] = {
+    "recompute": (("no gradient reads what layers make on the way", lambda it: it.graph_layer == "gcn"),),
+    "offload": (
+        (
+            "a graph network has no blocks whose activations go away",
+            lambda it: it.graph_layer is not None and it.how.offload == ("activations",),
+        ),
+    ),
     "attention": (_NO_ATTENTION,),
     "dropout": (_NO_ATTENTION,),
     "engine": (("gradients are not shared out (zero: 2)", lambda it: it.how.engine == "fsdp1" and not it.scatters),),
@@ -126,27 +143,73 @@ TRAINING: Mapping[str, Sequence[Why]] = {
 """Keys of the workload of a training step."""
 
 
-OPTIONS: Mapping[str, Sequence[tuple[str, Callable[[RunOptions, System], bool]]]] = {
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a graph is run, and on what."""
+
+    options: RunOptions
+    system: System
+    graph: OpGraph
+
+    @property
+    def measured(self) -> list[KernelTimes]:
+        """How long kernels were measured to take, of each kind of chip of which that is known and asked for."""
+        if self.options.calibration == "spec":
+            return []
+        found = (chip_kernels(chip) for chip in self.system.kinds)
+        return [each.times for each in found if each is not None]
+
+    @property
+    def issues(self) -> bool:
+        """Whether it was measured what it takes to issue a kernel in the way that is asked for, or which it has then."""
+        fuses = self.options.fused_kernels
+        times = self.measured
+        return any(max(each.dispatch.eager_s, each.dispatch.compiled_s) > 0 for each in times) or (
+            fuses and any(kind.compiled for each in times for kind in each.kinds.values())
+        )
+
+    @property
+    def answers_late(self) -> bool:
+        """Whether a memory has a latency."""
+        host = self.system.host
+        shared = [host.memory, host.disk] if host is not None else []
+        every = [memory for chip in self.system.kinds for memory in chip.memories.values()]
+        return any(memory is not None and memory.latency_s for memory in (*every, *shared))
+
+
+Idle = tuple[str, Callable[[Ran], bool]]
+"""Why an option changes nothing, and when that is so."""
+
+_ONE_CHIP: Idle = ("there is one chip", lambda it: it.system.size == 1)
+
+OPTIONS: Mapping[str, Sequence[Idle]] = {
     "clocks": (
-        ("clocks fall with calibration: measured alone", lambda options, system: options.calibration == "spec"),
+        ("clocks fall with calibration: measured alone", lambda it: it.options.calibration == "spec"),
+        ("no kernels of these chips were measured", lambda it: not it.measured),
     ),
     "dispatch": (
-        ("hosts take time with calibration: measured alone", lambda options, system: options.calibration == "spec"),
+        ("hosts take time with calibration: measured alone", lambda it: it.options.calibration == "spec"),
+        ("what issuing a kernel takes was not measured on these chips", lambda it: not it.issues),
     ),
-    **dict.fromkeys(
-        ("collectives", "network", "routing", "network_share"),
-        (("there is one chip", lambda options, system: system.size == 1),),
+    "tile_level": (
+        (
+            "tiles are sought with overlap: auto, and what fused ops pass on where some are fused",
+            lambda it: it.options.overlap != "auto" and it.graph.fuse in ("none", [], ()),
+        ),
     ),
+    "memory_latency": (("no latency of a memory is known", lambda it: not it.answers_late),),
+    **dict.fromkeys(("collectives", "network", "routing", "network_share", "spread"), (_ONE_CHIP,)),
 }
 """Keys of `run`."""
 
 
-def idle_options(options: RunOptions, system: System) -> Iterator[str]:
+def idle_options(options: RunOptions, system: System, graph: OpGraph) -> Iterator[str]:
     """Lines about the options of a run that are said and change nothing."""
+    it = Ran(options, system, graph)
     defaults = _defaults(options)
     for key, reasons in OPTIONS.items():
         value = getattr(options, key)
-        why = next((reason for reason, idle in reasons if idle(options, system)), None)
+        why = next((reason for reason, idle in reasons if idle(it)), None)
         if why is not None and value != defaults[key]:
             yield f"run.{key} ({_told(value)}) changes nothing: {why}"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from hw import Mark, Problem, SpecError
 from hw.input import Spec
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ class Mode:
         """A precision by name, or one (`base`, else `bf16`) with some parts changed. Raises SpecError."""
         from simulator import PRECISIONS, precision_of
 
+        keeps_none = self.use == "inference" and "context" not in self.keys
+        if keeps_none and isinstance(given, Mapping) and "kv" in given:
+            raise SpecError([Problem(Mark("precision.kv"), "kv is of prefill and decode: nothing else keeps a cache")])
         # what is meant by bf16, of which others may change parts: the precision of an inference where none is said
         record: Any = self.record
         said: dict[str, Any] = {each.name: each.default for each in fields(record)}

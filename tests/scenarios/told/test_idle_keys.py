@@ -140,6 +140,58 @@ def test_one_chip_has_no_network_to_choose_for(tmp_path: Path, option: str) -> N
     assert changed.summary["time"] == plain.summary["time"]
 
 
+@pytest.mark.parametrize(
+    ("chip", "run", "option", "told"),
+    [
+        ("h100_sxm", "overlap: full", "tile_level=l1", True),
+        ("h100_sxm", "overlap: none", "tile_level=l1", True),
+        ("h100_sxm", "overlap: auto", "tile_level=l1", False),
+        ("tpu_v5e", "overlap: full", "memory_latency=true", True),
+        ("h100_sxm", "overlap: full", "memory_latency=true", False),
+        ("h100_sxm", "overlap: full", "spread=0.1", True),
+        ("tpu_v5e", "calibration: measured", "dispatch=eager", True),
+        ("tpu_v5e", "calibration: measured", "dispatch=compiled", True),
+        ("h100_sxm", "calibration: measured", "dispatch=eager", False),
+        ("tpu_v5e", "calibration: measured", "clocks=burst", False),
+    ],
+)
+def test_what_a_chip_or_another_option_leaves_nothing_to_do_is_told(
+    tmp_path: Path, chip: str, run: str, option: str, told: bool
+) -> None:
+    """A matrix of 16,384 rows does not fit on a chip, so that its tiles are to be chosen."""
+    path = tmp_path / "square.yaml"
+    ops = "dims: {I: 16384}, ops: ['y:bf16[I,I] = matmul(x:bf16[I,I], w:bf16[I,I])', 'z:bf16[I,I] = relu(y)']"
+    path.write_text(f"name: square\nsystem: {{chip: {chip}}}\nworkload: {{{ops}}}\nrun: {{{run}}}\n")
+    plain, changed = ov.run(path), ov.run(path, [f"run.{option}"])
+    assert bool(changed.notes) == told
+    assert (changed.summary["time"] == plain.summary["time"]) == told
+
+
+def test_what_fused_ops_pass_on_goes_by_the_level_whatever_the_overlap(tmp_path: Path) -> None:
+    """A chain of a whole matrix spills where its level is small."""
+    path = tmp_path / "fused.yaml"
+    ops = "dims: {I: 4096}, ops: ['y:bf16[I,I] = softmax(x:bf16[I,I])', 'z:bf16[I,I] = softmax(y)'], fuse: [[y, z]]"
+    path.write_text(f"name: fused\nsystem: {{chip: h100_sxm}}\nworkload: {{{ops}}}\nrun: {{overlap: full}}\n")
+    assert not ov.load_scenario(path, ["run.tile_level=registers"]).notes
+
+
+@pytest.mark.parametrize("layer", ["gcn", "sage"])
+def test_of_a_graph_network_nothing_is_made_again(tmp_path: Path, layer: str) -> None:
+    path = tmp_path / "graph.yaml"
+    model = f"{{base: gcn_cora, layer: {layer}}}"
+    path.write_text(f"name: g\nsystem: {{chip: h100_sxm}}\nworkload: {{model: {model}, mode: train}}\n")
+    plain, _ = _made(path)
+    for change in ("recompute=full", "offload=[activations]"):
+        made, notes = _made(path, f"workload.{change}")
+        assert any("changes nothing" in note for note in notes) == (made == plain), (layer, change)
+
+
+def test_a_forward_pass_has_no_cache_to_be_narrow(tmp_path: Path) -> None:
+    path = _scenario(tmp_path, MODELS["dense"], "forward", "tp: 1")
+    with pytest.raises(SpecError, match="kv is of prefill and decode"):
+        _made(path, "workload.precision={kv: int8}")
+
+
 def test_a_changed_scenario_is_told_of_what_it_says_itself(tmp_path: Path) -> None:
     """Neither twice, as rows of a study would be, nor of what is not said any more."""
     path = _scenario(tmp_path, MODELS["dense"], "train", "tp: 1")
