@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from analysis.plots.page import in_text
@@ -21,6 +20,7 @@ from analysis.words.ops import OpFigures, combined
 from analysis.words.words import word_named
 from hw import Dimension
 from hw.input import show
+from hw.records import dataclass
 from simulator import PS_PER_S
 
 SHOWN_OPS = 30

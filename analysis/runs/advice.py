@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from analysis.runs.elasticity import levers
 from analysis.words.summary import Summary
 from hw import System
+from hw.records import dataclass
 from simulator import RunOptions
 
 MAX_TASKS = 20_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -32,6 +31,7 @@ from analysis.words.summary import Summary
 from analysis.words.words import WORDS
 from hw import Chip, Dimension
 from hw.input import show
+from hw.records import dataclass
 
 LINES = 23
 """Lines of a screen of 24, with one for the prompt."""

@@ -11,13 +11,14 @@ Source: PyTorch, torch/csrc/cuda/memory_snapshot.cpp, torch/cuda/_memory_viz.py;
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.frames.allocator import replay_of
 from analysis.frames.memory import memory_frame, memory_levels
 from analysis.words.allocator import Block, CachingAllocator
+from hw.records import dataclass
 from simulator import Result
 
 if TYPE_CHECKING:

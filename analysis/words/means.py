@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from hw.records import dataclass
 
 FEWEST = 5
 _NORMAL = 1.959963984540054

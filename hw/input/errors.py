@@ -9,7 +9,7 @@ Anything else that escapes is a defect of Overlapse.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hw.input.wording import (
     MOST_TOLD,
@@ -18,6 +18,7 @@ from hw.input.wording import (
     printable,
     unknown,
 )
+from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)

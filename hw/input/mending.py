@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from hw.input.document import Document, Key
 from hw.input.validation import Detail, allowed_below, existing, loc_of
 from hw.input.wording import MOST_TOLD, nearest
+from hw.records import dataclass
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from hw.records import dataclass
 
 MAX_OPTION = 1_000_000
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hw.input.wording import shown
+from hw.records import dataclass
 from hw.systems.mesh import Mesh, group_problems
 
 Entry = int | None

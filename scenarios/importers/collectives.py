@@ -7,7 +7,8 @@ of an all-gather, and of an all-to-all all that it has. Elements that ranks cann
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from hw.records import dataclass
 
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "all_reduce": ("allreduce", "all_reduce", "all-reduce"),

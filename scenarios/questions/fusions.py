@@ -8,10 +8,11 @@ the time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hw import Dimension, RunError, SpecError
 from hw.input import notebook_html, show
+from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import summarise
 from simulator import BestFusion, FuseRule, best_fusion

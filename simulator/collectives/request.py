@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hw.records import dataclass
 
 COLLECTIVES = (
     "all_gather",

@@ -7,7 +7,7 @@ account, so the accounts add up to the time. Of work that is kept, the time beyo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hw.records import dataclass
 
 
 @dataclass(slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from hw.records import dataclass
 
 Place = tuple[int, ...]
 """A block by its place: that of its item in the graph, then in the block around it, and so on; () is no block."""

@@ -16,7 +16,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from hw.records import dataclass
 
 LEAST = 512
 """Sizes are multiples of this."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import NamedTuple
 
 from hw.chips.chip import Link
 from hw.network.topology import Node, Trunk, Wire
+from hw.records import dataclass
 
 
 class Hop(NamedTuple):

@@ -8,10 +8,11 @@ Source: openxla.org, HLO text and operation semantics; the StableHLO specificati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
+from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ waits for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from hw.records import dataclass
 from scenarios.importers.collectives import Collective
 from scenarios.importers.kineto.events import CollectiveSaid, DeviceWork
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hw import Dimension
 from hw.input import notebook_html, show
+from hw.records import dataclass
 from scenarios.questions.searching.goals import made_of, reaches
 from scenarios.questions.searching.layouts import Candidate, as_written
 from scenarios.questions.searching.running import SPENT_WORD

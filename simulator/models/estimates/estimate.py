@@ -25,10 +25,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hw import Mark, Mesh, Problem, SpecError, System
 from hw.input import Dimension, show
+from hw.records import dataclass
 from hw.systems import mesh_problems
 from simulator.models.description import Transformer
 from simulator.models.estimates.chunks import Chunks, Sized, passes_of

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hw.records import dataclass
 from simulator.graph.items import Dim
 from simulator.models.description import Transformer
 from simulator.models.steps.layout import Layout, Parallel

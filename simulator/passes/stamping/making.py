@@ -9,10 +9,11 @@ after is told beside its kernels. Of ops that read several values through one vi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from hw.records import dataclass
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op
 from simulator.ops.kernel import Kernel, maker_of

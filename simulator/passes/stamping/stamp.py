@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hw.records import dataclass
 from simulator.ops.kernel import Kernel
 
 OUT = -1

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hw.records import dataclass
 from simulator.graph.items import Dim, Op, Tensor
 from simulator.graph.owners import Owner
 from simulator.models.steps.layout import AXES, Parallel

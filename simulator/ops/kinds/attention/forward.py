@@ -24,8 +24,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from hw.records import dataclass
 from hw.rows import distinct
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor

@@ -9,7 +9,8 @@ Source: Jiang et al. 2023 (Mistral 7B: sliding window); Beltagy et al. 2020 (Lon
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
