@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -197,7 +198,7 @@ def _ops(groups: Sequence[Rounds], heaviest: Sequence[Rounds], summary: Summary)
     together = combined("", [group.figures for group in rest]) if rest else None
     shown = [(group.kernels, group.figures.chip) for group in heaviest]
     if together is not None:
-        shown.append((tuple(kernel for group in rest for kernel in group.kernels), together.chip))
+        shown.append((tuple(chain.from_iterable(group.kernels for group in rest)), together.chip))
     busy = busy_s(summary.result, shown)
     for place, group in enumerate(heaviest):
         row = group.figures

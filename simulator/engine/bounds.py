@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from hw.rows import batch_of, largest
+from hw.rows import array_of, batch_of, largest
 from simulator.engine.program import PS_PER_S, Program
+from simulator.engine.stretches import stretches_of
 
 
 def lower_bound_s(program: Program) -> float:
@@ -25,31 +26,23 @@ def lower_bound_s(program: Program) -> float:
 
 
 def upper_bound_s(program: Program, order: Iterable[int] | None = None) -> float:
-    """Seconds of the longest path on which nothing overlaps on a chip. `order`: `in_order`, where that is known."""
+    """Seconds of the longest path on which nothing overlaps on a chip. `order`: `in_order`, where that is known.
+
+    What a chip does between two tasks that other chips wait for, or that wait for those, is one stretch: within it each
+    task begins where the one before has ended.
+    """
     serial = [shape.fixed_ps + shape.serial_ps for shape in program.shapes]
-    later, plain = _later(serial)
-    chip_of = [queue.chip for queue in program.queues]
-    reached = [0.0] * len(program)
-    free: dict[int, float] = dict.fromkeys(chip_of, 0.0)
-    shape, queue, groups, successors = program.shape, program.queue, program.groups, program.successors
-    for task in in_order(program) if order is None else order:
-        begin = reached[task]
-        if task in groups:
-            chips = [chip_of[each] for each in groups[task]]
-            for chip in chips:
-                begin = later(begin, free[chip])
-            end = begin + serial[shape[task]]
-            free.update(dict.fromkeys(chips, end))
-        else:
-            chip = chip_of[queue[task]]
-            at = free[chip]
-            begin = later(at, begin) if not plain else at if at > begin else begin
-            free[chip] = end = begin + serial[shape[task]]
-        for after in successors[task]:
-            if not plain:
-                reached[after] = later(reached[after], end)
-            elif reached[after] < end:  # a call is too much for each of so many
-                reached[after] = end
+    later, _ = _later(serial)
+    free: dict[int, float] = {}
+    reached: dict[int, float] = {}
+    for stretch in stretches_of(program, array_of(serial), in_order(program) if order is None else order):
+        begin = reached.pop(stretch.first, 0.0)
+        for chip in stretch.chips:
+            begin = later(begin, free.get(chip, 0.0))
+        end = begin + stretch.total
+        free.update(dict.fromkeys(stretch.chips, end))
+        for after in stretch.awaited:
+            reached[after] = later(reached.get(after, 0.0), end)
     return largest(free.values(), default=0.0) / PS_PER_S
 
 

@@ -31,6 +31,7 @@ from simulator.engine.clock import Clock
 from simulator.engine.cores import Cores
 from simulator.engine.fluid_pool import Flow, Pool
 from simulator.engine.paced import paced
+from simulator.engine.passing import Passing
 from simulator.engine.program import Program
 from simulator.engine.trains import FEW, Train, TrainRuns, Trains, UnderWay
 from simulator.engine.turns import Outgoing, ReadyOrder
@@ -174,6 +175,7 @@ class Engine:
             for use, flows, constant in zip(self._uses, self._flows, self._constant, strict=True)
         ]
         trains = Trains(self.program, self._constant, alone, self._uses)
+        self._passing = Passing(self.program, self._lanes, self._waits)
         runs = TrainRuns(trains, self.pool, self._pass, self._go_on, self._finish)
         self.pool.lengthened, self.pool.before_admit = runs.lead, runs.make_way
 
@@ -183,16 +185,7 @@ class Engine:
         for task in under_way:
             self.end[task] = -1
         self._unfinished -= stop - train.first - len(under_way)
-        waits, lanes, queue, successors = self._waits, self._lanes, self._queue, self._successors
-        for task in range(train.first, stop):
-            if task in under_way:
-                continue
-            lane = lanes[queue[task]]
-            lane.pop()
-            if lane:
-                waits[lane[-1]] -= 1
-            for after in successors[task]:
-                waits[after] -= 1
+        self._passing.ended(train.first, stop, under_way)
 
     def _go_on(self, flow: Flow, under_way: UnderWay) -> None:
         """Tasks that began at or before this instant go on by themselves, instead of the flow of their train."""

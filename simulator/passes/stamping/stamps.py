@@ -7,7 +7,7 @@ worked out over columns (`simulator.passes.stamping.columns`). A kernel as an ob
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -23,7 +23,7 @@ from simulator.passes.kernels import Called, Kernels, Standing, called, called_o
 from simulator.passes.stamping.columns import Stamped, fill
 from simulator.passes.stamping.making import Failed, Groups
 from simulator.passes.stamping.stamp import OUT, Stamp, renamed, stamp_of
-from simulator.passes.stamping.views import Beside, Views
+from simulator.passes.stamping.views import Beside, Views, places_of
 
 
 class Stamps:
@@ -43,34 +43,28 @@ class Stamps:
         groups = Groups(flat, bind, failed)
         rests = [each.rests for each in groups.bound]
         count = np.asarray([len(each) for each in rests], dtype=np.int64)[groups.of]
-        # by op, the first value that it made beside its output; by value, op and the rest of the name
+        # by op, the first value that it made beside its output
         first = len(flat) + np.cumsum(count) - count
-        makers: list[int] = np.flatnonzero(count).tolist()
-        self._made_up: list[tuple[int, str]] = [(at, rest) for at in makers for rest in rests[groups.of[at]]]
-
-        def beside(value: int, rest: str) -> int | None:
-            known = rests[groups.of[value]] if 0 <= value < len(flat) else ()
-            return int(first[value]) + known.index(rest) if rest in known else None
-
-        self._views = Views(flat, beside)
+        self._made_up = Beside(rests, groups.of.copy(), first)
+        self._views = Views(flat, self._made_up)
         groups.part(self._views)
         self._stamps: list[Stamp] = []
         self._alone: dict[int, Kernel] = {}
-        self._beside = [*self._read_beside(groups, beside)]
         reads = np.asarray([len(each.beside) for each in groups.bound], dtype=np.int64)[groups.of]
         self._beside_first = np.concatenate([[0], np.cumsum(reads)])
+        self._beside = self._read_beside(groups)
         self._stamp_out(groups, first)
 
-    def _read_beside(self, groups: Groups, beside: Beside) -> Iterator[int]:
+    def _read_beside(self, groups: Groups) -> Any:
         """By op, the values that its kernels read and that were made beside its inputs."""
-        reads = [tuple(each.beside.values()) for each in groups.bound]
-        some = np.flatnonzero(np.asarray([bool(each) for each in reads], dtype=bool)[groups.of])
-        for at in some.tolist():
-            values = self._flat.values_of(at)
-            for place, rest in reads[groups.of[at]]:
-                made = beside(values[place], rest)
-                # what nobody made beside anything is the input itself
-                yield values[place] if made is None else made
+        found = np.zeros(self._beside_first[-1], dtype=np.int64)
+        since, reads = (np.asarray(column, dtype=np.int64) for column in (self._flat.first, self._flat.reads))
+        places = places_of(groups.of, len(groups.bound))
+        for group, bound in enumerate(groups.bound):
+            at = places(group)
+            for number, shown in enumerate(bound.beside.values() if len(at) else ()):
+                found[self._beside_first[at] + number] = self._made_up.shown(reads, since[at], shown)
+        return found
 
     def _stamp_out(self, groups: Groups, made_first: Any) -> None:
         """Fill in the kernels. `made_first`: by op, the first value that it made beside its output."""
@@ -96,8 +90,7 @@ class Stamps:
         stamp = np.arange(len(op)) + np.repeat(since[groups.of] - np.cumsum(each) + each, each)
         # by kernel: its op, and its stamp
         self._op, self._stamp = (array("i", each.astype("i").tobytes()) for each in (op, stamp))
-        beside = np.asarray(self._beside, dtype=np.int64)
-        stamped = Stamped(op, stamp, made_first, beside, self._beside_first)
+        stamped = Stamped(op, stamp, made_first, self._beside, self._beside_first)
         fill(self.kernels, self._flat, self._stamps, stamped, self._views)
         starts = np.cumsum(each) - each
         self.kernels.add_waits(*self._waits(starts, each))
@@ -156,14 +149,14 @@ class Stamps:
     def _values(self, at: int) -> list[int]:
         """The values that an op reads, and those that were made beside them."""
         first, last = self._beside_first[at : at + 2].tolist()
-        return [*self._flat.values_of(at), *self._beside[first:last]]
+        return [*self._flat.values_of(at), *self._beside[first:last].tolist()]
 
     def value_name(self, value: int) -> str:
         """The name of a value."""
         count = len(self._flat)
         if value < count:
             return self._flat.name(value)
-        op, rest = self._made_up[value - count]
+        op, rest = self._made_up.by_value(value)
         return self._flat.name(op) + rest
 
     def bases(self) -> Called:

@@ -6,7 +6,7 @@ values behind one view the first has the bytes, the others are waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,42 @@ from simulator.graph.items import Op
 from simulator.ops.kernel import maker_of
 from simulator.ops.registry import find_kind
 
-Beside = Callable[[int, str], int | None]
-"""The value that an op made beside its output, by the rest of its name; None if it made no such thing."""
+Shown = tuple[int, str]
+"""What a view shows: an input by its place, and the rest of the name of what was made beside that, "" for the input."""
+
+
+class Beside:
+    """What ops make beside their output. `rests`: by group of ops, the rests of the names; `of`: by op, its group; `first`:
+    by op, the first value that it makes so."""
+
+    def __init__(self, rests: Sequence[tuple[str, ...]], of: Any, first: Any) -> None:
+        self._rests, self._of, self._first = rests, of, first
+
+    def made(self, values: Any, rest: str) -> Any:
+        """By value, what its op made beside it under the rest of a name; -1 where it made no such thing."""
+        place = np.asarray([rests.index(rest) if rest in rests else -1 for rests in self._rests], dtype=np.int64)
+        is_made = (values >= 0) & (values < len(self._of))
+        op = np.where(is_made, values, 0)
+        if not is_made.any():
+            return np.full(len(values), -1)
+        known = place[self._of[op]]
+        return np.where(is_made & (known >= 0), self._first[op] + known, -1)
+
+    def shown(self, reads: Any, since: Any, shown: Shown) -> Any:
+        """The values that ops of one site show, or read so. `since`: by op, where what it reads begins."""
+        place, rest = shown
+        read = reads[since + place]
+        if not rest:
+            return read
+        made = self.made(read, rest)
+        # what nobody made beside anything is the input itself
+        return np.where(made >= 0, made, read)
+
+    def by_value(self, value: int) -> tuple[int, str]:
+        """The op that made a value beside its output, and the rest of its name."""
+        # ops that make nothing so have the number of the next one's first
+        op = int(np.searchsorted(self._first, value, side="right")) - 1
+        return op, self._rests[self._of[op]][value - int(self._first[op])]
 
 
 class Views:
@@ -28,56 +62,82 @@ class Views:
         shows = [tuple(_shown(site, kind.shows(site))) if (kind := find_kind(site)).view else () for site in flat.sites]
         is_view = np.asarray([bool(each) for each in shows], dtype=bool)
         site, since, reads = (np.asarray(column, dtype=np.int64) for column in (flat.site, flat.first, flat.reads))
+        self._flat = flat
         self.views: list[int] = np.flatnonzero(is_view[site]).tolist()
         self.first: Any = np.arange(len(flat))
         self.several: dict[int, tuple[int, ...]] = {}
-        place = np.asarray([each[0][0] if len(each) == 1 and not each[0][1] else -1 for each in shows], dtype=np.int64)
-        plain = np.flatnonzero(place[site] >= 0) if len(place) else np.zeros(0, dtype=np.int64)
-        self.first[plain] = reads[since[plain] + place[site[plain]]]
-        self._see_through(plain)
-        odd = np.flatnonzero(is_view[site] & (place[site] < 0)).tolist()
-        # one by one: of a list that costs less than of an array
-        first: list[int] = self.first.tolist() if odd else []
-        for at in odd:
-            self._enter(at, self._seen(flat, at, shows[site[at]], beside), first)
-        self.first[odd] = [first[at] for at in odd]
+        places = places_of(site, len(shows))
+        rows = {number: places(number) for number in np.flatnonzero(is_view).tolist()}
+        # by view of several, what it shows: a row each
+        many: dict[int, Any] = {}
+        for number, at in rows.items():
+            columns = [beside.shown(reads, since[at], shown) for shown in shows[number]]
+            if len(columns) == 1:
+                self.first[at] = columns[0]
+            else:
+                many[number] = np.stack(columns, axis=1)
+        is_one = np.asarray([len(each) == 1 for each in shows], dtype=bool)
+        ones = np.flatnonzero(is_one[site]) if len(shows) else np.zeros(0, dtype=np.int64)
+        self._see_through(ones)
+        self._show_several(many, rows)
         # behind a view of one that shows several stands what stands behind that
-        for at in plain[np.isin(self.first[plain], odd)].tolist() if odd else ():
+        odd = np.concatenate([rows[number] for number in many]) if many else np.zeros(0, dtype=np.int64)
+        for at in ones[np.isin(self.first[ones], odd)].tolist():
             shown = self.first[at]
             self.first[at] = self.first[shown]
             if shown in self.several:
                 self.several[at] = self.several[shown]
 
-    def _see_through(self, plain: Any) -> None:
+    def _see_through(self, ones: Any) -> None:
         """Follow views of one value to what is none of them."""
-        is_plain = np.zeros(len(self.first), dtype=bool)
-        is_plain[plain] = True
-        left = plain
+        count = len(self.first)
+        is_one = np.zeros(count, dtype=bool)
+        is_one[ones] = True
+        left = ones
         while len(left):
             shown = self.first[left]
-            # inputs are numbered below 0: there may be more of them than ops
-            left = left[(shown >= 0) & is_plain[np.maximum(shown, 0)]]
+            # inputs are numbered below 0, what is made beside an output from the number of ops on
+            inside = (shown >= 0) & (shown < count)
+            left = left[inside & is_one[np.where(inside, shown, 0)]]
             self.first[left] = self.first[self.first[left]]
 
-    @staticmethod
-    def _seen(flat: FlatOps, at: int, shown: Iterable[tuple[int, str]], beside: Beside) -> Iterator[int]:
-        """The values that a view shows."""
-        read = flat.values_of(at)
-        for place, rest in shown:
-            value = beside(read[place], rest) if rest else read[place]
-            # what nobody made beside anything is the input itself
-            yield read[0] if value is None else value
+    def _show_several(self, many: Mapping[int, Any], rows: Mapping[int, Any]) -> None:
+        """Enter views of several values: in columns where nothing that they show is such a view, too."""
+        count = len(self.first)
+        is_odd = np.zeros(count, dtype=bool)
+        for number in many:
+            is_odd[rows[number]] = True
+        one_by_one: list[int] = []
+        for number, values in many.items():
+            inside = (values >= 0) & (values < count)
+            shown = np.where(inside, self.first[np.where(inside, values, 0)], values)
+            inside = (shown >= 0) & (shown < count)
+            ordered = np.sort(shown, axis=1)
+            plain = (ordered[:, 1:] != ordered[:, :-1]).all(axis=1)
+            plain &= ~(inside & is_odd[np.where(inside, shown, 0)]).any(axis=1)
+            at = rows[number]
+            self.first[at[plain]] = shown[plain, 0]
+            self.several.update(zip(at[plain].tolist(), map(tuple, shown[plain].tolist()), strict=True))
+            one_by_one += zip(at[~plain].tolist(), values[~plain].tolist(), strict=True)
+        if not one_by_one:
+            return
+        # in the order of ops: of a list that costs less than of an array
+        first: list[int] = self.first.tolist()
+        for at, seen in sorted(one_by_one):
+            self._enter(at, seen, first)
+        entered = [at for at, _ in one_by_one]
+        self.first[entered] = [first[at] for at in entered]
 
-    def _enter(self, at: int, shown: Iterable[int], first: list[int]) -> None:
+    def _enter(self, at: int, seen: Sequence[int], first: list[int]) -> None:
         """A view of some values. `first`: by op, the first value behind it, as far as that is known."""
-        several, seen = self.several, list(shown)
-        for _ in range(2):  # a plain view may show one that is none
+        several = self.several
+        for _ in range(2):  # a view of one may show one of several
             behind: dict[int, None] = {}
             for value in seen:
                 if value in several:
                     behind.update(dict.fromkeys(several[value]))
                 else:
-                    behind[first[value] if value >= 0 and value < len(first) else value] = None
+                    behind[first[value] if 0 <= value < len(first) else value] = None
             seen = [*behind]
         if len(seen) > 1:
             several[at] = tuple(seen)
@@ -90,7 +150,14 @@ class Views:
         return (int(self.first[value]) if 0 <= value < len(self.first) else value,)
 
 
-def _shown(view: Op, names: Iterable[str]) -> Iterator[tuple[int, str]]:
+def places_of(numbers: Any, count: int) -> Callable[[int], Any]:
+    """The places of each of so many numbers in a column, in order."""
+    order = np.argsort(numbers, kind="stable")
+    ends = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=count))])
+    return lambda number: order[ends[number] : ends[number + 1]]
+
+
+def _shown(view: Op, names: Iterable[str]) -> Iterator[Shown]:
     """What a view shows, by the place of an input; of what was made beside that, the rest of its name."""
     inputs = [tensor.name for tensor in view.inputs]
     for name in names:
