@@ -9,7 +9,7 @@ from hw.rows.columns import alike_in, array_of, number_of, sums_at, sums_in_orde
 from hw.rows.lines import equal_lines
 from hw.rows.memo import Memo, Tally, distinct, numbered, shared
 from hw.rows.rows import Batch, FewRowsError, ManyRowsError, Rows, batch_of, column
-from hw.rows.tables import alike_everywhere, by_rows, least_of_each, most_at, most_of_each, number_in, put, raised
+from hw.rows.tables import alike_everywhere, by_rows, least_of_each, most_of_each, number_in, put, raised
 
 __all__ = [
     # Many rows at once.
@@ -38,7 +38,6 @@ __all__ = [
     "by_rows",
     "equal_lines",
     "least_of_each",
-    "most_at",
     "most_of_each",
     "number_in",
     "put",

@@ -84,21 +84,6 @@ def most_of_each(column: Any, starts: Any) -> Any:
     return _of_each(numpy.maximum, largest, column, starts)
 
 
-def most_at(places: Any, column: Any, count: int) -> Any:
-    """The largest number at each of so many places, none below 0; as `numpy.maximum.at` has it."""
-    if column.dtype != object:
-        most = numpy.zeros(count, dtype=column.dtype)
-        numpy.maximum.at(most, places, column)
-        return most
-    nothing = column[0].__class__(0) if len(column) else 0
-    found: Any = numpy.full(count, nothing, dtype=numpy.object_)
-    order = numpy.argsort(places, kind="stable")
-    starts = numpy.flatnonzero(numpy.diff(places[order], prepend=-1))
-    for place, run in zip(places[order][starts].tolist(), numpy.split(column[order], starts[1:]), strict=False):
-        found[place] = largest([nothing, *run.tolist()])
-    return found
-
-
 def raised(one: Any, places: Any, other: Any) -> Any:
     """A column whose numbers at some places, which may come again, are at least those of another one."""
     found = one.copy()

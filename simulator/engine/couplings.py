@@ -126,7 +126,7 @@ class Couplings:
         # who waits for later numbers may wait for ever, and proves nothing
         lines = np.flatnonzero(before < after)
         key = (queue[after[lines]] * len(self._other_order) + queue[before[lines]]) * count + after[lines]
-        order = np.argsort(key)
+        order = np.argsort(key, kind="stable")
         key = key[order]
         # each pair of queues has a range of numbers of its own, so that one running maximum serves all
         return key, np.maximum.accumulate(key // count * count + before[lines[order]])

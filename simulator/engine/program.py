@@ -228,8 +228,9 @@ class Program:
         for task, (since, until) in zip(of[first].tolist(), pairwise([*first.tolist(), len(order)]), strict=True):
             known = successors[task]
             successors[task] = known + after[since:until] if known else after[since:until]
+        alone = not any(self.waits)
         self.waits = (np.asarray(self.waits, dtype=np.int64) + np.bincount(waiting, minlength=len(self))).tolist()
-        self._dependencies = None
+        self._dependencies = (of, waiting[order]) if alone else None
 
     def wait(self, task: int, before: int) -> None:
         """`task` starts only after `before` has ended."""

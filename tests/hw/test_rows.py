@@ -30,7 +30,6 @@ from hw.rows import (
     largest,
     largest_quotient,
     least_of_each,
-    most_at,
     most_of_each,
     number_of,
     numbered,
@@ -96,7 +95,6 @@ BINARY: dict[str, Step] = {
     "alike": lambda a, b: len(set(alike_in(floats(a, b, a, 1)).tolist())),
     "apart": lambda a, b: len(set(told_apart(floats(a, b, a, 1)).tolist())),
     "runs": lambda a, b: number_of((most_of_each(floats(a, b, 1), [0, 2]) - least_of_each(floats(a, b, 1), [0, 2]))[0]),
-    "most at": lambda a, b: number_of(most_at(np.array([1, 0, 1]), floats(a, 2, b), 3)[1]),
     "by rows": lambda a, b: by_rows(of_sorted, floats(a, b, 1), floats(b, 2, a)),
     "by rows, whole": lambda a, b: by_rows(of_sorted, array_of([a, b, 1]), array_of([b, a, 2])),
     "sorted": lambda a, b: sorted([a, b, 1])[1],
@@ -171,7 +169,6 @@ def test_choices_part_nobody() -> None:
     assert batch.values(rowwise(lambda x, y: "a" if x > y else "b", a, b)) == ["b", "a", "b"]
     assert batch.values(largest_quotient([(a, 2.0), (b, 4.0)])) == [1.0, 2.5, 1.5]
     assert batch.values(by_rows(of_sorted, array_of([a, b], np.float64), array_of([b, a], np.float64))) == [5, 7, 6]
-    assert batch.values(most_at(np.array([0, 0]), array_of([1.0 * a, b]), 1)[0]) == [4.0, 5.0, 3.0]
     assert batch.staying.all()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw.records import dataclass
-from hw.rows import alike_everywhere, array_of, equal_lines, largest, least_of_each, most_at, most_of_each, put, raised
+from hw.rows import alike_everywhere, array_of, equal_lines, largest, least_of_each, most_of_each, put, raised
 from simulator import Kernels, Plan, Result
 
 
@@ -92,8 +92,12 @@ class LastReads:
     def __init__(self, value: Any, chip: Any, end: Any, chips: int) -> None:
         self._lowest = int(value.min(initial=0))
         self._chips = chips
-        self._known, of = np.unique(self._key(value, chip), return_inverse=True)
-        self._end = most_at(of, end, len(self._known))
+        key = self._key(value, chip)
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        first = np.flatnonzero(np.diff(key, prepend=-1))
+        self._known = key[first]
+        self._end = most_of_each(end[order], first) if len(first) else end
 
     def longer(self, value: Any, chip: Any, end: Any) -> LastReads:
         """The same, but that some values are kept on some chips until some time at least."""

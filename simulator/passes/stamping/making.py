@@ -14,6 +14,7 @@ from dataclasses import field
 import numpy as np
 
 from hw.records import dataclass
+from hw.rows import equal_lines
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op
 from simulator.ops.kernel import Kernel, maker_of
@@ -21,9 +22,6 @@ from simulator.ops.registry import ShapeError
 from simulator.passes.stamping.alike import alike_ops
 from simulator.passes.stamping.stamp import named_in
 from simulator.passes.stamping.views import Views
-
-_ALONE = (0,)
-"""As many values as lie behind one that is no view of several."""
 
 Failed = Callable[[Op, ShapeError], None]
 """Who is told of an op that cannot be bound."""
@@ -88,24 +86,27 @@ class Groups:
         """Part the ops that read several values through one view by how many these are."""
         if not views.several:
             return
-        flat, known = self._flat, dict[tuple[int, tuple[int, ...]], int]()
-        reads, first_read = (np.asarray(column, dtype=np.int64) for column in (flat.reads, flat.first))
-        reader = np.repeat(np.arange(len(flat)), first_read[1:] - first_read[:-1])
-        seen = [
-            (at, tuple([len(views.several.get(value, _ALONE)) for value in flat.values_of(at)]))
-            for at in np.unique(reader[np.isin(reads, list(views.several))]).tolist()
-            if self.bound[self.of[at]].kernels
-        ]
-        first = {self.of[at] for at, _ in seen}
-        plain = self.of.copy()
-        plain[[at for at, _ in seen]] = -1
-        for at, lengths in seen:
-            key = int(self.of[at]), lengths
-            if key not in known:
-                known[key] = self._parted(at)
-            self.of[at] = known[key]
-        for group in first:
-            left = np.flatnonzero(plain == group)
+        flat = self._flat
+        reads, since = (np.asarray(column, dtype=np.int64) for column in (flat.reads, flat.first))
+        behind = np.ones(len(flat), dtype=np.int64)
+        behind[list(views.several)] = [len(values) for values in views.several.values()]
+        # what is given is numbered below 0, and nothing lies behind it
+        read = np.where(reads >= 0, behind[reads], 1)
+        reader = np.repeat(np.arange(len(flat)), since[1:] - since[:-1])
+        seen = np.unique(reader[read > 1])
+        parts = []
+        for group in np.unique(self.of[seen]).tolist():
+            if not self.bound[group].kernels:
+                continue
+            at = seen[self.of[seen] == group]
+            lengths = [read[since[at] + place] for place in range(len(self.bound[group].op.inputs))]
+            number, first = equal_lines(*lengths)
+            parts += [(int(at[one]), group, at[number == each]) for each, one in enumerate(first.tolist())]
+        # groups are numbered in the order of their first ops
+        for first_op, _, at in sorted(parts, key=lambda part: part[0]):
+            self.of[at] = self._parted(first_op)
+        for group in dict.fromkeys(group for _, group, _ in parts):
+            left = np.flatnonzero(self.of == group)
             if len(left) and self.bound[group].at != left[0]:
                 self.bound[group] = self._bound(int(left[0]))
 

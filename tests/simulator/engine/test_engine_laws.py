@@ -115,6 +115,30 @@ def test_time_is_between_the_bounds(case: Case) -> None:
 
 
 @LAWS
+@given(
+    st.booleans().flatmap(lambda groups: cases(most=24, groups=groups)),
+    st.lists(st.integers(0, 2), min_size=4, max_size=4),
+)
+def test_upper_bound_is_the_longest_path_gone_task_by_task(case: Case, chips: list[int]) -> None:
+    """Queues of up to three chips, tasks on several of them: each begins when all that it waits for, and the task before
+    it on each of its chips, has ended."""
+    program = case.program
+    program.queues = [Queue(chips[at], queue.name) for at, queue in enumerate(program.queues)]
+    ends: list[float] = []
+    free = dict.fromkeys(chips, 0.0)
+    awaited: list[list[int]] = [[] for _ in range(len(program))]
+    for task in range(len(program)):
+        for after in program.successors[task]:
+            awaited[after].append(task)
+    for task in range(len(program)):
+        shape = program.shapes[program.shape[task]]
+        begin = max([free[chip] for chip in program.chips_of(task)] + [ends[before] for before in awaited[task]])
+        ends.append(begin + shape.fixed_ps + shape.serial_ps)
+        free.update(dict.fromkeys(program.chips_of(task), ends[task]))
+    assert upper_bound_s(program) == pytest.approx(max(ends) / PS_PER_S, rel=1e-12)
+
+
+@LAWS
 @given(cases(groups=False))
 def test_time_of_one_chip_is_at_most_the_upper_bound(case: Case) -> None:
     """All queues on one chip: nothing that happens at once can take longer than one thing after the other."""
