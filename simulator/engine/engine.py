@@ -13,7 +13,7 @@ which sends one at a time, first in program order among those that have come: la
 wire, so that a pipeline pays it once.
 Speed comes from what is not there: no process, no Resource object and no zero-delay event per task; a resource that
 cannot bind whatever runs at once is left out before the start (unless a user's process shares it); tasks that follow each
-other alone on their chip take one event together (`simulator.engine.trains`).
+other alone on their chip take one event together (`simulator.engine.trains.trains`).
 A task that never starts leaves `end` at -1: `waiting_tasks` then names what blocks (a deadlock).
 """
 
@@ -31,9 +31,9 @@ from simulator.engine.clock import Clock
 from simulator.engine.cores import Cores
 from simulator.engine.fluid_pool import Flow, Pool
 from simulator.engine.paced import paced
-from simulator.engine.passing import Passing
 from simulator.engine.program import Program
-from simulator.engine.trains import FEW, Train, TrainRuns, Trains, UnderWay
+from simulator.engine.trains.passing import Passing
+from simulator.engine.trains.trains import FEW, Train, TrainRuns, Trains, UnderWay
 from simulator.engine.turns import Outgoing, ReadyOrder
 from simulator.engine.uses import binding, uses
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulator import Engine, Program, Queue, Resource, Shape
-from simulator.engine import couplings as couplings_module
 from simulator.engine import engine as engine_module
+from simulator.engine.trains import couplings as couplings_module
 
 CHIPS = 2
 NAMES = ("compute", "network")

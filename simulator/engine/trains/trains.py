@@ -1,6 +1,6 @@
 """Trains: tasks of one chip that follow each other with nobody beside them take one event together.
 
-Model: `simulator.engine.couplings` tells which tasks follow each other, each alone or two beside each other. While no
+Model: `simulator.engine.trains.couplings` tells which tasks follow each other, each alone or two beside each other. While no
 other flow is on their chip's resources, tasks alone take the times that they take alone, and pairs those that they take
 beside each other, so that a whole train of them ends at a time known in advance. Who arrives in between breaks the train:
 what has ended by then has ended, and what is under way becomes flows like any others, which have come as far as they would
@@ -17,9 +17,9 @@ import numpy as np
 
 from hw.records import dataclass
 from simulator.engine.clock import Clock
-from simulator.engine.couplings import Couplings
 from simulator.engine.fluid_pool import Flow, Pool, Progress, Use
 from simulator.engine.program import Program
+from simulator.engine.trains.couplings import Couplings
 
 FEW = 2_000
 """Programs of fewer tasks go without: finding trains costs more than it saves."""
