@@ -107,7 +107,7 @@ class Views:
         is_odd = np.zeros(count, dtype=bool)
         for number in many:
             is_odd[rows[number]] = True
-        one_by_one: list[int] = []
+        one_by_one: list[tuple[int, list[int]]] = []
         for number, values in many.items():
             inside = (values >= 0) & (values < count)
             shown = np.where(inside, self.first[np.where(inside, values, 0)], values)
