@@ -17,12 +17,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hw import Dimension, System
 from hw.input import show
-from hw.records import dataclass
 from simulator.graph.items import Items, Repeat
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.cost import Cost

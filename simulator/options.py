@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import Enum
 from typing import Any, Literal, get_args
 
 from hw import Mark, Problems
 from hw.input import unknown
 from hw.network import ROUTINGS, Routing
-from hw.records import dataclass
 from simulator.collectives.choice import choices
 
 Overlap = Literal["full", "none", "auto"]

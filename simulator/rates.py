@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.engine.clock import Clock
 from simulator.engine.engine import Engine
 from simulator.engine.fluid_pool import Flow, Pool

@@ -6,6 +6,7 @@ The bounds are computed when asked for, without a simulation (`simulator.engine.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,6 @@ import numpy as np
 
 from hw import Dimension
 from hw.input import notebook_html, show
-from hw.records import dataclass
 from hw.rows import array_of, largest
 from simulator.engine.bounds import dependency_bound_s, eta, in_order, lower_bound_s, upper_bound_s
 from simulator.engine.program import PS_PER_S

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from analysis.economics.formulas import SECONDS_PER_HOUR, checkpoint_interval_s
 from hw import Dimension
 from hw.input import show
-from hw.records import dataclass
 
 
 def daly_interval_s(checkpoint_s: float, mtbf_s: float) -> float:

@@ -9,6 +9,7 @@ Everything that asks "what runs when" (breakdown, overlap, idle time, queues, lo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 from analysis.words.causes import DOES
 from hw import Dimension
 from hw.input import show
-from hw.records import dataclass
 
 if TYPE_CHECKING:
     import pandas as pd

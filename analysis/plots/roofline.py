@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.plots.scales import gathered, joined_names, log_ticks
@@ -16,7 +17,6 @@ from analysis.words.ops import OpFigures
 from hw import Chip, Dimension
 from hw.chips import HOST_LINK
 from hw.input import show
-from hw.records import dataclass
 from simulator import Result
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from analysis.plots.style import CHIP_COLOUR, SWITCH_COLOUR, inert, load_colour, styled
@@ -18,7 +18,6 @@ from analysis.words.causes import NETWORK
 from hw import Dimension, Topology, Wire
 from hw.input import show
 from hw.network import map_places
-from hw.records import dataclass
 from simulator import PS_PER_S, Plan, Result
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 
 from analysis.words.causes import CAUSES
 from analysis.words.ops import OpFigures
-from hw.records import dataclass
 from simulator import PS_PER_S, Result
 
 MAX_SLICES = 300_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from analysis.plots.page import in_text
@@ -20,7 +21,6 @@ from analysis.words.ops import OpFigures, combined
 from analysis.words.words import word_named
 from hw import Dimension
 from hw.input import show
-from hw.records import dataclass
 from simulator import PS_PER_S
 
 SHOWN_OPS = 30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from analysis.words.ops import OpFigures
 from analysis.words.summary import Summary
 from hw import Dimension
 from hw.input import show
-from hw.records import dataclass
 from simulator import Result
 
 if TYPE_CHECKING:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from analysis.runs.elasticity import levers
 from analysis.words.summary import Summary
 from hw import System
-from hw.records import dataclass
 from simulator import RunOptions
 
 MAX_TASKS = 20_000

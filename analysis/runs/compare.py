@@ -9,6 +9,7 @@ counts nothing there, however long it runs: its own time stands in `by_op`.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from analysis.runs.critical_path import PATH_CAUSES, path_work_ps, schedule_path
 from analysis.words.columns.rounds import op_figures
 from analysis.words.ops import OpFigures
 from analysis.words.words import WORDS
-from hw.records import dataclass
 from simulator import PS_PER_S, Result
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ Of a folded run the simulated chips are walked; a collective is one task, also w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from analysis.words.causes import CAUSES, NETWORK, OF_RESOURCES, OVERHEAD
-from hw.records import dataclass
 from simulator import Resource, Result, Shape
 
 CONTENTION = "contention"

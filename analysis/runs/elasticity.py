@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw import Chip, System, Wire
-from hw.records import dataclass
 from simulator import HostPorts, Plan, RunOptions, launch_of
 
 SMALL_STEP = 1.1

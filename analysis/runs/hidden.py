@@ -7,10 +7,10 @@ that are exposed at the same instant count it each. Told of the chip that is exp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from analysis.words.causes import COMPUTE, NETWORK, what_it_does
 from analysis.words.intervals import Interval, difference, length, union
-from hw.records import dataclass
 from simulator import PS_PER_S, Result
 
 Spans = dict[str, list[Interval]]

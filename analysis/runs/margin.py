@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from analysis.runs.critical_path import schedule_path
 from analysis.runs.grounds import collective_times, slowest_of, spent_by_kernels
 from hw import Chip
 from hw.chips import chip_kernels
-from hw.records import dataclass
 from simulator import Plan, PlannedKernel, Result, Variant
 from simulator.measured import family_of
 

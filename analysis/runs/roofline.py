@@ -7,10 +7,10 @@ Roof of an op: min(peak of its unit and dtype, intensity x HBM bandwidth). Sourc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from analysis.words.columns.rounds import op_figures
 from hw import Chip
-from hw.records import dataclass
 from simulator import Result, Variant, usable_dtype
 
 

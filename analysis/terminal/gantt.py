@@ -7,11 +7,11 @@ did, and a dot where hardly anything did: the picture stays honest when many tas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator import PS_PER_S, Result
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 from rich.console import Group, RenderableType
@@ -32,7 +33,6 @@ from analysis.words.summary import Summary
 from analysis.words.words import WORDS
 from hw import Chip, Dimension
 from hw.input import show
-from hw.records import dataclass
 
 LINES = 23
 """Lines of a screen of 24, with one for the prompt."""

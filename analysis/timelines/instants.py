@@ -10,6 +10,7 @@ Assumes: of ops that do the same at once, that with the cause that comes first i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from analysis.frames.steps import does_codes, grouped, outer, steps
 from analysis.frames.timeline import timeline_frame
 from analysis.words.causes import CAUSES, DOES
 from analysis.words.ops import OpFigures
-from hw.records import dataclass
 from simulator import Result
 
 IDLE = "idle"

@@ -11,13 +11,13 @@ Source: Smith and Waterman's recurrence without a price for gaps, which makes it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw import Dimension
 from hw.input import show
-from hw.records import dataclass
 
 MOST_CELLS = 9_000_000
 """The largest table of pairs that is filled: 3,000 pieces beside 3,000."""

@@ -11,14 +11,13 @@ Source: PyTorch, torch/csrc/cuda/memory_snapshot.cpp, torch/cuda/_memory_viz.py;
 from __future__ import annotations
 
 import pickle
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.frames.allocator import replay_of
 from analysis.frames.memory import memory_frame, memory_levels
 from analysis.words.allocator import Block, CachingAllocator
-from hw.records import dataclass
 from simulator import Result
 
 if TYPE_CHECKING:

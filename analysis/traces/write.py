@@ -20,6 +20,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -29,7 +30,6 @@ from numpy.typing import NDArray
 from analysis.frames.timeline import dependencies_frame, timeline_frame
 from analysis.traces.counters import counter_lines
 from analysis.traces.reading.file import MESSAGE, ZERO
-from hw.records import dataclass
 from simulator import Result
 
 if TYPE_CHECKING:

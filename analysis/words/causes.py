@@ -10,8 +10,8 @@ Source: Okabe and Ito, "Color Universal Design", 2008; the grey of waiting is ou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from simulator import PlannedKernel, resource_cause
 
 DOES = ("arithmetic", "network", "memory", "other")

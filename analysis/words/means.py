@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-from hw.records import dataclass
+from dataclasses import dataclass
 
 FEWEST = 5
 _NORMAL = 1.959963984540054

@@ -10,13 +10,13 @@ as it does.
 from __future__ import annotations
 
 from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from analysis.words.columns.lives import LastReads, Spans, Writes, last_reads, writes_of
-from hw.records import dataclass
 from hw.rows import array_of, by_rows, largest
 from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 

@@ -7,7 +7,7 @@ Of unlike chips every word is that of the chip with the most of it, as the words
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add, itemgetter
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 
 from analysis.words.causes import CAUSES, HOST, NETWORK, OVERHEAD, cause_of
 from analysis.words.words import OP_WORDS
-from hw.records import dataclass
 from hw.rows import rowwise
 from simulator import PS_PER_S, PlannedKernel, Variant
 

@@ -8,12 +8,11 @@ bound. So `bound_by` says host where a run waits for its data, and every re-run 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hw import Dimension
 from hw.input import show
-from hw.records import dataclass
 from simulator import Plan, Simulation
 
 

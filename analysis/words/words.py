@@ -8,11 +8,11 @@ written `ops.NAME.word`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from analysis.words.causes import CAUSES
 from hw import Dimension
 from hw.input import show, unknown
-from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

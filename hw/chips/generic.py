@@ -17,7 +17,7 @@ Assumes: a chip that has efficiencies of its own units, of HBM, or a launch time
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hw.chips.chip import Chip
@@ -31,7 +31,6 @@ from hw.chips.kernel_times import (
     lineage,
     load_kernel_times,
 )
-from hw.records import dataclass
 
 GENERIC = {"gpu": "ampere", "tpu": "tpu"}
 """Whose kernels those of a chip are taken for that says nothing of its own, by kind."""

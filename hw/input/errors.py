@@ -9,7 +9,7 @@ Anything else that escapes is a defect of Overlapse.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from hw.input.wording import (
     MOST_TOLD,
@@ -18,7 +18,6 @@ from hw.input.wording import (
     printable,
     unknown,
 )
-from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,7 +18,6 @@ from pydantic import BaseModel, ValidationError
 from hw.input.document import Document, Key
 from hw.input.validation import Detail, allowed_below, existing, loc_of
 from hw.input.wording import MOST_TOLD, nearest
-from hw.records import dataclass
 
 Model = TypeVar("Model", bound=BaseModel)
 

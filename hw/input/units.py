@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from typing import Any
 
 from hw.input.unit_words import unit_meant
 from hw.input.wording import nearest, shown
-from hw.records import dataclass
 from hw.rows import Rows, rowwise
 
 

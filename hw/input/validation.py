@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -20,7 +21,6 @@ from hw.input.document import Document, Key
 from hw.input.errors import Problems
 from hw.input.units import Dimension, parse
 from hw.input.wording import MOST_TOLD, cut, nearest, shown, unknown
-from hw.records import dataclass
 
 
 class Spec(BaseModel):

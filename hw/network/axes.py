@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
-
-from hw.records import dataclass
 
 
 @dataclass(frozen=True)

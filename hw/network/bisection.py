@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from hw.input.units import Dimension, show
 from hw.network.topology import Wire
-from hw.records import dataclass
 
 CLOSED_FORM = "closed form"
 """The method of wirings that need no search."""

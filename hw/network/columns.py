@@ -7,13 +7,13 @@ unlike lengths stand one after the other, with where each begins.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from hw.network.topology import Topology
-from hw.records import dataclass
 from hw.rows import array_of, told_apart
 
 

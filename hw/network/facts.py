@@ -10,12 +10,12 @@ children, of a tree by the narrowest assignment of leaves, of a full mesh by cou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hw.network.bisection import Bisection
 from hw.network.topology import Level, Topology
 from hw.network.wirings.instance import instances
 from hw.network.wirings.registry import WIRINGS
-from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from hw.chips.chip import Link
 from hw.chips.host import HOST_LINK
@@ -19,7 +20,6 @@ from hw.network.wirings.base import REDUCTION, Wiring
 from hw.network.wirings.custom import GRAPH
 from hw.network.wirings.registry import WIRINGS
 from hw.network.wirings.site import Site
-from hw.records import dataclass
 from hw.rows import batch_of, shared
 
 Links = Mapping[str, Link]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hw.network.topology import Level, Topology
 from hw.network.wirings.canvas import GAP, NEIGHBOURS, Canvas, chosen
 from hw.network.wirings.custom import GRAPH
 from hw.network.wirings.registry import WIRINGS
 from hw.network.wirings.searched import Place, in_a_circle
-from hw.records import dataclass
 
 _CLOSE = 0.02
 """Nodes nearer than this lie upon each other."""

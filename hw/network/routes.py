@@ -10,9 +10,9 @@ Source: counting as in Brandes, "A Faster Algorithm for Betweenness Centrality",
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from hw.network.topology import Topology
-from hw.records import dataclass
 from hw.rows import largest
 
 Pick = Callable[[int], int | None]

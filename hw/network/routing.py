@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Literal
 
@@ -23,7 +23,6 @@ from hw.network.axes import Axis
 from hw.network.routes import GraphRoutes, Pick, Spread, TreeRoutes, spread_over
 from hw.network.topology import Topology
 from hw.network.wirings.registry import WIRINGS
-from hw.records import dataclass
 from hw.rows import largest
 
 Routing = Literal["split", "single", "ecmp", "minimal"]

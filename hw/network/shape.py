@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-
-from hw.records import dataclass
+from dataclasses import dataclass
 
 MAX_OPTION = 1_000_000
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw.network.axes import Axis
 from hw.network.recognition.recognise import recognised
@@ -22,7 +22,6 @@ from hw.network.wirings.custom import GRAPH, ROUTED
 from hw.network.wirings.lattices import LINE, RING
 from hw.network.wirings.registry import WIRINGS
 from hw.network.wirings.switch import SWITCH
-from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

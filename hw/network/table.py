@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from hw.network.facts import LevelFacts, diameter, level_facts, overall_cut
 from hw.network.topology import Topology, Wire
-from hw.records import dataclass
 
 _TIERS = {"chip": 0, "nic": 1, "leaf": 2}
 """Nodes from the chips upwards, for naming the ends of a link in that order."""

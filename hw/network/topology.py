@@ -14,7 +14,7 @@ the text form in `hw.network.text`, routes in `hw.network.routing`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -22,7 +22,6 @@ from hw.input.units import Dimension, show
 from hw.input.wording import unknown
 from hw.network.axes import Axis, Order
 from hw.network.shape import WiringShape
-from hw.records import dataclass
 
 MAX_CHIPS = 65_536
 """Chips that a topology may have; alike ones are folded before a run."""

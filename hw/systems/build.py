@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from hw.input.errors import Mark, Problems, SpecError
 from hw.input.wording import shown, unknown
 from hw.network.text import TextError, parse_topology
 from hw.network.topology import MAX_CHIPS, Topology
-from hw.records import dataclass
 from hw.systems.groups import read_groups
 from hw.systems.mesh import Mesh
 from hw.systems.spec import SystemSpec, counted_chip

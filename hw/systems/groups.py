@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from hw.input.wording import shown
-from hw.records import dataclass
 from hw.systems.mesh import Mesh, group_problems
 
 Entry = int | None

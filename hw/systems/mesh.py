@@ -11,11 +11,10 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from hw.input.wording import chips_named
-from hw.records import dataclass
 
 AXIS_NAME = re.compile(r"[A-Z]")
 """What a mesh axis or a named group may be called."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hw.chips.chip import Chip
@@ -26,7 +26,6 @@ from hw.network.text import parse_topology
 from hw.network.topology import Topology
 from hw.network.wirings.custom import GRAPH
 from hw.network.wirings.registry import WIRINGS
-from hw.records import dataclass
 from hw.systems.mesh import AXIS_NAME, NO_MESH, Mesh
 
 

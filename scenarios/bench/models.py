@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from hw.records import dataclass
 from scenarios.bench.bench import Bench
 from scenarios.bench.layers import rotated
 

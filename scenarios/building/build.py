@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw import Problems, SpecError, System
 from hw.input import Document, Key, UnknownNames, shown
-from hw.records import dataclass
 from scenarios.building.idle_keys import idle_options
 from scenarios.building.model_workload import ModelRun, build_model, check_plain, has_model
 from scenarios.building.pipelines import as_pipeline

@@ -9,11 +9,10 @@ Law: what is told as idle makes the very graph that its default makes, and what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from hw.chips import chip_kernels
-from hw.records import dataclass
 
 if TYPE_CHECKING:
     from hw import System

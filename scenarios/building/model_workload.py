@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hw import Mesh, Problem, Problems, SpecError, System
 from hw.input import Document, Key, nearest, unknown
-from hw.records import dataclass
 from hw.systems import Built, folder_of, mesh_problems
 from scenarios.building.idle_keys import Laid, idle_keys
 from scenarios.building.sections import Section

@@ -9,11 +9,10 @@ all microbatches. All chunks are alike. How they are put in order: `simulator.pi
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw import Problems, System
 from hw.input import Document, Key, unknown
-from hw.records import dataclass
 from scenarios.language.pipeline_spec import PipelineSpec
 from simulator import Items, OpGraph, Pipeline, PipelineChunk, pipelined
 

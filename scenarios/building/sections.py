@@ -7,13 +7,13 @@ never runs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import create_model
 
 from hw import Problems
 from hw.input import Document, Key, Spec, UnknownNames, nearest, validate, validate_rest
-from hw.records import dataclass
 from scenarios.language.scenario_spec import ScenarioSpec
 
 _NAMES = tuple(field.alias or name for name, field in ScenarioSpec.model_fields.items())

@@ -14,13 +14,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from hw import Chip, RunError
 from hw.chips import Family, KernelTimes
-from hw.records import dataclass
 from scenarios.calibration.timed import Timed, timed_rows
 from scenarios.validation import Row
 from simulator.measured import Device

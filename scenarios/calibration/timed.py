@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hw import Chip, SpecError, System
 from hw.chips import KernelTimes
-from hw.records import dataclass
 from scenarios.validation import TIMER_S, Row, operator_graph, written_back_s
 from simulator import Kernel, RunOptions, simulate
 from simulator.measured import Device, kernel_time

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis import CAUSES, RUN_WORDS, Value, word_named
 from hw import Dimension, Problems
 from hw.input import Document, parse, show, shown, unknown
-from hw.records import dataclass
 from scenarios.claims.find_values import same_value
 from scenarios.claims.scope import FIND, NoValueError, Scope, WordValues
 from scenarios.expressions.expression import Expression, Reference, parse_expression

@@ -5,8 +5,9 @@ A condition is an expression whose value is true or false; what it may name is i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from analysis import Summary
-from hw.records import dataclass
 from scenarios.claims.scope import Answers, Scope, WordValues
 from scenarios.expressions.expression import Expression, parse_expression
 from scenarios.expressions.measure import TRUTH

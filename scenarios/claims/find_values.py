@@ -8,12 +8,12 @@ logarithm; between the ends rounded to four digits, and whole where both ends ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, overload
 
 from hw import Problems
 from hw.input import Document, Key
-from hw.records import dataclass
 from scenarios.claims.condition import Condition, parse_condition
 from scenarios.claims.scope import Scope
 from scenarios.language.study_spec import CrossoverAxis, StudySpec

@@ -8,14 +8,13 @@ A name is a word for results (`time`, `ops.up.time`), a dim of the workload (a c
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from analysis import CAUSES, RUN_WORDS, Summary, word_named
 from hw import SpecError
 from hw.input import Document, Key, is_file, unknown
-from hw.records import dataclass
 from hw.systems import folder_of
 from scenarios.expressions.expression import Expression, Reference
 from scenarios.expressions.measure import COUNT, NAME, TRUTH, Measure, measure_of

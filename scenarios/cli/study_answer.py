@@ -8,6 +8,7 @@ and `--words WORD,WORD` is `study.words`.
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 from analysis import check_table
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import parse_document
-from hw.records import dataclass
 from scenarios.building.build import Scenario, build_scenario
 from scenarios.cli.together import check_jobs, together
 from scenarios.console.outputs import check_places, promised

@@ -7,13 +7,13 @@ else by ours; a study that varies this scenario leaves it as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis import MONEY_WORDS, RUN_WORDS, Summary, Value
 from hw import Problem, Problems, SpecError
 from hw.input import Document, is_file, show
-from hw.records import dataclass
 from hw.systems import folder_of
 from scenarios.claims.claims import Claim
 from scenarios.claims.scope import own_words

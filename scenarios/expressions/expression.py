@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from simpleeval import SimpleEval
 
 from hw.input import shown
-from hw.records import dataclass
 from scenarios.expressions.lexing import Literal, Simplified, simplified
 from scenarios.expressions.measure import NUMBER, Measure, joined, measure_of
 from scenarios.expressions.operators import ARITHMETIC, FUNCTIONS, JOINTS, LARGEST, LOGIC, OF_MANY, OF_ONE, of_arguments

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from analysis import OP_WORDS
 from hw import Dimension
 from hw.input import UNITS, parse
-from hw.records import dataclass
 
 _NUMBER = r"(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?"
 _RATE = r"(?<=\s)/s(?![\w/])"

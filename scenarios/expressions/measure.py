@@ -9,10 +9,10 @@ ValueError that names both.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hw import Dimension
-from hw.records import dataclass
 
 _ALIASES: Mapping[str, str] = {"Hz": "/s", "W": "J/s"}
 _OPAQUE = (Dimension.PRICE,)

@@ -6,9 +6,9 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from hw.records import dataclass
 from scenarios.expressions.measure import (
     Of,
     compared,

@@ -7,8 +7,7 @@ of an all-gather, and of an all-to-all all that it has. Elements that ranks cann
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-from hw.records import dataclass
+from dataclasses import dataclass
 
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "all_reduce": ("allreduce", "all_reduce", "all-reduce"),

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from string import ascii_letters
 
-from hw.records import dataclass
 from scenarios.importers.op_lines import OpLines, Value
 
 

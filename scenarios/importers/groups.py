@@ -12,12 +12,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
 from hw import Chip, Mark, Problem, SpecError, chip_names, load_chip
 from hw.input import unknown
-from hw.records import dataclass
 
 Groups = tuple[tuple[int, ...], ...]
 """Groups side by side, each in the order of its ranks."""

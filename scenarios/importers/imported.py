@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hw import Dimension, Mark, Problem, SpecError
 from hw.input import printable, show, unknown
-from hw.records import dataclass
 from scenarios.importers.workload_text import workload_lines
 from simulator import OpGraph, parse_graph
 

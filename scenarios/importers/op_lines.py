@@ -11,9 +11,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from hw.records import dataclass
 from scenarios.importers.imported import ImportOptions, Unpriced
 from scenarios.importers.names import Names
 from simulator import DTYPE_BYTES

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, SpecError
-from hw.records import dataclass
 from scenarios.importers.exchanges import with_axes
 from scenarios.importers.groups import Groups, layout_of
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions

@@ -6,6 +6,7 @@ A word that no figure is known for is null, with the reason. The lives are lived
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -14,7 +15,6 @@ from analysis.economics import SECONDS_PER_HOUR
 from analysis.words import Mean, mean_of
 from hw import Dimension, RunError
 from hw.input import show
-from hw.records import dataclass
 from scenarios.jobs.section import JobSection, StepTime
 from simulator.faults import Job, Life, live
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 from analysis.economics import PricePath, checkpoint_interval_s, daly_interval_s
 from hw import Problems, SpecError
 from hw.input import Document, Rest, is_file, validate, validate_rest
-from hw.records import dataclass
 from hw.systems import folder_of
 from scenarios.jobs.trace import read_trace
 from scenarios.language.job_spec import FailureSpec, JobSpec, SpotSpec

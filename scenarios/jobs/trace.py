@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import MAX_BYTES, Document, Key, read_bytes, read_document, shown, unknown
-from hw.records import dataclass
 from simulator.faults import Fault, Trace
 
 BEGIN, END = "fault_start", "fault_end"

@@ -8,14 +8,13 @@ that makes its op graph, and the keys it must have. The keys that it may have ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from hw import Mark, Problem, SpecError
 from hw.input import Spec
-from hw.records import dataclass
 
 if TYPE_CHECKING:
     from simulator import Precision

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from hw.input import (
     validate,
     validate_rest,
 )
-from hw.records import dataclass
 from scenarios.models.published import Published
 from scenarios.models.spec import SPECS, AnySpec
 from simulator.models import Model, description_problems, parameters

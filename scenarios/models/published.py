@@ -8,12 +8,12 @@ tables of tokens are counted whole: `{value: 12.9B, tables: true}`.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from hw.input import Dimension, QuantityOf, Sign, Spec
-from hw.records import dataclass
 
 _PRINTED = re.compile(r"(?P<digits>\d{1,3}(,\d{3})+|\d{1,15})(\.(?P<decimals>\d{1,9}))? ?(?P<unit>[KMBT]?)")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}

@@ -8,14 +8,13 @@ with -1, -2, ...; where the study is sorted, in that order, which takes all of t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from analysis import Summary
 from hw import RunError
-from hw.records import dataclass
 from scenarios.building.build import Scenario, build_scenario, without_questions
 from scenarios.building.run_one import first_line, summarise
 from scenarios.claims.scope import FIND, NoValueError, value_of

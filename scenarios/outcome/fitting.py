@@ -14,13 +14,13 @@ whole run fits; pipelines of them always.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, combinations, product
 from typing import Any
 
 from analysis import Summary, memory_frame, memory_owners
 from hw import Dimension, RunError, SpecError
 from hw.input import show
-from hw.records import dataclass
 from scenarios.building.build import Scenario, build_scenario, without_questions
 from scenarios.building.model_workload import ModelRun
 from scenarios.building.run_one import summarise

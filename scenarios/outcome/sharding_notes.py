@@ -7,12 +7,11 @@ with all that it inserts, that is told too, and how long the whole run would tak
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 from analysis import Summary
 from hw import Dimension
 from hw.input import few, show
-from hw.records import dataclass
 from simulator import Cost, Dearer, Inserted, OpGraph, dearer_choices
 
 SHOWN = 3

@@ -7,13 +7,12 @@ does not fit has its time, too: `fits` is false then, and `why` says who needs w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hw import Dimension, Mark, chip_names
 from hw.input import Document, Key, show
-from hw.records import dataclass
 from scenarios.building.build import build_scenario
 from scenarios.outcome.outcome import Outcome
 

@@ -7,12 +7,12 @@ the scenario itself says (`D` is then workload.dims.D), unless the study puts so
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from hw import Problems
 from hw.input import Document, shown, unknown
-from hw.records import dataclass
 from scenarios.expressions.expression import Expression, Number, parse_expression
 from scenarios.language.op_options import is_op_option, option_said
 from scenarios.language.source import split_path

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hw import Problems, SpecError
 from hw.input import Document, Key, validate
-from hw.records import dataclass
 from hw.systems import folder_of
 from scenarios.language.paths import path_problem
 from scenarios.language.source import find_file, read_source

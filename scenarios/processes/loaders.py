@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from simpy.events import Event
@@ -22,7 +22,6 @@ from simpy.events import Event
 from analysis.runs import BesideWork
 from hw import Dimension, Problems, SpecError, System
 from hw.input import Document, Key, parse, show, unknown, validate
-from hw.records import dataclass
 from scenarios.language.process_spec import LoaderSpec
 from simulator import Op, OpGraph, Plan, Program, RunOptions, Simulation, SystemResources
 

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-
-from hw.records import dataclass
 
 FEW = 64
 """Up to so many values, all are tried."""

@@ -9,12 +9,12 @@ How the time of a run is given to ops and causes stands in `analysis.runs.critic
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from analysis import CAUSES, Summary, word_named
 from analysis.runs import Change, Comparison
 from hw import Mark, Problem, Problems, SpecError
-from hw.records import dataclass
 from scenarios.building.build import Scenario, load_scenario
 from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import summarise

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw.input import notebook_html
-from hw.records import dataclass
 from hw.systems import folder_of
 from scenarios.building.build import Scenario
 from scenarios.building.given import Given, given_scenario

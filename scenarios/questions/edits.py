@@ -12,12 +12,11 @@ Values in the file are changed before the graph is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hw import Mark, Problem, Problems, RunError, SpecError
 from hw.input import parse_document, unknown
-from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.language.paths import path_problem
 from scenarios.language.source import nothing_to_delete

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hw import Problem, Problems, RunError, SpecError
 from hw.input import notebook_html
-from hw.records import dataclass
 from hw.systems import folder_of
 from scenarios.building.build import DIMS, Scenario
 from scenarios.building.given import Given, given_scenario

@@ -8,11 +8,10 @@ the time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw import Dimension, RunError, SpecError
 from hw.input import notebook_html, show
-from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import summarise
 from simulator import BestFusion, FuseRule, best_fusion

@@ -14,7 +14,7 @@ Assumes: the first device of the trace and chip 0 do the same work.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ from analysis import Summary
 from analysis.timelines import Pair, Piece, line_up
 from hw import Dimension, Mark, Problem, SpecError
 from hw.input import notebook_html, show
-from hw.records import dataclass
 from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import summarise
 from scenarios.claims.claims import Claim, Verdict, judge

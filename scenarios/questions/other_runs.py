@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from analysis import Summary
 from hw import RunError, SpecError
-from hw.records import dataclass
 from scenarios.building.build import load_scenario
 from scenarios.building.run_one import summarise
 from scenarios.claims.scope import file_of, value_of

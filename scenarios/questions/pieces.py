@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from analysis import read_trace, temporal_breakdown, timeline_frame
 from analysis.timelines import Piece
 from analysis.traces import is_backward, kernel_family, named_family, op_family, short_name, words_in, work_does
 from hw.input import is_file
-from hw.records import dataclass
 from scenarios.importers import format_of
 from scenarios.importers.kineto.events import WORK, DeviceWork, RankTrace, read_rank
 from scenarios.importers.kineto.ranks import cut_to, launches_of

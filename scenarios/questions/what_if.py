@@ -12,7 +12,7 @@ nothing of is not run again, unless the run chooses its collectives by cost.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from analysis import Summary
 from analysis.runs import FACTORS, Lever, elasticity, levers
 from hw import Dimension, Mark, Problems, RunError, SpecError
 from hw.input import show
-from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import summarise

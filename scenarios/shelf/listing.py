@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
 from hw.input import did_you_mean, parse_document, printable
-from hw.records import dataclass
 from scenarios.language.source import library_names
 
 _ABOUT = re.compile(r"^about:.*\n(?:[ \t]+.*\n|\n)*", re.MULTILINE)

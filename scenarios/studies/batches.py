@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from hw.records import dataclass
 from hw.rows import Batch
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import words_of

@@ -16,11 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
-from hw.records import dataclass
 from scenarios.console.processes import Processes
 from scenarios.studies.batches import MOST_ROWS
 from scenarios.studies.worker import Job, Ran, run_each, run_points

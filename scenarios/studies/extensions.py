@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from hw import Mark, Problem, SpecError
 from hw.network import WIRINGS
-from hw.records import dataclass
 from scenarios.studies.fingerprint import Fingerprint
 from simulator import ALGORITHMS, AXIS_FORMS, KINDS
 

@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
-from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.questions.searching.layouts import Asked, Bounds
 from scenarios.questions.searching.running import SPENT_WORD, WORDS, Wanted, Words, always, layout_words

@@ -16,7 +16,7 @@ import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 from analysis import WORDS, write_table
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import Document, cut, few, validate
-from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.building.given import Given, given_scenario
 from scenarios.building.system import notes_of

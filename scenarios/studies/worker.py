@@ -11,11 +11,11 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from hw import RunError, SpecError
-from hw.records import dataclass
 from hw.rows import sums_in_order
 from scenarios.building.build import Scenario, build_scenario, without_questions
 from scenarios.building.run_one import first_line, words_of

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-
-from hw.records import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,10 @@ Source of the 2.1 us: own measurements on an H100, an empty captured kernel betw
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw import Chip, SpecError, System
 from hw.chips import KernelTimes, chip_kernels
-from hw.records import dataclass
 from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.operators import operator_graph
 from scenarios.validation.rows import Row, every

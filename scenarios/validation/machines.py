@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 from hw import Mesh, System, load_chip, load_system, parse_topology
-from hw.records import dataclass
 from scenarios.validation.left_out import LeftOutError
 
 NODE = 8

@@ -17,11 +17,10 @@ src/maxtext/configs/tpu/v5e/*.sh; its get_individual_scales and calculate_tflops
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 from hw import Mesh, System, load_chip, load_system, parse_topology
-from hw.records import dataclass
 from scenarios.models import load_model, model_called, no_model
 from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.scaled import SCALED, scaled

@@ -7,11 +7,10 @@ that is several ops here (the gradient of a norm and of its weights) has several
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hw.input import shown
-from hw.records import dataclass
 from scenarios.validation.rows import Row, of_params
 from simulator import OpGraph, parse_graph
 

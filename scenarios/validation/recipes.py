@@ -25,11 +25,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from hw import System
-from hw.records import dataclass
 from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.machines import NODE, machine_called, machine_system
 from scenarios.validation.maxtext import MAXTEXT, PODS, maxtext, pod_system

@@ -13,13 +13,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import few
-from hw.records import dataclass
 from scenarios.validation.table import check_columns, lines_of, rows_of
 
 _NEEDED = ("suite", "name", "params", "t_med_us", "t_min_us")

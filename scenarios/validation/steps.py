@@ -11,9 +11,9 @@ TF32) or eager+amp, and infer+amp.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from hw.records import dataclass
 from scenarios.models import load_model, model_names
 from scenarios.validation.rows import Row, of_params
 from simulator import (

@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from hw import SpecError
-from hw.records import dataclass
 from scenarios.console.processes import Processes
 from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.left_out import LeftOutError

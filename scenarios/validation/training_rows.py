@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from hw import Mark, Problems
-from hw.records import dataclass
 from scenarios.validation.scaled import completed
 from scenarios.validation.table import check_columns, columns_of, lines_of, rows_of
 from scenarios.validation.tables import SECONDS, Dialect, dialect_of

@@ -9,9 +9,9 @@ routes (`simulator.collectives.axes.routed`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from hw.network import ROUTES
-from hw.records import dataclass
 from simulator.collectives.form import Form
 from simulator.collectives.group import AxisGroup
 from simulator.collectives.rounds import Rounds

@@ -8,13 +8,12 @@ wherever it fits. Unequal shards are moved by few of them. What is chosen brings
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import simulator.collectives.algorithms
 import simulator.collectives.axes  # noqa: F401  (both are registered so)
 from hw.input import Dimension, show
 from hw.network import ROUTES
-from hw.records import dataclass
 from simulator.collectives.algorithms.gathers import textbook_label
 from simulator.collectives.axis_forms import forms_of
 from simulator.collectives.form import GATHERS, Form, check_rounds, check_transfer

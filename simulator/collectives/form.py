@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hw import RunError
 from hw.input import need_function, shown
-from hw.records import dataclass
 from simulator.collectives.group import Group
 from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import MessageRound, Rounds

@@ -7,13 +7,12 @@ that differ only in their place along one of them are an axis group, which is wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
 from hw import Axis, Router, Topology
 from hw.network import GRAPH, ROUTES, WIRINGS, routed_axis
-from hw.records import dataclass
 from hw.rows import largest
 from simulator.collectives.transfer import Message, Way
 

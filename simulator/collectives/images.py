@@ -11,12 +11,12 @@ anything of other wires has no images. Chips of graphs are ordered by their numb
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hw.network import WIRINGS, WireColumns
-from hw.records import dataclass
 from hw.rows import told_apart
 from simulator.collectives.group import Group
 from simulator.collectives.transfer import Transfer

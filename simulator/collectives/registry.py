@@ -8,9 +8,9 @@ forms together. The textbook's way (`canonical`) is no name among them: every ki
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from hw.input import need_function, need_name, shown, unknown
-from hw.records import dataclass
 from simulator.collectives.form import Form
 from simulator.collectives.group import Group
 from simulator.collectives.request import COLLECTIVES, CollectiveRequest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hw.records import dataclass
+from dataclasses import dataclass
 
 COLLECTIVES = (
     "all_gather",

@@ -8,8 +8,8 @@ appended shifts its own. What streams is cut into slices that follow each other 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from simulator.collectives.transfer import Message
 
 SLICES = 32

@@ -7,14 +7,13 @@ its own, all at once. By messages it also has the steps that carry it out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from hw.rows import array_of, largest, sums_at
 from simulator.collectives.choice import Choice
 from simulator.collectives.transfer import Transfer

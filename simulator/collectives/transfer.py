@@ -7,10 +7,10 @@ side, and a phase lasts as long as its slowest wire. `latency_s` is the hops and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from hw import Router
-from hw.records import dataclass
 
 Loads = Mapping[int, float]
 """Bytes by wire number."""

@@ -14,13 +14,13 @@ order in which loads are added up, would decide whom a queue takes first.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from heapq import heappush
 from operator import attrgetter
 from typing import Any
 
 from simpy.events import NORMAL, Event, EventPriority
 
-from hw.records import dataclass
 from hw.rows import largest, smallest
 from simulator.engine.clock import Clock
 from simulator.engine.fairness import FlowShape, fair_rates

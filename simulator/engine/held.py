@@ -11,7 +11,8 @@ Model: a chip has so many units (cores: a GPU's SMs). A task asks for some and m
 
 from __future__ import annotations
 
-from hw.records import dataclass
+from dataclasses import dataclass
+
 from hw.rows import largest, smallest
 
 _SLACK = 1e-9

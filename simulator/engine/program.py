@@ -12,14 +12,13 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import chain, pairwise, repeat
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from hw.rows import Memo, batch_of, largest
 from simulator.engine.held import Held
 

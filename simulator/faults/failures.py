@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from simulator.faults.job import Strike
 
 

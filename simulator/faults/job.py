@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
-
-from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ account, so the accounts add up to the time. Of work that is kept, the time beyo
 
 from __future__ import annotations
 
-from hw.records import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(slots=True)

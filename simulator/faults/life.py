@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,6 @@ from simpy.events import Event, Process
 from simpy.exceptions import Interrupt
 
 from hw import RunError
-from hw.records import dataclass
 from simulator.engine.clock import Clock
 from simulator.engine.program import PS_PER_S
 from simulator.faults.job import Job

@@ -7,8 +7,8 @@ asks, follow from where that stands; only the numbers of the rounds are another 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from simulator.graph.items import Repeat, Round, reference, rounds_of
 from simulator.graph.scopes import Home, Place, Turn, TurnScope, in_common
 

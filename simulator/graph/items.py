@@ -11,11 +11,10 @@ block's last turn made; `name@3` is that of round 3, `name@round` that of the ro
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from hw import Mark
-from hw.records import dataclass
 
 MEMORIES = ("hbm", "on_chip", "host", "disk")
 """Where a tensor can live, beside the levels that a chip names; hbm unless said otherwise (`x:bf16[B,D]@on_chip`)."""

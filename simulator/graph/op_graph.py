@@ -8,12 +8,11 @@ works on that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 from hw.input import few
-from hw.records import dataclass
 from simulator.graph.copied import Copied, once
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Items, Op, every_op

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from hw.input import nearest, unknown
-from hw.records import dataclass
 from simulator.graph.dtypes import check_dtype
 from simulator.graph.items import MEMORIES, Dim, Round, Tensor
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-
-from hw.records import dataclass
+from dataclasses import dataclass, field
 
 Place = tuple[int, ...]
 """A block by its place: that of its item in the graph, then in the block around it, and so on; () is no block."""

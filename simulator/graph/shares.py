@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
-from hw.records import dataclass
 from simulator.graph.op_graph import OpGraph
 
 

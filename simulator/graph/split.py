@@ -14,13 +14,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
 from hw import Chip, System
 from hw.input import shown
-from hw.records import dataclass
 from hw.rows import Memo, rowwise
 from hw.systems import mesh_problems
 from simulator.graph.op_graph import OpGraph

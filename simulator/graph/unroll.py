@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from hw import Problems
-from hw.records import dataclass
 from simulator.graph.asked_rounds import Asked, RoundError, RoundsAsked
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op, rounds_of

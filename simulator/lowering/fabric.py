@@ -7,11 +7,10 @@ of a host which chips share asks for the way there. Then chips, wires and all gr
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hw import System
-from hw.records import dataclass
 from simulator.collectives.traffic import NO_TRAFFIC, Joined, Traffic
 from simulator.collectives.transfer import Transfer
 from simulator.graph.op_graph import OpGraph

@@ -15,13 +15,13 @@ Source: colour refinement, e.g. Berkholz, Bonsma, Grohe 2017; the incidence of g
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from hw.rows import alike_in
 from hw.rows import numbered as numbered_keys
 from simulator.collectives.traffic import Traffic

@@ -9,10 +9,9 @@ Where a system says nothing of a host, a chip's own host and disk figures count 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from hw import System, Wire
-from hw.records import dataclass
 from simulator.ops.kernel import Kernel
 
 FAR = ("host", "disk")

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from hw.records import dataclass
 from hw.rows import largest, largest_quotient
 from simulator.collectives.traffic import Joined, Step, Traffic
 from simulator.engine.program import Program, Shape

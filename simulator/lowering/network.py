@@ -8,14 +8,13 @@ By messages it also brings those that carry it out (`simulator.collectives.round
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw import Router, RunError, System, Wire
 from hw.network import GRAPH, ROUTES, WIRINGS, walk_from
-from hw.records import dataclass
 from hw.rows import Memo, array_of, largest, largest_quotient, sums_at
 from simulator.collectives.algorithms.in_switch import IN_SWITCH
 from simulator.collectives.choice import choose

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from hw import RunError
 from hw.input import chips_named
-from hw.records import dataclass
 from simulator.collectives.traffic import Joined, Traffic
 from simulator.lowering.fabric import Fabric
 from simulator.lowering.plan import Plan

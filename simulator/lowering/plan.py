@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import overload
 
 from hw import Chip, System
-from hw.records import dataclass
 from hw.rows import Memo, largest, rowwise
 from simulator.collectives.traffic import Traffic
 from simulator.engine.causes import resource_cause

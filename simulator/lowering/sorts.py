@@ -5,12 +5,12 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from hw import System
-from hw.records import dataclass
 from hw.rows import equal_lines
 from simulator.collectives.traffic import Traffic
 from simulator.lowering.plan import FROM_DATA_SHEET, Plan, Variant, Variants, queue_name

@@ -10,9 +10,8 @@ could move meanwhile, and a stream from a host or a disk its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from hw.rows import Memo, largest, smallest
 from simulator.collectives.traffic import Joined
 from simulator.engine.causes import UNITS

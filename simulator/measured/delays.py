@@ -12,13 +12,12 @@ latency of the data sheet.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hw import System, Wire
 from hw.chips import CollectiveTimes
-from hw.records import dataclass
 from hw.rows import largest
 from simulator.collectives.algorithms.in_switch import IN_SWITCH
 from simulator.collectives.choice import Choice

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from hw import Chip
-from hw.records import dataclass
 from simulator.graph.dtypes import usable_dtype
 
 

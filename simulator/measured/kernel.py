@@ -8,9 +8,9 @@ Provenance: `by` says whether the kind was measured ("measured") or passes once 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hw.chips import AttentionTimes, Family, KernelTimes, MatmulTimes, PassTimes
-from hw.records import dataclass
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.measured.attention import attention_s, padding
 from simulator.measured.device import Device, joint

@@ -10,12 +10,11 @@ Left to the data sheet: transfers between chips, and whatever reads or writes a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hw import Chip
 from hw.chips import ChipKernels, KernelTimes, chip_kernels
-from hw.records import dataclass
 from hw.rows import largest, rowwise
 from simulator.engine.causes import resource_cause
 from simulator.engine.held import Held

@@ -8,8 +8,8 @@ graph needs one repeated block of ops for each run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from simulator.models.description import AttentionKind, Transformer
 
 _OF_BLOCKS = "abcdefghijklmnopqrstuvwxyz"

@@ -13,10 +13,9 @@ Source: He et al. 2016 (ResNet), with the stride in the 3x3 as torchvision and N
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from hw.records import dataclass
 from simulator.models.weights import Weight
 
 StageKind = Literal["conv", "basic", "bottleneck", "max_pool", "avg_pool", "linear"]

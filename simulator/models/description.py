@@ -13,9 +13,8 @@ OpenAI 2025 (gpt-oss); the words for keys follow DESIGN section 9.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
-
-from hw.records import dataclass
 
 Family = Literal["decoder", "encoder", "vision"]
 """A causal language model; one that sees both ways; one that sees both ways over the patches of an image."""

@@ -11,9 +11,9 @@ Source: Kaplan et al. 2020, table 1; Narayanan et al. 2021, appendix; Dao et al.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import singledispatch
 
-from hw.records import dataclass
 from simulator.models.blocks import Block, alike
 from simulator.models.convolution import ConvNet, layers
 from simulator.models.description import Transformer

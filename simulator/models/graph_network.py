@@ -9,9 +9,9 @@ Source: Kipf & Welling 2017 (GCN); Hamilton et al. 2017 (GraphSAGE).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
-from hw.records import dataclass
 from simulator.models.weights import Weight
 
 

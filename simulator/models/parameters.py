@@ -8,9 +8,9 @@ matrix. `total` counts what has a gradient: a tied head is no parameter, nor is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import singledispatch
 
-from hw.records import dataclass
 from simulator.models.blocks import alike
 from simulator.models.convolution import ConvNet, layers
 from simulator.models.description import Transformer

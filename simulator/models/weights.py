@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from hw.records import dataclass
 from simulator.models.blocks import Block
 from simulator.models.description import Attention, Latent, Moe, Transformer
 

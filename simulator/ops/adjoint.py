@@ -11,10 +11,9 @@ Source: Griewank and Walther, "Evaluating Derivatives" (2008), for reverse mode;
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from hw.records import dataclass
 from simulator.graph.dtypes import is_narrow
 from simulator.graph.items import Op, Tensor
 

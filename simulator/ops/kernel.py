@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal, Protocol
-
-from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

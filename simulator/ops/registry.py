@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from hw.input import need_function, need_name, shown, unknown
-from hw.records import dataclass
 from hw.rows import distinct
 from simulator.graph.dtypes import DTYPE_BYTES, widest
 from simulator.graph.items import Op, Tensor

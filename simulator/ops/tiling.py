@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from simulator.ops.kernel import Tile, Tiling
 
 ACCUMULATOR_BYTES = 4.0

@@ -7,11 +7,11 @@ mistake is one finding. Each comes with the part of the op to point at.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hw import Chip, System
 from hw.input import unknown
-from hw.records import dataclass
 from simulator.graph.dtypes import usable_dtype
 from simulator.graph.items import MEMORIES, Op, Tensor
 from simulator.graph.op_graph import OpGraph

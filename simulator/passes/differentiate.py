@@ -17,10 +17,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from hw import RunError
-from hw.records import dataclass
 from simulator.graph.dtypes import is_narrow
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor
 from simulator.graph.op_graph import OpGraph

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hw import System
 from hw.input import unknown
-from hw.records import dataclass
 from simulator.graph.copied import CopiedGroups
 from simulator.graph.flat_ops import beginnings, suffix
 from simulator.graph.op_graph import FuseRule

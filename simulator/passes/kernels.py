@@ -11,12 +11,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, overload
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.ops.kernel import Kernel
 
 

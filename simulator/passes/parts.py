@@ -11,12 +11,11 @@ carry the shares as they are written: a dim of few elements, such as experts, ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from hw import System
-from hw.records import dataclass
 from simulator.graph.items import Dim, Op, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.split import Cut, Own, places_along, uneven_axes

@@ -9,7 +9,7 @@ Chips are compared once for each pair of placements, never once for each kernel.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
@@ -17,7 +17,6 @@ import numpy as np
 
 from hw import RunError, System
 from hw.input import chips_named
-from hw.records import dataclass
 from simulator.ops.kernel import Chips, Communication, Kernel
 from simulator.passes.kernels import Columns, Kernels, listed
 

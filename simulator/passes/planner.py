@@ -20,11 +20,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hw import System
-from hw.records import dataclass
 from hw.systems import mesh_problems
 from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph

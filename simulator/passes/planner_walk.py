@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hw import System
-from hw.records import dataclass
 from simulator.graph.copied import once
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op, rounds_of
 from simulator.graph.op_graph import FuseRule, OpGraph

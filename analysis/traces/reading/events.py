@@ -13,14 +13,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
 from itertools import groupby, pairwise
 from typing import Any
 
 from analysis.traces.reading.text import TraceText
 from hw import Problem, SpecError
-from hw.records import dataclass
 
 Thread = tuple[str, str]
 """Process and thread, as text: what stands there need be no number."""

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from analysis.traces.reading.events import Events, Slice, Thread
 from analysis.traces.reading.roles import ACCELERATOR, Role, Roles
-from hw.records import dataclass
 
 _PLANE = re.compile(r"(.*/device:(?!cpu\b)\w+:(\d+))", re.IGNORECASE)
 _SECTION = re.compile(r"(ascend hardware|communication|hccl)\b", re.IGNORECASE)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from analysis.traces.reading.roles import Role
 from analysis.traces.reading.text import TraceText, events_of
 from analysis.words.causes import DOES
 from hw.input import few
-from hw.records import dataclass
 
 _PS_PER_NS = 1000
 _MOST_NAMED = 5

@@ -16,9 +16,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
-from dataclasses import field
-
-from hw.records import dataclass
+from dataclasses import dataclass, field
 
 LEAST = 512
 """Sizes are multiples of this."""

@@ -6,11 +6,11 @@ of the run, and with it what it grew out of.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from hw.rows import alike_everywhere, array_of, equal_lines, largest, least_of_each, most_of_each, put, raised
 from simulator import Kernels, Plan, Result
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from analysis.words.ops import Amounts, OpFigures, added_as, kernel_times
-from hw.records import dataclass
 from hw.rows import equal_lines
 from simulator import PS_PER_S, Plan, Result
 

@@ -8,10 +8,10 @@ again. A link with a latency of its own takes it both ways. Unless the graph is 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from hw.network.shape import WiringShape
 from hw.network.wirings.site import Hop, Site
-from hw.records import dataclass
 
 CHIP = re.compile(r"chip(0|[1-9][0-9]{0,8})")
 """The name of a chip."""

@@ -11,10 +11,10 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from hw.network.wirings.lattices import GRID, LINE, RING, TORUS
-from hw.records import dataclass
 
 MAX_AXES = 3
 

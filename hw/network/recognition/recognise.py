@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 from operator import mul
 
@@ -28,7 +28,6 @@ from hw.network.wirings.fat_tree import FAT_TREE
 from hw.network.wirings.full import FULL
 from hw.network.wirings.lattices import LINE, ONE_WAY_RING, RING
 from hw.network.wirings.switch import SWITCH
-from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

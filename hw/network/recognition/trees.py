@@ -8,9 +8,9 @@ it passes the branch's links.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hw.network.recognition.net import Net
-from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

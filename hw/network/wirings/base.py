@@ -10,6 +10,7 @@ neighbours, a circle. To add one: make a `Wiring`, `add_wiring` it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from hw.network.axes import Axis
 from hw.network.bisection import Bisection
@@ -20,7 +21,6 @@ from hw.network.wirings.canvas import Canvas, Drawn
 from hw.network.wirings.instance import Instance
 from hw.network.wirings.searched import Place, in_a_circle, neighbours_listed, searched_facts
 from hw.network.wirings.site import Site
-from hw.records import dataclass
 
 REDUCTION = "in_switch_reduction"
 """The option by which a wiring says whether its switches add up; without it the link says so."""

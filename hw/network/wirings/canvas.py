@@ -7,10 +7,10 @@ that is not there. A picture shows one level: inside a node its chips, outside i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hw.network.axes import Axis
 from hw.network.topology import Level, Topology
-from hw.records import dataclass
 
 WIDTH = 76
 ROWS = 6

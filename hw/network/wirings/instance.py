@@ -7,10 +7,10 @@ instance unlike, a closed form at the slowest one's pace is a bound from below, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hw.network.bisection import CLOSED_FORM, Bisection, Bound
 from hw.network.topology import Level, Topology, Wire
-from hw.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from hw.chips.chip import Link
 from hw.network.topology import Node, Trunk, Wire
-from hw.records import dataclass
 
 
 class Hop(NamedTuple):

@@ -12,12 +12,11 @@ import json
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, SpecError
-from hw.records import dataclass
 from scenarios.importers.wire import Field, WireError, fields, messages
 
 TYPES = (

@@ -5,11 +5,10 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
-from hw.records import dataclass
 from scenarios.importers.chakra.nodes import ChakraNode
 
 _FREE = ("INVALID_NODE", "METADATA_NODE", "STORAGE_NODE", "BATCH_NODE", "CHECKPOINT_NODE")

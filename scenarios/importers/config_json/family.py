@@ -9,11 +9,10 @@ Source: the configuration and modelling files of Hugging Face transformers 5.24.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from hw.input import shown
-from hw.records import dataclass
 
 _MOST = 1_000_000
 """Of what is looked at one by one, no model has so many."""

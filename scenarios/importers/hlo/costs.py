@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from scenarios.importers.hlo.module import Computation, Instruction, Module, Shape, leaves, why
 from simulator import DTYPE_BYTES
 

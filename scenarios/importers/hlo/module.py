@@ -8,11 +8,10 @@ Source: openxla.org, HLO text and operation semantics; the StableHLO specificati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hw import Mark, Problem, SpecError
-from hw.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from hw import Mark, Problem, SpecError
-from hw.records import dataclass
 from scenarios.importers.collectives import collective_kind
 from scenarios.importers.dtypes import dtype_named
 from scenarios.importers.kineto.changes import Run

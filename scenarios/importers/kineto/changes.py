@@ -8,10 +8,9 @@ longer has to pass: what bounds the answer from below (see `bounds`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from hw import Mark, Problem, SpecError
-from hw.records import dataclass
 from scenarios.importers.kineto.nodes import Node
 from scenarios.importers.kineto.streams import by_stream, in_order
 

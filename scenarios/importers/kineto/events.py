@@ -13,13 +13,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from analysis.traces import TraceText, events_of, exact, open_trace, picoseconds
 from hw import Problem, SpecError
-from hw.records import dataclass
 from scenarios.importers.kineto.group_ranks import group_ranks
 from scenarios.importers.kineto.shapes import line_of
 

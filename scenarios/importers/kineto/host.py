@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from hw.records import dataclass
 from scenarios.importers.kineto.events import DeviceWork, HostCall, RankTrace
 from scenarios.importers.kineto.nodes import TOLERANCE_PS, Node
 

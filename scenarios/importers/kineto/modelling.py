@@ -8,11 +8,10 @@ ranks is there, and ends on all of them together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hw import Mark, Problem, SpecError
-from hw.records import dataclass
 from scenarios.importers.groups import Groups
 from scenarios.importers.kineto.changes import Run
 from scenarios.importers.kineto.events import CollectiveSaid

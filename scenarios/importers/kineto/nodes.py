@@ -8,9 +8,8 @@ waits for.
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from hw.records import dataclass
 from scenarios.importers.collectives import Collective
 from scenarios.importers.kineto.events import CollectiveSaid, DeviceWork
 

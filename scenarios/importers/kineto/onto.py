@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hw import Chip, SpecError, System
-from hw.records import dataclass
 from scenarios.importers.kineto.changes import Run
 from scenarios.importers.kineto.nodes import Node
 from simulator import RunOptions, parse_graph, simulate

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
 
 from hw import Dimension, Mark, Problem, SpecError
 from hw.input import show
-from hw.records import dataclass
 from scenarios.importers.driver_names import chip_of_driver
 from scenarios.importers.groups import known_chip, layout_of
 from scenarios.importers.imported import DEFAULT_CHIP, Imported, ImportOptions

@@ -9,9 +9,8 @@ Source: the ONNX operator schemas of If, Loop and Scan.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from hw.records import dataclass
 
 MOST_TURNS = 1_000_000
 """More is no number of turns, but what exporters write for 'until the condition says so'."""

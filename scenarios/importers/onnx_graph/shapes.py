@@ -7,14 +7,13 @@ lines up its inputs. What initialisers hold is not looked at, but for small ones
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from hw import Mark, Problem, RunError, SpecError
 from hw.input import unknown
-from hw.records import dataclass
 from scenarios.importers.dtypes import dtype_named
 from scenarios.importers.onnx_graph.blocks import SUB_GRAPHS, Block
 from scenarios.importers.onnx_graph.control import Control

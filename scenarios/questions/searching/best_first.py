@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 
-from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.questions.searching.goals import bounds_of, made_of, reaches
 from scenarios.questions.searching.layouts import Asked, Candidate, Refused, candidate_of, paths_of, room_of

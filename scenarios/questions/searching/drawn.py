@@ -18,12 +18,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
 from hw import Mark, Problems, RunError, SpecError
-from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import first_line
 from scenarios.questions.searching.floors import Floors

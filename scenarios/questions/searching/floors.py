@@ -12,9 +12,8 @@ Source: Kaplan et al. 2020 (FLOPs); Rajbhandari et al. 2020 (bytes a parameter);
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.questions.searching.layouts import Asked
 from simulator import DTYPE_BYTES, Parallel, Training

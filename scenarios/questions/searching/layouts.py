@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from analysis import RUN_WORDS
 from hw import Dimension, Mark, Problem, SpecError
 from hw.input import cut, show
-from hw.records import dataclass
 from scenarios.building.build import Scenario
 from scenarios.building.run_one import first_line
 from simulator import CHUNKED, Bounded, Estimator, Parallel, Training

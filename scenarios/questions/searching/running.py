@@ -7,11 +7,11 @@ Model: a layout is a variant of the scenario with other values at dotted paths; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from analysis.runs import spent_ps
 from hw import RunError, SpecError
-from hw.records import dataclass
 from scenarios.building.build import Scenario, build_scenario, without_questions
 from scenarios.building.run_one import first_line, summarise
 from scenarios.language.variants import changed

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from hw import Dimension
 from hw.input import notebook_html, show
-from hw.records import dataclass
 from scenarios.questions.searching.goals import made_of, reaches
 from scenarios.questions.searching.layouts import Candidate, as_written
 from scenarios.questions.searching.running import SPENT_WORD

@@ -13,10 +13,9 @@ python/sglang/srt/entrypoints/engine.py (`_set_envs_and_config`); github:zksainx
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw import System
-from hw.records import dataclass
 from simulator import OpGraph, RunOptions, parse_graph, simulate
 
 

@@ -15,11 +15,10 @@ github:sitar-lab/NeuSight neusight/Tracing/trace.py (measure_e2e: what is timed)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hw import System
-from hw.records import dataclass
 from simulator import Op, OpGraph, RunOptions, Tensor, parse_graph, simulate, with_backward
 
 Family = Literal["gpt2", "bert", "opt"]

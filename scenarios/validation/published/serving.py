@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from hw import Chip, Mark, Mesh, Problems, System, load_chip, parse_topology
-from hw.records import dataclass
 from scenarios.validation.judge import Judged
 from scenarios.validation.published.engine import SHAPES, Step, engine_seconds
 from scenarios.validation.published.lines import Cells, read_table

@@ -12,8 +12,8 @@ recomputed, gradients clipped.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from scenarios.validation.published.hugging_face import Shape
 from scenarios.validation.rows import Row
 from scenarios.validation.training import trained

@@ -16,9 +16,7 @@ releases differ, and these are the last that were read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
-
-from hw.records import dataclass
+from dataclasses import dataclass, field
 
 PIECES = 4
 """Pieces in which matmuls and their tensor-parallel communication overlap (`num_splits` of its userbuffers)."""

@@ -10,8 +10,8 @@ AI-Hypercomputer/tpu-recipes.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from scenarios.validation.tables.cells import Cells
 from scenarios.validation.tables.megatron_bridge import bridge_cells
 from scenarios.validation.tables.simumax import simumax_cells

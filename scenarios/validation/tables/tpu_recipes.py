@@ -12,9 +12,8 @@ that they name), training/ironwood (run_recipe.sh).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from scenarios.validation.tables.cells import Cells
 
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
 from hw import Axis
 from hw.network import WIRINGS
-from hw.records import dataclass
 from hw.rows import largest, largest_quotient, rowwise, smallest
 from simulator.collectives.axes.leaves import leaves_of
 from simulator.collectives.axes.ring import balanced_gather, balanced_rounds

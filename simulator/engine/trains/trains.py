@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.engine.clock import Clock
 from simulator.engine.fluid_pool import Flow, Pool, Progress, Use
 from simulator.engine.program import Program

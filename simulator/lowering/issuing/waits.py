@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.passes.kernels import Kernels
 
 

@@ -8,12 +8,11 @@ often a run of blocks repeats, where that is all that is counted in it.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
 
-from hw.records import dataclass
 from simulator.graph.items import Items
 from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, runs

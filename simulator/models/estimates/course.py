@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from simulator.models.estimates.rows import Stretch
 
 NEVER = -math.inf

@@ -25,11 +25,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw import Mark, Mesh, Problem, SpecError, System
 from hw.input import Dimension, show
-from hw.records import dataclass
 from hw.systems import mesh_problems
 from simulator.models.description import Transformer
 from simulator.models.estimates.chunks import Chunks, Sized, passes_of

@@ -7,10 +7,9 @@ none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from hw.records import dataclass
 from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph
 from simulator.models.estimates.chunks import ChunkSort, Sized

@@ -10,13 +10,13 @@ Assumes: two stages exchange what goes one way by one lane out of the one and on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.passes.pipeline.schedules import PAIRED, partners, schedule
 
 _DOES = ("forward", "backward", "weights")

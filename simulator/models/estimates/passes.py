@@ -9,10 +9,9 @@ last pass stand the reductions of gradients and the optimizer's step; before the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
-from hw.records import dataclass
 from simulator.models.estimates.chunks import ChunkSort
 from simulator.models.estimates.course import NEVER, Course
 from simulator.models.estimates.paths import Walk

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from hw.records import dataclass
 from simulator.models.estimates.course import NEVER, Course, Leg, Row, Timed
 from simulator.models.estimates.rows import Stretch
 

@@ -9,13 +9,12 @@ Assumes: chips of one kind; groups over one axis lie alike, since a mesh cuts th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from hw import System
-from hw.records import dataclass
 from simulator.collectives.traffic import Joined
 from simulator.collectives.transfer import Transfer
 from simulator.engine.program import alone_time

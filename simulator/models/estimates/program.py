@@ -11,9 +11,8 @@ a bound without them is one as well.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from hw.records import dataclass
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op
 from simulator.graph.op_line import read_reference
 from simulator.ops.registry import find_kind

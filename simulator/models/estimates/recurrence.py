@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.models.estimates.moves import Moves, moves_of
 from simulator.models.estimates.sharing.turns import Turns
 from simulator.models.estimates.stages import NEVER, UNBOUND, Pass, Paths, Pipe

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from hw import Mesh
-from hw.records import dataclass
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor
 from simulator.graph.op_graph import OpGraph

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from simulator.passes.pipeline.schedules import PAIRED
 
 NEVER = -math.inf

@@ -6,12 +6,11 @@ Wires stand in columns: a collective keeps many of them busy, and is added as on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.models.estimates.prices import UNWIRED, Price
 
 

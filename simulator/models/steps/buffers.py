@@ -19,9 +19,8 @@ and hybrid sharding); Rajbhandari et al. 2020 (ZeRO, figure 1).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Dim, Op, Tensor
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.precision import Precision

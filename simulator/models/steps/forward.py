@@ -9,10 +9,9 @@ first layer.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hw import Mark, Problems
-from hw.records import dataclass
 from simulator.graph.items import Op, Repeat
 from simulator.graph.op_graph import OpGraph
 from simulator.models.parameters import Model

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import unknown
-from hw.records import dataclass
 from simulator.passes.pipeline.schedules import SCHEDULES
 
 AXES: Mapping[str, str] = {"tp": "T", "cp": "C", "ep": "E", "dp": "D", "pp": "P"}

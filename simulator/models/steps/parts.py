@@ -7,10 +7,9 @@ and the head behind the last. Without a pipeline there is one chunk, the whole m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 
-from hw.records import dataclass
 from simulator.graph.items import Dim, Items, Op, Repeat, Tensor, reference
 from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, mark_of_block, mark_of_run, runs

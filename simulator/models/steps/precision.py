@@ -24,12 +24,11 @@ linear layers but the head, inputs cast as they come) and on a quantized KV cach
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import unknown
-from hw.records import dataclass
 from simulator.graph.dtypes import DTYPE_BYTES, widest
 
 Use = Literal["training", "inference"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Dim
 from simulator.models.description import Transformer
 from simulator.models.steps.layout import Layout, Parallel

@@ -12,11 +12,11 @@ Source: Kaplan et al. 2020 (6 P D); Narayanan et al. 2021; Chen et al. 2016 and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from hw import Mark, Problem, Problems, SpecError
 from hw.input import unknown
-from hw.records import dataclass
 from simulator.graph.items import Op, Repeat, Tensor, every_op
 from simulator.graph.op_graph import OpGraph
 from simulator.models.parameters import Model

@@ -9,10 +9,9 @@ Source: PyTorch's aten/src/ATen/autocast_mode.h for what is cast.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hw.records import dataclass
 from simulator.graph.dtypes import DTYPE_BYTES, widest
 from simulator.graph.items import Dim, Op, Tensor
 from simulator.graph.owners import Owner

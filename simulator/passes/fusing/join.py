@@ -10,10 +10,9 @@ Laws: FLOPs are kept; HBM bytes never grow.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
-from hw.records import dataclass
 from simulator.graph.dtypes import widest
 from simulator.ops.kernel import Access, Kernel, Tile, Tiling
 

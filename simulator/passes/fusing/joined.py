@@ -7,12 +7,12 @@ same places among all that their members do, or is spilled of what does.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from hw.rows import equal_lines
 from simulator.ops.kernel import Kernel
 from simulator.passes.fusing.join import BACK, SPILL, Room, join, spilled_name

@@ -9,9 +9,8 @@ names that stand in `begin`, and accumulators, which each microbatch takes over 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from hw.records import dataclass
 from simulator.graph.items import Items, Repeat, Round, Tensor, every_block, every_op
 from simulator.passes.pipeline.schedules import Pass
 

@@ -13,9 +13,8 @@ the one that computes).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Items, Op, Repeat, Round, every_op, reference
 from simulator.ops.registry import find_kind
 from simulator.passes.pipeline.chunks import Left

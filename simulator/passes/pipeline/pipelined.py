@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-from hw.records import dataclass
 from simulator.graph.items import Items
 from simulator.passes.pipeline.assembly import Assembly
 from simulator.passes.pipeline.chunks import PipelineChunk

@@ -9,9 +9,8 @@ Ops keep their names without these endings as what they are called (`Tensor.writ
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from hw.records import dataclass
 from simulator.graph.flat_ops import names_listed
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, reference
 from simulator.graph.op_line import read_reference

@@ -13,12 +13,11 @@ a section is given, that comes first which is for all microbatches.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op, Round, Tensor
 from simulator.passes.pipeline.chunks import SECTIONS, PipelineChunk, Section, named_in

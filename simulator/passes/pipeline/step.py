@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from hw.records import dataclass
 from simulator.graph.copied import CopiedGroups
 from simulator.graph.items import Op, Tensor
 from simulator.passes.pipeline.chunks import Left, PipelineChunk, made_in, named_in

@@ -16,9 +16,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Op, Tensor
 from simulator.ops.registry import KINDS, Kind
 from simulator.passes.sharding.loops import Annotated, Assignment, Site, To

@@ -9,10 +9,9 @@ Assumes: axes that the op does not mention are not used; a loop is split only if
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from hw.records import dataclass
 from simulator.graph.items import Op, Tensor
 from simulator.ops.loops import Loops
 from simulator.ops.registry import Kind

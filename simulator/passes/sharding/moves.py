@@ -14,10 +14,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from hw.records import dataclass
 from simulator.graph.items import Dim, Tensor
 
 WHOLE, PARTIAL = -1, -2

@@ -8,11 +8,11 @@ reads through views; as `simulator.ops.views` has it, what else lies behind thos
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.graph.flat_ops import FlatOps
 from simulator.passes.kernels import Kernels
 from simulator.passes.stamping.stamp import OUT, Stamp

@@ -9,11 +9,10 @@ after is told beside its kernels. Of ops that read several values through one vi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw.records import dataclass
 from hw.rows import equal_lines
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from hw.records import dataclass
 from scenarios.importers.hlo.sharding.layouts import Layout, Pieces
 from scenarios.importers.hlo.sharding.loops import Loops
 

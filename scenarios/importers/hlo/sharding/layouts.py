@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-from hw.records import dataclass
 from scenarios.importers.hlo.replica_groups import Piece
 
 Pieces = tuple[Piece, ...]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from scenarios.importers.hlo.costs import FLOPS, numbers
 from scenarios.importers.hlo.module import Instruction, Shape
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from hw.records import dataclass
 from scenarios.importers.hlo.sharding.cells import Cell, parts_of
 from scenarios.importers.hlo.sharding.layouts import Pieces
 

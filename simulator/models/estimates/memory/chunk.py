@@ -7,12 +7,11 @@ moves the level by what it keeps for a later one or lets go of (`held`), given h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.graph.items import Tensor
 from simulator.graph.owners import OWNERS
 from simulator.models.estimates.chunks import ChunkSort

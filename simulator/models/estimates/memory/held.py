@@ -6,12 +6,12 @@ Passes are walked in program order: what runs beside them in other queues lives 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.graph.owners import OWNERS
 from simulator.models.estimates.memory.lives import Lives, Span
 

@@ -23,11 +23,11 @@ that are left out, and the highest is in one that is walked through.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.models.estimates.rows import COMPUTE, Place, Rows, Stretch
 
 UNREAD = -1

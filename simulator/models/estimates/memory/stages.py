@@ -15,13 +15,13 @@ kernels of a chip's compute queue run one after the other, in that order, whatev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from hw.records import dataclass
 from simulator.graph.owners import OWNERS, Owner
 from simulator.models.estimates.memory.chunk import Held, Key, Move
 from simulator.models.estimates.memory.held import Rise, Swing

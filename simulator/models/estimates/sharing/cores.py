@@ -16,9 +16,8 @@ collective waits until a kernel gives cores back is not counted: it comes within
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.models.estimates.prices import Price, Prices
 from simulator.models.estimates.rows import COMPUTE, FIRST, Rows, Sections, Stretch
 from simulator.models.estimates.stages import ChunkPasses, Paths

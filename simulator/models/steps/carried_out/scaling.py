@@ -15,9 +15,8 @@ pytorch/csrc/extensions (norms that find maxima); pytorch/ao, torchao/float8 (te
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.models.steps.precision import Precision

@@ -10,9 +10,9 @@ Source: Shoeybi et al. 2019 (Megatron-LM), section 3; Devlin et al. 2019.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from hw.records import dataclass
 from simulator.graph.items import Tensor
 from simulator.models.steps.ends.heads import head_ops, pair_ops, pooled
 from simulator.models.steps.pieces import norm

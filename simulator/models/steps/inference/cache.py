@@ -15,9 +15,8 @@ Source: Pope et al. 2023; Jiang et al. 2023 (rolling buffer); Kwon et al. 2023 (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Dim, Tensor
 from simulator.models.blocks import Block
 from simulator.models.description import Attention, AttentionKind, Latent

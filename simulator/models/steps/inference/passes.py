@@ -9,9 +9,8 @@ Assumes: next tokens are chosen greedily; sampling reads the logits once, too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.graph.owners import Roles
 from simulator.models.blocks import Run, mark_of_block, mark_of_run, runs

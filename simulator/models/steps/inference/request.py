@@ -8,11 +8,11 @@ Source: Pope et al. 2023 (prefill, decode); Agrawal et al. 2023 (Sarathi: chunke
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from hw import Mark, Problems, SpecError
 from hw.input import unknown
-from hw.records import dataclass
 from simulator.models.steps.precision import Precision
 
 MODES = ("prefill", "decode")

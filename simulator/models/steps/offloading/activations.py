@@ -10,9 +10,8 @@ Source: Rajbhandari et al. 2021 (ZeRO-Infinity), section 5.1.3; NVIDIA Transform
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.models.steps.storage.buffer import HERE
 from simulator.ops.registry import find_kind

@@ -11,11 +11,10 @@ Source: He et al. 2016; Simonyan & Zisserman 2015; torchvision models/resnet.py 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from hw import Mark
-from hw.records import dataclass
 from simulator.graph.items import Dim, Op, Repeat, Tensor
 from simulator.models.convolution import ConvNet, Layer, Unit, units
 from simulator.models.steps.buffers import Stored

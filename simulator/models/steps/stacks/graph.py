@@ -11,9 +11,9 @@ Source: Kipf & Welling 2017; Hamilton et al. 2017; PyTorch Geometric's GCNConv a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hw import Mark
-from hw.records import dataclass
 from simulator.graph.items import Dim, Tensor
 from simulator.models.graph_network import GraphNetwork
 from simulator.models.steps.buffers import Stored

@@ -7,10 +7,10 @@ for beside the model and its parallelism is an `Asked`, the same for training an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from hw import Mark, Problems
-from hw.records import dataclass
 from simulator.graph.items import Tensor
 from simulator.models.steps.buffers import Stored
 from simulator.models.steps.ends.losses import LossFormat, loss_ops, squares_ops

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Dim, Round, Tensor
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.writer import WeightGroup

@@ -17,9 +17,8 @@ the current stream waits for the `reduction_stream`; two buckets).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Items, Op, Repeat, Round, every_op, reference
 from simulator.ops.registry import find_kind
 from simulator.passes.pipeline.chunks import Left

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.graph.items import Dim, Op, Tensor
 from simulator.graph.owners import Owner
 from simulator.models.steps.layout import AXES, Parallel

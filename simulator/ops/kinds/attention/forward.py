@@ -24,9 +24,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from hw.rows import distinct
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor

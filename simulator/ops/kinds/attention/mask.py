@@ -9,8 +9,7 @@ Source: Jiang et al. 2023 (Mistral 7B: sliding window); Beltagy et al. 2020 (Lon
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from hw.records import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hw.records import dataclass
 from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op
 from simulator.ops.adjoint import Adjoint
