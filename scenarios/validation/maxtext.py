@@ -1,12 +1,13 @@
 """Measured training steps of MaxText on TPUs: what its recipes ask for, as a step here.
 
-Model: weights shared out over all chips of a slice (FSDP), whole copies of them on other slices, which exchange gradients
-over the data-center network; where a recipe says so, tensor or context parallelism inside a slice. Weights in fp32, cast to
-bf16 before they are gathered; AdamW. XLA fuses what is element-wise and issues the whole step at once; gathers of weights
-stand in the open (seen in every second row of v6e and TPU7x: told to be a layer ahead, steps are too fast by what they
-take), gradients go out beside the backward pass. What recipes keep in the memory of the host instead of recomputing it is
-copied beside everything else, and taken to be there. Weights may be shared out among a part of a slice (`shard`). Unless a
-recipe asks for one (sa_use_fused_bwd_kernel), splash attention's backward pass has two kernels (`backward`).
+Model: weights shared out over all chips of a slice (FSDP), whole copies of them on other slices, which exchange
+gradients over the data-center network; where a recipe says so, tensor or context parallelism inside a slice. Weights in
+fp32, cast to bf16 before they are gathered; AdamW. XLA fuses what is element-wise and issues the whole step at once;
+gathers of weights stand in the open (seen in every second row of v6e and TPU7x: told to be a layer ahead, steps are too
+fast by what they take), gradients go out beside the backward pass. What recipes keep in the memory of the host instead
+of recomputing it (`offload`) crosses PCIe beside everything else, at the data sheet's rate. Weights may be shared out
+among a part of a slice (`shard`). Unless a recipe asks for one (sa_use_fused_bwd_kernel), splash attention's backward
+pass has two kernels (`backward`).
 Where experts have a capacity, all of it is computed (`imbalance`), and tokens come to it by matmuls with masks
 (`sparse_matmul=False`: its layers/moe.py, dense_matmul).
 Assumes: no gradients are clipped in two passes. No number is fitted.
@@ -101,6 +102,7 @@ def maxtext(row: TrainingRow, sizes: Mapping[str, int]) -> tuple[Transformer, Pa
         precision=_PRECISIONS[row.text("dtype")],
         recompute=row.text("recompute") or "none",
         one_hot=bool(row.text("capacity")),
+        offload=tuple(row.text("offload").split()),
         expert_biases="fused" if row.text("capacity") else "gathered",
     )
     return model, parallel, training

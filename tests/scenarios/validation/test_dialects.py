@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from hw import SpecError, System
 from hw.chips import chip_kernels
 from scenarios.validation import TrainingRow, has_training_rows, read_training_rows, scaled, told, trained
+from simulator import Estimator
 
 SIMUMAX = "case,model,parallel,layer_num,mbc,kind,real_ms", "a,llama3-70b,tp2pp1,12,4,non-vpp,725.5"
 BRIDGE = (
@@ -157,3 +159,21 @@ def test_a_table_of_no_kind_is_none(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("colour,shape\nred,round\n")
     assert not has_training_rows(path)
+
+
+def test_what_a_recipe_keeps_in_the_hosts_memory_crosses_pcie(tmp_path: Path) -> None:
+    """Qwen3 235B, 16 sequences of 4,096 on each of two cores a chip: inputs of 94 blocks, 4,096 wide in bf16, go to the
+    host in the forward pass and come back; Llama 3.1 70B keeps its own on the chip (decoder_layer_input=device)."""
+    qwen = TPU[1].replace("gemma4-2b,64,256,8192,bf16", "qwen3-235b-a22b,256,8192,4096,fp8_full")
+    llama = TPU[1].replace("gemma4-2b,64,256,8192,bf16", "llama3.1-70b,64,256,8192,fp8_full")
+    there, here = (told(only(tmp_path, (TPU[0], line))) for line in (qwen, llama))
+    assert (there.training.offload, here.training.offload) == (("activations",), ())
+    link = there.system.chip.links["pcie"]
+    sent_s = 94 * 2 * 16 * 4096 * 4096 * 2 / (link.bytes_per_s * link.count)
+    found, free = (
+        Estimator(there.model, there.system, there.options).estimate(there.parallel, training).expected
+        for training in (there.training, replace(there.training, offload=()))
+    )
+    # the forward pass, a fifth of a step and more, is as long as what it sends takes, and the backward pass is longer
+    assert 2 * sent_s < found
+    assert free + 0.4 * sent_s < found < free + 2 * sent_s
