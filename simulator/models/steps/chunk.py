@@ -309,17 +309,20 @@ class Chunk:
         """The norms of all gradients, `after` some ops, added to the items; returns what the optimizer waits for."""
         if not self.optimizer.clips:
             return []
-        awaited = []
+        last: dict[str, list[Op]] = {}
         for part in self.parts:
             squares = [self.stored.squared(buffer, summed[buffer.name]).waiting_for(after) for buffer in part.buffers]
             items += part.for_each(squares)
-            # those of all layers are added up on a chip: one number for each set of axes is what chips bring together
-            for op in {op.output.partial: op for op in squares}.values():
-                awaited.append(op.name)
-                if op.output.partial:
-                    whole = replace(op.output, name=f"{op.name}s", partial="")
-                    items.append(Op(whole, "all_reduce", (op.output,), (("over", op.output.partial),)))
-                    awaited[-1] = whole.name
+            for axes, op in {op.output.partial: op for op in squares}.items():
+                last.setdefault(axes, []).append(op)
+        awaited = [op.name for op in last.pop("", [])]
+        # those of all parts are added up on a chip: one number for each set of axes is what chips bring together
+        for axes, (*others, op) in last.items():
+            whole = Op(
+                replace(op.output, name=f"{op.name}s", partial=""), "all_reduce", (op.output,), (("over", axes),)
+            )
+            items.append(whole.waiting_for([each.name for each in others]))
+            awaited.append(whole.name)
         return awaited
 
 

@@ -142,6 +142,33 @@ def test_clipping_reads_all_gradients_once_more_before_anything_is_stepped() -> 
     assert clipped.plan.inserted == ()
 
 
+@pytest.mark.parametrize(
+    ("model", "parallel", "sets"),
+    [
+        (SMALL, Parallel(), 0),
+        (SMALL, Parallel(dp=2, zero=1), 1),
+        (
+            replace(SMALL, layers=7, attention=replace(SMALL.attention, kinds=("sliding", "full"), window=64)),
+            Parallel(dp=2, zero=1),
+            1,
+        ),
+        (SMALL, Parallel(dp=2, tp=2, zero=1), 1),
+        (SMALL, Parallel(tp=2), 1),
+    ],
+)
+def test_chips_bring_together_one_number_for_the_norm_of_all_gradients(
+    model: Any, parallel: Parallel, sets: int
+) -> None:
+    """Embedding, head, a pattern of layers and a layer that is left over have one norm: for each set of axes over which
+    gradients are apart one number is sent, and everything is stepped behind it."""
+    result = step(parallel, model=model, clip=True)
+    sent = [each.kernel for each in result.plan.kernels if each.kernel.communication is not None]
+    numbers = [kernel for kernel in sent if kernel.communication and kernel.communication.nbytes == 4]
+    assert [kernel.kind for kernel in numbers] == ["all_reduce"] * sets
+    kinds = [each.kernel.kind for each in result.plan.kernels]
+    assert sets == 0 or kinds.index("adamw") > max(at for at, kind in enumerate(kinds) if kind == "all_reduce")
+
+
 @pytest.mark.parametrize("tp", [1, 2])
 def test_heads_exchanged_for_tokens_do_the_same_matmuls_as_gathered_keys(tp: int) -> None:
     equal = replace(SMALL, attention=Attention(heads=8, kv_heads=8, head_dim=32))
