@@ -46,20 +46,16 @@ def test_table_5_of_korthikanti() -> None:
 
 
 def test_megatron_on_eight_b200() -> None:
-    """By the H100's kernels and the B200's data sheet, nothing of a B200 measured but its NVLink: all 43 rows are 6.4 % off;
-    SimuMax, with 514 shapes measured on one, says 5.6 %. Three of the 70B on eight tensor-parallel chips are 18 to 22 % too
-    fast, those of the 405B, whose layers are 2.8 times as long, 5 to 7 as others: found 5.3 % without those three. Until
-    rotations and gates were told in one kernel each, as Megatron-LM's scripts leave them, the first twelve rows were 5.6 %
-    off: what these took in many kernels stood for what is missing."""
+    """By the H100's kernels and the B200's data sheet, nothing of a B200 measured but its NVLink: found 7.8 %; SimuMax, with
+    514 shapes measured on one, says 5.6 %. Three rows of eight tensor-parallel chips are 18 to 22 % too fast, the nine others
+    3.6 % off. Until rotations and gates were told in one kernel each, as Megatron-LM's scripts leave them, the twelve were
+    5.6 % off: what these took in many kernels stood for what is missing."""
     found = judged("simumax_2026_b200")
-    assert len(found) == 43
-    assert mean_error(found) <= 0.07
-    short = [each for each in found if each.row.model == "llama3_70b" and each.row.count("tp") == 8]
+    assert len(found) == 12
+    short = [each for each in found if each.row.count("tp") == 8]
     assert len(short) == 3
     assert mean_error(short) <= 0.21
-    assert mean_error([each for each in found if each not in short]) <= 0.055
-    dense = [each for each in found if each.row.model.startswith("llama3") and each not in short]
-    assert mean_error([each for each in dense if each.row.count("cp") == 1]) <= 0.045
+    assert mean_error([each for each in found if each not in short]) <= 0.045
 
 
 @pytest.mark.long
