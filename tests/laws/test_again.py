@@ -6,10 +6,11 @@ Law: whatever the settings of the first run and of the second, `like` changes no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from analysis.runs import levers
 from scenarios import load_scenario
 from simulator import Result, Simulation
+from simulator.collectives import rounds
 from tests.support.cases import CHUNKS, UNLIKE, written
 
 MATMULS = CHUNKS.replace("torus(2,4)", "torus(2,2)").replace("Y: 4", "Y: 2")
@@ -69,6 +71,13 @@ def told(result: Result) -> tuple[Any, ...]:
     sorts = [(sort.times_s, sort.steps, sort.network_s, sort.traffic.reason) for sort in plan.kernels.sorts]
     columns = (list(program.shape), list(program.queue), program.shapes, program.resources, list(program.kernel))
     return list(result.begin_ps), list(result.end_ps), sorts, columns, plan.classes, list(plan.inserted)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_slices() -> Iterator[None]:
+    """What streams goes in four slices: a run by messages stays small, and all that makes it like another is there."""
+    with patch.multiple(rounds, SLICES=4, MOST_SLICES=4):
+        yield
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -59,6 +59,7 @@ class _State:
     now: Fraction = Fraction(0)
     work_at: dict[int, Fraction] = field(default_factory=dict)  # in its fixed time -> its end
     left: dict[int, Fraction] = field(default_factory=dict)  # at work -> 1 - progress
+    rivals: dict[int, list[int]] = field(default_factory=dict)  # task -> the others that share a queue with it
 
 
 def simulate(tasks: Sequence[OracleTask], capacities: Sequence[Fraction], order: Order = "program") -> Schedule:
@@ -92,25 +93,26 @@ def fair_rates(
 ) -> dict[int, Fraction]:
     """The progress rates of the running tasks: one level of x rises for all that are not yet fixed."""
     cap = {i: tasks[i].weight / time_alone(tasks[i], capacities) for i in running}
+    need = {i: {r: amount / tasks[i].weight for r, amount in tasks[i].amounts.items() if amount} for i in cap}
+    per_level = {r: Fraction(0) for wanted in need.values() for r in wanted}  # what rises with the level, by resource
+    room = {r: capacities[r] for r in per_level}  # what those that are fixed have left
+    for wanted in need.values():
+        for r, amount in wanted.items():
+            per_level[r] += amount
     fixed: dict[int, Fraction] = {}
-    while len(fixed) < len(cap):
-        rising = [i for i in cap if i not in fixed]
-        full_at: dict[int, Fraction] = {}  # resource -> the level at which it is full
-        for r, capacity in enumerate(capacities):
-            per_level = sum((_amount(tasks[i], r) / tasks[i].weight for i in rising), Fraction(0))
-            taken = sum((x * _amount(tasks[i], r) / tasks[i].weight for i, x in fixed.items()), Fraction(0))
-            if per_level > 0:
-                full_at[r] = (capacity - taken) / per_level
+    rising = list(cap)
+    while rising:
+        full_at = {r: room[r] / each for r, each in per_level.items() if each > 0}  # the level at which it is full
         level = min([*full_at.values(), *(cap[i] for i in rising)])
-        full = [r for r in full_at if full_at[r] == level]
+        full = {r for r, at in full_at.items() if at == level}
         for i in rising:
-            if cap[i] == level or any(_amount(tasks[i], r) > 0 for r in full):
+            if cap[i] == level or not full.isdisjoint(need[i]):
                 fixed[i] = level
+                for r, amount in need[i].items():
+                    per_level[r] -= amount
+                    room[r] -= level * amount
+        rising = [i for i in rising if i not in fixed]
     return {i: x / tasks[i].weight for i, x in fixed.items()}
-
-
-def _amount(task: OracleTask, resource: int) -> Fraction:
-    return task.amounts.get(resource, Fraction(0))
 
 
 def _settle(state: _State) -> None:
@@ -139,8 +141,8 @@ def _can_start(state: _State, i: int) -> bool:
     if not _is_candidate(state, i):
         return False
     if state.order == "program":
-        return all(state.out.end[j] is not None for j in range(i) if _share_a_queue(state, i, j))
-    rivals = [j for j in range(len(state.tasks)) if j != i and _share_a_queue(state, i, j)]
+        return all(state.out.end[j] is not None for j in _rivals(state, i) if j < i)
+    rivals = _rivals(state, i)
     if any(state.out.begin[j] is not None and state.out.end[j] is None for j in rivals):
         return False  # one of its queues is busy
     return all(_rank(state, i) < _rank(state, j) for j in rivals if _is_candidate(state, j))
@@ -151,8 +153,13 @@ def _is_candidate(state: _State, i: int) -> bool:
     return state.out.begin[i] is None and all(state.out.end[j] is not None for j in state.tasks[i].deps)
 
 
-def _share_a_queue(state: _State, i: int, j: int) -> bool:
-    return not set(state.tasks[i].queues).isdisjoint(state.tasks[j].queues)
+def _rivals(state: _State, i: int) -> list[int]:
+    """The other tasks that share a queue with it."""
+    if i not in state.rivals:
+        queues = set(state.tasks[i].queues)
+        found = [j for j, other in enumerate(state.tasks) if j != i and not queues.isdisjoint(other.queues)]
+        state.rivals[i] = found
+    return state.rivals[i]
 
 
 def _rank(state: _State, i: int) -> tuple[int, int]:
@@ -167,10 +174,13 @@ def _advance(state: _State) -> None:
     for i, rate in rates.items():
         state.left[i] -= rate * (stop - start)
         state.out.progress[i].append(Piece(start, stop, rate))
-    for r, pieces in enumerate(state.out.usage):
-        used = sum((rate * _amount(state.tasks[i], r) for i, rate in rates.items()), Fraction(0))
-        if used > 0:
-            pieces.append(Piece(start, stop, used))
+    used: dict[int, Fraction] = {}
+    for i, rate in rates.items():
+        for r, amount in state.tasks[i].amounts.items():
+            used[r] = used.get(r, Fraction(0)) + rate * amount
+    for r, amount in used.items():
+        if amount > 0:
+            state.out.usage[r].append(Piece(start, stop, amount))
     state.now = stop
 
 

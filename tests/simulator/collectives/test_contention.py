@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Chip, RunError, System
-from simulator import OpGraph, Program, Result, RunOptions, lower, parse_graph, simulate
+from simulator import OpGraph, Program, Result, RunOptions, Simulation, parse_graph, simulate
 from simulator.collectives import rounds
 from tests.support import oracle
 from tests.support.oracle import OracleTask
@@ -281,14 +281,15 @@ def test_random_transfers_by_messages_begin_and_end_when_the_oracle_says(
 
 def compare(system: System, graph: OpGraph, options: RunOptions) -> None:
     """Task by task against the oracle; then folded, kernel by kernel."""
-    program = lower(graph, system, options).program
+    open_run = Simulation(graph, system, options)
+    program = open_run.plan.program
     tasks, capacities = for_the_oracle(program)
     want = oracle.simulate(tasks, capacities, order="ready")
     if None in want.end:
         with pytest.raises(RunError, match="deadlock"):
-            simulate(graph, system, options)
+            open_run.run()
         return
-    got = simulate(graph, system, options)
+    got = open_run.run()
     opens = dict(zip(program.parts, range(len(program), len(tasks)), strict=False))
     for task in range(len(program)):
         opening = opens.get(task, task)

@@ -6,12 +6,15 @@ messages wait for it even where nothing was passed to that chip before.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
+from unittest.mock import patch
 
 import pytest
 
 from hw import System
 from simulator import Result, RunOptions, parse_graph, simulate
+from simulator.collectives import rounds
 from tests.support.strategies import chip_with, many
 
 V5E, V5P, H100 = (chip_with(name, {}) for name in ("tpu_v5e", "tpu_v5p", "h100_sxm"))
@@ -44,6 +47,13 @@ SIZES = {"I": 720, "J": 3600, "S": 48}
 BEFORE_S = 1e-3
 
 
+@pytest.fixture
+def few_slices() -> Iterator[None]:
+    """What streams goes in four slices, each behind the one before, instead of thirty-two and more."""
+    with patch.multiple(rounds, SLICES=4, MOST_SLICES=4):
+        yield
+
+
 def go(system: System, kind: str, **options: Any) -> Result:
     """Something of 1 ms on every chip, then a collective, beside a stranger that shares its wires."""
     over = "".join(system.mesh.axes)
@@ -55,6 +65,7 @@ def go(system: System, kind: str, **options: Any) -> Result:
     return simulate(parse_graph(lines, SIZES), system, RunOptions(overlap="full", **options))
 
 
+@pytest.mark.usefixtures("few_slices")
 @pytest.mark.parametrize("order", ["program", "ready"])
 @pytest.mark.parametrize("kind", OPS)
 @pytest.mark.parametrize("wiring", WIRINGS)
@@ -90,6 +101,7 @@ def test_on_many_chips_the_cheapest_is_looked_for_among_few() -> None:
     assert "direct, halving_doubling, tree not tried on so many chips" in traffic.reason
 
 
+@pytest.mark.usefixtures("few_slices")
 @pytest.mark.parametrize(
     ("network", "collectives"), [("task", "canonical"), ("task", "auto"), ("messages", "canonical")]
 )
