@@ -99,6 +99,10 @@ class Tensor:
         """All mesh axes that shard it."""
         return "".join([dim.axes for dim in self.dims])
 
+    def laid_out(self, dims: tuple[Dim, ...], partial: str) -> Tensor:
+        """The same tensor with other dims and partial sums."""
+        return Tensor(self.name, self.dtype, dims, partial, self.memory, self.rounds, self.written)
+
 
 def reference(name: str, rounds: Sequence[Round]) -> str:
     """A name with the rounds of which it is meant, as the language writes it."""

@@ -18,7 +18,7 @@ from hw.input import shown
 from hw.systems import group_problems, mesh_problems
 from simulator.graph.blocks import block_problems
 from simulator.graph.copied import Copied, once
-from simulator.graph.items import Items, Op, Tensor, every_op
+from simulator.graph.items import Dim, Items, Op, Tensor, every_op
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.rounds import samples
 from simulator.graph.split import Cut, split_problems
@@ -141,8 +141,12 @@ def site(graph: OpGraph, system: System, how: Cutting, cost: Callable[[Op], floa
         except ShapeError:
             return False
 
+    known: dict[tuple[Dim, ...], bool] = {}
+
     def fits(tensor: Tensor) -> bool:
-        return not any(True for _ in size_findings(tensor, graph, system, how))
+        if tensor.dims not in known:
+            known[tensor.dims] = not any(True for _ in size_findings(tensor, graph, system, how))
+        return known[tensor.dims]
 
     return Site(system.mesh.names, fits, runs, lambda tensor: tensor_bytes(tensor, graph, system, how.even), cost)
 

@@ -62,10 +62,14 @@ def inserted_op(step: Step, source: Tensor, name: str, served: Op, first: bool =
 def plan_seconds(op: Op, plan: OpPlan, have: Collection[tuple[str, Layout]], cost: Callable[[Op], float]) -> float:
     """What a plan costs: the op itself and all that is inserted for it, each alone; what is already there is free."""
     there, seconds = set(have), cost(plan.local)
+
+    def step_s(step: Step, source: Tensor) -> float:
+        return cost(inserted_op(step, source, step.made.name, op))
+
     for declared, steps in zip(op.inputs, plan.before, strict=True):
-        seconds += _steps_seconds(declared, steps, op, cost, there)
+        seconds += _steps_seconds(declared, steps, step_s, there)
         there |= {(declared.name, layout(step.made)) for step in steps}
-    return seconds + _steps_seconds(plan.local.output, plan.after, op, cost)
+    return seconds + _steps_seconds(plan.local.output, plan.after, step_s)
 
 
 def steps_done(name: str, steps: Steps, have: Collection[tuple[str, Layout]]) -> int:
@@ -76,8 +80,7 @@ def steps_done(name: str, steps: Steps, have: Collection[tuple[str, Layout]]) ->
 def _steps_seconds(
     source: Tensor,
     steps: Steps,
-    served: Op,
-    cost: Callable[[Op], float],
+    step_s: Callable[[Step, Tensor], float],
     have: Collection[tuple[str, Layout]] = (),
     below: float = math.inf,
 ) -> float:
@@ -87,7 +90,7 @@ def _steps_seconds(
     for step in steps[done:]:
         if seconds > below:
             break  # the rest of a dear way need not be priced
-        seconds += cost(inserted_op(step, source, step.made.name, served))
+        seconds += step_s(step, source)
         source = step.made
     return seconds
 
@@ -155,6 +158,7 @@ class _Search:
     annotated: Annotated
     have: Collection[tuple[str, Layout]]
     ways: dict[object, tuple[float, Steps] | None] = field(default_factory=dict)
+    steps_s: dict[object, float] = field(default_factory=dict)
 
     def carried_out(self, assigned: Assignment, below: float = math.inf) -> tuple[float, OpPlan] | None:
         """The cost and the plan of an assignment; None if it cannot be carried out or costs more than `below`."""
@@ -197,14 +201,23 @@ class _Search:
         if key not in self.ways:
             site = self.annotated.site
             found = sequences(source, target, site.fits, "every" if site.cost else style, site.order)
-            op, ways, least = self.annotated.op, [], math.inf
+            ways, least = [], math.inf
             for steps in found:
-                seconds = _steps_seconds(source, steps, op, self._cost, self.have, least * (1 + TIE))
+                seconds = _steps_seconds(source, steps, self._step_s, self.have, least * (1 + TIE))
                 ways.append((seconds, steps))
                 least = min(least, seconds)
             equals = [way for way in ways if way[0] <= least * (1 + TIE)]
             self.ways[key] = min(equals, key=lambda way: len(way[1]), default=None)
         return self.ways[key]
+
+    def _step_s(self, step: Step, source: Tensor) -> float:
+        """What one inserted op costs alone: the same on tensors of the same types, whatever they are called."""
+        if self.annotated.site.cost is None:
+            return 0.0
+        key = (step.kind, step.over, source.type, step.made.type)
+        if key not in self.steps_s:
+            self.steps_s[key] = self._cost(inserted_op(step, source, step.made.name, self.annotated.op))
+        return self.steps_s[key]
 
     def _cost(self, op: Op) -> float:
         """What an op costs alone; nothing where the plan is canonical."""

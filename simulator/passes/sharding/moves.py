@@ -55,6 +55,9 @@ class _Move:
     second: bool = False
 
 
+_Stages = tuple[tuple[_Move, ...], ...]
+"""Moves in the order in which they are made, those of one op together."""
+
 _SHRINK_FIRST = {"slice": 0, "reduce_scatter": 1, "all_reduce": 2, "all_to_all": 3, "all_gather": 4}
 _GROW_FIRST = {"all_gather": 0, "all_to_all": 1, "all_reduce": 2, "reduce_scatter": 3, "slice": 4}
 
@@ -69,17 +72,19 @@ def place_of(axis: str, tensor: Tensor) -> int:
 def arranged(tensor: Tensor, places: Mapping[str, int]) -> Tensor:
     """The tensor with its axes at other places; axes that stay keep their order, the others come after them."""
 
-    coming: dict[int, list[str]] = {}
+    coming: dict[int, str] = {}
     for axis in sorted(places):
-        coming.setdefault(places[axis], []).append(axis)
+        coming[places[axis]] = coming.get(places[axis], "") + axis
 
     def at(place: int, now: str) -> str:
-        there = coming.get(place, ())
+        there = coming.get(place, "")
+        if not now or now == there:
+            return there
         kept = [axis for axis in now if axis in there]
-        return "".join([*kept, *(axis for axis in there if axis not in now)])
+        return "".join([*kept, *[axis for axis in there if axis not in now]])
 
     dims = [Dim(dim.size, at(number, dim.axes)) for number, dim in enumerate(tensor.dims)]
-    return replace(tensor, dims=tuple(dims), partial=at(PARTIAL, tensor.partial))
+    return tensor.laid_out(tuple(dims), at(PARTIAL, tensor.partial))
 
 
 def sequences(
@@ -94,10 +99,15 @@ def sequences(
     moved = {axis: ends for axis, ends in places.items() if ends[0] != ends[1]}
     if any(end == PARTIAL for _, end in moved.values()):
         return
+    starts = {axis: start for axis, (start, _) in places.items()}
+    walked: set[_Stages] = set()
     seen: set[Steps] = set()
     for number, moves in enumerate(_combined(moved, len(source.dims), style)):
         for stages in _stages(moves, style == "every" and number == 0):
-            steps = _walk(source, target, {axis: start for axis, (start, _) in places.items()}, stages, order)
+            if stages in walked:
+                continue
+            walked.add(stages)
+            steps = _walk(source, target, dict(starts), stages, order)
             if steps not in seen and all(fits(step.made) for step in steps):
                 seen.add(steps)
                 yield steps
@@ -138,7 +148,7 @@ def _ways(axis: str, start: int, end: int, dims: int) -> list[list[_Move]]:
     ]
 
 
-def _stages(moves: Sequence[_Move], apart: bool) -> Iterator[list[list[_Move]]]:
+def _stages(moves: Sequence[_Move], apart: bool) -> Iterator[_Stages]:
     """The moves in the order in which they are made, those of one op together; with `apart`, also one by one."""
     for rank in (_SHRINK_FIRST, _GROW_FIRST):
 
@@ -147,16 +157,14 @@ def _stages(moves: Sequence[_Move], apart: bool) -> Iterator[list[list[_Move]]]:
             return 5 if late else rank[move.kind]
 
         ordered = sorted(moves, key=stage)
-        yield [list(group) for _, group in itertools.groupby(ordered, key=stage)]
+        yield tuple([tuple(group) for _, group in itertools.groupby(ordered, key=stage)])
         if apart and 1 < len(moves) <= MAX_APART:
-            yield [[move] for move in ordered]
+            yield tuple([(move,) for move in ordered])
             backwards = moves[::-1]
-            yield [[move] for move in sorted(backwards, key=stage)]
+            yield tuple([(move,) for move in sorted(backwards, key=stage)])
 
 
-def _walk(
-    source: Tensor, target: Tensor, places: dict[str, int], stages: Sequence[Sequence[_Move]], order: Sequence[str]
-) -> Steps:
+def _walk(source: Tensor, target: Tensor, places: dict[str, int], stages: _Stages, order: Sequence[str]) -> Steps:
     steps: list[Step] = []
     made = source
     for stage in stages:
@@ -165,5 +173,5 @@ def _walk(
         over = sorted((move.axis for move in stage), key=order.index)
         steps.append(Step(stage[0].kind, "".join(over), made))
     if steps:  # the last one has the axes in the order in which they were asked for
-        steps[-1] = replace(steps[-1], made=replace(made, dims=target.dims, partial=target.partial))
+        steps[-1] = replace(steps[-1], made=made.laid_out(target.dims, target.partial))
     return tuple(steps)
