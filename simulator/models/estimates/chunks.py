@@ -63,6 +63,14 @@ class ChunkSort:
         stored = self.chunk.stored
         return stored.pytorch and stored.parallel.chunks > 1
 
+    @cached_property
+    def waits(self) -> bool:
+        """Whether much may wait for queues beside compute: gradients that are thrown away once they are reduced, weights
+        that are gathered late, what goes to the host and comes from there."""
+        stored = self.chunk.stored
+        late = (stored.sums_late(each) or stored.gathers_late(each) for each in self.chunk.buffers)
+        return bool(stored.offload) or any(late)
+
     @property
     def seed(self) -> int:
         """The slot of what the last chunk makes, from which its backward pass begins."""

@@ -12,10 +12,8 @@ between configurations of a model (the structure of its chunks, kernels of one s
 - `expected`: the same in program order, where kernels beside collectives have the cores that these leave them, as in a run
   of `calibration: measured`. No bound.
 - `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, with what goes on beside it as
-  early as it may: no run's is above, but for what pipelines receive early or still send, and what waits to be reduced or to
-  go to the host. `most_memory`: the same, with that: what goes to the host is there until it is fetched back, and what comes
-  from there as early as it may be, which only hosts as fast as HBM have (else states come one copy ahead of their step;
-  what comes of small parts while those of a large one still go is in `most_memory` alone).
+  long as it takes alone: that of a run within a few percent. `most_memory`: what goes to the host is there until it is
+  fetched back, and what comes from there as early as it may be.
 - `upper_bound`: nothing overlaps on a chip. Where chips are all alike (no pipeline) it is that of the run, a theorem.
 With a host that issues kernels (`run.dispatch`), which begins anew with each pass, `earliest` is an estimate and no bound.
 Assumes: chips of one kind; program order; collectives as one task; groups over one axis lie alike.

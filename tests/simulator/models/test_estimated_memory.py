@@ -123,18 +123,20 @@ def test_a_run_holds_no_more_than_what_is_there_until_it_is_fetched_back(
 
 
 @pytest.mark.parametrize("recompute", ["none", "full"])
-def test_beside_a_slow_host_what_was_sent_is_there_still(recompute: str) -> None:
-    """And beside a fast one it is gone: the two ends of what an estimate tells."""
+def test_what_was_sent_is_there_until_it_has_gone(recompute: str) -> None:
+    """Beside a slow host all of it still, beside a fast one nothing, and in between as much as in the run."""
     model = replace(SMALL, layers=12)
     how: dict[str, Any] = {"offload": ("activations",), "recompute": recompute}
-    found, slow = beside_host(1e6, Parallel(), 2, model, **how)
-    _, fast = beside_host(1e12, Parallel(), 2, model, **how)
-    waits = found.most_memory - found.peak_memory
-    sent = sum(a.nbytes for each in fast.plan.kernels for a in each.kernel.writes if a.memory == "host") / 2
+    found = {}
+    for host in (1e6, 1e10, 1e11, 1e12):
+        found[host], result = beside_host(host, Parallel(), 2, model, **how)
+        assert found[host].peak_memory == pytest.approx(peak_of(result), rel=5e-3)
+        assert peak_of(result) <= found[host].most_memory * (1 + 1e-9)
+    waits = found[1e6].peak_memory - found[1e12].peak_memory
+    sent = sum(a.nbytes for each in result.plan.kernels for a in each.kernel.writes if a.memory == "host") / 2
     # all that a microbatch sends but for what a block or two have made at the peak
     assert sent * 0.75 <= waits <= sent
-    assert found.peak_memory + 0.75 * waits <= peak_of(slow) <= found.most_memory
-    assert peak_of(fast) <= found.peak_memory + 0.05 * waits
+    assert found[1e6].most_memory == found[1e12].most_memory
 
 
 @settings(max_examples=4, deadline=None)

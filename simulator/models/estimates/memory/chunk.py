@@ -7,7 +7,7 @@ moves the level by what it keeps for a later one or lets go of (`held`), given h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,10 +15,13 @@ import numpy as np
 from simulator.graph.items import Tensor
 from simulator.graph.owners import OWNERS
 from simulator.models.estimates.chunks import ChunkSort
+from simulator.models.estimates.memory.beside import Late, Parts, Timed, clock_of, late_of, seconds_of, timed
 from simulator.models.estimates.memory.held import Rise, Sizes, Swing, rises_of, swings_of
 from simulator.models.estimates.memory.lives import Lives, Part, lives_of, rounds_of
 from simulator.models.estimates.passes import PASSES
-from simulator.models.estimates.rows import Binder, Rows
+from simulator.models.estimates.prices import Price
+from simulator.models.estimates.program import LEFT
+from simulator.models.estimates.rows import COMPUTE, Binder, Rows
 from simulator.ops.kernel import maker_of
 
 Key = tuple[str, bool]
@@ -51,7 +54,8 @@ class Holdings:
 
     def of(self, sort: ChunkSort, rows: Mapping[Key, Rows], binder: Binder, is_sent: bool) -> Held:
         """What a chunk holds; `is_sent`: what it takes in comes from another chip."""
-        plain, last, more = self._lives(sort, rows)
+        parts = _parts(sort, rows, _PLAIN), _parts(sort, rows, _LAST)
+        plain, last, more = self._lives(sort, rows, parts)
         if sort not in self._kinds:
             self._kinds[sort] = _Kinds(sort, rows)
         sizes = self._kinds[sort].sizes(rows, binder)
@@ -63,7 +67,11 @@ class Holdings:
                 each[sizes.owner[slot]] += sizes.nbytes[slot]
             sizes = _without(sizes, tuple(taken))
         certain = sizes if is_sent else _without(sizes, (*sort.takes("forward"), *sort.takes("backward")))
-        passes = _named(swings_of(plain, sizes, plain.whole, more, since=1), swings_of(last, sizes, last.whole, more))
+        if sort.waits:
+            passes = _clocked(rows, list(zip((plain, last), parts, strict=True)), sizes, more, is_sent)
+        else:
+            middle = swings_of(plain, sizes, plain.whole, more, since=1)
+            passes = _named(middle, swings_of(last, sizes, last.whole, more))
         sure = _named(rises_of(plain, certain, plain.sure, more, since=1), rises_of(last, certain, last.sure, more))
         late = None
         if plain.late is not None or last.late is not None:
@@ -76,53 +84,116 @@ class Holdings:
                 total[sizes.owner[slot]] += (times + more * by_round) * sizes.nbytes[slot]
         return Held(given, each, passes, sure, late)
 
-    def _lives(self, sort: ChunkSort, rows: Mapping[Key, Rows]) -> tuple[Lives, Lives, int]:
+    def _lives(
+        self, sort: ChunkSort, rows: Mapping[Key, Rows], parts: tuple[Sections, Sections]
+    ) -> tuple[Lives, Lives, int]:
         """The lives of any microbatch and of the last, and how many more rounds there are than in those."""
-        names = ("begin", *PASSES)
-        plain = [self._part(sort, name, rows[name, False], _fetched(sort, name, rows)) for name in names]
-        last = [
-            # behind the last backward pass none is left to fetch for
-            self._part(sort, name, rows[name, name in PASSES], _fetched(sort, name, rows) if name == "forward" else ())
-            for name in (*names, "end")
-        ]
-        long, few = rounds_of([*plain, *last])
+        plain, last = (
+            [self._part(sort, name, rows[name, is_last], fetched) for name, is_last, fetched in each] for each in parts
+        )
+        # what waits to go to the host may be of any round
+        long, few = (0, 0) if "activations" in sort.chunk.stored.offload else rounds_of([*plain, *last])
         counts = tuple(min(stretch.count, few or stretch.count) for part in (*plain, *last) for stretch in part.rows)
         key = sort, bool(few), counts
         if key not in self._known:
-            self._known[key] = lives_of(plain, (long, few)), lives_of(last, (long, few))
+            self._known[key] = lives_of(plain, (long, few), sort.waits), lives_of(last, (long, few), sort.waits)
         return *self._known[key], long - few
 
     @staticmethod
-    def _part(sort: ChunkSort, name: str, rows: Rows, fetched: tuple[int, ...]) -> Part:
+    def _part(sort: ChunkSort, name: str, rows: Rows, fetched: Sequence[Fetched]) -> Part:
         return Part(
             name=name,
             rows=rows,
             takes=sort.takes(name),
             gives=sort.gives(name),
             stays=sort.stays(name),
-            fetched=fetched,
+            fetched=tuple((slot, price.queue) for slot, price in fetched),
             ahead=sort.chunk.pace.ahead,
             ends=sort.layer_ends,
+            left=sort.structure.slot(LEFT),
+            paced=frozenset(sort.fetched_by_layer) if name in ("forward", "backward") else frozenset(),
         )
 
 
-def _fetched(sort: ChunkSort, name: str, rows: Mapping[Key, Rows]) -> tuple[int, ...]:
+_PLAIN = ("begin", *PASSES)
+_LAST = (*_PLAIN, "end")
+"""The sections of any microbatch, and those of the last one."""
+
+Fetched = tuple[int, Price]
+"""A slot of what is fetched for the next pass, and the price of that."""
+
+Sections = Sequence[tuple[str, bool, Sequence[Fetched]]]
+"""Sections by their names, whether each is that of the last microbatch, and what it fetches for the next one."""
+
+
+def _parts(
+    sort: ChunkSort, rows: Mapping[Key, Rows], names: Sequence[str]
+) -> list[tuple[str, bool, Sequence[Fetched]]]:
+    """Sections by their names, whether each is that of the last microbatch, and what it fetches for the next one."""
+    if names is _PLAIN:
+        return [(name, False, _fetched(sort, name, rows)) for name in names]
+    # behind the last backward pass none is left to fetch for
+    return [(name, name in PASSES, _fetched(sort, name, rows) if name == "forward" else ()) for name in names]
+
+
+def _clocked(
+    rows: Mapping[Key, Rows], programs: Sequence[tuple[Lives, Sections]], sizes: Sizes, more: int, is_sent: bool
+) -> dict[Key, Swing]:
+    """How passes of any microbatch and of the last one move what is held, by a clock."""
+    found = []
+    # between passes of a pipeline there may be time for what is fetched
+    late: Late | None = None if is_sent else {}
+    for (mine, sections), since in zip(programs, (1, 0), strict=True):
+        when = _timed(rows, mine, sections, late)
+        if since and late is not None:
+            late = late_of(mine.beside, when.clock)
+            when = _timed(rows, mine, sections, late) if late else when
+        span = replace(mine.whole, begin=when.begin, end=when.end)
+        walked = swings_of(mine, sizes, span, more, since, when)
+        long = [_left_out(rows[name, is_last], more) for name, is_last, _ in sections]
+        found.append([each.lasting(seconds) for each, seconds in zip(walked, long, strict=True)])
+    return _named(*found)
+
+
+def _timed(rows: Mapping[Key, Rows], lives: Lives, sections: Sections, late: Late | None) -> Timed:
+    """Lives by a clock."""
+    stretches: list[list[float]] = []
+    fetched: list[float] = []
+    for name, is_last, more in sections:
+        stretches += [[price.least for price in stretch.prices] for stretch in rows[name, is_last]]
+        fetched += [price.least for _, price in more]
+    clock = clock_of(lives.beside, seconds_of(lives.beside, stretches, fetched), late)
+    bounds, apart = lives.bounds, len(sections)
+    if sections[-1][0] == "end":
+        # behind the passes of the last microbatch stands the end of the step, which is in the same program
+        apart = max(at for at in range(apart - 1) if bounds[at + 1] > bounds[at] or not at)
+    return timed(lives.beside, clock, lives.whole.begin, lives.whole.end, Parts(bounds, lives.since, apart))
+
+
+def _left_out(rows: Rows, more: int) -> float:
+    """Seconds of the compute queue in so many rounds that are not walked through."""
+    long = (stretch for stretch in rows if stretch.block and more and stretch.count > more)
+    return more * sum(price.least for stretch in long for price in stretch.prices if price.queue == COMPUTE)
+
+
+def _fetched(sort: ChunkSort, name: str, rows: Mapping[Key, Rows]) -> Sequence[Fetched]:
     """The slots of what the pass behind one fetches before that is over: what its first layers do."""
     behind = {"forward": "backward", "backward": "forward"}.get(name)
     layers = sort.fetched_by_layer
     if behind is None or not layers:
         return ()
-    found: list[Sequence[int]] = []
+    found: list[Sequence[Fetched]] = []
     for stretch in rows[behind, False]:
-        made = [slot for place in stretch.places for slot in place.makes[: place.written] if slot in layers]
+        priced = zip(stretch.places, stretch.prices, strict=True)
+        made = [(slot, price) for place, price in priced for slot in place.makes[: place.written] if slot in layers]
         if not stretch.block or not made:
             continue
         ends = [end for _, end in stretch.carry]
         count = next((sort.layers_of_rounds[end] for end in ends if end in sort.layers_of_rounds), 1)
-        mine = [[slot for slot in made if layers[slot] == layer] for layer in range(count)]
+        mine = [[each for each in made if layers[each[0]] == layer] for layer in range(count)]
         left = sort.chunk.pace.ahead + 1 - len(found)
         found += (mine * min(stretch.count, -(-left // count)))[:left]
-    return tuple(slot for slots in found for slot in slots)
+    return tuple(each for layer in found for each in layer)
 
 
 def _named(middle: Sequence[Move], whole: Sequence[Move]) -> dict[Key, Move]:

@@ -1,18 +1,23 @@
 """What a chunk holds: bytes that are there all the time, and how each pass moves the level, by owner.
 
 Model: sizes are of what tensors take on a chip; what lies in the memory of something else counts with what it adds.
-Passes are walked in program order: what runs beside them in other queues lives as long as it would one after the other.
+Passes are walked in program order: what runs beside them in other queues lives as long as it would one after the other, or,
+where much may wait for it, for as many seconds as that takes (`beside`). What a pass leaves to other queues is there beside
+what the next one holds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from simulator.graph.owners import OWNERS
+from simulator.models.estimates.memory.beside import Timed
 from simulator.models.estimates.memory.lives import Lives, Span
 
 
@@ -25,6 +30,66 @@ class Swing:
     at_peak: Any
     left: Any
     left_bytes: float
+    course: Course | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes, as far as that is known."""
+        return self.course.seconds if self.course is not None else 0.0
+
+    def lasting(self, more: float) -> Swing:
+        """The same that takes so many seconds more."""
+        if self.course is None or not more:
+            return self
+        return replace(self, course=replace(self.course, seconds=self.course.seconds + more))
+
+    @property
+    def leaves(self) -> float:
+        """For how many seconds something is there that it has left to other queues."""
+        return float(self.course.waiting.end.max(initial=0.0)) if self.course is not None else 0.0
+
+    def after(self, before: Swing, idle: float) -> Swing:
+        """The same so many seconds behind another pass, while what that has left to other queues is there still."""
+        if before.course is None or self.course is None or not len(self.course.level):
+            return self
+        waiting = before.course.waiting
+        there = waiting.there(self.course.begin + idle, self.course.end + idle)
+        # what waits for all that was left to be reduced begins when it is
+        there[:, self.course.held_up :] = False
+        level = self.course.level + waiting.nbytes @ there
+        step = int(level.argmax())
+        if level[step] <= self.peak:
+            return self
+        owners = np.bincount(waiting.owner, waiting.nbytes * there[:, step], len(self.left))
+        return replace(self, peak=float(level[step]), at_peak=self.course.owners(step) + owners)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """What a pass leaves to other queues: bytes, owners, and from when to when each is there, in seconds behind the pass."""
+
+    nbytes: Any
+    owner: Any
+    begin: Any
+    end: Any
+
+    def there(self, begin: Any, end: Any) -> Any:
+        """Which of that is there, a row each, at some times."""
+        return (self.begin[:, None] < end) & (self.end[:, None] > begin)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """A pass step by step: the level above where it begins, from when to when, in seconds; the owners at a step; what it
+    leaves to other queues; its first step that waits for what passes before have left; and how many seconds it takes."""
+
+    level: Any
+    begin: Any
+    end: Any
+    owners: Callable[[int], Any]
+    waiting: Waiting
+    held_up: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,9 +148,11 @@ def rises_of(lives: Lives, sizes: Sizes, span: Span, more: int, since: int = 0) 
     ]
 
 
-def swings_of(lives: Lives, sizes: Sizes, span: Span, more: int, since: int = 0) -> list[Swing]:
+def swings_of(
+    lives: Lives, sizes: Sizes, span: Span, more: int, since: int = 0, timed: Timed | None = None
+) -> list[Swing]:
     """How each part moves what is held, of lives so long, with so many `more` rounds than were walked through; what parts
-    before number `since` make is not counted."""
+    before number `since` make is not counted. `timed`: what they leave to other queues."""
     moved, steps = _moved(lives, sizes, span, more, since), lives.bounds[-1]
     nbytes, first, behind = moved.nbytes, moved.first, moved.behind
     level = np.cumsum(np.bincount(first, nbytes, steps + 2) - np.bincount(behind, nbytes, steps + 2))
@@ -101,8 +168,44 @@ def swings_of(lives: Lives, sizes: Sizes, span: Span, more: int, since: int = 0)
             continue
         at_peak = _by_owner((first <= peak) & (behind > peak), nbytes, owner) - between[number]
         left = between[number + 1] - between[number]
-        found.append(Swing(float(at_peak.sum()), at_peak, left, float(left.sum())))
+        course = None
+        if timed is not None:
+            owners = partial(_owners_at, moved, owner, between[number], begin)
+            course = _course(timed, number, (begin, end), level - between[number].sum(), owners, (nbytes, owner))
+        found.append(Swing(float(at_peak.sum()), at_peak, left, float(left.sum()), course))
     return found
+
+
+def _owners_at(moved: _Moved, owner: Any, before: Any, begin: int, step: int) -> Any:
+    """Bytes by owner at a step of a part, above those before it."""
+    at = begin + step
+    return _by_owner((moved.first <= at) & (moved.behind > at), moved.nbytes, owner) - before
+
+
+def _course(
+    timed: Timed,
+    number: int,
+    steps: tuple[int, int],
+    level: Any,
+    owners: Callable[[int], Any],
+    of: tuple[Any, Any],
+) -> Course:
+    """The course of a part, given the level at all steps, and bytes and owners of all rows."""
+    begin, end = steps
+    clock, left, (nbytes, owner) = timed.clock, timed.left[number], of
+    there = nbytes[left.rows] > 0.0
+    rows = left.rows[there]
+    waiting = Waiting(nbytes[rows], owner[rows], left.begin[there], left.end[there])
+    since, held_up = clock.begin[begin], timed.held_up[number]
+    return Course(
+        level=level[begin:end],
+        begin=clock.begin[begin:end] - since,
+        end=clock.end[begin:end] - since,
+        owners=owners,
+        waiting=waiting,
+        held_up=end - begin if held_up is None else held_up - begin,
+        seconds=float(clock.end[end - 1] - since),
+    )
 
 
 _STILL = Swing(0.0, np.zeros(len(OWNERS)), np.zeros(len(OWNERS)), 0.0)

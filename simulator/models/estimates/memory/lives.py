@@ -6,7 +6,8 @@ something else keeps that as long as it lives itself. What a chunk takes in is t
 it, what it gives on to the end of that which makes it. What nobody makes is given.
 What is made beside the compute queue is there from the first step at which it may be: all that its kernel waits for is done
 by then, its pass has begun, and so has what stands before it in its queue. What the next pass fetches before a pass is over
-is there from when it may be fetched.
+is there from when it may be fetched. Where much may wait for those queues, that is worked out in seconds (`beside`), of
+what is seen here.
 A run keeps that order within a queue only. So of each life the part is known, too, that it has in every run: from the first
 to the last kernel of the compute queue that makes or reads the tensor. While any of those in between runs, the tensor is
 there. What is made and read in other queues only has no such part.
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.models.estimates.memory.beside import Beside, Seen
 from simulator.models.estimates.rows import COMPUTE, Place, Rows, Stretch
 
 UNREAD = -1
@@ -38,16 +40,19 @@ _NEVER = -1
 class Part:
     """A section to walk through: its name and rows, the slots of what it takes in, of what it gives on, and of what it makes
     that stays to the end and beyond, whoever reads it. `fetched`: the slots of what the pass behind it fetches when it is
-    `ahead` layers before the end of its last block; `ends`: the slots of what layers end in within rounds."""
+    `ahead` layers before the end of its last block, each with its queue; `ends`: the slots of what layers end in within
+    rounds; `left`: that of what passes before have left to others to wait for; `paced`: those of what passes fetch ahead."""
 
     name: str
     rows: Rows
     takes: tuple[int, ...] = ()
     gives: tuple[int, ...] = ()
     stays: tuple[int, ...] = ()
-    fetched: tuple[int, ...] = ()
+    fetched: tuple[tuple[int, str], ...] = ()
     ahead: int = 0
     ends: frozenset[int] = frozenset()
+    left: int = -1
+    paced: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +73,8 @@ class Lives:
     run (`sure`), its life where copies to other memories are as `late` as they may be, None where there are none; rows of
     what lies in the memory of something else (`within`): the `within_slot` of each, by its place among those (`within_at`).
     `since`: the first row of each part; `bounds`: its first step, and the end. `given`: by slot how often something is given
-    there, whether also for each round that is left out, and in which part it is asked for first."""
+    there, whether also for each round that is left out, and in which part it is asked for first. `beside`: what goes on
+    beside the compute queue, which is worked out in seconds (`beside`)."""
 
     slot: Any
     whole: Span
@@ -80,6 +86,7 @@ class Lives:
     within_slot: Any
     bounds: tuple[int, ...]
     given: Mapping[int, tuple[int, bool, str]]
+    beside: Beside
 
 
 def rounds_of(parts: Iterable[Part]) -> tuple[int, int]:
@@ -91,14 +98,15 @@ def rounds_of(parts: Iterable[Part]) -> tuple[int, int]:
     return (long.pop(), few) if len(long) == 1 else (0, 0)
 
 
-def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
+def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0), clocked: bool = True) -> Lives:
     """The lives of all that is made in some parts, one after the other; `rounds`: of blocks that have so many, so many are
-    walked through."""
-    walk = _Walk(*rounds)
+    walked through; `clocked`: whether what goes on beside the compute queue is to be known in seconds."""
+    walk = _Walk(*rounds, Seen(clocked))
     bounds, since, staying = [0], [], set[int]()
     for part in parts:
         since.append(len(walk.slot))
-        walk.enter(part.ends)
+        walk.enter(part)
+        walk.seen.enters(part.left)
         for slot in part.takes:
             walk.make(slot, computes=False, begin=walk.step)
         for stretch in part.rows:
@@ -106,6 +114,7 @@ def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
         for slot in part.gives:
             if slot in walk.now:
                 walk.last[walk.now[slot]] = max(walk.step - 1, walk.last[walk.now[slot]])
+                walk.seen.read(walk.now[slot], walk.step - 1)
         staying |= {walk.now[slot] for slot in part.stays if slot in walk.now}
         walk.fetch(part.fetched, part.ahead)
         bounds.append(walk.step)
@@ -133,6 +142,7 @@ def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0)) -> Lives:
         within_slot=_column([slot for slots in walk.within.values() for slot in slots]),
         bounds=tuple(bounds),
         given={slot: (len(turns), slot in walk.given_more, name) for slot, (turns, name) in walk.given.items()},
+        beside=walk.seen.beside(walk.holders, len(walk.slot)),
     )
 
 
@@ -144,7 +154,7 @@ class _Walk:
     """What each slot is at the moment, by number of what was made, and what that was in each round of a block. Blocks of
     `long` rounds have only `few`."""
 
-    def __init__(self, long: int, few: int) -> None:
+    def __init__(self, long: int, few: int, seen: Seen) -> None:
         self._long, self._few = long, few
         self.now: dict[int, int] = {}
         self._by_round: dict[tuple[int, int], int] = {}
@@ -157,6 +167,8 @@ class _Walk:
         self._since = 0
         self._ends: list[int] = []
         self._inner: frozenset[int] = frozenset()
+        self._paced: frozenset[int] = frozenset()
+        self._ahead = 0
         self.last: list[int] = []
         self.sure_first: list[int] = []
         self.sure_last: list[int] = []
@@ -164,7 +176,8 @@ class _Walk:
         self.given: dict[int, tuple[set[int | None], str]] = {}
         self.step = 0
         self.given_more: set[int] = set()
-        self._holders: list[tuple[int, int]] = []
+        self.holders: list[tuple[int, int]] = []
+        self.seen = seen
         # what copies in other memories are of, and the steps in which those are asked back for
         self.sent: dict[int, list[int]] = {}
         self._back: dict[int, int] = {}
@@ -212,6 +225,8 @@ class _Walk:
         self._gaps.append(_NEVER)
         turns = range(count - 1, -1, -1) if stretch.reverse else range(count)
         rows = [(place, price.queue) for place, price in zip(stretch.places, stretch.prices, strict=True)]
+        halves = (middle + 1, count - middle - 1) if self._is_short else (count,)
+        self.seen.laid(halves, [queue == COMPUTE for _, queue in rows])
         for start, behind in stretch.enters:
             if behind in self.now:
                 self.now[start] = self.now[behind]
@@ -225,7 +240,7 @@ class _Walk:
             for place, queue in rows:
                 read = self._read(place, name, turn if stretch.block else None)
                 self._mark(read.values(), queue == COMPUTE)
-                early = None if queue == COMPUTE else self._earliest(place, turn if stretch.block else None, queue)
+                early = self._earliest(place, turn if stretch.block else None, queue, read.values())
                 if early is not None and place.fetches and all(number is None for number in read.values()):
                     self._lent(place, turn if stretch.block else None, queue, early)
                 else:
@@ -266,42 +281,64 @@ class _Walk:
                 continue
             self.last[number] = self.step
             if computes:
+                if self.seen.clocked:
+                    self.seen.read(number, self.step)
                 self.sure_last[number] = self.step
                 if self.sure_first[number] == _NEVER:
                     self.sure_first[number] = self.step
 
-    def enter(self, ends: frozenset[int]) -> None:
-        """A part begins, with some ends of layers: nothing of it is done before."""
-        self._inner = ends
+    def enter(self, part: Part) -> None:
+        """A part begins: nothing of it is done before, but for what its first layers fetch."""
+        self._inner, self._paced, self._ahead = part.ends, part.paced, part.ahead
         self._since = self.step
         self._free.clear()
         self._ends.clear()
 
-    def fetch(self, slots: Iterable[int], ahead: int) -> None:
+    def fetch(self, slots: Iterable[tuple[int, str]], ahead: int) -> None:
         """The pass behind the part fetches something when that is so many layers before its end."""
         begin = self._ends[-1 - min(ahead, len(self._ends) - 1)] if self._ends else max(self._since, self.step - 1)
-        for slot in slots:
+        for slot, queue in slots:
             known = self.now.get(slot)
-            self.last[self.make(slot, computes=False, begin=begin)] = self.step - 1
+            number = self.make(slot, computes=False, begin=begin)
+            self.last[number] = self.step - 1
+            self.seen.goes_on(self.seen.fetched(slot), queue, (), begin)
+            self.seen.makes(number)
             # what it fetches belongs to that pass
             if known is None:
                 del self.now[slot]
             else:
                 self.now[slot] = known
 
-    def _earliest(self, place: Place, turn: int | None, queue: str) -> int:
+    def _earliest(self, place: Place, turn: int | None, queue: str, read: Iterable[int | None]) -> int | None:
         """The step from which on a kernel beside the compute queue may run: what it waits for is there, and so has run what
-        stands before it in its queue."""
+        stands before it in its queue. None of one of that queue."""
+        if queue == COMPUTE and not self.seen.clocked:
+            return None
         awaited = [self.now.get(slot) for slot in place.reads]
         if turn is not None:
             awaited += [self._by_round.get((slot, turn + offset)) for slot, offset in place.asks]
-        there = [self.there[number] for number in awaited if number is not None]
+        known = [number for number in awaited if number is not None]
+        if queue == COMPUTE:
+            self.seen.waits(self.step, place.reads, known)
+            return None
+        there = [self.there[number] for number in known]
         found = self._free[queue] = min(self.step, max([self._since, self._free.get(queue, 0), *there]))
+        if not self.seen.clocked:
+            return found
+        # what the first layers fetch the pass before has fetched
+        made = place.makes[: place.written]
+        is_there = len(self._ends) <= self._ahead and not self._paced.isdisjoint(made)
+        self.seen.goes_on(self.step, queue, [(number, self.there[number]) for number in known], self._since)
+        if is_there:
+            self.seen.was_fetched(made[0])
+        self.seen.keeps(read)
         return found
 
     def _written(self, place: Place, turn: int | None, begin: int | None) -> None:
         for slot in place.makes[: place.written]:
             number = self.make(slot, begin is None, begin)
+            if begin is not None:
+                self.seen.makes(number)
             if turn is not None:
                 self._by_round[slot, turn] = number
 
@@ -316,7 +353,7 @@ class _Walk:
             number = self.now[slot]
             self.within[number] = (*self.within.get(number, ()), into)
             if (holder := read.get(into)) is not None:
-                self._holders.append((number, holder))
+                self.holders.append((number, holder))
 
     def _moved(self, place: Place, read: Mapping[int, int | None], name: str) -> None:
         """Something goes to another memory, or is fetched back."""
@@ -342,7 +379,7 @@ class _Walk:
             for number in numbers:
                 if last[number] != UNREAD:
                     last[number] = max(last[number], self._back.get(there, self.step))
-        for number, holder in reversed(self._holders):
+        for number, holder in reversed(self.holders):
             if UNREAD not in (last[number], last[holder]):
                 last[holder] = max(last[holder], last[number])
         return last
@@ -357,8 +394,8 @@ class _Walk:
     def keep(self) -> None:
         """What something lies in stays as long as that does; later ones first, since they may lie in one another."""
         read = {number for number, last in enumerate(self.last) if last != UNREAD}
-        holders = {holder for _, holder in self._holders}
-        for number, holder in reversed(self._holders):
+        holders = {holder for _, holder in self.holders}
+        for number, holder in reversed(self.holders):
             # what nobody reads stays to the end, but for what is only kept
             is_kept = number in read or number in holders
             last = self.last[number] if is_kept else self.step

@@ -2,11 +2,12 @@
 
 Model: a stage goes about the passes of its chunks (`chunk`) in the order of the schedule. So what is held follows from
 counts of passes: at most S - s microbatches of activations with 1F1B, all with GPipe.
-Assumes: program order, and beside it all as early as it may be. In a run what is received may come early, and what is sent
-may stay a little longer: some tensors of the stream more at the peak, and from ZeRO-2 on gradients of two parts. What is
-fetched may come later where wires are slow: a run holds less by at most the weights that may be gathered ahead. What is
-copied to the host is let go in program order, and in a run when it is there: no later than it is fetched back, which `most`
-counts. States that live there come one copy ahead of the step of their weights, and go one after the other. Without a
+What a pass leaves to other queues is there beside what comes right behind it, less the seconds for which the stage waits in
+between for others (`_idle`).
+Assumes: passes in program order. In a run what is received may come early, and what is sent may stay a little longer: some
+tensors of the stream more at the peak. Where gradients are reduced before they are added up, weights gathered late, or
+something lives on the host, lives are in seconds (`beside`), elsewhere in program order; kernels that slow each other down,
+and wires that stages share, move what waits by a little, and with it whether that is there at the peak. Without a
 pipeline, and with nothing beside the backward pass, the peak is that of a run.
 Law: no run holds less than `least`, counted in the same way from that part of each life which every run has (`lives`): the
 kernels of a chip's compute queue run one after the other, in that order, whatever goes on beside them.
@@ -25,6 +26,8 @@ import numpy as np
 from simulator.graph.owners import OWNERS, Owner
 from simulator.models.estimates.memory.chunk import Held, Key, Move
 from simulator.models.estimates.memory.held import Rise, Swing
+from simulator.models.estimates.moves import Moves as Program
+from simulator.models.estimates.moves import moves_of
 from simulator.models.estimates.passes import PASSES
 from simulator.passes.pipeline.schedules import PAIRED, schedule
 
@@ -32,10 +35,11 @@ from simulator.passes.pipeline.schedules import PAIRED, schedule
 @dataclass(frozen=True, slots=True, eq=False)
 class Moves:
     """What each stage does, a row each, one after the other: which of the `sorts` (a chunk of a stage, by number, and a
-    pass), and how often; 0 times behind the last one."""
+    pass), behind which other one, and how often; 0 times behind the last one."""
 
     sorts: Sequence[tuple[int, Key]]
     sort: Any
+    before: Any
     times: Any
 
     def of(self, found: Sequence[Mapping[Key, Move]]) -> list[Move]:
@@ -99,13 +103,15 @@ def _sure(mine: Sequence[Held]) -> list[Mapping[Key, Rise]]:
 @dataclass(frozen=True, slots=True, eq=False)
 class _About:
     """What stages go about: `kinds` of stages, which have the same chunks, and that of each stage; their moves of as many
-    microbatches as matter, as they hold what every run does, and how many `more` there are."""
+    microbatches as matter, as they hold what every run does, and how many `more` there are; `shape`: the schedule, stages,
+    those microbatches, and chunks of a stage."""
 
     kinds: Sequence[Sequence[Held]]
     kind: Sequence[int]
     moves: Moves
     sure: Moves
     more: int
+    shape: tuple[str, int, int, int]
 
 
 def _gone_about(held: Sequence[Held], stages: int, microbatches: int, schedule: str) -> _About:
@@ -117,7 +123,8 @@ def _gone_about(held: Sequence[Held], stages: int, microbatches: int, schedule: 
     numbers: dict[tuple[int, ...], int] = {}
     kind = [numbers.setdefault(tuple(map(id, held[at::stages])), len(numbers)) for at in range(stages)]
     kinds = [held[kind.index(number) :: stages] for number in range(len(numbers))]
-    return _About(kinds, kind, *_moves(schedule, stages, most, interleave), microbatches - most)
+    shape = schedule, stages, most, interleave
+    return _About(kinds, kind, *_moves(*shape), microbatches - most, shape)
 
 
 @cache
@@ -127,9 +134,19 @@ def _moves(schedule: str, stages: int, microbatches: int, interleave: int) -> tu
     for order in _orders(schedule, stages, microbatches, interleave):
         moves = [*((at, ("begin", True)) for at in range(interleave)), *order]
         moves += [(at, ("end", True)) for at in range(interleave)]
-        turns.append([(*move, len(list(alike))) for move, alike in groupby(moves)])
-    mine = _in_columns(turns)
+        turns.append(_alike(moves))
+    mine = _in_columns([[(at, key, count) for at, key, many in each for count in _counts(many)] for each in turns])
     return mine, _in_columns([_parted(each) for each in turns]) if schedule in PAIRED else mine
+
+
+def _alike(moves: Sequence[tuple[int, Key]]) -> list[_Turn]:
+    """Moves that are alike, one after the other, as one."""
+    return [(*move, len(list(alike))) for move, alike in groupby(moves)]
+
+
+def _counts(many: int) -> tuple[int, ...]:
+    """So many moves that are alike: the first comes behind another one, the rest behind their like."""
+    return (1, many - 1) if many > 1 else (1,)
 
 
 _Turn = tuple[int, Key, int]
@@ -145,7 +162,9 @@ def _in_columns(turns: Sequence[Sequence[_Turn]]) -> Moves:
     for row, mine in enumerate(turns):
         sort[row, : len(mine)] = [numbers[at, key] for at, key, _ in mine]
         times[row, : len(mine)] = [count for _, _, count in mine]
-    return Moves(tuple(numbers), sort, times)
+    before = np.roll(sort, 1, axis=1)
+    before[:, 0] = sort[:, 0]
+    return Moves(tuple(numbers), sort, before, times)
 
 
 def _parted(moves: Sequence[_Turn]) -> list[_Turn]:
@@ -190,8 +209,11 @@ def _peaks(about: _About) -> list[Any]:
     """The most by owner of each stage, beside what is given, where `more` microbatches leave what they leave."""
     moves, times = about.moves, about.moves.times
     done = [moves.of([each.passes for each in mine]) for mine in about.kinds]
+    behind_others = _behind_others(done, about)
     left = _in_rows([[each.left_bytes for each in mine] for mine in done], about, moves)
     peak = _in_rows([[each.peak for each in mine] for mine in done], about, moves)
+    for (stage, at), swing in behind_others.items():
+        peak[stage, at] = swing.peak
     # of passes alike, each of which leaves as much, the first or the last is the highest
     turn = np.where(left > 0, times - 1, 0)
     top = np.where(times > 0, _before(times * left) + turn * left + peak, -np.inf)
@@ -205,9 +227,82 @@ def _peaks(about: _About) -> list[Any]:
         sorts, counts = moves.sort[stage], times[stage]
         level = (counts[:best, None] * by_owner[kind][sorts[:best]]).sum(axis=0)
         if best < len(sorts):
-            swing = done[kind][sorts[best]]
+            swing = behind_others.get((stage, best), done[kind][sorts[best]])
             level = level + (turn[stage, best] * swing.left + swing.at_peak)
         found.append(level + behind[kind])
+    return found
+
+
+def _behind_others(done: Sequence[Sequence[Swing]], about: _About) -> dict[tuple[int, int], Swing]:
+    """Moves that are higher behind others, by their stage and place, while what those have left is there."""
+    moves = about.moves
+    leaves = [np.asarray([each.leaves for each in mine]) for mine in done]
+    if not any(each.any() for each in leaves):
+        return {}
+    idle = _idle(done, about)
+    known: dict[tuple[int, int, int, float], Swing] = {}
+    found = {}
+    for stage, kind in enumerate(about.kind):
+        before, sort = moves.before[stage], moves.sort[stage]
+        for at in np.flatnonzero((moves.times[stage] > 0) & (leaves[kind][before] > idle[stage])).tolist():
+            key = kind, int(before[at]), int(sort[at]), float(idle[stage, at])
+            if key not in known:
+                known[key] = done[kind][key[2]].after(done[kind][key[1]], key[3])
+            if known[key] is not done[kind][key[2]]:
+                found[stage, at] = known[key]
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Walked:
+    """A pipeline to be gone through in time: its passes; and those of each stage, by number and microbatch, with where each
+    of its moves begins among them."""
+
+    program: Program
+    stages: Sequence[tuple[Any, Any, Any]]
+
+
+@cache
+def _walked(name: str, stages: int, microbatches: int, interleave: int) -> _Walked:
+    # further microbatches of gpipe go on as these do
+    few = min(microbatches, 2 * stages + 2) if name == "gpipe" else microbatches
+    orders = schedule(name, stages, few, interleave)
+    has = tuple(does for does in PASSES if any(each.does == does for each in orders[0]))
+    program = moves_of(name, stages, few, (has,) * (stages * interleave))
+    numbers = {each: number for number, each in enumerate(program.passes)}
+    found = []
+    for order in orders:
+        moves: list[tuple[int, Key]] = [(at // stages, (does, number == few - 1)) for does, number, at in order]
+        counts = [count for _, _, many in _alike(moves) for count in _counts(many)]
+        where = np.cumsum([0, *counts[:-1]])
+        found.append((where, [numbers[each.does, each.chunk] for each in order], [each.microbatch for each in order]))
+    return _Walked(program, found)
+
+
+def _idle(done: Sequence[Sequence[Swing]], about: _About) -> Any:
+    """For how many seconds each stage does nothing before each of its moves, where passes take what they do alone and what
+    goes from stage to stage is there at once."""
+    found = np.zeros(about.moves.sort.shape)
+    _, stages, _, interleave = about.shape
+    if stages == 1:
+        return found
+    walked, sorts = _walked(*about.shape), {sort: at for at, sort in enumerate(about.moves.sorts)}
+    moves = walked.program
+    seconds = np.zeros(len(moves.passes))
+    for number, (does, chunk) in enumerate(moves.passes):
+        at, kind = chunk // stages, about.kind[chunk % stages]
+        sort = sorts.get((at, (does, False)), sorts.get((at, (does, True))))
+        seconds[number] = done[kind][sort].seconds if sort is not None else 0.0
+    free, came = np.zeros(stages), np.zeros(moves.slots)
+    idle = np.zeros((len(moves.passes), moves.microbatches))
+    for sweep in moves.sweeps:
+        begin = np.maximum(free[sweep.stage], came[sweep.source])
+        idle[sweep.key, sweep.number] = begin - free[sweep.stage]
+        free[sweep.stage] = came[sweep.target] = begin + seconds[sweep.key]
+    for stage, (where, keys, microbatches) in enumerate(walked.stages):
+        # before and behind its passes stand begin and end of each of its chunks
+        mine = slice(interleave, interleave + len(where))
+        found[stage, mine] = np.minimum.reduceat(idle[keys, microbatches], where)
     return found
 
 
