@@ -4,7 +4,7 @@ Model: inputs of the graph (weights, activations given) are there for the whole 
 makes is there from its begin to the end of the last op that reads it, or to the end of the run if nothing reads it. What a
 fused kernel keeps on chip is never there. Tensors in other memories do not count. What an op writes into the memory of one
 of its inputs (a grown cache, a buffer that is reduced where it is) counts with what was added, and that input stays as long
-as it does.
+as it does. A cache stays to the end of the run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.words.columns.lives import LastReads, Spans, Writes, last_reads, writes_of
+from analysis.words.columns.lives import LastReads, Spans, Writes, last_reads, let_go, writes_of
 from hw.rows import array_of, by_rows, largest
 from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
@@ -217,7 +217,8 @@ class _Lives:
         self._made = np.full(highest - self._lowest + 1, self.steps)
         np.minimum.at(self._made, writes.value - self._lowest, writes.kernel)
         self._read = np.full(len(self._made), -1)
-        np.maximum.at(self._read, reads - self._lowest, reader)
+        going = let_go(writes, reads)
+        np.maximum.at(self._read, reads[going] - self._lowest, reader[going])
 
     def begin(self, values: Any) -> Any:
         """The step at which each value is made; the first one of what the graph takes in."""

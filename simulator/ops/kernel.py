@@ -16,7 +16,8 @@ from typing import Literal, Protocol
 @dataclass(frozen=True, slots=True)
 class Access:
     """Bytes of a tensor that a kernel moves from or to a memory; 0 bytes is a mere dependency. `view`: what shows them,
-    where the kernel reads the tensor through one; `whole`: the bytes that there are behind it."""
+    where the kernel reads the tensor through one; `whole`: the bytes that there are behind it. `stays`: what is written
+    is there to the end of the run, whoever reads it."""
 
     tensor: str
     nbytes: float
@@ -24,6 +25,7 @@ class Access:
     item_bytes: float = 1.0
     view: str = ""
     whole: float = math.inf
+    stays: bool = False
 
 
 class MadeBeside(str):

@@ -1,8 +1,8 @@
 """What a chip holds in HBM at each step of a program, as far as one axis decides it.
 
 Model: inputs of the graph are there for the whole run; what an op makes is there from its step to the last that reads it, or
-to the end if none does; a grown cache lies in the memory of what it grew out of. Tensors over the axis shrink with the
-chip's part of it, all others stay.
+to the end if none does; a grown cache lies in the memory of what it grew out of, and is there to the end. Tensors over the
+axis shrink with the chip's part of it, all others stay.
 Assumes: one chip runs its ops in program order, as it does but for what overlaps.
 """
 
@@ -49,12 +49,15 @@ def _lives(kernels: Sequence[Kernel], tensors: Mapping[str, Tensor]) -> tuple[di
     """The first and the last step at which each tensor is there."""
     made: dict[str, int] = {}
     read: dict[str, int] = {}
+    staying: set[str] = set()
     for step, kernel in enumerate(kernels):
         for access in kernel.reads:
             read[access.tensor] = step
         for access in kernel.writes:
             made.setdefault(access.tensor, step)
+            staying |= {access.tensor} if access.stays else set()
     to_the_end = len(kernels) - 1
     names = [name for name in dict.fromkeys((*read, *made)) if name in tensors]
     begins = {name: made.get(name, 0) for name in names}
-    return begins, {name: read.get(name, to_the_end) if name in made else to_the_end for name in names}
+    goes = {name: read.get(name, to_the_end) for name in made.keys() - staying}
+    return begins, {name: goes.get(name, to_the_end) for name in names}

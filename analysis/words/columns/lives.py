@@ -1,7 +1,7 @@
 """When each value is made and read for the last time on each chip, as columns.
 
 Model: a kernel on a chip begins with the first of its tasks there and ends with the last. What nobody reads stays to the end
-of the run, and with it what it grew out of.
+of the run, and with it what it grew out of; so do caches, which are for whoever comes next.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from simulator import Kernels, Plan, Result
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """What kernels write, in program order: kernel, value, bytes moved, and whether to HBM. What lies in the memory of
-    something else: `grown`, the place of the write among all, and `into`, the value in whose memory it lies, one pair for
+    """What kernels write, in program order: kernel, value, bytes moved, whether to HBM, and whether it stays to the end
+    whoever reads it. What lies in the memory of something else: `grown`, the place of the write among all, and `into`, the value in whose memory it lies, one pair for
     each of those."""
 
     kernel: Any
     value: Any
     nbytes: Any
     hbm: Any
+    stays: Any
     grown: Any
     into: Any
 
@@ -41,8 +42,15 @@ def writes_of(kernels: Kernels) -> Writes:
     at = (np.cumsum(each) - each)[code[kernel]] + number
     nbytes = array_of([access.nbytes for access in accesses], np.float64)[at]
     hbm = np.asarray([access.memory == "hbm" for access in accesses], dtype=bool)[at]
+    stays = np.asarray([access.stays for access in accesses], dtype=bool)[at]
     grown, into = _grown(kernels, kernel, code[kernel], number)
-    return Writes(kernel, value, nbytes, hbm, grown, into)
+    return Writes(kernel, value, nbytes, hbm, stays, grown, into)
+
+
+def let_go(writes: Writes, value: Any) -> Any:
+    """Which of some values that are read may go with their last reader: all but those that stay."""
+    staying = writes.value[writes.stays]
+    return ~np.isin(value, staying) if len(staying) else np.ones(len(value), dtype=bool)
 
 
 def _grown(kernels: Kernels, kernel: Any, code: Any, number: Any) -> tuple[Any, Any]:
@@ -126,8 +134,11 @@ def last_reads(plan: Plan, spans: Spans, writes: Writes) -> LastReads:
     kernels = plan.kernels.kernels
     read_at: Any = np.asarray(kernels.read_at, dtype=np.int64)
     reader = np.repeat(np.arange(len(kernels)), np.diff(read_at))
+    reads = np.asarray(kernels.reads, dtype=np.int64)
+    going = let_go(writes, reads)
+    reader, reads = reader[going], reads[going]
     rows, of = spans.rows(reader)
-    value, chip, end = np.asarray(kernels.reads, dtype=np.int64)[of], spans.chip[rows], spans.end[rows]
+    value, chip, end = reads[of], spans.chip[rows], spans.end[rows]
     last = LastReads(value, chip, end, plan.system.size)
     if not len(writes.grown):
         return last

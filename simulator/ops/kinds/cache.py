@@ -4,8 +4,8 @@
 and what was added to it. `update(cache, new)` writes them over a part of it (a cache allocated in full, or the ring of a
 sliding window), and its output is the cache as it is then.
 Bytes: the new elements read once, and written once; the cache is not moved. No FLOPs.
-Memory: output and cache are one; only what an append adds is counted again (`Kernel.grown`), and the cache stays until
-the last reader of what it grew into is done.
+Memory: output and cache are one; only what an append adds is counted again (`Kernel.grown`). Both are there to the end of
+the run: a cache is for whoever comes next.
 A cache may be sharded along the dim that is written along, as its output then is. What is new is whole, and is written by
 the chip that has its place, or is sharded alike, and each chip writes its own.
 Assumes: room for what is added was set aside behind the cache (or in a page of it); of chips that share a cache, the one
@@ -29,7 +29,7 @@ def _written(call: Call) -> list[Kernel]:
     if call.output.tensor.memory != cache.tensor.memory or call.output.dtype != cache.dtype:
         there = f"{cache.dtype} in {cache.tensor.memory}"
         raise ShapeError(f"{call.op.kind} is in place: its output is {there}, as {cache.name} is", "out")
-    written = replace(call.output.access, nbytes=new.elements * call.output.access.item_bytes)
+    written = replace(call.output.access, nbytes=new.elements * call.output.access.item_bytes, stays=True)
     live = new.access.item_bytes + written.item_bytes
     return [
         call.kernel(

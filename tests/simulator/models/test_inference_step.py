@@ -319,6 +319,18 @@ def test_a_prefill_leaves_the_cache_behind() -> None:
     assert word(result, "peak_memory") > written + parameters(SMALL).total * 2
 
 
+@pytest.mark.parametrize("model", [SMALL, MLA], ids=["heads", "latent"])
+@pytest.mark.parametrize("chunk", [1024, 512, 256])
+def test_chunks_of_a_prompt_leave_all_of_the_cache_behind(model: Transformer, chunk: int) -> None:
+    """Weights and the cache of every token are there at the end, and beside them no more than for the whole prompt at once."""
+    deep = replace(model, layers=32)
+    whole, result = (
+        word(run(deep, mode="prefill", batch=8, seq=2048, **how), "peak_memory") for how in ({}, {"chunk": chunk})
+    )
+    cache = 8 * 2048 * deep.layers * deep.attention.cached * 2
+    assert cache + parameters(deep).total * 2 < result <= whole
+
+
 def test_of_experts_those_are_read_that_tokens_go_to() -> None:
     model = replace(EXPERTS, moe=Moe(experts=64, top_k=2, d_expert=256))
 
