@@ -17,9 +17,9 @@ from simulator import Kernels, Plan, Result
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """What kernels write, in program order: kernel, value, bytes moved, whether to HBM, and whether it stays to the end
-    whoever reads it. What lies in the memory of something else: `grown`, the place of the write among all, and `into`, the value in whose memory it lies, one pair for
-    each of those."""
+    """What kernels write, in program order: kernel, value, bytes moved, whether to HBM, and whether it stays to the end,
+    whoever reads it. What lies in the memory of something else: `grown`, the place of the write among all, and `into`, the
+    value in whose memory it lies, one pair for each of those."""
 
     kernel: Any
     value: Any

@@ -322,10 +322,10 @@ def test_a_prefill_leaves_the_cache_behind() -> None:
 @pytest.mark.parametrize("model", [SMALL, MLA], ids=["heads", "latent"])
 @pytest.mark.parametrize("chunk", [1024, 512, 256])
 def test_chunks_of_a_prompt_leave_all_of_the_cache_behind(model: Transformer, chunk: int) -> None:
-    """Weights and the cache of every token are there at the end, and beside them no more than for the whole prompt at once."""
+    """Weights and the cache of every token are there at the end, and no more beside them than for a whole prompt."""
     deep = replace(model, layers=32)
     whole, result = (
-        word(run(deep, mode="prefill", batch=8, seq=2048, **how), "peak_memory") for how in ({}, {"chunk": chunk})
+        word(run(deep, mode="prefill", batch=8, seq=2048, chunk=tokens), "peak_memory") for tokens in (None, chunk)
     )
     cache = 8 * 2048 * deep.layers * deep.attention.cached * 2
     assert cache + parameters(deep).total * 2 < result <= whole
