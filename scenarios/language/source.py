@@ -61,7 +61,11 @@ def find_file(reference: str, folder: Path | None = None, mark: Mark | None = No
 
 def read_source(path: Path, overrides: Iterable[str] = ()) -> Document:
     """The document of a scenario with its bases merged in and `a.b=v` overrides applied. Raises SpecError."""
-    document = _read(path, ())
+    return overridden(_read(path, ()), overrides)
+
+
+def overridden(document: Document, overrides: Iterable[str]) -> Document:
+    """The same document after `a.b=v` overrides. Raises SpecError."""
     before = chips_of(document.data)
     problems = Problems()
     given: list[str] = []

@@ -31,7 +31,8 @@ from analysis.runs import grounds, margin
 from analysis.words import rounds_figures
 from hw import Problems, SpecError
 from hw.systems import folder_of
-from scenarios.building.build import Scenario, load_scenario
+from scenarios.building.build import Scenario
+from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import job_words_of, money_words_of, summarise
 from scenarios.claims.claims import Verdict, verdict
 from scenarios.claims.find_values import Value as FoundValue
@@ -285,13 +286,14 @@ class Outcome:
         return summary_html(self.scenario.name, self.scenario.about, self.words)
 
 
-def run(reference: str | Path, overrides: Iterable[str] = ()) -> Outcome:
-    """Run a scenario file, or one of the library (`library:NAME`). Raises SpecError, RunError."""
+def run(reference: Given, overrides: Iterable[str] = ()) -> Outcome:
+    """Run a scenario: a file, one of the library (`library:NAME`), or one that is loaded; `overrides`: `a.b=v`. Raises
+    SpecError, RunError."""
     outcome = loaded(reference, overrides)
     _ = outcome.result
     return outcome
 
 
-def loaded(reference: str | Path, overrides: Iterable[str] = ()) -> Outcome:
+def loaded(reference: Given, overrides: Iterable[str] = ()) -> Outcome:
     """The same, not run yet. Raises SpecError."""
-    return Outcome(load_scenario(reference, tuple(overrides)))
+    return Outcome(given_scenario(reference, overrides))

@@ -268,3 +268,13 @@ def test_kernel_times_of_kinds_that_there_are_not_are_refused(tmp_path: Path) ->
     assert shown.exit_code == 2
     assert "kernels.kinds: unknown op kind 'softmx', did you mean 'softmax'" in shown.stderr
     assert overlapse("run", written(tmp_path, setting.replace("KIND", "softmax"))).exit_code == 0
+
+
+def test_a_loaded_scenario_is_run_as_its_file_is(tmp_path: Path) -> None:
+    path = written(tmp_path, MATMUL)
+    loaded = load_scenario(path)
+    for sets in ((), ("workload.dims.B=64",)):
+        assert run(loaded, sets).summary["time"] == run(path, sets).summary["time"]
+    assert run(loaded).summary["time"] != run(loaded, ["workload.dims.B=64"]).summary["time"]
+    with pytest.raises(SpecError, match="unknown key 'workload.dimms'"):
+        run(loaded, ["workload.dimms.B=64"])
