@@ -16,7 +16,7 @@ from typing import Any
 
 from hw import Mark, Problem, SpecError
 from hw.network import WIRINGS
-from scenarios.studies.fingerprint import Fingerprint
+from scenarios.studies.fingerprint import Fingerprint, has_theirs
 from simulator import ALGORITHMS, AXIS_FORMS, KINDS
 
 _MAIN = ("__main__", "__mp_main__")
@@ -64,6 +64,8 @@ class Extensions:
 
 def extensions() -> Extensions:
     """What has been added until now."""
+    if not has_theirs(entry for _, entries in _TABLES for entry in entries.values()):
+        return Extensions()
     whole, titles = Fingerprint(), []
     for table, entries in _TABLES:
         for name, entry in sorted(entries.items()):
@@ -73,6 +75,4 @@ def extensions() -> Extensions:
                 titles.append(f"{table} '{name}'")
                 whole.feed(name)
                 whole.feed(entry)
-    if not titles:
-        return Extensions()
     return Extensions(tuple(titles), tuple(whole.modules), whole.digest, whole.exact)

@@ -142,6 +142,33 @@ class Fingerprint:
         return package not in self._packages and bool(self._packages) and _is_installed(package)
 
 
+class _Search(Fingerprint):
+    """Looks for functions of a user's where a fingerprint would meet them, and puts nothing into words."""
+
+    def feed(self, value: Any) -> None:
+        if not isinstance(value, _PLAIN):
+            super().feed(value)
+
+    def _say(self, *words: str) -> None:
+        pass
+
+    def _other(self, value: Any) -> None:
+        self.feed(type(value))
+        if is_dataclass(value):
+            self._all("fields", [getattr(value, each.name, None) for each in fields(value)])
+
+
+def has_theirs(values: Iterable[Any]) -> bool:
+    """Whether a fingerprint of one of some values would meet a user's function; for a small part of its time, since what
+    several of them are made of is looked at once."""
+    search = _Search()
+    for value in values:
+        search.feed(value)
+        if search.modules:
+            return True
+    return False
+
+
 _OF_EVERY_CLASS = {"__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__"}
 
 _READERS: tuple[tuple[Any, Any], ...] = (

@@ -5,7 +5,8 @@
 
 from simulator.faults.failures import Fault, Poisson, Replay, Trace
 from simulator.faults.job import Away, Checkpoints, Failures, Job, Slowdown, Strike
-from simulator.faults.life import Life, live
+from simulator.faults.ledger import Life
+from simulator.faults.life import live
 
 __all__ = [
     # What a job is, and what may happen to it.

@@ -9,6 +9,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from simulator.engine.program import PS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """Where the time of one life went: `time_s` is the sum of the times after it. `rollbacks`: failures that threw
+    work away; the others struck a restart."""
+
+    time_s: float
+    work_s: float
+    slow_s: float
+    checkpoint_s: float
+    lost_s: float
+    restart_s: float
+    away_s: float
+    failures: int
+    rollbacks: int
+
+    @property
+    def goodput(self) -> float:
+        """The share of the time that is steps that count."""
+        return self.work_s / self.time_s
+
 
 @dataclass(slots=True)
 class Stretch:
@@ -57,3 +80,20 @@ class Ledger:
         for each in (self.pending, self.open):
             self.lost += each.work + each.saving
         self.pending, self.open = Stretch(), Stretch()
+
+    def life(self, time: int, failures: int, rollbacks: int) -> Life:
+        """What has come of a job after so many picoseconds."""
+        kept = self.kept
+        parts = (kept.nominal, kept.work - kept.nominal, kept.saving, self.lost, self.restart, self.away)
+        work, slow, checkpoint, lost, restart, away = (each / PS_PER_S for each in parts)
+        return Life(
+            time_s=time / PS_PER_S,
+            work_s=work,
+            slow_s=slow,
+            checkpoint_s=checkpoint,
+            lost_s=lost,
+            restart_s=restart,
+            away_s=away,
+            failures=failures,
+            rollbacks=rollbacks,
+        )

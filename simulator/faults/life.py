@@ -7,7 +7,7 @@ are there it waits. A change of pace counts at once, in the middle of a step. Wi
 a step takes an exponential time of mean j steps longer, and the step waits for the slowest of the n machines: 1 + j
 H_n on average, H_n the harmonic number.
 Cost: intervals in which nothing happens are passed in one leap, so that a life costs some events a failure, not a
-checkpoint.
+checkpoint; where nothing but failures can happen it costs none (`simulator.faults.walk`).
 Law: without slowness and spares a life takes on average, for each interval of length t with a checkpoint of length d,
 M exp(R/M) (exp((t+d)/M) - 1).
 Source: J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart dumps", FGCS 22(3), 2006;
@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,44 +30,24 @@ from hw import RunError
 from simulator.engine.clock import Clock
 from simulator.engine.program import PS_PER_S
 from simulator.faults.job import Job
-from simulator.faults.ledger import Ledger, Stretch
+from simulator.faults.ledger import Ledger, Life, Stretch
 from simulator.faults.machines import Machines
+from simulator.faults.walk import MOST_FRUITLESS, walk
 
 Waits = Generator[Event, Any, int]
 """A process that comes to a time: how much of what was wanted has passed."""
-
-MOST_FRUITLESS = 10_000
-"""After so many failures in a row between which nothing is saved, a job is given up."""
 
 _MOST_DRAWS = 100_000
 """Steps whose jitter is drawn at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
-    """Where the time of one life went: `time_s` is the sum of the times after it. `rollbacks`: failures that threw
-    work away; the others struck a restart."""
-
-    time_s: float
-    work_s: float
-    slow_s: float
-    checkpoint_s: float
-    lost_s: float
-    restart_s: float
-    away_s: float
-    failures: int
-    rollbacks: int
-
-    @property
-    def goodput(self) -> float:
-        """The share of the time that is steps that count."""
-        return self.work_s / self.time_s
-
-
 def live(job: Job, seed: int = 0, clock: Clock | None = None) -> Life:
     """One life of a job; the same seed gives the same life. `clock`: of others that live beside it. Raises RunError
     where it never ends."""
-    clock = clock or Clock()
+    if clock is None:
+        if (walked := walk(job, seed)) is not None:
+            return walked
+        clock = Clock()
     living = _Living(job, seed, clock)
     try:
         clock.run(until=living.process)
@@ -107,20 +86,7 @@ class _Living:
 
     def summary(self) -> Life:
         """Where the time went."""
-        ledger, kept = self.ledger, self.ledger.kept
-        parts = (kept.nominal, kept.work - kept.nominal, kept.saving, ledger.lost, ledger.restart, ledger.away)
-        work, slow, checkpoint, lost, restart, away = (each / PS_PER_S for each in parts)
-        return Life(
-            time_s=(self.clock.now - self.began) / PS_PER_S,
-            work_s=work,
-            slow_s=slow,
-            checkpoint_s=checkpoint,
-            lost_s=lost,
-            restart_s=restart,
-            away_s=away,
-            failures=self.machines.failures,
-            rollbacks=self.rollbacks,
-        )
+        return self.ledger.life(self.clock.now - self.began, self.machines.failures, self.rollbacks)
 
     def _told(self, has_failed: bool) -> None:
         self.is_struck = self.is_struck or has_failed

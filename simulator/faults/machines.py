@@ -32,6 +32,16 @@ MOST_TIMES = 1000
 """A job that is not over after so many times its work will never be."""
 
 
+def most_time(job: Job) -> int:
+    """After how many picoseconds a job is given up."""
+    return MOST_TIMES * (1 + round(job.work_s * PS_PER_S))
+
+
+def draws_of(seed: int, name: str) -> random.Random:
+    """The random stream of one thing that may happen in a life."""
+    return random.Random(f"{seed}:{name}")
+
+
 class Machines:
     """The machines in one life of a job. `tell(failed)` is called at every change: whether the job itself has failed."""
 
@@ -46,7 +56,7 @@ class Machines:
         self._seed = seed
         self._paces = self._drawn_paces()
         self._slowest = 1.0  # of those that are used
-        self._limit = MOST_TIMES * (1 + round(job.work_s * PS_PER_S))
+        self._limit = most_time(job)
         if job.failures is not None:
             clock.process(self._failing(job.failures))
         for slowdown in job.slowdowns:
@@ -87,7 +97,7 @@ class Machines:
 
     def draws(self, name: str) -> random.Random:
         """The random stream of one thing that may happen."""
-        return random.Random(f"{self._seed}:{name}")
+        return draws_of(self._seed, name)
 
     def _drawn_paces(self) -> np.ndarray | None:
         """How much longer than most each machine takes; None where all take as long."""

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from hw import RunError, SpecError
 from scenarios import load_scenario, run
-from scenarios.questions.searching.layouts import paths_of
+from scenarios.questions.searching.layouts import Asked, paths_of
 from scenarios.questions.searching.running import RunsHere, Wanted, Words, always
 from scenarios.questions.searching.search import search
+from simulator import Bounded
 from tests.scenarios.searching.cases import ASKED, CASES, MORE, SPACE, TEXT, every, file_of, sets_of, summed_up
 from tests.support.cases import overlapse
 
@@ -171,10 +172,17 @@ def test_what_cannot_be_run_is_no_proof(tmp_path: Path) -> None:
 
 
 class OutOfOrder(RunsHere):
-    """Runs of which four are under way at a time, and end in an order of chance; `kept`: what they came to."""
+    """Runs of which four are under way at a time, and end in an order of chance; `kept`: what they came to, `bounded`: what
+    bounds did."""
 
     chance: Random
     kept: dict[str, Words]
+    bounded: dict[str, Bounded | str]
+
+    def bounds(self, asked: Sequence[Asked]) -> Sequence[Bounded | str]:
+        new = [each for each in asked if repr(each) not in self.bounded]
+        self.bounded |= zip(map(repr, new), super().bounds(new), strict=True) if new else ()
+        return [self.bounded[repr(each)] for each in asked]
 
     def of(self, paths: Sequence[Mapping[str, Any]], wanted: Wanted = always) -> Iterator[tuple[int, Words]]:
         left, running = list(range(len(paths))), list[int]()
@@ -197,7 +205,7 @@ def test_what_ends_first_changes_nothing_that_is_told(tmp_path: Path, case: str,
     """Many at once run layouts that one by one would not: these are not told."""
     scenario = load_scenario(file_of(tmp_path, case))
     runs = OutOfOrder(scenario)
-    runs.kept, said = {}, []
+    runs.kept, runs.bounded, said = {}, {}, []
     for seed in range(5):
         runs.chance = Random(seed)
         said.append(summed_up(search(scenario, SPACE, goals=goals, runs=runs)))

@@ -7,8 +7,10 @@ a run of their own would see it (equal tensors, equal times), and cross from one
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,10 +21,10 @@ from hw import SpecError
 from scenarios import load_scenario, sweep
 from scenarios.building.run_one import words_of
 from scenarios.studies.batches import Batches
-from scenarios.studies.worker import Job, run_each, run_point
+from scenarios.studies.worker import Job, run_point, scenario_of
 from simulator import Simulation
 from tests.support.cases import CHUNKS, UNLIKE, overlapse, written
-from tests.support.together import runs_of
+from tests.support.together import assert_each_alone, runs_of
 
 B, D, F = (f"workload.dims.{name}" for name in "BDF")
 HBM, PEAK = "system.set.hbm.bandwidth", "system.set.matrix_unit.peak.bf16"
@@ -97,26 +99,24 @@ POINTS = st.fixed_dictionaries({B: SIZES, D: SIZES, F: SIZES}) | st.fixed_dictio
 )
 
 
-def rows_of(case: str, points: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Each row as it comes together is the row by itself."""
-    job = Job.of(load_scenario(written(folder, CASES[case])))
-    for number, ran in run_each(job, points):
-        assert ran == run_point(job, points[number])
+@cache
+def job_of(case: str) -> Job:
+    """The job of running variants of a case, read once."""
+    with TemporaryDirectory() as folder:
+        return Job.of(load_scenario(written(Path(folder), CASES[case])))
 
 
 @pytest.mark.parametrize("case", CASES)
 @settings(max_examples=6)
 @given(data=st.data())
-def test_rows_are_those_of_their_own_runs(
-    case: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_rows_are_those_of_their_own_runs(case: str, data: st.DataObject) -> None:
     kinds = st.lists(POINTS, min_size=12, max_size=24)
-    dims = load_scenario(written(tmp_path_factory.mktemp("case"), CASES[case])).graph.dims
+    dims = scenario_of(job_of(case)).graph.dims
     points = [
         {path: value for path, value in point.items() if not path.startswith(B[:-1]) or path[-1] in dims}
         for point in data.draw(kinds)
     ]
-    rows_of(case, points, tmp_path_factory.mktemp("case"))
+    assert_each_alone(job_of(case), points)
 
 
 LINK = st.fixed_dictionaries(
@@ -131,8 +131,8 @@ LINK = st.fixed_dictionaries(
 
 @settings(max_examples=8)
 @given(st.lists(LINK, min_size=12, max_size=24))
-def test_figures_of_links_vary_together(tmp_path_factory: pytest.TempPathFactory, points: list[dict[str, Any]]) -> None:
-    rows_of("chunks", points, tmp_path_factory.mktemp("links"))
+def test_figures_of_links_vary_together(points: list[dict[str, Any]]) -> None:
+    assert_each_alone(job_of("chunks"), points)
 
 
 # How much is worked out together

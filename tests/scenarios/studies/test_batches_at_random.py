@@ -113,8 +113,10 @@ def assert_alone(path: str, points: Sequence[Mapping[str, Any]]) -> None:
         patched.setattr("scenarios.studies.batches._TRIES", len(points))
         study = sweep(load_scenario(path), columns, jobs=1)
     assert len(study.rows) == len(points)
+    scenario, told = load_scenario(path), dict[str, str]()
     for row in study.rows:
-        (alone,) = sweep(
-            load_scenario(path), {"zip": {each: [value] for each, value in row.inputs.items()}}, jobs=1
-        ).rows
-        assert json.dumps([row.words, row.error, row.exit]) == json.dumps([alone.words, alone.error, alone.exit])
+        key = json.dumps(row.inputs)
+        if key not in told:  # points repeat
+            (alone,) = sweep(scenario, {"zip": {each: [value] for each, value in row.inputs.items()}}, jobs=1).rows
+            told[key] = json.dumps([alone.words, alone.error, alone.exit])
+        assert json.dumps([row.words, row.error, row.exit]) == told[key]
