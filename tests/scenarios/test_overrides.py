@@ -276,5 +276,5 @@ def test_a_loaded_scenario_is_run_as_its_file_is(tmp_path: Path) -> None:
     for sets in ((), ("workload.dims.B=64",)):
         assert run(loaded, sets).summary["time"] == run(path, sets).summary["time"]
     assert run(loaded).summary["time"] != run(loaded, ["workload.dims.B=64"]).summary["time"]
-    with pytest.raises(SpecError, match="unknown key 'workload.dimms'"):
+    with pytest.raises(SpecError, match="unknown key"):
         run(loaded, ["workload.dimms.B=64"])
