@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import simulator.ops.kinds  # noqa: F401  (registers them)
 from simulator.best_fusion import BestFusion, FusedGroup, FusionCosts, best_fusion
-from simulator.builder import GraphBuilder
 from simulator.collectives.axis_forms import AXIS_FORMS, AxisForms, Stream, add_axis_forms, forms_of
 from simulator.collectives.choice import choices, choose
 from simulator.collectives.composed import staged
@@ -53,20 +52,15 @@ from simulator.ops.registry import KINDS, Call, kind, option_readers
 from simulator.options import NETWORKS, Holds, RunOption, RunOptions, run_options
 from simulator.passes.binding import bind, bind_op, check_graph, tensor_bytes
 from simulator.passes.checks import Known
-from simulator.passes.differentiate import with_backward
 from simulator.passes.fusion import fuse
 from simulator.passes.kernels import Kernels
-from simulator.passes.pipeline.chunks import PipelineChunk
-from simulator.passes.pipeline.pipelined import Pipelined, pipelined
-from simulator.passes.pipeline.schedules import CHUNKED, PAIRED, SCHEDULES, schedule
-from simulator.passes.pipeline.step import Pipeline
 from simulator.passes.planner import Dearer, Sharding, dearer_choices, plan_sharding
 from simulator.passes.planner_walk import Inserted
-from simulator.rates import rates_of
 from simulator.result import Result
 from simulator.simulation import Simulation, simulate
 
 if TYPE_CHECKING:
+    from simulator.builder import GraphBuilder
     from simulator.models.estimates.estimate import Bounded, Estimate, Estimator
     from simulator.models.estimates.memory import StageMemory
     from simulator.models.steps.forward import Forward, forward_graph
@@ -76,6 +70,12 @@ if TYPE_CHECKING:
     from simulator.models.steps.megatron.softmax import softmax_sequences
     from simulator.models.steps.precision import NAMED_PRECISIONS, PRECISIONS, Precision, precision_of
     from simulator.models.steps.training import Training, train_graph
+    from simulator.passes.differentiate import with_backward
+    from simulator.passes.pipeline.chunks import PipelineChunk
+    from simulator.passes.pipeline.pipelined import Pipelined, pipelined
+    from simulator.passes.pipeline.schedules import CHUNKED, PAIRED, SCHEDULES, schedule
+    from simulator.passes.pipeline.step import Pipeline
+    from simulator.rates import rates_of
 
 __all__ = [
     # A graph, and the text that says it.
@@ -229,6 +229,7 @@ __all__ = [
 ]
 
 _LATE = {
+    "builder": ["GraphBuilder"],
     "models.estimates.estimate": ["Bounded", "Estimate", "Estimator"],
     "models.estimates.memory": ["StageMemory"],
     "models.steps.forward": ["Forward", "forward_graph"],
@@ -238,8 +239,14 @@ _LATE = {
     "models.steps.megatron.softmax": ["softmax_sequences"],
     "models.steps.precision": ["NAMED_PRECISIONS", "PRECISIONS", "Precision", "precision_of"],
     "models.steps.training": ["Training", "train_graph"],
+    "passes.differentiate": ["with_backward"],
+    "passes.pipeline.chunks": ["PipelineChunk"],
+    "passes.pipeline.pipelined": ["Pipelined", "pipelined"],
+    "passes.pipeline.schedules": ["CHUNKED", "PAIRED", "SCHEDULES", "schedule"],
+    "passes.pipeline.step": ["Pipeline"],
+    "rates": ["rates_of"],
 }
-"""What is loaded when it is first asked for: whole models, which most runs are not of."""
+"""What is loaded when it is first asked for: whole models, pipelines and backward passes, which most runs are not of."""
 
 _HOMES = {name: f"simulator.{module}" for module, names in _LATE.items() for name in names}
 

@@ -16,7 +16,6 @@ from hw import Problems, SpecError, System
 from hw.input import Document, Key, UnknownNames, shown
 from scenarios.building.idle_keys import idle_options
 from scenarios.building.model_workload import ModelRun, build_model, check_plain, has_model
-from scenarios.building.pipelines import as_pipeline
 from scenarios.building.run_options import read_options
 from scenarios.building.sections import Section, named_sections, read_section
 from scenarios.building.system import build_system
@@ -294,6 +293,8 @@ def _graph(
     if spec and isinstance(spec.fuse, list):
         _check_fused(spec.fuse, {*(op.name for op in graph.every_op()), *unread}, document, problems)
     if spec is not None and spec.pipeline is not None and known.mesh and not problems.found:
+        from scenarios.building.pipelines import as_pipeline  # late: most runs are of none
+
         whole = as_pipeline(spec.pipeline, graph, system, document, problems)
         if whole is not None:
             check_graph(whole, system, problems, known, sharding)
