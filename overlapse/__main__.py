@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 
 from overlapse.rooms import need_rooms
@@ -22,6 +23,8 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(2)
     gc.set_threshold(_OBJECTS)
+    # pydantic looks for plug-ins in all that is installed; the command has no use for one
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # the process ends: nobody needs to look once more through all that it made for circles of garbage
     atexit.register(gc.freeze)
     from scenarios.cli import main as command
