@@ -130,10 +130,6 @@ def uneven_axes(graph: OpGraph, system: System) -> frozenset[str]:
     if graph.split == "equal":
         return frozenset()
     if graph.split == "proportional":
-        if len(system.kinds) == 1:
-            return frozenset()
-        if any(mesh_problems(system.mesh.axes, system.topology)):
-            return frozenset(system.mesh.axes)  # it is told what is wrong with them; who stands where is not known
         return frozenset(axis for axis in system.mesh.axes if _differs(system, axis))
     return frozenset(graph.split)
 
@@ -238,8 +234,11 @@ def _differs(system: System, axis: str) -> bool:
 
 
 def places_along(system: System, axis: str) -> list[int]:
-    """The place of every chip along a mesh axis, several together, or a named group (0 for those that are in none)."""
+    """The place of every chip along a mesh axis, several together, or a named group (0 for those that are in none, and for
+    all where the mesh does not fit its wiring: that is told, and who stands where is not known)."""
     places = [0] * system.size
+    if any(mesh_problems(system.mesh.axes, system.topology)):
+        return places
     for group in system.groups(axis):
         for at, chip in enumerate(group):
             places[chip] = at

@@ -219,16 +219,23 @@ def test_the_report_tells_of_every_kind(unlike: str, tmp_path: Path) -> None:
         ("knot(4)", "unknown topology 'knot'"),
     ],
 )
-def test_a_mesh_that_does_not_fit_unlike_chips_is_told(topology: str, words: str, tmp_path: Path) -> None:
-    """Who shares a dim in proportion cannot be said of chips that stand nowhere."""
+@pytest.mark.parametrize(
+    "cut",
+    [
+        'ops: ["y:bf16[B_X,D] = matmul(x:bf16[B_X,D], w:bf16[D,D])"], split: proportional',
+        'ops: ["y:bf16[B,D_X] = all_to_all(x:bf16[B_X,D], over=X, shares=[0.7, 0.3])"]',
+    ],
+    ids=["split", "shares"],
+)
+def test_a_mesh_that_does_not_fit_is_told_where_dims_are_cut_unequally(
+    topology: str, words: str, cut: str, tmp_path: Path
+) -> None:
+    """Who has which part cannot be said of chips that stand nowhere."""
     path = tmp_path / "unlike.yaml"
     path.write_text(
         "name: unlike\n"
         f"system: {{chips: [2 x h100_sxm, 2 x a100_80gb_sxm], topology: {topology}, mesh: {{X: 2, Y: 2}}}}\n"
-        "workload:\n"
-        "  dims: {B: 8, D: 8}\n"
-        '  ops: ["y:bf16[B_X,D] = matmul(x:bf16[B_X,D], w:bf16[D,D])"]\n'
-        "  split: proportional\n"
+        f"workload: {{dims: {{B: 8, D: 8}}, {cut}}}\n"
     )
     with pytest.raises(SpecError, match=words):
         load_scenario(path)
