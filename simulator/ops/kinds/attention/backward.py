@@ -18,13 +18,12 @@ from simulator.graph.items import Op
 from simulator.ops.kernel import Access, Contraction, Kernel, beside
 from simulator.ops.kinds.attention.forward import (
     ATTENTION_OPTIONS,
-    Heads,
-    attended,
     attention_loops,
     dropped_weights,
     grouped,
     must_be_whole,
 )
+from simulator.ops.kinds.attention.heads import Heads, attended
 from simulator.ops.kinds.attention.softmax import BACKWARD_FLOPS, in_one, kept_wide, op_by_op_back
 from simulator.ops.loops import Loops
 from simulator.ops.registry import Call, kind

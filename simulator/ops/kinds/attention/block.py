@@ -19,7 +19,8 @@ from fractions import Fraction
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Kernel
 from simulator.ops.kinds.attention.backward import VECTOR_FLOPS, five_matmuls, sides
-from simulator.ops.kinds.attention.forward import Heads, attended, flash
+from simulator.ops.kinds.attention.forward import flash
+from simulator.ops.kinds.attention.heads import Heads, attended
 from simulator.ops.kinds.attention.mask import Mask
 from simulator.ops.options import OPTION_READERS
 from simulator.ops.registry import Call, kind
