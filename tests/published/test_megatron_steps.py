@@ -47,9 +47,9 @@ def test_table_5_of_korthikanti() -> None:
 
 def test_megatron_on_eight_b200() -> None:
     """By the H100's kernels and the B200's data sheet, nothing of a B200 measured but its NVLink: found 7.8 %; SimuMax, with
-    514 shapes measured on one, says 5.6 %. Three rows of eight tensor-parallel chips are 18 to 22 % too fast, the nine others
-    3.6 % off. Until rotations and gates were told in one kernel each, as Megatron-LM's scripts leave them, the twelve were
-    5.6 % off: what these took in many kernels stood for what is missing."""
+    514 shapes measured on one, says 5.6 %. Three rows of eight tensor-parallel chips are 18 to 22 % too fast, the nine
+    others 3.6 % off. Until rotations and gates were told in one kernel each, as Megatron-LM's scripts leave them, the twelve
+    were 5.6 % off: what these took in many kernels stood for what is missing."""
     found = judged("simumax_2026_b200")
     assert len(found) == 12
     short = [each for each in found if each.row.count("tp") == 8]
