@@ -51,7 +51,10 @@ def _kernels(summary: Summary) -> list[str]:
         return []
     found = {chip.name: chip_kernels(chip) for chip in summary.plan.system.kinds}
     return [
-        f"kernels of {name} as those of {known.like}, by its data sheet (none measured)"
+        # a file of its own architecture has some kinds of kernels of it, and the rest of another
+        f"kernels of {name} by its data sheet, few of them measured"
+        if known.like == name
+        else f"kernels of {name} as those of {known.like}, by its data sheet (none measured)"
         for name, known in found.items()
         if known is not None and not known.own
     ]

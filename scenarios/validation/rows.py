@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hw import Mark, Problem, Problems, SpecError
-from hw.input import few
+from hw.input import few, shown
 from scenarios.validation.table import check_columns, lines_of, rows_of
 
 _NEEDED = ("suite", "name", "params", "t_med_us", "t_min_us")
@@ -64,23 +64,16 @@ def read_rows(path: Path) -> list[Row]:
 def _rows(lines: Iterator[tuple[int, dict[str, str]]], path: Path, problems: Problems) -> Iterator[Row]:
     for at, given in lines:
         mark = Mark(str(path), at)
-        try:
-            params = json.loads(given["params"])
-            median, least = float(given["t_med_us"]), float(given["t_min_us"])
-            late = float(given.get("t_p90_us") or least)
-        except (KeyError, ValueError) as error:
-            problems.add(mark, f"params or times cannot be read: {error}")
-            continue
-        if not isinstance(params, dict):
-            problems.add(mark, f"params wants a JSON object, not {given['params'][:40]}")
-            continue
-        unreal = [name for name, each in (("t_med_us", median), ("t_min_us", least)) if not 0 < each < math.inf]
-        if unreal:
-            problems.add(mark, f"{unreal[0]} is {given[unreal[0]]}; a time is more than 0")
-            continue
+        wrong = [*_wrong_params(given), *_wrong_times(given)]
         if not given.get("dtype") and not given.get("phase"):
-            problems.add(mark, "dtype is missing: in which format an operator was measured, as bf16 or fp32")
+            wrong.append("dtype is missing: in which format an operator was measured, as bf16 or fp32")
+        for message in wrong:
+            problems.add(mark, message)
+        if wrong:
             continue
+        params = json.loads(given["params"])
+        median, least = float(given["t_med_us"]), float(given["t_min_us"])
+        late = float(given.get("t_p90_us") or least)
         yield Row(
             given["suite"],
             given["name"],
@@ -92,6 +85,32 @@ def _rows(lines: Iterator[tuple[int, dict[str, str]]], path: Path, problems: Pro
             given.get("phase", ""),
             late > UNSTEADY * least,
         )
+
+
+def _wrong_params(given: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the sizes of a line."""
+    said = given.get("params") or ""
+    try:
+        params = json.loads(said)
+    except ValueError:
+        params = None
+    if not isinstance(params, dict):
+        yield f'params wants a JSON object, as {{"m": 64, "n": 64}}, not {shown(said)}'
+
+
+def _wrong_times(given: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the times of a line; those that nine of ten are below may be left out."""
+    for name in ("t_med_us", "t_min_us", "t_p90_us"):
+        said = given.get(name) or ""
+        if name == "t_p90_us" and not said:
+            continue
+        try:
+            time = float(said)
+        except ValueError:
+            yield f"{name} is {shown(said)}; it wants a number of microseconds"
+            continue
+        if not 0 < time < math.inf and name != "t_p90_us":
+            yield f"{name} is {said}; a time is more than 0"
 
 
 Made = TypeVar("Made")

@@ -178,3 +178,8 @@ def test_an_older_attention_brings_its_own_errors_and_nothing_else() -> None:
     assert found.times.residuals["attention"] == load_kernel_times("ampere").elsewhere["attention"]
     assert found.times.residuals["matmul"] == hopper.times.residuals["matmul"]
     assert chip_kernels(load_chip("tpu_v3", set={"calibration": {"measured": {"attention_like": "ampere"}}})) is None
+
+
+def test_no_chip_is_said_to_be_like_itself() -> None:
+    result = simulate(parse_graph(MATMUL, SIZES), System(load_chip("tpu_v5p")), MEASURED)
+    assert said(result) == ["kernels of tpu_v5p by its data sheet, few of them measured"]
