@@ -28,7 +28,8 @@ from simulator.collectives.transfer import Message, Transfer
 from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.engine.causes import RESOURCE_CAUSES, resource_cause
 from simulator.engine.engine import Engine, Order
-from simulator.engine.program import PS_PER_S, Program, Queue, Resource, Shape
+from simulator.engine.program import Program, Queue, Resource
+from simulator.engine.shape import PS_PER_S, Shape
 from simulator.graph.dtypes import DTYPE_BYTES, check_dtype, usable_dtype
 from simulator.graph.items import MEMORIES, Dim, Items, Op, Repeat, Round, Tensor
 from simulator.graph.op_graph import FuseRule, OpGraph

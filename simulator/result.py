@@ -16,7 +16,7 @@ from hw import Dimension
 from hw.input import notebook_html, show
 from hw.rows import array_of, largest
 from simulator.engine.bounds import dependency_bound_s, eta, in_order, lower_bound_s, upper_bound_s
-from simulator.engine.program import PS_PER_S
+from simulator.engine.shape import PS_PER_S
 from simulator.lowering.plan import Plan
 
 

@@ -32,7 +32,7 @@ from hw.input import Dimension, chips_named, few, show, unknown
 from simulator.engine.clock import Clock
 from simulator.engine.engine import Engine
 from simulator.engine.fluid_pool import Use
-from simulator.engine.program import PS_PER_S, alone_time, to_ps
+from simulator.engine.shape import PS_PER_S, alone_time, to_ps
 from simulator.engine.together import run_together
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.lowering import lower

@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from hw.rows import array_of, batch_of, largest
-from simulator.engine.program import PS_PER_S, Program
+from simulator.engine.program import Program
+from simulator.engine.shape import PS_PER_S
 from simulator.engine.stretches import stretches_of
 
 

@@ -20,7 +20,8 @@ from hw.rows import Memo, largest, smallest
 from simulator.engine.causes import UNITS
 from simulator.engine.fluid_pool import Flow, Pool, Use
 from simulator.engine.held import TICK, Held, ceiling
-from simulator.engine.program import Program, Shape
+from simulator.engine.program import Program
+from simulator.engine.shape import Shape
 
 
 class _Holder:

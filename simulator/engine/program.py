@@ -8,7 +8,6 @@ Tasks that ask the same share one `Shape`. Times are picoseconds: fixed times wh
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
@@ -19,11 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from hw.rows import Memo, batch_of, largest
-from simulator.engine.held import Held
-
-PS_PER_S = 1e12
-"""Picoseconds in a second."""
+from hw.rows import Memo, batch_of
+from simulator.engine.shape import Shape
 
 ADDED = 1e-9
 """Relative slack in sums of loads, far above float noise and far below anything that matters."""
@@ -32,11 +28,6 @@ _INT64 = 2.0**62
 
 _NOBODY: list[int] = []
 """Who waits for a task for which nobody waits so far: one list for all of them, which stays empty."""
-
-
-def to_ps(seconds: float) -> int:
-    """Seconds as whole picoseconds; a time above 0 is at least 1 ps."""
-    return max(1, round(seconds * PS_PER_S)) if seconds > 0 else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,86 +47,6 @@ class Queue:
     chip: int
     name: str
     inner: bool = False
-
-
-Stage = Sequence[tuple[int, float]]
-"""Resources that work side by side on one tile, with the ps that each would need alone for the whole task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a task asks. `demands` holds (resource, ps that the resource alone would need); `weight` in bytes.
-
-    The stages of a task are what its tiles pass through one after the other: each resource of a chip is one; in a
-    collective the like resources of all its chips are one stage, and so are all its wires. `stage_ps` has their times.
-    `serial_ps`: the stages one after the other, with all that the groups of one op ask side by side of what they share.
-    `early_ps`: a message's latency, spent before its turn comes. `opens`: the task lets its messages carry it out; the
-    shape then says what they do together. `held`: the units of its chip that it holds while it works, where others may
-    want them.
-    """
-
-    fixed_ps: int
-    demands: tuple[tuple[int, float], ...]
-    stage_ps: tuple[float, ...]
-    alone_ps: float
-    weight: float
-    serial_ps: float = 0.0
-    early_ps: int = 0
-    opens: bool = False
-    held: Held | None = None
-
-    @classmethod
-    def of(cls, fixed_ps: int, stages: Iterable[Stage], steps: float, weight: float) -> Shape:
-        """The shape of a task that pipelines its stages over `steps` tiles (`math.inf`: perfect overlap)."""
-        return cls.lasting(
-            fixed_ps, [(stage, largest((t for _, t in stage), default=0.0)) for stage in stages], steps, weight
-        )
-
-    @classmethod
-    def lasting(cls, fixed_ps: int, stages: Iterable[tuple[Stage, float]], steps: float, weight: float) -> Shape:
-        """The same with the time that each stage takes alone: more than its demands where a transfer has phases, less
-        where a demand stands for several alike tasks."""
-        used = [(stage, time) for stage, time in stages if time > 0.0]
-        total: dict[int, float] = {}
-        for stage, _ in used:
-            for resource, time in stage:
-                if time > 0.0:
-                    total[resource] = total.get(resource, 0.0) + time
-        times = tuple(time for _, time in used)
-        return cls(
-            fixed_ps,
-            tuple(sorted(total.items())),
-            times,
-            alone_time(times, steps),
-            weight if weight > 0 else 1.0,
-            serial_time(used),
-        )
-
-    @property
-    def cap(self) -> float:
-        """Highest progress per ps."""
-        return 1.0 / self.alone_ps
-
-    @property
-    def ideal_ps(self) -> float:
-        """Its time with perfect overlap inside: fixed time and the slowest stage. Of one that opens, what keeps its busiest
-        resource busy: its messages may hide their latency behind each other's bytes, and the phases of the closed form."""
-        if self.opens:
-            return largest((time for _, time in self.demands), default=0.0)
-        return self.fixed_ps + largest(self.stage_ps, default=0.0)
-
-
-def serial_time(stages: Iterable[tuple[Stage, float]]) -> float:
-    """All stages one after the other; what several alike tasks ask of one resource can be more than the time of one."""
-    return sum(largest([time, *(here for _, here in stage)]) for stage, time in stages)
-
-
-def alone_time(times: Sequence[float], steps: float) -> float:
-    """T = max + (sum - max) / k: a pipeline of k tiles over its stages. k = 1 the sum, k = inf the max."""
-    if not times:
-        return 0.0
-    longest: float = largest(times)
-    return longest if steps == math.inf else longest + (sum(times) - longest) / steps
 
 
 @dataclass(frozen=True, slots=True)

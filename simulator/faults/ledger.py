@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.engine.program import PS_PER_S
+from simulator.engine.shape import PS_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

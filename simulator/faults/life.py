@@ -28,7 +28,7 @@ from simpy.exceptions import Interrupt
 
 from hw import RunError
 from simulator.engine.clock import Clock
-from simulator.engine.program import PS_PER_S
+from simulator.engine.shape import PS_PER_S
 from simulator.faults.job import Job
 from simulator.faults.ledger import Ledger, Life, Stretch
 from simulator.faults.machines import Machines

@@ -21,7 +21,7 @@ from simpy.events import Event
 
 from hw import RunError
 from simulator.engine.clock import Clock
-from simulator.engine.program import PS_PER_S
+from simulator.engine.shape import PS_PER_S
 from simulator.faults.failures import exponential
 from simulator.faults.job import Away, Failures, Job, Slowdown, Strike
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from simulator.engine.program import PS_PER_S
+from simulator.engine.shape import PS_PER_S
 from simulator.faults.job import Job
 from simulator.faults.ledger import Ledger, Life
 from simulator.faults.machines import draws_of, most_time

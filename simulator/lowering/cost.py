@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hw import System
 from simulator.collectives.traffic import Traffic
-from simulator.engine.program import alone_time
+from simulator.engine.shape import alone_time
 from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.efficiency import launch_of

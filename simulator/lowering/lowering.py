@@ -15,7 +15,7 @@ from functools import cache, partial
 
 from hw import RunError, SpecError, System
 from simulator.engine.engine import Engine
-from simulator.engine.program import PS_PER_S
+from simulator.engine.shape import PS_PER_S
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.cost import Cost
 from simulator.lowering.fabric import Basis

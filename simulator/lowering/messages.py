@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from hw.rows import largest, largest_quotient
 from simulator.collectives.traffic import Joined, Step, Traffic
-from simulator.engine.program import Program, Shape
+from simulator.engine.program import Program
+from simulator.engine.shape import Shape
 from simulator.lowering.folding import Folding
 from simulator.lowering.plan import PlannedKernel
 

@@ -16,7 +16,7 @@ from hw.rows import Memo, largest, smallest
 from simulator.collectives.traffic import Joined
 from simulator.engine.causes import UNITS
 from simulator.engine.held import Held
-from simulator.engine.program import PS_PER_S, Shape, Stage, serial_time, to_ps
+from simulator.engine.shape import PS_PER_S, Shape, Stage, serial_time, to_ps
 from simulator.lowering.efficiency import efficiency_of
 from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FAR

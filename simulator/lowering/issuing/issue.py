@@ -15,7 +15,8 @@ import numpy as np
 from hw import Dimension, RunError
 from hw.input import show
 from hw.rows import equal_lines
-from simulator.engine.program import Queue, Shape, Tasks
+from simulator.engine.program import Queue, Tasks
+from simulator.engine.shape import Shape
 from simulator.lowering.fabric import Fabric
 from simulator.lowering.issuing.issued import Group, Issued
 from simulator.lowering.issuing.waits import Waits, waits_of

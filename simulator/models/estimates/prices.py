@@ -17,7 +17,7 @@ import numpy as np
 from hw import System
 from simulator.collectives.traffic import Joined
 from simulator.collectives.transfer import Transfer
-from simulator.engine.program import alone_time
+from simulator.engine.shape import alone_time
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.efficiency import efficiency_of
 from simulator.lowering.network import Network, part_of
