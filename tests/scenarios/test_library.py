@@ -6,6 +6,7 @@ Each scenario is read and run once, for all tests of it. What counts as a stated
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -22,6 +23,7 @@ from hw.input import read_document
 from hw.systems import system_document
 from scenarios import Outcome, library_names, load_scenario, run
 from scenarios.language.value_text import as_number
+from tests.support.cases import overlapse
 from tests.support.library_numbers import figures, stated
 
 NAMES = sorted(library_names())
@@ -62,6 +64,17 @@ class Shipped:
 def shipped(request: pytest.FixtureRequest) -> Shipped:
     """All tests of one scenario come one after the other, so that it is read and run once."""
     return Shipped(request.param)
+
+
+@pytest.fixture(scope="module")
+def listed() -> Mapping[str, str]:
+    """What the command that lists the library says of each scenario."""
+    rows = json.loads(overlapse("library", "--json").stdout)["scenarios"]
+    return {row["name"]: row["about"] for row in rows}
+
+
+def test_the_library_lists_what_it_is_about(shipped: Shipped, listed: Mapping[str, str]) -> None:
+    assert listed[f"library:{shipped.name}"] == " ".join(shipped.outcome.scenario.about.split())
 
 
 def test_it_is_read_on_one_screen(shipped: Shipped) -> None:

@@ -27,6 +27,12 @@ def written(folder: Path, calibration: str) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `explain` says of the measured run."""
+    return " ".join(overlapse("explain", written(tmp_path_factory.mktemp("step"), "measured")).stdout.split())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("dispatch", ["graph", "eager"])
 def test_the_screen_says_so_and_still_fits(tmp_path: Path, dispatch: str) -> None:
@@ -52,21 +58,20 @@ def test_json_has_the_shares_of_a_measured_run_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_reasons_and_report_say_so(tmp_path: Path) -> None:
-    path = written(tmp_path, "measured")
-    assert "What it rests on, of tasks' time: measured" in " ".join(overlapse("explain", path).stdout.split())
-    assert "What it rests on" in run(path).report()
+def test_reasons_and_report_say_so(tmp_path: Path, explained: str) -> None:
+    assert "What it rests on, of tasks' time: measured" in explained
+    assert "What it rests on" in run(written(tmp_path, "measured")).report()
 
 
 @pytest.mark.long
-def test_how_sure_it_is_stands_beside_the_time(tmp_path: Path) -> None:
+def test_how_sure_it_is_stands_beside_the_time(tmp_path: Path, explained: str) -> None:
     path = written(tmp_path, "measured")
     told = run(path).as_json()
     low, high = told["interval"]["low"], told["interval"]["high"]
     assert low < told["time"] < high
     within = f"± {100 * (high - low) / (high + low):.2g} %"
     assert within in next(line for line in overlapse("run", path).stdout.splitlines() if line.startswith("time"))
-    assert "How sure it is" in overlapse("explain", path).stdout
+    assert "How sure it is" in explained
     by_data_sheet = written(tmp_path, "spec")
     assert "±" not in overlapse("run", by_data_sheet).stdout
     assert "interval" not in run(by_data_sheet).as_json()
