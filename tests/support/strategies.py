@@ -33,6 +33,7 @@ from simulator import (
     parse_graph,
     simulate,
 )
+from tests.support.drawing import among, between
 
 Found = TypeVar("Found")
 
@@ -240,13 +241,13 @@ def chains(draw: st.DrawFn) -> list[str]:
         return name if lines and name in typed else f"{name}:bf16[{shapes[name]}]"
 
     typed: set[str] = set()
-    for at in range(draw(st.integers(1, 7))):
-        source = draw(st.sampled_from(sorted(shapes)))
+    for at in range(draw(between(1, 7))):
+        source = draw(among(sorted(shapes)))
         rows, columns = shapes[source].split(",")
         out = f"t{at}"
-        step = draw(st.sampled_from(("unary", "unary", "add", "where", "matmul")))
+        step = draw(among(("unary", "unary", "add", "where", "matmul")))
         if step == "matmul":
-            wide = draw(st.sampled_from([dim for dim in CHAIN_DIMS if dim not in (rows, columns)]))
+            wide = draw(among([dim for dim in CHAIN_DIMS if dim not in (rows, columns)]))
             shape, line = f"{rows},{wide}", f"matmul({ref(source)}, w{at}:bf16[{columns},{wide}])"
         elif step in ("add", "where"):
             alike = sorted(name for name in shapes if shapes[name] == shapes[source])
@@ -257,7 +258,7 @@ def chains(draw: st.DrawFn) -> list[str]:
             texts = [ref(name) if name not in inputs[:place] else name for place, name in enumerate(inputs)]
             shape, line = shapes[source], f"{step}({', '.join(texts)})"
         else:
-            shape, line = shapes[source], draw(st.sampled_from(_UNARY)).format(ref(source))
+            shape, line = shapes[source], draw(among(_UNARY)).format(ref(source))
         typed.update((source, out))
         shapes[out] = shape
         lines.append(f"{out}:bf16[{shape}] = {line}")

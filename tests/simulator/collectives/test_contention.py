@@ -22,6 +22,7 @@ from hw import Chip, RunError, System
 from simulator import OpGraph, Program, Result, RunOptions, Simulation, parse_graph, simulate
 from simulator.collectives import rounds
 from tests.support import oracle
+from tests.support.drawing import among, between, shuffled
 from tests.support.oracle import OracleTask
 from tests.support.strategies import chip_with, many, show_error
 
@@ -162,6 +163,7 @@ WIRINGS: list[tuple[str, dict[str, int]]] = [
     ("torus(2,3)", {"X": 2, "Y": 3}), ("torus(4,2)", {"X": 4, "Y": 2}), ("grid(2,3)", {"X": 2, "Y": 3}),
     ("switch(4)", {"X": 4}), ("switch(6)", {"X": 2, "Y": 3}),
 ]  # fmt: skip
+ANY_WIRING = st.sampled_from(WIRINGS)
 COLLECTIVES = {
     "all_gather": "{y}:bf16[E,F] = all_gather({x}:bf16[E_{o},F], over={o}{more})",
     "reduce_scatter": "{y}:bf16[E_{o},F] = reduce_scatter({x}:bf16[E,F]{{U_{o}}}, over={o}{more})",
@@ -176,37 +178,37 @@ COLLECTIVES = {
 @st.composite
 def traffics(draw: st.DrawFn, networks: Sequence[str]) -> tuple[System, OpGraph, RunOptions]:
     """A few collectives and transfers in a few queues, some after others; a recv may come some lines after its send."""
-    topology, mesh = draw(st.sampled_from(WIRINGS))
-    alpha = draw(st.sampled_from([0.0, 1e-6, 3e-7]))
+    topology, mesh = draw(ANY_WIRING)
+    alpha = draw(among([0.0, 1e-6, 3e-7]))
     system = many(topology, mesh, gpu(alpha) if "switch" in topology else tpu(alpha))
     lines: list[str] = []
     names: list[str] = []
     open_recvs: list[str] = []
 
     def more() -> str:
-        queue = draw(st.sampled_from(["", ", queue=a", ", queue=b", ", queue=c"]))
-        after = draw(st.sampled_from(names)) if names and draw(st.integers(0, 2)) == 0 else ""
+        queue = draw(among(["", ", queue=a", ", queue=b", ", queue=c"]))
+        after = draw(among(names)) if names and draw(between(0, 2)) == 0 else ""
         return queue + (f", after=[{after}]" if after else "")
 
-    for at in range(draw(st.integers(2, 6))):
-        for _ in range(draw(st.integers(0, len(open_recvs)))):
+    for at in range(draw(between(2, 6))):
+        for _ in range(draw(between(0, len(open_recvs)))):
             lines.append(open_recvs.pop(0))
         if draw(st.booleans()):
-            source, target = draw(st.permutations(range(system.size)))[:2]
-            size = draw(st.sampled_from([30_000, 100_000, 300_000]))
+            source, target = draw(shuffled(range(system.size)))[:2]
+            size = draw(among([30_000, 100_000, 300_000]))
             lines.append(f"s{at}:bf16[{size}] = send(x{at}:bf16[{size}], from={source}, to={target}{more()})")
             names.append(f"s{at}")
             open_recvs.append(f"r{at}:bf16[{size}] = recv(from={source}, to={target}{more()})")
         else:
-            over = draw(st.sampled_from([*mesh, "".join(mesh)]))
-            options = more() + draw(st.sampled_from(["", "", ", chunks=2"]))
-            line = COLLECTIVES[draw(st.sampled_from(sorted(COLLECTIVES)))]
+            over = draw(among([*mesh, "".join(mesh)]))
+            options = more() + draw(among(["", "", ", chunks=2"]))
+            line = COLLECTIVES[draw(among(sorted(COLLECTIVES)))]
             lines.append(line.format(y=f"y{at}", x=f"x{at}", o=over, more=options))
             names.append(f"y{at}")
     lines += open_recvs
-    network: Any = draw(st.sampled_from(networks))
+    network: Any = draw(among(networks))
     run = RunOptions(overlap="full", network=network, fold=False)
-    return system, graph_of(lines, E=120, F=240 * draw(st.sampled_from([1, 4]))), run
+    return system, graph_of(lines, E=120, F=240 * draw(among([1, 4]))), run
 
 
 def for_the_oracle(program: Program) -> tuple[list[OracleTask], list[Fraction]]:

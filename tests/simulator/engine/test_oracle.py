@@ -8,6 +8,7 @@ Source: the bottleneck condition is in Bertsekas and Gallager, "Data Networks", 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.drawing import among, between
 from tests.support.oracle import OracleTask, Order, Piece, Schedule, fair_rates, simulate, time_alone
 
 F = Fraction
@@ -239,8 +241,20 @@ class Case:
     order: Order
 
 
+@cache
 def fractions(least: int = 0) -> st.SearchStrategy[F]:
     return st.builds(F, st.integers(least, 6), st.integers(1, 3))
+
+
+@cache
+def some(below: int, most: int) -> st.SearchStrategy[set[int]]:
+    return st.sets(st.integers(0, below - 1), max_size=most)
+
+
+FIXED, WEIGHTS = st.just(F(0)) | fractions(), st.just(F(1)) | fractions(1)
+AMOUNTS = st.dictionaries(st.integers(0, 2), fractions(), max_size=3)
+TILES = st.none() | st.integers(1, 3)
+CAPACITIES = st.lists(fractions(1), min_size=3, max_size=3)
 
 
 @st.composite
@@ -248,18 +262,17 @@ def cases(draw: st.DrawFn) -> Case:
     """Up to 7 tasks on 3 queues and 3 resources; deps point backwards, so none of them can deadlock."""
     tasks = [
         OracleTask(
-            queues=tuple(draw(st.sets(st.integers(0, 2), max_size=3))),
-            deps=tuple(draw(st.sets(st.integers(0, i - 1), max_size=2))) if i else (),
-            fixed=draw(st.just(F(0)) | fractions()),
-            amounts=draw(st.dictionaries(st.integers(0, 2), fractions(), max_size=3)),
-            tiles=draw(st.none() | st.integers(1, 3)),
-            weight=draw(st.just(F(1)) | fractions(1)),
-            priority=draw(st.integers(0, 2)),
+            queues=tuple(draw(some(3, 3))),
+            deps=tuple(draw(some(i, 2))) if i else (),
+            fixed=draw(FIXED),
+            amounts=draw(AMOUNTS),
+            tiles=draw(TILES),
+            weight=draw(WEIGHTS),
+            priority=draw(between(0, 2)),
         )
-        for i in range(draw(st.integers(1, 7)))
+        for i in range(draw(between(1, 7)))
     ]
-    capacities = draw(st.lists(fractions(1), min_size=3, max_size=3))
-    return Case(tasks=tasks, capacities=capacities, order=draw(st.sampled_from(ORDERS)))
+    return Case(tasks=tasks, capacities=draw(CAPACITIES), order=draw(among(ORDERS)))
 
 
 def run(case: Case) -> tuple[Schedule, list[F], list[F]]:
