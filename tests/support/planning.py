@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hw import Mesh, Problems, System, load_chip
-from simulator import Op, OpGraph, Sharding, bind, bind_op, check_graph, parse_graph, plan_sharding, print_items
+from simulator import Kernel, Op, OpGraph, Sharding, bind, bind_op, check_graph, parse_graph, plan_sharding, print_items
 from tests.support.strategies import many
 
 DIMS = {"B": 64, "D": 128, "F": 256, "H": 32, "T": 16, "S": 16, "K": 64, "V": 1024, "P": 10}
+SMALL_DIMS = {"B": 8, "H": 32, "K": 8, "S": 64, "T": 64, "D": 16, "E": 16, "N": 8, "C": 16, "O": 32, "F": 64, "V": 1024}
 XY = many("switch(8)", {"X": 2, "Y": 4}, "h100_sxm")
 MODES: tuple[Sharding, ...] = ("canonical", "auto")
 
@@ -77,3 +78,24 @@ def problems_of(*lines: str, sharding: str = "canonical", uneven: Any = "refuse"
     graph = parse_graph(lines, DIMS)
     check_graph(OpGraph(graph.dims, graph.items, uneven=uneven), XY, problems, sharding=sharding)
     return [str(problem) for problem in problems.found]
+
+
+# What a chip reads of the tensors of one op on a mesh, whatever is inserted before it
+
+
+def kernels(
+    line: str, mesh: Mapping[str, int], mode: str = "canonical", dims: Mapping[str, int] = SMALL_DIMS
+) -> list[Kernel]:
+    """The kernels of one op on a mesh, with whatever is inserted."""
+    system, graph = system_of(mesh), parse_graph([line], dims)
+    return bind(plan_sharding(graph, system, mode, bytes_cost(graph, system)), system)  # type: ignore[arg-type]
+
+
+def blocks(size: int, parts: int) -> Iterator[range]:
+    """A dim in equal parts."""
+    yield from (range(at * size // parts, (at + 1) * size // parts) for at in range(parts))
+
+
+def read_of(kernel: Kernel, tensor: str) -> float:
+    """Bytes that a kernel reads of a tensor."""
+    return sum(access.nbytes for access in kernel.reads if access.tensor == tensor)

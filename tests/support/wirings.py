@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from hw import Chip, Mesh, System, Topology, parse_topology
 from simulator import ALGORITHMS, OpGraph, Result, RunOptions, parse_graph, simulate
+from tests.support.drawing import among, between, shuffled, unlike
 from tests.support.strategies import chip_with, faster
 
 DIMS = {"E": 5040, "F": 2520}
@@ -74,9 +75,9 @@ def _text(kind: str, *sizes: Any, **options: Any) -> str:
 @st.composite
 def lattices(draw: st.DrawFn) -> Wired:
     """Rings, lines, tori, grids, and tori of which some axes do not wrap."""
-    sizes = draw(st.sampled_from([(2,), (3,), (5,), (8,), (2, 2), (2, 3), (4, 2), (3, 3), (4, 3), (2, 2, 3)]))
+    sizes = draw(among([(2,), (3,), (5,), (8,), (2, 2), (2, 3), (4, 2), (3, 3), (4, 3), (2, 2, 3)]))
     if len(sizes) == 1:
-        return Wired(_text(draw(st.sampled_from(["ring", "line"])), *sizes), sizes)
+        return Wired(_text(draw(among(["ring", "line"])), *sizes), sizes)
     wraps = draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes)))
     wrap = f"[{','.join('yes' if each else 'no' for each in wraps)}]"
     return Wired(_text("torus", *sizes, wrap=wrap), sizes)
@@ -85,16 +86,16 @@ def lattices(draw: st.DrawFn) -> Wired:
 @st.composite
 def trees(draw: st.DrawFn) -> Wired:
     """Fat trees, thin or not, with a last leaf that may be short, and one spine or several."""
-    size, leaf = draw(st.sampled_from([3, 4, 5, 6, 7, 8, 9, 10, 12])), draw(st.integers(2, 5))
-    thin, spines = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([0, 2, 3]))
+    size, leaf = draw(among([3, 4, 5, 6, 7, 8, 9, 10, 12])), draw(between(2, 5))
+    thin, spines = draw(among([1, 2, 4])), draw(among([0, 2, 3]))
     return Wired(_text("fat_tree", size, leaf=leaf, oversubscription=thin, spines=spines), (size,))
 
 
 @st.composite
 def levels(draw: st.DrawFn) -> Wired:
     """Nodes on a switch or a tree of NICs, one a chip or shared, with rails or without."""
-    inner, outer = draw(st.integers(2, 4)), draw(st.integers(2, 3))
-    node = draw(st.sampled_from(["switch", "ring", "full", "line"]))
+    inner, outer = draw(between(2, 4)), draw(between(2, 3))
+    node = draw(among(["switch", "ring", "full", "line"]))
     above = draw(
         st.sampled_from(
             [
@@ -113,9 +114,9 @@ def levels(draw: st.DrawFn) -> Wired:
 @st.composite
 def graphs_of_chips(draw: st.DrawFn) -> Wired:
     """Connected networkx graphs: a tree through all chips and more links, of two widths; or a ring that leads one way."""
-    size = draw(st.integers(3, 7))
-    names = draw(st.permutations(range(size)))
-    if draw(st.integers(0, 3)) == 0:
+    size = draw(between(3, 7))
+    names = draw(shuffled(range(size)))
+    if draw(between(0, 3)) == 0:
         one_way = nx.DiGraph()
         for at in range(size):
             one_way.add_edge(names[at], names[(at + 1) % size], bandwidth=50e9)
@@ -124,9 +125,9 @@ def graphs_of_chips(draw: st.DrawFn) -> Wired:
     graph.add_nodes_from(range(size))
     widths = st.sampled_from([50e9, 50e9, 100e9])
     for at in range(1, size):
-        graph.add_edge(names[at], names[draw(st.integers(0, at - 1))], bandwidth=draw(widths))
-    for _ in range(draw(st.integers(0, size))):
-        here, there = draw(st.lists(st.integers(0, size - 1), min_size=2, max_size=2, unique=True))
+        graph.add_edge(names[at], names[draw(between(0, at - 1))], bandwidth=draw(widths))
+    for _ in range(draw(between(0, size))):
+        here, there = draw(unlike(0, size - 1, 2, 2))
         graph.add_edge(here, there, bandwidth=draw(widths))
     return Wired(graph, (size,))
 
@@ -149,15 +150,18 @@ ANY = st.one_of(
 def wirings(draw: st.DrawFn, groups: bool = False) -> Wired:
     """Any of them; with `groups` some of the chips may have a name together."""
     wired: Wired = draw(ANY)
-    if not groups or draw(st.integers(0, 2)):
+    if not groups or draw(between(0, 2)):
         return wired
     size = math.prod(wired.sizes)
-    chips = draw(st.permutations(range(size)))
-    cut = draw(st.integers(2, min(size, 10)))
+    chips = draw(shuffled(range(size)))
+    cut = draw(between(2, min(size, 10)))
     named = {"A": tuple(chips[:cut])}
     if size - cut > 1:
         named["B"] = tuple(chips[cut:])
     return Wired(wired.written, wired.sizes, named)
+
+
+_WIRINGS = (wirings(), wirings(groups=True))
 
 
 KINDS = {
@@ -204,16 +208,16 @@ class Case:
 @st.composite
 def _more(draw: st.DrawFn, before: Sequence[str]) -> str:
     """Where and when an op is issued, and in how many pieces."""
-    words = draw(st.sampled_from(["", "", ", chunks=2", ", chunks=3", ", priority=1"]))
-    words += draw(st.sampled_from(["", "", ", queue=side", ", queue=third"]))
-    if before and draw(st.integers(0, 2)) == 0:
-        words += f", after=[{draw(st.sampled_from(before))}]"
+    words = draw(among(["", "", ", chunks=2", ", chunks=3", ", priority=1"]))
+    words += draw(among(["", "", ", queue=side", ", queue=third"]))
+    if before and draw(between(0, 2)) == 0:
+        words += f", after=[{draw(among(before))}]"
     return words
 
 
 @st.composite
 def _transfer(draw: st.DrawFn, at: int, size: int, more: str) -> list[str]:
-    source, target = draw(st.lists(st.integers(0, size - 1), min_size=2, max_size=2, unique=True))
+    source, target = draw(unlike(0, size - 1, 2, 2))
     ends = f"from={source}, to={target}"
     return [f"y{at}:bf16[E,77] = send(x{at}:bf16[E,77], {ends}{more})", f"r{at}:bf16[E,77] = recv({ends}{more})"]
 
@@ -223,32 +227,32 @@ def cases(
     draw: st.DrawFn, transfers: bool = True, groups: bool = True, most: int = 5, networks: Sequence[str] = ("task",)
 ) -> Case:
     """A program of a few ops in a few queues on any wiring: kernels and collectives; with `transfers` also sends."""
-    wired = draw(wirings(groups))
+    wired = draw(_WIRINGS[groups])
     size = math.prod(wired.sizes)
     over = [*wired.axes, *wired.groups, *([wired.axes] if len(wired.axes) > 1 else [])]
     lines: list[str] = []
     names: list[str] = []
-    for at in range(draw(st.integers(1, most))):
+    for at in range(draw(between(1, most))):
         more = draw(_more(names))
-        sort = draw(st.sampled_from(["kernel", "collective", "collective", "pair" if transfers else "kernel"]))
+        sort = draw(among(["kernel", "collective", "collective", "pair" if transfers else "kernel"]))
         if sort == "pair":
             lines += draw(_transfer(at, size, more.replace(", chunks=2", "").replace(", chunks=3", "")))
         else:
             menu = KERNELS if sort == "kernel" else tuple(KINDS.values())
-            axis = draw(st.sampled_from(over))
-            lines.append(draw(st.sampled_from(menu)).format(at=at, o=axis, more=more))
+            axis = draw(among(over))
+            lines.append(draw(among(menu)).format(at=at, o=axis, more=more))
         names.append(f"y{at}")
     options = {
-        "overlap": draw(st.sampled_from(["full", "none", "auto"])),
-        "order": draw(st.sampled_from(["program", "ready"])),
-        "collectives": draw(st.sampled_from(ALGORITHM_NAMES)),
-        "routing": draw(st.sampled_from(["split", "single", "minimal", "ecmp"])),
-        "network": draw(st.sampled_from(networks)),
-        "launch_s": draw(st.sampled_from([0.0, 1e-6])),
-        "spread": draw(st.sampled_from([0.0, 0.0, 0.03])),
+        "overlap": draw(among(["full", "none", "auto"])),
+        "order": draw(among(["program", "ready"])),
+        "collectives": draw(among(ALGORITHM_NAMES)),
+        "routing": draw(among(["split", "single", "minimal", "ecmp"])),
+        "network": draw(among(networks)),
+        "launch_s": draw(among([0.0, 1e-6])),
+        "spread": draw(among([0.0, 0.0, 0.03])),
         "sharding": "written",
     }
-    return Case(wired, draw(st.sampled_from(ALPHAS)), tuple(lines), options)
+    return Case(wired, draw(among(ALPHAS)), tuple(lines), options)
 
 
 def slack_s(result: Result) -> float:

@@ -15,6 +15,7 @@ from hw import System
 from simulator import (
     RunOptions,
 )
+from tests.support.drawing import among, between, unlike
 from tests.support.folding import DIMS, LAWS, assert_same, axes_of, both, system
 from tests.support.strategies import chip_with, run
 
@@ -35,15 +36,15 @@ NARROW = chip_with("h100_sxm", {**PORTS, "links.nvlink.bandwidth": "20 GB/s"})
 @st.composite
 def systems(draw: st.DrawFn) -> System:
     """Alike chips, halves, alternating ones, or any mix of three kinds."""
-    levels = draw(st.integers(0, 4)) == 0
+    levels = draw(between(0, 4)) == 0
     wiring, sizes = draw(st.sampled_from(WIRED))
     text: str | list[str] = f"{wiring} over nvlink"
     if levels:
-        count = draw(st.integers(2, 3))
+        count = draw(between(2, 3))
         text, sizes = [str(text), f"switch({count}) over infiniband"], (*sizes, count)
     mesh = dict(zip("XYZW", sizes, strict=False))
     size = math.prod(sizes)
-    pattern = draw(st.sampled_from(["alike", "halves", "alternating", "straggler", "any"]))
+    pattern = draw(among(["alike", "halves", "alternating", "straggler", "any"]))
     other = draw(st.sampled_from([LESS, NARROW]))
     if pattern == "alike":
         return system(text, mesh, FAST)
@@ -52,7 +53,7 @@ def systems(draw: st.DrawFn) -> System:
     if pattern == "alternating":
         return system(text, mesh, [FAST, other], size)
     if pattern == "straggler":
-        at = draw(st.integers(0, size - 1))
+        at = draw(between(0, size - 1))
         return system(text, mesh, [other if chip == at else FAST for chip in range(size)])
     return system(text, mesh, draw(st.lists(st.sampled_from([FAST, LESS, NARROW]), min_size=size, max_size=size)))
 
@@ -75,7 +76,7 @@ def drawn(draw: st.DrawFn, orders: Sequence[Any] = ("program",)) -> Drawn:  # no
 
     def tail() -> str:
         after = draw(st.lists(st.sampled_from(ended), max_size=2, unique=True)) if ended else []
-        return draw(st.sampled_from(queues)) + (f", after=[{', '.join(after)}]" if after else "")
+        return draw(among(queues)) + (f", after=[{', '.join(after)}]" if after else "")
 
     kinds = [
         "matmul",
@@ -89,19 +90,19 @@ def drawn(draw: st.DrawFn, orders: Sequence[Any] = ("program",)) -> Drawn:  # no
         "pair",
         "repeat",
     ]
-    for at in range(draw(st.integers(2, 7))):
-        kind = draw(st.sampled_from(kinds))
-        axes = draw(st.sampled_from(axes_choice))
-        rows_ = draw(st.sampled_from(["M", "N", "L"]))
+    for at in range(draw(between(2, 7))):
+        kind = draw(among(kinds))
+        axes = draw(among(axes_choice))
+        rows_ = draw(among(["M", "N", "L"]))
         name = f"t{at}"
         if kind == "matmul":
             lines.append(f"{name}:bf16[A,{rows_}] = matmul(x{at}:bf16[A,K], w{at}:bf16[K,{rows_}]{tail()})")
         elif kind == "vector":
             lines.append(
-                f"{name}:bf16[{rows_},77] = gelu(x{at}:bf16[{rows_},77], chunks={draw(st.integers(1, 3))}{tail()})"
+                f"{name}:bf16[{rows_},77] = gelu(x{at}:bf16[{rows_},77], chunks={draw(between(1, 3))}{tail()})"
             )
         elif kind == "layer":
-            chunks = draw(st.integers(1, 3))
+            chunks = draw(between(1, 3))
             lines.append(
                 f"m{at}:bf16[{rows_},B]{{U_{axes}}} = "
                 f"matmul(x{at}:bf16[{rows_},K_{axes}], w{at}:bf16[K_{axes},B], chunks={chunks})"
@@ -114,13 +115,13 @@ def drawn(draw: st.DrawFn, orders: Sequence[Any] = ("program",)) -> Drawn:  # no
         elif kind == "reduce_scatter":
             lines.append(f"{name}:bf16[K_{axes},8] = reduce_scatter(p{at}:bf16[K,8]{{U_{axes}}}, over={axes}{tail()})")
         elif kind == "permute":
-            shift = draw(st.integers(1, here.mesh.extent(axes) - 1))
+            shift = draw(between(1, here.mesh.extent(axes) - 1))
             lines.append(f"{name}:bf16[{rows_},9] = permute(p{at}:bf16[{rows_},9], over={axes}, shift={shift}{tail()})")
         elif kind == "some":
-            chips = draw(st.lists(st.integers(0, here.size - 1), min_size=1, max_size=3, unique=True))
+            chips = draw(unlike(0, here.size - 1, 1, 3))
             lines.append(f"{name}:bf16[{rows_},78] = relu(x{at}:bf16[{rows_},78], on={chips})")
         elif kind == "pair":
-            source, target = draw(st.lists(st.integers(0, here.size - 1), min_size=2, max_size=2, unique=True))
+            source, target = draw(unlike(0, here.size - 1, 2, 2))
             lines.append(f"{name}:bf16[{rows_},7] = send(x{at}:bf16[{rows_},7], from={source}, to={target})")
             lines.append(f"r{at}:bf16[{rows_},7] = recv(from={source}, to={target})")
             lines.append(f"u{at}:bf16[{rows_},7] = relu(r{at})")
@@ -129,16 +130,16 @@ def drawn(draw: st.DrawFn, orders: Sequence[Any] = ("program",)) -> Drawn:  # no
                 f"a{at}:bf16[{rows_},6] = softmax(c{at}:bf16[{rows_},6])",
                 f"b{at}:bf16[{rows_},6] = permute(a{at}, over={axes})",
             ]
-            lines.append({"repeat": draw(st.integers(1, 3)), "carry": {f"c{at}": f"b{at}"}, "ops": body})
+            lines.append({"repeat": draw(between(1, 3)), "carry": {f"c{at}": f"b{at}"}, "ops": body})
             continue
         if kind not in ("some", "pair"):
             ended.append(name)
     options = RunOptions(
-        overlap=draw(st.sampled_from(["full", "none", "auto"])),
-        order=draw(st.sampled_from(orders)),
-        routing=draw(st.sampled_from(["split", "single", "minimal", "ecmp"])),
-        network=draw(st.sampled_from(["task", "messages"])),
-        launch_s=draw(st.sampled_from([0.0, 1e-6])),
+        overlap=draw(among(["full", "none", "auto"])),
+        order=draw(among(orders)),
+        routing=draw(among(["split", "single", "minimal", "ecmp"])),
+        network=draw(among(["task", "messages"])),
+        launch_s=draw(among([0.0, 1e-6])),
         sharding="written",
     )
     return Drawn(here, lines, options)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from simulator import Engine, Program, Queue, Resource, Shape
 from simulator.engine import engine as engine_module
 from simulator.engine.trains import couplings as couplings_module
+from tests.support.drawing import among, between
 
 CHIPS = 2
 NAMES = ("compute", "network")
@@ -56,16 +57,16 @@ def chains(draw: st.DrawFn) -> Program:
     stand elsewhere in one of their queues."""
     program = empty()
     chains: list[list[int]] = [[] for _ in range(CHIPS)]
-    for _ in range(draw(st.integers(1, 4))):
-        chip = draw(st.integers(0, CHIPS - 1))
+    for _ in range(draw(between(1, 4))):
+        chip = draw(between(0, CHIPS - 1))
         chain = chains[chip]
-        for _ in range(draw(st.integers(3, 9))):
-            queue = CHIPS * chip + draw(st.sampled_from([0, 0, 1]))
-            chain.append(program.add((queue,), asks(program, (chip, draw(st.integers(1, 5)))), chain[-1:]))
+        for _ in range(draw(between(3, 9))):
+            queue = CHIPS * chip + draw(among([0, 0, 1]))
+            chain.append(program.add((queue,), asks(program, (chip, draw(between(1, 5)))), chain[-1:]))
             if draw(st.booleans()):
                 _pair(draw, program, chain, chip)
-        for _ in range(draw(st.integers(0, 3))):
-            _odd_one(draw, program, chains, draw(st.integers(0, CHIPS - 1)))
+        for _ in range(draw(between(0, 3))):
+            _odd_one(draw, program, chains, draw(between(0, CHIPS - 1)))
     return program
 
 
@@ -74,33 +75,31 @@ def _pair(draw: st.DrawFn, program: Program, chain: list[int], chip: int) -> Non
     before = chain[-1:]
     pair = []
     for queue in draw(st.permutations([0, 1])):
-        shape = asks(program, (chip, draw(st.integers(1, 5))), *draw(st.sampled_from([(), ((2, 1),)])))
-        if not draw(st.integers(0, 5)):
-            shape = asks(program, fixed=draw(st.integers(1, 5)))
+        shape = asks(program, (chip, draw(between(1, 5))), *draw(among([(), ((2, 1),)])))
+        if not draw(between(0, 5)):
+            shape = asks(program, fixed=draw(between(1, 5)))
         pair.append(program.add((CHIPS * chip + queue,), shape, before))
-    if not draw(st.integers(0, 4)):
-        chain.append(program.add((CHIPS * chip + draw(st.integers(0, 1)),), asks(program, (chip, 1)), [pair[0]]))
+    if not draw(between(0, 4)):
+        chain.append(program.add((CHIPS * chip + draw(between(0, 1)),), asks(program, (chip, 1)), [pair[0]]))
     chain += pair
-    behind = program.add(
-        (CHIPS * chip + draw(st.integers(0, 1)),), asks(program, (chip, draw(st.integers(1, 5)))), pair
-    )
+    behind = program.add((CHIPS * chip + draw(between(0, 1)),), asks(program, (chip, draw(between(1, 5)))), pair)
     chain.append(behind)
 
 
 def _odd_one(draw: st.DrawFn, program: Program, chains: list[list[int]], chip: int) -> None:
-    queue = CHIPS * chip + draw(st.integers(0, 1))
-    beside = draw(st.sampled_from([(), (), ((2, 3),), ((1 - chip, 2),)]))
-    shape = asks(program, (chip, draw(st.integers(0, 5))), *beside, fixed=draw(st.sampled_from([0, 0, 0, 2, 7])))
+    queue = CHIPS * chip + draw(between(0, 1))
+    beside = draw(among([(), (), ((2, 3),), ((1 - chip, 2),)]))
+    shape = asks(program, (chip, draw(between(0, 5))), *beside, fixed=draw(among([0, 0, 0, 2, 7])))
     waited = [chain for chain in chains if chain if draw(st.booleans())]
-    after = {draw(st.sampled_from(chain)) for chain in waited}
+    after = {draw(among(chain)) for chain in waited}
     after |= {*chains[chip][-1:]} if draw(st.booleans()) else set()
-    there = CHIPS * (1 - chip) + draw(st.integers(0, 1))
-    queues = (queue, there) if not draw(st.integers(0, 5)) else (queue,)
+    there = CHIPS * (1 - chip) + draw(between(0, 1))
+    queues = (queue, there) if not draw(between(0, 5)) else (queue,)
     task = program.add(queues, shape, sorted(after))
     if draw(st.booleans()):
         chains[chip].append(task)
     if len(queues) > 1 and draw(st.booleans()):
-        program.places[task, draw(st.sampled_from(queues))] = task + draw(st.sampled_from([-2.5, -1.5, 1.5]))
+        program.places[task, draw(among(queues))] = task + draw(among([-2.5, -1.5, 1.5]))
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

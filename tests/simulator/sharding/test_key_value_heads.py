@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hw import SpecError
 from simulator import OpGraph, RunOptions, bind, parse_graph, plan_sharding, simulate
 from tests.support.annotations import MESHES, annotated
-from tests.support.planning import MODES, bytes_cost, lines_of, problems_of, system_of
-from tests.support.reads import DIMS, blocks, kernels, read_of
+from tests.support.planning import MODES, blocks, bytes_cost, kernels, lines_of, problems_of, read_of, system_of
+from tests.support.planning import SMALL_DIMS as DIMS
 from tests.support.strategies import many, run
 
 

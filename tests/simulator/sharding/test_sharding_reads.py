@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator import Kernel, RunOptions, bind, parse_graph, simulate
-from tests.support.planning import MODES, lines_of, problems_of, system_of
-from tests.support.reads import DIMS, blocks, kernels, read_of
+from tests.support.planning import MODES, blocks, kernels, lines_of, problems_of, read_of, system_of
+from tests.support.planning import SMALL_DIMS as DIMS
 from tests.support.strategies import many, one
 
 # Sequences: positions of queries and of keys are different loops, whatever the dims are called
