@@ -10,30 +10,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-_RESPELLED = tuple(
-    (re.compile(pattern), plain)
-    for pattern, plain in (
-        ("[µμ]", "u"),
-        ("(?i)^kilo", "k"),
-        ("(?i)^mega", "M"),
-        ("(?i)^giga", "G"),
-        ("(?i)^tera", "T"),
-        ("(?i)^peta", "P"),
-        ("(?i)^(k|m|g|t)[ie]bi(?=b)", r"\1i"),
-        ("(?i)bytes?", "B"),
-        ("(?i)bits?", "bit"),
-        ("(?i)(?<=b|t)ps$", "/s"),
-        ("(?i)/s(ec(ond)?s?)?$", "/s"),
-        ("(?i)s(ec(ond)?s?)$", "s"),
-        ("(?i)^minutes?$|^mins$", "min"),
-        ("(?i)^(hr|hour)s?$", "h"),
-        ("(?i)/(hr|hour)s?$", "/h"),
-        ("(?i)^(d|days)$", "day"),
-        (r"(?i)^(\$|usd|dollars?)(?=$|/)", "USD"),
-        ("^([kKmMgGtTpPeE]?i?)b(?=$|/s$)", r"\1bit"),
-    )
+_RESPELLED = (
+    ("[µμ]", "u"),
+    ("(?i)^kilo", "k"),
+    ("(?i)^mega", "M"),
+    ("(?i)^giga", "G"),
+    ("(?i)^tera", "T"),
+    ("(?i)^peta", "P"),
+    ("(?i)^(k|m|g|t)[ie]bi(?=b)", r"\1i"),
+    ("(?i)bytes?", "B"),
+    ("(?i)bits?", "bit"),
+    ("(?i)(?<=b|t)ps$", "/s"),
+    ("(?i)/s(ec(ond)?s?)?$", "/s"),
+    ("(?i)s(ec(ond)?s?)$", "s"),
+    ("(?i)^minutes?$|^mins$", "min"),
+    ("(?i)^(hr|hour)s?$", "h"),
+    ("(?i)/(hr|hour)s?$", "/h"),
+    ("(?i)^(d|days)$", "day"),
+    (r"(?i)^(\$|usd|dollars?)(?=$|/)", "USD"),
+    ("^([kKmMgGtTpPeE]?i?)b(?=$|/s$)", r"\1bit"),
 )
-_ARITHMETIC = re.compile(r"(?i)([a-z]?(?:flop|op))(?:s|ps|/s)?")
+"""Patterns and what stands in their place, in order; compiled when a unit is not known."""
+
+_ARITHMETIC = r"(?i)([a-z]?(?:flop|op))(?:s|ps|/s)?"
 
 
 def unit_meant(name: str, fitting: Iterable[str]) -> str | None:
@@ -50,9 +49,9 @@ def _spellings(name: str) -> Iterator[str]:
     """What the word may be respelled to, likeliest first."""
     word = name
     for pattern, plain in _RESPELLED:
-        word = pattern.sub(plain, word)
+        word = re.sub(pattern, plain, word)
     yield word
-    arithmetic = _ARITHMETIC.fullmatch(name)
+    arithmetic = re.fullmatch(_ARITHMETIC, name)
     if arithmetic:
         yield from (f"{arithmetic[1]}/s", arithmetic[1])
 

@@ -34,7 +34,7 @@ _Name = Annotated[str, BeforeValidator(_name)]
 
 
 class _NodeSpec(BaseModel):
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
     id: _Name
 
 
