@@ -10,7 +10,7 @@ between configurations of a model (the structure of its chunks, kernels of one s
   contends takes that, but for what a pass leaves to the next one in queues other than compute. Queues that run what is ready
   (`run.order`, and pipelines whose passes are paired) may be faster: of those it is `lower_bound`.
 - `expected`: the same in program order, where kernels beside collectives have the cores that these leave them, as in a run
-  of `calibration: measured`. No bound.
+  of `calibration: measured`, and where backward passes wait for what has gone to the host and comes back. No bound.
 - `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, with what goes on beside it as
   long as it takes alone: that of a run within a few percent. `most_memory`: what goes to the host is there until it is
   fetched back, and what comes from there as early as it may be.
@@ -156,7 +156,8 @@ class Estimator:
         laid = self._laid(parallel, training)
         pipe, works = laid.timed(self._courses)
         slowed = laid.slowed(self._courses)
-        return _Parts(pipe, slowed, works, tuple(laid.of_held(stages_memory)), self._in_order(pipe.schedule))
+        memory = tuple(laid.of_held(stages_memory))
+        return _Parts(pipe, slowed, works, memory, self._in_order(pipe.schedule), laid.beside_host())
 
     def _in_order(self, schedule: str) -> bool:
         """Whether queues run a program in its order, and not what is ready."""
@@ -207,13 +208,14 @@ class Estimator:
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What an estimate is made of: the pipeline in seconds, that beside collectives that hold cores, if there are any, the
-    work of a chip of each stage, what it holds, and whether queues go in program order."""
+    work of a chip of each stage, what it holds, whether queues go in program order, and seconds beside the host."""
 
     pipe: Pipe
     slowed: Pipe | None
     works: Sequence[Work]
     memory: tuple[StageMemory, ...]
     in_order: bool
+    beside_host: float
 
 
 def _estimates(parts: Sequence[_Parts]) -> list[Estimate]:
@@ -230,7 +232,7 @@ def _estimate(parts: _Parts, bounds: Bounds, expected: float) -> Estimate:
     return Estimate(
         lower_bound=lower,
         earliest=max(bounds.earliest, lower) if parts.in_order else lower,
-        expected=max(bounds.earliest, lower, expected),
+        expected=max(bounds.earliest, lower, expected, parts.beside_host),
         upper_bound=bounds.serial,
         matrix_flops=max(work.matrix_flops for work in works),
         stages=tuple(works),

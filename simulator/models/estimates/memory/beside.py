@@ -159,6 +159,10 @@ class Clock:
     begins: Any
     ends: Any
 
+    def behind(self, step: int) -> float:
+        """Seconds from the begin of a step to the end of the last one of the compute queue."""
+        return float(self.end[-1] - self.begin[step]) if step < len(self.begin) else 0.0
+
 
 def seconds_of(beside: Beside, stretches: Iterable[Sequence[float]], fetched: Sequence[float]) -> Any:
     """Seconds of each step, given those of a round of each stretch; behind them those of what is fetched."""
@@ -176,8 +180,8 @@ in between."""
 
 
 def clock_of(beside: Beside, seconds: Any, late: Late | None) -> Clock:
-    """The clock of a program, given what its steps take, and behind them what is fetched for the next pass; how late that is
-    in the first pass, and whether it may be in others."""
+    """The clock of a program, given what its steps take, and behind them what is fetched for the next pass; how late that
+    is in the first pass, and whether it may be in others."""
     steps = len(beside.computes)
     mine = np.where(beside.computes, seconds[:steps], 0.0)
     plain = np.concatenate([[0.0], np.cumsum(mine)])
@@ -188,10 +192,7 @@ def clock_of(beside: Beside, seconds: Any, late: Late | None) -> Clock:
     free: dict[int, float] = {}
     fetched = beside.fetched
     for at, queue, ready, makers in beside.events:
-        there = 0.0
-        for each in makers:
-            if ends[each] > there:
-                there = ends[each]
+        there = max([ends[each] for each in makers]) if makers else 0.0
         if queue == _COMPUTES:
             if there > base[at] + delay:
                 delay = there - base[at]
@@ -210,9 +211,11 @@ def clock_of(beside: Beside, seconds: Any, late: Late | None) -> Clock:
         elif late is None:
             end = begin
         elif (other := fetched[number]) != _NEVER:
-            # what is fetched back has to be gone first
-            begin = max(begins[other], there)
-            end = begin + ends[other] - begins[other]
+            begin, end = begins[other], ends[other]
+            if there > begin:
+                # what is fetched back has to be gone first
+                begin = max(there, free.get(queue, 0.0))
+                end = free[queue] = begin + ends[other] - begins[other]
         else:
             of, until = late.get(number, (0.0, 0.0))
             begin, end = begin + of, begin + until

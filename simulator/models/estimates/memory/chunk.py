@@ -35,13 +35,15 @@ _NUMBER = {owner: at for at, owner in enumerate(OWNERS)}
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """What a chunk holds: `given` once, `each`: given for each microbatch, by owner; how passes move it, and, `sure`, how
-    they move what every run holds; `late`: how, where what goes to the host goes as late as it may."""
+    they move what every run holds; `late`: how, where what goes to the host goes as late as it may. `seconds`: what any
+    microbatch takes, and the last with the end of the step, where what is computed waits for what is on the host."""
 
     given: Any
     each: Any
     passes: Mapping[Key, Swing]
     sure: Mapping[Key, Rise]
     late: Mapping[Key, Rise] | None
+    seconds: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass
@@ -67,8 +69,13 @@ class Holdings:
                 each[sizes.owner[slot]] += sizes.nbytes[slot]
             sizes = _without(sizes, tuple(taken))
         certain = sizes if is_sent else _without(sizes, (*sort.takes("forward"), *sort.takes("backward")))
+        seconds = 0.0, 0.0
         if sort.waits:
-            passes = _clocked(rows, list(zip((plain, last), parts, strict=True)), sizes, more, is_sent)
+            stored, programs = sort.chunk.stored, list(zip((plain, last), parts, strict=True))
+            whens = _timed(rows, programs, is_sent, stored.adds_up)
+            passes = _clocked(rows, programs, whens, sizes, more)
+            if "activations" in stored.offload:
+                seconds = whens[0].clock.behind(plain.bounds[1]), whens[1].clock.behind(0)
         else:
             middle = swings_of(plain, sizes, plain.whole, more, since=1)
             passes = _named(middle, swings_of(last, sizes, last.whole, more))
@@ -82,7 +89,7 @@ class Holdings:
             if slot not in taken:
                 total = given if slot in shared or part in ("begin", "end") else each
                 total[sizes.owner[slot]] += (times + more * by_round) * sizes.nbytes[slot]
-        return Held(given, each, passes, sure, late)
+        return Held(given, each, passes, sure, late, seconds)
 
     def _lives(
         self, sort: ChunkSort, rows: Mapping[Key, Rows], parts: tuple[Sections, Sections]
@@ -136,18 +143,16 @@ def _parts(
     return [(name, name in PASSES, _fetched(sort, name, rows) if name == "forward" else ()) for name in names]
 
 
+Program = tuple[Lives, Sections]
+"""The sections of a microbatch, one behind the other, and the lives of what they make."""
+
+
 def _clocked(
-    rows: Mapping[Key, Rows], programs: Sequence[tuple[Lives, Sections]], sizes: Sizes, more: int, is_sent: bool
+    rows: Mapping[Key, Rows], programs: Sequence[Program], whens: Sequence[Timed], sizes: Sizes, more: int
 ) -> dict[Key, Swing]:
     """How passes of any microbatch and of the last one move what is held, by a clock."""
     found = []
-    # between passes of a pipeline there may be time for what is fetched
-    late: Late | None = None if is_sent else {}
-    for (mine, sections), since in zip(programs, (1, 0), strict=True):
-        when = _timed(rows, mine, sections, late)
-        if since and late is not None:
-            late = late_of(mine.beside, when.clock)
-            when = _timed(rows, mine, sections, late) if late else when
+    for (mine, sections), when, since in zip(programs, whens, (1, 0), strict=True):
         span = replace(mine.whole, begin=when.begin, end=when.end)
         walked = swings_of(mine, sizes, span, more, since, when)
         long = [_left_out(rows[name, is_last], more) for name, is_last, _ in sections]
@@ -155,19 +160,37 @@ def _clocked(
     return _named(*found)
 
 
-def _timed(rows: Mapping[Key, Rows], lives: Lives, sections: Sections, late: Late | None) -> Timed:
-    """Lives by a clock."""
+def _timed(rows: Mapping[Key, Rows], programs: Sequence[Program], is_sent: bool, several: bool) -> tuple[Timed, Timed]:
+    """The lives of any microbatch and of the last by a clock, `several`: which is not the first as well."""
+    (plain, _), (last, _) = programs
+    taken = [_seconds(rows, *each) for each in programs]
+    # what stands before all passes is done before the first one
+    taken[0][: plain.bounds[1]] = 0.0
+    if several:
+        taken[1][: last.bounds[1]] = 0.0
+    # between passes of a pipeline there may be time for what is fetched
+    late: Late | None = None if is_sent else {}
+    clock = clock_of(plain.beside, taken[0], late)
+    if late is not None and (late := late_of(plain.beside, clock)):
+        clock = clock_of(plain.beside, taken[0], late)
+    clocks = clock, clock_of(last.beside, taken[1], late)
+    # behind the passes of the last microbatch stands the end of the step, which is in the same program
+    final = max(at for at in range(len(_PLAIN)) if last.bounds[at + 1] > last.bounds[at] or not at)
+    of_plain, of_last = (
+        timed(each.beside, clock, each.whole.begin, each.whole.end, Parts(each.bounds, each.since, apart))
+        for each, clock, apart in zip((plain, last), clocks, (len(_PLAIN), final), strict=True)
+    )
+    return of_plain, of_last
+
+
+def _seconds(rows: Mapping[Key, Rows], lives: Lives, sections: Sections) -> Any:
+    """What the steps of some sections take, and what they fetch."""
     stretches: list[list[float]] = []
     fetched: list[float] = []
     for name, is_last, more in sections:
         stretches += [[price.least for price in stretch.prices] for stretch in rows[name, is_last]]
         fetched += [price.least for _, price in more]
-    clock = clock_of(lives.beside, seconds_of(lives.beside, stretches, fetched), late)
-    bounds, apart = lives.bounds, len(sections)
-    if sections[-1][0] == "end":
-        # behind the passes of the last microbatch stands the end of the step, which is in the same program
-        apart = max(at for at in range(apart - 1) if bounds[at + 1] > bounds[at] or not at)
-    return timed(lives.beside, clock, lives.whole.begin, lives.whole.end, Parts(bounds, lives.since, apart))
+    return seconds_of(lives.beside, stretches, fetched)
 
 
 def _left_out(rows: Rows, more: int) -> float:
