@@ -40,6 +40,7 @@ from scenarios.claims.scope import WordValues
 from scenarios.outcome.answers import FromTheStudy, StudyRows
 from scenarios.outcome.explain import bare_reasons
 from scenarios.outcome.model_story import model_lines, model_record
+from scenarios.outcome.run_words import RunWords
 from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
 from scenarios.outcome.split_notes import split_notes
 from scenarios.questions.find import Flip, Found, find
@@ -83,8 +84,8 @@ class Outcome:
 
     @cached_property
     def summary(self) -> dict[str, Value]:
-        """Every word about the run, in SI units, and `find` where the study has one."""
-        words = self.words.as_dict()
+        """Every word about the run, in SI units, and `find` where the study has one; of ops those that are asked for."""
+        words = RunWords(self.words)
         if self.scenario.study is not None and self.scenario.study.find is not None:
             words["find"] = self.found
         return words

@@ -6,6 +6,7 @@ The workload is one matmul that is bound by compute on every chip here, so its t
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -278,3 +279,12 @@ def test_a_loaded_scenario_is_run_as_its_file_is(tmp_path: Path) -> None:
     assert run(loaded).summary["time"] != run(loaded, ["workload.dims.B=64"]).summary["time"]
     with pytest.raises(SpecError, match="unknown key"):
         run(loaded, ["workload.dimms.B=64"])
+
+
+def test_a_summary_knows_words_about_ops_and_says_what_was_meant(tmp_path: Path) -> None:
+    outcome = run(written(tmp_path, MATMUL))
+    assert outcome.summary["ops.y.time"] == outcome.summary["time"]
+    assert "ops.y.time" not in outcome.summary
+    with pytest.raises(KeyError, match="did you mean 'time'"):
+        _ = outcome.summary["tme"]
+    assert json.loads(json.dumps(outcome.summary)) == pickle.loads(pickle.dumps(outcome.summary))
