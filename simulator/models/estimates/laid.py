@@ -15,13 +15,12 @@ from simulator.graph.op_graph import OpGraph
 from simulator.models.estimates.chunks import ChunkSort, Sized
 from simulator.models.estimates.memory import Held
 from simulator.models.estimates.passes import ChunkCosts, Courses, costs_of, passes_of
-from simulator.models.estimates.prices import Price, Prices
+from simulator.models.estimates.prices import Hop, Price, Prices
 from simulator.models.estimates.rows import Bound, Sections
 from simulator.models.estimates.sharing.cores import beside_collectives
 from simulator.models.estimates.stages import ChunkPasses, Pipe
 from simulator.models.estimates.work import Work
 from simulator.models.steps.training import Step
-from simulator.ops.kernel import Kernel
 from simulator.passes.binding import bind_op
 from simulator.passes.pipeline.schedules import PAIRED
 
@@ -97,35 +96,27 @@ class Laid:
         return _pipe(self.step, [passes[sized] for sized in self.sorts], self._hops())
 
     def _hops(self) -> tuple[Hops, Hops]:
-        """What goes from each chunk to the next, and back."""
-        hops = _Hops(self.step, self.sorts, self.prices, self.priced)
-        steps = range(len(self.sorts) - 1)
-        return [hops.price(at, at + 1) for at in steps], [hops.price(at + 1, at) for at in steps]
+        """What goes from each chunk to the next, and back: the stream of a microbatch, or its gradient, which is as large.
+        None where both are on one stage."""
+        stages = self.step.parallel.pp
+        if stages == 1:
+            return [None] * (len(self.sorts) - 1), [None] * (len(self.sorts) - 1)
+        hop = self._hop()
+        ways = [((at - 1) % stages, at % stages) for at in range(1, len(self.sorts))]
+        return [hop(way) for way in ways], [hop((there, here)) for here, there in ways]
 
-
-class _Hops:
-    """What goes from chunk to chunk: the stream of a microbatch, or its gradient, which is as large."""
-
-    def __init__(self, step: Step, sorts: Sequence[Sized], prices: Prices, known: Bound) -> None:
-        self._stages, self._prices, self._known = step.parallel.pp, prices, known.hops
-        self._ends: tuple[Kernel, Kernel] | None = None
-        if self._stages > 1:
-            stream = sorts[0].sort.chunk.ends.makes
-            graph = OpGraph(step.sizes, ())
+    def _hop(self) -> Hop:
+        """The two ends of a transfer between two stages."""
+        stream, sizes = self.sorts[0].sort.chunk.ends.makes, self.step.sizes
+        known = self.priced.hops
+        key = stream, tuple(sizes.get(dim.size, dim.size) for dim in stream.dims)
+        if key not in known:
+            graph, system = OpGraph(sizes, ()), self.prices.system
             told = (("over", _AXIS), ("from", "0"), ("to", "1"))
             ops = (Op(replace(stream, name="sent"), "send", (stream,), told), Op(stream, "recv", (), told))
-            sent, got = (bind_op(op, graph, prices.system)[0] for op in ops)
-            self._ends = sent, got
-
-    def price(self, source: int, target: int) -> tuple[Price, Price] | None:
-        """The two ends of a transfer between two chunks; None where they are on one stage."""
-        stages = source % self._stages, target % self._stages
-        if self._ends is None or stages[0] == stages[1]:
-            return None
-        key = self._ends[0].communication, stages
-        if key not in self._known:
-            self._known[key] = self._prices.sent(self._ends, stages)
-        return self._known[key]
+            sent, got = (bind_op(op, graph, system)[0] for op in ops)
+            known[key] = self.prices.hop((sent, got))
+        return known[key]
 
 
 Hops = Sequence[tuple[Price, Price] | None]

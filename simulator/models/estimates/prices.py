@@ -8,8 +8,9 @@ Assumes: chips of one kind; groups over one axis lie alike, since a mesh cuts th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,22 @@ class Price:
     cores: float = 0.0
 
 
+Hop = Callable[[tuple[int, int]], tuple[Price, Price]]
+"""The prices of a send and of its recv, given the two places along their axes; worked out once for each two."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Carried:
+    """What a collective asks of the wires: seconds of its own, and those of the wire that all groups keep busiest;
+    seconds of latency; the wires, and the cores that it holds."""
+
+    alone: float
+    shared: float
+    latency: float
+    wires: Wires
+    cores: float
+
+
 class Prices:
     """Prices of kernels on a system under a mesh."""
 
@@ -78,6 +95,7 @@ class Prices:
         self._variants = Variants(self.plan, SystemResources(system, options, self.plan.program))
         self.network = network or Network(system, options)
         self._transfers: dict[Communication, Joined] = {}
+        self._collectives: dict[tuple[Communication, int], _Carried] = {}
         self._places: dict[int, int] = {}
         self._numbers: dict[str, int] = {}
         self._crowded: dict[tuple[str, bool], float] = {}
@@ -103,16 +121,12 @@ class Prices:
         wires = UNWIRED
         needs = variant.times_s
         if kernel.communication is not None:
-            asked = part_of(kernel.communication, pieces)
-            transfer = self._transfer(asked).transfer
-            seconds = pieces * self.network.phase_seconds(transfer)
-            shared = seconds * self._crowd(asked)
-            times.append(seconds)
+            carried = self._carried(kernel.communication, pieces)
+            shared, wires, cores = carried.shared, carried.wires, carried.cores
+            times.append(carried.alone)
             serial += shared
-            fixed += pieces * transfer.latency_s
-            wires = self._wires(transfer, pieces)
-            needs = self._with_units(needs, seconds)
-            cores = transfer.cores
+            fixed += carried.latency
+            needs = self._with_units(needs, carried.alone)
         least = fixed + max(alone_time(times, variant.steps), shared)
         issue = self._issue_s(kernel) if self._issue_s is not None else 0.0
         needs = {**needs, DISPATCH: issue} if issue else needs
@@ -120,6 +134,19 @@ class Prices:
         awaited = kernel.awaited and issue > 0.0
         flops = kernel.matrix_flops
         return Price(queue_name(kernel), least, serial, needs, wires, flops, issue, pieces, awaited, cores)
+
+    def _carried(self, asked: Communication, pieces: int) -> _Carried:
+        """What a collective in so many pieces asks of the wires: of all kernels that ask the same it is worked out once."""
+        key = asked, pieces
+        found = self._collectives.get(key)
+        if found is None:
+            part = part_of(asked, pieces)
+            transfer = self._transfer(part).transfer
+            alone = pieces * self.network.phase_seconds(transfer)
+            shared, latency = alone * self._crowd(part), pieces * transfer.latency_s
+            found = _Carried(alone, shared, latency, self._wires(transfer, pieces), transfer.cores)
+            self._collectives[key] = found
+        return found
 
     def slower_s(self, kernel: Kernel, cores: float) -> float:
         """Seconds that a kernel takes longer where so many cores of its chip are held beside it all the time."""
@@ -136,29 +163,33 @@ class Prices:
             return 0.0
         return (held.beside(cores) - 1.0) * max(variant.times_s.values())
 
-    def sent(self, ends: tuple[Kernel, Kernel], stages: tuple[int, int]) -> tuple[Price, Price]:
-        """The prices of a send and of its recv, which are one task, between two places along their axes."""
+    def hop(self, ends: tuple[Kernel, Kernel]) -> Hop:
+        """The prices of a send and of its recv, which are one task, between two places along their axes: what depends on
+        the places is worked out for those, all else once."""
         variants = [self._variants.alike(kernel) for kernel in ends]
         asked = ends[0].communication
         assert asked is not None
-        source, target = (self.system.at(asked.axes, stage)[0] for stage in stages)
-        pair = self.network.sent(source, target, asked.nbytes)
-        seconds = self.network.phase_seconds(pair.transfer)
         times = [time for variant in variants for time in variant.times_s.values()]
-        fixed = ends[0].fixed_s + self.plan.launch_s((0,)) + variants[0].latency_s + pair.transfer.latency_s
-        least = fixed + alone_time([*times, seconds], variants[0].steps)
-        serial, wires = fixed + sum(times) + seconds, self._wires(pair.transfer)
-        sent, got = (
-            Price("", least, serial, self._with_units(variant.times_s, seconds), wires) for variant in variants
-        )
-        return sent, got
+        fixed = ends[0].fixed_s + self.plan.launch_s((0,)) + variants[0].latency_s
+
+        def priced(stages: tuple[int, int]) -> tuple[Price, Price]:
+            source, target = (self.system.at(asked.axes, stage)[0] for stage in stages)
+            transfer = self.network.sent(source, target, asked.nbytes).transfer
+            seconds, start = self.network.phase_seconds(transfer), fixed + transfer.latency_s
+            least = start + alone_time([*times, seconds], variants[0].steps)
+            serial, wires = start + sum(times) + seconds, self._wires(transfer)
+            needs = (self._with_units(variant.times_s, seconds) for variant in variants)
+            sent, got = (Price("", least, serial, each, wires) for each in needs)
+            return sent, got
+
+        return cache(priced)
 
     def _end(self, kernel: Kernel, asked: Communication) -> Price:
         # the other end writes what this one reads
         other = replace(kernel, reads=kernel.writes, writes=kernel.reads)
         sends = asked.kind == "send"
         ends = (kernel, other) if sends else (other, kernel)
-        sent, got = self.sent(ends, (asked.source, asked.target))
+        sent, got = self.hop(ends)((asked.source, asked.target))
         return replace(sent if sends else got, queue=queue_name(kernel))
 
     def _with_units(self, needs: Mapping[str, float], seconds: float) -> Mapping[str, float]:

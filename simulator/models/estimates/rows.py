@@ -17,7 +17,7 @@ from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.split import Cut
-from simulator.models.estimates.prices import Price, Prices
+from simulator.models.estimates.prices import Hop, Price, Prices
 from simulator.models.estimates.program import ALONE, Around, Line, Lines, Ref, Structure
 from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import AXES, COPIES
@@ -90,8 +90,7 @@ FIRST = ("forward of the first", False)
 class Bound:
     """What many configurations share: kernels and prices by line and sizes (prices of collectives on one mesh), places by
     lines, which are of one structure; columns by the numbers of lines and sizes, and stretches by lines and sizes, both
-    without the prices of collectives; of a mesh also the two ends of transfers between stages, by what is sent and between
-    which."""
+    without the prices of collectives; of a mesh also the two ends of transfers between stages, by what is sent."""
 
     kernels: dict[Hashable, _Bound] = field(default_factory=dict)
     prices: dict[_Bound, tuple[Price, ...]] = field(default_factory=dict)
@@ -99,7 +98,7 @@ class Bound:
     numbers: dict[Hashable, int] = field(default_factory=dict)
     columns: dict[Hashable, _Columns] = field(default_factory=dict)
     stretches: dict[Hashable, _Lined] = field(default_factory=dict)
-    hops: dict[Hashable, tuple[Price, Price]] = field(default_factory=dict)
+    hops: dict[Hashable, Hop] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
