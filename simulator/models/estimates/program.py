@@ -10,7 +10,7 @@ a bound without them is one as well.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from simulator.graph.items import Items, Op, Repeat, Round, Tensor, every_op
@@ -25,6 +25,9 @@ Ref = tuple[int, int | None]
 Named = tuple[str, int | None]
 """The same by name."""
 
+Sizes = tuple[tuple[str | int, str], ...]
+"""Dims: the size of each as it is written, and the axes that shard it."""
+
 LEFT = "left by the last pass"
 """The name of the slot of what a pass leaves last for later ones to wait for."""
 
@@ -34,12 +37,13 @@ SECTIONS = ("begin", "forward", "backward", "weights", "end")
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
     """An op in its place; with `group`, ops that are one kernel. `number`: the same for equal ops; `sizes`: its dims with
-    the axes that shard them; `rounds`: of inputs that are asked for by round; `after`: what it waits for beside them;
-    `over`: the axes over which it is a collective."""
+    the axes that shard them; `form`: the same number for the same sizes; `rounds`: of inputs that are asked for by round;
+    `after`: what it waits for beside them; `over`: the axes over which it is a collective."""
 
     op: Op
     number: int
-    sizes: tuple[tuple[str | int, str], ...]
+    sizes: Sizes
+    form: int
     rounds: tuple[Named, ...] = ()
     after: tuple[Named, ...] = ()
     group: tuple[Line, ...] = ()
@@ -52,17 +56,18 @@ class Line:
 @dataclass(frozen=True, slots=True, eq=False)
 class Lines:
     """Lines that repeat as a block, or stand alone (`block` None). `enters`: what the block carries from round to round and
-    takes over, at its begin, as a view of something before. `sizes` and `over`: all dims, and axes of collectives, in it."""
+    takes over, at its begin, as a view of something before. `forms` and `over`: the sizes of its lines, by their numbers,
+    and the axes of collectives."""
 
     lines: tuple[Line, ...]
     block: Repeat | None = None
     enters: tuple[tuple[str, str], ...] = ()
-    sizes: tuple[tuple[str | int, str], ...] = field(init=False)
+    forms: Mapping[int, Sizes] = field(init=False)
     over: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         axes = (line.over for line in self.lines)
-        object.__setattr__(self, "sizes", tuple(dict.fromkeys(size for line in self.lines for size in line.sizes)))
+        object.__setattr__(self, "forms", {line.form: line.sizes for line in self.lines})
         object.__setattr__(self, "over", tuple(dict.fromkeys(each for each in axes if each)))
 
 
@@ -79,7 +84,8 @@ ALONE = Around()
 
 
 class Structure:
-    """The sections of a chunk but for sizes; `last`: as the last microbatch has them. `numbers`: of all ops so far."""
+    """The sections of a chunk but for sizes; `last`: as the last microbatch has them. `numbers`: of all ops, and of all
+    sizes of lines, so far."""
 
     def __init__(self, chunk: PipelineChunk, numbers: dict[Hashable, int]) -> None:
         self.chunk, self._numbers = chunk, numbers
@@ -174,20 +180,21 @@ class Structure:
         lines.append(line)
 
     def _line(self, op: Op, inside: bool) -> Line:
-        sizes = dict.fromkeys((dim.size, dim.axes) for tensor in (*op.inputs, op.output) for dim in tensor.dims)
+        dims = [(dim.size, dim.axes) for tensor in (*op.inputs, op.output) for dim in tensor.dims]
+        sizes = tuple(dict.fromkeys(dims))
         rounds = tuple((tensor.name, offset_of(tensor.rounds)) for tensor in op.inputs if tensor.rounds)
         awaited = [each.strip() for each in (op.option("after") or "").strip("[]").split(",")]
         read = [read_reference(each) for each in awaited if each]
         after = [(name, offset_of(its)) for name, its in read if not inside or all(each.relative for each in its)]
         after += [(LEFT, None)] if self.chunk.awaits.get(op.name) == 1 else []
-        return Line(op, self._number(op), tuple(sizes), rounds, tuple(after))
+        return Line(op, self._number(op), sizes, self._number(sizes), rounds, tuple(after))
 
     def _joined(self, op: Op, members: tuple[Line, ...]) -> Line:
         """Ops that are one kernel."""
         key = tuple(member.number for member in members)
-        sizes = dict.fromkeys(size for member in members for size in member.sizes)
+        sizes = tuple(dict.fromkeys([size for member in members for size in member.sizes]))
         rounds = tuple(each for member in members for each in member.rounds)
-        return Line(op, self._number(key), tuple(sizes), rounds, group=members)
+        return Line(op, self._number(key), sizes, self._number(sizes), rounds, group=members)
 
     def _number(self, of: Hashable) -> int:
         return self._numbers.setdefault(of, len(self._numbers))

@@ -18,7 +18,7 @@ from simulator.graph.items import Op, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.split import Cut
 from simulator.models.estimates.prices import Hop, Price, Prices
-from simulator.models.estimates.program import ALONE, Around, Line, Lines, Ref, Structure
+from simulator.models.estimates.program import ALONE, Around, Line, Lines, Ref, Sizes, Structure
 from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import AXES, COPIES
 from simulator.ops.kernel import Access, Kernel, maker_of
@@ -88,10 +88,13 @@ FIRST = ("forward of the first", False)
 
 @dataclass
 class Bound:
-    """What many configurations share: kernels and prices by line and sizes (prices of collectives on one mesh), places by
-    lines, which are of one structure; columns by the numbers of lines and sizes, and stretches by lines and sizes, both
-    without the prices of collectives; of a mesh also the two ends of transfers between stages, by what is sent."""
+    """What many configurations share: numbers of sizes that lines have; kernels and prices by line and sizes (prices of
+    collectives on one mesh), places by lines, which are of one structure; columns by the numbers of lines and sizes, and
+    stretches by lines and sizes, both without the prices of collectives; of a mesh also what chips have of dims, and the two
+    ends of transfers between stages, by what is sent."""
 
+    sizes: dict[Hashable, int] = field(default_factory=dict)
+    cut: Cut | None = None
     kernels: dict[Hashable, _Bound] = field(default_factory=dict)
     prices: dict[_Bound, tuple[Price, ...]] = field(default_factory=dict)
     placed: dict[Lines, _Placed] = field(default_factory=dict)
@@ -169,8 +172,10 @@ class Binder:
         self._graph = OpGraph(dims, ())
         self._prices, self._known, self._on_mesh = prices, known, on_mesh
         self._system = prices.system
-        self._cut = even_cut(self._graph, self._system)
+        # nothing but the mesh says how dims are cut
+        self._cut = on_mesh.cut = on_mesh.cut or even_cut(self._graph, self._system)
         self._sizes = _Sizes(dims, self._cut, self._system.mesh)
+        self._forms: dict[int, int] = {}
 
     def rows(self, structure: Structure, section: str, last: bool = False) -> Rows:
         """The rows of a section."""
@@ -178,11 +183,11 @@ class Binder:
 
     def _stretch(self, structure: Structure, lines: Lines) -> Stretch:
         extents = self._system.mesh.extent
-        sizes, over = self._sizes.of(lines.sizes), tuple([extents(axes) for axes in lines.over])
-        key = lines, sizes, over
+        sizes = *[self._sized(*each) for each in lines.forms.items()], *[extents(axes) for axes in lines.over]
+        key = lines, sizes
         found = self._known.stretches.get(key)
         if found is None:
-            found = self._known.stretches[key] = self._lined(structure, lines, (sizes, over))
+            found = self._known.stretches[key] = self._lined(structure, lines, sizes)
         stretch, block = found.stretch, lines.block
         prices = list(stretch.prices)
         for begin, end, bound in found.sent:
@@ -191,6 +196,14 @@ class Binder:
             return stretch.priced(tuple(prices)) if found.sent else stretch
         count = self._graph.dims[block.count] if isinstance(block.count, str) else block.count
         return stretch.priced(tuple(prices), self._asked.rounds.get(count, count))
+
+    def _sized(self, form: int, dims: Sizes) -> int:
+        """A number for what sizes of a line are in this configuration: the same for equal ones in all configurations."""
+        number = self._forms.get(form)
+        if number is None:
+            numbers = self._known.sizes
+            number = self._forms[form] = numbers.setdefault(self._sizes.of(dims), len(numbers))
+        return number
 
     def _lined(self, structure: Structure, lines: Lines, sizes: Hashable) -> _Lined:
         placed = self._known.placed.get(lines)
@@ -235,10 +248,12 @@ class Binder:
         return _Columns(tuple(kernels), tuple(prices), alone, tuple(sent))
 
     def _line(self, structure: Structure, line: Line) -> _Bound:
-        over, around = line.over, structure.around(line) if line.group else ALONE
-        extents = self._system.mesh.extent(over) if over else 0
-        whole = self._sizes_behind(structure, around) if around.behind else {}
-        key = line.number, extents, around, self._sizes.of(line.sizes), tuple(whole.values())
+        over, around, whole = line.over, ALONE, {}
+        key: Hashable = line.number, self._system.mesh.extent(over) if over else 0, self._sized(line.form, line.sizes)
+        if line.group:
+            around = structure.around(line)
+            whole = self._sizes_behind(structure, around)
+            key = key, around, tuple(whole.values())
         bound = self._known.kernels.get(key)
         if bound is None:
             kernels = tuple(self._bound(line, around, whole))
@@ -285,8 +300,7 @@ _Dim = tuple[str | int, str]
 
 
 class _Sizes(dict[_Dim, tuple[int, int]]):
-    """Of dims what a chip has, and the whole but for replicas, worked out when it is asked for first: they are asked for so
-    often that a call for each would be felt."""
+    """Of dims what a chip has, and the whole but for replicas, worked out when it is asked for first."""
 
     def __init__(self, dims: Mapping[str, int], cut: Cut, mesh: Mesh) -> None:
         super().__init__()
@@ -299,7 +313,7 @@ class _Sizes(dict[_Dim, tuple[int, int]]):
         found = self[dim] = self._cut.size(whole, axes, size), whole // alike
         return found
 
-    def of(self, dims: Sequence[_Dim]) -> tuple[tuple[int, int], ...]:
+    def of(self, dims: Sizes) -> tuple[tuple[int, int], ...]:
         """Those of some dims."""
         return tuple(map(self.__getitem__, dims))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.owners import Owner
@@ -132,14 +132,23 @@ class Chunk:
     def dims(self, sizes: Mapping[str, int], parallel: Parallel | None = None) -> dict[str, int]:
         """The sizes of the buffers' dims; under another parallelism that has the same axes, if one is given."""
         parallel = parallel or self.stored.parallel
-        found = {buffer.dim: size_of(buffer, parallel, sizes) for buffer in self.buffers}
+        extents = parallel.extents
+        found = {buffer.dim: size_of(buffer, extents, sizes) for buffer in self.buffers}
+        found |= {dim: sum(_elements(tensor, sizes) for tensor in parts) for dim, parts in self._packed.items()}
+        found |= {tie.dim: tie.size(reduced, sizes, parallel) for _, tie, reduced in self._tied()}
+        return found
+
+    @cached_property
+    def _packed(self) -> Mapping[str, Sequence[Tensor]]:
+        """What is packed together and is no buffer, by its dim: the same under every parallelism."""
+        found: dict[str, Sequence[Tensor]] = {}
+        buffers = {buffer.dim for buffer in self.buffers}
         for buffer in self.buffers:
             ops, _ = self.stored.collected(buffer, self.back.of, self.added)
             for op in ops:
                 for dim in op.output.dims if op.kind == "pack" else ():
-                    if isinstance(dim.size, str) and dim.size not in found:
-                        found[dim.size] = sum(_elements(tensor, sizes) for tensor in op.inputs)
-        found |= {tie.dim: tie.size(reduced, sizes, parallel) for _, tie, reduced in self._tied()}
+                    if isinstance(dim.size, str) and dim.size not in buffers:
+                        found.setdefault(dim.size, op.inputs)
         return found
 
     def _tied(self) -> Iterator[tuple[Buffer, Tie, Tensor]]:

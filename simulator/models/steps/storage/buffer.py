@@ -78,13 +78,12 @@ def buffers(
             continue
         called = name if group == "dense" else f"{name}X"
         unsized = Buffer(called, members, sharded, data, layout.copies, 0, repeated)
-        found.append(replace(unsized, size=size_of(unsized, parallel, sizes)))
+        found.append(replace(unsized, size=size_of(unsized, parallel.extents, sizes)))
     return tuple(found)
 
 
-def size_of(buffer: Buffer, parallel: Parallel, sizes: Mapping[str, int]) -> int:
-    """Elements of a buffer over all chips of the axes over which a chip has its own weights."""
-    extents = parallel.extents
+def size_of(buffer: Buffer, extents: Mapping[str, int], sizes: Mapping[str, int]) -> int:
+    """Elements of a buffer over all chips of the axes over which a chip has its own weights; `extents`: of mesh axes."""
     local = sum(_local_elements(tensor, sizes, extents) for tensor in buffer.weights)
     shares = math.prod(extents[axis] for axis in buffer.data)
     padded = -(-local // shares) * shares
