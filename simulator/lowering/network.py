@@ -242,7 +242,8 @@ class Network:
             replace(way, transfer=self._delays.measured(way, communication, number, chips, self.phase_seconds))
             for way in ways
         ]
-        choice = min(priced, key=lambda way: self.seconds(way.transfer))
+        # what there is no choice of needs no comparing
+        choice = priced[0] if len(priced) == 1 else min(priced, key=lambda way: self.seconds(way.transfer))
         return Joined(chips, choice.transfer, choice)
 
     def _has_images(self, communication: Communication, members: Sequence[Sequence[int]], group: Group) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from simulator.models.estimates.rows import Stretch
 
@@ -36,7 +36,7 @@ class Leg:
     block went through the other way round, none beyond `reach` rounds before or after its own; `asks`: those of which
     anything is asked for by round; `explicit`: every round has
     to be gone through, since what it waits for moves as it likes. `last`: the segment that makes each slot last in a round,
-    by number, and `ends`: the last one of each queue. `behind`: by segment, those of its round, or of the one before, that
+    by number, and `ends`: the last one of each queue; `told`: both, one behind the other. `behind`: by segment, those of its round, or of the one before, that
     it comes behind; None where that is not all that moves it."""
 
     segments: Sequence[Segment]
@@ -48,6 +48,10 @@ class Leg:
     asks: frozenset[int]
     reach: int
     explicit: bool
+    told: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "told", (*self.last.values(), *self.ends.values()))
 
 
 class Course:

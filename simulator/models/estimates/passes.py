@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from simulator.models.estimates.chunks import ChunkSort
-from simulator.models.estimates.course import NEVER, Course
+from simulator.models.estimates.course import NEVER, Course, Timed
 from simulator.models.estimates.paths import Walk
 from simulator.models.estimates.program import LEFT
 from simulator.models.estimates.rows import COMPUTE, FIRST, Binder, Rows, Sections
@@ -171,6 +171,7 @@ class _Walks:
         self._holds_up = bool(sort.reductions) and sort.reductions <= made
         self._left = sort.structure.slot(LEFT)
         self._slots = len(sort.structure.slots)
+        self._timed: dict[tuple[str, ...], tuple[Course, Timed]] = {}
 
     def one(self, name: str, serial: float) -> Pass:
         """A pass of any microbatch."""
@@ -179,8 +180,7 @@ class _Walks:
         seconds = _in_queues(rows).get(self._beside, 0.0)
         by_beside = Paths(NEVER, NEVER, beside=seconds)
         if name == self._sort.structure.chunk.final and self._holds_up:
-            course = self._courses.of(self._sort, (name,), rows, self._makes[name])
-            found = self._paths(self._from_beside().through(course, rows), name)
+            found = self._paths(self._through(self._from_beside(), name, (name,), rows), name)
             by_beside = replace(found, beside=max(found.beside, seconds))
         # few schedules ask for it
         busy = partial(_busy, rows, self._sort.structure.inside(name))
@@ -198,8 +198,7 @@ class _Walks:
         rows = (*self._rows[name, True], *self._rows["end", False])
         sections = name, "last", "end"
         by_input, by_queue = (walk.latest for walk in self._sources(name, sections, rows))
-        course = self._courses.of(self._sort, sections, rows, self._makes[name])
-        by_beside = self._from_beside().through(course, rows).latest
+        by_beside = self._through(self._from_beside(), name, sections, rows).latest
         return Pass(
             found.from_input.until(by_input),
             found.from_queue.until(by_queue),
@@ -212,16 +211,22 @@ class _Walks:
         """The forward pass of the first microbatch, from the begin of the step."""
         forward = self._rows.get(FIRST, self._rows["forward", False])
         rows = (*self._rows["begin", False], *forward)
-        course = self._courses.of(self._sort, ("begin", "forward"), rows, self._makes["forward"])
-        return self._paths(Walk.of(self._slots, start=0.0).through(course, rows), "forward")
+        walk = Walk.of(self._slots, start=0.0)
+        return self._paths(self._through(walk, "forward", ("begin", "forward"), rows), "forward")
 
     def _sources(self, name: str, sections: tuple[str, ...], rows: Rows) -> tuple[Walk, Walk]:
         """From the pass's input, and from when its queue is free."""
         given = self._takes[name]
-        course = self._courses.of(self._sort, sections, rows, self._makes[name])
-        timed = course.timed(rows)
         by_input, by_queue = Walk.of(self._slots, ready=given), Walk.of(self._slots, queues=(COMPUTE,))
-        return by_input.through(course, rows, timed), by_queue.through(course, rows, timed)
+        return self._through(by_input, name, sections, rows), self._through(by_queue, name, sections, rows)
+
+    def _through(self, walk: Walk, name: str, sections: tuple[str, ...], rows: Rows) -> Walk:
+        """A walk through the rows of some sections, whose seconds are the same for all that begin differently."""
+        if sections not in self._timed:
+            course = self._courses.of(self._sort, sections, rows, self._makes[name])
+            self._timed[sections] = course, course.timed(rows)
+        course, timed = self._timed[sections]
+        return walk.through(course, rows, timed)
 
     def _paths(self, walk: Walk, name: str) -> Paths:
         out = max((walk.slot[each] for each in self._makes[name]), default=NEVER)

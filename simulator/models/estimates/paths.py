@@ -180,9 +180,10 @@ def _steps(leg: Leg, ends: Sequence[Sequence[float]]) -> list[float] | None:
     now, steps = ends[-1], _moved(ends[-2], ends[-1])
     if math.inf in steps:
         return None
-    alike = next((steps[at] for at in (*leg.last.values(), *leg.ends.values()) if steps[at] != NEVER), NEVER)
+    alike = next((steps[at] for at in leg.told if steps[at] != NEVER), NEVER)
     for step, one in zip(steps, now, strict=True):
-        if step not in (alike, NEVER) and not _is_same(step, alike, one):
+        # as `_is_same`, for which a call each would be felt
+        if step != alike and step != NEVER and not abs(step - alike) <= _SAME * one:
             break
     else:
         return [alike] * len(steps)
