@@ -51,12 +51,13 @@ class Transfer:
 
 def added(*loads: Loads) -> dict[int, float]:
     """Loads summed wire by wire."""
-    if len(loads) == 1:
-        return dict(loads[0])
+    some = [each for each in loads if each]
+    if len(some) == 1:
+        return dict(some[0])
     total: dict[int, float] = {}
     # of alike wires there is one number of many rows, and so one sum
     sums: dict[tuple[int, int], tuple[float, float, float]] = {}
-    for each in loads:
+    for each in some:
         for wire, nbytes in each.items():
             before = total.get(wire, 0.0)
             if type(nbytes) is float:

@@ -95,5 +95,5 @@ def _local_elements(tensor: Tensor, sizes: Mapping[str, int], extents: Mapping[s
     count = 1
     for dim in tensor.dims:
         whole = sizes[dim.size] if isinstance(dim.size, str) else dim.size
-        count *= -(-whole // math.prod(extents[axis] for axis in dim.axes))
+        count *= -(-whole // math.prod([extents[axis] for axis in dim.axes])) if dim.axes else whole
     return count
