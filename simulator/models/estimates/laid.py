@@ -109,7 +109,7 @@ class Laid:
         """The two ends of a transfer between two stages."""
         stream, sizes = self.sorts[0].sort.chunk.ends.makes, self.step.sizes
         known = self.priced.hops
-        key = stream, tuple(sizes.get(dim.size, dim.size) for dim in stream.dims)
+        key = stream, tuple(sizes[dim.size] if isinstance(dim.size, str) else dim.size for dim in stream.dims)
         if key not in known:
             graph, system = OpGraph(sizes, ()), self.prices.system
             told = (("over", _AXIS), ("from", "0"), ("to", "1"))
