@@ -34,10 +34,10 @@ class Segment:
 class Leg:
     """A stretch as segments; `kept`: slots of which it keeps the history; `asked`: those of which it asks for rounds that a
     block went through the other way round, none beyond `reach` rounds before or after its own; `asks`: those of which
-    anything is asked for by round; `explicit`: every round has to be gone through, since what it waits for moves as it likes.
-    `last`: the segment that makes each slot last in a round, by number, and `ends`: the last one of each queue; `told`: both,
-    one behind the other. `behind`: by segment, those of its round, or of the one before, that it comes behind; None where
-    that is not all that moves it."""
+    anything is asked for by round; `explicit`: every round has to be gone through, since what it waits for moves as it
+    likes. `last`: the segment that makes each slot last in a round, by number, and `ends`: the last one of each queue;
+    `told`: both, one behind the other. `behind`: by segment, those of its round, or of the one before, that it comes
+    behind; None where that is not all that moves it."""
 
     segments: Sequence[Segment]
     last: Mapping[int, int]
