@@ -17,7 +17,8 @@ from simulator.graph.owners import OWNERS
 from simulator.models.estimates.chunks import ChunkSort
 from simulator.models.estimates.memory.beside import Late, Parts, Timed, clock_of, late_of, seconds_of, timed
 from simulator.models.estimates.memory.held import Rise, Sizes, Swing, rises_of, swings_of
-from simulator.models.estimates.memory.lives import Lives, Part, lives_of, rounds_of
+from simulator.models.estimates.memory.lives import Lives, lives_of, rounds_of
+from simulator.models.estimates.memory.walk import Part
 from simulator.models.estimates.passes import PASSES
 from simulator.models.estimates.prices import Price
 from simulator.models.estimates.program import LEFT

@@ -18,7 +18,8 @@ import numpy as np
 
 from simulator.graph.owners import OWNERS
 from simulator.models.estimates.memory.beside import Timed
-from simulator.models.estimates.memory.lives import Lives, Span
+from simulator.models.estimates.memory.lives import Lives
+from simulator.models.estimates.memory.walk import Span
 
 
 @dataclass(frozen=True, slots=True, eq=False)
