@@ -41,7 +41,8 @@ def stretches_of(program: Program, taken: Any, order: Iterable[int]) -> Iterator
     cut[1:] = (line[1:] != line[:-1]) | begins[task[1:]] | ends[task[:-1]]
     since = np.flatnonzero(cut)
     until = np.append(since[1:], len(task))
-    total = np.add.reduceat(taken[np.asarray(program.shape)[task]], since).tolist()
+    # one after the other, as numbers of many rows are: numpy adds floats up in pairs, which rounds otherwise
+    total = np.add.reduceat(taken.astype(object)[np.asarray(program.shape)[task]], since).tolist()
     # one of a task on several chips stands for all of them
     _, once = np.unique(place[task[until - 1]], return_index=True)
     columns = (once.tolist(), line[since[once]].tolist(), task[since[once]].tolist(), task[until[once] - 1].tolist())
