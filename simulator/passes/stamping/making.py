@@ -89,8 +89,8 @@ class Groups:
         reads, since = (np.asarray(column, dtype=np.int64) for column in (flat.reads, flat.first))
         behind = np.ones(len(flat), dtype=np.int64)
         behind[list(views.several)] = [len(values) for values in views.several.values()]
-        # what is given is numbered below 0, and nothing lies behind it
-        read = np.where(reads >= 0, behind[reads], 1)
+        # what is given is numbered below 0, and nothing lies behind it; there may be more of that than ops
+        read = np.where(reads >= 0, behind[np.maximum(reads, 0)], 1)
         reader = np.repeat(np.arange(len(flat)), since[1:] - since[:-1])
         seen = np.unique(reader[read > 1])
         parts = []
