@@ -1,6 +1,6 @@
 """Measured training steps beside estimates of them, source by source.
 
-Model: each row is told as a step (`scenarios.validation.recipes`), and its time is the estimate's `earliest`: kernels as
+Model: each row is told as a step (`scenarios.validation.recipes`), and its time is the estimate's `expected`: kernels as
 measured, every collective, the pipeline's schedule, a host that issues; what contends for a wire is not in it. Rows of one
 model on as many chips share an estimator, and go to one process.
 Beside the errors stand two figures: `rank`, whether the order of steps comes out right where one model runs on as many chips
