@@ -55,14 +55,15 @@ def _heads(result: Result, wanted: Collection[int]) -> Iterator[tuple[int, int, 
     out."""
     program, begin, end = result.plan.program, result.begin_ps, result.end_ps
     as_written = result.plan.options.order == "program"
+    is_wanted = np.zeros(len(program), dtype=bool)
+    is_wanted[list(wanted)] = True
     for queue, lane in zip(program.queues, program.lanes(), strict=True):
         if queue.inner:
             continue
-        since = 0
-        for task in lane if as_written else sorted(lane, key=lambda task: (begin[task], end[task], task)):
-            if task in wanted:
-                yield queue.chip, task, since
-            since = end[task]
+        if not as_written:
+            lane = sorted(lane, key=lambda task: (begin[task], end[task], task))
+        for at in np.flatnonzero(is_wanted[np.asarray(lane, dtype=np.int64)]).tolist():
+            yield queue.chip, lane[at], end[lane[at - 1]] if at else 0
 
 
 def _from_others(program: Program) -> Iterator[tuple[int, int]]:

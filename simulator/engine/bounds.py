@@ -58,7 +58,7 @@ def dependency_bound_s(program: Program, order: Iterable[int] | None = None) -> 
         for after in successors[task]:
             if not plain:
                 reached[after] = later(reached[after], end)
-            elif reached[after] < end:
+            elif reached[after] < end:  # a call is too much for each of so many
                 reached[after] = end
     return largest(reached, default=0.0) / PS_PER_S
 
