@@ -44,7 +44,10 @@ _TIGHTER = ((0.0, 3), (0.01, 3), (0.01, 2), (0.01, 1), (0.05, 1))
 
 _HELPS = 4
 
-_LEAST_WIDTH = {"": 1, "op": 6, "time": 8, "share": 7, "FLOP/B": 6, "bound by": 8}
+_LEAST_WIDTH = {"op": 6, "kind": 4, "tile": 4, "time": 8, "share": 7, "FLOP/B": 6, "bound by": 8}
+
+_NAMES = ("op", "kind", "tile")
+"""Columns of the table of ops that become narrower where a screen is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +192,9 @@ def _ops(groups: Sequence[Rounds], heaviest: Sequence[Rounds], summary: Summary)
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     for column in ("", "op", "kind", "time", "share", "FLOP/B", "bound by", "tile"):
         figure = column in ("time", "share", "FLOP/B")
-        # names give way first: a figure cut off is worse than none
-        least = _LEAST_WIDTH.get(column, 4)
-        table.add_column(column, justify="right" if figure else "left", no_wrap=True, min_width=least)
+        # names give way: a figure cut off is worse than none, and without letters the timeline below says nothing
+        name, least = column in _NAMES, _LEAST_WIDTH.get(column, 1)
+        table.add_column(column, justify="right" if figure else "left", no_wrap=not name, min_width=least)
     time = _number(summary["time"])
     shown_names = {group.figures.name for group in heaviest}
     rest = [group for group in groups if group.figures.name not in shown_names]
@@ -205,11 +208,16 @@ def _ops(groups: Sequence[Rounds], heaviest: Sequence[Rounds], summary: Summary)
         intensity = f"{row.intensity:.4g}" if row.intensity else "-"  # what does no arithmetic has none
         rounds = f" x{len(group.kernels)}" if len(group.kernels) > 1 else ""
         bound = Text(row.bound_by, style=CAUSES[row.bound_by].colour)
-        cells = (Text(_short(row.name) + rounds), row.kind, _time(row.time_s), _share(busy[place], time))
-        table.add_row(LETTERS[place], *cells, intensity, bound, row.tile)
+        cells = (_name(_short(row.name) + rounds), _name(row.kind), _time(row.time_s), _share(busy[place], time))
+        table.add_row(LETTERS[place], *cells, intensity, bound, _name(row.tile))
     if together is not None:
-        table.add_row(OTHER, f"{len(rest)} more", "", _time(together.time_s), _share(busy[-1], time), "", "", "")
+        table.add_row(OTHER, _name(f"{len(rest)} more"), "", _time(together.time_s), _share(busy[-1], time), "", "", "")
     return Block(table.row_count + 1, table)
+
+
+def _name(name: str) -> Text:
+    """A name on one line, cut off where there is no room."""
+    return Text(name, no_wrap=True, overflow="ellipsis")
 
 
 def _share(seconds: float, time: float) -> str:

@@ -353,3 +353,19 @@ def test_that_chips_wait_for_each_other_is_the_reason_where_it_is() -> None:
     shown = " ".join(overlapse("explain", "library:pipeline_bubble").stdout.split())
     assert "most of it because chips wait for each other: up to 7 ms on one chip" in shown
     assert "stand in its way" not in shown
+
+
+@pytest.mark.parametrize("columns", [64, 72, 80, 100, 130])
+def test_letters_and_figures_of_ops_are_whole_on_every_screen(
+    tmp_path: Path, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of ops and of their kinds give way: letters say what the timeline below them shows."""
+    made = "what_the_first_matmul_makes_of_it"
+    long = ROUNDS.replace("h:bf16", f"{made}:bf16").replace("relu(h)", f"relu({made})")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = overlapse("run", written(tmp_path, long)).stdout
+    rows = re.findall(r"^([a-z+])  \S.*? ((?:[\d.]+) [mun]?s) +([\d.]+ %)", shown, re.MULTILINE)
+    assert [letter for letter, _, _ in rows] == ["a", "b"]
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = overlapse("run", written(tmp_path, long)).stdout
+    assert rows == re.findall(r"^([a-z+])  \S.*? ((?:[\d.]+) [mun]?s) +([\d.]+ %)", wide, re.MULTILINE)
