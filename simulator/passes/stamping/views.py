@@ -62,7 +62,6 @@ class Views:
         shows = [tuple(_shown(site, kind.shows(site))) if (kind := find_kind(site)).view else () for site in flat.sites]
         is_view = np.asarray([bool(each) for each in shows], dtype=bool)
         site, since, reads = (np.asarray(column, dtype=np.int64) for column in (flat.site, flat.first, flat.reads))
-        self._flat = flat
         self.views: list[int] = np.flatnonzero(is_view[site]).tolist()
         self.first: Any = np.arange(len(flat))
         self.several: dict[int, tuple[int, ...]] = {}
@@ -108,9 +107,11 @@ class Views:
         for number in many:
             is_odd[rows[number]] = True
         one_by_one: list[tuple[int, list[int]]] = []
+        # before any of them is entered: then one that shows another is seen to
+        first_behind = self.first.copy()
         for number, values in many.items():
             inside = (values >= 0) & (values < count)
-            shown = np.where(inside, self.first[np.where(inside, values, 0)], values)
+            shown = np.where(inside, first_behind[np.where(inside, values, 0)], values)
             inside = (shown >= 0) & (shown < count)
             ordered = np.sort(shown, axis=1)
             plain = (ordered[:, 1:] != ordered[:, :-1]).all(axis=1)
