@@ -14,7 +14,6 @@ pandas is imported when a frame is asked for, not before: the command starts fas
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,9 +126,7 @@ def dependencies_frame(result: Result) -> pd.DataFrame:
     import pandas as pd
 
     program = result.plan.program
-    counts = np.fromiter(map(len, program.successors), dtype=np.int64, count=len(program))
-    before = np.repeat(np.arange(len(program), dtype=np.int32), counts)
-    after = np.fromiter(chain.from_iterable(program.successors), dtype=np.int32, count=int(counts.sum()))
+    before, after = (each.astype(np.int32) for each in program.dependencies())
     if program.parts:
         inner = np.asarray([lane.inner for lane in program.queues])[np.asarray(program.queue)]
         kept = inner[before] == inner[after]

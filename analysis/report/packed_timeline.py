@@ -17,7 +17,6 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -223,10 +222,11 @@ def _halves(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 def _dependencies(result: Result, kept: int) -> dict[str, NDArray[Any]]:
     """How many tasks follow each task, and which, as distances; nothing where no slice is drawn."""
-    successors = result.plan.program.successors if kept else []
-    counts = np.fromiter(map(len, successors), dtype=np.int64, count=len(successors))
-    after = np.fromiter(chain.from_iterable(successors), dtype=np.int64, count=int(counts.sum()))
-    distance = after - np.repeat(np.arange(len(successors)), counts)
+    program = result.plan.program
+    if not kept:
+        return {"followers": _narrow(np.zeros(0, dtype=np.int64)), "distance": np.zeros(0, dtype=np.int32)}
+    before, after = program.dependencies()
+    counts, distance = np.bincount(before, minlength=len(program)), after - before
     return {"followers": _narrow(counts), "distance": distance.astype(np.int32)}
 
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from hw.rows import array_of, batch_of, largest
 from simulator.engine.program import Program
 from simulator.engine.shape import PS_PER_S
@@ -52,10 +54,13 @@ def dependency_bound_s(program: Program, order: Iterable[int] | None = None) -> 
     ideal = [shape.ideal_ps for shape in program.shapes]
     later, plain = _later(ideal)
     reached = [0.0] * len(program)
-    shape, successors = program.shape, program.successors
+    shape = program.shape
+    before, waiting = program.dependencies()
+    ends = np.append(0, np.cumsum(np.bincount(before, minlength=len(program)))).tolist()
+    followers = waiting.tolist()
     for task in in_order(program) if order is None else order:
         reached[task] = end = reached[task] + ideal[shape[task]]
-        for after in successors[task]:
+        for after in followers[ends[task] : ends[task + 1]]:
             if not plain:
                 reached[after] = later(reached[after], end)
             elif reached[after] < end:  # a call is too much for each of so many

@@ -112,6 +112,8 @@ class Engine:
     def start(self) -> None:
         """Put everything that can start at time 0 under way; `run` calls it, user processes may be added before."""
         waits, self._started = self._waits, True
+        if self.pool.lengthened is None:  # no trains: whoever ends asks who follows it, which costs least of lists
+            self._successors = self.program.listed()
         if self._ready is not None:
             outer = set(self.program.outer())
             for task in [task for task, count in enumerate(waits) if not count and task in outer]:

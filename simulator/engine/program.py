@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hw.rows import Memo, batch_of
+from simulator.engine.followers import Followers
 from simulator.engine.shape import Shape
 
 ADDED = 1e-9
@@ -76,7 +77,7 @@ class Program:
     shape: list[int] = field(default_factory=list)
     queue: array[int] = field(default_factory=lambda: array("i"))
     groups: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    successors: list[list[int]] = field(default_factory=list)
+    successors: Sequence[list[int]] = field(default_factory=list)
     waits: list[int] = field(default_factory=list)
     priority: dict[int, int] = field(default_factory=dict)
     places: dict[tuple[int, int], float] = field(default_factory=dict)
@@ -105,7 +106,7 @@ class Program:
         self.queue.append(queues[0])
         if len(queues) > 1:
             self.groups[task] = tuple(queues)
-        self.successors.append(_NOBODY)
+        self.listed().append(_NOBODY)
         self.kernel.append(kernel)
         self.chunk.append(chunk)
         waits = 0
@@ -123,7 +124,7 @@ class Program:
         for column, added in ((self.queue, tasks.queue), (self.kernel, tasks.kernel), (self.chunk, tasks.chunk)):
             column.frombytes(added.astype("i").tobytes())
         self.groups.update((first + task, queues) for task, queues in tasks.groups.items())
-        self.successors.extend(repeat(_NOBODY, count))
+        self.listed().extend(repeat(_NOBODY, count))
         self.waits.extend(repeat(0, count))
         self._dependencies = None
 
@@ -131,16 +132,18 @@ class Program:
         """Each of some tasks starts only after what stands beside it has ended."""
         waiting, awaited = (np.asarray(each, dtype=np.int64) for each in (tasks, before))
         order = np.argsort(awaited, kind="stable")
-        of = awaited[order]
-        first = np.flatnonzero(np.diff(of, prepend=-1))
-        after = waiting[order].tolist()
-        successors = self.successors
-        for task, (since, until) in zip(of[first].tolist(), pairwise([*first.tolist(), len(order)]), strict=True):
-            known = successors[task]
-            successors[task] = known + after[since:until] if known else after[since:until]
-        alone = not any(self.waits)
-        self.waits = (np.asarray(self.waits, dtype=np.int64) + np.bincount(waiting, minlength=len(self))).tolist()
-        self._dependencies = (of, waiting[order]) if alone else None
+        of, after = awaited[order], waiting[order]
+        more = np.bincount(waiting, minlength=len(self))
+        if not any(self.waits):  # so far nobody waits
+            self.successors, self.waits = Followers(of, after, len(self)), more.tolist()
+            self._dependencies = of, after
+            return
+        first, successors = np.flatnonzero(np.diff(of, prepend=-1)), self.listed()
+        spans = pairwise([*first.tolist(), len(order)])
+        for task, (since, until) in zip(of[first].tolist(), spans, strict=True):
+            successors[task] = successors[task] + after[since:until].tolist()
+        self.waits = (np.asarray(self.waits, dtype=np.int64) + more).tolist()
+        self._dependencies = None
 
     def wait(self, task: int, before: int) -> None:
         """`task` starts only after `before` has ended."""
@@ -159,10 +162,17 @@ class Program:
 
     def _lets(self, before: int, task: int) -> None:
         """`task` is one of those that `before` is waited for by."""
-        if self.successors[before] is _NOBODY:
-            self.successors[before] = [task]
+        successors = self.listed()
+        if successors[before] is _NOBODY:
+            successors[before] = [task]
         else:
-            self.successors[before].append(task)
+            successors[before].append(task)
+
+    def listed(self) -> list[list[int]]:
+        """Who waits for each task, as lists that can be added to."""
+        if not isinstance(self.successors, list):
+            self.successors = [*self.successors]
+        return self.successors
 
     def dependencies(self) -> tuple[Any, Any]:
         """All dependencies as columns: the task that is waited for, in the order of tasks, and the one that waits."""
