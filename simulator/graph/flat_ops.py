@@ -120,6 +120,15 @@ class FlatOps(Sequence[Op]):
         self.reads.extend(values)
         self.first.extend([first + end for end in ends])
 
+    def add(self, site: int, turn: int, copy: int, values: Sequence[int]) -> int:
+        """Append an op; returns its number."""
+        self.site.append(site)
+        self.turn.append(turn)
+        self.copy.append(copy)
+        self.reads.extend(values)
+        self.first.append(len(self.reads))
+        return len(self.site) - 1
+
     def add_columns(self, sites: Any, turns: Any, copy: int, values: Any, ends: Any) -> None:
         """Append ops of one copy, as arrays. `turns`: of each op; `values` and `ends` as in `add_all`."""
         first = len(self.reads)

@@ -148,11 +148,19 @@ class Op:
     @property
     def form(self) -> Hashable:
         """All of it but what it and its tensors are called and what it waits for: ops of one form are sound alike."""
+        return self._form(("after",))
+
+    @property
+    def work(self) -> Hashable:
+        """Its form but for where it runs: what chips do for ops of one work is the same, wherever these are."""
+        return self._form(("after", "on"))
+
+    def _form(self, left_out: tuple[str, ...]) -> Hashable:
         called = [tensor.name for tensor in (*self.inputs, self.output)]
         options = self.options
         return (
             self.kind,
-            tuple([option for option in options if option[0] != "after"]) if options else options,
+            tuple([option for option in options if option[0] not in left_out]) if options else options,
             tuple([tensor.type for tensor in self.inputs]),
             self.output.type,
             # which of its tensors are one

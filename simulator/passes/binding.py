@@ -25,7 +25,15 @@ from simulator.graph.split import Cut, split_problems
 from simulator.ops.kernel import Chips, Kernel, Schedule
 from simulator.ops.options import SCHEDULE_OPTIONS, read_axes
 from simulator.ops.registry import Call, Kind, Shaped, ShapeError, find_kind, read_options
-from simulator.passes.checks import Known, chip_findings, is_size, op_findings, size_findings, tensor_findings
+from simulator.passes.checks import (
+    Known,
+    chip_findings,
+    is_size,
+    op_findings,
+    size_findings,
+    tensor_findings,
+    where_findings,
+)
 from simulator.passes.kernels import Kernels
 from simulator.passes.members import members_of, side_by_side
 from simulator.passes.parts import Cutting, cutting, even_cut, parts_moved, share_problems, unequal
@@ -64,19 +72,27 @@ def _check_ops(graph: OpGraph, system: System, problems: Problems, known: Known,
 
 
 def _check_items(items: Items, graph: OpGraph, system: System, problems: Problems, known: Known, written: bool) -> None:
-    """Add every problem of some items. Once an op of a form is sound, only what the others wait for is looked at."""
+    """Add every problem of some items. Once an op of a form is sound, only what the others wait for is looked at, and of
+    those that run elsewhere also where that is."""
     earlier: set[str] = set()
     known = replace(known, ops=frozenset(op.name for op in every_op(items)))
     sound: set[Hashable] = set()
+    sound_works: set[Hashable] = set()
     shares = share_problems(graph, system) if known.mesh else {}
     how = cutting(graph, system)
     for op in samples(items, graph.dims):
-        before, form = len(problems.found), op.form
-        if form not in sound or op.option("after") is not None:
-            for part, message in op_findings(op, graph, system, known, earlier, how):
-                problems.add(op.source.at(part), message)
+        before, form, waits = len(problems.found), op.form, op.option("after") is not None
+        elsewhere = known.mesh and form not in sound and op.work in sound_works
+        if elsewhere and not waits:
+            findings = where_findings(op, system)
+        else:
+            findings = op_findings(op, graph, system, known, earlier, how) if waits or form not in sound else iter(())
+        for part, message in findings:
+            problems.add(op.source.at(part), message)
         if op.name in shares:
             problems.add(op.source.at("shares"), shares[op.name])
+        if elsewhere and len(problems.found) == before:
+            sound.add(form)
         if form not in sound and len(problems.found) == before:
             used = {dim.size for tensor in (*op.inputs, op.output) for dim in tensor.dims}
             looked_at = known.mesh and not used & known.broken_dims
@@ -84,6 +100,7 @@ def _check_items(items: Items, graph: OpGraph, system: System, problems: Problem
                 problems.add(op.source.at(part), message)
             if len(problems.found) == before:
                 sound.add(form)
+                sound_works.add(op.work)
         earlier.add(op.name)
 
 

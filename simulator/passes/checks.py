@@ -64,8 +64,17 @@ def op_findings(
         elif not rounds and name not in earlier:
             yield "after", unknown("op", name, earlier) + " (ops before this one)"
     if known.mesh:
-        found = list(place_findings(options, system))
-        yield from found or nowhere(op, options, system)
+        yield from _where_findings(op, options, system)
+
+
+def where_findings(op: Op, system: System) -> Iterator[Finding]:
+    """What is wrong with where an op runs, of which all else is sound."""
+    yield from _where_findings(op, read_options(op, find_kind(op)), system)
+
+
+def _where_findings(op: Op, options: Mapping[str, Any], system: System) -> Iterator[Finding]:
+    found = list(place_findings(options, system))
+    yield from found or nowhere(op, options, system)
 
 
 def tensor_findings(op: Op, graph: OpGraph, system: System, known: Known, how: Cutting) -> Iterator[Finding]:

@@ -127,11 +127,11 @@ class Planner:
         return [self._meant(each) for each in self._carried_out(named, plan, there)]
 
     def _kind(self, op: Op) -> Kind | None:
-        """The kind of an op that is to be planned; None for any other. Ops of one form are looked at once."""
-        form = op.form
-        if form not in self.kinds:
-            self.kinds[form] = plannable(op, self.graph, self.system, self.how)
-        return self.kinds[form]
+        """The kind of an op that is to be planned; None for any other. Ops of one work are looked at once."""
+        work = op.work
+        if work not in self.kinds:
+            self.kinds[work] = plannable(op, self.graph, self.system, self.how)
+        return self.kinds[work]
 
     def _named(self, op: Op) -> Op:
         """The op with every round's tensor under a name of its own ('h@round'), so that no two are taken for one."""

@@ -12,7 +12,7 @@ a section is given, that comes first which is for all microbatches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,13 +135,10 @@ class ChunkStamp:
 
     def append(self, op: Op, microbatch: int, values: tuple[int, ...] = (), ending: str = "") -> int:
         """Append an op that stands between copies; returns what it makes. `ending`: what its name gets behind the rest."""
-        flat, made = self._flat, len(self._flat)
+        flat = self._flat
         if op not in self._hops:
             self._hops[op] = flat.add_site(op)
-        site, turn = np.asarray([self._hops[op]]), np.asarray([flat.number_of_turn(())])
-        number, read = self._number(microbatch, ending), np.asarray(values, dtype=np.int64)
-        flat.add_columns(site, turn, number, read, np.asarray([len(values)]))
-        return made
+        return flat.add(self._hops[op], flat.number_of_turn(()), self._number(microbatch, ending), values)
 
     def receive(self, name: str, microbatch: int, value: int) -> None:
         """What a microbatch takes in under a name."""
@@ -208,9 +205,10 @@ class ChunkStamp:
         lines = [found[value] for value in distinct.tolist()]
         before = {which: self._accumulated[which] for sort, which in slots if sort == "before"}
         starting = any(value < 0 and self._is_accumulator(program.name(value)[0]) for value in values)
+        site, turn = (column[span.start : span.stop] for column in (program.site, program.turn))
         return _Pattern(
-            sites=np.asarray([self._site(last, each) for each in program.site[span.start : span.stop].tolist()]),
-            turns=np.asarray([self._turn(program, each) for each in program.turn[span.start : span.stop].tolist()]),
+            sites=_each(lambda number: self._site(last, number), site),
+            turns=_each(lambda number: self._turn(program, number), turn),
             ends=first[1:] - first[0],
             slots=slots,
             slot=np.asarray([slots.index(slot) for slot, _ in lines], dtype=np.int64)[place],
@@ -280,3 +278,9 @@ class ChunkStamp:
 
     def _turn(self, program: Program, turn: int) -> int:
         return self._flat.number_of_turn(program.flat.turns[turn])
+
+
+def _each(of: Callable[[int], int], column: Any) -> Any:
+    """What a column of numbers stands for, each number looked up once."""
+    known: dict[int, int] = {}
+    return np.asarray([known[each] if each in known else known.setdefault(each, of(each)) for each in column.tolist()])
