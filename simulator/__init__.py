@@ -25,7 +25,7 @@ from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import MessageRound
 from simulator.collectives.traffic import Traffic
 from simulator.collectives.transfer import Message, Transfer
-from simulator.engine.bounds import dependency_bound_s, eta, lower_bound_s, upper_bound_s
+from simulator.engine.bounds.paths import dependency_bound_s, eta, lower_bound_s, upper_bound_s
 from simulator.engine.causes import RESOURCE_CAUSES, resource_cause
 from simulator.engine.engine import Engine, Order
 from simulator.engine.program import Program, Queue, Resource

@@ -1,6 +1,6 @@
 """What a run leaves behind: when every task began and ended, and the bounds of the whole.
 
-The bounds are computed when asked for, without a simulation (`simulator.engine.bounds`).
+The bounds are computed when asked for, without a simulation (`simulator.engine.bounds.paths`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from hw import Dimension
 from hw.input import notebook_html, show
 from hw.rows import array_of, largest
-from simulator.engine.bounds import dependency_bound_s, eta, in_order, lower_bound_s, upper_bound_s
+from simulator.engine.bounds.paths import dependency_bound_s, eta, in_order, lower_bound_s, upper_bound_s
 from simulator.engine.shape import PS_PER_S
 from simulator.lowering.plan import Plan
 

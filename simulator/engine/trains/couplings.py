@@ -42,6 +42,8 @@ class Couplings:
         before, after = self._neighbours()
         self._before = np.concatenate([depended, before])
         self._after = np.concatenate([depends, after])
+        # the queues of both, which everything below asks for
+        self._queue_before, self._queue_after = self.queue[self._before], self.queue[self._after]
 
     def _neighbours(self) -> tuple[Any, Any]:
         """Tasks that follow each other in a queue that has only tasks of one queue."""
@@ -107,29 +109,35 @@ class Couplings:
 
     def _over(self, lines: Any, last: Any) -> Any:
         """By line, whether who is waited for is over when some task, the `last`, ends before the waiting one."""
-        before, after, queue = self._before[lines], self._after[lines], self.queue
-        over = (queue[before] == queue[last]) & (before <= last)
+        before, awaited, waiting = self._before[lines], self._queue_before[lines], self._queue_after[lines]
+        last_queue = self.queue[last]
+        over = (awaited == last_queue) & (before <= last)
         key, furthest = self._furthest
         open_ = np.flatnonzero(~over)
-        for waiting in (last[open_], after[open_]):
-            pair = (queue[waiting] * len(self._other_order) + queue[before[open_]]) * len(queue)
+        for queue in (last_queue[open_], waiting[open_]):
+            pair = self._pair(queue, awaited[open_])
             at = np.searchsorted(key, pair + last[open_], side="right") - 1
             over[open_] |= (at >= 0) & (furthest[at] >= pair + before[open_])
-        return over & ~self._other_order[queue[before]]
+        return over & ~self._other_order[awaited]
+
+    def _pair(self, waiting: Any, awaited: Any) -> Any:
+        """Where the numbers of a pair of queues begin: each pair has a range of its own, one number for each task."""
+        return (waiting * len(self._other_order) + awaited) * len(self.queue)
 
     @cached_property
     def _furthest(self) -> tuple[Any, Any]:
         """By pair of queues and task of the one, how far in the other somebody has been waited for by then: keys in order,
         and beside each the furthest of its pair."""
-        before, after, queue = self._before, self._after, self.queue
-        count = len(queue)
+        before, after = self._before, self._after
+        pair = self._pair(self._queue_after, self._queue_before)
         # who waits for later numbers may wait for ever, and proves nothing
-        lines = np.flatnonzero(before < after)
-        key = (queue[after[lines]] * len(self._other_order) + queue[before[lines]]) * count + after[lines]
+        proves = before < after
+        if not proves.all():
+            before, after, pair = before[proves], after[proves], pair[proves]
+        key = pair + after
         order = np.argsort(key, kind="stable")
-        key = key[order]
-        # each pair of queues has a range of numbers of its own, so that one running maximum serves all
-        return key, np.maximum.accumulate(key // count * count + before[lines[order]])
+        # ranges of pairs do not meet, so that one running maximum serves all
+        return key[order], np.maximum.accumulate((pair + before)[order])
 
     def _held(self) -> Any:
         """By line, whether the waiting task waits also for one that cannot have ended when the task before it (by number)
@@ -141,9 +149,12 @@ class Couplings:
         """By line, whether the waiting task waits also for one behind some task in the queue of one of others. Of tasks in
         queues of another order this says nothing; those are not coupled."""
         queue, after = self.queue, self._after[lines]
+        queues = [queue[each] for each in others]
         found = np.zeros(len(after), dtype=bool)
         for waited in (each[after] for each in self._latest):
-            found |= (waited > task) & np.any([queue[waited] == queue[each] for each in others], axis=0)
+            # that of few is later: only of these the queue is asked for
+            later = np.flatnonzero(waited > task)
+            found[later] |= np.any([queue[waited[later]] == each[later] for each in queues], axis=0)
         return found
 
     @cached_property
@@ -151,6 +162,6 @@ class Couplings:
         """By task, the last one by number that it waits for, and the task before it in its queue; -1 where there is none."""
         latest, ahead = np.full((2, len(self.queue)), -1)
         np.maximum.at(latest, self._after, self._before)
-        neighbours = self.queue[self._before] == self.queue[self._after]
+        neighbours = self._queue_before == self._queue_after
         np.maximum.at(ahead, self._after[neighbours], self._before[neighbours])
         return latest, ahead

@@ -26,7 +26,8 @@ class Passing:
         # most wait for the task just before them: who does is found without a look at its dependencies
         further = after != before + 1
         self._after = after[further]
-        self._since: Sequence[int] = np.searchsorted(before[further], np.arange(len(program) + 1)).tolist()
+        followed = np.bincount(before[further], minlength=len(program))
+        self._since: Sequence[int] = [0, *np.cumsum(followed).tolist()]
 
     def ended(self, first: int, stop: int, under_way: Collection[int]) -> None:
         """Tasks from the first on, before another one, have ended, but for some of the last of them."""

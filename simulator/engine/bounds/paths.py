@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from hw.rows import array_of, batch_of, largest
+from simulator.engine.bounds.stretches import stretches_of
 from simulator.engine.program import Program
 from simulator.engine.shape import PS_PER_S
-from simulator.engine.stretches import stretches_of
 
 
 def lower_bound_s(program: Program) -> float:
