@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from analysis.words.columns.lives import LastReads, Spans, Writes, last_reads, let_go, writes_of
-from hw.rows import array_of, by_rows, largest
+from hw.rows import array_of, by_rows, largest, stable_order
 from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
 
@@ -237,7 +237,7 @@ def memory_peaks(result: Result) -> Mapping[int, float]:
     at = np.concatenate([held.begin_s, held.end_s])
     begins = np.arange(len(chip)) < len(held.chip)
     change = np.concatenate([held.nbytes, -held.nbytes])
-    order = np.argsort(chip, kind="stable")
+    order = stable_order(chip)
     starts = np.flatnonzero(np.diff(chip[order], prepend=-1))
     parts = np.split(order, starts[1:]) if len(starts) else ()
     return {int(chip[part[0]]): by_rows(_peak, change[part], begins[part], at[part]) for part in parts}

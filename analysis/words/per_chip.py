@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.words.causes import COMPUTE, MEMORY, NETWORK, what_it_does
 from analysis.words.intervals import covered, covered_without
-from hw.rows import array_of, number_of
+from hw.rows import array_of, number_of, stable_order
 from simulator import PS_PER_S, Plan, PlannedKernel, Result
 
 OnChips = Mapping[int, float]
@@ -35,7 +35,7 @@ def totals(
         if counts(sort):
             for chip in runs.keys() & sort.chips:
                 runs[chip].append(number)
-    order = np.argsort(code, kind="stable")
+    order = stable_order(code)
     since = np.searchsorted(code[order], np.arange(len(sorts) + 1)).tolist()
     known: dict[Hashable, tuple[int, float]] = {}
     found: dict[int, tuple[int, float]] = {}
@@ -122,7 +122,7 @@ def exposed_s(result: Result) -> tuple[OnChips, OnChips]:
 
 def _by_chip(chip: Any) -> Iterator[tuple[int, Any]]:
     """The rows of each chip; chips in the order in which they first come."""
-    order = np.argsort(chip, kind="stable")
+    order = stable_order(chip)
     starts = np.flatnonzero(np.diff(chip[order], prepend=-1))
     parts = np.split(order, starts[1:])
     for rows in sorted(parts, key=lambda rows: rows[0]) if len(order) else ():

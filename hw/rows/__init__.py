@@ -6,7 +6,7 @@ it guarantees). The rest is what Python has for plain numbers, for numbers of wh
 
 from hw.rows.choose import largest, largest_quotient, numbers_in, rowwise, smallest, taken
 from hw.rows.columns import alike_in, array_of, number_of, sums_at, sums_in_order, told_apart
-from hw.rows.lines import equal_lines
+from hw.rows.lines import equal_lines, stable_order
 from hw.rows.memo import Memo, Tally, distinct, numbered, shared
 from hw.rows.rows import Batch, FewRowsError, ManyRowsError, Rows, batch_of, column
 from hw.rows.tables import alike_everywhere, by_rows, least_of_each, most_of_each, number_in, put, raised
@@ -42,6 +42,7 @@ __all__ = [
     "number_in",
     "put",
     "raised",
+    "stable_order",
     # Keys.
     "Memo",
     "Tally",

@@ -36,3 +36,12 @@ def equal_lines(*columns: Any) -> tuple[Any, Any]:
     number = numpy.empty(size, dtype=numpy.int64)
     number[used] = numpy.arange(len(used))
     return number[rank], first[used]
+
+
+def stable_order(numbers: Any) -> Any:
+    """The places of whole numbers from 0 on, smallest numbers first, equal ones in their order.
+
+    Of 16-bit numbers numpy sorts the digits, in an eighth of the time that it takes to compare larger ones.
+    """
+    few = int(numbers.min(initial=0)) >= 0 and int(numbers.max(initial=0)) <= numpy.iinfo(numpy.uint16).max
+    return numpy.argsort(numbers.astype(numpy.uint16) if few else numbers, kind="stable")

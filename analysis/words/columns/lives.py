@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from hw.rows import alike_everywhere, array_of, equal_lines, largest, least_of_each, most_of_each, put, raised
+from hw.rows import (
+    alike_everywhere,
+    array_of,
+    equal_lines,
+    largest,
+    least_of_each,
+    most_of_each,
+    put,
+    raised,
+    stable_order,
+)
 from simulator import Kernels, Plan, Result
 
 
@@ -58,7 +68,7 @@ def _grown(kernels: Kernels, kernel: Any, code: Any, number: Any) -> tuple[Any, 
     its kernel) of every write."""
     found: list[tuple[Any, Any]] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
     growing = np.asarray([bool(template.grown) for template in kernels.templates], dtype=bool)[code]
-    order = np.argsort(code, kind="stable")
+    order = stable_order(code)
     order = order[growing[order]]
     starts = np.flatnonzero(np.diff(code[order], prepend=-1))
     read_at, read = (np.asarray(column, dtype=np.int64) for column in (kernels.read_at, kernels.reads))

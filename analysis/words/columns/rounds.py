@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analysis.words.ops import Amounts, OpFigures, added_as, kernel_times
-from hw.rows import equal_lines
+from hw.rows import equal_lines, stable_order
 from simulator import PS_PER_S, Plan, Result
 
 _FEW = 200
@@ -52,7 +52,7 @@ def rounds_figures(result: Result) -> list[Rounds]:
     """One row for all kernels that differ only in the rounds of their blocks, in the order in which they first come."""
     kernels = result.plan.kernels.kernels
     called = kernels.names.bases()
-    order = np.argsort(called.of, kind="stable")
+    order = stable_order(called.of)
     parts = np.split(order, np.flatnonzero(np.diff(called.of[order])) + 1) if len(order) else ()
     spent = Spent(result)
     return [

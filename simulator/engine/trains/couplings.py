@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import stable_order
 from simulator.engine.program import Program
 
 WORTH = 0.5
@@ -47,7 +48,7 @@ class Couplings:
 
     def _neighbours(self) -> tuple[Any, Any]:
         """Tasks that follow each other in a queue that has only tasks of one queue."""
-        order = np.argsort(self.queue, kind="stable")
+        order = stable_order(self.queue)
         same = self.queue[order[:-1]] == self.queue[order[1:]]
         return order[:-1][same], order[1:][same]
 

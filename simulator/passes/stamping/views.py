@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hw.rows import stable_order
 from simulator.graph.flat_ops import FlatOps
 from simulator.graph.items import Op
 from simulator.ops.kernel import maker_of
@@ -153,7 +154,7 @@ class Views:
 
 def places_of(numbers: Any, count: int) -> Callable[[int], Any]:
     """The places of each of so many numbers in a column, in order."""
-    order = np.argsort(numbers, kind="stable")
+    order = stable_order(numbers)
     ends = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=count))])
     return lambda number: order[ends[number] : ends[number + 1]]
 
