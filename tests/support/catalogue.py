@@ -29,3 +29,9 @@ def cut(name: str, blocks: int = 6) -> Transformer:
     model = described(name)
     assert isinstance(model, Transformer)
     return replace(model, layers=min(model.layers, blocks))
+
+
+def reached(model: Transformer, tokens: int) -> int:
+    """So many tokens, or as many as a model has learned positions for."""
+    longest = model.position.longest if model.position.kind == "learned" else None
+    return tokens if longest is None else min(tokens, longest)

@@ -21,6 +21,7 @@ from simulator.models.estimates.program import Structure
 from simulator.models.steps.chunk import Chunk
 from simulator.models.steps.layout import AXES, Parallel
 from simulator.models.steps.parts import Slice
+from simulator.models.steps.sizes import copies_of_heads
 from simulator.models.steps.training import Step, Training
 from simulator.passes.pipeline.chunks import SECTIONS, PipelineChunk, Section, named_in
 from simulator.passes.pipeline.schedules import Pass
@@ -220,6 +221,8 @@ def _manner(step: Step, model: Transformer) -> tuple[Hashable, ...]:
     short |= {"microbatch": 1, "layers": (), "imbalance": 1.0, "interleave": min(parallel.interleave, 2)}
     alike = replace(parallel, **short, schedule=passes_of(step))
     training = replace(step.training, batch=1, seq=1)
-    shares_keys = model.attention.kv_heads % parallel.tp == 0
+    # copies of heads of keys exchange gradients in as many rounds as there are doublings of them
+    copies = copies_of_heads(model, parallel.tp)
+    shares_keys = model.attention.kv_heads * copies % parallel.tp == 0
     exact = (parallel, tuple(step.sizes.items())) if training.engine != "plain" else ()
-    return shares_keys, step.stored.adds_up, parallel.chunks > 1, alike, training, exact
+    return shares_keys, copies, step.stored.adds_up, parallel.chunks > 1, alike, training, exact

@@ -1,8 +1,9 @@
 """The attention of a block: its forward ops, in the order in which the reference implementations run them.
 
-Model: heads of keys and values that are fewer than the chips of the tensor axis stand whole on each of them. With a
-context axis keys and values are gathered over it before attention, heads are exchanged for tokens, or keys and values go
-round (`simulator.models.steps.context.ring`); linear attention makes its state of all that was gathered. Multi-head latent
+Model: of heads of keys and values that are fewer than the chips of the tensor axis each chip has a copy of the one that its
+query heads read, where numbers divide; else they stand whole on each of them. With a context axis keys and values are
+gathered over it before attention, heads are exchanged for tokens, or keys and values go round
+(`simulator.models.steps.context.ring`); linear attention makes its state of all that was gathered. Multi-head latent
 attention (MLA): queries through a narrow vector (or at once); keys and values of all heads from one narrow vector and a
 rotated part that all heads share, expanded for each head.
 Assumes: sinks (a number a head) and caps of scores cost nothing beside the scores.
@@ -109,7 +110,11 @@ def _projected(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor
 def _heads(write: Writer, shapes: Shapes, x: Tensor, name: str, heads: str, axes: str) -> Tensor:
     """Queries, keys or values, by heads."""
     bias = dims((heads, axes), "head") if shapes.model.attention.qkv_bias else None
-    return linear(write, x, name, dims("model", (heads, axes), "head"), shapes.heads(heads, axes), bias)
+    before = len(write.weights)
+    made = linear(write, x, name, dims("model", (heads, axes), "head"), shapes.heads(heads, axes), bias)
+    if heads == "kv" and shapes.key_copies > 1:
+        write.in_copies(before)
+    return made
 
 
 def _latent(write: Writer, shapes: Shapes, latent: Latent, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,7 +5,8 @@ are views of the buffer, its gradients are packed into another. On a chip the bu
 weights, those that are whole on every chip of the tensor axis included, and is padded so that the data-parallel chips
 can share it. Where groups of replicas have copies of what is shared out inside them (hybrid sharding), gradients are
 scattered inside a group and each share is added up over the groups. Gradients of weights that are whole over the
-tensor axis, but of which its chips saw other tokens or heads, are added up over it first. With ZeRO-1 and 2 each chip
+tensor axis, but of which its chips saw other tokens or heads, are added up over it first, those of heads of keys that
+chips have in copies among the chips of one head (`simulator.models.steps.storage.copied_heads`). With ZeRO-1 and 2 each chip
 keeps all weights, and gathers what others have stepped into them; with ZeRO-1 it keeps all gradients until they are
 stepped, and with ZeRO-2 its share of them: (2 + 2 + K / N), (2 + (2 + K) / N) and, with ZeRO-3, (2 + 2 + K) / N bytes
 a parameter in bf16, K bytes of the optimizer's states, N chips. PyTorch's first FSDP has weights as views of what it
@@ -25,6 +26,7 @@ from simulator.graph.items import Dim, Op, Tensor
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.precision import Precision
 from simulator.models.steps.storage.buffer import Buffer
+from simulator.models.steps.storage.copied_heads import summed_over_copies
 
 GATHER_QUEUE = "gather"
 """Weights are gathered in a queue of their own, so that they are not held up by gradients that are not ready yet."""
@@ -143,11 +145,18 @@ class Stored:
         ops: list[Op] = []
         parts: list[Tensor] = []
         scattered: list[Tensor] = []
+        copied = [gradients[weight.name] for weight in buffer.weights if weight.name in buffer.copied]
         for weight in buffer.weights:
+            if weight.name in buffer.copied:
+                continue
             gradient = gradients[weight.name]
             beyond = "".join(axis for axis in gradient.partial if axis not in buffer.sums)
             (scattered if beyond else parts).append(gradient)
         parts += self._summed(buffer, scattered, ops)
+        if copied:
+            more, total = summed_over_copies(buffer, copied, self.precision.gradients)
+            ops += more
+            parts.append(total)
         if self.adds_each(buffer):
             parts = [each if each.name in added else self._added(buffer, each, ops) for each in parts]
         packed = self.packed(buffer)

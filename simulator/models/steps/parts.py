@@ -260,7 +260,7 @@ class PartMaker:
             streams.append(block_ops(write, self.shapes, block, streams[-1], "y" if at == len(run.blocks) - 1 else "z"))
             layers.append(write.ops[begin:])
             name, weights = f"L{own}{mark}{self.where.mark}", write.weights[known:]
-            mine = buffers(name, weights, self.stored.parallel, self.sizes, repeated=True)
+            mine = buffers(name, weights, self.stored.parallel, self.sizes, True, self.shapes.key_copies)
             found += (replace(each, layer=at) for each in mine)
         ends = tuple(stream.name for stream in streams[1:])
         items = [op for at, ops in enumerate(layers) for op in (*self._views(found, at, ends), *ops)]

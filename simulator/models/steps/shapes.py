@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from simulator.graph.items import Dim
 from simulator.models.description import Transformer
 from simulator.models.steps.layout import Layout, Parallel
+from simulator.models.steps.sizes import copies_of_heads
 from simulator.models.steps.writer import dims
 
 
@@ -17,6 +18,8 @@ class Shapes:
     model: Transformer
     layout: Layout
     kv_axes: str
+    key_copies: int = 1
+    """How many chips of the tensor axis have a copy of each head of keys and values."""
     exchanges: bool = False
     """Whether chips of the context axis exchange heads for tokens around attention."""
     ring: int = 0
@@ -50,8 +53,13 @@ class Shapes:
 
     @property
     def one_matmul(self) -> bool:
-        """Whether queries, keys and values are one matmul: heads of keys that stand whole on chips are made apart."""
-        return (self.fuses_qkv or self.model.attention.fused) and self.kv_axes == self.layout.tensor
+        """Whether queries, keys and values are one matmul: heads of keys that stand whole on chips, or in copies, are made
+        apart."""
+        return (
+            (self.fuses_qkv or self.model.attention.fused)
+            and self.kv_axes == self.layout.tensor
+            and self.key_copies == 1
+        )
 
     @property
     def whole_experts(self) -> bool:
@@ -68,11 +76,12 @@ class Shapes:
         """The dims of a model under a parallelism, for sequences of so many tokens (0: the longest)."""
         layout = Layout.of(parallel)
         attention = model.attention
-        kv_axes = layout.tensor if attention.kv_heads % parallel.tp == 0 else ""
+        copies = copies_of_heads(model, parallel.tp)
+        kv_axes = layout.tensor if attention.kv_heads * copies % parallel.tp == 0 else ""
         exchanges = parallel.context == "all_to_all" and bool(layout.seq)
         ring = parallel.cp if parallel.context == "ring" and layout.seq else 0
         longer = model.embedding is not None and 0 < seq < (model.position.longest or 0)
-        return cls(model, layout, kv_axes, exchanges, ring, places="places" if longer else "seq")
+        return cls(model, layout, kv_axes, copies, exchanges, ring, places="places" if longer else "seq")
 
     @property
     def stream(self) -> tuple[Dim, ...]:

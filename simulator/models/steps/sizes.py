@@ -53,7 +53,7 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         "seq": seq,
         "model": model.d_model,
         "heads": attention.heads,
-        "kv": attention.kv_heads,
+        "kv": attention.kv_heads * copies_of_heads(model, parallel.tp),
         "qkv": attention.heads + 2 * attention.kv_heads,
         "head": attention.head_dim,
         "ff": model.ffn.d_ff or 0,
@@ -63,12 +63,27 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
     return {name: size for name, size in sizes.items() if size}
 
 
+def copies_of_heads(model: Transformer, chips: int) -> int:
+    """How many chips of the tensor axis have a copy of each head of keys and values: several where heads are fewer than
+    chips and share them evenly."""
+    heads = model.attention.kv_heads
+    return chips // heads if heads < chips and chips % heads == 0 else 1
+
+
 def beyond_chunk(model: Transformer, tokens: int) -> str | None:
     """What is to be said of more tokens than a chunk has in which blocks attend; None of no more."""
     chunk = model.attention.chunk
     if chunk is None or tokens <= chunk:
         return None
     return f"{tokens} tokens; some blocks of {model.name} attend in chunks of {chunk}, and more than one chunk is not known"
+
+
+def beyond_table(model: Transformer, tokens: int) -> str | None:
+    """What is to be said of more tokens than a learned table has rows; None of no more."""
+    longest = model.position.longest
+    if model.position.kind != "learned" or longest is None or tokens <= longest:
+        return None
+    return f"{tokens} tokens; {model.name} has learned positions for {longest}"
 
 
 def _ring_problems(model: Transformer, parallel: Parallel, seq: int) -> Iterator[str]:

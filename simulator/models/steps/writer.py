@@ -17,8 +17,9 @@ from simulator.graph.items import Dim, Op, Tensor
 from simulator.graph.owners import Owner
 from simulator.passes.differentiate import Remake
 
-WeightGroup = Literal["dense", "expert"]
-"""Weights that all data-parallel chips have, and those of experts."""
+WeightGroup = Literal["dense", "copied", "expert"]
+"""Weights that all data-parallel chips have, those of them that some chips of the tensor axis have in copies, and those of
+experts."""
 
 
 def dims(*parts: str | tuple[str, str]) -> tuple[Dim, ...]:
@@ -93,6 +94,10 @@ class Writer:
         made = Tensor(f"{name}{self.suffix}", self.weight_dtype, tuple(shape))
         self.weights.append((group, made))
         return made
+
+    def in_copies(self, first: int) -> None:
+        """The weights from a number on are such that some chips of the tensor axis have copies of each other's."""
+        self.weights[first:] = [("copied", weight) for _, weight in self.weights[first:]]
 
     def op(
         self,

@@ -41,7 +41,7 @@ from simulator.models import (
     forward_flops,
     parameters,
 )
-from tests.support.catalogue import EVEN, cut, decoders
+from tests.support.catalogue import EVEN, cut, decoders, reached
 from tests.support.models import SMALL, system_for
 from tests.support.training_steps import flops_of_all
 
@@ -89,18 +89,19 @@ def all_flops(result: Result) -> float:
 @pytest.mark.parametrize("name", decoders())
 def test_a_prefill_does_what_closed_forms_say(name: str) -> None:
     model, batch = cut(name), 2
-    got = flops_of(graph_of(model, mode="prefill", batch=batch, seq=EVEN))
-    counted = forward_flops(model, Work(tokens=EVEN))
-    want = batch * (counted.matmul + counted.attention + counted.vocabulary / EVEN)
+    seq = reached(model, EVEN)
+    got = flops_of(graph_of(model, mode="prefill", batch=batch, seq=seq))
+    counted = forward_flops(model, Work(tokens=seq))
+    want = batch * (counted.matmul + counted.attention + counted.vocabulary / seq)
     print(f"{name}: {got:.6g} FLOPs, {got / want - 1:+.2e}")
     assert got == pytest.approx(want, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in decoders() if cut(name).attention.latent is None])
 def test_a_decode_step_does_what_closed_forms_say(name: str) -> None:
-    context = 5000
     # as many sequences as all experts share evenly
     model, batch = cut(name), EVEN
+    context = reached(model, 5001) - 1
     got = flops_of(graph_of(model, mode="decode", batch=batch, context=context))
     want = batch * forward_flops(model, Work(tokens=1, context=context)).total
     print(f"{name}: {got:.6g} FLOPs, {got / want - 1:+.2e}")
@@ -151,6 +152,8 @@ def test_stages_of_every_sort_of_model_do_what_one_chip_does(name: str, asked: d
     model, how = cut(name, 2), {"batch": 2 * EVEN if asked["mode"] == "decode" else 2, **asked}
     if asked["mode"] == "decode":
         how["in_flight"] = 1
+    else:
+        how["seq"] = reached(model, EVEN)
     got, want = (all_flops(run(model, Parallel(pp=stages), **how)) for stages in (2, 1))
     assert got == pytest.approx(want, rel=1e-12)
 

@@ -26,9 +26,9 @@ from simulator.models.steps.inference.cache import CacheMaker
 from simulator.models.steps.inference.passes import LAST, Passed, PassMaker, Stage
 from simulator.models.steps.inference.request import Inference, refuse
 from simulator.models.steps.inference.state import GROUP, VALUES
-from simulator.models.steps.layout import AXES, Layout, Parallel
+from simulator.models.steps.layout import AXES, Parallel
 from simulator.models.steps.shapes import Shapes
-from simulator.models.steps.sizes import beyond_chunk, sizes_of
+from simulator.models.steps.sizes import beyond_chunk, beyond_table, sizes_of
 from simulator.models.steps.storage.buffer import HERE
 from simulator.ops.registry import find_kind
 from simulator.passes.rename import own_names, renamed
@@ -58,7 +58,8 @@ class _Run:
         if "linear" in model.attention.kinds and parallel.cp > 1:
             raise refuse("parallel.cp", "linear attention keeps one state a sequence, of which chips have no parts")
         for each in inference.passes:
-            if told := beyond_chunk(model, each.context + each.tokens):
+            tokens = each.context + each.tokens
+            if told := beyond_chunk(model, tokens) or beyond_table(model, tokens):
                 raise refuse("context" if each.context else "seq", told)
         self.model, self.parallel, self.inference = model, parallel, inference
         self.in_flight = self._parts()
@@ -101,24 +102,18 @@ class _Run:
         return parts
 
     def _shapes(self, spread: Parallel) -> Shapes:
-        """Dims of tensors; heads of keys that are too few are copied. MLA caches rows that all heads share."""
-        layout, attention = Layout.of(spread), self.model.attention
-        heads, chips = attention.kv_heads, self.parallel.tp
-        if self.model.attention.latent is not None:
-            latent = self.model.attention.latent
-            self.sizes["latent"] = latent.kv_lora_rank + latent.qk_rope_head_dim
-        elif heads < chips and chips % heads == 0:
-            self.sizes["kv"] = heads = chips
+        """Dims of tensors. MLA caches rows that all heads share."""
+        attention = self.model.attention
+        if attention.latent is not None:
+            self.sizes["latent"] = attention.latent.kv_lora_rank + attention.latent.qk_rope_head_dim
         if "linear" in attention.kinds:
-            self.sizes |= {VALUES: attention.v_dim, GROUP: attention.heads // heads}
+            self.sizes |= {VALUES: attention.v_dim, GROUP: attention.heads // self.sizes["kv"]}
         used = "experts"
         if self.model.moe is not None:
             tokens = self.sizes["batch"] * self.sizes["seq"]
             self.sizes |= used_experts(self.model.moe, spread, tokens)
             used = "used" if self.sizes["used"] < self.model.moe.experts else "experts"
-        ring = spread.cp if spread.context == "ring" else 0
-        kv_axes = layout.tensor if heads % chips == 0 else ""
-        return Shapes(self.model, layout, kv_axes, spread.context == "all_to_all", ring, used)
+        return replace(Shapes.of(self.model, spread, self.inference.passes[0].tokens), used=used)
 
     # --- passes
 

@@ -1,8 +1,9 @@
 """Weights' gradients that the matmul which makes them adds to their sum, as Megatron-LM's layers do.
 
 Model: in blocks, the matmul of a weight's gradient becomes a `matmul_add` onto the weight's part of the buffer of sums: no
-gradient in the format of activations stands beside it. Others (of norms, biases, the table of tokens) are made, and added
-by a kernel of their own; so is that of the head, whose layer makes a placeholder as large as its gradient would be.
+gradient in the format of activations stands beside it. Others (of norms, biases, heads of keys that stand in copies, the
+table of tokens) are made, and added by a kernel of their own; so is that of the head, whose layer makes a placeholder as
+large as its gradient would be.
 Source: Megatron-LM, megatron/core/tensor_parallel/layers.py (gradient_accumulation_fusion).
 """
 
@@ -24,7 +25,7 @@ def added_by_matmuls(back: Gradients, buffers: Sequence[Buffer], stored: Stored)
     of = dict(back.of)
     for buffer, weight in _of_blocks(buffers, stored):
         made = back.of[weight.name]
-        if kinds.get(made.name) != "matmul" or set(made.partial) != set(buffer.sums):
+        if kinds.get(made.name) != "matmul" or set(made.partial) != set(buffer.sums) or weight.name in buffer.copied:
             continue
         into[made.name] = part = stored.part_of_main(buffer, made)
         of[weight.name] = replace(made, dtype=part.output.dtype)

@@ -14,7 +14,7 @@ from simulator.models.steps.layout import Parallel
 from simulator.models.steps.megatron.softmax import softmax_of
 from simulator.models.steps.parts import PartMaker, Slice
 from simulator.models.steps.shapes import Shapes
-from simulator.models.steps.sizes import microbatches, sizes_of
+from simulator.models.steps.sizes import beyond_table, microbatches, sizes_of
 from simulator.models.steps.stacks.stack import Asked, Stack
 
 
@@ -26,11 +26,10 @@ def sequence_of(model: Transformer, seq: int) -> int:
             raise SpecError([Problem(Mark("seq"), f"{model.name} reads images of {tokens} tokens each; leave seq out")])
         return tokens
     problems = Problems()
-    longest = model.position.longest if model.position.kind == "learned" else None
     if seq < 1:
         problems.add(Mark("seq"), f"seq is missing: the tokens of a sequence of {model.name}")
-    elif longest is not None and seq > longest:
-        problems.add(Mark("seq"), f"{seq} tokens; {model.name} has learned positions for {longest}")
+    elif told := beyond_table(model, seq):
+        problems.add(Mark("seq"), told)
     problems.raise_if_any()
     return seq
 

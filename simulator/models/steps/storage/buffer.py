@@ -24,7 +24,8 @@ class Buffer:
     """The weights of one group of a part. `name`: of the part; `sharded`: the axes over which a chip has its own
     weights; `data`: those over which it is shared out, and gradients summed; `copies`: those over which gradients
     are summed, too, and nothing is shared out; `size`: elements over all chips of `sharded`; `repeated`: whether
-    there is one for each round of a block; `layer`: of which of the layers of a round, where these are several."""
+    there is one for each round of a block; `layer`: of which of the layers of a round, where these are several;
+    `copied`: the names of weights of which `key_copies` chips of `sharded` have one copy each."""
 
     name: str
     weights: tuple[Tensor, ...]
@@ -34,6 +35,8 @@ class Buffer:
     size: int
     repeated: bool
     layer: int = 0
+    copied: frozenset[str] = frozenset()
+    key_copies: int = 1
 
     @property
     def sums(self) -> str:
@@ -65,19 +68,23 @@ def buffers(
     parallel: Parallel,
     sizes: Mapping[str, int],
     repeated: bool,
+    key_copies: int = 1,
 ) -> tuple[Buffer, ...]:
-    """The buffers of a part: one of its dense weights, and one of its experts' if it has any."""
+    """The buffers of a part: one of its dense weights, and one of its experts' if it has any; `key_copies`: how many chips
+    have a copy of each weight that is in copies."""
     layout = Layout.of(parallel)
+    copied = frozenset(tensor.name for of, tensor in weights if of == "copied")
     found = []
-    for group, sharded, data in (
-        ("dense", layout.tensor, layout.data),
-        ("expert", layout.experts + layout.expert_tensor, layout.expert_data),
+    for called, groups, sharded, data in (
+        (name, ("dense", "copied"), layout.tensor, layout.data),
+        (f"{name}X", ("expert",), layout.experts + layout.expert_tensor, layout.expert_data),
     ):
-        members = tuple(tensor for of, tensor in weights if of == group)
+        members = tuple(tensor for of, tensor in weights if of in groups)
         if not members:
             continue
-        called = name if group == "dense" else f"{name}X"
         unsized = Buffer(called, members, sharded, data, layout.copies, 0, repeated)
+        if called == name:
+            unsized = replace(unsized, copied=copied, key_copies=key_copies)
         found.append(replace(unsized, size=size_of(unsized, parallel.extents, sizes)))
     return tuple(found)
 
