@@ -44,13 +44,13 @@ from simulator.lowering.host_ports import HostPorts
 from simulator.lowering.lowering import lower
 from simulator.lowering.network import Network
 from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels, Variant
-from simulator.lowering.resources import SystemResources
+from simulator.lowering.resources import DISPATCH, SystemResources
 from simulator.lowering.variants import FUSE
 from simulator.ops.kernel import Communication, Contraction, Kernel, Work
 from simulator.ops.loops import named_loops
 from simulator.ops.options import OPTION_READERS
 from simulator.ops.registry import KINDS, Call, kind, option_readers
-from simulator.options import NETWORKS, Holds, RunOption, RunOptions, run_options
+from simulator.options import NETWORKS, Dispatch, Holds, RunOption, RunOptions, run_options
 from simulator.passes.binding import bind, bind_op, check_graph, tensor_bytes
 from simulator.passes.checks import Known
 from simulator.passes.fusion import fuse
@@ -173,6 +173,7 @@ __all__ = [
     "schedule",
     # A run.
     "Result",
+    "Dispatch",
     "Holds",
     "RunOption",
     "RunOptions",
@@ -197,6 +198,7 @@ __all__ = [
     "softmax_sequences",
     "train_graph",
     # A plan: the graph on the system.
+    "DISPATCH",
     "NETWORKS",
     "Folding",
     "HostPorts",

@@ -23,7 +23,7 @@ QueueOrder = Literal["program", "ready"]
 Calibration = Literal["spec", "measured"]
 ShardingMode = Literal["canonical", "auto", "written"]
 Clocks = Literal["sustained", "burst"]
-Dispatch = Literal["graph", "compiled", "fused", "eager"]
+Dispatch = Literal["graph", "fused_graph", "compiled", "fused", "eager"]
 NetworkForm = Literal["task", "messages"]
 
 NETWORKS: tuple[NetworkForm, ...] = get_args(NetworkForm)
@@ -120,7 +120,8 @@ class RunOptions:
         metadata=_written(
             "who issues kernels: `graph`: the chip itself, as captured; else its host, op by op, for as long as was "
             "measured: `eager`, or what a compiler has made (`compiled`: also fewer passes over memory), or such "
-            "kernels of a library that Python calls as it calls eager ops (`fused`: Transformer Engine, Apex)",
+            "kernels of a library that Python calls as it calls eager ops (`fused`: Transformer Engine, Apex); "
+            "`fused_graph`: kernels of these two, captured",
             Holds.WORD,
             lambda: get_args(Dispatch),
         ),
@@ -137,7 +138,8 @@ class RunOptions:
         default_factory=dict,
         metadata=_written(
             "measured over data sheet, by resource: `matrix_unit`, `vector_unit`, `hbm`, `on_chip`, `host`, `disk`, any "
-            "link; under a chip's name, its own: `{hbm: 90 %, v100_sxm2_32gb: {hbm: 80 %}}`",
+            "link; `dispatch`: the pace of a host that issues kernels over that of the one that was measured; under a "
+            "chip's name, its own: `{hbm: 90 %, v100_sxm2_32gb: {hbm: 80 %}}`",
             Holds.EFFICIENCIES,
         ),
     )
@@ -236,7 +238,12 @@ class RunOptions:
     @property
     def fused_kernels(self) -> bool:
         """Whether kernels are as few, and read as little, as a compiler or a library of fused ones has them."""
-        return self.dispatch in ("compiled", "fused")
+        return self.dispatch in ("compiled", "fused", "fused_graph")
+
+    @property
+    def by_host(self) -> bool:
+        """Whether a host issues kernels one by one; not where they were captured as a graph."""
+        return self.dispatch not in ("graph", "fused_graph")
 
     @property
     def pads(self) -> bool:

@@ -1,7 +1,8 @@
 """What a faster part is worth: each resource of a system 1.1x, 2x and infinitely fast, and the elasticity of the time.
 
-Model: a lever is one kind of resource on all chips at once (the matrix units, HBM, a kind of link), or one kind of fixed
-time (launches, hop latencies). Pulling it by c multiplies the rates by c, or divides the fixed times by c; the run is
+Model: a lever is one kind of resource on all chips at once (the matrix units, HBM, a kind of link; where hosts issue
+kernels, those hosts), or one kind of fixed time (launches, hop latencies). Pulling it by c multiplies the rates by c, or
+divides the fixed times by c; the run is
 then really simulated again with everything else as it was, so queues and contention settle anew. What a run decides for
 itself (`auto` algorithms, inserted collectives) it decides again; tiles follow from capacities and stay.
 Elasticity: ln(T' / T) / ln(c) at c = 1.1. -1: time goes down as the resource speeds up, it alone decides; 0: it does not
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hw import Chip, System, Wire
-from simulator import HostPorts, Plan, RunOptions, launch_of
+from simulator import DISPATCH, HostPorts, Plan, RunOptions, launch_of
 
 SMALL_STEP = 1.1
 """The step at which the elasticity is taken."""
@@ -47,10 +48,12 @@ def elasticity(time_s: float, faster_s: float, factor: float = SMALL_STEP) -> fl
 
 
 def levers(plan: Plan) -> list[Lever]:
-    """Every resource of the plan's system, used or not: units, memories, each kind of link, launches and latencies."""
+    """Every resource of the plan's system, used or not: units, memories, each kind of link, launches and latencies; and
+    the hosts that issue kernels, where they take time for it."""
     wires = _wires(plan.system)
     used = _used(plan, wires)
     names = [name for chip in plan.system.kinds for name in _resources(chip)] + [wire.link for wire in wires]
+    names += [DISPATCH] if DISPATCH in used else []
     found = [Lever(name, name in used, _rate(name)) for name in dict.fromkeys(names)]
     if any(launch_of(plan.options, chip) for chip in plan.system.kinds):
         found.append(Lever("launch", True, _launch))

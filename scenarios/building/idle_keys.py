@@ -162,9 +162,9 @@ class Ran:
     @property
     def issues(self) -> bool:
         """Whether it was measured what it takes to issue a kernel in the way that is asked for, or which it has then."""
-        fuses = self.options.fused_kernels
+        fuses, by_host = self.options.fused_kernels, self.options.by_host
         times = self.measured
-        return any(max(each.dispatch.eager_s, each.dispatch.compiled_s) > 0 for each in times) or (
+        return (by_host and any(max(each.dispatch.eager_s, each.dispatch.compiled_s) > 0 for each in times)) or (
             fuses and any(kind.compiled for each in times for kind in each.kinds.values())
         )
 

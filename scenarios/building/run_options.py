@@ -10,7 +10,7 @@ from hw.chips import MEASURED, chip_kernels
 from hw.input import Document, unknown
 from scenarios.building.sections import Section
 from scenarios.language.run_spec import RunSpec
-from simulator import Holds, RunOptions, choices, run_options
+from simulator import DISPATCH, Holds, RunOptions, choices, run_options
 
 _AT = ("run", "efficiency")
 
@@ -83,8 +83,9 @@ def _efficiencies(
 
 
 def _resources(chips: Any, system: System) -> Iterator[str]:
-    """What may have an efficiency: units and memories, levels and links of some chips and those of the wiring."""
-    yield from MEASURED
+    """What may have an efficiency: units and memories, the host that issues kernels, levels and links of some chips and
+    those of the wiring."""
+    yield from (*MEASURED, DISPATCH)
     yield from dict.fromkeys(level for chip in chips for level in chip.levels)
     links = [link for chip in chips for link in chip.links]
     levels = system.topology.levels if system.topology is not None else ()

@@ -33,10 +33,9 @@ from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.machines import NODE, machine_called, machine_system
 from scenarios.validation.maxtext import MAXTEXT, PODS, maxtext, pod_system
 from scenarios.validation.modern import MEGATRON, SAYS, TORCHTITAN, megatron_core, torchtitan
-from scenarios.validation.steps import Dispatch
 from scenarios.validation.tables import LEFT_OUT
 from scenarios.validation.training_rows import TrainingRow
-from simulator import Parallel, Precision, RunOptions, Training, precision_of, softmax_sequences
+from simulator import Dispatch, Parallel, Precision, RunOptions, Training, precision_of, softmax_sequences
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
 
 _FP16 = Precision(compute="fp16", weights="fp16", gradients="fp16", main_gradients="fp32", master="fp32", kv="fp16")

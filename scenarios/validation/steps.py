@@ -17,6 +17,7 @@ from typing import Any, Literal
 from scenarios.models import load_model, model_names
 from scenarios.validation.rows import Row, of_params
 from simulator import (
+    Dispatch,
     Forward,
     Inference,
     OpGraph,
@@ -28,9 +29,6 @@ from simulator import (
     train_graph,
 )
 from simulator.models import Attention, Embedding, Ffn, Head, Norm, Position, Transformer
-
-Dispatch = Literal["graph", "compiled", "fused", "eager"]
-"""Who issues kernels."""
 
 _STATES_IN_BF16 = Precision(moments="bf16")
 _AUTOCAST = Precision(weights="fp32", gradients="fp32")

@@ -62,7 +62,7 @@ class SystemResources:
         """(name, cause, amount per second) of every resource of a chip."""
         for unit in ("matrix_unit", "vector_unit"):
             yield unit, resource_cause(unit), 1.0
-        if self._options.dispatch != "graph":
+        if self._options.by_host:
             yield DISPATCH, resource_cause(DISPATCH), efficiency_of(self._options, chip, DISPATCH)
         for name, memory in chip.memories.items():
             if name not in self._shared:

@@ -63,7 +63,7 @@ def _of_the_same_names(one: Kernels, other: Kernels) -> bool:
 def _issued(kernels: Kernels, plan: Plan) -> Kernels:
     """Fused, and each kernel issued by the host, where that takes time. Hosts of unlike chips are taken for the slowest."""
     made, options = _fused(kernels, plan), plan.options
-    if options.dispatch == "graph":
+    if not options.by_host:
         return made
     recorded = any("backward" in kernel.kind for kernel in made.templates)
     costs = [costs_of(options, chip, recorded) for chip in plan.system.kinds]

@@ -20,7 +20,7 @@ def show_estimate(console: Console, scenario: Scenario, found: Estimate) -> None
     console.print(f"time         {times[0]} at least, {times[1]} at most; the busiest resource {times[2]}")
     if found.expected > found.earliest:
         expected = show(found.expected, Dimension.TIME)
-        console.print(f"expected     {expected}: collectives hold cores that kernels beside them lack")
+        console.print(f"expected     {expected}: with what collectives, copies and hosts take")
     capacity = scenario.system.chip.hbm.capacity_bytes
     fits = "fits" if found.peak_memory <= capacity else "does not fit"
     told = f"{show(found.peak_memory, Dimension.DATA)} of {show(capacity, Dimension.DATA)} HBM"

@@ -2,7 +2,7 @@
 
 Model: a candidate says how many chips share each kind of work, the microbatch and what is recomputed; replicas are what the
 others leave of the chips. Its bounds are what every run of it holds at once, at the least (`least_memory`), and the time
-that none beats: `earliest`, or, where a host issues kernels, the work of the busiest resource.
+that none beats (`earliest`).
 """
 
 from __future__ import annotations
@@ -163,8 +163,7 @@ def room_of(scenario: Scenario) -> float:
 
 def candidate_of(scenario: Scenario, values: Values, bounded: Bounded) -> Candidate | None:
     """A layout with its bounds; None of one that does not fit."""
-    # where a host issues kernels, only the work of resources is a bound
-    bound_s = bounded.earliest if scenario.options.dispatch == "graph" else bounded.lower_bound
+    bound_s = bounded.earliest
     if bound_s is None or bounded.least_memory > room_of(scenario):
         return None
     return Candidate(values, bounded.least_memory, bound_s)

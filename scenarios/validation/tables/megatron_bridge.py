@@ -88,7 +88,7 @@ def _asked(recipe: BridgeRecipe, found: Cells, dropped: bool) -> dict[str, str]:
     described = load_model(found["model"]).description if recipe.further else None
     further = isinstance(described, Transformer) and {"layers": str(described.layers + recipe.further)}
     return {
-        "dispatch": "graph" if gpu in recipe.graphs and found["dtype"] != "fp4" else "fused",
+        "dispatch": "fused_graph" if gpu in recipe.graphs and found["dtype"] != "fp4" else "fused",
         "recompute": again,
         "expert_nodes": str(nodes),
         "dropless": "false" if dropped else "true",

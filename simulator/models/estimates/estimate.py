@@ -8,14 +8,14 @@ between configurations of a model (the structure of its chunks, kernels of one s
   collective share a wire, else at most that.
 - `earliest`: no run ends before: dependencies and queues in program order, every kernel alone. A run in which nothing
   contends takes that, but for what a pass leaves to the next one in queues other than compute. Queues that run what is ready
-  (`run.order`, and pipelines whose passes are paired) may be faster: of those it is `lower_bound`.
+  (`run.order`, and pipelines whose passes are paired) may be faster, and a host that issues kernels (`run.dispatch`) runs
+  ahead from one pass to the next, where here it begins anew with each: of those it is `lower_bound`.
 - `expected`: the same in program order, where kernels beside collectives have the cores that these leave them, as in a run
   of `calibration: measured`, and where backward passes wait for what has gone to the host and comes back. No bound.
 - `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, with what goes on beside it as
   long as it takes alone: that of a run within a few percent. `most_memory`: what goes to the host is there until it is
   fetched back, and what comes from there as early as it may be.
 - `upper_bound`: nothing overlaps on a chip. Where chips are all alike (no pipeline) it is that of the run, a theorem.
-With a host that issues kernels (`run.dispatch`), which begins anew with each pass, `earliest` is an estimate and no bound.
 Assumes: chips of one kind; program order; collectives as one task; groups over one axis lie alike.
 """
 
@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 from hw import Mark, Mesh, Problem, SpecError, System
 from hw.input import Dimension, show
 from hw.systems import mesh_problems
+from simulator.measured import kernel_times_of
 from simulator.models.description import Transformer
 from simulator.models.estimates.chunks import Chunks, Sized, passes_of
 from simulator.models.estimates.laid import Known, Laid, lower_of, schedule_of, times_of
@@ -148,7 +149,7 @@ class Estimator:
         ends = earliest_of([pipe for pipe, _ in pipes.values()])
         for (at, (_, bounded)), end in zip(pipes.items(), ends, strict=True):
             lower = bounded.lower_bound or 0.0
-            found[at] = replace(bounded, earliest=max(end, lower) if self._in_order(pipes[at][0].schedule) else lower)
+            found[at] = replace(bounded, earliest=max(end, lower) if self._is_bound(pipes[at][0].schedule) else lower)
         return found
 
     def _parts(self, parallel: Parallel, training: Training) -> _Parts:
@@ -157,11 +158,12 @@ class Estimator:
         pipe, works = laid.timed(self._courses)
         slowed = laid.slowed(self._courses)
         memory = tuple(laid.of_held(stages_memory))
-        return _Parts(pipe, slowed, works, memory, self._in_order(pipe.schedule), laid.beside_host())
+        return _Parts(pipe, slowed, works, memory, self._is_bound(pipe.schedule), laid.beside_host())
 
-    def _in_order(self, schedule: str) -> bool:
-        """Whether queues run a program in its order, and not what is ready."""
-        return self._options.order == "program" and schedule not in PAIRED
+    def _is_bound(self, schedule: str) -> bool:
+        """Whether no run beats the longest path: queues go in program order, and no host could be ahead."""
+        by_host = self._options.by_host and kernel_times_of(self._options, self._system.chip) is not None
+        return self._options.order == "program" and schedule not in PAIRED and not by_host
 
     def _laid(self, parallel: Parallel, training: Training) -> Laid:
         """The chunks of a configuration, as far as memory depends on them. Raises SpecError where it cannot be built."""
@@ -208,13 +210,13 @@ class Estimator:
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What an estimate is made of: the pipeline in seconds, that beside collectives that hold cores, if there are any, the
-    work of a chip of each stage, what it holds, whether queues go in program order, and seconds beside the host."""
+    work of a chip of each stage, what it holds, whether no run beats the pipeline, and seconds beside the host."""
 
     pipe: Pipe
     slowed: Pipe | None
     works: Sequence[Work]
     memory: tuple[StageMemory, ...]
-    in_order: bool
+    is_bound: bool
     beside_host: float
 
 
@@ -231,7 +233,7 @@ def _estimate(parts: _Parts, bounds: Bounds, expected: float) -> Estimate:
     lower = lower_of(times, works)
     return Estimate(
         lower_bound=lower,
-        earliest=max(bounds.earliest, lower) if parts.in_order else lower,
+        earliest=max(bounds.earliest, lower) if parts.is_bound else lower,
         expected=max(bounds.earliest, lower, expected, parts.beside_host),
         upper_bound=bounds.serial,
         matrix_flops=max(work.matrix_flops for work in works),

@@ -101,8 +101,9 @@ class Prices:
         self._crowded: dict[tuple[str, bool], float] = {}
         self._slower: dict[tuple[Kernel, float], float] = {}
         # a training step records what its backward pass needs
-        eager = options.dispatch != "graph"
-        self._issue_s = costs_of(options, system.kinds[0], recorded=True) if eager else None
+        chip = system.kinds[0]
+        self._issue_s = costs_of(options, chip, recorded=True) if options.by_host else None
+        self._host_pace = efficiency_of(options, chip, DISPATCH)
 
     def under(self, system: System) -> Prices:
         """The same chips under another mesh; what kernels take on a chip, and how messages go, is known already."""
@@ -128,7 +129,7 @@ class Prices:
             fixed += carried.latency
             needs = self._with_units(needs, carried.alone)
         least = fixed + max(alone_time(times, variant.steps), shared)
-        issue = self._issue_s(kernel) if self._issue_s is not None else 0.0
+        issue = self._issue_s(kernel) / self._host_pace if self._issue_s is not None else 0.0
         needs = {**needs, DISPATCH: issue} if issue else needs
         serial += fixed + issue
         awaited = kernel.awaited and issue > 0.0

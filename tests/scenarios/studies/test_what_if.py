@@ -133,6 +133,23 @@ def test_links_launches_and_latencies_by_hand(tmp_path: Path) -> None:
     assert math_s < asked(found, "ici")["infinite"] < found.time_s - wire_s / 2
 
 
+def test_a_host_that_issues_kernels_is_a_resource(tmp_path: Path) -> None:
+    """Of 50 kernels of one element, each of 20.8 us of its host, a host twice as fast saves half but for the last kernel's
+    own; captured, there is none. One of 40 % of the measured pace takes 2.5 times as long for each."""
+    lines = [f'"x{at + 1}:bf16[N] = gelu(x{at}{"" if at else ":bf16[N]"})"' for at in range(50)]
+    text = f"name: chain\nsystem: {{chip: h100_sxm}}\nworkload: {{dims: {{N: 1}}, ops: [{', '.join(lines)}]}}\n"
+    text += "run: {calibration: measured, dispatch: eager}\n"
+    found = what_if(scenario(tmp_path, text))
+    host, last = 50 * 20.8e-6, found.time_s - 50 * 20.8e-6
+    assert found.frame["resource"].iloc[0] == "dispatch"
+    assert asked(found, "dispatch")["x2"] == pytest.approx(host / 2 + last, rel=1e-3)
+    assert time_of(scenario(tmp_path, text.replace("eager", "eager, efficiency: {dispatch: 40 %}"))) == pytest.approx(
+        host / 0.4 + last, rel=1e-6
+    )
+    captured = what_if(scenario(tmp_path, text.replace("eager", "fused_graph")))
+    assert "dispatch" not in set(captured.frame["resource"])
+
+
 @SOON
 @given(chains(), st.sampled_from(["full", "none", "auto"]))
 def test_faster_is_never_slower_on_one_chip_and_elasticities_add_up(lines: list[str], overlap: str) -> None:

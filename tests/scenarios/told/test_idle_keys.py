@@ -151,6 +151,7 @@ def test_one_chip_has_no_network_to_choose_for(tmp_path: Path, option: str) -> N
         ("h100_sxm", "overlap: full", "spread=0.1", True),
         ("tpu_v5e", "calibration: measured", "dispatch=eager", True),
         ("tpu_v5e", "calibration: measured", "dispatch=compiled", True),
+        ("tpu_v5e", "calibration: measured", "dispatch=fused_graph", True),
         ("h100_sxm", "calibration: measured", "dispatch=eager", False),
         ("tpu_v5e", "calibration: measured", "clocks=burst", False),
     ],

@@ -136,7 +136,7 @@ def test_a_precision_is_not_another(tmp_path: Path, precision: str, formats: tup
     step = told(only(tmp_path, BRIDGE, f"DGX-B200,LLAMA3_8B,8,{precision},128,2,8192,0,1,1,1,n/a,1,9000"))
     found = step.training.precision
     assert (found.matmul, found.weights, found.scaling) == formats
-    assert step.options.dispatch == ("fused" if precision == "NVFP4" else "graph")
+    assert step.options.dispatch == ("fused" if precision == "NVFP4" else "fused_graph")
 
 
 @pytest.mark.parametrize(

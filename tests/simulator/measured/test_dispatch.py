@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw import Mesh, System, load_chip, parse_topology
 from hw.chips import load_kernel_times
-from simulator import RunOptions, parse_graph, simulate
+from scenarios.models import load_model
+from simulator import Dispatch, Estimator, Parallel, RunOptions, Training, parse_graph, simulate, train_graph
 
 H100 = load_chip("h100_sxm")
 HOPPER = load_kernel_times("hopper")
@@ -70,3 +73,50 @@ def test_power_leaves_less_of_the_matrix_unit_in_the_long_run() -> None:
             for word in ("burst", "sustained")
         )
         assert burst / long == pytest.approx(share, rel=0.01)
+
+
+def test_what_a_library_fuses_may_be_captured() -> None:
+    """As few kernels as a compiler has, and no host: a chain of two is two of its kernels, alone."""
+    lines = ["y:bf16[N] = swiglu(a:bf16[N], b:bf16[N])", "z:bf16[N] = swiglu(y, b)"]
+    sizes = {"N": 2**26}
+    found = {
+        word: simulate(parse_graph(lines, sizes), System(H100), RunOptions(calibration="measured", dispatch=word))
+        for word in ("fused_graph", "fused", "graph")
+    }
+    kernels = {word: [each.times_s for each in result.plan.kernels] for word, result in found.items()}
+    # the kernels of a library that Python calls, without what issues them
+    assert kernels["fused_graph"] == [times for times in kernels["fused"] if "dispatch" not in times]
+    assert found["fused_graph"].time_s == pytest.approx(found["fused"].time_s - EAGER, rel=1e-6)
+    # PyTorch's own are two each: silu reads one and writes one, a product reads two and writes one
+    assert found["graph"].time_s / found["fused_graph"].time_s == pytest.approx(5 / 3, rel=0.02)
+
+
+@pytest.mark.parametrize("pace", [0.36, 2.5])
+def test_another_host_is_as_much_slower_for_each_kernel(pace: float) -> None:
+    """Kernels of one element: n of them take a host of a pace n / pace of what the measured one takes, and then the last
+    kernel; an estimate of a step says so, too."""
+    lines = [f"x{at + 1}:bf16[N] = gelu(x{at}{':bf16[N]' if not at else ''})" for at in range(20)]
+    graph, plain = parse_graph(lines, {"N": 1}), chain(1, 1, "graph")
+    options = RunOptions(calibration="measured", dispatch="eager", efficiency={"dispatch": pace})
+    slowest = max(EAGER / pace, plain)
+    assert simulate(graph, System(H100), options).time_s == pytest.approx(
+        EAGER / pace + 19 * slowest + plain, rel=1e-6
+    )
+    model, training = replace(load_model("gpt2").description, layers=2), Training(batch=1, seq=128)  # type: ignore[type-var]
+    estimated = Estimator(model, System(H100), options).estimate(Parallel(), training)
+    ran = simulate(train_graph(model, Parallel(), training), System(H100), options)
+    assert estimated.expected == pytest.approx(ran.time_s, rel=0.05)
+    assert estimated.lower_bound == pytest.approx(ran.lower_bound_s, rel=1e-9)
+
+
+@pytest.mark.parametrize("parallel", [Parallel(), Parallel(microbatch=1)])
+@pytest.mark.parametrize("dispatch", ["eager", "fused", "compiled"])
+def test_a_host_that_is_ahead_beats_no_bound(dispatch: Dispatch, parallel: Parallel) -> None:
+    """A run's host is ahead from one pass to the next: `earliest` is what no run beats all the same."""
+    model, training = replace(load_model("gpt2").description, layers=4), Training(batch=2, seq=512)  # type: ignore[type-var]
+    options = RunOptions(calibration="measured", dispatch=dispatch)
+    estimated = Estimator(model, System(H100), options).estimate(parallel, training)
+    ran = simulate(train_graph(model, parallel, training), System(H100), options).time_s
+    assert estimated.lower_bound <= estimated.earliest <= ran * (1 + 1e-9)
+    assert ran <= estimated.upper_bound * (1 + 1e-9)
+    assert estimated.earliest <= estimated.expected <= estimated.upper_bound * (1 + 1e-9)
