@@ -99,9 +99,7 @@ def test_another_host_is_as_much_slower_for_each_kernel(pace: float) -> None:
     graph, plain = parse_graph(lines, {"N": 1}), chain(1, 1, "graph")
     options = RunOptions(calibration="measured", dispatch="eager", efficiency={"dispatch": pace})
     slowest = max(EAGER / pace, plain)
-    assert simulate(graph, System(H100), options).time_s == pytest.approx(
-        EAGER / pace + 19 * slowest + plain, rel=1e-6
-    )
+    assert simulate(graph, System(H100), options).time_s == pytest.approx(EAGER / pace + 19 * slowest + plain, rel=1e-6)
     model, training = replace(load_model("gpt2").description, layers=2), Training(batch=1, seq=128)  # type: ignore[type-var]
     estimated = Estimator(model, System(H100), options).estimate(Parallel(), training)
     ran = simulate(train_graph(model, Parallel(), training), System(H100), options)
