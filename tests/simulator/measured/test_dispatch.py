@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from hw import Mesh, System, load_chip, parse_topology
 from hw.chips import load_kernel_times
-from scenarios.models import load_model
 from simulator import Dispatch, Estimator, Parallel, RunOptions, Training, parse_graph, simulate, train_graph
+from tests.support.models import SMALL
 
 H100 = load_chip("h100_sxm")
 HOPPER = load_kernel_times("hopper")
@@ -100,7 +100,7 @@ def test_another_host_is_as_much_slower_for_each_kernel(pace: float) -> None:
     options = RunOptions(calibration="measured", dispatch="eager", efficiency={"dispatch": pace})
     slowest = max(EAGER / pace, plain)
     assert simulate(graph, System(H100), options).time_s == pytest.approx(EAGER / pace + 19 * slowest + plain, rel=1e-6)
-    model, training = replace(load_model("gpt2").description, layers=2), Training(batch=1, seq=128)  # type: ignore[type-var]
+    model, training = replace(SMALL, layers=2), Training(batch=1, seq=128)
     estimated = Estimator(model, System(H100), options).estimate(Parallel(), training)
     ran = simulate(train_graph(model, Parallel(), training), System(H100), options)
     assert estimated.expected == pytest.approx(ran.time_s, rel=0.05)
@@ -111,7 +111,7 @@ def test_another_host_is_as_much_slower_for_each_kernel(pace: float) -> None:
 @pytest.mark.parametrize("dispatch", ["eager", "fused", "compiled"])
 def test_a_host_that_is_ahead_beats_no_bound(dispatch: Dispatch, parallel: Parallel) -> None:
     """A run's host is ahead from one pass to the next: `earliest` is what no run beats all the same."""
-    model, training = replace(load_model("gpt2").description, layers=4), Training(batch=2, seq=512)  # type: ignore[type-var]
+    model, training = replace(SMALL, layers=4), Training(batch=2, seq=512)
     options = RunOptions(calibration="measured", dispatch=dispatch)
     estimated = Estimator(model, System(H100), options).estimate(parallel, training)
     ran = simulate(train_graph(model, parallel, training), System(H100), options).time_s
