@@ -38,7 +38,7 @@ _KINDS = {
     "optimizer": ("adamw", "sgd"),
     "convolution": ("conv2d", "conv2d_backward_input", "conv2d_backward_weight"),
     "pool": ("avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"),
-    "matmul": ("matmul", "matmul_add", "sparse_matmul", "dot"),
+    "matmul": ("matmul", "matmul_add", "grouped_matmul", "sparse_matmul", "dot"),
     "norm": (
         "layer_norm", "layer_norm_backward", "rms_norm", "rms_norm_backward", "batch_norm", "batch_norm_backward",
         "norm_weight_backward",

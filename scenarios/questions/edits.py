@@ -24,7 +24,7 @@ from simulator import KINDS, Items, Op, OpGraph, Repeat, Tensor, check_dtype, ch
 
 _JOINT = " & "
 _FROM_DTYPE = "bf16"
-_MATRIX_KINDS = ("matmul", "conv2d", "attention")
+_MATRIX_KINDS = ("matmul", "grouped_matmul", "conv2d", "attention")
 _SHORT: Mapping[str, str] = {
     **{option.key: f"run.{option.key}" for option in run_options()},
     "topology": "system.topology",

@@ -205,6 +205,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "dilation": _pair(count),
     "groups": count,
     "density": _share,
+    "met": _share,
     "access": _choice("once", "random"),
     "line": _quantity(Dimension.DATA),
     "recompute": _flag,

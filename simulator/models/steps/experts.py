@@ -10,7 +10,8 @@ and goes on from there; a router that is limited to some groups of experts limit
 knows nothing of experts (`by_experts`) what it brings lies chip by chip, and is copied into the order of experts, and back
 before it goes. A bias of an expert is added by its matmul's own kernel, or `biased` says how: gathered for every row, or
 as Megatron-LM's grouped experts do, the last one expert by expert, with what clamps gates in kernels of its own, for whose
-bound the host waits. Shared experts are one network that every token goes through.
+bound the host waits. Shared experts are one network that every token goes through. Inference has rows and no slots
+(`simulator.models.steps.mixture.rows`).
 Source: Shazeer et al. 2017; Lepikhin et al. 2021 (GShard); Dai et al. 2024 (DeepSeekMoE);
 DeepSeek-AI 2024 (DeepSeek-V3, section 3.2.2: at most four nodes a token, InfiniBand first, then NVLink);
 NVIDIA Megatron-LM, core/transformer/moe/token_dispatcher.py (`sort_chunks_by_idxs` behind its all-to-all), experts.py
@@ -25,6 +26,7 @@ from dataclasses import replace
 
 from simulator.graph.items import Dim, Tensor
 from simulator.models.description import Moe
+from simulator.models.steps.mixture.rows import rows_through_experts
 from simulator.models.steps.pieces import enter, leave, linear, network, without
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.writer import Writer, dims
@@ -36,8 +38,11 @@ def expert_ops(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
     scores = linear(write, x, "router", dims("model", "experts"), shapes.tokens("experts"))
     awaited = shapes.dropless or None
     chosen = write.op("route", scores, out="chosen", shape=shapes.tokens("top"), awaited=awaited)
-    made = _batched_network(write, shapes, _sent(write, shapes, x, chosen))
-    y = _brought_back(write, shapes, made, chosen)
+    if shapes.met is not None:
+        y = rows_through_experts(write, shapes, x, chosen)
+    else:
+        made = _batched_network(write, shapes, _sent(write, shapes, x, chosen))
+        y = _brought_back(write, shapes, made, chosen)
     if not moe.shared_experts:
         return y
     shared = _shared(write, shapes, moe, x)
@@ -74,10 +79,10 @@ def _sent(write: Writer, shapes: Shapes, x: Tensor, chosen: Tensor) -> Tensor:
         x = write.op("dispatch", x, chosen, out="en", shape=dims("nodes", ("copies", own), "model"))
         here = dims(("nodes", nodes), ("copies", left), "model")
         x = write.op("all_to_all", x, out="enx", shape=here, over=nodes)
-    slots = dims((shapes.used, nodes), ("slots", left), "model")
+    slots = dims(("experts", nodes), ("slots", left), "model")
     e = write.op("dispatch", x, chosen, out="sent", shape=slots, one_hot=shapes.one_hot or None)
     if inner:
-        here = dims((shapes.used, nodes + inner), ("slots", without(left, inner)), "model")
+        here = dims(("experts", nodes + inner), ("slots", without(left, inner)), "model")
         e = write.op("all_to_all", e, out="es", shape=here, over=inner)
         if shapes.by_experts:
             e = write.op("copy", e, out="eo", shape=here)
@@ -90,7 +95,7 @@ def _brought_back(write: Writer, shapes: Shapes, made: Tensor, chosen: Tensor) -
     own, left, inner = _shared_by(shapes)
     nodes, sums = shapes.layout.nodes, made.partial
     if inner:
-        here = dims((shapes.used, nodes), ("slots", left), "model")
+        here = dims(("experts", nodes), ("slots", left), "model")
         if shapes.by_experts:
             made = write.op("copy", made, out="eu", shape=made.dims, partial=sums)
         made = write.op("all_to_all", made, out="eb", shape=here, partial=sums, over=inner)
@@ -132,21 +137,13 @@ def _clamped(write: Writer, x: Tensor, called: str, awaited: bool = False) -> Te
 def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
     """The experts' networks, one batched matmul for each weight."""
     axes, ffn = shapes.layout.expert_tensor, shapes.model.ffn
-    used, slots, _ = e.dims
-    experts = used._replace(size="experts")
+    experts, slots, _ = e.dims
     # einsums with masks make as many slots for each expert
     ragged = None if shapes.one_hot else slots.size
-    wide, hidden = (experts, *dims("model", ("eff", axes))), (used, slots, *dims(("eff", axes)))
-
-    def weight_of(name: str, used_as: str, weight: tuple[Dim, ...]) -> Tensor:
-        w = write.weight(name, weight, "expert")
-        if shapes.used == "experts":
-            return w
-        # of experts that no token goes to nothing is read
-        return write.op("view", w, out=used_as, shape=(used, *weight[1:]), dtype=w.dtype, memory=w.memory)
+    wide, hidden = (experts, *dims("model", ("eff", axes))), (experts, slots, *dims(("eff", axes)))
 
     def matmul(x: Tensor, out: str, weight: tuple[Dim, ...], shape: tuple[Dim, ...], partial: str = "") -> Tensor:
-        w = weight_of(f"w{out}", f"u{out}", weight)
+        w = write.weight(f"w{out}", weight, "expert")
         # the bias of sums over chips is added when they are whole
         biased = ffn.bias and not partial
         called = f"{out}m" if biased else out
@@ -154,7 +151,7 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
         made = write.op("matmul", x, w, out=called, shape=shape, partial=partial, ragged=ragged)
         if not biased:
             return made
-        b = weight_of(f"b{out}", f"ub{out}", (weight[0], weight[-1]))
+        b = write.weight(f"b{out}", (weight[0], weight[-1]), "expert")
         return _biased(write, shapes, made, b, out)
 
     if ffn.gated:

@@ -24,8 +24,8 @@ class Shapes:
     """Whether chips of the context axis exchange heads for tokens around attention."""
     ring: int = 0
     """How many chips of the context axis pass keys and values round; 0 where they do not."""
-    used: str = "experts"
-    """The dim of the experts that some token goes to: all of them, unless tokens are few."""
+    met: float | None = None
+    """The share of the experts that some token goes to, where tokens go through experts row by row; None: by slots."""
     places: str = "seq"
     """The dim of the rows of a table of positions: as many as tokens, unless sequences are shorter."""
 

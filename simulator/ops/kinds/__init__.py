@@ -6,6 +6,7 @@ from simulator.ops.kinds import (  # noqa: F401  (registers)
     data,
     expert_bias,
     experts,
+    grouped_matmul,
     layout,
     loss,
     matmul,

@@ -2,8 +2,8 @@
 
 `r:fp32[B,S,K] = route(logits:fp32[B,S,E])` scores experts and keeps the best K of each token, with their weights.
 `e:bf16[E,C,D] = dispatch(x:bf16[B,S,D], r)` copies each token to its experts' slots: C slots an expert, and with `e`
-sharded over the slots each chip fills those of its own tokens. `y:bf16[B,S,D] = combine(e, r)` adds up what the experts
-of each token made of it, by weight.
+sharded over the slots each chip fills those of its own tokens; `e:bf16[R,D]` has a row for each expert of a token.
+`y:bf16[B,S,D] = combine(e, r)` adds up what the experts of each token made of it, by weight.
 Bytes: route its input and output; dispatch and combine a row of x and one of e for every slot, whatever is in it.
 FLOPs: route 6 a score (softmax 5, a comparison); combine 2 an element of e.
 `one_hot=true`: rows are brought to slots and back by matmuls with a mask that has a 1 where a token has a slot (with the
@@ -66,8 +66,9 @@ def route_backward(call: Call) -> Sequence[Kernel]:
 
 
 def _check_rows(tokens: Shaped, slots: Shaped, part: str) -> None:
-    if len(slots.sizes) != 3 or slots.sizes[-1] != tokens.sizes[-1]:
-        raise ShapeError(f"{slots.name} is [experts, slots, row], with rows as long as those of {tokens.name}", part)
+    if len(slots.sizes) not in (2, 3) or slots.sizes[-1] != tokens.sizes[-1]:
+        told = f"{slots.name} is [experts, slots, row], or [rows, row]"
+        raise ShapeError(f"{told}, with rows as long as those of {tokens.name}", part)
 
 
 _ONE_HOT = ("one_hot",)

@@ -155,7 +155,7 @@ def test_inference_sends_tokens_to_nodes_first_too(parallel: dict[str, Any], how
 def test_rows_that_cross_nodes_in_decode() -> None:
     """As in training: two of four nodes are left by the router's groups, of which four experts are drawn."""
     found = exchanged(served(Parallel(ep=16, expert_nodes=4), mode="decode", batch=256, context=64))
-    copies = math.ceil(256 / 16 / 4 * 2 * (1 - (1 / 2) ** 4)) * 4
+    copies = 256 / 16 * 2 * (1 - (1 / 2) ** 4)
     assert found["N"] == [2 * MODEL.d_model * copies] * 4
 
 

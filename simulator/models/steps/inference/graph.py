@@ -6,7 +6,8 @@ other; a stage sends the stream to the next, hop by hop in queues of their own, 
 the first. Heads of keys that are fewer than the chips of the tensor axis are copied, so that each has one, where their
 number divides; else they stand whole on all. Chips that share a prompt may exchange heads for tokens around attention, and
 those that share a whole one may pass its keys and values round.
-Experts that no token goes to are not read: of E experts, k a token, T tokens go to E (1 - (1 - k/E)^T), as expected.
+Tokens go through experts row by row. Experts that no token goes to are not read: of E experts, k a token, T tokens go to
+E (1 - (1 - k/E)^T), as expected, and have T k rows between them.
 Law: matmuls are 2 FLOPs a parameter and token, attention's and the vocabulary's apart.
 Source: Pope et al. 2023; Kwon et al. 2023 (vLLM) for copied heads; Pope et al. 2023, section 3.3, for a sharded cache.
 """
@@ -21,12 +22,13 @@ from simulator.graph.items import Items, Op, Repeat, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.owners import Owner
 from simulator.models.blocks import blocks
-from simulator.models.description import AttentionKind, Moe, Transformer
+from simulator.models.description import AttentionKind, Transformer
 from simulator.models.steps.inference.cache import CacheMaker
 from simulator.models.steps.inference.passes import LAST, Passed, PassMaker, Stage
 from simulator.models.steps.inference.request import Inference, refuse
 from simulator.models.steps.inference.state import GROUP, VALUES
 from simulator.models.steps.layout import AXES, Parallel
+from simulator.models.steps.mixture.rows import row_sizes, share_met
 from simulator.models.steps.shapes import Shapes
 from simulator.models.steps.sizes import beyond_chunk, beyond_table, sizes_of
 from simulator.models.steps.storage.buffer import HERE
@@ -108,12 +110,13 @@ class _Run:
             self.sizes["latent"] = attention.latent.kv_lora_rank + attention.latent.qk_rope_head_dim
         if "linear" in attention.kinds:
             self.sizes |= {VALUES: attention.v_dim, GROUP: attention.heads // self.sizes["kv"]}
-        used = "experts"
-        if self.model.moe is not None:
-            tokens = self.sizes["batch"] * self.sizes["seq"]
-            self.sizes |= used_experts(self.model.moe, spread, tokens)
-            used = "used" if self.sizes["used"] < self.model.moe.experts else "experts"
-        return replace(Shapes.of(self.model, spread, self.inference.passes[0].tokens), used=used)
+        shapes, moe = Shapes.of(self.model, spread, self.inference.passes[0].tokens), self.model.moe
+        if moe is None:
+            return shapes
+        tokens = self.sizes["batch"] * self.sizes["seq"]
+        self.sizes = {name: size for name, size in self.sizes.items() if name not in ("slots", "copies")}
+        self.sizes |= row_sizes(moe, spread, self.model.d_model, tokens)
+        return replace(shapes, met=share_met(moe, tokens))
 
     # --- passes
 
@@ -227,15 +230,6 @@ class _Weights:
                     yield replace(item, inputs=tuple(of(tensor, inside) for tensor in item.inputs))
 
         return tuple(walk(items, inside=False))
-
-
-def used_experts(moe: Moe, parallel: Parallel, tokens: int) -> dict[str, int]:
-    """How many experts some token goes to, as expected where each token chooses at random, and the slots of each."""
-    expected = moe.experts * (1 - (1 - moe.top_k / moe.experts) ** tokens)
-    used = parallel.ep * min(moe.experts // parallel.ep, max(1, round(expected / parallel.ep)))
-    chips = parallel.replicas * parallel.cp
-    slots = max(1, round(tokens * moe.top_k * parallel.imbalance / (used * chips)))
-    return {"used": used, "slots": slots * chips}
 
 
 def _placed(item: Op | Repeat, place: int) -> Op | Repeat:

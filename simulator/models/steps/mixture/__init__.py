@@ -1,0 +1,1 @@
+"""Ways through a mixture of experts other than slots."""
