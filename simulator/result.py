@@ -14,7 +14,7 @@ import numpy as np
 
 from hw import Dimension
 from hw.input import notebook_html, show
-from hw.rows import array_of, largest
+from hw.rows import array_of, most_of
 from simulator.engine.bounds.paths import dependency_bound_s, eta, in_order, lower_bound_s, upper_bound_s
 from simulator.engine.shape import PS_PER_S
 from simulator.lowering.plan import Plan
@@ -35,6 +35,27 @@ class Places:
     def of(self, chosen: Any) -> Places:
         """Some of the rows: a mask, or their numbers."""
         return Places(*(getattr(self, name)[chosen] for name in self.__slots__))
+
+    def on_chips(self, kernels: int, chips: int) -> OnChips:
+        """So many kernels on so many chips."""
+        order = np.argsort(self.kernel * chips + self.chip, kind="stable")
+        kernel, chip = self.kernel[order], self.chip[order]
+        first = np.flatnonzero((np.diff(kernel, prepend=-1) != 0) | (np.diff(chip, prepend=-1) != 0))
+        row = np.cumsum(np.bincount(kernel[first] + 1, minlength=kernels + 1))
+        return OnChips(chip[first], row, order, first)
+
+
+@dataclass(frozen=True, slots=True)
+class OnChips:
+    """Each kernel on each chip that it runs on, by kernel, then chip: those of kernel i stand from `row[i]` to `row[i + 1]`.
+
+    The places of each stand together in `order`, from its number in `first` on.
+    """
+
+    chip: Any
+    row: Any
+    order: Any
+    first: Any
 
 
 class Result:
@@ -60,7 +81,13 @@ class Result:
     @cached_property
     def time_s(self) -> float:
         """When the last task ended."""
-        return largest(self.end_ps, default=0) / PS_PER_S
+        return self.last_ps / PS_PER_S
+
+    @cached_property
+    def last_ps(self) -> int:
+        """The same in picoseconds."""
+        last: int = most_of(array_of(self.end_ps))
+        return last
 
     @cached_property
     def lower_bound_s(self) -> float:
@@ -106,6 +133,11 @@ class Result:
         for at in np.flatnonzero(np.isin(kernel, list(self.plan.partner))) if self.plan.partner else ():
             kernel[at] = self.plan.kernel_on(int(task[at]), int(chip[at]))
         return Places(task, queue, chip, kernel, array_of(self.begin_ps)[task], array_of(self.end_ps)[task])
+
+    @cached_property
+    def on_chips(self) -> OnChips:
+        """Each kernel on each chip that it runs on."""
+        return self.places.on_chips(len(self.plan.kernels), self.plan.system.size)
 
     @cached_property
     def waiting_ps(self) -> dict[tuple[int, int], int]:

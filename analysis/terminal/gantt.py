@@ -74,7 +74,7 @@ def gantt(
     number = {letter: at for at, letter in enumerate(letters)}
     of_kernel = np.full(len(result.plan.kernels), number[OTHER])
     of_kernel[list(letter_of)] = [number[letter] for letter in letter_of.values()]
-    first, last = (0, max(result.end_ps, default=0)) if window is None else (window.begin_ps, window.end_ps)
+    first, last = (0, result.last_ps) if window is None else (window.begin_ps, window.end_ps)
     inside = (places.end > places.begin) & (places.end > first) & (places.begin < last)
     places = places.of(np.isin(places.chip, list(chips)) & inside)
     lines = []

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -201,7 +201,7 @@ def _ops(groups: Sequence[Rounds], heaviest: Sequence[Rounds], summary: Summary)
     together = combined("", [group.figures for group in rest]) if rest else None
     shown = [(group.kernels, group.figures.chip) for group in heaviest]
     if together is not None:
-        shown.append((tuple(chain.from_iterable(group.kernels for group in rest)), together.chip))
+        shown.append((np.concatenate([group.kernels for group in rest]), together.chip))
     busy = busy_s(summary.result, shown)
     for place, group in enumerate(heaviest):
         row = group.figures
@@ -233,7 +233,7 @@ def _gantt_lines(
 ) -> list[Text]:
     """So many queues that are busiest, and the time below them; of blocks that repeat one round, the window."""
     window, queues = part
-    letters = {at: LETTERS[place] for place, group in enumerate(heaviest) for at in group.kernels}
+    letters = {at: LETTERS[place] for place, group in enumerate(heaviest) for at in group.kernels.tolist()}
     chips = sorted({lane.chip for lane in summary.plan.program.queues})
     label = 18
     room = max(20, width - label - 2)

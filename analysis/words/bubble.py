@@ -12,13 +12,13 @@ import numpy as np
 
 from analysis.words.intervals import covered
 from analysis.words.per_chip import flops
-from hw.rows import array_of, largest
+from hw.rows import array_of
 from simulator import Plan, Result
 
 
 def bubble(result: Result) -> float:
     """The share of the run in which the busiest chip does nothing; 0 for a run of no time."""
-    busiest, whole = busiest_chip(result.plan), largest(result.end_ps, default=0)
+    busiest, whole = busiest_chip(result.plan), result.last_ps
     if not whole or busiest is None:
         return 0.0
     return 1.0 - running_ps(result, busiest) / whole

@@ -30,7 +30,7 @@ def joined(begin: Any, end: Any) -> list[Interval]:
         return union(zip(begin.tolist(), end.tolist(), strict=True))
     lasting = end > begin
     begin, end = begin[lasting], end[lasting]
-    order = np.lexsort((end, begin))
+    order = np.argsort(begin, kind="stable")
     begin, end = begin[order], end[order]
     reached = np.maximum.accumulate(end)
     first = np.flatnonzero(np.concatenate([[True], begin[1:] > reached[:-1]])) if len(begin) else order
@@ -70,7 +70,7 @@ def covered(begin: Any, end: Any) -> int:
 
 
 def _covered(begin: Any, end: Any) -> Any:
-    order = np.lexsort((end, begin))
+    order = np.argsort(begin, axis=-1, kind="stable")
     begin, end = np.take_along_axis(begin, order, -1), np.take_along_axis(end, order, -1)
     reached = np.maximum.accumulate(end, axis=-1)
     first = np.concatenate([begin[..., :1], np.maximum(begin[..., 1:], reached[..., :-1])], axis=-1)

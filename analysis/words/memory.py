@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from analysis.words.columns.lives import LastReads, Spans, Writes, last_reads, let_go, writes_of
-from hw.rows import array_of, by_rows, largest, stable_order
+from hw.rows import array_of, by_rows, largest, repeated, stable_order
 from simulator import PS_PER_S, Plan, Result, Tensor, tensor_bytes
 
 
@@ -145,7 +145,7 @@ def _given(result: Result, sizes: _Sizes, last: LastReads) -> Iterator[_Held]:
         nbytes, known = (column[types] for column in sizes.by_type(chip))
         here = known & (last.of(values, np.full(len(values), chip)) >= 0)
         begin = np.zeros(int(here.sum()))
-        end = array_of([result.time_s] * len(begin), np.float64)
+        end = repeated(result.time_s, len(begin))
         yield _Held(values[here], np.full(len(begin), chip), nbytes[here], begin, end)
 
 
@@ -159,8 +159,7 @@ def _made(result: Result, sizes: _Sizes, spans: Spans, writes: Writes, last: Las
     held = writes.hbm[of] & (nbytes != 0).astype(bool)
     rows, value, chip = rows[held], value[held], chip[held]
     end = last.of(value, chip)
-    to_the_end = array_of([result.time_s] * len(end), np.float64)
-    end_s = np.where((end < 0).astype(bool), to_the_end, end / PS_PER_S)
+    end_s = np.where((end < 0).astype(bool), repeated(result.time_s, len(end)), end / PS_PER_S)
     return _Held(value, chip, nbytes[held], spans.begin[rows] / PS_PER_S, end_s)
 
 
@@ -235,16 +234,15 @@ def memory_peaks(result: Result) -> Mapping[int, float]:
     held = _held(result)
     chip = np.concatenate([held.chip, held.chip])
     at = np.concatenate([held.begin_s, held.end_s])
-    begins = np.arange(len(chip)) < len(held.chip)
     change = np.concatenate([held.nbytes, -held.nbytes])
     order = stable_order(chip)
     starts = np.flatnonzero(np.diff(chip[order], prepend=-1))
     parts = np.split(order, starts[1:]) if len(starts) else ()
-    return {int(chip[part[0]]): by_rows(_peak, change[part], begins[part], at[part]) for part in parts}
+    return {int(chip[part[0]]): by_rows(_peak, change[part], at[part]) for part in parts}
 
 
-def _peak(change: Any, begins: Any, at: Any) -> Any:
+def _peak(change: Any, at: Any) -> Any:
     """The most that adds up of changes, one after the other."""
-    # what ends makes room for what begins at the same instant
-    order = np.lexsort((change, begins, at))
+    # what ends, a change below 0, makes room for what begins at the same instant
+    order = np.lexsort((change, at))
     return np.maximum(0.0, np.cumsum(np.take_along_axis(change, order, -1), axis=-1).max(axis=-1))

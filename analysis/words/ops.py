@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
+from itertools import chain
 from operator import add, itemgetter
 from typing import Any
 
@@ -172,28 +173,26 @@ def added(parts: Sequence[Amounts]) -> Amounts:
 
 
 def added_as(parts: Sequence[Amounts], order: Any) -> Amounts:
-    """Amounts added one after the other; `order`: which of some parts they are, of parts in the order of their first use."""
-    used = np.flatnonzero(np.bincount(order, minlength=len(parts)))
-    found, place = [parts[at] for at in used.tolist()], np.zeros(len(parts), dtype=np.int64)
-    place[used] = np.arange(len(used))
-    order = place[order]
+    """Amounts added one after the other; `order`: which of the parts they are, of parts in the order of their first use."""
     if len(order) == 1:
-        return found[0]
-    words = dict.fromkeys(word for part in found for word in part.times_s)
-    return Amounts(
-        _running([part.flops for part in found], order),
-        _running([part.hbm_bytes for part in found], order),
-        _running([part.network_bytes for part in found], order),
-        {word: _running([part.times_s.get(word, 0.0) for part in found], order) for word in words},
-    )
+        return parts[0]
+    words = dict.fromkeys(word for part in parts for word in part.times_s)
+    amounts = [
+        [part.flops for part in parts],
+        [part.hbm_bytes for part in parts],
+        [part.network_bytes for part in parts],
+        *([part.times_s.get(word, 0.0) for part in parts] for word in words),
+    ]
+    flops, hbm_bytes, network_bytes, *times_s = _running(amounts, order)
+    return Amounts(flops, hbm_bytes, network_bytes, dict(zip(words, times_s, strict=True)))
 
 
-def _running(amounts: Sequence[float], order: Any) -> float:
-    """A sum, one number after the other; `order`: which of the amounts they are."""
-    if all(type(each) is float for each in amounts):
-        if not any(amounts):
-            return 0.0
+def _running(amounts: Sequence[Sequence[float]], order: Any) -> list[float]:
+    """Sums, each one number after the other; `order`: which of its amounts the numbers of each sum are."""
+    if {*map(type, chain.from_iterable(amounts))} == {float}:
         # sums of all beginnings: each is the one before and a number more, where a plain sum would go by halves
-        return float(np.cumsum(np.asarray(amounts)[order])[-1])
-    total: float = reduce(add, [amounts[each] for each in order.tolist()])
-    return total
+        total: list[float] = np.cumsum(np.asarray(amounts)[:, order], axis=1)[:, -1].tolist()
+        return total
+    if len(amounts) > 1:
+        return [_running([each], order)[0] for each in amounts]
+    return [reduce(add, [amounts[0][at] for at in order.tolist()])]

@@ -106,15 +106,16 @@ def overhead_s(plan: Plan, run: Callable[[], Result]) -> OnChips:
 def exposed_s(result: Result) -> tuple[OnChips, OnChips]:
     """(network, memory): seconds in which they run while no matrix or vector work does."""
     plan, places = result.plan, result.places
-    sorts = [what_it_does(sort) for sort in plan.kernels.sorts]
-    does = np.asarray(sorts, dtype=object)[np.asarray(plan.kernels.code, dtype=np.int64)[places.kernel]]
+    number = {COMPUTE.does: 0, NETWORK.does: 1, MEMORY.does: 2}
+    sorts = [number.get(what_it_does(sort), -1) for sort in plan.kernels.sorts]
+    does = np.asarray(sorts, dtype=np.int8)[np.asarray(plan.kernels.code, dtype=np.int64)[places.kernel]]
     network: dict[int, float] = {}
     moving: dict[int, float] = {}
     for chip, rows in _by_chip(places.chip):
         begin, end, here = places.begin[rows], places.end[rows], does[rows]
-        computing = begin[here == COMPUTE.does], end[here == COMPUTE.does]
+        computing = begin[here == number[COMPUTE.does]], end[here == number[COMPUTE.does]]
         for found, cause in ((network, NETWORK), (moving, MEMORY)):
-            mine = here == cause.does
+            mine = here == number[cause.does]
             if mine.any():
                 found[chip] = covered_without(begin[mine], end[mine], computing) / PS_PER_S
     return network, moving

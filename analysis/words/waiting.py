@@ -82,8 +82,8 @@ def _from_others(program: Program) -> Iterator[tuple[int, int]]:
 def _arrivals(
     result: Result, heads: Sequence[tuple[int, int, int]], edges: Sequence[tuple[int, int]]
 ) -> dict[int, list[_Arrival]]:
-    """What each task of several chips, or with inputs from other chips, had to wait for; the last first. `edges`: what
-    waits for what, where other chips may take part."""
+    """What each task of several chips, or with inputs from other chips, had to wait for. `edges`: what waits for
+    what, where other chips may take part."""
     program = result.plan.program
     groups = {task: frozenset(program.chips_of(task)) for task in program.groups}
     found: dict[int, list[_Arrival]] = {task: [] for _, task, _ in heads}
@@ -94,11 +94,9 @@ def _arrivals(
         made_on = groups.get(task) or program.chips_of(task)
         if after in groups or program.queues[program.queue[after]].chip not in made_on:
             found.setdefault(after, []).append((result.end_ps[task], made_on))
-    for each in found.values():
-        each.sort(key=lambda arrival: -arrival[0])
     return found
 
 
 def _last_of_others(arrivals: Sequence[_Arrival], chip: int) -> int:
     """When the last thing came that a chip has no part in; 0 if there is none."""
-    return next((when for when, chips in arrivals if chip not in chips), 0)
+    return max((when for when, chips in arrivals if chip not in chips), default=0)

@@ -5,11 +5,11 @@ it guarantees). The rest is what Python has for plain numbers, for numbers of wh
 """
 
 from hw.rows.choose import largest, largest_quotient, numbers_in, rowwise, smallest, taken
-from hw.rows.columns import alike_in, array_of, number_of, sums_at, sums_in_order, told_apart
+from hw.rows.columns import alike_in, array_of, number_of, repeated, sums_at, sums_in_order, told_apart
 from hw.rows.lines import equal_lines, stable_order
 from hw.rows.memo import Memo, Tally, distinct, numbered, shared
 from hw.rows.rows import Batch, FewRowsError, ManyRowsError, Rows, batch_of, column
-from hw.rows.tables import alike_everywhere, by_rows, least_of_each, most_of_each, number_in, put, raised
+from hw.rows.tables import alike_everywhere, by_rows, least_of_each, most_of, most_of_each, number_in, put, raised
 
 __all__ = [
     # Many rows at once.
@@ -31,6 +31,7 @@ __all__ = [
     "alike_in",
     "array_of",
     "number_of",
+    "repeated",
     "sums_at",
     "told_apart",
     # Whole columns.
@@ -38,6 +39,7 @@ __all__ = [
     "by_rows",
     "equal_lines",
     "least_of_each",
+    "most_of",
     "most_of_each",
     "number_in",
     "put",

@@ -6,6 +6,7 @@ Model: numpy carries out arithmetic, comparisons and extremes of such objects on
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,11 +19,19 @@ from hw.rows.rows import Rows
 def array_of(numbers: Iterable[Any], sort: Any = None) -> Any:
     """An array of numbers; of objects where any stands for many rows, since else only equal rows would stay together."""
     listed: Any = numbers if hasattr(numbers, "__len__") else list(numbers)
-    if Rows not in map(type, listed):
+    # the library's arrays hold plain numbers alone: none of them has to be made an object to be looked at
+    if type(listed) is array or Rows not in map(type, listed):
         return numpy.asarray(listed, dtype=sort)
     found: Any = numpy.empty(len(listed), dtype=numpy.object_)
     for at, number in enumerate(listed):
         found[at] = number * 1.0 if sort is numpy.float64 else number
+    return found
+
+
+def repeated(number: Any, count: int) -> Any:
+    """A column of a number, so many times."""
+    found: Any = numpy.empty(count, dtype=numpy.object_ if type(number) is Rows else type(number))
+    found.fill(number)  # `numpy.full` makes a plain number of one of many rows first
     return found
 
 

@@ -84,6 +84,13 @@ def most_of_each(column: Any, starts: Any) -> Any:
     return _of_each(numpy.maximum, largest, column, starts)
 
 
+def most_of(column: Any) -> Any:
+    """The largest number of a column, as Python has it; 0 of one without any."""
+    if column.dtype == object:
+        return largest(column.tolist(), default=0)
+    return column.max().item() if len(column) else 0
+
+
 def raised(one: Any, places: Any, other: Any) -> Any:
     """A column whose numbers at some places, which may come again, are at least those of another one."""
     found = one.copy()

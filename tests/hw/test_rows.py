@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +31,11 @@ from hw.rows import (
     largest,
     largest_quotient,
     least_of_each,
+    most_of,
     most_of_each,
     number_of,
     numbered,
+    repeated,
     rowwise,
     shared,
     smallest,
@@ -168,6 +171,8 @@ def test_choices_part_nobody() -> None:
     assert batch.values(smallest([1.0 * a, b])) == [1.0, 2.0, 3.0]
     assert batch.values(rowwise(lambda x, y: "a" if x > y else "b", a, b)) == ["b", "a", "b"]
     assert batch.values(largest_quotient([(a, 2.0), (b, 4.0)])) == [1.0, 2.5, 1.5]
+    assert batch.values(most_of(array_of([a, 2, 4]))) == [4, 5, 4]
+    assert [batch.values(each) for each in repeated(a, 2)] == [[1, 5, 3]] * 2
     assert batch.values(by_rows(of_sorted, array_of([a, b], np.float64), array_of([b, a], np.float64))) == [5, 7, 6]
     assert batch.staying.all()
 
@@ -191,6 +196,16 @@ def test_numbers_that_all_rows_have_are_plain() -> None:
     assert batch.number([4, 4.0, 4]) == 4  # a float is another thing, and goes its own way
     assert batch.staying.tolist() == [True, False, True]
     assert column(batch.number([4, 5, 6])).tolist() == [4, 5, 6]
+
+
+def test_columns_of_plain_numbers_are_as_python_has_them() -> None:
+    assert array_of(array("q", [3, 2**62])).tolist() == [3, 2**62]
+    assert array_of(array("q", [3])).dtype == np.int64
+    assert type(most_of(array_of([3, 2**62]))) is int
+    assert most_of(array_of([3, 2**62])) == 2**62
+    assert most_of(array_of([2**70, 3])) == 2**70
+    assert most_of(array_of([])) == 0
+    assert repeated(2.5, 2).tolist() == [2.5, 2.5]
 
 
 def test_a_number_of_many_rows_is_no_key_but_a_memo_takes_it() -> None:

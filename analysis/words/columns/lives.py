@@ -15,8 +15,8 @@ from hw.rows import (
     alike_everywhere,
     array_of,
     equal_lines,
-    largest,
     least_of_each,
+    most_of,
     most_of_each,
     put,
     raised,
@@ -68,8 +68,8 @@ def _grown(kernels: Kernels, kernel: Any, code: Any, number: Any) -> tuple[Any, 
     its kernel) of every write."""
     found: list[tuple[Any, Any]] = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
     growing = np.asarray([bool(template.grown) for template in kernels.templates], dtype=bool)[code]
-    order = stable_order(code)
-    order = order[growing[order]]
+    order = np.flatnonzero(growing)
+    order = order[stable_order(code[order])]
     starts = np.flatnonzero(np.diff(code[order], prepend=-1))
     read_at, read = (np.asarray(column, dtype=np.int64) for column in (kernels.read_at, kernels.reads))
     for mine in np.split(order, starts[1:]) if len(order) else ():
@@ -87,14 +87,10 @@ class Spans:
     """First begin and last end (ps) of every kernel on every chip: rows by kernel, then chip."""
 
     def __init__(self, result: Result) -> None:
-        places = result.places
-        order = np.lexsort((places.chip, places.kernel))
-        kernel, chip = places.kernel[order], places.chip[order]
-        first = np.flatnonzero((np.diff(kernel, prepend=-1) != 0) | (np.diff(chip, prepend=-1) != 0))
-        self.chip = chip[first]
-        self.begin = least_of_each(places.begin[order], first) if len(first) else places.begin
-        self.end = most_of_each(places.end[order], first) if len(first) else places.end
-        self._row = np.searchsorted(kernel[first], np.arange(len(result.plan.kernels) + 1))
+        places, here = result.places, result.on_chips
+        self.chip, self._row = here.chip, here.row
+        self.begin = least_of_each(places.begin[here.order], here.first) if len(here.first) else places.begin
+        self.end = most_of_each(places.end[here.order], here.first) if len(here.first) else places.end
 
     def rows(self, kernels: Any) -> tuple[Any, Any]:
         """The rows of each of some kernels, one after the other, and the place in `kernels` that each is for."""
@@ -167,7 +163,7 @@ def _kept(last: LastReads, plan: Plan, spans: Spans, writes: Writes) -> LastRead
     # what nobody reads stays to the end, and so does what nobody reads but what lies in it
     holds = np.zeros(len(until), dtype=bool)
     holds[outer] = True
-    until = put(until, (until < 0).astype(bool) & ~holds, largest(spans.end.tolist(), default=0))
+    until = put(until, (until < 0).astype(bool) & ~holds, most_of(spans.end))
     while True:
         longer = raised(until, outer, until[inner])
         if alike_everywhere(longer, until):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analysis.words.ops import Amounts, OpFigures, added_as, kernel_times
-from hw.rows import equal_lines, stable_order
+from hw.rows import array_of, equal_lines, least_of_each, most_of_each, stable_order
 from simulator import PS_PER_S, Plan, Result
 
 _FEW = 200
@@ -34,18 +34,34 @@ def figures_of(name: str, result: Result) -> OpFigures | None:
     """One op by its name, over all of its kernels; None if there is no such op."""
     kernels = result.plan.kernels.kernels
     named = [at for at, kernel in enumerate(kernels) if name in kernel.ops or name == kernel.name]
-    return Spent(result).figures(named, name, name) if named else None
+    return Spent(result).figures(np.asarray(named), name, name) if named else None
 
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """The kernels of one op over all rounds of its block: their numbers, and their figures added up."""
+    """The kernels of one op over all rounds of its block: a column of their numbers, and their figures added up."""
 
-    kernels: Sequence[int]
+    kernels: Any
     figures: OpFigures
 
     def __repr__(self) -> str:
         return f"Rounds({self.figures.name} x{len(self.kernels)})"
+
+
+def _spans(result: Result) -> tuple[Any, Any, Any]:
+    """First begin, last end and longest fixed time of each kernel (ps); both ends of a transfer have its task's."""
+    program, places, here = result.plan.program, result.places, result.on_chips
+    own = array_of([shape.fixed_ps for shape in program.shapes])[np.asarray(program.shape, dtype=np.int64)]
+    begin = np.zeros(len(here.row) - 1, dtype=places.end.dtype)
+    begin.fill(result.last_ps)
+    end, fixed = np.zeros(len(begin), dtype=begin.dtype), np.zeros(len(begin), dtype=own.dtype)
+    runs = np.flatnonzero(np.diff(here.row))
+    if len(runs):
+        first = here.first[here.row[runs]]
+        begin[runs] = least_of_each(places.begin[here.order], first)
+        end[runs] = most_of_each(places.end[here.order], first)
+        fixed[runs] = most_of_each(own[places.task[here.order]], first)
+    return begin, end, fixed
 
 
 def rounds_figures(result: Result) -> list[Rounds]:
@@ -57,7 +73,7 @@ def rounds_figures(result: Result) -> list[Rounds]:
     spent = Spent(result)
     return [
         Rounds(each, spent.figures(each, name, name))
-        for each in sorted((part.tolist() for part in parts), key=lambda each: each[0])
+        for each in sorted(parts, key=lambda each: int(each[0]))
         for name in [called.names[called.of[each[0]]]]
     ]
 
@@ -69,18 +85,14 @@ class Spent:
         self.plan = result.plan
         kind_of = self.plan.system.kind_of
         self.counted = frozenset(chip for chip in self.plan.simulated if kind in (None, kind_of[chip]))
-        places, count = result.places, len(self.plan.kernels)
-        self.begin, self.end, self.fixed = self._spans(result)
+        places, here = result.places, result.on_chips
+        self.begin, self.end, self.fixed = _spans(result)
         if kind is not None:
             places = places.of(np.isin(places.chip, list(self.counted)))
-        order = np.lexsort((places.chip, places.kernel))
-        kernel, chip = places.kernel[order], places.chip[order]
-        first = np.flatnonzero((np.diff(kernel, prepend=-1) != 0) | (np.diff(chip, prepend=-1) != 0))
-        took = (places.end - places.begin)[order]
-        # by kernel, then chip: the rows of kernel i are row[i] to row[i + 1]
-        self.chip = chip[first]
-        self.took = np.add.reduceat(took, first) if len(first) else took
-        self.row = np.searchsorted(kernel[first], np.arange(count + 1))
+            here = places.on_chips(len(self.plan.kernels), self.plan.system.size)
+        took = (places.end - places.begin)[here.order]
+        self.chip, self.row = here.chip, here.row
+        self.took = np.add.reduceat(took, here.first) if len(here.first) else took
         self.code = np.asarray(self.plan.kernels.code, dtype=np.int64)
         self._amounts: dict[tuple[int, int, int], Amounts] = {}
         self._alone: dict[tuple[int, int], dict[int, Amounts]] = {}
@@ -91,26 +103,13 @@ class Spent:
         distinct, rank = np.unique(self.fixed, return_inverse=True)
         return self.code * len(distinct) + rank
 
-    def _spans(self, result: Result) -> tuple[Any, Any, Any]:
-        """First begin, last end and longest fixed time of each kernel (ps); both ends of a transfer have its task's."""
-        program, count = self.plan.program, len(self.plan.kernels)
-        places = result.places
-        begin, end = np.full(count, max(result.end_ps, default=0)), np.zeros(count, dtype=places.end.dtype)
-        fixed = np.zeros(count, dtype=places.end.dtype)
-        own = np.asarray([shape.fixed_ps for shape in program.shapes])[np.asarray(program.shape, dtype=np.int64)]
-        np.minimum.at(begin, places.kernel, places.begin)
-        np.maximum.at(end, places.kernel, places.end)
-        np.maximum.at(fixed, places.kernel, own[places.task])
-        return begin, end, fixed
-
-    def figures(self, kernels: Sequence[int], name: str, base: str) -> OpFigures:
-        """Some kernels as one row: sums on each chip, from the first beginning to the last end."""
-        at = np.asarray(kernels, dtype=np.int64)
+    def figures(self, at: Any, name: str, base: str) -> OpFigures:
+        """Some kernels, a column of numbers, as one row: sums on each chip, from the first beginning to the last end."""
         sorts = self.plan.kernels.sorts
         tiles = self._tiles(at)
         return OpFigures(
             name,
-            sorts[self.plan.kernels.code[kernels[0]]].kernel.kind,
+            sorts[self.code[at[0]]].kernel.kind,
             tiles.pop() if len(tiles) == 1 else "",
             int(self.begin[at].min()) / PS_PER_S,
             int(self.end[at].max()) / PS_PER_S,
@@ -160,7 +159,8 @@ class Spent:
         """The tiles of some kernels, each on the chip on which it takes longest."""
         plan, code = self.plan, self.plan.kernels.code
         if len(plan.split.chips) == 1:
-            return {plan.kernels.sorts[each].variants[0].tile for each in set(self.code[at].tolist())}
+            used = np.flatnonzero(np.bincount(self.code[at])).tolist()
+            return {plan.kernels.sorts[each].variants[0].tile for each in used}
         found = set()
         for kernel in at.tolist():
             busy = self._busy(np.asarray([kernel]))
@@ -182,11 +182,14 @@ class Spent:
         for chip in (chip for each in runs for chip in sorted(each)):
             if chip in found:
                 continue
-            here = tuple(chip in each for each in runs)
-            key = variant_of[chip], here
+            mine = tuple(at for at, each in enumerate(runs) if chip in each)
+            key = variant_of[chip], mine
             if key not in made:
-                parts = [self._amount(sort, variant_of[chip], fixed_ps) for sort, fixed_ps in alike]
-                made[key] = added_as(parts, order[np.asarray(here, dtype=bool)[order]])
+                parts = [self._amount(alike[at], variant_of[chip]) for at in mine]
+                place = np.full(len(alike), -1)
+                place[list(mine)] = np.arange(len(mine))
+                here = place[order]
+                made[key] = added_as(parts, here[here >= 0])
             found[chip] = made[key]
         return found
 
@@ -200,10 +203,11 @@ class Spent:
         listed = [number.setdefault(each, len(number)) for each in zip(code.tolist(), fixed.tolist(), strict=True)]
         return list(number), np.asarray(listed, dtype=np.int64)
 
-    def _amount(self, sort: int, variant: int, fixed_ps: int) -> Amounts:
-        """What a chip does of a kernel."""
-        key = sort, variant, fixed_ps
+    def _amount(self, alike: tuple[int, int], variant: int) -> Amounts:
+        """What a chip does of a kernel of a sort and a fixed time."""
+        key = *alike, variant
         if key not in self._amounts:
+            sort, fixed_ps = alike
             planned = self.plan.kernels.sorts[sort]
             own = planned.variants[variant]
             fixed_s = fixed_ps * planned.kernel.schedule.chunks / PS_PER_S
