@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from hw import Mark, Problem, SpecError
-from hw.input import few, unknown
+from hw.input import few, plain, unknown
 from simulator.graph.op_graph import FuseRule, OpGraph, SplitRule
 from simulator.graph.text import parse_graph
 from simulator.ops.registry import KINDS
@@ -30,7 +30,7 @@ class GraphBuilder:
     """Collects op lines. Keyword arguments of the constructor are the sizes of the dims."""
 
     def __init__(self, **dims: int) -> None:
-        self._dims = dims
+        self._dims = plain(dims)
         self._lines: list[Any] = []
         self._open = 0
 
@@ -76,7 +76,7 @@ class GraphBuilder:
         finally:
             self._open -= 1
         walked = {"reverse": True} if reverse else {}
-        block: dict[str, Any] = {"repeat": count, **walked, "carry": carry, "ops": self._lines}
+        block: dict[str, Any] = {"repeat": plain(count), **walked, "carry": carry, "ops": self._lines}
         self._lines = [*outside, block]
 
     def graph(
@@ -91,8 +91,9 @@ class GraphBuilder:
 
 
 def _text(value: Any) -> str:
+    value = plain(value)
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return f"[{', '.join(map(str, value))}]"
     return str(value)

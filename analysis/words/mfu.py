@@ -4,7 +4,8 @@ Model: the matrix FLOPs of every chip at its data sheet's peak take `ideal` seco
 have needed, over what they were there for: sum(ideal x peak) / (time x sum(peak)), so the share of the FLOPs that the whole
 system could have done in the time. On alike chips with alike work that is a chip's ideal seconds over the time.
 MFU counts the FLOPs of the model, HFU also those done again: by an op that says so (`recompute=true`, also of a member of a
-fused kernel), or by a kernel within itself (the scores of flash attention, backwards: five products for four).
+fused kernel), or by a kernel within itself (the scores of flash attention, backwards: five products for four). Neither
+counts rows that hold no token (`filled=` of a matmul: all experts have the slots of the fullest).
 Assumes: what chips make is each one's own. An op that no axis cuts may be a chip's share of a batch that nobody has written
 down, or the same on all of them; both count on every chip.
 Source: model FLOPs utilisation as in Chowdhery et al. 2022 (PaLM), appendix B: what is required forwards and backwards is
@@ -45,7 +46,7 @@ def _utilisation(plan: Plan, time_s: float, recomputed: bool) -> float:
     def ideal(sort: PlannedKernel, variant: int) -> float:
         chip = plan.split.chips[variant]
         return sum(
-            (work.flops if recomputed else work.model_flops) / _peak(chip, work.dtype)
+            (work.filled_flops if recomputed else work.model_flops) / _peak(chip, work.dtype)
             for work in sort.variants[variant].kernel.works
             if work.unit == _UNIT
         )

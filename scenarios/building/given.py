@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scenarios.building.build import Scenario, build_scenario, load_scenario
-from scenarios.language.source import copied, overridden
+from scenarios.language.source import copied, listed, overridden
 
 Given = Scenario | str | Path
 
@@ -14,7 +14,7 @@ Given = Scenario | str | Path
 def given_scenario(given: Given, overrides: Iterable[str] = ()) -> Scenario:
     """The scenario that is meant, after `a.b=v` overrides. Raises SpecError with every problem of a file, TypeError for
     anything else."""
-    sets = tuple(overrides)
+    sets = listed(overrides)
     if isinstance(given, Scenario):
         return build_scenario(overridden(copied(given.document), sets), given.path) if sets else given
     if isinstance(given, str | Path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -59,6 +59,23 @@ def find_file(reference: str, folder: Path | None = None, mark: Mark | None = No
     return names[name]
 
 
+def listed(overrides: Iterable[str]) -> tuple[str, ...]:
+    """Overrides as they are meant: texts `a.b=v`, one each. Raises TypeError for anything else, one text alone, too, which
+    would be taken letter by letter."""
+    if isinstance(overrides, str | Mapping) or not isinstance(overrides, Iterable):
+        raise TypeError(f"overrides are a list of texts, ['run.overlap=full'], not {_kind_of(overrides)}")
+    texts = tuple(overrides)
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"an override is a text, 'run.overlap=full', not {_kind_of(text)}")
+    return texts
+
+
+def _kind_of(value: object) -> str:
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeio' else 'a'} {name}"
+
+
 def read_source(path: Path, overrides: Iterable[str] = ()) -> Document:
     """The document of a scenario with its bases merged in and `a.b=v` overrides applied. Raises SpecError."""
     return overridden(_read(path, ()), overrides)
@@ -69,7 +86,7 @@ def overridden(document: Document, overrides: Iterable[str]) -> Document:
     before = chips_of(document.data)
     problems = Problems()
     given: list[str] = []
-    for number, text in enumerate(overrides, 1):
+    for number, text in enumerate(listed(overrides), 1):
         try:
             given.append(_override(document, text, number))
         except SpecError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hw import Dimension, Mark, chip_names
-from hw.input import Document, Key, show
+from hw.input import Document, Key, plain, show
 from scenarios.building.build import build_scenario
 from scenarios.outcome.outcome import Outcome
 
@@ -56,10 +56,10 @@ def step_time(
     data: dict[str, Any] = {
         "name": "step_time",
         "system": _system(system),
-        "workload": {"model": _plain(model), **{name: _plain(value) for name, value in workload.items()}},
+        "workload": {"model": plain(model), **{name: plain(value) for name, value in workload.items()}},
     }
     if run is not None:
-        data["run"] = _plain(run)
+        data["run"] = plain(run)
     places = {key: Mark(".".join(map(str, key))) for key in _keys(data, ())}
     document = Document("step_time", data, dict(places), dict(places))
     outcome = Outcome(build_scenario(document, Path.cwd() / "step_time"))
@@ -78,18 +78,9 @@ def step_time(
 
 def _system(given: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given, Mapping):
-        return dict(_plain(given))
+        return dict(plain(given))
     given = str(given)
     return {"chip": given} if given in chip_names() else {"base": given}
-
-
-def _plain(value: Any) -> Any:
-    """Mappings and tuples as a file would hold them."""
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def _keys(data: Any, before: Key) -> Iterator[Key]:

@@ -18,6 +18,7 @@ from hw import Mark, Problem, Problems, SpecError
 from scenarios.building.build import Scenario, load_scenario
 from scenarios.building.given import Given, given_scenario
 from scenarios.building.run_one import summarise
+from scenarios.language.source import listed
 from simulator import PS_PER_S
 
 WORDS = (
@@ -106,7 +107,7 @@ def compare(a: Given, b: Given) -> Compared:
 
 def load_both(first: str, second: str | None, overrides: Iterable[str]) -> tuple[Scenario, Scenario]:
     """The scenarios of two files, both with the overrides; of one file, as it is and with the overrides."""
-    changes = tuple(overrides)
+    changes = listed(overrides)
     if second is None and not changes:
         raise SpecError([Problem(Mark("compare"), "wants a second scenario, or --set a.b=v to compare the first with")])
     problems, found = Problems(), []

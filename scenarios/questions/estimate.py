@@ -7,13 +7,14 @@ from typing import Any
 
 from hw import Problem, SpecError
 from scenarios.building.build import Scenario, load_scenario
+from scenarios.language.source import listed
 from simulator import Estimate, Estimator, Training
 from simulator.models import Transformer
 
 
 def estimate(reference: str, overrides: Iterable[str] = ()) -> Estimate:
     """The estimate of a scenario file, or one of the library (`library:NAME`). Raises SpecError."""
-    return estimated(load_scenario(str(reference), tuple(overrides)))
+    return estimated(load_scenario(str(reference), listed(overrides)))
 
 
 def estimated(scenario: Scenario) -> Estimate:

@@ -13,7 +13,7 @@ once. A point that cannot be run is a row with an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import WORDS, write_table
 from hw import Mark, Problem, Problems, SpecError
-from hw.input import Document, cut, few, validate
+from hw.input import Document, cut, few, plain, validate
 from scenarios.building.build import Scenario
 from scenarios.building.given import Given, given_scenario
 from scenarios.building.system import notes_of
@@ -187,8 +187,8 @@ def sweep(
 
 def asking(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
     """The scenario with another study: paths are a grid, `zip`, `random`, `derive`, `find` and `sort` are as in a file."""
-    study: dict[str, Any] = {part: _plain(changes[part]) for part in _PARTS if part in changes}
-    grid = {path: _plain(values) for path, values in changes.items() if path not in _PARTS}
+    study: dict[str, Any] = {part: plain(changes[part]) for part in _PARTS if part in changes}
+    grid = {path: plain(values) for path, values in changes.items() if path not in _PARTS}
     if grid:
         study["vary"] = {**study.get("vary", {}), **grid}
     old = scenario.document
@@ -204,17 +204,6 @@ def asking(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
     condition = read_condition(spec, document, problems, scopes.of_condition)
     problems.raise_if_any()
     return replace(scenario, document=document, study=spec, condition=condition)
-
-
-def _plain(values: Any) -> Any:
-    """Tuples, ranges and arrays as lists, numbers of numpy as numbers: what a file could hold."""
-    if isinstance(values, Mapping):
-        return {name: _plain(value) for name, value in values.items()}
-    if hasattr(values, "tolist"):  # numpy and pandas
-        return values.tolist()
-    if isinstance(values, Iterable) and not isinstance(values, (str, bytes)):
-        return [_plain(value) for value in values]
-    return values
 
 
 def sort_of(scenario: Scenario, points: Points) -> Expression | None:

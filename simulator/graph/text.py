@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from hw import Mark, Problems
-from hw.input import MOST_TOLD, Document, Key, did_you_mean, shown, unknown
+from hw.input import MOST_TOLD, Document, Key, did_you_mean, plain, shown, unknown
 from simulator.graph.items import MAX_OPS, MAX_ROUNDS, Items, Op, Repeat, Source, Tensor, every_op, op_count
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.op_line import MAX_LINE, Line, LineError, Written, read_line, typed_tensors
@@ -181,7 +181,7 @@ def read_items(data: Sequence[Any], document: Document | None = None, key: Key =
 def parse_graph(lines: Sequence[Any], dims: Mapping[str, int]) -> OpGraph:
     """An op graph from op lines (and blocks as mappings), e.g. for use from Python. Raises SpecError."""
     document = Document("ops", list(lines), {(at,): Mark("ops", at + 1) for at in range(len(lines))})
-    return OpGraph(dims, read_items(lines, document))
+    return OpGraph(plain(dims), read_items(lines, document))
 
 
 def print_items(items: Items, typed: set[str] | None = None) -> list[Any]:

@@ -59,7 +59,8 @@ def maker_of(name: str) -> tuple[str, str]:
 @dataclass(frozen=True, slots=True)
 class Contraction:
     """A (batched) matmul inside a kernel: [m,k] x [k,n], `batch` times; `share` of it is not masked away. `ragged`: which of
-    m, n and k is only the mean of matrices that differ, and lie one behind the other (groups of rows, by experts); `window`:
+    m, n and k is only the mean of matrices that differ, and lie one behind the other (groups of rows, by experts); `filled`:
+    the share of its rows that hold anything of the model (slots of experts, as many as the fullest asks for); `window`:
     of the scores of attention over a window how many keys before and behind its own place a query sees."""
 
     batch: int
@@ -68,6 +69,7 @@ class Contraction:
     k: int
     share: float = 1.0
     ragged: Literal["", "m", "n", "k"] = ""
+    filled: float = 1.0
     window: tuple[int, int] | None = None
 
     @property
@@ -94,9 +96,17 @@ class Work:
     efficiency: float = 1.0
 
     @property
+    def filled_flops(self) -> float:
+        """FLOPs but for those of rows that hold nothing."""
+        if all(part.filled == 1 for part in self.contractions):
+            return self.flops
+        whole = sum(part.flops for part in self.contractions)
+        return self.flops * sum(part.flops * part.filled for part in self.contractions) / whole if whole else 0.0
+
+    @property
     def model_flops(self) -> float:
         """FLOPs that the model asks for: each product once, however often it is made."""
-        return self.flops - self.again_flops
+        return 0.0 if self.again_flops == self.flops else self.filled_flops - self.again_flops
 
     def issued_flops(self, tile: tuple[int, int] | None) -> float:
         """FLOPs that the unit spends: with padding to `tile`, dims are rounded up."""

@@ -214,6 +214,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "turned": _flag,
     "one_hot": _flag,
     "ragged": _axis,
+    "filled": _share,
     "each": _axis,
     "awaited": _flag,
 }

@@ -140,6 +140,7 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
     experts, slots, _ = e.dims
     # einsums with masks make as many slots for each expert
     ragged = None if shapes.one_hot else slots.size
+    filled = None if shapes.filled == 1 else shapes.filled
     wide, hidden = (experts, *dims("model", ("eff", axes))), (experts, slots, *dims(("eff", axes)))
 
     def matmul(x: Tensor, out: str, weight: tuple[Dim, ...], shape: tuple[Dim, ...], partial: str = "") -> Tensor:
@@ -148,7 +149,7 @@ def _batched_network(write: Writer, shapes: Shapes, e: Tensor) -> Tensor:
         biased = ffn.bias and not partial
         called = f"{out}m" if biased else out
         x, w = write.operand(x), write.operand(w)
-        made = write.op("matmul", x, w, out=called, shape=shape, partial=partial, ragged=ragged)
+        made = write.op("matmul", x, w, out=called, shape=shape, partial=partial, ragged=ragged, filled=filled)
         if not biased:
             return made
         b = write.weight(f"b{out}", (weight[0], weight[-1]), "expert")

@@ -26,6 +26,8 @@ class Shapes:
     """How many chips of the context axis pass keys and values round; 0 where they do not."""
     met: float | None = None
     """The share of the experts that some token goes to, where tokens go through experts row by row; None: by slots."""
+    filled: float = 1.0
+    """The share of the slots, or rows, of experts that holds tokens."""
     places: str = "seq"
     """The dim of the rows of a table of positions: as many as tokens, unless sequences are shorter."""
 

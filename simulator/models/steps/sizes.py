@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from hw import Mark, Problems
 from simulator.models.description import Moe, Transformer
@@ -29,11 +29,8 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
     widths = {"heads": attention.heads, "d_ff": model.ffn.d_ff or 0}
     if model.moe is not None:
         widths |= {"d_expert": 0 if parallel.whole_experts else model.moe.d_expert, "d_shared": model.moe.d_shared}
-        if model.moe.experts % parallel.expert_chips:
-            message = f"{model.moe.experts} experts are not shared evenly by {parallel.expert_chips} chips"
-            problems.add(Mark("parallel.ep"), message)
-        if model.parallel and parallel.whole_experts and parallel.tp > 1:
-            problems.add(Mark("parallel.whole_experts"), "experts beside attention are in its region, and cut as it is")
+        for key, message in _expert_problems(model, model.moe, parallel):
+            problems.add(Mark(f"parallel.{key}"), message)
     if parallel.context == "all_to_all" and parallel.cp > 1:
         kv = attention.heads if attention.latent is not None else attention.kv_heads
         if kv % (parallel.tp * parallel.cp):
@@ -84,6 +81,17 @@ def beyond_table(model: Transformer, tokens: int) -> str | None:
     if model.position.kind != "learned" or longest is None or tokens <= longest:
         return None
     return f"{tokens} tokens; {model.name} has learned positions for {longest}"
+
+
+def _expert_problems(model: Transformer, moe: Moe, parallel: Parallel) -> Iterator[tuple[str, str]]:
+    """What is wrong with how experts are laid out, by the key that says it."""
+    if moe.experts % parallel.expert_chips:
+        yield "ep", f"{moe.experts} experts are not shared evenly by {parallel.expert_chips} chips"
+    most = moe.experts / moe.top_k
+    if parallel.imbalance > most:
+        yield "imbalance", f"imbalance is {parallel.imbalance:g}; an expert with all tokens has {most:g} times the mean"
+    if model.parallel and parallel.whole_experts and parallel.tp > 1:
+        yield "whole_experts", "experts beside attention are in its region, and cut as it is"
 
 
 def _ring_problems(model: Transformer, parallel: Parallel, seq: int) -> Iterator[str]:
@@ -145,6 +153,15 @@ def _expert_sizes(model: Transformer, parallel: Parallel, tokens: int) -> dict[s
         "sff": moe.d_shared,
         "one": 1,
     }
+
+
+def filled_share(model: Transformer, sizes: Mapping[str, int]) -> float:
+    """The share of the slots of experts, or of rows, that holds tokens: the fullest expert sets the slots of all, and no
+    chip has a part of one. To nine digits, as it is written."""
+    if model.moe is None:
+        return 1.0
+    slots = sizes.get("rows") or sizes["experts"] * sizes["slots"]
+    return min(1.0, round(sizes["batch"] * sizes["seq"] * model.moe.top_k / slots, 9))
 
 
 def nodes_of_token(moe: Moe, nodes: int) -> float:

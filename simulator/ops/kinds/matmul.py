@@ -3,7 +3,8 @@
 FLOPs of a contraction: 2 per multiply-add. Bytes: both operands once, the output once, plus what the tile re-reads
 (`simulator.ops.tiling`). The peak is that of the widest input dtype: int8 weights with bf16 activations compute in
 bf16. `ragged=slots`: of that dim each place of a batch has as many as it happens to have, one behind the other, of which the
-size is the mean (jax.lax.ragged_dot); what a library's tiles make of it `simulator.measured.matmul` says.
+size is the mean (jax.lax.ragged_dot); what a library's tiles make of it `simulator.measured.matmul` says. `filled=40 %`: so
+many of the rows hold something of the model; time and FLOPs are those of all, MFU and HFU count what is filled.
 Source: "How to Scale Your Model", chapters on rooflines and transformers.
 """
 
@@ -62,7 +63,7 @@ def _loops(call: Call) -> Loops:
     )
 
 
-RAGGED = ("ragged",)
+RAGGED = ("ragged", "filled")
 """The options of a matmul."""
 
 
@@ -104,7 +105,7 @@ def contraction(call: Call) -> Contraction:
     m = math.prod(size for name, size in zip(a, call.inputs[0].sizes, strict=True) if name not in b)
     n = math.prod(size for name, size in zip(b, call.inputs[1].sizes, strict=True) if name not in a)
     k = math.prod(size for name, size in zip(a, call.inputs[0].sizes, strict=True) if name in b and name not in out)
-    return Contraction(batch, m, n, k, ragged=_ragged(call, loops))
+    return Contraction(batch, m, n, k, ragged=_ragged(call, loops), filled=call.options.get("filled", 1.0))
 
 
 def _ragged(call: Call, loops: Loops) -> Literal["", "m", "n", "k"]:

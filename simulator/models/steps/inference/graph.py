@@ -30,7 +30,7 @@ from simulator.models.steps.inference.state import GROUP, VALUES
 from simulator.models.steps.layout import AXES, Parallel
 from simulator.models.steps.mixture.rows import row_sizes, share_met
 from simulator.models.steps.shapes import Shapes
-from simulator.models.steps.sizes import beyond_chunk, beyond_table, sizes_of
+from simulator.models.steps.sizes import beyond_chunk, beyond_table, filled_share, sizes_of
 from simulator.models.steps.storage.buffer import HERE
 from simulator.ops.registry import find_kind
 from simulator.passes.rename import own_names, renamed
@@ -116,7 +116,7 @@ class _Run:
         tokens = self.sizes["batch"] * self.sizes["seq"]
         self.sizes = {name: size for name, size in self.sizes.items() if name not in ("slots", "copies")}
         self.sizes |= row_sizes(moe, spread, self.model.d_model, tokens)
-        return replace(shapes, met=share_met(moe, tokens))
+        return replace(shapes, met=share_met(moe, tokens), filled=filled_share(self.model, self.sizes))
 
     # --- passes
 

@@ -62,6 +62,7 @@ def _networks(write: Writer, shapes: Shapes, x: Tensor) -> Tensor:
     axes, ffn = shapes.layout.expert_tensor, shapes.model.ffn
     experts, rows = dims(("experts", shapes.layout.experts)), x.dims[0]
     hidden = (rows, *dims(("eff", axes)))
+    filled = None if shapes.filled == 1 else shapes.filled
 
     def matmul(x: Tensor, out: str, depth: tuple[str, str], columns: tuple[str, str], partial: str = "") -> Tensor:
         weight = write.weight(f"w{out}", (*experts, *dims(depth, columns)), "expert")
@@ -70,7 +71,7 @@ def _networks(write: Writer, shapes: Shapes, x: Tensor) -> Tensor:
             # the bias of sums over chips is added when they are whole
             inputs.append(write.narrow(write.weight(f"b{out}", (*experts, *dims(columns)), "expert")))
         shape = (rows, *dims(columns))
-        return write.op("grouped_matmul", *inputs, out=out, shape=shape, partial=partial, met=shapes.met)
+        return write.op("grouped_matmul", *inputs, out=out, shape=shape, partial=partial, met=shapes.met, filled=filled)
 
     model, wide = ("model", ""), ("eff", axes)
     if ffn.gated:

@@ -14,7 +14,7 @@ from simulator.models.steps.layout import Parallel
 from simulator.models.steps.megatron.softmax import softmax_of
 from simulator.models.steps.parts import PartMaker, Slice
 from simulator.models.steps.shapes import Shapes
-from simulator.models.steps.sizes import beyond_table, microbatches, sizes_of
+from simulator.models.steps.sizes import beyond_table, filled_share, microbatches, sizes_of
 from simulator.models.steps.stacks.stack import Asked, Stack
 
 
@@ -54,6 +54,7 @@ def transformer_stack(model: Transformer, parallel: Parallel, asked: Asked) -> S
     several = model.moe is not None and model.moe.experts > parallel.expert_chips > 1
     shapes = replace(shapes, by_experts=asked.megatron and several and parallel.expert_nodes == 1)
     sizes = sizes_of(model, parallel, asked.batch, seq)
+    shapes = replace(shapes, filled=filled_share(model, sizes))
 
     def maker(where: Slice, stored: Stored) -> PartMaker:
         return PartMaker(model, shapes, stored, sizes, asked.recompute, where, asked.eager, asked.trains)
