@@ -9,7 +9,7 @@ from hw.input.errors import Mark, Problem, Problems, RunError, SpecError, Unknow
 from hw.input.files import is_file, is_folder, read_bytes, read_text
 from hw.input.mending import Rest, validate_rest
 from hw.input.notebook import notebook_html, notebook_table
-from hw.input.plain import plain
+from hw.input.plain_values import plain
 from hw.input.plugs import need_function, need_name
 from hw.input.unit_words import unit_meant
 from hw.input.units import UNITS, Dimension, parse, show, show_change

@@ -41,6 +41,7 @@ from simulator import (
     Cost,
     Items,
     Known,
+    Op,
     OpGraph,
     RunOptions,
     check_graph,
@@ -280,11 +281,12 @@ def _graph(
     dims, broken = _dims(workload.get("dims"), document, problems)
     items: Items = ()
     unread: frozenset[str] = frozenset()
+    half: tuple[Op, ...] = ()
     if isinstance(workload.get("ops"), list):
-        items, unread = read_graph_items(workload["ops"], document, problems, ("workload", "ops"))
+        items, unread, half = read_graph_items(workload["ops"], document, problems, ("workload", "ops"))
     if not isinstance(workload.get("dims", {}), dict) or "dims" in written.lost:
         return None, unread  # no op can be blamed for a dim that is not there
-    known = replace(known, broken_dims=frozenset(broken), unread_ops=unread)
+    known = replace(known, broken_dims=frozenset(broken), unread_ops=unread, half_read=half)
     rules = (spec.fuse, spec.uneven, spec.split) if spec else ()
     graph = OpGraph(dims, items, *rules)
     for axis, message in split_problems(graph, system) if known.mesh else ():

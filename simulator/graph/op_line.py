@@ -15,7 +15,7 @@ from simulator.graph.dtypes import check_dtype
 from simulator.graph.items import MEMORIES, Dim, Round, Tensor
 
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
-_TYPE = re.compile(r":\s*([A-Za-z]\w*)\s*\[([^\]]*)\]")
+_TYPE = re.compile(r":\s*([A-Za-z]\w*)\s*\[([^\[\]()=]*)\]")
 _PARTIAL = re.compile(r"\{\s*U_([A-Z]+)\s*\}")
 _MEMORY = re.compile(r"@\s*(\w+)")
 _ROUNDS = re.compile(r"@\s*(\d{1,6}|round\b)")
@@ -42,17 +42,19 @@ MAX_LINE = 20_000
 
 
 class LineError(Exception):
-    """A line that cannot be read: the column (from 0) and why."""
+    """A line that cannot be read: the column (from 0) and why; `others`: what else is wrong before that place."""
 
     def __init__(self, column: int, message: str) -> None:
         super().__init__(message)
         self.column = column
         self.message = message
+        self.others: tuple[LineError, ...] = ()
 
 
 @dataclass(slots=True)
 class Written:
-    """A tensor as written: its name, its type if given, where, and of which rounds it is meant."""
+    """A tensor as written: its name, its type if given, where, and of which rounds it is meant. `sound`: all of its type
+    can be read; what cannot stands as bf16, in HBM, or not at all."""
 
     name: str
     column: int
@@ -60,14 +62,20 @@ class Written:
     rounds: tuple[Round, ...] = ()
     dims: str = ""
     dims_at: int = 0
+    sound: bool = True
 
 
 class _Cursor:
-    """Reads one line from left to right."""
+    """Reads one line from left to right; `wrong` is what was wrong on the way and hides nothing behind it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.column = 0
+        self.wrong: list[LineError] = []
+
+    def note(self, column: int, message: str) -> None:
+        """Something is wrong, and reading goes on behind it."""
+        self.wrong.append(LineError(column, message))
 
     def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         """Skip space; consume and return a match here, if there is one."""
@@ -106,18 +114,23 @@ def _read_tensor(cursor: _Cursor, what: str) -> Written:
         if cursor.column < len(cursor.text) and cursor.text[cursor.column] == ":":
             raise LineError(cursor.column, f"expected a type after '{name}:', such as bf16[B,D]")
         return Written(name, column, None, _read_rounds(cursor, name))
-    wrong = check_dtype(typed[1])
+    before, dtype = len(cursor.wrong), typed[1]
+    wrong = check_dtype(dtype)
     if wrong:
-        raise LineError(typed.start(1), wrong)
-    dims = _read_dims(typed[2], typed.start(2))
+        cursor.note(typed.start(1), wrong)
+        dtype = "bf16"
+    dims = tuple(_read_dims(cursor, typed[2], typed.start(2)))
     partial = cursor.take(_PARTIAL)
     memory = cursor.take(_MEMORY)
-    if memory is not None and memory[1] not in MEMORIES and nearest(memory[1], MEMORIES):
+    where = memory[1] if memory else "hbm"
+    if memory is not None and where not in MEMORIES and nearest(where, MEMORIES):
         # any other name may be a level of the chip's memory, which only binding can tell
-        raise LineError(memory.start(1), unknown("memory", memory[1], MEMORIES))
-    tensor = Tensor(name, typed[1], dims, partial[1] if partial else "", memory[1] if memory else "hbm")
-    _check_axes(tensor, column)
-    return Written(name, column, tensor, dims_at=typed.start(2), dims=typed[2])
+        cursor.note(memory.start(1), unknown("memory", where, MEMORIES))
+        where = "hbm"
+    tensor = Tensor(name, dtype, dims, partial[1] if partial else "", where)
+    _check_axes(cursor, tensor, column)
+    sound = len(cursor.wrong) == before
+    return Written(name, column, tensor, dims_at=typed.start(2), dims=typed[2], sound=sound)
 
 
 def _dim_columns(part: str, written: Written) -> Iterator[tuple[str, int]]:
@@ -152,54 +165,69 @@ def read_reference(text: str) -> tuple[str, tuple[Round, ...]]:
     """A name with the rounds of which it is meant. Raises LineError."""
     cursor = _Cursor(text)
     written = _read_tensor(cursor, "an op")
-    if written.type is not None or cursor.take(_END) is None:
+    if written.type is not None or cursor.take(_END) is None or cursor.wrong:
         raise LineError(written.column, f"'{text}' is not a name, or a name and its round such as {written.name}@3")
     return written.name, written.rounds
 
 
-def _read_dims(text: str, column: int) -> tuple[Dim, ...]:
-    dims: list[Dim] = []
-    if not text.strip():
-        return ()
-    for part in text.split(","):
+def _read_dims(cursor: _Cursor, text: str, column: int) -> Iterator[Dim]:
+    for part in text.split(",") if text.strip() else ():
         match = _DIM.fullmatch(part.strip())
         if match is None:
             hint = f", did you mean '{part.strip().upper()}'?" if _LOWER_AXES.fullmatch(part.strip()) else ""
             message = f"'{part.strip()}' is not a dim; write a name or a size, with axes as in D_XY{hint}"
-            raise LineError(column + len(part) - len(part.lstrip()), message)
-        if match[2] is not None and int(match[2]) == 0:
-            raise LineError(column, "a dim of size 0 holds nothing; it must be at least 1")
-        dims.append(Dim(match[1] if match[1] else int(match[2]), match[3] or ""))
+            cursor.note(column + len(part) - len(part.lstrip()), message)
+        elif match[2] is not None and int(match[2]) == 0:
+            cursor.note(column, "a dim of size 0 holds nothing; it must be at least 1")
+        else:
+            yield Dim(match[1] if match[1] else int(match[2]), match[3] or "")
         column += len(part) + 1
-    return tuple(dims)
 
 
-def _check_axes(tensor: Tensor, column: int) -> None:
+def _check_axes(cursor: _Cursor, tensor: Tensor, column: int) -> None:
     used = tensor.axes + tensor.partial
     twice = next((axis for axis in used if used.count(axis) > 1), None)
     if twice:
-        raise LineError(column, f"mesh axis {twice} is used twice in {tensor.name}:{tensor.type_text}")
+        cursor.note(column, f"mesh axis {twice} is used twice in {tensor.name}:{tensor.type_text}")
 
 
 @dataclass(slots=True)
 class Line:
-    """One line as written."""
+    """One line as written; `wrong`: what of it cannot be meant, from left to right."""
 
     output: Written
     kind: str
     inputs: list[Written]
     options: list[tuple[str, str]]
     columns: dict[str, int]
+    wrong: list[LineError]
 
 
 def read_line(text: str) -> Line:
     """One op line, taken apart. Raises LineError at the first thing that cannot be read."""
+    line = take_apart(text)
+    if line.wrong:
+        raise line.wrong[0]
+    return line
+
+
+def take_apart(text: str) -> Line:
+    """One op line as far as it can be read. Raises LineError where nothing behind a place can be."""
     if len(text) > MAX_LINE:
         raise LineError(MAX_LINE, f"an op line has at most {MAX_LINE:,} characters, this one {len(text):,}")
     cursor = _Cursor(text)
+    try:
+        return _read_line(cursor)
+    except LineError as error:
+        error.others = tuple(cursor.wrong)
+        raise
+
+
+def _read_line(cursor: _Cursor) -> Line:
+    text = cursor.text
     output = _read_tensor(cursor, "the output")
     if output.rounds:
-        raise LineError(output.column, f"an op makes '{output.name}' in every round; only inputs are of a round")
+        cursor.note(output.column, f"an op makes '{output.name}' in every round; only inputs are of a round")
     columns = {"out": output.column, **dict(_dim_columns("out", output))}
     cursor.expect("=", f"'{output.name}'", f"; an op line is {_FORM}")
     kind = cursor.take(_NAME)
@@ -207,7 +235,7 @@ def read_line(text: str) -> Line:
         raise LineError(cursor.column, "expected an op kind such as matmul after '='")
     columns["kind"] = kind.start()
     cursor.expect("(", f"'{kind[0]}'")
-    line = Line(output, kind[0], [], [], columns)
+    line = Line(output, kind[0], [], [], columns, cursor.wrong)
     while not cursor.literal(")"):
         if (line.inputs or line.options) and not cursor.literal(","):
             raise LineError(cursor.column, f"expected ',' or ')' after an argument, found {cursor.found}")
@@ -222,16 +250,18 @@ def _read_argument(cursor: _Cursor, line: Line) -> None:
     if option is None:
         written = _read_tensor(cursor, "an input or an option")
         if line.options:
-            raise LineError(written.column, f"input '{written.name}' stands after an option; inputs come first")
+            cursor.note(written.column, f"input '{written.name}' stands after an option; inputs come first")
         part = f"in{len(line.inputs)}"
         line.columns |= {part: written.column, **dict(_dim_columns(part, written))}
         line.inputs.append(written)
         return
     value = cursor.take(_VALUE)
     if value is None or not value[0].strip():
-        raise LineError(cursor.column, f"option {option[1]}= has no value")
+        cursor.note(cursor.column, f"option {option[1]}= has no value")
+        return
     if any(option[1] == name for name, _ in line.options):
-        raise LineError(option.start(1), f"option {option[1]}= is given twice")
+        cursor.note(option.start(1), f"option {option[1]}= is given twice")
+        return
     line.columns[option[1]] = option.start(1)
     line.options.append((option[1], _canonical(value[0])))
 
@@ -288,5 +318,5 @@ def typed_tensors(text: str) -> Iterator[tuple[Tensor, bool]]:
             written = _read_tensor(_Cursor(match[0]), "a tensor")
         except LineError:
             continue
-        if written.type is not None:
+        if written.type is not None and written.sound:
             yield written.type, match.start() == begin

@@ -9,15 +9,16 @@ Reading collects every problem with its line and column and goes on with the nex
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hw import Mark, Problems
 from hw.input import MOST_TOLD, Document, Key, did_you_mean, plain, shown, unknown
 from simulator.graph.items import MAX_OPS, MAX_ROUNDS, Items, Op, Repeat, Source, Tensor, every_op, op_count
 from simulator.graph.op_graph import OpGraph
-from simulator.graph.op_line import MAX_LINE, Line, LineError, Written, read_line, typed_tensors
+from simulator.graph.op_line import MAX_LINE, Line, LineError, Written, take_apart, typed_tensors
 
 _BLOCK_KEYS = ("repeat", "reverse", "carry", "ops")
 _DIM = re.compile(r"[A-Za-z][A-Za-z0-9]*")
@@ -36,6 +37,8 @@ class Reader:
         self.problems = problems
         self.unread: set[str] = set()
         """The names of ops whose lines cannot be read: who speaks of them is not to blame."""
+        self.half_read: list[Op] = []
+        """What of their lines can be read, as ops: parts that cannot are as good as any."""
 
     def read(self, data: Any, key: Key, scope: dict[str, Tensor], made: set[str]) -> Items:
         """The items in `data`, a list at `key`; `scope` has the typed tensors so far, `made` those an op made."""
@@ -58,23 +61,50 @@ class Reader:
 
     def _op(self, text: str, mark: Mark, scope: dict[str, Tensor], made: set[str]) -> Op | None:
         try:
-            line = read_line(text)
-            inputs = tuple(self._input(written, scope) for written in line.inputs)
-            output = self._output(line, scope, made)
+            line = take_apart(text)
         except LineError as error:
-            self.problems.add(mark.moved(error.column), error.message)
+            self._tell(mark, *error.others, error)
             self.unread.update(_NAME.findall(text[:MAX_LINE]))
             for tensor, is_output in typed_tensors(text):  # later lines are not to blame for this one
                 if tensor.name not in scope:
                     scope[tensor.name] = tensor
                     made.update({tensor.name} if is_output else ())
             return None
-        scope[output.name] = output
-        made.add(output.name)
-        return Op(output, line.kind, inputs, tuple(line.options), Source(mark, line.columns))
+        wrong = list(line.wrong)
+        inputs = tuple(self._or_any(partial(self._input, written, scope), written, wrong) for written in line.inputs)
+        known = line.output.name in scope
+        output = self._or_any(partial(self._output, line, scope, made), line.output, wrong)
+        sound = line.output.sound and line.output.type is not None
+        if sound and not known:
+            scope[output.name] = output
+            made.add(output.name)
+        op = Op(output, line.kind, inputs, tuple(line.options), Source(mark, line.columns))
+        if not wrong and sound and all(each.name not in self.unread or each.name in scope for each in inputs):
+            return op
+        self._tell(mark, *sorted(wrong, key=lambda error: error.column))
+        self.half_read.append(op)
+        self.unread.add(output.name)
+        return None
+
+    def _tell(self, mark: Mark, *errors: LineError) -> None:
+        for error in errors:
+            self.problems.add(mark.moved(error.column), error.message)
+
+    def _or_any(self, read: Callable[[], Tensor], written: Written, wrong: list[LineError]) -> Tensor:
+        """A tensor of a line; one that may be anything where that cannot be told, and why goes to `wrong`."""
+        try:
+            return read()
+        except LineError as error:
+            wrong.append(error)
+            return written.type or Tensor(written.name, "bf16", ())
 
     def _input(self, written: Written, scope: dict[str, Tensor]) -> Tensor:
         known = scope.get(written.name)
+        if written.type is not None and not written.sound:
+            self.unread.add(written.name)
+            return written.type
+        if written.type is None and known is None and written.name in self.unread:
+            return Tensor(written.name, "bf16", ())
         if written.type is None:
             if known is None:
                 message = f"tensor '{written.name}' has no type: write it where it first appears, e.g. "
@@ -162,18 +192,21 @@ def _type_of(tensor: Tensor) -> str:
     return tensor.type_text
 
 
-def read_graph_items(data: Any, document: Document, problems: Problems, key: Key) -> tuple[Items, frozenset[str]]:
-    """All items of a graph, and the names of ops that cannot be read; what is wrong goes to `problems`."""
+def read_graph_items(
+    data: Any, document: Document, problems: Problems, key: Key
+) -> tuple[Items, frozenset[str], tuple[Op, ...]]:
+    """All items of a graph, the names of ops that cannot be read, and what can be read of them; what is wrong goes to
+    `problems`."""
     reader = Reader(document, problems)
     items = reader.read(data, key, {}, set())
     reader.check_numbers(items)
-    return items, frozenset(reader.unread)
+    return items, frozenset(reader.unread), tuple(reader.half_read)
 
 
 def read_items(data: Sequence[Any], document: Document | None = None, key: Key = ()) -> Items:
     """The ops and blocks in plain data (lines and mappings). Raises SpecError with every problem."""
     problems = Problems()
-    items, _ = read_graph_items(list(data), document or Document("ops"), problems, key)
+    items, _, _ = read_graph_items(list(data), document or Document("ops"), problems, key)
     problems.raise_if_any()
     return items
 

@@ -132,7 +132,7 @@ def read_shares(raw: str) -> tuple[Fraction, ...]:
 def _choice(*allowed: str) -> Callable[[str], str]:
     def read(raw: str) -> str:
         if raw not in allowed:
-            raise ValueError(unknown("value", raw, allowed) + " for {key}")
+            raise ValueError(unknown("value of {key}", raw, allowed))
         return raw
 
     return read

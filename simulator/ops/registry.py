@@ -262,17 +262,25 @@ def option_readers(found: Kind) -> dict[str, Reader]:
 
 def read_options(op: Op, found: Kind) -> dict[str, Any]:
     """The options of an op as values. Raises ShapeError for one that the kind does not take, or a wrong value."""
+    values: dict[str, Any] = {}
+    for name, message in option_findings(op, found, values):
+        raise ShapeError(message, name)
+    return values
+
+
+def option_findings(op: Op, found: Kind, values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The options of an op that its kind does not take, or with a wrong value, and why; what the others say goes to
+    `values`."""
     readers = option_readers(found)
     allowed = (*found.options, *COMMON_OPTIONS)
-    values: dict[str, Any] = {}
     for name, raw in op.options:
         if name not in allowed:
-            raise ShapeError(unknown(f"option of {found.name}", name, allowed), name)
+            yield name, unknown(f"option of {found.name}", name, allowed)
+            continue
         try:
             values[name] = readers[name](raw)
         except ValueError as error:
-            raise ShapeError(str(error).replace("{key}", f"{name}="), name) from None
-    return values
+            yield name, str(error).replace("{key}", f"{name}=")
 
 
 _OTHERS = {

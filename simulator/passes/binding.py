@@ -29,6 +29,7 @@ from simulator.passes.checks import (
     Known,
     chip_findings,
     is_size,
+    kind_findings,
     op_findings,
     size_findings,
     tensor_findings,
@@ -63,6 +64,12 @@ def check_graph(
 
 def _check_ops(graph: OpGraph, system: System, problems: Problems, known: Known, written: bool) -> None:
     """Add every problem of single ops. Copies are looked at only where something is wrong with one that is there once."""
+    for op in known.half_read:
+        for part, message in (
+            *kind_findings(op, {}),
+            *tensor_findings(op, graph, system, known, cutting(graph, system)),
+        ):
+            problems.add(op.source.at(part), message)
     few = Problems()
     _check_items(once(graph.items), graph, system, few, known, written)
     if few.found and isinstance(graph.items, Copied):

@@ -6,7 +6,7 @@ mistake is one finding. Each comes with the part of the op to point at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from simulator.graph.op_graph import OpGraph
 from simulator.graph.op_line import read_reference
 from simulator.graph.split import with_weight
 from simulator.ops.kernel import Kernel
-from simulator.ops.registry import ShapeError, find_kind, read_options
+from simulator.ops.registry import KINDS, ShapeError, find_kind, option_findings
 from simulator.passes.members import nowhere, place_findings, together_findings, unknown_axis
 from simulator.passes.parts import Cutting
 from simulator.passes.sharding.rules import Finding
@@ -30,13 +30,15 @@ MAX_ELEMENTS = 10**18
 @dataclass(frozen=True, slots=True)
 class Known:
     """What of a scenario is sound, so that one mistake is not reported again at every op that meets it; `ops`: the names of
-    all ops of its graph, by which those that are awaited are looked up; `binds`: whoever asks binds the ops as well, and
+    all ops of its graph, by which those that are awaited are looked up; `half_read`: lines of which something cannot be
+    read, with the rest of them; `binds`: whoever asks binds the ops as well, and
     sees there whether their shapes fit and chips can run them."""
 
     chip: bool = True
     mesh: bool = True
     broken_dims: frozenset[str] = frozenset()
     unread_ops: frozenset[str] = frozenset()
+    half_read: tuple[Op, ...] = ()
     ops: frozenset[str] = frozenset()
     binds: bool = False
 
@@ -50,11 +52,8 @@ def op_findings(
     op: Op, graph: OpGraph, system: System, known: Known, earlier: Collection[str], how: Cutting
 ) -> Iterator[Finding]:
     """What is wrong with an op before any shape is looked at: kind, options, dims, axes, chips. `how`: dims are cut."""
-    options: Mapping[str, Any] = {}
-    try:
-        options = read_options(op, find_kind(op))
-    except ShapeError as error:
-        yield error.part, str(error)
+    options: dict[str, Any] = {}
+    yield from kind_findings(op, options)
     yield from tensor_findings(op, graph, system, known, how)
     for name, rounds in map(read_reference, options.get("after", ())):
         if name in known.unread_ops:
@@ -75,6 +74,17 @@ def where_findings(op: Op, system: System) -> Iterator[Finding]:
 def _where_findings(op: Op, options: Mapping[str, Any], system: System) -> Iterator[Finding]:
     found = list(place_findings(options, system))
     yield from found or nowhere(op, options, system)
+
+
+def kind_findings(op: Op, options: dict[str, Any]) -> Iterator[Finding]:
+    """What is wrong with the kind of an op and with its options; those that are right go to `options`."""
+    try:
+        find_kind(op)
+    except ShapeError as error:
+        yield error.part, str(error)
+    kind = KINDS.get(op.kind)
+    if kind is not None:
+        yield from option_findings(op, kind, options)
 
 
 def tensor_findings(op: Op, graph: OpGraph, system: System, known: Known, how: Cutting) -> Iterator[Finding]:

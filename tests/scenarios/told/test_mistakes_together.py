@@ -158,3 +158,51 @@ def assert_told(folder: Path, text: str, told: list[str]) -> None:
     assert len(messages) == len(told), messages
     for begin in told:
         assert any(begin in message for message in messages), (begin, messages)
+
+
+LINES = """\
+name: l
+system: {chip: tpu_v5e, topology: ring(4), mesh: {X: 4}}
+workload:
+  dims: {B: 16, D: 32, F: 64}
+  ops:
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            ["y:bf17[B,D_x,0] = relu(x:bf16[B,Q], tiles=0, chunks=, tiles=4)"],
+            ["unknown dtype 'bf17'", "'D_x' is not a dim", "a dim of size 0", "unknown dim 'Q'", "'0' will not do: tiles="]
+            + ["option chunks= has no value", "option tiles= is given twice"],
+        ),
+        (
+            ["y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F], efficency=3, tiles=-2, after=[w])"],
+            ["unknown option of matmul 'efficency'", "'-2' will not do: tiles=", "unknown op 'w'"],
+        ),
+        (
+            ["y:bf16[B,F]{U_Y}@onchip = rellu(x:bf61[B_XX,F])"],
+            ["unknown mesh axis 'Y'", "unknown memory 'onchip'", "unknown op kind 'rellu'", "mesh axis X is used twice"]
+            + ["unknown dtype 'bf61'"],
+        ),
+        (["y = matmul(a, b, foo=1)"], ["the output needs a type", "tensor 'a' has no", "tensor 'b' has no", "unknown option"]),
+        (["y:bf16[B] = relu(1, tiles=x"], ["expected the name of an input"]),
+        (["y:bf71[B] = relu(x:bf16[B]"], ["unknown dtype 'bf71'", "expected ',' or ')'"]),
+        (["y:bf16[B] = relu(x:bf16[B], z:bf16[B], foo=1)"], ["relu takes 1 inputs, not 2", "unknown option of relu 'foo'"]),
+        # who takes what such a line makes, or its weight, is not to blame for it
+        (["y:bf17[B] = relu(x:bf16[B])", "z:bf16[B] = add(y, x)", "v:bf16[B] = gelu(z, tile=4)"], ["'bf17'", "'tile'"]),
+        (["y:bf16[B] = relu(x:bf17[B])", "z:bf16[B] = add(y, x)", "v:bf16[B] = gelu(z)"], ["'bf17'"]),
+        (["y:bf16[B = relu(x:bf16[B])", "z:bf16[B] = gelu(y)"], ["expected a type after 'y:'"]),
+    ],
+)
+def test_a_line_tells_all_that_is_wrong_with_it(lines: list[str], told: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "lines.yaml"
+    path.write_text(LINES + "".join(f"    - {line}\n" for line in lines))
+    with pytest.raises(SpecError) as raised:
+        ov.load_scenario(path)
+    problems = sorted(raised.value.problems, key=lambda each: (each.mark.line, each.mark.column))
+    assert [len(problems), *(words in str(each) for words, each in zip(told, problems, strict=False))] == [
+        len(told),
+        *([True] * len(told)),
+    ]
