@@ -16,6 +16,7 @@ from hw.chips.links import link_problems, links_of
 from hw.input.document import Document, Key, read_document
 from hw.input.errors import Mark, Problem, Problems, SpecError
 from hw.input.files import is_file
+from hw.input.sorts import need_sort
 from hw.input.validation import validate
 from hw.input.wording import unknown
 
@@ -59,7 +60,7 @@ def chip_document(reference: str, mark: Mark, base: Path | None = None) -> Docum
         path = (base or Path()) / reference
         if not is_file(path):
             raise SpecError([Problem(mark, f"there is no chip file '{path}'")])
-        return read_document(path)
+        return need_sort(read_document(path), "chip")
     name = catalogue_name(reference)
     if name is None:
         raise SpecError([Problem(mark, unknown("chip", reference, chip_names()))])

@@ -11,6 +11,7 @@ from hw.input.mending import Rest, validate_rest
 from hw.input.notebook import notebook_html, notebook_table
 from hw.input.plain_values import plain
 from hw.input.plugs import need_function, need_name
+from hw.input.sorts import need_sort, sort_of
 from hw.input.unit_words import unit_meant
 from hw.input.units import UNITS, Dimension, parse, show, show_change
 from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate
@@ -58,10 +59,12 @@ __all__ = [
     "Key",
     "is_file",
     "is_folder",
+    "need_sort",
     "parse_document",
     "read_bytes",
     "read_document",
     "read_text",
+    "sort_of",
     "walk",
     # Models.
     "Efficiency",

@@ -14,6 +14,7 @@ from hw.chips.catalogue import is_path
 from hw.input.document import Document, read_document
 from hw.input.errors import Mark, Problem, Problems, SpecError
 from hw.input.files import is_file
+from hw.input.sorts import need_sort
 from hw.input.validation import validate
 from hw.input.wording import unknown
 from hw.systems.build import SystemBuilder
@@ -45,7 +46,7 @@ def system_document(reference: str, mark: Mark, base: Path | None = None) -> Doc
         path = (base or Path()) / reference
         if not is_file(path):
             raise SpecError([Problem(mark, f"there is no system file '{path}'")])
-        return read_document(path)
+        return need_sort(read_document(path), "system")
     if not is_shipped(reference):
         raise SpecError([Problem(mark, unknown("system", reference, system_names()))])
     return _shipped(reference.lower())

@@ -271,7 +271,7 @@ def systems(
 
 @app.command()
 def roofline(
-    target: Annotated[str, typer.Argument(help="A scenario file or library:NAME, or a chip of the catalogue.")],
+    target: Annotated[str, typer.Argument(help="A scenario file or library:NAME, or a chip: a name or file.")],
     set_: Set = None,
     level: Annotated[str, typer.Option(help="The memory that feeds the roofs: hbm, on_chip, a level, host.")] = "hbm",
 ) -> None:

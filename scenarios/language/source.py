@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hw import Mark, Problem, Problems, SpecError
-from hw.input import MAX_BYTES, Document, Key, is_file, parse_document, read_document, unknown
+from hw.input import MAX_BYTES, Document, Key, is_file, need_sort, parse_document, read_document, unknown
 from scenarios.language.chip_set import chips_of, leave_behind, restated, restated_by
 from scenarios.language.op_options import is_op_option, option_place, option_problem, option_said, with_op_option
 
@@ -121,6 +121,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Document:
     if not isinstance(document.data, dict):
         message = "a scenario is a mapping with name, system and workload"
         raise SpecError([Problem(document.value_mark(()), message)])
+    need_sort(document, "scenario")
     base = document.data.get("extends")
     if base is None:
         return _pruned(document)

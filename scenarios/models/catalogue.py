@@ -24,6 +24,7 @@ from hw.input import (
     Problems,
     SpecError,
     is_file,
+    need_sort,
     read_document,
     unknown,
     validate,
@@ -219,7 +220,7 @@ def _merge(into: Document, source: Document, changes: Mapping[str, Any], at: Key
 def _read(reference: str, path: Path, problems: Problems) -> Document:
     """A file, by who reads those of such a name."""
     if not reference.endswith(".json"):
-        return read_document(path)
+        return need_sort(read_document(path), "model")
     # what reads the files of other tools is many modules: only who has such a file waits for them
     from scenarios.importers.config_json import config_document
 

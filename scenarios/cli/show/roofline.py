@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -14,7 +15,7 @@ from analysis import kind_labels
 from analysis.runs import RooflinePoint, roofline_points, roofs
 from hw import Chip, Dimension, Mark, Problem, SpecError, load_chip
 from hw.chips import is_path
-from hw.input import show, unknown
+from hw.input import is_file, read_document, show, sort_of, unknown
 from scenarios.console.terminal import console as terminal
 from scenarios.language.source import STDIN, in_library
 from scenarios.outcome.chip_figures import main_peak
@@ -23,7 +24,7 @@ from scenarios.outcome.outcome import run
 
 def show_roofline(target: str, overrides: list[str], level: str = "hbm") -> None:
     """The roofs of a chip, fed by the memory `level`; for a scenario also a point per op under those of HBM."""
-    if not is_path(target) and not in_library(target) and target != STDIN:
+    if _is_chip(target):
         chip = load_chip(target)
         if overrides:
             raise SpecError([Problem(Mark("--set"), f"{target} is a chip, and --set is for scenarios")])
@@ -37,6 +38,13 @@ def show_roofline(target: str, overrides: list[str], level: str = "hbm") -> None
             terminal().print()
         _show_roofs(chip, labels[kind] if len(labels) > 1 else chip.name, level)
         _show_points(list(roofline_points(outcome.result, kind)), labels[kind] if len(labels) > 1 else "")
+
+
+def _is_chip(target: str) -> bool:
+    """Whether a chip is meant, and no scenario."""
+    if in_library(target) or target == STDIN:
+        return False
+    return not is_path(target) or (is_file(Path(target)) and sort_of(read_document(Path(target)).data) == "chip")
 
 
 def _show_points(points: Sequence[RooflinePoint], label: str) -> None:

@@ -174,8 +174,15 @@ workload:
     [
         (
             ["y:bf17[B,D_x,0] = relu(x:bf16[B,Q], tiles=0, chunks=, tiles=4)"],
-            ["unknown dtype 'bf17'", "'D_x' is not a dim", "a dim of size 0", "unknown dim 'Q'", "'0' will not do: tiles="]
-            + ["option chunks= has no value", "option tiles= is given twice"],
+            [
+                "unknown dtype 'bf17'",
+                "'D_x' is not a dim",
+                "a dim of size 0",
+                "unknown dim 'Q'",
+                "'0' will not do: tiles=",
+                "option chunks= has no value",
+                "option tiles= is given twice",
+            ],
         ),
         (
             ["y:bf16[B,F] = matmul(x:bf16[B,D], w:bf16[D,F], efficency=3, tiles=-2, after=[w])"],
@@ -183,13 +190,24 @@ workload:
         ),
         (
             ["y:bf16[B,F]{U_Y}@onchip = rellu(x:bf61[B_XX,F])"],
-            ["unknown mesh axis 'Y'", "unknown memory 'onchip'", "unknown op kind 'rellu'", "mesh axis X is used twice"]
-            + ["unknown dtype 'bf61'"],
+            [
+                "unknown mesh axis 'Y'",
+                "unknown memory 'onchip'",
+                "unknown op kind 'rellu'",
+                "mesh axis X is used twice",
+                "unknown dtype 'bf61'",
+            ],
         ),
-        (["y = matmul(a, b, foo=1)"], ["the output needs a type", "tensor 'a' has no", "tensor 'b' has no", "unknown option"]),
+        (
+            ["y = matmul(a, b, foo=1)"],
+            ["the output needs a type", "tensor 'a' has no", "tensor 'b' has no", "unknown option"],
+        ),
         (["y:bf16[B] = relu(1, tiles=x"], ["expected the name of an input"]),
         (["y:bf71[B] = relu(x:bf16[B]"], ["unknown dtype 'bf71'", "expected ',' or ')'"]),
-        (["y:bf16[B] = relu(x:bf16[B], z:bf16[B], foo=1)"], ["relu takes 1 inputs, not 2", "unknown option of relu 'foo'"]),
+        (
+            ["y:bf16[B] = relu(x:bf16[B], z:bf16[B], foo=1)"],
+            ["relu takes 1 inputs, not 2", "unknown option of relu 'foo'"],
+        ),
         # who takes what such a line makes, or its weight, is not to blame for it
         (["y:bf17[B] = relu(x:bf16[B])", "z:bf16[B] = add(y, x)", "v:bf16[B] = gelu(z, tile=4)"], ["'bf17'", "'tile'"]),
         (["y:bf16[B] = relu(x:bf17[B])", "z:bf16[B] = add(y, x)", "v:bf16[B] = gelu(z)"], ["'bf17'"]),
