@@ -6,7 +6,7 @@ mistake is one finding. Each comes with the part of the op to point at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from simulator.graph.op_graph import OpGraph
 from simulator.graph.op_line import read_reference
 from simulator.graph.split import with_weight
 from simulator.ops.kernel import Kernel
-from simulator.ops.registry import KINDS, ShapeError, find_kind, option_findings
+from simulator.ops.registry import KINDS, ShapeError, find_kind, option_findings, read_options
 from simulator.passes.members import nowhere, place_findings, together_findings, unknown_axis
 from simulator.passes.parts import Cutting
 from simulator.passes.sharding.rules import Finding
