@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from hw.chips import chip_kernels
+from simulator import KINDS, plan_sharding
 
 if TYPE_CHECKING:
     from hw import System
@@ -169,6 +170,18 @@ class Ran:
         )
 
     @property
+    def communicates(self) -> bool:
+        """Whether chips send each other anything, also what nobody wrote."""
+        if self.system.size == 1:
+            return False
+        return _sends(self.graph) or _sends(plan_sharding(self.graph, self.system))
+
+    @property
+    def slows_down(self) -> bool:
+        """Whether it was measured what power leaves of a matrix unit's clocks."""
+        return any({each.sustained, each.sustained_plain} - {None, 1.0} for each in self.measured)
+
+    @property
     def answers_late(self) -> bool:
         """Whether a memory has a latency."""
         host = self.system.host
@@ -177,15 +190,22 @@ class Ran:
         return any(memory is not None and memory.latency_s for memory in (*every, *shared))
 
 
+def _sends(graph: OpGraph) -> bool:
+    kinds = (KINDS[op.kind] for op in graph.every_op())
+    return any(kind.network and not kind.view for kind in kinds)
+
+
 Idle = tuple[str, Callable[[Ran], bool]]
 """Why an option changes nothing, and when that is so."""
 
 _ONE_CHIP: Idle = ("there is one chip", lambda it: it.system.size == 1)
+_SILENT: Idle = ("no chip sends anything", lambda it: not it.communicates)
 
 OPTIONS: Mapping[str, Sequence[Idle]] = {
     "clocks": (
         ("clocks fall with calibration: measured alone", lambda it: it.options.calibration == "spec"),
         ("no kernels of these chips were measured", lambda it: not it.measured),
+        ("what power leaves of their clocks was not measured", lambda it: not it.slows_down),
     ),
     "dispatch": (
         ("hosts take time with calibration: measured alone", lambda it: it.options.calibration == "spec"),
@@ -198,7 +218,14 @@ OPTIONS: Mapping[str, Sequence[Idle]] = {
         ),
     ),
     "memory_latency": (("no latency of a memory is known", lambda it: not it.answers_late),),
-    **dict.fromkeys(("collectives", "network", "routing", "network_share", "spread"), (_ONE_CHIP,)),
+    "sharding": (_ONE_CHIP,),
+    **dict.fromkeys(("collectives", "network", "routing"), (_ONE_CHIP, _SILENT)),
+    "spread": (_ONE_CHIP, ("no chip waits for another", lambda it: not it.communicates)),
+    "network_share": (
+        _ONE_CHIP,
+        _SILENT,
+        ("messages hold no units of a chip", lambda it: it.options.network == "messages"),
+    ),
 }
 """Keys of `run`."""
 
@@ -209,8 +236,10 @@ def idle_options(options: RunOptions, system: System, graph: OpGraph) -> Iterato
     defaults = _defaults(options)
     for key, reasons in OPTIONS.items():
         value = getattr(options, key)
+        if value == defaults[key]:
+            continue  # whether it is idle may take a plan of the graph
         why = next((reason for reason, idle in reasons if idle(it)), None)
-        if why is not None and value != defaults[key]:
+        if why is not None:
             yield f"run.{key} ({_told(value)}) changes nothing: {why}"
 
 

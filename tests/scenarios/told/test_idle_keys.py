@@ -212,3 +212,44 @@ def test_a_changed_scenario_leaves_nothing_of_its_base_behind_twice(tmp_path: Pa
     notes = ["system.set is about h100_sxm, not h200; left behind: hbm.bandwidth"]
     scenario = ov.load_scenario(path)
     assert [list(each.notes) for each in (scenario, scenario.having("workload.seq", 512))] == [notes, notes]
+
+
+WAYS = {
+    "alone": "system: {chip: h100_sxm}\nworkload: {dims: {I: 4096}, ops: ['y:bf16[I] = relu(x:bf16[I])']}\n",
+    "silent": "system: {chip: h100_sxm, topology: switch(4) over nvlink, mesh: {X: 4}}\n"
+    "workload: {dims: {I: 4096}, ops: ['y:bf16[I_X] = relu(x:bf16[I_X])']}\n",
+    # what sends is not written
+    "sums": "system: {chip: h100_sxm, topology: 'dragonfly(2,2,2) over nvlink', mesh: {X: 8}}\n"
+    "workload: {dims: {I: 4096}, ops: ['y:bf16[I,I] = matmul(x:bf16[I,I_X], w:bf16[I_X,I])']}\n",
+    "amd": "system: {chip: mi300x}\nworkload: {dims: {I: 4096}, ops: ['y:bf16[I,I] = matmul(x:bf16[I,I], w:bf16[I,I])']}\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "options", "told"),
+    [
+        ("alone", "sharding=auto", "there is one chip"),
+        ("silent", "collectives=tree", "no chip sends anything"),
+        ("silent", "routing=ecmp", "no chip sends anything"),
+        ("silent", "network=messages", "no chip sends anything"),
+        ("silent", "network_share=0.5", "no chip sends anything"),
+        ("silent", "spread=0.1", "no chip waits for another"),
+        ("sums", "collectives=tree", ""),
+        ("sums", "spread=0.1", ""),
+        ("sums", "network=messages", ""),
+        ("sums", "network_share=0.5", ""),
+        ("sums", "network=messages network_share=0.5", "messages hold no units of a chip"),
+        ("amd", "clocks=burst calibration=measured", "what power leaves of their clocks was not measured"),
+    ],
+)
+def test_options_about_what_chips_send_want_some_that_do(tmp_path: Path, way: str, options: str, told: str) -> None:
+    path = tmp_path / "way.yaml"
+    path.write_text(f"name: way\n{WAYS[way]}")
+    said = [f"run.{each}" for each in options.split()]
+    key = said[-1 if told.startswith("messages") else 0].partition("=")[0]
+    changed, plain = ov.run(path, said), ov.run(path, [each for each in said if not each.startswith(f"{key}=")])
+    assert [note.rpartition(": ")[2] for note in changed.notes if note.startswith(f"{key} (")] == (
+        [told] if told else []
+    )
+    if told:
+        assert changed.summary["time"] == plain.summary["time"]
