@@ -18,11 +18,12 @@ from hw.input import show, unknown
 @dataclass(frozen=True, slots=True)
 class Word:
     """A word for results: what it measures (None: a name or a truth value), what it means, and with how many decimals it is
-    printed (None: as its dimension is)."""
+    printed (None: as its dimension is). `share`: it is a part of a whole, from 0 to 1."""
 
     dimension: Dimension | None
     meaning: str
     decimals: int | None = None
+    share: bool = False
 
     def __repr__(self) -> str:
         return f"Word({self.dimension.noun if self.dimension else 'no number'}: {self.meaning})"
@@ -60,8 +61,9 @@ WORDS: Mapping[str, Word] = {
     "mfu": Word(
         Dimension.RATIO,
         "matrix work of the model at the data sheet's peak / time; work that is done again is not counted",
+        share=True,
     ),
-    "hfu": Word(Dimension.RATIO, "as mfu, with work that is done again"),
+    "hfu": Word(Dimension.RATIO, "as mfu, with work that is done again", share=True),
     "exposed_network": Word(_S, "communication running while no matrix or vector work runs, longest over chips"),
     "exposed_memory": Word(_S, "pure data movement running while no matrix or vector work runs, longest over chips"),
     "peak_memory": Word(_B, "most HBM that live tensors take on one chip"),
@@ -86,7 +88,9 @@ MONEY_WORDS: Mapping[str, Word] = {
     "energy_cost": Word(_USD, "electricity of one run, with what cooling takes; not part of cost"),
     "flops_per_usd": Word(Dimension.YIELD, "arithmetic of all chips that a dollar buys"),
     "checkpoint_interval": Word(_S, "how often to save for the least loss to interruptions (Young 1974)"),
-    "lost_share": Word(Dimension.RATIO, "share of the time that interruptions cost: saving, doing again, coming back"),
+    "lost_share": Word(
+        Dimension.RATIO, "share of the time that interruptions cost: saving, doing again, coming back", share=True
+    ),
     "training_time": Word(_S, "a whole training, from one run of the workload"),
     "training_cost": Word(_USD, "cost of a whole training"),
     "saved": Word(Dimension.RATIO, "share of the baseline's cost that is gone"),
@@ -102,13 +106,16 @@ MODEL_WORDS: Mapping[str, Word] = {
     "bubble": Word(
         Dimension.RATIO,
         "share of the time in which the chip with the most arithmetic runs nothing: what a pipeline leaves empty",
+        share=True,
     ),
 }
 """Words that the run of a model has, beside `tokens_per_s` and the like."""
 
 JOB_WORDS: Mapping[str, Word] = {
     "job_time": Word(_S, "a job from its first step to its last checkpoint, whatever happens to it"),
-    "goodput": Word(Dimension.RATIO, "share of the job's time that is steps which count, at their undisturbed time"),
+    "goodput": Word(
+        Dimension.RATIO, "share of the job's time that is steps which count, at their undisturbed time", share=True
+    ),
     "slow_time": Word(
         _S, "time that steps which count take longer: slow machines and links, jitter, machines that lack"
     ),

@@ -153,7 +153,21 @@ def _want(expected: Any, asked: Expression, of: Measure, scope: Scope) -> Value 
         return _name(expected, asked)
     if asked.text == FIND:
         return _number(expected, of, scope, lambda value: value)
-    return _number(expected, of, scope, lambda value: _quantity(value, of))
+    wanted = _number(expected, of, scope, lambda value: _quantity(value, of))
+    if isinstance(wanted, float | int) and not 0 <= wanted <= 1 and _is_share(asked):
+        meant = f", did you mean {wanted:g} %?" if 1 < wanted <= 100 else ""
+        raise ValueError(f"{shown(expected)} will not do: {{key}} is a share, from 0 to 1 (100 %){meant}")
+    return wanted
+
+
+def _is_share(asked: Expression) -> bool:
+    """Whether it is a word that is a part of a whole, alone."""
+    if not asked.is_name:
+        return False
+    try:
+        return word_named(asked.references[0].word).share
+    except KeyError:
+        return False
 
 
 def _name(expected: Any, asked: Expression) -> str:

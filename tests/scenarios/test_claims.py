@@ -399,3 +399,36 @@ def test_a_quotient_by_a_dim_called_as_a_unit_is_a_quotient() -> None:
 def test_the_same_claim_in_a_study_command_is_not_in_the_way_of_its_rows(tmp_path: Path) -> None:
     path = written(tmp_path, STUDY + "expect: {'rows[0].time / time': 1}\n")
     assert sweep(path, jobs=1).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "told"),
+    [
+        ("mfu", "40", "40 will not do: mfu is a share, from 0 to 1 (100 %), did you mean 40 %?"),
+        ("mfu", "200", "200 will not do: mfu is a share, from 0 to 1 (100 %)"),
+        ("hfu", "140 %", "'140 %' will not do: hfu is a share"),
+        ("rows[0].mfu", "-0.1", "-0.1 will not do: rows[0].mfu is a share"),
+        (
+            "mfu",
+            "{value: 41.5, tolerance: 1 %}",
+            "41.5 will not do: mfu is a share, from 0 to 1 (100 %), did you mean 41.5 %?",
+        ),
+    ],
+)
+def test_a_share_is_no_more_than_all(word: str, value: str, told: str, tmp_path: Path) -> None:
+    """Such a claim fails whatever is run: `mfu: 40` wanted 4,000 %."""
+    text = "name: m\nsystem: {chip: tpu_v5e}\nworkload: {dims: {B: 8}, ops: ['y:bf16[B] = relu(x:bf16[B])']}\n"
+    path = tmp_path / "m.yaml"
+    path.write_text(text + f"study: {{vary: {{workload.dims.B: [8, 9]}}}}\nexpect: {{'{word}': {value}}}\n", "utf-8")
+    with pytest.raises(SpecError) as raised:
+        load_scenario(path)
+    (problem,) = raised.value.problems
+    assert problem.message.startswith(told)
+
+
+@pytest.mark.parametrize("claim", ["eta: 1.001", "mfu / 0.1: 3", "mfu: 100 %", "mfu > 2: false", "mfu: 2 * eta"])
+def test_what_is_no_share_may_be_more(claim: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    text = "name: m\nsystem: {chip: tpu_v5e}\nworkload: {ops: ['y:bf16[8] = relu(x:bf16[8])']}\n"
+    path.write_text(text + f"expect: {{{claim}}}\n", "utf-8")
+    assert load_scenario(path).claims
