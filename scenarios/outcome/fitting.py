@@ -1,11 +1,12 @@
 """A model that does not fit: who needs what, and the smallest change with which it fits, really tried.
 
-Model: a way to need less is a list of values, what costs least first: recomputing, sharing more out over replicas (ZeRO),
-smaller microbatches, then twice the tensor, pipeline or context parallelism in place of replicas, and last the optimizer's
-states in the host's memory, which cross PCIe twice a step. Each value is tried alone, in that order; then two ways together,
-each at its end; then recomputing, ZeRO and microbatches at their ends with more and more of an axis, and all that with the
-host. What fits so is made as small as it can be, what costs most first: of each way the first value, or none, is taken with
-which it still fits. So no part of the answer can be left out or be less.
+Model: a way to need less is a list of values, what costs least first: sharing more out over replicas (ZeRO), smaller
+microbatches, recomputing, then twice the tensor, pipeline or context parallelism in place of replicas, and last the
+optimizer's states in the host's memory, which cross PCIe twice a step. Each value is tried alone; then two ways together,
+each at its end; then ZeRO, microbatches and recomputing at their ends with more and more of an axis, all that with the host.
+Of so many changes those come first with which a step may end first, by its estimate, and else in that order. What fits so is
+made as small as it can be, what costs most first: of each way the first value, or none, is taken with which it still fits.
+So no part of the answer can be left out or be less.
 Each is built, and run only if an estimate leaves it room: what every run of it holds at once has to fit. No run holds less,
 so that nothing else comes out. Models that have no estimate, and chips that differ, are run where what is stored for the
 whole run fits; pipelines of them always.
@@ -36,6 +37,8 @@ _SPREAD = ("tp", "pp", "cp")
 
 Values = Mapping[str, Any]
 """Values by their paths below `workload`."""
+
+_Key = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +116,25 @@ class _Trial:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._estimator = _estimator_of(scenario)
-        self.peaks: dict[tuple[tuple[str, str], ...], float | None] = {}
+        self.peaks: dict[_Key, float | None] = {}
 
     def peak(self, values: Values) -> float | None:
         """The peak with other values of the workload; None where they do not fit, or enough has been tried."""
-        key = tuple(sorted((path, _written(value)) for path, value in values.items()))
+        key = _key(values)
         if key not in self.peaks:
             if len(self.peaks) >= MOST_TRIED:
                 return None
             self.peaks[key] = self._peak_with(values)
         return self.peaks[key]
+
+    def earliest(self, values: Values) -> float:
+        """Seconds before which no step ends with other values of the workload; 0 where there is no estimate."""
+        other = self._changed(values) if self._estimator is not None else None
+        run = other.model if other is not None else None
+        if self._estimator is None or run is None or not isinstance(run.how, Training):
+            return 0.0
+        (bounded,) = self._estimator.bounds([(run.parallel, run.how)])
+        return 0.0 if isinstance(bounded, SpecError) else bounded.earliest or 0.0
 
     def _may_fit(self, other: Scenario) -> bool:
         """Whether a run of a changed scenario may fit."""
@@ -134,17 +146,25 @@ class _Trial:
         return not isinstance(bounded, SpecError) and bounded.least_memory <= _room(other) * (1 + 1e-9)
 
     def _peak_with(self, values: Values) -> float | None:
+        other = self._changed(values)
+        if other is None:
+            return None
+        try:
+            if not self._may_fit(other):
+                return None
+            words = summarise(other)
+        except (SpecError, RunError):
+            return None
+        return None if _over(words) else _fullest(words)[1]
+
+    def _changed(self, values: Values) -> Scenario | None:
+        """The scenario with other values of the workload; None where that cannot be."""
         scenario = self._scenario
         paths = {f"{_WORKLOAD}{path}": value for path, value in values.items()}
         if "mesh" in scenario.document.data.get("system", {}):
             paths["system.mesh"] = None  # it follows
         try:
-            document = changed(without_questions(scenario.document), paths)
-            other = build_scenario(document, scenario.path)
-            if not self._may_fit(other):
-                return None
-            words = summarise(other)
-            return None if _over(words) else _fullest(words)[1]
+            return build_scenario(changed(without_questions(scenario.document), paths), scenario.path)
         except (SpecError, RunError):
             return None
 
@@ -154,7 +174,7 @@ def _fitting(run: ModelRun, trial: _Trial) -> Values:
     ways = [options for options in _ways(run) if options]
     spreads = [[_spread(run, name, 2)] for name in _SPREAD if run.parallel.dp % 2 == 0]
     hosts = _hosts(run)
-    for option in chain.from_iterable((*ways, *spreads, *hosts)):
+    for option in sorted(chain.from_iterable((*ways, *spreads, *hosts)), key=trial.earliest):
         if trial.peak(option) is not None:
             return option
     # of two axes neither may take all replicas that are left, so that they are not tried together
@@ -165,10 +185,16 @@ def _fitting(run: ModelRun, trial: _Trial) -> Values:
         more += [[*ways, [_spread(run, name, times)]] for name in _SPREAD]
         times *= 2
     with_host = [[*each, *hosts] for each in more] if hosts else []
+    pairs.sort(key=lambda together: trial.earliest(_most(together)))
     for together in (*pairs, *more, *with_host):
-        if trial.peak(_merged([options[-1] for options in together])) is not None:
+        if trial.peak(_most(together)) is not None:
             return _smallest(together, trial)
     return {}
+
+
+def _most(ways: Sequence[Sequence[Values]]) -> Values:
+    """Each way at its end."""
+    return _merged([options[-1] for options in ways])
 
 
 def _smallest(ways: Sequence[Sequence[Values]], trial: _Trial) -> Values:
@@ -181,6 +207,10 @@ def _smallest(ways: Sequence[Sequence[Values]], trial: _Trial) -> Values:
                 chosen = less
                 break
     return _merged(chosen)
+
+
+def _key(values: Values) -> _Key:
+    return tuple(sorted((path, _written(value)) for path, value in values.items()))
 
 
 def _written(value: Any) -> str:
@@ -221,12 +251,12 @@ def _ways(run: ModelRun) -> Iterator[list[Values]]:
     """What there is to change but for axes, one kind after the other, in each the cheapest first."""
     parallel = run.parallel
     if run.mode == "train":
-        kept = {"none": ("selective", "full"), "selective": ("full",)}.get(str(run.how.recompute), ())
-        yield [{"recompute": value} for value in kept]
         shared = parallel.dp * parallel.ep * parallel.cp > 1
         yield [{"parallel.zero": level} for level in range(parallel.zero + 1, 4) if shared]
         sizes = dict.fromkeys(size for size in (parallel.microbatch // 2, 1) if 0 < size < parallel.microbatch)
         yield [{"parallel.microbatch": size} for size in sizes]
+        kept = {"none": ("selective", "full"), "selective": ("full",)}.get(str(run.how.recompute), ())
+        yield [{"recompute": value} for value in kept]
 
 
 def _hosts(run: ModelRun) -> list[list[Values]]:
