@@ -168,7 +168,11 @@ class Stored:
         return ops, packed
 
     def _added(self, buffer: Buffer, gradient: Tensor, ops: list[Op]) -> Tensor:
-        """A gradient added to its part of the sums."""
+        """A gradient added to its part of the sums; where chips have it alike, each adds its share of it."""
+        if set(gradient.partial) != set(buffer.sums):
+            share = replace(gradient, name=f"share{gradient.name}", partial=buffer.sums)
+            ops.append(Op(share, "view", (gradient,)))
+            gradient = share
         part = self.part_of_main(buffer, gradient)
         total = replace(part.output, name=f"sum{gradient.name}")
         ops += [part, Op(total, "accumulate", (part.output, gradient))]

@@ -29,7 +29,8 @@ class Shapes:
     filled: float = 1.0
     """The share of the slots, or rows, of experts that holds tokens."""
     places: str = "seq"
-    """The dim of the rows of a table of positions: as many as tokens, unless sequences are shorter."""
+    """The dim of the rows of a table of positions: as many as tokens, unless sequences are shorter, or chips have parts of
+    them, each with the whole table."""
 
     attention: str = "flash"
     """How attention is carried out: the `kind` of its ops."""
@@ -83,7 +84,8 @@ class Shapes:
         exchanges = parallel.context == "all_to_all" and bool(layout.seq)
         ring = parallel.cp if parallel.context == "ring" and layout.seq else 0
         longer = model.embedding is not None and 0 < seq < (model.position.longest or 0)
-        return cls(model, layout, kv_axes, copies, exchanges, ring, places="places" if longer else "seq")
+        looked_up = longer or bool(layout.seq)
+        return cls(model, layout, kv_axes, copies, exchanges, ring, places="places" if looked_up else "seq")
 
     @property
     def stream(self) -> tuple[Dim, ...]:

@@ -115,7 +115,7 @@ def _end_sizes(model: Transformer) -> dict[str, int]:
     if model.patches is not None:
         patches, grid = model.patches, model.patches.image // model.patches.patch
         found |= {"colours": patches.channels, "side": patches.image, "patch": patches.patch, "grid": grid}
-        found["patches"] = grid**2
+        found |= {"patches": grid**2, "places": patches.tokens if model.position.kind == "learned" else 0}
     return found
 
 

@@ -2,7 +2,8 @@
 
 Model: the table of tokens is sharded over the tensor axis by its rows; each chip looks up those that it has, and what the
 chips found is added up. Learned positions are a table, too: added as it is where a sequence is as long as the table, else
-its rows are looked up; a table of segments (BERT) is small and stands whole on every chip.
+its rows are looked up. Chips of the context axis, which have parts of a sequence, all have the whole table: its gradient is
+a sum over them, as that of any weight is. A table of segments (BERT) is small and stands whole on every chip.
 Source: Shoeybi et al. 2019 (Megatron-LM), section 3; Vaswani et al. 2017; Devlin et al. 2019 (segments).
 """
 
@@ -69,7 +70,7 @@ def _normed(write: Writer, shapes: Shapes, x: Tensor, out: str) -> Tensor:
 
 
 def position_ops(write: Writer, shapes: Shapes, x: Tensor, out: str) -> Tensor:
-    """Learned positions added to the stream: the whole table, or the rows that a shorter sequence has."""
+    """Learned positions added to the stream: the whole table, or the rows that a shorter sequence or a part of one has."""
     tokens = dims(("seq", shapes.layout.rows))
     if shapes.places == "seq":
         rows = write.weight("places", (*tokens, *dims("model")))
