@@ -11,7 +11,8 @@ between configurations of a model (the structure of its chunks, kernels of one s
   (`run.order`, and pipelines whose passes are paired) may be faster, and a host that issues kernels (`run.dispatch`) runs
   ahead from one pass to the next, where here it begins anew with each: of those it is `lower_bound`.
 - `expected`: the same in program order, where kernels beside collectives have the cores that these leave them, as in a run
-  of `calibration: measured`, and where backward passes wait for what has gone to the host and comes back. No bound.
+  of `calibration: measured`, and where passes wait for what goes to the host and comes back, those of all microbatches
+  one after the other. No bound.
 - `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, with what goes on beside it as
   long as it takes alone: that of a run within a few percent. `most_memory`: what goes to the host is there until it is
   fetched back, and what comes from there as early as it may be.
@@ -158,7 +159,7 @@ class Estimator:
         pipe, works = laid.timed(self._courses)
         slowed = laid.slowed(self._courses)
         memory = tuple(laid.of_held(stages_memory))
-        return _Parts(pipe, slowed, works, memory, self._is_bound(pipe.schedule), laid.beside_host())
+        return _Parts(pipe, slowed, works, memory, self._is_bound(pipe.schedule))
 
     def _is_bound(self, schedule: str) -> bool:
         """Whether no run beats the longest path: queues go in program order, and no host could be ahead."""
@@ -210,14 +211,13 @@ class Estimator:
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What an estimate is made of: the pipeline in seconds, that beside collectives that hold cores, if there are any, the
-    work of a chip of each stage, what it holds, whether no run beats the pipeline, and seconds beside the host."""
+    work of a chip of each stage, what it holds, and whether no run beats the pipeline."""
 
     pipe: Pipe
     slowed: Pipe | None
     works: Sequence[Work]
     memory: tuple[StageMemory, ...]
     is_bound: bool
-    beside_host: float
 
 
 def _estimates(parts: Sequence[_Parts]) -> list[Estimate]:
@@ -234,7 +234,7 @@ def _estimate(parts: _Parts, bounds: Bounds, expected: float) -> Estimate:
     return Estimate(
         lower_bound=lower,
         earliest=max(bounds.earliest, lower) if parts.is_bound else lower,
-        expected=max(bounds.earliest, lower, expected, parts.beside_host),
+        expected=max(bounds.earliest, lower, expected, *(stage.until for stage in parts.memory)),
         upper_bound=bounds.serial,
         matrix_flops=max(work.matrix_flops for work in works),
         stages=tuple(works),

@@ -73,13 +73,6 @@ class Laid:
         held = [self.known[sized].held for sized in self.sorts]
         return memory(held, self.step.parallel.pp, self.step.microbatches, schedule_of(self.step))
 
-    def beside_host(self) -> float:
-        """Seconds of the busiest stage, whose microbatches wait for what comes back from the host; 0 where none does."""
-        count, stages = self.step.microbatches, self.step.parallel.pp
-        each = [self.known[sized].held.seconds for sized in self.sorts]
-        whole = [(count - 1) * one + last for one, last in each]
-        return max(sum(whole[at::stages]) for at in range(stages))
-
     def timed(self, courses: Courses) -> tuple[Pipe, list[Work]]:
         """It as a pipeline in seconds, and the work of a chip of each stage."""
         costs = {sized: known.costs(courses) for sized, known in self.known.items()}

@@ -4,7 +4,9 @@ Laws: of random layouts the peak is that of the run within 10 % (found: 5 %), an
 slower the wires are, the more gradients wait, but never those of more than two groups in one pass; weights are gathered one
 layer after the other, however many may be ahead; where nothing but the compute queue decides, the peak is that of the run.
 With activations on the host a backward pass waits until they have gone and come back: `expected` is no more than the time
-of a run, and no less than nine tenths of it on one chip.
+of a run, and no less than nine tenths of it on one chip. In pipelines copies of all microbatches go one after the other: of
+random layouts beside a host the peak is that of the run within 5 % (found: 3 %), and where nothing has gone before all
+forward passes are over, it is.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from analysis import Summary
@@ -63,6 +65,9 @@ LAYOUTS = st.builds(
 )
 
 
+DEEP = Parallel(pp=4, dp=2, zero=1, overlap_gradients=False)
+
+
 @settings(max_examples=6, deadline=None)
 @given(LAYOUTS, st.integers(1, 4), st.sampled_from([GPT, SPARSE]), st.sampled_from(["none", "selective", "full"]))
 def test_the_peak_of_random_layouts_is_that_of_the_run_within_a_margin(
@@ -72,6 +77,37 @@ def test_the_peak_of_random_layouts_is_that_of_the_run_within_a_margin(
     found, result = both(parallel, micro, model, recompute=recompute)
     assert found.peak_memory == pytest.approx(peak_of(result), rel=0.1)
     assert found.least_memory <= peak_of(result) * (1 + 1e-9)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    LAYOUTS,
+    st.integers(1, 4),
+    st.sampled_from([GPT, SPARSE]),
+    st.sampled_from(["none", "selective", "full"]),
+    st.sampled_from([("activations",), ("optimizer",), ("activations", "optimizer")]),
+    st.sampled_from([1e9, 1e10, 3e10, 6.4e10]),
+)
+@example(replace(DEEP, schedule="1f1b"), 4, GPT, "selective", ("activations", "optimizer"), 3e10)
+def test_the_peak_of_random_layouts_beside_a_host_is_that_of_the_run_within_a_margin(
+    parallel: Parallel, micro: int, model: Transformer, recompute: str, offload: tuple[str, ...], host: float
+) -> None:
+    assume(parallel.chips <= 16)
+    found, result = both(parallel, micro, model, host=host, recompute=recompute, offload=offload)
+    assert found.peak_memory == pytest.approx(peak_of(result), rel=0.05)
+    assert found.least_memory <= peak_of(result) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+@pytest.mark.parametrize(("host", "within"), [(1e6, 1e-5), (1e9, 5e-3), (1e10, 0.02)])
+def test_what_microbatches_of_a_pipeline_send_goes_one_after_the_other(
+    schedule: Any, host: float, within: float
+) -> None:
+    """Those of a pass wait for those of the pass before, and backward passes for theirs: peak and time are the run's."""
+    for parallel in (replace(DEEP, schedule=schedule), Parallel(pp=2, schedule=schedule)):
+        found, result = both(parallel, 6, GPT, host=host, offload=("activations",))
+        assert found.peak_memory == pytest.approx(peak_of(result), rel=1e-3)
+        assert found.expected == pytest.approx(result.time_s, rel=within)
 
 
 BLOCK = 2 * (12 * GPT.d_model**2 + 13 * GPT.d_model)

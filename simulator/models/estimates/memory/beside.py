@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-_COMPUTES = -1
+COMPUTES = -1
+"""The number of the compute queue."""
 _NEVER = -1
 
-_Event = tuple[int, int, int, tuple[int, ...]]
+Event = tuple[int, int, int, tuple[int, ...]]
 """A kernel in program order: its step (what is fetched for the next pass: its place among that, from behind), the number of
 its queue, the step from which on it may begin, and the kernels beside compute that it waits for, by number. Of the compute
 queue are only those that wait for one."""
@@ -35,9 +36,11 @@ class Beside:
     (`computes`), and how many rounds of each stretch stand one behind another (`laid`: on either side of a gap, if it has
     one); `held_up`: by part, the first step that waits for what passes before have left to be reduced.
     `fetched`: kernels that the pass before has carried out as another one, by their numbers; `over_again`: the same of the
-    first pass, which comes behind the last."""
+    first pass, which comes behind the last. `queues`: by number; `parts`: by part, how many events stand before it, and
+    `releases`, the step from which on it lets the next one fetch; `reduces`: kernels that later passes wait for, `early`:
+    those that wait for what their part takes in, and for nothing else."""
 
-    events: Sequence[_Event]
+    events: Sequence[Event]
     read: Any
     reader: Any
     made: Any
@@ -49,6 +52,11 @@ class Beside:
     held_up: Sequence[int | None]
     fetched: Mapping[int, int]
     over_again: Mapping[int, int]
+    queues: Sequence[str]
+    parts: tuple[int, ...]
+    releases: tuple[int, ...]
+    reduces: frozenset[int]
+    early: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -56,7 +64,7 @@ class Seen:
     """What a walk has seen of them so far; nothing of much, unless it is to be `clocked`."""
 
     clocked: bool
-    events: list[_Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     _computes: list[bool] = field(default_factory=list)
     _laid: list[tuple[int, ...]] = field(default_factory=list)
     _queues: dict[str, int] = field(default_factory=dict)
@@ -68,6 +76,12 @@ class Seen:
     _ahead: dict[int, list[int]] = field(default_factory=dict)
     _behind: list[tuple[int, int, int]] = field(default_factory=list)
     _left: int = -1
+    _leaves: frozenset[int] = frozenset()
+    _parts: list[int] = field(default_factory=list)
+    _releases: list[int] = field(default_factory=list)
+    _reduces: set[int] = field(default_factory=set)
+    _early: set[int] = field(default_factory=set)
+    _taken: set[int] = field(default_factory=set)
     _count: int = 0
     _fetched: int = 0
 
@@ -82,10 +96,20 @@ class Seen:
         """The compute queue needs something in a step."""
         self._needed[number] = max(self._needed.get(number, 0), step + 1)
 
-    def enters(self, left: int) -> None:
-        """A part begins; the slot of what passes before have left to others to wait for."""
-        self._left = left
+    def enters(self, left: int, leaves: frozenset[int]) -> None:
+        """A part begins; the slot of what passes before have left to others to wait for, and those of what it leaves so."""
+        self._left, self._leaves = left, leaves
         self._held_up.append(None)
+        self._parts.append(len(self.events))
+        self._taken.clear()
+
+    def takes(self, number: int) -> None:
+        """The part takes something in."""
+        self._taken.add(number)
+
+    def releases(self, step: int) -> None:
+        """The part lets the next one fetch from a step on."""
+        self._releases.append(step)
 
     def waits(self, step: int, slots: Collection[int], numbers: Iterable[int]) -> None:
         """A kernel of the compute queue waits for some things in some slots."""
@@ -93,7 +117,7 @@ class Seen:
             self._held_up[-1] = step
         makers = {self._maker[number] for number in numbers if number in self._maker}
         if makers:
-            self.events.append((step, _COMPUTES, step, tuple(makers)))
+            self.events.append((step, COMPUTES, step, tuple(makers)))
 
     def goes_on(self, at: int, queue: str, awaited: Sequence[tuple[int, int]], since: int) -> None:
         """A kernel beside it waits for some things, and for what computes until the step in which each of them is there, but
@@ -101,15 +125,19 @@ class Seen:
         makers = {self._maker[number] for number, _ in awaited if number in self._maker}
         ready = max([since, *(there for number, there in awaited if number not in self._maker)])
         self.events.append((at, self._queues.setdefault(queue, len(self._queues)), ready, tuple(makers)))
+        if awaited and self._taken.issuperset(number for number, _ in awaited):
+            self._early.add(self._count)
         self._count += 1
 
     def keeps(self, numbers: Iterable[int | None]) -> None:
         """The last one of them reads some things."""
         self._kept += [(number, self._count - 1) for number in numbers if number is not None]
 
-    def makes(self, number: int) -> None:
-        """The last one of them makes something."""
+    def makes(self, number: int, slot: int) -> None:
+        """The last one of them makes something in a slot."""
         self._maker[number] = self._count - 1
+        if slot in self._leaves:
+            self._reduces.add(self._count - 1)
         self._makes.append((number, self._count - 1))
 
     def fetched(self, slot: int) -> int:
@@ -147,6 +175,11 @@ class Seen:
             held_up=tuple(self._held_up),
             fetched={number: before for number, before, _ in self._behind},
             over_again=again,
+            queues=tuple(self._queues),
+            parts=tuple(self._parts),
+            releases=tuple(self._releases),
+            reduces=frozenset(self._reduces),
+            early=frozenset(self._early),
         )
 
 
@@ -158,10 +191,6 @@ class Clock:
     end: Any
     begins: Any
     ends: Any
-
-    def behind(self, step: int) -> float:
-        """Seconds from the begin of a step to the end of the last one of the compute queue."""
-        return float(self.end[-1] - self.begin[step]) if step < len(self.begin) else 0.0
 
 
 def seconds_of(beside: Beside, stretches: Iterable[Sequence[float]], fetched: Sequence[float]) -> Any:
@@ -193,7 +222,7 @@ def clock_of(beside: Beside, seconds: Any, late: Late | None) -> Clock:
     fetched = beside.fetched
     for at, queue, ready, makers in beside.events:
         there = max([ends[each] for each in makers]) if makers else 0.0
-        if queue == _COMPUTES:
+        if queue == COMPUTES:
             if there > base[at] + delay:
                 delay = there - base[at]
                 delays.append(delay)

@@ -7,7 +7,7 @@ moves the level by what it keeps for a later one or lets go of (`held`), given h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,18 +15,23 @@ import numpy as np
 from simulator.graph.items import Tensor
 from simulator.graph.owners import OWNERS
 from simulator.models.estimates.chunks import ChunkSort
-from simulator.models.estimates.memory.beside import Late, Parts, Timed, clock_of, late_of, seconds_of, timed
+from simulator.models.estimates.memory.clocked import (
+    Fetched,
+    Key,
+    Sections,
+    clocked,
+    microbatches_of,
+    taken_s,
+    timed_of,
+)
 from simulator.models.estimates.memory.held import Rise, Sizes, Swing, rises_of, swings_of
+from simulator.models.estimates.memory.in_time import Microbatch
 from simulator.models.estimates.memory.lives import Lives, lives_of, rounds_of
 from simulator.models.estimates.memory.walk import Part
 from simulator.models.estimates.passes import PASSES
-from simulator.models.estimates.prices import Price
 from simulator.models.estimates.program import LEFT
-from simulator.models.estimates.rows import COMPUTE, Binder, Rows
+from simulator.models.estimates.rows import Binder, Rows
 from simulator.ops.kernel import maker_of
-
-Key = tuple[str, bool]
-"""A pass, and whether it is that of the last microbatch."""
 
 Move = TypeVar("Move", Swing, Rise)
 
@@ -36,15 +41,15 @@ _NUMBER = {owner: at for at, owner in enumerate(OWNERS)}
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """What a chunk holds: `given` once, `each`: given for each microbatch, by owner; how passes move it, and, `sure`, how
-    they move what every run holds; `late`: how, where what goes to the host goes as late as it may. `seconds`: what any
-    microbatch takes, and the last with the end of the step, where what is computed waits for what is on the host."""
+    they move what every run holds; `late`: how, where what goes to the host goes as late as it may. `in_time`: any
+    microbatch and the last one, to be gone through with those of other chunks, where something is on the host."""
 
     given: Any
     each: Any
     passes: Mapping[Key, Swing]
     sure: Mapping[Key, Rise]
     late: Mapping[Key, Rise] | None
-    seconds: tuple[float, float] = (0.0, 0.0)
+    in_time: tuple[Microbatch, Microbatch] | None = None
 
 
 @dataclass
@@ -70,27 +75,24 @@ class Holdings:
                 each[sizes.owner[slot]] += sizes.nbytes[slot]
             sizes = _without(sizes, tuple(taken))
         certain = sizes if is_sent else _without(sizes, (*sort.takes("forward"), *sort.takes("backward")))
-        seconds = 0.0, 0.0
-        if sort.waits:
-            stored, programs = sort.chunk.stored, list(zip((plain, last), parts, strict=True))
-            whens = _timed(rows, programs, is_sent, stored.adds_up)
-            passes = _clocked(rows, programs, whens, sizes, more)
-            if "activations" in stored.offload:
-                seconds = whens[0].clock.behind(plain.bounds[1]), whens[1].clock.behind(0)
+        stored, programs = sort.chunk.stored, list(zip((plain, last), parts, strict=True))
+        in_time = None
+        if stored.offload:
+            in_time = microbatches_of(sort, programs, taken_s(rows, programs, stored.adds_up), sizes)
+        if sort.waits and in_time is None:
+            whens = timed_of(programs, taken_s(rows, programs, stored.adds_up), is_sent)
+            passes = _named(*clocked(rows, programs, whens, sizes, more))
         else:
             middle = swings_of(plain, sizes, plain.whole, more, since=1)
             passes = _named(middle, swings_of(last, sizes, last.whole, more))
         sure = _named(rises_of(plain, certain, plain.sure, more, since=1), rises_of(last, certain, last.sure, more))
-        late = None
-        if plain.late is not None or last.late is not None:
-            ends = plain.late or plain.whole, last.late or last.whole
-            late = _named(rises_of(plain, sizes, ends[0], more, since=1), rises_of(last, sizes, ends[1], more))
+        late = _late(plain, last, sizes, more)
         shared = {sort.structure.slots.get(name) for name in sort.begun}
         for slot, (times, by_round, part) in last.given.items():
             if slot not in taken:
                 total = given if slot in shared or part in ("begin", "end") else each
                 total[sizes.owner[slot]] += (times + more * by_round) * sizes.nbytes[slot]
-        return Held(given, each, passes, sure, late, seconds)
+        return Held(given, each, passes, sure, late, in_time)
 
     def _lives(
         self, sort: ChunkSort, rows: Mapping[Key, Rows], parts: tuple[Sections, Sections]
@@ -99,8 +101,8 @@ class Holdings:
         plain, last = (
             [self._part(sort, name, rows[name, is_last], fetched) for name, is_last, fetched in each] for each in parts
         )
-        # what waits to go to the host may be of any round
-        long, few = (0, 0) if "activations" in sort.chunk.stored.offload else rounds_of([*plain, *last])
+        # what waits to go to the host, or comes from there, may be of any round
+        long, few = (0, 0) if sort.chunk.stored.offload else rounds_of([*plain, *last])
         counts = tuple(min(stretch.count, few or stretch.count) for part in (*plain, *last) for stretch in part.rows)
         key = sort, bool(few), counts
         if key not in self._known:
@@ -119,6 +121,7 @@ class Holdings:
             ahead=sort.chunk.pace.ahead,
             ends=sort.layer_ends,
             left=sort.structure.slot(LEFT),
+            leaves=frozenset(map(sort.structure.slot, sort.reductions)),
             paced=frozenset(sort.fetched_by_layer) if name in ("forward", "backward") else frozenset(),
         )
 
@@ -126,12 +129,6 @@ class Holdings:
 _PLAIN = ("begin", *PASSES)
 _LAST = (*_PLAIN, "end")
 """The sections of any microbatch, and those of the last one."""
-
-Fetched = tuple[int, Price]
-"""A slot of what is fetched for the next pass, and the price of that."""
-
-Sections = Sequence[tuple[str, bool, Sequence[Fetched]]]
-"""Sections by their names, whether each is that of the last microbatch, and what it fetches for the next one."""
 
 
 def _parts(
@@ -142,62 +139,6 @@ def _parts(
         return [(name, False, _fetched(sort, name, rows)) for name in names]
     # behind the last backward pass none is left to fetch for
     return [(name, name in PASSES, _fetched(sort, name, rows) if name == "forward" else ()) for name in names]
-
-
-Program = tuple[Lives, Sections]
-"""The sections of a microbatch, one behind the other, and the lives of what they make."""
-
-
-def _clocked(
-    rows: Mapping[Key, Rows], programs: Sequence[Program], whens: Sequence[Timed], sizes: Sizes, more: int
-) -> dict[Key, Swing]:
-    """How passes of any microbatch and of the last one move what is held, by a clock."""
-    found = []
-    for (mine, sections), when, since in zip(programs, whens, (1, 0), strict=True):
-        span = replace(mine.whole, begin=when.begin, end=when.end)
-        walked = swings_of(mine, sizes, span, more, since, when)
-        long = [_left_out(rows[name, is_last], more) for name, is_last, _ in sections]
-        found.append([each.lasting(seconds) for each, seconds in zip(walked, long, strict=True)])
-    return _named(*found)
-
-
-def _timed(rows: Mapping[Key, Rows], programs: Sequence[Program], is_sent: bool, several: bool) -> tuple[Timed, Timed]:
-    """The lives of any microbatch and of the last by a clock, `several`: which is not the first as well."""
-    (plain, _), (last, _) = programs
-    taken = [_seconds(rows, *each) for each in programs]
-    # what stands before all passes is done before the first one
-    taken[0][: plain.bounds[1]] = 0.0
-    if several:
-        taken[1][: last.bounds[1]] = 0.0
-    # between passes of a pipeline there may be time for what is fetched
-    late: Late | None = None if is_sent else {}
-    clock = clock_of(plain.beside, taken[0], late)
-    if late is not None and (late := late_of(plain.beside, clock)):
-        clock = clock_of(plain.beside, taken[0], late)
-    clocks = clock, clock_of(last.beside, taken[1], late)
-    # behind the passes of the last microbatch stands the end of the step, which is in the same program
-    final = max(at for at in range(len(_PLAIN)) if last.bounds[at + 1] > last.bounds[at] or not at)
-    of_plain, of_last = (
-        timed(each.beside, clock, each.whole.begin, each.whole.end, Parts(each.bounds, each.since, apart))
-        for each, clock, apart in zip((plain, last), clocks, (len(_PLAIN), final), strict=True)
-    )
-    return of_plain, of_last
-
-
-def _seconds(rows: Mapping[Key, Rows], lives: Lives, sections: Sections) -> Any:
-    """What the steps of some sections take, and what they fetch."""
-    stretches: list[list[float]] = []
-    fetched: list[float] = []
-    for name, is_last, more in sections:
-        stretches += [[price.least for price in stretch.prices] for stretch in rows[name, is_last]]
-        fetched += [price.least for _, price in more]
-    return seconds_of(lives.beside, stretches, fetched)
-
-
-def _left_out(rows: Rows, more: int) -> float:
-    """Seconds of the compute queue in so many rounds that are not walked through."""
-    long = (stretch for stretch in rows if stretch.block and more and stretch.count > more)
-    return more * sum(price.least for stretch in long for price in stretch.prices if price.queue == COMPUTE)
 
 
 def _fetched(sort: ChunkSort, name: str, rows: Mapping[Key, Rows]) -> Sequence[Fetched]:
@@ -224,6 +165,14 @@ def _named(middle: Sequence[Move], whole: Sequence[Move]) -> dict[Key, Move]:
     """Moves by their passes: those of any microbatch, behind the begin, and those of the last."""
     found = {(name, False): swing for name, swing in zip(PASSES, middle[1:], strict=True)}
     return found | {(name, True): swing for name, swing in zip(("begin", *PASSES, "end"), whole, strict=True)}
+
+
+def _late(plain: Lives, last: Lives, sizes: Sizes, more: int) -> dict[Key, Rise] | None:
+    """How passes move what is held where copies to other memories are late; None where there are none."""
+    if plain.late is None and last.late is None:
+        return None
+    ends = plain.late or plain.whole, last.late or last.whole
+    return _named(rises_of(plain, sizes, ends[0], more, since=1), rises_of(last, sizes, ends[1], more))
 
 
 def _without(sizes: Sizes, slots: Sequence[int]) -> Sizes:

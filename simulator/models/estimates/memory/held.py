@@ -119,12 +119,19 @@ class _Moved:
     row: Any
 
 
-def _moved(lives: Lives, sizes: Sizes, span: Span, more: int, since: int) -> _Moved:
+def sizes_of_rows(lives: Lives, sizes: Sizes, since: int) -> Any:
+    """Bytes of each row, none of those that parts before number `since` make; what lies in something else counts with what
+    it adds."""
     nbytes = sizes.nbytes[lives.slot]
     if len(lives.within):
         lies_in = np.bincount(lives.within_at, sizes.nbytes[lives.within_slot], len(lives.within))
         nbytes[lives.within] = np.maximum(0.0, nbytes[lives.within] - lies_in)
     nbytes[: lives.since[since]] = 0.0
+    return nbytes
+
+
+def _moved(lives: Lives, sizes: Sizes, span: Span, more: int, since: int) -> _Moved:
+    nbytes = sizes_of_rows(lives, sizes, since)
     if not more:
         return _Moved(nbytes, span.begin, span.end, slice(None))
     return _Moved(

@@ -55,9 +55,9 @@ def lives_of(parts: Sequence[Part], rounds: tuple[int, int] = (0, 0), clocked: b
     for part in parts:
         since.append(len(walk.slot))
         walk.enter(part)
-        walk.seen.enters(part.left)
+        walk.seen.enters(part.left, part.leaves)
         for slot in part.takes:
-            walk.make(slot, computes=False, begin=walk.step)
+            walk.seen.takes(walk.make(slot, computes=False, begin=walk.step))
         for stretch in part.rows:
             walk.stretch(stretch, part.name)
         for slot in part.gives:

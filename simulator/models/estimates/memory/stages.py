@@ -5,10 +5,10 @@ counts of passes: at most S - s microbatches of activations with 1F1B, all with 
 What a pass leaves to other queues is there beside what comes right behind it, less the seconds for which the stage waits in
 between for others (`_idle`).
 Assumes: passes in program order. In a run what is received may come early, and what is sent may stay a little longer: some
-tensors of the stream more at the peak. Where gradients are reduced before they are added up, weights gathered late, or
-something lives on the host, lives are in seconds (`beside`), elsewhere in program order; kernels that slow each other down,
-and wires that stages share, move what waits by a little, and with it whether that is there at the peak. Without a
-pipeline, and with nothing beside the backward pass, the peak is that of a run.
+tensors of the stream more at the peak. Where gradients are reduced before they are added up or weights gathered late, lives
+are in seconds (`beside`), and where something lives on the host so are passes (`in_time`); elsewhere they are in program
+order. Kernels that slow each other down, and wires that stages share, move what waits by a little, and with it whether
+that is there at the peak. Without a pipeline, and with nothing beside the backward pass, the peak is that of a run.
 Law: no run holds less than `least`, counted in the same way from that part of each life which every run has (`lives`): the
 kernels of a chip's compute queue run one after the other, in that order, whatever goes on beside them.
 """
@@ -24,8 +24,10 @@ from typing import Any
 import numpy as np
 
 from simulator.graph.owners import OWNERS, Owner
-from simulator.models.estimates.memory.chunk import Held, Key, Move
+from simulator.models.estimates.memory.chunk import Held, Move
+from simulator.models.estimates.memory.clocked import Key
 from simulator.models.estimates.memory.held import Rise, Swing
+from simulator.models.estimates.memory.in_time import stages_in_time
 from simulator.models.estimates.moves import Moves as Program
 from simulator.models.estimates.moves import moves_of
 from simulator.models.estimates.passes import PASSES
@@ -51,12 +53,13 @@ class Moves:
 class StageMemory:
     """Bytes on a chip of a stage: what is given for the whole step, the most at once in program order, by owner, and what
     every run holds at once at the `least`; `most`: the most at once where what goes to the host is there as late as it may
-    be, else the peak."""
+    be, else the peak; `until`: when all is done, in seconds, where something is on the host, else 0."""
 
     given: Mapping[Owner, float]
     at_peak: Mapping[Owner, float]
     least: float
     most: float
+    until: float = 0.0
 
     @property
     def peak(self) -> float:
@@ -72,8 +75,9 @@ def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule
     late = [[each.late or _in_all(each.passes) for each in mine] for mine in about.kinds]
     goes = [any(each.late for each in mine) for mine in about.kinds]
     latest = _highest(late, about, about.moves) if any(goes) else least
+    peaks, until = _in_time(held, about)
     found = []
-    for kind, each, peak, most in zip(about.kind, least, _peaks(about), latest, strict=True):
+    for kind, each, peak, most, over in zip(about.kind, least, peaks, latest, until, strict=True):
         mine, there = given[kind], float(given[kind].sum())
         at_peak = mine + peak
         at_most = float(at_peak.sum())
@@ -83,6 +87,7 @@ def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule
                 at_peak=_by_owner(at_peak),
                 least=there + each,
                 most=max(at_most, there + most) if goes[kind] else at_most,
+                until=over,
             )
         )
     return found
@@ -203,6 +208,19 @@ def _in_all(swings: Mapping[Key, Swing]) -> dict[Key, Rise]:
 def _given(mine: Sequence[Held], microbatches: int) -> Any:
     """What a stage is given for the whole step, by owner."""
     return sum((each.given + microbatches * each.each for each in mine), np.zeros(len(OWNERS)))
+
+
+def _in_time(held: Sequence[Held], about: _About) -> tuple[list[Any], list[float]]:
+    """The most by owner of each stage, beside what is given, and when it is over: by a clock where something is on the
+    host, else as they are in program order and 0."""
+    chunks = [each.in_time for each in held if each.in_time is not None]
+    if len(chunks) < len(held):
+        return _peaks(about), [0.0] * about.shape[1]
+    schedule, stages, microbatches, _ = about.shape
+    behind = [_left_behind(mine, about.more) for mine in about.kinds]
+    stood = stages_in_time(chunks, stages, microbatches, schedule)
+    peaks = [each.at_peak + behind[kind] for each, kind in zip(stood, about.kind, strict=True)]
+    return peaks, [each.seconds + about.more * each.period for each in stood]
 
 
 def _peaks(about: _About) -> list[Any]:

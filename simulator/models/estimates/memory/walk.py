@@ -44,7 +44,8 @@ class Part:
     """A section to walk through: its name and rows, the slots of what it takes in, of what it gives on, and of what it makes
     that stays to the end and beyond, whoever reads it. `fetched`: the slots of what the pass behind it fetches when it is
     `ahead` layers before the end of its last block, each with its queue; `ends`: the slots of what layers end in within
-    rounds; `left`: that of what passes before have left to others to wait for; `paced`: those of what passes fetch ahead."""
+    rounds; `left`: that of what passes before have left to others to wait for, and `leaves`: those of what it leaves itself;
+    `paced`: those of what passes fetch ahead."""
 
     name: str
     rows: Rows
@@ -55,6 +56,7 @@ class Part:
     ahead: int = 0
     ends: frozenset[int] = frozenset()
     left: int = -1
+    leaves: frozenset[int] = frozenset()
     paced: frozenset[int] = frozenset()
 
 
@@ -217,12 +219,13 @@ class Walk:
     def fetch(self, slots: Iterable[tuple[int, str]], ahead: int) -> None:
         """The pass behind the part fetches something when that is so many layers before its end."""
         begin = self._ends[-1 - min(ahead, len(self._ends) - 1)] if self._ends else max(self._since, self.step - 1)
+        self.seen.releases(begin)
         for slot, queue in slots:
             known = self.now.get(slot)
             number = self.make(slot, computes=False, begin=begin)
             self.last[number] = self.step - 1
             self.seen.goes_on(self.seen.fetched(slot), queue, (), begin)
-            self.seen.makes(number)
+            self.seen.makes(number, slot)
             # what it fetches belongs to that pass
             if known is None:
                 del self.now[slot]
@@ -258,7 +261,7 @@ class Walk:
         for slot in place.makes[: place.written]:
             number = self.make(slot, begin is None, begin)
             if begin is not None:
-                self.seen.makes(number)
+                self.seen.makes(number, slot)
             if turn is not None:
                 self._by_round[slot, turn] = number
 
