@@ -14,11 +14,11 @@ scheduling hierarchy); own measurements of matmuls beside copies on an H100, 202
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from hw.rows import Memo, largest, smallest
 from simulator.engine.causes import UNITS
-from simulator.engine.fluid_pool import Flow, Pool, Use
+from simulator.engine.fluid_pool import Flow, Pool, Progress, Use
 from simulator.engine.held import TICK, Held, ceiling
 from simulator.engine.program import Program
 from simulator.engine.shape import Shape
@@ -103,10 +103,67 @@ class Cores:
 
     def start(self, task: int) -> None:
         """A task comes to work in this instant. The pool's `touch()` must follow."""
+        self._came.append(self._holder(task))
+
+    def _holder(self, task: int) -> _Holder:
         at = self._program.shape[task]
         held = self._program.shapes[at].held
         assert held is not None, "only tasks that hold units come here"
-        self._came.append(_Holder(task, at, held, tuple(dict.fromkeys(self._program.chips_of(task)))))
+        return _Holder(task, at, held, tuple(dict.fromkeys(self._program.chips_of(task))))
+
+    def is_busy(self, chip: int) -> bool:
+        """Whether somebody holds units of a chip, or waits for some."""
+        return bool(self._here.get(chip))
+
+    def coming(self) -> Iterator[int]:
+        """The chips to which tasks come in this instant."""
+        return (chip for holder in self._came for chip in holder.chips)
+
+    def lasts_alone(self, task: int) -> int:
+        """How many ps the work of a task lasts that has its chip for itself; -1 where it is slowed even so."""
+        holder, total = self._holder(task), 0
+        for use in self._alone(holder):
+            if use.alone_rate < use.cap:
+                return -1
+            total += use.lasting(holder.left)
+        return total
+
+    def take_over(self, task: int, came: int, pool: Pool) -> None:
+        """A task that came to work earlier, and has had its chip for itself since."""
+        holder, since = self._placed(task), came
+        for use in self._alone(holder):
+            ends = since + use.lasting(holder.left)
+            holder.flow = None
+            if pool.env.now < ends:
+                holder.flow = pool.resume(task, use, self.ended, Progress(holder.left, use.cap, since, ends))
+                return
+            since = ends
+
+    def take_over_whole(self, task: int) -> None:
+        """A task that has had all of its units since it came; its work is begun by whoever calls."""
+        self._placed(task)
+
+    def _placed(self, task: int) -> _Holder:
+        """A task that has its units."""
+        holder = self._of[task] = self._holder(task)
+        for chip in holder.chips:
+            self._here[chip][task] = holder
+            holder.has[chip] = smallest([holder.held.units, self._program.cores[chip]])
+        return holder
+
+    def _alone(self, holder: _Holder) -> Iterator[Use]:
+        """The flows, one after the other, of a task on one chip that it has for itself."""
+        held, (chip,) = holder.held, holder.chips
+        units = smallest([held.units, self._program.cores[chip]])
+        if not held.blocks:
+            holder.rate_ps = self._shape(holder).alone_ps * held.slowed(units)
+            yield self._use(holder, 0.0)
+            return
+        self._go_in_waves(holder, units, *holder.plan(units, 0))
+        yield self._use(holder, units / held.of)
+        if holder.after:
+            self._come_to_last_wave(holder)
+            yield self._use(holder, holder.tail / held.of)
 
     def settle(self, pool: Pool) -> None:
         """Give out the units that are free, and let flows begin; when all else of an instant has happened."""
@@ -180,15 +237,18 @@ class Cores:
         holder = self._of[task]
         self._changed.update(dict.fromkeys(holder.chips))
         if holder.after:
-            (chip,) = holder.chips
-            holder.has[chip] = holder.tail
-            holder.left, holder.after, holder.last = holder.after, 0.0, True
+            self._come_to_last_wave(holder)
             holder.flow, self._moved[task] = None, holder
             return
         del self._of[task]
         for chip in holder.chips:
             del self._here[chip][task]
         self._finish(task)
+
+    def _come_to_last_wave(self, holder: _Holder) -> None:
+        (chip,) = holder.chips
+        holder.has[chip] = holder.tail
+        holder.left, holder.after, holder.last = holder.after, 0.0, True
 
     def _use(self, holder: _Holder, part: float) -> Use:
         """What a task asks of resources at its present rate; `part`: of the chip's units, and what belongs to them, that its

@@ -24,14 +24,16 @@ from collections.abc import Collection, Sequence
 from heapq import heappush
 from typing import Any, Literal
 
+import numpy as np
 from simpy.events import NORMAL, Event
 
-from hw.rows import batch_of, largest
+from hw.rows import batch_of, equal_lines, largest
 from simulator.engine.clock import Clock
 from simulator.engine.cores import Cores
-from simulator.engine.fluid_pool import Flow, Pool
+from simulator.engine.fluid_pool import Flow, Pool, Progress
 from simulator.engine.paced import paced
 from simulator.engine.program import Program
+from simulator.engine.trains.lone import LoneTrains
 from simulator.engine.trains.passing import Passing
 from simulator.engine.trains.trains import FEW, Train, TrainRuns, Trains, UnderWay
 from simulator.engine.turns import Outgoing, ReadyOrder
@@ -108,11 +110,14 @@ class Engine:
         self._settles = self._ready is not None or self._outgoing is not None
         if self._settles or self._cores:
             self.pool.before_settle = self._before_settle
+        self._lone: LoneTrains | None = None
 
     def start(self) -> None:
         """Put everything that can start at time 0 under way; `run` calls it, user processes may be added before."""
         waits, self._started = self._waits, True
-        if self.pool.lengthened is None:  # no trains: whoever ends asks who follows it, which costs least of lists
+        if (
+            self._lone is None and self.pool.lengthened is None
+        ):  # no trains: whoever ends asks who follows it, which costs least of lists
             self._successors = self.program.listed()
         if self._ready is not None:
             outer = set(self.program.outer())
@@ -163,23 +168,54 @@ class Engine:
     def _has_trains(self) -> bool:
         """Whether tasks may take one event together: many of them, in 64-bit picoseconds, and nobody else there. Those of
         constant times have one event each already."""
-        if self._started or self._settles or self._cores or self.watched or self.env.due:
+        if self._started or self._settles or self.watched or self.env.due:
             return False
         if self._waits != self.program.waits:  # somebody holds a task
             return False
         many = len(self.program) >= FEW and isinstance(self.begin, array)
-        return many and any(use.load for use in self._uses)
+        return many and (self._cores is not None or any(use.load for use in self._uses))
 
     def _couple(self) -> None:
         """From here on tasks go in trains."""
+        self._passing = Passing(self.program, self._lanes, self._waits)
+        if self._cores is not None:
+            trains = Trains(self.program, self._lasts_alone(self._cores), self._constant, self._uses, paired=False)
+            self._lone = LoneTrains(trains, self.pool, self._cores, self._pass, self._goes_on_alone, self._finish)
+            return
         alone = [
             use.alone_ps if flows and constant < 0 else constant
             for use, flows, constant in zip(self._uses, self._flows, self._constant, strict=True)
         ]
-        trains = Trains(self.program, self._constant, alone, self._uses)
-        self._passing = Passing(self.program, self._lanes, self._waits)
+        lasts = np.asarray(alone, dtype=np.int64)[np.asarray(self.program.shape, dtype=np.int64)]
+        trains = Trains(self.program, lasts, self._constant, self._uses, paired=True)
         runs = TrainRuns(trains, self.pool, self._pass, self._go_on, self._finish)
         self.pool.lengthened, self.pool.before_admit = runs.lead, runs.make_way
+
+    def _lasts_alone(self, cores: Cores) -> Any:
+        """By task, how many ps it lasts where nobody else is on its chip; -1 where that is not known."""
+        program = self.program
+        found = np.full(len(program), -1, dtype=np.int64)
+        single = np.ones(len(program), dtype=bool)
+        single[list(program.groups)] = False
+        tasks = np.flatnonzero(single)
+        shape, queue = (np.asarray(each, dtype=np.int64)[tasks] for each in (program.shape, program.queue))
+        units = np.asarray([program.cores.get(each.chip, 0) for each in program.queues], dtype=np.int64)
+        number, first = equal_lines(shape, units[queue])
+        known = [self._alone_ps(task, cores) for task in tasks[first].tolist()]
+        found[tasks] = np.asarray(known, dtype=np.int64)[number]
+        return found
+
+    def _alone_ps(self, task: int, cores: Cores) -> int:
+        """How many ps a task of one queue lasts with its chip for itself; -1 where that is not known."""
+        shape = self._shape[task]
+        use, held, constant = self._uses[shape], self.program.shapes[shape].held, self._constant[shape]
+        if constant != -1:
+            return constant
+        if held is not None and not held.whole:
+            works = cores.lasts_alone(task)
+        else:
+            works = use.alone_ps if use.alone_rate >= use.cap else -1
+        return self._fixed[shape] + works if works > 0 else -1
 
     def _pass(self, train: Train, stop: int, under_way: Collection[int]) -> None:
         """The tasks of a train before one of them have begun, and all but some have ended; nobody else can begin by that."""
@@ -204,6 +240,32 @@ class Engine:
             else:
                 pool.resume(task, self._uses[shape], self._done, come)
         pool.crowd(under_way.tight, under_way.freed)
+
+    def _goes_on_alone(self, task: int, since: int) -> None:
+        """A task that began some time ago, and has had its chip for itself since, goes on without its train."""
+        shape, now = self._shape[task], self.env.now
+        if since == now:
+            self._set_out(task)
+            return
+        turn, held = self._turns[self._queue[task]], self.program.shapes[shape].held
+        turn.task, works = task, since + self._fixed[shape]
+        if self._constant[shape] >= 0:
+            turn.callbacks = self._ended
+            self.env.after(since + self._constant[shape] - now, turn)
+            return
+        if held is not None and held.whole:
+            self._cores.take_over_whole(task)
+        if now < works:
+            turn.callbacks = self._worked
+            self.env.after(works - now, turn)
+        elif now == works:
+            self._work(task, shape)
+        elif held is not None and not held.whole:
+            self._cores.take_over(task, works, self.pool)
+        else:
+            use = self._uses[shape]
+            done = self._done if held is None else self._cores.ended
+            self.pool.resume(task, use, done, Progress(1.0, use.cap, works, works + use.alone_ps))
 
     @property
     def makespan_ps(self) -> int:
@@ -251,14 +313,19 @@ class Engine:
         self.pool.touch()
 
     def _begin(self, task: int) -> None:
+        self.begin[task] = self.env.now
+        if self._lone is None or not self._lone.lead(task):
+            self._set_out(task)
+
+    def _set_out(self, task: int) -> None:
+        """A task that has begun comes to do what it does first."""
         shape, env = self._shape[task], self.env
-        self.begin[task] = now = env.now
         turn = self._turns[self._queue[task]]
         turn.task = task
         constant = self._constant[shape]
         if constant >= 0:
             turn.callbacks = self._ended
-            heappush(env.due, (now + constant, NORMAL, next(env.numbers), turn))  # env.after(constant, turn)
+            heappush(env.due, (env.now + constant, NORMAL, next(env.numbers), turn))  # env.after(constant, turn)
         elif constant == _OPEN:
             self._open(task)
         elif self._flows[shape]:
@@ -302,7 +369,13 @@ class Engine:
         """At the end of an instant: turns, then units."""
         if self._settles:
             self._dispatch()
-        if self._cores is not None:
+        if self._cores is None:
+            return
+        if self._lone is not None:
+            self._lone.make_way()
+        self._cores.settle(self.pool)
+        # who has got units may meet trains on what chips share
+        while self._lone is not None and self._lone.make_way():
             self._cores.settle(self.pool)
 
     def _open(self, task: int) -> None:

@@ -58,6 +58,13 @@ class Use:
         self.ties = self.resources if len(demands) > 1 else ()
         self.load = tuple((resource, time * self.cap) for resource, time in demands)
 
+    def lasting(self, left: float) -> int:
+        """How many ps what is left of the work lasts at full speed."""
+        if left == 1.0:
+            return self.alone_ps
+        lasts: int = largest([1, round(left / self.cap + _NUDGE)])
+        return lasts
+
 
 class Flow(Event):
     """One running task. It is its own SimPy event: it fires when the task ends."""
@@ -216,7 +223,7 @@ class Pool:
             if flow.ends == _NEVER:  # what it overflowed was found to have room after all
                 self._set_rate(flow, flow.use.cap, now)
 
-    def resume(self, key: int, use: Use, done: Callable[[int], object], come: Progress) -> None:
+    def resume(self, key: int, use: Use, done: Callable[[int], object], come: Progress) -> Flow:
         """A flow that is under way already, and has come so far."""
         flow = Flow(self._on_flow, key, use, done, come.left)
         for resource, amount in use.load:
@@ -225,6 +232,7 @@ class Pool:
         flow.rate, flow.since, flow.wake = come.rate, come.since, flow
         flow.ends = flow.armed = come.ends
         self.env.after(flow.ends - self.env.now, flow)
+        return flow
 
     def crowd(self, tight: Collection[int], freed: Iterable[int]) -> None:
         """Flows that were resumed fill resources; of some of these another flow went in this instant."""
@@ -252,9 +260,8 @@ class Pool:
                 crowded.append(flow)
             else:
                 flow.wake = flow
-                whole = flow.left == 1.0
-                lasts = flow.use.alone_ps if whole else largest([1, round(flow.left / flow.use.cap + _NUDGE)])
-                if self.lengthened is not None and whole:
+                lasts = flow.use.lasting(flow.left)
+                if self.lengthened is not None and flow.left == 1.0:
                     lasts = self.lengthened(flow, lasts)
                 flow.ends = flow.armed = ends = now + lasts
                 heappush(env.due, (ends, NORMAL, next(env.numbers), flow))  # env.after(lasts, flow)

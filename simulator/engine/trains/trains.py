@@ -24,7 +24,7 @@ from simulator.engine.trains.couplings import Couplings
 FEW = 2_000
 """Programs of fewer tasks go without: finding trains costs more than it saves."""
 
-_SHORT = 2
+SHORT = 2
 """A train has at least so many tasks after its first."""
 
 
@@ -84,14 +84,15 @@ class Train:
 class Trains:
     """The trains of a program: `last[task]` is the last task of the one that a task leads."""
 
-    def __init__(self, program: Program, constant: Sequence[int], alone: Sequence[int], uses: Sequence[Use]) -> None:
-        """By shape: the constant time that it takes (ps), else a number below 0; the ps that it takes alone, -1 if it is in
-        no train; what it asks."""
+    def __init__(
+        self, program: Program, lasts: Any, constant: Sequence[int], uses: Sequence[Use], paired: bool
+    ) -> None:
+        """`lasts`: by task, the ps that it takes alone, -1 if it is in no train. By shape: the constant time that it takes
+        (ps), else a number below 0; what it asks. `paired`: two tasks may be beside each other in a train."""
         shape = np.asarray(program.shape, dtype=np.int64)
-        lasts = np.asarray(alone, dtype=np.int64)[shape]
         chips = np.asarray([queue.chip for queue in program.queues], dtype=np.int64)
         couplings = Couplings(program, chips)
-        coupled, pairs = couplings.coupled(lasts >= 0)
+        coupled, pairs = couplings.coupled(lasts >= 0, paired)
         count = len(shape)
         # a train ends with the next task that is not coupled to the one after it, and none begins in a pair
         ends = np.where(coupled, count, np.arange(count))
@@ -114,7 +115,11 @@ class Trains:
 
     def resources(self, task: int) -> tuple[int, ...]:
         """What the trains on the chip of a task ask for, of resources that can be full: each needs them for itself."""
-        return self._resources[self._chip[self._queue[task]]]
+        return self._resources[self.chip(task)]
+
+    def chip(self, task: int) -> int:
+        """The chip of a task of one queue."""
+        return self._chip[self._queue[task]]
 
     def led_by(self, task: int, now: int) -> Train:
         """The train from a task on that begins now."""
@@ -209,7 +214,7 @@ class TrainRuns:
     def lead(self, flow: Flow, lasts: int) -> int:
         """How many ps a flow lasts that begins: its own, or those of the train that it leads if there is room for one."""
         trains, key = self._trains, flow.key
-        if trains.last[key] < key + _SHORT:
+        if trains.last[key] < key + SHORT:
             return lasts
         resources = trains.resources(key)
         for resource in resources:
