@@ -14,17 +14,18 @@ scheduling hierarchy); own measurements of matmuls beside copies on an H100, 202
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from copy import copy
 
 from hw.rows import Memo, largest, smallest
 from simulator.engine.causes import UNITS
-from simulator.engine.fluid_pool import Flow, Pool, Progress, Use
+from simulator.engine.fluid_pool import Flow, Pool, Use
 from simulator.engine.held import TICK, Held, ceiling
 from simulator.engine.program import Program
 from simulator.engine.shape import Shape
 
 
-class _Holder:
+class Holder:
     """A task that holds units, or waits for them, and how far it is.
 
     Its flow had to do the part `left` of its work when it began, at a rate at which all of it takes `rate_ps`. One that
@@ -94,22 +95,19 @@ class Cores:
         self._program, self._enter, self._finish = program, enter, finish
         self._full = frozenset(full)
         self._units = {at for at, resource in enumerate(program.resources) if resource.cause in UNITS}
-        self._here: dict[int, dict[int, _Holder]] = {chip: {} for chip in program.cores}
-        self._came: list[_Holder] = []
-        self._of: dict[int, _Holder] = {}
+        self._here: dict[int, dict[int, Holder]] = {chip: {} for chip in program.cores}
+        self._came: list[Holder] = []
+        self._of: dict[int, Holder] = {}
         self._changed: dict[int, None] = {}
-        self._moved: dict[int, _Holder] = {}
+        self._moved: dict[int, Holder] = {}
         self._uses: Memo[tuple[int, float, float], Use] = Memo()
 
     def start(self, task: int) -> None:
         """A task comes to work in this instant. The pool's `touch()` must follow."""
-        self._came.append(self._holder(task))
-
-    def _holder(self, task: int) -> _Holder:
         at = self._program.shape[task]
         held = self._program.shapes[at].held
         assert held is not None, "only tasks that hold units come here"
-        return _Holder(task, at, held, tuple(dict.fromkeys(self._program.chips_of(task))))
+        self._came.append(Holder(task, at, held, tuple(dict.fromkeys(self._program.chips_of(task)))))
 
     def is_busy(self, chip: int) -> bool:
         """Whether somebody holds units of a chip, or waits for some."""
@@ -119,51 +117,27 @@ class Cores:
         """The chips to which tasks come in this instant."""
         return (chip for holder in self._came for chip in holder.chips)
 
-    def lasts_alone(self, task: int) -> int:
-        """How many ps the work of a task lasts that has its chip for itself; -1 where it is slowed even so."""
-        holder, total = self._holder(task), 0
-        for use in self._alone(holder):
-            if use.alone_rate < use.cap:
-                return -1
-            total += use.lasting(holder.left)
-        return total
+    def holders(self, tasks: Collection[int]) -> list[Holder]:
+        """Those of some tasks that have come, in that order."""
+        return [self._of[task] for task in self._of if task in tasks]
 
-    def take_over(self, task: int, came: int, pool: Pool) -> None:
-        """A task that came to work earlier, and has had its chip for itself since."""
-        holder, since = self._placed(task), came
-        for use in self._alone(holder):
-            ends = since + use.lasting(holder.left)
-            holder.flow = None
-            if pool.env.now < ends:
-                holder.flow = pool.resume(task, use, self.ended, Progress(holder.left, use.cap, since, ends))
-                return
-            since = ends
-
-    def take_over_whole(self, task: int) -> None:
-        """A task that has had all of its units since it came; its work is begun by whoever calls."""
-        self._placed(task)
-
-    def _placed(self, task: int) -> _Holder:
-        """A task that has its units."""
-        holder = self._of[task] = self._holder(task)
+    def adopt(self, other: Holder, flow: Flow | None, pool: Pool, later: int) -> None:
+        """A task that has come elsewhere goes on here with its flow, so many ps later by the clock; without one that ends
+        now."""
+        holder = self._of[other.task] = copy(other)
+        holder.has, holder.flow = dict(other.has), None
         for chip in holder.chips:
-            self._here[chip][task] = holder
-            holder.has[chip] = smallest([holder.held.units, self._program.cores[chip]])
-        return holder
-
-    def _alone(self, holder: _Holder) -> Iterator[Use]:
-        """The flows, one after the other, of a task on one chip that it has for itself."""
-        held, (chip,) = holder.held, holder.chips
-        units = smallest([held.units, self._program.cores[chip]])
-        if not held.blocks:
-            holder.rate_ps = self._shape(holder).alone_ps * held.slowed(units)
-            yield self._use(holder, 0.0)
+            self._here[chip][holder.task] = holder
+        if flow is None or flow.ends + later <= pool.env.now:
             return
-        self._go_in_waves(holder, units, *holder.plan(units, 0))
-        yield self._use(holder, units / held.of)
-        if holder.after:
-            self._come_to_last_wave(holder)
-            yield self._use(holder, holder.tail / held.of)
+        use = flow.use
+        if not holder.held.whole:  # the shapes of its uses are numbered as they come
+            use = self._use(holder, smallest(holder.has.values()) / holder.held.of if holder.held.blocks else 0.0)
+        holder.flow = pool.resume(holder.task, use, self.ended, flow.later(later))
+
+    def offer(self, chips: Iterable[int]) -> None:
+        """Units of chips have become free in this instant. The pool's `touch()` must follow."""
+        self._changed.update(dict.fromkeys(chips))
 
     def settle(self, pool: Pool) -> None:
         """Give out the units that are free, and let flows begin; when all else of an instant has happened."""
@@ -181,7 +155,7 @@ class Cores:
         for task in sorted(moved):
             self._go(moved[task], pool)
 
-    def _turn(self, holder: _Holder) -> tuple[float, float, float, tuple[float, ...], int]:
+    def _turn(self, holder: Holder) -> tuple[float, float, float, tuple[float, ...], int]:
         """Who of those that come at once is first, whatever they are called and wherever they are written."""
         held, shape = holder.held, self._shape(holder)
         others = (held.own, held.enough, *(time for _, time in shape.demands))
@@ -199,7 +173,7 @@ class Cores:
                     self._moved[holder.task] = holder
             free -= has
 
-    def _go(self, holder: _Holder, pool: Pool) -> None:
+    def _go(self, holder: Holder, pool: Pool) -> None:
         """Begin the flow of a task whose units are others than before."""
         held, now = holder.held, pool.env.now
         units = smallest(holder.has.values())
@@ -223,7 +197,7 @@ class Cores:
         use = self._use(holder, units / held.of if held.blocks else 0.0)
         holder.flow = pool.start(holder.task, use, self.ended, holder.left)
 
-    def _go_in_waves(self, holder: _Holder, units: float, waves: float, waiting: float, tail: float) -> None:
+    def _go_in_waves(self, holder: Holder, units: float, waves: float, waiting: float, tail: float) -> None:
         """What is left, in so many waves: first all but the last."""
         rest = holder.left
         holder.rate_ps = waves * self._shape(holder).alone_ps / holder.held.waves / rest
@@ -237,7 +211,9 @@ class Cores:
         holder = self._of[task]
         self._changed.update(dict.fromkeys(holder.chips))
         if holder.after:
-            self._come_to_last_wave(holder)
+            (chip,) = holder.chips
+            holder.has[chip] = holder.tail
+            holder.left, holder.after, holder.last = holder.after, 0.0, True
             holder.flow, self._moved[task] = None, holder
             return
         del self._of[task]
@@ -245,12 +221,7 @@ class Cores:
             del self._here[chip][task]
         self._finish(task)
 
-    def _come_to_last_wave(self, holder: _Holder) -> None:
-        (chip,) = holder.chips
-        holder.has[chip] = holder.tail
-        holder.left, holder.after, holder.last = holder.after, 0.0, True
-
-    def _use(self, holder: _Holder, part: float) -> Use:
+    def _use(self, holder: Holder, part: float) -> Use:
         """What a task asks of resources at its present rate; `part`: of the chip's units, and what belongs to them, that its
         blocks keep busy."""
         key = (holder.at, holder.rate_ps, part)
@@ -268,5 +239,5 @@ class Cores:
             found = self._uses.put(key, Use(number, holder.rate_ps, tuple(demands), weight))
         return found
 
-    def _shape(self, holder: _Holder) -> Shape:
+    def _shape(self, holder: Holder) -> Shape:
         return self._program.shapes[holder.at]

@@ -20,42 +20,24 @@ A task that never starts leaves `end` at -1: `waiting_tasks` then names what blo
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Sequence
-from heapq import heappush
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
-import numpy as np
-from simpy.events import NORMAL, Event
+from simpy.events import Event
 
-from hw.rows import batch_of, equal_lines, largest
+from hw.rows import batch_of, largest
 from simulator.engine.clock import Clock
-from simulator.engine.cores import Cores
-from simulator.engine.fluid_pool import Flow, Pool, Progress
+from simulator.engine.fluid_pool import Pool
 from simulator.engine.paced import paced
 from simulator.engine.program import Program
-from simulator.engine.trains.lone import LoneTrains
 from simulator.engine.trains.passing import Passing
-from simulator.engine.trains.trains import FEW, Train, TrainRuns, Trains, UnderWay
+from simulator.engine.trains.runs import TrainRuns
+from simulator.engine.trains.trains import FEW, Train, Trains
 from simulator.engine.turns import Outgoing, ReadyOrder
-from simulator.engine.uses import binding, uses
+from simulator.engine.work import Asked, Turn, Work
 
 Order = Literal["program", "ready"]
 """In which order a queue issues: as the program says, or whoever is ready first."""
-
-_OPEN = -2
-"""Instead of a constant time: the task begins, lets its messages go, and ends after them."""
-
-
-class _Turn(Event):
-    """The event of a queue: it carries the task that the queue runs, and is used again for the next one."""
-
-    __slots__ = ("task",)
-
-    _ok = True
-    _value = None
-
-    def __init__(self) -> None:
-        self.task = -1
 
 
 class Engine:
@@ -70,54 +52,47 @@ class Engine:
     ) -> None:
         self.program = program
         self.env = env if env is not None else Clock()
-        self.pool = Pool(self.env, len(program.resources))
         count = len(program)
         # who comes in from outside may take any time: whole numbers without a limit
         self.begin = [-1] * count if shared else program.times()
         self.end = [-1] * count if shared else program.times()
         self._waits = list(program.waits)
-        self._shape, self._queue = program.shape, program.queue
+        self._queue, self._shape = program.queue, program.shape
         self._groups, self._successors = program.groups, program.successors
-        full = binding(program, shared)
-        self._uses = uses(program, full)
-        # who holds units of its chip; nobody does where only one queue asks for them
-        self._cores = Cores(program, full, self._has_units, self._finish) if program.cores else None
-        # by shape, whether its tasks go straight to the pool when they begin
-        self._flows = [self._cores is None and not shape.fixed_ps for shape in program.shapes]
-        self._fixed = [shape.fixed_ps for shape in program.shapes]
-        # a task none of whose resources can bind takes a constant time: one event
-        self._constant = [
-            _OPEN if shape.opens else fixed + use.alone_ps if not (use.load or shape.held) else -1
-            for shape, fixed, use in zip(program.shapes, self._fixed, self._uses, strict=True)
-        ]
+        asked = Asked.by(program, shared)
+        self.work = Work(program, asked, Pool(self.env, len(program.resources)), self.begin, self._finish, self._open)
+        self._begin: Callable[[int], None] = self.work.begin
         self._opened: dict[int, int] = {}
         # by queue, whether it holds messages; empty where none does
         self._inner = [queue.inner for queue in program.queues] if program.parts else []
         self._early = [shape.early_ps for shape in program.shapes]
         self._on_came: Any = (self._early_ended,)
         self._outgoing = Outgoing(program) if program.parts else None
-        self._turns = [_Turn() for _ in program.queues]
         self._unfinished = count
         self._started = False
         self.all_ended = self.env.event()
         self.watched: dict[int, list[Event]] = {}
-        self._ended: Any = (self._constant_ended,)
-        self._worked: Any = (self._fixed_ended,)
-        self._done = self._finish
         self._lanes = program.lanes() if order == "program" else []
         self._ready = ReadyOrder(program) if order == "ready" else None
         # whether turns are given at the end of an instant, and not as soon as a queue is free
         self._settles = self._ready is not None or self._outgoing is not None
-        if self._settles or self._cores:
-            self.pool.before_settle = self._before_settle
-        self._lone: LoneTrains | None = None
+        self._runs: TrainRuns | None = None
+        if self._settles or self.work.cores is not None:
+            self.pool.before_settle, self.work.settles = self._before_settle, True
+
+    @property
+    def pool(self) -> Pool:
+        """Where the flows of its tasks are."""
+        return self.work.pool
+
+    @pool.setter
+    def pool(self, pool: Pool) -> None:
+        self.work.pool = pool
 
     def start(self) -> None:
         """Put everything that can start at time 0 under way; `run` calls it, user processes may be added before."""
         waits, self._started = self._waits, True
-        if (
-            self._lone is None and self.pool.lengthened is None
-        ):  # no trains: whoever ends asks who follows it, which costs least of lists
+        if self._runs is None:  # whoever ends asks who follows it, which costs least of lists
             self._successors = self.program.listed()
         if self._ready is not None:
             outer = set(self.program.outer())
@@ -150,7 +125,7 @@ class Engine:
 
     def run(self) -> None:
         """Run to the end of everything, user processes included."""
-        if self._is_paced() and (times := paced(self.program, self._constant)) is not None:
+        if self._is_paced() and (times := paced(self.program, self.work.asked.constant)) is not None:
             self.begin, self.end = times
             return
         if self._has_trains():
@@ -163,7 +138,8 @@ class Engine:
         in one order."""
         if self._started or self._settles or self.watched or self.env.due:
             return False
-        return batch_of(*self._constant) is not None and all(each >= 0 for each in self._constant)
+        constant = self.work.asked.constant
+        return batch_of(*constant) is not None and all(each >= 0 for each in constant)
 
     def _has_trains(self) -> bool:
         """Whether tasks may take one event together: many of them, in 64-bit picoseconds, and nobody else there. Those of
@@ -173,49 +149,16 @@ class Engine:
         if self._waits != self.program.waits:  # somebody holds a task
             return False
         many = len(self.program) >= FEW and isinstance(self.begin, array)
-        return many and (self._cores is not None or any(use.load for use in self._uses))
+        return many and (self.work.cores is not None or any(use.load for use in self.work.asked.uses))
 
     def _couple(self) -> None:
         """From here on tasks go in trains."""
         self._passing = Passing(self.program, self._lanes, self._waits)
-        if self._cores is not None:
-            trains = Trains(self.program, self._lasts_alone(self._cores), self._constant, self._uses, paired=False)
-            self._lone = LoneTrains(trains, self.pool, self._cores, self._pass, self._goes_on_alone, self._finish)
-            return
-        alone = [
-            use.alone_ps if flows and constant < 0 else constant
-            for use, flows, constant in zip(self._uses, self._flows, self._constant, strict=True)
-        ]
-        lasts = np.asarray(alone, dtype=np.int64)[np.asarray(self.program.shape, dtype=np.int64)]
-        trains = Trains(self.program, lasts, self._constant, self._uses, paired=True)
-        runs = TrainRuns(trains, self.pool, self._pass, self._go_on, self._finish)
-        self.pool.lengthened, self.pool.before_admit = runs.lead, runs.make_way
-
-    def _lasts_alone(self, cores: Cores) -> Any:
-        """By task, how many ps it lasts where nobody else is on its chip; -1 where that is not known."""
-        program = self.program
-        found = np.full(len(program), -1, dtype=np.int64)
-        single = np.ones(len(program), dtype=bool)
-        single[list(program.groups)] = False
-        tasks = np.flatnonzero(single)
-        shape, queue = (np.asarray(each, dtype=np.int64)[tasks] for each in (program.shape, program.queue))
-        units = np.asarray([program.cores.get(each.chip, 0) for each in program.queues], dtype=np.int64)
-        number, first = equal_lines(shape, units[queue])
-        known = [self._alone_ps(task, cores) for task in tasks[first].tolist()]
-        found[tasks] = np.asarray(known, dtype=np.int64)[number]
-        return found
-
-    def _alone_ps(self, task: int, cores: Cores) -> int:
-        """How many ps a task of one queue lasts with its chip for itself; -1 where that is not known."""
-        shape = self._shape[task]
-        use, held, constant = self._uses[shape], self.program.shapes[shape].held, self._constant[shape]
-        if constant != -1:
-            return constant
-        if held is not None and not held.whole:
-            works = cores.lasts_alone(task)
-        else:
-            works = use.alone_ps if use.alone_rate >= use.cap else -1
-        return self._fixed[shape] + works if works > 0 else -1
+        trains = Trains(self.program, self.work.asked)
+        self._runs = TrainRuns(trains, self.work, self._pass, self._finish)
+        self._begin = self._runs.begin
+        if self.pool.before_settle is None:
+            self.pool.before_admit = self._runs.make_way
 
     def _pass(self, train: Train, stop: int, under_way: Collection[int]) -> None:
         """The tasks of a train before one of them have begun, and all but some have ended; nobody else can begin by that."""
@@ -224,48 +167,6 @@ class Engine:
             self.end[task] = -1
         self._unfinished -= stop - train.first - len(under_way)
         self._passing.ended(train.first, stop, under_way)
-
-    def _go_on(self, flow: Flow, under_way: UnderWay) -> None:
-        """Tasks that began at or before this instant go on by themselves, instead of the flow of their train."""
-        pool, now = self.pool, self.env.now
-        pool.leave(flow)
-        for task, come in under_way.goes_on.items():
-            shape = self._shape[task]
-            if self._constant[shape] >= 0:
-                turn = self._turns[self._queue[task]]
-                turn.task, turn.callbacks = task, self._ended
-                self.env.after(under_way.since + self._constant[shape] - now, turn)
-            elif come is None:
-                pool.start(task, self._uses[shape], self._done)
-            else:
-                pool.resume(task, self._uses[shape], self._done, come)
-        pool.crowd(under_way.tight, under_way.freed)
-
-    def _goes_on_alone(self, task: int, since: int) -> None:
-        """A task that began some time ago, and has had its chip for itself since, goes on without its train."""
-        shape, now = self._shape[task], self.env.now
-        if since == now:
-            self._set_out(task)
-            return
-        turn, held = self._turns[self._queue[task]], self.program.shapes[shape].held
-        turn.task, works = task, since + self._fixed[shape]
-        if self._constant[shape] >= 0:
-            turn.callbacks = self._ended
-            self.env.after(since + self._constant[shape] - now, turn)
-            return
-        if held is not None and held.whole:
-            self._cores.take_over_whole(task)
-        if now < works:
-            turn.callbacks = self._worked
-            self.env.after(works - now, turn)
-        elif now == works:
-            self._work(task, shape)
-        elif held is not None and not held.whole:
-            self._cores.take_over(task, works, self.pool)
-        else:
-            use = self._uses[shape]
-            done = self._done if held is None else self._cores.ended
-            self.pool.resume(task, use, done, Progress(1.0, use.cap, works, works + use.alone_ps))
 
     @property
     def makespan_ps(self) -> int:
@@ -302,81 +203,29 @@ class Engine:
         if not early:
             self._outgoing.offer(task)
             return
-        event = _Turn()
+        event = Turn()
         event.task = task
         event.callbacks = self._on_came
         self.env.after(early, event)
 
-    def _early_ended(self, event: _Turn) -> None:
+    def _early_ended(self, event: Turn) -> None:
         assert self._outgoing is not None
         self._outgoing.offer(event.task)
         self.pool.touch()
-
-    def _begin(self, task: int) -> None:
-        self.begin[task] = self.env.now
-        if self._lone is None or not self._lone.lead(task):
-            self._set_out(task)
-
-    def _set_out(self, task: int) -> None:
-        """A task that has begun comes to do what it does first."""
-        shape, env = self._shape[task], self.env
-        turn = self._turns[self._queue[task]]
-        turn.task = task
-        constant = self._constant[shape]
-        if constant >= 0:
-            turn.callbacks = self._ended
-            heappush(env.due, (env.now + constant, NORMAL, next(env.numbers), turn))  # env.after(constant, turn)
-        elif constant == _OPEN:
-            self._open(task)
-        elif self._flows[shape]:
-            self.pool.start(task, self._uses[shape], self._done)
-        elif self._cores is not None and (held := self.program.shapes[shape].held) is not None and held.whole:
-            self._cores.start(task)
-        else:
-            self._enter(task)
-
-    def _has_units(self, task: int) -> None:
-        """A task that waited for units begins now; it has spent its fixed time already where it does not wait for all."""
-        shape = self._shape[task]
-        held = self.program.shapes[shape].held
-        if held is not None and held.whole:
-            self.begin[task] = self.env.now
-            self._enter(task)
-        else:
-            self.begin[task] = self.env.now - self._fixed[shape]
-
-    def _enter(self, task: int) -> None:
-        """Spend the fixed time of a task, then work."""
-        shape = self._shape[task]
-        if not self._fixed[shape]:
-            self._work(task, shape)
-            return
-        turn = self._turns[self._queue[task]]
-        turn.callbacks = self._worked
-        self.env.after(self._fixed[shape], turn)
-
-    def _work(self, task: int, shape: int) -> None:
-        """The fixed time of a task is over."""
-        held = self.program.shapes[shape].held
-        if self._cores is None or held is None:
-            self.pool.start(task, self._uses[shape], self._done)
-        elif held.whole:
-            self.pool.start(task, self._uses[shape], self._cores.ended)
-        else:
-            self._cores.start(task)
 
     def _before_settle(self) -> None:
         """At the end of an instant: turns, then units."""
         if self._settles:
             self._dispatch()
-        if self._cores is None:
+        cores, runs = self.work.cores, self._runs
+        if cores is None:
             return
-        if self._lone is not None:
-            self._lone.make_way()
-        self._cores.settle(self.pool)
+        if runs is not None:
+            runs.make_way()
+        cores.settle(self.pool)
         # who has got units may meet trains on what chips share
-        while self._lone is not None and self._lone.make_way():
-            self._cores.settle(self.pool)
+        while runs is not None and runs.make_way():
+            cores.settle(self.pool)
 
     def _open(self, task: int) -> None:
         """The first time a task with parts lets them go; when they have ended it comes here again, and ends."""
@@ -389,15 +238,6 @@ class Engine:
         heads, self._waits[task] = self.program.parts[task]
         for head in heads:
             self._count_down(head)
-
-    def _constant_ended(self, turn: _Turn) -> None:
-        self._finish(turn.task)
-        if self._settles or self._cores or self.pool.arrivals:
-            self.pool.touch()
-
-    def _fixed_ended(self, turn: _Turn) -> None:
-        self._work(turn.task, self.program.shape[turn.task])
-        self.pool.touch()
 
     def _finish(self, task: int) -> None:
         self.end[task] = self.env.now

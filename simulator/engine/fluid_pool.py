@@ -58,12 +58,15 @@ class Use:
         self.ties = self.resources if len(demands) > 1 else ()
         self.load = tuple((resource, time * self.cap) for resource, time in demands)
 
-    def lasting(self, left: float) -> int:
-        """How many ps what is left of the work lasts at full speed."""
-        if left == 1.0:
-            return self.alone_ps
-        lasts: int = largest([1, round(left / self.cap + _NUDGE)])
-        return lasts
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a flow has come: the share of its work that was left `since` an instant, its rate, and when it will end."""
+
+    left: float
+    rate: float
+    since: int
+    ends: int
 
 
 class Flow(Event):
@@ -93,15 +96,9 @@ class Flow(Event):
         """The share of the work that is still to do."""
         return self.left - self.rate * (now - self.since)
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a flow has come: the share of its work that was left `since` an instant, its rate, and when it will end."""
-
-    left: float
-    rate: float
-    since: int
-    ends: int
+    def later(self, ps: int) -> Progress:
+        """How far it has come, by a clock that is so many ps ahead."""
+        return Progress(self.left, self.rate, self.since + ps, self.ends + ps)
 
 
 class _Wake(Event):
@@ -134,9 +131,7 @@ class Pool:
         self._on_wake: Any = (self._wake_due,)
         self._on_settle: Any = (self._settle_fired,)
         self.before_settle: Callable[[], None] | None = None
-        # of flows that run at their cap: how long until somebody has to look, told how long their own work lasts
-        self.lengthened: Callable[[Flow, int], int] | None = None
-        self.before_admit: Callable[[], None] | None = None
+        self.before_admit: Callable[[], object] | None = None
 
     def start(self, key: int, use: Use, done: Callable[[int], object], left: float = 1.0) -> Flow:
         """Begin a flow in this instant, or what is `left` of one; `done(key)` is called at the end of its work. `touch()`
@@ -260,9 +255,8 @@ class Pool:
                 crowded.append(flow)
             else:
                 flow.wake = flow
-                lasts = flow.use.lasting(flow.left)
-                if self.lengthened is not None and flow.left == 1.0:
-                    lasts = self.lengthened(flow, lasts)
+                whole = flow.left == 1.0
+                lasts = flow.use.alone_ps if whole else largest([1, round(flow.left / flow.use.cap + _NUDGE)])
                 flow.ends = flow.armed = ends = now + lasts
                 heappush(env.due, (ends, NORMAL, next(env.numbers), flow))  # env.after(lasts, flow)
         return crowded

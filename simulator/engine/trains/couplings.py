@@ -52,9 +52,9 @@ class Couplings:
         same = self.queue[order[:-1]] == self.queue[order[1:]]
         return order[:-1][same], order[1:][same]
 
-    def coupled(self, within: Any, paired: bool = True) -> tuple[Any, Any]:
-        """By task, whether the next one is in the same train, and the first tasks of pairs, if there may be some: all among
-        those that may be in trains."""
+    def coupled(self, within: Any) -> tuple[Any, Any]:
+        """By task, whether the next one is in the same train, and the first tasks of pairs: all among those that may be in
+        trains."""
         count = len(self.queue)
         fits = within & self._single & ~self._other_order[self.queue]
         # of one chip, and both may be in trains
@@ -65,7 +65,7 @@ class Couplings:
         if np.count_nonzero(found) < WORTH * count:
             return np.zeros(count, dtype=bool), np.zeros(0, dtype=np.int64)
         over, held = self._over(slice(None), np.maximum(self._after - 1, 0)), self._held()
-        pairs = self._pairs(beside, over, held) if paired else np.zeros(0, dtype=np.int64)
+        pairs = self._pairs(beside, over, held)
         found[self._after[~over] - 1] = False
         found[self._before[(self._after != self._before + 1) & ~held]] = False
         for each in (-1, 0, 1):

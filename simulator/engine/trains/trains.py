@@ -10,35 +10,23 @@ have by themselves. Times are the same whole picoseconds as without trains.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from simulator.engine.clock import Clock
-from simulator.engine.fluid_pool import Flow, Pool, Progress, Use
+from hw.rows import equal_lines
 from simulator.engine.program import Program
+from simulator.engine.trains.beside import Beside
 from simulator.engine.trains.couplings import Couplings
+from simulator.engine.work import Asked, UnderWay
 
 FEW = 2_000
 """Programs of fewer tasks go without: finding trains costs more than it saves."""
 
 SHORT = 2
 """A train has at least so many tasks after its first."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """What a train has come to at an instant: the tasks before `stop` have begun, and those in `goes_on` have not ended, of
-    which it says how far they have come (nowhere: they begin now). `tight` and `freed`: the resources that they fill, and
-    those of them from which one went in this instant."""
-
-    stop: int
-    goes_on: dict[int, Progress | None]
-    since: int
-    tight: frozenset[int] = frozenset()
-    freed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +72,19 @@ class Train:
 class Trains:
     """The trains of a program: `last[task]` is the last task of the one that a task leads."""
 
-    def __init__(
-        self, program: Program, lasts: Any, constant: Sequence[int], uses: Sequence[Use], paired: bool
-    ) -> None:
-        """`lasts`: by task, the ps that it takes alone, -1 if it is in no train. By shape: the constant time that it takes
-        (ps), else a number below 0; what it asks. `paired`: two tasks may be beside each other in a train."""
-        shape = np.asarray(program.shape, dtype=np.int64)
+    def __init__(self, program: Program, asked: Asked) -> None:
+        shape, queue = (np.asarray(each, dtype=np.int64) for each in (program.shape, program.queue))
         chips = np.asarray([queue.chip for queue in program.queues], dtype=np.int64)
-        couplings = Couplings(program, chips)
-        coupled, pairs = couplings.coupled(lasts >= 0, paired)
+        self._beside = Beside(program, asked)
+        units = np.asarray([program.cores.get(chip, 0) for chip in chips.tolist()], dtype=np.int64)[queue]
+        lasts = self._lasts_alone(program, shape, units)
+        coupled, pairs = Couplings(program, chips).coupled(lasts >= 0)
+        ones, others = self._lasts_beside(shape, units, pairs)
+        # two that do not begin at once are no pair, and nobody follows them alone
+        fits = (ones >= 0) & (others >= 0)
+        for each in (-1, 0, 1):
+            coupled[pairs[~fits] + each] = False
+        pairs, ones, others = pairs[fits], ones[fits], others[fits]
         count = len(shape)
         # a train ends with the next task that is not coupled to the one after it, and none begins in a pair
         ends = np.where(coupled, count, np.arange(count))
@@ -101,17 +93,34 @@ class Trains:
         second[pairs + 1] = True
         last[pairs], last[second] = pairs, pairs + 1
         self.last: Sequence[int] = last.tolist()
-        self._beside = _Beside(len(program.resources), constant, uses)
-        steps = np.maximum(lasts, 0)
-        steps[pairs], steps[pairs + 1] = self._beside.times(shape[pairs], shape[pairs + 1])
-        lasts = steps.copy()
-        steps[pairs], steps[pairs + 1] = 0, np.maximum(steps[pairs], steps[pairs + 1])
-        begins = np.concatenate([[0], np.cumsum(steps)])
-        self._times = Timetable(begins, begins[:-1] + lasts, second)
+        self._times = _timetable(lasts, pairs, (ones, others), second)
         within = coupled | np.concatenate([[False], coupled[:-1]])
-        self._resources = _resources(shape, chips[couplings.queue], within, [use.resources for use in uses])
+        self._resources = _resources(shape, chips[queue], within, [use.resources for use in asked.uses])
         self._chip: Sequence[int] = chips.tolist()
-        self._queue, self._shape = program.queue, program.shape
+        self._queue = program.queue
+
+    def _lasts_alone(self, program: Program, shape: Any, units: Any) -> Any:
+        """By task, how many ps it lasts where nobody else is on its chip; -1 of those that are on several."""
+        found = np.full(len(shape), -1, dtype=np.int64)
+        single = np.ones(len(shape), dtype=bool)
+        single[list(program.groups)] = False
+        tasks = np.flatnonzero(single)
+        number, first = equal_lines(shape[tasks], units[tasks])
+        known = [
+            -1 if program.shapes[program.shape[task]].opens else self._beside.lasts([task])[0]
+            for task in tasks[first].tolist()
+        ]
+        found[tasks] = np.asarray(known, dtype=np.int64)[number]
+        return found
+
+    def _lasts_beside(self, shape: Any, units: Any, pairs: Any) -> tuple[Any, Any]:
+        """How many ps the two of each pair last; -1 where they do not begin at once."""
+        if not len(pairs):
+            return pairs, pairs
+        number, first = equal_lines(shape[pairs], shape[pairs + 1], units[pairs])
+        known = [self._beside.lasts([task, task + 1]) for task in pairs[first].tolist()]
+        ones, others = np.asarray(known, dtype=np.int64)[number].T
+        return ones, others
 
     def resources(self, task: int) -> tuple[int, ...]:
         """What the trains on the chip of a task ask for, of resources that can be full: each needs them for itself."""
@@ -125,132 +134,20 @@ class Trains:
         """The train from a task on that begins now."""
         return Train(task, self.last[task], now - int(self._times.begins[task]), self._times)
 
-    def under_way(self, train: Train, now: int) -> UnderWay:
-        """What a train has come to at an instant."""
-        unit = train.at(now)
-        since = train.begin(unit[0])
-        if since == now:
-            return UnderWay(unit.stop, dict.fromkeys(unit), since)
-        return self._beside.at(unit, [self._shape[task] for task in unit], since, now)
+    def under_way(self, train: Train, unit: range, now: int) -> UnderWay:
+        """What the task, or the pair, of a train that is under way has come to before an instant."""
+        return self._beside.at(unit, train.begin(unit[0]), now)
 
 
-class _Beside:
-    """Tasks of some shapes that begin together, with nobody else there: run in a pool of their own, where it is 0 when they
-    begin."""
-
-    def __init__(self, resources: int, constant: Sequence[int], uses: Sequence[Use]) -> None:
-        self._constant, self._uses = constant, uses
-        self._pool = Pool(Clock(), resources)
-
-    def times(self, ones: Any, others: Any) -> tuple[Any, Any]:
-        """How long tasks of pairs of shapes take (ps)."""
-        pairs, of = np.unique(np.stack([ones, others]), axis=1, return_inverse=True)
-        lasts = np.asarray([self._lasts(pair) for pair in pairs.T.tolist()], dtype=np.int64).reshape(-1, 2)
-        found = lasts[of.reshape(-1)].T
-        return found[0], found[1]
-
-    def _lasts(self, shapes: Sequence[int]) -> list[int]:
-        found = [self._constant[shape] for shape in shapes]
-        begin = self._pool.env.now
-
-        def ended(place: int) -> None:
-            found[place] = self._pool.env.now - begin
-
-        self._start(shapes, ended)
-        self._pool.env.run()
-        return found
-
-    def _start(self, shapes: Sequence[int], ended: Callable[[int], object]) -> dict[int, Flow]:
-        flows = {
-            place: self._pool.start(place, self._uses[shape], ended)
-            for place, shape in enumerate(shapes)
-            if self._constant[shape] < 0
-        }
-        self._pool.touch()
-        return flows
-
-    def at(self, tasks: range, shapes: Sequence[int], since: int, now: int) -> UnderWay:
-        """How far tasks that began at some instant have come at a later one, at which one of them may end."""
-        env, pool, begin = self._pool.env, self._pool, self._pool.env.now
-        over = {place for place, shape in enumerate(shapes) if -1 < self._constant[shape] <= now - since}
-        flows = self._start(shapes, over.add)
-        while env.due and env.due[0][0] < begin + now - since:
-            env.step()
-        # of what ends in this very instant the others do not know yet
-        ending = [flow for place, flow in flows.items() if place not in over and flow.ends == begin + now - since]
-        over |= {flow.key for flow in ending}
-        later = since - begin
-        goes_on = {
-            task: Progress(flows[place].left, flows[place].rate, flows[place].since + later, flows[place].ends + later)
-            if place in flows
-            else None
-            for place, task in enumerate(tasks)
-            if place not in over
-        }
-        tight = frozenset(pool.tight)
-        freed = tuple(resource for flow in ending for resource in flow.use.resources if resource in tight)
-        env.run()
-        return UnderWay(tasks.stop, goes_on, since, tight, freed)
-
-
-class TrainRuns:
-    """The trains that are under way in a pool. Whoever runs the tasks says how tasks of a train are passed, how one goes on
-    by itself, and how the last one ends."""
-
-    def __init__(
-        self,
-        trains: Trains,
-        pool: Pool,
-        passed: Callable[[Train, int, Collection[int]], object],
-        goes_on: Callable[[Flow, UnderWay], object],
-        ended: Callable[[int], object],
-    ) -> None:
-        self._trains, self._pool = trains, pool
-        self._passed, self._goes_on, self._ended = passed, goes_on, ended
-        # by resource the flow of the train that has it for itself, and the trains by their first tasks
-        self._on: dict[int, Flow] = {}
-        self._under_way: dict[int, Train] = {}
-
-    def lead(self, flow: Flow, lasts: int) -> int:
-        """How many ps a flow lasts that begins: its own, or those of the train that it leads if there is room for one."""
-        trains, key = self._trains, flow.key
-        if trains.last[key] < key + SHORT:
-            return lasts
-        resources = trains.resources(key)
-        for resource in resources:
-            here = self._pool.flows[resource]
-            if resource in self._on or len(here) > 1 or (here and key not in here):
-                return lasts
-        now = self._pool.env.now
-        train = trains.led_by(key, now)
-        self._on.update(dict.fromkeys(resources, flow))
-        self._under_way[key] = train
-        flow.done = self._has_ended
-        return train.end - now
-
-    def make_way(self) -> None:
-        """Who begins now on the resources of a train breaks it."""
-        for arrival in list(self._pool.arrivals) if self._on else ():
-            for resource in arrival.use.resources:
-                if resource in self._on:
-                    self._break(self._on[resource])
-
-    def _break(self, flow: Flow) -> None:
-        train, now = self._leave(flow.key), self._pool.env.now
-        under_way = self._trains.under_way(train, now)
-        self._passed(train, under_way.stop, under_way.goes_on)
-        self._goes_on(flow, under_way)
-
-    def _has_ended(self, first: int) -> None:
-        train = self._leave(first)
-        self._passed(train, train.last + 1, (train.last,))
-        self._ended(train.last)
-
-    def _leave(self, first: int) -> Train:
-        """A train has its resources no longer for itself."""
-        for resource in self._trains.resources(first):
-            del self._on[resource]
-        return self._under_way.pop(first)
+def _timetable(lasts: Any, pairs: Any, beside: tuple[Any, Any], second: Any) -> Timetable:
+    """When tasks begin and end. `lasts`: by task, alone; `beside`: the two of each pair; `second`: by task, whether it is
+    the second one of a pair."""
+    steps = np.maximum(lasts, 0)
+    steps[pairs], steps[pairs + 1] = beside
+    lasts = steps.copy()
+    steps[pairs], steps[pairs + 1] = 0, np.maximum(*beside)
+    begins = np.concatenate([[0], np.cumsum(steps)])
+    return Timetable(begins, begins[:-1] + lasts, second)
 
 
 def _resources(shape: Any, chip: Any, within: Any, asked: Sequence[tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
