@@ -94,7 +94,10 @@ class Work:
         self.cores = Cores(program, asked.full, self._has_units, finish) if program.cores else None
         self._fixed, self._uses, self._constant = asked.fixed, asked.uses, asked.constant
         # by shape, whether its tasks go straight to the pool when they begin
-        self._flows = [self.cores is None and not fixed for fixed in asked.fixed]
+        self._flows = [
+            self.cores is None and not fixed and constant != OPEN
+            for fixed, constant in zip(asked.fixed, asked.constant, strict=True)
+        ]
         self._turns = [Turn() for _ in program.queues]
         self._ended: Any = (self._constant_ended,)
         self._worked: Any = (self._fixed_ended,)
