@@ -9,6 +9,7 @@ from benchmarks import core, estimates, frames, lowering, network, studies
 from benchmarks.commands import after_imports, profiled, whole
 from benchmarks.scenarios import (
     GPT3,
+    GPT3_MEASURED,
     GPT3_ON_512,
     HOSTS,
     LAYERS,
@@ -91,6 +92,7 @@ BENCHMARKS = (
         profile=partial(profiled, RUN, LLAMA_8B),
     ),
     command("gpt3-175b", "a training step of GPT-3 on 1,024 A100, 64 microbatches", scenario=GPT3, cpu_s=3),
+    command("gpt3-measured", "the same, as measured A100s would do it", scenario=GPT3_MEASURED),
     command("llama3-405b", "a training step of Llama 3 405B on 16,384 H100", scenario=LLAMA_405B, cpu_s=10, mib=1907),
     command(
         "search-gpt3",

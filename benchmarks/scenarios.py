@@ -132,6 +132,9 @@ workload:
 """
 """1F1B over 16 stages, 64 microbatches."""
 
+GPT3_MEASURED = GPT3.replace("name: gpt3-175b", "name: gpt3-measured") + "run: {calibration: measured}\n"
+"""The same as measured machines would do it, whose tasks hold units of their chips."""
+
 GPT3_ON_512 = """
 name: gpt3-on-512-a100
 system: {chip: a100_80gb_sxm, topology: ["switch(8) over nvlink", "fat_tree(64) over infiniband"]}

@@ -86,7 +86,9 @@ def drawn(draw: st.DrawFn, program: Program, chip: int) -> int:
     fixed = draw(among([0, 0, 3, 10]))
     kind = draw(between(0, 5))
     if kind <= 2:
-        return blocks(program, chip, draw(between(1, 11)), draw(among([7, 10, 25])), draw(among([0.0, 0.4, 1.0])), fixed)
+        return blocks(
+            program, chip, draw(between(1, 11)), draw(among([7, 10, 25])), draw(among([0.0, 0.4, 1.0])), fixed
+        )
     if kind == 3:
         return stream(program, chip, draw(among([8, 20, 33])), draw(between(1, UNITS)), fixed)
     if kind == 4:
