@@ -201,7 +201,7 @@ def compare_measured(scenario: Given, trace: str | Path, step: str | None = None
     """Run a scenario and set it beside a measured trace; `step`: a range of the program, such as ProfilerStep#3. Raises
     SpecError, RunError."""
     scenario = given_scenario(scenario)
-    measured = measured_pieces(Path(trace), step)
+    measured = measured_pieces(Path(trace), step, {op.name: op.kind for op in scenario.graph.every_op()})
     try:
         return BesideTrace(scenario.name, summarise(scenario), measured)
     except ValueError as error:

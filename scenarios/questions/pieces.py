@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from scenarios.importers import format_of
 from scenarios.importers.kineto.events import WORK, DeviceWork, RankTrace, read_rank
 from scenarios.importers.kineto.ranks import cut_to, launches_of
 from scenarios.language.value_text import as_number
-from simulator import Result
+from simulator import KINDS, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,11 @@ KINETO = "kineto"
 """The format of traces of events."""
 
 _PS_PER_S = 1e12
-_CUSTOM = "custom"
+_NUMBERS = re.compile(r"(\.\d+)+$")
+"""The rounds and microbatches of an op, behind its name."""
+
+_CUSTOM, _FUSED = "custom", "fused"
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,18 @@ def _piece_of(base: str, does: str, kinds: tuple[str, ...], span: _Span) -> Piec
 # Measured
 
 
-def measured_pieces(path: Path, step: str | None = None) -> Measured:
-    """What the first device of a trace did. Raises SpecError."""
+def _own(name: str, does: str, kind: str, span: _Span, known: Mapping[str, str]) -> Piece | None:
+    """A piece of a trace that a run of Overlapse has written, whose slices say the kinds of their ops; those of a fused
+    kernel's are `known` by the scenario. None of another's."""
+    members = [_NUMBERS.sub("", each) for each in name.split("+")]
+    kinds = (kind,) if kind in KINDS else tuple(known.get(each, "") for each in members if kind == _FUSED)
+    if not kinds or not all(kinds):
+        return None
+    return replace(_piece_of("+".join(members), does, kinds, span), kernel=name)
+
+
+def measured_pieces(path: Path, step: str | None = None, known: Mapping[str, str] = _NONE) -> Measured:
+    """What the first device of a trace did; `known`: the kinds of ops by their names. Raises SpecError."""
     frame = read_trace(path)
     notes = [str(note) for note in frame.attrs.get("notes", [])]
     chips = sorted(frame["chip"].unique().tolist())
@@ -150,10 +164,13 @@ def measured_pieces(path: Path, step: str | None = None) -> Measured:
         notes.append(f"--step {step}: this trace has no calls, so all of it is compared")
     notes.append("the trace does not say when the host launched what: all gaps count as the device's")
     rows = frame[(frame["chip"] == chips[0]) & ~frame["message"]]
-    names, does = rows["op"].astype(str).tolist(), rows["does"].astype(str).tolist()
+    names, does, kinds = (rows[each].astype(str).tolist() for each in ("op", "does", "kind"))
     spans = [_Span(begin, end, float("-inf")) for begin, end in zip(rows["begin"], rows["end"], strict=True)]
     _tiled(spans)
-    pieces = [_measured(name, what, "", span) for name, what, span in zip(names, does, spans, strict=True)]
+    columns = zip(names, does, kinds, spans, strict=True)
+    pieces = [
+        _own(name, what, kind, span, known) or _measured(name, what, "", span) for name, what, kind, span in columns
+    ]
     return Measured(path.name, pieces, words, tuple(notes))
 
 

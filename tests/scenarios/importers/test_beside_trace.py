@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scenarios import BesideTrace, compare_measured, load_scenario
+from scenarios import BesideTrace, compare_measured, load_scenario, run
 from scenarios.importers import import_files
 from scenarios.questions.measured import COLUMNS, DEVICE_GAPS, HOST_GAPS, ONLY_A, ONLY_B
 from tests.support.cases import overlapse
@@ -191,3 +191,40 @@ def test_a_model_beside_its_step_on_an_h100(tmp_path: Path) -> None:
     assert max(parts, key=lambda name: parts[name]) == HOST_GAPS
     assert parts[ONLY_A] > -0.02 * found.times[0]
     assert parts[ONLY_B] < 0.05 * found.times[1]
+
+
+OWN = {
+    "rounds": """
+name: rounds
+system: {chip: h100_sxm, topology: switch(2) over nvlink, mesh: {X: 2}}
+workload:
+  dims: {B: 4096, D: 4096, F: 8192}
+  ops:
+    - repeat: 3
+      carry: {x: s}
+      ops:
+        - up:bf16[B,F_X] = matmul(x:bf16[B,D], w:bf16[D,F_X])
+        - act:bf16[B,F_X] = gelu(up)
+        - z:bf16[B,D] = matmul(act, v:bf16[F_X,D])
+        - s:bf16[B,D] = rms_norm(z, g:bf16[D])
+""",
+    "model": """
+name: model
+system: {base: dgx_h100}
+workload: {model: {base: mixtral_8x7b, layers: 2}, batch: 8, seq: 512, parallel: {ep: 4, pp: 2}}
+""",
+}
+
+
+@pytest.mark.parametrize("fuse", ["none", "[[up, act]]", "elementwise"])
+@pytest.mark.parametrize("which", OWN)
+def test_a_run_beside_its_own_trace_is_the_same(which: str, fuse: str, tmp_path: Path) -> None:
+    """Its slices say which ops they are; names were read as those of a profiler's kernels, half of which fitted none."""
+    if which == "model" and fuse != "none":
+        return
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN[which] + (f"  fuse: {fuse}\n" if which == "rounds" else ""), encoding="utf-8")
+    run(str(path)).write(tmp_path / "made")
+    found = compare_measured(str(path), tmp_path / "made" / "trace.json")
+    assert found.matched == pytest.approx((1.0, 1.0), rel=1e-9)
+    assert all(abs(each.difference) < 1e-11 for each in found.moves)
