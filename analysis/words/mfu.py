@@ -5,9 +5,10 @@ have needed, over what they were there for: sum(ideal x peak) / (time x sum(peak
 system could have done in the time. On alike chips with alike work that is a chip's ideal seconds over the time.
 MFU counts the FLOPs of the model, HFU also those done again: by an op that says so (`recompute=true`, also of a member of a
 fused kernel), or by a kernel within itself (the scores of flash attention, backwards: five products for four). Neither
-counts rows that hold no token (`filled=` of a matmul: all experts have the slots of the fullest).
-Assumes: what chips make is each one's own. An op that no axis cuts may be a chip's share of a batch that nobody has written
-down, or the same on all of them; both count on every chip.
+counts rows that hold no token (`filled=` of a matmul: all experts have the slots of the fullest). Of what an op says several
+chips do `alike=` each has its part in MFU, and all of it in HFU; models say so of their products.
+Assumes: else what chips make is each one's own. An op that no axis cuts may be a chip's share of a batch that nobody has
+written down, or the same on all of them; who writes it knows.
 Source: model FLOPs utilisation as in Chowdhery et al. 2022 (PaLM), appendix B: what is required forwards and backwards is
 counted, what is made again is not (of attention two products forwards, four backwards); hardware FLOPs utilisation beside it
 as in Korthikanti et al. 2022, appendix A.

@@ -60,10 +60,10 @@ WORDS: Mapping[str, Word] = {
     "flops_per_s": Word(Dimension.FLOP_RATE, "flops / time, one chip"),
     "mfu": Word(
         Dimension.RATIO,
-        "matrix work of the model at the data sheet's peak / time; work that is done again is not counted",
+        "matrix work of the model at the data sheet's peak / time; what chips do alike once, what is done again not",
         share=True,
     ),
-    "hfu": Word(Dimension.RATIO, "as mfu, with work that is done again", share=True),
+    "hfu": Word(Dimension.RATIO, "as mfu, with work that is done again, and what chips do alike on each", share=True),
     "exposed_network": Word(_S, "communication running while no matrix or vector work runs, longest over chips"),
     "exposed_memory": Word(_S, "pure data movement running while no matrix or vector work runs, longest over chips"),
     "peak_memory": Word(_B, "most HBM that live tensors take on one chip"),

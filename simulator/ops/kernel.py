@@ -86,7 +86,8 @@ class Contraction:
 @dataclass(frozen=True, slots=True)
 class Work:
     """Arithmetic of a kernel on one unit at one dtype; `contractions` say what padding makes of it, `again_flops`
-    how much of it the model has done already, `efficiency` what part of the unit's peak it reaches."""
+    how much of it the model has done already, `efficiency` what part of the unit's peak it reaches, `alike` how many
+    chips do the same."""
 
     unit: str
     dtype: str
@@ -94,6 +95,7 @@ class Work:
     contractions: tuple[Contraction, ...] = ()
     again_flops: float = 0.0
     efficiency: float = 1.0
+    alike: int = 1
 
     @property
     def filled_flops(self) -> float:
@@ -105,8 +107,9 @@ class Work:
 
     @property
     def model_flops(self) -> float:
-        """FLOPs that the model asks for: each product once, however often it is made."""
-        return 0.0 if self.again_flops == self.flops else self.filled_flops - self.again_flops
+        """FLOPs that the model asks for: each product once, however often it is made; of what several chips make alike
+        each has its part."""
+        return 0.0 if self.again_flops == self.flops else (self.filled_flops - self.again_flops) / self.alike
 
     def issued_flops(self, tile: tuple[int, int] | None) -> float:
         """FLOPs that the unit spends: with padding to `tile`, dims are rounded up."""
@@ -186,7 +189,7 @@ class Schedule:
 class Kernel:
     """One kernel. `ops` are the ops it carries out (several when fused); `tiling` is None where there is one tile.
     `recompute`: it does again what was thrown away, so its work is none of the model's; `again_flops`: those of its matrix
-    FLOPs with which it makes again, within itself, what was thrown away.
+    FLOPs with which it makes again, within itself, what was thrown away; `alike`: how many chips do the same.
     `efficiency`: what part of the peaks of the units it reaches, as its op says. `launches`: how often a library issues
     it, a part each time; `awaited`: the host that issues kernels waits for its end. `grown`: (tensor, tensor) for each that
     it writes into the memory of one that it reads. `parts`: the kernels that it falls into where one of them is fused.
@@ -214,6 +217,7 @@ class Kernel:
     schedule: Schedule = Schedule()
     spilled_bytes: float = 0.0
     recompute: bool = False
+    alike: int = 1
     again_flops: float = 0.0
     efficiency: float = 1.0
     launches: int = 1
@@ -241,8 +245,8 @@ class Kernel:
         matrix, vector = self.matrix_flops, self.vector_flops
         again = (matrix, vector) if self.recompute else (self.again_flops, 0.0)
         own = (
-            Work("matrix_unit", self.matrix_dtype, matrix, self.contractions, again[0], self.efficiency),
-            Work("vector_unit", self.vector_dtype, vector, (), again[1], self.efficiency),
+            Work("matrix_unit", self.matrix_dtype, matrix, self.contractions, again[0], self.efficiency, self.alike),
+            Work("vector_unit", self.vector_dtype, vector, (), again[1], self.efficiency, self.alike),
         )
         return self.members or tuple(work for work in own if work.flops)
 

@@ -4,9 +4,9 @@ bring readers of its own.
 `tiles=4` pipeline steps · `chunks=8` pieces for overlap with a dependent op · `priority=1` for `run.order: ready` ·
 `queue=side` another queue of the chip · `after=[a,b]` ops to wait for · `on=0`, `on=[0,1]` the chips to run on, `on=P@2`,
 `on=P@[0,1]` all chips at these places along a mesh axis ·
-`recompute=true` it only does again what was thrown away · `efficiency=30 %` of the peaks of its units · `each=experts` a
-kernel for each place of a dim · `awaited=true` the host waits for what it makes · `over=XY` mesh axes, `over=A`,
-`over=[A,B]` named groups of chips · the rest belong to kinds.
+`recompute=true` it only does again what was thrown away · `alike=[C, 2]` chips that do the same · `efficiency=30 %` of the
+peaks of its units · `each=experts` a kernel for each place of a dim · `awaited=true` the host waits for what it makes ·
+`over=XY` mesh axes, `over=A`, `over=[A,B]` named groups of chips · the rest belong to kinds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Reader = Callable[[str], Any]
 SCHEDULE_OPTIONS = ("tiles", "chunks", "priority", "queue", "after", "on")
 """When and how an op is issued."""
 
-COMMON_OPTIONS = (*SCHEDULE_OPTIONS, "recompute", "efficiency", "each", "awaited")
+COMMON_OPTIONS = (*SCHEDULE_OPTIONS, "recompute", "alike", "efficiency", "each", "awaited")
 """What every kind takes."""
 
 MAX_COUNT = 1_000_000
@@ -170,6 +170,19 @@ def plain(raw: str) -> int | float | bool | str:
     return raw
 
 
+def _alike(raw: str) -> tuple[str, int]:
+    """Mesh axes whose chips do the same, and how many others do."""
+    axes, chips = "", 1
+    for part in map(str.strip, raw.strip("[]").split(",")):
+        if re.fullmatch(r"[A-Z]+", part) and not set(part) & set(axes):
+            axes += part
+        elif re.fullmatch(r"\d{1,9}", part):
+            chips *= count(part)
+        else:
+            raise ValueError(f"'{raw}' will not do: {{key}} wants mesh axes, or numbers of chips, as in [C, 2]")
+    return axes, chips
+
+
 def _flag(raw: str) -> bool:
     return _choice("true", "false")(raw) == "true"
 
@@ -209,6 +222,7 @@ OPTION_READERS: Mapping[str, Reader] = {
     "access": _choice("once", "random"),
     "line": _quantity(Dimension.DATA),
     "recompute": _flag,
+    "alike": _alike,
     "in_place": _flag,
     "logprobs": _flag,
     "turned": _flag,

@@ -223,6 +223,9 @@ def bind_op(op: Op, graph: OpGraph, system: System, cut: Cut | None = None) -> l
         here = members.intersection(chips_of(given.on, system)) if given.on else members
         given = replace(given, on=Chips(tuple(sorted(here))))
     said: dict[str, Any] = {name: options[name] for name in _SAID if name in options}
+    if "alike" in options:
+        axes, chips = options["alike"]
+        said["alike"] = chips * system.mesh.extent(axes)
     if "each" in options:
         said["launches"] = _places_of(options["each"], call)
     if op.turn or op.output.written:

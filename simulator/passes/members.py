@@ -42,6 +42,10 @@ def place_findings(options: Mapping[str, Any], system: System) -> Iterator[Findi
         if axis not in system.mesh.names:
             yield "over", unknown_axis(axis, system)
             return
+    for axis in options.get("alike", ("",))[0]:
+        if axis not in system.mesh.names:
+            yield "alike", unknown_axis(axis, system)
+            return
     if wrong := system.mesh.together(over):
         yield "over", wrong
     least = min((len(chips) for name, chips in system.mesh.named.items() if name in over), default=0)

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.owners import Owner
 from simulator.models.steps.buffers import Stored
+from simulator.models.steps.carried_out.alike import marked
 from simulator.models.steps.carried_out.passes import carried_out
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.megatron.added import added_by_matmuls
@@ -88,6 +89,9 @@ class Chunk:
         if stored.megatron:
             self.back, self.added = added_by_matmuls(self.back, self.buffers, stored)
         self.forward, self.back = carried_out(self.forward, self.back, stored)
+        copies = max(buffer.key_copies for buffer in self.buffers)
+        self.forward = marked(self.forward, stored.parallel, copies)
+        self.back = replace(self.back, items=marked(self.back.items, stored.parallel, copies))
         gives = self.back.of.get(takes.name) if takes is not None else None
         self.fetched: Mapping[str, str] = {}
         if "activations" in stored.offload:

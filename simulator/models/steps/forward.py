@@ -16,6 +16,7 @@ from simulator.graph.items import Op, Repeat
 from simulator.graph.op_graph import OpGraph
 from simulator.models.parameters import Model
 from simulator.models.steps.buffers import Stored
+from simulator.models.steps.carried_out.alike import marked
 from simulator.models.steps.inference.request import BF16
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.parts import Slice
@@ -61,7 +62,8 @@ def forward_graph(model: Model, parallel: Parallel, forward: Forward) -> OpGraph
     for part in parts:
         items += part.for_each([op for buffer in part.buffers for op in stored.declared(buffer)])
     for part in parts:
-        items += part.items
+        copies = max(buffer.key_copies for buffer in part.buffers) if part.buffers else 1
+        items += marked(part.items, parallel, copies)
     sizes = {buffer.dim: buffer.size for part in parts for buffer in part.buffers}
     fuse = [list(group) for part in parts for group in part.fuse]
     graph = OpGraph({**stack.sizes, **sizes}, tuple(items), fuse=fuse or "none", roles=forward_roles(parts, stored))

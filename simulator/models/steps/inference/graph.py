@@ -23,6 +23,7 @@ from simulator.graph.op_graph import OpGraph
 from simulator.graph.owners import Owner
 from simulator.models.blocks import blocks
 from simulator.models.description import AttentionKind, Transformer
+from simulator.models.steps.carried_out.alike import marked
 from simulator.models.steps.inference.cache import CacheMaker
 from simulator.models.steps.inference.passes import LAST, Passed, PassMaker, Stage
 from simulator.models.steps.inference.request import Inference, refuse
@@ -173,7 +174,7 @@ class _Run:
         ids = self._given(maker)
         for stage, each in passed:
             names = {name: name + mark for name in own_names(each.items, each.weights)}
-            items = renamed(each.items, names)
+            items = renamed(marked(each.items, self.parallel, self.shapes.key_copies), names)
             if stage.opens and ids is not None:
                 taken = Tensor(f"ids{stage.mark}{maker.step.suffix}{mark}", ids.dtype, ids.dims, memory=ids.memory)
                 made = replace(ids, name=f"{ids.name}{mark}")
