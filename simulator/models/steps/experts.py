@@ -65,8 +65,8 @@ def _shared(write: Writer, shapes: Shapes, moe: Moe, x: Tensor) -> Tensor:
     """What experts make that every token sees."""
     shared = network(write, shapes, x, "sff", "sh")
     if moe.shared_gate:
-        gate = linear(write, x, "shgate", dims("model", "one"), shapes.tokens("one"))
-        open_gate = write.op("sigmoid", gate, out="shopen", shape=shapes.tokens("one"))
+        gate = linear(write, x, "shweigh", dims("model"), shapes.tokens())
+        open_gate = write.op("sigmoid", gate, out="shopen", shape=shapes.tokens())
         shared = write.op("mul", shared, open_gate, out="shg", shape=shapes.inside, partial=shared.partial)
     return shared
 

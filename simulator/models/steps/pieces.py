@@ -15,7 +15,7 @@ from simulator.models.steps.writer import Writer, dims
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu", "relu": "relu", "silu": "silu", "clamped_silu": "silu"}
 """The op of each activation."""
 
-CHOOSES = ("router", "shgate")
+CHOOSES = ("router", "shweigh")
 """Matmuls that are as wide as activations whatever others are: few numbers, on which much depends."""
 
 

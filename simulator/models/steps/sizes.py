@@ -151,7 +151,6 @@ def _expert_sizes(model: Transformer, parallel: Parallel, tokens: int) -> dict[s
         "copies": copies * chips if nodes > 1 else 0,
         "eff": moe.d_expert,
         "sff": moe.d_shared,
-        "one": 1,
     }
 
 

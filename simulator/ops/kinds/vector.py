@@ -26,7 +26,8 @@ ELEMENTWISE_FLOPS = {
 """Named element-wise ops: inputs, FLOP per element. clamp: max min; sigmoid: neg exp add div; silu: sigmoid mul; gelu: the
 tanh form, x/2 (1 + tanh(c (x + a x^3))); rope: two products and a sum against given sines; swiglu: silu(gate) x up."""
 
-_LINEAR = {"neg", "scale", "add", "sub"}
+_SUMS = {**dict.fromkeys(("neg", "scale", "add", "sub"), "every"), "mul": "one"}
+"""What takes partial sums, of every input or of one: of what it makes these are partial sums, too."""
 
 
 def streamed(call: Call, row: int = 1) -> StreamTiling:
@@ -164,7 +165,7 @@ def elementwise(call: Call) -> Sequence[Kernel]:
 
 
 def _register_named(name: str, inputs: int, flops: float) -> None:
-    @kind(name, (inputs, inputs), partial="every" if name in _LINEAR else "none", backward=_BACKWARD.get(name))
+    @kind(name, (inputs, inputs), partial=_SUMS.get(name, "none"), backward=_BACKWARD.get(name))
     def named(call: Call) -> Sequence[Kernel]:
         return _elementwise(call, flops)
 

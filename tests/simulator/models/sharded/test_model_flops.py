@@ -31,11 +31,11 @@ from simulator import (
     simulate,
     train_graph,
 )
-from simulator.models import Attention, Latent, Moe, Transformer
+from simulator.models import Attention, Latent, Moe, Transformer, Work, forward_flops
 from tests.support.models import SMALL, VISION, system_for
 
 LATENT = Latent(q_lora_rank=64, kv_lora_rank=128, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=32)
-MOE = Moe(experts=8, top_k=2, d_expert=64, shared_experts=1, d_shared=64)
+MOE = Moe(experts=8, top_k=2, d_expert=64, shared_experts=1, d_shared=64, shared_gate=True)
 MODELS: dict[str, Transformer] = {
     "grouped": SMALL,
     "one_head": replace(SMALL, attention=Attention(heads=8, kv_heads=1, head_dim=32, qkv_bias=True)),
@@ -145,6 +145,18 @@ def test_a_printed_graph_has_the_same_mfu(name: str) -> None:
     first, second = (simulate(each, system_for(parallel), RunOptions(overlap="full")) for each in (graph, again))
     assert word(first, "mfu") == word(second, "mfu")
     assert word(first, "hfu") == word(second, "hfu")
+
+
+def test_a_shared_expert_may_be_scaled_by_a_gate_of_its_own() -> None:
+    """Its network has a gate, too: two weights, and 2 d_model FLOPs a token for the one that scales it."""
+    model, batch, seq = MODELS["experts"], 2, 64
+    graph = inference_graph(model, Parallel(), Inference(mode="prefill", batch=batch, seq=seq))
+    counted = forward_flops(model, Work(tokens=seq))
+    want = batch * (counted.matmul + counted.attention + counted.vocabulary / seq)
+    assert model_flops(graph, Parallel()) == pytest.approx(want, rel=1e-12)
+    plain = replace(model, moe=replace(MOE, shared_gate=False))
+    less = forward_flops(plain, Work(tokens=seq))
+    assert counted.matmul - less.matmul == 2 * model.d_model * seq * model.layers
 
 
 def line(alike: str) -> str:
