@@ -25,6 +25,9 @@ def main() -> None:
     gc.set_threshold(_OBJECTS)
     # pydantic looks for plug-ins in all that is installed; the command has no use for one
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # numpy's OpenBLAS starts a thread for each core, which spins for a twentieth of a second before it sleeps; what is
+    # solved here has a few hundred unknowns
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # the process ends: nobody needs to look once more through all that it made for circles of garbage
     atexit.register(gc.freeze)
     from scenarios.cli import main as command

@@ -8,8 +8,6 @@ Invariant: memory gets slower away from the chip (levels >= hbm, on_chip >= hbm 
 The same dotted names serve chip files, overrides (`set: {hbm.bandwidth: ...}`) and error messages.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 

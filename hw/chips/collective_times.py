@@ -19,8 +19,6 @@ While it goes on, a collective holds cores of its chip, as channels of the libra
 at least so many bytes.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -4,8 +4,6 @@ Model: matrices of groups whose rows lie one behind the other are gone along in 
 share out columns, and each visits a tile of rows once for every group that has some of it.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

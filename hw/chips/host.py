@@ -5,8 +5,6 @@ serves an equal part of the chips and leads up to the host at `uplink` bytes/s o
 pcie links are the only limit. The last host may be part empty, and a slice smaller than a host has it to itself.
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from hw.chips.memory import Memory

@@ -8,8 +8,6 @@ A chip's file names an architecture (`kernels: hopper`) or gives the parameters 
 same architecture says what it is `like`, and what is its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path

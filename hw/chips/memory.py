@@ -7,8 +7,6 @@ Invariant: away from the chip, over the levels and HBM and over on_chip and HBM,
 where both are known, does not fall.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise

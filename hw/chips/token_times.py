@@ -7,8 +7,6 @@ Source: NVIDIA TensorRT-LLM, cpp/tensorrt_llm/kernels/decoderMaskedMultiheadAtte
 with its multi-block mode); parameters are measured.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

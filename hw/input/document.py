@@ -100,15 +100,24 @@ def read_document(path: Path, shown: str | None = None) -> Document:
 
 def parse_document(text: str, file: str) -> Document:
     """The document in `text`; `file` is the name used in messages. Raises SpecError with what YAML objects to."""
+    _refuse_long_words(text, file)
+    _refuse_deep_brackets(text, file)
+    try:
+        return _parsed(text, file, "safe")
+    except SpecError:
+        # the scanner that keeps comments takes half as long again, and says better what is wrong
+        return _parsed(text, file, "rt")
+
+
+def _parsed(text: str, file: str, scanner: str) -> Document:
+    """The document, by one of ruamel.yaml's scanners."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
 
-    _refuse_long_words(text, file)
-    _refuse_deep_brackets(text, file)
     builder = _Builder(Document(file))
     try:
-        events: Any = YAML(typ="rt", pure=True).parse  # untyped in ruamel.yaml
+        events: Any = YAML(typ=scanner, pure=True).parse  # untyped in ruamel.yaml
         for event in events(text):
             builder.take(event)
     except SpecError:
@@ -239,6 +248,9 @@ class _Builder:
         if top is not None and isinstance(top.data, dict) and top.pending is None:
             self._key(top, str(event.value))
         else:
+            if top is not None and top.pending is not None and not event.value and plain:
+                # the parser has nothing where nothing is written, and tells of what comes next
+                self._content = self.document.keys[(*top.key, top.pending)]
             self._place(value)
             if top is not None and top.flow and plain and str(value).count("(") > str(value).count(")"):
                 self._note_comma(str(value))

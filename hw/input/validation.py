@@ -2,10 +2,9 @@
 
 `Spec` is the base of every description that a file can hold: frozen, no unknown keys. Quantities are annotated with
 their dimension (`Annotated[float, QuantityOf(Dimension.BANDWIDTH)]`), so that a field states its unit once and the check,
-the message and the JSON Schema follow from it.
+the message and the JSON Schema follow from it. Modules of such descriptions say the types of fields as they are, without
+`from __future__ import annotations`, wherever no class names itself: pydantic would compile each of them from its text.
 """
-
-from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping

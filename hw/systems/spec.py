@@ -4,8 +4,6 @@ A system is chips (all alike, or a list), how they are wired (a topology, or a s
 file adds what a name stands for: a line about it, its sources, how nodes of it are joined, which slices it comes in.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from typing import Annotated, Any

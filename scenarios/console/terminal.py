@@ -34,7 +34,7 @@ _NARROWEST = 24
 
 def console(least: int = _LEAST, most: int = _MOST, stderr: bool = False) -> Console:
     """Standard output (or error), as wide as the terminal within what can be read."""
-    found = _Console(highlight=False, stderr=stderr)
+    found = _Console(highlight=False, emoji=False, stderr=stderr)
     found.width = max(least, min(most, found.width))
     found.push_render_hook(_Escaping())
     return found

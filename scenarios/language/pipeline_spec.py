@@ -1,7 +1,5 @@
 """The `workload.pipeline` section: how the ops of a workload become the stages of a pipeline."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

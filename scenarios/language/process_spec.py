@@ -1,7 +1,5 @@
 """The `processes` section of a scenario: data loaders that prepare batches, and the ops that wait for them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator

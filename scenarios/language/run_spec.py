@@ -1,7 +1,5 @@
 """The `run` section of a scenario, made from the simulator's record of run options."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 

@@ -4,8 +4,6 @@ The ops themselves are lines of text, read by `simulator.graph.text`; dims and e
 `scenarios.building.build` and `scenarios.claims.claims`, so that one wrong entry does not hide the others.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema

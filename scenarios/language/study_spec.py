@@ -4,8 +4,6 @@ Values are lists, or text: a range (`1:4096:x2`, `1:10`, `1 TB/s:4 TB/s:+500 GB/
 They are read by `scenarios.points.points`, which reports every wrong one at its place.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import Field, StrictFloat, StrictInt, StrictStr, WithJsonSchema

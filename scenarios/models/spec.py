@@ -4,8 +4,6 @@ The words are those of a description (`simulator.models`), one for one; what a f
 heads of keys and values as of queries, heads that share d_model evenly, experts without shared ones, and so on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

@@ -21,7 +21,6 @@ from scenarios.claims.scope import FIND, NoValueError, value_of
 from scenarios.expressions.expression import Reference
 from scenarios.language.value_text import as_number
 from scenarios.points.points import Entry, Points
-from scenarios.questions.find import CannotTryError, search_of
 from scenarios.questions.other_runs import OtherRuns
 from scenarios.studies.asked import points_of
 
@@ -45,6 +44,8 @@ class StudyRows:
 
     def value(self, reference: Reference) -> Any:
         """A word of a row, or one of its values. Raises ValueError, RunError."""
+        from scenarios.questions.find import CannotTryError, search_of
+
         number = self._number(reference)
         try:
             inputs, scenario = self._row(number)

@@ -38,12 +38,10 @@ from scenarios.claims.claims import Verdict, verdict
 from scenarios.claims.find_values import Value as FoundValue
 from scenarios.claims.scope import WordValues
 from scenarios.outcome.answers import FromTheStudy, StudyRows
-from scenarios.outcome.explain import bare_reasons
 from scenarios.outcome.model_story import model_lines, model_record
 from scenarios.outcome.run_words import RunWords
 from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
 from scenarios.outcome.split_notes import split_notes
-from scenarios.questions.find import Flip, Found, find
 from scenarios.questions.other_runs import OtherRuns
 from scenarios.studies.asked import points_of
 from simulator import Result
@@ -53,6 +51,7 @@ if TYPE_CHECKING:
 
     from scenarios.outcome.fitting import Misfit
     from scenarios.questions.crossover import Crossover
+    from scenarios.questions.find import Flip, Found
     from scenarios.questions.what_if import WhatIf
     from scenarios.studies.sweeps import Study, StudyRow
 
@@ -112,6 +111,8 @@ class Outcome:
     @cached_property
     def search(self) -> Found | None:
         """What `study.find` found, and how; None without one."""
+        from scenarios.questions.find import find
+
         return find(self.scenario)
 
     @property
@@ -276,6 +277,7 @@ class Outcome:
     def report(self) -> str:
         """The run as one HTML file that needs nothing else."""
         from analysis.report import report_html
+        from scenarios.outcome.explain import bare_reasons
         from scenarios.outcome.story import story_of
 
         why = bare_reasons(self.words, self.notes, self.sharding)

@@ -15,15 +15,16 @@ import itertools
 import math
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from simpy.events import Event
+from typing import TYPE_CHECKING, Any
 
 from analysis.runs import BesideWork
 from hw import Dimension, Problems, SpecError, System
 from hw.input import Document, Key, parse, show, unknown, validate
 from scenarios.language.process_spec import LoaderSpec
 from simulator import Op, OpGraph, Plan, Program, RunOptions, Simulation, SystemResources
+
+if TYPE_CHECKING:
+    from simpy.events import Event
 
 BATCHES_PER_WORKER = 2
 """Batches that a worker may be ahead unless `prefetch` says otherwise."""

@@ -118,6 +118,13 @@ def as_yaml(data: Any, indent: int = 0) -> str:
     return " null" if data is None else f" {str(data).lower()}"
 
 
+@pytest.mark.parametrize("text", ["a:\nb: 1", "a: # why\nb: 1", "a:\n# why\n\nb: 1", "{a: , b: 1}", "{a:\n, b: 1}"])
+def test_a_value_that_is_left_out_has_the_place_of_its_key(text: str) -> None:
+    document = parse_document(text, "f.yaml")
+    assert document.data == {"a": None, "b": 1}
+    assert document.values[("a",)] == document.keys[("a",)] == Mark("f.yaml", 1, text.index("a") + 1)
+
+
 @given(DATA)
 def test_data_written_reads_back_and_every_leaf_stands_where_its_mark_says(data: Any) -> None:
     text = as_yaml(data)

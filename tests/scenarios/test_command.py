@@ -4,6 +4,9 @@ questions asked on the command line, and errors with their line."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,3 +194,26 @@ def test_a_long_line_is_shown_around_the_place_and_control_characters_as_escapes
     assert len(lines) == 3
     assert len(lines[1]) <= 80
     assert lines[1][lines[2].index("^") :].startswith("-1")
+
+
+THREADS = """
+import os, runpy, sys
+sys.argv = ["overlapse", "chips", "h100_sxm"]
+try:
+    runpy.run_module("overlapse", run_name="__main__")
+except SystemExit:
+    import numpy
+    print(len(os.listdir("/proc/self/task")), file=sys.stderr)
+"""
+"""The command, then how many threads its process has, numpy's among them."""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+@pytest.mark.parametrize(("wanted", "threads"), [(None, 1), ("2", 2)])
+def test_a_command_starts_no_threads_for_arithmetic_unless_it_is_told_to(wanted: str | None, threads: int) -> None:
+    own = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment = {**own, "PYTHONPATH": str(Path(__file__).parents[2])}
+    if wanted is not None:
+        environment["OPENBLAS_NUM_THREADS"] = wanted
+    done = subprocess.run([sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stderr) <= threads  # as many as the machine has cores, at most

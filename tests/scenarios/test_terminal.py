@@ -369,3 +369,8 @@ def test_letters_and_figures_of_ops_are_whole_on_every_screen(
     monkeypatch.setenv("COLUMNS", "200")
     wide = overlapse("run", written(tmp_path, long)).stdout
     assert rows == re.findall(r"^([a-z+])  \S.*? ((?:[\d.]+) [mun]?s) +([\d.]+ %)", wide, re.MULTILINE)
+
+
+def test_a_name_between_colons_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    console().print(":warning: group:a:b")
+    assert capsys.readouterr().out == ":warning: group:a:b\n"

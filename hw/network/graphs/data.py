@@ -4,8 +4,6 @@ Attributes of nodes and links that are not ours are passed over: graphs come fro
 like a slip of the pen for one of ours is a mistake.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Annotated, Any
