@@ -16,6 +16,7 @@ from typing import Any
 from analysis import CAUSES, RUN_WORDS, Value, word_named
 from hw import Dimension, Problems
 from hw.input import Document, parse, show, shown, unknown
+from scenarios.claims.condition import is_share
 from scenarios.claims.find_values import same_value
 from scenarios.claims.scope import FIND, NoValueError, Scope, WordValues
 from scenarios.expressions.expression import Expression, Reference, parse_expression
@@ -154,20 +155,10 @@ def _want(expected: Any, asked: Expression, of: Measure, scope: Scope) -> Value 
     if asked.text == FIND:
         return _number(expected, of, scope, lambda value: value)
     wanted = _number(expected, of, scope, lambda value: _quantity(value, of))
-    if isinstance(wanted, float | int) and not 0 <= wanted <= 1 and _is_share(asked):
+    if isinstance(wanted, float | int) and not 0 <= wanted <= 1 and asked.is_name and is_share(asked.references[0]):
         meant = f", did you mean {wanted:g} %?" if 1 < wanted <= 100 else ""
         raise ValueError(f"{shown(expected)} will not do: {{key}} is a share, from 0 to 1 (100 %){meant}")
     return wanted
-
-
-def _is_share(asked: Expression) -> bool:
-    """Whether it is a word that is a part of a whole, alone."""
-    if not asked.is_name:
-        return False
-    try:
-        return word_named(asked.references[0].word).share
-    except KeyError:
-        return False
 
 
 def _name(expected: Any, asked: Expression) -> str:

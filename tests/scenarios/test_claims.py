@@ -432,3 +432,15 @@ def test_what_is_no_share_may_be_more(claim: str, tmp_path: Path) -> None:
     text = "name: m\nsystem: {chip: tpu_v5e}\nworkload: {ops: ['y:bf16[8] = relu(x:bf16[8])']}\n"
     path.write_text(text + f"expect: {{{claim}}}\n", "utf-8")
     assert load_scenario(path).claims
+
+
+@pytest.mark.parametrize("text", ["mfu >= 95", "time < 5 ms and mfu > 40", "2 <= goodput"])
+def test_a_condition_on_more_than_all_is_refused(text: str) -> None:
+    """It tried all values there are, and found none."""
+    with pytest.raises(ValueError, match="is a share, from 0 to 1"):
+        parse_condition(text)
+
+
+@pytest.mark.parametrize("text", ["mfu >= 95 %", "mfu >= 0.95", "100 * mfu >= 95", "eta < 1.5", "mfu <= 1"])
+def test_a_condition_on_a_part_is_taken(text: str) -> None:
+    assert parse_condition(text)

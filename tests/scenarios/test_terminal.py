@@ -223,7 +223,7 @@ def test_floods_of_every_kind_end(tmp_path: Path) -> None:
 
 
 def test_many_claims_that_fail_are_counted(tmp_path: Path) -> None:
-    words = ("time", "lower_bound", "upper_bound", "flops", "hbm_bytes", "intensity", "flops_per_s", "mfu")
+    words = ("time", "lower_bound", "upper_bound", "flops", "hbm_bytes", "intensity", "flops_per_s", "peak_memory")
     ops = "".join(f"    - y{n}:bf16[B,D] = relu(x)\n" for n in range(30))
     claims = "".join(f"  ops.y{n}.time: 1 s\n" for n in range(30)) + "".join(f"  {word}: 12345\n" for word in words)
     path = tmp_path / "claims.yaml"
