@@ -227,7 +227,10 @@ class Binder:
             around = structure.around(line) if line.group else ALONE
             places += _places(structure, line, around, self._line(structure, line).kernels)
             same.append((line.number, around, *map(structure.types.get, _behind(around))))
-        ahead = max(_furthest(place.keeps for place in places), _furthest(place.asks for place in places) - 2)
+        # what is asked of the rounds of blocks before matters at the border to those only
+        made = {slot for place in places for slot in place.makes}
+        asked = [[ask for ask in place.asks if ask[0] in made] for place in places]
+        ahead = max(_furthest(place.keeps for place in places), _furthest(asked) - 2)
         return _Placed(self._known.numbers.setdefault(tuple(same), len(self._known.numbers)), tuple(places), ahead)
 
     def _columns(self, structure: Structure, lines: Lines) -> _Columns:

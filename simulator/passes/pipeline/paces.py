@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from simulator.graph.items import Items, Op, Repeat, Round, every_op, reference
 from simulator.ops.registry import find_kind
@@ -59,17 +60,19 @@ class Pace:
 
     def _layers_back(self, items: Sequence[Op | Repeat], around: tuple[Round, ...] = ()) -> Iterator[tuple[int, Left]]:
         """What the layers of the blocks of some items end in, from the last one on."""
-        back = 0
+        for back, (name, number, is_last) in enumerate(self._ends_back(items)):
+            # the last round is what a name means without a number, but for where a round around it has one
+            yield back, ((name, () if is_last and not around else (*around, Round(number))),)
+
+    def _ends_back(self, items: Sequence[Op | Repeat]) -> Iterator[tuple[str, int, bool]]:
+        """The same as a name, the number of its round, and whether that is the last one of its block."""
         for item in reversed(items):
             ends = self._ends(item) if isinstance(item, Repeat) else ()
             if not isinstance(item, Repeat) or not ends or not isinstance(item.count, int):
                 continue
             for layer in range(item.count * len(ends)):
                 rounds, at = divmod(layer, len(ends))
-                number = rounds if item.reverse else item.count - 1 - rounds
-                # the last round is what a name means without a number, but for where a round around it has one
-                yield back, ((ends[-1 - at], (*around, Round(number)) if rounds or around else ()),)
-                back += 1
+                yield ends[-1 - at], rounds if item.reverse else item.count - 1 - rounds, rounds == 0
 
     def _ends(self, block: Repeat) -> Sequence[str]:
         name = next(iter(dict(block.carry).values()), None)
@@ -88,24 +91,21 @@ class Pace:
         """A block behind some items of its pass."""
         ends = self._ends(block)
         wanted = {op.name for op in block.items if isinstance(op, Op) and op.name in self.fetches} if ends else ()
-        if not wanted:
+        if not wanted or not isinstance(block.count, int):
             return block
-        before: list[Left] = []
-        for back, left in self._layers_back(items):
-            if back > self.ahead:
-                break
-            before.append(left)
+        rounds, before = block.count, list(islice(self._ends_back(items), self.ahead + 1))
 
         def awaited(name: str) -> list[str]:
-            """In the first round some layer of a block before, which in others is over; in the round that has `ahead`
-            layers of its own block before it, the last one of that, as which this block takes it in."""
-            back = self.ahead - self.layers.get(name, 0)
-            found = [reference(*each) for left in before[back : back + 1] for each in left] if back >= 0 else []
-            rounds, rest = divmod(back, len(ends))
-            if before and rounds > 0 and not rest:
-                start = next(iter(dict(block.carry)))
-                found.append(reference(start, (Round(rounds if block.reverse else -rounds, relative=True),)))
-            return found
+            """Of each round that has no more than `ahead` layers of its own block before it: the layer so many before, by
+            how far its round is from that one, so that others wait for earlier ones, or for none that there is."""
+            found = []
+            layers = range(self.layers.get(name, 0), self.ahead + 1, len(ends))
+            for turn, layer in enumerate(islice(layers, rounds)):
+                back, number = self.ahead - layer, rounds - 1 - turn if block.reverse else turn
+                if back < len(before):
+                    end, at, _ = before[back]
+                    found.append(reference(end, (Round(at - number, relative=True),)))
+            return list(dict.fromkeys(found))
 
         return replace(block, items=_waiting(block.items, wanted, awaited))
 

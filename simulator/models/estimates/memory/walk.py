@@ -108,6 +108,8 @@ class Walk:
         self._gaps = [NEVER]
         self._middle: list[bool] = []
         self._is_short = self._is_middle = False
+        self._mine: set[int] = set()
+        self._shortened: set[int] = set()
 
     def make(self, slot: int, computes: bool, begin: int | None = None) -> int:
         """Something is made in a slot, by a kernel of the compute queue or otherwise; `begin`: earlier than now."""
@@ -146,6 +148,8 @@ class Walk:
         self._first.append(self.step)
         self._gaps.append(NEVER)
         turns = range(count - 1, -1, -1) if stretch.reverse else range(count)
+        self._mine = {slot for place in stretch.places for slot in place.makes} if self._long else set()
+        self._shortened |= self._mine if self._is_short else set()
         rows = [(place, price.queue) for place, price in zip(stretch.places, stretch.prices, strict=True)]
         halves = (middle + 1, count - middle - 1) if self._is_short else (count,)
         self.seen.laid(halves, [queue == COMPUTE for _, queue in rows])
@@ -239,7 +243,7 @@ class Walk:
             return None
         awaited = [self.now.get(slot) for slot in place.reads]
         if turn is not None:
-            awaited += [self._by_round.get((slot, turn + offset)) for slot, offset in place.asks]
+            awaited += [self._by_round.get((slot, self._round(slot, turn, offset))) for slot, offset in place.asks]
         known = [number for number in awaited if number is not None]
         if queue == COMPUTE:
             self.seen.waits(self.step, place.reads, known)
@@ -256,6 +260,15 @@ class Walk:
             self.seen.was_fetched(made[0])
         self.seen.keeps(read)
         return found
+
+    def _round(self, slot: int, turn: int, offset: int) -> int:
+        """The round of a block, as it is walked through, that is so many after one of the block that asks; those that are
+        left out are the middle one."""
+        if not self._long or slot in self._mine:
+            return turn + offset
+        middle, more = self._few // 2, self._long - self._few
+        number = turn + offset + (more if self._is_short and turn > middle else 0)
+        return max(min(number, middle), number - more) if slot in self._shortened else number
 
     def _written(self, place: Place, turn: int | None, begin: int | None) -> None:
         for slot in place.makes[: place.written]:

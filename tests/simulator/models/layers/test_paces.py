@@ -7,12 +7,15 @@ one its first and as many ahead of that, 2 prefetch + 1, however many microbatch
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from analysis.frames import memory_frame, memory_levels
-from simulator import Parallel, Result
+from analysis.frames import memory_frame, memory_levels, timeline_frame
+from hw import Mesh, System, load_chip, parse_topology
+from simulator import Parallel, Result, RunOptions, Training, simulate, train_graph
+from simulator.models import Moe, Transformer
 from tests.support.models import SMALL
 from tests.support.training_steps import step
 
@@ -58,3 +61,36 @@ def test_short_runs_fetch_no_further_ahead_than_its_prefetch(name: str) -> None:
         most, gathers = gathered_at_once(step(parallel, microbatches, **how))
         assert gathers == 2 * microbatches * SMALL.layers // parallel.pp
         assert most <= 2 * parallel.prefetch + 1
+
+
+SPARSE = replace(SMALL, layers=7, moe=Moe(experts=4, top_k=2, d_expert=128, first_dense=3))
+"""Two unlike runs of layers."""
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize(
+    ("model", "recompute"), [(replace(SMALL, layers=9), 4), (replace(SMALL, layers=9), 1), (SPARSE, 0)]
+)
+def test_layers_are_gathered_one_after_the_other_across_runs(model: Transformer, recompute: int, prefetch: int) -> None:
+    """Over wires that cost nothing: in either pass a layer is gathered when the one `prefetch` + 1 before it is over, of its
+    own run of layers or of another one, so that the forward pass has `prefetch` + 1 of them at once."""
+    parallel = Parallel(dp=2, zero=3, prefetch=prefetch)
+    chip = load_chip("h100_sxm", set={"links.nvlink.bandwidth": 1e15})
+    system = System(chip, parse_topology("switch(2) over nvlink", chip.links), Mesh(parallel.mesh))
+    training = Training(batch=2, seq=1024, recompute=recompute or "none")
+    result = simulate(train_graph(model, parallel, training), system, RunOptions())
+    frame = timeline_frame(result)
+    frame = frame[(frame["chip"] == 0) & (frame["queue"].isin(["gather", "compute"]))].sort_values("task")
+    names = frame["op"].astype(str)
+    for gather, end in (("wL", "y"), ("rwL", "dx")):
+        # a letter tells runs of layers apart
+        gathers = frame[names.str.fullmatch(rf"{gather}A?\.\d+")]["begin"].tolist()
+        over = frame[names.str.fullmatch(rf"{end}A?\.\d+")]["end"].tolist()
+        assert len(gathers) == len(over) == model.layers
+        behind = zip(gathers[prefetch + 1 :], over, strict=False)
+        assert all(begin >= before - 1e-12 for begin, before in behind)
+    held = memory_frame(result)
+    held = held[(held["chip"] == 0) & held["tensor"].astype(str).str.match(r"wLA?X?\.") & ~held["given"]]
+    per_layer = held.groupby(held["tensor"].astype(str).str.replace("X", ""), sort=False)["bytes"].sum().tolist()
+    at_once = [sum(per_layer[at : at + prefetch + 1]) for at in range(model.layers)]
+    assert memory_levels(held)["bytes"].max() == pytest.approx(max(at_once), rel=1e-9)
