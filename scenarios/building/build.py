@@ -321,7 +321,9 @@ def _dims(data: Any, document: Document, problems: Problems) -> tuple[dict[str, 
     for name, size in data.items() if isinstance(data, dict) else ():
         where = ("workload", "dims", name)
         if not _DIM_NAME.fullmatch(name):
-            problems.add(document.key_mark(where), f"dim '{name}': a name is letters and digits, without underscore")
+            problems.add(
+                document.key_mark(where), f"dim '{name}': a name is letters from a to z and digits, without underscore"
+            )
         elif isinstance(size, bool) or not isinstance(size, int):
             message = f"dim {name} wants a whole number, not {shown(size, 40)}"
             problems.add(document.value_mark(where), message)

@@ -29,7 +29,9 @@ _OPEN, _SHUT, _QUOTES = "([{", ")]}", "\"'"
 def read_values(written: Any, most: int) -> list[Any]:
     """The values that a list or a text stands for. Raises ValueError with a message for the user."""
     values = _of_text(written, most) if isinstance(written, str) else written
-    if not isinstance(values, list) or not values or any(value is None for value in values):
+    if isinstance(values, list) and None in values:
+        raise ValueError(f"value {values.index(None) + 1} is null; every row wants a value")
+    if not isinstance(values, list) or not values:
         raise ValueError("wants a list of values, a range (1:4096:x2, 1:10:+1), or a comma list")
     return values
 

@@ -24,6 +24,7 @@ from hw.input import (
     Problems,
     SpecError,
     is_file,
+    is_folder,
     need_sort,
     read_document,
     unknown,
@@ -248,6 +249,10 @@ def _catalogue_document(name: str) -> Document:
 
 def _missing(reference: str, path: Path) -> str:
     """What is said of a file that does not exist; a repository of the hub may be in the catalogue by another name."""
+    if is_folder(path):
+        inside = f"'{path / 'config.json'}'"
+        hint = f", did you mean {inside}?" if is_file(path / "config.json") else " without a config.json"
+        return f"'{path}' is a folder{hint}"
     told = f"there is no model file '{path}'"
     for name in _names():
         hub = _catalogue_document(name).data.get("hub", "")

@@ -309,6 +309,15 @@ WRONG = [
 ]
 
 
+def test_a_folder_of_the_hub_says_which_of_its_files_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SpecError, match=r"is a folder, did you mean '.*config.json'"):
+        load_model(tmp_path)
+    with pytest.raises(SpecError, match=r"is a folder without a config\.json"):
+        load_model(tmp_path / "empty")
+
+
 @pytest.mark.parametrize(("change", "place", "told"), WRONG)
 def test_what_is_wrong_is_told_at_its_place(change: str, place: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"

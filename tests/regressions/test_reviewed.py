@@ -351,6 +351,7 @@ def test_a_wrong_figure_of_the_chip_hides_no_mistake_in_the_ops(tmp_path: Path) 
         ),
         ("{vary: {workload.dims.Q: [1, 2]}}", "unknown dim 'Q'"),
         ("{vary: {workload.dims.B: []}}", "wants a list of values"),
+        ("{vary: {workload.dims.B: [4, null]}}", "value 2 is null; every row wants a value"),
     ],
 )
 def test_studies_of_what_is_not_there_are_refused(tmp_path: Path, study: str, said: str) -> None:

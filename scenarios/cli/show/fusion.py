@@ -26,7 +26,8 @@ def show_fusions(console: Console, found: Fusions) -> None:
         console.print(Text(f"{name:<13}{_run(time_s, best_s)}", style="bold" if name == BEST else ""))
     best = found.best
     ways = f"{best.partitions:,}" if best.partitions < _MANY else f"{best.partitions:.3g}"
-    told = f"{best.priced:,} groups priced, the best of {ways} ways to cut the ops into kernels"
+    priced = f"{best.priced:,} group{'' if best.priced == 1 else 's'} priced"
+    told = f"{priced}, the best of {ways} ways to cut the ops into kernels"
     console.print(Text(f"proof        {told}"))
     faster = [name for name, time_s in found.times_s.items() if best_s and time_s and time_s < best_s * (1 - _SAME)]
     if faster:
