@@ -14,8 +14,9 @@ between configurations of a model (the structure of its chunks, kernels of one s
   of `calibration: measured`, and where passes wait for what goes to the host and comes back, those of all microbatches
   one after the other. No bound.
 - `least_memory`: no run's peak is below; `peak_memory`: the peak of the program in its order, with what goes on beside it as
-  long as it takes alone: that of a run within a few percent. `most_memory`: what goes to the host is there until it is
-  fetched back, and what comes from there as early as it may be.
+  long as it takes alone: that of a run within a few percent. `late_memory`: the same beside a host of which nothing is
+  known: what goes there is there until it is fetched back, and what comes from there as early as it may be. Both are no
+  bounds: a run of a pipeline has what is received early and what is still being sent, too, and what waits for slower wires.
 - `upper_bound`: nothing overlaps on a chip. Where chips are all alike (no pipeline) it is that of the run, a theorem.
 Assumes: chips of one kind; program order; collectives as one task; groups over one axis lie alike.
 """
@@ -73,9 +74,9 @@ class Estimate:
         return max(stage.peak for stage in self.memory)
 
     @property
-    def most_memory(self) -> float:
+    def late_memory(self) -> float:
         """The same where what goes to the host is there as late as it may be."""
-        return max(stage.most for stage in self.memory)
+        return max(stage.late for stage in self.memory)
 
     @property
     def least_memory(self) -> float:

@@ -52,13 +52,13 @@ class Moves:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageMemory:
     """Bytes on a chip of a stage: what is given for the whole step, the most at once in program order, by owner, and what
-    every run holds at once at the `least`; `most`: the most at once where what goes to the host is there as late as it may
+    every run holds at once at the `least`; `late`: the most at once where what goes to the host is there as late as it may
     be, else the peak; `until`: when all is done, in seconds, where something is on the host, else 0."""
 
     given: Mapping[Owner, float]
     at_peak: Mapping[Owner, float]
     least: float
-    most: float
+    late: float
     until: float = 0.0
 
     @property
@@ -86,7 +86,7 @@ def stages_memory(held: Sequence[Held], stages: int, microbatches: int, schedule
                 given=_by_owner(mine),
                 at_peak=_by_owner(at_peak),
                 least=there + each,
-                most=max(at_most, there + most) if goes[kind] else at_most,
+                late=max(at_most, there + most) if goes[kind] else at_most,
                 until=over,
             )
         )
