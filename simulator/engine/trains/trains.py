@@ -76,10 +76,9 @@ class Trains:
         shape, queue = (np.asarray(each, dtype=np.int64) for each in (program.shape, program.queue))
         chips = np.asarray([queue.chip for queue in program.queues], dtype=np.int64)
         self._beside = Beside(program, asked)
-        units = np.asarray([program.cores.get(chip, 0) for chip in chips.tolist()], dtype=np.int64)[queue]
-        lasts = self._lasts_alone(program, shape, units)
+        lasts = self._lasts_alone(program, shape)
         coupled, pairs = Couplings(program, chips).coupled(lasts >= 0)
-        ones, others = self._lasts_beside(shape, units, pairs)
+        ones, others = self._lasts_beside(shape, pairs)
         # two that do not begin at once are no pair, and nobody follows them alone
         fits = (ones >= 0) & (others >= 0)
         for each in (-1, 0, 1):
@@ -99,13 +98,13 @@ class Trains:
         self._chip: Sequence[int] = chips.tolist()
         self._queue = program.queue
 
-    def _lasts_alone(self, program: Program, shape: Any, units: Any) -> Any:
+    def _lasts_alone(self, program: Program, shape: Any) -> Any:
         """By task, how many ps it lasts where nobody else is on its chip; -1 of those that are on several."""
         found = np.full(len(shape), -1, dtype=np.int64)
         single = np.ones(len(shape), dtype=bool)
         single[list(program.groups)] = False
         tasks = np.flatnonzero(single)
-        number, first = equal_lines(shape[tasks], units[tasks])
+        number, first = equal_lines(shape[tasks])
         known = [
             -1 if program.shapes[program.shape[task]].opens else self._beside.lasts([task])[0]
             for task in tasks[first].tolist()
@@ -113,11 +112,11 @@ class Trains:
         found[tasks] = np.asarray(known, dtype=np.int64)[number]
         return found
 
-    def _lasts_beside(self, shape: Any, units: Any, pairs: Any) -> tuple[Any, Any]:
+    def _lasts_beside(self, shape: Any, pairs: Any) -> tuple[Any, Any]:
         """How many ps the two of each pair last; -1 where they do not begin at once."""
         if not len(pairs):
             return pairs, pairs
-        number, first = equal_lines(shape[pairs], shape[pairs + 1], units[pairs])
+        number, first = equal_lines(shape[pairs], shape[pairs + 1])
         known = [self._beside.lasts([task, task + 1]) for task in pairs[first].tolist()]
         ones, others = np.asarray(known, dtype=np.int64)[number].T
         return ones, others

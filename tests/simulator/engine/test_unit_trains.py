@@ -169,3 +169,85 @@ def test_who_comes_in_between_gets_what_is_free(at: int) -> None:
     assert engine.end[guest] == engine.begin[guest] + 5
     assert all(engine.begin[after] == engine.end[before] for before, after in pairwise(tasks))
     same_times(program)
+
+
+def test_of_those_that_begin_at_once_the_smaller_is_first() -> None:
+    program = empty()
+    tasks = [program.add((0,), blocks(program, 0, 4, 10), ())]
+    for _ in range(3):
+        tasks.append(program.add((0,), blocks(program, 0, 4, 10), tasks[-1:]))
+    late = program.add((3,), plain(program, 1, 0, fixed=10), ())
+    guest = program.add((1,), blocks(program, 0, 1, 5), [late])
+    engine = Engine(program)
+    engine.run()
+    assert engine.begin[guest] == 10
+    # three of its blocks at 10, the fourth as soon as the guest has gone
+    assert engine.end[tasks[1]] == 25
+    same_times(program)
+
+
+def test_units_that_are_held_by_who_spends_its_fixed_time_are_not_there() -> None:
+    program = empty()
+    program.add((1,), collective(program, 0, 10, 2, fixed=1000), ())
+    tasks = [program.add((0,), plain(program, 0, 0, fixed=10), ())]
+    for _ in range(4):
+        tasks.append(program.add((0,), blocks(program, 0, 4, 10), tasks[-1:]))
+    engine = Engine(program)
+    engine.run()
+    assert [engine.end[task] - engine.begin[task] for task in tasks[1:]] == [20, 20, 20, 20]
+    same_times(program)
+
+
+def test_who_goes_on_by_itself_keeps_its_units_whatever_else_is_broken() -> None:
+    program = empty()
+    for chip in range(CHIPS):
+        tasks: list[int] = []
+        for _ in range(3):
+            tasks.append(program.add((CHIPS * chip,), blocks(program, chip, 6, 100), tasks[-1:]))
+    late = [program.add((3,), plain(program, 1, 0, fixed=at), ()) for at in (20,)]
+    first = program.add((1,), blocks(program, 0, 1, 5), late)
+    second = program.add((3,), blocks(program, 1, 1, 5), [program.add((3,), plain(program, 1, 0, fixed=10), late)])
+    third = program.add((1,), blocks(program, 0, 1, 5), [program.add((3,), plain(program, 1, 0, fixed=10), [second])])
+    engine = Engine(program)
+    engine.run()
+    # all units are taken up to 100: what breaks the other chip's train changes nothing of that
+    assert [engine.begin[guest] for guest in (first, second)] == [100, 100]
+    assert engine.begin[third] == 115
+    same_times(program)
+
+
+def test_who_shares_goes_faster_when_the_other_ends_as_somebody_comes() -> None:
+    program = empty()
+    both = [[(0, 60.0)], [(0, 120.0)]]  # of the memory three fifths each
+    tasks = [program.add((0,), plain(program, 0, 10), ())]
+    for _ in range(2):
+        shapes = [
+            program.intern(replace(Shape.of(0, [asked], math.inf, 1e6), alone_ps=time))
+            for asked, time in zip(both, (100.0, 200.0), strict=True)
+        ]
+        pair = [program.add((queue,), shape, tasks[-1:]) for queue, shape in enumerate(shapes)]
+        tasks += [*pair, program.add((0,), plain(program, 0, 10), pair)]
+    alone = Engine(program)
+    alone.run()
+    late = program.add((3,), plain(program, 1, 0, fixed=alone.end[tasks[1]]), ())
+    guest = program.intern(replace(Shape.of(0, [[(0, 3.0)]], math.inf, 1e6), alone_ps=10.0))
+    program.add((1,), guest, [late])
+    same_times(program)
+
+
+def test_units_that_one_leaves_go_to_the_other_as_somebody_comes_to_the_memory() -> None:
+    program = empty()
+    tasks = [program.add((0,), plain(program, 0, 10), ())]
+    for _ in range(2):
+        pair = [
+            program.add((0,), blocks(program, 0, 2, 50), tasks[-1:]),
+            program.add((1,), blocks(program, 0, 8, 40), tasks[-1:]),
+        ]
+        tasks += [*pair, program.add((0,), plain(program, 0, 10), pair)]
+    late = program.add((3,), plain(program, 1, 0, fixed=60), ())
+    program.add((2,), plain(program, 0, 5), [late])
+    engine = Engine(program)
+    engine.run()
+    # two of eight blocks end at 50, two at 90, two that begin at 60 at 100, and the last two at 130
+    assert (engine.end[tasks[1]], engine.end[tasks[2]]) == (60, 130)
+    same_times(program)
