@@ -203,16 +203,17 @@ def test_who_goes_on_by_itself_keeps_its_units_whatever_else_is_broken() -> None
     for chip in range(CHIPS):
         tasks: list[int] = []
         for _ in range(3):
-            tasks.append(program.add((CHIPS * chip,), blocks(program, chip, 6, 100), tasks[-1:]))
-    late = [program.add((3,), plain(program, 1, 0, fixed=at), ()) for at in (20,)]
-    first = program.add((1,), blocks(program, 0, 1, 5), late)
-    second = program.add((3,), blocks(program, 1, 1, 5), [program.add((3,), plain(program, 1, 0, fixed=10), late)])
-    third = program.add((1,), blocks(program, 0, 1, 5), [program.add((3,), plain(program, 1, 0, fixed=10), [second])])
+            tasks.append(program.add((CHIPS * chip,), blocks(program, chip, 6, 100, hbm=0.1), tasks[-1:]))
+    # copies break the trains of both chips, one after the other; the guest comes when that is over
+    early = program.add((1,), plain(program, 0, 5), [program.add((3,), plain(program, 1, 0, fixed=20), ())])
+    later = program.add((3,), plain(program, 1, 5), [early])
+    guest = program.add((1,), blocks(program, 0, 1, 5), [program.add((3,), plain(program, 1, 0, fixed=20), [later])])
     engine = Engine(program)
     engine.run()
+    assert engine.begin[early] == 20
+    assert engine.end[later] < 40
     # all units are taken up to 100: what breaks the other chip's train changes nothing of that
-    assert [engine.begin[guest] for guest in (first, second)] == [100, 100]
-    assert engine.begin[third] == 115
+    assert engine.begin[guest] >= 100
     same_times(program)
 
 
@@ -231,7 +232,7 @@ def test_who_shares_goes_faster_when_the_other_ends_as_somebody_comes() -> None:
     alone.run()
     late = program.add((3,), plain(program, 1, 0, fixed=alone.end[tasks[1]]), ())
     guest = program.intern(replace(Shape.of(0, [[(0, 3.0)]], math.inf, 1e6), alone_ps=10.0))
-    program.add((1,), guest, [late])
+    program.add((2,), guest, [late])
     same_times(program)
 
 
