@@ -298,6 +298,12 @@ CASES |= {
         ("s:fp32[M,N] = matmul_add(x:bf16[B,M], y:bf16[B,N], t:fp32[M,N])",
          2 * 3 * 6 * 10, 0, 2 * (3 * 6 + 3 * 10) + 2 * 4 * 6 * 10),
     ],
+    "grouped_matmul": [
+        ("y:bf16[M,N] = grouped_matmul(x:bf16[M,K], w:bf16[B,K,N])",
+         2 * 6 * 10 * 14, 0, 2 * (6 * 14 + 3 * 14 * 10 + 6 * 10)),
+        ("y:bf16[M,N] = grouped_matmul(x:bf16[M,K], w:bf16[B,K,N], b:bf16[B,N], met=0.5)",
+         2 * 6 * 10 * 14, 6 * 10, 2 * (6 * 14 + 3 * (14 + 1) * 10 / 2 + 6 * 10)),
+    ],
     "accumulate": [("s:fp32[N] = accumulate(g:fp32[N], n:bf16[N])", 0, 10, 10 * (4 + 2 + 4))],
     "rescale": [("n:fp32[N] = rescale(g:fp32[N])", 0, 10, 10 * (4 + 4))],
     "adamw": [
