@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from accuracy_lines import KERNELS, OPERATORS, STEPS, Line  # noqa: E402 - scripts beside this one
+from accuracy_lines import FITTED, KERNELS, OPERATORS, STEPS, Line  # noqa: E402 - scripts beside this one
 from accuracy_others import judged_others  # noqa: E402
 
 from hw import load_chip  # noqa: E402 - found beside docs/ also where nothing is installed
@@ -32,6 +32,7 @@ from scenarios.validation import (  # noqa: E402
     read_rows,
     read_training_rows,
     trained,
+    with_one_efficiency,
 )
 from scenarios.validation.published import judged_published, judged_serving  # noqa: E402
 
@@ -56,12 +57,22 @@ Records = dict[str, Any]
 
 def steps_of(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The errors of each source of a file of training steps, and its worst rows."""
-    sources = by_source(trained(read_training_rows(path), os.cpu_count() or 1))
-    known = [each for each in sources if each.errors.count]
-    groups = [
-        {"file": path.name, **_errors(each.errors), "rank": each.rank, "constant": each.constant} for each in known
-    ]
+    rows, jobs = read_training_rows(path), os.cpu_count() or 1
+    known = [each for each in by_source(trained(rows, jobs)) if each.errors.count]
+    groups = [_group(path, each) for each in known]
+    if path.name in FITTED:
+        fitted = with_one_efficiency(rows, FITTED[path.name], jobs=jobs)
+        print(f"{path.name}: {fitted.resource} at {_share(fitted.efficiency)}, fitted to {fitted.fitted} rows")
+        mine = {"fitted": fitted.resource}
+        groups += [
+            {**_group(path, each), **mine, "name": f"{each.errors.name}, with its own {fitted.resource}"}
+            for each in by_source(fitted.found)
+        ]
     return groups, [row for each in known for row in _worst(each)]
+
+
+def _group(path: Path, source: Source) -> dict[str, Any]:
+    return {"file": path.name, **_errors(source.errors), "rank": source.rank, "constant": source.constant}
 
 
 def _errors(errors: Errors) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 whole clusters.
 
 `read_rows(path)` reads a CSV of operators and steps, `judged(rows, chip)` predicts each row, `by_group(...)` sums up how far
-off they are; `read_training_rows(path)`, `trained(rows)` and `by_source(...)` do so for training steps on many chips.
+off they are; `read_training_rows(path)`, `trained(rows)` and `by_source(...)` do so for training steps on many chips, and
+`with_one_efficiency(rows, resource)` with the efficiency of a resource that explains them best.
 """
 
 from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.judge import TIMER_S, Judged, by_group, judged, written_back_s
 from scenarios.validation.left_out import LeftOutError
+from scenarios.validation.one_efficiency import Fitted, with_one_efficiency
 from scenarios.validation.operators import operator_graph
 from scenarios.validation.recipes import Told, told
 from scenarios.validation.rows import Row, read_rows
@@ -28,6 +30,7 @@ __all__ = [
     "read_rows",
     "written_back_s",
     # Training steps on many.
+    "Fitted",
     "LeftOutError",
     "Source",
     "Told",
@@ -39,6 +42,7 @@ __all__ = [
     "scaled",
     "told",
     "trained",
+    "with_one_efficiency",
     # Errors.
     "Errors",
     "errors_of",

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from hw import SpecError
 from scenarios.console.processes import Processes
@@ -62,6 +63,10 @@ class Trained:
         return self.predicted_s / self.row.measured_s - 1.0
 
 
+Judge = Callable[[Mapping[str, float]], list[Trained]]
+"""Every row with its estimate, in order, by the efficiencies of resources in place of what their calibration says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Errors of the rows of a source. `rank`: None where there is no order to tell; `reasons`: why rows are left out;
@@ -74,39 +79,55 @@ class Source:
     members: tuple[Trained, ...] = ()
 
 
-def trained(rows: Sequence[TrainingRow], jobs: int = 1) -> list[Trained]:
-    """Every row with its estimate, in order; on so many processes."""
+def trained(rows: Sequence[TrainingRow], jobs: int = 1, efficiency: Mapping[str, float] | None = None) -> list[Trained]:
+    """Every row with its estimate, in order; on so many processes. `efficiency`: of resources, in place of what their
+    calibration says."""
+    with judging(rows, jobs) as judge:
+        return judge(efficiency or {})
+
+
+@contextmanager
+def judging(rows: Sequence[TrainingRow], jobs: int = 1) -> Iterator[Judge]:
+    """How rows come out, as often as it is asked with other efficiencies; on so many processes."""
     batches: dict[tuple[str, ...], list[TrainingRow]] = {}
     for row in rows:
         batches.setdefault(tuple(row.text(name) for name in _ALIKE), []).append(row)
     if jobs == 1 or len(batches) == 1:
-        done = list(map(_batch, batches.values()))
-    else:
-        with Processes(min(jobs, len(batches))) as pool:
-            asked = [pool.submit(_batch, batch) for batch in batches.values()]
-            try:
-                done = [each.result() for each in asked]
-            except BaseException:
-                pool.stop()
-                raise
+        yield lambda efficiency: _in_order(rows, [_batch(batch, efficiency) for batch in batches.values()])
+        return
+    with Processes(min(jobs, len(batches))) as pool:
+
+        def judge(efficiency: Mapping[str, float]) -> list[Trained]:
+            asked = [pool.submit(_batch, batch, efficiency) for batch in batches.values()]
+            return _in_order(rows, [each.result() for each in asked])
+
+        try:
+            yield judge
+        except BaseException:
+            pool.stop()
+            raise
+
+
+def _in_order(rows: Sequence[TrainingRow], done: Iterable[list[Trained]]) -> list[Trained]:
     found = {each.row.mark.line: each for batch in done for each in batch}
     return [found[row.mark.line] for row in rows]
 
 
-def _batch(rows: Sequence[TrainingRow]) -> list[Trained]:
+def _batch(rows: Sequence[TrainingRow], efficiency: Mapping[str, float]) -> list[Trained]:
     """Rows of one model on as many chips."""
     estimators: dict[Transformer, Estimator] = {}
-    return [_one(row, estimators) for row in rows]
+    return [_one(row, estimators, efficiency) for row in rows]
 
 
-def _one(row: TrainingRow, estimators: dict[Transformer, Estimator]) -> Trained:
+def _one(row: TrainingRow, estimators: dict[Transformer, Estimator], efficiency: Mapping[str, float]) -> Trained:
     try:
         step = told(row)
         for _, wrong in description_problems(step.model):
             raise LeftOutError(wrong)
         # a padded vocabulary, fewer heads or dense blocks make another model of it
         if step.model not in estimators:
-            estimators[step.model] = Estimator(step.model, step.system, step.options)
+            options = replace(step.options, efficiency={**step.options.efficiency, **efficiency})
+            estimators[step.model] = Estimator(step.model, step.system, options)
         found = estimators[step.model].estimate(step.parallel, step.training)
         return Trained(row, found.expected, flops=found.matrix_flops)
     except LeftOutError as reason:

@@ -45,7 +45,7 @@ def test_the_page_has_the_recorded_errors(script: ModuleType, records: dict[str,
 def test_every_row_of_a_published_table_is_judged_or_left_out(script: ModuleType, records: dict[str, Any]) -> None:
     for name in script.TYPED:
         lines = [line for line in (script.TABLES / name).read_text("utf-8").splitlines() if line[0] != "#"]
-        judged = [each for each in records["groups"] if each["file"] == name]
+        judged = [each for each in records["groups"] if each["file"] == name and "fitted" not in each]
         assert sum(each["count"] + each["left_out"] for each in judged) == len(list(csv.DictReader(lines))), name
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.validation import Trained, read_training_rows, trained
+from scenarios.validation import Trained, read_training_rows, trained, with_one_efficiency
 
 TABLES = Path(__file__).parents[2] / "docs" / "accuracy"
 
@@ -56,6 +56,23 @@ def test_megatron_on_eight_b200() -> None:
     assert len(short) == 3
     assert mean_error(short) <= 0.21
     assert mean_error([each for each in found if each not in short]) <= 0.045
+
+
+@pytest.mark.long
+def test_megatron_on_eight_b200_after_one_efficiency() -> None:
+    """That of its host, fitted to the four layouts with four microbatches: 38 % of the calibrated one, near the 37 % that
+    Transformer Engine's linear layer takes its host beside PyTorch's (its issue 2053). All twelve rows are of one model;
+    found 3.3 % for the four, 2.7 for the eight others."""
+    pytest.importorskip("scipy")
+    rows = read_training_rows(TABLES / "simumax_2026_b200.csv")
+    four = [row for row in rows if row.count("global_batch") == 4 * (row.count("dp") or 1)]
+    assert len(four) == 4
+    fitted = with_one_efficiency(four, "dispatch")
+    print(f"dispatch at {100 * fitted.efficiency:.1f} %")
+    assert 0.3 <= fitted.efficiency <= 0.5
+    assert mean_error(fitted.found) <= 0.04
+    others = [row for row in rows if row not in four]
+    assert mean_error(trained(others, efficiency={"dispatch": fitted.efficiency})) <= 0.04
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from rich.table import Table
 from hw import Dimension
 from hw.input import show as shown
 from scenarios.console.terminal import console, tell
-from scenarios.validation import Source, Trained, by_source
+from scenarios.validation import Fitted, Source, Trained, by_source
 
 _SIZES = ("n_chips", "tp", "pp", "dp", "micro_batch", "global_batch", "seq", "recompute")
 
@@ -35,6 +35,19 @@ def sources_as_json(found: Sequence[Trained]) -> dict[str, Any]:
         for each in found
     ]
     return {"sources": sources, "rows": rows}
+
+
+def fitted_as_json(fitted: Fitted) -> dict[str, Any]:
+    """The same with one efficiency, and that."""
+    told = {"resource": fitted.resource, "efficiency": fitted.efficiency, "rows": fitted.fitted}
+    return {"fitted": told, **sources_as_json(fitted.found)}
+
+
+def show_fitted(fitted: Fitted, with_rows: bool) -> None:
+    """Print the sources as they are predicted with one efficiency, and that."""
+    show_sources(fitted.found, with_rows)
+    share = f"{100 * fitted.efficiency:.1f} % of what its calibration says"
+    tell(f"{fitted.resource} at {share}: fitted to {fitted.fitted} rows of these")
 
 
 def show_sources(found: Sequence[Trained], with_rows: bool) -> None:
