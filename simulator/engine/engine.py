@@ -2,7 +2,7 @@
 
 Model: a task starts when its dependencies have ended and it has the turn in every one of its queues (a collective has
 one per member chip: its last member to come starts it). It spends its fixed time, then flows through the pool of
-resources (`simulator.engine.fluid_pool`), and ends on all its queues at once.
+resources (`simulator.engine.work`), and ends on all its queues at once.
 - order "program": a queue takes its tasks in program order and its head blocks it. Being the head is one more
   dependency, so a counter per task is all there is.
 - order "ready": among the tasks whose dependencies have ended, an idle queue takes the one of highest priority, then the

@@ -9,7 +9,7 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from simulator import Program, Queue, Resource, Shape
+from simulator import Engine, Program, Queue, Resource, Shape
 from tests.support.drawing import among, between, unlike
 from tests.support.oracle import OracleTask
 
@@ -66,3 +66,15 @@ def cases(draw: st.DrawFn, most: int = 10, groups: bool = True, scale: int = 1) 
             )
         )
     return Case(program, tasks, resources)
+
+
+def same_times(program: Program) -> tuple[int, int]:
+    """Run a program with trains and without, to the same times; events of both."""
+    apart = Engine(program)
+    apart.start()
+    apart.env.run()
+    together = Engine(program)
+    together.run()
+    assert list(together.begin) == list(apart.begin)
+    assert list(together.end) == list(apart.end)
+    return next(together.env.numbers), next(apart.env.numbers)

@@ -1,10 +1,11 @@
 """Trains: tasks of one chip that follow each other with nobody beside them take one event together.
 
-Model: `simulator.engine.trains.couplings` tells which tasks follow each other, each alone or two beside each other. While no
-other flow is on their chip's resources, tasks alone take the times that they take alone, and pairs those that they take
-beside each other, so that a whole train of them ends at a time known in advance. Who arrives in between breaks the train:
-what has ended by then has ended, and what is under way becomes flows like any others, which have come as far as they would
-have by themselves. Times are the same whole picoseconds as without trains.
+Model: `simulator.engine.trains.couplings` tells which tasks follow each other, each alone or two beside each other. While
+nobody else holds units of their chip or has a flow on its resources, tasks alone take the times that they take alone, and
+pairs those that they take beside each other (`simulator.engine.trains.beside`), so that a whole train of them ends at a
+time known in advance. Who comes in between breaks the train (`simulator.engine.trains.runs`): what has ended by then has
+ended, and what is under way goes on by itself, from where it would have come without. Times are the same whole picoseconds
+as without.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from simulator import Engine, Program, Queue, Resource, Shape
 from simulator.engine import engine as engine_module
 from simulator.engine.trains import couplings as couplings_module
 from tests.support.drawing import among, between
+from tests.support.programs import same_times
 
 CHIPS = 2
 NAMES = ("compute", "network")
@@ -36,18 +37,6 @@ def empty() -> Program:
 def asks(program: Program, *demands: tuple[int, int], fixed: int = 0, steps: float = math.inf) -> int:
     """A shape that asks resources for so many ps."""
     return program.intern(Shape.of(fixed, [[(at, float(time))] for at, time in demands], steps, 1e6))
-
-
-def same_times(program: Program) -> tuple[int, int]:
-    """Run a program with and without trains; events of both."""
-    apart = Engine(program)
-    apart.start()
-    apart.env.run()
-    together = Engine(program)
-    together.run()
-    assert list(together.begin) == list(apart.begin)
-    assert list(together.end) == list(apart.end)
-    return next(together.env.numbers), next(apart.env.numbers)
 
 
 @st.composite

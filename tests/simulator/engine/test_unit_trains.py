@@ -15,6 +15,7 @@ from simulator.engine import engine as engine_module
 from simulator.engine.held import Held
 from simulator.engine.trains import couplings as couplings_module
 from tests.support.drawing import among, between
+from tests.support.programs import same_times
 
 CHIPS, UNITS = 2, 4
 NAMES = ("compute", "network")
@@ -67,18 +68,6 @@ def plain(program: Program, chip: int, time: float, fixed: int = 0) -> int:
     """A copy, which holds no units."""
     demands = [[(chip, time)]] if time else []
     return program.intern(Shape.of(fixed, demands, math.inf, 1e6))
-
-
-def same_times(program: Program) -> tuple[int, int]:
-    """Run a program with and without trains; events of both."""
-    apart = Engine(program)
-    apart.start()
-    apart.env.run()
-    together = Engine(program)
-    together.run()
-    assert list(together.begin) == list(apart.begin)
-    assert list(together.end) == list(apart.end)
-    return next(together.env.numbers), next(apart.env.numbers)
 
 
 def drawn(draw: st.DrawFn, program: Program, chip: int) -> int:
