@@ -124,14 +124,14 @@ def test_a_run_holds_no_more_than_what_is_there_until_it_is_fetched_back(
 
 @pytest.mark.parametrize("recompute", ["none", "full"])
 def test_what_was_sent_is_there_until_it_has_gone(recompute: str) -> None:
-    """Beside a slow host all of it still, beside a fast one nothing, and in between as much as in the run. Copies as fast as
-    a tenth of HBM and more slow down what computes, and so come a little earlier than in the estimate."""
+    """Beside a slow host all of it still, beside a fast one nothing, and in between as much as in the run, also where copies
+    slow down what computes."""
     model = replace(SMALL, layers=12)
     how: dict[str, Any] = {"offload": ("activations",), "recompute": recompute}
     found = {}
-    for host, within in ((1e6, 1e-9), (1e10, 1e-9), (1e11, 1e-3), (3e11, 5e-3), (7e11, 0.02), (1e12, 6e-3)):
+    for host in (1e6, 1e10, 1e11, 3e11, 7e11, 1e12):
         found[host], result = beside_host(host, Parallel(), 2, model, **how)
-        assert found[host].peak_memory == pytest.approx(peak_of(result), rel=within)
+        assert found[host].peak_memory == pytest.approx(peak_of(result), rel=1e-9)
         assert peak_of(result) <= found[host].late_memory * (1 + 1e-9)
     waits = found[1e6].peak_memory - found[1e12].peak_memory
     sent = sum(a.nbytes for each in result.plan.kernels for a in each.kernel.writes if a.memory == "host") / 2

@@ -7,7 +7,7 @@ moves the level by what it keeps for a later one or lets go of (`held`), given h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,7 +42,8 @@ _NUMBER = {owner: at for at, owner in enumerate(OWNERS)}
 class Held:
     """What a chunk holds: `given` once, `each`: given for each microbatch, by owner; how passes move it, and, `sure`, how
     they move what every run holds; `late`: how, where what goes to the host goes as late as it may. `in_time`: any
-    microbatch and the last one, to be gone through with those of other chunks, where something is on the host."""
+    microbatch and the last one, to be gone through with those of other chunks, where something is on the host; `beside`:
+    the same, with what goes on beside the compute queue in seconds of what that does meanwhile."""
 
     given: Any
     each: Any
@@ -50,6 +51,7 @@ class Held:
     sure: Mapping[Key, Rise]
     late: Mapping[Key, Rise] | None
     in_time: tuple[Microbatch, Microbatch] | None = None
+    beside: tuple[Microbatch, Microbatch] | None = None
 
 
 @dataclass
@@ -76,9 +78,11 @@ class Holdings:
             sizes = _without(sizes, tuple(taken))
         certain = sizes if is_sent else _without(sizes, (*sort.takes("forward"), *sort.takes("backward")))
         stored, programs = sort.chunk.stored, list(zip((plain, last), parts, strict=True))
-        in_time = None
+        in_time = beside = None
         if stored.offload:
             in_time = microbatches_of(sort, programs, taken_s(rows, programs, stored.adds_up), sizes)
+            slowed = taken_s(rows, programs, stored.adds_up, beside=True)
+            beside = replace(in_time[0], seconds=slowed[0]), replace(in_time[1], seconds=slowed[1])
         if sort.waits and in_time is None:
             whens = timed_of(programs, taken_s(rows, programs, stored.adds_up), is_sent)
             passes = _named(*clocked(rows, programs, whens, sizes, more))
@@ -92,7 +96,7 @@ class Holdings:
             if slot not in taken:
                 total = given if slot in shared or part in ("begin", "end") else each
                 total[sizes.owner[slot]] += (times + more * by_round) * sizes.nbytes[slot]
-        return Held(given, each, passes, sure, late, in_time)
+        return Held(given, each, passes, sure, late, in_time, beside)
 
     def _lives(
         self, sort: ChunkSort, rows: Mapping[Key, Rows], parts: tuple[Sections, Sections]

@@ -45,9 +45,10 @@ def clocked(
     return found[0], found[1]
 
 
-def taken_s(rows: Mapping[Key, Rows], programs: Sequence[Program], several: bool) -> list[Any]:
-    """What steps of any microbatch and of the last one take, `several`: which is not the first as well."""
-    found = [_seconds(rows, *each) for each in programs]
+def taken_s(rows: Mapping[Key, Rows], programs: Sequence[Program], several: bool, beside: bool = False) -> list[Any]:
+    """What steps of any microbatch and of the last one take, `several`: which is not the first as well. `beside`: those
+    beside the compute queue in seconds of what that does meanwhile."""
+    found = [_seconds(rows, *each, beside) for each in programs]
     # what stands before all passes is done before the first one
     found[0][: programs[0][0].bounds[1]] = 0.0
     if several:
@@ -98,14 +99,32 @@ def timed_of(programs: Sequence[Program], taken: Sequence[Any], is_sent: bool) -
     return of_plain, of_last
 
 
-def _seconds(rows: Mapping[Key, Rows], lives: Lives, sections: Sections) -> Any:
+def _seconds(rows: Mapping[Key, Rows], lives: Lives, sections: Sections, beside: bool) -> Any:
     """What the steps of some sections take, and what they fetch."""
     stretches: list[list[float]] = []
     fetched: list[float] = []
     for name, is_last, more in sections:
-        stretches += [[price.least for price in stretch.prices] for stretch in rows[name, is_last]]
-        fetched += [price.least for _, price in more]
+        mine = rows[name, is_last]
+        busy = _busy(mine) if beside else 0.0
+        stretches += [[_lasts_beside(price, busy) for price in stretch.prices] for stretch in mine]
+        fetched += [_lasts_beside(price, busy) for _, price in more]
     return seconds_of(lives.beside, stretches, fetched)
+
+
+def _busy(rows: Rows) -> float:
+    """The share of HBM's time that kernels of the compute queue ask for while they run."""
+    computes = [(stretch.count, each) for stretch in rows for each in stretch.prices if each.queue == COMPUTE]
+    taken = sum(count * price.least for count, price in computes)
+    return sum(count * price.needs.get("hbm", 0.0) for count, price in computes) / taken if taken else 0.0
+
+
+def _lasts_beside(price: Price, busy: float) -> float:
+    """Seconds of a kernel; of one beside the compute queue those of what that does meanwhile. What a wire or a host holds to
+    a rate keeps it, and slows down what asks for so much of HBM that both do not fit; what HBM bounds is slowed alike."""
+    if price.queue == COMPUTE or not price.least:
+        return price.least
+    share = price.needs.get("hbm", 0.0) / price.least
+    return price.least * max(share, 1.0 - min(share, max(0.0, busy + share - 1.0)))
 
 
 def _left_out(rows: Rows, more: int) -> float:

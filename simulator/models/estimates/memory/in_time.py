@@ -6,6 +6,8 @@ microbatch sends to the host goes when that of the microbatches before has gone,
 and come back first. What a pass fetches ahead it may fetch when the pass before is nearly over. A tensor is there from the
 begin of what makes it to the end of what reads it last, in whichever pass. What is taken in may be sent to the host before
 the pass begins.
+What is held goes by what computes: there copies last as long as what HBM lets that do meanwhile. When stages are over goes
+by copies, for which they wait.
 Assumes: what is in `beside`: kernels alone. What stages send each other is there at once.
 Law: beside a host that nobody waits for passes take what they take by themselves.
 """

@@ -219,7 +219,10 @@ def _in_time(held: Sequence[Held], about: _About) -> tuple[list[Any], list[float
     schedule, stages, microbatches, _ = about.shape
     behind = [_left_behind(mine, about.more) for mine in about.kinds]
     stood = stages_in_time(chunks, stages, microbatches, schedule)
-    peaks = [each.at_peak + behind[kind] for each, kind in zip(stood, about.kind, strict=True)]
+    # what is held goes by what computes, which copies slow down; what waits for copies goes by these
+    beside = [each.beside for each in held if each.beside is not None]
+    slowed = stages_in_time(beside, stages, microbatches, schedule)
+    peaks = [each.at_peak + behind[kind] for each, kind in zip(slowed, about.kind, strict=True)]
     return peaks, [each.seconds + about.more * each.period for each in stood]
 
 
