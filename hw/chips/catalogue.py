@@ -13,12 +13,13 @@ from pathlib import Path
 
 from hw.chips.chip import Chip, chip_invariants, self_check
 from hw.chips.links import link_problems, links_of
-from hw.input.document import Document, Key, read_document
+from hw.input.document import Document, Key
 from hw.input.errors import Mark, Problem, Problems, SpecError
 from hw.input.files import is_file
 from hw.input.sorts import need_sort
 from hw.input.validation import validate
 from hw.input.wording import unknown
+from hw.input.yaml_text import read_document
 
 _CATALOG = Path(__file__).parent.parent / "catalog"
 

@@ -24,7 +24,7 @@ from pydantic import (
 
 from hw.chips.grouped_times import GroupedTimes
 from hw.chips.token_times import TokenTimes
-from hw.input.document import Document, read_document
+from hw.input.document import Document
 from hw.input.errors import Problems
 from hw.input.validation import (
     Bytes,
@@ -39,6 +39,7 @@ from hw.input.validation import (
     validate,
 )
 from hw.input.wording import unknown
+from hw.input.yaml_text import read_document
 
 _FOLDER = Path(__file__).parent.parent / "kernels"
 

@@ -4,7 +4,7 @@
 quantity and `show` prints one; `validate(Model, document, problems)` checks; what is wrong is collected in `Problems`.
 """
 
-from hw.input.document import MAX_BYTES, MAX_DEPTH, MAX_WORD, Document, Key, parse_document, read_document, walk
+from hw.input.document import Document, Key, walk
 from hw.input.errors import Mark, Problem, Problems, RunError, SpecError, UnknownNames, first_problems
 from hw.input.files import is_file, is_folder, read_bytes, read_text
 from hw.input.mending import Rest, validate_rest
@@ -16,6 +16,7 @@ from hw.input.unit_words import unit_meant
 from hw.input.units import UNITS, Dimension, parse, show, show_change
 from hw.input.validation import Efficiency, QuantityOf, Seconds, Sign, Spec, validate
 from hw.input.wording import MOST_TOLD, chips_named, cut, did_you_mean, few, nearest, printable, shown, unknown
+from hw.input.yaml_text import MAX_BYTES, MAX_DEPTH, MAX_WORD, parse_document, read_document
 
 __all__ = [
     # Errors, and where they are.

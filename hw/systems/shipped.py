@@ -11,12 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from hw.chips.catalogue import is_path
-from hw.input.document import Document, read_document
+from hw.input.document import Document
 from hw.input.errors import Mark, Problem, Problems, SpecError
 from hw.input.files import is_file
 from hw.input.sorts import need_sort
 from hw.input.validation import validate
 from hw.input.wording import unknown
+from hw.input.yaml_text import read_document
 from hw.systems.build import SystemBuilder
 from hw.systems.spec import SystemFile
 from hw.systems.system import System

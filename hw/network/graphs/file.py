@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hw.input.document import Document, read_document
+from hw.input.document import Document
 from hw.input.errors import Mark, Problem, SpecError
 from hw.input.files import is_file
+from hw.input.yaml_text import read_document
 from hw.network.graphs.check import text_of
 from hw.network.graphs.data import graph_from, graph_of
 from hw.network.graphs.edges import read_edges
