@@ -3,8 +3,10 @@
 `load_chip("h100_sxm")` gives one by name or file; a new chip is a file in the words of `hw/catalog/*.yaml`.
 """
 
+from hw.chips.architectures import kernel_times_names, load_kernel_times
+from hw.chips.calibration import MEASURED
 from hw.chips.catalogue import build_chip, chip_document, chip_names, is_path, load_chip, override
-from hw.chips.chip import MEASURED, Chip, Derivation, Link
+from hw.chips.chip import Chip, Derivation, Link
 from hw.chips.collective_times import CollectiveTimes
 from hw.chips.generic import GENERIC, ChipKernels, architecture_on, chip_kernels
 from hw.chips.grouped_times import GroupedTimes
@@ -16,8 +18,6 @@ from hw.chips.kernel_times import (
     KernelTimes,
     MatmulTimes,
     PassTimes,
-    kernel_times_names,
-    load_kernel_times,
 )
 from hw.chips.memory import Memory
 from hw.chips.token_times import TokenTimes

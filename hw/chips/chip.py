@@ -3,24 +3,24 @@
 Model: a chip has a matrix unit and a vector unit (dense peak FLOP/s by dtype), HBM, on-chip memory and what levels there
 are of it, optionally host memory and disk behind the PCIe link (`hw.chips.memory` has the memories), and links to the
 world. A link's bandwidth is one way per port; `count` is the ports of a chip. All figures are data-sheet peaks in SI
-base units; efficiencies live apart, under `calibration`.
+base units; efficiencies live apart, under `calibration` (`hw.chips.calibration`), and so do prices (`hw.chips.prices`).
 Invariant: memory gets slower away from the chip (levels >= hbm, on_chip >= hbm >= host >= disk).
 The same dotted names serve chip files, overrides (`set: {hbm.bandwidth: ...}`) and error messages.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, computed_field, field_validator
+from pydantic import BeforeValidator, Field, computed_field, field_validator
 
-from hw.chips.collective_times import CollectiveTimes
-from hw.chips.kernel_times import Architecture, DTypeName, KernelTimes, NamedKernelTimes, kernel_times
+from hw.chips.calibration import MEASURED, Calibration
+from hw.chips.kernel_times import DTypeName
 from hw.chips.memory import COMMON_MEMORIES, Memory, hierarchy_problems, name_problems
+from hw.chips.prices import Prices, on_demand_alone
 from hw.input.document import Key
 from hw.input.units import Dimension, show
 from hw.input.validation import (
     BytesPerSecond,
-    Efficiency,
     FlopsPerSecond,
     Frozen,
     Hertz,
@@ -104,121 +104,6 @@ class Link(Spec):
         return self.bytes_per_s * self.count
 
 
-MEASURED = ("matrix_unit", "vector_unit", "hbm", "on_chip", "host", "disk")
-"""What every chip may have measured, its links apart."""
-
-
-class Measured(Spec):
-    """Efficiencies (measured over data sheet) and the launch time of a kernel, from measurements of this chip. Links have
-    theirs by their names: `nvlink`, `infinity_fabric`, whatever the chip calls them. Where `kernels` are known, they say
-    how long kernels take, and the efficiencies of units and HBM do not."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, Efficiency] = Field(init=False)
-
-    matrix_unit: Efficiency = 1.0
-    vector_unit: Efficiency = 1.0
-    hbm: Efficiency = 1.0
-    on_chip: Efficiency = 1.0
-    host: Efficiency = 1.0
-    disk: Efficiency = 1.0
-    launch_s: Seconds = Field(alias="launch", default=0.0)
-    kernels_said: NamedKernelTimes | None = Field(
-        alias="kernels",
-        default=None,
-        exclude=True,
-        description="how long kernels take: the name of an architecture (hw/kernels), or its parameters",
-    )
-    kernels_like: Architecture | None = Field(
-        default=None,
-        description="whose kernels those of the chip are like, none of which were measured: an architecture (hw/kernels)",
-    )
-    attention_like: Architecture | None = Field(
-        default=None,
-        description="whose fused attention a library runs here in place of the chip's own: an architecture (hw/kernels)",
-    )
-    long_matmuls: Annotated[dict[Literal["bf16", "fp16", "fp32"], Efficiency], Frozen] = Field(
-        default_factory=dict,
-        description="share of the peak that long matmuls reach beside `kernels_like`, by dtype; else as there",
-    )
-    collectives: Annotated[dict[str, CollectiveTimes], Frozen] = Field(
-        default_factory=dict, description="what collectives over a link take beside its bandwidth, by its name"
-    )
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def kernels(self) -> KernelTimes | None:
-        """How long kernels take, where that is known."""
-        return kernel_times(self.kernels_said)
-
-    @property
-    def links(self) -> Mapping[str, float]:
-        """Efficiencies by the names of links."""
-        return self.__pydantic_extra__ or {}
-
-    def efficiency(self, name: str) -> float:
-        """The efficiency of a unit, a memory or a link; 1 where nothing is known."""
-        found: float = self.links.get(name, getattr(self, name, 1.0) if name in MEASURED else 1.0)
-        return found
-
-    def known(self) -> Mapping[str, float]:
-        """What is known to be other than the data sheet, by resource."""
-        units = {name: self.efficiency(name) for name in MEASURED}
-        return {name: value for name, value in {**units, **self.links}.items() if value != 1.0}
-
-
-class Calibration(Spec):
-    """Profiles beside the data sheet."""
-
-    measured: Measured | None = None
-
-
-TIERS = ("on_demand", "reserved", "spot")
-"""How a chip can be rented."""
-
-
-Tier = Literal["on_demand", "reserved", "spot"]
-
-
-NO_SELLER = "a price of its own"
-"""Of a price that does not say who asks it: that of a scenario, or of a chip file of the user's."""
-
-
-class Prices(Spec):
-    """What one chip costs an hour, by how it is rented; None where that is not known. `sellers`: who asks that price, and of
-    when it is, in few words: prices of unlike sellers and dates say little beside each other."""
-
-    on_demand: UsdPerHour | None = Field(default=None, description="rented when it is needed")
-    reserved: UsdPerHour | None = Field(default=None, description="rented for long, or booked ahead")
-    spot: UsdPerHour | None = Field(default=None, description="rented until someone else wants it")
-    sellers: Annotated[dict[Tier, str], Frozen] = Field(
-        default_factory=dict, description="who asks each price, and of when it is: {on_demand: 'AWS, January 2025'}"
-    )
-
-    @property
-    def known(self) -> dict[str, float]:
-        """USD/h by each tier that has a price."""
-        priced = {tier: self.of(tier) for tier in TIERS}
-        return {tier: usd for tier, usd in priced.items() if usd is not None}
-
-    def told(self, tier: str) -> str | None:
-        """How a chip is rented, who asks the price, and of when it is; None where there is no price."""
-        if self.of(tier) is None:
-            return None
-        seller = next((each for name, each in self.sellers.items() if name == tier), NO_SELLER)
-        return f"{tier.replace('_', ' ')}, {seller}"
-
-    def of(self, tier: str) -> float | None:
-        """USD/h of a tier of `TIERS`, None if unknown."""
-        price: float | None = getattr(self, tier)
-        return price
-
-
-def _on_demand(value: object) -> object:
-    """A plain price is that on demand."""
-    return value if isinstance(value, (dict, Prices)) else {"on_demand": value}
-
-
 class Chip(Spec):
     """One accelerator. Dense peaks, no sparsity; see the module for the model."""
 
@@ -235,7 +120,7 @@ class Chip(Spec):
     host: Memory | None = None
     disk: Memory | None = None
     links: Annotated[dict[str, Link], Frozen] = Field(default_factory=dict)
-    prices: Annotated[Prices, BeforeValidator(_on_demand, json_schema_input_type=UsdPerHour | Prices)] = Field(
+    prices: Annotated[Prices, BeforeValidator(on_demand_alone, json_schema_input_type=UsdPerHour | Prices)] = Field(
         alias="price", default=Prices(), description="of one chip: a price on demand, or one for each way to rent it"
     )
     power_watts: Watts | None = Field(alias="power", default=None)

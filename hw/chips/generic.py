@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from hw.chips.architectures import lineage, load_kernel_times
 from hw.chips.chip import Chip
 from hw.chips.kernel_times import (
     AttentionTimes,
@@ -28,8 +29,6 @@ from hw.chips.kernel_times import (
     KernelTimes,
     MatmulTimes,
     PassTimes,
-    lineage,
-    load_kernel_times,
 )
 
 GENERIC = {"gpu": "ampere", "tpu": "tpu"}

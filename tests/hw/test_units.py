@@ -242,3 +242,11 @@ def test_nothing_is_offered_for_a_unit_that_is_another(name: str) -> None:
     with pytest.raises(ValueError, match="has the unknown unit") as caught:
         parse(f"1 {name}", dimension.get(name, Dimension.TIME))
     assert "did you mean" not in str(caught.value)
+
+
+def test_units_of_money() -> None:
+    assert parse("0.12 USD/kWh", Dimension.ENERGY_PRICE) == pytest.approx(0.12 / 3.6e6)
+    assert parse("16.8 kWh", Dimension.ENERGY) == pytest.approx(60.48e6)
+    assert parse("1 PFLOP/USD", Dimension.YIELD) == 1e15
+    assert show(0.12 / 3.6e6, Dimension.ENERGY_PRICE) == "0.12 USD/kWh"
+    assert show(3.3e17, Dimension.YIELD) == "3.3e+17 FLOP/USD"
