@@ -4,10 +4,11 @@
 """
 
 from hw.systems.build import Built, SystemBuilder
+from hw.systems.laying import fitted, mesh_problems
 from hw.systems.mesh import Mesh, group_problems
 from hw.systems.shipped import folder_of, is_shipped, load_system, system_document, system_file, system_names
 from hw.systems.spec import SystemFile, SystemSpec, chip_reference, counted_chip
-from hw.systems.system import System, fitted, mesh_problems
+from hw.systems.system import System
 
 __all__ = [
     # What a system is.

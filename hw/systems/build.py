@@ -30,9 +30,10 @@ from hw.input.wording import shown, unknown
 from hw.network.text import TextError, parse_topology
 from hw.network.topology import MAX_CHIPS, Topology
 from hw.systems.groups import read_groups
+from hw.systems.laying import fitted, mesh_problems
 from hw.systems.mesh import Mesh
 from hw.systems.spec import SystemSpec, counted_chip
-from hw.systems.system import System, fitted, mesh_problems
+from hw.systems.system import System
 
 NODES = "{nodes}"
 """In `scale_out`: where the number of nodes goes."""

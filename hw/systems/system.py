@@ -1,16 +1,12 @@
 """A system: chips, how they are wired, and the logical mesh (`hw.systems.mesh`) that is laid over the wiring.
 
-Model: mesh axes are laid over the axes of the topology in order, inside out: a mesh axis is one axis of the wiring, or
-several whole ones together; axes that are equally far from everywhere (a switch, a tree, a full mesh) may be cut into
-several, the first of them slowest. Rings and lines cannot be cut. Without a topology, chips are numbered row-major over the
-mesh.
+How a mesh lies over a wiring is in `hw.systems.laying`; without a topology, chips are numbered row-major over the mesh.
 How the chips of a named group are wired among themselves is in `hw.network.subwiring`.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,13 +16,13 @@ from hw.chips.host import Host
 from hw.input.wording import unknown
 from hw.network.axes import Axis
 from hw.network.columns import WireColumns, columns_of
-from hw.network.recognition.recognise import readings
 from hw.network.subwiring import Lying, as_listed, local, lying
 from hw.network.text import parse_topology
 from hw.network.topology import Topology
 from hw.network.wirings.custom import GRAPH
 from hw.network.wirings.registry import WIRINGS
-from hw.systems.mesh import AXIS_NAME, NO_MESH, Mesh
+from hw.systems.laying import fitted, inside_out, laid_out
+from hw.systems.mesh import NO_MESH, Mesh
 
 
 @dataclass(frozen=True)
@@ -108,10 +104,16 @@ class System:
         """What each mesh axis is made of: axes of the wiring or cuts of one, inside out."""
         if self.topology is None:
             return dict.fromkeys(self.mesh.axes, ())
-        found = _laid_out(self.mesh.axes, self.topology)
+        found = laid_out(self.mesh.axes, self.topology)
         if isinstance(found, str):
             raise ValueError(found)
         return found
+
+    def under(self, axes: Mapping[str, int]) -> System:
+        """The same chips under a mesh of such axes, the first of which is the innermost wherever they lie; the named groups
+        stay. (A mesh by itself is row-major within a level that it cuts, so that the first axis is the outermost there.)"""
+        laid = inside_out(axes, self.topology) if self.topology is not None else axes
+        return replace(self, mesh=Mesh(laid, self.mesh.named))
 
     def pieces(self, axes: str) -> tuple[Axis, ...]:
         """What some mesh axes together are made of, inside out. Raises ValueError for one that is not there."""
@@ -196,14 +198,6 @@ class System:
         return {}
 
 
-def fitted(topology: Topology, axes: Mapping[str, int]) -> Topology:
-    """A topology; of a graph, what it is recognised as when such a mesh is laid over it."""
-    if not topology.levels[0].drawn or math.prod(axes.values()) != topology.size:
-        return topology
-    lined_up = (each for each in readings(topology) if not isinstance(_laid_out(axes, each), str))
-    return next(lined_up, topology)
-
-
 def _places(pieces: Iterator[Axis] | Sequence[Axis]) -> list[int]:
     """The positions, from 0, that some pieces span, ascending; positions are chip numbers but in some graphs."""
     places = [0]
@@ -239,67 +233,3 @@ def _of_no_wiring(pieces: Sequence[Axis], topology: Topology) -> bool:
     one_level = len({piece.level for piece in pieces}) == 1
     alike = any(WIRINGS[piece.kind].any_places or WIRINGS[piece.kind].neighbours for piece in pieces)
     return one_level and not alike and _cut(pieces, topology)
-
-
-def _laid_out(axes: Mapping[str, int], topology: Topology) -> Mapping[str, tuple[Axis, ...]] | str:
-    """The pieces of each mesh axis, or what is wrong."""
-    layout: dict[str, tuple[Axis, ...]] = dict.fromkeys(axes, ())
-    mesh = [(axis, size) for axis, size in axes.items() if size > 1]
-    wired = [axis for axis in topology.axes if axis.size > 1]
-    while mesh and wired:
-        names, pieces = [mesh.pop(0)], [wired.pop(0)]
-        while (want := math.prod(size for _, size in names)) != (have := math.prod(piece.size for piece in pieces)):
-            if want < have and mesh:
-                names.append(mesh.pop(0))
-            elif have < want and wired:
-                pieces.append(wired.pop(0))
-            else:
-                return f"the mesh does not line up with {topology}"
-        if len(names) == 1:
-            layout[names[0][0]] = tuple(pieces)
-        elif any(WIRINGS[piece.kind].neighbours for piece in pieces):
-            return _uncuttable(names, pieces, topology)
-        else:
-            layout.update(_cuts(names, pieces))
-    return layout
-
-
-def _uncuttable(names: Sequence[tuple[str, int]], pieces: Sequence[Axis], topology: Topology) -> str:
-    sizes = " x ".join(str(piece.size) for piece in topology.axes)
-    kind = next(piece.kind for piece in pieces if WIRINGS[piece.kind].neighbours)
-    if len(topology.axes) == 1:
-        return f"a {kind} has one axis, so the mesh can have one of size above 1 (a switch can be cut)"
-    return (
-        f"mesh axes {', '.join(axis for axis, _ in names)} do not line up with the axes of {topology} ({sizes}, inside "
-        f"out): a {kind} cannot be cut"
-    )
-
-
-def _cuts(names: Sequence[tuple[str, int]], pieces: Sequence[Axis]) -> Iterator[tuple[str, tuple[Axis, ...]]]:
-    """A fabric cut into several mesh axes: one level row-major, several levels inside out in no wiring of their own."""
-    stride = min(piece.stride for piece in pieces)
-    kind, level = (pieces[0].kind, pieces[0].level) if len(pieces) == 1 else (GRAPH.name, pieces[-1].level)
-    for axis, size in reversed(names) if len(pieces) == 1 else names:
-        yield axis, (Axis(kind, size, stride, level, pieces[0].order),)
-        stride *= size
-
-
-def mesh_problems(axes: Mapping[str, int], topology: Topology | None) -> Iterator[tuple[str, str]]:
-    """What is wrong with a mesh on a topology: the axis to point at ('' for the mesh) and the message."""
-    wrong = False
-    for axis, size in axes.items():
-        if not AXIS_NAME.fullmatch(axis):
-            yield axis, f"mesh axis '{axis}' must be a single capital letter"
-        if size < 1:
-            wrong = True
-            yield axis, f"mesh axis {axis} has size {size}; it must be at least 1"
-    chips = topology.size if topology else 1
-    if wrong:
-        return  # how many places there are is not known
-    if math.prod(axes.values()) != chips:
-        where = str(topology) if topology else "a single chip"
-        yield "", f"the mesh has {' x '.join(map(str, axes.values())) or 1} places, {where} has {chips} chips"
-    elif topology is not None:
-        found = _laid_out(axes, topology)
-        if isinstance(found, str):
-            yield "", found

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hw import Mesh, Problem, Problems, SpecError, System
+from hw import Problem, Problems, SpecError, System
 from hw.input import Document, Key, nearest, unknown
 from hw.systems import Built, folder_of, mesh_problems
 from scenarios.building.idle_keys import Laid, idle_keys
@@ -237,7 +237,7 @@ class _Reader:
         return None if wrong else parallel
 
     def laid(self, parallel: Parallel, system: System) -> System:
-        """The system under the mesh of a parallelism, unless one is written, which must be that."""
+        """The system under the mesh of a parallelism; one that is written must be that, and lies as it is written."""
         section = self.document.data.get("system")
         if isinstance(section, dict) and "mesh" in section:
             self._check_mesh(parallel, system)
@@ -249,7 +249,7 @@ class _Reader:
         found = [message for _, message in mesh_problems(parallel.mesh, system.topology)]
         for message in found:
             self.add("parallel", message)
-        return system if found else replace(system, mesh=Mesh(parallel.mesh, system.mesh.named))
+        return system if found else system.under(parallel.mesh)
 
     def _check_mesh(self, parallel: Parallel, system: System) -> None:
         """Whether a mesh that is written is the one that the parallelism makes, but for axes of one chip."""

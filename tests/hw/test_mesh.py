@@ -78,6 +78,37 @@ def test_groups_on_a_topology_cut_it_into_equal_parts(topology: str | list[str],
     assert system.groups("".join(names)) == (tuple(range(system.size)),)
 
 
+FABRICS: list[tuple[str | list[str], dict[str, int]]] = [
+    ("switch(24)", {"T": 2, "C": 3, "D": 4}),
+    ("full(6)", {"T": 3, "D": 2}),
+    (["switch(8) over nvlink", "fat_tree(3,leaf=2) over ici"], {"T": 2, "C": 4, "D": 3}),
+    (["switch(8) over nvlink", "fat_tree(4,leaf=2) over ici"], {"T": 4, "D": 8}),
+    (["switch(4) over nvlink", "fat_tree(6,leaf=2) over ici"], {"T": 2, "C": 2, "D": 2, "P": 3}),
+]
+
+
+@pytest.mark.parametrize(("topology", "axes"), FABRICS, ids=str)
+def test_the_first_axis_of_parallelism_is_the_innermost_everywhere(
+    topology: str | list[str], axes: dict[str, int]
+) -> None:
+    """Ranks next to each other are of one group of the first axis, as frameworks number them, on one switch as over
+    several levels; each further axis steps over all those before it."""
+    system = laid(topology, axes)
+    under = system.under(axes)
+    step = 1
+    for axis, size in axes.items():
+        assert under.groups(axis)[0] == tuple(range(0, step * size, step))
+        step *= size
+    assert set(under.mesh.axes) == set(axes)
+
+
+@pytest.mark.parametrize("topology", ["torus(2,3,4)", "ring(24)"])
+def test_whole_axes_of_a_wiring_stay_where_they_are(topology: str) -> None:
+    axes = {"X": 2, "Y": 3, "Z": 4} if topology.startswith("torus") else {"X": 24}
+    system = laid(topology, axes)
+    assert system.under(axes).layout == system.layout
+
+
 def test_a_cut_that_is_put_together_again_is_the_whole() -> None:
     system = laid("switch(24)", {"X": 2, "Y": 3, "Z": 4})
     assert system.topology is not None

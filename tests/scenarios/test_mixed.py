@@ -239,3 +239,17 @@ def test_a_mesh_that_does_not_fit_is_told_where_dims_are_cut_unequally(
     )
     with pytest.raises(SpecError, match=words):
         load_scenario(path)
+
+
+def test_tensor_parallel_chips_next_to_each_other_are_of_one_kind(tmp_path: Path) -> None:
+    """Of four H100 and four A100 on one switch, `tp: 4` takes the four of one kind each time, so that only what crosses
+    replicas waits for the slower ones."""
+    path = tmp_path / "unlike.yaml"
+    path.write_text(
+        "name: unlike\n"
+        "system: {chips: [4 x h100_sxm, 4 x a100_40gb_sxm], topology: switch(8) over nvlink}\n"
+        "workload: {model: gpt2, mode: train, batch: 8, seq: 512, precision: bf16, parallel: {tp: 4, dp: 2}}\n"
+    )
+    system = run(path).result.plan.system
+    assert system.groups("T") == ((0, 1, 2, 3), (4, 5, 6, 7))
+    assert [len({system.chip_at(chip).name for chip in group}) for group in system.groups("T")] == [1, 1]

@@ -27,7 +27,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from hw import Mark, Mesh, Problem, SpecError, System
+from hw import Mark, Problem, SpecError, System
 from hw.input import Dimension, show
 from hw.systems import mesh_problems
 from simulator.measured import kernel_times_of
@@ -202,7 +202,7 @@ class Estimator:
             found = [message for _, message in mesh_problems(parallel.mesh, self._system.topology)]
             if found:
                 raise SpecError([Problem(Mark("parallel"), message) for message in found])
-            system = replace(self._system, mesh=Mesh(parallel.mesh))
+            system = self._system.under(parallel.mesh)
             prices = self._first.under(system) if self._first else Prices(system, self._options)
             self._first = self._first or prices
             self._meshes[key] = prices, Bound()

@@ -2,7 +2,8 @@
 
 Model: a kernel takes its fixed seconds, then its stages as a pipeline of its tiles (`simulator.lowering.task_shapes`);
 serially, one stage after the other. A collective is priced for one of its groups, and for what all groups
-together ask of the wire that they keep busiest, from the same transfer (`simulator.collectives`).
+together ask of the wire that they keep busiest, from the same transfer (`simulator.collectives`); what goes to a host or
+comes from there, where chips share it, likewise (`simulator.models.estimates.hosts`).
 Assumes: chips of one kind; groups over one axis lie alike, since a mesh cuts the axes of a wiring evenly.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from simulator.lowering.network import Network, part_of
 from simulator.lowering.plan import FROM_DATA_SHEET, Plan, Variants, queue_name
 from simulator.lowering.resources import DISPATCH, SystemResources
 from simulator.measured import Asked, costs_of, held_by
+from simulator.models.estimates.hosts import Hosts
 from simulator.ops.kernel import Communication, Kernel
 from simulator.options import RunOptions
 
@@ -128,6 +130,12 @@ class Prices:
             serial += shared
             fixed += carried.latency
             needs = self._with_units(needs, carried.alone)
+        elif variant.far_bytes and self.system.host is not None:
+            hosted = self._hosts.carried(variant.far_bytes)
+            shared = hosted.together
+            times.append(hosted.alone)
+            serial += shared
+            needs = {**needs, **hosted.wires}
         least = fixed + max(alone_time(times, variant.steps), shared)
         issue = self._issue_s(kernel) / self._host_pace if self._issue_s is not None else 0.0
         needs = {**needs, DISPATCH: issue} if issue else needs
@@ -135,6 +143,14 @@ class Prices:
         awaited = kernel.awaited and issue > 0.0
         flops = kernel.matrix_flops
         return Price(queue_name(kernel), least, serial, needs, wires, flops, issue, pieces, awaited, cores)
+
+    @cached_property
+    def _hosts(self) -> Hosts:
+        """The hosts of a stage in the middle of a pipeline."""
+        system = self.system
+        stages = system.mesh.extent(_STAGES) if _STAGES in system.mesh.axes else 1
+        chips = system.at(_STAGES, stages // 2) if stages > 1 else range(system.size)
+        return Hosts(self.network, chips)
 
     def _carried(self, asked: Communication, pieces: int) -> _Carried:
         """What a collective in so many pieces asks of the wires: of all kernels that ask the same it is worked out once."""
