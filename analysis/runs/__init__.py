@@ -15,7 +15,7 @@ from analysis.runs.critical_path import (
     path_work_ps,
     schedule_path,
 )
-from analysis.runs.elasticity import FACTORS, Lever, elasticity, levers
+from analysis.runs.elasticity import FACTORS, Lever, elasticity, levers, used_of
 from analysis.runs.grounds import GROUNDS, grounds, grounds_line
 from analysis.runs.hidden import Hidden, hidden_communication
 from analysis.runs.margin import NINE_OF_TEN, Margin, margin
@@ -69,6 +69,7 @@ __all__ = [
     "assumptions",
     "elasticity",
     "levers",
+    "used_of",
     # What its times rest on, and how sure they are.
     "GROUNDS",
     "NINE_OF_TEN",

@@ -51,7 +51,7 @@ def levers(plan: Plan) -> list[Lever]:
     """Every resource of the plan's system, used or not: units, memories, each kind of link, launches and latencies; and
     the hosts that issue kernels, where they take time for it."""
     wires = _wires(plan.system)
-    used = _used(plan, wires)
+    used = used_of(plan)
     names = [name for chip in plan.system.kinds for name in _resources(chip)] + [wire.link for wire in wires]
     names += [DISPATCH] if DISPATCH in used else []
     found = [Lever(name, name in used, _rate(name)) for name in dict.fromkeys(names)]
@@ -75,17 +75,20 @@ def _wires(system: System) -> list[Wire]:
     return [*(system.topology.wires if system.topology else ()), *HostPorts(system, 0).wires]
 
 
-def _used(plan: Plan, wires: Sequence[Wire]) -> set[str]:
-    """The levers that the plan's tasks ask something of."""
-    program = plan.program
-    link = {wire.name: wire.link for wire in wires}
-    found: set[str] = set()
+def used_of(plan: Plan) -> Mapping[str, set[str]]:
+    """The levers that the plan's tasks ask something of, and the kinds of chips that they are of, by their names: wires are
+    of all."""
+    program, system = plan.program, plan.system
+    link = {wire.name: wire.link for wire in _wires(system)}
+    every = {chip.name for chip in system.kinds}
+    found: dict[str, set[str]] = {}
     for resource, work in zip(program.resources, program.work_ps(), strict=True):
         if work:
             name = link.get(resource.name) or resource.name.partition(".")[2]
-            found.add("pcie" if name.startswith("pcie.") else name)
+            whose = every if resource.chip < 0 else {system.chip_at(resource.chip).name}
+            found.setdefault("pcie" if name.startswith("pcie.") else name, set()).update(whose)
     if any(sort.traffic.groups for sort in plan.kernels.sorts):
-        found.add("latency")
+        found["latency"] = every
     return found
 
 

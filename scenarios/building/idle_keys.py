@@ -245,13 +245,18 @@ def idle_options(options: RunOptions, system: System, graph: OpGraph) -> Iterato
 
 def idle_keys(it: Laid) -> Iterator[str]:
     """Lines about the keys that are said and change nothing."""
+    return (f"workload.{key} {told}" for key, told in keys_that_change_nothing(it))
+
+
+def keys_that_change_nothing(it: Laid) -> Iterator[tuple[str, str]]:
+    """Keys of the workload that are said and change nothing, and what is to be told of each behind its name."""
     for said, table, name in ((it.parallel, PARALLEL, "parallel."), (it.how, TRAINING if it.trains else {}, "")):
         defaults = _defaults(said)
         for key, reasons in table.items():
             value = getattr(said, key)
             why = next((reason for reason, idle in reasons if idle(it)), None)
             if why is not None and value != defaults[key]:
-                yield f"workload.{name}{key} ({_told(value)}) changes nothing: {why}"
+                yield f"{name}{key}", f"({_told(value)}) changes nothing: {why}"
 
 
 def _defaults(record: Any) -> dict[str, Any]:

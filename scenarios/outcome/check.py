@@ -56,7 +56,7 @@ def check_all(
 
 def _check_one(file: str, scenario: str | None) -> tuple[int, list[str], int]:
     try:
-        failed, count = _claims_of_trace(file, scenario) if is_trace(file) else _claims(file)
+        failed, count, notes = (*_claims_of_trace(file, scenario), ()) if is_trace(file) else _claims(file)
     except SpecError as error:
         return 2, [f"FAIL {file}", *_indented(first_problems(error.problems))], 0
     except RunError as error:
@@ -65,20 +65,22 @@ def _check_one(file: str, scenario: str | None) -> tuple[int, list[str], int]:
         said, theirs = whose(error)
         return (2 if theirs else 3), [f"FAIL {file}", f"  {said}"], 0
     if failed:
-        return 1, [f"FAIL {file}", *_indented(first_problems(failed, "claims failed"))], count
-    return 0, [f"ok   {file} ({count} claims)"], count
+        return 1, [f"FAIL {file}", *_indented([*first_problems(failed, "claims failed"), *notes])], count
+    return 0, [f"ok   {file} ({count} claims)", *_indented(notes)], count
 
 
-def _claims(file: str) -> tuple[Sequence[object], int]:
-    """The claims of a file that fail, and how many it makes."""
+def _claims(file: str) -> tuple[Sequence[object], int, Sequence[str]]:
+    """The claims of a file that fail, how many it makes, and what a reader should know of how it was read."""
     if not in_library(file) and is_description(Path(file)):
         compared = published_counts(load_model(file))
-        return [told for agrees, told in compared if not agrees], len(compared)
+        return [told for agrees, told in compared if not agrees], len(compared), ()
     outcome = run(file)
     check_edits(outcome.scenario)
     if "sweep" not in vars(outcome):  # claims of rows have run them
         need_a_row(outcome.scenario)
-    return outcome.failed, len(outcome.verdicts)
+    # a scenario that only asks about others is not run itself
+    notes = outcome.notes if "words" in vars(outcome) else outcome.scenario.notes
+    return outcome.failed, len(outcome.verdicts), [f"note: {note}" for note in notes]
 
 
 def _claims_of_trace(file: str, scenario: str | None) -> tuple[Sequence[object], int]:

@@ -38,6 +38,7 @@ from scenarios.claims.claims import Verdict, verdict
 from scenarios.claims.find_values import Value as FoundValue
 from scenarios.claims.scope import WordValues
 from scenarios.outcome.answers import FromTheStudy, StudyRows
+from scenarios.outcome.idle_efficiencies import idle_efficiencies
 from scenarios.outcome.model_story import model_lines, model_record
 from scenarios.outcome.run_words import RunWords
 from scenarios.outcome.sharding_notes import ShardingStory, sharding_story
@@ -91,8 +92,9 @@ class Outcome:
 
     @cached_property
     def notes(self) -> list[str]:
-        """What is to be known beside the words: of the file as it was read, and of unlike chips' shares."""
-        return [*self.scenario.notes, *split_notes(self.words.plan)]
+        """What is to be known beside the words: of the file as it was read, of unlike chips' shares, of idle efficiencies."""
+        plan = self.words.plan
+        return [*self.scenario.notes, *split_notes(plan), *idle_efficiencies(self.scenario, plan)]
 
     @cached_property
     def sharding(self) -> ShardingStory:

@@ -38,5 +38,6 @@ def estimate_record(scenario: Scenario, found: Estimate) -> dict[str, Any]:
         "peak_memory": found.peak_memory,
         "least_memory": found.least_memory,
         "fits": found.peak_memory <= scenario.system.chip.hbm.capacity_bytes,
+        **({"notes": list(scenario.notes)} if scenario.notes else {}),
         "stages": [{"peak_memory": stage.peak, "by_owner": dict(stage.at_peak)} for stage in found.memory],
     }

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from hw import SpecError
+from scenarios.building.idle_keys import Laid, keys_that_change_nothing
 from scenarios.console.processes import Processes
 from scenarios.validation.errors import Errors, errors_of
 from scenarios.validation.left_out import LeftOutError
-from scenarios.validation.recipes import told
+from scenarios.validation.recipes import Told, told
 from scenarios.validation.training_rows import TrainingRow
 from simulator import Estimator
 from simulator.models import Transformer, description_problems
@@ -42,18 +44,32 @@ _ALIKE = (
 )
 """What rows that share an estimator have in common."""
 
+_ASKS = {
+    "schedule": "parallel.schedule",
+    "context": "parallel.context",
+    "expert_nodes": "parallel.expert_nodes",
+    "collective_matmul": "parallel.collective_matmul",
+    "capacity": "parallel.imbalance",
+    "dropless": "dropless",
+}
+"""Columns in which a row asks for something that its layout or its model may leave nothing to do, and the key of each."""
+
+_TRUTHS = {"false": False, "true": True}
+
 _FEW = 3
 """Rows that have an order to speak of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A row and what is predicted for it; None where it is `left_out`, and why. `flops`: of a chip's matmuls, estimated."""
+    """A row and what is predicted for it; None where it is `left_out`, and why. `flops`: of a chip's matmuls, estimated.
+    `idle`: what it asks for that changes nothing, and why."""
 
     row: TrainingRow
     predicted_s: float | None
     left_out: str = ""
     flops: float = 0.0
+    idle: tuple[str, ...] = ()
 
     @property
     def error(self) -> float:
@@ -70,12 +86,13 @@ Judge = Callable[[Mapping[str, float]], list[Trained]]
 @dataclass(frozen=True, slots=True)
 class Source:
     """Errors of the rows of a source. `rank`: None where there is no order to tell; `reasons`: why rows are left out;
-    `members`: the rows themselves."""
+    `idle`: what rows ask for that changes nothing, and in how many; `members`: the rows themselves."""
 
     errors: Errors
     rank: float | None
     constant: float
     reasons: tuple[str, ...]
+    idle: Mapping[str, int]
     members: tuple[Trained, ...] = ()
 
 
@@ -129,11 +146,31 @@ def _one(row: TrainingRow, estimators: dict[Transformer, Estimator], efficiency:
             options = replace(step.options, efficiency={**step.options.efficiency, **efficiency})
             estimators[step.model] = Estimator(step.model, step.system, options)
         found = estimators[step.model].estimate(step.parallel, step.training)
-        return Trained(row, found.expected, flops=found.matrix_flops)
+        return Trained(row, found.expected, flops=found.matrix_flops, idle=tuple(_idle(row, step)))
     except LeftOutError as reason:
         return Trained(row, None, str(reason))
     except SpecError as error:
         return Trained(row, None, error.problems[0].message)
+
+
+def _idle(row: TrainingRow, step: Told) -> Iterator[str]:
+    """What a row itself asks for that changes nothing, in the words of a scenario's keys, or that nobody reads."""
+    idle = dict(keys_that_change_nothing(Laid(step.model, "train", step.parallel, step.training)))
+    for column, key in _ASKS.items():
+        part, _, name = key.rpartition(".")
+        said, is_so = row.text(column), getattr(step.parallel if part else step.training, name)
+        if said and key in idle:
+            yield f"{column} {idle[key]}"
+        elif said and is_so != _meant(said):
+            yield f"{column} ({said}) changes nothing: no such rows have it"
+
+
+def _meant(cell: str) -> bool | float | str:
+    """The value of a cell."""
+    try:
+        return float(cell)
+    except ValueError:
+        return _TRUTHS.get(cell, cell)
 
 
 def by_source(found: Iterable[Trained]) -> list[Source]:
@@ -153,7 +190,8 @@ def _source(name: str, members: Sequence[Trained]) -> Source:
     known = [each for each in members if each.predicted_s is not None]
     errors = errors_of(name, [each.error for each in known], len(members) - len(known))
     reasons = tuple(dict.fromkeys(each.left_out for each in members if each.left_out))
-    return Source(errors, _rank(known), _constant(known), reasons, tuple(members))
+    idle = Counter(line for each in members for line in each.idle)
+    return Source(errors, _rank(known), _constant(known), reasons, idle, tuple(members))
 
 
 def _rank(known: Sequence[Trained]) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hw import Dimension
 from hw.input import show
@@ -26,6 +27,8 @@ def show_estimate(console: Console, scenario: Scenario, found: Estimate) -> None
     told = f"{show(found.peak_memory, Dimension.DATA)} of {show(capacity, Dimension.DATA)} HBM"
     console.print(f"peak memory  {told} ({100 * found.peak_memory / capacity:.1f} %), {fits}\n")
     console.print(_table(found))
+    for note in scenario.notes:
+        console.print(Text.assemble(("\nnote         ", "dim"), (note, "yellow")))
 
 
 _COLUMNS: Mapping[str, tuple[Owner, ...]] = {

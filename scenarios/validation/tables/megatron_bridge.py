@@ -66,7 +66,7 @@ def bridge_cells(row: Cells) -> dict[str, str]:
         "dtype": dtype,
         "scaling": scaling,
         "sharding": "FSDP" if sharded else "none",
-        "collective_matmul": str(PIECES if ep == 1 and dtype != "fp4" else 1),
+        "collective_matmul": str(PIECES if tp > 1 and ep == 1 and dtype != "fp4" else 1),
         "gradients": "bf16",
         "n_chips": str(chips),
         "chip": gpu,

@@ -66,7 +66,7 @@ def simumax_cells(row: Cells) -> dict[str, str]:
         "global_batch": str(int(row["mbc"]) * micro * dp),
         "micro_batch": str(micro),
         "interleave": str(sizes["vp"]),
-        "context": "all_to_all",
+        "context": "all_to_all" if sizes["cp"] > 1 else "",
         "dtype": "bf16",
         "overlap": "none",
         "dispatch": "fused",

@@ -20,7 +20,13 @@ _SIZES = ("n_chips", "tp", "pp", "dp", "micro_batch", "global_batch", "seq", "re
 def sources_as_json(found: Sequence[Trained]) -> dict[str, Any]:
     """Sources and rows; times in seconds, errors relative."""
     sources = [
-        {**asdict(each.errors), "rank": each.rank, "constant": each.constant, "reasons": list(each.reasons)}
+        {
+            **asdict(each.errors),
+            "rank": each.rank,
+            "constant": each.constant,
+            "reasons": list(each.reasons),
+            "idle": dict(each.idle),
+        }
         for each in by_source(found)
     ]
     rows = [
@@ -31,6 +37,7 @@ def sources_as_json(found: Sequence[Trained]) -> dict[str, Any]:
             "measured": each.row.measured_s,
             "predicted": each.predicted_s,
             "left_out": each.left_out,
+            "idle": list(each.idle),
         }
         for each in found
     ]
@@ -64,6 +71,8 @@ def show_sources(found: Sequence[Trained], with_rows: bool) -> None:
     for source in sources:
         for reason in source.reasons:
             tell(f"{source.errors.name}: left out: {reason}")
+        for line, count in source.idle.items():
+            tell(f"{source.errors.name}: {line} ({count} rows)" if count > 1 else f"{source.errors.name}: {line}")
     tell("predicted by estimates of steps; constant: the mean error of one efficiency fitted to all rows of a source")
     if with_rows:
         known = sorted((each for each in found if each.predicted_s is not None), key=lambda each: -abs(each.error))
