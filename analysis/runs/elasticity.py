@@ -12,7 +12,7 @@ matter. Infinitely fast is 1e12 times for rates (a second becomes a picosecond),
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hw import Chip, System, Wire

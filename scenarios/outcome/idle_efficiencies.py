@@ -1,8 +1,8 @@
 """What is told of efficiencies that are said and change nothing: of a resource that the run asks nothing of.
 
-Model: what tasks ask of resources is known once they are lowered, and is all that an efficiency has to act on; but where a run
-chooses its collectives by cost, or loads data beside, what is not used may be so for its efficiency, or be used by others:
-then nothing is said.
+Model: what tasks ask of resources is known once they are lowered, and is all that an efficiency has to act on. Where a run
+chooses its collectives by cost, or data are loaded beside it, what is not used may be so for its efficiency, or be used by
+others: nothing is said then.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Outcome:
 
     @cached_property
     def notes(self) -> list[str]:
-        """What is to be known beside the words: of the file as it was read, of unlike chips' shares, of idle efficiencies."""
+        """What is to be known beside the words: of the file as it was read, of unlike chips, of idle efficiencies."""
         plan = self.words.plan
         return [*self.scenario.notes, *split_notes(plan), *idle_efficiencies(self.scenario, plan)]
 

@@ -33,8 +33,9 @@ def show_search(console: Console, found: Searched) -> None:
     """The winner and its proof, then a table of what was run."""
     best = found.best
     if best is None:
-        which = "nothing that was drawn fits" if found.drawn is not None and found.left else "nothing fits"
-        console.print(Text(f"{which}: {_counts(found)}", style="red"))
+        console.print(Text(f"{found.nothing}: {_counts(found)}", style="red"))
+        for number, near in enumerate(found.near[:_REASONS]):
+            console.print(Text(f"{'' if number else 'nearest':<13}{near.told}"))
         for line in _reasons(found):
             console.print(Text(line, style="dim"))
         return
@@ -70,6 +71,7 @@ def search_record(found: Searched) -> dict[str, Any]:
         "do_not_fit": found.too_large,
         "simulated": len(found.ran),
         "left": found.left,
+        "nearest": [{**each.values, "wrong": each.wrong} for each in found.near],
         "why": _why_record(found),
         "ran": [_record(each) for each in found.ran],
     }

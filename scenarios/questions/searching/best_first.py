@@ -17,7 +17,7 @@ from itertools import islice, takewhile
 
 from scenarios.building.build import Scenario
 from scenarios.questions.searching.goals import bounds_of, made_of, reaches
-from scenarios.questions.searching.layouts import Asked, Candidate, Refused, candidate_of, paths_of, room_of
+from scenarios.questions.searching.layouts import Asked, Candidate, Lightest, Refused, candidate_of, paths_of, room_of
 from scenarios.questions.searching.running import Runs
 from scenarios.questions.searching.searched import Searched
 
@@ -35,10 +35,11 @@ def _asked(candidate: Candidate) -> Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """A layout without a time; `error`: why it cannot be run, "" for one that does not fit."""
+    """A layout without a time; `error`: why it cannot be run, "" for one that does not fit, whose peak is `held`."""
 
     candidate: Candidate
     error: str = ""
+    held: float = 0.0
 
 
 @dataclass
@@ -59,6 +60,7 @@ class BestFirst:
     asked_for: set[str] = field(default_factory=set)
     too_large: int = 0
     tried: int = 0
+    lightest: Lightest = field(default_factory=Lightest)
 
     def through(self, candidates: Sequence[Candidate], most: int | None) -> Searched:
         """Bound and run candidates, the best bound first, but for those that cannot be better than what was run."""
@@ -77,7 +79,9 @@ class BestFirst:
         self._put_back(waiting)
         for each in self.failed:
             if each.error:
-                self.refused.add(each.error)
+                self.refused.add(each.error, each.candidate.values)
+            else:
+                self.lightest.add(each.held, each.candidate.values)
         # the bound of what cannot be run says nothing against it: then there is no proof
         unrun = [each.candidate for each in self.failed if each.error]
         return Searched(
@@ -87,6 +91,7 @@ class BestFirst:
             len(waiting),
             sum(self._may_win(each) for each in (*waiting, *unrun)),
             min((each.bound_s for each in waiting), default=None),
+            near=self.lightest.near(self.scenario),
         )
 
     def _next(self, waiting: list[Candidate]) -> list[Candidate]:
@@ -109,6 +114,9 @@ class BestFirst:
         room = room_of(self.scenario)
         fitting = [each for each in candidates if each.least_memory <= room]
         self.too_large += len(candidates) - len(fitting)
+        for each in candidates:
+            if each.least_memory > room:
+                self.lightest.add(each.least_memory, each.values)
         return sorted(fitting, key=lambda each: (bounds_of(each, self.goals), each.told))
 
     def _bounded(self, rough: Sequence[Candidate]) -> list[Candidate]:
@@ -116,11 +124,12 @@ class BestFirst:
         found = []
         for each, bounded in zip(rough, self.runs.bounds([_asked(each) for each in rough]), strict=True):
             if isinstance(bounded, str):
-                self.refused.add(bounded)
+                self.refused.add(bounded, each.values)
                 continue
             candidate = candidate_of(self.scenario, each.values, bounded)
             if candidate is None:
                 self.too_large += 1
+                self.lightest.add(bounded.least_memory, each.values)
             else:
                 found.append(candidate)
         return found
@@ -146,7 +155,7 @@ class BestFirst:
             if isinstance(words, str):
                 self._enter(_Failed(wave[at], words))
             elif words["peak_memory"] > room:
-                self._enter(_Failed(wave[at]))
+                self._enter(_Failed(wave[at], held=float(words["peak_memory"])))
             else:
                 self._enter(replace(wave[at], words=words))
         return gone

@@ -29,11 +29,13 @@ from scenarios.questions.searching.floors import Floors
 from scenarios.questions.searching.layouts import (
     Asked,
     Candidate,
+    Lightest,
     Refused,
     Values,
     asked_of,
     candidate_of,
     layout_of,
+    own_values,
     paths_of,
     room_of,
 )
@@ -60,7 +62,7 @@ def drawn(
     its own choice. Raises SpecError where there is nothing to search, and RunError where optuna is not there."""
     check_drawn(count)
     space = space_of(scenario, values)
-    tried = _Drawing(scenario, runs or RunsHere(scenario))
+    tried = _Drawing(scenario, runs or RunsHere(scenario), refused=Refused(own_values(scenario, space)))
     study = _study(seed)
     for _ in range(count):
         trial = study.ask()
@@ -114,9 +116,10 @@ class _Drawing:
     refused: Refused = field(default_factory=Refused)
     seconds_of: dict[Asked, float | None] = field(default_factory=dict)
     waiting: list[Candidate] = field(default_factory=list)
-    unbuilt: dict[tuple[str, ...], str] = field(default_factory=dict)
+    unbuilt: dict[tuple[str, ...], tuple[Values, str]] = field(default_factory=dict)
     too_large: int = 0
     tried: int = 0
+    lightest: Lightest = field(default_factory=Lightest)
 
     @property
     def best_s(self) -> float:
@@ -128,7 +131,7 @@ class _Drawing:
         try:
             asked = layout_of(self.scenario, values)
         except SpecError as error:
-            self.unbuilt[tuple(map(str, values.values()))] = first_line(error)
+            self.unbuilt[tuple(map(str, values.values()))] = values, first_line(error)
             return None
         if asked not in self.seconds_of:
             self.seconds_of[asked] = self._drawn(asked, values)
@@ -147,20 +150,25 @@ class _Drawing:
     def _bounded(self, values: Values, bounded: Bounded | str) -> Candidate | None:
         """A layout with its bounds; None of what cannot be built or does not fit, which is counted."""
         if isinstance(bounded, str):
-            self.refused.add(bounded)
+            self.refused.add(bounded, values)
             return None
         candidate = candidate_of(self.scenario, values, bounded)
-        self.too_large += candidate is None
+        if candidate is None:
+            self._does_not_fit(bounded.least_memory, values)
         return candidate
+
+    def _does_not_fit(self, nbytes: float, values: Values) -> None:
+        self.too_large += 1
+        self.lightest.add(nbytes, values)
 
     def _run(self, candidate: Candidate) -> float | None:
         self.tried += 1
         [(_, words)] = self.runs.of([paths_of(self.scenario, candidate.values)])
         if isinstance(words, str):
-            self.refused.add(words)
+            self.refused.add(words, candidate.values)
             return None
         if words["peak_memory"] > room_of(self.scenario):
-            self.too_large += 1
+            self._does_not_fit(float(words["peak_memory"]), candidate.values)
             return None
         self.ran.append(Candidate(candidate.values, candidate.least_memory, candidate.bound_s, words))
         return self.ran[-1].time_s
@@ -169,15 +177,17 @@ class _Drawing:
         """What it came to; what was not drawn is counted, by its floor at the least, as far as each has one."""
         floors = Floors(self.scenario)
         if size_of(space) > LISTED:
-            for reason in self.unbuilt.values():
-                self.refused.add(reason)
+            for values, reason in self.unbuilt.values():
+                self.refused.add(reason, values)
             left = size_of(space) - len(self.seconds_of) - len(self.unbuilt) + len(self.waiting)
             return self._searched(count, [floors.of_any_s], left, Refused())
         twins, room = Refused(), room_of(self.scenario)
         every = asked_of(self.scenario, space, self.refused, twins)
         floored = [(floors.of(asked), asked) for asked in every if asked not in self.seconds_of]
         fitting = [(floor.bound_s, asked) for floor, asked in floored if floor.least_memory <= room]
-        self.too_large += len(floored) - len(fitting)
+        for floor, asked in floored:
+            if floor.least_memory > room:
+                self._does_not_fit(floor.least_memory, every[asked])
         fitting.sort(key=itemgetter(0))
         close = [asked for floor_s, asked in fitting if floor_s < self.best_s][:BOUNDED]
         for asked, bounded in zip(close, self.runs.bounds(close), strict=True):
@@ -210,4 +220,5 @@ class _Drawing:
             self.refused.told(),
             twins.told(),
             count,
+            (*self.lightest.near(self.scenario), *self.refused.near()),
         )

@@ -7,11 +7,13 @@ that none beats (`earliest`).
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from operator import itemgetter
 from typing import Any
 
 from analysis import RUN_WORDS
@@ -76,10 +78,31 @@ class Candidate:
     @property
     def told(self) -> str:
         """Its values, in one line."""
-        return ", ".join(f"{key}: {as_written(value)}" for key, value in self.values.items())
+        return values_told(self.values)
 
     def __repr__(self) -> str:
         return f"Candidate({self.told})"
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A layout that came near, and what is wrong with it."""
+
+    values: Values
+    wrong: str
+
+    @property
+    def told(self) -> str:
+        """Its values and what is wrong with them, in one line."""
+        return f"{values_told(self.values)}: {self.wrong}"
+
+    def __repr__(self) -> str:
+        return f"Near({self.told})"
+
+
+def values_told(values: Values) -> str:
+    """Values of a layout, in one line."""
+    return ", ".join(f"{key}: {as_written(value)}" for key, value in values.items())
 
 
 def as_written(value: Any) -> str:
@@ -107,7 +130,7 @@ def asked_of(
         try:
             asked = layout_of(scenario, values)
         except SpecError as error:
-            refused.add(first_line(error))
+            refused.add(first_line(error), values)
             continue
         if asked not in tried:
             tried[asked] = values
@@ -185,18 +208,59 @@ def paths_of(scenario: Scenario, values: Values) -> dict[str, Any]:
     return paths
 
 
-class Refused:
-    """Why layouts were refused: reasons that differ in figures only are one, told with those of the first."""
+def own_values(scenario: Scenario, keys: Iterable[str]) -> Values:
+    """What a scenario itself says of some keys of a layout."""
+    run = scenario.model
+    assert run is not None
+    again = run.how.recompute
+    own = {"recompute": {"blocks": again} if isinstance(again, int) else again, "order": " ".join(run.parallel.order)}
+    return {key: own[key] if key in own else getattr(run.parallel, key) for key in keys}
 
-    def __init__(self) -> None:
+
+@dataclass(slots=True)
+class Lightest:
+    """Of the layouts that do not fit the one that needs least, at the least."""
+
+    nbytes: float = math.inf
+    values: Values | None = None
+
+    def add(self, nbytes: float, values: Values) -> None:
+        """Another one does not fit."""
+        if nbytes < self.nbytes:
+            self.nbytes, self.values = nbytes, values
+
+    def near(self, scenario: Scenario) -> tuple[Near, ...]:
+        """It, and what it needs; nothing where all fit."""
+        if self.values is None:
+            return ()
+        needs, has = (show(each, Dimension.DATA) for each in (self.nbytes, room_of(scenario)))
+        return (Near(self.values, f"needs {needs} of the {has} of a chip at the least"),)
+
+
+class Refused:
+    """Why layouts were refused: reasons that differ in figures only are one, told with those of the first. `own`: the
+    scenario's own layout, to which those are near that have few other values."""
+
+    def __init__(self, own: Values | None = None) -> None:
+        self._own = own or {}
         self._first: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
+        self._near: dict[str, tuple[int, Values, str]] = {}
 
-    def add(self, reason: str) -> None:
-        """Another one is refused."""
+    def add(self, reason: str, values: Values | None = None) -> None:
+        """Another one is refused: that of some values."""
         sort = re.sub(r"\d[\d,.]*", "#", reason)
         self._first.setdefault(sort, reason)
         self._counts[sort] += 1
+        if values is not None:
+            far = sum(self._own.get(key) != value for key, value in values.items())
+            self._near[sort] = min(
+                self._near.get(sort, (far, values, reason)), (far, values, reason), key=itemgetter(0)
+            )
+
+    def near(self) -> list[Near]:
+        """For each reason the layout that is nearest to the scenario's own, the nearest of all first."""
+        return [Near(values, cut(reason, 120)) for _, values, reason in sorted(self._near.values(), key=itemgetter(0))]
 
     def told(self) -> dict[str, int]:
         """The reasons, the most common first, and how many were refused for each."""

@@ -15,7 +15,7 @@ from scenarios.building.build import Scenario
 from scenarios.questions.searching.best_first import TOGETHER, BestFirst
 from scenarios.questions.searching.floors import Floors
 from scenarios.questions.searching.goals import check_goals
-from scenarios.questions.searching.layouts import Asked, Candidate, Refused, Values, asked_of
+from scenarios.questions.searching.layouts import Asked, Candidate, Refused, Values, asked_of, own_values
 from scenarios.questions.searching.running import Runs, RunsHere
 from scenarios.questions.searching.searched import Searched
 from scenarios.questions.searching.spaces import space_of
@@ -32,15 +32,16 @@ def search(
     runs after which it is given up without a proof; `goals`: what is to be best, two for a front of those that cannot be
     better in one without being worse in the other. Raises SpecError where there is nothing to search."""
     check_goals(goals, most)
-    refused, twins, runs = Refused(), Refused(), runs or RunsHere(scenario)
-    asked = asked_of(scenario, space_of(scenario, values), refused, twins)
+    space, runs = space_of(scenario, values), runs or RunsHere(scenario)
+    refused, twins = Refused(own_values(scenario, space)), Refused()
+    asked = asked_of(scenario, space, refused, twins)
     candidates = (
         _floored(scenario, asked)
         if len(asked) > TOGETHER
         else [Candidate(chosen, 0.0, 0.0, asked=each) for each, chosen in asked.items()]
     )
     found = BestFirst(scenario, tuple(goals), runs, refused).through(candidates, most)
-    return replace(found, errors=refused.told(), twins=twins.told())
+    return replace(found, errors=refused.told(), twins=twins.told(), near=(*found.near, *refused.near()))
 
 
 def _floored(scenario: Scenario, asked: Mapping[Asked, Values]) -> list[Candidate]:

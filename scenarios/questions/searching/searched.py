@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hw import Dimension
 from hw.input import notebook_html, show
 from scenarios.questions.searching.goals import made_of, reaches
-from scenarios.questions.searching.layouts import Candidate, as_written
+from scenarios.questions.searching.layouts import Candidate, Near, as_written
 from scenarios.questions.searching.running import SPENT_WORD
 from simulator import PS_PER_S
 
@@ -35,7 +35,8 @@ class Searched:
     """What a search came to. `ran` are runs that fit, the best first; of those `left`, which were not run, and of those that
     could not be run, `open` might be better: then there is no proof. `bound_s`: the least time of any that is left.
     `errors`: why some were refused, and how many for that reason; `twins`: the same of those that another one is the same
-    as. `drawn`: how many layouts were drawn, if they were not all looked at."""
+    as. `drawn`: how many layouts were drawn, if they were not all looked at. `near`: of those that do not fit the one that
+    needs least, and for each reason why some were refused the one nearest to the scenario's own."""
 
     goals: tuple[str, ...]
     ran: Sequence[Candidate]
@@ -46,10 +47,11 @@ class Searched:
     errors: Mapping[str, int] = field(default_factory=dict)
     twins: Mapping[str, int] = field(default_factory=dict)
     drawn: int | None = None
+    near: Sequence[Near] = ()
 
     def __repr__(self) -> str:
         if self.best is None:
-            return f"Searched(nothing fits, of {self.candidates:,} layouts)"
+            return f"Searched({self.nothing}, of {self.candidates:,} layouts)"
         how = "proven" if self.is_proven else "not proven"
         return f"Searched({self.best.told}: {show(self.best.time_s, Dimension.TIME)}, {how}, {len(self.ran):,} run)"
 
@@ -58,13 +60,22 @@ class Searched:
         rows = [[*map(as_written, each.values.values()), *each.figures] for each in self.ran[:ROWS]]
         counts = f"{self.candidates:,} layouts, {len(self.ran):,} run, {self.left:,} not run"
         how = "proven" if self.is_proven else f"not proven: {self.open:,} may be better"
-        told = self.best.told if self.best else "nothing fits"
+        told = self.best.told if self.best else self.nothing
         return notebook_html("Searched", f"{told} ({how})", heads, rows, counts)
 
     @property
     def best(self) -> Candidate | None:
         """The best by the first goal; None where nothing fits."""
         return self.ran[0] if self.ran else None
+
+    @property
+    def nothing(self) -> str:
+        """What is to be said where there is no best: whether layouts do not fit, or cannot be built at all."""
+        if self.left:
+            which = "nothing that was drawn" if self.drawn is not None else "nothing that was tried"
+        else:
+            which = "nothing that can be built" if self.refused and self.too_large else "nothing"
+        return f"{which} {'fits' if self.too_large else 'can be built'}"
 
     @property
     def front(self) -> list[Candidate]:

@@ -100,7 +100,63 @@ def test_where_nothing_fits(tmp_path: Path) -> None:
     file = file_of(tmp_path, "fast links")
     shown = overlapse("search", file, "--set", "system.set.hbm.capacity=1 MB", "--vary", "tp=1", "--vary", "pp=1")
     assert shown.exit_code == 3
-    assert "nothing fits: " in shown.stdout
+    assert "nothing that can be built fits: " in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("asked", "head", "nearest"),
+    [
+        (
+            ("tp=3", "pp=1"),
+            "nothing can be built: 2 layouts: 2 cannot be built, 0 do not fit, 0 were run",
+            ["tp: 3, pp: 1, zero: 0, microbatch: 2, recompute: none: 4 chips are no multiple of the 3 of a replica"],
+        ),
+        # what the model refuses, and not the number of chips: twice as many heads would be needed
+        (
+            ("tp=4", "pp=1", "attention.heads=2"),
+            "nothing can be built: 2 layouts: 2 cannot be built, 0 do not fit, 0 were run",
+            ["tp: 4, pp: 1, zero: 0, microbatch: 2, recompute: none: "],
+        ),
+        (
+            ("tp=3,1", "pp=1", "capacity=1 MB"),
+            "nothing that can be built fits: 4 layouts: 2 cannot be built, 2 do not fit, 0 were run",
+            [
+                "tp: 1, pp: 1, zero: 0, microbatch: 2, recompute: full: needs ",
+                "tp: 3, pp: 1, zero: 0, microbatch: 2, recompute: none: 4 chips are no multiple of the 3 of a replica",
+            ],
+        ),
+        (
+            ("tp=1", "pp=1", "capacity=1 MB"),
+            "nothing fits: 2 layouts: 0 cannot be built, 2 do not fit, 0 were run",
+            ["tp: 1, pp: 1, zero: 0, microbatch: 2, recompute: full: needs "],
+        ),
+    ],
+)
+def test_where_there_is_no_best_the_nearest_layouts_are_told_and_what_is_wrong_with_them(
+    tmp_path: Path, asked: tuple[str, ...], head: str, nearest: list[str]
+) -> None:
+    """Of those that do not fit the lightest; of each reason the one with the fewest values that are not the scenario's."""
+    sets = {"capacity": "system.set.hbm.capacity", "attention.heads": "workload.model.attention.heads"}
+    said: list[str] = []
+    for text in (*asked, "zero=0", "microbatch=2", "recompute=full,none"):
+        key, _, value = text.partition("=")
+        said += ["--set", f"{sets[key]}={value}"] if key in sets else ["--vary", text]
+    shown = overlapse("search", file_of(tmp_path, "fast links"), *said)
+    told = " ".join(shown.stdout.split())
+    assert shown.exit_code == 3
+    assert head in told
+    assert all(each in told for each in nearest), told
+    found = json.loads(overlapse("search", file_of(tmp_path, "fast links"), *said, "--json").stdout)
+    assert len(found["nearest"]) == len(nearest)
+    assert all(each["wrong"] for each in found["nearest"])
+
+
+def test_what_is_drawn_and_cannot_be_built_does_not_fail_to_fit(tmp_path: Path) -> None:
+    asked = ("--vary", "tp=3", "--vary", "pp=1", "--draw", "3")
+    shown = overlapse("search", file_of(tmp_path, "fast links"), *asked)
+    told = " ".join(shown.stdout.split())
+    assert "nothing can be built: " in told
+    assert "nearest tp: 3, pp: 1, zero: 0, microbatch: 1, recompute: none: 4 chips are no multiple" in told
 
 
 def test_what_cannot_be_searched_is_told(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_run_check_and_estimate_say_it_alike(tmp_path: Path) -> None:
     ],
 )
 def test_a_measured_row_is_told_what_it_asks_for_in_vain(cells: dict[str, str], said: list[str]) -> None:
-    (found,) = trained([_row(**cells)])
+    (found,) = trained([_row(2, **cells)])
     assert found.predicted_s is not None, found.left_out
     assert list(found.idle) == said
 
@@ -121,7 +121,8 @@ def test_of_unlike_chips_each_is_told_of_its_own(tmp_path: Path) -> None:
     file = written(
         tmp_path,
         "name: m\nsystem: {chips: [a100_80gb_sxm, h100_sxm], topology: line(2) over nvlink, mesh: {X: 2}}\n"
-        "workload: {dims: {I: 4096}, ops: ['y:bf16[I,I] = matmul(x:bf16[I,I], w:bf16[I,I], on=X@0)']}\nrun: {overlap: none}\n",
+        "workload: {dims: {I: 4096}, ops: ['y:bf16[I,I] = matmul(x:bf16[I,I], w:bf16[I,I], on=X@0)']}\n"
+        "run: {overlap: none}\n",
     )
     plain = ov.run(file).summary["time"]
     own = "{a100_80gb_sxm: {hbm: 0.5}, h100_sxm: {hbm: 0.5}, hbm: 0.25}"
@@ -137,7 +138,8 @@ def test_of_unlike_chips_each_is_told_of_its_own(tmp_path: Path) -> None:
 def test_where_a_run_chooses_nothing_is_said_of_what_it_does_not_choose(tmp_path: Path) -> None:
     file = written(
         tmp_path,
-        f"name: m\nsystem: {{base: dgx_h100, mesh: {{X: 8}}}}\nworkload: {{dims: {{I: 64}}, ops: ['{MATMUL}', '{GATHER}']}}\n"
+        "name: m\nsystem: {base: dgx_h100, mesh: {X: 8}}\n"
+        f"workload: {{dims: {{I: 64}}, ops: ['{MATMUL}', '{GATHER}']}}\n"
         "run: {collectives: auto, efficiency: {infiniband: 0.9}}\n",
     )
     assert not ov.run(file).notes
