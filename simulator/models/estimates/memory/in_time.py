@@ -201,6 +201,11 @@ class _Chip:
     nearly_over_s: float = 0.0
     reduced_s: float = 0.0
 
+    @property
+    def over_s(self) -> float:
+        """When all of its queues are free: what is copied last may be over behind what computes."""
+        return max([self.free_s, *self.queues.values()])
+
 
 class _Gone:
     """A microbatch that is gone through: when its steps, and kernels beside compute, begin and end."""
@@ -293,7 +298,7 @@ def stages_in_time(
     turns = min(stages, microbatches - 2)
     period = (over[:, -2] - over[:, -2 - turns]) / turns if turns > 0 else np.zeros(stages)
     return [
-        InTime(_highest([each for mine in gone[stage::stages] for each in mine]), chip.free_s, float(period[stage]))
+        InTime(_highest([each for mine in gone[stage::stages] for each in mine]), chip.over_s, float(period[stage]))
         for stage, chip in enumerate(chips)
     ]
 

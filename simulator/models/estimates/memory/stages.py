@@ -33,6 +33,8 @@ from simulator.models.estimates.moves import moves_of
 from simulator.models.estimates.passes import PASSES
 from simulator.passes.pipeline.schedules import PAIRED, schedule
 
+_SETTLED = 3
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moves:
@@ -216,14 +218,17 @@ def _in_time(held: Sequence[Held], about: _About) -> tuple[list[Any], list[float
     chunks = [each.in_time for each in held if each.in_time is not None]
     if len(chunks) < len(held):
         return _peaks(about), [0.0] * about.shape[1]
-    schedule, stages, microbatches, _ = about.shape
-    behind = [_left_behind(mine, about.more) for mine in about.kinds]
+    schedule, stages, most, _ = about.shape
+    # so many that what one more takes shows: that of a stage's turn between the first microbatch and the last
+    microbatches = min(most + about.more, max(most, stages + _SETTLED))
+    more = most + about.more - microbatches
+    behind = [_left_behind(mine, more) for mine in about.kinds]
     stood = stages_in_time(chunks, stages, microbatches, schedule)
     # what is held goes by what computes, which copies slow down; what waits for copies goes by these
     beside = [each.beside for each in held if each.beside is not None]
     slowed = stages_in_time(beside, stages, microbatches, schedule)
     peaks = [each.at_peak + behind[kind] for each, kind in zip(slowed, about.kind, strict=True)]
-    return peaks, [each.seconds + about.more * each.period for each in stood]
+    return peaks, [each.seconds + more * each.period for each in stood]
 
 
 def _peaks(about: _About) -> list[Any]:

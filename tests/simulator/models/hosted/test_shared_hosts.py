@@ -48,6 +48,7 @@ def test_chips_that_share_an_uplink_are_as_with_a_part_each(
     assert shared.lower_bound == pytest.approx(ran.lower_bound_s, rel=1e-9)
     assert shared.upper_bound == pytest.approx(ran.upper_bound_s, rel=1e-6)
     assert shared.expected == pytest.approx(own.expected, rel=1e-9)
+    assert shared.expected == pytest.approx(ran.time_s, rel=0.02)
     assert shared.peak_memory == pytest.approx(own.peak_memory, rel=1e-9)
 
 
