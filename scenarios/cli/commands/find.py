@@ -6,10 +6,12 @@ They say the same in the same words, and take the place of the study that the fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import typer
+
+from scenarios.cli.options import Json, Set
+from scenarios.cli.reporting import print_json, reporting
 
 _File = Annotated[str, typer.Argument(help="A scenario file, library:NAME for a bundled one, or - for standard input.")]
 _Asked = Annotated[str, typer.Argument(help="The value that is looked for, and where: workload.dims.B=1:4096")]
@@ -19,66 +21,65 @@ _Step = Annotated[str | None, typer.Option("--step", help="From one value to the
 _Every = Annotated[bool, typer.Option("--every", help="Try every value up to the answer; else few, by bisection.")]
 _X = Annotated[str, typer.Option("--x", help="Where the flip is looked for: workload.dims.B=1:1024")]
 _Y = Annotated[str, typer.Option("--y", help="For each of which values: system.set.hbm.bandwidth=1TB/s,2TB/s")]
-_Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
 
 
-def register(
-    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
+def _ask(file: str, sets: list[str] | None, said: Iterable[tuple[str, Any, str]], json: bool) -> None:
+    from scenarios.cli.study_answer import Asked, Said, answer
+    from scenarios.console.waiting import waiting
+
+    alone = (Said("study", None, "find"), Said("expect", None, "find"))
+    question = tuple(Said(f"study.{path}", value, option) for path, value, option in said)
+    with waiting("searching"):
+        answers = answer(Asked(file, tuple(sets or ()), question=(*alone, *question)))
+    if json:
+        print_json(answers.as_json())
+    else:
+        answers.show()
+    if answers.exit:
+        raise typer.Exit(answers.exit)
+
+
+def find(  # noqa: PLR0913  # an option each
+    file: _File,
+    asked: _Asked,
+    where: _Where,
+    largest: _Largest = False,
+    step: _Step = None,
+    every: _Every = False,
+    set_: Set = None,
+    json: Json = False,
 ) -> None:
-    """Add the commands. `reporting` turns the user's errors into messages and exit codes."""
+    """The least (or largest) value for which a condition holds. For one, the batch from which compute decides."""
+    with reporting():
+        axis = _sound(file, set_, lambda: _ends(asked))[0]
+        said: list[tuple[str, Any, str]] = [
+            ("find", {}, "find"),
+            (f"find.{'largest' if largest else 'smallest'}", axis["path"], "find"),
+            *((f"find.{end}", axis[end], "find") for end in ("from", "to")),
+            ("find.where", where, "--where"),
+            ("find.every", every, "--every"),
+        ]
+        if step is not None:
+            said.append(("find.step", _plain(step, "--step"), "--step"))
+        _ask(file, set_, said, json)
 
-    def ask(file: str, sets: list[str] | None, said: Iterable[tuple[str, Any, str]], json: bool) -> None:
-        from scenarios.cli.study_answer import Asked, Said, answer
-        from scenarios.console.waiting import waiting
 
-        alone = (Said("study", None, "find"), Said("expect", None, "find"))
-        question = tuple(Said(f"study.{path}", value, option) for path, value, option in said)
-        with waiting("searching"):
-            answers = answer(Asked(file, tuple(sets or ()), question=(*alone, *question)))
-        if json:
-            print_json(answers.as_json())
-        else:
-            answers.show()
-        if answers.exit:
-            raise typer.Exit(answers.exit)
+def crossover(file: _File, x: _X, y: _Y, where: _Where, set_: Set = None, json: Json = False) -> None:
+    """For each value of y, the x at which something flips: a map."""
+    with reporting():
+        found = _sound(file, set_, lambda: _axis(x, "--x"), lambda: _axis(y, "--y"))
+        axes = (("x", found[0], "--x"), ("y", found[1], "--y"))
+        said: list[tuple[str, Any, str]] = [("crossover", {}, "crossover"), ("crossover.where", where, "--where")]
+        for name, axis, option in axes:
+            said.append((f"crossover.{name}", axis, option))
+            said.extend((f"crossover.{name}.{key}", axis[key], option) for key in axis)
+        _ask(file, set_, said, json)
 
-    @app.command()
-    def find(  # noqa: PLR0913  # an option each
-        file: _File,
-        asked: _Asked,
-        where: _Where,
-        largest: _Largest = False,
-        step: _Step = None,
-        every: _Every = False,
-        set_: _Set = None,
-        json: _Json = False,
-    ) -> None:
-        """The least (or largest) value for which a condition holds. For one, the batch from which compute decides."""
-        with reporting():
-            axis = _sound(file, set_, lambda: _ends(asked))[0]
-            said: list[tuple[str, Any, str]] = [
-                ("find", {}, "find"),
-                (f"find.{'largest' if largest else 'smallest'}", axis["path"], "find"),
-                *((f"find.{end}", axis[end], "find") for end in ("from", "to")),
-                ("find.where", where, "--where"),
-                ("find.every", every, "--every"),
-            ]
-            if step is not None:
-                said.append(("find.step", _plain(step, "--step"), "--step"))
-            ask(file, set_, said, json)
 
-    @app.command()
-    def crossover(file: _File, x: _X, y: _Y, where: _Where, set_: _Set = None, json: _Json = False) -> None:
-        """For each value of y, the x at which something flips: a map."""
-        with reporting():
-            found = _sound(file, set_, lambda: _axis(x, "--x"), lambda: _axis(y, "--y"))
-            axes = (("x", found[0], "--x"), ("y", found[1], "--y"))
-            said: list[tuple[str, Any, str]] = [("crossover", {}, "crossover"), ("crossover.where", where, "--where")]
-            for name, axis, option in axes:
-                said.append((f"crossover.{name}", axis, option))
-                said.extend((f"crossover.{name}.{key}", axis[key], option) for key in axis)
-            ask(file, set_, said, json)
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command's app."""
+    app.command()(find)
+    app.command()(crossover)
 
 
 def _sound(file: str, sets: list[str] | None, *asked: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:

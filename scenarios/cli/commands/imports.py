@@ -6,11 +6,14 @@ A trace is shown where no scenario is asked for; everything else, and a trace wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from scenarios.cli.options import Json
+from scenarios.cli.reporting import print_json, reporting
 
 if TYPE_CHECKING:
     from scenarios.importers import ImportOptions
@@ -23,7 +26,6 @@ _Network = Annotated[
     list[str] | None,
     typer.Option("--network", metavar="PATTERN", help="Names that are communication, too (a regular expression)."),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
 _Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="A .yaml file for the scenario, or a .csv or .parquet for a trace's timeline."),
@@ -81,41 +83,40 @@ def _written(out: Path | None) -> Iterator[None]:
 SCENARIO = ".yaml"
 
 
-def register(
-    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
+def import_command(  # noqa: PLR0913  # an option each
+    files: _Files,
+    network: _Network = None,
+    json: Json = False,
+    out: _Out = None,
+    as_: _As = None,
+    chip: _Chip = None,
+    unknown: _Unknown = "refuse",
+    dim: _Dim = None,
+    step: _Step = None,
+    faster: _Faster = None,
+    collectives: _Collectives = "measured",
+    launches: _Launches = True,
+    buckets: _Buckets = None,
+    overlap: _Overlap = None,
+    onto: _Onto = None,
 ) -> None:
-    """Add the command. `reporting` turns the user's errors into messages and exit codes."""
+    """Where the time of a trace went, or a scenario of a graph."""
+    asked = {"step": step, "faster": faster, "collectives": collectives, "launches": launches}
+    asked |= {"buckets": buckets, "overlap": overlap, "onto": onto}
+    with reporting(), _written(out):
+        changed = asked != _AS_MEASURED
+        if not changed and _is_shown(files, as_, out):
+            _check_shown({"--chip": chip, "--unknown": unknown != "refuse", "--dim": dim})
+            _show(files, network or (), out, print_json if json else None)
+            return
+        _check_made(network or ())
+        options = _options(asked, chip, unknown, dim or ())
+        _make(files, as_, options, out, print_json if json else None)
 
-    @app.command(name="import")
-    def import_command(  # noqa: PLR0913  # an option each
-        files: _Files,
-        network: _Network = None,
-        json: _Json = False,
-        out: _Out = None,
-        as_: _As = None,
-        chip: _Chip = None,
-        unknown: _Unknown = "refuse",
-        dim: _Dim = None,
-        step: _Step = None,
-        faster: _Faster = None,
-        collectives: _Collectives = "measured",
-        launches: _Launches = True,
-        buckets: _Buckets = None,
-        overlap: _Overlap = None,
-        onto: _Onto = None,
-    ) -> None:
-        """Where the time of a trace went, or a scenario of a graph."""
-        asked = {"step": step, "faster": faster, "collectives": collectives, "launches": launches}
-        asked |= {"buckets": buckets, "overlap": overlap, "onto": onto}
-        with reporting(), _written(out):
-            changed = asked != _AS_MEASURED
-            if not changed and _is_shown(files, as_, out):
-                _check_shown({"--chip": chip, "--unknown": unknown != "refuse", "--dim": dim})
-                _show(files, network or (), out, print_json if json else None)
-                return
-            _check_made(network or ())
-            options = _options(asked, chip, unknown, dim or ())
-            _make(files, as_, options, out, print_json if json else None)
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command's app."""
+    app.command(name="import")(import_command)
 
 
 def _is_shown(files: Sequence[Path], as_: str | None, out: Path | None) -> bool:

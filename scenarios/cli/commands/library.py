@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Annotated
 
 import typer
+
+from scenarios.cli.reporting import print_json, reporting
 
 _Words = Annotated[list[str] | None, typer.Argument(help="Only scenarios that have all these words, or a name.")]
 _Print = Annotated[bool, typer.Option("--print", help="Print the file of the one scenario that is named.")]
@@ -17,31 +17,31 @@ _From = Annotated[
 ]
 
 
-def register(
-    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
-) -> None:
-    """Add the commands. `reporting` turns the user's errors into messages and exit codes."""
+def library(words: _Words = None, print_: _Print = False, json: _Json = False) -> None:
+    """List the bundled scenarios, those with some words, or print one."""
+    with reporting():
+        from scenarios.cli.show.library import print_scenario, show_library
+        from scenarios.shelf import found_in_library
 
-    @app.command()
-    def library(words: _Words = None, print_: _Print = False, json: _Json = False) -> None:
-        """List the bundled scenarios, those with some words, or print one."""
-        with reporting():
-            from scenarios.cli.show.library import print_scenario, show_library
-            from scenarios.shelf import found_in_library
+        if print_:
+            print_scenario(words or [])
+        elif json:
+            print_json({"scenarios": [each.as_json() for each in found_in_library(words or ())]})
+        else:
+            show_library(found_in_library(words or ()))
 
-            if print_:
-                print_scenario(words or [])
-            elif json:
-                print_json({"scenarios": [each.as_json() for each in found_in_library(words or ())]})
-            else:
-                show_library(found_in_library(words or ()))
 
-    @app.command()
-    def new(name: _Name, from_: _From = None) -> None:
-        """Write a commented scenario to start from."""
-        with reporting():
-            from scenarios.console.terminal import tell
-            from scenarios.shelf import new_scenario
+def new(name: _Name, from_: _From = None) -> None:
+    """Write a commented scenario to start from."""
+    with reporting():
+        from scenarios.console.terminal import tell
+        from scenarios.shelf import new_scenario
 
-            path = new_scenario(name, from_)
-            tell(f"wrote {path}; `overlapse run` runs it, `overlapse explain` says why it takes so long")
+        path = new_scenario(name, from_)
+        tell(f"wrote {path}; `overlapse run` runs it, `overlapse explain` says why it takes so long")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command's app."""
+    app.command()(library)
+    app.command()(new)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from scenarios.cli.options import Json, Set
+from scenarios.cli.reporting import print_json, reporting
 
 if TYPE_CHECKING:
     from scenarios.building.build import Scenario
@@ -32,86 +34,86 @@ _Draw = Annotated[
     typer.Option("--draw", help="Draw so many layouts (needs optuna) where a space is too large to look at all of it."),
 ]
 _Seed = Annotated[int, typer.Option("--seed", help="What is drawn: one seed draws the same layouts again.")]
-_Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
 _Plot = Annotated[
     Path | None,
     typer.Option("--plot", help="Draw time over memory of what was run: .html, .png, .svg, .pdf."),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
 
 
-def register(
-    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
+def search(  # noqa: PLR0913  # an option each
+    file: _File,
+    vary: _Vary = None,
+    most: _Most = None,
+    goal: _Goal = None,
+    jobs: _Jobs = None,
+    store: _Store = None,
+    cluster: _Cluster = None,
+    draw: _Draw = None,
+    seed: _Seed = 0,
+    set_: Set = None,
+    plot: _Plot = None,
+    json: Json = False,
 ) -> None:
-    """Add the command. `reporting` turns the user's errors into messages and exit codes."""
+    """The best layout of a model's training, with its proof. On the scenario's system, by bounds."""
+    with reporting():
+        from analysis.plots import plot_front
+        from scenarios.cli.show.search import search_record, show_search, show_space
+        from scenarios.cli.together import check_jobs, nothing, together
+        from scenarios.console.pictures import check_picture, picture
+        from scenarios.console.streams import unheard
+        from scenarios.console.terminal import console
+        from scenarios.console.waiting import waiting
+        from scenarios.questions.searching.drawn import check_drawn, drawn
+        from scenarios.questions.searching.frames import searched_frame
+        from scenarios.questions.searching.goals import check_goals
+        from scenarios.questions.searching.search import search as searched
+        from scenarios.questions.searching.spaces import space_of
+        from scenarios.studies.executors import check_address, dask_cluster
+        from scenarios.studies.search_runs import search_runs
 
-    @app.command()
-    def search(  # noqa: PLR0913  # an option each
-        file: _File,
-        vary: _Vary = None,
-        most: _Most = None,
-        goal: _Goal = None,
-        jobs: _Jobs = None,
-        store: _Store = None,
-        cluster: _Cluster = None,
-        draw: _Draw = None,
-        seed: _Seed = 0,
-        set_: _Set = None,
-        plot: _Plot = None,
-        json: _Json = False,
-    ) -> None:
-        """The best layout of a model's training, with its proof. On the scenario's system, by bounds."""
-        with reporting():
-            from analysis.plots import plot_front
-            from scenarios.building.build import load_scenario
-            from scenarios.cli.show.search import search_record, show_search, show_space
-            from scenarios.cli.together import check_jobs, nothing, together
-            from scenarios.console.pictures import check_picture, picture
-            from scenarios.console.streams import unheard
-            from scenarios.console.terminal import console
-            from scenarios.console.waiting import waiting
-            from scenarios.questions.searching.drawn import check_drawn, drawn
-            from scenarios.questions.searching.frames import searched_frame
-            from scenarios.questions.searching.goals import check_goals
-            from scenarios.questions.searching.search import search as searched
-            from scenarios.questions.searching.spaces import space_of
-            from scenarios.studies.executors import check_address, dask_cluster
-            from scenarios.studies.search_runs import search_runs
+        goals = goal or ["time"]
 
-            goals = goal or ["time"]
-
-            def asked() -> tuple[Scenario, dict[str, list[Any]]]:
-                scenario, values = together(
-                    partial(load_scenario, file, tuple(set_ or ())), partial(_values, vary or [])
-                )
-                space_of(scenario, values)
-                return scenario, values
-
-            (scenario, values), *_ = together(
-                asked,
-                partial(check_goals, goals, most),
-                partial(check_drawn, draw, goals, most) if draw is not None else nothing,
-                partial(check_jobs, jobs),
-                partial(check_address, cluster),
-                partial(check_picture, plot),
-            )
-            workers = dask_cluster(cluster) if cluster is not None else None
-            with picture(plot) as draw_picture, unheard() if store is not None else nullcontext():
-                if not json:
-                    show_space(console(), space_of(scenario, values))
-                with waiting("searching"), search_runs(scenario, store, jobs, workers) as runs:
-                    if draw is not None:
-                        found = drawn(scenario, draw, values, seed, runs)
-                    else:
-                        found = searched(scenario, values, most, goals, runs)
-                if json:
-                    print_json(search_record(found))
+        (scenario, values), *_ = together(
+            partial(_read, file, tuple(set_ or ()), vary or []),
+            partial(check_goals, goals, most),
+            partial(check_drawn, draw, goals, most) if draw is not None else nothing,
+            partial(check_jobs, jobs),
+            partial(check_address, cluster),
+            partial(check_picture, plot),
+        )
+        workers = dask_cluster(cluster) if cluster is not None else None
+        with picture(plot) as draw_picture, unheard() if store is not None else nullcontext():
+            if not json:
+                show_space(console(), space_of(scenario, values))
+            with waiting("searching"), search_runs(scenario, store, jobs, workers) as runs:
+                if draw is not None:
+                    found = drawn(scenario, draw, values, seed, runs)
                 else:
-                    show_search(console(), found)
-                # last: where nothing can draw, what was found is told all the same
-                draw_picture(lambda: plot_front(searched_frame(found)))
-            if found.best is None:
-                raise typer.Exit(3)
+                    found = searched(scenario, values, most, goals, runs)
+            if json:
+                print_json(search_record(found))
+            else:
+                show_search(console(), found)
+            # last: where nothing can draw, what was found is told all the same
+            draw_picture(lambda: plot_front(searched_frame(found)))
+        if found.best is None:
+            raise typer.Exit(3)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command's app."""
+    app.command()(search)
+
+
+def _read(file: str, sets: tuple[str, ...], vary: list[str]) -> tuple[Scenario, dict[str, list[Any]]]:
+    """A scenario, and what its layouts may be. Raises SpecError with everything that is wrong."""
+    from scenarios.building.build import load_scenario
+    from scenarios.cli.together import together
+    from scenarios.questions.searching.spaces import space_of
+
+    scenario, values = together(partial(load_scenario, file, sets), partial(_values, vary))
+    space_of(scenario, values)
+    return scenario, values
 
 
 def _values(texts: list[str]) -> dict[str, list[Any]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from scenarios.cli.options import Json, Set
+from scenarios.cli.reporting import print_json, reporting
+
 _File = Annotated[str, typer.Argument(help="A scenario file, or library:NAME for a bundled one.")]
-_Set = Annotated[list[str] | None, typer.Option("--set", help="Override a value: a.b=v (repeatable).")]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object in SI units on stdout, nothing else.")]
 _Vary = Annotated[
     list[str] | None,
     typer.Option("--vary", help="An axis of a grid: a.b=1:4096:x2, a.b=1:10:+1, or a.b=x,y,z (repeatable)."),
@@ -40,36 +39,35 @@ _Cluster = Annotated[
 _Export = Annotated[Path | None, typer.Option("--export", help="Write the table: FILE.csv or FILE.parquet.")]
 
 
-def register(
-    app: typer.Typer, reporting: Callable[[], AbstractContextManager[None]], print_json: Callable[[object], None]
+def study(  # noqa: PLR0913  # an option each
+    file: _File,
+    vary: _Vary = None,
+    zip_: _Zip = None,
+    random: _Random = None,
+    sort: _Sort = None,
+    show: _Show = None,
+    words: _Words = None,
+    store: _Store = None,
+    jobs: _Jobs = None,
+    cluster: _Cluster = None,
+    export: _Export = None,
+    set_: Set = None,
+    json: Json = False,
 ) -> None:
-    """Add the command. `reporting` turns the user's errors into messages and exit codes."""
+    """Run a scenario many times: a grid, rows or samples of values. Rows with errors are rows, too."""
+    with reporting():
+        from scenarios.cli.study_answer import Asked, answer
 
-    @app.command()
-    def study(  # noqa: PLR0913  # an option each
-        file: _File,
-        vary: _Vary = None,
-        zip_: _Zip = None,
-        random: _Random = None,
-        sort: _Sort = None,
-        show: _Show = None,
-        words: _Words = None,
-        store: _Store = None,
-        jobs: _Jobs = None,
-        cluster: _Cluster = None,
-        export: _Export = None,
-        set_: _Set = None,
-        json: _Json = False,
-    ) -> None:
-        """Run a scenario many times: a grid, rows or samples of values. Rows with errors are rows, too."""
-        with reporting():
-            from scenarios.cli.study_answer import Asked, answer
+        added = (tuple(set_ or ()), tuple(vary or ()), tuple(zip_ or ()), tuple(random or ()))
+        answers = answer(Asked(file, *added, sort, show, words, store, jobs, cluster, export))
+        if json:
+            print_json(answers.as_json())
+        else:
+            answers.show()
+        if answers.exit:
+            raise typer.Exit(answers.exit)
 
-            added = (tuple(set_ or ()), tuple(vary or ()), tuple(zip_ or ()), tuple(random or ()))
-            answers = answer(Asked(file, *added, sort, show, words, store, jobs, cluster, export))
-            if json:
-                print_json(answers.as_json())
-            else:
-                answers.show()
-            if answers.exit:
-                raise typer.Exit(answers.exit)
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command's app."""
+    app.command()(study)
