@@ -51,12 +51,14 @@ from simulator.ops.loops import named_loops
 from simulator.ops.options import OPTION_READERS
 from simulator.ops.registry import KINDS, Call, kind, option_readers
 from simulator.options import NETWORKS, Dispatch, Holds, RunOption, RunOptions, run_options
-from simulator.passes.binding import bind, bind_op, check_graph, tensor_bytes
+from simulator.passes.binding import bind_op, tensor_bytes
+from simulator.passes.bound_graph import bind
 from simulator.passes.checks import Known
 from simulator.passes.fusion import fuse
 from simulator.passes.kernels import Kernels
 from simulator.passes.planner import Dearer, Sharding, dearer_choices, plan_sharding
 from simulator.passes.planner_walk import Inserted
+from simulator.passes.soundness import check_graph
 from simulator.result import Result
 from simulator.simulation import Simulation, simulate
 

@@ -28,7 +28,7 @@ from simulator.lowering.cost import Cost
 from simulator.lowering.lowering import lower
 from simulator.ops.kernel import Kernel
 from simulator.options import RunOptions
-from simulator.passes.binding import bind_as_written
+from simulator.passes.bound_graph import bind_as_written
 from simulator.passes.fusion import FusionError, fused
 from simulator.passes.kernels import Kernels
 

@@ -1,7 +1,7 @@
 """One op line, read from left to right: `out:dtype[dims]{U_X}@memory = kind(inputs, key=value)`.
 
 Pure syntax: names, types, options as written, and the column of every part. What a name means, and whether a kind exists,
-is decided by `simulator.graph.text` and `simulator.passes.binding`.
+is decided by `simulator.graph.text` and `simulator.passes.soundness`.
 """
 
 from __future__ import annotations

@@ -259,5 +259,5 @@ def _awaited(op: Op) -> Iterator[tuple[str, tuple[Round, ...]]]:
     for each in (op.option("after") or "").strip("[]").split(","):
         try:
             yield read_reference(each.strip())
-        except LineError:  # no name at all, which `simulator.passes.binding` tells
+        except LineError:  # no name at all, which `simulator.passes.soundness` tells
             continue

@@ -14,7 +14,7 @@ from simulator.graph.split import Able, Split, split_of
 from simulator.lowering.plan import Plan
 from simulator.lowering.resources import SystemResources
 from simulator.measured import costs_of
-from simulator.passes.binding import bind_as_written, bind_checked
+from simulator.passes.bound_graph import bind_as_written, bind_checked
 from simulator.passes.dispatch import dispatched
 from simulator.passes.fusion import FusionError, fused
 from simulator.passes.holding import held_by

@@ -35,7 +35,7 @@ def _dim_of(op: Op, over: str) -> Dim | None:
 
 
 def _shared(graph: OpGraph) -> Iterator[tuple[Op, str, Dim | None, tuple[Fraction, ...]]]:
-    """Each op with shares: its axes, its dim, its shares. What cannot be read is left to `simulator.passes.binding`."""
+    """Each op with shares: its axes, its dim, its shares. What cannot be read is left to `simulator.passes.soundness`."""
     for op in graph.sharing_out:
         over, raw = op.option("over"), op.option("shares")
         if raw is None or over is None or op.kind not in UNEVEN_KINDS:

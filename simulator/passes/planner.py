@@ -2,7 +2,7 @@
 
 Model: each op is planned by itself, in program order (`simulator.passes.sharding.assignment`: which loop each mesh axis
 splits; `simulator.passes.sharding.moves`: the collectives that bring tensors there). What an op can do as it is
-annotated is left alone, and so is what nothing can mend, which `simulator.passes.binding` reports. The planned graph is
+annotated is left alone, and so is what nothing can mend, which `simulator.passes.soundness` reports. The planned graph is
 an op graph like any other: it prints in the words of the language, and planning it again changes nothing.
 - An op keeps its kind and its options. What is inserted for it takes over its chunks, priority, chips (`on`) and what
   it waits for (`after`), not its queue and tiles: with `chunks=` the collective and the op overlap.
@@ -27,9 +27,9 @@ from hw import System
 from hw.systems import mesh_problems
 from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph
-from simulator.passes.binding import site
 from simulator.passes.planner_walk import Inserted, Planner, plan_key
 from simulator.passes.sharding.assignment import TIE, OpPlan, plan_op, plan_seconds, told
+from simulator.passes.soundness import site
 
 Sharding = Literal["canonical", "auto", "written"]
 """Who decides where collectives go: the textbook, the cheapest choice, or the text as written."""
@@ -69,7 +69,7 @@ def plan_sharding(
     """The graph with every collective that its annotations demand, as ops; the graph itself if they demand none.
 
     `canonical` makes the textbook's choice, `auto` the cheapest by `cost` (the seconds of one op alone, collectives
-    included), `written` inserts nothing. Wrong input is left as it is, for `simulator.passes.binding.bind` to report.
+    included), `written` inserts nothing. Wrong input is left as it is, for `simulator.passes.bound_graph.bind` to report.
     """
     return shard(graph, system, mode, cost).graph
 

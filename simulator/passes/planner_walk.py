@@ -18,11 +18,11 @@ from simulator.graph.items import Items, Op, Repeat, Tensor, every_op, rounds_of
 from simulator.graph.op_graph import FuseRule, OpGraph
 from simulator.graph.rounds import at_round
 from simulator.ops.registry import KINDS, Kind
-from simulator.passes.binding import plannable, site
 from simulator.passes.parts import cutting
 from simulator.passes.sharding.assignment import OpPlan, inserted_op, plan_op, steps_done
 from simulator.passes.sharding.moves import Step, Steps
 from simulator.passes.sharding.rules import Layout, layout
+from simulator.passes.soundness import plannable, site
 
 _DONE = {
     "all_gather": "gathered",

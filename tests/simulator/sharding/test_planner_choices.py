@@ -35,9 +35,9 @@ from simulator import (
     print_items,
     simulate,
 )
-from simulator.passes.binding import whole
 from simulator.passes.sharding.assignment import OpPlan, plan_seconds
 from simulator.passes.sharding.moves import Step
+from simulator.passes.soundness import whole
 from tests.support.annotations import MESHES, annotated, einsums, programs
 from tests.support.planning import MODES, XY, bytes_cost, system_of
 from tests.support.strategies import many, one, run
