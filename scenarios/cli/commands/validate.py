@@ -94,8 +94,8 @@ def _refused(option: str, message: str) -> Exception:
 
 
 def _training(file: Path, jobs: int | None, fit: tuple[str | None, str], rows: bool, json: bool) -> None:
-    """Training steps beside what is estimated of them. `fit`: the resource whose efficiency explains them, if one is asked for,
-    and of which model."""
+    """Training steps beside what is estimated of them. `fit`: the resource whose efficiency explains them, if one is asked
+    for, and of which model."""
     import os
 
     from scenarios.cli.show.errors import fitted_as_json, show_fitted, show_sources, sources_as_json
