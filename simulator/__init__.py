@@ -43,7 +43,8 @@ from simulator.lowering.folding import Folding, fold, unfolded
 from simulator.lowering.host_ports import HostPorts
 from simulator.lowering.lowering import lower
 from simulator.lowering.network import Network
-from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels, Variant
+from simulator.lowering.planning.plan import Plan
+from simulator.lowering.planning.planned import PlannedKernel, PlannedKernels, Variant
 from simulator.lowering.resources import DISPATCH, SystemResources
 from simulator.lowering.variants import FUSE
 from simulator.ops.kernel import Communication, Contraction, Kernel, Work

@@ -17,7 +17,7 @@ from hw.input import notebook_html, show
 from hw.rows import array_of, most_of
 from simulator.engine.bounds.paths import dependency_bound_s, eta, in_order, lower_bound_s, upper_bound_s
 from simulator.engine.shape import PS_PER_S
-from simulator.lowering.plan import Plan
+from simulator.lowering.planning.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from simulator.engine.shape import PS_PER_S, alone_time, to_ps
 from simulator.engine.together import run_together
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.lowering import lower
-from simulator.lowering.plan import Plan
+from simulator.lowering.planning.plan import Plan
 from simulator.options import RunOptions
 from simulator.result import Result
 

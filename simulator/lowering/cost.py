@@ -9,7 +9,8 @@ from simulator.graph.items import Op
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.efficiency import launch_of
 from simulator.lowering.network import Network
-from simulator.lowering.plan import Plan, Variants
+from simulator.lowering.planning.plan import Plan
+from simulator.lowering.planning.priced import Variants
 from simulator.lowering.resources import SystemResources
 from simulator.ops.kernel import Kernel
 from simulator.options import RunOptions

@@ -18,7 +18,9 @@ from simulator.graph.split import Split
 from simulator.lowering.folding import Folding, fold, unfolded
 from simulator.lowering.host_ports import FarBytes
 from simulator.lowering.network import Network
-from simulator.lowering.plan import Plan, PlannedKernel, queue_name
+from simulator.lowering.planning.plan import Plan
+from simulator.lowering.planning.planned import PlannedKernel
+from simulator.lowering.planning.priced import queue_name
 from simulator.lowering.sorts import Sort
 from simulator.options import RunOptions
 from simulator.passes.kernels import Kernels

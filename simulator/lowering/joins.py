@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from hw import RunError
 from simulator.collectives.traffic import NO_TRAFFIC, Joined, Traffic
 from simulator.lowering.fabric import Fabric
-from simulator.lowering.plan import Plan
+from simulator.lowering.planning.plan import Plan
 from simulator.lowering.task_shapes import NOBODY, TaskShapes, Together
 from simulator.ops.kernel import Communication, Kernel
 from simulator.passes.placement import Placement

@@ -20,7 +20,7 @@ from simulator.graph.op_graph import OpGraph
 from simulator.lowering.cost import Cost
 from simulator.lowering.fabric import Basis
 from simulator.lowering.issuing.issue import Issue
-from simulator.lowering.plan import Plan
+from simulator.lowering.planning.plan import Plan
 from simulator.lowering.variants import variants_of
 from simulator.options import RunOptions
 from simulator.passes.planner import Sharded, shard

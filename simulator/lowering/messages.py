@@ -19,7 +19,7 @@ from simulator.collectives.traffic import Joined, Step, Traffic
 from simulator.engine.program import Program
 from simulator.engine.shape import Shape
 from simulator.lowering.folding import Folding
-from simulator.lowering.plan import PlannedKernel
+from simulator.lowering.planning.planned import PlannedKernel
 
 _NOTHING = Shape(0, (), (), 0.0, 1.0)
 """The shape of a gate: it only waits."""

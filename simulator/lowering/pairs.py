@@ -14,7 +14,7 @@ from hw import RunError
 from hw.input import chips_named
 from simulator.collectives.traffic import Joined, Traffic
 from simulator.lowering.fabric import Fabric
-from simulator.lowering.plan import Plan
+from simulator.lowering.planning.plan import Plan
 from simulator.lowering.task_shapes import TaskShapes, Together
 from simulator.ops.kernel import Communication, Kernel
 from simulator.passes.kernels import Kernels

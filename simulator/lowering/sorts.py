@@ -13,7 +13,9 @@ import numpy as np
 from hw import System
 from hw.rows import equal_lines
 from simulator.collectives.traffic import Traffic
-from simulator.lowering.plan import FROM_DATA_SHEET, Plan, Variant, Variants, queue_name
+from simulator.lowering.planning.plan import Plan
+from simulator.lowering.planning.planned import FROM_DATA_SHEET, Variant
+from simulator.lowering.planning.priced import Variants, queue_name
 from simulator.lowering.resources import SystemResources
 from simulator.ops.kernel import Communication, Kernel
 from simulator.passes.kernels import Kernels

@@ -22,7 +22,8 @@ from simulator.lowering.folding import Folding
 from simulator.lowering.host_ports import FAR
 from simulator.lowering.messages import Alike
 from simulator.lowering.network import Network
-from simulator.lowering.plan import FROM_DATA_SHEET, Plan, PlannedKernel, Variant
+from simulator.lowering.planning.plan import Plan
+from simulator.lowering.planning.planned import FROM_DATA_SHEET, PlannedKernel, Variant
 from simulator.lowering.resources import SystemResources
 from simulator.measured import Asked, held_by
 

@@ -11,7 +11,7 @@ from functools import cache
 from hw import Chip, Mark, Problem, RunError, SpecError
 from simulator.graph.shares import Held, largest, whole_units
 from simulator.graph.split import Able, Split, split_of
-from simulator.lowering.plan import Plan
+from simulator.lowering.planning.plan import Plan
 from simulator.lowering.resources import SystemResources
 from simulator.measured import costs_of
 from simulator.passes.bound_graph import bind_as_written, bind_checked

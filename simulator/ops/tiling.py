@@ -8,7 +8,7 @@ Model: on-chip memory of S bytes holds a tile twice (one is computed on while th
   fit is read twice.
 - Flash attention: blocks of queries against blocks of keys; K and V are read once per block of queries
   (Source: Dao et al. 2022, O(T^2 d^2 / M) traffic).
-The tile with the least traffic is taken, and of those the one with most steps, by `simulator.lowering.plan`.
+The tile with the least traffic is taken, and of those the one with most steps, by `simulator.lowering.planning`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ from simulator.lowering.joins import Joins
 from simulator.lowering.messages import MessageTasks
 from simulator.lowering.network import Network
 from simulator.lowering.pairs import Transfers, match_pairs
-from simulator.lowering.plan import Plan, PlannedKernel, PlannedKernels
+from simulator.lowering.planning.plan import Plan
+from simulator.lowering.planning.planned import PlannedKernel, PlannedKernels
 from simulator.lowering.resources import SystemResources
 from simulator.lowering.sorts import shares_cores, sorts_of
 from simulator.lowering.task_shapes import TaskShapes

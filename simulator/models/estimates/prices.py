@@ -23,7 +23,9 @@ from simulator.engine.shape import alone_time
 from simulator.graph.op_graph import OpGraph
 from simulator.lowering.efficiency import efficiency_of
 from simulator.lowering.network import Network, part_of
-from simulator.lowering.plan import FROM_DATA_SHEET, Plan, Variants, queue_name
+from simulator.lowering.planning.plan import Plan
+from simulator.lowering.planning.planned import FROM_DATA_SHEET
+from simulator.lowering.planning.priced import Variants, queue_name
 from simulator.lowering.resources import DISPATCH, SystemResources
 from simulator.measured import Asked, costs_of, held_by
 from simulator.models.estimates.hosts import Hosts
