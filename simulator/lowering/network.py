@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw import Router, RunError, System, Wire
-from hw.network import GRAPH, ROUTES, WIRINGS, walk_from
 from hw.rows import Memo, array_of, largest, largest_quotient, sums_at
 from simulator.collectives.algorithms.in_switch import IN_SWITCH
 from simulator.collectives.choice import choose
@@ -22,20 +21,17 @@ from simulator.collectives.group import Group
 from simulator.collectives.images import WORTH, has_images, images_of
 from simulator.collectives.request import CollectiveRequest
 from simulator.collectives.rounds import Messages, merged
-from simulator.collectives.tour import toured, turned
 from simulator.collectives.traffic import Joined, Step, Traffic
 from simulator.collectives.transfer import Transfer, way_of
 from simulator.lowering.efficiency import WireRates
 from simulator.lowering.host_ports import HostPorts
+from simulator.lowering.orders import BY_PLACES, Orders
 from simulator.measured import Delays
 from simulator.ops.kernel import Communication
 
 if TYPE_CHECKING:
     from simulator.options import RunOptions
 
-
-_CHAINS = ("broadcast", "reduce_to")
-"""Collectives that go along a chain from chip to chip where the wiring has no form of its own."""
 
 MOST_LONE = 3
 """Groups without an image after which the rest are priced one by one: few systems have more sorts of them."""
@@ -52,8 +48,6 @@ class Network:
     options: RunOptions
     _known: Memo[tuple[Communication, bool, int], Traffic] = field(default_factory=Memo)
     _busiest: dict[Traffic, float] = field(default_factory=dict)
-    _walks: dict[int, list[int]] = field(default_factory=dict)
-    _tours: dict[tuple[tuple[int, ...], int | None], Sequence[int]] = field(default_factory=dict)
     _lone: dict[tuple[Communication, int], Group] = field(default_factory=dict)
     _like: Network | None = None
 
@@ -72,6 +66,7 @@ class Network:
         rates = WireRates(self.system, self.options, self.host.chips_of)
         self.rates = rates.all(self.wires)
         self._rates = array_of(self.rates, np.float64)
+        self._orders = Orders(self.system, self.router, self._sends, self.rates)
         self._delays = Delays(self.system, self.options, self.wires)
 
     def under(self, system: System) -> Network:
@@ -130,7 +125,7 @@ class Network:
         for number, joined in enumerate(whole.groups):
             if len(joined.members) < 2:
                 continue
-            group = self._group(joined.members, communication)
+            group = self._orders.group(joined.members, communication)
             routers.update(dict.fromkeys(joined.members, group.router))
             assert joined.choice is not None
             steps = joined.choice.rounds(group, _request(communication, number, joined.members, group))
@@ -151,59 +146,6 @@ class Network:
         taken = tuple(Step(patterns[id(step.messages)], step.lane, step.after, step.gate, step.pace) for step in steps)
         return replace(whole, steps=taken)
 
-    def _group(self, chips: Sequence[int], communication: Communication) -> Group:
-        router = self.router
-        assert router is not None
-        lies = self.system.lying(communication.axes, chips)
-        drawn = Group(router.topology, router, lies.chips, lies.pieces) if router.topology.levels[0].drawn else None
-        # unequal shards are not alike where the axes of a graph are
-        unequal = bool(communication.held or communication.shares) and len(lies.pieces) > 1
-        if drawn is not None and (unequal or drawn.bends):
-            # along which axis of a graph a message would go first is a matter of names: it goes all ways alike
-            router = self._sends
-            assert router is not None
-        if communication.kind == "permute":
-            # it goes by the places that are written
-            return Group(router.topology, router, chips, lies.pieces, self.rates)
-        lies = lies.in_twos()
-        kinds = [piece.kind for piece in lies.pieces]
-        root = chips[communication.root] if communication.kind in _CHAINS else None
-        order = lies.chips
-        if kinds == [ROUTES]:
-            key = (tuple(lies.chips), root)
-            if key not in self._tours:
-                self._tours[key] = toured(router, lies.chips, root)
-            order = self._tours[key]
-        elif kinds == [GRAPH] and root is not None:
-            order = self._chain(chips, root)
-        elif len(kinds) == 1 and WIRINGS[kinds[0]].neighbours and self._some_of_graph(lies.chips):
-            order = self._turned(router, lies.chips, WIRINGS[kinds[0]].wraps)
-        return Group(router.topology, router, order, lies.pieces, self.rates)
-
-    def _some_of_graph(self, chips: Sequence[int]) -> bool:
-        """Whether these are some chips of a graph, but not all: where the whole begins is known from its links."""
-        assert self.router is not None
-        level = self.router.topology.levels[0]
-        return bool(level.drawn) and len(chips) < level.children
-
-    def _turned(self, router: Router, chips: Sequence[int], is_ring: bool) -> Sequence[int]:
-        """Chips of a graph that stand in a line or a ring, from where names do not say."""
-        key = (tuple(chips), None)
-        if key not in self._tours:
-            self._tours[key] = turned(router, chips, is_ring)
-        return self._tours[key]
-
-    def _chain(self, chips: Sequence[int], root: int) -> Sequence[int]:
-        """Some chips of a graph in the order in which a chain from one of them goes through them."""
-        topology = self.system.topology
-        if topology is None or not topology.levels[0].drawn:
-            return chips
-        if root not in self._walks:
-            self._walks[root] = walk_from(topology, root)
-        wanted = set(chips)
-        walk = [chip for chip in self._walks[root] if chip in wanted]
-        return walk if len(walk) == len(chips) else chips  # chips of several nodes of a larger system
-
     def _traffic(self, communication: Communication) -> Traffic:
         if self.router is None:
             return Traffic(tuple(Joined(group, Transfer()) for group in self.system.groups(communication.axes)))
@@ -219,7 +161,7 @@ class Network:
         for number, chips in enumerate(members):
             if number in found:
                 continue
-            group = self._group(chips, communication)
+            group = self._orders.group(chips, communication)
             found[number] = first = self._priced(communication, number, chips, group)
             if lone < MOST_LONE and self._has_images(communication, members, group):
                 images = self._images(first, [at for at in range(number, len(members)) if at not in found], members)
@@ -275,11 +217,11 @@ class Network:
         if self.router is None:
             return Joined(members, Transfer())
         # how chips lie does not depend on how many bytes they exchange, nor, but for some, on how
-        kind = communication.kind if communication.kind in (*_CHAINS, "permute") else ""
+        kind = communication.kind if communication.kind in BY_PLACES else ""
         key = replace(communication, kind=kind, nbytes=0.0), number
         try:
             if key not in self._lone:
-                self._lone[key] = self._group(members, communication)
+                self._lone[key] = self._orders.group(members, communication)
             return self._priced(communication, number, members, self._lone[key])
         except ValueError as error:
             raise RunError(str(error)) from None
