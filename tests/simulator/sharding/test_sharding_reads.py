@@ -307,7 +307,7 @@ def test_partial_sums_are_added_up_before_what_does_not_say_that_it_keeps_them()
 def test_all_kinds_that_compute_stand_in_the_cases() -> None:
     """A new kind gets a line above, or a reason here why its output cannot be sharded by itself."""
     from simulator import KINDS
-    from simulator.ops.kinds.vector import ELEMENTWISE_FLOPS
+    from simulator.ops.kinds.vector.elementwise import ELEMENTWISE_FLOPS
 
     alike = {*ELEMENTWISE_FLOPS, *(f"{name}_backward" for name in ELEMENTWISE_FLOPS)}  # one rule for all of them
     no_kernel = {"view", "side", "pack"}

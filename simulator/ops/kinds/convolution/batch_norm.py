@@ -17,7 +17,7 @@ from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op
 from simulator.ops.adjoint import Adjoint
 from simulator.ops.kernel import Access, Kernel, beside
-from simulator.ops.kinds.vector import same_shape, streamed
+from simulator.ops.kinds.vector.streams import same_shape, streamed
 from simulator.ops.loops import Loops, named_loops
 from simulator.ops.registry import Call, Shaped, ShapeError, kind
 from simulator.ops.tiling import StreamTiling
