@@ -9,7 +9,7 @@ structures that have such lines one behind the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
 from hw import Mesh
@@ -17,11 +17,12 @@ from simulator.graph.dtypes import DTYPE_BYTES
 from simulator.graph.items import Op, Tensor
 from simulator.graph.op_graph import OpGraph
 from simulator.graph.split import Cut
+from simulator.models.estimates.places import Place, behind_of, furthest, places_of
 from simulator.models.estimates.prices import Hop, Price, Prices
-from simulator.models.estimates.program import ALONE, Around, Line, Lines, Ref, Sizes, Structure
+from simulator.models.estimates.program import ALONE, Around, Line, Lines, Sizes, Structure
 from simulator.models.estimates.work import Work
 from simulator.models.steps.layout import AXES, COPIES
-from simulator.ops.kernel import Access, Kernel, maker_of
+from simulator.ops.kernel import Access, Kernel
 from simulator.ops.views import seen_through
 from simulator.passes.binding import bind_op
 from simulator.passes.fusion import fuse
@@ -32,23 +33,6 @@ COMPUTE = "compute"
 
 _REPLICAS = frozenset({AXES["dp"], COPIES})
 """The axes along which chips do the same."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """A kernel in a structure: the slots that it waits for, those of other rounds with how many after its own, the slots of
-    what it makes (so many of them `written`, others stay inside), and which of those lie in the memory of which it reads.
-    `keeps`: what it reads and does not only wait for; `away`: what it makes in another memory than the chip's; `fetches`:
-    whether it reads in such a one."""
-
-    reads: tuple[int, ...]
-    asks: tuple[tuple[int, int], ...]
-    makes: tuple[int, ...]
-    keeps: tuple[Ref, ...]
-    written: int
-    grown: tuple[tuple[int, int], ...]
-    away: tuple[int, ...]
-    fetches: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,12 +209,12 @@ class Binder:
         same: list[Hashable] = []
         for line in lines.lines:
             around = structure.around(line) if line.group else ALONE
-            places += _places(structure, line, around, self._line(structure, line).kernels)
-            same.append((line.number, around, *map(structure.types.get, _behind(around))))
+            places += places_of(structure, line, around, self._line(structure, line).kernels)
+            same.append((line.number, around, *map(structure.types.get, behind_of(around))))
         # what is asked of the rounds of blocks before matters at the border to those only
         made = {slot for place in places for slot in place.makes}
         asked = [[ask for ask in place.asks if ask[0] in made] for place in places]
-        ahead = max(_furthest(place.keeps for place in places), _furthest(asked) - 2)
+        ahead = max(furthest(place.keeps for place in places), furthest(asked) - 2)
         return _Placed(self._known.numbers.setdefault(tuple(same), len(self._known.numbers)), tuple(places), ahead)
 
     def _columns(self, structure: Structure, lines: Lines) -> _Columns:
@@ -273,7 +257,7 @@ class Binder:
     def _sizes_behind(self, structure: Structure, around: Around) -> dict[str, float]:
         """Bytes of the first tensor behind each view that a group reads, as far as it is typed."""
         types = structure.types
-        return {name: self._bytes_of(types[name]) for name in _behind(around) if name in types}
+        return {name: self._bytes_of(types[name]) for name in behind_of(around) if name in types}
 
     def _bound(self, line: Line, around: Around, whole: Mapping[str, float]) -> list[Kernel]:
         lines = line.group or (line,)
@@ -321,50 +305,6 @@ class _Sizes(dict[_Dim, tuple[int, int]]):
         return tuple(map(self.__getitem__, dims))
 
 
-def _furthest(refs: Iterable[Iterable[Ref]]) -> int:
-    """How many rounds before or after its own something is asked for, at the most."""
-    return max((abs(offset or 0) for each in refs for _, offset in each), default=0)
-
-
-def _behind(around: Around) -> Iterable[str]:
-    """The first tensor behind each view that a group reads."""
-    return dict.fromkeys(shown[0][0] for _, shown in around.behind)
-
-
 def _reader(name: str) -> Kernel:
     """A kernel that reads something."""
     return Kernel(name=f"{name}/read", ops=(f"{name}/read",), kind="", reads=(Access(name, 0.0),))
-
-
-def _places(structure: Structure, line: Line, around: Around, kernels: Sequence[Kernel]) -> tuple[Place, ...]:
-    """Where the kernels of a line stand."""
-    structure.made.update(access.tensor for kernel in kernels for access in kernel.writes)
-    lines = line.group or (line,)
-    rounds = {name: offset for each in lines for name, offset in each.rounds}
-    rounds |= {name: offset for _, shown in around.behind for name, offset in shown}
-    after = [ref for each in lines for name, offset in each.after for ref in structure.refs(name, offset)]
-    found = []
-    for kernel in kernels:
-        read = [(access.tensor, _round_of(access.tensor, rounds)) for access in kernel.reads]
-        refs = [ref for name, offset in read for ref in structure.refs(name, offset)]
-        keeps = tuple(dict.fromkeys(refs))
-        refs = list(dict.fromkeys((*refs, *after)))
-        made = dict.fromkeys((*(access.tensor for access in kernel.writes), *kernel.ops))
-        reads = tuple(slot for slot, offset in refs if offset is None)
-        asks = tuple((slot, offset) for slot, offset in refs if offset is not None)
-        grown = [
-            (structure.slot(name), slot)
-            for name, into in kernel.grown
-            for slot, _ in structure.refs(into, rounds.get(into))
-        ]
-        written = len({access.tensor for access in kernel.writes})
-        makes = tuple(structure.slot(name) for name in made)
-        away = tuple(structure.slot(access.tensor) for access in kernel.writes if access.memory != "hbm")
-        fetches = any(access.memory != "hbm" for access in kernel.reads)
-        found.append(Place(reads, asks, makes, keeps, written, tuple(grown), away, fetches))
-    return tuple(found)
-
-
-def _round_of(name: str, rounds: Mapping[str, int | None]) -> int | None:
-    """Of which round a tensor is read: what was made beside another is of the same round as that."""
-    return rounds[name] if name in rounds else rounds.get(maker_of(name)[0])

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from simulator.models.estimates.course import Course
 from simulator.models.estimates.paths import Walk
+from simulator.models.estimates.places import Place
 from simulator.models.estimates.prices import Price
-from simulator.models.estimates.rows import Place, Stretch
+from simulator.models.estimates.rows import Stretch
 from simulator.models.estimates.work import Work
 
 KERNELS = 5

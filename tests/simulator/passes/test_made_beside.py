@@ -12,7 +12,7 @@ from copy import deepcopy
 import pytest
 
 from simulator import KINDS, Call, Dim, Kernel, Op, OpGraph, Tensor, bind, bind_op, kind, parse_graph
-from simulator.models.estimates.rows import _round_of
+from simulator.models.estimates.places import round_of
 from simulator.ops.kernel import Access, beside, maker_of
 from tests.support.strategies import one
 
@@ -71,10 +71,10 @@ def test_what_was_made_beside_one_input_is_not_beside_another_with_a_shorter_nam
 
 def test_a_round_is_that_of_the_maker() -> None:
     rounds = {"w": 1, "w/x": 2}
-    assert _round_of(beside("w", "k"), rounds) == 1
-    assert _round_of(beside("w/x", "k"), rounds) == 2
+    assert round_of(beside("w", "k"), rounds) == 1
+    assert round_of(beside("w/x", "k"), rounds) == 2
     # a tensor of the user's that is called like it
-    assert _round_of("w/k", rounds) is None
+    assert round_of("w/k", rounds) is None
 
 
 def test_a_name_knows_its_maker_wherever_it_goes() -> None:

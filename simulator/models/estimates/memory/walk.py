@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 
 from simulator.models.estimates.memory.beside import Seen
-from simulator.models.estimates.rows import COMPUTE, Place, Rows, Stretch
+from simulator.models.estimates.places import Place
+from simulator.models.estimates.rows import COMPUTE, Rows, Stretch
 
 UNREAD = -1
 """The last step of what nobody has read."""
