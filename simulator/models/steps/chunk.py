@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 from simulator.graph.items import Items, Op, Repeat, Tensor, every_op
 from simulator.graph.owners import Owner
@@ -18,14 +18,13 @@ from simulator.models.steps.carried_out.alike import marked
 from simulator.models.steps.carried_out.passes import carried_out
 from simulator.models.steps.layout import Parallel
 from simulator.models.steps.megatron.added import added_by_matmuls
-from simulator.models.steps.megatron.rescaled import clipped, over_all, unscaled
 from simulator.models.steps.offloading.activations import activations_on_host
-from simulator.models.steps.offloading.optimizer import stepped_from_host
 from simulator.models.steps.parts import Part
 from simulator.models.steps.pytorch.pools import outside_of_blocks
 from simulator.models.steps.roles import step_roles
 from simulator.models.steps.rounds.layers import pace_of_layers
 from simulator.models.steps.saved.kept import kept_by_blocks
+from simulator.models.steps.stepping.stepped import Optimizer, stepped, summed
 from simulator.models.steps.storage.buffer import Buffer, size_of
 from simulator.models.steps.storage.held_back import Group, HeldBack, held_back
 from simulator.models.steps.storage.one_after_another import one_after_another
@@ -46,14 +45,6 @@ class Ends:
     makes: Tensor
     gives: Tensor | None
     gradient: Tensor | None
-
-
-@dataclass(frozen=True, slots=True)
-class Optimizer:
-    """What steps the weights, and whether gradients are clipped by their norm before."""
-
-    kind: str
-    clips: bool = False
 
 
 class Chunk:
@@ -160,7 +151,7 @@ class Chunk:
         for buffer in self.buffers:
             for weight in buffer.weights:
                 if weight.name in self.ties:
-                    yield buffer, self.ties[weight.name], self._summed(buffer)[1]
+                    yield buffer, self.ties[weight.name], summed(self.stored, buffer)[1]
 
     def declared(self) -> list[Op | Repeat]:
         """What is there before the step: stored weights and sums, under their names."""
@@ -271,72 +262,24 @@ class Chunk:
         )
 
     def stepped(self) -> list[Op | Repeat]:
-        """Gradients that waited for the end of the backward pass reduced, their norm taken where they are clipped, then
-        every part's weights stepped."""
-        summed = {buffer.name: self._summed(buffer) for buffer in self.buffers}
+        """The end of the step: gradients reduced, normed and exchanged where they are tied, then the weights stepped."""
         items: list[Op | Repeat] = []
-        whole: list[str] = []
         if self.root:
             # gathered once, and there until the backward pass is over
-            items.append(
-                Op(Tensor(f"root{self.root[0].name}", "fp32", ()), "custom", tuple(self.root), (("bytes", "0"),))
-            )
-        for part in self.parts:
-            late = [op for buffer in part.buffers for op in summed[buffer.name][0]]
-            items += part.for_each(late)
-            whole += [ops[-1].name for buffer in part.buffers if (ops := summed[buffer.name][0])]
+            items.append(_reader(f"root{self.root[0].name}", self.root))
         exchanged = {buffer.name: tie.ops(reduced) for buffer, tie, reduced in self._tied()}
-        items += [op for ops in exchanged.values() for op in ops]
-        found = {name: made for name, (_, made) in summed.items()}
-        # what is reduced behind the backward pass is not read or stepped beside that either
-        for part in self.parts:
-            items += part.for_each(over_all(part.buffers, found, partial(unscaled, stored=self.stored, after=whole)))
-        norms = self._norms(items, found, whole) or whole
-        clip = partial(clipped, stored=self.stored, norms=norms if self.optimizer.clips else [])
-        for part in self.parts:
-            steps: list[Op] = []
-            for buffers in part.layers:
-                steps += over_all(buffers, found, clip)
-                for buffer in buffers:
-                    awaited = [*norms, *(op.name for op in exchanged.get(buffer.name, ())[-1:])]
-                    step = self.stored.stepped(buffer, found[buffer.name], self.optimizer.kind, awaited)
-                    steps += stepped_from_host(step) if "optimizer" in self.stored.offload else [step]
-            items += part.for_each(steps)
+        items += stepped(self.parts, self.stored, self.optimizer, exchanged)
         if self.held:
             # whoever reads it last keeps it so long
-            kept = Tensor(f"held{self.held[0].name}", "fp32", ())
-            items.append(Op(kept, "custom", tuple(self.held), (("bytes", "0"),)))
+            items.append(_reader(f"held{self.held[0].name}", self.held))
         if self.returned:
-            made = tuple(op.output for op in every_op(self.forward) if op.name == self.returned)
-            items.append(Op(Tensor("returned", "fp32", ()), "custom", made, (("bytes", "0"),)))
+            items.append(_reader("returned", [op.output for op in every_op(self.forward) if op.name == self.returned]))
         return items
 
-    def _summed(self, buffer: Buffer) -> tuple[list[Op], Tensor]:
-        """What is left to do for the gradients of all microbatches, and where they then are."""
-        packed = self.stored.packed(buffer)
-        if self.stored.waits(buffer):
-            return self.stored.reduced(buffer, packed)
-        return [], self.stored.finished(buffer, packed)[1]
 
-    def _norms(self, items: list[Op | Repeat], summed: Mapping[str, Tensor], after: Sequence[str]) -> list[str]:
-        """The norms of all gradients, `after` some ops, added to the items; returns what the optimizer waits for."""
-        if not self.optimizer.clips:
-            return []
-        last: dict[str, list[Op]] = {}
-        for part in self.parts:
-            squares = [self.stored.squared(buffer, summed[buffer.name]).waiting_for(after) for buffer in part.buffers]
-            items += part.for_each(squares)
-            for axes, op in {op.output.partial: op for op in squares}.items():
-                last.setdefault(axes, []).append(op)
-        awaited = [op.name for op in last.pop("", [])]
-        # those of all parts are added up on a chip: one number for each set of axes is what chips bring together
-        for axes, (*others, op) in last.items():
-            whole = Op(
-                replace(op.output, name=f"{op.name}s", partial=""), "all_reduce", (op.output,), (("over", axes),)
-            )
-            items.append(whole.waiting_for([each.name for each in others]))
-            awaited.append(whole.name)
-        return awaited
+def _reader(name: str, tensors: Sequence[Tensor]) -> Op:
+    """An op that reads some tensors and does nothing: they are there until then."""
+    return Op(Tensor(name, "fp32", ()), "custom", tuple(tensors), (("bytes", "0"),))
 
 
 def _insert(items: list[Op | Repeat], ops: Sequence[Op], made: Collection[str]) -> None:

@@ -21,7 +21,7 @@ from simulator.graph.items import Op, Repeat, Tensor, every_op
 from simulator.graph.op_graph import OpGraph
 from simulator.models.parameters import Model
 from simulator.models.steps.buffers import STATES, Stored
-from simulator.models.steps.chunk import Chunk, Optimizer
+from simulator.models.steps.chunk import Chunk
 from simulator.models.steps.layout import Layout, Parallel
 from simulator.models.steps.megatron.placeholders import placeholders
 from simulator.models.steps.parts import Part, Slice
@@ -29,6 +29,7 @@ from simulator.models.steps.precision import PRECISIONS, Precision
 from simulator.models.steps.pytorch.pools import pools
 from simulator.models.steps.stacks.families import stack_of
 from simulator.models.steps.stacks.stack import Asked
+from simulator.models.steps.stepping.stepped import Optimizer
 from simulator.models.steps.storage.tied import Tie
 from simulator.passes.pipeline.pipelined import pipelined
 from simulator.passes.pipeline.schedules import PAIRED

@@ -1,0 +1,1 @@
+"""The end of a training step, behind the backward pass of its last microbatch."""
