@@ -5,8 +5,9 @@ have needed, over what they were there for: sum(ideal x peak) / (time x sum(peak
 system could have done in the time. On alike chips with alike work that is a chip's ideal seconds over the time.
 MFU counts the FLOPs of the model, HFU also those done again: by an op that says so (`recompute=true`, also of a member of a
 fused kernel), or by a kernel within itself (the scores of flash attention, backwards: five products for four). Neither
-counts rows that hold no token (`filled=` of a matmul: all experts have the slots of the fullest). Of what an op says several
-chips do `alike=` each has its part in MFU, and all of it in HFU; models say so of their products.
+counts rows that hold no token (`filled=` of a matmul: all experts have the slots of the fullest). Products with masks, which
+only bring rows to experts and back (`one_hot=`), are in HFU alone. Of what an op says several chips do `alike=` each has its
+part in MFU, and all of it in HFU; models say so of their products.
 Assumes: else what chips make is each one's own. An op that no axis cuts may be a chip's share of a batch that nobody has
 written down, or the same on all of them; who writes it knows.
 Source: model FLOPs utilisation as in Chowdhery et al. 2022 (PaLM), appendix B: what is required forwards and backwards is

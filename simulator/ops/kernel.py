@@ -85,15 +85,15 @@ class Contraction:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Arithmetic of a kernel on one unit at one dtype; `contractions` say what padding makes of it, `again_flops`
-    how much of it the model has done already, `efficiency` what part of the unit's peak it reaches, `alike` how many
+    """Arithmetic of a kernel on one unit at one dtype; `contractions` say what padding makes of it, `others_flops`
+    how much of it is none of the model's, `efficiency` what part of the unit's peak it reaches, `alike` how many
     chips do the same."""
 
     unit: str
     dtype: str
     flops: float
     contractions: tuple[Contraction, ...] = ()
-    again_flops: float = 0.0
+    others_flops: float = 0.0
     efficiency: float = 1.0
     alike: int = 1
 
@@ -109,7 +109,7 @@ class Work:
     def model_flops(self) -> float:
         """FLOPs that the model asks for: each product once, however often it is made; of what several chips make alike
         each has its part."""
-        return 0.0 if self.again_flops == self.flops else (self.filled_flops - self.again_flops) / self.alike
+        return 0.0 if self.others_flops == self.flops else (self.filled_flops - self.others_flops) / self.alike
 
     def issued_flops(self, tile: tuple[int, int] | None) -> float:
         """FLOPs that the unit spends: with padding to `tile`, dims are rounded up."""
@@ -188,13 +188,14 @@ class Schedule:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
     """One kernel. `ops` are the ops it carries out (several when fused); `tiling` is None where there is one tile.
-    `recompute`: it does again what was thrown away, so its work is none of the model's; `again_flops`: those of its matrix
-    FLOPs with which it makes again, within itself, what was thrown away; `alike`: how many chips do the same.
-    `efficiency`: what part of the peaks of the units it reaches, as its op says. `launches`: how often a library issues
-    it, a part each time; `awaited`: the host that issues kernels waits for its end. `grown`: (tensor, tensor) for each that
-    it writes into the memory of one that it reads. `parts`: the kernels that it falls into where one of them is fused.
-    `host_s`: work of the host that issues kernels. `written`: what its ops are called without the numbers of rounds, where
-    that is something else; `turn`: those numbers; `template`: of a fused kernel, its own name without them.
+    `recompute`: it does again what was thrown away, so its work is none of the model's; `others_flops`: so are those of its
+    matrix FLOPs with which it makes again, within itself, what was thrown away, or moves what a copy could; `alike`: how
+    many chips do the same. `efficiency`: what part of the peaks of the units it reaches, as its op says. `launches`: how
+    often a library issues it, a part each time; `awaited`: the host that issues kernels waits for its end. `grown`:
+    (tensor, tensor) for each that it writes into the memory of one that it reads. `parts`: the kernels that it falls into
+    where one of them is fused. `host_s`: work of the host that issues kernels. `written`: what its ops are called without
+    the numbers of rounds, where that is something else; `turn`: those numbers; `template`: of a fused kernel, its own name
+    without them.
     """
 
     name: str
@@ -218,7 +219,7 @@ class Kernel:
     spilled_bytes: float = 0.0
     recompute: bool = False
     alike: int = 1
-    again_flops: float = 0.0
+    others_flops: float = 0.0
     efficiency: float = 1.0
     launches: int = 1
     awaited: bool = False
@@ -243,10 +244,10 @@ class Kernel:
     def works(self) -> tuple[Work, ...]:
         """What it computes, by unit and dtype; of a fused kernel, what its members do."""
         matrix, vector = self.matrix_flops, self.vector_flops
-        again = (matrix, vector) if self.recompute else (self.again_flops, 0.0)
+        others = (matrix, vector) if self.recompute else (self.others_flops, 0.0)
         own = (
-            Work("matrix_unit", self.matrix_dtype, matrix, self.contractions, again[0], self.efficiency, self.alike),
-            Work("vector_unit", self.vector_dtype, vector, (), again[1], self.efficiency, self.alike),
+            Work("matrix_unit", self.matrix_dtype, matrix, self.contractions, others[0], self.efficiency, self.alike),
+            Work("vector_unit", self.vector_dtype, vector, (), others[1], self.efficiency, self.alike),
         )
         return self.members or tuple(work for work in own if work.flops)
 

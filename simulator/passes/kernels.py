@@ -272,7 +272,7 @@ def _but_for_names(kernel: Kernel) -> Hashable:
         (kernel.matrix_flops, kernel.matrix_dtype, kernel.vector_flops, kernel.vector_dtype),
         (kernel.contractions, kernel.tiling, kernel.row_elements, kernel.fusable, kernel.reduces),
         (kernel.fixed_s, kernel.host_s, kernel.communication, kernel.schedule, kernel.spilled_bytes),
-        (kernel.recompute, kernel.again_flops, kernel.efficiency, kernel.members, len(kernel.ops), bool(kernel.parts)),
+        (kernel.recompute, kernel.others_flops, kernel.efficiency, kernel.members, len(kernel.ops), bool(kernel.parts)),
         (kernel.launches, kernel.awaited, kernel.alike),
         _grown(kernel),
     )

@@ -9,10 +9,11 @@ FLOPs: route 6 a score (softmax 5, a comparison); combine 2 an element of e.
 `one_hot=true`: rows are brought to slots and back by matmuls with a mask that has a 1 where a token has a slot (with the
 token's weight in it, on the way back), each sequence by itself: x[B,S,D] and C slots of each of E experts are B matmuls of
 [EC/B,S] with [S,D], 2 S E C D FLOP, and as many back; of combine's backward pass two, for rows and for weights. The mask, of
-S E C elements, is written and read once for each.
+S E C elements, is written and read once for each. Those FLOPs are done, and none of the model's: copies do without.
 Assumes: experts are asked for evenly, or C says how unevenly; indices are a few bytes a token and are not counted apart.
 Source: Shazeer et al. 2017; Fedus et al. 2021 (capacity); Gale et al. 2023 (MegaBlocks) for permutation by copying rows;
-Lepikhin et al. 2021 (GShard, algorithm 1: einsums with masks), as MaxText's dense_matmul has them (layers/moe.py).
+Lepikhin et al. 2021 (GShard, algorithm 1: einsums with masks), as MaxText's dense_matmul has them (layers/moe.py); what it
+counts of a model is the router and top_k experts a token (maxtext_utils.py, calculate_tflops_training_per_device).
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ def _by_masks(call: Call, tokens: Shaped, slots: Shaped, brings: Sequence[str]) 
         matrix_flops=sum(each.flops for each in contractions),
         matrix_dtype=tokens.dtype,
         contractions=contractions,
+        # they move rows, and multiply with nothing that the model has
+        others_flops=sum(each.flops for each in contractions),
         row_elements=seq,
     )
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from analysis import Summary
 from hw import Mesh, SpecError, System, load_chip, parse_topology
-from simulator import Parallel, Result, Training, parse_graph, simulate, train_graph
+from simulator import Parallel, Result, Training, parse_graph, print_items, simulate, train_graph
 from simulator.models import Moe
 from tests.support.models import SMALL
 from tests.support.training_steps import flops_of_all, matrix_flops
@@ -42,8 +43,31 @@ def test_einsums_have_the_flops_of_their_masks(
     slots = capacity * 4 * SEQ
     told = MODEL.layers * BATCH * einsums * 2 * SEQ * slots * MODEL.d_model
     assert matrix_flops(masked) - matrix_flops(copied) == pytest.approx(told, rel=1e-9)
-    # what is done again is no more of the model
     assert flops_of_all(masked) - flops_of_all(copied) == pytest.approx(told * 5 / einsums, rel=1e-9)
+
+
+@pytest.mark.parametrize("recompute", ["none", "full"])
+@pytest.mark.parametrize("parallel", [{}, {"tp": 2}, {"ep": 4}, {"tp": 2, "cp": 2}])
+@pytest.mark.parametrize("capacity", [1.0, 1.25])
+def test_masks_are_in_hfu_and_not_in_mfu_and_the_printed_graph_says_the_same(
+    recompute: str, parallel: dict[str, int], capacity: float
+) -> None:
+    """Seconds at the chips' peak that both words count: of the model as where tokens are copied, of what is done more."""
+    ways = Parallel(**parallel, imbalance=capacity)  # type: ignore[arg-type]
+    counted = {how: _counted(step(ways, recompute=recompute, one_hot=how)) for how in (False, True)}
+    assert counted[True]["mfu"] == pytest.approx(counted[False]["mfu"], rel=1e-9)
+    assert counted[True]["hfu"] > 1.01 * counted[False]["hfu"]
+    graph = train_graph(MODEL, ways, Training(batch=BATCH, seq=SEQ, recompute=recompute, one_hot=True))
+    printed = replace(parse_graph(print_items(graph.items), graph.dims), fuse=graph.fuse)
+    chip = load_chip("h100_sxm")
+    topology = parse_topology(f"switch({ways.chips}) over nvlink", chip.links) if ways.chips > 1 else None
+    again = _counted(simulate(printed, System(chip, topology, Mesh(ways.mesh))))
+    assert again == pytest.approx(counted[True], rel=1e-9)
+
+
+def _counted(result: Result) -> dict[str, float]:
+    words = Summary(result.plan, lambda: result)
+    return {word: float(words[word]) * result.time_s for word in ("mfu", "hfu")}  # type: ignore[arg-type]
 
 
 def test_masks_are_written_and_read_once_for_each_einsum() -> None:

@@ -30,9 +30,6 @@ _PRODUCTS = frozenset(
     }
 )
 
-_BY_MASKS = frozenset({"dispatch", "combine", "combine_backward"})
-"""Kinds that are products where they have masks."""
-
 _OF_KEYS, _OF_GROUPS = "kv", "group"
 """The dim of heads of keys; and that of heads of queries beside it, which are nobody's copies."""
 
@@ -47,7 +44,7 @@ def _marked(items: Items, axes: str, key_copies: int) -> Iterator[Op | Repeat]:
     for item in items:
         if isinstance(item, Repeat):
             yield replace(item, items=tuple(_marked(item.items, axes, key_copies)))
-        elif item.kind in _PRODUCTS or (item.kind in _BY_MASKS and item.option("one_hot") is not None):
+        elif item.kind in _PRODUCTS:
             yield _told(item, axes, key_copies)
         else:
             yield item

@@ -87,7 +87,7 @@ def _flash(call: Call, h: Heads) -> list[Kernel]:
             writes=(call.output.access, *sides(call)),
             matrix_flops=sum(contraction.flops for contraction in contractions),
             matrix_dtype=call.input_dtype,
-            again_flops=contractions[0].flops,
+            others_flops=contractions[0].flops,
             vector_flops=VECTOR_FLOPS * h.heads * h.queries * h.keys * h.share,
             vector_dtype=call.output.dtype,
             contractions=contractions,

@@ -103,7 +103,7 @@ def attention_block_backward(call: Call) -> Sequence[Kernel]:
             writes=(call.output.access, *sides(call)),
             matrix_flops=sum(contraction.flops for contraction in contractions),
             matrix_dtype=call.input_dtype,
-            again_flops=contractions[0].flops,
+            others_flops=contractions[0].flops,
             vector_flops=VECTOR_FLOPS * heads.heads * heads.queries * heads.keys * heads.share,
             vector_dtype=call.output.dtype,
             contractions=contractions,
