@@ -1,7 +1,8 @@
 """The attention of a block: its forward ops, in the order in which the reference implementations run them.
 
 Model: of heads of keys and values that are fewer than the chips of the tensor axis each chip has a copy of the one that its
-query heads read, where numbers divide; else they stand whole on each of them. With a context axis keys and values are
+query heads read, where numbers divide; else they stand whole on each of them. Megatron-LM has no copies, and gathers what
+one matmul makes of all heads. With a context axis keys and values are
 gathered over it before attention, heads are exchanged for tokens, or keys and values go round
 (`simulator.models.steps.context.ring`); linear attention makes its state of all that was gathered. Multi-head latent
 attention (MLA): queries through a narrow vector (or at once); keys and values of all heads from one narrow vector and a
@@ -93,18 +94,39 @@ def _projected(write: Writer, shapes: Shapes, x: Tensor) -> tuple[Tensor, Tensor
             _heads(write, shapes, x, "k", "kv", shapes.kv_axes),
             _heads(write, shapes, x, "v", "kv", shapes.kv_axes),
         )
-    made = _heads(write, shapes, x, "qkv", "qkv", axes)
+    if shapes.gathers_heads:
+        made, whole = _taken_from_all(write, shapes, x), "keyed"
+    else:
+        made, whole = _heads(write, shapes, x, "qkv", "qkv", axes), "qkv"
     if write.eager and _of_multihead(shapes):
         made = write.op("copy", made, out="qkvc", shape=made.dims, dtype=made.dtype)
 
     def part(name: str, heads: str) -> Tensor:
-        return write.op("part", made, out=name, shape=shapes.heads(heads, axes), dtype=made.dtype, axis="qkv")
+        return write.op("part", made, out=name, shape=shapes.heads(heads, axes), dtype=made.dtype, axis=whole)
+
+    if shapes.gathers_heads:
+        q = write.op("own", part("qall", "asked"), out="q", shape=shapes.heads("heads", axes), dtype=made.dtype)
+    else:
+        q = part("q", "heads")
 
     if not (shapes.fuses_qkv and shapes.model.position.kind == "rope"):
-        return part("q", "heads"), part("k", "kv"), part("v", "kv")
+        return q, part("k", "kv"), part("v", "kv")
     # rotated queries and keys lie elsewhere, and the library's attention takes no values between what others were
-    q, k, v = part("q", "heads"), part("k", "kv"), part("vpart", "kv")
+    k, v = part("k", "kv"), part("vpart", "kv")
     return q, k, write.op("copy", v, out="v", shape=v.dims, dtype=v.dtype)
+
+
+def _taken_from_all(write: Writer, shapes: Shapes, x: Tensor) -> Tensor:
+    """Of a chip its head of keys, that of values, and the queries of all that read them: out of what all chips have made,
+    gathered chip by chip and copied token by token (Megatron-LM, core/transformer/attention.py,
+    `get_query_key_value_tensors`; core/tensor_parallel/mappings.py, `_gather_along_last_dim`)."""
+    axes, attention = shapes.layout.tensor, shapes.model.attention
+    wide, whole = dims(("qkvwidth", axes)), shapes.tokens("qkvwidth")
+    bias = wide if attention.qkv_bias else None
+    made = linear(write, x, "qkv", (*dims("model"), *wide), shapes.tokens(("qkvwidth", axes)), bias)
+    rows = write.op("all_gather", made, out="qkvrows", shape=whole, dtype=made.dtype, over=axes)
+    every = write.op("copy", rows, out="qkvall", shape=whole, dtype=made.dtype)
+    return write.op("own", every, out="qkvown", shape=shapes.heads("keyed", axes), dtype=made.dtype)
 
 
 def _heads(write: Writer, shapes: Shapes, x: Tensor, name: str, heads: str, axes: str) -> Tensor:

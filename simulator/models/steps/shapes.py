@@ -51,6 +51,10 @@ class Shapes:
     fuses_qkv: bool = False
     """Whether queries, keys and values are one matmul whatever the model says, as a library of layers has them."""
 
+    gathers_heads: bool = False
+    """Whether what that matmul makes is gathered over the tensor axis, as heads of keys are fewer than its chips: each takes
+    its head of keys out of it and its queries, and has no copy of weights."""
+
     keeps_attended: bool = False
     """Whether what attention makes is kept though it is run again, as a function that only attention stands in leaves it."""
 

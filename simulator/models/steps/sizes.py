@@ -56,6 +56,7 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         "ff": model.ffn.d_ff or 0,
         "vocab": padded,
     }
+    sizes |= _gathered_sizes(model, parallel.tp)
     sizes |= _latent_sizes(model) | _expert_sizes(model, parallel, at_once * seq) | _end_sizes(model)
     return {name: size for name, size in sizes.items() if size}
 
@@ -65,6 +66,24 @@ def copies_of_heads(model: Transformer, chips: int) -> int:
     chips and share them evenly."""
     heads = model.attention.kv_heads
     return chips // heads if heads < chips and chips % heads == 0 else 1
+
+
+def gathers_heads(model: Transformer, chips: int) -> bool:
+    """Whether a library that makes queries, keys and values at once, and cuts them among chips as they come, has to gather
+    them: where heads of keys are fewer than chips. Chips are to share out all numbers evenly, as it asks for."""
+    attention = model.attention
+    width = (attention.heads + 2 * attention.kv_heads) * attention.head_dim
+    return attention.latent is None and copies_of_heads(model, chips) > 1 and width % chips == 0
+
+
+def _gathered_sizes(model: Transformer, chips: int) -> dict[str, int]:
+    """What is gathered of a token, and of each chip the head of keys that it reads, with all heads of queries that do."""
+    if not gathers_heads(model, chips):
+        return {}
+    attention = model.attention
+    queries = attention.heads // attention.kv_heads
+    width = (attention.heads + 2 * attention.kv_heads) * attention.head_dim
+    return {"qkvwidth": width, "asked": chips * queries, "keyed": chips * (queries + 2)}
 
 
 def beyond_chunk(model: Transformer, tokens: int) -> str | None:

@@ -1,12 +1,13 @@
-"""Op kinds that say how tensors lie in memory: view, part, side, first, pack, and concat, which moves them.
+"""Op kinds that say how tensors lie in memory: view, part, own, side, first, pack, and concat, which moves them.
 
 `y:bf16[M] = view(x:bf16[B,S,D])`: the bytes of x, or some of them, under another name and other dims: a reshape, a
 weight in the flat buffer of a layer. `q:bf16[B,H,S,E] = part(qkv:bf16[B,N,S,E], axis=N)`: some of it along a dim, such as
 the queries of one matmul's queries, keys and values; parts lie one behind the other as they are written.
+`k:bf16[B,H_T,S,E] = own(all:bf16[B,S,W])`: what a chip itself needs of what it has whole, such as its heads.
 `dk:bf16[...] = side(dq, of=k)`: what an op made beside its output. `b:bf16[N] = pack(g, h)`: a buffer in which the inputs
 lie one behind the other, as gradients lie in a bucket. `y:bf16[B,D] = first(x:bf16[B,S,D])`: the first element along the
 dim that y lacks, such as the class token of a sequence.
-None of these five is a kernel: who reads one reads what lies behind it (`simulator.ops.views`), and that stays for as long.
+None of these six is a kernel: who reads one reads what lies behind it (`simulator.ops.views`), and that stays for as long.
 Assumes: whoever wrote the tensors wrote them where the view or the buffer has them.
 """
 
@@ -44,11 +45,16 @@ def _view_backward(adjoint: Adjoint) -> None:
 def view(call: Call) -> Sequence[Kernel]:
     """Some or all bytes of the input, under other dims. No kernel."""
     _unissued(call)
+    _no_more(call)
+    return []
+
+
+def _no_more(call: Call) -> None:
+    """Raise ShapeError for a view of more than there is."""
     source, target = call.inputs[0], call.output
     if target.nbytes > source.nbytes:
         has, whole = (show(each.nbytes, Dimension.DATA) for each in (target, source))
         raise ShapeError(f"a view has no more bytes than what it shows: {has} of {whole}", "out")
-    return []
 
 
 def _part_backward(adjoint: Adjoint) -> None:
@@ -67,6 +73,30 @@ def part(call: Call) -> Sequence[Kernel]:
     if others[0] != others[1] or target.sizes[place] > source.sizes[place]:
         raise ShapeError(f"{target.tensor.type_text} is no part of {source.tensor.type_text} along {axis}", "out")
     return []
+
+
+def _own_backward(adjoint: Adjoint) -> None:
+    """Zeros around the gradient; where chips have parts of what stands whole on each, those of all add up."""
+    source, target = adjoint.op.inputs[0], adjoint.op.output
+    parts = "".join(axis for axis in target.axes if axis not in source.axes)
+    if adjoint.wants(0):
+        partial = "".join(dict.fromkeys(adjoint.given.partial + parts))
+        adjoint.give(0, adjoint.emit("own_backward", (adjoint.given,), source, partial=partial))
+
+
+@kind("own", (1, 1), as_written=True, view=True, backward=_own_backward)
+def own(call: Call) -> Sequence[Kernel]:
+    """What a chip needs of what it has more of, such as its heads of those of all chips, under other dims. No kernel."""
+    _unissued(call)
+    _no_more(call)
+    return []
+
+
+@kind("own_backward", (1, 1), as_written=True)
+def own_backward(call: Call) -> Sequence[Kernel]:
+    """The gradient of a chip's own makes that of all it has: zeros written, and the one read. No FLOPs."""
+    live = 2.0 * call.output.access.item_bytes
+    return [call.kernel(tiling=StreamTiling(call.output.elements, live, len(call.reads)))]
 
 
 def _made_beside(op: Op) -> Sequence[str]:

@@ -14,7 +14,7 @@ from simulator.models.steps.layout import Parallel
 from simulator.models.steps.megatron.softmax import softmax_of
 from simulator.models.steps.parts import PartMaker, Slice
 from simulator.models.steps.shapes import Shapes
-from simulator.models.steps.sizes import beyond_table, filled_share, microbatches, sizes_of
+from simulator.models.steps.sizes import beyond_table, filled_share, gathers_heads, microbatches, sizes_of
 from simulator.models.steps.stacks.stack import Asked, Stack
 
 
@@ -51,6 +51,8 @@ def transformer_stack(model: Transformer, parallel: Parallel, asked: Asked) -> S
     shapes = replace(shapes, dropless=asked.dropless, one_hot=asked.one_hot, biased=asked.biased)
     kept = asked.megatron and asked.recompute == "selective"
     shapes = replace(shapes, fuses_qkv=asked.megatron, keeps_attended=kept)
+    if asked.megatron and gathers_heads(model, parallel.tp):
+        shapes = replace(shapes, gathers_heads=True, key_copies=1)
     several = model.moe is not None and model.moe.experts > parallel.expert_chips > 1
     shapes = replace(shapes, by_experts=asked.megatron and several and parallel.expert_nodes == 1)
     sizes = sizes_of(model, parallel, asked.batch, seq)

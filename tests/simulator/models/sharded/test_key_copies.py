@@ -2,6 +2,8 @@
 
 Laws: a step over `tp` chips does the matmuls, and holds the bytes, of a model with as many heads of keys as chips; beside
 them R chips that share a head add up its gradients, 2 d_model head_dim numbers a block on each, in log2 R rounds.
+With Megatron-LM a step does the matmuls of the model itself; all that its one matmul makes of a token, (heads + 2 heads of
+keys) head_dim numbers, is gathered, and its gradient scattered, each time with a copy of it all.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from simulator import (
     RunOptions,
     Training,
     inference_graph,
+    parse_graph,
+    print_items,
     simulate,
     train_graph,
 )
@@ -65,7 +69,9 @@ def test_a_step_does_the_matmuls_of_as_many_heads_as_chips(
     model = model_of(kv_heads, qkv_bias=biased)
     result = step(parallel, micro, model=model, **how)
     assert result.plan.inserted == ()
-    alone = step(Parallel(), micro, model=model_of(max(kv_heads, parallel.tp)), **how)
+    # Megatron-LM gathers what it makes of all heads, and has none twice
+    heads = kv_heads if how["engine"] == "megatron" else max(kv_heads, parallel.tp)
+    alone = step(Parallel(), micro, model=model_of(heads), **how)
     assert flops_of_all(result) == pytest.approx(flops_of_all(alone) * parallel.replicas, rel=1e-9)
     assert result.lower_bound_s <= result.time_s * (1 + 1e-9) + 1e-12 * len(result.plan.program)
     assert result.time_s <= result.upper_bound_s * (1 + 1e-9) + 1e-12 * len(result.plan.program)
@@ -133,6 +139,65 @@ def test_estimates_know_of_copies(tp: int, engine: Any) -> None:
         assert found.upper_bound == pytest.approx(result.upper_bound_s, rel=1e-9)
         assert found.lower_bound == pytest.approx(result.lower_bound_s, rel=1e-9)
         assert found.earliest <= result.time_s * (1 + 1e-9) + 1e-12 * len(result.plan.program)
+
+
+@pytest.mark.parametrize(("kv_heads", "tp"), [(1, 2), (2, 4), (1, 8), (4, 8)])
+@pytest.mark.parametrize("recompute", ["none", "full"])
+@pytest.mark.parametrize("norms", ["none", "rms"])
+def test_megatron_gathers_what_its_matmul_makes(kv_heads: int, tp: int, recompute: Any, norms: Any) -> None:
+    """In bf16, of 256 tokens: forwards, backwards, and forwards again where all is recomputed."""
+    model = model_of(kv_heads, qk_norm=norms)
+    result = step(Parallel(tp=tp), 1, model=model, engine="megatron", recompute=recompute)
+    kernels = [each.kernel for each in result.plan.kernels]
+    assert not [kernel for kernel in kernels if kernel.kind == "permute"]
+    whole = 256 * (HEADS + 2 * kv_heads) * 32 * 2
+    told = [kernel.communication for kernel in kernels if "qkv" in kernel.name and kernel.communication is not None]
+    times = {"all_gather": 2 if recompute == "full" else 1, "reduce_scatter": 1}
+    sent = sorted((each.kind, each.nbytes) for each in told)
+    assert sent == sorted((kind, whole) for kind, count in times.items() for _ in range(count * model.layers))
+    copied = [kernel for kernel in kernels if kernel.kind == "copy" and "qkv" in kernel.name]
+    assert [kernel.hbm_bytes for kernel in copied] == [2 * whole] * model.layers * sum(times.values())
+    # zeros around a chip's queries, then around all that it has taken
+    queries = 256 * 32 * 2 * HEADS // kv_heads
+    around = {
+        "dqall": queries + queries * kv_heads // tp,
+        "dqkvall": whole + queries + 2 * 256 * 32 * 2,
+    }
+    for name, nbytes in around.items():
+        found = [kernel.hbm_bytes for kernel in kernels if kernel.kind == "own_backward" and kernel.base == name]
+        assert found == [nbytes] * model.layers, name
+
+
+@pytest.mark.parametrize(("kv_heads", "tp"), [(4, 4), (8, 8), (2, 1)])
+def test_megatron_gathers_nothing_where_there_are_heads_for_all_chips(kv_heads: int, tp: int) -> None:
+    result = step(Parallel(tp=tp), 1, model=model_of(kv_heads), engine="megatron")
+    assert not [each for each in result.plan.kernels if each.kernel.kind in ("own", "own_backward", "permute")]
+
+
+@pytest.mark.parametrize("tp", [2, 8])
+def test_with_megatron_a_chip_holds_an_even_share_of_weights(tp: int) -> None:
+    """Of queries, keys and values as of all matmuls: no head is in two places."""
+    training = Training(batch=1, seq=128, precision=PRECISIONS["bf16"], engine="megatron")
+    model = model_of(1)
+    found = []
+    for layers in (1, 2):
+        result = simulate(
+            train_graph(replace(model, layers=layers), Parallel(tp=tp), training), system_for(Parallel(tp=tp))
+        )
+        held = memory_frame(result)
+        mine = (held["chip"] == 0) & (held["owner"] == "weights") & (held["begin"] == 0)
+        found.append(float(held.loc[mine, "bytes"].sum()))
+    one, two = (parameters(replace(model, layers=layers)).total for layers in (1, 2))
+    norms = 2 * model.d_model
+    assert found[1] - found[0] == pytest.approx(2 * ((two - one - norms) / tp + norms), rel=1e-12)
+
+
+def test_a_printed_graph_gathers_as_well() -> None:
+    parallel = Parallel(tp=4, dp=2)
+    graph = train_graph(model_of(1), parallel, Training(batch=2, seq=128, engine="megatron"))
+    again = replace(parse_graph(print_items(graph.items), graph.dims), fuse=graph.fuse)
+    both = [simulate(each, system_for(parallel)).time_s for each in (graph, again)]
+    assert both[0] == both[1]
 
 
 def test_one_estimator_tells_copies_apart() -> None:
