@@ -220,6 +220,8 @@ CASES |= {
     "slice": [("y:bf16[M_X,N] = slice(x:bf16[M,N], over=X)", 0, 0, 0)],
     "view": [("y:bf16[60] = view(x:bf16[M,N])", 0, 0, 0), ("y:bf16[N] = view(x:bf16[M,N])", 0, 0, 0)],
     "part": [("y:bf16[4,N] = part(x:bf16[M,N], axis=M)", 0, 0, 0)],
+    "own": [("y:bf16[4,N] = own(x:bf16[M,N])", 0, 0, 0)],
+    "own_backward": [("d:bf16[M,N] = own_backward(dy:bf16[4,N])", 0, 0, 2 * (60 + 40))],
     "side": [("y:bf16[M,N] = side(x:bf16[M,N], of=k)", 0, 0, 0)],
     "pack": [("y:bf16[80] = pack(x:bf16[M,N], z:bf16[E])", 0, 0, 0)],
     "concat": [
