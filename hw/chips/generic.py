@@ -179,9 +179,10 @@ def _blocks(times: AttentionTimes, slower: float) -> AttentionTimes:
     token = times.token
     if token is not None:
         names = ("fixed_s", "split_s", "join_s", "head_s", "group_s")
-        of_cores = {name: getattr(token, name) * slower for name in names}
-        token = token.model_copy(update={**of_cores, "head_bytes_per_s": token.head_bytes_per_s / slower})
-    return times.model_copy(update={"split_s": times.split_s * slower, "token": token})
+        of_token = {name: getattr(token, name) * slower for name in names}
+        token = token.model_copy(update={**of_token, "head_bytes_per_s": token.head_bytes_per_s / slower})
+    of_cores = {name: getattr(times, name) * slower for name in ("split_s", "block_s")}
+    return times.model_copy(update={**of_cores, "token": token})
 
 
 def _passes(times: PassTimes, slower: float) -> PassTimes:

@@ -45,6 +45,26 @@ def test_times_of_cores_go_as_the_clocks_and_shares_stay() -> None:
     assert (found.times.hbm, found.times.matmul.rate) == (ampere.hbm, ampere.matmul.rate)
 
 
+@pytest.mark.parametrize("library", ["hopper", "hopper_tensorrt_llm"])
+def test_every_time_of_a_core_goes_as_the_clock(library: str) -> None:
+    """Of tiles, blocks, tokens and passes alike; and what a core moves in a second."""
+    chip = chip_with("h100_pcie", {"calibration": {"measured": {"kernels_like": library}}})
+    found, there = chip_kernels(chip), load_kernel_times(library)
+    assert found is not None
+    assert found.times.start_s == there.start_s
+    parts = [(each, getattr(found.times, each), getattr(there, each)) for each in _OF_CORES]
+    parts.append(("token", found.times.attention.token, there.attention.token))
+    parts += [(kind, found.times.kinds[kind], of) for kind, of in there.kinds.items()]
+    for name, here, of in parts:
+        for field in type(of).model_fields if of is not None else ():
+            if field.endswith("_s"):
+                by = 1.62 / 1.83 if field.endswith("_per_s") else 1.83 / 1.62
+                assert getattr(here, field) == pytest.approx(getattr(of, field) * by), (name, field)
+
+
+_OF_CORES = ("matmul", "convolution", "attention", "attention_backward")
+
+
 @pytest.mark.parametrize(
     ("name", "dtype", "share"), [("l4", "bf16", 0.459), ("l4", "fp32", 0.359), ("h20", "bf16", 0.958)]
 )

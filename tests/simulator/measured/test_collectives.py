@@ -282,3 +282,34 @@ def test_one_chip_of_each_node_is_a_ring_of_nodes() -> None:
     graph = parse_graph(["y:fp32[N] = all_reduce(x:fp32[N]{U_D}, over=D)"], {"N": 2**28})
     plain = simulate(graph, system).time_s
     assert simulate(graph, system, MEASURED).time_s == pytest.approx(plain, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("like", "names"),
+    [
+        ("h100_sxm", ["h200", "h800", "h20", "b200", "b300", "gb200", "gb300"]),
+        ("a100_80gb_sxm", ["a100_40gb_sxm"]),
+    ],
+)
+def test_chips_with_the_library_of_another_send_and_hold_cores_as_it_does(like: str, names: Sequence[str]) -> None:
+    """Each by its own bandwidth: a few bytes take what they take there, and as many channels go on."""
+    lines = ["s:bf16[N] = send(x:bf16[N], from=0, to=1)", "r:bf16[N] = recv(from=0, to=1)"]
+
+    def system(name: str) -> System:
+        chip = load_chip(name)
+        return System(chip, parse_topology("switch(8) over nvlink", chip.links), Mesh({"X": 8}))
+
+    def sent_s(name: str) -> float:
+        return simulate(parse_graph(lines, {"N": 8}), system(name), MEASURED).time_s
+
+    def cores(name: str, collectives: str) -> float:
+        graph = parse_graph([LINES["all_reduce"]], {"N": 2**26})
+        run = simulate(graph, system(name), replace(MEASURED, collectives=collectives))
+        (held,) = {group.transfer.cores for group in run.plan.kernels[0].traffic.groups}
+        return held
+
+    ways = ("ring", "in_switch") if like == "h100_sxm" else ("ring",)
+    for name in names:
+        assert sent_s(name) == pytest.approx(sent_s(like), rel=1e-3), name
+        for way in ways:
+            assert cores(name, way) == cores(like, way) > 0, (name, way)
