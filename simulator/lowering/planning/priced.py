@@ -74,7 +74,9 @@ def _figures(kernel: Kernel) -> tuple[object, ...]:
 
 def _told_apart(kernel: Kernel) -> tuple[object, ...]:
     """What the times of kernels that were measured depend on beside these figures."""
-    return kernel.kind, kernel.row_elements, tuple(access.item_bytes for access in kernel.reads)
+    items = tuple(access.item_bytes for access in kernel.reads)
+    once = kernel.matrix_dtype, kernel.contractions, bool(kernel.vector_flops)
+    return kernel.kind, kernel.launches, kernel.reduces, kernel.row_elements, items, *once
 
 
 def queue_name(kernel: Kernel) -> str:

@@ -192,3 +192,15 @@ def test_where_a_time_comes_from_is_kept() -> None:
     assert by == {"y": "measured", "z": "profile", "a": "data sheet"}
     spec = simulate(parse_graph(lines, dims), System(H100), RunOptions())
     assert {each.variants[0].by for each in spec.plan.kernels} == {"data sheet"}
+
+
+@pytest.mark.parametrize("order", [(4, 8), (8, 4)])
+def test_kernels_of_as_many_bytes_in_other_numbers_take_their_own_time(order: tuple[int, int]) -> None:
+    """A kernel for each expert: whichever was met first, each has as many starts as it has experts."""
+    lines = ["y:fp8[A,R,C] = cast(x:bf16[A,R,C], each=A)", "z:fp8[B,S,C] = cast(v:bf16[B,S,C], each=B)"]
+    first, second = order
+    sizes = {"A": first, "R": 2**16 // first, "B": second, "S": 2**16 // second, "C": 1024}
+    one, two = simulate(parse_graph(lines, sizes), System(H100), MEASURED).plan.kernels
+    assert [each.kernel.launches for each in (one, two)] == [first, second]
+    starts = (one.slowest.latency_s - two.slowest.latency_s) / (first - second)
+    assert starts == pytest.approx(HOPPER.start_s)

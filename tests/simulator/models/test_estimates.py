@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from analysis import Summary
 from analysis.runs import holdings
 from hw import SpecError, System, load_chip, parse_topology
-from simulator import PAIRED, Estimate, Estimator, Parallel, Result, RunOptions, Training, simulate, train_graph
+from simulator import PAIRED, Estimate, Estimator, Parallel, Result, RunOptions, Training, precision_of, simulate, train_graph
 from simulator.models import Attention, Embedding, Ffn, Head, Moe, Norm, Position, Transformer
 from tests.support.models import SMALL, system_for
 
@@ -302,6 +302,20 @@ def test_what_an_estimator_knows_already_changes_nothing(
     known.estimate(one, training)
     for each in (two, one):
         assert repr_of(known.estimate(each, training)) == repr_of(Estimator(model, system).estimate(each, training))
+
+
+@pytest.mark.parametrize("dispatch", ["graph", "eager"])
+def test_fewer_experts_a_chip_are_fewer_kernels_whatever_was_estimated_before(dispatch: Any) -> None:
+    """Chips that share a batch out have as many rows of all experts together: casts to fp8 differ in their number alone."""
+    system = System(load_chip("h100_sxm"), system_for(Parallel(dp=8), node=8).topology)
+    options = RunOptions(calibration="measured", dispatch=dispatch)
+    training = Training(batch=8, seq=SEQ, precision=precision_of("fp8", "training"), engine="megatron")
+    model = replace(SPARSE, moe=Moe(experts=16, top_k=2, d_expert=128))
+    layouts = [Parallel(ep=8), Parallel(ep=4, pp=2), Parallel(ep=2, dp=4)]
+    known = Estimator(model, system, options)
+    for each in (*layouts, *reversed(layouts)):
+        alone = Estimator(model, system, options).estimate(each, training)
+        assert repr_of(known.estimate(each, training)) == repr_of(alone)
 
 
 def test_many_at_once_are_what_each_is_alone() -> None:
