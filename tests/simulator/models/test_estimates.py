@@ -18,7 +18,18 @@ from hypothesis import strategies as st
 from analysis import Summary
 from analysis.runs import holdings
 from hw import SpecError, System, load_chip, parse_topology
-from simulator import PAIRED, Estimate, Estimator, Parallel, Result, RunOptions, Training, precision_of, simulate, train_graph
+from simulator import (
+    PAIRED,
+    Estimate,
+    Estimator,
+    Parallel,
+    Result,
+    RunOptions,
+    Training,
+    precision_of,
+    simulate,
+    train_graph,
+)
 from simulator.models import Attention, Embedding, Ffn, Head, Moe, Norm, Position, Transformer
 from tests.support.models import SMALL, system_for
 
