@@ -60,11 +60,7 @@ def plot_sweep(frame: pd.DataFrame, x: str, y: str = "time", by: str | None = No
             x=(rows[x] if number else rows[x].map(inert)).tolist(),
             y=(rows[y].astype(float) / size).tolist() if _numeric(rows[y]) else rows[y].map(inert).tolist(),
             mode="lines+markers" if number else "markers",  # between names there is nothing
-            line={
-                "color": SERIES_COLOURS[at % len(SERIES_COLOURS)],
-                "width": 2,
-                "dash": _DASHES[at // len(SERIES_COLOURS) % len(_DASHES)],
-            },
+            line=_line(at),
             marker={"size": 7},
             showlegend=by is not None,
         )
@@ -78,6 +74,12 @@ def plot_sweep(frame: pd.DataFrame, x: str, y: str = "time", by: str | None = No
         up |= log_or_linear((runs[y] / size).tolist(), _amount_text(word) if size == 1.0 else "{:g}".format)
     figure = styled(Figure(traces), 360, across, up)
     return figure.update_layout(legend_title_text=inert(by)) if by else figure
+
+
+def _line(at: int) -> dict[str, Any]:
+    """How the line of a series is drawn, by its number."""
+    dash = _DASHES[at // len(SERIES_COLOURS) % len(_DASHES)]
+    return {"color": SERIES_COLOURS[at % len(SERIES_COLOURS)], "width": 2, "dash": dash}
 
 
 def _amount_text(word: Word | None) -> Callable[[float], str]:

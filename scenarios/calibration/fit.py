@@ -238,13 +238,15 @@ def _found(
     said = [math.sqrt(statistics.fmean(change * change for change in column)) for column in found.jac.T.tolist()]
     weak = tuple(dotted for dotted, change in zip(parameters, said, strict=True) if change < _SAYS)
 
-    def mean(logs: Sequence[float]) -> float:
-        return statistics.fmean(abs(math.exp(each) - 1.0) for each in logs)
-
     left = errors(at)
     before = [math.log(each.seconds(chip, device, KernelTimes(**data)) / each.row.measured_s) for each in rows]
     factor = math.exp(statistics.fmean(map(abs, left)))
-    return made, replace(stage, before=mean(before), after=mean(left), weak=weak, factor=factor), left
+    return made, replace(stage, before=_mean(before), after=_mean(left), weak=weak, factor=factor), left
+
+
+def _mean(logs: Sequence[float]) -> float:
+    """How far off rows are on average, from the logarithms of what is predicted over what was measured."""
+    return statistics.fmean(abs(math.exp(each) - 1.0) for each in logs)
 
 
 def _kind_of(dotted: str) -> str:

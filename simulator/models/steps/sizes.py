@@ -13,6 +13,29 @@ from simulator.models.steps.layout import Parallel
 def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> dict[str, int]:
     """Dims by name: those of the model, sequences of one microbatch of all replicas, and tokens of a sequence. Raises
     SpecError where they do not divide."""
+    _check(model, parallel, batch, seq)
+    attention, at_once = model.attention, parallel.replicas * parallel.microbatch
+    vocab = model.embedding.vocab if model.embedding is not None else 0
+    # the vocabulary is padded, as Megatron does, so that chips share it evenly
+    padded = -(-vocab // parallel.tp) * parallel.tp
+    sizes = {
+        "batch": at_once,
+        "seq": seq,
+        "model": model.d_model,
+        "heads": attention.heads,
+        "kv": attention.kv_heads * copies_of_heads(model, parallel.tp),
+        "qkv": attention.heads + 2 * attention.kv_heads,
+        "head": attention.head_dim,
+        "ff": model.ffn.d_ff or 0,
+        "vocab": padded,
+    }
+    sizes |= _gathered_sizes(model, parallel.tp)
+    sizes |= _latent_sizes(model) | _expert_sizes(model, parallel, at_once * seq) | _end_sizes(model)
+    return {name: size for name, size in sizes.items() if size}
+
+
+def _check(model: Transformer, parallel: Parallel, batch: int, seq: int) -> None:
+    """Raises SpecError with everything that does not divide."""
     problems = Problems()
     at_once = parallel.replicas * parallel.microbatch
     if batch % at_once:
@@ -42,23 +65,6 @@ def sizes_of(model: Transformer, parallel: Parallel, batch: int, seq: int) -> di
         if size % parallel.tp:
             problems.add(Mark("parallel.tp"), f"{name} {size} is not shared evenly by {parallel.tp} chips")
     problems.raise_if_any()
-    vocab = model.embedding.vocab if model.embedding is not None else 0
-    # the vocabulary is padded, as Megatron does, so that chips share it evenly
-    padded = -(-vocab // parallel.tp) * parallel.tp
-    sizes = {
-        "batch": at_once,
-        "seq": seq,
-        "model": model.d_model,
-        "heads": attention.heads,
-        "kv": attention.kv_heads * copies_of_heads(model, parallel.tp),
-        "qkv": attention.heads + 2 * attention.kv_heads,
-        "head": attention.head_dim,
-        "ff": model.ffn.d_ff or 0,
-        "vocab": padded,
-    }
-    sizes |= _gathered_sizes(model, parallel.tp)
-    sizes |= _latent_sizes(model) | _expert_sizes(model, parallel, at_once * seq) | _end_sizes(model)
-    return {name: size for name, size in sizes.items() if size}
 
 
 def copies_of_heads(model: Transformer, chips: int) -> int:

@@ -67,73 +67,102 @@ class Drawn:
     options: RunOptions
 
 
+@dataclass(frozen=True)
+class Next:
+    """What the next lines are drawn with: their number, mesh axes, rows, and what stands behind the options of an op."""
+
+    draw: st.DrawFn
+    system: System
+    at: int
+    axes: str
+    rows: str
+    tail: str
+
+    @property
+    def name(self) -> str:
+        return f"t{self.at}"
+
+
+def matmul(to: Next) -> list[Any]:
+    return [f"{to.name}:bf16[A,{to.rows}] = matmul(x{to.at}:bf16[A,K], w{to.at}:bf16[K,{to.rows}]{to.tail})"]
+
+
+def vector(to: Next) -> list[Any]:
+    chunks = to.draw(between(1, 3))
+    return [f"{to.name}:bf16[{to.rows},77] = gelu(x{to.at}:bf16[{to.rows},77], chunks={chunks}{to.tail})"]
+
+
+def layer(to: Next) -> list[Any]:
+    chunks = to.draw(between(1, 3))
+    made = f"m{to.at}:bf16[{to.rows},B]{{U_{to.axes}}}"
+    operands = f"x{to.at}:bf16[{to.rows},K_{to.axes}], w{to.at}:bf16[K_{to.axes},B]"
+    summed = f"{to.name}:bf16[{to.rows},B] = all_reduce(m{to.at}, over={to.axes}, chunks={chunks})"
+    return [f"{made} = matmul({operands}, chunks={chunks})", summed]
+
+
+def all_reduce(to: Next) -> list[Any]:
+    part = f"p{to.at}:bf16[{to.rows},8]{{U_{to.axes}}}"
+    return [f"{to.name}:bf16[{to.rows},8] = all_reduce({part}, over={to.axes}{to.tail})"]
+
+
+def all_gather(to: Next) -> list[Any]:
+    return [f"{to.name}:bf16[K,8] = all_gather(p{to.at}:bf16[K_{to.axes},8], over={to.axes}{to.tail})"]
+
+
+def reduce_scatter(to: Next) -> list[Any]:
+    part = f"p{to.at}:bf16[K,8]{{U_{to.axes}}}"
+    return [f"{to.name}:bf16[K_{to.axes},8] = reduce_scatter({part}, over={to.axes}{to.tail})"]
+
+
+def permute(to: Next) -> list[Any]:
+    shift = to.draw(between(1, to.system.mesh.extent(to.axes) - 1))
+    moved = f"p{to.at}:bf16[{to.rows},9], over={to.axes}, shift={shift}"
+    return [f"{to.name}:bf16[{to.rows},9] = permute({moved}{to.tail})"]
+
+
+def some(to: Next) -> list[Any]:
+    chips = to.draw(unlike(0, to.system.size - 1, 1, 3))
+    return [f"{to.name}:bf16[{to.rows},78] = relu(x{to.at}:bf16[{to.rows},78], on={chips})"]
+
+
+def pair(to: Next) -> list[Any]:
+    source, target = to.draw(unlike(0, to.system.size - 1, 2, 2))
+    shape = f"bf16[{to.rows},7]"
+    return [
+        f"{to.name}:{shape} = send(x{to.at}:{shape}, from={source}, to={target})",
+        f"r{to.at}:{shape} = recv(from={source}, to={target})",
+        f"u{to.at}:{shape} = relu(r{to.at})",
+    ]
+
+
+def repeat(to: Next) -> list[Any]:
+    body = [
+        f"a{to.at}:bf16[{to.rows},6] = softmax(c{to.at}:bf16[{to.rows},6])",
+        f"b{to.at}:bf16[{to.rows},6] = permute(a{to.at}, over={to.axes})",
+    ]
+    return [{"repeat": to.draw(between(1, 3)), "carry": {f"c{to.at}": f"b{to.at}"}, "ops": body}]
+
+
+KINDS = [matmul, vector, layer, all_reduce, all_gather, reduce_scatter, permute, some, pair, repeat]
+NOT_AWAITED = (some, pair, repeat)
+"""What not every chip runs, or in rounds."""
+
+
 @st.composite
-def drawn(draw: st.DrawFn, orders: Sequence[Any] = ("program",)) -> Drawn:  # noqa: C901
+def drawn(draw: st.DrawFn, orders: Sequence[Any] = ("program",)) -> Drawn:
     here = draw(systems())
     axes_choice, queues = axes_of(here), ["", ", queue=side", ", queue=third"]
     lines: list[Any] = []
     ended: list[str] = []
-
-    def tail() -> str:
-        after = draw(st.lists(st.sampled_from(ended), max_size=2, unique=True)) if ended else []
-        return draw(among(queues)) + (f", after=[{', '.join(after)}]" if after else "")
-
-    kinds = [
-        "matmul",
-        "vector",
-        "layer",
-        "all_reduce",
-        "all_gather",
-        "reduce_scatter",
-        "permute",
-        "some",
-        "pair",
-        "repeat",
-    ]
     for at in range(draw(between(2, 7))):
-        kind = draw(among(kinds))
-        axes = draw(among(axes_choice))
-        rows_ = draw(among(["M", "N", "L"]))
-        name = f"t{at}"
-        if kind == "matmul":
-            lines.append(f"{name}:bf16[A,{rows_}] = matmul(x{at}:bf16[A,K], w{at}:bf16[K,{rows_}]{tail()})")
-        elif kind == "vector":
-            lines.append(
-                f"{name}:bf16[{rows_},77] = gelu(x{at}:bf16[{rows_},77], chunks={draw(between(1, 3))}{tail()})"
-            )
-        elif kind == "layer":
-            chunks = draw(between(1, 3))
-            lines.append(
-                f"m{at}:bf16[{rows_},B]{{U_{axes}}} = "
-                f"matmul(x{at}:bf16[{rows_},K_{axes}], w{at}:bf16[K_{axes},B], chunks={chunks})"
-            )
-            lines.append(f"{name}:bf16[{rows_},B] = all_reduce(m{at}, over={axes}, chunks={chunks})")
-        elif kind == "all_reduce":
-            lines.append(f"{name}:bf16[{rows_},8] = all_reduce(p{at}:bf16[{rows_},8]{{U_{axes}}}, over={axes}{tail()})")
-        elif kind == "all_gather":
-            lines.append(f"{name}:bf16[K,8] = all_gather(p{at}:bf16[K_{axes},8], over={axes}{tail()})")
-        elif kind == "reduce_scatter":
-            lines.append(f"{name}:bf16[K_{axes},8] = reduce_scatter(p{at}:bf16[K,8]{{U_{axes}}}, over={axes}{tail()})")
-        elif kind == "permute":
-            shift = draw(between(1, here.mesh.extent(axes) - 1))
-            lines.append(f"{name}:bf16[{rows_},9] = permute(p{at}:bf16[{rows_},9], over={axes}, shift={shift}{tail()})")
-        elif kind == "some":
-            chips = draw(unlike(0, here.size - 1, 1, 3))
-            lines.append(f"{name}:bf16[{rows_},78] = relu(x{at}:bf16[{rows_},78], on={chips})")
-        elif kind == "pair":
-            source, target = draw(unlike(0, here.size - 1, 2, 2))
-            lines.append(f"{name}:bf16[{rows_},7] = send(x{at}:bf16[{rows_},7], from={source}, to={target})")
-            lines.append(f"r{at}:bf16[{rows_},7] = recv(from={source}, to={target})")
-            lines.append(f"u{at}:bf16[{rows_},7] = relu(r{at})")
-        else:
-            body = [
-                f"a{at}:bf16[{rows_},6] = softmax(c{at}:bf16[{rows_},6])",
-                f"b{at}:bf16[{rows_},6] = permute(a{at}, over={axes})",
-            ]
-            lines.append({"repeat": draw(between(1, 3)), "carry": {f"c{at}": f"b{at}"}, "ops": body})
-            continue
-        if kind not in ("some", "pair"):
-            ended.append(name)
+        kind = draw(among(KINDS))
+        axes, rows = draw(among(axes_choice)), draw(among(["M", "N", "L"]))
+        after = draw(st.lists(st.sampled_from(ended), max_size=2, unique=True)) if ended else []
+        tail = draw(among(queues)) + (f", after=[{', '.join(after)}]" if after else "")
+        to = Next(draw, here, at, axes, rows, tail)
+        lines += kind(to)
+        if kind not in NOT_AWAITED:
+            ended.append(to.name)
     options = RunOptions(
         overlap=draw(among(["full", "none", "auto"])),
         order=draw(among(orders)),
