@@ -70,7 +70,8 @@ def test_a_rate_that_was_measured_is_a_profile_unless_the_run_sets_it(options: R
 
 def test_of_a_link_that_nobody_measured_it_is_the_data_sheet() -> None:
     """The chip's file has nothing of InfiniBand."""
-    apart = System(H100, parse_topology("switch(4) over infiniband", H100.links), Mesh({"X": 4}))
+    a100 = load_chip("a100_80gb_sxm")
+    apart = System(a100, parse_topology("switch(4) over infiniband", a100.links), Mesh({"X": 4}))
     assert shares([SUM], 2**24, apart) == only("data_sheet")
 
 

@@ -6,8 +6,10 @@ has one NVLink switch) first (HybridEP, DeepEP), else by an all-to-all. `paired`
 microbatch's pass (`moe_a2a_overlap`). `recompute` in our words: norms and activations of
 experts ('light'), or a number of whole blocks. `pieces`: dense models with tensor parallelism cut matmuls and what goes
 between chips so, but not in NVFP4. `layers`: DeepSeek-V3 trains one more block, which predicts a further token.
-Not told: up-projections of latent attention and dense networks of DeepSeek-V3 that are made again (`mla_up_proj`, `mlp`: 3 %
-of its FLOPs), the head of its further token, activations that lie in the host's memory.
+Not told: that releases before HybridEP (25.11, 26.02) had Qwen3 30B on H100 with an all-to-all, and its exchanges behind
+another microbatch's pass; rows of experts that are padded to 16 in fp8, a copy each way (all-to-alls alone);
+up-projections of latent attention and dense networks of DeepSeek-V3 that are made again (`mla_up_proj`, `mlp`: 3 % of its
+FLOPs), the head of its further token, activations that lie in the host's memory.
 Source: github:NVIDIA-NeMo/Megatron-Bridge scripts/performance/configs (*_workload_base_configs.py and *_llm_pretrain.py of
 deepseek, gpt_oss, kimi, llama and qwen), utils/overrides.py, training/comm_overlap.py, training/mixed_precision.py; its
 releases differ, and these are the last that were read.

@@ -169,15 +169,18 @@ def test_a_faster_link_is_faster_through_its_switches() -> None:
     assert found - 70e-6 == pytest.approx((reduced(2**29, 8)[0] - 70e-6) / 2, rel=1e-6)
 
 
-def test_by_the_data_sheet_and_over_other_links_there_is_none() -> None:
+PORT = 47e9
+"""Bytes/s of a port of 400 Gbit/s between nodes of H100: 46 to 48 GB/s, as github:NVIDIA/nccl-tests issue 290 expects."""
+
+
+def test_by_the_data_sheet_there_is_none_and_over_other_links_the_rate_alone() -> None:
     lines, sizes = ["y:bf16[N] = all_reduce(x:bf16[N]{U_X}, over=X)"], {"N": 2**20}
     system = node("h100_sxm", 8)
     at_once = 2 * 7 / 8 * 2**21 / 450e9
     assert simulate(parse_graph(lines, sizes), system, RunOptions()).time_s == pytest.approx(at_once, rel=1e-6)
     apart = replace(system, topology=parse_topology("switch(8) over infiniband", system.kinds[0].links))
-    rate = system.kinds[0].links["infiniband"].bytes_per_s
     found = simulate(parse_graph(lines, sizes), apart, MEASURED).time_s
-    assert found == pytest.approx(2 * 7 / 8 * 2**21 / rate, rel=1e-6)
+    assert found == pytest.approx(2 * 7 / 8 * 2**21 / PORT, rel=1e-6)
 
 
 def test_switches_of_a_link_that_was_not_measured_are_left_alone() -> None:
@@ -281,7 +284,7 @@ def test_one_chip_of_each_node_is_a_ring_of_nodes() -> None:
     system = replace(load_system("dgx_h100", nodes=4), mesh=Mesh({"T": 8, "D": 4}))
     graph = parse_graph(["y:fp32[N] = all_reduce(x:fp32[N]{U_D}, over=D)"], {"N": 2**28})
     plain = simulate(graph, system).time_s
-    assert simulate(graph, system, MEASURED).time_s == pytest.approx(plain, rel=1e-6)
+    assert simulate(graph, system, MEASURED).time_s == pytest.approx(plain * 50e9 / PORT, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -87,11 +87,14 @@ def test_a_cast_for_each_expert_has_as_many_starts(experts: int) -> None:
     assert each.lower_bound_s == one.lower_bound_s
 
 
-def test_a_matmul_for_each_expert_is_issued_as_often_and_streams_hide_its_starts() -> None:
-    line = "y:bf16[E,T,N] = matmul(x:bf16[E,T,K], w:bf16[E,K,N]%s)"
+EXPERTS = "y:bf16[E,T,N] = matmul(x:bf16[E,T,K], w:bf16[E,K,N]%s)"
+
+
+def test_a_matmul_for_each_expert_starts_and_is_issued_as_often() -> None:
+    line = EXPERTS
     sizes = {"E": 8, "T": 512, "N": 1024, "K": 1024}
     captured = [run([line % option], sizes, "graph").time_s for option in ("", ", each=E")]
-    assert captured[0] == captured[1]
+    assert captured[1] - captured[0] == pytest.approx(7 * HOPPER.start_s, rel=1e-6)
     hosts = {word: run([line % ", each=E"], sizes, word) for word in ("eager", "fused", "compiled")}
     issued = {word: each.plan.kernels.sort(0).times_s["dispatch"] for word, each in hosts.items()}
     assert issued["eager"] == pytest.approx(8 * EAGER)
@@ -135,3 +138,16 @@ def test_routing_that_drops_nothing_keeps_its_host_waiting(precision: str) -> No
     assert estimated_s > 0.0
     assert estimated_s == pytest.approx(run_s, rel=0.01)
     assert found[True][1] == pytest.approx(found[True][0], rel=0.05)
+
+
+@pytest.mark.parametrize(("experts", "rows", "tera"), [(8, 4096, 627.903), (16, 2048, 553.945)])
+def test_matmuls_of_experts_on_several_streams_are_as_long_as_measured(experts: int, rows: int, tera: float) -> None:
+    """Transformer Engine 2.7 on an H100, cuBLAS on four streams (github:NVIDIA/TransformerEngine pull request 2045).
+
+    One kernel for all of them would be 12 and 20 % faster than that, at clocks of a short burst.
+    """
+    sizes = {"E": experts, "T": rows, "N": 768, "K": 2048}
+    flops = 2.0 * experts * rows * 768 * 2048
+    graph = parse_graph([EXPERTS % ", each=E"], sizes)
+    options = RunOptions(calibration="measured", dispatch="graph", clocks="burst")
+    assert simulate(graph, System(H100), options).time_s == pytest.approx(flops / (tera * 1e12), rel=0.05)
