@@ -18,8 +18,10 @@ from simulator.models.estimates.passes import ChunkCosts, Courses, costs_of, pas
 from simulator.models.estimates.prices import Hop, Price, Prices
 from simulator.models.estimates.rows import Bound, Sections
 from simulator.models.estimates.sharing.cores import beside_collectives
+from simulator.models.estimates.sharing.wires import on_shared_wires
 from simulator.models.estimates.stages import ChunkPasses, Pipe
 from simulator.models.estimates.work import Work
+from simulator.models.steps.layout import Parallel
 from simulator.models.steps.training import Step
 from simulator.passes.binding import bind_op
 from simulator.passes.pipeline.schedules import PAIRED
@@ -44,11 +46,15 @@ class Known:
             self._costs = costs_of(self.sort, self.rows, courses)
         return self._costs
 
-    def slowed(self, courses: Courses, prices: Prices, in_turns: bool) -> ChunkPasses:
-        """Its passes beside collectives that hold cores, `in_turns` those of another pass; those alone where none does."""
+    def slowed(self, courses: Courses, prices: Prices, parallel: Parallel, in_turns: bool) -> ChunkPasses:
+        """Its passes beside collectives that hold cores, `in_turns` those of another pass, and that share wires; those alone
+        where none does."""
         if in_turns not in self._slowed:
             costs = self.costs(courses)
-            rows = beside_collectives(self.rows, costs.passes, prices, in_turns)
+            beside = beside_collectives(self.rows, costs.passes, prices, in_turns)
+            rows = beside
+            if parallel.overlap_gradients:
+                rows = on_shared_wires(beside or self.rows, parallel.prefetch > 0) or beside
             slowed = costs.passes if rows is None else passes_of(self.sort, rows, courses, costs.work)
             self._slowed[in_turns] = slowed
         return self._slowed[in_turns]
@@ -81,9 +87,10 @@ class Laid:
         return _pipe(self.step, [chunk.passes for chunk in chunks], hops), _works(self.step, chunks, hops)
 
     def slowed(self, courses: Courses) -> Pipe | None:
-        """The pipeline beside collectives that hold cores; None where none does."""
+        """The pipeline beside collectives that hold cores or share wires; None where none does."""
         in_turns = schedule_of(self.step) in PAIRED
-        passes = {sized: known.slowed(courses, self.prices, in_turns) for sized, known in self.known.items()}
+        parallel = self.step.parallel
+        passes = {sized: known.slowed(courses, self.prices, parallel, in_turns) for sized, known in self.known.items()}
         if all(passes[sized] is known.costs(courses).passes for sized, known in self.known.items()):
             return None
         return _pipe(self.step, [passes[sized] for sized in self.sorts], self._hops())
