@@ -23,6 +23,7 @@ _LOOKED_AT = 1 << 16
 """Bytes at either end in which the signs of our own files are sought."""
 
 _REPORT = (re.compile(rb'<!DOCTYPE html>.*<meta name="generator" content="overlapse ', re.DOTALL),)
+_YAML = (re.compile(rb"# made by overlapse (import|calibrate)\n"),)
 _SIGNS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
     ".csv": (
         re.compile(rb"task,op,kind,chip,queue,"),  # a timeline
@@ -34,7 +35,8 @@ _SIGNS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
         re.compile(rb'\{\s*"name": "[^\n]*",\s*"time": [0-9]'),  # the words of a run
     ),
     ".pickle": (re.compile(rb"\x80.{0,16}}.{0,4}overlapse", re.DOTALL),),
-    ".yaml": (re.compile(rb"# made by overlapse (import|calibrate)\n"),),
+    ".yaml": _YAML,
+    ".yml": _YAML,
     ".parquet": (re.compile(rb"PAR1.*\b(lower_bound|queue)\b", re.DOTALL),),
 }
 """How files of ours begin, by the ending of the name; a report may have any name."""

@@ -12,7 +12,7 @@ from scenarios.validation.left_out import LeftOutError
 from scenarios.validation.one_efficiency import Fitted, with_one_efficiency
 from scenarios.validation.operators import operator_graph
 from scenarios.validation.recipes import Told, told
-from scenarios.validation.rows import Row, read_rows
+from scenarios.validation.rows import Row, every, read_rows
 from scenarios.validation.scaled import scaled
 from scenarios.validation.steps import model_of
 from scenarios.validation.training import Source, Trained, by_source, trained
@@ -24,6 +24,7 @@ __all__ = [
     "Judged",
     "Row",
     "by_group",
+    "every",
     "judged",
     "model_of",
     "operator_graph",

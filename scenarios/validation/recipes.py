@@ -45,7 +45,11 @@ _BF16 = Precision(main_gradients="fp32", master="fp32")
 _SAYS = ("layers", "hidden", "heads", "ffn", "seq", "vocab", "global_batch", "tp", "pp", "dp", "n_chips")
 """What a row has to say."""
 
-_NODE_RATE = re.compile(r"(\d+) Gbps/node")
+MOST: Mapping[str, int] = {"layers": 10_000}
+MOST_OF_ALL = 10_000_000
+"""Counts beyond these are slips: of no model, job or batch that was ever measured."""
+
+_NODE_RATE = re.compile(r"(\d+(?:\.\d+)?) Gbps/node")
 
 _PADDED = 128
 """Rows of a vocabulary that each tensor-parallel chip has are a multiple of this (Megatron-LM)."""
@@ -73,11 +77,15 @@ def told(row: TrainingRow) -> Told:
     if framework == MAXTEXT and not row.text("chip"):
         raise LeftOutError(f"the recipe of {row.model} is not known here")
     says = SAYS if framework else _SAYS
-    silent = [name for name in says if row.count(name) is None]
+    silent = [name for name in says if not row.text(name)]
     if row.measured_s is None:
         silent.append("measured seconds")
     if silent:
         raise LeftOutError(f"does not say {', '.join(silent)}")
+    for name in says:
+        if not 1 <= (row.count(name) or 0) <= MOST.get(name, MOST_OF_ALL):
+            most = MOST.get(name, MOST_OF_ALL)
+            raise LeftOutError(f"{name} is {row.text(name)}, and no whole number from 1 to {most:,}")
     sizes = {name: row.count(name) or 0 for name in says}
     machine = machine_called(row.text("chip"))
     if machine is None and row.text("chip") not in PODS:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,7 +101,8 @@ def _wrong_params(given: Mapping[str, str]) -> Iterator[str]:
 
 def _wrong_times(given: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with the times of a line; those that nine of ten are below may be left out."""
-    for name in ("t_med_us", "t_min_us", "t_p90_us"):
+    times = dict[str, float]()
+    for name in ("t_min_us", "t_med_us", "t_p90_us"):
         said = given.get(name) or ""
         if name == "t_p90_us" and not said:
             continue
@@ -109,8 +111,13 @@ def _wrong_times(given: Mapping[str, str]) -> Iterator[str]:
         except ValueError:
             yield f"{name} is {shown(said)}; it wants a number of microseconds"
             continue
-        if not 0 < time < math.inf and name != "t_p90_us":
+        if not 0 < time < math.inf:
             yield f"{name} is {said}; a time is more than 0"
+            continue
+        times[name] = time
+    for (less, least), (more, most) in pairwise(times.items()):
+        if least > most:
+            yield f"{less} is {least:g} and {more} {most:g}: columns that have changed places?"
 
 
 Made = TypeVar("Made")

@@ -35,14 +35,18 @@ def columns_of(path: Path) -> list[str]:
 
 
 def rows_of(lines: Lines, path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, str]]]:
-    """(number, cells by column) of each line below the first; cells that a line has not are empty, and those
-    beyond the columns are left out. A line that is no row of a CSV is added to the problems."""
+    """(number, cells by column) of each line below the first; cells that a line has not are empty. A line that is no row of
+    a CSV, or that says something beyond the columns (a comma that is no separator), is added to the problems."""
     head = _cells(lines[0][1])
     for at, line in lines[1:]:
         try:
             cells = _cells(line)
         except csv.Error as error:
             problems.add(Mark(str(path), at), f"this is no line of a CSV: {error}")
+            continue
+        if any(cells[len(head) :]):
+            told = f"{len(cells)} cells for {len(head)} columns: a cell that has a comma in it stands in quotes"
+            problems.add(Mark(str(path), at), told)
             continue
         yield at, dict(zip_longest(head, cells[: len(head)], fillvalue=""))
 

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from hw import SpecError
 from scenarios.building.idle_keys import Laid, keys_that_change_nothing
@@ -222,12 +223,15 @@ def _places(values: Sequence[float]) -> list[float]:
 
 
 def _constant(known: Sequence[Trained]) -> float:
-    """The mean error of one efficiency for all rows, the one that is right in the mean of logarithms."""
-    seconds = [(each.row.measured_s or 0.0, _flops(each.row) or each.flops) for each in known]
-    if not seconds:
+    """The mean error of one efficiency for all rows, the one for which it is least: a sum of sizes of lines, which is least
+    where one of them is zero, at their weighted median."""
+    rates = sorted((_flops(each.row) or each.flops) / (each.row.measured_s or math.inf) for each in known)
+    if not rates:
         return 0.0
-    pace = statistics.fmean(math.log(measured / flops) for measured, flops in seconds)
-    return statistics.fmean(abs(math.exp(pace) * flops / measured - 1.0) for measured, flops in seconds)
+    # pace x rate - 1 is zero at 1 / rate, where the slopes of the lines beyond make half of all
+    reached = [so_far >= sum(rates) / 2 for so_far in accumulate(rates)]
+    best = rates[reached.index(True)]
+    return statistics.fmean(abs(rate / best - 1.0) for rate in rates)
 
 
 def _flops(row: TrainingRow) -> float:

@@ -69,14 +69,17 @@ def validate(  # noqa: PLR0913  # an option each
         if steps:
             _training(Path(file), jobs, (fit, on), rows, json)
             return
+        parts = 0
         if published:
             found = published(Path(file))
         else:
-            found = judged(*together(partial(read_rows, Path(file)), partial(load_chip, chip or "h100_sxm")))
+            measured, of = together(partial(read_rows, Path(file)), partial(load_chip, chip or "h100_sxm"))
+            found = judged(measured, of)
+            parts = len(measured) - len(found)
         if json:
-            print_json(as_json(found))
+            print_json(as_json(found, parts))
         else:
-            show(found, rows, by_device(found) if published else ())
+            show(found, rows, by_device(found) if published else (), parts)
 
 
 def _judge_of_published(file: Path) -> Callable[[Path], list[Judged]] | None:

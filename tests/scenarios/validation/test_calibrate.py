@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hw import Mark, RunError, load_chip
+from hw import Mark, RunError, SpecError, load_chip
 from hw.chips import KernelTimes, build_chip, load_kernel_times
 from hw.input import Problems, parse_document
 from scenarios.calibration import block_text, calibrate
-from scenarios.calibration.timed import timed_rows
+from scenarios.calibration.best import Works
+from scenarios.calibration.timed import Timed, timed_rows
 from scenarios.validation import Row, judged
 from simulator.measured import Device
 from tests.support.cases import overlapse
@@ -135,7 +136,7 @@ def test_what_is_found_is_the_chips_own() -> None:
     found = calibrate(rows, H100, ampere, "made")
     assert found.times.clock_hz == pytest.approx(1.83e9)
     assert (found.times.power_watts, found.times.peak_flops_per_s) == (700.0, 989e12)
-    assert found.times.residuals["passes"] == found.stages[0].after > 0.01
+    assert found.times.residuals["passes"] == found.stages[0].residual > found.stages[0].after > 0.01
     assert found.times.residuals["matmul"] == ampere.residuals["matmul"]  # of which no row speaks
 
 
@@ -211,3 +212,91 @@ def test_the_command_prints_a_block(tmp_path: Path) -> None:
     assert "hbm: 0.8" in told.stdout
     assert "not determined, as hopper: " in told.stderr
     assert overlapse("calibrate", str(path), "--chip", "h100_sxm", "--start", "hooper").exit_code == 2
+
+
+def test_repetitions_of_one_size_determine_no_more_than_one_row() -> None:
+    """A start and a rate go together in timings of one size: any split of the two gives the same times."""
+    pytest.importorskip("scipy")
+    one: Wanted = [("stream", "copy", {"mib": 4})] * 6
+    found = calibrate(made_from(other(), one), H100, HOPPER, "made")
+    assert not found.stages[0].determined
+    assert (found.times.start_s, found.times.hbm) == (HOPPER.start_s, HOPPER.hbm)
+
+
+def test_parameters_that_only_go_together_are_told_and_do_not_move_apart() -> None:
+    """Sizes that lie so near that only the sum of a start and of a transfer shows: one of them stays, and the other makes
+    up for it."""
+    pytest.importorskip("scipy")
+    near: Wanted = [("stream", name, {"mib": 16 + at / 64}) for name in ("copy", "scale") for at in range(4)]
+    found = calibrate(made_from(other(), near), H100, HOPPER, "made")
+    stage = found.stages[0]
+    assert len(stage.weak) == 1
+    assert stage.after < 0.01
+    kept = {"start": found.times.start_s == HOPPER.start_s, "hbm": found.times.hbm == HOPPER.hbm}
+    assert [name for name, stays in kept.items() if stays] == list(stage.weak)
+
+
+def test_what_rows_say_nothing_of_stays() -> None:
+    pytest.importorskip("scipy")
+    long: Wanted = [("stream", "copy", {"mib": size}) for size in (1024, 2048, 4096)]
+    found = calibrate(made_from(other(), long), H100, HOPPER, "made")
+    assert found.times.start_s == HOPPER.start_s
+    assert found.times.hbm == pytest.approx(0.8, rel=0.01)
+
+
+def test_a_parameter_at_the_end_of_what_can_be_is_told() -> None:
+    """Streams at one and a half times the data sheet's rate are of another chip."""
+    pytest.importorskip("scipy")
+    fast = HOPPER.model_copy(update={"hbm": 1.0})
+    rows = [replace(row, measured_s=row.measured_s / 1.5) for row in made_from(fast, STREAMS)]
+    assert calibrate(rows, H100, HOPPER, "made").stages[0].ends == ("hbm",)
+
+
+def test_as_many_rows_as_parameters_are_no_measure_of_a_margin() -> None:
+    """Two timings are always fitted by two parameters; of n rows p parameters take the error of p."""
+    pytest.importorskip("scipy")
+    two = calibrate(made_from(other(), [STREAMS[0], STREAMS[3]]), H100, HOPPER, "made")
+    assert two.stages[0].after < 1e-3
+    assert two.times.residuals["passes"] == HOPPER.residuals["passes"] > 0
+    rows = [
+        replace(row, measured_s=row.measured_s * (1.05 if at % 2 else 0.95))
+        for at, row in enumerate(made_from(other(), STREAMS))
+    ]
+    found = calibrate(rows, H100, HOPPER, "made")
+    assert found.times.residuals["passes"] == pytest.approx(found.stages[0].after * (8 / 6) ** 0.5)
+
+
+def test_every_row_is_counted_somewhere() -> None:
+    """Convolutions are nobody's stage."""
+    pytest.importorskip("scipy")
+    image = {"b": 8, "cin": 64, "cout": 64, "hw": 28, "kernel": 3, "stride": 1}
+    rows = [
+        *made_from(other(), [*STREAMS, ("conv", "conv2d_fwd", image), ("conv", "conv2d_bwd", image)]),
+        Row("mamtul", "any", Mark("made", 20), {}, 1.0),
+        Row("stream", "copy", Mark("made", 21), {"mib": 4, "l2": "warm"}, 1e-6),
+    ]
+    found = calibrate(rows, H100, HOPPER, "made")
+    stages = sum(stage.rows + len(stage.spoiled) for stage in found.stages)
+    assert (stages, found.apart, found.unused, found.spread) == (len(STREAMS), 2, 2, 0)
+
+
+def test_rows_of_the_same_work_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scipy")
+    rows = timed_rows(made_from(other(), STREAMS) * 50, H100)
+    asked = []
+    monkeypatch.setattr(Timed, "seconds", lambda *given: asked.append(given) or 1.0)
+    assert len(Works(rows, H100).errors(HOPPER.model_dump(by_alias=True))) == len(rows)
+    assert len(asked) == len(STREAMS)
+
+
+def test_all_wrong_params_are_told_at_once() -> None:
+    wrong = [Row("matmul", "any", Mark("made", at), {"m": -at}, 1.0) for at in (1, 2)]
+    with pytest.raises(SpecError) as told:
+        calibrate(wrong, H100, HOPPER, "made")
+    assert [problem.mark.line for problem in told.value.problems] == [1, 2]
+
+
+def test_a_block_names_files_of_any_name() -> None:
+    source = 'overlapse calibrate a\\b "c".csv'
+    text = block_text(HOPPER.model_copy(update={"source": source}))
+    assert parse_document(text, "mine.yaml").data["calibration"]["measured"]["kernels"]["source"] == source

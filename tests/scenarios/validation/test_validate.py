@@ -48,6 +48,28 @@ def test_every_line_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert [problem.mark.line for problem in wrong.value.problems] == [2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ("10,12,", "t_min_us is 12 and t_med_us 10: columns that have changed places"),
+        ("10,9,8", "t_med_us is 10 and t_p90_us 8: columns that have changed places"),
+        ("10,9,nan", "t_p90_us is nan; a time is more than 0"),
+        ("10,9,-1", "t_p90_us is -1; a time is more than 0"),
+        ("1,234.5,1", "8 cells for 7 columns"),
+        ("1,234.5,,", None),
+    ],
+)
+def test_times_that_cannot_be_and_cells_beyond_the_columns_are_told(
+    tmp_path: Path, times: str, said: str | None
+) -> None:
+    """A comma that parts thousands moves every cell behind it; commas at the end of a line say nothing."""
+    head = "suite,name,dtype,params,t_med_us,t_min_us,t_p90_us\n"
+    if said is not None and "cells" in said:
+        times += ",9"
+    with pytest.raises(SpecError, match=said or "t_min_us is 234.5 and t_med_us 1:"):
+        read_rows(written(tmp_path, head + f'stream,copy,bf16,"{{""mib"": 1}}",{times}\n'))
+
+
 @pytest.mark.parametrize(("text", "said"), [("", "no rows"), ("a,b\n1,2\n", "no columns suite, name"), (None, "read")])
 def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
     path = tmp_path / "none.csv" if text is None else written(tmp_path, text)
@@ -190,3 +212,10 @@ def test_a_file_that_is_not_there_is_told_as_everywhere(tmp_path: Path) -> None:
         shown = overlapse(*command, str(tmp_path / "none.csv"))
         assert shown.exit_code == 2
         assert "none.csv:1:1: cannot read the file: No such file or directory" in shown.stderr
+
+
+def test_parts_of_steps_are_counted(tmp_path: Path) -> None:
+    path = written(tmp_path, HEAD + SQUARE + 'train,any,,eager,"{}",forward,5,5\n')
+    told = overlapse("validate", str(path), "--chip", "h100_sxm")
+    assert "not judged: 1 rows of parts of steps" in told.stderr
+    assert json.loads(overlapse("validate", str(path), "--json").stdout)["parts"] == 1

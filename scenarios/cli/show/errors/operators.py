@@ -16,13 +16,13 @@ from rich.text import Text
 from hw import Dimension
 from hw.input import few, printable
 from hw.input import show as shown
-from scenarios.calibration import Calibrated
+from scenarios.calibration import Calibrated, Stage
 from scenarios.console.terminal import console, tell
 from scenarios.validation import Judged, by_group
 
 
-def as_json(found: Sequence[Judged]) -> dict[str, Any]:
-    """Groups and rows; times in seconds, errors relative."""
+def as_json(found: Sequence[Judged], parts: int = 0) -> dict[str, Any]:
+    """Groups and rows; times in seconds, errors relative. `parts`: rows of parts of steps, which are not judged."""
     rows = [
         {
             "suite": each.row.suite,
@@ -34,11 +34,12 @@ def as_json(found: Sequence[Judged]) -> dict[str, Any]:
         }
         for each in found
     ]
-    return {"groups": [asdict(group) for group in by_group(found)], "rows": rows}
+    return {"groups": [asdict(group) for group in by_group(found)], "rows": rows, "parts": parts}
 
 
-def show(found: Sequence[Judged], with_rows: bool, also: Sequence[Judged] = ()) -> None:
-    """Print the groups, those of rows that are `also` grouped otherwise behind them, and with `with_rows` every row."""
+def show(found: Sequence[Judged], with_rows: bool, also: Sequence[Judged] = (), parts: int = 0) -> None:
+    """Print the groups, those of rows that are `also` grouped otherwise behind them, and with `with_rows` every row. Of
+    `parts` of steps it is told how many there are."""
     table = Table(box=None, pad_edge=False)
     table.add_column("group")
     for name in ("rows", "left out", "mean", "median", "p95", "largest", "bias"):
@@ -51,6 +52,8 @@ def show(found: Sequence[Judged], with_rows: bool, also: Sequence[Judged] = ()) 
     out.print(table)
     for line in _left_out(found):
         tell(line)
+    if parts:
+        tell(f"not judged: {parts} rows of parts of steps (a forward pass, an optimizer), whose whole is")
     if with_rows:
         known = sorted((each for each in found if each.predicted_s is not None), key=lambda each: -abs(each.error))
         out.print(_rows(known))
@@ -91,7 +94,7 @@ def show_stages(found: Calibrated, start: str) -> None:
     for stage in found.stages:
         if stage.determined:
             told = f"{100 * stage.before:.1f} % off as {start}, {100 * stage.after:.1f} % now"
-            tell(f"{stage.name}: {stage.rows} rows, {told}: {', '.join(stage.parameters)}")
+            tell(f"{stage.name}: {stage.rows} rows, {told}: {', '.join(stage.found) or 'nothing to find'}")
     for row, times in (each for stage in found.stages for each in stage.spoiled):
         told = f"{times:.3g} times as long" if times > 1.0 else f"{1.0 / times:.3g} times as short"
         tell(
@@ -99,11 +102,25 @@ def show_stages(found: Calibrated, start: str) -> None:
         )
     weak = [dotted for stage in found.stages for dotted in stage.weak]
     if weak:
-        tell(f"of which rows say next to nothing: {', '.join(weak)}")
-    left = [f"{stage.name} ({stage.rows} rows)" for stage in found.stages if not stage.determined]
+        tell(f"as {start}, since rows say next to nothing of them, or not apart from others: {', '.join(weak)}")
+    ends = [dotted for stage in found.stages for dotted in stage.ends]
+    if ends:
+        tell(f"at the end of what can be: {', '.join(ends)}; are the rows of {found.chip}?")
+    left = [f"{stage.name} ({_few_rows(stage)})" for stage in found.stages if not stage.determined]
     if left:
         tell(f"not determined, as {start}: {', '.join(left)}")
     tell(f"as {start} by nature: tiles, rows that are not aligned, convolutions, sustained clocks, dispatch")
+    if found.apart:
+        tell(
+            f"left out: {found.apart} rows that no stage looks at: convolutions, several kernels, kernels of several ops"
+        )
     if found.spread or found.unused:
         apart = "whose times spread (other work got in)"
         tell(f"left out: {found.spread} rows {apart}, {found.unused} that are steps, warm, or not known of this chip")
+
+
+def _few_rows(stage: Stage) -> str:
+    """How many rows a stage has, and of what if these are too few."""
+    if not stage.rows:
+        return "0 rows"
+    return f"{stage.rows} rows, {stage.works} different, for {len(stage.parameters)} parameters"

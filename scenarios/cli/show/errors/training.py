@@ -73,7 +73,7 @@ def show_sources(found: Sequence[Trained], with_rows: bool) -> None:
             tell(f"{source.errors.name}: left out: {reason}")
         for line, count in source.idle.items():
             tell(f"{source.errors.name}: {line} ({count} rows)" if count > 1 else f"{source.errors.name}: {line}")
-    tell("predicted by estimates of steps; constant: the mean error of one efficiency fitted to all rows of a source")
+    tell("predicted by estimates of steps; constant: the least mean error of one efficiency for all rows of a source")
     if with_rows:
         known = sorted((each for each in found if each.predicted_s is not None), key=lambda each: -abs(each.error))
         out.print(_rows(known))
