@@ -54,7 +54,7 @@ class Best:
     they were (`weak`) or are at the end of what can be."""
 
     data: dict[str, Any]
-    errors: Sequence[float]
+    errors: list[float]
     before: Sequence[float]
     weak: tuple[str, ...]
     ends: tuple[str, ...]

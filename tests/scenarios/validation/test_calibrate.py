@@ -136,6 +136,7 @@ def test_what_is_found_is_the_chips_own() -> None:
     found = calibrate(rows, H100, ampere, "made")
     assert found.times.clock_hz == pytest.approx(1.83e9)
     assert (found.times.power_watts, found.times.peak_flops_per_s) == (700.0, 989e12)
+    assert found.stages[0].residual is not None
     assert found.times.residuals["passes"] == found.stages[0].residual > found.stages[0].after > 0.01
     assert found.times.residuals["matmul"] == ampere.residuals["matmul"]  # of which no row speaks
 
@@ -269,7 +270,7 @@ def test_as_many_rows_as_parameters_are_no_measure_of_a_margin() -> None:
 def test_every_row_is_counted_somewhere() -> None:
     """Convolutions are nobody's stage."""
     pytest.importorskip("scipy")
-    image = {"b": 8, "cin": 64, "cout": 64, "hw": 28, "kernel": 3, "stride": 1}
+    image: dict[str, float] = {"b": 8, "cin": 64, "cout": 64, "hw": 28, "kernel": 3, "stride": 1}
     rows = [
         *made_from(other(), [*STREAMS, ("conv", "conv2d_fwd", image), ("conv", "conv2d_bwd", image)]),
         Row("mamtul", "any", Mark("made", 20), {}, 1.0),
@@ -283,8 +284,13 @@ def test_every_row_is_counted_somewhere() -> None:
 def test_rows_of_the_same_work_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scipy")
     rows = timed_rows(made_from(other(), STREAMS) * 50, H100)
-    asked = []
-    monkeypatch.setattr(Timed, "seconds", lambda *given: asked.append(given) or 1.0)
+    asked = list[object]()
+
+    def counted(self: Timed, *_: object) -> float:
+        asked.append(self)
+        return 1.0
+
+    monkeypatch.setattr(Timed, "seconds", counted)
     assert len(Works(rows, H100).errors(HOPPER.model_dump(by_alias=True))) == len(rows)
     assert len(asked) == len(STREAMS)
 
