@@ -30,9 +30,9 @@ def on_shared_wires(rows: Sections, ahead: bool) -> Sections | None:
 
 
 def _slowed(stretch: Stretch, ahead: bool) -> Stretch:
-    asked = _asked(stretch)
-    if len(asked) < 2:
+    if len({stretch.prices[at].queue for at in stretch.sends} - {COMPUTE}) < 2:
         return stretch
+    asked = _asked(stretch)
     hides_s = sum(price.least for price in stretch.prices if price.queue == COMPUTE) if ahead else 0.0
     longer = {queue: _longer(queue, asked, hides_s) for queue in asked}
     if not any(longer.values()):
