@@ -27,7 +27,7 @@ from analysis import (
     usage_frame,
     write_table,
 )
-from analysis.runs import grounds, margin
+from analysis.runs import assumptions, grounds, margin
 from analysis.words import rounds_figures
 from hw import Problems, SpecError
 from hw.systems import folder_of
@@ -220,6 +220,8 @@ class Outcome:
         if self.words.plan.classes > 1:  # each word is that of the chip with the most of it: which one?
             chips = {word: self.words.chip_of(word) for word in WORDS}
             words["chip_of"] = {word: chip for word, chip in chips.items() if chip is not None}
+        if assumed := assumptions(self.words):
+            words["assumed"] = assumed
         if (shares := grounds(self.result)) is not None:
             words["provenance"] = shares
         if (sure := margin(self.result)) is not None:

@@ -33,6 +33,13 @@ def explained(tmp_path_factory: pytest.TempPathFactory) -> str:
     return " ".join(overlapse("explain", written(tmp_path_factory.mktemp("step"), "measured")).stdout.split())
 
 
+def test_json_names_whose_kernels_stand_for_those_of_a_chip_that_nobody_measured(tmp_path: Path) -> None:
+    path = written(tmp_path, "measured")
+    found = run(path, ["system.chip=l40s", "system.topology=switch(8) over pcie", "system.base=null"]).as_json()
+    assert "kernels of l40s as those of ampere, by its data sheet (none measured)" in found["assumed"]
+    assert "kernels of" not in " ".join(run(path).as_json().get("assumed", []))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("dispatch", ["graph", "eager"])
 def test_the_screen_says_so_and_still_fits(tmp_path: Path, dispatch: str) -> None:

@@ -173,10 +173,10 @@ class Structure:
             self.readers.setdefault(tensor.name, {})[line] = None
         group = self._group_of.get(op.name, ())
         if group and op.name == group[-1]:
-            members = [line]
-            while lines and lines[-1].op.name in group:
-                members.append(lines.pop())
-            line = self._joined(op, tuple(reversed(members)))
+            # other ops may stand between them: a bias is narrowed behind the matmul whose kernel adds it
+            members = [each for each in lines if each.op.name in group]
+            lines[:] = [each for each in lines if each.op.name not in group]
+            line = self._joined(op, (*members, line))
         lines.append(line)
 
     def _line(self, op: Op, inside: bool) -> Line:

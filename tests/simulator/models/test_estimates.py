@@ -20,6 +20,7 @@ from analysis.runs import holdings
 from hw import SpecError, System, load_chip, parse_topology
 from simulator import (
     PAIRED,
+    PRECISIONS,
     Estimate,
     Estimator,
     Parallel,
@@ -80,6 +81,8 @@ HOW = st.fixed_dictionaries(
         "recompute": st.sampled_from(("none", "selective", "full", "whole", 3)),
         "optimizer": st.sampled_from(("adamw", "sgd")),
         "clip": st.booleans(),
+        "precision": st.sampled_from([PRECISIONS[name] for name in ("bf16", "amp_bf16", "mixed_bf16")]),
+        "engine": st.sampled_from(("plain", "megatron", "pytorch")),
     }
 )
 MODELS = st.sampled_from((FIVE, BIASED))
@@ -98,6 +101,13 @@ def test_the_bounds_are_those_of_the_run_and_hold(
     sizes: dict[str, Any], how: dict[str, Any], micro: int, model: Transformer, options: RunOptions
 ) -> None:
     check_bounds(*both(Parallel(**sizes), micro, model, options, **how))
+
+
+@pytest.mark.parametrize("tp", [1, 2])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_a_matmul_adds_is_of_its_kernel_in_every_precision(precision: str, tp: int) -> None:
+    """A bias that is narrowed stands between the matmul and what adds it, and is added by its kernel all the same."""
+    check_bounds(*both(Parallel(tp=tp), 2, BIASED, precision=PRECISIONS[precision]))
 
 
 @pytest.mark.parametrize(
