@@ -220,12 +220,7 @@ class Outcome:
         if self.words.plan.classes > 1:  # each word is that of the chip with the most of it: which one?
             chips = {word: self.words.chip_of(word) for word in WORDS}
             words["chip_of"] = {word: chip for word, chip in chips.items() if chip is not None}
-        if assumed := assumptions(self.words):
-            words["assumed"] = assumed
-        if (shares := grounds(self.result)) is not None:
-            words["provenance"] = shares
-        if (sure := margin(self.result)) is not None:
-            words["interval"] = {"low": sure.low_s, "high": sure.high_s, "covers": sure.covers}
+        words |= self._grounds()
         if self.sharding.inserted or self.sharding.dearer:
             words["sharding"] = self.sharding.as_json()
         if (money_words := money_words_of(self.scenario)) is not None:
@@ -240,6 +235,17 @@ class Outcome:
             words["study"] = [row.record for row in self.rows]
         if self.notes:
             words["notes"] = self.notes
+        return words
+
+    def _grounds(self) -> dict[str, Any]:
+        """What the run's times rest on: what was assumed, shares by where they come from, and how sure they are."""
+        words: dict[str, Any] = {}
+        if assumed := assumptions(self.words):
+            words["assumed"] = assumed
+        if (shares := grounds(self.result)) is not None:
+            words["provenance"] = shares
+        if (sure := margin(self.result)) is not None:
+            words["interval"] = {"low": sure.low_s, "high": sure.high_s, "covers": sure.covers}
         return words
 
     @property

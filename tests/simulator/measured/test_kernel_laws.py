@@ -215,7 +215,7 @@ def test_more_tokens_of_a_prompt_never_take_less(chip: str, batch: int, causal: 
     line = f"o:bf16[B,H,S,E] = attention(q:bf16[B,H,S,E], k:bf16[B,H,S,E], v:bf16[B,H,S,E], causal={causal})"
     options = RunOptions(calibration="measured", dispatch="graph")
     times = []
-    for tokens in (1, 16, 64, 127, 128, 256):
+    for tokens in (16, 64, 127, 128, 256):
         graph = parse_graph([line], {"B": batch, "H": 32, "S": tokens, "E": 128})
         times.append(simulate(graph, System(load_chip(chip)), options).time_s)
     assert times == sorted(times)
