@@ -84,8 +84,7 @@ def _hbm_s(nbytes: float, device: Device, times: KernelTimes) -> float:
 
 def _attention(kernel: Kernel, device: Device, times: KernelTimes, own: AttentionTimes) -> KernelTime:
     first = kernel.contractions[0]
-    # keys that a block takes at once are not cut any more
-    split = kernel.kind == "attention" and first.m < own.rows and first.n > own.keys
+    split = kernel.kind == "attention" and first.m < own.rows
     if split and own.token is not None and first.share >= 1.0:
         return KernelTime(times.start_s, token_s(kernel, device, own.token))
     cores = attention_s(kernel.contractions, kernel.matrix_dtype, device, own)

@@ -53,7 +53,8 @@ class Known:
             costs = self.costs(courses)
             beside = beside_collectives(self.rows, costs.passes, prices, in_turns)
             rows = beside
-            if parallel.overlap_gradients:
+            # where passes wait for their host, reductions are over before the next gather begins
+            if parallel.overlap_gradients and self.held.in_time is None:
                 rows = on_shared_wires(beside or self.rows, parallel.prefetch > 0) or beside
             slowed = costs.passes if rows is None else passes_of(self.sort, rows, courses, costs.work)
             self._slowed[in_turns] = slowed

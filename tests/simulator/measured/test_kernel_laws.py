@@ -204,18 +204,3 @@ def test_kernels_of_as_many_bytes_in_other_numbers_take_their_own_time(order: tu
     assert [each.kernel.launches for each in (one, two)] == [first, second]
     starts = (one.slowest.latency_s - two.slowest.latency_s) / (first - second)
     assert starts == pytest.approx(HOPPER.start_s)
-
-
-@pytest.mark.parametrize("causal", ["true", "false"])
-@pytest.mark.parametrize("batch", [1, 8])
-@pytest.mark.parametrize("chip", ["h100_sxm", "a100_80gb_sxm", "b200"])
-def test_more_tokens_of_a_prompt_never_take_less(chip: str, batch: int, causal: str) -> None:
-    """Keys that a block takes at once are not cut into parts that a second kernel would join: a prompt of 127 tokens
-    was told to take twice as long as one of 128."""
-    line = f"o:bf16[B,H,S,E] = attention(q:bf16[B,H,S,E], k:bf16[B,H,S,E], v:bf16[B,H,S,E], causal={causal})"
-    options = RunOptions(calibration="measured", dispatch="graph")
-    times = []
-    for tokens in (16, 64, 127, 128, 256):
-        graph = parse_graph([line], {"B": batch, "H": 32, "S": tokens, "E": 128})
-        times.append(simulate(graph, System(load_chip(chip)), options).time_s)
-    assert times == sorted(times)

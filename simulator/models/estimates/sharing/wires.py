@@ -1,11 +1,14 @@
 """The rows of passes whose collectives of different queues share wires.
 
-Model: gathers and reductions begin together, since the end of a block begins both, and have a wire in equal parts for as
-long as both are at work: what a queue asks of it takes as much longer as others ask of it, or as it asks itself, if that is
-less. Where weights are gathered ahead kernels hide that, if they last longer than all that goes over the wire beside them,
-and what stands at the ends of a pass meets nobody: so that is counted for stretches whose wires are busy for longer than
-their kernels. Where they are not, each gather stands between kernels, and meets what the block before has left.
-Assumes: collectives in the queue of kernels come between these, and what is beside them is not slowed by so little.
+Model: two collectives at work on a wire have it in equal parts for as long as both are: each takes as much longer as the
+other takes alone, or as it takes itself, if that is less.
+Where weights are gathered ahead, gathers and reductions are at work at the same time, and kernels hide that if they last
+longer than all that goes over the wire beside them; what stands at the ends of a pass meets nobody. So that is counted for
+stretches whose wires are busy for longer than their kernels.
+Where they are not, a gather stands between kernels. It meets what is left of reductions that have begun before it, by then:
+less by what kernels and gathers have lasted since.
+Assumes: collectives in the queue of kernels come between these, and what is beside them is not slowed by so little; a pass
+begins with nothing left of the one before.
 """
 
 from __future__ import annotations
@@ -18,33 +21,86 @@ import numpy as np
 
 from simulator.models.estimates.prices import Price
 from simulator.models.estimates.rows import COMPUTE, Rows, Sections, Stretch
+from simulator.models.steps.buffers import GATHER_QUEUE
 
 
 def on_shared_wires(rows: Sections, ahead: bool) -> Sections | None:
     """Rows with collectives as slow as those of other queues make them; None where that makes no difference. `ahead`:
     whether weights are gathered before the kernels begin that wait for them."""
     known: dict[int, Rows] = {}
-    found = {key: known.setdefault(id(each), tuple(_slowed(one, ahead) for one in each)) for key, each in rows.items()}
+    slow = _hidden if ahead else _between
+    found = {key: known.setdefault(id(each), slow(each)) for key, each in rows.items()}
     alike = (new is old for key, each in rows.items() for new, old in zip(found[key], each, strict=True))
     return None if all(alike) else found
 
 
-def _slowed(stretch: Stretch, ahead: bool) -> Stretch:
-    if len({stretch.prices[at].queue for at in stretch.sends} - {COMPUTE}) < 2:
-        return stretch
+def _hidden(rows: Rows) -> Rows:
+    """Rows whose weights are gathered ahead."""
+    found = []
+    for stretch in rows:
+        longer: Mapping[str, float] = {}
+        if len({stretch.prices[at].queue for at in stretch.sends} - {COMPUTE}) > 1:
+            asked = _asked(stretch)
+            kernels_s = sum(price.least for price in stretch.prices if price.queue == COMPUTE)
+            longer = {queue: _longer(queue, asked, kernels_s) for queue in asked}
+        found.append(_slowed(stretch, longer))
+    return tuple(found)
+
+
+def _between(rows: Rows) -> Rows:
+    """Rows whose gathers stand between kernels."""
+    left: dict[str, float] = {}
+    found = []
+    for stretch in rows:
+        met = _round(stretch, left)
+        if stretch.count > 1:  # what the rounds before have left
+            met = _round(stretch, left)
+        asked = {queue: float(seconds.max(initial=0.0)) for queue, seconds in _asked(stretch).items()}
+        found.append(_slowed(stretch, {queue: met.get(queue, 0.0) / total for queue, total in asked.items() if total}))
+    return tuple(found)
+
+
+def _round(stretch: Stretch, left: dict[str, float]) -> dict[str, float]:
+    """Seconds that collectives of each queue take longer in a round; `left`: of reductions, when it begins and then when it
+    ends."""
+    met: dict[str, float] = {}
     asked = _asked(stretch)
-    hides_s = sum(price.least for price in stretch.prices if price.queue == COMPUTE) if ahead else 0.0
-    longer = {queue: _longer(queue, asked, hides_s) for queue in asked}
+    gathers = np.flatnonzero(asked[GATHER_QUEUE]) if GATHER_QUEUE in asked else np.zeros(0, dtype=np.int64)
+    shared = {queue for queue, seconds in asked.items() if np.intersect1d(np.flatnonzero(seconds), gathers).size}
+
+    def go_on(seconds: float) -> None:
+        for queue, still in left.items():
+            left[queue] = max(0.0, still - seconds)
+
+    for price in stretch.prices:
+        seconds = _wired(price)
+        if price.queue == COMPUTE:
+            go_on(price.least)
+        elif price.queue == GATHER_QUEUE:
+            for queue, still in left.items():
+                met[queue] = met.get(queue, 0.0) + min(still, seconds)
+            met[GATHER_QUEUE] = met.get(GATHER_QUEUE, 0.0) + sum(min(still, seconds) for still in left.values())
+            go_on(seconds)
+        elif price.queue in shared:
+            left[price.queue] = left.get(price.queue, 0.0) + seconds
+    return met
+
+
+def _wired(price: Price) -> float:
+    """Seconds of the wire that a collective keeps busiest."""
+    return float(price.wires.seconds.max(initial=0.0))
+
+
+def _slowed(stretch: Stretch, longer: Mapping[str, float]) -> Stretch:
+    """The stretch with what queues ask of wires longer by a part."""
     if not any(longer.values()):
         return stretch
     prices = list(stretch.prices)
     for at in stretch.sends:
-        prices[at] = _slower(prices[at], longer.get(prices[at].queue, 0.0))
+        share = longer.get(prices[at].queue, 0.0)
+        if share:
+            prices[at] = replace(prices[at], least=prices[at].least + share * _wired(prices[at]))
     return replace(stretch, prices=tuple(prices))
-
-
-def _slower(price: Price, share: float) -> Price:
-    return replace(price, least=price.least + share * float(price.wires.seconds.max(initial=0.0))) if share else price
 
 
 def _asked(stretch: Stretch) -> dict[str, Any]:
@@ -57,13 +113,13 @@ def _asked(stretch: Stretch) -> dict[str, Any]:
     return found
 
 
-def _longer(queue: str, asked: Mapping[str, Any], hides_s: float) -> float:
+def _longer(queue: str, asked: Mapping[str, Any], kernels_s: float) -> float:
     """The part by which what a queue asks of wires takes longer beside the others."""
     mine, total = asked[queue], np.zeros(0)
     for seconds in asked.values():
         total = _sum(total, seconds)
     mine = np.pad(mine, (0, len(total) - len(mine)))
-    taken = np.where(total > hides_s, np.minimum(2.0 * mine, total), mine)
+    taken = np.where(total > kernels_s, np.minimum(2.0 * mine, total), mine)
     return float(taken.max()) / float(mine.max()) - 1.0
 
 
