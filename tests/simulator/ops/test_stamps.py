@@ -13,7 +13,7 @@ import pytest
 
 from hw import System
 from simulator import bind, bind_op, parse_graph
-from simulator.passes import binding
+from simulator.passes import bound_graph
 from tests.support.strategies import many, one
 
 DIMS = {"B": 8, "S": 64, "N": 8, "H": 16, "D": 128, "F": 512}
@@ -66,8 +66,8 @@ def test_kernels_of_rounds_are_those_of_their_ops(name: str) -> None:
 @pytest.mark.parametrize("name", ["matmuls", "the same tensor twice"])
 def test_a_block_is_bound_once(name: str) -> None:
     graph = graph_of(name, rounds=50)
-    with patch.object(binding, "bind_op", side_effect=bind_op) as bound:
+    with patch.object(bound_graph, "bind_op", side_effect=bind_op) as bound:
         bind(graph, one())
     ops = 1 + len(BLOCKS[name])
     print(f"{name}: {bound.call_count} of {1 + 50 * len(BLOCKS[name])} ops bound")
-    assert bound.call_count <= ops
+    assert 0 < bound.call_count <= ops

@@ -15,7 +15,7 @@ import pytest
 
 from hw import SpecError
 from simulator import OpGraph, bind, bind_op, parse_graph
-from simulator.passes import binding, placement
+from simulator.passes import bound_graph, placement
 from simulator.passes.placement import placements
 from tests.support.strategies import many, one
 
@@ -61,7 +61,7 @@ def test_a_tensor_that_stands_twice_is_another_form() -> None:
 
 def test_lines_that_are_alike_are_looked_at_and_bound_once() -> None:
     lines = [FIRST, *(f"x{at + 1}:bf16[B,D] = matmul(x{at}, w{at}:bf16[D,D])" for at in range(50))]
-    with patch.object(binding, "bind_op", side_effect=bind_op) as bound:
+    with patch.object(bound_graph, "bind_op", side_effect=bind_op) as bound:
         kernels = bind(parse_graph(lines, DIMS), one())
     assert len(kernels) == 51
     assert bound.call_count == 2  # a relu, and a matmul for all
