@@ -235,7 +235,8 @@ def _estimate(parts: _Parts, bounds: Bounds, expected: float) -> Estimate:
     return Estimate(
         lower_bound=lower,
         earliest=max(bounds.earliest, lower) if parts.is_bound else lower,
-        expected=max(bounds.earliest, lower, expected, *(stage.until for stage in parts.memory)),
+        # what slows down at the ends of a pass may be counted twice; no run is longer than all of it in a row
+        expected=min(bounds.serial, max(bounds.earliest, lower, expected, *(stage.until for stage in parts.memory))),
         upper_bound=bounds.serial,
         matrix_flops=max(work.matrix_flops for work in works),
         stages=tuple(works),

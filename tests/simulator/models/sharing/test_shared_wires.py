@@ -7,6 +7,7 @@ nothing behind them. What is right is the run.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -55,3 +56,15 @@ def test_one_queue_alone_shares_no_wire() -> None:
     for parallel in (replace(SHARDED, zero=1), replace(SHARDED, prefetch=0, overlap_gradients=False)):
         found, _ = beside_run(MODEL, parallel, 512)
         assert found.expected == found.earliest
+
+
+@pytest.mark.parametrize("overlap", ["full", "auto", "none"])
+def test_no_step_is_expected_to_take_longer_than_all_of_it_in_a_row(overlap: Literal["full", "auto", "none"]) -> None:
+    """Where nothing hides anything, what the ends of a pass have from each other is no more than that."""
+    chip = load_chip("h100_sxm")
+    pair = System(chip, parse_topology("switch(2) over nvlink", chip.links))
+    for layers in (1, 2, 3):
+        for seq in (16, 128, 512):
+            model, parallel = megatron(layers, 4096, 64, 2000, 2048), Parallel(dp=2, zero=3, prefetch=0)
+            found = Estimator(model, pair, RunOptions(overlap=overlap)).estimate(parallel, Training(batch=2, seq=seq))
+            assert found.earliest <= found.expected <= found.upper_bound
