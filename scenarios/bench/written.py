@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ def _cells(row: Timed) -> Mapping[str, Any]:
         "kernels": row.kernels,
         "t_med_us": round(median, 3),
         "t_min_us": round(times[0], 3),
-        "t_p90_us": round(times[int(0.9 * (len(times) - 1))], 3),
+        "t_p90_us": round(times[math.ceil(0.9 * (len(times) - 1))], 3),
         "peak_bytes": row.peak_bytes,
         "static_bytes": row.static_bytes,
     }

@@ -90,6 +90,20 @@ def test_rows_are_read_as_they_were_timed(tmp_path: Path) -> None:
     assert other.measured_s == pytest.approx(5e-6)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 20])
+def test_few_repetitions_are_read_back_too(tmp_path: Path, count: int) -> None:
+    """The late time is one of them, and none before the median: with two it is the later one."""
+    times = tuple(float(at + 1) for at in range(count))
+    bench = Bench(SimpleNamespace(__version__="0"), "cpu", dry=True)
+    bench.rows = [Timed("matmul", "square", times, {"m": 8, "n": 8, "k": 8, "l2": "flush"})]
+    path = tmp_path / "rows.csv"
+    path.write_text(rows_text(bench))
+    (row,) = read_rows(path)
+    cells = dict(zip(*(line.split(",") for line in path.read_text().replace(", ", ";").splitlines()[1:]), strict=False))
+    assert times[0] <= row.measured_s * 1e6 <= times[-1]
+    assert float(cells["t_med_us"]) <= float(cells["t_p90_us"]) <= times[-1]
+
+
 def test_wrong_words_are_refused_all_at_once() -> None:
     told = overlapse("bench", "gqu", "--suite", "matmul,steam")
     assert told.exit_code == 2
