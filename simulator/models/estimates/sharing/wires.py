@@ -27,9 +27,10 @@ from simulator.models.steps.buffers import GATHER_QUEUE
 def on_shared_wires(rows: Sections, ahead: bool) -> Sections | None:
     """Rows with collectives as slow as those of other queues make them; None where that makes no difference. `ahead`:
     whether weights are gathered before the kernels begin that wait for them."""
-    known: dict[int, Rows] = {}
     slow = _hidden if ahead else _between
-    found = {key: known.setdefault(id(each), slow(each)) for key, each in rows.items()}
+    # most passes are the same for the last microbatch: those are gone through once
+    known = {number: slow(each) for number, each in {id(each): each for each in rows.values()}.items()}
+    found = {key: known[id(each)] for key, each in rows.items()}
     alike = (new is old for key, each in rows.items() for new, old in zip(found[key], each, strict=True))
     return None if all(alike) else found
 
